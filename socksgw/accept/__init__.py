@@ -1,0 +1,1 @@
+"""Stage 1: clients arrive; listeners, admission, the inbound protocol."""

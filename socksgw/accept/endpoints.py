@@ -1,0 +1,206 @@
+"""
+Listening: addresses and Twisted endpoint strings, each with a backlog that
+takes a burst, and an accept loop that rests when the system is short of
+descriptors.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+
+from socksgw.wire.address import Address
+
+__all__ = [
+    "BACKLOG",
+    "isRoutable",
+    "listenOnAddress",
+    "listenOnEndpoint",
+    "parseListenAddress",
+    "remedyFor",
+]
+
+#: Connections that may wait to be accepted (the kernel cuts it to
+#: C{net.core.somaxconn}).
+BACKLOG: Final = 4096
+
+#: Keep-alive on the client's side: seconds of silence before the first
+#: probe.
+_KEEPALIVE: Final = 120
+
+#: What accept(2) says when the process, the system or the kernel's memory is
+#: at its limit.
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def parseListenAddress(text: str) -> tuple[Address, int]:
+    """
+    The interface and port of C{"10.0.0.2:1080"} or C{"[::1]:1080"}.
+
+    @raise ValueError: it is neither.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError('must be "address:port" or "[address]:port"')
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError('an IPv6 address stands in brackets: "[::1]:1080"')
+    return Address.parse(host), int(port)
+
+
+class _Port(tcp.Port):  # type: ignore[misc]
+    """
+    A TCP port whose accept loop tells of exhaustion instead of spinning.
+
+    @ivar exhausted: called when there is no descriptor for a client.
+    """
+
+    exhausted: Callable[[], None]
+
+    def createInternetSocket(self) -> socket.socket:
+        created: socket.socket = super().createInternetSocket()
+        if self.addressFamily == socket.AF_INET6:
+            # Each address is listened on as written, and nothing else.
+            created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        return created
+
+    def doRead(self) -> None:
+        factory, reactor = self.factory, self.reactor
+        for _ in range(self.numberAccepts):
+            try:
+                accepted, address = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as e:
+                if e.errno in _EXHAUSTED:
+                    self.exhausted()
+                    return
+                # The client went away before we came to it.
+                continue
+            protocol = factory.buildProtocol(self._addressType("TCP", *address))
+            if protocol is None:
+                accepted.close()
+                continue
+            self.sessionno += 1
+            transport = self.transport(
+                accepted, protocol, address, self, self.sessionno, reactor
+            )
+            protocol.makeConnection(transport)
+
+
+def _prepare(port: Any) -> None:
+    """
+    What every listening socket gets, whatever way it was written; accepted
+    sockets inherit the options, which saves a call for each.
+    """
+    listening = port.getHandle() if hasattr(port, "getHandle") else port.socket
+    listening.listen(BACKLOG)
+    if listening.family in (socket.AF_INET, socket.AF_INET6):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE)
+
+
+def listenOnAddress(
+    reactor: Any,
+    text: str,
+    factory: IProtocolFactory,
+    exhausted: Callable[[], None],
+) -> IListeningPort:
+    """
+    Listen on one C{address} of the configuration.
+
+    @param exhausted: called when there is no descriptor for a client.
+    @raise CannotListenError: the kernel does not let us.
+    """
+    address, number = parseListenAddress(text)
+    port = _Port(number, factory, BACKLOG, address.text, reactor)
+    port.exhausted = exhausted
+    port.startListening()
+    port.numberAccepts = 64
+    _prepare(port)
+    return port
+
+
+def listenOnEndpoint(
+    reactor: Any, description: str, factory: IProtocolFactory
+) -> Deferred[IListeningPort]:
+    """
+    Listen on a Twisted server endpoint string.
+
+    @raise ValueError: Twisted does not know such an endpoint; the text says
+        what it said.
+    """
+    try:
+        endpoint = serverFromString(reactor, description)
+    except Exception as e:
+        # Endpoint parsers raise whatever their arguments raise.
+        raise ValueError(f"{e}") from None
+
+    def listening(port: IListeningPort) -> IListeningPort:
+        _prepare(port)
+        return port
+
+    return (endpoint.listen(factory) or succeed(None)).addCallback(listening)
+
+
+def isRoutable(listen: str) -> bool:
+    """
+    Whether a listener can be reached from other hosts: an C{address} or
+    endpoint string that is not bound to loopback nor to a local path. What
+    cannot be told counts as routable.
+    """
+    try:
+        address, _ = parseListenAddress(listen)
+    except ValueError:
+        pass
+    else:
+        return not address.isLoopback
+    parts = listen.replace("\\:", "\0").split(":")
+    if parts[0] == "unix":
+        return False
+    for part in parts[1:]:
+        key, equals, value = part.partition("=")
+        if key == "interface" and equals:
+            try:
+                return not Address.parse(value.replace("\0", ":")).isLoopback
+            except ValueError:
+                return value != "localhost"
+    return True
+
+
+def remedyFor(listen: str, error: BaseException) -> str:
+    """
+    One line for the operator: why C{listen} cannot be listened on, and what
+    to do.
+    """
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    code = cause.errno if isinstance(cause, OSError) else None
+    why, remedy = {
+        errno.EADDRINUSE: (
+            "the port is taken",
+            "stop what listens there (ss -ltnp shows it) or choose another port",
+        ),
+        errno.EACCES: (
+            "no permission",
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher port",
+        ),
+        errno.EADDRNOTAVAIL: (
+            "this machine has no such address",
+            "ip addr shows those it has; 0.0.0.0 is all of IPv4",
+        ),
+        errno.EAFNOSUPPORT: (
+            "this machine has no IPv6",
+            "leave the IPv6 address out",
+        ),
+    }.get(code or 0, (str(cause), "see the text before this for the cause"))
+    return f"cannot listen on {listen}: {why}; {remedy}"

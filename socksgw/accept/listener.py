@@ -1,0 +1,100 @@
+"""
+One C{[[listen]]}: its name, what may be spoken there, who is let in.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, Final, Protocol as Seam, final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.protocol import Factory
+from zope.interface import implementer
+
+from socksgw.accept.admission import Admission, Census
+from socksgw.accept.protocol import Inbound, Timer
+from socksgw.wire.address import Address
+from socksgw.wire.codes import SOCKS4, SOCKS5
+
+__all__ = ["Listener", "Service"]
+
+_VERSIONS: Final = {"socks4": SOCKS4, "socks5": SOCKS5}
+_LOOPBACK: Final = Address(b"\x7f\x00\x00\x01")
+
+
+class Service(Seam):
+    """What a listener needs of the gateway."""
+
+    census: Census
+
+    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer: ...
+
+    def serve(self, client: Inbound) -> Deferred[None]: ...
+
+    def settled(self) -> None: ...
+
+
+def _addressOf(host: str) -> Address:
+    """The address of a peer's name as the kernel gives it."""
+    if ":" in host:
+        return Address(socket.inet_pton(socket.AF_INET6, host.partition("%")[0]))
+    return Address(socket.inet_pton(socket.AF_INET, host))
+
+
+@implementer(IProtocolFactory)
+@final
+class Listener(Factory):
+    """
+    The factory of one listener's clients.
+
+    @ivar name: as in the configuration.
+    @ivar versions: the SOCKS versions that may be spoken.
+    @ivar handshake: seconds from accept to request.
+    @ivar clients: who is connected.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        service: Service,
+        name: str,
+        protocols: tuple[str, ...],
+        halfOpen: int,
+        halfOpenPerSource: int,
+        handshake: float,
+    ) -> None:
+        """
+        @param halfOpen: most clients that have not made their request.
+        @param halfOpenPerSource: the same for one source address.
+        """
+        self.name = name
+        self.versions = frozenset(_VERSIONS[p] for p in protocols)
+        self.handshake = handshake
+        self.admission = Admission(service.census, halfOpen, halfOpenPerSource)
+        self.clients: dict[Inbound, None] = {}
+        self.setDeadline = service.setDeadline
+        self.serve = service.serve
+        self._settled = service.settled
+
+    def buildProtocol(self, addr: IAddress) -> Inbound | None:
+        """
+        @return: L{None} when there is no room: the connection is closed.
+        """
+        host: Any = getattr(addr, "host", None)
+        # A client on a Unix socket is on this machine.
+        source = _LOOPBACK if host is None else _addressOf(host)
+        if not self.admission.admit(source):
+            return None
+        return Inbound(self, source, getattr(addr, "port", 0))
+
+    def opened(self, client: Inbound) -> None:
+        """A client's connection is ready."""
+        self.clients[client] = None
+
+    def closed(self, client: Inbound) -> None:
+        """A client's connection is gone."""
+        self.clients.pop(client, None)
+        self._settled()

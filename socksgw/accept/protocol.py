@@ -1,0 +1,278 @@
+"""
+The one inbound protocol: octets from the transport to the conversation,
+events to the session, octets back.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Final, Protocol as Seam
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksgw.accept.admission import Admission
+from socksgw.errors import ClientLost, HandshakeTimedOut, SocksError
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
+from socksgw.wire.events import Event
+from socksgw.wire.server import ServerConversation
+
+__all__ = ["Door", "Inbound", "Timer"]
+
+#: Octets that may wait behind a request before we stop reading.
+_SURPLUS: Final = 65536
+#: Seconds, and octets, that a refused client may go on sending.
+_LINGER: Final = 2.0
+_LINGER_OCTETS: Final = 1 << 20
+
+_DONE: Final = Failure(ConnectionDone())
+
+
+class Timer(Seam):
+    """A deadline that was set."""
+
+    def clear(self) -> None: ...
+
+
+class Door(Seam):
+    """What a client needs of the gateway, one for each listener."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def versions(self) -> frozenset[int]: ...
+
+    @property
+    def admission(self) -> Admission: ...
+
+    @property
+    def handshake(self) -> float: ...
+
+    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer: ...
+
+    def serve(self, client: Inbound) -> Deferred[None]: ...
+
+    def opened(self, client: Inbound) -> None: ...
+
+    def closed(self, client: Inbound) -> None: ...
+
+
+@implementer(IHalfCloseableProtocol)
+class Inbound(Protocol):
+    """
+    One client.
+
+    The session is started by the client's first whole message, so one that
+    never says anything costs no session.
+
+    @ivar source: the client's address.
+    @ivar port: the client's port.
+    @ivar conversation: what it says; dropped when the relay takes over.
+    @ivar socket: its socket, when nothing stands between it and us (no TLS);
+        else L{None}.
+    @ivar failure: why it ended early.
+    @ivar ended: whether the client has ended its side.
+    @ivar taken: the relay's end, where octets go from the transport to it.
+    """
+
+    failure: SocksError | None = None
+    taken: Protocol | None = None
+    socket: socket.socket | None = None
+    _serving: Deferred[None] | None = None
+    _waiting: Deferred[None] | None = None
+    _halfOpen = True
+    _gone = False
+    _lingering = 0
+    ended = False
+
+    def __init__(self, door: Door, source: Address, port: int) -> None:
+        self.door = door
+        self.source = source
+        self.port = port
+        self.conversation = ServerConversation(door.versions)
+
+    # From the transport.
+
+    def connectionMade(self) -> None:
+        handle = getattr(self.transport, "getHandle", None)
+        if handle is not None and not getattr(self.transport, "TLS", False):
+            handle = handle()
+            if isinstance(handle, socket.socket):
+                self.socket = handle
+        self._deadline = self.door.setDeadline(self.door.handshake, self._expired)
+        self.door.opened(self)
+
+    def dataReceived(self, octets: bytes) -> None:
+        if self.taken is not None:
+            self.taken.dataReceived(octets)
+        elif self._lingering:
+            self._lingering -= len(octets)
+            if self._lingering <= 0:
+                self.abort()
+        else:
+            conversation = self.conversation
+            conversation.receive(octets)
+            if self._waiting is not None:
+                waiting, self._waiting = self._waiting, None
+                waiting.callback(None)
+            elif self._serving is None:
+                self._serving = self.door.serve(self)
+            elif conversation.held > _SURPLUS:
+                self.transport.pauseProducing()
+
+    def readConnectionLost(self) -> None:
+        self.ended = True
+        if self.taken is not None:
+            IHalfCloseableProtocol(self.taken).readConnectionLost()
+        elif self._lingering:
+            self.close()
+        elif self._serving is None or self._waiting is not None:
+            # Nothing can come of a request that will never be whole.
+            self._fail(ClientLost("the client ended its side"))
+            self.close()
+
+    def writeConnectionLost(self) -> None:
+        if self.taken is not None:
+            IHalfCloseableProtocol(self.taken).writeConnectionLost()
+
+    def connectionLost(self, reason: Failure = _DONE) -> None:
+        self._gone = True
+        self.socket = None
+        self._deadline.clear()
+        self.requested()
+        self.door.admission.census.left()
+        self.door.closed(self)
+        if self.taken is not None:
+            self.taken.connectionLost(reason)
+        self._fail(ClientLost("the client went away"))
+
+    # For the session.
+
+    async def next(self) -> Event:
+        """
+        The client's next message.
+
+        @raise socksgw.wire.reader.WireError: it breaks the protocol.
+        @raise ClientLost: none will come.
+        """
+        while (event := self.conversation.next()) is None:
+            if self.ended:
+                raise ClientLost("the client ended its side")
+            self._waiting = Deferred()
+            await self._waiting
+        return event
+
+    def send(self, octets: bytes) -> None:
+        """
+        Send octets: at once if the socket takes them, else through the
+        transport's buffer.
+        """
+        plain = self.socket
+        if plain is not None:
+            try:
+                sent = plain.send(octets)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                # Broken: the transport will notice, and tell.
+                return
+            if sent == len(octets):
+                return
+            # From here on the transport keeps the order.
+            self.socket = None
+            octets = octets[sent:]
+        if not self._gone:
+            self.transport.write(octets)
+
+    def requested(self) -> None:
+        """
+        The client made its request: its handshake is over.
+        """
+        if self._halfOpen:
+            self._halfOpen = False
+            self._deadline.clear()
+            self.door.admission.requested(self.source)
+
+    def reply(self, reply: Reply, bound: tuple[Address, int] | None = None) -> None:
+        """
+        Send a reply in the client's version.
+        """
+        self.send(self.conversation.reply(reply, bound))
+
+    def finish(self) -> None:
+        """
+        Close so that what was sent arrives: end our side, read what still
+        comes for a moment, then close. Closing at once with input unread
+        would send a reset, and that destroys a reply in flight.
+        """
+        self._serving = None
+        if self._gone:
+            return
+        if self.ended:
+            self.close()
+            return
+        self._deadline.clear()
+        self._lingering = _LINGER_OCTETS
+        self._deadline = self.door.setDeadline(_LINGER, self.close)
+        plain = self.socket
+        if plain is not None:
+            try:
+                plain.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.close()
+                return
+        else:
+            lose = getattr(self.transport, "loseWriteConnection", None)
+            if lose is None:
+                self.transport.loseConnection()
+                return
+            lose()
+        self.transport.resumeProducing()
+
+    def close(self) -> None:
+        """
+        Close in order, after what the transport still holds is sent.
+        """
+        self._serving = None
+        if self._gone:
+            return
+        if self.socket is not None:
+            # Nothing is buffered: as the reactor would, without the turn.
+            self.transport.connectionLost(_DONE)
+        else:
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """
+        Close with a reset.
+        """
+        self._serving = None
+        if not self._gone:
+            self.transport.abortConnection()
+
+    def end(self, failure: SocksError) -> None:
+        """
+        End the client, whatever it is doing, for the reason given.
+        """
+        self._fail(failure)
+        self.abort()
+
+    # Within.
+
+    def _expired(self) -> None:
+        self.end(HandshakeTimedOut("no request came in time"))
+
+    def _fail(self, failure: SocksError) -> None:
+        if self.failure is None:
+            self.failure = failure
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.cancel()
+

@@ -1,0 +1,137 @@
+"""
+The journal's files and the chain of hashes through their lines.
+
+A line's C{hash} is the SHA-256 of the line before it (its hash, in
+hexadecimal; 64 zeros for the first) followed by the line itself as it would
+stand without C{hash}. Who changes, removes, adds or moves a line breaks the
+chain from there on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, NamedTuple
+
+__all__ = ["FIRST", "Broken", "chained", "files", "nameOf", "read", "tail"]
+
+#: The hash before the first line.
+FIRST: Final = "0" * 64
+
+_NAME: Final = re.compile(r"audit-(\d{12})\.jsonl\Z", re.ASCII)
+_MEMBER: Final = b',"hash":"'
+#: Octets behind the body: the member's name, the digest, a quote, a brace.
+_SUFFIX: Final = len(_MEMBER) + 64 + 2
+
+
+class Broken(Exception):
+    """
+    A line that does not belong where it stands; the text says why.
+    """
+
+
+class Line(NamedTuple):
+    """
+    One line.
+
+    @ivar number: its C{n}.
+    @ivar hash: its hash, in hexadecimal.
+    @ivar octets: the whole line, without the line feed.
+    """
+
+    number: int
+    hash: str
+    octets: bytes
+
+
+def nameOf(number: int) -> str:
+    """
+    The name of the file whose first line has that number.
+    """
+    return f"audit-{number:012d}.jsonl"
+
+
+def files(directory: Path) -> list[Path]:
+    """
+    The journal's files, oldest first.
+    """
+    return sorted(p for p in directory.iterdir() if _NAME.match(p.name))
+
+
+def firstOf(file: Path) -> int:
+    """
+    The number that a file's first line has, by its name.
+    """
+    match = _NAME.match(file.name)
+    assert match is not None
+    return int(match[1])
+
+
+def chained(body: str, previous: str) -> tuple[bytes, str]:
+    """
+    A line from its body.
+
+    @param body: the members from C{v} on, without braces, ASCII.
+    @param previous: the hash of the line before.
+    @return: the line with its line feed, and its hash.
+    """
+    octets = ("{" + body).encode("ascii")
+    digest = sha256(previous.encode("ascii") + octets).hexdigest()
+    return octets + b',"hash":"' + digest.encode("ascii") + b'"}\n', digest
+
+
+def read(octets: bytes, previous: str | None) -> Line:
+    """
+    Check one line.
+
+    @param octets: the line, without the line feed.
+    @param previous: the hash of the line before; L{None} when not known (the
+        first line that is still kept), then the hash is taken as it stands.
+    @raise Broken: it is not a line of this chain.
+    """
+    body, suffix = octets[:-_SUFFIX], octets[-_SUFFIX:]
+    if not suffix.startswith(_MEMBER) or not suffix.endswith(b'"}'):
+        raise Broken("not a line of a journal")
+    digest = suffix[len(_MEMBER) : -2].decode("ascii", "replace")
+    if previous is not None:
+        wanted = sha256(previous.encode("ascii") + body).hexdigest()
+        if digest != wanted:
+            raise Broken("its hash does not follow from the line before")
+    try:
+        number = json.loads(octets)["n"]
+    except (ValueError, KeyError, TypeError):
+        raise Broken("not a line of a journal") from None
+    return Line(number, digest, octets)
+
+
+def lines(file: Path) -> Iterator[tuple[bytes, bool]]:
+    """
+    The lines of a file, each with whether it is whole (ends in a line feed).
+    """
+    with file.open("rb") as opened:
+        for octets in opened:
+            yield octets.rstrip(b"\n"), octets.endswith(b"\n")
+
+
+def tail(file: Path) -> tuple[int, bytes]:
+    """
+    The end of a file: how many octets are whole lines, and the last whole
+    line (empty when there is none).
+    """
+    with file.open("rb") as opened:
+        end = opened.seek(0, 2)
+        span = 1 << 16
+        while True:
+            start = max(0, end - span)
+            opened.seek(start)
+            octets = opened.read(end - start)
+            whole = octets.rfind(b"\n") + 1
+            before = octets.rfind(b"\n", 0, max(0, whole - 1))
+            if whole and (before >= 0 or start == 0):
+                return start + whole, octets[before + 1 : whole - 1]
+            if start == 0:
+                return 0, b""
+            span <<= 2

@@ -1,0 +1,245 @@
+"""
+The record of one session, and the catalogue of the journal's events.
+
+Every line is a JSON object in ASCII. All have C{v} (1), C{n} (the line's
+number), C{time} (UTC), C{event} and, last, C{hash} (see
+L{socksgw.audit.chain}). The events, and what they hold besides:
+
+  - C{start}: C{gateway}, C{pid}; the journal was opened.
+  - C{stop}: C{gateway}; everything has ended, in order.
+  - C{decision}: what was asked and what the policy said, before anything was
+    dialled or refused: C{session}, C{listener}, C{client}, C{protocol},
+    C{user}, C{method}, C{command}, C{asked} (the host as the client spelled
+    it, escaped), C{name} (its normal form, or null), C{port}, C{verdict}
+    (C{allow} or C{deny}), C{rule} (null when no rule was the reason), C{why}, C{addresses} (what may be
+    dialled), C{struck} (what DNS gave and policy struck out, each with the
+    reason), C{reply} (what a denied client is told).
+  - C{refused}: a client refused before the policy was asked: C{reason},
+    C{why}, C{offered} and C{wanted} methods, C{asked}, C{reply}.
+  - C{login-failed}: C{method}, C{claimed} (the name given, escaped),
+    C{reason}.
+  - C{end}: an allowed session is over: C{session}, C{address} (dialled),
+    C{bound}, C{sent} and C{received} (octets, from the client's side),
+    C{seconds}, C{reason}, C{reply}.
+  - C{recovered}: at the start a torn last line was cut off: C{octets}.
+  - C{resumed}: lines could not be written for a while: C{refused}, C{lost}.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii as quoted  # type: ignore[attr-defined]
+from typing import Any, Final, Protocol, final
+
+from socksgw.wire.address import Address, escaped
+
+__all__ = ["EVENTS", "SessionRecord", "startLine", "stopLine"]
+
+#: The catalogue.
+EVENTS: Final = frozenset(
+    {
+        "start",
+        "stop",
+        "decision",
+        "refused",
+        "login-failed",
+        "end",
+        "recovered",
+        "resumed",
+    }
+)
+
+
+class Decision(Protocol):
+    """What the record keeps of the policy's answer."""
+
+    @property
+    def allowed(self) -> bool: ...
+
+    @property
+    def rule(self) -> str: ...
+
+    @property
+    def why(self) -> str: ...
+
+    @property
+    def addresses(self) -> tuple[Address, ...]: ...
+
+    @property
+    def struck(self) -> tuple[tuple[Address, str], ...]: ...
+
+    @property
+    def error(self) -> Any: ...
+
+
+class Wanted(Protocol):
+    """A method that was acceptable."""
+
+    @property
+    def name(self) -> str: ...
+
+
+def startLine(gateway: str) -> str:
+    """The line that says that the gateway starts."""
+    return f'"event":"start","gateway":{quoted(gateway)},"pid":{os.getpid()}'
+
+
+def stopLine(gateway: str) -> str:
+    """The line that says that the gateway has stopped."""
+    return f'"event":"stop","gateway":{quoted(gateway)}'
+
+
+def _place(address: Address, port: int) -> str:
+    if len(address.packed) == 4:
+        return f'"{address.text}:{port}"'
+    return f'"[{address.text}]:{port}"'
+
+
+@final
+class SessionRecord:
+    """
+    The facts of one session, filled in as they become known.
+
+    @ivar session: its number in this process.
+    @ivar began: monotonic seconds.
+    @ivar asked: the host, as the client spelled it.
+    @ivar reason: how it ended, a fixed word.
+    """
+
+    __slots__ = (
+        "addresses", "allowed", "asked", "began", "bound", "claimed", "client",
+        "clientPort", "command", "dialled", "listener", "method", "name",
+        "offered", "port", "protocol", "reason", "received", "reply", "rule",
+        "sent", "session", "struck", "user", "userId", "wanted", "why",
+    )  # fmt: skip
+
+    def __init__(
+        self, session: int, listener: str, client: Address, port: int, began: float
+    ) -> None:
+        self.session = session
+        self.listener = listener
+        self.client = client
+        self.clientPort = port
+        self.began = began
+        self.protocol = ""
+        self.userId = b""
+        self.claimed = b""
+        self.user = ""
+        self.method = ""
+        self.offered: bytes | None = None
+        self.wanted: Sequence[Wanted] = ()
+        self.command = ""
+        self.asked = b""
+        self.name: str | None = None
+        self.port = 0
+        self.allowed = False
+        self.rule = ""
+        self.why = ""
+        self.addresses: tuple[Address, ...] = ()
+        self.struck: tuple[tuple[Address, str], ...] = ()
+        self.reply = 0
+        self.reason = ""
+        self.dialled: Address | None = None
+        self.bound: tuple[Address, int] | None = None
+        self.sent = 0
+        self.received = 0
+
+    def decided(self, decision: Decision) -> None:
+        """
+        Write down what the policy said.
+        """
+        self.allowed = decision.allowed
+        self.rule = decision.rule
+        self.why = decision.why
+        self.addresses = decision.addresses
+        self.struck = decision.struck
+        if decision.error is not None:
+            self.reply = int(decision.error.reply or 0)
+            self.reason = decision.error.reason
+
+    def limited(self, limit: str) -> None:
+        """
+        The policy allowed it, but a limit on live sessions is reached.
+        """
+        self.allowed = False
+        self.rule = "limit"
+        self.why = limit
+        self.reply = 1
+        self.reason = "limit"
+
+    def _who(self, event: str) -> str:
+        return (
+            f'"event":"{event}","session":{self.session},'
+            f'"listener":{quoted(self.listener)},'
+            f'"client":{_place(self.client, self.clientPort)},'
+            f'"protocol":"{self.protocol}"'
+        )
+
+    def decisionLine(self) -> str:
+        """The line that goes out before the first SYN or the refusal."""
+        name = quoted(self.name) if self.name is not None else "null"
+        addresses = '","'.join([a.text for a in self.addresses])
+        line = (
+            f'{self._who("decision")},"user":{quoted(self.user)},'
+            f'"method":{quoted(self.method)},"command":"{self.command}",'
+            f'"asked":{quoted(escaped(self.asked))},"name":{name},"port":{self.port},'
+            f'"verdict":"{"allow" if self.allowed else "deny"}",'
+            f'"rule":{quoted(self.rule) if self.rule else "null"},'
+            f'"why":{quoted(self.why)},'
+            f'"addresses":[{addresses and chr(34) + addresses + chr(34)}]'
+        )
+        if self.struck:
+            struck = ",".join(f'["{a.text}",{quoted(w)}]' for a, w in self.struck)
+            line += f',"struck":[{struck}]'
+        if self.userId:
+            line += f',"user_id":{quoted(escaped(self.userId))}'
+        if not self.allowed:
+            line += f',"reply":{self.reply},"reason":"{self.reason}"'
+        return line
+
+    def endLine(self, now: float) -> str:
+        """
+        The line of an allowed session that is over.
+
+        @param now: monotonic seconds.
+        """
+        address = f'"{self.dialled.text}"' if self.dialled is not None else "null"
+        bound = _place(*self.bound) if self.bound is not None else "null"
+        return (
+            f'"event":"end","session":{self.session},"address":{address},'
+            f'"bound":{bound},"sent":{self.sent},"received":{self.received},'
+            f'"seconds":{now - self.began:.3f},"reason":"{self.reason}",'
+            f'"reply":{self.reply}'
+        )
+
+    def loginFailedLine(self) -> str:
+        """The line of credentials that were not accepted."""
+        return (
+            f'{self._who("login-failed")},"method":{quoted(self.method)},'
+            f'"claimed":{quoted(escaped(self.claimed))},"reason":"{self.reason}"'
+        )
+
+    def refusedLine(self, why: str) -> str:
+        """
+        The line of a client that was refused before the policy was asked.
+
+        @param why: for the operator.
+        """
+        wanted = ",".join([quoted(m.name) for m in self.wanted])
+        line = (
+            f'{self._who("refused")},"reason":"{self.reason}","why":{quoted(why)},'
+            f'"wanted":[{wanted}]'
+        )
+        if self.offered is not None:
+            line += f',"offered":[{",".join(map(str, self.offered))}]'
+        if self.user:
+            line += f',"user":{quoted(self.user)},"method":{quoted(self.method)}'
+        if self.command:
+            line += (
+                f',"command":"{self.command}",'
+                f'"asked":{quoted(escaped(self.asked))},"port":{self.port}'
+            )
+        if self.userId:
+            line += f',"user_id":{quoted(escaped(self.userId))}'
+        return f'{line},"reply":{self.reply}'

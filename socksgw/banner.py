@@ -1,0 +1,133 @@
+"""
+What people see in the foreground: where the gateway listens, for whom, what
+is denied, what to try; then one line per decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TextIO, final
+
+from socksgw.audit.follower import ConsoleFollower
+from socksgw.config import Choose, Config
+
+if TYPE_CHECKING:
+    from socksgw.gateway import Gateway
+
+__all__ = ["Console", "banner"]
+
+
+def banner(gateway: Gateway, colour: bool = False) -> str:
+    """
+    The text printed at the start.
+
+    @param colour: whether for a terminal.
+    """
+    config = gateway.config
+    bold, plain = ("\x1b[1m", "\x1b[0m") if colour else ("", "")
+    rows = [
+        ("listens on", ", ".join(_places(gateway)) or "nothing"),
+        *(("serves", line) for line in _served(config)),
+        *(("denies", line) for line in _denied(config)),
+        ("journal", str(gateway.journal.directory)),
+        ("try", _trial(gateway)),
+        ("next", _next(config)),
+    ]
+    lines = [f'{bold}socksgw "{config.gateway.name}" is ready{plain}']
+    last = ""
+    for title, text in rows:
+        lines.append(f"  {bold}{'' if title == last else title:<11}{plain} {text}")
+        last = title
+    return "\n".join(lines) + "\n"
+
+
+def _places(gateway: Gateway) -> Iterator[str]:
+    for host, port in gateway.bound():
+        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    for listen in gateway.config.listen:
+        if listen.endpoint.startswith("unix:"):
+            yield listen.endpoint
+
+
+def _served(config: Config) -> Iterator[str]:
+    for choose in config.auth.choose:
+        yield f"{_sources(choose)}: {_methods(choose)}"
+    if not config.auth.choose:
+        yield "nobody: there is no [[auth.choose]]"
+
+
+def _sources(choose: Choose) -> str:
+    sources = ", ".join(choose.from_) if choose.from_ is not None else "every source"
+    if set(choose.from_ or ()) == {"127.0.0.0/8", "::1"}:
+        sources = "clients of this machine"
+    if choose.listener is not None:
+        sources += " on " + ", ".join(choose.listener)
+    return sources
+
+
+def _methods(choose: Choose) -> str:
+    words = {"none": "without login", "userpass": "with user and password"}
+    return " or ".join(words.get(m, m) for m in choose.methods) or "no method"
+
+
+def _denied(config: Config) -> Iterator[str]:
+    if config.never.to == ():
+        yield "nothing before the rules: [never] is switched off"
+    else:
+        names = config.never.to or ("special", "self")
+        lifted = f" (except {', '.join(config.never.except_)})"
+        yield ", ".join((*names, *config.never.also)) + (
+            lifted if config.never.except_ else ""
+        ) + " before every rule"
+    for rule in config.rule:
+        if rule.deny is not None:
+            yield f'{", ".join(rule.to or ("every address",))} by rule "{rule.id}"'
+    yield "whatever no rule allows"
+
+
+def _trial(gateway: Gateway) -> str:
+    place = next(_places(gateway), "127.0.0.1:1080")
+    place = place.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+    login = any("none" not in c.methods for c in gateway.config.auth.choose[:1])
+    user = "-U USER " if login else ""
+    return f"curl {user}-x socks5h://{place} https://example.com"
+
+
+def _next(config: Config) -> str:
+    if config.file:
+        return f"socksgw audit follow --config {config.file}"
+    return (
+        "copy etc/socksgw.toml, make it yours, socksgw check FILE, "
+        "then twistd -n socksgw --config FILE"
+    )
+
+
+@final
+class Console:
+    """
+    The foreground.
+    """
+
+    def __init__(self, reactor: Any, out: TextIO) -> None:
+        self._reactor = reactor
+        self._out = out
+        self._follower: ConsoleFollower | None = None
+
+    def start(self, gateway: Gateway) -> None:
+        """
+        Print the banner, then follow the journal.
+        """
+        colour = self._out.isatty()
+        self._out.write(banner(gateway, colour))
+        self._out.flush()
+        self._follower = ConsoleFollower(
+            self._reactor, gateway.journal.directory, self._out, colour
+        )
+        self._follower.start()
+
+    def stop(self) -> None:
+        """
+        Print what is left, and stop.
+        """
+        if self._follower is not None:
+            self._follower.stop()

@@ -1,0 +1,144 @@
+"""
+What the gateway raises.
+
+Every class carries the reply it suggests to the client (RFC 1928 section 6);
+L{SocksError.reason} is a short fixed word for the journal, the exception's
+text is for the operator and never holds a secret.
+"""
+
+from __future__ import annotations
+
+from socksgw.wire.codes import Reply
+
+__all__ = [
+    "AddressTypeNotSupported",
+    "AuditFailed",
+    "AuthenticationFailed",
+    "BadDestination",
+    "ClientLost",
+    "CommandNotSupported",
+    "ConnectFailed",
+    "Draining",
+    "HandshakeTimedOut",
+    "LimitReached",
+    "LookupFailed",
+    "NoAcceptableMethod",
+    "NotAllowed",
+    "ProtocolViolated",
+    "SocksError",
+]
+
+
+class SocksError(Exception):
+    """
+    We refuse, or cannot; C{reply} is what the client is told.
+
+    @cvar reply: the suggested reply, or L{None} where nothing can be said
+        any more (the client is gone, or no reply exists at this stage).
+    @cvar reason: one fixed lower-case word (with hyphens) for the journal.
+    """
+
+    reply: Reply | None = Reply.GENERAL_FAILURE
+    reason = "failed"
+
+    def __init__(
+        self, text: str = "", reply: Reply | None = None, reason: str | None = None
+    ) -> None:
+        super().__init__(text)
+        if reply is not None:
+            self.reply = reply
+        if reason is not None:
+            self.reason = reason
+
+
+class ClientLost(SocksError):
+    """The client went away before its session began."""
+
+    reply = None
+    reason = "client-lost"
+
+
+class HandshakeTimedOut(SocksError):
+    """The client did not make its request before the deadline."""
+
+    reply = None
+    reason = "handshake-timeout"
+
+
+class ProtocolViolated(SocksError):
+    """The client sent something that SOCKS does not know."""
+
+    reason = "protocol"
+
+
+class AddressTypeNotSupported(ProtocolViolated):
+    """The request's ATYP is unknown."""
+
+    reply = Reply.ADDRESS_TYPE_NOT_SUPPORTED
+    reason = "address-type"
+
+
+class NoAcceptableMethod(SocksError):
+    """No method that the client offered is acceptable here."""
+
+    reply = None
+    reason = "no-acceptable-method"
+
+
+class AuthenticationFailed(SocksError):
+    """The credentials were not accepted, or could not be checked."""
+
+    reply = None
+    reason = "authentication"
+
+
+class CommandNotSupported(SocksError):
+    """The command is unknown, or not built."""
+
+    reply = Reply.COMMAND_NOT_SUPPORTED
+    reason = "command"
+
+
+class BadDestination(SocksError):
+    """The destination is neither a strict literal nor a host name, or has port 0."""
+
+    reason = "bad-destination"
+
+
+class NotAllowed(SocksError):
+    """The policy says no."""
+
+    reply = Reply.NOT_ALLOWED
+    reason = "policy"
+
+
+class LimitReached(SocksError):
+    """A limit on sessions, descriptors, look-ups or the like is reached."""
+
+    reason = "limit"
+
+
+class LookupFailed(SocksError):
+    """The name does not exist, or nobody answered in time."""
+
+    reply = Reply.HOST_UNREACHABLE
+    reason = "no-such-host"
+
+
+class ConnectFailed(SocksError):
+    """No connection to the destination could be made."""
+
+    reply = Reply.HOST_UNREACHABLE
+    reason = "unreachable"
+
+
+class AuditFailed(SocksError):
+    """The journal could not take the decision's line."""
+
+    reason = "audit"
+
+
+class Draining(SocksError):
+    """The gateway is stopping."""
+
+    reason = "draining"

@@ -1,0 +1,267 @@
+"""
+What a configuration means as a whole: every error and warning in it, and
+what it exposes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, final
+
+from attrs import frozen
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.strcred import (
+    InvalidAuthArgumentString,
+    InvalidAuthType,
+    findCheckerFactories,
+    makeChecker,
+)
+from twisted.internet.endpoints import serverFromString
+
+from socksgw.accept.endpoints import isRoutable, parseListenAddress
+from socksgw.config import Choose, Config, ConfigError, Listen, Problem
+from socksgw.negotiate.discovery import findMethods
+from socksgw.negotiate.methods import Choice, OfferedMethod
+from socksgw.policy.conditions import HostFacts
+from socksgw.policy.document import Compiler
+from socksgw.policy.exposure import exposed, exposures
+from socksgw.policy.rules import Ruleset
+from socksgw.route.resolver import parseServer
+
+__all__ = ["Examination", "examine"]
+
+#: Methods of the contract that are not built yet.
+_PLANNED: Final = frozenset({"gssapi", "certificate", "chap"})
+
+
+@frozen
+class Examination:
+    """
+    What was found.
+
+    @ivar errors: what must be mended.
+    @ivar warnings: what is odd.
+    @ivar exposures: who gets in without login, and to what: a line each.
+    @ivar ruleset: to be used only when there are no errors, as what follows.
+    @ivar choices: the methods offered.
+    @ivar checkers: who decides about credentials.
+    """
+
+    errors: list[Problem]
+    warnings: list[Problem]
+    exposures: list[str]
+    ruleset: Ruleset
+    choices: tuple[Choice, ...]
+    checkers: tuple[ICredentialsChecker, ...]
+
+    def lines(self, file: str) -> Iterator[str]:
+        """For people: errors, warnings, and what is exposed."""
+        for problem in self.errors:
+            yield ConfigError(file, [problem]).lines()[0]
+        for problem in self.warnings:
+            yield f"warning: {ConfigError(file, [problem]).lines()[0]}"
+        yield "exposed without login:" if self.exposures else (
+            "exposed without login: nothing"
+        )
+        for line in self.exposures:
+            yield f"  {line}"
+
+
+def examine(
+    config: Config,
+    facts: HostFacts,
+    reactor: Any,
+    checkers: Sequence[ICredentialsChecker] | None = None,
+) -> Examination:
+    """
+    Judge a configuration as a whole.
+
+    @param checkers: used instead of those that C{config} names.
+    """
+    return _Examiner(config, facts, reactor).examine(checkers)
+
+
+@final
+class _Examiner:
+    def __init__(self, config: Config, facts: HostFacts, reactor: Any) -> None:
+        self._config = config
+        self._reactor = reactor
+        self._compiler = Compiler(config, facts)
+        self._errors: list[Problem] = []
+        self._warnings: list[Problem] = []
+
+    def examine(self, given: Sequence[ICredentialsChecker] | None) -> Examination:
+        self._values()
+        self._listeners()
+        choices = tuple(self._choices())
+        checkers = tuple(self._checkers() if given is None else given)
+        self._passwords(bool(checkers) or bool(self._config.auth.checkers))
+        compiled = self._compiler.compile()
+        errors = self._errors + compiled.errors
+        if not errors:
+            errors += exposed(self._config, self._routable())
+        return Examination(
+            errors,
+            self._warnings + compiled.warnings,
+            list(exposures(self._config)),
+            compiled.ruleset,
+            choices,
+            checkers,
+        )
+
+    def _wrong(self, path: str, text: str) -> None:
+        self._errors.append(Problem(path, text))
+
+    # Single values.
+
+    def _values(self) -> None:
+        config = self._config
+        for name in ("handshake", "lookup", "connect", "idle"):
+            if getattr(config.timeouts, name) <= 0:
+                self._wrong(f"timeouts.{name}", "must be longer than nothing")
+        if config.relay.memory < 1 << 20:
+            self._wrong("relay.memory", 'must be at least "1MiB"')
+        if not config.gateway.name:
+            self._wrong("gateway.name", "must not be empty")
+        for i, server in enumerate(config.resolver.servers):
+            try:
+                parseServer(server)
+            except ValueError as e:
+                self._wrong(f"resolver.servers[{i}]", f'"{server}": {e}')
+        for i, limit in enumerate(config.limit):
+            if limit.sessions < 0:
+                self._wrong(f"limit[{i}].sessions", "must not be negative")
+        if config.audit.max_size < 1_000_000:
+            self._wrong("audit.max_size", 'must be at least "1MB"')
+
+    # Listeners.
+
+    def _listeners(self) -> None:
+        listeners = self._config.listen
+        if not listeners:
+            self._wrong("listen", "is missing: at least one [[listen]] is needed")
+        names: set[str] = set()
+        for i, listen in enumerate(listeners):
+            path = f"listen[{i}]"
+            if not listen.name:
+                self._wrong(f"{path}.name", "must not be empty")
+            if listen.name in names:
+                self._wrong(f"{path}.name", f'"{listen.name}" names two listeners')
+            names.add(listen.name)
+            if bool(listen.address) == bool(listen.endpoint):
+                self._wrong(path, "needs exactly one of address and endpoint")
+            for n, address in enumerate(listen.address):
+                try:
+                    parseListenAddress(address)
+                except ValueError as e:
+                    self._wrong(f"{path}.address[{n}]", f'"{address}": {e}')
+            if listen.endpoint:
+                try:
+                    serverFromString(self._reactor, listen.endpoint)
+                except Exception as e:
+                    # Endpoint parsers raise whatever their arguments raise.
+                    why = str(e) or type(e).__name__
+                    self._wrong(
+                        f"{path}.endpoint",
+                        f'"{listen.endpoint}" is neither an address with a port nor '
+                        f"a Twisted server endpoint: {why}",
+                    )
+            if not listen.protocols:
+                self._wrong(f"{path}.protocols", "is empty: nobody could be served")
+            for name in ("half_open", "half_open_per_source"):
+                if getattr(listen, name) < 1:
+                    self._wrong(f"{path}.{name}", "must be at least 1")
+
+    def _routable(self) -> set[str]:
+        return {
+            listen.name
+            for listen in self._config.listen
+            if any(map(isRoutable, _places(listen)))
+        }
+
+    # Authentication.
+
+    def _choices(self) -> Iterator[Choice]:
+        found, broken = findMethods()
+        built: dict[str, OfferedMethod] = {}
+        for i, choose in enumerate(self._config.auth.choose):
+            path = f"auth.choose[{i}]"
+            methods = []
+            for n, name in enumerate(choose.methods):
+                if name in found and name not in built:
+                    method = found[name]
+                    try:
+                        built[name] = OfferedMethod(
+                            name, method.code, method.build({}, self._reactor)
+                        )
+                    except ValueError as e:
+                        self._wrong(f"{path}.methods[{n}]", f'"{name}": {e}')
+                        continue
+                if name in built:
+                    methods.append(built[name])
+                else:
+                    why = _unknownMethod(name, sorted(found), broken)
+                    self._wrong(f"{path}.methods[{n}]", why)
+            sources = self._compiler.addresses(choose.from_, f"{path}.from")
+            listeners = self._compiler.listeners(choose.listener, f"{path}.listener")
+            yield Choice(methods, listeners, None if sources is None else sources.covers)
+
+    def _checkers(self) -> Iterator[ICredentialsChecker]:
+        for i, text in enumerate(self._config.auth.checkers):
+            kind, colon, argument = text.partition(":")
+            if kind == "passwd" and argument:
+                # As everything that is read: beside the file that names it.
+                argument = str(self._config.directory / argument)
+            try:
+                yield makeChecker(f"{kind}{colon}{argument}")
+            except InvalidAuthType:
+                known = ", ".join(sorted(f.authType for f in findCheckerFactories()))
+                self._wrong(
+                    f"auth.checkers[{i}]",
+                    f'there is no checker "{kind}"; installed are: {known}',
+                )
+            except InvalidAuthArgumentString as e:
+                self._wrong(f"auth.checkers[{i}]", " ".join(str(e).split()))
+            except Exception as e:
+                # A checker's factory raises whatever its argument makes it.
+                self._wrong(
+                    f"auth.checkers[{i}]", f"cannot be used: {type(e).__name__}: {e}"
+                )
+
+    def _passwords(self, checked: bool) -> None:
+        for i, choose in enumerate(self._config.auth.choose):
+            if "userpass" not in choose.methods:
+                continue
+            if not checked:
+                self._wrong(
+                    f"auth.choose[{i}].methods",
+                    '"userpass" is offered, and there is no checker; name one in '
+                    '[auth] checkers, such as "passwd:users"',
+                )
+            if not choose.cleartext_passwords:
+                self._cleartext(i, choose)
+
+    def _cleartext(self, i: int, choose: Choose) -> None:
+        for name in sorted(self._routable()):
+            if choose.listener is None or name in choose.listener:
+                self._wrong(
+                    f"auth.choose[{i}]",
+                    f'"userpass" would send passwords in the clear to "{name}", which '
+                    "other hosts can reach; say cleartext_passwords = true to accept "
+                    "that, or listen on 127.0.0.1",
+                )
+
+
+def _places(listen: Listen) -> tuple[str, ...]:
+    return listen.address or (listen.endpoint,)
+
+
+def _unknownMethod(
+    name: str, known: Sequence[str], broken: Sequence[tuple[str, str]]
+) -> str:
+    for module, why in broken:
+        if module.endswith(f"auth_{name}"):
+            return f'"{name}": its plug-in {module} is broken: {why}'
+    if name in _PLANNED:
+        return f'"{name}" is not built yet in this version of socksgw'
+    return f'there is no method "{name}"; installed are: {", ".join(known)}'

@@ -1,0 +1,109 @@
+"""
+Everything built from one reading of the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+from twisted.cred.checkers import ICredentialsChecker
+
+from socksgw.config import Config, ConfigError
+from socksgw.deadlines import Deadline
+from socksgw.examination import examine
+from socksgw.hosts import HostAddresses
+from socksgw.login.portal import Login
+from socksgw.negotiate.methods import Methods
+from socksgw.policy.decision import Policy
+from socksgw.relay.between import Relays
+from socksgw.relay.memory import Memory, Pipes
+from socksgw.route.dialer import Dialer
+from socksgw.route.resolver import Resolver
+from socksgw.watch import Watch
+
+__all__ = ["Foundation", "Generation"]
+
+
+@final
+class Foundation:
+    """
+    What outlives a generation and is shared by all of them.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        clock: Callable[[], float],
+        setDeadline: Callable[[float, Callable[[], None]], Deadline],
+        hosts: HostAddresses,
+        memory: Memory,
+    ) -> None:
+        """
+        @param clock: monotonic seconds.
+        """
+        self.reactor = reactor
+        self.clock = clock
+        self.setDeadline = setDeadline
+        self.hosts = hosts
+        self.memory = memory
+        self.pipes = Pipes()
+        self.watch = Watch(reactor)
+
+
+@final
+class Generation:
+    """
+    What a new session uses, whole and unchanging.
+
+    @ivar warnings: what is odd in the configuration, a line each.
+    @ivar exposures: who gets in without login, and to what: a line each.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        base: Foundation,
+        checkers: Sequence[ICredentialsChecker] | None,
+    ) -> None:
+        """
+        @param checkers: used instead of those that C{config} names.
+        @raise ConfigError: with everything that is wrong.
+        """
+        found = examine(config, base.hosts, base.reactor, checkers)
+        if found.errors:
+            raise ConfigError(config.file or "the command line", found.errors)
+        self.warnings = [
+            line
+            for warning in found.warnings
+            for line in ConfigError(config.file, [warning]).lines()
+        ]
+        self.exposures = found.exposures
+        timeouts = config.timeouts
+        self._resolver = Resolver.of(
+            base.reactor, config.resolver, timeouts.lookup, base.setDeadline, base.clock
+        )
+        self.methods = Methods(found.choices)
+        self.login = Login(
+            found.checkers, config.groups, config.auth.cache, base.clock
+        )
+        self.policy = Policy(found.ruleset, self._resolver)
+        self.dialer = Dialer(
+            base.reactor, base.watch, base.setDeadline, timeouts.connect
+        )
+        self.relays = Relays(
+            base.reactor,
+            base.watch,
+            base.setDeadline,
+            base.memory,
+            base.pipes,
+            timeouts.idle,
+        )
+
+    def start(self) -> None:
+        """Sessions may come."""
+        self._resolver.start()
+
+    def stop(self) -> None:
+        """No session uses this any more."""
+        self._resolver.stop()

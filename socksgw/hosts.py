@@ -1,0 +1,68 @@
+"""
+What the policy knows of the host that the gateway runs on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, final
+
+import ifaddr
+
+from socksgw.wire.address import Address
+
+__all__ = ["HostAddresses"]
+
+_UNSPECIFIED: Final = frozenset({Address(bytes(4)), Address(bytes(16))})
+
+
+@final
+class HostAddresses:
+    """
+    This host's addresses and our listeners' places.
+    """
+
+    def __init__(self, bound: Callable[[], Iterable[tuple[str, int]]]) -> None:
+        """
+        @param bound: where we listen, by address and port.
+        """
+        self._bound = bound
+        self._addresses: frozenset[Address] = frozenset()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """
+        Ask the system again.
+        """
+        found = set()
+        for adapter in ifaddr.get_adapters():
+            for ip in adapter.ips:
+                text = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+                found.add(Address.parse(text.partition("%")[0]))
+        self._addresses = frozenset(found)
+
+    def isSelf(self, address: Address) -> bool:
+        """
+        Whether a connection to the address stays on this host: it is one of
+        ours, loopback, or unspecified (the kernel takes that for loopback).
+        """
+        return (
+            address in self._addresses
+            or address in _UNSPECIFIED
+            or address.isLoopback
+        )
+
+    def isListener(self, address: Address, port: int) -> bool:
+        """
+        Whether we listen there.
+        """
+        for host, number in self._bound():
+            if number == port and self.isSelf(address):
+                listening = Address.parse(host)
+                if (
+                    listening == address
+                    or listening in _UNSPECIFIED
+                    or address in _UNSPECIFIED
+                ):
+                    return True
+        return False

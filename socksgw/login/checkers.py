@@ -1,0 +1,147 @@
+"""
+The C{passwd:} checker: a password file, hashed in threads of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, final
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
+
+from socksgw.interfaces import IChangingStore
+from socksgw.login.passwords import (
+    DUMMY,
+    PasswordFileError,
+    Scrypt,
+    readPasswords,
+    verifyPassword,
+)
+
+__all__ = ["HashingPool", "PasswordFile"]
+
+_log = Logger()
+
+#: Verifications at a time, and those that may wait.
+_THREADS: Final = 2
+_WAITING: Final = 64
+
+
+class Refused(UnauthorizedLogin):
+    """
+    Not logged in, with the reason for the journal.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@final
+class HashingPool:
+    """
+    Threads for verification alone, with a bounded queue: a flood of logins
+    takes no other work's threads.
+    """
+
+    def __init__(self, reactor: Any, threads: int = _THREADS, waiting: int = _WAITING):
+        """
+        @param waiting: most verifications that wait for a thread.
+        """
+        self._reactor = reactor
+        self._pool = ThreadPool(0, threads, "passwords")
+        self._most = threads + waiting
+        self._under = 0
+
+    def verify(self, password: bytes, known: Scrypt) -> Deferred[bool]:
+        """
+        @return: fires with whether the password is right; fails at once with
+            L{Refused} when the queue is full.
+        """
+        if self._under >= self._most:
+            return fail(Refused("busy"))
+        if not self._pool.started:
+            self._pool.start()
+            self._reactor.addSystemEventTrigger("during", "shutdown", self._pool.stop)
+        self._under += 1
+        outcome: Deferred[bool] = Deferred()
+
+        def work() -> bool:
+            # Whoever went away in the meantime needs no answer.
+            return not outcome.called and verifyPassword(password, known)
+
+        def finished(success: bool, result: Any) -> None:
+            self._reactor.callFromThread(self._finished, outcome, success, result)
+
+        self._pool.callInThreadWithCallback(finished, work)
+        return outcome
+
+    def _finished(self, outcome: Deferred[bool], success: bool, result: Any) -> None:
+        # Counted when the work is done, not when the client lost patience.
+        self._under -= 1
+        if not outcome.called:
+            if success:
+                outcome.callback(result)
+            else:
+                outcome.errback(result)
+
+
+@implementer(ICredentialsChecker, IChangingStore)
+@final
+class PasswordFile:
+    """
+    The users of a file made by C{socksgw passwd}; read again when it
+    changes. When it cannot be read, nobody is let in.
+    """
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, path: Path, pool: HashingPool) -> None:
+        """
+        @raise PasswordFileError: the file cannot be used.
+        """
+        self._path = path
+        self._pool = pool
+        self._stamp = self.stamp()
+        self._known: dict[bytes, Scrypt] | None = readPasswords(path)
+
+    def stamp(self) -> object:
+        """
+        Differs when the file may.
+        """
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
+        """
+        @return: fires with the name; fails with C{UnauthorizedLogin} after
+            the same work whether the user or the password is wrong.
+        """
+        stamp = self.stamp()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._known = readPasswords(self._path)
+            except PasswordFileError as e:
+                self._known = None
+                _log.error("{why}; nobody can log in", why=str(e))
+        if self._known is None:
+            return fail(Refused("store-unreadable"))
+        name: bytes = credentials.username
+        known = self._known.get(name, DUMMY)
+
+        def verified(right: bool) -> bytes:
+            if not right or known is DUMMY:
+                raise Refused("wrong-credentials")
+            return name
+
+        return self._pool.verify(credentials.password, known).addCallback(verified)

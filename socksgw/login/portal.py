@@ -1,0 +1,190 @@
+"""
+The Portal, its realm, its avatar, and the memory of positive logins.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, final
+
+from attrs import frozen
+from twisted.cred.checkers import (
+    ANONYMOUS,
+    AllowAnonymousAccess,
+    ICredentialsChecker,
+)
+from twisted.cred.credentials import IAnonymous, IUsernamePassword
+from twisted.cred.error import LoginFailed, UnauthorizedLogin
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import IChangingStore, ISocksUser
+
+__all__ = ["ANYBODY", "Login", "SocksRealm", "SocksUser"]
+
+_log = Logger()
+
+#: Logins remembered at most.
+_REMEMBERED: Final = 10_000
+#: Names that mean something else in a policy.
+_RESERVED: Final = frozenset({"", "anonymous", "users"})
+
+
+@implementer(ISocksUser)
+@frozen
+class SocksUser:
+    """
+    Who a client is: the avatar of the Portal.
+
+    @ivar name: the login name, or C{anonymous}.
+    @ivar groups: the groups that the configuration gives the name.
+    @ivar method: the policy's name of the method that logged them in.
+    """
+
+    name: str
+    groups: frozenset[str]
+    method: str
+
+
+#: Everybody whom nobody has logged in.
+ANYBODY: Final = SocksUser("anonymous", frozenset(), "none")
+
+
+@implementer(IRealm)
+@final
+class SocksRealm:
+    """
+    From an avatar id to a L{SocksUser}.
+    """
+
+    def __init__(self, groups: Mapping[str, Iterable[str]]) -> None:
+        """
+        @param groups: the members of each group.
+        """
+        byName: dict[str, set[str]] = {}
+        for group, members in groups.items():
+            for member in members:
+                byName.setdefault(member, set()).add(group)
+        self._groups = {name: frozenset(found) for name, found in byName.items()}
+
+    def requestAvatar(
+        self, avatarId: object, mind: object, *interfaces: Any
+    ) -> tuple[Any, SocksUser, Callable[[], None]]:
+        """
+        @param mind: the policy's name of the method.
+        @raise UnauthorizedLogin: the name cannot be a user's.
+        """
+        if ISocksUser not in interfaces:
+            raise NotImplementedError("the realm knows ISocksUser only")
+        if avatarId is ANONYMOUS:
+            return ISocksUser, ANYBODY, _logout
+        name = _text(avatarId)
+        if name in _RESERVED or name.startswith("@"):
+            raise UnauthorizedLogin("a name that means something else in a policy")
+        user = SocksUser(name, self._groups.get(name, frozenset()), str(mind))
+        return ISocksUser, user, _logout
+
+
+def _logout() -> None:
+    """A session's end needs nothing of the realm."""
+
+
+def _text(avatarId: object) -> str:
+    if isinstance(avatarId, bytes):
+        return avatarId.decode("utf-8", "backslashreplace")
+    return str(avatarId)
+
+
+@final
+class Login:
+    """
+    Whether credentials are good. Only the Portal says yes; this remembers
+    for a while that it did, by an HMAC of the whole credential.
+    """
+
+    def __init__(
+        self,
+        checkers: Sequence[ICredentialsChecker],
+        groups: Mapping[str, Iterable[str]],
+        cacheSeconds: float,
+        clock: Callable[[], float],
+        key: bytes | None = None,
+    ) -> None:
+        """
+        @param cacheSeconds: how long a positive login is remembered.
+        @param clock: monotonic seconds.
+        @param key: the HMAC's; random by default.
+        """
+        self._portal = Portal(SocksRealm(groups))
+        self._portal.registerChecker(AllowAnonymousAccess())
+        for checker in checkers:
+            self._portal.registerChecker(checker)
+        self._stores = [c for c in checkers if IChangingStore.providedBy(c)]
+        self._stamps: list[object] = []
+        self._seconds = cacheSeconds
+        self._clock = clock
+        self._key = key or os.urandom(32)
+        self._known: OrderedDict[object, tuple[SocksUser, float]] = OrderedDict()
+
+    async def settle(self, credentials: Any, method: str) -> SocksUser:
+        """
+        Log in.
+
+        @param method: the policy's name of the method.
+        @raise AuthenticationFailed: the Portal did not say yes; every cause
+            looks the same to the client.
+        """
+        key = self._digest(credentials, method)
+        if key is not None:
+            stamps = [store.stamp() for store in self._stores]
+            if stamps != self._stamps:
+                self._known.clear()
+                self._stamps = stamps
+            known = self._known.get(key)
+            if known is not None and self._clock() < known[1]:
+                return known[0]
+        try:
+            _, user, _ = await self._portal.login(credentials, method, ISocksUser)
+        except CancelledError:
+            raise
+        except LoginFailed as e:
+            reason = getattr(e, "reason", "wrong-credentials")
+            raise AuthenticationFailed("wrong credentials", reason=reason) from None
+        except NotImplementedError:
+            raise AuthenticationFailed(
+                "no checker takes these credentials", reason="no-checker"
+            ) from None
+        except Exception as e:
+            # Neither the text nor the traceback: both may hold a secret.
+            _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
+            raise AuthenticationFailed(
+                "the credentials could not be checked", reason="checker-failed"
+            ) from None
+        if key is not None and self._seconds > 0:
+            self._known[key] = (user, self._clock() + self._seconds)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        found: SocksUser = user
+        return found
+
+    def _digest(self, credentials: Any, method: str) -> object:
+        """
+        What a credential is remembered by; L{None} when it must not be.
+        """
+        if IAnonymous.providedBy(credentials):
+            return method
+        if IUsernamePassword.providedBy(credentials):
+            name, password = credentials.username, credentials.password
+            return hmac.digest(
+                self._key,
+                b"%d:%d:%b%b%b"
+                % (len(name), len(password), name, password, method.encode()),
+                "sha256",
+            )
+        return None

@@ -1,0 +1,1 @@
+"""Stage 2: the authentication method is chosen and its sub-negotiation led."""

@@ -1,0 +1,49 @@
+"""
+The authentication methods that are installed.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import Any
+
+from zope.interface.exceptions import Invalid
+from zope.interface.verify import verifyObject
+
+import socksgw.plugins
+from socksgw.interfaces import IAuthMethod
+
+__all__ = ["findMethods"]
+
+
+def findMethods() -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """
+    Every module C{auth_*} of L{socksgw.plugins}, also where another package
+    has added to its path.
+
+    @return: the methods by name, and the modules that are broken, each with
+        why. Nothing broken is left out.
+    """
+    found: dict[str, Any] = {}
+    broken: list[tuple[str, str]] = []
+    for module in pkgutil.iter_modules(socksgw.plugins.__path__):
+        if not module.name.startswith("auth_"):
+            continue
+        name = f"{socksgw.plugins.__name__}.{module.name}"
+        try:
+            method = import_module(name).method
+            verifyObject(IAuthMethod, method)
+        except AttributeError:
+            broken.append((name, "has no module-level name `method`"))
+        except Invalid as e:
+            broken.append((name, " ".join(str(e).split())))
+        except Exception as e:
+            # Whatever a plug-in's import does, it must be told, not hidden.
+            broken.append((name, f"{type(e).__name__}: {e}"))
+        else:
+            if method.name in found:
+                broken.append((name, f'a second method named "{method.name}"'))
+            else:
+                found[method.name] = method
+    return found, broken

@@ -1,0 +1,220 @@
+"""
+The choice of the authentication method, and its sub-negotiation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from traceback import format_tb
+from typing import Any, Protocol, TypeVar, final
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from socksgw.errors import AuthenticationFailed, NoAcceptableMethod, SocksError
+from socksgw.interfaces import IExchange
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Method, Reply
+from socksgw.wire.events import Decoded, Event, MethodsOffered
+from socksgw.wire.reader import Reader, WireError
+from socksgw.wire.server import ServerConversation
+
+__all__ = ["Attempt", "Choice", "Client", "Methods", "OfferedMethod", "negotiate"]
+
+_log = Logger()
+
+T = TypeVar("T")
+
+
+class Client(Protocol):
+    """What the negotiation needs of the client's connection."""
+
+    conversation: ServerConversation
+    source: Address
+
+    def next(self) -> Awaitable[Event]: ...
+
+    def send(self, octets: bytes) -> None: ...
+
+
+@final
+class OfferedMethod:
+    """
+    A method that a generation can use.
+
+    @ivar name: the policy's name of it.
+    @ivar code: its number on the wire.
+    @ivar authenticator: an L{socksgw.interfaces.IAuthenticator}.
+    """
+
+    __slots__ = ("authenticator", "code", "name")
+
+    def __init__(self, name: str, code: int, authenticator: Any) -> None:
+        self.name = name
+        self.code = code
+        self.authenticator = authenticator
+
+
+@final
+class Choice:
+    """
+    One C{[[auth.choose]]}: which methods clients of some listeners and
+    sources are offered, in order of preference.
+    """
+
+    __slots__ = ("_listeners", "_sources", "methods")
+
+    def __init__(
+        self,
+        methods: Sequence[OfferedMethod],
+        listeners: frozenset[str] | None,
+        sources: Callable[[Address], bool] | None,
+    ) -> None:
+        self.methods = tuple(methods)
+        self._listeners = listeners
+        self._sources = sources
+
+    def matches(self, listener: str, source: Address) -> bool:
+        """Whether it is for this client."""
+        return (self._listeners is None or listener in self._listeners) and (
+            self._sources is None or self._sources(source)
+        )
+
+
+@final
+class Methods:
+    """
+    What the clients of one generation may use to log in.
+    """
+
+    __slots__ = ("_choices",)
+
+    def __init__(self, choices: Sequence[Choice]) -> None:
+        self._choices = tuple(choices)
+
+    def wanted(self, listener: str, source: Address) -> tuple[OfferedMethod, ...]:
+        """
+        The methods acceptable from this client, best first; none when no
+        choice is for it.
+        """
+        for choice in self._choices:
+            if choice.matches(listener, source):
+                return choice.methods
+        return ()
+
+
+@implementer(IExchange)
+@final
+class Exchange:
+    """A sub-negotiation's view of its connection."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def read(self, decoder: Callable[[Reader], T], limit: int) -> T:
+        self._client.conversation.expect(decoder, limit)
+        event = await self._client.next()
+        assert isinstance(event, Decoded)
+        message: T = event.message
+        return message
+
+    def write(self, octets: bytes) -> None:
+        self._client.send(octets)
+
+
+@final
+class Attempt:
+    """
+    One try at logging in: credentials read, the outcome not told yet.
+    """
+
+    __slots__ = ("_authenticator", "_exchange", "credentials", "method")
+
+    def __init__(
+        self, method: str, authenticator: Any, exchange: Exchange, credentials: Any
+    ) -> None:
+        self.method = method
+        self.credentials = credentials
+        self._authenticator = authenticator
+        self._exchange = exchange
+
+    @property
+    def claimed(self) -> bytes:
+        """
+        The name that the client gave, for the record of a failure.
+        """
+        name = getattr(self.credentials, "username", b"")
+        return name if isinstance(name, bytes) else str(name).encode()
+
+    async def report(self, granted: bool) -> None:
+        """
+        Tell the client what became of it.
+
+        @raise AuthenticationFailed: the method cannot, by a defect of its
+            own.
+        """
+        try:
+            await self._authenticator.writeOutcome(
+                self._exchange, self.credentials, granted
+            )
+        except Exception as e:
+            raise _defect(self.method, e) from None
+
+
+def _defect(method: str, error: Exception) -> AuthenticationFailed:
+    """
+    A method's code failed: tell its author where, but neither the
+    exception's text nor any value, since both may hold a secret.
+    """
+    _log.error(
+        "the authentication method {method} failed: {kind} at\n{where}",
+        method=method,
+        kind=type(error).__qualname__,
+        where="".join(format_tb(error.__traceback__)),
+    )
+    return AuthenticationFailed("the method failed", reason="method-failed")
+
+
+async def negotiate(
+    client: Client, event: Event, wanted: Sequence[OfferedMethod]
+) -> Attempt:
+    """
+    Choose a method and lead its sub-negotiation.
+
+    The best method that the client offered is taken (RFC 1928 section 3).
+    A SOCKS 4 client offers nothing: it is taken as if it had offered no
+    authentication, since its USERID proves nothing.
+
+    @param event: the client's first message.
+    @param wanted: the acceptable methods, best first.
+    @raise NoAcceptableMethod: there is none; nothing has been sent.
+    @raise WireError: the client broke the protocol.
+    @raise AuthenticationFailed: the method failed by a defect of its own.
+    """
+    if isinstance(event, MethodsOffered):
+        offered = event.methods
+        for method in wanted:
+            if method.code in offered:
+                client.send(client.conversation.chooseMethod(method.code))
+                break
+        else:
+            raise NoAcceptableMethod("none of the methods offered is wanted here")
+    else:
+        for method in wanted:
+            if method.code == Method.NO_AUTHENTICATION:
+                break
+        else:
+            raise NoAcceptableMethod(
+                "SOCKS 4 has no login, and one is wanted here", Reply.NOT_ALLOWED
+            )
+    exchange = Exchange(client)
+    try:
+        credentials = await method.authenticator.readCredentials(exchange)
+    except (WireError, SocksError, CancelledError):
+        raise
+    except Exception as e:
+        raise _defect(method.name, e) from None
+    return Attempt(method.name, method.authenticator, exchange, credentials)

@@ -1,0 +1,52 @@
+"""
+No authentication (RFC 1928, method 00): the user is C{anonymous}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+from twisted.cred.credentials import Anonymous, IAnonymous
+from zope.interface import implementer
+
+from socksgw.interfaces import IAuthenticator, IAuthMethod
+from socksgw.wire.codes import Method
+
+__all__ = ["method"]
+
+
+@implementer(IAuthenticator)
+@final
+class NoAuthentication:
+    """
+    Asks for nothing and says nothing.
+    """
+
+    async def readCredentials(self, exchange: Any) -> IAnonymous:
+        """There is nothing to read."""
+        return Anonymous()
+
+    async def writeOutcome(
+        self, exchange: Any, credentials: IAnonymous, granted: bool
+    ) -> None:
+        """There is nothing to say: the method has no messages."""
+
+
+@implementer(IAuthMethod)
+@final
+class NoAuthenticationMethod:
+    """
+    The method's declaration.
+    """
+
+    name = "none"
+    code = Method.NO_AUTHENTICATION
+    help = "no login; the user is anonymous (RFC 1928, method 00)"
+
+    def build(self, settings: Mapping[str, Any], reactor: Any) -> NoAuthentication:
+        """No settings."""
+        return NoAuthentication()
+
+
+method = NoAuthenticationMethod()

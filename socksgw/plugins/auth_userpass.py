@@ -1,0 +1,76 @@
+"""
+User and password (RFC 1929, method 02), in the clear on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+from twisted.cred.credentials import IUsernamePassword
+from zope.interface import implementer
+
+from socksgw.interfaces import IAuthenticator, IAuthMethod
+from socksgw.wire import userpass
+from socksgw.wire.codes import Method
+
+__all__ = ["method"]
+
+
+@implementer(IUsernamePassword)
+@final
+class Credentials:
+    """
+    A name and a password as they came; never printed.
+    """
+
+    __slots__ = ("password", "username")
+
+    def __init__(self, username: bytes, password: bytes) -> None:
+        self.username = username
+        self.password = password
+
+    def checkPassword(self, password: bytes) -> bool:
+        """Whether this is the password."""
+        return self.password == password
+
+    def __repr__(self) -> str:
+        return "<Credentials>"
+
+
+@implementer(IAuthenticator)
+@final
+class UsernamePassword:
+    """
+    One message each way (RFC 1929 section 2).
+    """
+
+    async def readCredentials(self, exchange: Any) -> Credentials:
+        """Read the client's name and password."""
+        username, password = await exchange.read(userpass.readRequest, userpass.REQUEST_LIMIT)
+        return Credentials(username, password)
+
+    async def writeOutcome(
+        self, exchange: Any, credentials: Credentials, granted: bool
+    ) -> None:
+        """Write the status: zero is success."""
+        exchange.write(userpass.encodeStatus(0 if granted else 1))
+
+
+@implementer(IAuthMethod)
+@final
+class UsernamePasswordMethod:
+    """
+    The method's declaration.
+    """
+
+    name = "userpass"
+    code = Method.USERNAME_PASSWORD
+    help = "user and password, checked by [auth] checkers (RFC 1929, method 02)"
+
+    def build(self, settings: Mapping[str, Any], reactor: Any) -> UsernamePassword:
+        """No settings."""
+        return UsernamePassword()
+
+
+method = UsernamePasswordMethod()

@@ -1,0 +1,194 @@
+"""
+What a rule asks of a question: addresses, names, and who is asking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Protocol, final
+
+from socksgw.interfaces import User
+from socksgw.policy.networks import NamePatterns, Network, Networks
+from socksgw.policy.special import KINDS, PRIVATE, SPECIAL, embedded, kinds
+from socksgw.wire.address import Address
+
+__all__ = ["WORDS", "Addresses", "Destinations", "HostFacts", "Never", "Who"]
+
+#: The built-in names of a network.
+WORDS: Final = KINDS | {"self", "listeners", "any"}
+_PLACES: Final = frozenset({"self", "listeners"})
+
+
+class HostFacts(Protocol):
+    """What the policy knows of the host that it runs on, always fresh."""
+
+    def isSelf(self, address: Address) -> bool:
+        """Whether a connection to the address stays on this host."""
+
+    def isListener(self, address: Address, port: int) -> bool:
+        """Whether we listen there."""
+
+
+@final
+class Addresses:
+    """
+    A set of addresses: networks and built-in names.
+
+    @ivar words: the built-in names.
+    @ivar networks: the networks.
+    """
+
+    __slots__ = ("_any", "_facts", "_kinds", "_places", "networks", "words")
+
+    def __init__(
+        self, words: Iterable[str], networks: Iterable[Network], facts: HostFacts
+    ) -> None:
+        self.words = frozenset(words)
+        self.networks = Networks(networks)
+        self._any = "any" in self.words
+        self._kinds = self.words & KINDS
+        self._places = self.words & _PLACES
+        self._facts = facts
+
+    def covers(self, address: Address, port: int = 0) -> bool:
+        """
+        @param port: for C{listeners}, which are places, not addresses.
+        """
+        if self._any or address in self.networks:
+            return True
+        if self._kinds and not self._kinds.isdisjoint(kinds(address)):
+            return True
+        if self._places:
+            if "self" in self._places and self._facts.isSelf(address):
+                return True
+            if "listeners" in self._places:
+                return self._facts.isListener(address, port)
+        return False
+
+    def why(self, address: Address, port: int) -> str:
+        """
+        What of this covers the address, for the operator.
+        """
+        for word in sorted((self._kinds & kinds(address)) - {SPECIAL}):
+            return word
+        if SPECIAL in self._kinds and SPECIAL in kinds(address):
+            return next(iter(sorted(kinds(address) - {SPECIAL, PRIVATE})), SPECIAL)
+        if "self" in self._places and self._facts.isSelf(address):
+            return "self"
+        if "listeners" in self._places and self._facts.isListener(address, port):
+            return "listeners"
+        return "any" if self._any else "a network"
+
+    def contains(self, other: Addresses) -> bool:
+        """Whether this surely covers all that the other does."""
+        if self._any:
+            return True
+        mine = self.networks.all
+        return other.words <= self._reaching(other.words) and all(
+            any(network.contains(each) for network in mine)
+            for each in other.networks.all
+        )
+
+    def _reaching(self, words: frozenset[str]) -> frozenset[str]:
+        if SPECIAL in self.words:
+            return self.words | (KINDS - {PRIVATE})
+        return self.words
+
+
+@final
+class Destinations:
+    """
+    The C{to} of a rule: addresses, names, or both.
+
+    @ivar addresses: L{None} when there are none.
+    @ivar names: L{None} when there are none.
+    """
+
+    __slots__ = ("addresses", "names")
+
+    def __init__(
+        self, addresses: Addresses | None, names: NamePatterns | None
+    ) -> None:
+        self.addresses = addresses
+        self.names = names
+
+
+@final
+class Who:
+    """
+    The C{who} of a rule.
+    """
+
+    __slots__ = ("anonymous", "groups", "names", "users")
+
+    def __init__(self, words: Iterable[str]) -> None:
+        found = set(words)
+        self.anonymous = "anonymous" in found
+        self.users = "users" in found
+        self.groups = frozenset(w[1:] for w in found if w.startswith("@"))
+        self.names = frozenset(
+            w for w in found - {"anonymous", "users"} if not w.startswith("@")
+        )
+
+    def covers(self, user: User) -> bool:
+        """Whether the user is meant."""
+        if user.method == "none":
+            return self.anonymous
+        return (
+            self.users
+            or user.name in self.names
+            or not self.groups.isdisjoint(user.groups)
+        )
+
+    def contains(self, other: Who) -> bool:
+        """Whether this surely covers all whom the other does."""
+        if other.anonymous and not self.anonymous:
+            return False
+        if self.users:
+            return True
+        return (
+            not other.users
+            and other.names <= self.names
+            and other.groups <= self.groups
+        )
+
+
+@final
+class Never:
+    """
+    The ban before every rule, less its exceptions.
+    """
+
+    __slots__ = ("_addresses", "_banned", "_places")
+
+    def __init__(
+        self,
+        banned: Addresses | None,
+        lifted: Iterable[Network],
+        places: Iterable[tuple[Address, int]],
+    ) -> None:
+        """
+        @param lifted: networks that are not banned, on every port.
+        @param places: literals that are not banned.
+        """
+        self._banned = banned
+        self._addresses = Networks(lifted)
+        self._places = frozenset(places)
+
+    def hit(self, address: Address, port: int) -> str | None:
+        """
+        Why the address is banned, or what it wraps; else L{None}.
+        """
+        banned = self._banned
+        if banned is None:
+            return None
+        for each in (address, *embedded(address)):
+            if (
+                banned.covers(each, port)
+                and each not in self._addresses
+                and (each, port) not in self._places
+            ):
+                inside = "" if each is address else f" (as {each} in it)"
+                return f"{banned.why(each, port)}{inside}"
+        return None
+

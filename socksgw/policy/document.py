@@ -1,0 +1,353 @@
+"""
+From the configuration to a ruleset, with everything that is wrong in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, final
+
+from attrs import field, frozen
+
+from socksgw.config import Config, Problem
+from socksgw.config import Rule as RuleTable
+from socksgw.policy.conditions import (
+    WORDS,
+    Addresses,
+    Destinations,
+    HostFacts,
+    Never,
+    Who,
+)
+from socksgw.policy.networks import NamePatterns, Network, Ports
+from socksgw.policy.rules import Rule, Ruleset
+from socksgw.wire.address import Address
+
+__all__ = ["Compiled", "Compiler"]
+
+_DEFAULT_NEVER: Final = ("special", "self")
+_COMMANDS: Final = ("connect", "bind", "udp", "resolve")
+
+
+@frozen
+class Compiled:
+    """
+    What a configuration's policy came to.
+
+    @ivar ruleset: the rules.
+    @ivar errors: what must be mended; then the ruleset must not be used.
+    @ivar warnings: what is odd.
+    """
+
+    ruleset: Ruleset
+    errors: list[Problem] = field(factory=list)
+    warnings: list[Problem] = field(factory=list)
+
+
+@final
+class Compiler:
+    """
+    Compiles one configuration.
+
+    @ivar errors: found so far.
+    @ivar warnings: found so far.
+    """
+
+    def __init__(self, config: Config, facts: HostFacts) -> None:
+        self._config = config
+        self._facts = facts
+        self._used: set[str] = set()
+        self.errors: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    # The whole.
+
+    def compile(self) -> Compiled:
+        """
+        Compile the policy.
+        """
+        config = self._config
+        self._declarations()
+        rules = [
+            self._rule(table, f"rule[{i}]") for i, table in enumerate(config.rule)
+        ]
+        never = self._never()
+        self._ids(config.rule)
+        self._unreachable(rules)
+        self._unused()
+        return Compiled(Ruleset(rules, never), self.errors, self.warnings)
+
+    def addresses(
+        self, words: Sequence[str] | None, path: str
+    ) -> Addresses | None:
+        """
+        A set of addresses: networks, C{[networks]} entries and built-in
+        names. Patterns of names are errors here.
+        """
+        if words is None:
+            return None
+        addresses, patterns = self._sort(words, path)
+        for place, pattern in patterns:
+            self._wrong(place, f'"{pattern}" is a name, and here an address counts')
+        return addresses
+
+    # The parts.
+
+    def _wrong(self, path: str, text: str) -> None:
+        self.errors.append(Problem(path, text))
+
+    def _odd(self, path: str, text: str) -> None:
+        self.warnings.append(Problem(path, text))
+
+    def _declarations(self) -> None:
+        for name in self._config.networks:
+            if name in WORDS:
+                self._wrong(f"networks.{name}", "is a built-in name; choose another")
+            elif not name or NamePatterns.isOne(name) or "/" in name or ":" in name:
+                self._wrong(f"networks.{name}", "cannot be the name of a network")
+            else:
+                self._sort(self._config.networks[name], f"networks.{name}", (name,))
+        for name, members in self._config.groups.items():
+            for i, member in enumerate(members):
+                if not member or member[0] == "@" or member in ("anonymous", "users"):
+                    self._wrong(f"groups.{name}[{i}]", f'"{member}" is not a user name')
+            if not members:
+                self._odd(f"groups.{name}", "is empty")
+
+    def _sort(
+        self, words: Iterable[str], path: str, within: tuple[str, ...] = ()
+    ) -> tuple[Addresses, list[tuple[str, str]]]:
+        """
+        Words into addresses and patterns, C{[networks]} entries opened.
+        """
+        builtin: list[str] = []
+        networks: list[Network] = []
+        patterns: list[tuple[str, str]] = []
+        for i, word in enumerate(words):
+            place = f"{path}[{i}]"
+            if NamePatterns.isOne(word):
+                try:
+                    NamePatterns([word])
+                except ValueError as e:
+                    self._wrong(place, str(e))
+                else:
+                    patterns.append((place, word))
+            elif word in self._config.networks:
+                self._used.add(word)
+                if word in within:
+                    self._wrong(place, f'"{word}" contains itself')
+                    continue
+                inner, more = self._sort(
+                    self._config.networks[word], f"networks.{word}", (*within, word)
+                )
+                builtin += inner.words
+                networks += inner.networks.all
+                patterns += more
+            elif word in WORDS:
+                builtin.append(word)
+            elif ":" in word or word[:1].isdigit():
+                try:
+                    networks.append(Network.parse(word))
+                except ValueError as e:
+                    self._wrong(place, f'"{word}": {e}')
+            else:
+                self._wrong(
+                    place,
+                    f'"{word}" is neither a built-in name nor declared in [networks]; '
+                    f'a host name is written "={word}"',
+                )
+        return Addresses(builtin, networks, self._facts), patterns
+
+    def _to(self, words: Sequence[str] | None, path: str) -> Destinations | None:
+        if words is None:
+            return None
+        addresses, patterns = self._sort(words, path)
+        some = bool(addresses.words or addresses.networks.all)
+        return Destinations(
+            addresses if some else None,
+            NamePatterns(p for _, p in patterns) if patterns else None,
+        )
+
+    def _rule(self, table: RuleTable, path: str) -> Rule:
+        if (table.allow is None) == (table.deny is None):
+            self._wrong(path, "needs either allow or deny")
+        commands = table.allow if table.allow is not None else table.deny
+        if not table.id:
+            self._wrong(f"{path}.id", "must not be empty")
+        elif table.id in ("never", "default", "limit"):
+            self._wrong(f"{path}.id", f'"{table.id}" is a name of the gateway\'s own')
+        ports = None
+        if table.ports is not None:
+            try:
+                ports = Ports(table.ports)
+            except ValueError as e:
+                self._wrong(f"{path}.ports", str(e))
+        return Rule(
+            id=table.id,
+            allow=table.allow is not None,
+            commands=None if commands in (None, "any") else frozenset(commands),
+            who=self._who(table.who, f"{path}.who"),
+            sources=self.addresses(table.from_, f"{path}.from"),
+            listeners=self.listeners(table.listener, f"{path}.listener"),
+            to=self._to(table.to, f"{path}.to"),
+            resolving=self.addresses(table.resolving_to, f"{path}.resolving_to"),
+            ports=ports,
+        )
+
+    def _who(self, words: Sequence[str] | None, path: str) -> Who | None:
+        if words is None:
+            return None
+        for i, word in enumerate(words):
+            if word.startswith("@"):
+                self._used.add(word)
+                if word[1:] not in self._config.groups:
+                    self._wrong(
+                        f"{path}[{i}]", f'"{word}" is not declared in [groups]'
+                    )
+            elif not word:
+                self._wrong(f"{path}[{i}]", "must not be empty")
+        return Who(words)
+
+    def listeners(
+        self, words: Sequence[str] | None, path: str
+    ) -> frozenset[str] | None:
+        """
+        Names of listeners.
+        """
+        if words is None:
+            return None
+        known = {listen.name for listen in self._config.listen}
+        known.update(self._config.unused)
+        for i, word in enumerate(words):
+            if word not in known:
+                self._wrong(f"{path}[{i}]", f'there is no [[listen]] named "{word}"')
+        return frozenset(words)
+
+    def _never(self) -> Never:
+        table = self._config.never
+        words: tuple[str, ...] = (*(table.to or ()), *table.also)
+        if table.to is None:
+            words = (*_DEFAULT_NEVER, *table.also)
+        elif table.to:
+            self._odd("never.to", "replaces the default, special and self")
+        else:
+            self._odd("never.to", "is empty: nothing is banned before the rules")
+        banned = None
+        if table.to != ():
+            path = "never.also" if table.to is None else "never"
+            banned = self.addresses(words, path)
+        elif table.also:
+            self._wrong("never.also", "adds to nothing, since never.to is empty")
+        lifted: list[Network] = []
+        places: list[tuple[Address, int]] = []
+        for i, word in enumerate(table.except_):
+            try:
+                place = _place(word)
+                if isinstance(place, Network):
+                    lifted.append(place)
+                else:
+                    places.append(place)
+            except ValueError as e:
+                self._wrong(f"never.except[{i}]", f'"{word}": {e}')
+        return Never(banned, lifted, places)
+
+    # What the rules are together.
+
+    def _ids(self, tables: Sequence[RuleTable]) -> None:
+        first: dict[str, int] = {}
+        for i, table in enumerate(tables):
+            if table.id in first:
+                self._wrong(
+                    f"rule[{i}].id",
+                    f'"{table.id}" is the id of rule[{first[table.id]}], too',
+                )
+            first.setdefault(table.id, i)
+
+    def _unreachable(self, rules: Sequence[Rule]) -> None:
+        for later, rule in enumerate(rules):
+            for earlier in rules[:later]:
+                if _shadows(earlier, rule):
+                    self._wrong(
+                        f"rule[{later}]",
+                        f'"{rule.id}" can never match: everything it matches, '
+                        f'rule "{earlier.id}" before it matches already',
+                    )
+                    break
+
+    def _unused(self) -> None:
+        for name in self._config.networks:
+            if name not in self._used:
+                self._odd(f"networks.{name}", "is not used")
+        for name in self._config.groups:
+            if f"@{name}" not in self._used:
+                self._odd(f"groups.{name}", "is not used")
+
+
+def _place(word: str) -> Network | tuple[Address, int]:
+    """
+    A network, an address, or an address with a port.
+
+    @raise ValueError: it is none of these.
+    """
+    host, colon, port = word.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if colon and (bracketed or ":" not in host):
+        if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
+            raise ValueError("the port is not within 1 to 65535")
+        return Address.parse(host.strip("[]")), int(port)
+    return Network.parse(word.strip("[]"))
+
+
+def _shadows(earlier: Rule, later: Rule) -> bool:
+    """
+    Whether C{earlier} surely matches whatever C{later} does.
+    """
+
+    def within(
+        outer: frozenset[str] | None, inner: frozenset[str] | None
+    ) -> bool:
+        return outer is None or (inner is not None and inner <= outer)
+
+    if not within(earlier.commands, later.commands) and not (
+        earlier.commands == frozenset(_COMMANDS)
+    ):
+        return False
+    if not within(earlier.listeners, later.listeners):
+        return False
+    if earlier.who is not None and (
+        later.who is None or not earlier.who.contains(later.who)
+    ):
+        return False
+    if earlier.sources is not None and (
+        later.sources is None or not earlier.sources.contains(later.sources)
+    ):
+        return False
+    if earlier.ports is not None and (
+        later.ports is None or not earlier.ports.contains(later.ports)
+    ):
+        return False
+    if earlier.resolving is not None and (
+        later.resolving is None or not earlier.resolving.contains(later.resolving)
+    ):
+        return False
+    return _shadowsTo(earlier, later)
+
+
+def _shadowsTo(earlier: Rule, later: Rule) -> bool:
+    outer, inner = earlier.to, later.to
+    if outer is None:
+        return True
+    if inner is None:
+        return False
+    if inner.addresses is not None and (
+        outer.addresses is None or not outer.addresses.contains(inner.addresses)
+    ):
+        return False
+    if inner.names is not None:
+        if outer.names is None or not outer.names.contains(inner.names):
+            return False
+        # An allow by name leaves what is not public to later rules.
+        open_ = earlier.allow and earlier.resolving is None
+        if open_ and not (later.allow and later.resolving is None):
+            return False
+    return True

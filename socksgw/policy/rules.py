@@ -1,0 +1,216 @@
+"""
+Questions, rules, and the verdict: first match wins, the end is deny.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from attrs import frozen
+
+from socksgw.interfaces import User
+from socksgw.policy.conditions import Addresses, Destinations, Never, Who
+from socksgw.policy.networks import Ports
+from socksgw.policy.special import embedded, kinds
+from socksgw.wire.address import Address
+
+__all__ = ["DEFAULT", "NEVER", "Question", "Rule", "Ruleset", "Verdict"]
+
+#: The rule of a verdict when no rule matched, and when [never] did.
+DEFAULT: Final = "default"
+NEVER: Final = "never"
+
+
+@final
+class Question:
+    """
+    Who asks for what.
+
+    @ivar command: C{connect}, C{bind}, C{udp} or C{resolve}.
+    @ivar name: the asked host name, or L{None} for a literal.
+    """
+
+    __slots__ = ("command", "listener", "name", "port", "source", "user")
+
+    def __init__(
+        self,
+        user: User,
+        source: Address,
+        listener: str,
+        command: str,
+        name: str | None,
+        port: int,
+    ) -> None:
+        self.user = user
+        self.source = source
+        self.listener = listener
+        self.command = command
+        self.name = name
+        self.port = port
+
+
+@final
+class Verdict:
+    """
+    What the rules say of one address.
+
+    @ivar allowed: whether it may be dialled.
+    @ivar rule: the deciding rule's id, or L{NEVER} or L{DEFAULT}.
+    @ivar why: for the operator.
+    """
+
+    __slots__ = ("allowed", "rule", "why")
+
+    def __init__(self, allowed: bool, rule: str, why: str) -> None:
+        self.allowed = allowed
+        self.rule = rule
+        self.why = why
+
+
+@final
+@frozen
+class Rule:
+    """
+    One rule, compiled; a condition that is L{None} matches everything.
+    """
+
+    id: str
+    allow: bool
+    commands: frozenset[str] | None
+    who: Who | None
+    sources: Addresses | None
+    listeners: frozenset[str] | None
+    to: Destinations | None
+    resolving: Addresses | None
+    ports: Ports | None
+
+    def unmet(self, question: Question) -> str | None:
+        """
+        The first condition that does not hold whatever the address, or
+        L{None}.
+        """
+        if self.commands is not None and question.command not in self.commands:
+            return "command"
+        if self.who is not None and not self.who.covers(question.user):
+            return "who"
+        if self.listeners is not None and question.listener not in self.listeners:
+            return "listener"
+        if self.sources is not None and not self.sources.covers(question.source):
+            return "from"
+        if self.ports is not None and question.port not in self.ports:
+            return "ports"
+        return None
+
+    def unmetBy(self, question: Question, address: Address) -> str | None:
+        """
+        The first condition on the destination that does not hold for
+        C{address}, or L{None}: then, if L{unmet} is L{None} too, the rule
+        matches.
+        """
+        to = self.to
+        byName = False
+        if to is not None:
+            addresses = to.addresses
+            if addresses is None or not addresses.covers(address, question.port):
+                names = to.names
+                if names is None or question.name is None or question.name not in names:
+                    return "to"
+                byName = True
+        if self.resolving is not None:
+            if not self.resolving.covers(address, question.port):
+                return "resolving_to"
+        elif byName and self.allow and kinds(address):
+            # A stranger's DNS must not open the inside.
+            return "resolving_to"
+        return None
+
+    def couldMatch(self, question: Question) -> bool:
+        """
+        Whether some address of the asked name could make it match.
+        """
+        to = self.to
+        if to is None or to.addresses is not None:
+            return True
+        names = to.names
+        return names is not None and question.name in names
+
+    def surelyMatches(self, question: Question) -> bool:
+        """
+        Whether every address of the asked name makes it match.
+        """
+        if self.resolving is not None:
+            return False
+        to = self.to
+        if to is None:
+            return True
+        byName = to.names is not None and question.name in to.names
+        return byName and not self.allow
+
+
+@final
+class Ruleset:
+    """
+    The rules of one generation, and the ban before them.
+    """
+
+    __slots__ = ("never", "rules")
+
+    def __init__(self, rules: Sequence[Rule], never: Never) -> None:
+        self.rules = tuple(rules)
+        self.never = never
+
+    def judge(self, question: Question, address: Address) -> Verdict:
+        """
+        May this address be reached? An address that wraps others is judged
+        as itself and as each of them, and all must be allowed.
+        """
+        banned = self.never.hit(address, question.port)
+        if banned is not None:
+            return Verdict(False, NEVER, banned)
+        verdict = self._first(question, address)
+        if verdict.allowed:
+            for inside in embedded(address):
+                other = self._first(question, inside)
+                if not other.allowed:
+                    return other
+        return verdict
+
+    def _first(self, question: Question, address: Address) -> Verdict:
+        for rule in self.rules:
+            if rule.unmet(question) is None and (
+                rule.unmetBy(question, address) is None
+            ):
+                if rule.allow:
+                    return Verdict(True, rule.id, "")
+                return Verdict(False, rule.id, "a rule denies it")
+        return Verdict(False, DEFAULT, "no rule allows it")
+
+    def hopeless(self, question: Question) -> Verdict | None:
+        """
+        The denial that every address of the asked name would meet, so that
+        it need not be looked up; else L{None}.
+        """
+        for rule in self.rules:
+            if rule.unmet(question) is not None or not rule.couldMatch(question):
+                continue
+            if rule.allow:
+                return None
+            if rule.surelyMatches(question):
+                return Verdict(False, rule.id, "a rule denies it")
+        return Verdict(False, DEFAULT, "no rule allows it")
+
+    def explain(
+        self, question: Question, address: Address
+    ) -> list[tuple[str, str | None]]:
+        """
+        Each rule up to the deciding one, with the first condition that did
+        not hold; L{None} for the one that matched.
+        """
+        steps: list[tuple[str, str | None]] = []
+        for rule in self.rules:
+            unmet = rule.unmet(question) or rule.unmetBy(question, address)
+            steps.append((rule.id, unmet))
+            if unmet is None:
+                break
+        return steps

@@ -1,0 +1,1 @@
+"""Stage 6: octets move between the client and the destination."""

@@ -1,0 +1,117 @@
+"""
+Which relay serves which pair of connections.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, Final, Protocol as Seam, final
+
+from twisted.internet.protocol import Protocol
+
+from socksgw.relay.memory import Memory, Pipes
+from socksgw.relay.splice import SpliceRelay, SpliceSettings, Watcher
+from socksgw.relay.stream import StreamRelay, StreamSettings
+
+__all__ = ["Relays", "Tally"]
+
+#: SO_LINGER with no time at all: close() sends a reset.
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class Timer(Seam):
+    """A deadline that was set."""
+
+    def clear(self) -> None: ...
+
+
+class Client(Seam):
+    """What the relay needs of the client's connection."""
+
+    socket: socket.socket | None
+    taken: Protocol | None
+    transport: Any
+
+    @property
+    def ended(self) -> bool: ...
+
+
+@final
+class Tally:
+    """
+    What a relay moved, and how it ended.
+
+    @ivar sent: octets from the client to the destination.
+    @ivar received: octets from the destination to the client.
+    @ivar reason: a fixed word.
+    @ivar reset: whether the client is to be closed with a reset.
+    """
+
+    __slots__ = ("reason", "received", "reset", "sent")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.received = 0
+        self.reason = ""
+        self.reset = False
+
+
+@final
+class Relays:
+    """
+    The relays of one generation.
+    """
+
+    __slots__ = ("_splice", "_stream")
+
+    def __init__(
+        self,
+        reactor: Any,
+        watch: Watcher,
+        setDeadline: Callable[[float, Callable[[], None]], Timer],
+        memory: Memory,
+        pipes: Pipes,
+        idle: float,
+    ) -> None:
+        """
+        @param idle: seconds without an octet after which a relay ends.
+        """
+        self._splice = SpliceSettings(watch, setDeadline, memory, pipes, idle)
+        self._stream = StreamSettings(reactor, setDeadline, memory, idle)
+
+    async def between(
+        self, client: Client, destination: socket.socket, early: bytes, tally: Tally
+    ) -> None:
+        """
+        Move octets until it is over; C{destination} is closed then, the
+        client is not.
+
+        @param early: octets that the client sent behind its request.
+        @param tally: filled in, also when this is cancelled.
+        """
+        relay: SpliceRelay | StreamRelay
+        resetDestination = True
+        plain = client.socket
+        try:
+            client.transport.pauseProducing()
+            if plain is not None and hasattr(os, "splice"):
+                relay = SpliceRelay(self._splice, plain, destination)
+            else:
+                relay = StreamRelay(self._stream, client.transport, destination)
+                client.taken = relay.client
+            try:
+                relay.start(early)
+                if client.ended and isinstance(relay, StreamRelay):
+                    relay.client.readConnectionLost()
+                tally.reason, tally.reset, resetDestination = await relay.done
+            finally:
+                tally.sent = relay.client.moved
+                tally.received = relay.destination.moved
+                client.taken = None
+        finally:
+            if resetDestination:
+                destination.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            destination.close()

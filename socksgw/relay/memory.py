@@ -1,0 +1,140 @@
+"""
+What stalled readers may hold, and the pipes they hold it in.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from typing import Final, final
+
+__all__ = ["Memory", "Pipe", "Pipes"]
+
+#: Most octets that one direction holds.
+MOST: Final = 1 << 20
+#: Fewest octets worth a system call while memory lasts.
+LEAST: Final = 1 << 16
+#: Octets at a time when three quarters of the memory are held.
+SCARCE: Final = 1 << 12
+
+
+@final
+class Memory:
+    """
+    One budget for all octets held for readers that do not read.
+
+    As it fills, what one direction may take shrinks from 1 MiB to 64 KiB,
+    and in the last quarter to 4 KiB; when it is used up, directions wait
+    until others give back.
+
+    @ivar held: octets held now.
+    @ivar limit: most octets held at any time.
+    @ivar scarce: whether so many are held that L{room} has to be asked even
+        for a short message.
+    """
+
+    __slots__ = ("_waiting", "held", "limit", "scarce")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+        self.scarce = limit < 2 * MOST
+        self._waiting: dict[Callable[[], None], None] = {}
+
+    def room(self) -> int:
+        """
+        How many octets one direction may take in now, at most; 0 when none.
+        """
+        free = self.limit - self.held
+        if free > self.limit >> 1:
+            return min(MOST, free)
+        if free > self.limit >> 2:
+            return min(LEAST, free)
+        return SCARCE if free >= SCARCE else 0
+
+    def take(self, octets: int) -> None:
+        """Octets are held from now on."""
+        self.held += octets
+        self.scarce = self.limit - self.held < 2 * MOST or (
+            self.held > self.limit >> 1
+        )
+
+    def give(self, octets: int) -> None:
+        """Octets are held no longer."""
+        self.held -= octets
+        self.scarce = self.limit - self.held < 2 * MOST or (
+            self.held > self.limit >> 1
+        )
+        if self._waiting and self.room():
+            waiting, self._waiting = self._waiting, {}
+            for again in waiting:
+                again()
+
+    def wait(self, again: Callable[[], None]) -> None:
+        """Call C{again} once when there is room."""
+        self._waiting[again] = None
+
+    def forget(self, again: Callable[[], None]) -> None:
+        """Do not call C{again} any more."""
+        self._waiting.pop(again, None)
+
+
+#: The reading and the writing end.
+Pipe = tuple[int, int]
+
+
+@final
+class Pipes:
+    """
+    Empty pipes, ready for use.
+
+    A pipe's size counts in slots, of which a socket fills one with a few
+    octets as with a page: hence 1 MiB where the kernel grants it
+    (C{fs.pipe-user-pages-soft} limits unprivileged processes).
+    """
+
+    __slots__ = ("_free", "_kept")
+
+    def __init__(self, kept: int = 64) -> None:
+        """
+        @param kept: most idle pipes that are kept open.
+        """
+        self._kept = kept
+        self._free: list[Pipe] = []
+
+    def take(self) -> Pipe | None:
+        """
+        An empty pipe, or L{None} when the process is out of descriptors.
+        """
+        if self._free:
+            return self._free.pop()
+        try:
+            ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, MOST)
+        except OSError:
+            # Not granted: a small pipe works too.
+            pass
+        return ends
+
+    def give(self, pipe: Pipe, empty: bool) -> None:
+        """
+        Take a pipe back.
+
+        @param empty: whether it is; one that is not is closed.
+        """
+        if empty and len(self._free) < self._kept:
+            self._free.append(pipe)
+        else:
+            os.close(pipe[0])
+            os.close(pipe[1])
+
+    def close(self) -> None:
+        """Close every idle pipe."""
+        for reading, writing in self._free:
+            os.close(reading)
+            os.close(writing)
+        self._free.clear()

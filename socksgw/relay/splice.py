@@ -1,0 +1,499 @@
+"""
+The relay between two plain sockets.
+
+What comes in full buffers goes from kernel to kernel: C{splice(2)} from the
+socket into a pipe and from the pipe into the other socket. Short messages
+are copied through one shared buffer, since for them two copies cost half as
+much as two splices. A direction that its reader holds up keeps what it has
+taken in (bounded, see L{socksgw.relay.memory}) and stops reading: the
+kernel's own flow control does the rest.
+
+Each of the two L{_Side}s is at once what is read from one socket and what is
+written to it, since readiness is told once per descriptor.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from typing import Final, Protocol, final
+
+from twisted.internet.defer import Deferred
+
+from socksgw.relay.memory import Memory, Pipe, Pipes
+
+__all__ = ["SpliceRelay", "SpliceSettings"]
+
+#: Readiness, as in L{select.epoll}.
+READ: Final = select.EPOLLIN
+WRITE: Final = select.EPOLLOUT
+#: SPLICE_F_MOVE and SPLICE_F_NONBLOCK, which Python's os does not name.
+_FLAGS: Final = 0x01 | 0x02
+#: The shared buffer: a message that fills it shows a bulk transfer.
+_BUFFER: Final = bytearray(1 << 16)
+_VIEW: Final = memoryview(_BUFFER)
+#: A splice that brought less than this shows that the bulk is over.
+_SHORT: Final = 1 << 14
+#: Seconds for the octets that a broken connection still brought.
+_LAST: Final = 1.0
+_SIOCOUTQ: Final = termios.TIOCOUTQ
+
+
+class Timer(Protocol):
+    """A deadline that was set."""
+
+    def clear(self) -> None: ...
+
+
+class Watcher(Protocol):
+    """Who tells that a socket is ready."""
+
+    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None: ...
+
+    def change(self, fd: int, events: int) -> None: ...
+
+    def remove(self, fd: int) -> None: ...
+
+
+@final
+class SpliceSettings:
+    """
+    What all relays of a gateway share.
+    """
+
+    __slots__ = ("idle", "memory", "pipes", "setDeadline", "watch")
+
+    def __init__(
+        self,
+        watch: Watcher,
+        setDeadline: Callable[[float, Callable[[], None]], Timer],
+        memory: Memory,
+        pipes: Pipes,
+        idle: float,
+    ) -> None:
+        """
+        @param idle: seconds without an octet after which a relay ends.
+        """
+        self.watch = watch
+        self.setDeadline = setDeadline
+        self.memory = memory
+        self.pipes = pipes
+        self.idle = idle
+
+
+@final
+class _Side:
+    """
+    One socket, and the direction that starts at it.
+
+    @ivar moved: octets delivered to the other socket.
+    @ivar held: octets taken in and not delivered.
+    @ivar ended: nothing more will be read here.
+    @ivar shut: nothing more will be written here.
+    @ivar broken: the connection failed (rather than ended).
+    """
+
+    __slots__ = (
+        "_bulk", "_events", "_fd", "_pipe", "_relay", "_rest", "_waiting",
+        "broken", "ended", "held", "moved", "other", "shut", "socket",
+    )  # fmt: skip
+
+    other: _Side
+
+    def __init__(self, relay: SpliceRelay, connection: socket.socket) -> None:
+        self._relay = relay
+        self.socket = connection
+        self._fd = connection.fileno()
+        self.moved = 0
+        self.held = 0
+        self.ended = False
+        self.shut = False
+        self.broken = False
+        self._bulk = False
+        self._pipe: Pipe | None = None
+        self._rest = b""
+        self._events = 0
+        self._waiting = False
+
+    def ready(self, events: int) -> None:
+        """
+        The socket is ready, failed or hung up: trying tells which.
+        """
+        if self._events & READ and events & ~WRITE:
+            self._read()
+        if self._events & WRITE and events & ~READ:
+            self.other._deliver()
+
+    # Reading.
+
+    def _read(self) -> None:
+        if self._bulk:
+            self._splice()
+            return
+        memory = self._relay.settings.memory
+        most = len(_BUFFER)
+        if memory.scarce and (most := min(most, memory.room())) == 0:
+            self._wait()
+            return
+        try:
+            came = self.socket.recv_into(_BUFFER, most)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end(broken=True)
+            return
+        if came == 0:
+            self._end(broken=False)
+            return
+        try:
+            went = self.other.socket.send(_VIEW[:came])
+        except BlockingIOError:
+            went = 0
+        except OSError:
+            self.other.unwritable()
+            return
+        self.moved += went
+        if went < came:
+            self._rest = bytes(_VIEW[went:came])
+            self._account(came - went)
+        elif came == len(_BUFFER):
+            self._bulk = True
+
+    def _splice(self) -> None:
+        relay = self._relay
+        settings = relay.settings
+        room = settings.memory.room()
+        pipe = settings.pipes.take() if room else None
+        if pipe is None:
+            if room:
+                # Out of descriptors: what a copy can do, it does.
+                self._bulk = False
+            else:
+                self._wait()
+            return
+        self._pipe = pipe
+        try:
+            came = os.splice(self._fd, pipe[1], room, flags=_FLAGS)
+        except BlockingIOError:
+            self._pipe = None
+            settings.pipes.give(pipe, True)
+            self._bulk = False
+            return
+        except OSError:
+            self._pipe = None
+            settings.pipes.give(pipe, True)
+            self._end(broken=True)
+            return
+        if came == 0:
+            self._pipe = None
+            settings.pipes.give(pipe, True)
+            self._end(broken=False)
+            return
+        if came < _SHORT:
+            self._bulk = False
+        self._drain(came)
+
+    def _drain(self, held: int) -> None:
+        """
+        From the pipe to the other socket, as much as goes.
+        """
+        pipe = self._pipe
+        assert pipe is not None
+        left = held
+        target = self.other._fd
+        while left:
+            try:
+                went = os.splice(pipe[0], target, left, flags=_FLAGS)
+            except BlockingIOError:
+                break
+            except OSError:
+                self._account(left)
+                self.other.unwritable()
+                return
+            left -= went
+            self.moved += went
+        if left:
+            self._account(left)
+        else:
+            self._pipe = None
+            self._relay.settings.pipes.give(pipe, True)
+            self._account(0)
+
+    # Holding.
+
+    def _account(self, octets: int) -> None:
+        """
+        C{octets} are held from now on: stop or start reading accordingly.
+        """
+        held = self.held
+        if octets == held:
+            return
+        self.held = octets
+        memory = self._relay.settings.memory
+        if octets > held:
+            memory.take(octets - held)
+        if octets:
+            self._stopReading()
+            self.other._startWriting()
+        else:
+            self.other._stopWriting()
+            if self.ended:
+                self._ended()
+            else:
+                self.startReading()
+        if octets < held:
+            memory.give(held - octets)
+
+    def _deliver(self) -> None:
+        """
+        The other socket takes octets again.
+        """
+        if self._rest:
+            try:
+                went = self.other.socket.send(self._rest)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.other.unwritable()
+                return
+            self.moved += went
+            self._rest = self._rest[went:]
+            self._account(len(self._rest))
+        elif self._pipe is not None:
+            self._drain(self.held)
+        else:
+            self.other._stopWriting()
+
+    def _discard(self) -> None:
+        """
+        Forget what is held: it can never be delivered.
+        """
+        self._rest = b""
+        pipe, self._pipe = self._pipe, None
+        settings = self._relay.settings
+        if pipe is not None:
+            settings.pipes.give(pipe, False)
+        held, self.held = self.held, 0
+        if held:
+            settings.memory.give(held)
+
+    def _wait(self) -> None:
+        """
+        There is no memory: read again when there is.
+        """
+        self._stopReading()
+        self._waiting = True
+        self._relay.settings.memory.wait(self._again)
+
+    def _again(self) -> None:
+        self._waiting = False
+        if not (self.ended or self.held):
+            self.startReading()
+
+    # Ending.
+
+    def _end(self, broken: bool) -> None:
+        """
+        Nothing more will be read here.
+        """
+        self.ended = True
+        self.broken = self.broken or broken
+        self._stopReading()
+        if not self.held:
+            self._ended()
+
+    def _ended(self) -> None:
+        """
+        Everything that came from here is delivered.
+        """
+        if self.broken:
+            self._relay.broke(self)
+            return
+        other = self.other
+        if other.ended and not other.held:
+            # Both directions are done: closing says the rest.
+            self._relay.finish("closed")
+        elif not other.shut:
+            other.shut = True
+            try:
+                other.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                # It is gone already: its own reading will tell.
+                pass
+
+    def unwritable(self) -> None:
+        """
+        Nothing can be written here any more: the peer reset the connection,
+        or closed it while octets were on their way. What it had sent before
+        is still read.
+        """
+        self.shut = True
+        self._stopWriting()
+        self.other._stopReading()
+        self.other._discard()
+        self.other.ended = True
+        self.broken = True
+        if self.ended and not self.held:
+            self._relay.broke(self)
+
+    def startReading(self) -> None:
+        self._watch(self._events | READ)
+
+    def _stopReading(self) -> None:
+        self._watch(self._events & ~READ)
+
+    def _startWriting(self) -> None:
+        self._watch(self._events | WRITE)
+
+    def _stopWriting(self) -> None:
+        self._watch(self._events & ~WRITE)
+
+    def _watch(self, events: int) -> None:
+        """
+        Be told of C{events} from now on.
+        """
+        watched = self._events
+        if events == watched:
+            return
+        self._events = events
+        watch = self._relay.settings.watch
+        if not watched:
+            watch.add(self._fd, events, self.ready)
+        elif events:
+            watch.change(self._fd, events)
+        else:
+            watch.remove(self._fd)
+
+    def release(self) -> None:
+        """
+        Let go of the socket and of everything held for it.
+        """
+        self._watch(0)
+        if self._waiting:
+            self._relay.settings.memory.forget(self._again)
+        if self.held:
+            self._discard()
+
+    def begin(self, early: bytes) -> None:
+        """
+        Start this direction.
+
+        @param early: octets that were read from this socket already.
+        """
+        went = 0
+        if early:
+            try:
+                went = self.other.socket.send(early)
+            except BlockingIOError:
+                went = 0
+            except OSError:
+                self.other.unwritable()
+                return
+            self.moved += went
+        if went < len(early):
+            self._rest = early[went:]
+            self._account(len(self._rest))
+        else:
+            self.startReading()
+
+
+@final
+class SpliceRelay:
+    """
+    Octets between a client's socket and a destination's, until both have
+    ended, one broke, or nothing moved for too long.
+
+    The sockets' owners close them; while the relay lasts nobody else may
+    register them with the reactor.
+
+    @ivar done: fires with the reason, a fixed word, and with whether the
+        client and the destination are to be closed with a reset.
+    """
+
+    __slots__ = ("_deadline", "_last", "_quiet", "_side", "_tries", "destination",
+                 "client", "done", "settings")  # fmt: skip
+
+    def __init__(
+        self, settings: SpliceSettings, client: socket.socket, destination: socket.socket
+    ) -> None:
+        self.settings = settings
+        self.client = _Side(self, client)
+        self.destination = _Side(self, destination)
+        self.client.other = self.destination
+        self.destination.other = self.client
+        self.done: Deferred[tuple[str, bool, bool]] = Deferred(
+            lambda _: self._release()
+        )
+        self._deadline: Timer | None = None
+        self._last = -1
+        self._quiet = 0
+        self._tries = 0
+
+    def start(self, early: bytes) -> None:
+        """
+        @param early: octets that came behind the request; they go first.
+        """
+        self._deadline = self.settings.setDeadline(
+            self.settings.idle / 4, self._idle
+        )
+        self.destination.startReading()
+        self.client.begin(early)
+
+    def _idle(self) -> None:
+        """
+        A quarter of the idle time passed: did anything move in it?
+        """
+        moved = self.client.moved + self.destination.moved
+        self._quiet = self._quiet + 1 if moved == self._last else 0
+        self._last = moved
+        if self._quiet >= 4:
+            self.finish("idle", True, True)
+        else:
+            self._deadline = self.settings.setDeadline(
+                self.settings.idle / 4, self._idle
+            )
+
+    def finish(
+        self, reason: str, resetClient: bool = False, resetDestination: bool = False
+    ) -> None:
+        """
+        The relay is over.
+        """
+        if not self.done.called:
+            self._release()
+            self.done.callback((reason, resetClient, resetDestination))
+
+    def broke(self, side: _Side) -> None:
+        """
+        A connection failed, and all that it brought is handed to the kernel.
+        The other side shall have it, and then learn of the failure.
+        """
+        other = side.other
+        other._stopReading()
+        try:
+            queued = fcntl.ioctl(other._fd, _SIOCOUTQ, b"\0\0\0\0")
+            unsent = struct.unpack("i", queued)[0]
+        except OSError:
+            unsent = 0
+        byClient = side is self.client
+        if unsent == 0 or self._tries * 0.25 >= _LAST:
+            self.finish(
+                "client-reset" if byClient else "destination-reset", True, True
+            )
+            return
+        self._tries += 1
+        side._stopReading()
+        if self._deadline is not None:
+            self._deadline.clear()
+        self._deadline = self.settings.setDeadline(0.2, lambda: self.broke(side))
+
+    def _release(self) -> None:
+        if self._deadline is not None:
+            self._deadline.clear()
+        self.client.release()
+        self.destination.release()

@@ -1,0 +1,245 @@
+"""
+The relay through the process, for a client that is not a plain socket: TLS,
+or any other transport that a Twisted endpoint gives.
+
+Both ends are Twisted transports, each the other's producer: an end whose
+buffer is full pauses the reading of the other.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol as Seam, final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReactorSocket,
+)
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksgw.relay.memory import Memory
+
+__all__ = ["StreamRelay", "StreamSettings"]
+
+#: Octets that a paused direction may hold: the transport's buffer up to its
+#: mark, and the chunk that passed it.
+_HELD = 2 << 16
+
+
+class Timer(Seam):
+    """A deadline that was set."""
+
+    def clear(self) -> None: ...
+
+
+@final
+class StreamSettings:
+    """
+    What all relays of a gateway share.
+    """
+
+    __slots__ = ("idle", "memory", "reactor", "setDeadline")
+
+    def __init__(
+        self,
+        reactor: Any,
+        setDeadline: Callable[[float, Callable[[], None]], Timer],
+        memory: Memory,
+        idle: float,
+    ) -> None:
+        """
+        @param idle: seconds without an octet after which a relay ends.
+        """
+        self.reactor = reactor
+        self.setDeadline = setDeadline
+        self.memory = memory
+        self.idle = idle
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class _End(Protocol):
+    """
+    One end; as a producer, what the other end's transport pauses.
+
+    @ivar moved: octets handed to the other end.
+    @ivar ended: nothing more will come from here.
+    """
+
+    other: _End
+    ended = False
+    lost = False
+    _holding = False
+    _waiting = False
+
+    def __init__(self, relay: StreamRelay) -> None:
+        self.relay = relay
+        self.moved = 0
+
+    # The transport's calls.
+
+    def connectionMade(self) -> None:
+        self.relay.connected()
+
+    def dataReceived(self, octets: bytes) -> None:
+        if not self.other.lost:
+            self.moved += len(octets)
+            self.other.transport.write(octets)
+
+    def readConnectionLost(self) -> None:
+        if not self.ended:
+            self.ended = True
+            self.other.endWriting()
+            self.relay.settle(self)
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
+        self.lost = True
+        self._release()
+        self.relay.lost(self)
+
+    def endWriting(self) -> None:
+        """
+        The other end has sent all it had.
+        """
+        if self.lost:
+            return
+        self.transport.unregisterProducer()
+        lose = getattr(self.transport, "loseWriteConnection", None)
+        if lose is not None:
+            lose()
+        else:
+            # No half-close here (TLS): all that is buffered goes, then both.
+            self.transport.loseConnection()
+
+    # The other end's transport pauses and resumes our reading.
+
+    def pauseProducing(self) -> None:
+        if not self._holding:
+            self._holding = True
+            self.relay.settings.memory.take(_HELD)
+        if not self.lost:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        memory = self.relay.settings.memory
+        self._release()
+        if memory.room() < _HELD:
+            self._waiting = True
+            memory.wait(self.resumeProducing)
+        elif not self.lost:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        memory = self.relay.settings.memory
+        if self._waiting:
+            self._waiting = False
+            memory.forget(self.resumeProducing)
+        if self._holding:
+            self._holding = False
+            memory.give(_HELD)
+
+
+@final
+class StreamRelay:
+    """
+    Octets between a client's transport and a destination's socket.
+
+    @ivar done: fires with the reason, a fixed word, and with whether the
+        client and the destination are to be closed with a reset.
+    """
+
+    def __init__(
+        self, settings: StreamSettings, transport: Any, destination: socket.socket
+    ) -> None:
+        """
+        @param transport: the client's; its protocol hands L{client} what
+            comes from now on.
+        """
+        self.settings = settings
+        self.client = _End(self)
+        self.destination = _End(self)
+        self.client.other = self.destination
+        self.destination.other = self.client
+        self.client.transport = transport
+        self._socket = destination
+        self.done: Deferred[tuple[str, bool, bool]] = Deferred(
+            lambda _: self._release()
+        )
+        self._early = b""
+        self._deadline: Timer | None = None
+        self._last = -1
+        self._quiet = 0
+
+    def start(self, early: bytes) -> None:
+        """
+        @param early: octets that came behind the request; they go first.
+        """
+        self._early = early
+        self._deadline = self.settings.setDeadline(self.settings.idle / 4, self._idle)
+        factory = Factory.forProtocol(lambda: self.destination)
+        factory.noisy = False
+        reactor: IReactorSocket = self.settings.reactor
+        reactor.adoptStreamConnection(
+            self._socket.fileno(), self._socket.family, factory
+        )
+
+    def connected(self) -> None:
+        """The destination's transport is ready."""
+        self.client.transport.registerProducer(self.destination, True)
+        self.destination.transport.registerProducer(self.client, True)
+        if self._early:
+            self.client.dataReceived(self._early)
+            self._early = b""
+        self.client.transport.resumeProducing()
+
+    def settle(self, end: _End) -> None:
+        """An end has sent all it had."""
+        if end.other.ended:
+            self._finish("closed")
+
+    def lost(self, end: _End) -> None:
+        """An end's connection is gone."""
+        if end.ended or end.other.ended:
+            self._finish("closed")
+            return
+        end.ended = True
+        self._finish("client-lost" if end is self.client else "destination-lost")
+
+    def _idle(self) -> None:
+        moved = self.client.moved + self.destination.moved
+        self._quiet = self._quiet + 1 if moved == self._last else 0
+        self._last = moved
+        if self._quiet >= 4:
+            self._finish("idle", True)
+        else:
+            self._deadline = self.settings.setDeadline(
+                self.settings.idle / 4, self._idle
+            )
+
+    def _finish(self, reason: str, reset: bool = False) -> None:
+        if not self.done.called:
+            self._release(reset)
+            self.done.callback((reason, reset, reset))
+
+    def _release(self, reset: bool = False) -> None:
+        if self._deadline is not None:
+            self._deadline.clear()
+        for end in (self.client, self.destination):
+            end.stopProducing()
+            if not end.lost and end.transport is not None:
+                end.transport.unregisterProducer()
+        if self.destination.transport is not None and not self.destination.lost:
+            if reset:
+                self.destination.transport.abortConnection()
+            else:
+                self.destination.transport.loseConnection()

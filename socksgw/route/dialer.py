@@ -1,0 +1,288 @@
+"""
+From judged literals to one connected socket.
+
+Non-blocking connects, raced as RFC 8305 ("Happy Eyeballs") has it: the
+families take turns, a new attempt starts when the last one failed or after a
+quarter of a second, and the first that connects wins. No name ever comes
+here.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, final
+
+from twisted.internet.defer import Deferred
+
+from socksgw.errors import ConnectFailed, SocksError
+from socksgw.route.failures import failureFor
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
+
+__all__ = ["Dialer", "Outlet", "interleaved"]
+
+#: Seconds between the starts of two attempts (RFC 8305 section 5).
+ATTEMPT_DELAY: Final = 0.25
+
+#: Keep-alive on the destination's side: seconds of silence before the first
+#: probe.
+KEEPALIVE: Final = 120
+
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+#: The event of a connect that succeeded or failed.
+_DECIDED: Final = select.EPOLLOUT
+_UNDER_WAY: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
+
+
+class Timer(Protocol):
+    """A deadline that was set."""
+
+    def clear(self) -> None: ...
+
+
+class Watcher(Protocol):
+    """Who tells that a socket is ready."""
+
+    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None: ...
+
+    def remove(self, fd: int) -> None: ...
+
+
+@final
+class Outlet:
+    """
+    An open connection to the destination.
+
+    @ivar socket: connected, non-blocking; the owner closes it.
+    @ivar address: the literal that was dialled.
+    @ivar port: its port.
+    @ivar bound: our address and port on this connection.
+    """
+
+    __slots__ = ("address", "bound", "port", "socket")
+
+    def __init__(self, connected: socket.socket, address: Address, port: int) -> None:
+        self.socket = connected
+        self.address = address
+        self.port = port
+        name = connected.getsockname()
+        host = name[0].partition("%")[0]
+        self.bound = (Address(socket.inet_pton(connected.family, host)), name[1])
+
+    def close(self) -> None:
+        """
+        Close the connection.
+        """
+        self.socket.close()
+
+
+def interleaved(addresses: Sequence[Address]) -> list[Address]:
+    """
+    The addresses with the families taking turns, beginning with the first's
+    (RFC 8305 section 4).
+    """
+    if len(addresses) < 2:
+        return list(addresses)
+    first = [a for a in addresses if a.version == addresses[0].version]
+    other = [a for a in addresses if a.version != addresses[0].version]
+    turns: list[Address] = []
+    for i in range(max(len(first), len(other))):
+        turns += first[i : i + 1] + other[i : i + 1]
+    return turns
+
+
+@final
+class _Attempt:
+    """
+    One non-blocking connect.
+    """
+
+    __slots__ = ("_race", "_socket", "address")
+
+    def __init__(self, race: _Race, address: Address) -> None:
+        self._race = race
+        self.address = address
+        # OSError: no descriptor, or no such family here.
+        self._socket = socket.socket(
+            _FAMILIES[address.version], socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+        )
+
+    def start(self) -> int:
+        """
+        @return: 0 when it is under way or connected, else the errno.
+        """
+        race = self._race
+        code = self._socket.connect_ex((self.address.text, race.port))
+        if code in _UNDER_WAY or code == 0:
+            race.watch.add(self._socket.fileno(), _DECIDED, self._settle)
+            return 0
+        self._socket.close()
+        return code
+
+    def _settle(self, events: int) -> None:
+        self._race.watch.remove(self._socket.fileno())
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        outlet = None
+        if code == 0:
+            try:
+                outlet = Outlet(self._socket, self.address, self._race.port)
+                if outlet.bound == (self.address, self._race.port):
+                    # The kernel let a socket connect to itself.
+                    code = errno.ECONNREFUSED
+            except OSError as e:
+                code = e.errno or errno.EINVAL
+        if code:
+            self._socket.close()
+            self._race.failed(self, code)
+        else:
+            assert outlet is not None
+            self._race.connected(self, outlet)
+
+    def give(self) -> None:
+        """
+        Give the attempt up.
+        """
+        self._race.watch.remove(self._socket.fileno())
+        self._socket.close()
+
+
+@final
+class _Race:
+    """
+    The attempts at one destination; ends with an outlet or a failure.
+    """
+
+    __slots__ = (
+        "_deadline", "_delay", "_left", "_reactor", "_running", "_worst", "done",
+        "port", "watch",
+    )  # fmt: skip
+
+    def __init__(
+        self, reactor: Any, watch: Watcher, addresses: Sequence[Address], port: int
+    ) -> None:
+        self._reactor = reactor
+        self.watch = watch
+        self.port = port
+        self.done: Deferred[Outlet] = Deferred(lambda _: self._stop())
+        self._left = interleaved(addresses)
+        self._left.reverse()
+        self._running: list[_Attempt] = []
+        self._worst: SocksError | None = None
+        self._deadline: Timer | None = None
+        self._delay: Any = None
+
+    def start(self, deadline: Timer) -> None:
+        self._deadline = deadline
+        self._next()
+
+    def _next(self) -> None:
+        self._delay = None
+        while self._left:
+            address = self._left.pop()
+            try:
+                attempt = _Attempt(self, address)
+                code = attempt.start()
+            except OSError as e:
+                code = e.errno or errno.EINVAL
+            if code == 0:
+                self._running.append(attempt)
+                if self._left:
+                    self._delay = self._reactor.callLater(ATTEMPT_DELAY, self._next)
+                return
+            self._worst = _worse(self._worst, failureFor(code))
+        if not self._running:
+            self._stop()
+            assert self._worst is not None
+            self.done.errback(self._worst)
+
+    def connected(self, attempt: _Attempt, outlet: Outlet) -> None:
+        self._running.remove(attempt)
+        self._stop()
+        self.done.callback(outlet)
+
+    def failed(self, attempt: _Attempt, code: int) -> None:
+        self._running.remove(attempt)
+        self._worst = _worse(self._worst, failureFor(code))
+        if self._left or not self._running:
+            if self._delay is not None:
+                self._delay.cancel()
+            self._next()
+
+    def expired(self) -> None:
+        """The deadline passed."""
+        self._stop()
+        self.done.errback(
+            ConnectFailed(
+                "no answer in time", Reply.HOST_UNREACHABLE, "connect-timeout"
+            )
+        )
+
+    def _stop(self) -> None:
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
+        if self._deadline is not None:
+            self._deadline.clear()
+        running, self._running = self._running, []
+        for attempt in running:
+            attempt.give()
+
+
+def _worse(known: SocksError | None, new: SocksError) -> SocksError:
+    """
+    Of two failures the one that tells the client more: a refusal comes from
+    the destination itself, anything else from the way there.
+    """
+    if known is None or new.reply == Reply.CONNECTION_REFUSED:
+        return new
+    return known
+
+
+@final
+class Dialer:
+    """
+    Opens outlets.
+    """
+
+    __slots__ = ("_reactor", "_setDeadline", "_timeout", "_watch")
+
+    def __init__(
+        self,
+        reactor: Any,
+        watch: Watcher,
+        setDeadline: Callable[[float, Callable[[], None]], Timer],
+        timeout: float,
+    ) -> None:
+        """
+        @param timeout: seconds for all attempts at one destination.
+        """
+        self._reactor = reactor
+        self._watch = watch
+        self._setDeadline = setDeadline
+        self._timeout = timeout
+
+    async def open(self, addresses: Sequence[Address], port: int) -> Outlet:
+        """
+        Connect to one of C{addresses}.
+
+        @param addresses: judged literals, best first; at least one.
+        @raise SocksError: with the reply for the cause.
+        """
+        race = _Race(self._reactor, self._watch, addresses, port)
+        race.start(self._setDeadline(self._timeout, race.expired))
+        outlet = await race.done
+        connected = outlet.socket
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keepAlive(connected)
+        return outlet
+
+
+def keepAlive(connection: socket.socket) -> None:
+    """
+    Switch TCP keep-alive on, with probes well before firewalls forget.
+    """
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE)

@@ -1,0 +1,347 @@
+"""
+From a name to its addresses: looked up in threads of their own (or by
+Twisted's resolver), with a deadline, once for all who ask at the same time.
+
+A resolver that does not answer costs those who asked it their deadline, and
+nobody else anything.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Thread
+from typing import Any, Final, Protocol, final
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.names.hosts import searchFileForAll
+from twisted.python.failure import Failure
+from twisted.python.filepath import FilePath
+from twisted.python.threadpool import ThreadPool
+
+from socksgw.config import ResolverConfig
+from socksgw.errors import LimitReached, LookupFailed, SocksError
+from socksgw.wire.address import Address
+
+__all__ = ["Resolver", "SystemLookup", "parseServer"]
+
+#: Threads for the system's resolver at most, and names looked up at a time.
+_THREADS: Final = 128
+_MOST: Final = 1024
+#: Answers remembered, how long (seconds), and addresses kept of each.
+_REMEMBERED: Final = 4096
+_SECONDS: Final = 10.0
+_SECONDS_FAILED: Final = 3.0
+_ADDRESSES: Final = 32
+
+Answer = tuple[Address, ...] | SocksError
+
+
+class Timer(Protocol):
+    """A deadline that was set."""
+
+    def clear(self) -> None: ...
+
+
+class Lookup(Protocol):
+    """Where answers come from."""
+
+    def look(self, name: str, wanted: Callable[[], bool]) -> Deferred[list[Address]]:
+        """
+        @param wanted: whether anybody still waits.
+        @return: fires with what was found; fails with L{SocksError}.
+        """
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def parseServer(text: str) -> tuple[str, int]:
+    """
+    The address and port of a DNS server: C{"9.9.9.9"}, C{"9.9.9.9:5353"},
+    C{"[2620:fe::fe]:53"}.
+
+    @raise ValueError: it is none of these.
+    """
+    host, port = text, "53"
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") if rest else port
+    elif text.count(":") == 1:
+        host, port = text.split(":")
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError("the port is not within 1 to 65535")
+    return Address.parse(host).text, int(port)
+
+
+class _DaemonPool(ThreadPool):
+    """Threads that a resolver may hold for long do not hold up our exit."""
+
+    threadFactory = staticmethod(partial(Thread, daemon=True))
+
+
+@final
+class SystemLookup:
+    """
+    The system's resolver: the hosts file, then C{getaddrinfo} for the name as
+    it stands, never with a search domain.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        threads: int = _THREADS,
+        getaddrinfo: Callable[..., Any] = socket.getaddrinfo,
+        hostsFile: str = "/etc/hosts",
+    ) -> None:
+        self._reactor = reactor
+        self._pool = _DaemonPool(0, threads, "lookups")
+        self._getaddrinfo = getaddrinfo
+        self._hosts = FilePath(hostsFile)
+
+    def start(self) -> None:
+        """Threads come as they are needed."""
+        self._pool.start()
+
+    def stop(self) -> None:
+        """Do not wait for the threads: a resolver may hold them for long."""
+        Thread(target=self._pool.stop, daemon=True).start()
+
+    def look(self, name: str, wanted: Callable[[], bool]) -> Deferred[list[Address]]:
+        """
+        Ask in a thread.
+        """
+        done: Deferred[list[Address]] = Deferred()
+
+        def finished(success: bool, result: Any) -> None:
+            self._reactor.callFromThread(
+                done.callback if success else done.errback, result
+            )
+
+        self._pool.callInThreadWithCallback(finished, self._inThread, name, wanted)
+        return done
+
+    def _inThread(self, name: str, wanted: Callable[[], bool]) -> list[Address]:
+        if not wanted():
+            return []
+        found = searchFileForAll(self._hosts, name.encode("ascii"))
+        if not found:
+            found = self._ask(name)
+        addresses = []
+        for text in found:
+            try:
+                addresses.append(Address.parse(text))
+            except ValueError:
+                # A zone id: such an address means nothing to another host.
+                continue
+        return addresses
+
+    def _ask(self, name: str) -> list[str]:
+        try:
+            # The root dot keeps search domains out.
+            answers = self._getaddrinfo(f"{name}.", None, type=socket.SOCK_STREAM)
+        except socket.gaierror as e:
+            if e.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
+                raise LookupFailed("no such host") from None
+            raise LookupFailed(
+                f"the look-up failed: {e.strerror}", reason="lookup-failed"
+            ) from None
+        except UnicodeError:
+            raise LookupFailed("no such host") from None
+        return [answer[4][0] for answer in answers]
+
+
+@final
+class ServersLookup:
+    """
+    Twisted's resolver, asking the servers that the configuration names.
+    """
+
+    def __init__(
+        self, reactor: Any, servers: Sequence[tuple[str, int]], timeout: float
+    ) -> None:
+        from twisted.names.client import Resolver as DNSResolver
+
+        tries = (timeout / 4, timeout / 4, timeout / 2)
+        self._resolver = DNSResolver(
+            servers=list(servers), timeout=tries, reactor=reactor
+        )
+
+    def start(self) -> None:
+        """Nothing runs while nobody asks."""
+
+    def stop(self) -> None:
+        """Nothing runs while nobody asks."""
+
+    def look(self, name: str, wanted: Callable[[], bool]) -> Deferred[list[Address]]:
+        """
+        Ask for A and AAAA records at once.
+        """
+        both = DeferredList(
+            [
+                self._resolver.lookupIPV6Address(name),
+                self._resolver.lookupAddress(name),
+            ],
+            consumeErrors=True,
+        )
+        return both.addCallback(self._answered)
+
+    def _answered(self, results: Any) -> list[Address]:
+        from twisted.names import dns, error
+
+        found: list[Address] = []
+        failures: list[Failure] = []
+        for success, result in results:
+            if not success:
+                failures.append(result)
+                continue
+            for record in result[0]:
+                if record.type in (dns.A, dns.AAAA):
+                    found.append(Address(record.payload.address))
+        if not found and failures and not failures[0].check(error.DNSNameError):
+            raise LookupFailed("the look-up failed", reason="lookup-failed")
+        return found
+
+
+class _Question:
+    """
+    One name that is being looked up, and who waits for it.
+    """
+
+    __slots__ = ("waiting",)
+
+    def __init__(self) -> None:
+        self.waiting: dict[Deferred[Answer], Timer] = {}
+
+
+@final
+class Resolver:
+    """
+    Looks names up for the policy.
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        family: str,
+        timeout: float,
+        setDeadline: Callable[[float, Callable[[], None]], Timer],
+        clock: Callable[[], float],
+    ) -> None:
+        """
+        @param family: C{prefer6}, C{prefer4}, C{only4} or C{only6}.
+        @param timeout: seconds.
+        @param clock: monotonic seconds.
+        """
+        self._lookup = lookup
+        self._only = int(family[-1]) if family.startswith("only") else 0
+        self._first = int(family[-1])
+        self._timeout = timeout
+        self._setDeadline = setDeadline
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[Answer, float]] = OrderedDict()
+        self._asked: dict[str, _Question] = {}
+
+    @classmethod
+    def of(
+        cls,
+        reactor: Any,
+        config: ResolverConfig,
+        timeout: float,
+        setDeadline: Callable[[float, Callable[[], None]], Timer],
+        clock: Callable[[], float],
+    ) -> Resolver:
+        """
+        The resolver that a configuration asks for.
+        """
+        lookup: Lookup
+        if config.servers:
+            servers = [parseServer(server) for server in config.servers]
+            lookup = ServersLookup(reactor, servers, timeout)
+        else:
+            lookup = SystemLookup(reactor)
+        return cls(lookup, config.family, timeout, setDeadline, clock)
+
+    def start(self) -> None:
+        """Be ready for look-ups."""
+        self._lookup.start()
+
+    def stop(self) -> None:
+        """No look-ups any more."""
+        self._lookup.stop()
+
+    async def lookUp(self, name: str) -> tuple[Address, ...]:
+        """
+        As L{socksgw.interfaces.NameResolver.lookUp}.
+        """
+        known = self._known.get(name)
+        if known is not None and self._clock() < known[1]:
+            answer = known[0]
+        else:
+            answer = await self._wait(name)
+        if isinstance(answer, SocksError):
+            # A fresh one: an exception gathers the traceback of each raise.
+            raise type(answer)(str(answer), answer.reply, answer.reason)
+        return answer
+
+    def _wait(self, name: str) -> Deferred[Answer]:
+        question = self._asked.get(name)
+        fresh = question is None
+        if question is None:
+            if len(self._asked) >= _MOST:
+                raise LimitReached("too many names are being looked up")
+            question = self._asked[name] = _Question()
+        waiting = question.waiting
+
+        def gone(answer: Deferred[Answer]) -> None:
+            waiting.pop(answer).clear()
+
+        def expired() -> None:
+            del waiting[answer]
+            answer.callback(
+                LookupFailed("no answer in time", reason="lookup-timeout")
+            )
+
+        answer: Deferred[Answer] = Deferred(gone)
+        waiting[answer] = self._setDeadline(self._timeout, expired)
+        if fresh:
+            found = self._lookup.look(name, lambda: bool(waiting))
+            found.addCallback(self._sorted)
+            found.addErrback(lambda failure: _errorOf(failure))
+            found.addCallback(self._settle, name)
+        return answer
+
+    def _sorted(self, found: list[Address]) -> Answer:
+        """
+        Without repetitions, in the order of preference.
+        """
+        addresses = list(dict.fromkeys(found))
+        if self._only:
+            addresses = [a for a in addresses if a.version == self._only]
+        addresses.sort(key=lambda a: a.version != self._first)
+        if not addresses:
+            return LookupFailed("no such host")
+        return tuple(addresses[:_ADDRESSES])
+
+    def _settle(self, answer: Answer, name: str) -> None:
+        waiting = self._asked.pop(name).waiting
+        if waiting:
+            lasts = _SECONDS_FAILED if isinstance(answer, SocksError) else _SECONDS
+            self._known[name] = (answer, self._clock() + lasts)
+            self._known.move_to_end(name)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        for each, timer in list(waiting.items()):
+            timer.clear()
+            each.callback(answer)
+
+
+def _errorOf(failure: Failure) -> SocksError:
+    if isinstance(failure.value, SocksError):
+        return failure.value
+    return LookupFailed(
+        f"the look-up failed: {failure.type.__name__}", reason="lookup-failed"
+    )

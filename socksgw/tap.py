@@ -1,0 +1,166 @@
+"""
+The C{twistd} command: options and assembly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from twisted.application.service import Service
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.strcred import AuthOptionMixin
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python import usage
+
+from socksgw.banner import Console
+from socksgw.config import Config, ConfigError, load
+from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
+from socksgw.gateway import CannotStart, Gateway
+
+__all__ = ["GatewayService", "Options", "makeService"]
+
+_log = Logger()
+
+
+def _fail(lines: Sequence[str], status: int) -> NoReturn:
+    """
+    Say what is wrong, one line each, and exit.
+    """
+    for line in lines:
+        print(f"socksgw: {line}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+class Options(usage.Options, AuthOptionMixin):  # type: ignore[misc]
+    """
+    The command line of C{twistd socksgw}.
+    """
+
+    synopsis = "[--config FILE] [--listen ENDPOINT]... [--auth CHECKER]..."
+    longdesc = (
+        "Without --config the gateway listens on 127.0.0.1:1080 and [::1]:1080, "
+        "serves this machine's clients without login, denies private and special "
+        "addresses, and keeps its journal in ./var/. "
+        "Try it: curl -x socks5h://127.0.0.1:1080 https://example.com"
+    )
+    supportedInterfaces = (IUsernamePassword,)
+    optParameters = [
+        ["config", "c", None, "The configuration (see etc/socksgw.toml)."],
+    ]
+    optFlags = [
+        ["quiet", "q", "In the foreground, print no banner and no decisions."],
+    ]
+    compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """
+        Listen here instead of where the configuration says: an address such
+        as 127.0.0.1:1080 or any Twisted endpoint such as tcp:1080. May be
+        given several times.
+        """
+        self["listen"].append(endpoint)
+
+    opt_l = opt_listen
+
+    def parseOptions(self, options: Any = None) -> None:
+        """
+        As always, but what is wrong is told in one line.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as e:
+            _fail([f"{e} (twistd socksgw --help shows the options)"], 2)
+
+
+def configure(options: Options) -> Config:
+    """
+    The configuration that the command line asks for.
+
+    @raise ConfigError: the file is wrong.
+    """
+    config = load(options["config"]) if options["config"] else defaultConfig()
+    if options["listen"]:
+        config = listeningOn(config, options["listen"])
+    if options.get("credCheckers"):
+        config = withoutCheckers(config)
+    return config
+
+
+class GatewayService(Service):
+    """
+    The gateway as twistd runs it.
+    """
+
+    name = "socksgw"
+
+    def __init__(self, gateway: Gateway, console: Console | None, pidfile: str) -> None:
+        """
+        @param console: where people look, in the foreground.
+        @param pidfile: what to remove when the start fails.
+        """
+        self.gateway = gateway
+        self._console = console
+        self._pidfile = pidfile
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen, while ports below 1024 may still be had.
+        """
+        super().privilegedStartService()
+        self._try(self.gateway.listen)
+
+    def startService(self) -> None:
+        """
+        Open the journal and serve.
+        """
+        super().startService()
+        self._try(self.gateway.start)
+        if self._console is not None:
+            self._console.start(self.gateway)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop accepting, let the sessions end, end them.
+        """
+        super().stopService()
+        stopped = self.gateway.stop()
+        if self._console is not None:
+            stopped.addBoth(lambda _: self._console.stop())
+        return stopped
+
+    def _try(self, step: Any) -> None:
+        try:
+            step()
+        except CannotStart as e:
+            for line in str(e).splitlines():
+                _log.critical("{line}", line=line)
+            if self._pidfile and os.path.exists(self._pidfile):
+                os.unlink(self._pidfile)
+            _fail(str(e).splitlines(), 1)
+
+
+def makeService(options: Options) -> GatewayService:
+    """
+    The service that the options ask for; exits with one line a problem.
+    """
+    from twisted.internet import reactor
+
+    try:
+        config = configure(options)
+        gateway = Gateway(reactor, config, checkers=options.get("credCheckers"))
+    except ConfigError as e:
+        _fail(e.lines(), 2)
+    parent = options.parent or {}
+    foreground = bool(parent.get("nodaemon"))
+    console = None
+    if foreground and not options["quiet"]:
+        console = Console(reactor, sys.stdout)
+    return GatewayService(gateway, console, parent.get("pidfile") or "")

@@ -1,0 +1,1 @@
+"""SOCKS on the wire: octets in, events out; knows nothing of Twisted."""

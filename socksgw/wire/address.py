@@ -1,0 +1,177 @@
+"""
+Addresses, host names, and the one place that tells them apart.
+
+An L{Address} is made only from packed octets or by the strict parser; policy
+and dialler accept nothing else. A host name is ASCII letters, digits,
+hyphens and underscores in labels of at most 63 octets, 253 in all, with at
+most one root dot (which is cut). What the C library's C{inet_aton} would
+take for an address without being a strict dotted quad is neither.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Final, final
+
+__all__ = ["Address", "BadHost", "Host", "UNSPECIFIED4", "escaped", "parseHost"]
+
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+
+
+@final
+class Address:
+    """
+    An IPv4 or IPv6 address, immutable and hashable.
+
+    An IPv4-mapped IPv6 address (C{::ffff:a.b.c.d}) is that IPv4 address: the
+    kernel would connect to the same place, so no rule may tell them apart.
+
+    @ivar packed: 4 or 16 octets, network order.
+    @ivar text: the canonical text (RFC 5952 for IPv6).
+    """
+
+    __slots__ = ("packed", "text")
+
+    packed: bytes
+    text: str
+
+    def __init__(self, packed: bytes) -> None:
+        """
+        @raise ValueError: C{packed} has neither 4 nor 16 octets.
+        """
+        if len(packed) == 16:
+            if packed.startswith(_MAPPED):
+                packed = packed[12:]
+        elif len(packed) != 4:
+            raise ValueError("an address has 4 or 16 octets")
+        self.packed = packed
+        if len(packed) == 4:
+            self.text = "%d.%d.%d.%d" % (*packed,)
+        else:
+            self.text = str(IPv6Address(packed))
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """
+        The address of a strict literal: a dotted quad in decimal without
+        leading zeros, or IPv6 text without zone id.
+
+        @raise ValueError: C{text} is not one.
+        """
+        try:
+            if ":" in text:
+                if "%" in text:
+                    raise ValueError("zone ids are not accepted")
+                return cls(IPv6Address(text).packed)
+            return cls(IPv4Address(text).packed)
+        except AddressValueError as e:
+            raise ValueError(str(e)) from None
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return 4 if len(self.packed) == 4 else 6
+
+    @property
+    def isLoopback(self) -> bool:
+        """Whether it never leaves the host: 127/8 or ::1."""
+        return self.packed[0] == 127 if self.version == 4 else self.text == "::1"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Address({self.text})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Address) and self.packed == other.packed
+
+    def __hash__(self) -> int:
+        return hash(self.packed)
+
+
+UNSPECIFIED4: Final = Address(bytes(4))
+
+
+@final
+class BadHost:
+    """
+    What a client sent as a host and nobody may resolve or dial.
+
+    @ivar raw: the octets as they came.
+    @ivar why: a few words for the journal; never the octets themselves.
+    """
+
+    __slots__ = ("raw", "why")
+
+    def __init__(self, raw: bytes, why: str) -> None:
+        self.raw = raw
+        self.why = why
+
+    def __repr__(self) -> str:
+        return f"BadHost({self.why})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BadHost) and self.raw == other.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
+
+#: A strict literal, a host name in its normal form (lower case, no root dot),
+#: or something refused.
+Host = Address | str | BadHost
+
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z", re.ASCII)
+#: One part of what inet_aton takes: decimal, octal or hexadecimal.
+_NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z", re.ASCII)
+
+
+@lru_cache(maxsize=4096)
+def parseHost(raw: bytes) -> Host:
+    """
+    What the octets of a name field mean: normalised first (brackets, case,
+    one root dot), then an address if they are a strict literal, then a host
+    name, else a L{BadHost}.
+    """
+    try:
+        text = raw.decode("ascii").lower()
+    except UnicodeDecodeError:
+        return BadHost(raw, "not ASCII (use the A-label form)")
+    bracketed = text.startswith("[") and text.endswith("]")
+    if bracketed:
+        text = text[1:-1]
+    if ":" in text or bracketed:
+        try:
+            address = Address.parse(text)
+        except ValueError:
+            return BadHost(raw, "not an IPv6 address")
+        return address
+    if text.endswith("."):
+        text = text[:-1]
+    if not text:
+        return BadHost(raw, "empty")
+    if len(text) > 253:
+        return BadHost(raw, "longer than 253 octets")
+    labels = text.split(".")
+    if _NUMBER.match(labels[-1]):
+        # No top-level domain is a number: this is an address or nothing.
+        try:
+            return Address.parse(text)
+        except ValueError:
+            return BadHost(raw, "a number, but not a strict IPv4 address")
+    for label in labels:
+        if not _LABEL.match(label):
+            return BadHost(raw, "not a host name")
+    return text
+
+
+def escaped(raw: bytes) -> str:
+    """
+    Octets as printable ASCII, everything else as C{\\xNN}: safe in any log.
+    """
+    return "".join(
+        chr(o) if 0x20 <= o < 0x7F and o != 0x5C else f"\\x{o:02x}" for o in raw
+    )

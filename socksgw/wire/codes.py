@@ -1,0 +1,74 @@
+"""
+The numbers of SOCKS 4, 4a and 5.
+
+A number that a peer sends and that has no name here is kept as a plain
+integer; it never raises by itself.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = [
+    "AddressType",
+    "Command",
+    "Method",
+    "Reply",
+    "SOCKS4",
+    "SOCKS5",
+    "Socks4Reply",
+]
+
+SOCKS4 = 4
+SOCKS5 = 5
+
+
+class Method(IntEnum):
+    """Authentication methods (RFC 1928 section 3 and IANA's registry)."""
+
+    NO_AUTHENTICATION = 0x00
+    GSSAPI = 0x01
+    USERNAME_PASSWORD = 0x02
+    CHAP = 0x03
+    NO_ACCEPTABLE = 0xFF
+
+
+class Command(IntEnum):
+    """Commands (RFC 1928 section 4; SOCKS 4; Tor's look-up extension)."""
+
+    CONNECT = 0x01
+    BIND = 0x02
+    UDP_ASSOCIATE = 0x03
+    RESOLVE = 0xF0
+    RESOLVE_PTR = 0xF1
+
+
+class AddressType(IntEnum):
+    """Address types (RFC 1928 section 5)."""
+
+    IPV4 = 0x01
+    NAME = 0x03
+    IPV6 = 0x04
+
+
+class Reply(IntEnum):
+    """Replies (RFC 1928 section 6)."""
+
+    SUCCEEDED = 0x00
+    GENERAL_FAILURE = 0x01
+    NOT_ALLOWED = 0x02
+    NETWORK_UNREACHABLE = 0x03
+    HOST_UNREACHABLE = 0x04
+    CONNECTION_REFUSED = 0x05
+    TTL_EXPIRED = 0x06
+    COMMAND_NOT_SUPPORTED = 0x07
+    ADDRESS_TYPE_NOT_SUPPORTED = 0x08
+
+
+class Socks4Reply(IntEnum):
+    """Replies of SOCKS 4 (the CD field)."""
+
+    GRANTED = 90
+    REJECTED = 91
+    NO_IDENTD = 92
+    IDENTD_MISMATCH = 93

@@ -1,0 +1,100 @@
+"""
+What both ends of a conversation share: the buffer, and the one message that
+may come next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from socksgw.wire.codes import SOCKS4, Reply
+from socksgw.wire.reader import NeedMoreData, Reader, WireError
+
+__all__ = ["Conversation", "OutOfOrder"]
+
+
+class OutOfOrder(Exception):
+    """
+    A conversation was used in an order that SOCKS does not have: a defect of
+    the program, never of the peer.
+    """
+
+
+class Conversation:
+    """
+    Octets in, events out. However the octets are split, the events are the
+    same: a message is decoded from its start until it is whole.
+
+    @ivar version: 4 or 5; 0 until it is known.
+    @ivar failed: whether the peer broke the protocol; nothing more is read.
+    """
+
+    __slots__ = ("_buffer", "_decode", "_limit", "failed", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.failed = False
+        self._buffer = b""
+        self._decode: Callable[[Reader], Any] | None = None
+        self._limit = 0
+
+    def receive(self, octets: bytes) -> None:
+        """
+        Octets came. Whoever feeds this looks at L{held}, and reads no more
+        from the peer while it is large.
+        """
+        self._buffer = self._buffer + octets if self._buffer else octets
+
+    @property
+    def held(self) -> int:
+        """Octets received and not yet consumed."""
+        return len(self._buffer)
+
+    def surplus(self) -> bytes:
+        """
+        Everything behind the last message; it is consumed by this.
+        """
+        octets, self._buffer = self._buffer, b""
+        return octets
+
+    def _await(self, decode: Callable[[Reader], Any], limit: int) -> None:
+        """
+        The next message is what C{decode} reads, of at most C{limit} octets.
+        """
+        self._decode = decode
+        self._limit = limit
+
+    def _take(self) -> Any:
+        """
+        The message that is awaited, or L{None} while it is not whole or none
+        is awaited.
+
+        @raise WireError: it breaks the protocol, or the limit.
+        """
+        decode = self._decode
+        octets = self._buffer
+        if decode is None or not octets:
+            return None
+        full = len(octets) >= self._limit
+        reader = Reader(octets[: self._limit] if full else octets)
+        try:
+            message = decode(reader)
+        except NeedMoreData:
+            if not full:
+                return None
+            self._fail()
+            raise WireError(f"a message of more than {self._limit} octets") from None
+        except WireError as e:
+            self._fail()
+            if e.reply is None and self.version == SOCKS4:
+                # A SOCKS 4 server can always answer.
+                e.reply = Reply.GENERAL_FAILURE
+            raise
+        self._buffer = octets[reader.position :]
+        self._decode = None
+        return message
+
+    def _fail(self) -> None:
+        self.failed = True
+        self._decode = None

@@ -1,0 +1,82 @@
+"""
+A cursor over received octets.
+
+Decoders are straight lines on a L{Reader}; L{NeedMoreData} aborts one whose
+message is not whole, and the conversation tries again from the message's
+start when more has come.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from socksgw.wire.codes import Reply
+
+__all__ = ["NeedMoreData", "Reader", "WireError"]
+
+
+class NeedMoreData(Exception):
+    """The message is not whole yet. Caught in one place per conversation."""
+
+
+class WireError(Exception):
+    """
+    The peer broke the protocol.
+
+    @ivar reply: what a server may answer where the protocol has a reply at
+        this point, else L{None}.
+    """
+
+    def __init__(self, text: str, reply: Reply | None = None) -> None:
+        super().__init__(text)
+        self.reply = reply
+
+
+@final
+class Reader:
+    """
+    Reads one message from C{octets}, starting at C{position}.
+    """
+
+    __slots__ = ("octets", "position")
+
+    def __init__(self, octets: bytes, position: int = 0) -> None:
+        self.octets = octets
+        self.position = position
+
+    def u8(self) -> int:
+        """One octet."""
+        position = self.position
+        if position >= len(self.octets):
+            raise NeedMoreData
+        self.position = position + 1
+        return self.octets[position]
+
+    def u16(self) -> int:
+        """Two octets, network order."""
+        return int.from_bytes(self.take(2), "big")
+
+    def take(self, count: int) -> bytes:
+        """Exactly C{count} octets."""
+        start = self.position
+        end = start + count
+        if end > len(self.octets):
+            raise NeedMoreData
+        self.position = end
+        return self.octets[start:end]
+
+    def until(self, delimiter: int, limit: int, what: str) -> bytes:
+        """
+        Everything before the next C{delimiter} octet, which is consumed too.
+
+        @param limit: most octets before the delimiter.
+        @raise WireError: more than C{limit} octets came without it.
+        """
+        start = self.position
+        end = self.octets.find(bytes((delimiter,)), start, start + limit + 1)
+        if end < 0:
+            if len(self.octets) - start > limit:
+                raise WireError(f"{what} is longer than {limit} octets")
+            raise NeedMoreData
+        self.position = end + 1
+        return self.octets[start:end]

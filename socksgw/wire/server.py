@@ -1,0 +1,157 @@
+"""
+The server's side of a conversation: SOCKS 4, 4a and 5, told apart by the
+first octet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final, final
+
+from socksgw.wire import socks4, socks5
+from socksgw.wire.address import UNSPECIFIED4, Address
+from socksgw.wire.codes import SOCKS4, SOCKS5, Method, Reply
+from socksgw.wire.conversation import Conversation, OutOfOrder
+from socksgw.wire.events import Decoded, Event, MethodsOffered, Requested
+from socksgw.wire.reader import Reader, WireError
+
+__all__ = ["ServerConversation", "State"]
+
+
+class State(Enum):
+    """
+    Where a conversation is, and what brings it on::
+
+        START           the client's first message
+          ├─ SOCKS 5 ─→ OFFERED          chooseMethod()
+          │             CHOSEN           expect(), or authenticated()
+          │             SUBNEGOTIATING   the awaited message → CHOSEN
+          │             REQUESTING       the client's request
+          └─ SOCKS 4 ─→ REQUESTED        reply()
+                        REPLIED
+    """
+
+    START = "start"
+    OFFERED = "offered"
+    CHOSEN = "chosen"
+    SUBNEGOTIATING = "subnegotiating"
+    REQUESTING = "requesting"
+    REQUESTED = "requested"
+    REPLIED = "replied"
+
+
+BOTH: Final = frozenset({SOCKS4, SOCKS5})
+_UNBOUND: Final = (UNSPECIFIED4, 0)
+#: The longest first message.
+_FIRST_LIMIT: Final = max(socks4.REQUEST_LIMIT, socks5.METHODS_LIMIT)
+
+
+@final
+class ServerConversation(Conversation):
+    """
+    What one client says, and the octets to answer with. A request of SOCKS 5
+    is read only after L{authenticated}; one of SOCKS 4 brings no login, which
+    the caller has to bear in mind.
+
+    @ivar state: where it is.
+    """
+
+    __slots__ = ("_versions", "state")
+
+    def __init__(self, versions: frozenset[int] = BOTH) -> None:
+        """
+        @param versions: which of 4 and 5 may be spoken.
+        """
+        super().__init__()
+        self._versions = versions
+        self.state = State.START
+        self._await(self._readFirst, _FIRST_LIMIT)
+
+    def _readFirst(self, reader: Reader) -> Event:
+        version = reader.octets[0]
+        if version not in self._versions:
+            raise WireError(f"first octet {version}: no SOCKS that is spoken here")
+        self.version = version
+        if version == SOCKS5:
+            return socks5.readMethods(reader)
+        return socks4.readRequest(reader)
+
+    def next(self) -> Event | None:
+        """
+        The next event, or L{None} while more octets (or our answer) are
+        wanted.
+
+        @raise WireError: the client broke the protocol. Its C{reply}, where
+            there is one, can be sent.
+        """
+        event = self._take()
+        if event is None:
+            return None
+        if self.state is State.SUBNEGOTIATING:
+            self.state = State.CHOSEN
+            return Decoded(event)
+        if isinstance(event, Requested):
+            self.state = State.REQUESTED
+            return event
+        assert isinstance(event, MethodsOffered)
+        self.state = State.OFFERED
+        return event
+
+    def chooseMethod(self, method: int) -> bytes:
+        """
+        The answer to L{MethodsOffered}; L{Method.NO_ACCEPTABLE} ends the
+        conversation.
+        """
+        self._require(State.OFFERED)
+        self.state = State.CHOSEN
+        if method == Method.NO_ACCEPTABLE:
+            self._fail()
+        return socks5.encodeSelection(method)
+
+    def expect(self, decoder: Callable[[Reader], Any], limit: int) -> None:
+        """
+        The method's sub-negotiation goes on with a message that C{decoder}
+        reads; L{Decoded} brings it.
+
+        @param limit: most octets it may have.
+        """
+        self._require(State.CHOSEN)
+        self.state = State.SUBNEGOTIATING
+        self._await(decoder, limit)
+
+    def authenticated(self) -> None:
+        """
+        The client is logged in: it may make its request.
+        """
+        self._require(State.CHOSEN)
+        self.state = State.REQUESTING
+        self._await(socks5.readRequest, socks5.REQUEST_LIMIT)
+
+    @property
+    def replyable(self) -> bool:
+        """
+        Whether a reply is what the client waits for: it made its request, or
+        tried to.
+        """
+        if self.failed:
+            return self.state is State.REQUESTING or self.version == SOCKS4
+        return self.state is State.REQUESTED
+
+    def reply(self, reply: Reply, bound: tuple[Address, int] | None = None) -> bytes:
+        """
+        The answer to the request, in the client's version.
+
+        @param bound: the gateway's address and port towards the destination.
+        """
+        if not self.replyable:
+            raise OutOfOrder(f"a reply in state {self.state.value}")
+        self.state = State.REPLIED
+        address, port = bound or _UNBOUND
+        if self.version == SOCKS4:
+            return socks4.encodeReply(reply, address, port)
+        return socks5.encodeReply(reply, address, port)
+
+    def _require(self, state: State) -> None:
+        if self.state is not state or self.failed:
+            raise OutOfOrder(f"wants {state.value}, is {self.state.value}")

@@ -1,0 +1,138 @@
+"""
+The messages of SOCKS 5 (RFC 1928).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from socksgw.wire.address import Address, Host, parseHost
+from socksgw.wire.codes import SOCKS5, AddressType, Reply
+from socksgw.wire.events import MethodsOffered, MethodSelected, Replied, Requested
+from socksgw.wire.reader import Reader, WireError
+
+__all__ = [
+    "METHODS_LIMIT",
+    "REQUEST_LIMIT",
+    "SELECTION_LIMIT",
+    "encodeMethods",
+    "encodeReply",
+    "encodeRequest",
+    "encodeSelection",
+    "readMethods",
+    "readReply",
+    "readRequest",
+    "readSelection",
+]
+
+#: VER, NMETHODS, METHODS (section 3).
+METHODS_LIMIT: Final = 2 + 255
+#: VER, METHOD (section 3).
+SELECTION_LIMIT: Final = 2
+#: VER, CMD or REP, RSV, ATYP, a name with its length, port (sections 4, 6).
+REQUEST_LIMIT: Final = 4 + 1 + 255 + 2
+
+_IPV4: Final = int(AddressType.IPV4)
+_NAME: Final = int(AddressType.NAME)
+_IPV6: Final = int(AddressType.IPV6)
+
+
+def readMethods(reader: Reader) -> MethodsOffered:
+    """The client's method identifier message (section 3)."""
+    if reader.u8() != SOCKS5:
+        raise WireError("not a SOCKS 5 greeting")
+    return MethodsOffered(reader.take(reader.u8()))
+
+
+def encodeMethods(methods: bytes) -> bytes:
+    """
+    @param methods: 1 to 255 method octets.
+    @raise ValueError: there are none, or too many.
+    """
+    if not 1 <= len(methods) <= 255:
+        raise ValueError("1 to 255 methods are offered")
+    return bytes((SOCKS5, len(methods))) + methods
+
+
+def readSelection(reader: Reader) -> MethodSelected:
+    """The server's choice of method (section 3)."""
+    if reader.u8() != SOCKS5:
+        raise WireError("the server does not speak SOCKS 5")
+    return MethodSelected(reader.u8())
+
+
+def encodeSelection(method: int) -> bytes:
+    """The server's choice of method (section 3)."""
+    return bytes((SOCKS5, method))
+
+
+def readRequest(reader: Reader) -> Requested:
+    """
+    The client's request (section 4). RSV is not looked at: clients exist
+    that put something there.
+    """
+    if reader.u8() != SOCKS5:
+        raise WireError("the request's version is not 5", Reply.GENERAL_FAILURE)
+    command = reader.u8()
+    reader.u8()
+    host, asked = _readHost(reader)
+    return Requested(SOCKS5, command, host, reader.u16(), asked, b"")
+
+
+def encodeRequest(command: int, host: Address | str, port: int) -> bytes:
+    """
+    The client's request (section 4).
+
+    @param host: an address, or a name of 1 to 255 octets.
+    @raise ValueError: the name is empty or too long.
+    """
+    return bytes((SOCKS5, command, 0)) + _encodeHost(host) + port.to_bytes(2, "big")
+
+
+def readReply(reader: Reader) -> Replied:
+    """The server's reply (section 6)."""
+    if reader.u8() != SOCKS5:
+        raise WireError("the reply's version is not 5")
+    code = reader.u8()
+    reader.u8()
+    host, _ = _readHost(reader)
+    return Replied(SOCKS5, code, host, reader.u16())
+
+
+def encodeReply(reply: int, address: Address, port: int) -> bytes:
+    """The server's reply (section 6)."""
+    packed = address.packed
+    kind = _IPV4 if len(packed) == 4 else _IPV6
+    return bytes((SOCKS5, reply, 0, kind)) + packed + port.to_bytes(2, "big")
+
+
+def _readHost(reader: Reader) -> tuple[Host, bytes]:
+    """
+    ATYP and the address behind it (section 5).
+
+    @return: what it means, and how the peer spelled it.
+    @raise WireError: the ATYP is unknown.
+    """
+    kind = reader.u8()
+    if kind == _IPV4:
+        address = Address(reader.take(4))
+    elif kind == _NAME:
+        raw = reader.take(reader.u8())
+        return parseHost(raw), raw
+    elif kind == _IPV6:
+        address = Address(reader.take(16))
+    else:
+        raise WireError(
+            f"address type {kind} is unknown", Reply.ADDRESS_TYPE_NOT_SUPPORTED
+        )
+    return address, address.text.encode("ascii")
+
+
+def _encodeHost(host: Address | str) -> bytes:
+    if isinstance(host, Address):
+        kind = _IPV4 if host.version == 4 else _IPV6
+        return bytes((kind,)) + host.packed
+    name = host.encode("ascii")
+    if not 1 <= len(name) <= 255:
+        raise ValueError("a name has 1 to 255 octets")
+    return bytes((_NAME, len(name))) + name
