@@ -76,9 +76,11 @@ def _denied(config: Config) -> Iterator[str]:
     else:
         names = config.never.to or ("special", "self")
         lifted = f" (except {', '.join(config.never.except_)})"
-        yield ", ".join((*names, *config.never.also)) + (
-            lifted if config.never.except_ else ""
-        ) + " before every rule"
+        yield (
+            ", ".join((*names, *config.never.also))
+            + (lifted if config.never.except_ else "")
+            + " before every rule"
+        )
     for rule in config.rule:
         if rule.deny is not None:
             yield f'{", ".join(rule.to or ("every address",))} by rule "{rule.id}"'

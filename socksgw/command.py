@@ -37,9 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", nargs="?", metavar="FILE")
     check.add_argument("--config", metavar="FILE", help="the same as FILE")
-    check.add_argument(
-        "--strict", action="store_true", help="warnings count as errors"
-    )
+    check.add_argument("--strict", action="store_true", help="warnings count as errors")
     check.set_defaults(run=_check)
 
     passwd = commands.add_parser(
@@ -104,9 +102,7 @@ def _check(options: argparse.Namespace) -> int:
     examination = examine(load(file), HostAddresses(lambda: ()), reactor)
     for line in examination.lines(file):
         print(line)
-    failed = bool(
-        examination.errors or (options.strict and examination.warnings)
-    )
+    failed = bool(examination.errors or (options.strict and examination.warnings))
     print(f"{file}: {'cannot be used' if failed else 'is good'}")
     return 2 if failed else 0
 

@@ -322,7 +322,9 @@ def _sync(value: Any, _: Any) -> Any:
 
 def _port(value: Any, _: Any) -> Any:
     if type(value) not in (int, str):
-        raise _Wrong(f'must be a port or a range such as "8000-8099", not {_kind(value)}')
+        raise _Wrong(
+            f'must be a port or a range such as "8000-8099", not {_kind(value)}'
+        )
     return value
 
 
@@ -405,9 +407,7 @@ def _makeConverter() -> cattrs.Converter:
 _converter: Final = _makeConverter()
 
 
-def _walk(
-    error: Exception, path: str, kind: Any, file: str
-) -> Iterator[Problem]:
+def _walk(error: Exception, path: str, kind: Any, file: str) -> Iterator[Problem]:
     """Every problem in a tree of cattrs errors, with its TOML path."""
     if isinstance(error, BaseValidationError):
         for inner in error.exceptions:

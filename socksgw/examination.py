@@ -60,8 +60,10 @@ class Examination:
             yield ConfigError(file, [problem]).lines()[0]
         for problem in self.warnings:
             yield f"warning: {ConfigError(file, [problem]).lines()[0]}"
-        yield "exposed without login:" if self.exposures else (
-            "exposed without login: nothing"
+        yield (
+            "exposed without login:"
+            if self.exposures
+            else ("exposed without login: nothing")
         )
         for line in self.exposures:
             yield f"  {line}"
@@ -204,7 +206,9 @@ class _Examiner:
                     self._wrong(f"{path}.methods[{n}]", why)
             sources = self._compiler.addresses(choose.from_, f"{path}.from")
             listeners = self._compiler.listeners(choose.listener, f"{path}.listener")
-            yield Choice(methods, listeners, None if sources is None else sources.covers)
+            yield Choice(
+                methods, listeners, None if sources is None else sources.covers
+            )
 
     def _checkers(self) -> Iterator[ICredentialsChecker]:
         for i, text in enumerate(self._config.auth.checkers):

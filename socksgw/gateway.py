@@ -242,9 +242,7 @@ class Gateway:
             stopping.callback(None)
             return stopping
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(
-                number, lambda *_: self._reactor.callFromThread(self._endAll)
-            )
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self._endAll))
         self.setDeadline(self.config.timeouts.drain, self._endAll)
         self.settled()
         return stopping

@@ -84,9 +84,7 @@ class Generation:
             base.reactor, config.resolver, timeouts.lookup, base.setDeadline, base.clock
         )
         self.methods = Methods(found.choices)
-        self.login = Login(
-            found.checkers, config.groups, config.auth.cache, base.clock
-        )
+        self.login = Login(found.checkers, config.groups, config.auth.cache, base.clock)
         self.policy = Policy(found.ruleset, self._resolver)
         self.dialer = Dialer(
             base.reactor, base.watch, base.setDeadline, timeouts.connect

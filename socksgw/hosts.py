@@ -47,9 +47,7 @@ class HostAddresses:
         ours, loopback, or unspecified (the kernel takes that for loopback).
         """
         return (
-            address in self._addresses
-            or address in _UNSPECIFIED
-            or address.isLoopback
+            address in self._addresses or address in _UNSPECIFIED or address.isLoopback
         )
 
     def isListener(self, address: Address, port: int) -> bool:

@@ -275,4 +275,3 @@ class Inbound(Protocol):
         serving, self._serving = self._serving, None
         if serving is not None:
             serving.cancel()
-

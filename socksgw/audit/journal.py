@@ -375,7 +375,11 @@ class Journal:
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        done = maybeDeferred(self._fsync) if self._config.sync != "never" else succeed(None)
+        done = (
+            maybeDeferred(self._fsync)
+            if self._config.sync != "never"
+            else succeed(None)
+        )
         return done.addBoth(self._closed)
 
     def _closed(self, _: object) -> None:

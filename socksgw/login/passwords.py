@@ -62,9 +62,7 @@ class Scrypt(NamedTuple):
     digest: bytes
 
     def __str__(self) -> str:
-        salt, digest = (
-            b64encode(octets).rstrip(b"=").decode() for octets in self[3:]
-        )
+        salt, digest = (b64encode(octets).rstrip(b"=").decode() for octets in self[3:])
         return f"$scrypt$ln={self.ln},r={self.r},p={self.p}${salt}${digest}"
 
     def __repr__(self) -> str:
@@ -131,9 +129,7 @@ def readPasswords(path: Path) -> dict[bytes, Scrypt]:
             f"{path}: {e.strerror}; make it with: socksgw passwd {path} USER"
         ) from None
     if mode & 0o077:
-        raise PasswordFileError(
-            f"{path}: others can read it; remedy: chmod 600 {path}"
-        )
+        raise PasswordFileError(f"{path}: others can read it; remedy: chmod 600 {path}")
     known: dict[bytes, Scrypt] = {}
     for number, line in enumerate(octets.splitlines(), 1):
         if not line.strip() or line.startswith(b"#"):

@@ -47,7 +47,9 @@ class UsernamePassword:
 
     async def readCredentials(self, exchange: Any) -> Credentials:
         """Read the client's name and password."""
-        username, password = await exchange.read(userpass.readRequest, userpass.REQUEST_LIMIT)
+        username, password = await exchange.read(
+            userpass.readRequest, userpass.REQUEST_LIMIT
+        )
         return Credentials(username, password)
 
     async def writeOutcome(

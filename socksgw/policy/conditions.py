@@ -106,9 +106,7 @@ class Destinations:
 
     __slots__ = ("addresses", "names")
 
-    def __init__(
-        self, addresses: Addresses | None, names: NamePatterns | None
-    ) -> None:
+    def __init__(self, addresses: Addresses | None, names: NamePatterns | None) -> None:
         self.addresses = addresses
         self.names = names
 
@@ -191,4 +189,3 @@ class Never:
                 inside = "" if each is address else f" (as {each} in it)"
                 return f"{banned.why(each, port)}{inside}"
         return None
-

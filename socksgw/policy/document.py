@@ -68,18 +68,14 @@ class Compiler:
         """
         config = self._config
         self._declarations()
-        rules = [
-            self._rule(table, f"rule[{i}]") for i, table in enumerate(config.rule)
-        ]
+        rules = [self._rule(table, f"rule[{i}]") for i, table in enumerate(config.rule)]
         never = self._never()
         self._ids(config.rule)
         self._unreachable(rules)
         self._unused()
         return Compiled(Ruleset(rules, never), self.errors, self.warnings)
 
-    def addresses(
-        self, words: Sequence[str] | None, path: str
-    ) -> Addresses | None:
+    def addresses(self, words: Sequence[str] | None, path: str) -> Addresses | None:
         """
         A set of addresses: networks, C{[networks]} entries and built-in
         names. Patterns of names are errors here.
@@ -201,9 +197,7 @@ class Compiler:
             if word.startswith("@"):
                 self._used.add(word)
                 if word[1:] not in self._config.groups:
-                    self._wrong(
-                        f"{path}[{i}]", f'"{word}" is not declared in [groups]'
-                    )
+                    self._wrong(f"{path}[{i}]", f'"{word}" is not declared in [groups]')
             elif not word:
                 self._wrong(f"{path}[{i}]", "must not be empty")
         return Who(words)
@@ -303,9 +297,7 @@ def _shadows(earlier: Rule, later: Rule) -> bool:
     Whether C{earlier} surely matches whatever C{later} does.
     """
 
-    def within(
-        outer: frozenset[str] | None, inner: frozenset[str] | None
-    ) -> bool:
+    def within(outer: frozenset[str] | None, inner: frozenset[str] | None) -> bool:
         return outer is None or (inner is not None and inner <= outer)
 
     if not within(earlier.commands, later.commands) and not (

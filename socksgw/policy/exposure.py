@@ -70,7 +70,7 @@ def exposed(config: Config, routable: Collection[str]) -> list[Problem]:
                     Problem(
                         f"listen[{i}]",
                         f'exposed: "{listen.name}" can be reached from other hosts, '
-                        f"offers them \"none\", and rule \"{rule.id}\" asks neither "
+                        f'offers them "none", and rule "{rule.id}" asks neither '
                         "who nor from: an open relay. Name the clients "
                         "([[auth.choose]] from, or the rule's from or who), ask for a "
                         "login, or listen on 127.0.0.1",

@@ -56,16 +56,12 @@ class Memory:
     def take(self, octets: int) -> None:
         """Octets are held from now on."""
         self.held += octets
-        self.scarce = self.limit - self.held < 2 * MOST or (
-            self.held > self.limit >> 1
-        )
+        self.scarce = self.limit - self.held < 2 * MOST or (self.held > self.limit >> 1)
 
     def give(self, octets: int) -> None:
         """Octets are held no longer."""
         self.held -= octets
-        self.scarce = self.limit - self.held < 2 * MOST or (
-            self.held > self.limit >> 1
-        )
+        self.scarce = self.limit - self.held < 2 * MOST or (self.held > self.limit >> 1)
         if self._waiting and self.room():
             waiting, self._waiting = self._waiting, {}
             for again in waiting:

@@ -419,7 +419,10 @@ class SpliceRelay:
                  "client", "done", "settings")  # fmt: skip
 
     def __init__(
-        self, settings: SpliceSettings, client: socket.socket, destination: socket.socket
+        self,
+        settings: SpliceSettings,
+        client: socket.socket,
+        destination: socket.socket,
     ) -> None:
         self.settings = settings
         self.client = _Side(self, client)
@@ -438,9 +441,7 @@ class SpliceRelay:
         """
         @param early: octets that came behind the request; they go first.
         """
-        self._deadline = self.settings.setDeadline(
-            self.settings.idle / 4, self._idle
-        )
+        self._deadline = self.settings.setDeadline(self.settings.idle / 4, self._idle)
         self.destination.startReading()
         self.client.begin(early)
 
@@ -482,9 +483,7 @@ class SpliceRelay:
             unsent = 0
         byClient = side is self.client
         if unsent == 0 or self._tries * 0.25 >= _LAST:
-            self.finish(
-                "client-reset" if byClient else "destination-reset", True, True
-            )
+            self.finish("client-reset" if byClient else "destination-reset", True, True)
             return
         self._tries += 1
         side._stopReading()

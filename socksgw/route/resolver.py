@@ -301,9 +301,7 @@ class Resolver:
 
         def expired() -> None:
             del waiting[answer]
-            answer.callback(
-                LookupFailed("no answer in time", reason="lookup-timeout")
-            )
+            answer.callback(LookupFailed("no answer in time", reason="lookup-timeout"))
 
         answer: Deferred[Answer] = Deferred(gone)
         waiting[answer] = self._setDeadline(self._timeout, expired)

@@ -95,7 +95,5 @@ def encodeReply(reply: int, address: Address, port: int) -> bytes:
     """
     if address.version != 4:
         address, port = UNSPECIFIED4, 0
-    code = (
-        Socks4Reply.GRANTED if reply == Reply.SUCCEEDED else Socks4Reply.REJECTED
-    )
+    code = Socks4Reply.GRANTED if reply == Reply.SUCCEEDED else Socks4Reply.REJECTED
     return bytes((0, code)) + port.to_bytes(2, "big") + address.packed

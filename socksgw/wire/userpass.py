@@ -56,10 +56,7 @@ def encodeRequest(username: bytes, password: bytes) -> bytes:
         if not 1 <= len(field) <= 255:
             raise ValueError("a name and a password have 1 to 255 octets")
     return (
-        bytes((_VERSION, len(username)))
-        + username
-        + bytes((len(password),))
-        + password
+        bytes((_VERSION, len(username))) + username + bytes((len(password),)) + password
     )
 
 

@@ -1,0 +1,53 @@
+# socksgw: `make help` tells what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help run test lint bench clean
+.DEFAULT_GOAL := help
+
+help:  ## this text
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  ARGS="…" is handed on: make run ARGS="--config etc/socksgw.toml", make test ARGS="-k wire"'
+
+# The plug-in directory twisted/plugins is found through sys.path, hence the
+# compat mode of the editable install.
+$(BIN)/twistd: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "socksgw needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable .
+	@$(BIN)/twistd --help >/dev/null
+	@touch $@
+
+$(VENV)/tested: $(BIN)/twistd
+	$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[test]'
+	@touch $@
+
+$(VENV)/linted: $(VENV)/tested
+	$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[lint]'
+	@touch $@
+
+run: $(BIN)/twistd  ## install into .venv and start the gateway here
+	$(BIN)/twistd --nodaemon --pidfile= socksgw $(ARGS)
+
+test: $(VENV)/tested  ## run every test
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=85
+
+lint: $(VENV)/linted  ## style, types, and the walls between the folders
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/towncrier build --draft --version next >/dev/null
+
+bench: $(BIN)/twistd  ## measure against Dante, microsocks and asyncio-socks-server, side by side
+	$(PYTHON) tests/bench/run.py $(ARGS)
+
+clean:  ## remove what make made
+	rm -rf $(VENV) build *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

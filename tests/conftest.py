@@ -1,0 +1,33 @@
+"""
+Fixtures for all tests.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running import Running, running
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """
+    Starts gateways: C{gateway(configuration, *arguments)}. Each is stopped
+    at the end, and must have been well (L{Running.healthy}).
+    """
+    numbers = itertools.count()
+    with ExitStack() as stack:
+
+        def start(*arguments: Any, **options: Any) -> Running:
+            directory = tmp_path / f"gateway{next(numbers)}"
+            return stack.enter_context(
+                contextmanager(running)(directory, *arguments, **options)
+            )
+
+        yield start

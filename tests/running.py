@@ -1,0 +1,190 @@
+"""
+A real gateway in a process of its own, for the tests that drive it from
+outside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+TWISTD = Path(sys.executable).with_name("twistd")
+
+#: Rules that let tests reach servers on loopback.
+LOOPBACK = """
+[never]
+except = ["127.0.0.0/8", "::1"]
+"""
+
+#: Everybody on this machine, without login, to everywhere on it.
+OPEN = (
+    """
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[[auth.choose]]
+from = ["127.0.0.0/8", "::1"]
+methods = ["none"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+"""
+    + LOOPBACK
+)
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment of a process that shall find this project."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), **extra}
+
+
+def socksgw(
+    *arguments: str, cwd: Path | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run C{socksgw ARGUMENTS} to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "socksgw.command", *arguments],
+        cwd=cwd,
+        env=environment(),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def until(condition: Any, seconds: float = 10.0) -> Any:
+    """Wait until C{condition()} is true, and return what it returned."""
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, "it did not come in time"
+        time.sleep(0.02)
+    return result
+
+
+class Running:
+    """
+    A gateway that runs.
+
+    @ivar process: the process.
+    @ivar directory: its working directory; C{gw.toml} and C{var/} are there.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        configuration: str | None = OPEN,
+        *arguments: str,
+        preexec: Any = None,
+    ) -> None:
+        """
+        @param configuration: the text of C{gw.toml}; L{None} for no
+            C{--config}.
+        @param arguments: more of the command line.
+        @param preexec: called in the new process, for its limits.
+        """
+        self.directory = directory
+        self._log = directory / "log"
+        command = [str(TWISTD), "-n", "--pidfile=", "socksgw"]
+        if configuration is not None:
+            (directory / "gw.toml").write_text(configuration)
+            command += ["--config", "gw.toml"]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments],
+                cwd=directory,
+                env=environment(PYTHONUNBUFFERED="1"),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=preexec,
+            )
+
+    @property
+    def log(self) -> str:
+        """Everything it has printed."""
+        return self._log.read_text()
+
+    def ready(self) -> Running:
+        """Wait until it serves."""
+        until(lambda: self.process.poll() is not None or "is ready" in self.log, 30)
+        assert self.process.poll() is None, self.log
+        return self
+
+    @property
+    def ports(self) -> list[int]:
+        """Its TCP ports, in the order of the configuration."""
+        listens = re.search(r"listens on +(.*)", self.log)
+        assert listens is not None, self.log
+        return [int(port) for port in re.findall(r":(\d+)(?:,|$)", listens[1])]
+
+    @property
+    def port(self) -> int:
+        """Its first TCP port."""
+        return self.ports[0]
+
+    def journal(self, event: str | None = None) -> list[dict[str, Any]]:
+        """The lines of its journal; of one kind, if C{event} is given."""
+        found: list[dict[str, Any]] = []
+        for file in sorted((self.directory / "var" / "audit").glob("*.jsonl")):
+            for line in file.read_bytes().split(b"\n")[:-1]:
+                found.append(json.loads(line))
+        return [line for line in found if event in (None, line["event"])]
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """End it in order, and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """End it without warning."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def healthy(self) -> None:
+        """
+        Stop it and see that it was well: no traceback, exit status 0, the
+        journal whole.
+        """
+        status = self.stop()
+        log = self.log
+        assert "Traceback" not in log and "Unhandled" not in log, log
+        assert status == 0, log
+        verified = socksgw("audit", "verify", cwd=self.directory, *self._config())
+        assert verified.returncode == 0, verified.stdout
+
+    def _config(self) -> list[str]:
+        here = (self.directory / "gw.toml").exists()
+        return ["--config", "gw.toml"] if here else []
+
+    @property
+    def descriptors(self) -> int:
+        """How many descriptors it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+def running(directory: Path, *arguments: Any, **options: Any) -> Iterator[Running]:
+    """
+    A gateway that serves; at the end it must have been well. For use with
+    C{yield from} in fixtures and C{contextlib.contextmanager}.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    gateway = Running(directory, *arguments, **options)
+    try:
+        yield gateway.ready()
+        gateway.healthy()
+    finally:
+        if gateway.process.poll() is None:
+            gateway.kill()
