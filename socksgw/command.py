@@ -125,7 +125,7 @@ def _follow(options: argparse.Namespace) -> int:
     )
 
 
-def _plugins(options: argparse.Namespace) -> int:
+def _plugins(_: argparse.Namespace) -> int:
     found, broken = findMethods()
     for name, method in sorted(found.items()):
         print(f"method  {name:<12} {method.help}")

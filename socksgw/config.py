@@ -224,19 +224,45 @@ class Config:
 
 #: Keys of the contract whose feature is not built yet; C{*} stands for an index.
 _NOT_BUILT: Final = frozenset(
-    """
-    include services schedules expect upstream admin
-    gateway.enforce timeouts.udp_idle
-    listen.*.leave_by listen.*.proxy_protocol_from listen.*.udp listen.*.tls
-    auth.strip_realms auth.gssapi auth.checker auth.groups_refresh
-    auth.choose.*.protection
-    rule.*.services rule.*.during rule.*.secured rule.*.asked_by rule.*.method
-    rule.*.until rule.*.ticket rule.*.limits rule.*.timeouts rule.*.report_only
-    rule.*.udp rule.*.via rule.*.leave_by
-    limit.*.rate limit.*.new_sessions limit.*.quota limit.*.flows
-    limit.*.associations
-    audit.sinks audit.sink
-    """.split()
+    [
+        "include",
+        "services",
+        "schedules",
+        "expect",
+        "upstream",
+        "admin",
+        "gateway.enforce",
+        "timeouts.udp_idle",
+        "listen.*.leave_by",
+        "listen.*.proxy_protocol_from",
+        "listen.*.udp",
+        "listen.*.tls",
+        "auth.strip_realms",
+        "auth.gssapi",
+        "auth.checker",
+        "auth.groups_refresh",
+        "auth.choose.*.protection",
+        "rule.*.services",
+        "rule.*.during",
+        "rule.*.secured",
+        "rule.*.asked_by",
+        "rule.*.method",
+        "rule.*.until",
+        "rule.*.ticket",
+        "rule.*.limits",
+        "rule.*.timeouts",
+        "rule.*.report_only",
+        "rule.*.udp",
+        "rule.*.via",
+        "rule.*.leave_by",
+        "limit.*.rate",
+        "limit.*.new_sessions",
+        "limit.*.quota",
+        "limit.*.flows",
+        "limit.*.associations",
+        "audit.sinks",
+        "audit.sink",
+    ]
 )
 
 _DURATION: Final = re.compile(r"(\d+)(ms|s|m|h|d)\Z", re.ASCII)
@@ -333,6 +359,10 @@ def _tomlName(attribute: "Attribute[Any]") -> str | None:
     return name
 
 
+def _isA(origin: Any, kind: Any) -> bool:
+    return get_origin(kind) is origin
+
+
 def _makeConverter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
     for kind, name in (
@@ -352,9 +382,7 @@ def _makeConverter() -> cattrs.Converter:
     ]
     for shape, hook in shapes:
         converter.register_structure_hook_func(partial(eq, shape), hook)
-    converter.register_structure_hook_func(
-        lambda kind: get_origin(kind) is Literal, _literal
-    )
+    converter.register_structure_hook_func(partial(_isA, Literal), _literal)
 
     def array(kind: Any) -> Callable[[Any, Any], Any]:
         inner = homogenous_tuple_structure_factory(kind, converter)
@@ -380,7 +408,7 @@ def _makeConverter() -> cattrs.Converter:
         return structure
 
     def table(kind: Any) -> Callable[[Any, Any], Any]:
-        overrides = {
+        overrides: dict[str, Any] = {
             a.name: cattrs.override(omit=True)
             if (name := _tomlName(a)) is None
             else cattrs.override(rename=name)
@@ -398,8 +426,8 @@ def _makeConverter() -> cattrs.Converter:
         return structure
 
     factory = converter.register_structure_hook_factory
-    factory(lambda kind: get_origin(kind) is tuple, array)
-    factory(lambda kind: get_origin(kind) is Mapping, mapping)
+    factory(partial(_isA, tuple), array)
+    factory(partial(_isA, Mapping), mapping)
     factory(has, table)
     return converter
 
@@ -407,11 +435,11 @@ def _makeConverter() -> cattrs.Converter:
 _converter: Final = _makeConverter()
 
 
-def _walk(error: Exception, path: str, kind: Any, file: str) -> Iterator[Problem]:
+def _walk(error: Exception, path: str) -> Iterator[Problem]:
     """Every problem in a tree of cattrs errors, with its TOML path."""
     if isinstance(error, BaseValidationError):
         for inner in error.exceptions:
-            place, inside = path, error.cl
+            place = path
             for note in getattr(inner, "__notes__", ()):
                 if isinstance(note, AttributeValidationNote):
                     attribute = getattr(fields(error.cl), note.name)
@@ -423,7 +451,7 @@ def _walk(error: Exception, path: str, kind: Any, file: str) -> Iterator[Problem
                         if isinstance(note.index, int)
                         else f"{path}.{note.index}"
                     )
-            yield from _walk(inner, place, inside, file)
+            yield from _walk(inner, place)
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [n for a in fields(error.cl) if (n := _tomlName(a)) is not None]
         for key in sorted(error.extra_fields):
@@ -458,7 +486,7 @@ def loads(text: str, file: str, directory: Path = Path()) -> Config:
     try:
         config = _converter.structure(document, Config)
     except BaseValidationError as e:
-        raise ConfigError(file, list(_walk(e, "", Config, file))) from None
+        raise ConfigError(file, list(_walk(e, ""))) from None
     return evolve(config, file=file, directory=directory)
 
 

@@ -4,7 +4,6 @@ The running service: its generation, its listeners, its live sessions.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -13,10 +12,11 @@ from typing import Any, Final, final
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from socksgw.accept.admission import Census, raiseDescriptorLimit
 from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint, remedyFor
@@ -82,7 +82,7 @@ class Gateway:
         self.census.pause = self._pause
         self.census.resume = self._resume
         self._hosts = HostAddresses(self.bound)
-        self._ports: list[IListeningPort] = []
+        self._ports: list[Any] = []
         self._base = Foundation(
             reactor, clock, self.setDeadline, self._hosts, Memory(config.relay.memory)
         )
@@ -144,12 +144,15 @@ class Gateway:
 
     def _listenOn(self, endpoint: str, listener: Listener) -> None:
         failures: list[str] = []
+
+        def failed(failure: Failure) -> None:
+            failures.append(remedyFor(endpoint, failure.value))
+
         try:
             listening = listenOnEndpoint(self._reactor, endpoint, listener)
         except ValueError as e:
             raise CannotStart(f"endpoint {endpoint}: {e}") from None
-        listening.addCallback(self._ports.append)
-        listening.addErrback(lambda f: failures.append(remedyFor(endpoint, f.value)))
+        listening.addCallbacks(self._ports.append, failed)
         if failures:
             raise CannotStart(failures[0])
 
@@ -298,7 +301,7 @@ class SocksFactory(Factory):
         """
         self._gateway.start()
 
-    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
         """
         One client's protocol, or L{None} when there is no room.
         """

@@ -5,6 +5,7 @@ order.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, final
 
@@ -25,7 +26,7 @@ from socksgw.errors import (
 )
 from socksgw.negotiate.methods import Attempt, OfferedMethod, negotiate
 from socksgw.relay.between import Tally
-from socksgw.wire.address import Address, BadHost
+from socksgw.wire.address import BadHost
 from socksgw.wire.codes import SOCKS4, Command, Method, Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import WireError
@@ -54,7 +55,7 @@ class Stage(Enum):
 
 
 #: The commands as the policy names them; of these, what is built.
-_COMMANDS: Final = {
+_COMMANDS: Final[Mapping[int, str]] = {
     Command.CONNECT: "connect",
     Command.BIND: "bind",
     Command.UDP_ASSOCIATE: "udp",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from twisted.application.service import Service
 from twisted.cred.credentials import IUsernamePassword
@@ -35,7 +35,7 @@ def _fail(lines: Sequence[str], status: int) -> NoReturn:
     raise SystemExit(status)
 
 
-class Options(usage.Options, AuthOptionMixin):  # type: ignore[misc]
+class Options(usage.Options, AuthOptionMixin):
     """
     The command line of C{twistd socksgw}.
     """
@@ -48,16 +48,16 @@ class Options(usage.Options, AuthOptionMixin):  # type: ignore[misc]
         "Try it: curl -x socks5h://127.0.0.1:1080 https://example.com"
     )
     supportedInterfaces = (IUsernamePassword,)
-    optParameters = [
+    optParameters: ClassVar = [
         ["config", "c", None, "The configuration (see etc/socksgw.toml)."],
     ]
-    optFlags = [
+    optFlags: ClassVar = [
         ["quiet", "q", "In the foreground, print no banner and no decisions."],
     ]
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self["listen"] = []
 
     def opt_listen(self, endpoint: str) -> None:
@@ -75,7 +75,7 @@ class Options(usage.Options, AuthOptionMixin):  # type: ignore[misc]
         As always, but what is wrong is told in one line.
         """
         try:
-            super().parseOptions(options)
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as e:
             _fail([f"{e} (twistd socksgw --help shows the options)"], 2)
 
@@ -114,14 +114,14 @@ class GatewayService(Service):
         """
         Listen, while ports below 1024 may still be had.
         """
-        super().privilegedStartService()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
         self._try(self.gateway.listen)
 
     def startService(self) -> None:
         """
         Open the journal and serve.
         """
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._try(self.gateway.start)
         if self._console is not None:
             self._console.start(self.gateway)
@@ -130,11 +130,12 @@ class GatewayService(Service):
         """
         Stop accepting, let the sessions end, end them.
         """
-        super().stopService()
-        stopped = self.gateway.stop()
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self.gateway.stop().addBoth(self._stopped)
+
+    def _stopped(self, result: None) -> None:
         if self._console is not None:
-            stopped.addBoth(lambda _: self._console.stop())
-        return stopped
+            self._console.stop()
 
     def _try(self, step: Any) -> None:
         try:
@@ -158,7 +159,7 @@ def makeService(options: Options) -> GatewayService:
         gateway = Gateway(reactor, config, checkers=options.get("credCheckers"))
     except ConfigError as e:
         _fail(e.lines(), 2)
-    parent = options.parent or {}
+    parent: Any = options.parent or {}
     foreground = bool(parent.get("nodaemon"))
     console = None
     if foreground and not options["quiet"]:

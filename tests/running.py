@@ -160,9 +160,10 @@ class Running:
         """
         status = self.stop()
         log = self.log
-        assert "Traceback" not in log and "Unhandled" not in log, log
+        assert "Traceback" not in log, log
+        assert "Unhandled" not in log, log
         assert status == 0, log
-        verified = socksgw("audit", "verify", cwd=self.directory, *self._config())
+        verified = socksgw("audit", "verify", *self._config(), cwd=self.directory)
         assert verified.returncode == 0, verified.stdout
 
     def _config(self) -> list[str]:

@@ -57,7 +57,7 @@ def parseListenAddress(text: str) -> tuple[Address, int]:
     return Address.parse(host), int(port)
 
 
-class _Port(tcp.Port):  # type: ignore[misc]
+class _Port(tcp.Port):
     """
     A TCP port whose accept loop tells of exhaustion instead of spinning.
 
@@ -67,14 +67,15 @@ class _Port(tcp.Port):  # type: ignore[misc]
     exhausted: Callable[[], None]
 
     def createInternetSocket(self) -> socket.socket:
-        created: socket.socket = super().createInternetSocket()
+        created: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
         if self.addressFamily == socket.AF_INET6:
             # Each address is listened on as written, and nothing else.
             created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         return created
 
     def doRead(self) -> None:
-        factory, reactor = self.factory, self.reactor
+        factory: Any = self.factory
+        reactor = self.reactor
         for _ in range(self.numberAccepts):
             try:
                 accepted, address = self.socket.accept()
@@ -178,7 +179,7 @@ def isRoutable(listen: str) -> bool:
     return True
 
 
-def remedyFor(listen: str, error: BaseException) -> str:
+def remedyFor(listen: str, error: BaseException | None) -> str:
     """
     One line for the operator: why C{listen} cannot be listened on, and what
     to do.

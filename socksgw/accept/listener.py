@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, Final, Protocol as Seam, final
+from typing import Any, Final, final
+from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocolFactory
@@ -79,7 +80,7 @@ class Listener(Factory):
         self.serve = service.serve
         self._settled = service.settled
 
-    def buildProtocol(self, addr: IAddress) -> Inbound | None:
+    def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
         """
         @return: L{None} when there is no room: the connection is closed.
         """

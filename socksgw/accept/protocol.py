@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Final, Protocol as Seam
+from typing import Any, Final
+from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -82,6 +83,7 @@ class Inbound(Protocol):
     @ivar taken: the relay's end, where octets go from the transport to it.
     """
 
+    transport: Any
     failure: SocksError | None = None
     taken: Protocol | None = None
     socket: socket.socket | None = None

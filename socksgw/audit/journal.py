@@ -184,7 +184,7 @@ class Journal:
         How large the other files are; drop those that are too old, or, if so
         told, too many.
         """
-        *others, current = chain.files(self.directory)
+        others = chain.files(self.directory)[:-1]
         sizes = {file: file.stat().st_size for file in others}
         oldest = self._wall() - self._config.keep
         for file in others:

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from json.encoder import encode_basestring_ascii as quoted  # type: ignore[attr-defined]
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
 from socksgw.wire.address import Address, escaped

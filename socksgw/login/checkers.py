@@ -121,7 +121,7 @@ class PasswordFile:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
 
-    def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """
         @return: fires with the name; fails with C{UnauthorizedLogin} after
             the same work whether the user or the password is wrong.
@@ -139,7 +139,7 @@ class PasswordFile:
         name: bytes = credentials.username
         known = self._known.get(name, DUMMY)
 
-        def verified(right: bool) -> bytes:
+        def verified(right: bool) -> bytes | tuple[()]:
             if not right or known is DUMMY:
                 raise Refused("wrong-credentials")
             return name

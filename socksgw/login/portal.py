@@ -149,8 +149,11 @@ class Login:
             known = self._known.get(key)
             if known is not None and self._clock() < known[1]:
                 return known[0]
+        user: SocksUser
         try:
-            _, user, _ = await self._portal.login(credentials, method, ISocksUser)
+            _, user, _ = await self._portal.login(  # type: ignore[assignment]
+                credentials, method, ISocksUser
+            )
         except CancelledError:
             raise
         except LoginFailed as e:
@@ -170,8 +173,7 @@ class Login:
             self._known[key] = (user, self._clock() + self._seconds)
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
-        found: SocksUser = user
-        return found
+        return user
 
     def _digest(self, credentials: Any, method: str) -> object:
         """

@@ -26,7 +26,7 @@ from socksgw.wire.address import Address
 __all__ = ["Compiled", "Compiler"]
 
 _DEFAULT_NEVER: Final = ("special", "self")
-_COMMANDS: Final = ("connect", "bind", "udp", "resolve")
+_COMMANDS: Final = frozenset({"connect", "bind", "udp", "resolve"})
 
 
 @frozen
@@ -300,9 +300,7 @@ def _shadows(earlier: Rule, later: Rule) -> bool:
     def within(outer: frozenset[str] | None, inner: frozenset[str] | None) -> bool:
         return outer is None or (inner is not None and inner <= outer)
 
-    if not within(earlier.commands, later.commands) and not (
-        earlier.commands == frozenset(_COMMANDS)
-    ):
+    if not within(earlier.commands, later.commands) and (earlier.commands != _COMMANDS):
         return False
     if not within(earlier.listeners, later.listeners):
         return False

@@ -143,7 +143,7 @@ class Ports:
     def contains(self, other: Ports) -> bool:
         """Whether all of the other's are among these."""
         return all(port in self for port in other._single) and all(
-            any(f <= first and last <= l for f, l in self._ranges)
+            any(low <= first and last <= high for low, high in self._ranges)
             for first, last in other._ranges
         )
 

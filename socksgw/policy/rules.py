@@ -133,7 +133,9 @@ class Rule:
         if to is None or to.addresses is not None:
             return True
         names = to.names
-        return names is not None and question.name in names
+        return (
+            names is not None and question.name is not None and question.name in names
+        )
 
     def surelyMatches(self, question: Question) -> bool:
         """
@@ -144,7 +146,8 @@ class Rule:
         to = self.to
         if to is None:
             return True
-        byName = to.names is not None and question.name in to.names
+        names, name = to.names, question.name
+        byName = names is not None and name is not None and name in names
         return byName and not self.allow
 
 

@@ -8,7 +8,8 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, Final, Protocol as Seam, final
+from typing import Any, Final, final
+from typing import Protocol as Seam
 
 from twisted.internet.protocol import Protocol
 

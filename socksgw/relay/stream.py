@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol as Seam, final
+from typing import Any, final
+from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -71,6 +72,7 @@ class _End(Protocol):
     """
 
     other: _End
+    transport: Any
     ended = False
     lost = False
     _holding = False
@@ -186,7 +188,7 @@ class StreamRelay:
         """
         self._early = early
         self._deadline = self.settings.setDeadline(self.settings.idle / 4, self._idle)
-        factory = Factory.forProtocol(lambda: self.destination)
+        factory: Any = Factory.forProtocol(lambda: self.destination)
         factory.noisy = False
         reactor: IReactorSocket = self.settings.reactor
         reactor.adoptStreamConnection(

@@ -80,7 +80,7 @@ def parseServer(text: str) -> tuple[str, int]:
 class _DaemonPool(ThreadPool):
     """Threads that a resolver may hold for long do not hold up our exit."""
 
-    threadFactory = staticmethod(partial(Thread, daemon=True))
+    threadFactory: Any = staticmethod(partial(Thread, daemon=True))
 
 
 @final
@@ -306,9 +306,9 @@ class Resolver:
         answer: Deferred[Answer] = Deferred(gone)
         waiting[answer] = self._setDeadline(self._timeout, expired)
         if fresh:
-            found = self._lookup.look(name, lambda: bool(waiting))
+            found: Deferred[Any] = self._lookup.look(name, lambda: bool(waiting))
             found.addCallback(self._sorted)
-            found.addErrback(lambda failure: _errorOf(failure))
+            found.addErrback(_errorOf)
             found.addCallback(self._settle, name)
         return answer
 
@@ -337,9 +337,10 @@ class Resolver:
             each.callback(answer)
 
 
-def _errorOf(failure: Failure) -> SocksError:
-    if isinstance(failure.value, SocksError):
-        return failure.value
+def _errorOf(failure: Failure) -> Answer:
+    error = failure.value
+    if isinstance(error, SocksError):
+        return error
     return LookupFailed(
-        f"the look-up failed: {failure.type.__name__}", reason="lookup-failed"
+        f"the look-up failed: {type(error).__name__}", reason="lookup-failed"
     )

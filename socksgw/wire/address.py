@@ -48,7 +48,7 @@ class Address:
             raise ValueError("an address has 4 or 16 octets")
         self.packed = packed
         if len(packed) == 4:
-            self.text = "%d.%d.%d.%d" % (*packed,)
+            self.text = "{}.{}.{}.{}".format(*packed)
         else:
             self.text = str(IPv6Address(packed))
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from socksgw.wire.address import Address, Host, parseHost
 from socksgw.wire.codes import SOCKS5, AddressType, Reply
-from socksgw.wire.events import MethodsOffered, MethodSelected, Replied, Requested
+from socksgw.wire.events import MethodSelected, MethodsOffered, Replied, Requested
 from socksgw.wire.reader import Reader, WireError
 
 __all__ = [
