@@ -123,7 +123,11 @@ class Console:
         self._out.write(banner(gateway, colour))
         self._out.flush()
         self._follower = ConsoleFollower(
-            self._reactor, gateway.journal.directory, self._out, colour
+            self._reactor,
+            gateway.journal.directory,
+            self._out,
+            colour,
+            gateway.config.file,
         )
         self._follower.start()
 

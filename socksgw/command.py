@@ -13,9 +13,11 @@ from socksgw.audit import follower, verify
 from socksgw.config import Config, ConfigError, load
 from socksgw.defaults import defaultConfig
 from socksgw.examination import examine
+from socksgw.explanation import explainMain
 from socksgw.hosts import HostAddresses
 from socksgw.login.passwords import passwdMain
 from socksgw.negotiate.discovery import findMethods
+from socksgw.policy.document import Compiler
 
 __all__ = ["main"]
 
@@ -76,6 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     following.set_defaults(run=_follow)
 
+    explain = commands.add_parser(
+        "explain",
+        help="say why a recorded decision was made",
+        description="Show a decision of the journal, and which rules today's "
+        "policy would try for it, each with the first condition that does not "
+        "hold. Exit status 0 for a recorded allow, 1 for a deny, 2 when there is "
+        "nothing to explain.",
+    )
+    explain.add_argument("--config", metavar="FILE")
+    explain.add_argument(
+        "--record", metavar="N", type=int, required=True, help="the line's number"
+    )
+    explain.set_defaults(run=_explain)
+
     plugins = commands.add_parser(
         "plugins", help="list the authentication methods found, and the broken ones"
     )
@@ -122,6 +138,17 @@ def _follow(options: argparse.Namespace) -> int:
         colour=sys.stdout.isatty(),
         fromStart=options.all,
         raw=options.json,
+        config=options.config or "",
+    )
+
+
+def _explain(options: argparse.Namespace) -> int:
+    config = _configuration(options.config)
+    compiled = Compiler(config, HostAddresses(lambda: ())).compile()
+    if compiled.errors:
+        raise ConfigError(config.file, compiled.errors)
+    return explainMain(
+        _journal(options.config), options.record, config, compiled.ruleset, sys.stdout
     )
 
 

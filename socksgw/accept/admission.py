@@ -25,7 +25,11 @@ def raiseDescriptorLimit() -> int:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except OSError:
+            # A sandbox that forbids it: the soft limit is what there is.
+            hard = soft
     return hard if hard != resource.RLIM_INFINITY else 1 << 30
 
 

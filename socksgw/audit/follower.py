@@ -94,8 +94,10 @@ def _target(line: Mapping[str, Any]) -> str:
     return f"{host}:{line.get('port')}"
 
 
-def _decision(line: Mapping[str, Any], colour: bool) -> str:
+def _decision(line: Mapping[str, Any], colour: bool, config: str) -> str:
     why = f"why: socksgw explain --record {line['n']}"
+    if config:
+        why += f" --config {config}"
     user, target = line["user"], _target(line)
     if line["verdict"] == "allow":
         addresses = line["addresses"]
@@ -107,24 +109,24 @@ def _decision(line: Mapping[str, Any], colour: bool) -> str:
     return f"{word} {user} → {target}{rule}: {line['why']} · {why}"
 
 
-def _refused(line: Mapping[str, Any], colour: bool) -> str:
+def _refused(line: Mapping[str, Any], colour: bool, _: str) -> str:
     word = _paint("REFUSE", _YELLOW, colour)
     return f"{word} {line['client']} on {line['listener']}: {line['why']}"
 
 
-def _loginFailed(line: Mapping[str, Any], colour: bool) -> str:
+def _loginFailed(line: Mapping[str, Any], colour: bool, _: str) -> str:
     word = _paint("LOGIN FAILED", _RED, colour)
     return f"{word} {line['claimed']!r} from {line['client']} by {line['method']}"
 
 
-def _trouble(line: Mapping[str, Any], colour: bool) -> str:
+def _trouble(line: Mapping[str, Any], colour: bool, _: str) -> str:
     word = _paint("JOURNAL", _YELLOW, colour)
     if line["event"] == "recovered":
         return f"{word} a torn last line of {line['octets']} octets was cut off"
     return f"{word} written again; {line['refused']} requests were refused meanwhile"
 
 
-_HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool], str]]] = {
+_HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool, str], str]]] = {
     "decision": _decision,
     "refused": _refused,
     "login-failed": _loginFailed,
@@ -133,13 +135,15 @@ _HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool], str]]] = {
 }
 
 
-def humanLine(line: Mapping[str, Any], colour: bool) -> str | None:
+def humanLine(line: Mapping[str, Any], colour: bool, config: str = "") -> str | None:
     """
     What people read of a line, or L{None} for those that say nothing new
     (ends, starts, stops).
+
+    @param config: the configuration's file, for the commands to try.
     """
     human = _HUMAN.get(line["event"])
-    return None if human is None else human(line, colour)
+    return None if human is None else human(line, colour, config)
 
 
 @final
@@ -149,11 +153,17 @@ class ConsoleFollower:
     """
 
     def __init__(
-        self, reactor: Any, directory: Path, out: TextIO, colour: bool
+        self,
+        reactor: Any,
+        directory: Path,
+        out: TextIO,
+        colour: bool,
+        config: str,
     ) -> None:
         self._follower = Follower(directory, False)
         self._out = out
         self._colour = colour
+        self._config = config
         self._looking = LoopingCall(self.look)
         self._looking.clock = reactor
 
@@ -177,7 +187,9 @@ class ConsoleFollower:
             start = 0
             while printed < _READABLE and start < len(octets):
                 end = octets.index(b"\n", start)
-                human = humanLine(json.loads(octets[start:end]), self._colour)
+                human = humanLine(
+                    json.loads(octets[start:end]), self._colour, self._config
+                )
                 start = end + 1
                 if human is not None:
                     text.append(human)
@@ -191,7 +203,12 @@ class ConsoleFollower:
 
 
 def followMain(
-    directory: Path, out: TextIO, colour: bool, fromStart: bool, raw: bool
+    directory: Path,
+    out: TextIO,
+    colour: bool,
+    fromStart: bool,
+    raw: bool,
+    config: str = "",
 ) -> int:
     """
     C{socksgw audit follow}: print lines as they come, until interrupted.
@@ -209,7 +226,7 @@ def followMain(
                 out.write(octets.decode("ascii"))
             else:
                 for line in octets.splitlines():
-                    human = humanLine(json.loads(line), colour)
+                    human = humanLine(json.loads(line), colour, config)
                     if human is not None:
                         print(human, file=out)
     except KeyboardInterrupt:

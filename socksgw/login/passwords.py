@@ -128,7 +128,7 @@ def readPasswords(path: Path) -> dict[bytes, Scrypt]:
         raise PasswordFileError(
             f"{path}: {e.strerror}; make it with: socksgw passwd {path} USER"
         ) from None
-    if mode & 0o077:
+    if mode & (0o007 if _isCredential(path) else 0o077):
         raise PasswordFileError(f"{path}: others can read it; remedy: chmod 600 {path}")
     known: dict[bytes, Scrypt] = {}
     for number, line in enumerate(octets.splitlines(), 1):
@@ -147,6 +147,16 @@ def readPasswords(path: Path) -> dict[bytes, Scrypt]:
                 f"{path}: line {number}: {why}; set it with: socksgw passwd {path} USER"
             ) from None
     return known
+
+
+def _isCredential(path: Path) -> bool:
+    """
+    Whether systemd handed the file to this service (systemd.exec(5),
+    C{LoadCredential}); it lets us read by an access control list, whose mask
+    shows as permissions of the group.
+    """
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return directory is not None and path.is_relative_to(directory)
 
 
 def setPassword(path: Path, user: str, password: bytes) -> None:

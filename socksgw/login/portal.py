@@ -15,6 +15,7 @@ from twisted.cred.checkers import (
     ANONYMOUS,
     AllowAnonymousAccess,
     ICredentialsChecker,
+    InMemoryUsernamePasswordDatabaseDontUse,
 )
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
@@ -101,6 +102,23 @@ def _text(avatarId: object) -> str:
     return str(avatarId)
 
 
+def _inOctets(checker: ICredentialsChecker) -> ICredentialsChecker:
+    """
+    Twisted's C{memory:} keeps its users as text, and what clients send are
+    octets: without this nobody could log in.
+    """
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        checker.users = {
+            _encoded(name): _encoded(password)
+            for name, password in checker.users.items()
+        }
+    return checker
+
+
+def _encoded(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
 @final
 class Login:
     """
@@ -124,7 +142,7 @@ class Login:
         self._portal = Portal(SocksRealm(groups))
         self._portal.registerChecker(AllowAnonymousAccess())
         for checker in checkers:
-            self._portal.registerChecker(checker)
+            self._portal.registerChecker(_inOctets(checker))
         self._stores = [c for c in checkers if IChangingStore.providedBy(c)]
         self._stamps: list[object] = []
         self._seconds = cacheSeconds

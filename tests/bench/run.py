@@ -1,0 +1,429 @@
+"""
+The gateway against its peers, side by side in one run, in turns: Dante,
+microsocks (Debian packages) and asyncio-socks-server (PyPI).
+
+Figures of CPU are user and system time of the proxy's whole process tree, as
+the kernel counts them; on a noisy machine trust these, and the ratios of one
+run, more than rates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BUILD = HERE / "build"
+LOAD = BUILD / "load"
+TWISTD = ROOT / ".venv" / "bin" / "twistd"
+SOCKSGW = ROOT / ".venv" / "bin" / "socksgw"
+HZ = os.sysconf("SC_CLK_TCK")
+
+#: A policy of some rules, the matching one last, and the journal as always.
+CONFIGURATION = """
+[[listen]]
+name = "bench"
+address = ["127.0.0.1:{port}"]
+[auth]
+checkers = ["passwd:users"]
+[[auth.choose]]
+from = ["127.0.0.0/8"]
+methods = ["none", "userpass"]
+[groups]
+engineers = ["alice", "bob"]
+[never]
+except = ["127.0.0.0/8"]
+[[rule]]
+id = "engineers"
+allow = ["connect"]
+who = ["@engineers"]
+to = ["*.corp.example", "10.1.0.0/16"]
+resolving_to = ["private"]
+ports = [22, 443]
+[[rule]]
+id = "no-private"
+deny = "any"
+to = ["private"]
+[[rule]]
+id = "web"
+allow = ["connect"]
+ports = [80, 443]
+[[rule]]
+id = "bench"
+allow = ["connect"]
+from = ["127.0.0.0/8"]
+to = ["127.0.0.0/8"]
+"""
+
+
+# The peers: from a port and a scratch directory to a command.
+
+
+def startSocksgw(port: int, directory: Path) -> list[str]:
+    (directory / "gw.toml").write_text(CONFIGURATION.format(port=port))
+    subprocess.run(
+        [SOCKSGW, "passwd", "users", "user"],
+        cwd=directory,
+        input="pass\n",
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    config = str(directory / "gw.toml")
+    return [str(TWISTD), "-n", "--pidfile=", "socksgw", "--quiet", "--config", config]
+
+
+def startDante(port: int, directory: Path) -> list[str]:
+    (directory / "danted.conf").write_text(
+        f"""
+logoutput: {directory}/danted.log
+internal: 127.0.0.1 port = {port}
+external: 127.0.0.1
+clientmethod: none
+socksmethod: none
+user.privileged: root
+user.unprivileged: nobody
+client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+"""
+    )
+    return ["danted", "-f", f"{directory}/danted.conf", "-p", f"{directory}/pid"]
+
+
+def startMicrosocks(port: int, directory: Path) -> list[str]:
+    return ["microsocks", "-i", "127.0.0.1", "-p", str(port)]
+
+
+def startAsyncio(port: int, directory: Path) -> list[str]:
+    server = BUILD / "venv" / "bin" / "asyncio_socks_server"
+    return [str(server), "--host", "127.0.0.1", "--port", str(port)]
+
+
+PEERS: Mapping[str, Callable[[int, Path], list[str]]] = {
+    "socksgw": startSocksgw,
+    "dante": startDante,
+    "microsocks": startMicrosocks,
+    "asyncio-socks-server": startAsyncio,
+}
+
+
+# Measuring.
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parent = int(stat[stat.rindex(")") + 2 :].split()[1])
+            children.setdefault(parent, []).append(int(entry.name))
+    found, todo = [], [pid]
+    while todo:
+        found.append(todo.pop())
+        todo += children.get(found[-1], [])
+    return found
+
+
+def cpu(pid: int) -> float:
+    """Seconds of CPU that a process tree has used."""
+    total = 0.0
+    for each in tree(pid):
+        try:
+            stat = Path(f"/proc/{each}/stat").read_text()
+        except OSError:
+            continue
+        total += sum(map(int, stat[stat.rindex(")") + 2 :].split()[11:15])) / HZ
+    return total
+
+
+def pss(pid: int) -> float:
+    """KiB of memory, shared pages by halves, thirds and so on."""
+    total = 0
+    for each in tree(pid):
+        try:
+            text = Path(f"/proc/{each}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += sum(int(x.split()[1]) for x in text.splitlines() if x[:4] == "Pss:")
+    return total
+
+
+def listening(port: int, seconds: float = 20.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+def load(*arguments: object) -> dict[str, Any]:
+    done = subprocess.run(
+        [LOAD, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if not done.stdout.strip():
+        raise RuntimeError(done.stderr.strip()[-200:] or "the load printed nothing")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+class Measurement:
+    """One peer, measured once."""
+
+    def __init__(self, pid: int, port: int, target: int, options: Any) -> None:
+        self._pid = pid
+        self._at = (port, target)
+        self._options = options
+        self.figures: dict[str, float] = {}
+
+    def _cpu(self, *arguments: object) -> tuple[dict[str, Any], float]:
+        what, *rest = arguments
+        before = cpu(self._pid)
+        result = load(what, *self._at, *rest)
+        return result, cpu(self._pid) - before
+
+    def _note(self, test: str, result: Mapping[str, Any], **figures: float) -> None:
+        if result.get("failed"):
+            figures["failed"] = result["failed"]
+        for name, value in figures.items():
+            self.figures[f"{test} {name.replace('_', ' ')}"] = value
+
+    def rate(self, mode: str = "noauth", name: str = "session") -> None:
+        result, used = self._cpu("rate", 32, self._options.seconds, mode)
+        self._note(
+            name,
+            result,
+            CPU_µs=used / max(1, result["done"]) * 1e6,
+            per_s=result["per_s"],
+        )
+
+    def login(self) -> None:
+        load("rate", *self._at, 1, 1, "user:pass")
+        self.rate("user:pass", "login session")
+
+    def pace(self) -> None:
+        result, _ = self._cpu("pace", 200, self._options.seconds, "noauth")
+        self._note("200/s", result, p50_ms=result["p50_ms"], p99_ms=result["p99_ms"])
+
+    def bulk(self, way: str) -> None:
+        size = self._options.bytes
+        for streams in (1, 32):
+            result, used = self._cpu(way, streams, size // streams, "noauth")
+            self._note(
+                f"{way} {streams}",
+                result,
+                CPU_s_GiB=used / (size / 2**30),
+                Gbit_s=result["gbit_s"],
+            )
+
+    def down(self) -> None:
+        self.bulk("down")
+
+    def up(self) -> None:
+        self.bulk("up")
+
+    def rtt(self) -> None:
+        single, _ = self._cpu("rtt", 1, self._options.seconds, "noauth")
+        result, used = self._cpu("rtt", 64, self._options.seconds, "noauth")
+        self._note(
+            "round trip",
+            result,
+            CPU_µs=used / max(1, result["done"]) * 1e6,
+            p50_ms=single["p50_ms"],
+        )
+
+    def idle(self) -> None:
+        before = pss(self._pid)
+        command = [LOAD, "idle", *map(str, self._at), str(self._options.idle), "noauth"]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as holding:
+            assert holding.stdin is not None
+            assert holding.stdout is not None
+            result = json.loads(holding.stdout.readline())
+            time.sleep(0.5)
+            grown = pss(self._pid) - before
+            holding.stdin.close()
+            holding.wait(30)
+        self._note("idle", result, KiB=grown / max(1, result["open"]))
+
+
+TESTS = ("rate", "login", "pace", "down", "up", "rtt", "idle")
+
+
+@contextmanager
+def running(name: str, port: int) -> Iterator[int]:
+    """A peer that listens."""
+    directory = Path(tempfile.mkdtemp(prefix="bench-"))
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            PEERS[name](port, directory),
+            cwd=directory,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    try:
+        if not listening(port):
+            raise RuntimeError(f"{name}: {(directory / 'log').read_text()[-300:]}")
+        time.sleep(0.3)
+        yield process.pid
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, number)
+                process.wait(5)
+                break
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def prepare(names: list[str]) -> None:
+    """Build the load, and see that the peers are there."""
+    BUILD.mkdir(exist_ok=True)
+    if not TWISTD.exists() and "socksgw" in names:
+        sys.exit("socksgw is not installed: run this as `make bench`")
+    if shutil.which("cc") is None:
+        sys.exit("a C compiler is needed: apt-get install gcc libc6-dev")
+    source = HERE / "load.c"
+    if not LOAD.exists() or LOAD.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run(["cc", "-O2", "-o", LOAD, source], check=True)
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{path}:/usr/sbin:/sbin"
+    for peer, program, package in (
+        ("dante", "danted", "dante-server"),
+        ("microsocks", "microsocks", "microsocks"),
+    ):
+        if peer in names and shutil.which(program) is None:
+            sys.exit(f"{peer} is missing: apt-get install {package}")
+    if "asyncio-socks-server" in names and not (BUILD / "venv/bin/pip").exists():
+        subprocess.run([sys.executable, "-m", "venv", BUILD / "venv"], check=True)
+        pip = [BUILD / "venv/bin/pip", "install", "-q", "asyncio-socks-server"]
+        subprocess.run(pip, check=True)
+
+
+Results = dict[str, list[dict[str, float]]]
+
+
+def table(results: Results) -> str:
+    """The medians, side by side."""
+    rows = list(dict.fromkeys(k for v in results.values() for r in v for k in r))
+    lines = [f"{'median':<24}" + "".join(f"{name:>22}" for name in results)]
+    for row in rows:
+        line = f"{row:<24}"
+        for rounds in results.values():
+            values = [r[row] for r in rounds if row in r]
+            line += f"{statistics.median(values):>22.3f}" if values else f"{'-':>22}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def median(results: Results, name: str, row: str) -> float | None:
+    values = [r[row] for r in results.get(name, []) if row in r]
+    return statistics.median(values) if values else None
+
+
+def aims(results: Results) -> Iterator[str]:
+    """What is aimed at, and what was measured."""
+
+    def ratio(row: str, aim: float, peers: list[str], of: str = "") -> str | None:
+        ours = median(results, "socksgw", row)
+        theirs = [x for p in peers if (x := median(results, p, of or row))]
+        if ours is None or not theirs:
+            return None
+        found = ours / min(theirs)
+        word = "ok" if found <= aim else "NOT REACHED"
+        return f"{row:<24} {found:5.2f} x {'/'.join(peers)} (aim {aim}): {word}"
+
+    others = [name for name in results if name != "socksgw"]
+    dante = ["dante"] if "dante" in results else []
+    checks = [
+        ratio("session CPU µs", 1.0, dante),
+        ratio("login session CPU µs", 1.0, dante, "session CPU µs"),
+        ratio("round trip CPU µs", 1.2, dante),
+    ]
+    for way in ("down", "up"):
+        checks.append(ratio(f"{way} 1 CPU s GiB", 0.65, others))
+        checks.append(ratio(f"{way} 32 CPU s GiB", 0.5, others))
+    yield from filter(None, checks)
+    idle = median(results, "socksgw", "idle KiB")
+    if idle is not None:
+        yield f"idle KiB {idle:.1f} (aim 8): {'ok' if idle <= 8 else 'NOT REACHED'}"
+    ours = median(results, "socksgw", "200/s p99 ms")
+    theirs = median(results, "dante", "200/s p99 ms")
+    if ours is not None and theirs is not None:
+        word = "ok" if ours <= theirs + 1 else "NOT REACHED"
+        yield f"200/s p99 ms {ours:.2f}, dante {theirs:.2f} (aim: + 1): {word}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default=",".join(PEERS), help="peers, by commas")
+    parser.add_argument("--tests", default=",".join(TESTS), help="tests, by commas")
+    parser.add_argument("--seconds", type=int, default=3, help="for each timed test")
+    parser.add_argument("--bytes", type=int, default=2 << 30, help="for each transfer")
+    parser.add_argument("--idle", type=int, default=2000, help="idle sessions")
+    parser.add_argument("--json", metavar="FILE", help="write every figure there")
+    options = parser.parse_args()
+    names = options.only.split(",")
+    tests = options.tests.split(",")
+    if unknown := (set(names) - set(PEERS)) | (set(tests) - set(TESTS)):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    prepare(names)
+    results: Results = {name: [] for name in names}
+    port, target = 11000, 9900
+    serving = subprocess.Popen([LOAD, "target", str(target)])
+    try:
+        listening(target)
+        for turn in range(options.rounds):
+            for name in names:
+                port += 1
+                with running(name, port) as pid:
+                    measurement = Measurement(pid, port, target, options)
+                    for test in tests:
+                        if test == "login" and name != "socksgw":
+                            continue
+                        print(f"round {turn + 1}: {name}: {test}", file=sys.stderr)
+                        getattr(measurement, test)()
+                    results[name].append(measurement.figures)
+    finally:
+        serving.kill()
+        serving.wait()
+    print(table(results))
+    print()
+    print("\n".join(aims(results)))
+    if options.json:
+        Path(options.json).write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""
+The habits of the project.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running import ROOT, TWISTD, environment, socksgw
+
+MODULES = sorted((ROOT / "socksgw").rglob("*.py"))
+
+
+def defined(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """Public classes and functions of a module, and their public methods."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name[0] != "_":
+            yield node.name, node
+            if isinstance(node, ast.ClassDef):
+                for inner in node.body:
+                    if (
+                        isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)
+                        and inner.name[0] != "_"
+                    ):
+                        yield f"{node.name}.{inner.name}", inner
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_module(path: Path) -> None:
+    """A module can be read at one sitting, and says what it is for."""
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree)
+    assert text.count("\n") <= 600
+    for name, node in defined(tree):
+        if isinstance(node, ast.ClassDef):
+            assert ast.get_docstring(node), name
+
+
+def test_everyOptionIsShown() -> None:
+    """etc/socksgw.toml is good as it stands."""
+    checked = socksgw("check", str(ROOT / "etc" / "socksgw.toml"))
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_plugin() -> None:
+    """twistd knows the gateway, and its help teaches."""
+    shown = subprocess.run(
+        [TWISTD, "socksgw", "--help"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for word in ("--config", "--listen", "--auth", "--help-auth", "curl -x socks5h://"):
+        assert word in shown
+
+
+def test_pyproject() -> None:
+    """pyproject.toml holds only what setup.cfg cannot."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(document) == {"build-system", "tool"}
+    assert set(document["tool"]) == {"ruff", "towncrier"}
+
+
+def test_wireIsPure() -> None:
+    """wire/ can be used where nothing of Twisted is installed."""
+    program = (
+        "import sys\n"
+        "import socksgw.wire.client, socksgw.wire.server, socksgw.wire.userpass\n"
+        "print([m for m in sys.modules if m.split('.')[0] in "
+        "('twisted', 'zope', 'attrs', 'OpenSSL')])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == "[]\n"
