@@ -99,12 +99,16 @@ class ConfigError(Exception):
 
 @frozen
 class GatewayConfig:
+    """C{[gateway]}; C{state_dir} is beside the file when relative."""
+
     name: str = "socksgw"
     state_dir: str = "var"
 
 
 @frozen
 class Timeouts:
+    """C{[timeouts]}."""
+
     handshake: Duration = Duration(10)
     lookup: Duration = Duration(5)
     connect: Duration = Duration(15)
@@ -114,6 +118,8 @@ class Timeouts:
 
 @frozen
 class RelayConfig:
+    """C{[relay]}; C{memory}: octets held for stalled readers, in all."""
+
     memory: Octets = Octets(256_000_000)
 
 
@@ -122,12 +128,16 @@ Family = Literal["prefer6", "prefer4", "only4", "only6"]
 
 @frozen
 class ResolverConfig:
+    """C{[resolver]}; without servers the system's resolver is asked."""
+
     servers: tuple[str, ...] = ()
     family: Family = "prefer6"
 
 
 @frozen
 class Listen:
+    """One C{[[listen]]}: exactly one of C{address} and C{endpoint} is used."""
+
     name: str
     address: tuple[str, ...] = ()
     endpoint: str = ""
@@ -138,6 +148,8 @@ class Listen:
 
 @frozen
 class Choose:
+    """One C{[[auth.choose]]}; a field that is L{None} matches everything."""
+
     methods: tuple[str, ...]
     listener: tuple[str, ...] | None = None
     from_: tuple[str, ...] | None = field(default=None, metadata={"toml": "from"})
@@ -146,6 +158,8 @@ class Choose:
 
 @frozen
 class AuthConfig:
+    """C{[auth]}; C{cache}: how long a positive login is remembered."""
+
     checkers: tuple[str, ...] = ()
     cache: Duration = Duration(60)
     choose: tuple[Choose, ...] = ()
@@ -153,6 +167,8 @@ class AuthConfig:
 
 @frozen
 class Never:
+    """C{[never]}; C{to} of L{None} is the default, C{special} and C{self}."""
+
     also: tuple[str, ...] = ()
     to: tuple[str, ...] | None = None
     except_: tuple[str, ...] = field(default=(), metadata={"toml": "except"})
@@ -166,6 +182,8 @@ Sync = Duration | Literal["each", "never"]
 
 @frozen
 class Rule:
+    """One C{[[rule]]}; a field that is L{None} matches everything."""
+
     id: str
     allow: Commands | None = None
     deny: Commands | None = None
@@ -179,12 +197,16 @@ class Rule:
 
 @frozen
 class Limit:
+    """One C{[[limit]]}."""
+
     per: Literal["all", "source", "listener"]
     sessions: int
 
 
 @frozen
 class AuditConfig:
+    """C{[audit]}."""
+
     journal: str = "audit"
     on_failure: Literal["refuse", "count"] = "refuse"
     sync: Sync = Duration(1)
