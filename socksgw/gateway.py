@@ -19,7 +19,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.accept.admission import Census, raiseDescriptorLimit
-from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint, remedyFor
+from socksgw.accept.endpoints import (
+    isMissingFamily,
+    listenOnAddress,
+    listenOnEndpoint,
+    remedyFor,
+)
 from socksgw.accept.listener import Listener
 from socksgw.accept.protocol import Inbound
 from socksgw.audit import record
@@ -133,9 +138,9 @@ class Gateway:
                     )
                 except (CannotListenError, OSError) as e:
                     line = remedyFor(address, e)
-                    if self.config.file or address.startswith("127."):
+                    if self.config.file or not isMissingFamily(address, e):
                         raise CannotStart(line) from None
-                    skipped.append(line)
+                    skipped.append(f"left out: {line}")
                 else:
                     self._ports.append(port)
             if listen.endpoint:
@@ -305,4 +310,8 @@ class SocksFactory(Factory):
         """
         One client's protocol, or L{None} when there is no room.
         """
-        return self._listener.buildProtocol(addr)
+        client = self._listener.buildProtocol(addr)
+        if client is not None:
+            # The endpoint is not ours: who knows what its sockets are set to.
+            client.inherited = False
+        return client

@@ -10,14 +10,15 @@ from typing import Any, final
 from twisted.cred.checkers import ICredentialsChecker
 
 from socksgw.config import Config, ConfigError
-from socksgw.deadlines import Deadline
 from socksgw.examination import examine
 from socksgw.hosts import HostAddresses
+from socksgw.interfaces import SetDeadline
 from socksgw.login.portal import Login
 from socksgw.negotiate.methods import Methods
 from socksgw.policy.decision import Policy
 from socksgw.relay.between import Relays
 from socksgw.relay.memory import Memory, Pipes
+from socksgw.relay.settings import RelaySettings
 from socksgw.route.dialer import Dialer
 from socksgw.route.resolver import Resolver
 from socksgw.watch import Watch
@@ -35,7 +36,7 @@ class Foundation:
         self,
         reactor: Any,
         clock: Callable[[], float],
-        setDeadline: Callable[[float, Callable[[], None]], Deadline],
+        setDeadline: SetDeadline,
         hosts: HostAddresses,
         memory: Memory,
     ) -> None:
@@ -90,12 +91,14 @@ class Generation:
             base.reactor, base.watch, base.setDeadline, timeouts.connect
         )
         self.relays = Relays(
-            base.reactor,
-            base.watch,
-            base.setDeadline,
-            base.memory,
-            base.pipes,
-            timeouts.idle,
+            RelaySettings(
+                base.reactor,
+                base.watch,
+                base.setDeadline,
+                base.memory,
+                base.pipes,
+                timeouts.idle,
+            )
         )
 
     def start(self) -> None:

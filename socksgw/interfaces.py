@@ -22,7 +22,10 @@ __all__ = [
     "IExchange",
     "ISocksUser",
     "NameResolver",
+    "SetDeadline",
+    "Timer",
     "User",
+    "Watcher",
 ]
 
 T = TypeVar("T")
@@ -128,6 +131,27 @@ class User(Protocol):
 
     @property
     def method(self) -> str: ...
+
+
+class Timer(Protocol):
+    """A deadline that was set."""
+
+    def clear(self) -> None:
+        """Forget it."""
+
+
+#: Calls the function in so many seconds.
+SetDeadline = Callable[[float, Callable[[], None]], Timer]
+
+
+class Watcher(Protocol):
+    """Who tells that a descriptor is ready (L{socksgw.watch.Watch})."""
+
+    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None: ...
+
+    def change(self, fd: int, events: int) -> None: ...
+
+    def remove(self, fd: int) -> None: ...
 
 
 class NameResolver(Protocol):

@@ -5,9 +5,9 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -33,13 +33,33 @@ from socksgw.wire.reader import WireError
 
 if TYPE_CHECKING:
     from socksgw.accept.protocol import Inbound
-    from socksgw.gateway import Gateway
+    from socksgw.audit.journal import Journal
     from socksgw.generation import Generation
     from socksgw.interfaces import User
+    from socksgw.limits import SessionLimits
 
 __all__ = ["Session", "Stage"]
 
 _log = Logger()
+
+
+class Service(Protocol):
+    """What a session needs of the gateway."""
+
+    @property
+    def generation(self) -> Generation: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def limits(self) -> SessionLimits: ...
+
+    @property
+    def clock(self) -> Callable[[], float]: ...
+
+    def left(self, session: Session) -> None:
+        """The session is over."""
 
 
 class Stage(Enum):
@@ -81,7 +101,7 @@ class Session:
         "record", "stage",
     )  # fmt: skip
 
-    def __init__(self, gateway: Gateway, client: Inbound, number: int) -> None:
+    def __init__(self, gateway: Service, client: Inbound, number: int) -> None:
         self._gateway = gateway
         self._generation: Generation = gateway.generation
         self._attempt: Attempt | None = None

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any, ClassVar, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from twisted.application.service import Service
 from twisted.cred.credentials import IUsernamePassword
@@ -24,6 +24,8 @@ from socksgw.gateway import CannotStart, Gateway
 __all__ = ["GatewayService", "Options", "makeService"]
 
 _log = Logger()
+
+T = TypeVar("T")
 
 
 def _fail(lines: Sequence[str], status: int) -> NoReturn:
@@ -77,7 +79,9 @@ class Options(usage.Options, AuthOptionMixin):
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as e:
-            _fail([f"{e} (twistd socksgw --help shows the options)"], 2)
+            # Twisted's word for a checker that says what is wrong.
+            why = str(e).removeprefix("Unexpected error: ")
+            _fail([f"{why} (twistd socksgw --help shows the options)"], 2)
 
 
 def configure(options: Options) -> Config:
@@ -115,7 +119,11 @@ class GatewayService(Service):
         Listen, while ports below 1024 may still be had.
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
-        self._try(self.gateway.listen)
+        for line in (
+            *self.gateway.generation.warnings,
+            *self._try(self.gateway.listen),
+        ):
+            _log.warn("{line}", line=line)
 
     def startService(self) -> None:
         """
@@ -137,12 +145,14 @@ class GatewayService(Service):
         if self._console is not None:
             self._console.stop()
 
-    def _try(self, step: Any) -> None:
+    def _try(self, step: Callable[[], T]) -> T:
         try:
-            step()
+            return step()
         except CannotStart as e:
-            for line in str(e).splitlines():
-                _log.critical("{line}", line=line)
+            if self._console is None:
+                # Nobody looks at standard error: the log has to tell.
+                for line in str(e).splitlines():
+                    _log.critical("{line}", line=line)
             if self._pidfile and os.path.exists(self._pidfile):
                 os.unlink(self._pidfile)
             _fail(str(e).splitlines(), 1)

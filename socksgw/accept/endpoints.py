@@ -21,6 +21,7 @@ from socksgw.wire.address import Address
 
 __all__ = [
     "BACKLOG",
+    "isMissingFamily",
     "isRoutable",
     "listenOnAddress",
     "listenOnEndpoint",
@@ -177,6 +178,18 @@ def isRoutable(listen: str) -> bool:
             except ValueError:
                 return value != "localhost"
     return True
+
+
+def isMissingFamily(listen: str, error: BaseException) -> bool:
+    """
+    Whether C{listen} is IPv6's loopback address, on a machine without IPv6.
+    """
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    return (
+        listen.startswith("[::1]:")
+        and isinstance(cause, OSError)
+        and cause.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    )
 
 
 def remedyFor(listen: str, error: BaseException | None) -> str:

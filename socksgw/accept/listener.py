@@ -15,7 +15,8 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from socksgw.accept.admission import Admission, Census
-from socksgw.accept.protocol import Inbound, Timer
+from socksgw.accept.protocol import Inbound
+from socksgw.interfaces import Timer
 from socksgw.wire.address import Address
 from socksgw.wire.codes import SOCKS4, SOCKS5
 

@@ -19,12 +19,13 @@ from zope.interface import implementer
 
 from socksgw.accept.admission import Admission
 from socksgw.errors import ClientLost, HandshakeTimedOut, SocksError
+from socksgw.interfaces import Timer
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event
 from socksgw.wire.server import ServerConversation
 
-__all__ = ["Door", "Inbound", "Timer"]
+__all__ = ["Door", "Inbound"]
 
 #: Octets that may wait behind a request before we stop reading.
 _SURPLUS: Final = 65536
@@ -33,12 +34,6 @@ _LINGER: Final = 2.0
 _LINGER_OCTETS: Final = 1 << 20
 
 _DONE: Final = Failure(ConnectionDone())
-
-
-class Timer(Seam):
-    """A deadline that was set."""
-
-    def clear(self) -> None: ...
 
 
 class Door(Seam):
@@ -80,11 +75,13 @@ class Inbound(Protocol):
         else L{None}.
     @ivar failure: why it ended early.
     @ivar ended: whether the client has ended its side.
+    @ivar inherited: whether the socket has its options from the listening one.
     @ivar taken: the relay's end, where octets go from the transport to it.
     """
 
     transport: Any
     failure: SocksError | None = None
+    inherited = True
     taken: Protocol | None = None
     socket: socket.socket | None = None
     _serving: Deferred[None] | None = None
@@ -108,6 +105,9 @@ class Inbound(Protocol):
             handle = handle()
             if isinstance(handle, socket.socket):
                 self.socket = handle
+        if not self.inherited and hasattr(self.transport, "setTcpNoDelay"):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
         self._deadline = self.door.setDeadline(self.door.handshake, self._expired)
         self.door.opened(self)
 

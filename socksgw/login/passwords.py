@@ -11,6 +11,7 @@ import getpass
 import hmac
 import os
 import re
+import stat
 import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -121,8 +122,13 @@ def readPasswords(path: Path) -> dict[bytes, Scrypt]:
         or a line is wrong.
     """
     try:
-        with path.open("rb") as opened:
+        # Never wait for the other end of a FIFO.
+        with open(
+            path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)
+        ) as opened:
             mode = os.fstat(opened.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise PasswordFileError(f"{path}: not a regular file; name another")
             octets = opened.read()
     except OSError as e:
         raise PasswordFileError(
@@ -176,9 +182,11 @@ def setPassword(path: Path, user: str, password: bytes) -> None:
     if not 1 <= len(password) <= 255:
         raise ValueError("a password has 1 to 255 octets")
     lines: list[bytes] = []
+    owner: os.stat_result | None = None
     if path.exists():
         readPasswords(path)
         lines = path.read_bytes().splitlines()
+        owner = path.stat()
     made = f"{user}:{hashPassword(password)}".encode()
     prefix = f"{user}:".encode()
     for i, line in enumerate(lines):
@@ -190,6 +198,9 @@ def setPassword(path: Path, user: str, password: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".passwd-")
     try:
         with os.fdopen(handle, "wb") as opened:
+            if owner is not None and owner.st_uid != os.geteuid():
+                # Set by root: the gateway's user goes on reading it.
+                os.fchown(handle, owner.st_uid, owner.st_gid)
             opened.write(b"\n".join(lines) + b"\n")
             opened.flush()
             os.fsync(opened.fileno())

@@ -147,7 +147,8 @@ class Login:
         self._stamps: list[object] = []
         self._seconds = cacheSeconds
         self._clock = clock
-        self._key = key or os.urandom(32)
+        # Copied for each login: setting the key up costs more than the rest.
+        self._hmac = hmac.new(key or os.urandom(32), digestmod="sha256")
         self._known: OrderedDict[object, tuple[SocksUser, float]] = OrderedDict()
 
     async def settle(self, credentials: Any, method: str) -> SocksUser:
@@ -201,10 +202,10 @@ class Login:
             return method
         if IUsernamePassword.providedBy(credentials):
             name, password = credentials.username, credentials.password
-            return hmac.digest(
-                self._key,
+            digest = self._hmac.copy()
+            digest.update(
                 b"%d:%d:%b%b%b"
-                % (len(name), len(password), name, password, method.encode()),
-                "sha256",
+                % (len(name), len(password), name, password, method.encode())
             )
+            return digest.digest()
         return None

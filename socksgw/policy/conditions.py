@@ -36,16 +36,18 @@ class Addresses:
 
     @ivar words: the built-in names.
     @ivar networks: the networks.
+    @ivar everything: whether it is every address there is.
     """
 
-    __slots__ = ("_any", "_facts", "_kinds", "_places", "networks", "words")
+    __slots__ = ("_facts", "_kinds", "_places", "everything", "networks", "words")
 
     def __init__(
         self, words: Iterable[str], networks: Iterable[Network], facts: HostFacts
     ) -> None:
         self.words = frozenset(words)
         self.networks = Networks(networks)
-        self._any = "any" in self.words
+        whole = {each.version for each in self.networks.all if not each.length}
+        self.everything = "any" in self.words or len(whole) == 2
         self._kinds = self.words & KINDS
         self._places = self.words & _PLACES
         self._facts = facts
@@ -54,7 +56,7 @@ class Addresses:
         """
         @param port: for C{listeners}, which are places, not addresses.
         """
-        if self._any or address in self.networks:
+        if self.everything or address in self.networks:
             return True
         if self._kinds and not self._kinds.isdisjoint(kinds(address)):
             return True
@@ -77,17 +79,22 @@ class Addresses:
             return "self"
         if "listeners" in self._places and self._facts.isListener(address, port):
             return "listeners"
-        return "any" if self._any else "a network"
+        return "any" if self.everything else "a network"
 
     def contains(self, other: Addresses) -> bool:
         """Whether this surely covers all that the other does."""
-        if self._any:
+        if self.everything:
             return True
         mine = self.networks.all
         return other.words <= self._reaching(other.words) and all(
             any(network.contains(each) for network in mine)
             for each in other.networks.all
         )
+
+    def joined(self, other: Addresses) -> Addresses:
+        """What this or the other covers."""
+        networks = (*self.networks.all, *other.networks.all)
+        return Addresses(self.words | other.words, networks, self._facts)
 
     def _reaching(self, words: frozenset[str]) -> frozenset[str]:
         if SPECIAL in self.words:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, final
 
-from attrs import field, frozen
+from attrs import astuple, field, frozen
 
 from socksgw.config import Config, Problem
 from socksgw.config import Rule as RuleTable
@@ -73,7 +73,9 @@ class Compiler:
         self._ids(config.rule)
         self._unreachable(rules)
         self._unused()
-        return Compiled(Ruleset(rules, never), self.errors, self.warnings)
+        # A network's mistake is found again wherever it is used.
+        errors = list(dict.fromkeys(self.errors))
+        return Compiled(Ruleset(rules, never), errors, self.warnings)
 
     def addresses(self, words: Sequence[str] | None, path: str) -> Addresses | None:
         """
@@ -219,17 +221,18 @@ class Compiler:
 
     def _never(self) -> Never:
         table = self._config.never
-        words: tuple[str, ...] = (*(table.to or ()), *table.also)
-        if table.to is None:
-            words = (*_DEFAULT_NEVER, *table.also)
-        elif table.to:
+        words = _DEFAULT_NEVER if table.to is None else table.to
+        if table.to:
             self._odd("never.to", "replaces the default, special and self")
-        else:
+        elif table.to == ():
             self._odd("never.to", "is empty: nothing is banned before the rules")
         banned = None
-        if table.to != ():
-            path = "never.also" if table.to is None else "never"
-            banned = self.addresses(words, path)
+        if words:
+            to = self.addresses(words, "never.to")
+            also = self.addresses(table.also, "never.also")
+            assert to is not None
+            assert also is not None
+            banned = to.joined(also)
         elif table.also:
             self._wrong("never.also", "adds to nothing, since never.to is empty")
         lifted: list[Network] = []
@@ -259,6 +262,9 @@ class Compiler:
 
     def _unreachable(self, rules: Sequence[Rule]) -> None:
         for later, rule in enumerate(rules):
+            if () in astuple(self._config.rule[later], recurse=False):
+                # An empty list matches nothing, and is legal.
+                continue
             for earlier in rules[:later]:
                 if _shadows(earlier, rule):
                     self._wrong(
@@ -308,24 +314,27 @@ def _shadows(earlier: Rule, later: Rule) -> bool:
         later.who is None or not earlier.who.contains(later.who)
     ):
         return False
-    if earlier.sources is not None and (
-        later.sources is None or not earlier.sources.contains(later.sources)
-    ):
+    if not _covers(earlier.sources, later.sources):
         return False
     if earlier.ports is not None and (
         later.ports is None or not earlier.ports.contains(later.ports)
     ):
         return False
-    if earlier.resolving is not None and (
-        later.resolving is None or not earlier.resolving.contains(later.resolving)
-    ):
+    if not _covers(earlier.resolving, later.resolving):
         return False
     return _shadowsTo(earlier, later)
 
 
+def _covers(outer: Addresses | None, inner: Addresses | None) -> bool:
+    """Whether C{outer} surely covers all that C{inner} does."""
+    if outer is None or outer.everything:
+        return True
+    return inner is not None and outer.contains(inner)
+
+
 def _shadowsTo(earlier: Rule, later: Rule) -> bool:
     outer, inner = earlier.to, later.to
-    if outer is None:
+    if outer is None or (outer.addresses is not None and outer.addresses.everything):
         return True
     if inner is None:
         return False

@@ -5,7 +5,7 @@ and whether that is an open relay.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from socksgw.config import Choose, Config, Problem, Rule
 
@@ -14,9 +14,12 @@ __all__ = ["exposed", "exposures"]
 _EVERYWHERE = frozenset({"any", "0.0.0.0/0", "::/0"})
 
 
-def _unnamed(choose: Choose) -> bool:
-    """Whether the entry is for sources that nobody has named."""
-    return choose.from_ is None or not _EVERYWHERE.isdisjoint(choose.from_)
+def _unnamed(config: Config, sources: Iterable[str] | None) -> bool:
+    """Whether these are sources that nobody has named."""
+    return sources is None or any(
+        word in _EVERYWHERE or _unnamed(config, config.networks.get(word, ()))
+        for word in sources
+    )
 
 
 def _isFor(listeners: Collection[str] | None, listener: str) -> bool:
@@ -29,14 +32,14 @@ def _openTo(config: Config, listener: str) -> Choose | None:
     """
     for choose in config.auth.choose:
         if _isFor(choose.listener, listener):
-            if "none" in choose.methods and _unnamed(choose):
+            if "none" in choose.methods and _unnamed(config, choose.from_):
                 return choose
             if choose.from_ is None or "any" in choose.from_:
                 return None
     return None
 
 
-def _grants(rule: Rule, listener: str) -> bool:
+def _grants(config: Config, rule: Rule, listener: str) -> bool:
     """
     Whether a rule grants a stranger something.
     """
@@ -44,7 +47,7 @@ def _grants(rule: Rule, listener: str) -> bool:
         rule.allow is not None
         and rule.allow != ()
         and rule.who is None
-        and (rule.from_ is None or not _EVERYWHERE.isdisjoint(rule.from_))
+        and _unnamed(config, rule.from_)
         and _isFor(rule.listener, listener)
         and rule.to != ()
         and rule.ports != ()
@@ -65,7 +68,7 @@ def exposed(config: Config, routable: Collection[str]) -> list[Problem]:
         if choose is None:
             continue
         for rule in config.rule:
-            if _grants(rule, listen.name):
+            if _grants(config, rule, listen.name):
                 problems.append(
                     Problem(
                         f"listen[{i}]",

@@ -129,7 +129,9 @@ class Rule:
         """
         Whether some address of the asked name could make it match.
         """
-        to = self.to
+        resolving, to = self.resolving, self.to
+        if resolving is not None and not (resolving.words or resolving.networks.all):
+            return False
         if to is None or to.addresses is not None:
             return True
         names = to.names
@@ -141,10 +143,10 @@ class Rule:
         """
         Whether every address of the asked name makes it match.
         """
-        if self.resolving is not None:
+        if self.resolving is not None and not self.resolving.everything:
             return False
         to = self.to
-        if to is None:
+        if to is None or (to.addresses is not None and to.addresses.everything):
             return True
         names, name = to.names, question.name
         byName = names is not None and name is not None and name in names

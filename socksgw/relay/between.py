@@ -7,26 +7,19 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable
 from typing import Any, Final, final
 from typing import Protocol as Seam
 
 from twisted.internet.protocol import Protocol
 
-from socksgw.relay.memory import Memory, Pipes
-from socksgw.relay.splice import SpliceRelay, SpliceSettings, Watcher
-from socksgw.relay.stream import StreamRelay, StreamSettings
+from socksgw.relay.settings import RelaySettings
+from socksgw.relay.splice import SpliceRelay
+from socksgw.relay.stream import StreamRelay
 
 __all__ = ["Relays", "Tally"]
 
 #: SO_LINGER with no time at all: close() sends a reset.
 _RESET: Final = struct.pack("ii", 1, 0)
-
-
-class Timer(Seam):
-    """A deadline that was set."""
-
-    def clear(self) -> None: ...
 
 
 class Client(Seam):
@@ -66,22 +59,10 @@ class Relays:
     The relays of one generation.
     """
 
-    __slots__ = ("_splice", "_stream")
+    __slots__ = ("_settings",)
 
-    def __init__(
-        self,
-        reactor: Any,
-        watch: Watcher,
-        setDeadline: Callable[[float, Callable[[], None]], Timer],
-        memory: Memory,
-        pipes: Pipes,
-        idle: float,
-    ) -> None:
-        """
-        @param idle: seconds without an octet after which a relay ends.
-        """
-        self._splice = SpliceSettings(watch, setDeadline, memory, pipes, idle)
-        self._stream = StreamSettings(reactor, setDeadline, memory, idle)
+    def __init__(self, settings: RelaySettings) -> None:
+        self._settings = settings
 
     async def between(
         self, client: Client, destination: socket.socket, early: bytes, tally: Tally
@@ -99,9 +80,9 @@ class Relays:
         try:
             client.transport.pauseProducing()
             if plain is not None and hasattr(os, "splice"):
-                relay = SpliceRelay(self._splice, plain, destination)
+                relay = SpliceRelay(self._settings, plain, destination)
             else:
-                relay = StreamRelay(self._stream, client.transport, destination)
+                relay = StreamRelay(self._settings, client.transport, destination)
                 client.taken = relay.client
             try:
                 relay.start(early)

@@ -20,14 +20,15 @@ import select
 import socket
 import struct
 import termios
-from collections.abc import Callable
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from twisted.internet.defer import Deferred
 
-from socksgw.relay.memory import Memory, Pipe, Pipes
+from socksgw.interfaces import Timer
+from socksgw.relay.memory import Pipe
+from socksgw.relay.settings import RelaySettings
 
-__all__ = ["SpliceRelay", "SpliceSettings"]
+__all__ = ["SpliceRelay"]
 
 #: Readiness, as in L{select.epoll}.
 READ: Final = select.EPOLLIN
@@ -42,48 +43,6 @@ _SHORT: Final = 1 << 14
 #: Seconds for the octets that a broken connection still brought.
 _LAST: Final = 1.0
 _SIOCOUTQ: Final = termios.TIOCOUTQ
-
-
-class Timer(Protocol):
-    """A deadline that was set."""
-
-    def clear(self) -> None: ...
-
-
-class Watcher(Protocol):
-    """Who tells that a socket is ready."""
-
-    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None: ...
-
-    def change(self, fd: int, events: int) -> None: ...
-
-    def remove(self, fd: int) -> None: ...
-
-
-@final
-class SpliceSettings:
-    """
-    What all relays of a gateway share.
-    """
-
-    __slots__ = ("idle", "memory", "pipes", "setDeadline", "watch")
-
-    def __init__(
-        self,
-        watch: Watcher,
-        setDeadline: Callable[[float, Callable[[], None]], Timer],
-        memory: Memory,
-        pipes: Pipes,
-        idle: float,
-    ) -> None:
-        """
-        @param idle: seconds without an octet after which a relay ends.
-        """
-        self.watch = watch
-        self.setDeadline = setDeadline
-        self.memory = memory
-        self.pipes = pipes
-        self.idle = idle
 
 
 @final
@@ -420,7 +379,7 @@ class SpliceRelay:
 
     def __init__(
         self,
-        settings: SpliceSettings,
+        settings: RelaySettings,
         client: socket.socket,
         destination: socket.socket,
     ) -> None:

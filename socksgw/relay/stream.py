@@ -9,9 +9,7 @@ buffer is full pauses the reading of the other.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from typing import Any, final
-from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -23,43 +21,14 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksgw.relay.memory import Memory
+from socksgw.interfaces import Timer
+from socksgw.relay.settings import RelaySettings
 
-__all__ = ["StreamRelay", "StreamSettings"]
+__all__ = ["StreamRelay"]
 
 #: Octets that a paused direction may hold: the transport's buffer up to its
 #: mark, and the chunk that passed it.
 _HELD = 2 << 16
-
-
-class Timer(Seam):
-    """A deadline that was set."""
-
-    def clear(self) -> None: ...
-
-
-@final
-class StreamSettings:
-    """
-    What all relays of a gateway share.
-    """
-
-    __slots__ = ("idle", "memory", "reactor", "setDeadline")
-
-    def __init__(
-        self,
-        reactor: Any,
-        setDeadline: Callable[[float, Callable[[], None]], Timer],
-        memory: Memory,
-        idle: float,
-    ) -> None:
-        """
-        @param idle: seconds without an octet after which a relay ends.
-        """
-        self.reactor = reactor
-        self.setDeadline = setDeadline
-        self.memory = memory
-        self.idle = idle
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -161,7 +130,7 @@ class StreamRelay:
     """
 
     def __init__(
-        self, settings: StreamSettings, transport: Any, destination: socket.socket
+        self, settings: RelaySettings, transport: Any, destination: socket.socket
     ) -> None:
         """
         @param transport: the client's; its protocol hands L{client} what

@@ -12,12 +12,13 @@ from __future__ import annotations
 import errno
 import select
 import socket
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, final
+from collections.abc import Sequence
+from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred
 
 from socksgw.errors import ConnectFailed, SocksError
+from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.route.failures import failureFor
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -35,20 +36,6 @@ _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 #: The event of a connect that succeeded or failed.
 _DECIDED: Final = select.EPOLLOUT
 _UNDER_WAY: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
-
-
-class Timer(Protocol):
-    """A deadline that was set."""
-
-    def clear(self) -> None: ...
-
-
-class Watcher(Protocol):
-    """Who tells that a socket is ready."""
-
-    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None: ...
-
-    def remove(self, fd: int) -> None: ...
 
 
 @final
@@ -253,7 +240,7 @@ class Dialer:
         self,
         reactor: Any,
         watch: Watcher,
-        setDeadline: Callable[[float, Callable[[], None]], Timer],
+        setDeadline: SetDeadline,
         timeout: float,
     ) -> None:
         """

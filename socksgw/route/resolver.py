@@ -23,6 +23,7 @@ from twisted.python.threadpool import ThreadPool
 
 from socksgw.config import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed, SocksError
+from socksgw.interfaces import SetDeadline, Timer
 from socksgw.wire.address import Address
 
 __all__ = ["Resolver", "SystemLookup", "parseServer"]
@@ -37,12 +38,6 @@ _SECONDS_FAILED: Final = 3.0
 _ADDRESSES: Final = 32
 
 Answer = tuple[Address, ...] | SocksError
-
-
-class Timer(Protocol):
-    """A deadline that was set."""
-
-    def clear(self) -> None: ...
 
 
 class Lookup(Protocol):
@@ -202,6 +197,8 @@ class ServersLookup:
                 if record.type in (dns.A, dns.AAAA):
                     found.append(Address(record.payload.address))
         if not found and failures and not failures[0].check(error.DNSNameError):
+            if failures[0].check(error.TimeoutError):
+                raise LookupFailed("no answer in time", reason="lookup-timeout")
             raise LookupFailed("the look-up failed", reason="lookup-failed")
         return found
 
@@ -228,7 +225,7 @@ class Resolver:
         lookup: Lookup,
         family: str,
         timeout: float,
-        setDeadline: Callable[[float, Callable[[], None]], Timer],
+        setDeadline: SetDeadline,
         clock: Callable[[], float],
     ) -> None:
         """
@@ -251,7 +248,7 @@ class Resolver:
         reactor: Any,
         config: ResolverConfig,
         timeout: float,
-        setDeadline: Callable[[float, Callable[[], None]], Timer],
+        setDeadline: SetDeadline,
         clock: Callable[[], float],
     ) -> Resolver:
         """

@@ -132,10 +132,12 @@ class ServerConversation(Conversation):
     def replyable(self) -> bool:
         """
         Whether a reply is what the client waits for: it made its request, or
-        tried to.
+        tried to, and has none yet.
         """
         if self.failed:
-            return self.state is State.REQUESTING or self.version == SOCKS4
+            return self.state is State.REQUESTING or (
+                self.state is State.START and self.version == SOCKS4
+            )
         return self.state is State.REQUESTED
 
     def reply(self, reply: Reply, bound: tuple[Address, int] | None = None) -> bytes:
