@@ -287,9 +287,9 @@ _NOT_BUILT: Final = frozenset(
     ]
 )
 
-_DURATION: Final = re.compile(r"(\d+)(ms|s|m|h|d)\Z", re.ASCII)
+_DURATION: Final = re.compile(r"(\d{1,12})(ms|s|m|h|d)\Z", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE: Final = re.compile(r"(\d+)(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?\Z", re.ASCII)
+_SIZE: Final = re.compile(r"(\d{1,18})(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?\Z", re.ASCII)
 _OCTETS: Final = {
     None: 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9,
     "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
@@ -502,9 +502,15 @@ def loads(text: str, file: str, directory: Path = Path()) -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
         place = re.search(r"\(at (.*)\)\Z", str(e))
-        where = place[1] if place else "end of document"
         what = str(e)[: place.start()].strip() if place else str(e)
+        where = place[1] if place else "end of document"
+        if where == "end of document":
+            line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+            where = f"line {line}, column {column}"
         raise ConfigError(file, [Problem("", f"{where}: {what}")]) from None
+    except (ValueError, RecursionError):
+        what = "a number has too many digits, or arrays are too deep in each other"
+        raise ConfigError(file, [Problem("", what)]) from None
     try:
         config = _converter.structure(document, Config)
     except BaseValidationError as e:

@@ -161,8 +161,13 @@ class _Examiner:
                 try:
                     serverFromString(self._reactor, listen.endpoint)
                 except Exception as e:
-                    # Endpoint parsers raise whatever their arguments raise.
-                    why = str(e) or type(e).__name__
+                    # Endpoint parsers raise whatever their arguments raise, in
+                    # Python's words.
+                    why = "its arguments are not those of this type"
+                    if isinstance(e, OSError):
+                        why = f"{e.filename}: {e.strerror}"
+                    elif str(e).startswith("Unknown endpoint type"):
+                        why = str(e)
                     self._wrong(
                         f"{path}.endpoint",
                         f'"{listen.endpoint}" is neither an address with a port nor '
@@ -228,9 +233,8 @@ class _Examiner:
                 self._wrong(f"auth.checkers[{i}]", " ".join(str(e).split()))
             except Exception as e:
                 # A checker's factory raises whatever its argument makes it.
-                self._wrong(
-                    f"auth.checkers[{i}]", f"cannot be used: {type(e).__name__}: {e}"
-                )
+                why = str(e) or "its argument is wrong"
+                self._wrong(f"auth.checkers[{i}]", f"cannot be used: {why}")
 
     def _passwords(self, checked: bool) -> None:
         for i, choose in enumerate(self._config.auth.choose):

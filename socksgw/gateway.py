@@ -134,7 +134,11 @@ class Gateway:
             for address in listen.address:
                 try:
                     port = listenOnAddress(
-                        self._reactor, address, listener, self._exhausted
+                        self._reactor,
+                        address,
+                        listener,
+                        self._exhausted,
+                        self._base.watch,
                     )
                 except (CannotListenError, OSError) as e:
                     line = remedyFor(address, e)
@@ -183,7 +187,11 @@ class Gateway:
         self.deadlines.scan()
         self._ticks += 1
         if self._ticks % 40 == 0:
-            self._hosts.refresh()
+            try:
+                self._hosts.refresh()
+            except OSError:
+                # Out of descriptors, say: what is known stays.
+                pass
 
     def bound(self) -> list[tuple[str, int]]:
         """Where we listen: addresses and ports."""

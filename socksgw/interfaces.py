@@ -153,6 +153,8 @@ class Watcher(Protocol):
 
     def remove(self, fd: int) -> None: ...
 
+    def closing(self, fd: int) -> None: ...
+
 
 class NameResolver(Protocol):
     """How the policy learns the addresses of a name, once per request."""

@@ -17,6 +17,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
+from socksgw.accept.transport import PlainTransport
+from socksgw.interfaces import Watcher
 from socksgw.wire.address import Address
 
 __all__ = [
@@ -63,9 +65,11 @@ class _Port(tcp.Port):
     A TCP port whose accept loop tells of exhaustion instead of spinning.
 
     @ivar exhausted: called when there is no descriptor for a client.
+    @ivar watch: tells clients' transports what there is to read.
     """
 
     exhausted: Callable[[], None]
+    watch: Watcher
 
     def createInternetSocket(self) -> socket.socket:
         created: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
@@ -76,7 +80,6 @@ class _Port(tcp.Port):
 
     def doRead(self) -> None:
         factory: Any = self.factory
-        reactor = self.reactor
         for _ in range(self.numberAccepts):
             try:
                 accepted, address = self.socket.accept()
@@ -92,11 +95,7 @@ class _Port(tcp.Port):
             if protocol is None:
                 accepted.close()
                 continue
-            self.sessionno += 1
-            transport = self.transport(
-                accepted, protocol, address, self, self.sessionno, reactor
-            )
-            protocol.makeConnection(transport)
+            PlainTransport(accepted, protocol, self, self.watch)
 
 
 def _prepare(port: Any) -> None:
@@ -117,16 +116,19 @@ def listenOnAddress(
     text: str,
     factory: IProtocolFactory,
     exhausted: Callable[[], None],
+    watch: Watcher,
 ) -> IListeningPort:
     """
     Listen on one C{address} of the configuration.
 
     @param exhausted: called when there is no descriptor for a client.
+    @param watch: tells clients' transports what there is to read.
     @raise CannotListenError: the kernel does not let us.
     """
     address, number = parseListenAddress(text)
     port = _Port(number, factory, BACKLOG, address.text, reactor)
     port.exhausted = exhausted
+    port.watch = watch
     port.startListening()
     port.numberAccepts = 64
     _prepare(port)

@@ -102,8 +102,10 @@ def read(octets: bytes, previous: str | None) -> Line:
             raise Broken("its hash does not follow from the line before")
     try:
         number = json.loads(octets)["n"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Broken("not a line of a journal") from None
+    if type(number) is not int:
+        raise Broken("not a line of a journal: its number is none")
     return Line(number, digest, octets)
 
 

@@ -183,7 +183,7 @@ class ConsoleFollower:
         """
         printed = left = 0
         text: list[str] = []
-        while octets := self._follower.poll():
+        while octets := self._poll():
             start = 0
             while printed < _READABLE and start < len(octets):
                 end = octets.index(b"\n", start)
@@ -200,6 +200,13 @@ class ConsoleFollower:
         if text:
             self._out.write("\n".join(text) + "\n")
             self._out.flush()
+
+    def _poll(self) -> bytes:
+        try:
+            return self._follower.poll()
+        except OSError:
+            # Out of descriptors, say: look again later.
+            return b""
 
 
 def followMain(

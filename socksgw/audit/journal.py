@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, final
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -341,8 +341,11 @@ class Journal:
 
     def _fsync(self) -> Deferred[None]:
         self._dirty = False
-        # A duplicate, since rotation may close the file in the meantime.
-        duplicate = os.dup(self._fd)
+        try:
+            # A duplicate, since rotation may close the file in the meantime.
+            duplicate = os.dup(self._fd)
+        except OSError:
+            return fail()
         return deferToThreadPool(self._reactor, self._pool, _sync, duplicate)
 
     def _sync(self) -> None:

@@ -24,7 +24,7 @@ from socksgw.login.passwords import (
     verifyPassword,
 )
 
-__all__ = ["HashingPool", "PasswordFile"]
+__all__ = ["HashingPool", "PasswordFile", "Refused"]
 
 _log = Logger()
 

@@ -18,14 +18,16 @@ from twisted.cred.checkers import (
     InMemoryUsernamePasswordDatabaseDontUse,
 )
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
-from twisted.cred.error import LoginFailed, UnauthorizedLogin
+from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, ISocksUser
+from socksgw.login.checkers import Refused
 
 __all__ = ["ANYBODY", "Login", "SocksRealm", "SocksUser"]
 
@@ -119,6 +121,19 @@ def _encoded(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 
+class _Check:
+    """
+    A check of credentials that is under way, and who waits for it.
+    """
+
+    __slots__ = ("running", "waiting")
+
+    running: Deferred[Any]
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[SocksUser]] = []
+
+
 @final
 class Login:
     """
@@ -149,18 +164,22 @@ class Login:
         self._clock = clock
         # Copied for each login: setting the key up costs more than the rest.
         self._hmac = hmac.new(key or os.urandom(32), digestmod="sha256")
+        self._checks: dict[object, _Check] = {}
         self._known: OrderedDict[object, tuple[SocksUser, float]] = OrderedDict()
 
     async def settle(self, credentials: Any, method: str) -> SocksUser:
         """
-        Log in.
+        Log in. Equal credentials that are being checked already are not
+        checked again.
 
         @param method: the policy's name of the method.
         @raise AuthenticationFailed: the Portal did not say yes; every cause
             looks the same to the client.
         """
-        key = self._digest(credentials, method)
-        if key is not None:
+        try:
+            key = self._digest(credentials, method)
+            if key is None:
+                return await self._ask(credentials, method)
             stamps = [store.stamp() for store in self._stores]
             if stamps != self._stamps:
                 self._known.clear()
@@ -168,31 +187,73 @@ class Login:
             known = self._known.get(key)
             if known is not None and self._clock() < known[1]:
                 return known[0]
-        user: SocksUser
-        try:
-            _, user, _ = await self._portal.login(  # type: ignore[assignment]
-                credentials, method, ISocksUser
-            )
+            return await self._share(key, credentials, method)
         except CancelledError:
             raise
-        except LoginFailed as e:
-            reason = getattr(e, "reason", "wrong-credentials")
-            raise AuthenticationFailed("wrong credentials", reason=reason) from None
-        except NotImplementedError:
+        except UnhandledCredentials:
             raise AuthenticationFailed(
                 "no checker takes these credentials", reason="no-checker"
             ) from None
+        except LoginFailed as e:
+            reason = e.reason if isinstance(e, Refused) else "wrong-credentials"
+            raise AuthenticationFailed("wrong credentials", reason=reason) from None
         except Exception as e:
             # Neither the text nor the traceback: both may hold a secret.
             _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
             raise AuthenticationFailed(
                 "the credentials could not be checked", reason="checker-failed"
             ) from None
-        if key is not None and self._seconds > 0:
+
+    def _share(self, key: object, credentials: Any, method: str) -> Deferred[SocksUser]:
+        """
+        One check for all who wait for the same; given up when nobody does.
+        """
+        check = self._checks.get(key)
+        fresh = check is None
+        if check is None:
+            check = self._checks[key] = _Check()
+
+        def gone(waiting: Deferred[SocksUser]) -> None:
+            check.waiting.remove(waiting)
+            if not check.waiting and self._checks.get(key) is check:
+                del self._checks[key]
+                check.running.cancel()
+
+        answer: Deferred[SocksUser] = Deferred(gone)
+        check.waiting.append(answer)
+        if fresh:
+            check.running = Deferred.fromCoroutine(
+                self._remember(key, credentials, method)
+            )
+            check.running.addBoth(self._settled, key, check)
+        return answer
+
+    async def _remember(self, key: object, credentials: Any, method: str) -> SocksUser:
+        stamps = self._stamps
+        user = await self._ask(credentials, method)
+        # Not what a store said that has changed in the meantime.
+        if self._seconds > 0 and stamps == [s.stamp() for s in self._stores]:
             self._known[key] = (user, self._clock() + self._seconds)
+            self._known.move_to_end(key)
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return user
+
+    def _settled(self, result: SocksUser | Failure, key: object, check: _Check) -> None:
+        if self._checks.get(key) is check:
+            del self._checks[key]
+        waiting, check.waiting = check.waiting, []
+        for each in waiting:
+            if isinstance(result, Failure):
+                each.errback(result)
+            else:
+                each.callback(result)
+
+    async def _ask(self, credentials: Any, method: str) -> SocksUser:
+        user: Any
+        _, user, _ = await self._portal.login(credentials, method, ISocksUser)
+        found: SocksUser = user
+        return found
 
     def _digest(self, credentials: Any, method: str) -> object:
         """

@@ -32,15 +32,20 @@ def findMethods() -> tuple[dict[str, Any], list[tuple[str, str]]]:
             continue
         name = f"{socksgw.plugins.__name__}.{module.name}"
         try:
-            method = import_module(name).method
+            method = getattr(import_module(name), "method", None)
+            if method is None:
+                raise Invalid("has no module-level name `method`")
             verifyObject(IAuthMethod, method)
-        except AttributeError:
-            broken.append((name, "has no module-level name `method`"))
+            if not isinstance(method.name, str):
+                raise Invalid("the method's name is not a string")
+            if not isinstance(method.code, int) or not 0 <= method.code < 0xFF:
+                raise Invalid("the method's code is not a number from 0 to 254")
         except Invalid as e:
             broken.append((name, " ".join(str(e).split())))
         except Exception as e:
             # Whatever a plug-in's import does, it must be told, not hidden.
-            broken.append((name, f"{type(e).__name__}: {e}"))
+            why = f"{type(e).__name__}: {e}"
+            broken.append((name, " ".join(why.split())))
         else:
             if method.name in found:
                 broken.append((name, f'a second method named "{method.name}"'))

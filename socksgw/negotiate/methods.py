@@ -153,6 +153,7 @@ class Attempt:
         """
         Tell the client what became of it.
 
+        @raise WireError: the client broke the protocol.
         @raise AuthenticationFailed: the method cannot, by a defect of its
             own.
         """
@@ -160,6 +161,8 @@ class Attempt:
             await self._authenticator.writeOutcome(
                 self._exchange, self.credentials, granted
             )
+        except (WireError, SocksError, CancelledError):
+            raise
         except Exception as e:
             raise _defect(self.method, e) from None
 

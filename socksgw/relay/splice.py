@@ -328,11 +328,17 @@ class _Side:
         else:
             watch.remove(self._fd)
 
-    def release(self) -> None:
+    def release(self, closing: bool) -> None:
         """
         Let go of the socket and of everything held for it.
+
+        @param closing: whether the socket is closed right after.
         """
-        self._watch(0)
+        if not closing:
+            self._watch(0)
+        elif self._events:
+            self._events = 0
+            self._relay.settings.watch.closing(self._fd)
         if self._waiting:
             self._relay.settings.memory.forget(self._again)
         if self.held:
@@ -389,7 +395,7 @@ class SpliceRelay:
         self.client.other = self.destination
         self.destination.other = self.client
         self.done: Deferred[tuple[str, bool, bool]] = Deferred(
-            lambda _: self._release()
+            lambda _: self._release(closing=False)
         )
         self._deadline: Timer | None = None
         self._last = -1
@@ -422,10 +428,10 @@ class SpliceRelay:
         self, reason: str, resetClient: bool = False, resetDestination: bool = False
     ) -> None:
         """
-        The relay is over.
+        The relay is over, and who waits for it closes both sockets at once.
         """
         if not self.done.called:
-            self._release()
+            self._release(closing=True)
             self.done.callback((reason, resetClient, resetDestination))
 
     def broke(self, side: _Side) -> None:
@@ -450,8 +456,8 @@ class SpliceRelay:
             self._deadline.clear()
         self._deadline = self.settings.setDeadline(0.2, lambda: self.broke(side))
 
-    def _release(self) -> None:
+    def _release(self, closing: bool) -> None:
         if self._deadline is not None:
             self._deadline.clear()
-        self.client.release()
-        self.destination.release()
+        self.client.release(closing)
+        self.destination.release(closing)

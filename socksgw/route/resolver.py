@@ -15,7 +15,14 @@ from functools import partial
 from threading import Thread
 from typing import Any, Final, Protocol, final
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    maybeDeferred,
+)
+from twisted.internet.defer import (
+    TimeoutError as DeferredTimeout,
+)
 from twisted.names.hosts import searchFileForAll
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
@@ -63,8 +70,10 @@ def parseServer(text: str) -> tuple[str, int]:
     """
     host, port = text, "53"
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") if rest else port
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError('must be "[address]" or "[address]:port"')
+        port = rest[1:] if rest else port
     elif text.count(":") == 1:
         host, port = text.split(":")
     if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
@@ -160,8 +169,17 @@ class ServersLookup:
     ) -> None:
         from twisted.names.client import Resolver as DNSResolver
 
+        class Client(DNSResolver):
+            """
+            Fails by its Deferred, also when there is no descriptor: else the
+            name would count as being asked for, for ever.
+            """
+
+            def queryUDP(self, *arguments: Any) -> Deferred[Any]:
+                return maybeDeferred(super().queryUDP, *arguments)
+
         tries = (timeout / 4, timeout / 4, timeout / 2)
-        self._resolver = DNSResolver(
+        self._resolver: Any = Client(  # type: ignore[no-untyped-call]
             servers=list(servers), timeout=tries, reactor=reactor
         )
 
@@ -197,7 +215,7 @@ class ServersLookup:
                 if record.type in (dns.A, dns.AAAA):
                     found.append(Address(record.payload.address))
         if not found and failures and not failures[0].check(error.DNSNameError):
-            if failures[0].check(error.TimeoutError):
+            if failures[0].check(DeferredTimeout):
                 raise LookupFailed("no answer in time", reason="lookup-timeout")
             raise LookupFailed("the look-up failed", reason="lookup-failed")
         return found
@@ -303,7 +321,9 @@ class Resolver:
         answer: Deferred[Answer] = Deferred(gone)
         waiting[answer] = self._setDeadline(self._timeout, expired)
         if fresh:
-            found: Deferred[Any] = self._lookup.look(name, lambda: bool(waiting))
+            found: Deferred[Any] = maybeDeferred(
+                self._lookup.look, name, lambda: bool(waiting)
+            )
             found.addCallback(self._sorted)
             found.addErrback(_errorOf)
             found.addCallback(self._settle, name)

@@ -1,0 +1,234 @@
+"""
+The chain of hashes, and C{socksgw audit verify}.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from socksgw.audit import chain
+from socksgw.audit.verify import verify, verifyMain
+from tests.audit.journals import Kept, event
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A journal of ten lines in one file."""
+    kept = Kept(tmp_path / "audit").open()
+    for number in range(10):
+        kept.append(event(number))
+    kept.close()
+    return kept.directory
+
+
+def only(directory: Path) -> Path:
+    (file,) = chain.files(directory)
+    return file
+
+
+def test_aLinesHashIsOfTheLineBeforeAndItself(directory: Path) -> None:
+    """
+    SHA-256 of the line before's hash (64 zeros for the first), followed by the
+    line as it would stand without C{hash}.
+    """
+    previous = "0" * 64
+    for octets in only(directory).read_bytes().splitlines():
+        body, _, rest = octets.rpartition(b',"hash":"')
+        digest = sha256(previous.encode() + body).hexdigest()
+        assert rest == digest.encode() + b'"}'
+        assert json.loads(octets)["hash"] == digest
+        previous = digest
+
+
+def test_linesAreVersionedNumberedAndTimed(directory: Path) -> None:
+    """Every line has v, n, time and event first, and hash last."""
+    for number, octets in enumerate(only(directory).read_bytes().splitlines(), 1):
+        line = json.loads(octets)
+        assert list(line)[:4] == ["v", "n", "time", "event"]
+        assert list(line)[-1] == "hash"
+        assert (line["v"], line["n"]) == (1, number)
+        assert line["time"] == "2026-11-23T12:00:00.000Z"
+
+
+def test_anUntouchedJournalIsWhole(directory: Path) -> None:
+    """And the head is the last line's hash."""
+    found = verify(directory)
+    assert (found.problems, found.remarks) == ([], [])
+    assert (found.lines, found.first, found.last) == (10, 1, 10)
+    last = only(directory).read_bytes().splitlines()[-1]
+    assert found.head == json.loads(last)["hash"]
+
+
+Tamper = Callable[[list[bytes]], list[bytes]]
+
+
+def changed(lines: list[bytes], at: int, old: bytes, new: bytes) -> list[bytes]:
+    assert old in lines[at]
+    return [*lines[:at], lines[at].replace(old, new, 1), *lines[at + 1 :]]
+
+
+def rehashed(lines: list[bytes], at: int) -> list[bytes]:
+    """A changed line with the right hash for its content."""
+    previous = json.loads(lines[at - 1])["hash"] if at else chain.FIRST
+    body = lines[at].rpartition(b',"hash":"')[0].replace(b'"session":', b'"session":9')
+    octets, _ = chain.chained(body[1:].decode(), previous)
+    return [*lines[:at], octets.rstrip(b"\n"), *lines[at + 1 :]]
+
+
+TAMPERINGS: dict[str, Tamper] = {
+    "a value changed": lambda x: changed(x, 4, b'"session":4', b'"session":5'),
+    "the first line's value": lambda x: changed(x, 0, b'"session":0', b'"session":5'),
+    "the last line's value": lambda x: changed(x, 9, b'"session":9', b'"session":5'),
+    "the time changed": lambda x: changed(x, 4, b"2026", b"2025"),
+    "the number changed": lambda x: changed(x, 4, b'"n":5', b'"n":6'),
+    "a number that is none": lambda x: changed(x, 4, b'"n":5', b'"n":"x"'),
+    "a number that is a list": lambda x: changed(x, 4, b'"n":5', b'"n":[]'),
+    "a number that is large": lambda x: changed(x, 4, b'"n":5', b'"n":5e9'),
+    "a member added": lambda x: changed(x, 4, b"{", b'{"x":1,'),
+    "a hash changed": lambda x: changed(x, 4, b'"hash":"', b'"hash":"0'),
+    "a line with a new hash": lambda x: rehashed(x, 4),
+    "the first with a new hash": lambda x: rehashed(x, 0),
+    "a line deleted": lambda x: x[:4] + x[5:],
+    "the first deleted": lambda x: x[1:],
+    "two lines deleted": lambda x: x[:4] + x[6:],
+    "two lines swapped": lambda x: [*x[:4], x[5], x[4], *x[6:]],
+    "a line repeated": lambda x: [*x[:5], x[4], *x[5:]],
+    "an empty line inserted": lambda x: [*x[:5], b"", *x[5:]],
+    "a foreign line inserted": lambda x: [*x[:5], b'{"v":1,"n":6}', *x[5:]],
+    "octets that are no line": lambda x: [*x[:5], b"\xff\xfe\x00", *x[5:]],
+    "a line cut short": lambda x: [*x[:4], x[4][:40], *x[5:]],
+    "a carriage return": lambda x: [*x[:4], x[4] + b"\r", *x[5:]],
+    "too deep": lambda x: changed(x, 4, b'"n":5', b'"n":' + b"[" * 99999),
+    "two lines in one": lambda x: [*x[:4], x[4] + x[5], *x[6:]],
+    "something behind the last": lambda x: [*x, b"{}"],
+}
+
+
+@pytest.mark.parametrize("how", TAMPERINGS)
+def test_everyTamperingIsFound(directory: Path, how: str) -> None:
+    """Who changes, removes, adds or moves a line breaks the chain."""
+    file = only(directory)
+    before = file.read_bytes().splitlines()
+    after = TAMPERINGS[how](list(before))
+    assert after != before
+    file.write_bytes(b"".join(line + b"\n" for line in after))
+    assert verify(directory).problems
+    out = io.StringIO()
+    assert verifyMain(directory, out) == 1
+    assert "NOT whole" in out.getvalue()
+
+
+def test_theProblemNamesFileAndLine(directory: Path) -> None:
+    """And nothing else is called wrong when one line was changed."""
+    file = only(directory)
+    lines = file.read_bytes().splitlines()
+    lines = changed(lines, 4, b'"session":4', b'"session":5')
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    (problem,) = verify(directory).problems
+    assert problem.startswith(f"{file.name}:5: ")
+
+
+def test_aTornLastLineIsARemark(directory: Path) -> None:
+    """No grant depended on it: it is cut off at the next start."""
+    file = only(directory)
+    file.write_bytes(file.read_bytes() + b'{"v":1,"n":11,"ti')
+    found = verify(directory)
+    assert found.problems == []
+    assert len(found.remarks) == 1
+    assert found.lines == 10
+    assert verifyMain(directory, io.StringIO()) == 0
+
+
+def several(tmp_path: Path, count: int = 3) -> Path:
+    """A journal of several files, each of three lines."""
+    kept = Kept(tmp_path / "several").open()
+    for number in range(count):
+        kept.append(event(number))
+        kept.append(event(number))
+        kept.append(event(number))
+        if number < count - 1:
+            kept.journal._rotate()
+    kept.close()
+    assert len(chain.files(kept.directory)) == count
+    return kept.directory
+
+
+def test_theChainGoesThroughAllFiles(tmp_path: Path) -> None:
+    """A rotation is no break."""
+    found = verify(several(tmp_path))
+    assert (found.problems, found.remarks, found.lines) == ([], [], 9)
+
+
+def test_aFileInTheMiddleThatIsMissingIsFound(tmp_path: Path) -> None:
+    """Files go from the oldest end only."""
+    directory = several(tmp_path)
+    chain.files(directory)[1].unlink()
+    assert verify(directory).problems
+
+
+def test_aTornLineInTheMiddleIsFound(tmp_path: Path) -> None:
+    """Only the very last line may be torn."""
+    directory = several(tmp_path)
+    file = chain.files(directory)[0]
+    file.write_bytes(file.read_bytes()[:-5])
+    assert verify(directory).problems
+
+
+def test_linesMissingAtTheEndOfAFileInTheMiddleAreFound(tmp_path: Path) -> None:
+    """The next file's name says what should come."""
+    directory = several(tmp_path)
+    file = chain.files(directory)[1]
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+    assert verify(directory).problems
+
+
+def test_aRenamedFileIsFound(tmp_path: Path) -> None:
+    """A file's name is the number of its first line."""
+    directory = several(tmp_path)
+    chain.files(directory)[2].rename(directory / chain.nameOf(8))
+    assert verify(directory).problems
+
+
+def test_olderFilesThatWentByKeepAreARemark(tmp_path: Path) -> None:
+    """`keep` drops the oldest: no problem, but it is said."""
+    directory = several(tmp_path)
+    chain.files(directory)[0].unlink()
+    found = verify(directory)
+    assert found.problems == []
+    assert len(found.remarks) == 1
+    assert (found.first, found.last) == (4, 9)
+
+
+def test_otherFilesAreNotRead(directory: Path) -> None:
+    """The lock, and whatever else lies there, is no journal."""
+    (directory / "audit-1.jsonl").write_text("nonsense\n")
+    (directory / "notes.txt").write_text("nonsense\n")
+    assert verify(directory).problems == []
+
+
+def test_aDirectoryThatIsNotThere(tmp_path: Path) -> None:
+    """One line with the remedy, and status 2."""
+    out = io.StringIO()
+    assert verifyMain(tmp_path / "none", out) == 2
+    assert "--config" in out.getvalue()
+
+
+@pytest.mark.parametrize("length", [10, 65535, 65536, 65537, 200_000])
+def test_theLastWholeLineIsFoundHoweverLong(tmp_path: Path, length: int) -> None:
+    """`tail` of files whose lines are shorter and longer than what it reads."""
+    file = tmp_path / "audit-000000000001.jsonl"
+    line = b"x" * length
+    for before in (b"", b"first\n", b"y" * 70_000 + b"\n"):
+        for torn in (b"", b"torn", b"t" * 70_000):
+            file.write_bytes(before + line + b"\n" + torn)
+            assert chain.tail(file) == (len(before) + length + 1, line)
+    file.write_bytes(line)
+    assert chain.tail(file) == (0, b"")
+    file.write_bytes(b"")
+    assert chain.tail(file) == (0, b"")

@@ -1,0 +1,112 @@
+"""
+A DNS server whose answers are scripted (RFC 1035).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+__all__ = ["AAAA", "A", "NameServer", "Script", "a", "aaaa", "answer", "cname"]
+
+A = 1
+CNAME = 5
+AAAA = 28
+
+#: From a name, a type, how often it was asked before, and the query, to the
+#: response; None for no response.
+Script = Callable[[str, int, int, bytes], bytes | None]
+
+
+def _record(kind: int, content: bytes) -> bytes:
+    # The owner is the question's name (section 4.1.4), class IN, TTL 0.
+    return struct.pack("!HHHIH", 0xC00C, kind, 1, 0, len(content)) + content
+
+
+def a(text: str) -> bytes:
+    """An A record of the asked name."""
+    return _record(A, socket.inet_pton(socket.AF_INET, text))
+
+
+def aaaa(text: str) -> bytes:
+    """An AAAA record of the asked name (RFC 3596)."""
+    return _record(AAAA, socket.inet_pton(socket.AF_INET6, text))
+
+
+def cname(name: str) -> bytes:
+    """A CNAME record of the asked name."""
+    labels = [bytes((len(label),)) + label.encode() for label in name.split(".")]
+    return _record(CNAME, b"".join(labels) + b"\0")
+
+
+def answer(query: bytes, *records: bytes, code: int = 0, flags: int = 0x8180) -> bytes:
+    """
+    A response to the query.
+
+    @param code: the RCODE: 3 when there is no such name.
+    """
+    end = query.index(b"\0", 12) + 5
+    head = query[:2] + struct.pack("!HHHHH", flags | code, 1, len(records), 0, 0)
+    return head + query[12:end] + b"".join(records)
+
+
+def _asked(query: bytes) -> tuple[str, int]:
+    """The name and type of a query's question."""
+    labels = []
+    at = 12
+    while length := query[at]:
+        labels.append(query[at + 1 : at + 1 + length].decode("latin-1").lower())
+        at += 1 + length
+    return ".".join(labels), int.from_bytes(query[at + 1 : at + 3], "big")
+
+
+class NameServer:
+    """
+    The server, in a thread.
+
+    @ivar place: C{address:port}, as the configuration wants it.
+    @ivar asked: how often each name and type was asked for.
+    @ivar silent: whether it answers nobody.
+    """
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.place = f"127.0.0.1:{self.port}"
+        self.asked: Counter[tuple[str, int]] = Counter()
+        self.silent = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waking:
+            waking.sendto(b"", ("127.0.0.1", self.port))
+        self._thread.join(20)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            query, peer = self._socket.recvfrom(4096)
+            if not query:
+                return
+            name, kind = _asked(query)
+            response = self._script(name, kind, self.asked[name, kind], query)
+            self.asked[name, kind] += 1
+            if response is not None and not self.silent:
+                self._socket.sendto(response, peer)

@@ -1,0 +1,207 @@
+"""
+A gateway that runs out of descriptors: it waits, without spinning, and goes
+on by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.clients import (
+    GREETING,
+    Server,
+    connected,
+    descriptorsFor,
+    exactly,
+    four,
+    isClosed,
+    named,
+    opened,
+    replied5,
+    request5,
+    tunnel,
+)
+from tests.hostile.names import A, NameServer, a, answer
+from tests.running import OPEN, Running, until
+
+Gateway = Callable[..., Running]
+
+#: All that the gateway may have open.
+LIMIT = 200
+#: Seconds of CPU that it may take while there is nothing to do, of 2 seconds:
+#: one that spins takes them all.
+IDLE = 0.5
+
+_PATIENT = '[timeouts]\nhandshake = "60s"\n'
+_ENDPOINT = OPEN.replace(
+    'address = ["127.0.0.1:0"]', 'endpoint = "tcp:0:interface=127.0.0.1"'
+)
+
+
+def few() -> None:
+    """In the new process: leave it few descriptors."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
+
+
+def cpu(gateway: Running) -> float:
+    """Seconds of CPU that the process has had, user and system."""
+    stat = Path(f"/proc/{gateway.process.pid}/stat").read_text()
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def doesNotSpin(gateway: Running, seconds: float = 2.0) -> None:
+    """The process takes little CPU while nothing can be done."""
+    began, had = time.monotonic(), cpu(gateway)
+    until(lambda: time.monotonic() - began >= seconds, seconds + 10)
+    assert cpu(gateway) - had < IDLE * seconds / 2
+
+
+def _answered(clients: list[socket.socket], seconds: float = 1.0) -> int:
+    """How many of them the gateway has answered, when no more are."""
+    count = -1
+    while True:
+        ready = select.select(clients, [], [], 0)[0]
+        if len(ready) == count:
+            return count
+        count = len(ready)
+        time.sleep(seconds)
+
+
+@pytest.mark.parametrize("configuration", [OPEN, _ENDPOINT], ids=["address", "endpoint"])
+def test_moreClientsThanDescriptors(gateway: Gateway, configuration: str) -> None:
+    """
+    Of more clients than there are descriptors for, some are served, and the
+    others wait, unharmed, until these leave; meanwhile the gateway does not
+    spin, and live sessions go on.
+    """
+    with descriptorsFor(1000), Server() as echo, ExitStack() as stack:
+        started = gateway(_PATIENT + configuration, preexec=few)
+        before = started.descriptors
+        live = [
+            stack.enter_context(closing(tunnel(started.port, echo.place)))
+            for _ in range(20)
+        ]
+        waiting = []
+        for _ in range(300):
+            client = stack.enter_context(closing(opened(started.port)))
+            client.sendall(GREETING)
+            waiting.append(client)
+        served = _answered(waiting)
+        assert 10 <= served <= (LIMIT - before) // 2
+        assert started.descriptors <= LIMIT
+        doesNotSpin(started)
+        for client in live:
+            client.sendall(b"hello")
+            assert exactly(client, 5) == b"hello"
+        # They leave one after another as they are served: all are, in turn.
+        left = list(waiting)
+        end = time.monotonic() + 60
+        while left and time.monotonic() < end:
+            for client in select.select(left, [], [], 1.0)[0]:
+                left.remove(client)
+                assert exactly(client, 2) == b"\x05\x00"
+                client.sendall(request5(four(echo.place[0]), echo.port))
+                assert exactly(client, 2) == b"\x05\x00"
+                client.close()
+        assert left == []
+        assert [isClosed(client) for client in live] == [False] * len(live)
+        for client in live:
+            client.close()
+        until(lambda: started.descriptors <= before)
+        with closing(tunnel(started.port, echo.place)) as client:
+            client.sendall(b"hello")
+            assert exactly(client, 5) == b"hello"
+
+
+def test_theLastDescriptorIsGone(gateway: Gateway) -> None:
+    """
+    Stalled downloads hold pipes besides their connections. When not one
+    descriptor is left, clients that are in already are told (01, or 04 for a
+    name), deadlines still come, the gateway does not spin, and afterwards
+    everything works, names that were asked for meanwhile included.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(descriptorsFor(1000))
+        names = stack.enter_context(NameServer(_everyNameIsHere))
+        flood = stack.enter_context(Server(flood=True))
+        echo = stack.enter_context(Server())
+        resolver = f'[resolver]\nservers = ["{names.place}"]\n'
+        timeouts = '[timeouts]\nhandshake = "11s"\n'
+        started = gateway(timeouts + resolver + OPEN, preexec=few)
+        before = _sockets(started)
+
+        def client() -> socket.socket:
+            return stack.enter_context(closing(opened(started.port)))
+
+        early = [client(), client(), client()]
+        for each in early:
+            each.sendall(GREETING)
+            assert exactly(each, 2) == b"\x05\x00"
+        stalled = [
+            stack.enter_context(
+                closing(tunnel(started.port, flood.place, buffer=4096))
+            )
+            for _ in range(48)
+        ]
+        until(lambda: _settled(flood))
+        silent = []
+        for _ in range(LIMIT - started.descriptors):
+            silent.append(client())
+        until(lambda: started.descriptors == LIMIT)
+        # These wait to be let in: what becomes free is taken again.
+        silent += [client(), client()]
+        for each, target, wanted in (
+            (early[0], four(echo.place[0]), (1,)),
+            (early[1], named(b"here.test"), (1, 4)),
+        ):
+            each.sendall(request5(target, echo.port))
+            assert replied5(each) in wanted
+            each.close()
+            until(lambda: started.descriptors == LIMIT)
+        # Longer than all that the gateway does now and then.
+        doesNotSpin(started, 6)
+        for each in silent:
+            until(lambda each=each: isClosed(each), 30)
+        assert isClosed(early[2])
+        for each in stalled:
+            each.close()
+        until(lambda: _sockets(started) <= before)
+        for target in (four(echo.place[0]), named(b"here.test")):
+            after, reply = connected(started.port, target, echo.port)
+            with closing(after):
+                assert reply == 0
+                after.sendall(b"hello")
+                assert exactly(after, 5) == b"hello"
+
+
+def _everyNameIsHere(_: str, kind: int, __: int, query: bytes) -> bytes:
+    return answer(query, *([a("127.0.0.1")] if kind == A else []))
+
+
+def _settled(flood: Server) -> bool:
+    """Whether a flood has nowhere to go any more."""
+    sent = flood.sent
+    time.sleep(0.5)
+    return flood.sent == sent > 0
+
+
+def _sockets(gateway: Running) -> int:
+    """How many of its descriptors are sockets (idle pipes may be kept)."""
+    directory = Path(f"/proc/{gateway.process.pid}/fd")
+    count = 0
+    for descriptor in directory.iterdir():
+        try:
+            count += os.readlink(descriptor).startswith("socket:")
+        except FileNotFoundError:
+            pass
+    return count

@@ -1,0 +1,52 @@
+"""
+What a process dials, as the kernel sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.hostile.clients import need
+from tests.running import Running, until
+
+__all__ = ["dialled", "ended", "tracing"]
+
+_FOUR = re.compile(
+    r'sa_family=AF_INET, sin_port=htons\((\d+)\), sin_addr=inet_addr\("([^"]+)"\)'
+)
+_SIX = re.compile(
+    r"sa_family=AF_INET6, sin6_port=htons\((\d+)\),.*?"
+    r'inet_pton\(AF_INET6, "([^"]+)"'
+)
+
+
+def tracing(file: Path) -> list[str]:
+    """
+    A command that runs another, in the same process, and writes every
+    connect(2) of it to C{file}.
+    """
+    strace = need("strace", "strace")
+    only = ["-e", "trace=connect"]
+    return [strace, "-D", "-f", "--seccomp-bpf", *only, "-o", str(file)]
+
+
+def dialled(file: Path) -> list[tuple[str, int]]:
+    """The address and port of every connect(2) to an Internet address."""
+    found = []
+    for line in file.read_text().splitlines():
+        if "connect(" not in line or "AF_UNIX" in line or "AF_UNSPEC" in line:
+            continue
+        match = _FOUR.search(line) or _SIX.search(line)
+        # What is written in another way must not pass unseen.
+        assert match is not None, line
+        found.append((match[2], int(match[1])))
+    return found
+
+
+def ended(gateway: Running, file: Path) -> None:
+    """Stop the gateway, and wait until its trace is whole."""
+    pid = gateway.process.pid
+    gateway.stop()
+    last = re.compile(rf"^{pid} +\+\+\+ (exited|killed)", re.M)
+    until(lambda: last.search(file.read_text()))

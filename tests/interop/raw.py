@@ -1,0 +1,117 @@
+"""
+The octets of SOCKS, said by hand: nothing here comes from the gateway's own
+code.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+
+from tests.interop.servers import PATIENCE
+from tests.running import Running, until
+
+#: RFC 1928 section 3: one method is offered, no authentication.
+GREETING = b"\x05\x01\x00"
+#: RFC 1928 section 3: one method is offered, user and password.
+GREETING_LOGIN = b"\x05\x01\x02"
+
+
+def dial(
+    port: int, host: str = "127.0.0.1", source: tuple[str, int] | None = None
+) -> socket.socket:
+    """A connection to the gateway."""
+    connection = socket.create_connection((host, port), PATIENCE, source)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def dialPath(path: str) -> socket.socket:
+    """A connection to a gateway on a UNIX socket."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PATIENCE)
+    connection.connect(path)
+    return connection
+
+
+def exactly(connection: socket.socket, count: int) -> bytes:
+    """As many octets, and none more."""
+    octets = b""
+    while len(octets) < count:
+        came = connection.recv(count - len(octets))
+        assert came, f"ended after {octets!r}, {count} octets were due"
+        octets += came
+    return octets
+
+
+def request5(host: str | bytes, port: int, command: int = 1) -> bytes:
+    """
+    RFC 1928 section 4; C{host} is a literal, or octets for the name field.
+    """
+    if isinstance(host, bytes):
+        where = b"\x03" + bytes([len(host)]) + host
+    else:
+        packed = ipaddress.ip_address(host).packed
+        where = (b"\x01" if len(packed) == 4 else b"\x04") + packed
+    return bytes([5, command, 0]) + where + port.to_bytes(2, "big")
+
+
+def request4(
+    host: str | bytes, port: int, command: int = 1, userId: bytes = b""
+) -> bytes:
+    """SOCKS 4, or 4a when C{host} is octets for the name field."""
+    name = isinstance(host, bytes)
+    packed = b"\0\0\0\1" if name else ipaddress.IPv4Address(host).packed
+    octets = bytes([4, command]) + port.to_bytes(2, "big") + packed + userId + b"\0"
+    return octets + host + b"\0" if isinstance(host, bytes) else octets
+
+
+def login(user: bytes, password: bytes) -> bytes:
+    """RFC 1929 section 2."""
+    return b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password
+
+
+def reply5(connection: socket.socket) -> tuple[int, str, int]:
+    """RFC 1928 section 6: REP, BND.ADDR, BND.PORT."""
+    version, code, reserved, kind = exactly(connection, 4)
+    assert (version, reserved) == (5, 0)
+    assert kind in (1, 4)
+    packed = exactly(connection, 4 if kind == 1 else 16)
+    port = int.from_bytes(exactly(connection, 2), "big")
+    return code, str(ipaddress.ip_address(packed)), port
+
+
+def reply4(connection: socket.socket) -> tuple[int, str, int]:
+    """SOCKS 4: CD, DSTIP, DSTPORT."""
+    octets = exactly(connection, 8)
+    assert octets[0] == 0
+    port = int.from_bytes(octets[2:4], "big")
+    return octets[1], str(ipaddress.IPv4Address(octets[4:])), port
+
+
+def through(connection: socket.socket, host: str | bytes, port: int) -> socket.socket:
+    """Ask for a connection in SOCKS 5 without login, and get it."""
+    connection.sendall(GREETING)
+    assert exactly(connection, 2) == b"\x05\x00"
+    connection.sendall(request5(host, port))
+    code, _, _ = reply5(connection)
+    assert code == 0
+    return connection
+
+
+def decision(gateway: Running, port: int) -> dict[str, Any]:
+    """The journal's latest decision about a destination port."""
+    found: list[dict[str, Any]] = until(
+        lambda: [e for e in gateway.journal("decision") if e["port"] == port]
+    )
+    return found[-1]
+
+
+def end(gateway: Running, port: int) -> dict[str, Any]:
+    """The end, in the journal, of the latest session with a destination port."""
+    session = decision(gateway, port)["session"]
+    found: list[dict[str, Any]] = until(
+        lambda: [e for e in gateway.journal("end") if e["session"] == session]
+    )
+    return found[-1]

@@ -1,0 +1,294 @@
+"""
+Real servers on loopback for the clients to reach through the gateway, and
+what they need: certificates, programs, a DNS server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: Seconds after which a server's or a client's socket gives up.
+PATIENCE = 5.0
+
+
+def missing(what: str) -> None:
+    """Something from outside is not there: a failure in CI, else a skip."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"missing: {what}")
+    pytest.skip(f"missing: {what}")
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program that the test cannot do without."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    if found is None:
+        missing(f"{name} (Debian's package {package})")
+    assert found is not None
+    return found
+
+
+class Certificate:
+    """
+    A self-signed certificate for this machine's names and addresses.
+
+    @ivar file: PEM, for servers and as the authority of clients.
+    @ivar key: its private key.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "cert.pem"
+        self.key = directory / "key.pem"
+        command = [program("openssl", "openssl"), "req", "-x509", "-nodes"]
+        command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        command += ["-days", "2", "-subj", "/CN=localhost"]
+        command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"]
+        command += ["-keyout", str(self.key), "-out", str(self.file)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+    def server(self) -> ssl.SSLContext:
+        """For a server that shows it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file, self.key)
+        return context
+
+    def client(self) -> ssl.SSLContext:
+        """For a client that trusts it, and nothing else."""
+        return ssl.create_default_context(cafile=str(self.file))
+
+
+class Destination:
+    """
+    A TCP server; C{serve} has each connection in a thread of its own. Use it
+    as a context.
+
+    @ivar port: where it listens.
+    @ivar peers: who connected: addresses and ports.
+    """
+
+    def __init__(
+        self, serve: Callable[[socket.socket], None], host: str = "127.0.0.1"
+    ) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._serve = serve
+        self._listening = socket.create_server((host, 0), family=family, backlog=128)
+        self.port: int = self._listening.getsockname()[1]
+        self.peers: list[tuple[str, int]] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, peer = self._listening.accept()
+            except OSError:
+                return
+            self.peers.append(peer[:2])
+            thread = threading.Thread(
+                target=self._have, args=(connection,), daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def _have(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(PATIENCE)
+            self._serve(connection)
+
+    def __enter__(self) -> Destination:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(PATIENCE)
+        self._listening.close()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "a server's thread does not end"
+
+
+def echo(connection: socket.socket) -> None:
+    """Send everything back; end when the peer has ended."""
+    while octets := connection.recv(1 << 16):
+        connection.sendall(octets)
+
+
+def untilEnd(connection: socket.socket) -> bytes:
+    """Everything until the peer ends its side."""
+    parts = []
+    while octets := connection.recv(1 << 18):
+        parts.append(octets)
+    return b"".join(parts)
+
+
+class Recorder:
+    """
+    Keeps every octet that came, and answers C{answer} after as many as
+    C{expected}, or after the peer's end when that is 0.
+
+    @ivar received: the octets of each connection.
+    """
+
+    def __init__(self, answer: bytes = b"", expected: int = 0) -> None:
+        self._answer = answer
+        self._expected = expected
+        self.received: list[bytes] = []
+
+    def __call__(self, connection: socket.socket) -> None:
+        octets = b""
+        while not self._expected or len(octets) < self._expected:
+            came = connection.recv(1 << 16)
+            if not came:
+                break
+            octets += came
+        connection.sendall(self._answer)
+        if self._expected:
+            # Whatever comes in excess shows a doubled delivery.
+            connection.shutdown(socket.SHUT_WR)
+            octets += untilEnd(connection)
+        self.received.append(octets)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Any
+
+    def do_GET(self) -> None:
+        """C{/hello}, or a page, which says what it is for."""
+        self.server.seen.append((self.path, self.client_address[:2]))
+        self._answer(
+            b"<!DOCTYPE html><title>t</title><p id=a>served: %s</p>"
+            b"<script>document.body.append('and ' + 'run')</script>"
+            % self.path.encode()
+        )
+
+    def do_POST(self) -> None:
+        """The digest of what was sent."""
+        self.server.seen.append((self.path, self.client_address[:2]))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(hashlib.sha256(body).hexdigest().encode())
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Quiet."""
+
+
+class Web(ThreadingHTTPServer):
+    """
+    An HTTP server, or an HTTPS one with C{tls}. Use it as a context.
+
+    @ivar port: where it listens.
+    @ivar seen: the paths asked for, each with the peer.
+    """
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, host: str, tls: ssl.SSLContext | None = None) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), _Handler)
+        self._tls = tls
+        self.port: int = self.server_address[1]
+        self.seen: list[tuple[str, tuple[str, int]]] = []
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def server_bind(self) -> None:
+        """Without a look-up of our own name."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = "localhost", self.server_address[1]
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the request's own thread: TLS first, where it is spoken."""
+        if self._tls is None:
+            super().finish_request(request, client_address)
+            return
+        with self._tls.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)
+            try:
+                # An orderly end, with what the client still had to say.
+                secured.unwrap()
+            except OSError:
+                pass
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is none of our business."""
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self._thread.join(PATIENCE)
+        self.server_close()
+
+
+class NameServer:
+    """
+    A DNS server that knows the A records it is given, and says of every
+    other name that it does not exist (RFC 1035 section 4.1). Use it as a
+    context.
+
+    @ivar port: where it listens.
+    @ivar asked: the names it was asked for.
+    """
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self._known = known
+        self.asked: list[str] = []
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            query, peer = self._socket.recvfrom(4096)
+            if not query:
+                return
+            self._socket.sendto(self._answer(query), peer)
+
+    def _answer(self, query: bytes) -> bytes:
+        labels, at = [], 12
+        while length := query[at]:
+            labels.append(query[at + 1 : at + 1 + length].decode())
+            at += 1 + length
+        kind = struct.unpack_from(">H", query, at + 1)[0]
+        question = query[12 : at + 5]
+        name = ".".join(labels).lower()
+        self.asked.append(name)
+        address = self._known.get(name)
+        answers = b""
+        if address is not None and kind == 1:
+            answers = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4)
+            answers += socket.inet_aton(address)
+        flags = 0x8180 if address is not None else 0x8183
+        header = struct.pack(">HHHHH", flags, 1, 1 if answers else 0, 0, 0)
+        return query[:2] + header + question + answers
+
+    def __enter__(self) -> NameServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", ("127.0.0.1", self.port))
+        self._thread.join(PATIENCE)
+        self._socket.close()

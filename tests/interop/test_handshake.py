@@ -1,0 +1,226 @@
+"""
+The handshake as it comes over a real connection: pipelined, in single
+octets; and when success may be said.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.interop import raw
+from tests.interop.conftest import PASSWORD, USER, Shared
+from tests.interop.servers import Destination, Recorder, untilEnd
+from tests.running import OPEN, Running, until
+
+FIRST = b"first octets, sent once\n" * 40
+
+
+def _opening(kind: str, port: int) -> bytes:
+    """All that a client says before its data."""
+    if kind == "none":
+        return raw.GREETING + raw.request5("127.0.0.1", port)
+    if kind == "userpass":
+        login = raw.login(USER.encode(), PASSWORD.encode())
+        return raw.GREETING_LOGIN + login + raw.request5("127.0.0.1", port)
+    if kind == "socks4":
+        return raw.request4("127.0.0.1", port, userId=b"someone")
+    return raw.request4(b"localhost", port, userId=b"someone")
+
+
+def _expected(kind: str, client: socket.socket) -> None:
+    """The gateway's answers, each in its place, success at the end."""
+    if kind.startswith("socks4"):
+        code, _, _ = raw.reply4(client)
+        assert code == 90
+        return
+    assert raw.exactly(client, 2) == (b"\x05\x02" if kind == "userpass" else b"\x05\0")
+    if kind == "userpass":
+        assert raw.exactly(client, 2) == b"\x01\x00"
+    code, _, _ = raw.reply5(client)
+    assert code == 0
+
+
+KINDS = ["none", "userpass", "socks4", "socks4a"]
+
+
+def _port(shared: Shared, kind: str) -> int:
+    return shared.login if kind == "userpass" else shared.open
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pipelined(
+    shared: Shared, destination: Callable[..., Destination], kind: str
+) -> None:
+    """
+    Greeting, login, request and first data in one segment: every answer
+    comes in its order, and the data reach the destination first and once.
+    """
+    recorder = Recorder(b"answer", expected=len(FIRST) + 4)
+    server = destination(recorder)
+    with raw.dial(_port(shared, kind)) as client:
+        client.sendall(_opening(kind, server.port) + FIRST)
+        _expected(kind, client)
+        client.sendall(b"last")
+        assert raw.exactly(client, 6) == b"answer"
+        client.shutdown(socket.SHUT_WR)
+        assert untilEnd(client) == b""
+    until(lambda: recorder.received)
+    assert recorder.received == [FIRST + b"last"]
+    line = raw.end(shared.gateway, server.port)
+    assert (line["sent"], line["received"]) == (len(FIRST) + 4, 6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pipelinedMuch(
+    shared: Shared, destination: Callable[..., Destination], kind: str
+) -> None:
+    """
+    More data behind the request than the gateway holds, then the client's
+    end: nothing is lost, doubled or reordered.
+    """
+    much = b"".join(b"%07d\n" % i for i in range(40_000))
+    recorder = Recorder(b"done")
+    server = destination(recorder)
+    with raw.dial(_port(shared, kind)) as client:
+        client.sendall(_opening(kind, server.port) + much)
+        client.shutdown(socket.SHUT_WR)
+        _expected(kind, client)
+        assert untilEnd(client) == b"done"
+    until(lambda: recorder.received)
+    assert recorder.received == [much]
+    line = raw.end(shared.gateway, server.port)
+    assert (line["sent"], line["received"]) == (len(much), 4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_octetByOctet(
+    shared: Shared, destination: Callable[..., Destination], kind: str
+) -> None:
+    """One octet at a time makes no difference."""
+    recorder = Recorder(b"answer", expected=5)
+    server = destination(recorder)
+    with raw.dial(_port(shared, kind)) as client:
+        for octet in _opening(kind, server.port):
+            client.sendall(bytes([octet]))
+            # Nothing tells when the gateway has read it.
+            time.sleep(0.002)
+        _expected(kind, client)
+        client.sendall(b"hello")
+        assert untilEnd(client) == b"answer"
+    until(lambda: recorder.received)
+    assert recorder.received == [b"hello"]
+
+
+@pytest.mark.parametrize("kind", ["none", "socks4"])
+def test_boundAddress(
+    shared: Shared, destination: Callable[..., Destination], kind: str
+) -> None:
+    """
+    BND.ADDR and BND.PORT are the gateway's own side towards the destination
+    (RFC 1928 section 6).
+    """
+    server = destination(untilEnd)
+    with raw.dial(shared.open) as client:
+        client.sendall(_opening(kind, server.port))
+        if kind == "none":
+            assert raw.exactly(client, 2) == b"\x05\0"
+            code, *bound = raw.reply5(client)
+        else:
+            code, *bound = raw.reply4(client)
+        assert code == (0 if kind == "none" else 90)
+        until(lambda: server.peers)
+        assert server.peers == [tuple(bound)]
+
+
+def test_serverSpeaksFirst(
+    shared: Shared, destination: Callable[..., Destination]
+) -> None:
+    """A banner that the destination sends at once comes behind the reply."""
+    banner = b"220 ready\r\n" * 100
+    server = destination(lambda c: c.sendall(banner))
+    for _ in range(20):
+        with raw.dial(shared.open) as client:
+            raw.through(client, "127.0.0.1", server.port)
+            assert untilEnd(client) == banner
+
+
+class Full:
+    """
+    A destination that does not take connections: its backlog is full, so the
+    kernel leaves the SYN unanswered. Use it as a context.
+    """
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.port: int = self._listening.getsockname()[1]
+        self._waiting: list[socket.socket] = []
+
+    def __enter__(self) -> Full:
+        for _ in range(64):
+            filler = socket.socket()
+            filler.setblocking(False)
+            self._waiting.append(filler)
+            filler.connect_ex(("127.0.0.1", self.port))
+            if not select.select([], [filler], [], 0.2)[1]:
+                return self
+        pytest.skip("this kernel does not let a backlog be full")
+
+    def drain(self) -> None:
+        """Take what waits, and everybody who comes."""
+        self._listening.settimeout(0.2)
+        self._listening.listen(64)
+        for _ in range(len(self._waiting)):
+            try:
+                self._waiting.append(self._listening.accept()[0])
+            except TimeoutError:
+                return
+
+    def __exit__(self, *_: object) -> None:
+        for each in (*self._waiting, self._listening):
+            each.close()
+
+
+def _silent(client: socket.socket) -> bool:
+    """Whether the client is told nothing, for a while."""
+    return not select.select([client], [], [], 0.5)[0]
+
+
+def test_successOnlyWhenConnected(gateway: Callable[..., Running]) -> None:
+    """
+    While the destination has not answered, nothing is said; success comes
+    when it has.
+    """
+    running = gateway(OPEN)
+    with Full() as full, raw.dial(running.port) as client:
+        client.sendall(raw.GREETING + raw.request5("127.0.0.1", full.port))
+        assert raw.exactly(client, 2) == b"\x05\0"
+        assert raw.decision(running, full.port)["verdict"] == "allow"
+        assert _silent(client)
+        full.drain()
+        code, _, _ = raw.reply5(client)
+        assert code == 0
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_neverSuccessWithoutConnection(
+    gateway: Callable[..., Running], version: int
+) -> None:
+    """
+    A destination that never answers: after C{timeouts.connect} the reply is
+    04 (SOCKS 4: 91), and nothing else was said before.
+    """
+    running = gateway(OPEN.replace("[never]", '[timeouts]\nconnect = "1s"\n[never]'))
+    with Full() as full, raw.dial(running.port) as client:
+        if version == 5:
+            client.sendall(raw.GREETING + raw.request5("127.0.0.1", full.port))
+            assert untilEnd(client) == b"\x05\0" + b"\x05\x04\0\x01" + bytes(6)
+        else:
+            client.sendall(raw.request4("127.0.0.1", full.port))
+            assert untilEnd(client) == b"\0\x5b" + bytes(6)
+        line = raw.end(running, full.port)
+        assert line["reason"] == "connect-timeout"

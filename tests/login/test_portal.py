@@ -1,0 +1,504 @@
+"""
+The Portal: who is let in, what is remembered of it, and what is never said.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+from twisted.cred.checkers import (
+    ANONYMOUS,
+    ICredentialsChecker,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
+from twisted.cred.credentials import (
+    Anonymous,
+    ICredentials,
+    IUsernameHashedPassword,
+    IUsernamePassword,
+    UsernamePassword,
+)
+from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, eventAsText
+from zope.interface import implementer
+
+from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import IChangingStore, ISocksUser
+from socksgw.login.portal import ANYBODY, Login, SocksRealm, SocksUser
+
+CANARY = "canary-9c1e"
+GROUPS = {"staff": ["alice", "bob"], "admins": ["alice"], "empty": []}
+
+
+@implementer(ICredentialsChecker)
+class Checker:
+    """
+    Knows some passwords, and counts how often it is asked.
+    """
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, **known: bytes) -> None:
+        self.known = {name.encode(): password for name, password in known.items()}
+        self.asked = 0
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        self.asked += 1
+        if self.known.get(credentials.username) == credentials.password:
+            return succeed(credentials.username)
+        return fail(UnauthorizedLogin())
+
+
+@implementer(IChangingStore)
+class ChangingChecker(Checker):
+    """One whose store may change."""
+
+    changes: Any = 0
+
+    def stamp(self) -> object:
+        return self.changes
+
+
+@implementer(ICredentialsChecker)
+class Answering:
+    """Answers with what it was made with."""
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+def login(*checkers: Any, clock: Clock | None = None, seconds: float = 60) -> Login:
+    """A login by these checkers."""
+    return Login(checkers, GROUPS, seconds, (clock or Clock()).seconds)
+
+
+def settled(login: Login, credentials: Any, method: str = "userpass") -> Any:
+    """The user, or the exception."""
+    results: list[Any] = []
+    settling = Deferred.fromCoroutine(login.settle(credentials, method))
+    settling.addBoth(results.append)
+    assert results, "it waits"
+    return getattr(results[0], "value", results[0])
+
+
+def alice(password: bytes = b"sesame") -> UsernamePassword:
+    """Alice's credentials."""
+    return UsernamePassword(b"alice", password)
+
+
+def everything(events: Any) -> str:
+    """All that anybody could make of these events, tracebacks included."""
+    return "\n".join(f"{event!r}\n{eventAsText(event)}" for event in events)
+
+
+# Who is let in.
+
+
+def test_user() -> None:
+    """A user has the name, the groups of the configuration, and the method."""
+    user = settled(login(Checker(alice=b"sesame")), alice())
+    assert user == SocksUser("alice", frozenset({"staff", "admins"}), "userpass")
+    assert ISocksUser.providedBy(user)
+    stranger = settled(login(Checker(carol=b"x")), UsernamePassword(b"carol", b"x"))
+    assert stranger.groups == frozenset()
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        alice(b"Sesame"),
+        alice(b""),
+        UsernamePassword(b"alicE", b"sesame"),
+        UsernamePassword(b"", b""),
+        UsernamePassword(b"carol", b"sesame"),
+    ],
+)
+def test_wrong(credentials: UsernamePassword) -> None:
+    """Whatever is wrong, it is the same for the client: no word of a reply."""
+    failure = settled(login(Checker(alice=b"sesame")), credentials)
+    assert isinstance(failure, AuthenticationFailed)
+    assert failure.reply is None
+    assert failure.reason == "wrong-credentials"
+    assert str(failure) == "wrong credentials"
+
+
+def test_noneIsAnonymous() -> None:
+    """C{none} never logs anyone in: the user is anonymous, in no group."""
+    user = settled(login(Checker(alice=b"sesame")), Anonymous(), "none")
+    assert user == ANYBODY == SocksUser("anonymous", frozenset(), "none")
+    assert settled(login(), Anonymous(), "none") is ANYBODY
+
+
+@pytest.mark.parametrize("name", ["", "anonymous", "users", "@staff", "@"])
+@pytest.mark.parametrize("octets", [True, False])
+def test_reservedNames(name: str, octets: bool) -> None:
+    """
+    Nobody logs in under a name that means something else in a policy, even if
+    a checker says that they may.
+    """
+    checker = Answering(succeed(name.encode() if octets else name))
+    failure = settled(login(checker), alice())
+    assert isinstance(failure, AuthenticationFailed)
+    assert failure.reason == "wrong-credentials"
+
+
+def test_membersOfReservedNames() -> None:
+    """Groups with an odd member change nothing of that."""
+    realm = SocksRealm({"staff": ["anonymous", "users"]})
+    _, user, logout = realm.requestAvatar(ANONYMOUS, "none", ISocksUser)
+    assert user.groups == frozenset()
+    logout()
+    with pytest.raises(UnauthorizedLogin):
+        realm.requestAvatar(b"anonymous", "userpass", ISocksUser)
+
+
+def test_realmKnowsOneInterface() -> None:
+    """Twisted's contract: an unknown interface is NotImplementedError."""
+    with pytest.raises(NotImplementedError):
+        SocksRealm({}).requestAvatar(b"alice", "userpass", ICredentials)
+
+
+def test_namesAreToldApart() -> None:
+    """Octets that are no text do not become another user's name."""
+    realm = SocksRealm({"staff": ["�", "?", ""]})
+    _, user, _ = realm.requestAvatar(b"\xff", "userpass", ISocksUser)
+    assert user.groups == frozenset()
+    _, other, _ = realm.requestAvatar(b"\xfe", "userpass", ISocksUser)
+    assert user.name != other.name
+
+
+def test_noChecker() -> None:
+    """Credentials that no checker takes are not good."""
+    failure = settled(login(), alice())
+    assert isinstance(failure, AuthenticationFailed)
+    assert failure.reason == "no-checker"
+
+
+def test_anyCheckerOfTwisted() -> None:
+    """A checker that knows nothing of this gateway works."""
+    checker = InMemoryUsernamePasswordDatabaseDontUse(alice=b"sesame")
+    assert settled(login(checker), alice()).name == "alice"
+    assert isinstance(settled(login(checker), alice(b"x")), AuthenticationFailed)
+
+
+# What is remembered.
+
+
+def test_remembered() -> None:
+    """A positive login is remembered until its time is over, by the clock."""
+    clock, checker = Clock(), Checker(alice=b"sesame")
+    remembering = login(checker, clock=clock, seconds=60)
+    first = settled(remembering, alice())
+    clock.advance(59.9)
+    assert settled(remembering, alice()) == first
+    assert checker.asked == 1
+    clock.advance(0.2)
+    assert settled(remembering, alice()) == first
+    assert checker.asked == 2
+    # Being used does not prolong it: remembered anew for as long.
+    clock.advance(59)
+    settled(remembering, alice())
+    assert checker.asked == 2
+
+
+def test_notRemembered() -> None:
+    """C{cache = 0} remembers nothing."""
+    checker = Checker(alice=b"sesame")
+    forgetting = login(checker, seconds=0)
+    settled(forgetting, alice())
+    settled(forgetting, alice())
+    assert checker.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "method"),
+    [
+        (b"alice", b"Sesame", "userpass"),
+        (b"alice", b"", "userpass"),
+        (b"alices", b"esame", "userpass"),
+        (b"alic", b"esesame", "userpass"),
+        (b"alicesesame", b"", "userpass"),
+        (b"", b"alicesesame", "userpass"),
+        (b"alice", b"sesameuserpass", ""),
+        (b"alice", b"sesame", "other"),
+        (b"alice5:6:", b"sesame", "userpass"),
+    ],
+)
+def test_wholeCredential(name: bytes, password: bytes, method: str) -> None:
+    """It is remembered by the whole credential: any other is asked about."""
+    checker = Checker(alice=b"sesame")
+    remembering = login(checker)
+    settled(remembering, alice())
+    settled(remembering, UsernamePassword(name, password), method)
+    assert checker.asked == 2
+
+
+def test_failuresAreNotRemembered() -> None:
+    """What was wrong is asked about again: it may have become right."""
+    checker = Checker()
+    remembering = login(checker)
+    assert isinstance(settled(remembering, alice()), AuthenticationFailed)
+    checker.known[b"alice"] = b"sesame"
+    assert settled(remembering, alice()).name == "alice"
+    # And what is remembered as right does not make another right.
+    assert isinstance(settled(remembering, alice(b"x")), AuthenticationFailed)
+    assert checker.asked == 3
+
+
+def test_flushedWhenTheStoreChanges() -> None:
+    """A change of a store makes everything forgotten."""
+    checker, other = ChangingChecker(alice=b"sesame"), Checker()
+    remembering = login(other, checker)
+    settled(remembering, alice())
+    settled(remembering, alice())
+    assert checker.asked == 1
+    del checker.known[b"alice"]
+    checker.changes = 1
+    assert isinstance(settled(remembering, alice()), AuthenticationFailed)
+    checker.changes = 0
+    assert isinstance(settled(remembering, alice()), AuthenticationFailed)
+
+
+def test_changedWhileItWasAsked() -> None:
+    """
+    A store that changes while a login is verified against the old one makes
+    that login forgotten too.
+    """
+    answers: list[Deferred[bytes]] = []
+
+    class Slow(ChangingChecker):
+        def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
+            self.asked += 1
+            answers.append(Deferred())
+            return answers[-1]
+
+    checker = Slow()
+    remembering = login(checker)
+    slow = Deferred.fromCoroutine(remembering.settle(alice(), "userpass"))
+    checker.changes = 1
+    other = Deferred.fromCoroutine(
+        remembering.settle(UsernamePassword(b"bob", b"x"), "userpass")
+    )
+    answers[0].callback(b"alice")
+    answers[1].callback(b"bob")
+    assert slow.result.name == "alice"
+    assert other.result.name == "bob"
+    again = Deferred.fromCoroutine(remembering.settle(alice(), "userpass"))
+    assert checker.asked == 3, "the login of the old store is remembered"
+    answers[2].errback(UnauthorizedLogin())
+    again.addErrback(lambda failure: failure.trap(AuthenticationFailed))
+
+
+def test_notShared() -> None:
+    """
+    What one process remembers is nothing to another, and there is no
+    password in it.
+    """
+    checker = Checker(alice=CANARY.encode())
+    one, other = login(checker), login(checker)
+    settled(one, alice(CANARY.encode()))
+    settled(other, alice(CANARY.encode()))
+    assert checker.asked == 2
+    assert not set(one._known) & set(other._known)
+    seen: set[int] = set()
+    left: list[Any] = [one._known]
+    while left:
+        found = left.pop()
+        if id(found) in seen or isinstance(found, type):
+            continue
+        seen.add(id(found))
+        if isinstance(found, (str, bytes)):
+            assert CANARY not in str(found)
+        left += gc.get_referents(found)
+
+
+def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only so many are remembered, the oldest are forgotten first."""
+    monkeypatch.setattr("socksgw.login.portal._REMEMBERED", 3)
+    checker = Checker(**{f"u{i}": b"x" for i in range(5)})
+    remembering = login(checker)
+    users = [UsernamePassword(b"u%d" % i, b"x") for i in range(5)]
+    for user in users:
+        settled(remembering, user)
+    assert checker.asked == 5
+    for user in users[2:]:
+        settled(remembering, user)
+    assert checker.asked == 5
+    settled(remembering, users[0])
+    assert checker.asked == 6
+
+
+def test_otherCredentialsAreNotRemembered() -> None:
+    """What cannot be digested whole is asked about each time."""
+
+    @implementer(IUsernameHashedPassword)
+    class Hashed:
+        username = b"alice"
+
+        def checkPassword(self, password: bytes) -> bool:
+            return True
+
+    checker = Checker()
+    checker.credentialInterfaces = (IUsernameHashedPassword,)
+    checker.requestAvatarId = counted = Counted()  # type: ignore[method-assign]
+    remembering = login(checker)
+    for _ in range(2):
+        assert settled(remembering, Hashed(), "hashed").name == "alice"
+    assert counted.asked == 2
+
+
+class Counted:
+    """A C{requestAvatarId} that says yes, and counts."""
+
+    asked = 0
+
+    def __call__(self, credentials: Any) -> Deferred[bytes]:
+        self.asked += 1
+        return succeed(b"alice")
+
+
+# What is never said.
+
+
+class Telling(UnauthorizedLogin):
+    """A checker's own failure, with an attribute that ours has too."""
+
+    reason = f'{CANARY}","event":"forged'
+
+
+class TellingLogin(LoginFailed):
+    reason = b"\xff"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError(CANARY), "checker-failed"),
+        (KeyError(CANARY), "checker-failed"),
+        (OSError(5, CANARY, CANARY), "checker-failed"),
+        (UnicodeDecodeError("utf-8", CANARY.encode(), 0, 1, CANARY), "checker-failed"),
+        (ExceptionGroup(CANARY, [ValueError(CANARY)]), "checker-failed"),
+        (UnauthorizedLogin(CANARY), "wrong-credentials"),
+        (UnhandledCredentials(CANARY), "no-checker"),
+        (LoginFailed(CANARY), "wrong-credentials"),
+        (Telling(CANARY), "wrong-credentials"),
+        (TellingLogin(CANARY), "wrong-credentials"),
+        (NotImplementedError(CANARY), "checker-failed"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_checkerRaises(error: Exception, reason: str, late: bool) -> None:
+    """
+    Whatever a checker raises, nobody is let in; and the password, which it
+    might say, is in no log, text, or chain of causes.
+    """
+    checker = Answering(fail(error) if late else error)
+    with capturedLogs() as events:
+        failure = settled(login(checker), alice(CANARY.encode()))
+    assert type(failure) is AuthenticationFailed
+    assert failure.reason == reason
+    assert failure.reply is None
+    assert CANARY not in f"{failure} {failure!r} {failure.args}"
+    assert failure.__cause__ is None
+    assert failure.__suppress_context__
+    assert CANARY not in everything(events)
+    # A defect is told to the operator, by its kind; a refusal is none.
+    assert len(events) == (reason == "checker-failed")
+    if events:
+        assert type(error).__name__ in everything(events)
+
+
+@pytest.mark.parametrize("answer", [None, object(), 7, (), b"\xff\xfe", Deferred])
+def test_oddAvatarId(answer: Any) -> None:
+    """
+    A checker that answers what is no name lets nobody in as somebody else.
+    """
+    user = settled(login(Answering(answer)), alice())
+    if not isinstance(user, AuthenticationFailed):
+        assert user.groups == frozenset()
+        assert user.name not in ("alice", "bob", "users", "")
+
+
+def test_stampRaises() -> None:
+    """A store that cannot even be looked at lets nobody in."""
+
+    class Broken(ChangingChecker):
+        def stamp(self) -> object:
+            raise OSError(5, CANARY)
+
+    with capturedLogs() as events:
+        failure = settled(login(Broken(alice=b"sesame")), alice())
+    assert isinstance(failure, AuthenticationFailed)
+    assert failure.reason == "checker-failed"
+    assert CANARY not in everything(events)
+    assert "OSError" in everything(events)
+
+
+def test_oddCredentials() -> None:
+    """A method whose credentials are not octets lets nobody in."""
+    odd = UsernamePassword("alice", CANARY)  # type: ignore[arg-type]
+    with capturedLogs() as events:
+        failure = settled(login(Checker(alice=b"sesame")), odd)
+    assert isinstance(failure, AuthenticationFailed)
+    assert CANARY not in everything(events)
+
+
+def test_cancelled() -> None:
+    """A client that goes away is no failed login."""
+    waiting: Deferred[bytes] = Deferred()
+    results: list[Any] = []
+    with capturedLogs() as events:
+        settling = Deferred.fromCoroutine(
+            login(Answering(waiting)).settle(alice(), "userpass")
+        )
+        settling.addErrback(results.append)
+        settling.cancel()
+    assert type(results[0].value).__name__ == "CancelledError"
+    assert not events
+
+
+def test_equalCredentialsAreCheckedOnce() -> None:
+    """
+    Clients that log in with the same credential at the same time wait for one
+    check; it is given up when the last of them is gone, and not before.
+    """
+    checks: list[Deferred[bytes]] = []
+
+    @implementer(ICredentialsChecker)
+    class Slow:
+        credentialInterfaces = (IUsernamePassword,)
+
+        def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
+            checks.append(Deferred())
+            return checks[-1]
+
+    logins = login(Slow())
+    results: list[Any] = []
+    waiting = [
+        Deferred.fromCoroutine(logins.settle(alice(), "userpass")) for _ in range(3)
+    ]
+    for each in waiting:
+        each.addBoth(results.append)
+    assert len(checks) == 1
+    waiting[0].cancel()
+    assert not checks[0].called
+    checks[0].callback(b"alice")
+    assert [getattr(r, "name", None) for r in results] == [None, "alice", "alice"]
+
+    others = login(Slow())
+    alone = Deferred.fromCoroutine(others.settle(alice(), "userpass"))
+    alone.addErrback(results.append)
+    alone.cancel()
+    assert checks[1].called

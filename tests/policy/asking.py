@@ -1,0 +1,114 @@
+"""
+What the tests of the policy share: rules from TOML, and questions to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from socksgw.config import Config, Problem, loads
+from socksgw.policy.document import Compiled, Compiler
+from socksgw.policy.rules import Question, Ruleset, Verdict
+from socksgw.wire.address import Address
+
+#: A listener, so that rules have one to name.
+LISTEN = """
+[[listen]]
+name = "main"
+address = ["127.0.0.1:1080"]
+[[listen]]
+name = "second"
+address = ["127.0.0.1:1081"]
+"""
+
+#: An address that nobody calls special or private.
+PUBLIC = "8.8.8.8"
+PUBLIC6 = "2620:fe::fe"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A host with the given addresses that listens at the given places."""
+
+    own: Collection[str] = ("127.0.0.1", "::1", "9.9.9.1")
+    listening: Collection[tuple[str, int]] = (("9.9.9.1", 1080),)
+
+    def isSelf(self, address: Address) -> bool:
+        return address.text in self.own
+
+    def isListener(self, address: Address, port: int) -> bool:
+        return (address.text, port) in self.listening
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """A user."""
+
+    name: str = "anonymous"
+    groups: frozenset[str] = field(default_factory=frozenset)
+    method: str = "none"
+
+
+ANONYMOUS = Somebody()
+
+
+def loggedIn(name: str, *groups: str) -> Somebody:
+    """A user who logged in."""
+    return Somebody(name, frozenset(groups), "userpass")
+
+
+def config(text: str) -> Config:
+    """The configuration of C{text}, and two listeners."""
+    return loads(text + LISTEN, "gw.toml")
+
+
+def compiled(text: str, facts: Facts | None = None) -> Compiled:
+    """What the policy in C{text} came to."""
+    return Compiler(config(text), facts or Facts()).compile()
+
+
+def ruleset(text: str, facts: Facts | None = None) -> Ruleset:
+    """The rules of C{text}, which must be without errors."""
+    found = compiled(text, facts)
+    assert found.errors == []
+    return found.ruleset
+
+
+def errors(text: str) -> list[tuple[str, str]]:
+    """What is wrong with C{text}: places and texts."""
+    return _pairs(compiled(text).errors)
+
+
+def warnings(text: str) -> list[tuple[str, str]]:
+    """What is odd about C{text}, which must be without errors."""
+    found = compiled(text)
+    assert found.errors == []
+    return _pairs(found.warnings)
+
+
+def _pairs(problems: list[Problem]) -> list[tuple[str, str]]:
+    return [(problem.path, problem.text) for problem in problems]
+
+
+def question(
+    name: str | None = None,
+    *,
+    user: Somebody = ANONYMOUS,
+    source: str = "192.168.7.7",
+    listener: str = "main",
+    command: str = "connect",
+    port: int = 443,
+) -> Question:
+    """A question; by default anonymous asks to connect to a literal."""
+    return Question(user, Address.parse(source), listener, command, name, port)
+
+
+def judge(
+    rules: Ruleset | str, address: str, asked: Question | None = None
+) -> tuple[bool, str]:
+    """Whether C{address} is allowed, and by which rule that was decided."""
+    if isinstance(rules, str):
+        rules = ruleset(rules)
+    verdict: Verdict = rules.judge(asked or question(), Address.parse(address))
+    return verdict.allowed, verdict.rule

@@ -1,0 +1,261 @@
+"""
+From a request to the literals that may be dialled: one look-up at most, and
+nothing that was not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+
+from socksgw.errors import LookupFailed, SocksError
+from socksgw.policy.decision import Decision, Policy
+from socksgw.policy.rules import Ruleset
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
+from tests.policy.asking import ANONYMOUS, PUBLIC, Somebody, question, ruleset
+
+ALL = '[[rule]]\nid = "all"\nallow = "any"\n'
+
+
+class Names:
+    """
+    A resolver whose answers are given one after the other.
+
+    @ivar asked: the names it was asked for.
+    """
+
+    def __init__(self, *answers: Sequence[str] | SocksError) -> None:
+        self._answers = list(answers)
+        self.asked: list[str] = []
+
+    async def lookUp(self, name: str) -> tuple[Address, ...]:
+        self.asked.append(name)
+        answer = self._answers.pop(0)
+        if isinstance(answer, SocksError):
+            raise answer
+        return tuple(map(Address.parse, answer))
+
+
+def run(coroutine: Coroutine[Any, Any, Decision]) -> Decision:
+    """What a coroutine that waits for nothing returns."""
+    results: list[Decision] = []
+    Deferred.fromCoroutine(coroutine).addCallback(results.append)
+    assert results
+    return results[0]
+
+
+def decide(
+    rules: Ruleset | str,
+    names: Names,
+    host: str,
+    port: int = 443,
+    command: str = "connect",
+    user: Somebody = ANONYMOUS,
+) -> Decision:
+    """Decide one request for a name or a literal."""
+    found = ruleset(rules) if isinstance(rules, str) else rules
+    try:
+        destination: Address | str = Address.parse(host)
+    except ValueError:
+        destination = host
+    source = Address.parse("192.168.7.7")
+    policy = Policy(found, names)
+    return run(policy.decide(user, source, "main", command, destination, port))
+
+
+def texts(decision: Decision) -> list[str]:
+    return [address.text for address in decision.addresses]
+
+
+def test_aLiteralIsNeverLookedUp() -> None:
+    """An address is judged as it is."""
+    names = Names()
+    assert texts(decide(ALL, names, PUBLIC)) == [PUBLIC]
+    assert decide(ALL, names, "127.0.0.1").allowed is False
+    assert names.asked == []
+
+
+def test_aNameIsLookedUpOnceAndEveryAddressJudged() -> None:
+    """Only what passed may be dialled; the rest is struck, with why."""
+    names = Names(["127.0.0.1", "8.8.8.8", "10.0.0.1", "2620:fe::fe"])
+    rules = '[[rule]]\nid = "inside"\ndeny = "any"\nto = ["private"]\n' + ALL
+    decision = decide(rules, names, "www.example")
+    assert decision.allowed
+    assert decision.rule == "all"
+    assert texts(decision) == ["8.8.8.8", "2620:fe::fe"]
+    assert [(a.text, why.split(":")[0]) for a, why in decision.struck] == [
+        ("127.0.0.1", "never"),
+        ("10.0.0.1", "inside"),
+    ]
+    assert names.asked == ["www.example"]
+
+
+def test_aNameWithoutAnyAllowedAddressIsDenied() -> None:
+    """The reply is 02, not allowed (RFC 1928 section 6)."""
+    decision = decide(ALL, Names(["127.0.0.1", "169.254.169.254"]), "www.example")
+    assert not decision.allowed
+    assert decision.addresses == ()
+    assert decision.rule == "never"
+    assert decision.error is not None
+    assert decision.error.reply == Reply.NOT_ALLOWED
+
+
+def test_aDeniedLiteralIsToldSo() -> None:
+    """The reply is 02, and the record names the rule."""
+    decision = decide("", Names(), PUBLIC)
+    assert (decision.allowed, decision.rule) == (False, "default")
+    assert decision.error is not None
+    assert decision.error.reply == Reply.NOT_ALLOWED
+    assert decision.error.reason == "policy"
+
+
+@pytest.mark.parametrize(
+    ("rules", "asked"),
+    [
+        # No rule at all.
+        ("", {}),
+        # Each condition that does not depend on the address.
+        ('rule = [{ id = "r", allow = ["bind"] }]', {}),
+        ('rule = [{ id = "r", allow = "any", who = ["users"] }]', {}),
+        ('rule = [{ id = "r", allow = "any", from = ["10.0.0.0/8"] }]', {}),
+        ('rule = [{ id = "r", allow = "any", listener = ["second"] }]', {}),
+        ('rule = [{ id = "r", allow = "any", ports = [80] }]', {}),
+        # Names that do not match.
+        ('rule = [{ id = "r", allow = "any", to = ["*.other.example"] }]', {}),
+        ('rule = [{ id = "r", allow = "any", to = [] }]', {}),
+        ('rule = [{ id = "r", allow = "any", resolving_to = [] }]', {}),
+        # A deny before, for this name, or for every address.
+        ('[[rule]]\nid = "no"\ndeny = "any"\nto = ["*.example"]\n' + ALL, {}),
+        ('[[rule]]\nid = "no"\ndeny = "any"\nwho = ["anonymous"]\n' + ALL, {}),
+        (
+            '[[rule]]\nid = "no"\ndeny = "any"\nwho = ["anonymous"]\nto = ["any"]\n'
+            + ALL,
+            {},
+        ),
+        (ALL, {"port": 0}),
+    ],
+)
+def test_aNameThatNoRuleCouldAllowIsNeverLookedUp(
+    rules: str, asked: dict[str, Any]
+) -> None:
+    """DNS tells nobody what is asked here in vain."""
+    names = Names()
+    decision = decide(rules, names, "www.example", **asked)
+    assert not decision.allowed
+    assert decision.error is not None
+    assert names.asked == []
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        'rule = [{ id = "r", allow = "any", to = ["8.8.0.0/16"] }]',
+        'rule = [{ id = "r", allow = "any", to = ["*.example"] }]',
+        'rule = [{ id = "r", allow = "any", resolving_to = ["8.8.8.8"] }]',
+        '[[rule]]\nid = "no"\ndeny = "any"\nto = ["10.0.0.0/8"]\n' + ALL,
+        '[[rule]]\nid = "no"\ndeny = "any"\nto = ["*.example"]\n'
+        'resolving_to = ["private"]\n' + ALL,
+    ],
+)
+def test_aNameThatARuleCouldAllowIsLookedUp(rules: str) -> None:
+    """And allowed, when its address is."""
+    names = Names([PUBLIC])
+    assert texts(decide(rules, names, "www.example")) == [PUBLIC]
+    assert names.asked == ["www.example"]
+
+
+def test_aFailedLookUpIsNoRulesDoing() -> None:
+    """The reply is the resolver's, and no rule is named."""
+    decision = decide(ALL, Names(LookupFailed("no such host")), "www.example")
+    assert (decision.allowed, decision.rule) == (False, "")
+    assert decision.error is not None
+    assert decision.error.reply == Reply.HOST_UNREACHABLE
+    assert decision.error.reason == "no-such-host"
+
+
+def test_port0IsRefused() -> None:
+    """Nobody can connect to port 0."""
+    decision = decide(ALL, Names(), PUBLIC, port=0)
+    assert not decision.allowed
+    assert decision.error is not None
+    assert decision.error.reason == "bad-destination"
+
+
+def test_answersThatFlapNeverYieldWhatWasNotJudged() -> None:
+    """
+    DNS rebinding: what was judged is what is dialled; the next answer counts
+    for the next request only.
+    """
+    names = Names([PUBLIC], ["127.0.0.1"], ["169.254.169.254", "8.8.4.4"])
+    rules = ruleset(ALL)
+    found = [texts(decide(rules, names, "flap.example")) for _ in range(3)]
+    assert found == [[PUBLIC], [], ["8.8.4.4"]]
+    assert len(names.asked) == 3
+
+
+ADDRESSES = st.one_of(
+    st.sampled_from(
+        [
+            "127.0.0.1",
+            "::1",
+            "10.0.0.1",
+            "10.1.2.3",
+            "169.254.169.254",
+            "8.8.8.8",
+            "8.8.4.4",
+            "9.9.9.1",
+            "2620:fe::fe",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b::8.8.8.8",
+            "2002:a00:1::",
+            "fd00::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+        ]
+    ),
+    st.ip_addresses().map(str),
+).map(Address.parse)
+
+RULES = [
+    ruleset(ALL),
+    ruleset('[[rule]]\nid = "inside"\ndeny = "any"\nto = ["private"]\n' + ALL),
+    ruleset('[[rule]]\nid = "name"\nallow = "any"\nto = ["*.example"]\n'),
+    ruleset(
+        '[[rule]]\nid = "r"\nallow = "any"\nto = ["*.example"]\n'
+        'resolving_to = ["10.0.0.0/8"]\n'
+    ),
+    ruleset(
+        '[never]\nto = []\n[[rule]]\nid = "r"\nallow = "any"\nto = ["8.0.0.0/8"]\n'
+    ),
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    rules=st.sampled_from(RULES),
+    answers=st.lists(st.lists(ADDRESSES, min_size=1, max_size=6), max_size=5),
+)
+def test_whateverTheAnswersOnlyJudgedAddressesComeOut(
+    rules: Ruleset, answers: list[list[Address]]
+) -> None:
+    """
+    For any answers: one look-up a decision, and the addresses are exactly
+    those of this answer that the rules allow, in its order.
+    """
+    names = Names(*[[a.text for a in answer] for answer in answers])
+    for number, answer in enumerate(answers, 1):
+        decision = decide(rules, names, "www.example")
+        asked = question("www.example")
+        assert list(decision.addresses) == [
+            address for address in answer if rules.judge(asked, address).allowed
+        ]
+        assert decision.allowed is bool(decision.addresses)
+        assert {a for a, _ in decision.struck} == set(answer) - set(decision.addresses)
+        assert len(names.asked) == number

@@ -1,0 +1,216 @@
+"""
+What is exposed: an open relay does not start.
+
+"A listener on a routable address can grant something to a routable source that
+was offered `none` (or SOCKS4), by a rule with neither `who` nor `from`; an
+`auth.choose` that names sources other than `any` counts as naming the client."
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.internet.testing import MemoryReactorClock
+
+from socksgw.config import loads
+from socksgw.examination import Examination, examine
+from tests.policy.asking import Facts
+
+
+def examined(text: str) -> Examination:
+    """What is found in a configuration, with a checker for passwords."""
+    checkers = [InMemoryUsernamePasswordDatabaseDontUse()]
+    return examine(loads(text, "gw.toml"), Facts(), MemoryReactorClock(), checkers)
+
+
+def isExposed(text: str) -> bool:
+    """Whether it is an open relay; it must have no other error."""
+    errors = examined(text).errors
+    assert all("exposed" in each.text for each in errors)
+    for each in errors:
+        assert each.path == "listen[0]"
+        assert '"main"' in each.text
+    return bool(errors)
+
+
+def configured(
+    listen: str = 'address = ["0.0.0.0:1080"]',
+    choose: str = 'methods = ["none"]',
+    rule: str = 'allow = ["connect"]',
+    more: str = "",
+) -> str:
+    return (
+        f'[[listen]]\nname = "main"\n{listen}\n[[auth.choose]]\n{choose}\n'
+        f'[[rule]]\nid = "r"\n{rule}\n{more}\n'
+    )
+
+
+LISTENERS = {
+    'address = ["0.0.0.0:1080"]': True,
+    'address = ["[::]:1080"]': True,
+    'address = ["10.0.0.2:1080"]': True,
+    'address = ["8.8.8.8:1080"]': True,
+    'address = ["127.0.0.1:1080", "10.0.0.2:1080"]': True,
+    'address = ["127.0.0.1:1080"]': False,
+    'address = ["127.0.0.1:1080", "[::1]:1080"]': False,
+    'endpoint = "tcp:1080"': True,
+    'endpoint = "tcp:1080:interface=127.0.0.1"': False,
+    'endpoint = "tcp:1080:interface=10.0.0.2"': True,
+    'endpoint = "unix:/tmp/gw.sock"': False,
+}
+METHODS = {
+    'methods = ["none"]': True,
+    'methods = ["userpass", "none"]\ncleartext_passwords = true': True,
+    'methods = ["userpass"]\ncleartext_passwords = true': False,
+}
+CHOOSE_FROM = {
+    "": True,
+    'from = ["any"]': True,
+    'from = ["10.0.0.0/8"]': False,
+    'from = ["10.0.0.0/8", "any"]': True,
+}
+RULE_WHO = {"": True, 'who = ["anonymous"]': False, 'who = ["users"]': False}
+RULE_FROM = {"": True, 'from = ["any"]': True, 'from = ["10.0.0.0/8"]': False}
+
+
+@pytest.mark.parametrize("listen", LISTENERS)
+@pytest.mark.parametrize("methods", METHODS)
+def test_theMatrixOfWhatIsExposed(listen: str, methods: str) -> None:
+    """
+    Exposed exactly when every part leaves strangers unnamed. (`from = any`
+    names nobody.)
+    """
+    for source, who, origin in product(CHOOSE_FROM, RULE_WHO, RULE_FROM):
+        expected = (
+            LISTENERS[listen]
+            and METHODS[methods]
+            and CHOOSE_FROM[source]
+            and RULE_WHO[who]
+            and RULE_FROM[origin]
+        )
+        text = configured(
+            listen, f"{methods}\n{source}", f"allow = ['connect']\n{who}\n{origin}"
+        )
+        assert isExposed(text) is expected, text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # What grants nothing exposes nothing.
+        (configured(rule="deny = 'any'"), False),
+        (configured(rule="allow = []"), False),
+        (configured(rule="allow = 'any'\nto = []"), False),
+        (configured(rule="allow = 'any'\nports = []"), False),
+        (configured(rule="allow = 'any'\nlistener = []"), False),
+        (configured(rule="allow = 'any'\nfrom = []"), False),
+        (configured(rule="allow = 'any'\nwho = []"), False),
+        (configured(choose="methods = []"), False),
+        # What grants little grants something.
+        (configured(rule='allow = ["udp"]\nto = ["=a.example"]\nports = [53]'), True),
+        (configured(listen='address = ["0.0.0.0:1"]\nprotocols = ["socks4"]'), True),
+        # A source that has been asked for a login before is not a stranger.
+        (
+            configured(
+                choose='methods = ["userpass"]\ncleartext_passwords = true',
+                more='[[auth.choose]]\nmethods = ["none"]',
+            ),
+            False,
+        ),
+        # Those that are not asked are still strangers.
+        (
+            configured(
+                choose='methods = ["userpass"]\nfrom = ["10.0.0.0/8"]\n'
+                "cleartext_passwords = true",
+                more='[[auth.choose]]\nmethods = ["none"]',
+            ),
+            True,
+        ),
+        # Named sources first, strangers behind.
+        (
+            configured(
+                choose='methods = ["none"]\nfrom = ["127.0.0.0/8"]',
+                more='[[auth.choose]]\nmethods = ["none"]',
+            ),
+            True,
+        ),
+        # By listener.
+        (configured(choose='methods = ["none"]\nlistener = ["main"]'), True),
+        (configured(rule='allow = "any"\nlistener = ["main"]'), True),
+        (
+            configured(
+                choose='methods = ["none"]\nlistener = ["inner"]',
+                more='[[listen]]\nname = "inner"\naddress = ["127.0.0.1:1"]',
+            ),
+            False,
+        ),
+        (
+            configured(
+                rule='allow = "any"\nlistener = ["inner"]',
+                more='[[listen]]\nname = "inner"\naddress = ["127.0.0.1:1"]',
+            ),
+            False,
+        ),
+        # Everywhere by another word is everywhere.
+        (
+            configured(
+                choose='methods = ["none"]\nfrom = ["world"]',
+                more='[networks]\nworld = ["any"]',
+            ),
+            True,
+        ),
+        (
+            configured(
+                rule='allow = "any"\nfrom = ["world"]',
+                more='[networks]\nworld = ["more"]\nmore = ["10.0.0.0/8", "any"]',
+            ),
+            True,
+        ),
+        (
+            configured(
+                choose='methods = ["none"]\nfrom = ["site"]',
+                more='[networks]\nsite = ["10.0.0.0/8"]',
+            ),
+            False,
+        ),
+    ],
+)
+def test_whatCountsAsGranting(text: str, expected: bool) -> None:
+    """The edges of the definition."""
+    assert isExposed(text) is expected
+
+
+def test_theErrorNamesListenerAndRuleAndTheRemedy() -> None:
+    """Refuses to start, and says why."""
+    (error,) = examined(configured()).errors
+    assert 'rule "r"' in error.text
+    assert "from" in error.text
+
+
+def test_theListOfExposuresSaysWhoFromWhereToWhat() -> None:
+    """`check` ends with which rules admit anonymous, from where, to what."""
+    found = examined(
+        configured(
+            'address = ["127.0.0.1:1080"]',
+            'methods = ["none"]\nfrom = ["127.0.0.0/8"]',
+            'allow = ["connect"]\nto = ["dc"]\nports = [443]',
+            '[networks]\ndc = ["10.0.0.0/8"]\n'
+            '[[rule]]\nid = "users"\nallow = ["connect"]\nwho = ["users"]\n'
+            '[[rule]]\nid = "no"\ndeny = ["connect"]\n',
+        )
+    )
+    assert found.errors == []
+    (line,) = found.exposures
+    for word in ("anonymous", '"main"', "127.0.0.0/8", "connect", "dc", "443", '"r"'):
+        assert word in line
+
+
+def test_nothingIsExposedWhereEverybodyLogsIn() -> None:
+    """And `check` says so."""
+    found = examined(
+        configured(choose='methods = ["userpass"]\ncleartext_passwords = true')
+    )
+    assert found.exposures == []
+    assert list(found.lines("gw.toml"))[-1] == "exposed without login: nothing"

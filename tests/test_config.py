@@ -1,0 +1,742 @@
+"""
+The configuration file: its shape (C{socksgw.config}), what it means as a whole
+(C{socksgw.examination}), and what applies without one (C{socksgw.defaults}).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import fields, has
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.internet.testing import MemoryReactorClock
+
+from socksgw.config import Config, ConfigError, load, loads
+from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
+from socksgw.examination import Examination, examine
+from tests.policy.asking import Facts
+from tests.running import ROOT
+
+#: What no message may hold: how Python and its libraries call things.
+PYTHON = re.compile(
+    r"\b(str|int|bool|list|dict|tuple|None|NoneType|True|False|object|class|"
+    r"Traceback|KeyError|TypeError|ValueError|Error|Exception|cattrs|attrs|structure|"
+    r"from_|except_|Literal|Union|Mapping|sys)\b"
+)
+
+LISTEN = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:1080"]\n'
+
+
+def problems(text: str) -> list[tuple[str, str]]:
+    """What is wrong with the shape of C{text}: places and texts."""
+    with pytest.raises(ConfigError) as caught:
+        loads(text, "gw.toml")
+    for line in caught.value.lines():
+        assert line.startswith("gw.toml: ")
+        assert "\n" not in line
+    for problem in caught.value.problems:
+        assert not PYTHON.search(problem.text), problem.text
+    return [(p.path, p.text) for p in caught.value.problems]
+
+
+def examined(text: str | Config, checkers: bool = True) -> Examination:
+    """What is found in a configuration whose shape is right."""
+    given = [InMemoryUsernamePasswordDatabaseDontUse()] if checkers else None
+    config = loads(text, "gw.toml") if isinstance(text, str) else text
+    return examine(config, Facts(), MemoryReactorClock(), given)
+
+
+def wrong(text: str | Config, checkers: bool = True) -> list[tuple[str, str]]:
+    """What is wrong with a configuration whose shape is right."""
+    found = examined(text, checkers)
+    for error in found.errors:
+        assert not PYTHON.search(error.text), error.text
+    return [(p.path, p.text) for p in found.errors]
+
+
+# Strictness.
+
+TABLES = {
+    "gateway.name": "gateway = {{ name = {} }}",
+    "timeouts.idle": "timeouts = {{ idle = {} }}",
+    "relay.memory": "relay = {{ memory = {} }}",
+    "resolver.servers": "resolver = {{ servers = {} }}",
+    "resolver.family": "resolver = {{ family = {} }}",
+    "listen[0].name": "listen = [{{ name = {} }}]",
+    "listen[0].address": 'listen = [{{ name = "a", address = {} }}]',
+    "listen[0].endpoint": 'listen = [{{ name = "a", endpoint = {} }}]',
+    "listen[0].protocols": 'listen = [{{ name = "a", protocols = {} }}]',
+    "listen[0].half_open": 'listen = [{{ name = "a", half_open = {} }}]',
+    "auth.checkers": "auth = {{ checkers = {} }}",
+    "auth.cache": "auth = {{ cache = {} }}",
+    "auth.choose[0].methods": "auth = {{ choose = [{{ methods = {} }}] }}",
+    "auth.choose[0].from": "auth = {{ choose = [{{ methods = [], from = {} }}] }}",
+    "auth.choose[0].cleartext_passwords": (
+        "auth = {{ choose = [{{ methods = [], cleartext_passwords = {} }}] }}"
+    ),
+    "groups.g": "groups = {{ g = {} }}",
+    "networks.n": "networks = {{ n = {} }}",
+    "never.also": "never = {{ also = {} }}",
+    "never.to": "never = {{ to = {} }}",
+    "never.except": "never = {{ except = {} }}",
+    "rule[0].id": "rule = [{{ id = {} }}]",
+    "rule[0].allow": 'rule = [{{ id = "r", allow = {} }}]',
+    "rule[0].deny": 'rule = [{{ id = "r", deny = {} }}]',
+    "rule[0].who": 'rule = [{{ id = "r", who = {} }}]',
+    "rule[0].from": 'rule = [{{ id = "r", from = {} }}]',
+    "rule[0].listener": 'rule = [{{ id = "r", listener = {} }}]',
+    "rule[0].to": 'rule = [{{ id = "r", to = {} }}]',
+    "rule[0].resolving_to": 'rule = [{{ id = "r", resolving_to = {} }}]',
+    "rule[0].ports": 'rule = [{{ id = "r", ports = {} }}]',
+    "limit[0].per": "limit = [{{ per = {}, sessions = 1 }}]",
+    "limit[0].sessions": 'limit = [{{ per = "all", sessions = {} }}]',
+    "audit.journal": "audit = {{ journal = {} }}",
+    "audit.on_failure": "audit = {{ on_failure = {} }}",
+    "audit.sync": "audit = {{ sync = {} }}",
+    "audit.keep": "audit = {{ keep = {} }}",
+    "audit.max_size": "audit = {{ max_size = {} }}",
+    "audit.when_full": "audit = {{ when_full = {} }}",
+}
+VALUES = {
+    "a string": '"connect"',
+    "an integer": "7",
+    "a negative integer": "-7",
+    "a float": "7.0",
+    "a boolean": "true",
+    "false": "false",
+    "an array": '["connect"]',
+    "an array of integers": "[7]",
+    "an array of booleans": "[true]",
+    "an array of floats": "[7.0]",
+    "an array of arrays": '[["connect"]]',
+    "a table": "{ a = 1 }",
+    "a date": "2026-01-01",
+    "not a number": "nan",
+}
+STRINGS = {"a string"}
+INTEGERS = {"an integer", "a negative integer"}
+ARRAYS = {"an array"}
+RIGHT = {
+    "gateway.name": STRINGS,
+    "timeouts.idle": set(),
+    "relay.memory": {"an integer"},
+    "resolver.family": set(),
+    "listen[0].name": STRINGS,
+    "listen[0].endpoint": STRINGS,
+    "listen[0].protocols": set(),
+    "listen[0].half_open": INTEGERS,
+    "auth.cache": set(),
+    "auth.choose[0].cleartext_passwords": {"a boolean", "false"},
+    "rule[0].id": STRINGS,
+    "rule[0].ports": {"an array", "an array of integers"},
+    "limit[0].per": set(),
+    "limit[0].sessions": INTEGERS,
+    "audit.journal": STRINGS,
+    "audit.on_failure": set(),
+    "audit.sync": set(),
+    "audit.keep": set(),
+    "audit.max_size": {"an integer"},
+    "audit.when_full": set(),
+}
+
+
+@pytest.mark.parametrize("path", TABLES)
+def test_noValueIsTakenForOneOfAnotherType(path: str) -> None:
+    """
+    No coercion between string, integer, float and boolean; a string is not a
+    list. The error is at the value or inside of it.
+    """
+    for kind, value in VALUES.items():
+        text = TABLES[path].format(value)
+        if kind in RIGHT.get(path, ARRAYS):
+            loads(text, "gw.toml")
+        else:
+            found = problems(text)
+            assert len(found) == 1, (kind, found)
+            assert found[0][0].startswith(path), (kind, found)
+
+
+def test_everyKeyOfTheShapeIsInTheTable() -> None:
+    """The test above has one example of everything that is not repeated."""
+    seen = {re.sub(r"\[\d+\]", "", path) for path in TABLES}
+    tested = {path.split(".")[0] for path in seen}
+    ours = {
+        a.metadata.get("toml", a.name)
+        for a in fields(Config)
+        if a.metadata.get("toml", a.name) is not None
+    }
+    assert ours <= tested
+    assert has(Config)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("250ms", 0.25),
+        ("10s", 10),
+        ("5m", 300),
+        ("8h", 28800),
+        ("90d", 7776000),
+        ("0s", 0),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    """A number and its unit."""
+    assert loads(f'timeouts = {{ drain = "{text}" }}', "f").timeouts.drain == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "10",
+        "s",
+        "-1s",
+        "1.5s",
+        "1 s",
+        "1S",
+        "1w",
+        "1s ",
+        "1s\\n",
+        "1_0s",
+        "٣s",
+        "9" * 400 + "s",
+        "9" * 5000 + "s",
+    ],
+)
+def test_whatIsNoDuration(text: str) -> None:
+    """Everything else is an error at its place."""
+    assert [p for p, _ in problems(f'timeouts = {{ drain = "{text}" }}')] == [
+        "timeouts.drain"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"),
+    [
+        ('"256MB"', 256_000_000),
+        ('"1kB"', 1000),
+        ('"64KiB"', 65536),
+        ('"1MiB"', 1048576),
+        ('"20GB"', 20_000_000_000),
+        ('"1GiB"', 1 << 30),
+        ('"2TB"', 2 * 10**12),
+        ('"5B"', 5),
+        ("4096", 4096),
+    ],
+)
+def test_sizes(text: str, octets: int) -> None:
+    """MB is 10^6 octets, MiB is 2^20."""
+    assert loads(f"relay = {{ memory = {text} }}", "f").relay.memory == octets
+
+
+@pytest.mark.parametrize(
+    "text", ["", "MB", "1.5MB", "-1MB", "1 MB", "1mb", "1M", "9" * 5000 + "MB"]
+)
+def test_whatIsNoSize(text: str) -> None:
+    """Everything else is an error at its place."""
+    assert [p for p, _ in problems(f'relay = {{ memory = "{text}" }}')] == [
+        "relay.memory"
+    ]
+
+
+def test_valuesAreWhatTheFileSays() -> None:
+    """Nothing is lost or turned around on the way."""
+    config = loads(
+        """
+        [resolver]
+        servers = ["9.9.9.9"]
+        family = "only4"
+        [[rule]]
+        id = "r"
+        deny = ["connect", "udp"]
+        from = ["any"]
+        ports = [22, "80-90"]
+        [never]
+        except = ["127.0.0.1:1"]
+        [audit]
+        sync = "never"
+        """,
+        "gw.toml",
+        Path("/etc"),
+    )
+    assert config.resolver.servers == ("9.9.9.9",)
+    assert config.resolver.family == "only4"
+    (rule,) = config.rule
+    assert (rule.allow, rule.deny) == (None, ("connect", "udp"))
+    assert (rule.from_, rule.ports) == (("any",), (22, "80-90"))
+    assert config.never.except_ == ("127.0.0.1:1",)
+    assert config.audit.sync == "never"
+    assert (config.file, config.directory) == ("gw.toml", Path("/etc"))
+
+
+# All errors at once.
+
+
+def test_allErrorsComeAtOnceEachWithItsPath() -> None:
+    """Nothing hides behind the first."""
+    found = problems(
+        """
+        nonsense = 1
+        [gateway]
+        name = 5
+        [timeouts]
+        idle = 7200
+        [[listen]]
+        address = "127.0.0.1:1080"
+        protocols = ["socks5", "socks6"]
+        [[rule]]
+        id = "a"
+        allow = "connect"
+        ports = [1, true, 80.0]
+        [[rule]]
+        allow = ["connekt"]
+        [groups]
+        g = ["a", 5]
+        """
+    )
+    assert sorted(path for path, _ in found) == [
+        "gateway.name",
+        "groups.g[1]",
+        "listen[0].address",
+        "listen[0].name",
+        "listen[0].protocols[1]",
+        "nonsense",
+        "rule[0].allow",
+        "rule[0].ports[1]",
+        "rule[0].ports[2]",
+        "rule[1].allow",
+        "rule[1].id",
+        "timeouts.idle",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "near"),
+    [
+        ("gatway = 1", "gatway", "gateway"),
+        ("gateway = { nam = 1 }", "gateway.nam", "name"),
+        ('listen = [{ name = "a", adress = [] }]', "listen[0].adress", "address"),
+        ('rule = [{ id = "r", form = [] }]', "rule[0].form", "from"),
+        ('rule = [{ id = "r", port = [] }]', "rule[0].port", "ports"),
+        ("never = { excep = [] }", "never.excep", "except"),
+        (
+            "auth = { choose = [{ methods = [], methds = 1 }] }",
+            "auth.choose[0].methds",
+            "methods",
+        ),
+        ("audit = { jurnal = 1 }", "audit.jurnal", "journal"),
+    ],
+)
+def test_unknownKeysAreErrorsWithASuggestion(text: str, path: str, near: str) -> None:
+    """A key that we do not know is an error, and the likeliest one is named."""
+    ((found, said),) = problems(text)
+    assert found == path
+    assert f'"{near}"' in said
+
+
+@pytest.mark.parametrize("key", ["from_", "except_", "file", "directory", "unused"])
+def test_ourOwnNamesAreNotKeys(key: str) -> None:
+    """What is called so inside is unknown outside."""
+    for text, path in (
+        (f"{key} = 1", key),
+        (f"never = {{ {key} = [] }}", f"never.{key}"),
+        (f'rule = [{{ id = "r", {key} = [] }}]', f"rule[0].{key}"),
+    ):
+        assert [p for p, _ in problems(text)] == [path]
+
+
+#: Every key of the contract's example that is not built.
+NOT_BUILT = {
+    "include": 'include = ["rules.d/*.toml"]',
+    "services": 'services = { web = ["tcp/80"] }',
+    "schedules": 'schedules = { office = { days = "mon-fri" } }',
+    "expect": 'expect = [{ who = "alice" }]',
+    "upstream": 'upstream = [{ name = "dmz", url = "socks5://gw2.example:1080" }]',
+    "admin": 'admin = { endpoint = "unix:/run/socksgw/admin.sock" }',
+    "timeouts.udp_idle": 'timeouts = { udp_idle = "5m" }',
+    "listen[0].leave_by": 'listen = [{ name = "a", leave_by = ["198.51.100.7"] }]',
+    "listen[0].proxy_protocol_from": (
+        'listen = [{ name = "a", proxy_protocol_from = ["10.0.0.5"] }]'
+    ),
+    "listen[0].udp": 'listen = [{ name = "a", udp = { ports = "40000-40999" } }]',
+    "listen[0].tls": 'listen = [{ name = "a", tls = { certificate = "gw.pem" } }]',
+    "auth.strip_realms": 'auth = { strip_realms = ["CORP.EXAMPLE"] }',
+    "auth.gssapi": 'auth = { gssapi = { keytab = "gw.keytab" } }',
+    "auth.checker": 'auth = { checker = [{ name = "ad", kind = "ldap" }] }',
+    "rule[0].secured": 'rule = [{ id = "r", secured = "confidentiality" }]',
+    "rule[0].services": 'rule = [{ id = "r", services = ["web"] }]',
+    "rule[0].during": 'rule = [{ id = "r", during = ["office"] }]',
+    "rule[0].udp": 'rule = [{ id = "r", udp = { replies = "address" } }]',
+    "rule[0].limits": 'rule = [{ id = "r", limits = { per = "user" } }]',
+    "rule[0].via": 'rule = [{ id = "r", via = ["dmz"] }]',
+    "rule[0].until": 'rule = [{ id = "r", until = 2026-01-01 }]',
+    "rule[0].report_only": 'rule = [{ id = "r", report_only = true }]',
+    "audit.sinks": 'audit = { sinks = ["sql:sqlite:///audit.db"] }',
+    "audit.sink": 'audit = { sink = [{ kind = "sql" }] }',
+    "groups.contractors": 'groups = { contractors = { directory = ["CN=x"] } }',
+}
+
+
+@pytest.mark.parametrize("path", NOT_BUILT)
+def test_keysThatAreNotBuiltSaySo(path: str) -> None:
+    """A key whose feature is not built yet is an error that says so."""
+    ((found, said),) = problems(NOT_BUILT[path])
+    assert found == path
+    assert "not built yet" in said
+
+
+@pytest.mark.parametrize("method", ["gssapi", "certificate"])
+def test_methodsThatAreNotBuiltSaySo(method: str) -> None:
+    """So do values of the contract's example."""
+    text = f'{LISTEN}[[auth.choose]]\nmethods = ["{method}"]\n'
+    ((path, said),) = wrong(text)
+    assert path == "auth.choose[0].methods[0]"
+    assert "not built yet" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ("a = ", 1, 5),
+        ("[gateway]\nname = nothing\n", 2, 8),
+        ('[gateway]\nname = "a"\nname = "b"\n', 3, None),
+        ("[gateway\n", 1, 9),
+        ("\n\n= 1\n", 3, 1),
+    ],
+)
+def test_syntaxErrorsNameLineAndColumn(text: str, line: int, column: object) -> None:
+    """A file that is no TOML says where."""
+    ((path, said),) = problems(text)
+    assert path == ""
+    assert f"line {line}" in said
+    assert re.search(r"column \d+", said)
+    if column is not None:
+        assert f"column {column}" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a = " + "9" * 5000, "a = " + "[" * 3000, "a." * 3000 + "a = 1", "\0", "a = 1\r"],
+    ids=["a large number", "deep arrays", "a deep key", "NUL", "a bare CR"],
+)
+def test_hostileTextIsAnErrorAndNothingElse(text: str) -> None:
+    """Whatever stands in the file: a L{ConfigError}."""
+    assert problems(text)
+
+
+def test_aFileThatIsMissing(tmp_path: Path) -> None:
+    """One line with the remedy."""
+    file = str(tmp_path / "none.toml")
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    (line,) = caught.value.lines()
+    assert line.startswith(f"{file}: cannot be read: No such file")
+
+
+def test_aFileThatIsADirectory(tmp_path: Path) -> None:
+    """The same."""
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(str(tmp_path))
+
+
+def test_aFileThatIsNotUtf8(tmp_path: Path) -> None:
+    """It says where."""
+    file = tmp_path / "latin.toml"
+    file.write_bytes(b'[gateway]\nname = "K\xf6ln"\n')
+    with pytest.raises(ConfigError, match="octet 19: not UTF-8"):
+        load(str(file))
+
+
+def test_relativePathsStartBesideTheFile(tmp_path: Path) -> None:
+    """Never the current directory."""
+    file = tmp_path / "gw.toml"
+    file.write_text("")
+    assert load(str(file)).directory == tmp_path
+
+
+VALID = (ROOT / "etc" / "socksgw.toml").read_text()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_anyMutationIsAConfigurationOrAConfigError(data: st.DataObject) -> None:
+    """Whatever happens to a file, no traceback comes of it."""
+    text = VALID
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(text)))
+        end = start + data.draw(st.integers(0, 40))
+        pieces = ["", "[", "]", '"', "true", "1", "{}", "[[rule]]\n", "\\", "=", "\n"]
+        piece = data.draw(st.sampled_from(pieces) | st.text(max_size=6))
+        text = text[:start] + piece + text[end:]
+    try:
+        found = examined(loads(text, "gw.toml")).errors
+    except ConfigError as e:
+        found = e.problems
+    for problem in found:
+        assert not PYTHON.search(re.sub('".*?"', "", problem.text)), problem
+
+
+# What it means as a whole.
+
+
+def test_theShippedExampleIsGood() -> None:
+    """`etc/socksgw.toml` loads without errors and warnings."""
+    found = examine(
+        load(str(ROOT / "etc" / "socksgw.toml")), Facts(), MemoryReactorClock()
+    )
+    assert (found.errors, found.warnings) == ([], [])
+
+
+def test_theShippedExampleShowsEveryOption() -> None:
+    """Every key of the shape stands in it."""
+
+    def keys(kind: Any) -> set[str]:
+        found: set[str] = set()
+        for attribute in fields(kind):
+            name = attribute.metadata.get("toml", attribute.name)
+            if name is not None:
+                found.add(name)
+            for inner in (attribute.type, *getattr(attribute.type, "__args__", ())):
+                if has(inner):
+                    found |= keys(inner)
+        return found
+
+    assert len(keys(Config)) > 40
+    for key in keys(Config):
+        assert re.search(rf"\b{key}\b", VALID), key
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("", "listen"),
+        ('listen = [{ name = "a" }]', "listen[0]"),
+        ('listen = [{ name = "a", address = [] }]', "listen[0]"),
+        (
+            'listen = [{ name = "a", address = ["127.0.0.1:1"], endpoint = "tcp:1" }]',
+            "listen[0]",
+        ),
+        ('listen = [{ name = "", address = ["127.0.0.1:1"] }]', "listen[0].name"),
+        (LISTEN + LISTEN, "listen[1].name"),
+        (LISTEN + "protocols = []", "listen[0].protocols"),
+        (LISTEN + "half_open = 0", "listen[0].half_open"),
+        (LISTEN + "half_open_per_source = -1", "listen[0].half_open_per_source"),
+        ('listen = [{ name = "a", address = ["127.0.0.1"] }]', "listen[0].address[0]"),
+        ('listen = [{ name = "a", address = ["::1:80"] }]', "listen[0].address[0]"),
+        ('listen = [{ name = "a", address = ["h:80"] }]', "listen[0].address[0]"),
+        (
+            'listen = [{ name = "a", address = ["1.2.3.4:65536"] }]',
+            "listen[0].address[0]",
+        ),
+        ('listen = [{ name = "a", endpoint = "nonsense:1" }]', "listen[0].endpoint"),
+        ('listen = [{ name = "a", endpoint = "tcp:x" }]', "listen[0].endpoint"),
+        ('listen = [{ name = "a", endpoint = "tcp" }]', "listen[0].endpoint"),
+        (
+            'listen = [{ name = "a", endpoint = "tcp6:1:interface=::" }]',
+            "listen[0].endpoint",
+        ),
+        ('timeouts = { handshake = "0s" }\n' + LISTEN, "timeouts.handshake"),
+        ('timeouts = { lookup = "0s" }\n' + LISTEN, "timeouts.lookup"),
+        ('timeouts = { connect = "0s" }\n' + LISTEN, "timeouts.connect"),
+        ('timeouts = { idle = "0s" }\n' + LISTEN, "timeouts.idle"),
+        ('relay = { memory = "1000kB" }\n' + LISTEN, "relay.memory"),
+        ('gateway = { name = "" }\n' + LISTEN, "gateway.name"),
+        ('resolver = { servers = ["dns"] }\n' + LISTEN, "resolver.servers[0]"),
+        ('resolver = { servers = ["1.1.1.1:0"] }\n' + LISTEN, "resolver.servers[0]"),
+        ('resolver = { servers = ["[::1"] }\n' + LISTEN, "resolver.servers[0]"),
+        ('resolver = { servers = ["[::1]53"] }\n' + LISTEN, "resolver.servers[0]"),
+        (LISTEN + '[[limit]]\nper = "all"\nsessions = -1', "limit[0].sessions"),
+        ("audit = { max_size = 999999 }\n" + LISTEN, "audit.max_size"),
+        (LISTEN + '[[auth.choose]]\nmethods = ["x"]', "auth.choose[0].methods[0]"),
+        (
+            LISTEN + '[[auth.choose]]\nmethods = ["none"]\nlistener = ["x"]',
+            "auth.choose[0].listener[0]",
+        ),
+        (
+            LISTEN + '[[auth.choose]]\nmethods = ["none"]\nfrom = ["x"]',
+            "auth.choose[0].from[0]",
+        ),
+        (
+            LISTEN + '[[auth.choose]]\nmethods = ["none"]\nfrom = ["*.x"]',
+            "auth.choose[0].from[0]",
+        ),
+    ],
+)
+def test_whatIsWrongInWhatItMeans(text: str, path: str) -> None:
+    """Each mistake once, at its place."""
+    assert [place for place, _ in wrong(text)] == [path]
+
+
+@pytest.mark.parametrize("checker", ["nonsense:x", "passwd", "passwd:", "", "file:"])
+def test_checkersThatCannotBe(checker: str) -> None:
+    """A checker that is not found, or not usable, is a start-up error."""
+    found = wrong(f'auth = {{ checkers = ["{checker}"] }}\n{LISTEN}', checkers=False)
+    assert [path for path, _ in found] == ["auth.checkers[0]"]
+
+
+def test_errorsOfEveryPartComeAtOnce() -> None:
+    """Listeners, authentication and policy are all looked at."""
+    found = wrong(
+        """
+        timeouts = { idle = "0s" }
+        listen = [{ name = "a", address = ["x"] }]
+        auth = { choose = [{ methods = ["y"] }] }
+        rule = [{ id = "r", allow = "any", to = ["z"] }]
+        """
+    )
+    assert [path for path, _ in found] == [
+        "timeouts.idle",
+        "listen[0].address[0]",
+        "auth.choose[0].methods[0]",
+        "rule[0].to[0]",
+    ]
+
+
+ROUTABLE = '[[listen]]\nname = "main"\naddress = ["10.0.0.2:1080"]\n'
+USERPASS = '[[auth.choose]]\nmethods = ["userpass"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (LISTEN + USERPASS, False),
+        (ROUTABLE + USERPASS, True),
+        (ROUTABLE + USERPASS + "cleartext_passwords = true", False),
+        (ROUTABLE + USERPASS + "cleartext_passwords = false", True),
+        (ROUTABLE + USERPASS + 'from = ["10.0.0.0/8"]', True),
+        (ROUTABLE + LISTEN.replace("main", "lo") + USERPASS, True),
+        (
+            ROUTABLE + LISTEN.replace("main", "lo") + USERPASS + 'listener = ["lo"]',
+            False,
+        ),
+        (ROUTABLE + USERPASS.replace('"userpass"', '"none", "userpass"'), True),
+        (ROUTABLE + USERPASS.replace("userpass", "none"), False),
+        ('listen = [{ name = "main", endpoint = "tcp:1080" }]\n' + USERPASS, True),
+        ('listen = [{ name = "main", endpoint = "unix:/tmp/x" }]\n' + USERPASS, False),
+    ],
+)
+def test_passwordsInTheClearAreAnError(text: str, expected: bool) -> None:
+    """
+    userpass on a routable listener without TLS is a load error, unless the
+    entry says C{cleartext_passwords = true}.
+    """
+    found = wrong(text)
+    assert [path for path, _ in found] == (["auth.choose[0]"] if expected else [])
+    if expected:
+        assert "cleartext_passwords" in found[0][1]
+
+
+def test_userpassWithoutACheckerIsAnError() -> None:
+    """Nobody could log in."""
+    found = wrong(LISTEN + USERPASS, checkers=False)
+    assert [path for path, _ in found] == ["auth.choose[0].methods"]
+
+
+def test_aPasswordFileIsBesideTheFileThatNamesIt(tmp_path: Path) -> None:
+    """Never in the current directory."""
+    (tmp_path / "users").touch(0o600)
+    (tmp_path / "gw.toml").write_text(
+        f'auth = {{ checkers = ["passwd:users"] }}\n{LISTEN}'
+    )
+    found = examine(load(str(tmp_path / "gw.toml")), Facts(), MemoryReactorClock())
+    assert found.errors == []
+    assert len(found.checkers) == 1
+
+
+def test_theLinesForPeople() -> None:
+    """Errors, warnings, what is exposed: each in one line, in this order."""
+    found = examined(
+        LISTEN + '[groups]\ng = []\n[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n'
+    )
+    lines = list(found.lines("gw.toml"))
+    assert lines[0].startswith("gw.toml: rule[0].to[0]: ")
+    assert lines[1].startswith("warning: gw.toml: groups.g: ")
+    assert lines[-1] == "exposed without login: nothing"
+
+
+# Without a file.
+
+
+def test_theDefaultIsTheContracts() -> None:
+    """
+    127.0.0.1:1080 and [::1]:1080, no login for clients of this machine, the
+    built-in never, deny private, then allow CONNECT (and UDP) to everywhere
+    else; the journal in ./var/.
+    """
+    config = defaultConfig()
+    (listen,) = config.listen
+    assert listen.address == ("127.0.0.1:1080", "[::1]:1080")
+    (choose,) = config.auth.choose
+    assert (choose.methods, set(choose.from_ or ())) == (
+        ("none",),
+        {"127.0.0.0/8", "::1"},
+    )
+    private, rest = config.rule
+    assert (private.deny, private.to) == ("any", ("private",))
+    assert (rest.allow, rest.to) == (("connect", "udp"), None)
+    assert (config.never.to, config.never.except_) == (None, ())
+    assert config.gateway.state_dir == "var"
+    found = examined(config)
+    assert (found.errors, found.warnings) == ([], [])
+
+
+def test_listeningElsewhereKeepsTheNames() -> None:
+    """
+    The first endpoint takes the place of the file's first listener, so that
+    rules go on to mean what they meant; rules may name those left out.
+    """
+    config = loads(
+        LISTEN
+        + '[[listen]]\nname = "second"\naddress = ["127.0.0.1:2"]\nhalf_open = 7\n'
+        + '[[rule]]\nid = "r"\nallow = "any"\nlistener = ["second"]\n',
+        "gw.toml",
+    )
+    one = listeningOn(config, ["127.0.0.1:9"])
+    assert [(x.name, x.address, x.endpoint) for x in one.listen] == [
+        ("main", ("127.0.0.1:9",), "")
+    ]
+    assert examined(one).errors == []
+    three = listeningOn(config, ["tcp:9", "[::1]:8", "127.0.0.1:7"])
+    assert [(x.name, x.address, x.endpoint) for x in three.listen] == [
+        ("main", (), "tcp:9"),
+        ("second", ("[::1]:8",), ""),
+        ("listen-3", ("127.0.0.1:7",), ""),
+    ]
+    assert three.listen[1].half_open == 7
+
+
+def test_listeningElsewhereCanExpose() -> None:
+    """`--listen` on a routable address is examined like the file's."""
+    config = loads(
+        LISTEN
+        + '[[auth.choose]]\nmethods = ["none"]\n[[rule]]\nid = "r"\nallow = "any"\n',
+        "gw.toml",
+    )
+    assert examined(config).errors == []
+    assert [e.path for e in examined(listeningOn(config, ["0.0.0.0:1"])).errors] == [
+        "listen[0]"
+    ]
+    # The default names its clients, so it is no relay for strangers.
+    assert examined(listeningOn(defaultConfig(), ["0.0.0.0:1"])).errors == []
+
+
+def test_checkersOfTheCommandLine() -> None:
+    """
+    `--auth` replaces the file's checkers and, without a file, offers userpass
+    to every source.
+    """
+    config = withoutCheckers(loads(f'auth={{checkers=["passwd:x"]}}\n{LISTEN}', "f"))
+    assert config.auth.checkers == ()
+    assert config.auth.choose == ()
+    (choose,) = withoutCheckers(defaultConfig()).auth.choose
+    assert (choose.methods, choose.from_, choose.listener) == (
+        ("userpass",),
+        None,
+        None,
+    )

@@ -1,0 +1,1110 @@
+"""
+The life of a session: real octets, methods, logins, records and limits; the
+policy, the journal's disk, the dialler and the relay are the test's.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, eventAsText
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+import socksgw
+from socksgw import errors
+from socksgw.accept.admission import Census
+from socksgw.accept.listener import Listener
+from socksgw.config import Limit
+from socksgw.errors import AuditFailed, Draining, LimitReached, LookupFailed, SocksError
+from socksgw.limits import SessionLimits
+from socksgw.login.portal import Login
+from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
+from socksgw.plugins import auth_none, auth_userpass
+from socksgw.policy.decision import Decision
+from socksgw.policy.rules import Verdict
+from socksgw.route.failures import failureFor
+from socksgw.session import Session, Stage
+from socksgw.wire import socks4, socks5, userpass
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
+from tests.wire.samples import CLIENTS
+
+CANARY = b"canary-e47a"
+TARGET = Address.parse("198.51.100.9")
+BOUND = (Address.parse("192.0.2.1"), 40000)
+NONE = OfferedMethod("none", 0, auth_none.method.build({}, None))
+USERPASS = OfferedMethod("userpass", 2, auth_userpass.method.build({}, None))
+
+LOGIN = userpass.encodeRequest(b"alice", CANARY)
+WRONG = userpass.encodeRequest(b"alice", CANARY + b"x")
+CONNECT = socks5.encodeRequest(1, "example.com", 443)
+CONNECT4 = socks4.encodeRequest(1, TARGET, 443, b"fred")
+CONNECT4A = socks4.encodeRequest(1, "example.com", 443)
+#: The ways of a client to ask for example.com or its address, to the end of
+#: its request.
+WAYS: dict[str, bytes] = {
+    "socks5": b"\x05\x01\x00" + CONNECT,
+    "socks5-userpass": b"\x05\x01\x02" + LOGIN + CONNECT,
+    "socks4": CONNECT4,
+    "socks4a": CONNECT4A,
+}
+#: What each is sent before the answer to its request.
+BEFORE = {
+    "socks5": b"\x05\x00",
+    "socks5-userpass": b"\x05\x02\x01\x00",
+    "socks4": b"",
+    "socks4a": b"",
+}
+
+
+def answer(way: str, reply: int, bound: tuple[Address, int] | None = None) -> bytes:
+    """Everything this client is sent, with this reply at the end."""
+    if way.startswith("socks5"):
+        place = b"\x01" + bytes(6)
+        if bound is not None:
+            kind = b"\x01" if bound[0].version == 4 else b"\x04"
+            place = kind + bound[0].packed + bound[1].to_bytes(2, "big")
+        return BEFORE[way] + bytes((5, reply, 0)) + place
+    place = bytes(6)
+    if bound is not None and bound[0].version == 4:
+        place = bound[1].to_bytes(2, "big") + bound[0].packed
+    return bytes((0, 91 if reply else 90)) + place
+
+
+class Transport(StringTransport):
+    """
+    A client's connection; what happens to it is written down, and closing it
+    closes it.
+    """
+
+    def __init__(self, happened: list[tuple[Any, ...]]) -> None:
+        super().__init__()
+        self._happened = happened
+        self.protocol: Any = None
+        self.ending = ""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self._happened.append(("sent", data))
+
+    def loseWriteConnection(self) -> None:
+        self._happened.append(("ended",))
+
+    def loseConnection(self) -> None:
+        self._lose("closed", ConnectionDone())
+
+    def abortConnection(self) -> None:
+        self._lose("aborted", ConnectionAborted())
+
+    def lost(self) -> None:
+        """The client goes away."""
+        self._lose("lost", ConnectionDone())
+
+    def _lose(self, how: str, why: Exception) -> None:
+        if not self.ending:
+            self.ending = how
+            self.protocol.connectionLost(Failure(why))
+
+
+@implementer(ICredentialsChecker)
+class Checker:
+    """Knows alice; may take its time."""
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self) -> None:
+        self.held: Deferred[Any] | None = None
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        if self.held is not None:
+            return self.held
+        if (credentials.username, credentials.password) == (b"alice", CANARY):
+            return succeed(b"alice")
+        return fail(UnauthorizedLogin())
+
+
+class Timer:
+    """A deadline on the test's clock."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def clear(self) -> None:
+        if self._call.active():
+            self._call.cancel()
+
+
+class Gateway:
+    """
+    The parts of a gateway that a session meets.
+
+    Each step that a test wants to hold up or to fail is in L{steps}: nothing
+    for success, an exception, or a Deferred.
+
+    @ivar happened: everything of importance, in its order.
+    """
+
+    def __init__(
+        self,
+        wanted: Sequence[OfferedMethod] = (USERPASS, NONE),
+        limits: Sequence[Limit] = (),
+        protocols: tuple[str, ...] = ("socks5", "socks4"),
+    ) -> None:
+        self.happened: list[tuple[Any, ...]] = []
+        self.reactor = Clock()
+        self.clock = self.reactor.seconds
+        self.checker = Checker()
+        self.steps: dict[str, Any] = {}
+        self.decision = Decision(Verdict(True, "all", "it may"), (TARGET,))
+        self.outlet: Any = SimpleNamespace(
+            address=TARGET, bound=BOUND, socket=object(), close=lambda: None
+        )
+        self.tally: dict[str, Any] = {
+            "sent": 11,
+            "received": 22,
+            "reason": "closed",
+            "reset": False,
+        }
+        self.generation: Any = SimpleNamespace(
+            methods=Methods([Choice(wanted, None, None)]),
+            login=Login([self.checker], {"staff": ["alice"]}, 60, self.clock),
+            policy=SimpleNamespace(decide=self._decide),
+            dialer=SimpleNamespace(open=self._open),
+            relays=SimpleNamespace(between=self._between),
+        )
+        self.limits = SessionLimits(limits)
+        self.journal: Any = SimpleNamespace(commit=self._commit, append=self._append)
+        self.census = Census(10_000)
+        self.listener = Listener(self, "lan", protocols, 100, 100, 10.0)
+        self.sessions: list[Session] = []
+        self.over: list[Session] = []
+        self.unhandled: list[Failure] = []
+
+    # What a listener needs.
+
+    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
+        return Timer(self.reactor.callLater(seconds, call))
+
+    def serve(self, client: Any) -> Deferred[None]:
+        session = Session(self, client, len(self.sessions) + 1)
+        self.sessions.append(session)
+        serving = Deferred.fromCoroutine(session.serve())
+        serving.addErrback(self.unhandled.append)
+        return serving
+
+    def settled(self) -> None:
+        pass
+
+    # What a session needs.
+
+    def left(self, session: Session) -> None:
+        assert session not in self.over
+        self.over.append(session)
+        if session.counted:
+            self.limits.give(session.record.listener, session.client.source)
+
+    async def _step(self, name: str) -> None:
+        step = self.steps.get(name)
+        if isinstance(step, BaseException):
+            raise step
+        if step is not None:
+            await step
+
+    async def _decide(self, user: Any, *question: Any) -> Decision:
+        self.happened.append(("decide", user.name, *question))
+        await self._step("policy")
+        return self.decision
+
+    async def _open(self, addresses: tuple[Address, ...], port: int) -> Any:
+        self.happened.append(("dial", addresses, port))
+        await self._step("route")
+        return self.outlet
+
+    async def _between(
+        self, client: Any, destination: Any, early: bytes, tally: Any
+    ) -> None:
+        assert destination is self.outlet.socket
+        self.happened.append(("relay", early))
+        try:
+            await self._step("relay")
+        finally:
+            for name, value in self.tally.items():
+                setattr(tally, name, value)
+
+    async def _commit(self, line: str) -> None:
+        await self._step("audit")
+        self._append(line, "commit")
+
+    def _append(self, line: str, how: str = "append") -> None:
+        assert line.isascii()
+        self.happened.append((how, json.loads("{" + line + "}")))
+
+    # For the test.
+
+    def connect(self, octets: bytes = b"") -> Transport:
+        """A client that connects, and sends this."""
+        client = self.listener.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
+        assert client is not None
+        transport = Transport(self.happened)
+        transport.protocol = client
+        client.makeConnection(transport)
+        if octets:
+            client.dataReceived(octets)
+        return transport
+
+    @property
+    def order(self) -> list[str]:
+        """What happened, in a word each."""
+        return [happening[0] for happening in self.happened]
+
+    def lines(self, event: str | None = None) -> list[dict[str, Any]]:
+        """The journal."""
+        return [
+            happening[1]
+            for happening in self.happened
+            if happening[0] in ("commit", "append")
+            and event in (None, happening[1]["event"])
+        ]
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    """
+    Everything that is logged; and the password is nowhere in it.
+    """
+    with capturedLogs() as events:
+        yield events
+    for event in events:
+        assert CANARY.decode() not in f"{event!r}\n{eventAsText(event)}"
+
+
+@pytest.fixture
+def gateway(logged: list[Any]) -> Iterator[Gateway]:
+    """A gateway where every session comes to its end, and without a defect."""
+    made = Gateway()
+    yield made
+    well(made)
+    assert not logged
+
+
+def well(gateway: Gateway) -> None:
+    """
+    Every session left once, nothing was raised out of one, no limit is still
+    taken, and the password is in no record.
+    """
+    for session in gateway.sessions:
+        if session not in gateway.over:
+            session.client.end(Draining("the test is over"))
+    assert gateway.over == sorted(gateway.over, key=gateway.over.index)
+    assert set(gateway.over) == set(gateway.sessions)
+    assert not gateway.unhandled
+    assert gateway.limits.live == 0
+    assert CANARY.decode() not in json.dumps(gateway.lines())
+    for session in gateway.over:
+        assert len(gateway.lines()) >= len(gateway.over) or session.record.reason
+
+
+# The order of things.
+
+
+def test_stages() -> None:
+    """
+    The stages are the folders of the session: accept, negotiate, login,
+    policy, route, relay, audit.
+    """
+    assert [stage.value for stage in Stage] == [
+        "accept",
+        "negotiate",
+        "login",
+        "policy",
+        "route",
+        "relay",
+        "audit",
+    ]
+    root = Path(socksgw.__path__[0])
+    folders = {path.parent.name for path in root.glob("*/__init__.py")}
+    others = {"wire", "plugins", "admin", "client"}
+    assert folders - others == {stage.value for stage in Stage}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("single", [False, True])
+def test_wholeSession(gateway: Gateway, way: str, single: bool) -> None:
+    """
+    Judged, recorded, dialled, answered, relayed, recorded: in this order,
+    however the octets come.
+    """
+    octets = WAYS[way]
+    transport = gateway.connect(b"" if single else octets)
+    if single:
+        for octet in octets:
+            transport.protocol.dataReceived(bytes((octet,)))
+    order = [word for word in gateway.order if word != "sent" or "relay"]
+    start = gateway.order.index("decide")
+    assert gateway.order[start:] == [
+        "decide",
+        "commit",
+        "dial",
+        "sent",
+        "relay",
+        "append",
+    ], order
+    assert set(gateway.order[:start]) <= {"sent"}
+    assert transport.value() == answer(way, 0, BOUND)
+    assert transport.ending == "closed"
+    (decision,) = gateway.lines("decision")
+    name = None if way == "socks4" else "example.com"
+    user = "alice" if way == "socks5-userpass" else "anonymous"
+    expected = {
+        "session": 1,
+        "listener": "lan",
+        "client": "127.0.0.1:50000",
+        "protocol": way.partition("-")[0],
+        "user": user,
+        "method": "userpass" if user == "alice" else "none",
+        "command": "connect",
+        "asked": name or TARGET.text,
+        "name": name,
+        "port": 443,
+        "verdict": "allow",
+        "rule": "all",
+        "why": "it may",
+        "addresses": [TARGET.text],
+    }
+    assert expected.items() <= decision.items()
+    assert decision.get("user_id") == ("fred" if way == "socks4" else None)
+    (end,) = gateway.lines("end")
+    assert {
+        "session": 1,
+        "address": TARGET.text,
+        "bound": "192.0.2.1:40000",
+        "sent": 11,
+        "received": 22,
+        "reason": "closed",
+        "reply": 0,
+    }.items() <= end.items()
+    asked = gateway.happened[start]
+    assert asked[1:] == (
+        user,
+        Address.parse("127.0.0.1"),
+        "lan",
+        "connect",
+        name or TARGET,
+        443,
+    )
+    assert gateway.happened[start + 2] == ("dial", (TARGET,), 443)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_boundToIPv6(gateway: Gateway, way: str) -> None:
+    """BND.ADDR may be IPv6 (RFC 1928 section 6); SOCKS 4 says 0.0.0.0:0."""
+    gateway.outlet.bound = (Address.parse("2001:db8::1"), 40000)
+    transport = gateway.connect(WAYS[way])
+    assert transport.value() == answer(way, 0, gateway.outlet.bound)
+
+
+def test_reset(gateway: Gateway) -> None:
+    """A destination's reset is passed on, and recorded as any end."""
+    gateway.tally |= {"reason": "reset", "reset": True}
+    assert gateway.connect(WAYS["socks5"]).ending == "aborted"
+    assert gateway.lines("end")[0]["reason"] == "reset"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pipelined(gateway: Gateway, way: str) -> None:
+    """
+    Octets behind the request go to the destination, first and once: those
+    that came with it, and those that came while it was being dialled.
+    """
+    gateway.steps["route"] = dialling = Deferred[None]()
+    gateway.steps["relay"] = Deferred[None]()
+    transport = gateway.connect(WAYS[way] + b"GET ")
+    transport.protocol.dataReceived(b"/ HTTP")
+    assert "relay" not in gateway.order
+    dialling.callback(None)
+    relays = [happening for happening in gateway.happened if happening[0] == "relay"]
+    assert relays == [("relay", b"GET / HTTP")]
+    assert transport.protocol.conversation.surplus() == b""
+
+
+# No dial without a login of this connection.
+
+
+def test_wrongPassword(gateway: Gateway) -> None:
+    """A failed login is recorded, then told (RFC 1929 section 2), then over."""
+    transport = gateway.connect(b"\x05\x02\x00\x02" + WRONG + CONNECT)
+    assert gateway.order == ["sent", "commit", "sent", "ended"]
+    assert transport.value() == b"\x05\x02\x01\x01"
+    (line,) = gateway.lines()
+    assert {
+        "event": "login-failed",
+        "method": "userpass",
+        "claimed": "alice",
+        "reason": "wrong-credentials",
+        "protocol": "socks5",
+    }.items() <= line.items()
+
+
+def test_loginOfAnother(gateway: Gateway) -> None:
+    """One client's login, cached or not, is nothing to another client."""
+    gateway.steps["relay"] = Deferred[None]()
+    first = gateway.connect(b"\x05\x01\x02")
+    second = gateway.connect(b"\x05\x01\x02")
+    first.protocol.dataReceived(LOGIN)
+    second.protocol.dataReceived(CONNECT)
+    assert "decide" not in gateway.order
+    assert second.value() == b"\x05\x02"
+    third = gateway.connect(b"\x05\x01\x02" + WRONG + CONNECT)
+    assert third.value() == b"\x05\x02\x01\x01"
+    first.protocol.dataReceived(CONNECT)
+    assert gateway.order.count("dial") == 1
+    assert first.value() == answer("socks5-userpass", 0, BOUND)
+
+
+clientOctets = st.one_of(
+    st.sampled_from(sorted(CLIENTS)).map(CLIENTS.__getitem__),
+    st.sampled_from([*WAYS.values(), b"\x05\x02\x00\x02" + WRONG + CONNECT]),
+    st.lists(
+        st.sampled_from(
+            [b"\x05\x01\x02", b"\x05\x01\x00", LOGIN, WRONG, CONNECT, CONNECT4, b"\x05"]
+        ),
+        max_size=5,
+    ).map(b"".join),
+)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(
+    st.lists(
+        st.tuples(
+            clientOctets,
+            st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), max_size=2),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_noDialWithoutLogin(
+    clients: list[tuple[bytes, list[tuple[int, int]]]], chance: Any
+) -> None:
+    """
+    Where a login is wanted, whatever clients send and in whatever turns:
+    something is dialled only for one who offered the method, then sent the
+    right name and password, then a request, and each time after a line in
+    the journal.
+    """
+    gateway = Gateway([USERPASS])
+    left: list[tuple[Transport, bytes, list[bytes]]] = []
+    for octets, changes in clients:
+        changed = bytearray(octets)
+        for place, value in changes:
+            if place < len(changed):
+                changed[place] = value
+        cut = chance.randrange(len(changed) + 1)
+        parts = [bytes(changed[:cut]), bytes(changed[cut:])]
+        left.append((gateway.connect(), bytes(changed), parts))
+    turns = [i for i in range(len(left)) for _ in range(2)]
+    chance.shuffle(turns)
+    for i in turns:
+        transport, _, parts = left[i]
+        if parts[0] and not transport.ending:
+            transport.protocol.dataReceived(parts.pop(0))
+        else:
+            parts.pop(0)
+    entitled = 0
+    for transport, octets, _ in left:
+        behind = octets[2 + octets[1] :] if len(octets) > 1 else b""
+        good = (
+            octets[:1] == b"\x05"
+            and 2 in octets[2 : 2 + octets[1]]
+            and behind.startswith(LOGIN)
+        )
+        if transport.value().startswith(b"\x05\x02\x01\x00"):
+            assert good, octets
+        if not good:
+            assert not transport.value().startswith((b"\x05\x00", b"\x00\x5a"))
+            assert transport.value()[4:6] != b"\x05\x00"
+        entitled += good
+    assert gateway.order.count("dial") <= entitled
+    seen = 0
+    for happening in gateway.happened:
+        if happening[0] == "commit":
+            seen += happening[1].get("verdict") == "allow"
+        elif happening[0] == "dial":
+            seen -= 1
+            assert seen >= 0
+    well(gateway)
+
+
+# Refusals before the policy is asked.
+
+
+def test_noAcceptableMethod(gateway: Gateway) -> None:
+    """
+    X'FF' (RFC 1928 section 3), after a record of what was offered and what
+    was wanted.
+    """
+    transport = gateway.connect(b"\x05\x02\x01\x03" + CONNECT)
+    assert gateway.order == ["commit", "sent", "ended"]
+    assert transport.value() == b"\x05\xff"
+    (line,) = gateway.lines()
+    assert {
+        "event": "refused",
+        "reason": "no-acceptable-method",
+        "offered": [1, 3],
+        "wanted": ["userpass", "none"],
+        "protocol": "socks5",
+    }.items() <= line.items()
+
+
+def test_socks4WhereLoginIsWanted(logged: list[Any]) -> None:
+    """91 (SOCKS 4, CONNECT): USERID is no login."""
+    gateway = Gateway([USERPASS])
+    transport = gateway.connect(CONNECT4)
+    assert gateway.order == ["commit", "sent", "ended"]
+    assert transport.value() == b"\x00\x5b" + bytes(6)
+    (line,) = gateway.lines()
+    assert line["reason"] == "no-acceptable-method"
+    assert line["user_id"] == "fred"
+    well(gateway)
+    assert not logged
+
+
+@pytest.mark.parametrize("protocol", ["socks4", "socks5"])
+def test_noChoice(logged: list[Any], protocol: str) -> None:
+    """Where no choice matches, nobody gets in: X'FF', or 91."""
+    gateway = Gateway([])
+    transport = gateway.connect(WAYS[protocol])
+    assert transport.value() == answer(protocol, 1)[:8] or b"\x05\xff"
+    assert transport.value() in (b"\x05\xff", b"\x00\x5b" + bytes(6))
+    assert gateway.lines()[0]["wanted"] == []
+    assert "decide" not in gateway.order
+    well(gateway)
+
+
+#: What is refused before the policy, as request octets of SOCKS 5, with the
+#: reply of RFC 1928 section 6.
+EARLY: dict[str, tuple[bytes, int, str]] = {
+    "bind": (socks5.encodeRequest(2, "example.com", 443), 7, "command"),
+    "udp": (socks5.encodeRequest(3, "example.com", 443), 7, "command"),
+    "resolve": (socks5.encodeRequest(0xF0, "example.com", 443), 7, "command"),
+    "unknown command": (socks5.encodeRequest(9, "example.com", 443), 7, "command"),
+    "unknown ATYP": (b"\x05\x01\x00\x02", 8, "protocol"),
+    "version": (b"\x04", 1, "protocol"),
+    "inet_aton": (socks5.encodeRequest(1, "127.1", 443), 1, "bad-destination"),
+    "zone id": (socks5.encodeRequest(1, "fe80::1%eth0", 443), 1, "bad-destination"),
+    "no name": (b"\x05\x01\x00\x03\x00\x00\x50", 1, "bad-destination"),
+}
+
+
+@pytest.mark.parametrize("kind", EARLY)
+def test_refusedEarly(gateway: Gateway, kind: str) -> None:
+    """
+    What is no request for the policy is recorded, then answered with its own
+    code (RFC 1928 section 6), and never dialled.
+    """
+    request, reply, reason = EARLY[kind]
+    transport = gateway.connect(b"\x05\x01\x00" + request)
+    assert gateway.order == ["sent", "commit", "sent", "ended"]
+    assert transport.value() == answer("socks5", reply)
+    (line,) = gateway.lines()
+    assert {"event": "refused", "reason": reason, "reply": reply}.items() <= line.items()
+    assert line["user"] == "anonymous"
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (socks4.encodeRequest(2, TARGET, 443), "command"),
+        (socks4.encodeRequest(3, TARGET, 443), "command"),
+        (socks4.encodeRequest(0xF0, "example.com", 443), "command"),
+        (socks4.encodeRequest(1, "127.1", 443), "bad-destination"),
+        (CONNECT4[:8] + b"u" * 256, "protocol"),
+    ],
+)
+def test_refusedEarlySocks4(gateway: Gateway, octets: bytes, reason: str) -> None:
+    """SOCKS 4 knows one failure, 91."""
+    transport = gateway.connect(octets)
+    assert gateway.order == ["commit", "sent", "ended"]
+    assert transport.value() == b"\x00\x5b" + bytes(6)
+    assert gateway.lines()[0]["reason"] == reason
+
+
+@pytest.mark.parametrize("octets", [b"GET / HTTP/1.1\r\n", b"\x16\x03\x01", b"\x06"])
+def test_noSocks(gateway: Gateway, octets: bytes) -> None:
+    """What is no SOCKS is recorded and closed without an answer."""
+    transport = gateway.connect(octets)
+    assert gateway.order == ["commit", "ended"]
+    assert transport.value() == b""
+    assert gateway.lines()[0]["reason"] == "protocol"
+
+
+def test_brokenLogin(gateway: Gateway) -> None:
+    """RFC 1929 has no answer to another version: closed, and recorded."""
+    transport = gateway.connect(b"\x05\x01\x02" + b"\x05" + LOGIN[1:])
+    assert transport.value() == b"\x05\x02"
+    assert gateway.order == ["sent", "commit", "ended"]
+    assert gateway.lines()[0]["reason"] == "protocol"
+
+
+# What the policy and the dialler refuse.
+
+
+def denied(error: SocksError | None = None) -> Decision:
+    return Decision(Verdict(False, "no", "it may not"), error=error)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("decision", "reply", "reason"),
+    [
+        (denied(), 2, "policy"),
+        (denied(LookupFailed("no such host")), 4, "no-such-host"),
+        (denied(LookupFailed("", reason="lookup-timeout")), 4, "lookup-timeout"),
+        (denied(LimitReached("look-ups")), 1, "limit"),
+        (denied(errors.BadDestination("port 0")), 1, "bad-destination"),
+    ],
+)
+def test_denied(
+    gateway: Gateway, way: str, decision: Decision, reply: int, reason: str
+) -> None:
+    """
+    A denial is recorded, then answered with its code (RFC 1928 section 6;
+    SOCKS 4: 91); nothing is dialled.
+    """
+    gateway.decision = decision
+    transport = gateway.connect(WAYS[way])
+    start = gateway.order.index("decide")
+    assert gateway.order[start:] == ["decide", "commit", "sent", "ended"]
+    assert transport.value() == answer(way, reply)
+    (line,) = gateway.lines()
+    assert {
+        "event": "decision",
+        "verdict": "deny",
+        "reply": reply,
+        "reason": reason,
+        "addresses": [],
+    }.items() <= line.items()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("code", "reply"),
+    [
+        (errno.ECONNREFUSED, 5),
+        (errno.ECONNRESET, 5),
+        (errno.ENETUNREACH, 3),
+        (errno.EHOSTUNREACH, 4),
+        (errno.ETIMEDOUT, 4),
+        (errno.EMFILE, 1),
+        (errno.ENOBUFS, 1),
+        (errno.EADDRNOTAVAIL, 1),
+        (errno.EIO, 1),
+    ],
+    ids=lambda v: errno.errorcode.get(v, str(v)) if v > 8 else str(v),
+)
+def test_notConnected(gateway: Gateway, way: str, code: int, reply: int) -> None:
+    """
+    A connect that fails is answered with the code of its cause (RFC 1928
+    section 6; SOCKS 4: 91), and recorded as the session's end.
+    """
+    failure = failureFor(code)
+    gateway.steps["route"] = failure
+    transport = gateway.connect(WAYS[way])
+    start = gateway.order.index("decide")
+    assert gateway.order[start:] == [
+        "decide",
+        "commit",
+        "dial",
+        "append",
+        "sent",
+        "ended",
+    ]
+    assert transport.value() == answer(way, reply)
+    decision, end = gateway.lines()
+    assert decision["verdict"] == "allow"
+    assert end["reason"] == failure.reason
+    assert end["reply"] == reply
+    assert end["address"] is None
+    assert (end["sent"], end["received"]) == (0, 0)
+
+
+ALL = [
+    error
+    for error in vars(errors).values()
+    if isinstance(error, type) and issubclass(error, SocksError)
+]
+
+
+@pytest.mark.parametrize("error", ALL, ids=lambda error: error.__name__)
+@pytest.mark.parametrize("way", ["socks5", "socks4"])
+@pytest.mark.parametrize("stage", ["policy", "route"])
+def test_everyError(
+    gateway: Gateway, error: type[SocksError], way: str, stage: str
+) -> None:
+    """
+    Every class of error says what the client is told, wherever it is raised;
+    one without a reply says nothing.
+    """
+    gateway.steps[stage] = error("for the operator")
+    transport = gateway.connect(WAYS[way])
+    told = transport.value()[len(BEFORE[way]) :]
+    if error in (errors.AuthenticationFailed, errors.NoAcceptableMethod):
+        # Never raised there; all that counts is that nothing is granted.
+        assert told[:2] not in (b"\x05\x00", b"\x00\x5a")
+    elif error.reply is None:
+        assert told == b""
+    else:
+        assert told == answer(way, error.reply)[len(BEFORE[way]) :]
+    assert gateway.lines()[-1]["reason"] == error.reason
+    assert "relay" not in gateway.order
+
+
+def test_limit(logged: list[Any]) -> None:
+    """
+    A limit on live sessions refuses what the policy allowed, is recorded as
+    the reason, and is given back when a session ends.
+    """
+    gateway = Gateway(limits=[Limit(per="source", sessions=1)])
+    gateway.steps["relay"] = relaying = Deferred[None]()
+    gateway.connect(WAYS["socks5"])
+    second = gateway.connect(WAYS["socks5"])
+    assert second.value() == answer("socks5", 1)
+    line = gateway.lines("decision")[1]
+    assert (line["verdict"], line["rule"], line["reply"]) == ("deny", "limit", 1)
+    assert gateway.order.count("dial") == 1
+    assert gateway.limits.live == 1
+    relaying.callback(None)
+    assert gateway.limits.live == 0
+    del gateway.steps["relay"]
+    third = gateway.connect(WAYS["socks5"])
+    assert third.value() == answer("socks5", 0, BOUND)
+    well(gateway)
+    assert not logged
+
+
+# The journal.
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("allowed", [True, False])
+def test_recordedFirst(gateway: Gateway, way: str, allowed: bool) -> None:
+    """
+    Before its line is in the kernel nothing is dialled, and nobody is told
+    anything.
+    """
+    if not allowed:
+        gateway.decision = denied()
+    gateway.steps["audit"] = writing = Deferred[None]()
+    transport = gateway.connect(WAYS[way])
+    assert transport.value() == BEFORE[way]
+    assert gateway.order[-1] == "decide"
+    writing.callback(None)
+    assert ("dial" in gateway.order) is allowed
+    reply = (0, BOUND) if allowed else (2, None)
+    assert transport.value() == answer(way, *reply)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"\x05\x01\x02" + WRONG,
+        b"\x05\x01\x01",
+        b"\x05\x01\x00\x05\x01\x00\x02",
+        b"\x05\x01\x00" + EARLY["bind"][0],
+        socks4.encodeRequest(2, TARGET, 1),
+    ],
+    ids=["login", "methods", "ATYP", "command", "SOCKS 4"],
+)
+def test_refusalRecordedFirst(gateway: Gateway, octets: bytes) -> None:
+    """The same for what is refused before the policy is asked."""
+    gateway.steps["audit"] = writing = Deferred[None]()
+    transport = gateway.connect(octets)
+    before = transport.value()
+    assert before in (b"", b"\x05\x00", b"\x05\x02")
+    assert transport.ending == ""
+    writing.callback(None)
+    assert len(transport.value()) > len(before)
+    assert gateway.order[-3:] == ["commit", "sent", "ended"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("late", [True, False])
+def test_journalFails(gateway: Gateway, way: str, allowed: bool, late: bool) -> None:
+    """
+    What cannot be recorded is not granted: 01 (RFC 1928 section 6), and no
+    dial.
+    """
+    if not allowed:
+        gateway.decision = denied()
+    failing = Deferred[None]()
+    gateway.steps["audit"] = failing if late else AuditFailed("disk full")
+    transport = gateway.connect(WAYS[way])
+    if late:
+        failing.errback(AuditFailed("disk full"))
+    assert transport.value() == answer(way, 1)
+    assert "dial" not in gateway.order
+    assert not gateway.lines()
+    assert gateway.order[-1] == "ended"
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [
+        (b"\x05\x01\x02" + WRONG, b"\x05\x02\x01\x01"),
+        (b"\x05\x01\x01", b"\x05\xff"),
+        (b"\x05\x01\x00\x05\x01\x00\x02", answer("socks5", 8)),
+        (socks4.encodeRequest(2, TARGET, 1), b"\x00\x5b" + bytes(6)),
+    ],
+    ids=["login", "methods", "ATYP", "SOCKS 4"],
+)
+def test_refusalWithoutJournal(gateway: Gateway, octets: bytes, told: bytes) -> None:
+    """A refusal stands, recorded or not."""
+    gateway.steps["audit"] = AuditFailed("disk full")
+    transport = gateway.connect(octets)
+    assert transport.value() == told
+    assert gateway.order[-1] == "ended"
+
+
+# Clients that go away.
+
+
+def lost(transport: Transport) -> None:
+    transport.lost()
+
+
+def drained(transport: Transport) -> None:
+    transport.protocol.end(Draining("the gateway is stopping"))
+
+
+LOST = pytest.mark.parametrize(
+    ("how", "reason"), [(lost, "client-lost"), (drained, "draining")]
+)
+How = Callable[[Transport], None]
+
+
+@LOST
+@pytest.mark.parametrize(
+    "octets",
+    [b"\x05\x01\x02", b"\x05\x01\x02" + LOGIN[:4], b"\x05\x01\x00" + CONNECT[:5]],
+    ids=["greeting", "login", "request"],
+)
+def test_lostWhileTalking(
+    gateway: Gateway, octets: bytes, how: How, reason: str
+) -> None:
+    """A client that goes away before its request was whole has its record."""
+    transport = gateway.connect(octets)
+    how(transport)
+    (line,) = gateway.lines()
+    assert (line["event"], line["reason"]) == ("refused", reason)
+    assert "decide" not in gateway.order
+    assert transport.value() in (b"\x05\x00", b"\x05\x02")
+    assert gateway.over
+
+
+@LOST
+def test_lostWhileLoggingIn(gateway: Gateway, how: How, reason: str) -> None:
+    """A password that turns out right too late opens nothing."""
+    gateway.checker.held = checking = Deferred[Any]()
+    transport = gateway.connect(WAYS["socks5-userpass"])
+    how(transport)
+    (line,) = gateway.lines()
+    assert (line["event"], line["reason"]) == ("refused", reason)
+    assert transport.value() == b"\x05\x02"
+    checking.callback(b"alice")
+    assert "decide" not in gateway.order
+    assert len(gateway.lines()) == 1
+
+
+@LOST
+@pytest.mark.parametrize("way", WAYS)
+def test_lostWhileJudged(gateway: Gateway, way: str, how: How, reason: str) -> None:
+    """An answer of the policy that comes too late opens nothing."""
+    gateway.steps["policy"] = Deferred[None]()
+    transport = gateway.connect(WAYS[way])
+    how(transport)
+    assert gateway.steps["policy"].called
+    (line,) = gateway.lines()
+    assert (line["event"], line["reason"]) == ("refused", reason)
+    assert line["command"] == "connect"
+    assert "dial" not in gateway.order
+    assert transport.value() == BEFORE[way]
+
+
+@LOST
+@pytest.mark.parametrize("way", WAYS)
+def test_lostWhileRecorded(gateway: Gateway, way: str, how: How, reason: str) -> None:
+    """A line that is written too late is followed by an end, not by a dial."""
+    gateway.steps["audit"] = Deferred[None]()
+    transport = gateway.connect(WAYS[way])
+    how(transport)
+    assert "dial" not in gateway.order
+    assert transport.value() == BEFORE[way]
+    (line,) = gateway.lines()
+    assert (line["event"], line["reason"]) == ("end", reason)
+
+
+@LOST
+@pytest.mark.parametrize("way", WAYS)
+def test_lostWhileDialling(gateway: Gateway, way: str, how: How, reason: str) -> None:
+    """A dial that nobody waits for is given up; the session has its end."""
+    gateway.steps["route"] = dialling = Deferred[None]()
+    transport = gateway.connect(WAYS[way])
+    how(transport)
+    assert dialling.called
+    assert "relay" not in gateway.order
+    assert transport.value() == BEFORE[way]
+    decision, end = gateway.lines()
+    assert decision["verdict"] == "allow"
+    assert (end["event"], end["reason"], end["address"]) == ("end", reason, None)
+
+
+@LOST
+def test_lostWhileRelaying(gateway: Gateway, how: How, reason: str) -> None:
+    """What was moved until then is in the record; there is no second reply."""
+    gateway.steps["relay"] = Deferred[None]()
+    transport = gateway.connect(WAYS["socks5"])
+    how(transport)
+    assert transport.value() == answer("socks5", 0, BOUND)
+    _, end = gateway.lines()
+    assert (end["event"], end["reason"]) == ("end", reason)
+    assert (end["sent"], end["received"]) == (11, 22)
+    assert end["address"] == TARGET.text
+
+
+def test_lostWhileRefused(gateway: Gateway) -> None:
+    """Nor does it matter when somebody goes who is being refused."""
+    gateway.decision = denied()
+    gateway.steps["audit"] = Deferred[None]()
+    gateway.connect(WAYS["socks5"]).lost()
+    gateway.connect(b"\x05\x01\x01").lost()
+    assert "dial" not in gateway.order
+    assert len(gateway.over) == 2
+
+
+@pytest.mark.parametrize(
+    "octets", [b"\x05", b"\x05\x01\x02", b"\x05\x01\x02" + LOGIN[:4], CONNECT4[:-1]]
+)
+def test_handshakeTimesOut(gateway: Gateway, octets: bytes) -> None:
+    """
+    The deadline is absolute, from accept to request: octets that go on coming
+    do not move it.
+    """
+    transport = gateway.connect(octets[:1])
+    for octet in octets[1:]:
+        gateway.reactor.advance(9.9 / len(octets))
+        transport.protocol.dataReceived(bytes((octet,)))
+    gateway.reactor.advance(9.9 / len(octets))
+    assert transport.ending == ""
+    gateway.reactor.advance(0.2)
+    assert transport.ending == "aborted"
+    assert [line["reason"] for line in gateway.lines()] == ["handshake-timeout"]
+    assert not gateway.reactor.getDelayedCalls()
+
+
+def test_deadlineEndsWithTheRequest(gateway: Gateway) -> None:
+    """Once the request is there the handshake's deadline is over."""
+    gateway.steps["relay"] = Deferred[None]()
+    transport = gateway.connect(WAYS["socks5-userpass"])
+    gateway.reactor.advance(3600)
+    assert transport.ending == ""
+
+
+# Defects.
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("stage", ["policy", "audit", "route"])
+def test_defectOfOurs(logged: list[Any], way: str, stage: str) -> None:
+    """
+    A defect of the program grants nothing: 01 (RFC 1928 section 6), recorded
+    where it can be, and logged as one.
+    """
+    gateway = Gateway()
+    gateway.steps[stage] = RuntimeError("a defect")
+    transport = gateway.connect(WAYS[way])
+    assert "relay" not in gateway.order
+    if stage == "audit":
+        assert "dial" not in gateway.order
+    assert transport.value() == answer(way, 1)
+    assert [line["reason"] for line in gateway.lines()][-1:] in ([], ["internal"])
+    assert any("a defect" in eventAsText(event) for event in logged)
+    assert gateway.order[-1] == "ended"
+    well(gateway)
+
+
+class Method:
+    """An authenticator that fails when it has to tell the outcome."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.told: list[bool] = []
+
+    async def readCredentials(self, exchange: Any) -> Any:
+        return await USERPASS.authenticator.readCredentials(exchange)
+
+    async def writeOutcome(self, exchange: Any, credentials: Any, granted: bool) -> None:
+        self.told.append(granted)
+        raise self.error
+
+
+@pytest.mark.parametrize("login", [LOGIN, WRONG], ids=["right", "wrong"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(CANARY.decode()),
+        errors.AuthenticationFailed("no proof", reason="no-proof"),
+        errors.ClientLost(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_defectOfAMethod(logged: list[Any], login: bytes, error: Exception) -> None:
+    """
+    A method that cannot tell its outcome lets nobody in; the session is
+    recorded and closed like any other, and the outcome is told once.
+    """
+    method = Method(error)
+    gateway = Gateway([OfferedMethod("broken", 2, method)])
+    transport = gateway.connect(b"\x05\x01\x02" + login + CONNECT)
+    assert method.told == [login is LOGIN]
+    assert "decide" not in gateway.order
+    assert transport.value() == b"\x05\x02"
+    assert gateway.order[-1] == "ended"
+    assert len(gateway.lines()) == 1
+    assert len(logged) == isinstance(error, ValueError)
+    well(gateway)
+
+
+def test_passwordsAreNowhere(gateway: Gateway) -> None:
+    """
+    The fixtures look for it: neither a good nor a bad login leaves its
+    password in a record or in the log, not even when it comes in the place
+    of a name.
+    """
+    for name, password in [(b"alice", CANARY), (b"alice", CANARY * 5), (b"x", CANARY)]:
+        octets = userpass.encodeRequest(name, password)
+        gateway.connect(b"\x05\x01\x02" + octets + CONNECT)
+    gateway.connect(b"\x05\x01\x02" + b"\x05" + LOGIN[1:])
+    gateway.connect(b"\x05\x01\x00" + LOGIN)
+    assert len(gateway.lines()) == 6

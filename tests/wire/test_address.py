@@ -1,0 +1,383 @@
+"""
+Addresses and host names: what a client may write, and what it means.
+
+The expectations are those of the contract: a strict literal is an address,
+brackets, case and one root dot are normalised first, a name is ASCII letters,
+digits, hyphens and underscores, and what C{inet_aton} would take without being
+a strict dotted quad is refused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socksgw.wire.address import (
+    UNSPECIFIED4,
+    Address,
+    BadHost,
+    escaped,
+    parseHost,
+)
+
+LABEL63 = b"a" * 63
+NAME253 = b".".join([LABEL63, LABEL63, LABEL63, b"b" * 61])
+
+#: Strict literals, and spellings that differ from one by brackets, case or
+#: one root dot only.
+LITERALS: list[tuple[bytes, str]] = [
+    (b"127.0.0.1", "127.0.0.1"),
+    (b"0.0.0.0", "0.0.0.0"),
+    (b"255.255.255.255", "255.255.255.255"),
+    (b"192.0.2.1.", "192.0.2.1"),
+    (b"[127.0.0.1]", "127.0.0.1"),
+    (b"::", "::"),
+    (b"::1", "::1"),
+    (b"[::1]", "::1"),
+    (b"0:0:0:0:0:0:0:1", "::1"),
+    (b"0000:0000:0000:0000:0000:0000:0000:0001", "::1"),
+    (b"2001:DB8::A", "2001:db8::a"),
+    (b"[2001:DB8::A]", "2001:db8::a"),
+    (b"2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
+    # An IPv4-mapped address is that IPv4 address.
+    (b"::ffff:127.0.0.1", "127.0.0.1"),
+    (b"[::ffff:127.0.0.1]", "127.0.0.1"),
+    (b"::FFFF:7F00:1", "127.0.0.1"),
+    (b"::ffff:7f00:1", "127.0.0.1"),
+    (b"0:0:0:0:0:ffff:10.0.0.1", "10.0.0.1"),
+    # Other embeddings are their own IPv6 addresses.
+    (b"::127.0.0.1", "::7f00:1"),
+    (b"64:ff9b::127.0.0.1", "64:ff9b::7f00:1"),
+]
+
+#: Host names, in their normal form.
+NAMES: list[tuple[bytes, str]] = [
+    (b"example.com", "example.com"),
+    (b"EXAMPLE.Com", "example.com"),
+    (b"example.com.", "example.com"),
+    (b"localhost", "localhost"),
+    (b"a", "a"),
+    (b"a-b.c", "a-b.c"),
+    (b"a--b", "a--b"),
+    (b"xn--bcher-kva.example", "xn--bcher-kva.example"),
+    (b"_sip._tcp.example.com", "_sip._tcp.example.com"),
+    (b"under_score.example", "under_score.example"),
+    (b"1and1.com", "1and1.com"),
+    (b"127.0.0.1.example", "127.0.0.1.example"),
+    (b"0x7f.1.example", "0x7f.1.example"),
+    (b"1.2.3.4x", "1.2.3.4x"),
+    (b"0x7g", "0x7g"),
+    (b"dead.beef", "dead.beef"),
+    (LABEL63 + b".example", LABEL63.decode() + ".example"),
+    (NAME253, NAME253.decode()),
+    (NAME253 + b".", NAME253.decode()),
+    (b"a." * 127, "a." * 126 + "a"),
+]
+
+#: Neither.
+REFUSED: list[bytes] = [
+    b"",
+    b".",
+    b"..",
+    b"...",
+    b".example.com",
+    b"a..b",
+    b"example.com..",
+    # What inet_aton takes, and a strict reader does not.
+    b"127.1",
+    b"127.0.1",
+    b"127.0.0.01",
+    b"127.0.0.1..",
+    b"0177.0.0.1",
+    b"0x7f.0.0.1",
+    b"0x7f.1",
+    b"0X7F.1",
+    b"0x7f000001",
+    b"2130706433",
+    b"017700000001",
+    b"0",
+    b"00",
+    b"0x",
+    b"0x0",
+    b"1",
+    b"1.",
+    b"127.1.",
+    b"0x7f.1.",
+    b"[127.1]",
+    b"[2130706433]",
+    # Looks like an address, and is none.
+    b"256.0.0.1",
+    b"1.2.3.4.5",
+    b"1.2.3.999",
+    b"1.2.3.0x4",
+    b"4294967296",
+    b"99999999999999999999",
+    b"-1",
+    b"1.2.3.-4",
+    b"+1.2.3.4",
+    # No top-level domain is a number.
+    b"example.1",
+    b"example.0x1f",
+    b"example.123.",
+    # IPv6 that is none, and zone ids.
+    b":",
+    b":::",
+    b"::1::",
+    b"1:2:3:4:5:6:7",
+    b"1:2:3:4:5:6:7:8:9",
+    b"12345::",
+    b"g::1",
+    b"fe80::1%eth0",
+    b"[fe80::1%eth0]",
+    b"fe80::1%25eth0",
+    b"fe80::1%",
+    b"::1%lo",
+    b"::1.",
+    b"[::1].",
+    b"::1/128",
+    b"::ffff:127.1",
+    b"::ffff:0177.0.0.1",
+    b"::ffff:127.0.0.01",
+    b"127.0.0.1:80",
+    b"[::1]:80",
+    b"example.com:80",
+    # Brackets.
+    b"[",
+    b"]",
+    b"[]",
+    b"[[::1]]",
+    b"[::1",
+    b"::1]",
+    b"[example.com]",
+    # Octets that no name has.
+    b"127.0.0.1\0.example.com",
+    b"example.com\0",
+    b"\0",
+    b"exa mple.com",
+    b" example.com",
+    b"example.com ",
+    b" 127.0.0.1",
+    b"127.0.0.1 ",
+    b"127.0.0.1\n",
+    b"127.0.0.1\texample.com",
+    b"127.0.0.1 example.com",
+    b"example.com\n",
+    b"example.com\r\n",
+    b"\xa0example.com",
+    b"exam%70le.com",
+    b"%31%32%37.0.0.1",
+    b"127%2e0%2e0%2e1",
+    b"user@example.com",
+    b"http://example.com",
+    b"example.com/",
+    b"*.example.com",
+    b"a,b",
+    b"a;b",
+    b"a'b",
+    b'a"b',
+    b"a\\b",
+    b"\x7f",
+    # Digits and dots that are not ASCII, and a name that is not its A-label.
+    "１２７.0.0.1".encode(),
+    "127。0。0。1".encode(),
+    "①②⑦.0.0.1".encode(),
+    "bücher.example".encode(),
+    b"b\xfccher.example",
+    b"\xff\xfe\x00",
+    # Hyphens at the ends of a label.
+    b"-a.example",
+    b"a-.example",
+    b"-",
+    b"example.-",
+    # Lengths.
+    b"a" * 64,
+    b"a" * 64 + b".example",
+    NAME253 + b"c",
+    NAME253[:-1] + b".cc",
+    b"a" * 254,
+    b"a" * 255,
+]
+
+
+@pytest.mark.parametrize(("raw", "text"), LITERALS, ids=ascii)
+def test_literal(raw: bytes, text: str) -> None:
+    """A name field that holds a strict literal is that address."""
+    host = parseHost(raw)
+    assert isinstance(host, Address)
+    assert host.text == text
+
+
+@pytest.mark.parametrize(("raw", "name"), NAMES, ids=lambda v: ascii(v)[:60])
+def test_name(raw: bytes, name: str) -> None:
+    """A host name comes in lower case and without its root dot."""
+    assert parseHost(raw) == name
+
+
+@pytest.mark.parametrize("raw", REFUSED, ids=lambda v: ascii(v)[:60])
+def test_refused(raw: bytes) -> None:
+    """What is neither is kept as it came, with words that do not repeat it."""
+    host = parseHost(raw)
+    assert isinstance(host, BadHost)
+    assert host.raw == raw
+    assert host.why
+    assert repr(host) == f"BadHost({host.why})"
+    if len(raw) > 8:
+        assert raw.decode("latin-1") not in host.why
+
+
+def strictQuad(text: str) -> bool:
+    """Whether this is four decimal octets without leading zeros."""
+    parts = text.split(".")
+    return len(parts) == 4 and all(
+        part.isascii() and part.isdigit() and str(int(part)) == part and int(part) < 256
+        for part in parts
+    )
+
+
+part = st.one_of(
+    st.integers(0, 300).map(str),
+    st.integers(0, 2**32 + 5).map(str),
+    st.integers(0, 2**32 + 5).map(hex),
+    st.integers(0, 300).map(hex),
+    st.integers(0, 300).map(lambda n: hex(n).upper()),
+    st.integers(0, 2**32 + 5).map(lambda n: f"0{n:o}"),
+    st.integers(0, 300).map(lambda n: f"{n:04d}"),
+    st.text("0123456789xXabcdef", max_size=4),
+)
+spelling = st.builds(
+    lambda parts, tail: ".".join(parts) + tail,
+    st.lists(part, min_size=1, max_size=5),
+    st.sampled_from(["", "", "", "", ".", " ", " x", "\t", "\n"]),
+)
+
+
+@given(spelling)
+def test_inetAton(text: str) -> None:
+    """
+    Whatever C{inet_aton} takes is an address when it is a strict dotted quad,
+    and else refused; it is never a name for a resolver.
+    """
+    host = parseHost(text.encode())
+    try:
+        packed = socket.inet_aton(text)
+    except OSError:
+        packed = None
+    if strictQuad(text):
+        assert host == Address(socket.inet_pton(socket.AF_INET, text))
+    elif packed is not None:
+        assert isinstance(host, BadHost), text
+
+
+@given(spelling)
+def test_inetAtonBehindRootDot(text: str) -> None:
+    """A root dot does not turn a number into a name."""
+    host = parseHost(text.encode() + b".")
+    try:
+        socket.inet_aton(text)
+    except OSError:
+        return
+    assert not isinstance(host, str), text
+
+
+NAME = re.compile(
+    r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\Z", re.ASCII
+)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.text("abAB01x-_.:[]% \0", max_size=40).map(str.encode),
+        st.ip_addresses().map(lambda a: str(a).encode()),
+    )
+)
+def test_threeKinds(raw: bytes) -> None:
+    """
+    Any octets are an address whose text says the same, or a name of which
+    every rule of names holds, or refused. It never raises.
+    """
+    host = parseHost(raw)
+    if isinstance(host, str):
+        assert len(host) <= 253
+        assert NAME.match(host), host
+        assert raw.decode("ascii").lower() in (host, host + ".")
+        assert not re.match(r"([0-9]+|0x[0-9a-f]*)\Z", host.split(".")[-1])
+    elif isinstance(host, Address):
+        text = raw.decode("ascii").strip("[]").removesuffix(".")
+        meant = ipaddress.ip_address(text)
+        mapped = getattr(meant, "ipv4_mapped", None)
+        assert host.packed == (mapped or meant).packed
+    else:
+        assert host.raw == raw
+
+
+@given(st.ip_addresses())
+def test_addressText(meant: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    """The text of an address is canonical (RFC 5952), and parses to it."""
+    address = Address(meant.packed)
+    mapped = getattr(meant, "ipv4_mapped", None)
+    assert address.text == str(mapped or meant) == str(address)
+    assert Address.parse(address.text) == address
+    assert parseHost(address.text.encode()) == address
+    assert hash(Address(address.packed)) == hash(address)
+    assert address.version == (mapped or meant).version
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 5, 8, 15, 17])
+def test_addressSize(size: int) -> None:
+    """An address has 4 or 16 octets."""
+    with pytest.raises(ValueError):
+        Address(bytes(size))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "127.1", "0x7f000001", "127.0.0.01", "::1%lo", "[::1]", "::1/64", "a.b"],
+)
+def test_addressParseIsStrict(text: str) -> None:
+    """Only strict literals are parsed; even brackets are another's matter."""
+    with pytest.raises(ValueError):
+        Address.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.255.255.254", True),
+        ("128.0.0.1", False),
+        ("126.255.255.255", False),
+        ("::1", True),
+        ("::", False),
+        ("::2", False),
+        ("::ffff:127.0.0.1", True),
+    ],
+)
+def test_loopback(text: str, loopback: bool) -> None:
+    """127.0.0.0/8 and ::1 never leave the host."""
+    assert Address.parse(text).isLoopback is loopback
+
+
+def test_differentAddressesDiffer() -> None:
+    """An address equals itself, not another and not its text."""
+    assert Address.parse("10.0.0.1") != Address.parse("10.0.0.2")
+    assert Address.parse("::1") != Address.parse("0.0.0.1")
+    assert Address.parse("10.0.0.1") != "10.0.0.1"
+    assert Address.parse("0.0.0.0") == UNSPECIFIED4
+    assert BadHost(b"a", "x") != BadHost(b"b", "x")
+    assert BadHost(b"a", "x") == BadHost(b"a", "x")
+    assert repr(Address.parse("::1")) == "Address(::1)"
+
+
+@given(st.binary(max_size=64))
+def test_escaped(raw: bytes) -> None:
+    """Escaped octets are printable ASCII, and say exactly what came."""
+    text = escaped(raw)
+    assert all(" " <= c <= "~" for c in text)
+    back = re.sub(r"\\x([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), text)
+    assert back.encode("latin-1") == raw
