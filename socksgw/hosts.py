@@ -60,7 +60,7 @@ class HostAddresses:
                 if (
                     listening == address
                     or listening in _UNSPECIFIED
-                    or address in _UNSPECIFIED
+                    or address.isUnspecified
                 ):
                     return True
         return False

@@ -6,6 +6,7 @@ order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol, final
 
@@ -14,6 +15,7 @@ from twisted.logger import Logger
 
 from socksgw.audit.record import SessionRecord
 from socksgw.errors import (
+    AddressTypeNotSupported,
     AuditFailed,
     AuthenticationFailed,
     BadDestination,
@@ -85,6 +87,12 @@ _COMMANDS: Final[Mapping[int, str]] = {
 _BUILT: Final = frozenset({"connect"})
 
 
+def _violation(error: WireError) -> ProtocolViolated:
+    if error.reply == Reply.ADDRESS_TYPE_NOT_SUPPORTED:
+        return AddressTypeNotSupported(str(error))
+    return ProtocolViolated(str(error), error.reply)
+
+
 @final
 class Session:
     """
@@ -121,7 +129,7 @@ class Session:
             try:
                 await self._stages()
             except WireError as e:
-                raise ProtocolViolated(str(e), e.reply) from None
+                raise _violation(e) from None
             except CancelledError:
                 raise self.client.failure or ClientLost() from None
         except SocksError as e:
@@ -146,6 +154,8 @@ class Session:
         record.method, record.claimed = attempt.method, attempt.claimed
         user = await generation.login.settle(attempt.credentials, attempt.method)
         record.user, record.method = user.name, user.method
+        # An outcome is told once, also when that fails.
+        self._attempt = None
         await attempt.report(True)
         if not isinstance(event, Requested):
             client.conversation.authenticated()
@@ -244,8 +254,9 @@ class Session:
         reply, close.
         """
         client, record = self.client, self.record
+        replying = failure.reply is not None and client.conversation.replyable
         record.reason = failure.reason
-        record.reply = int(failure.reply or 0)
+        record.reply = int(failure.reply or 0) if replying else 0
         loginFailed = isinstance(failure, AuthenticationFailed)
         try:
             if not self._recorded:
@@ -261,9 +272,16 @@ class Session:
             # journal counts it), or without the client that it was for.
             pass
         if loginFailed and self._attempt is not None:
-            await self._attempt.report(False)
+            # A method that fails at that has been logged; a client that is
+            # gone needs no word.
+            with suppress(SocksError, WireError, CancelledError):
+                await self._attempt.report(False)
         elif isinstance(failure, NoAcceptableMethod) and record.protocol == "socks5":
             client.send(client.conversation.chooseMethod(Method.NO_ACCEPTABLE))
-        elif failure.reply is not None and client.conversation.replyable:
+        elif failure.reply is not None and replying:
             client.reply(failure.reply)
-        client.finish()
+        if self.stage is Stage.RELAY:
+            # Cut off: the client must not take that for the orderly end.
+            client.abort()
+        else:
+            client.finish()

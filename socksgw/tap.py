@@ -4,7 +4,6 @@ The C{twistd} command: options and assembly.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn, TypeVar
@@ -28,13 +27,21 @@ _log = Logger()
 T = TypeVar("T")
 
 
+class _Ended(SystemExit, Exception):
+    """
+    Ends the process with a status. An L{Exception} besides: for these twistd
+    removes its pid file, and tells the process that waits for a daemon's
+    start (for ever, otherwise).
+    """
+
+
 def _fail(lines: Sequence[str], status: int) -> NoReturn:
     """
     Say what is wrong, one line each, and exit.
     """
     for line in lines:
         print(f"socksgw: {line}", file=sys.stderr)
-    raise SystemExit(status)
+    raise _Ended(status)
 
 
 class Options(usage.Options, AuthOptionMixin):
@@ -105,14 +112,12 @@ class GatewayService(Service):
 
     name = "socksgw"
 
-    def __init__(self, gateway: Gateway, console: Console | None, pidfile: str) -> None:
+    def __init__(self, gateway: Gateway, console: Console | None) -> None:
         """
         @param console: where people look, in the foreground.
-        @param pidfile: what to remove when the start fails.
         """
         self.gateway = gateway
         self._console = console
-        self._pidfile = pidfile
 
     def privilegedStartService(self) -> None:
         """
@@ -153,8 +158,6 @@ class GatewayService(Service):
                 # Nobody looks at standard error: the log has to tell.
                 for line in str(e).splitlines():
                     _log.critical("{line}", line=line)
-            if self._pidfile and os.path.exists(self._pidfile):
-                os.unlink(self._pidfile)
             _fail(str(e).splitlines(), 1)
 
 
@@ -174,4 +177,4 @@ def makeService(options: Options) -> GatewayService:
     console = None
     if foreground and not options["quiet"]:
         console = Console(reactor, sys.stdout)
-    return GatewayService(gateway, console, parent.get("pidfile") or "")
+    return GatewayService(gateway, console)

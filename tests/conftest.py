@@ -11,8 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.running import Running, running
+
+# A busy machine makes any example slow; that is no failure.
+settings.register_profile("socksgw", deadline=None)
+settings.load_profile("socksgw")
 
 
 @pytest.fixture

@@ -62,7 +62,8 @@ def parseListenAddress(text: str) -> tuple[Address, int]:
 
 class _Port(tcp.Port):
     """
-    A TCP port whose accept loop tells of exhaustion instead of spinning.
+    A TCP port whose accept loop tells of exhaustion instead of spinning, and
+    leaves off when told to pause.
 
     @ivar exhausted: called when there is no descriptor for a client.
     @ivar watch: tells clients' transports what there is to read.
@@ -70,6 +71,15 @@ class _Port(tcp.Port):
 
     exhausted: Callable[[], None]
     watch: Watcher
+    _paused = False
+
+    def startReading(self) -> None:
+        self._paused = False
+        super().startReading()  # type: ignore[no-untyped-call]
+
+    def stopReading(self) -> None:
+        self._paused = True
+        super().stopReading()  # type: ignore[no-untyped-call]
 
     def createInternetSocket(self) -> socket.socket:
         created: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
@@ -81,6 +91,8 @@ class _Port(tcp.Port):
     def doRead(self) -> None:
         factory: Any = self.factory
         for _ in range(self.numberAccepts):
+            if self._paused:
+                return
             try:
                 accepted, address = self.socket.accept()
             except BlockingIOError:

@@ -23,7 +23,7 @@ from socksgw.interfaces import Timer
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event
-from socksgw.wire.server import ServerConversation
+from socksgw.wire.server import ServerConversation, State
 
 __all__ = ["Door", "Inbound"]
 
@@ -231,11 +231,15 @@ class Inbound(Protocol):
                 self.close()
                 return
         else:
-            lose = getattr(self.transport, "loseWriteConnection", None)
-            if lose is None:
+            # Asked of the class: TLS hands an instance's unknown names on to
+            # the connection below it.
+            if hasattr(type(self.transport), "loseWriteConnection"):
+                self.transport.loseWriteConnection()
+            else:
+                # Ends our side; it waits for the client to end its own.
+                self._deadline.clear()
+                self._deadline = self.door.setDeadline(_LINGER, self.abort)
                 self.transport.loseConnection()
-                return
-            lose()
         self.transport.resumeProducing()
 
     def close(self) -> None:
@@ -261,10 +265,12 @@ class Inbound(Protocol):
 
     def end(self, failure: SocksError) -> None:
         """
-        End the client, whatever it is doing, for the reason given.
+        End the client, whatever it is doing, for the reason given; a reply of
+        its session still arrives.
         """
         self._fail(failure)
-        self.abort()
+        if self.conversation.state is not State.REPLIED or not self._lingering:
+            self.abort()
 
     # Within.
 

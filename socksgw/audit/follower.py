@@ -61,14 +61,19 @@ class Follower:
                 if self._file is None:
                     return b""
                 self._offset = 0
-            with self._file.open("rb") as opened:
-                opened.seek(self._offset)
-                octets = opened.read(_CHUNK)
+            # Asked for first: once it is there, the present file is complete.
+            following = self._next()
+            try:
+                with self._file.open("rb") as opened:
+                    opened.seek(self._offset)
+                    octets = opened.read(_CHUNK)
+            except FileNotFoundError:
+                # Dropped by `keep` or `max_size`.
+                octets = b""
             whole = octets.rfind(b"\n") + 1
             if whole:
                 self._offset += whole
                 return octets[:whole]
-            following = self._next()
             if following is None:
                 return b""
             self._file, self._offset = following, 0
@@ -143,7 +148,15 @@ def humanLine(line: Mapping[str, Any], colour: bool, config: str = "") -> str | 
     @param config: the configuration's file, for the commands to try.
     """
     human = _HUMAN.get(line["event"])
-    return None if human is None else human(line, colour, config)
+    if human is None:
+        return None
+    # A terminal must not take anybody's name for a command.
+    safe = {k: _printable(v) if isinstance(v, str) else v for k, v in line.items()}
+    return human(safe, colour, config)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @final

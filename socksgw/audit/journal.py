@@ -32,7 +32,7 @@ __all__ = ["Journal", "JournalError"]
 
 _log = Logger()
 
-#: Octets after which a new file is begun.
+#: Octets after which a new file is begun, unless max_size wants it sooner.
 _ROTATE: Final = 64_000_000
 #: Lines kept while they cannot be written; what comes beyond is counted.
 _KEPT: Final = 100_000
@@ -98,6 +98,8 @@ class Journal:
         self._call: Any = None
         sync = config.sync
         self._each = sync == "each"
+        # What is dropped, or goes by `keep`, goes by whole files.
+        self._rotateAt = min(_ROTATE, config.max_size // 4)
         self._interval = None if isinstance(sync, str) else float(sync)
 
     # Opening.
@@ -188,7 +190,7 @@ class Journal:
         sizes = {file: file.stat().st_size for file in others}
         oldest = self._wall() - self._config.keep
         for file in others:
-            full = sum(sizes.values()) + _ROTATE > self._config.max_size
+            full = sum(sizes.values()) + 2 * self._rotateAt > self._config.max_size
             if file.stat().st_mtime < oldest or (
                 full and self._config.when_full == "drop-oldest"
             ):
@@ -281,7 +283,7 @@ class Journal:
             )
         else:
             _fire(waiting)
-        if self._size >= _ROTATE:
+        if self._size >= self._rotateAt:
             self._rotate()
 
     def _write(self, octets: bytes) -> None:
@@ -292,7 +294,11 @@ class Journal:
         """
         full = self._others + self._size + len(octets)
         if full > self._config.max_size and self._config.when_full == "refuse":
-            raise OSError(errno.ENOSPC, "[audit] max_size is reached")
+            # Unless some files have passed `keep` since.
+            self._count()
+            full = self._others + self._size + len(octets)
+            if full > self._config.max_size:
+                raise OSError(errno.ENOSPC, "[audit] max_size is reached")
         share = full / self._config.max_size
         if self._alarmed < len(_ALARMS) and share >= _ALARMS[self._alarmed]:
             self._onTrouble(f"the journal has {share:.0%} of its max_size")

@@ -99,9 +99,12 @@ def hashPassword(password: bytes) -> Scrypt:
 def verifyPassword(password: bytes, known: Scrypt) -> bool:
     """
     Whether the hash is of this password; in constant time.
+
+    HMAC fills keys up with NULLs: with some behind it the password would be
+    right as well. No password has one (L{setPassword}).
     """
     derived = _derive(password, known.ln, known.r, known.p, known.salt)
-    return hmac.compare_digest(derived, known.digest)
+    return hmac.compare_digest(derived, known.digest) and b"\0" not in password
 
 
 def _derive(password: bytes, ln: int, r: int, p: int, salt: bytes) -> bytes:
@@ -179,8 +182,10 @@ def setPassword(path: Path, user: str, password: bytes) -> None:
             "a user name has no colon, no control character, no @ or # in front, "
             'and is not "anonymous" or "users"'
         )
-    if not 1 <= len(password) <= 255:
-        raise ValueError("a password has 1 to 255 octets")
+    if not 1 <= len(password) <= 255 or b"\0" in password:
+        raise ValueError("a password has 1 to 255 octets, and no NULL")
+    # A link stays one: what it leads to is replaced.
+    path = path.resolve()
     lines: list[bytes] = []
     owner: os.stat_result | None = None
     if path.exists():

@@ -182,7 +182,9 @@ class Login:
                 return await self._ask(credentials, method)
             stamps = [store.stamp() for store in self._stores]
             if stamps != self._stamps:
+                # Checks under way end for those who wait, and for nobody else.
                 self._known.clear()
+                self._checks.clear()
                 self._stamps = stamps
             known = self._known.get(key)
             if known is not None and self._clock() < known[1]:
@@ -215,8 +217,9 @@ class Login:
 
         def gone(waiting: Deferred[SocksUser]) -> None:
             check.waiting.remove(waiting)
-            if not check.waiting and self._checks.get(key) is check:
-                del self._checks[key]
+            if not check.waiting:
+                if self._checks.get(key) is check:
+                    del self._checks[key]
                 check.running.cancel()
 
         answer: Deferred[SocksUser] = Deferred(gone)
@@ -242,8 +245,8 @@ class Login:
     def _settled(self, result: SocksUser | Failure, key: object, check: _Check) -> None:
         if self._checks.get(key) is check:
             del self._checks[key]
-        waiting, check.waiting = check.waiting, []
-        for each in waiting:
+        while check.waiting:
+            each = check.waiting.pop(0)
             if isinstance(result, Failure):
                 each.errback(result)
             else:

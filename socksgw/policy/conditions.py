@@ -180,19 +180,27 @@ class Never:
         self._addresses = Networks(lifted)
         self._places = frozenset(places)
 
-    def hit(self, address: Address, port: int) -> str | None:
+    def hit(self, address: Address, port: int | None) -> str | None:
         """
         Why the address is banned, or what it wraps; else L{None}.
+
+        @param port: L{None} when it is not known: then what is not banned on
+            some port is not.
         """
         banned = self._banned
         if banned is None:
             return None
         for each in (address, *embedded(address)):
             if (
-                banned.covers(each, port)
+                banned.covers(each, port or 0)
                 and each not in self._addresses
-                and (each, port) not in self._places
+                and not self._isLifted(each, port)
             ):
                 inside = "" if each is address else f" (as {each} in it)"
-                return f"{banned.why(each, port)}{inside}"
+                return f"{banned.why(each, port or 0)}{inside}"
         return None
+
+    def _isLifted(self, address: Address, port: int | None) -> bool:
+        if port is None:
+            return any(address == lifted for lifted, _ in self._places)
+        return (address, port) in self._places

@@ -5,11 +5,12 @@ one by one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
 from socksgw.interfaces import NameResolver, User
-from socksgw.policy.rules import Question, Ruleset, Verdict
+from socksgw.policy.rules import DEFAULT, Question, Ruleset, Verdict
 from socksgw.wire.address import Address
 
 __all__ = ["Decision", "Policy"]
@@ -24,12 +25,14 @@ class Decision:
     @ivar rule: that decided: of the first address allowed, else of the
         first; empty when it was not the rules (the look-up failed).
     @ivar why: for the operator.
+    @ivar replies: whose answers come back to a UDP flow, as
+        L{socksgw.policy.rules.Verdict}'s.
     @ivar addresses: what may be dialled, best first.
     @ivar struck: what the name led to and may not be dialled, with why.
     @ivar error: what the client is refused with, when nothing is allowed.
     """
 
-    __slots__ = ("addresses", "allowed", "error", "rule", "struck", "why")
+    __slots__ = ("addresses", "allowed", "error", "replies", "rule", "struck", "why")
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Decision:
         self.allowed = verdict.allowed
         self.rule = verdict.rule
         self.why = verdict.why
+        self.replies = verdict.replies
         self.addresses = addresses
         self.struck = struck
         if error is None and not verdict.allowed:
@@ -85,11 +89,19 @@ class Policy:
         hopeless = self.ruleset.hopeless(question)
         if hopeless is not None:
             return Decision(hopeless)
+        return await self._judgeAll(host, lambda a: self.ruleset.judge(question, a))
+
+    async def _judgeAll(
+        self, name: str, judge: Callable[[Address], Verdict]
+    ) -> Decision:
+        """
+        Look a name up, once, and judge what it leads to.
+        """
         try:
-            resolved = await self._resolver.lookUp(host)
+            resolved = await self._resolver.lookUp(name)
         except SocksError as e:
             return _failed(e)
-        verdicts = [(a, self.ruleset.judge(question, a)) for a in resolved]
+        verdicts = [(a, judge(a)) for a in resolved]
         allowed = tuple(a for a, verdict in verdicts if verdict.allowed)
         struck = tuple(
             (a, f"{verdict.rule}: {verdict.why}")
@@ -98,6 +110,67 @@ class Policy:
         )
         deciding = next((v for _, v in verdicts if v.allowed), verdicts[0][1])
         return Decision(deciding, allowed, struck)
+
+    def associate(self, user: User, source: Address, listener: str) -> Decision:
+        """
+        Whether a UDP association can be of any use; each datagram is judged
+        besides.
+        """
+        question = Question(user, source, listener, "udp", None, 0)
+        return Decision(self.ruleset.prospect(question))
+
+    async def expect(
+        self, user: User, source: Address, listener: str, host: Address | str
+    ) -> Decision:
+        """
+        Whose connection a BIND may wait for. The peer's port is not known
+        yet, so who comes is judged again.
+
+        @return: with the addresses that may come; with the unspecified
+            address, anybody.
+        """
+        ruleset = self.ruleset
+        if isinstance(host, Address):
+            question = Question(user, source, listener, "bind", None, 0)
+            if host.isUnspecified:
+                verdict = ruleset.namesUnspecified(question, host)
+            else:
+                verdict = ruleset.prospect(question, host)
+            return Decision(verdict, (host,) if verdict.allowed else ())
+        question = Question(user, source, listener, "bind", host, 0)
+        verdict = ruleset.prospect(question)
+        if not verdict.allowed:
+            return Decision(verdict)
+        return await self._judgeAll(host, lambda a: ruleset.prospect(question, a))
+
+    async def resolve(
+        self, user: User, source: Address, listener: str, host: Address | str
+    ) -> Decision:
+        """
+        Whether a name may be looked up (or an address, for its name): where
+        no command could ever lead, nothing is told.
+        """
+        ruleset = self.ruleset
+        name = host if isinstance(host, str) else None
+        question = Question(user, source, listener, "resolve", name, 0)
+
+        def judge(address: Address) -> Verdict:
+            verdict = ruleset.prospect(question, address)
+            if verdict.allowed:
+                for command in ("connect", "udp", "bind"):
+                    other = Question(user, source, listener, command, name, 0)
+                    if ruleset.prospect(other, address).allowed:
+                        return verdict
+                return Verdict(False, DEFAULT, "no rule lets the client reach it")
+            return verdict
+
+        if isinstance(host, Address):
+            verdict = judge(host)
+            return Decision(verdict, (host,) if verdict.allowed else ())
+        verdict = ruleset.prospect(question)
+        if not verdict.allowed:
+            return Decision(verdict)
+        return await self._judgeAll(host, judge)
 
 
 def _failed(error: SocksError) -> Decision:

@@ -58,14 +58,19 @@ class Verdict:
     @ivar allowed: whether it may be dialled.
     @ivar rule: the deciding rule's id, or L{NEVER} or L{DEFAULT}.
     @ivar why: for the operator.
+    @ivar replies: whose answers come back to a UDP flow: C{exact} (only the
+        destination's), C{address} (of any port of it), or C{any}.
     """
 
-    __slots__ = ("allowed", "rule", "why")
+    __slots__ = ("allowed", "replies", "rule", "why")
 
-    def __init__(self, allowed: bool, rule: str, why: str) -> None:
+    def __init__(
+        self, allowed: bool, rule: str, why: str, replies: str = "exact"
+    ) -> None:
         self.allowed = allowed
         self.rule = rule
         self.why = why
+        self.replies = replies
 
 
 @final
@@ -84,10 +89,11 @@ class Rule:
     to: Destinations | None
     resolving: Addresses | None
     ports: Ports | None
+    replies: str = "exact"
 
-    def unmet(self, question: Question) -> str | None:
+    def unmetByAsker(self, question: Question) -> str | None:
         """
-        The first condition that does not hold whatever the address, or
+        The first condition that does not hold whatever the destination, or
         L{None}.
         """
         if self.commands is not None and question.command not in self.commands:
@@ -98,6 +104,16 @@ class Rule:
             return "listener"
         if self.sources is not None and not self.sources.covers(question.source):
             return "from"
+        return None
+
+    def unmet(self, question: Question) -> str | None:
+        """
+        The first condition that does not hold whatever the address, or
+        L{None}.
+        """
+        unmet = self.unmetByAsker(question)
+        if unmet is not None:
+            return unmet
         if self.ports is not None and question.port not in self.ports:
             return "ports"
         return None
@@ -187,9 +203,60 @@ class Ruleset:
                 rule.unmetBy(question, address) is None
             ):
                 if rule.allow:
-                    return Verdict(True, rule.id, "")
+                    return Verdict(True, rule.id, "", rule.replies)
                 return Verdict(False, rule.id, "a rule denies it")
         return Verdict(False, DEFAULT, "no rule allows it")
+
+    def prospect(self, question: Question, address: Address | None = None) -> Verdict:
+        """
+        What can be said while the port is not known yet (nor, without
+        C{address}, where it goes): denied only if denied in every case.
+        """
+        if address is None:
+            return self._prospect(question, None)
+        banned = self.never.hit(address, None)
+        if banned is not None:
+            return Verdict(False, NEVER, banned)
+        verdict = self._prospect(question, address)
+        for inside in embedded(address) if verdict.allowed else ():
+            other = self._prospect(question, inside)
+            if not other.allowed:
+                return other
+        return verdict
+
+    def _prospect(self, question: Question, address: Address | None) -> Verdict:
+        for rule in self.rules:
+            if rule.unmetByAsker(question) is not None:
+                continue
+            if address is not None:
+                if rule.unmetBy(question, address) is not None:
+                    continue
+                sure = True
+            elif question.name is not None:
+                if not rule.couldMatch(question):
+                    continue
+                sure = rule.surelyMatches(question)
+            else:
+                sure = rule.to is None and rule.resolving is None
+            if rule.allow:
+                return Verdict(True, rule.id, "")
+            if sure and rule.ports is None:
+                return Verdict(False, rule.id, "a rule denies it")
+        return Verdict(False, DEFAULT, "no rule allows it")
+
+    def namesUnspecified(self, question: Question, address: Address) -> Verdict:
+        """
+        Whether a rule says, in so many words, that C{address} (0.0.0.0 or ::)
+        may be asked for: a BIND that waits for anybody.
+        """
+        for rule in self.rules:
+            if rule.allow and rule.unmetByAsker(question) is None:
+                to = rule.to.addresses if rule.to is not None else None
+                if to is not None and (
+                    address in to.networks or "unspecified" in to.words
+                ):
+                    return Verdict(True, rule.id, "")
+        return Verdict(False, DEFAULT, "no rule names the unspecified address")
 
     def hopeless(self, question: Question) -> Verdict | None:
         """

@@ -12,6 +12,7 @@ import socket
 from typing import Any, final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IPushProducer,
@@ -72,6 +73,9 @@ class _End(Protocol):
 
     def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
         self.lost = True
+        if reason.check(ConnectionDone):
+            # In order: how a client ends that has no half-close (TLS).
+            self.ended = True
         self._release()
         self.relay.lost(self)
 
@@ -82,9 +86,10 @@ class _End(Protocol):
         if self.lost:
             return
         self.transport.unregisterProducer()
-        lose = getattr(self.transport, "loseWriteConnection", None)
-        if lose is not None:
-            lose()
+        # Asked of the class: TLS hands an instance's unknown names on to the
+        # connection below it.
+        if hasattr(type(self.transport), "loseWriteConnection"):
+            self.transport.loseWriteConnection()
         else:
             # No half-close here (TLS): all that is buffered goes, then both.
             self.transport.loseConnection()

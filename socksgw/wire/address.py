@@ -79,6 +79,11 @@ class Address:
         """Whether it never leaves the host: 127/8 or ::1."""
         return self.packed[0] == 127 if self.version == 4 else self.text == "::1"
 
+    @property
+    def isUnspecified(self) -> bool:
+        """Whether it is 0.0.0.0 or ::."""
+        return not any(self.packed)
+
     def __str__(self) -> str:
         return self.text
 

@@ -85,9 +85,10 @@ class ClientConversation(Conversation):
             self.state = ClientState.REQUESTED
             self._await(socks4.readReply, socks4.REPLY_LIMIT)
             return self._request
+        greeting = socks5.encodeMethods(self._methods)
         self.state = ClientState.GREETED
         self._await(socks5.readSelection, socks5.SELECTION_LIMIT)
-        return socks5.encodeMethods(self._methods)
+        return greeting
 
     def next(self) -> MethodSelected | Decoded | Replied | None:
         """

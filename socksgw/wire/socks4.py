@@ -58,6 +58,8 @@ def encodeRequest(
     @raise ValueError: SOCKS 4 cannot say it: an IPv6 address, a NULL inside
         a field, a field that is too long.
     """
+    if not 0 <= port <= 0xFFFF:
+        raise ValueError("a port is within 0 to 65535")
     name = b""
     if isinstance(host, Address):
         packed = host.packed

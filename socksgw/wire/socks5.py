@@ -15,10 +15,12 @@ __all__ = [
     "METHODS_LIMIT",
     "REQUEST_LIMIT",
     "SELECTION_LIMIT",
+    "encodeHost",
     "encodeMethods",
     "encodeReply",
     "encodeRequest",
     "encodeSelection",
+    "readHost",
     "readMethods",
     "readReply",
     "readRequest",
@@ -75,7 +77,7 @@ def readRequest(reader: Reader) -> Requested:
         raise WireError("the request's version is not 5", Reply.GENERAL_FAILURE)
     command = reader.u8()
     reader.u8()
-    host, asked = _readHost(reader)
+    host, asked = readHost(reader)
     return Requested(SOCKS5, command, host, reader.u16(), asked, b"")
 
 
@@ -84,9 +86,12 @@ def encodeRequest(command: int, host: Address | str, port: int) -> bytes:
     The client's request (section 4).
 
     @param host: an address, or a name of 1 to 255 octets.
-    @raise ValueError: the name is empty or too long.
+    @raise ValueError: the name is empty or too long, or there is no such
+        port.
     """
-    return bytes((SOCKS5, command, 0)) + _encodeHost(host) + port.to_bytes(2, "big")
+    if not 0 <= port <= 0xFFFF:
+        raise ValueError("a port is within 0 to 65535")
+    return bytes((SOCKS5, command, 0)) + encodeHost(host) + port.to_bytes(2, "big")
 
 
 def readReply(reader: Reader) -> Replied:
@@ -95,7 +100,7 @@ def readReply(reader: Reader) -> Replied:
         raise WireError("the reply's version is not 5")
     code = reader.u8()
     reader.u8()
-    host, _ = _readHost(reader)
+    host, _ = readHost(reader)
     return Replied(SOCKS5, code, host, reader.u16())
 
 
@@ -106,7 +111,7 @@ def encodeReply(reply: int, address: Address, port: int) -> bytes:
     return bytes((SOCKS5, reply, 0, kind)) + packed + port.to_bytes(2, "big")
 
 
-def _readHost(reader: Reader) -> tuple[Host, bytes]:
+def readHost(reader: Reader) -> tuple[Host, bytes]:
     """
     ATYP and the address behind it (section 5).
 
@@ -128,7 +133,12 @@ def _readHost(reader: Reader) -> tuple[Host, bytes]:
     return address, address.text.encode("ascii")
 
 
-def _encodeHost(host: Address | str) -> bytes:
+def encodeHost(host: Address | str) -> bytes:
+    """
+    ATYP and the address behind it (section 5).
+
+    @raise ValueError: the name is empty or too long.
+    """
     if isinstance(host, Address):
         kind = _IPV4 if host.version == 4 else _IPV6
         return bytes((kind,)) + host.packed

@@ -26,15 +26,15 @@ class Reactor(Clock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[Any] = []
+        self.fromOthers: list[Any] = []
 
     def callFromThread(self, call: Any, *arguments: Any, **keywords: Any) -> None:
-        self.calls.append(lambda: call(*arguments, **keywords))
+        self.fromOthers.append(lambda: call(*arguments, **keywords))
 
     def fromThreads(self) -> None:
         """Make the calls that came from threads."""
-        while self.calls:
-            self.calls.pop(0)()
+        while self.fromOthers:
+            self.fromOthers.pop(0)()
 
 
 class Kept:

@@ -4,6 +4,7 @@ The journal: in the kernel before anything is granted, whole whatever happens.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -204,7 +205,7 @@ def test_linesOfOneTurnGoOutInOneWrite(
 def test_timesAreUtcWithMilliseconds(tmp_path: Path) -> None:
     """RFC 3339, whatever the time of day."""
     kept = Kept(tmp_path).open()
-    for kept.now in (NOON, NOON + 0.001, NOON + 0.9995, NOON + 1, NOON - 86400):
+    for kept.now in (NOON, NOON + 0.0015, NOON + 0.9995, NOON + 1, NOON - 86400):
         kept.append(event())
     kept.close()
     assert [line["time"] for line in kept.lines()] == [
@@ -313,6 +314,7 @@ def test_countGoesOnWithoutARecordAndSaysSo(tmp_path: Path) -> None:
         assert committed == [[None]] * 3
     assert "without a record" in kept.told[0]
     kept.turn(1)
+    kept.append(event(4))
     kept.close()
     assert kept.lines()[1]["refused"] == 3
     whole(tmp_path)
@@ -356,7 +358,18 @@ def smallDisk(place: Path, octets: int) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(file: Path) -> None:
+    """Write until there is no room."""
+    with file.open("wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(b"x" * 512)
+        except OSError as e:
+            if e.errno != errno.ENOSPC:
+                raise
 
 
 def test_aFullDisk(tmp_path: Path) -> None:
@@ -367,11 +380,7 @@ def test_aFullDisk(tmp_path: Path) -> None:
     with smallDisk(tmp_path / "disk", 65536) as disk:
         kept = Kept(disk / "audit").open()
         kept.append(event(0))
-        (disk / "filler").write_bytes(b"")
-        with (disk / "filler").open("wb", buffering=0) as filler:
-            with pytest.raises(OSError, match="No space"):
-                while True:
-                    filler.write(b"x" * 512)
+        fill(disk / "filler")
         refused = granted = 0
         for number in range(200):
             kept.journal.append(event(number))
@@ -415,7 +424,7 @@ def test_eachWaitsForTheDisk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     committed = outcome(kept.journal.commit(event()))
     kept.reactor.advance(0)
     assert committed == []
-    until(lambda: kept.reactor.calls)
+    until(lambda: kept.reactor.fromOthers)
     assert len(synced) == 1
     kept.turn()
     assert committed == [None]

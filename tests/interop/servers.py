@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 #: Seconds after which a server's or a client's socket gives up.
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 def missing(what: str) -> None:

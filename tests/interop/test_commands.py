@@ -15,7 +15,7 @@ import pytest
 
 from tests.interop import raw
 from tests.interop.servers import Destination, Web, echo, program, untilEnd
-from tests.running import OPEN, TWISTD, Running, environment, socksgw
+from tests.running import OPEN, TWISTD, Running, environment, socksgw, until
 
 
 def twistd(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -165,6 +165,7 @@ def test_plugins() -> None:
 
 PROGRAM = """
 import sys
+from pathlib import Path
 from twisted.internet import endpoints, reactor
 from twisted.python import log
 from socksgw.config import load
@@ -174,7 +175,7 @@ log.startLogging(sys.stderr)
 gateway = Gateway(reactor, load("gw.toml"))
 endpoint = endpoints.serverFromString(reactor, "tcp:0:interface=127.0.0.1")
 listening = endpoint.listen(SocksFactory(gateway))
-listening.addCallback(lambda port: print(port.getHost().port, flush=True))
+listening.addCallback(lambda port: Path("port").write_text(f"{port.getHost().port};"))
 listening.addErrback(log.err)
 reactor.addSystemEventTrigger("before", "shutdown", gateway.stop)
 reactor.run()
@@ -195,14 +196,13 @@ def test_embedded(
             cwd=tmp_path,
             env=environment(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=log,
             stderr=log,
-            text=True,
         )
     try:
-        assert process.stdout is not None
-        with process.stdout as said:
-            port = int(said.readline())
+        said = tmp_path / "port"
+        until(lambda: said.exists() and said.read_text().endswith(";"), 30)
+        port = int(said.read_text().rstrip(";"))
         server = web()
         command = [program("curl", "curl"), "-sS", "--noproxy", "", "--max-time", "30"]
         command += ["-x", f"socks5h://127.0.0.1:{port}"]

@@ -199,15 +199,14 @@ def test_clientEnds(
     assert line["reason"] == "closed"
 
 
+@pytest.mark.parametrize("door", ["unix", "tcp"], indirect=True)
 def test_destinationEndsClientGoesOn(
     door: Door, destination: Callable[..., Destination]
 ) -> None:
     """
-    The destination ends its side only: where there is a half-close, what the
-    client sends afterwards still arrives.
+    The destination ends its side only: where there is a half-close (not in
+    TLS), what the client sends afterwards still arrives.
     """
-    if door.kind == "ssl":
-        pytest.skip("TLS, as Twisted has it, has no half-close")
     arrived: list[bytes] = []
 
     def serve(connection: socket.socket) -> None:
@@ -295,6 +294,25 @@ def test_loginOverTLS(
         assert raw.exactly(client, 6) == b"answer"
     until(lambda: recorder.received)
     assert recorder.received == [b"hello"]
+
+
+def test_refusedAndStays(
+    gateway: Callable[..., Running], certificate: Certificate
+) -> None:
+    """
+    A refused client that does not end its TLS is closed all the same: within
+    10 seconds, as RFC 1928 section 6 has it.
+    """
+    place = f"ssl:0:interface=127.0.0.1:privateKey={certificate.key}"
+    place += f":certKey={certificate.file}"
+    text = OPEN.replace('address = ["127.0.0.1:0"]', f'endpoint = "{place}"')
+    door = Door(running := gateway(text), "ssl", running.port, certificate.client())
+    before = running.descriptors
+    with door.dial() as client:
+        client.sendall(raw.GREETING_LOGIN)
+        assert untilEnd(client) == b"\x05\xff"
+        assert running.descriptors > before
+        until(lambda: running.descriptors == before, 10)
 
 
 def test_plaintextOnTLS(listening: Running) -> None:

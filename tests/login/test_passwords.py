@@ -77,6 +77,16 @@ def test_vector() -> None:
     assert not verifyPassword(b"", known)
 
 
+def test_nullsBehind() -> None:
+    """
+    HMAC fills keys up with NULLs (RFC 2104 section 2): a password with some
+    behind it is another password all the same.
+    """
+    known = Scrypt.parse(KNOWN)
+    for tail in (b"\0", b"\0\0"):
+        assert not verifyPassword(b"pleaseletmein" + tail, known)
+
+
 def test_hash() -> None:
     """
     A hash says its own parameters, costs at most 32 MiB, and has a salt of
@@ -305,7 +315,7 @@ def test_nameThatCanBe(file: Path, user: str) -> None:
     assert verifyPassword(b"x", readPasswords(file)[user.encode()])
 
 
-@pytest.mark.parametrize("password", [b"", b"x" * 256])
+@pytest.mark.parametrize("password", [b"", b"x" * 256, b"x\0", b"\0"])
 def test_passwordThatCannotBe(file: Path, password: bytes) -> None:
     """A password has 1 to 255 octets (RFC 1929 section 2)."""
     before = file.read_bytes()

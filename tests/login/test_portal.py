@@ -270,34 +270,166 @@ def test_flushedWhenTheStoreChanges() -> None:
     assert isinstance(settled(remembering, alice()), AuthenticationFailed)
 
 
+class Slow(ChangingChecker):
+    """Answers when the test does."""
+
+    def __init__(self, **known: bytes) -> None:
+        super().__init__(**known)
+        self.answers: list[Deferred[bytes]] = []
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
+        self.asked += 1
+        self.answers.append(Deferred())
+        return self.answers[-1]
+
+
+def settling(
+    login: Login, credentials: Any, method: str = "userpass"
+) -> tuple[Deferred[Any], list[Any]]:
+    """A login under way, and what comes of it."""
+    results: list[Any] = []
+    waiting = Deferred.fromCoroutine(login.settle(credentials, method))
+    waiting.addBoth(lambda result: results.append(getattr(result, "value", result)))
+    return waiting, results
+
+
 def test_changedWhileItWasAsked() -> None:
     """
     A store that changes while a login is verified against the old one makes
     that login forgotten too.
     """
-    answers: list[Deferred[bytes]] = []
-
-    class Slow(ChangingChecker):
-        def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
-            self.asked += 1
-            answers.append(Deferred())
-            return answers[-1]
-
     checker = Slow()
     remembering = login(checker)
-    slow = Deferred.fromCoroutine(remembering.settle(alice(), "userpass"))
+    _, slow = settling(remembering, alice())
     checker.changes = 1
-    other = Deferred.fromCoroutine(
-        remembering.settle(UsernamePassword(b"bob", b"x"), "userpass")
-    )
-    answers[0].callback(b"alice")
-    answers[1].callback(b"bob")
-    assert slow.result.name == "alice"
-    assert other.result.name == "bob"
-    again = Deferred.fromCoroutine(remembering.settle(alice(), "userpass"))
+    _, other = settling(remembering, UsernamePassword(b"bob", b"x"))
+    checker.answers[0].callback(b"alice")
+    checker.answers[1].callback(b"bob")
+    assert slow[0].name == "alice"
+    assert other[0].name == "bob"
+    _, again = settling(remembering, alice())
     assert checker.asked == 3, "the login of the old store is remembered"
-    answers[2].errback(UnauthorizedLogin())
-    again.addErrback(lambda failure: failure.trap(AuthenticationFailed))
+    checker.answers[2].errback(UnauthorizedLogin())
+    assert isinstance(again[0], AuthenticationFailed)
+
+
+def test_changedAndNobodyElseCame() -> None:
+    """Nor is it remembered when nobody came in the meantime."""
+    checker = Slow()
+    remembering = login(checker)
+    settling(remembering, alice())
+    checker.changes = 1
+    checker.answers[0].callback(b"alice")
+    settling(remembering, alice())
+    assert checker.asked == 2
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_oneCheck(right: bool) -> None:
+    """
+    Equal credentials that are being checked are not checked again; what
+    comes of it is for all who wait, and a failure for nobody else.
+    """
+    checker = Slow()
+    remembering = login(checker)
+    outcomes = [settling(remembering, alice())[1] for _ in range(3)]
+    assert checker.asked == 1
+    if right:
+        checker.answers[0].callback(b"alice")
+        assert [outcome[0].name for outcome in outcomes] == ["alice"] * 3
+    else:
+        checker.answers[0].errback(UnauthorizedLogin())
+        for outcome in outcomes:
+            assert isinstance(outcome[0], AuthenticationFailed)
+    settling(remembering, alice())
+    assert checker.asked == (1 if right else 2)
+
+
+def test_checksOfOthers() -> None:
+    """Others, and other methods, are checked by themselves."""
+    checker = Slow()
+    remembering = login(checker)
+    outcomes = [
+        settling(remembering, credentials, method)[1]
+        for credentials, method in [
+            (alice(), "userpass"),
+            (alice(b"x"), "userpass"),
+            (UsernamePassword(b"alices", b"esame"), "userpass"),
+            (alice(), "other"),
+        ]
+    ]
+    assert checker.asked == 4
+    checker.answers[0].callback(b"alice")
+    assert [len(outcome) for outcome in outcomes] == [1, 0, 0, 0]
+    for answer in checker.answers[1:]:
+        answer.errback(UnauthorizedLogin())
+
+
+def test_oneOfTwoGoes() -> None:
+    """A check goes on while anybody waits for it, and is given up after."""
+    checker = Slow()
+    remembering = login(checker)
+    first, gone = settling(remembering, alice())
+    _, stays = settling(remembering, alice())
+    first.cancel()
+    assert type(gone[0]).__name__ == "CancelledError"
+    assert not stays
+    checker.answers[0].callback(b"alice")
+    assert stays[0].name == "alice"
+    both = [settling(remembering, alice(b"x")) for _ in range(2)]
+    both[0][0].cancel()
+    assert not checker.answers[1].called
+    both[1][0].cancel()
+    assert checker.answers[1].called
+    assert len(gone) == len(stays) == 1
+    _, later = settling(remembering, alice(b"x"))
+    assert checker.asked == 3
+    checker.answers[2].errback(UnauthorizedLogin())
+    assert isinstance(later[0], AuthenticationFailed)
+
+
+def test_oneEndsTheOther() -> None:
+    """What the first does on being let in may end another who waits."""
+    checker = Slow()
+    remembering = login(checker)
+    first, _ = settling(remembering, alice())
+    second, ended = settling(remembering, alice())
+    first.addCallback(lambda _: second.cancel())
+    checker.answers[0].callback(b"alice")
+    assert type(ended[0]).__name__ == "CancelledError"
+
+
+def test_checkOfTheOldStoreIsGivenUp() -> None:
+    """Also a check of a store that has changed ends with who waits for it."""
+    checker = Slow()
+    remembering = login(checker)
+    waiting, _ = settling(remembering, alice())
+    checker.changes = 1
+    settling(remembering, UsernamePassword(b"bob", b"x"))
+    waiting.cancel()
+    assert [answer.called for answer in checker.answers] == [True, False]
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_checkOfTheOldStore(old: bool) -> None:
+    """
+    Who comes after the store changed is not told what the old one said, be it
+    yes or no.
+    """
+    checker = Slow()
+    remembering = login(checker)
+    _, before = settling(remembering, alice())
+    checker.changes = 1
+    _, after = settling(remembering, alice())
+    assert checker.asked == 2
+    if old:
+        checker.answers[0].callback(b"alice")
+        checker.answers[1].errback(UnauthorizedLogin())
+    else:
+        checker.answers[0].errback(UnauthorizedLogin())
+        checker.answers[1].callback(b"alice")
+    users = [getattr(outcome[0], "name", None) for outcome in (before, after)]
+    assert users == (["alice", None] if old else [None, "alice"])
 
 
 def test_notShared() -> None:

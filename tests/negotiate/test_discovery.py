@@ -144,5 +144,3 @@ def test_packageThatShadows(tmp_path: Path) -> None:
     """
     codes, _ = found(tmp_path, __init__="", auth_good=GOOD)
     assert codes == {"none": 0, "userpass": 2}
-
-

@@ -1,0 +1,91 @@
+"""
+A packet filter on a UDP socket: datagrams from strangers end in the kernel.
+
+Without it a flood from elsewhere fills the socket's buffer, and what the
+owner sends is lost. The filter (socket(7), C{SO_ATTACH_FILTER}) drops them
+silently, costs the process nothing, and the kernel counts them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+from typing import Final
+
+from socksgw.wire.address import Address
+
+__all__ = ["admitOnly", "dropped"]
+
+_SO_ATTACH_FILTER: Final = 26
+_SO_MEMINFO: Final = 55
+#: Of SO_MEMINFO's nine numbers the one that counts drops.
+_DROPS: Final = 8
+
+# Classic BPF, as in linux/filter.h: load a word, load a half word, jump if
+# equal, return.
+_LOAD32: Final = 0x20
+_LOAD16: Final = 0x28
+_JUMP_EQUAL: Final = 0x15
+_RETURN: Final = 0x06
+#: Offsets from here on count from the IP header; below, from the UDP header.
+_NETWORK: Final = 0xFFF00000
+_SOURCE: Final = {4: _NETWORK + 12, 6: _NETWORK + 8}
+_ALL: Final = 0xFFFFFFFF
+
+
+def _program(address: Address, port: int | None) -> list[tuple[int, int, int]]:
+    """
+    Loads and comparisons: all must hold.
+
+    @return: the load's code, its offset, and the number wanted.
+    """
+    packed = address.packed
+    start = _SOURCE[address.version]
+    wanted = [
+        (_LOAD32, start + i, int.from_bytes(packed[i : i + 4], "big"))
+        for i in range(0, len(packed), 4)
+    ]
+    if port is not None:
+        wanted.append((_LOAD16, 0, port))
+    return wanted
+
+
+def admitOnly(connection: socket.socket, address: Address, port: int | None) -> bool:
+    """
+    Let only datagrams from this sender through, in place of a filter set
+    before.
+
+    @param port: the sender's; L{None} for any.
+    @return: whether the kernel took the filter; without one the caller's own
+        look at the sender is all there is.
+    """
+    wanted = _program(address, port)
+    code = b""
+    for i, (load, offset, number) in enumerate(wanted):
+        # A mismatch jumps over what is left of the comparisons, and the yes.
+        over = 2 * (len(wanted) - 1 - i) + 1
+        code += struct.pack("HBBI", load, 0, 0, offset)
+        code += struct.pack("HBBI", _JUMP_EQUAL, 0, over, number)
+    code += struct.pack("HBBI", _RETURN, 0, 0, _ALL)
+    code += struct.pack("HBBI", _RETURN, 0, 0, 0)
+    octets = ctypes.create_string_buffer(code)
+    program = struct.pack("HL", 2 * len(wanted) + 2, ctypes.addressof(octets))
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    except OSError:
+        return False
+    return True
+
+
+def dropped(connection: socket.socket) -> int:
+    """
+    How many datagrams the kernel dropped: by the filter, or for want of
+    room.
+    """
+    try:
+        octets = connection.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 64)
+    except OSError:
+        return 0
+    numbers = struct.unpack(f"{len(octets) // 4}I", octets)
+    return numbers[_DROPS] if len(numbers) > _DROPS else 0

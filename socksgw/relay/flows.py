@@ -1,0 +1,392 @@
+"""
+The flows of a UDP association, and the sockets that they leave by.
+
+A flow is one destination as the client names it. It is judged when its first
+datagram comes, and what follows is passed on without another look; what was
+denied is dropped the same way.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, Protocol, final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from socksgw.interfaces import SetDeadline, Timer, Watcher
+from socksgw.watch import READ
+from socksgw.wire.address import Address
+from socksgw.wire.datagram import HEADROOM, Datagram, encodeHeader
+
+__all__ = [
+    "BATCH",
+    "BUFFER",
+    "VIEW",
+    "Carrier",
+    "Flow",
+    "FlowSettings",
+    "Flows",
+    "Permit",
+]
+
+_log = Logger()
+
+#: Datagrams taken from one socket before others have their turn.
+BATCH: Final = 64
+#: Where every datagram is read: payloads from outside begin at HEADROOM, so
+#: that a header fits before them.
+BUFFER: Final = bytearray(HEADROOM + 65536)
+VIEW: Final = memoryview(BUFFER)
+_PAYLOAD: Final = VIEW[HEADROOM:]
+#: Datagrams, and octets, that wait for a flow's verdict.
+_WAITING: Final = 16
+_WAITING_OCTETS: Final = 1 << 16
+#: Octets of a socket's buffer that we ask the kernel for.
+_RECEIVE: Final = 1 << 20
+#: Headers kept for sources that no flow names (C{replies} other than exact).
+_HEADERS: Final = 256
+
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+class Permit(NamedTuple):
+    """
+    What a flow may do.
+
+    @ivar address: where its datagrams go.
+    @ivar replies: whose answers come back: C{exact}, C{address} or C{any}.
+    """
+
+    address: Address
+    replies: str
+
+
+class Carrier(Protocol):
+    """How datagrams reach the client."""
+
+    def deliver(self, header: bytes, length: int) -> None:
+        """
+        Pass on the C{length} octets that lie in L{VIEW} from HEADROOM on.
+
+        @param header: as of a datagram of SOCKS 5, with the source.
+        """
+
+
+class Judge(Protocol):
+    """Who says what may be reached, and keeps the record."""
+
+    def judge(self, datagram: Datagram) -> Awaitable[Permit | None]:
+        """
+        May the flow be? When this returns, its line is in the journal.
+        """
+
+    def ended(self, flow: Flow, reason: str) -> None:
+        """A flow that was permitted is over."""
+
+    def tooMany(self, limit: int) -> None:
+        """More flows than the limit were asked for; told once."""
+
+
+@final
+class FlowSettings:
+    """
+    What all associations of a generation share.
+
+    @ivar idle: seconds without a datagram after which a flow ends.
+    @ivar flows: most flows that one association may have.
+    """
+
+    __slots__ = ("flows", "idle", "setDeadline", "watch")
+
+    def __init__(
+        self, watch: Watcher, setDeadline: SetDeadline, idle: float, flows: int
+    ) -> None:
+        self.watch = watch
+        self.setDeadline = setDeadline
+        self.idle = idle
+        self.flows = flows
+
+
+@final
+class Flow:
+    """
+    One destination.
+
+    @ivar datagram: the first, without its payload.
+    @ivar address: where datagrams go; L{None} while that is not known.
+    @ivar sent: octets of payload to the destination.
+    @ivar received: octets of payload from it.
+    @ivar sentDatagrams: how many datagrams that were.
+    @ivar receivedDatagrams: how many came back.
+    @ivar dropped: how many of the client's went nowhere, or wait.
+    """
+
+    __slots__ = (
+        "_last", "_quiet", "address", "began", "datagram", "denied", "dropped", "header", "key", "peer",
+        "received", "receivedDatagrams", "replies", "sent", "sentDatagrams",
+        "socket", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, key: bytes, datagram: Datagram, began: float) -> None:
+        self.key = key
+        self.datagram = datagram._replace(payload=b"")
+        self.began = began
+        self.denied = False
+        self.waiting: list[bytes] = [datagram.payload]
+        self.address: Address | None = None
+        self.peer: tuple[str, int] = ("", 0)
+        self.socket: socket.socket | None = None
+        self.replies = ""
+        self.header = b""
+        self.sent = self.sentDatagrams = 0
+        self.received = self.receivedDatagrams = 0
+        self.dropped = 0
+        self._last = -1
+        self._quiet = 0
+
+    def send(self, payload: memoryview | bytes) -> None:
+        """
+        To the destination, unless the kernel has no room: then it is lost,
+        as datagrams are.
+        """
+        if self.socket is None:
+            self.dropped += 1
+            if not self.denied and len(self.waiting) < _WAITING:
+                held = sum(map(len, self.waiting))
+                if held + len(payload) <= _WAITING_OCTETS:
+                    self.waiting.append(bytes(payload))
+            return
+        try:
+            self.socket.sendto(payload, self.peer)
+        except OSError:
+            # No room, no route, too long for the way: UDP promises nothing.
+            self.dropped += 1
+            return
+        self.sentDatagrams += 1
+        self.sent += len(payload)
+
+    @property
+    def moved(self) -> int:
+        """How many datagrams came or went, or were dropped."""
+        return self.dropped + self.sentDatagrams + self.receivedDatagrams
+
+    def idled(self) -> bool:
+        """
+        Called four times in the idle time: whether nothing moved in all of
+        it.
+        """
+        moved = self.moved
+        self._quiet = self._quiet + 1 if moved == self._last else 0
+        self._last = moved
+        return self._quiet >= 4
+
+
+@final
+class Flows:
+    """
+    All flows of one association.
+
+    @ivar strangers: datagrams from where no flow leads.
+    @ivar sent: octets of flows that have ended, to the destinations.
+    @ivar received: the same, from them.
+    """
+
+    def __init__(
+        self,
+        settings: FlowSettings,
+        judge: Judge,
+        clock: Callable[[], float],
+        idle: Callable[[], None],
+    ) -> None:
+        """
+        @param clock: monotonic seconds.
+        @param idle: called when nothing has moved for the idle time.
+        """
+        self._settings = settings
+        self._judge = judge
+        self._clock = clock
+        self._idle = idle
+        self.carrier: Carrier | None = None
+        self._flows: dict[bytes, Flow] = {}
+        self._byPeer: dict[tuple[str, int], Flow] = {}
+        self._byHost: dict[str, Flow] = {}
+        self._any: Flow | None = None
+        self._outer: dict[int, socket.socket] = {}
+        self._headers: dict[tuple[str, int], bytes] = {}
+        self._judging: set[Deferred[None]] = set()
+        self._full = False
+        self._quiet = 0
+        self._deadline: Timer = settings.setDeadline(settings.idle / 4, self._scan)
+        self.strangers = 0
+        self.sent = self.received = 0
+
+    def get(self, key: bytes) -> Flow | None:
+        """
+        The flow of a header, as the client writes it with FRAG 0.
+        """
+        return self._flows.get(key)
+
+    def begin(self, key: bytes, datagram: Datagram) -> None:
+        """
+        The first datagram of a flow.
+        """
+        if len(self._flows) >= self._settings.flows:
+            if not self._full:
+                self._full = True
+                self._judge.tooMany(self._settings.flows)
+            return
+        flow = self._flows[key] = Flow(key, datagram, self._clock())
+        judging = Deferred.fromCoroutine(self._open(flow, datagram))
+        self._judging.add(judging)
+        judging.addBoth(self._judged, flow, judging)
+
+    def _judged(self, result: object, flow: Flow, judging: Deferred[None]) -> None:
+        self._judging.discard(judging)
+        if isinstance(result, Failure) and not result.check(CancelledError):
+            # Nothing is granted: the flow stays shut.
+            flow.denied = True
+            _log.failure("a flow failed by a defect in socksgw", result)
+
+    async def _open(self, flow: Flow, datagram: Datagram) -> None:
+        try:
+            permit = await self._judge.judge(datagram)
+            outer = self._socket(permit.address.version) if permit else None
+        except OSError:
+            # Out of descriptors: asked again when the next datagram comes.
+            permit = outer = None
+            del self._flows[flow.key]
+        waiting, flow.waiting = flow.waiting, []
+        if permit is None or outer is None:
+            flow.denied = True
+            return
+        address = permit.address
+        port = datagram.port
+        flow.address = address
+        flow.peer = (socket.inet_ntop(outer.family, address.packed), port)
+        flow.replies = permit.replies
+        flow.header = encodeHeader(address, port)
+        flow.socket = outer
+        self._byPeer[flow.peer] = flow
+        self._index(flow)
+        for payload in waiting:
+            flow.send(payload)
+
+    def _index(self, flow: Flow) -> None:
+        """
+        Whose answers count for the flow, besides its own destination's.
+        """
+        if flow.socket is not None and flow.replies != "exact":
+            self._byHost[flow.peer[0]] = flow
+            if flow.replies == "any":
+                self._any = flow
+
+    def _socket(self, version: int) -> socket.socket:
+        """
+        The socket that the flows of one family leave by.
+
+        @raise OSError: there is none.
+        """
+        outer = self._outer.get(version)
+        if outer is None:
+            family = _FAMILIES[version]
+            outer = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            try:
+                outer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE)
+                if version == 6:
+                    outer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                outer.bind(("", 0))
+            except OSError:
+                outer.close()
+                raise
+            bound = outer
+            self._outer[version] = outer
+            self._settings.watch.add(outer.fileno(), READ, lambda _: self._ready(bound))
+        return outer
+
+    def _ready(self, outer: socket.socket) -> None:
+        """
+        Datagrams came from outside.
+        """
+        byPeer, carrier = self._byPeer, self.carrier
+        assert carrier is not None
+        for _ in range(BATCH):
+            try:
+                length, peer = outer.recvfrom_into(_PAYLOAD)
+            except OSError:
+                # Nothing more; or an answer of the network to what we sent.
+                return
+            flow = byPeer.get(peer[:2])
+            if flow is not None:
+                header = flow.header
+            else:
+                flow = self._byHost.get(peer[0], self._any)
+                if flow is None:
+                    self.strangers += 1
+                    continue
+                header = self._headerFor(outer.family, peer)
+            flow.receivedDatagrams += 1
+            flow.received += length
+            carrier.deliver(header, length)
+
+    def _headerFor(self, family: int, peer: tuple[str, int]) -> bytes:
+        """
+        The header that tells the client a source which it has not named.
+        """
+        header = self._headers.get(peer)
+        if header is None:
+            if len(self._headers) >= _HEADERS:
+                self._headers.clear()
+            packed = socket.inet_pton(family, peer[0].partition("%")[0])
+            header = self._headers[peer] = encodeHeader(Address(packed), peer[1])
+        return header
+
+    # Ending.
+
+    def _scan(self) -> None:
+        """
+        A quarter of the idle time passed: end what did not move in all of it.
+        """
+        idled = [flow for flow in self._flows.values() if flow.idled()]
+        for flow in idled:
+            self._end(flow, "idle")
+        if self._flows:
+            self._quiet = 0
+        else:
+            self._quiet = 4 if idled else self._quiet + 1
+        if self._quiet >= 4:
+            self._idle()
+        else:
+            settings = self._settings
+            self._deadline = settings.setDeadline(settings.idle / 4, self._scan)
+
+    def _end(self, flow: Flow, reason: str) -> None:
+        del self._flows[flow.key]
+        if flow.socket is None:
+            return
+        if self._byPeer.get(flow.peer) is flow:
+            del self._byPeer[flow.peer]
+        if flow.replies != "exact":
+            self._byHost.clear()
+            self._any = None
+            for other in self._flows.values():
+                self._index(other)
+        self.sent += flow.sent
+        self.received += flow.received
+        self._judge.ended(flow, reason)
+
+    def close(self, reason: str) -> None:
+        """
+        The association is over: so is every flow.
+        """
+        self._deadline.clear()
+        for judging in list(self._judging):
+            judging.cancel()
+        for flow in list(self._flows.values()):
+            self._end(flow, reason)
+        for outer in self._outer.values():
+            self._settings.watch.remove(outer.fileno())
+            outer.close()
+        self._outer.clear()

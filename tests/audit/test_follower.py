@@ -1,0 +1,258 @@
+"""
+Following the journal while it is written, and what people read of it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socksgw.audit import chain
+from socksgw.audit.follower import ConsoleFollower, Follower, humanLine
+from tests.audit.journals import Kept, event
+
+
+def polled(follower: Follower) -> list[int]:
+    """The sessions of the lines that came."""
+    found: list[int] = []
+    while octets := follower.poll():
+        assert octets.endswith(b"\n")
+        found += [json.loads(line)["session"] for line in octets.splitlines()]
+    return found
+
+
+def test_theNextLinesOrAllOfThem(tmp_path: Path) -> None:
+    """From the first line that is kept, or from the next that comes."""
+    kept = Kept(tmp_path).open()
+    kept.append(event(1), event(2))
+    every, coming = Follower(tmp_path, True), Follower(tmp_path, False)
+    assert (polled(every), polled(coming)) == ([1, 2], [])
+    kept.append(event(3))
+    assert (polled(every), polled(coming)) == ([3], [3])
+    assert (polled(every), polled(coming)) == ([], [])
+    kept.close()
+
+
+def test_aJournalThatIsNotThereYet(tmp_path: Path) -> None:
+    """Nothing, until there is something."""
+    follower = Follower(tmp_path / "audit", False)
+    assert polled(follower) == []
+    kept = Kept(tmp_path / "audit").open()
+    assert polled(follower) == []
+    kept.append(event(1))
+    assert polled(follower) == [1]
+    kept.close()
+
+
+def test_thePositionMovesAcrossRotations(tmp_path: Path) -> None:
+    """No line is lost or told twice, however the looks fall."""
+    kept = Kept(tmp_path).open()
+    often, once, first = (Follower(tmp_path, True) for _ in range(3))
+    seen: list[int] = []
+    told = polled(first)
+    for number in range(20):
+        kept.append(event(number))
+        if number % 3 == 0:
+            seen += polled(often)
+        if number % 4 == 0:
+            kept.journal._rotate()
+        if number % 5 == 0:
+            seen += polled(often)
+    seen += polled(often)
+    assert seen == polled(once) == told + polled(first) == list(range(20))
+    kept.close()
+
+
+def test_aLineThatComesJustBeforeARotationIsNotMissed(tmp_path: Path) -> None:
+    """
+    Between the look at the end of a file and the look for the next one, a line
+    may come and the file be left.
+    """
+    kept = Kept(tmp_path).open()
+    kept.append(event(1))
+    follower = Follower(tmp_path, True)
+    assert polled(follower) == [1]
+    look = follower._next
+
+    def late() -> Path | None:
+        if kept.journal.number == 1:
+            found = look()
+            kept.append(event(2))
+            kept.journal._rotate()
+            kept.append(event(3))
+            return found if found is not None else look()
+        return look()
+
+    follower._next = late  # type: ignore[method-assign]
+    assert sorted(polled(follower) + polled(follower)) == [2, 3]
+    kept.close()
+
+
+def test_aTornLineIsNotTold(tmp_path: Path) -> None:
+    """Only whole lines."""
+    kept = Kept(tmp_path).open()
+    kept.append(event(1))
+    kept.close()
+    (file,) = chain.files(tmp_path)
+    follower = Follower(tmp_path, False)
+    octets = file.read_bytes()
+    for cut in range(1, len(octets)):
+        file.write_bytes(octets + octets[:cut])
+        assert polled(follower) == [] if cut < len(octets) else [1]
+    file.write_bytes(octets + octets)
+    assert polled(follower) == [1]
+
+
+def test_aFileThatIsDroppedMeanwhile(tmp_path: Path) -> None:
+    """Who is behind goes on with what is left."""
+    kept = Kept(tmp_path).open()
+    kept.append(event(1))
+    follower = Follower(tmp_path, True)
+    assert polled(follower) == [1]
+    kept.append(event(2))
+    kept.journal._rotate()
+    kept.append(event(3))
+    chain.files(tmp_path)[0].unlink()
+    assert polled(follower) == [3]
+    kept.close()
+
+
+DECISION: dict[str, Any] = {
+    "event": "decision",
+    "n": 17,
+    "session": 1,
+    "listener": "lan",
+    "client": "127.0.0.1:4000",
+    "user": "anonymous",
+    "asked": "192.168.1.1",
+    "name": None,
+    "port": 80,
+    "verdict": "deny",
+    "rule": "no-private",
+    "why": "a rule denies it",
+    "addresses": [],
+}
+
+
+def human(**changes: Any) -> str:
+    text = humanLine({**DECISION, **changes}, False)
+    assert text is not None
+    return text
+
+
+def test_aDenial() -> None:
+    """Who, to where, by which rule, and how to ask why."""
+    text = human()
+    assert text.startswith('DENY anonymous → 192.168.1.1:80 by rule "no-private"')
+    assert text.endswith("· why: socksgw explain --record 17")
+
+
+def test_aDenialByNoRule() -> None:
+    """The cause takes its place."""
+    text = human(rule=None, why="no such host", name="x.example", asked="X.example")
+    assert text.startswith("DENY anonymous → x.example:80")
+    assert "no such host" in text
+    assert "rule" not in text
+
+
+def test_aGrant() -> None:
+    """With the addresses that a name led to."""
+    text = human(verdict="allow", name="x.example", addresses=["8.8.8.8"], rule="web")
+    assert text.startswith(
+        'ALLOW anonymous → x.example:80 (8.8.8.8) by rule "web" · why: '
+    )
+
+
+def test_anIPv6LiteralStandsInBrackets() -> None:
+    """So that its port can be told from it."""
+    assert "→ [2001:db8::1]:80 " in human(asked="2001:db8::1")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            {"event": "refused", "client": "1.2.3.4:5", "listener": "l", "why": "w"},
+            ("REFUSE", "1.2.3.4:5", "w"),
+        ),
+        (
+            {
+                "event": "login-failed",
+                "client": "1.2.3.4:5",
+                "claimed": "bob",
+                "method": "userpass",
+            },
+            ("LOGIN FAILED", "bob", "1.2.3.4:5", "userpass"),
+        ),
+        ({"event": "recovered", "octets": 9}, ("JOURNAL", "9")),
+        ({"event": "resumed", "refused": 3, "lost": 0}, ("JOURNAL", "3")),
+    ],
+)
+def test_theOtherFormsOfALine(line: dict[str, Any], words: tuple[str, ...]) -> None:
+    """One line each."""
+    text = humanLine(line, False)
+    assert text is not None
+    assert "\n" not in text
+    for word in words:
+        assert word in text
+
+
+@pytest.mark.parametrize("event", ["start", "stop", "end", "something-of-later"])
+def test_whatSaysNothingNew(event: str) -> None:
+    """Ends, starts, stops, and what this version does not know."""
+    assert humanLine({"event": event}, False) is None
+
+
+def test_colourOnlyWhereItIsWanted() -> None:
+    """And without it not an escape."""
+    assert "\x1b" not in human()
+    assert "\x1b[" in (humanLine(DECISION, True) or "")
+
+
+@given(st.text(), st.text(), st.text())
+def test_noControlReachesTheTerminal(user: str, why: str, rule: str) -> None:
+    """Whatever a user is called: printable characters only."""
+    for verdict in ("allow", "deny"):
+        text = human(user=user, why=why, rule=rule, verdict=verdict)
+        assert text.isprintable()
+    found = humanLine(
+        {
+            "event": "login-failed",
+            "client": "c",
+            "claimed": user,
+            "method": why,
+        },
+        False,
+    )
+    assert found is not None
+    assert found.isprintable()
+
+
+def decisions(kept: Kept, count: int) -> None:
+    body = json.dumps(DECISION)[1:-1].replace('"n": 17, ', "")
+    kept.append(*[body.replace('": "', '":"')] * count)
+
+
+def test_theForegroundPrintsWhatCanBeReadAndCountsTheRest(tmp_path: Path) -> None:
+    """The first lines whole, of the others the number."""
+    kept = Kept(tmp_path).open()
+    out = io.StringIO()
+    console = ConsoleFollower(kept.reactor, tmp_path, out, False, "")
+    console.start()
+    decisions(kept, 2)
+    kept.turn(0.25)
+    assert out.getvalue().count("DENY") == 2
+    decisions(kept, 1025)
+    kept.turn(0.25)
+    assert out.getvalue().count("DENY") == 27
+    assert "1,000 more decisions" in out.getvalue()
+    decisions(kept, 1)
+    console.stop()
+    assert out.getvalue().count("DENY") == 28
+    kept.close()

@@ -1,0 +1,216 @@
+"""
+The lines of a session: JSON in ASCII whatever anybody sends.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from socksgw.audit import chain
+from socksgw.audit import record as records
+from socksgw.audit.record import EVENTS, SessionRecord, startLine, stopLine
+from socksgw.errors import LookupFailed, NotAllowed, SocksError
+from socksgw.wire.address import Address
+
+V4, V6 = Address.parse("192.0.2.7"), Address.parse("2001:db8::7")
+
+
+@dataclass
+class Said:
+    """What the policy said."""
+
+    allowed: bool = True
+    rule: str = "web"
+    why: str = ""
+    addresses: tuple[Address, ...] = (V4, V6)
+    struck: tuple[tuple[Address, str], ...] = ()
+    error: SocksError | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    name: str
+
+
+def line(body: str) -> dict[str, Any]:
+    """A body, as the line that the journal makes of it."""
+    octets, _ = chain.chained(f'"v":1,"n":1,"time":"T",{body}', chain.FIRST)
+    assert octets.endswith(b"\n")
+    inside = octets[:-1]
+    assert all(0x20 <= octet < 0x7F for octet in inside)
+    pairs: list[list[tuple[str, Any]]] = []
+
+    def once(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        pairs.append(found)
+        return dict(found)
+
+    found: dict[str, Any] = json.loads(inside, object_pairs_hook=once)
+    for each in pairs:
+        assert len({key for key, _ in each}) == len(each), "a member twice"
+    assert found["event"] in EVENTS
+    chain.read(inside, chain.FIRST)
+    return found
+
+
+def recorded() -> SessionRecord:
+    record = SessionRecord(7, "lan", V4, 40000, 100.0)
+    record.protocol = "socks5"
+    record.user, record.method = "alice", "userpass"
+    record.command, record.asked, record.name = (
+        "connect",
+        b"WWW.example.",
+        "www.example",
+    )
+    record.port = 443
+    return record
+
+
+def test_theDecisionLineOfAGrant() -> None:
+    """What was asked, who asked, what was decided, what may be dialled."""
+    record = recorded()
+    record.decided(Said(struck=((Address.parse("10.0.0.1"), 'no: "x"'),)))
+    found = line(record.decisionLine())
+    assert {k: v for k, v in found.items() if k not in ("v", "n", "time", "hash")} == {
+        "event": "decision",
+        "session": 7,
+        "listener": "lan",
+        "client": "192.0.2.7:40000",
+        "protocol": "socks5",
+        "user": "alice",
+        "method": "userpass",
+        "command": "connect",
+        "asked": "WWW.example.",
+        "name": "www.example",
+        "port": 443,
+        "verdict": "allow",
+        "rule": "web",
+        "why": "",
+        "addresses": ["192.0.2.7", "2001:db8::7"],
+        "struck": [["10.0.0.1", 'no: "x"']],
+    }
+
+
+def test_theDecisionLineOfARefusal() -> None:
+    """The reply and the reason are in it; no rule is null."""
+    record = recorded()
+    record.decided(Said(False, "inside", "a rule denies it", (), (), NotAllowed()))
+    found = line(record.decisionLine())
+    assert (found["verdict"], found["rule"]) == ("deny", "inside")
+    assert (found["reply"], found["reason"]) == (2, "policy")
+    assert found["addresses"] == []
+    record.decided(Said(False, "", "no such host", (), (), LookupFailed("x")))
+    found = line(record.decisionLine())
+    assert (found["rule"], found["reply"], found["reason"]) == (None, 4, "no-such-host")
+
+
+def test_aLiteralHasNoName() -> None:
+    """C{name} is the normal form of a name, or null."""
+    record = recorded()
+    record.name = None
+    record.decided(Said())
+    assert line(record.decisionLine())["name"] is None
+
+
+def test_aLimitIsADenial() -> None:
+    """Reply 01 (RFC 1928 section 6: general failure)."""
+    record = recorded()
+    record.decided(Said())
+    record.limited("5 sessions in all")
+    found = line(record.decisionLine())
+    assert (found["verdict"], found["rule"], found["reply"]) == ("deny", "limit", 1)
+    assert found["why"] == "5 sessions in all"
+
+
+def test_theEndLine() -> None:
+    """Address, bound address, octets each way, duration and reason."""
+    record = recorded()
+    record.dialled, record.bound = V6, (V6, 50000)
+    record.sent, record.received, record.reason = 11, 22, "closed"
+    found = line(record.endLine(101.5))
+    assert found["session"] == 7
+    assert (found["address"], found["bound"]) == ("2001:db8::7", "[2001:db8::7]:50000")
+    assert (found["sent"], found["received"]) == (11, 22)
+    assert (found["seconds"], found["reason"]) == (1.5, "closed")
+
+
+def test_theEndLineOfWhatWasNeverConnected() -> None:
+    """Nothing dialled, nothing bound."""
+    found = line(recorded().endLine(100.0))
+    assert (found["address"], found["bound"]) == (None, None)
+
+
+def test_theOtherLines() -> None:
+    """Refusals before the policy, failed logins, start and stop."""
+    record = recorded()
+    record.offered, record.wanted = b"\x00\x02\xff", [Method("gssapi")]
+    found = line(record.refusedLine("why not"))
+    assert (found["offered"], found["wanted"]) == ([0, 2, 255], ["gssapi"])
+    record.claimed = b"bob"
+    found = line(record.loginFailedLine())
+    assert (found["claimed"], found["method"]) == ("bob", "userpass")
+    assert "user" not in found
+    assert line(startLine('edge "1"\n'))["gateway"] == 'edge "1"\n'
+    assert line(stopLine("edge"))["event"] == "stop"
+
+
+OCTETS = st.binary(max_size=40) | st.sampled_from(
+    [b'"', b"\\", b'","verdict":"allow', b"\x1b[31m", b"\n", b"\0", bytes(range(256))]
+)
+TEXTS = st.text(max_size=20) | st.sampled_from(
+    ['"', "\\", '","x":"', "\x1b[2J", "\n", "\0", "\x7f", "\u2028", "\ud800", "é"]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(OCTETS, OCTETS, OCTETS, TEXTS, TEXTS, TEXTS, st.booleans())
+def test_nothingThatAnybodySendsForgesALine(
+    asked: bytes,
+    userId: bytes,
+    claimed: bytes,
+    user: str,
+    why: str,
+    listener: str,
+    allowed: bool,
+) -> None:
+    """
+    Every line is one JSON object in printable ASCII, with the fields that it
+    should have and no others, whatever octets names and users are of.
+    """
+    record = SessionRecord(1, listener, V6, 1, 0.0)
+    record.protocol = record.command = "socks4"
+    record.asked, record.userId, record.claimed = asked, userId, claimed
+    record.user, record.method, record.reason = user, user, "failed"
+    record.wanted, record.offered = [Method(user)], asked
+    plain = SessionRecord(1, "a", V6, 1, 0.0)
+    plain.protocol = plain.command = "socks4"
+    plain.asked, plain.userId, plain.claimed = b"a", userId and b"a", b"a"
+    plain.user, plain.method, plain.reason = user and "a", "a", "failed"
+    plain.wanted, plain.offered = [Method("a")], b"a"
+    for each, text in ((record, why), (plain, "a")):
+        struck = ((V4, text),)
+        each.decided(Said(allowed, text or "r", text, (V4,), struck, None))
+    lines = [
+        (record.decisionLine(), plain.decisionLine()),
+        (record.refusedLine(why), plain.refusedLine("a")),
+        (record.loginFailedLine(), plain.loginFailedLine()),
+        (startLine(user), startLine("a")),
+    ]
+    for hostile, ordinary in lines:
+        found = line(hostile)
+        assert list(found) == list(line(ordinary))
+    decision = line(record.decisionLine())
+    assert decision["verdict"] == ("allow" if allowed else "deny")
+    assert decision["user"] == user
+    assert decision["asked"].isprintable()
+
+
+def test_theCatalogueIsTheDocumentedOne() -> None:
+    """Every event of the module's text is in C{EVENTS}, and no other."""
+    assert records.__doc__ is not None
+    assert set(re.findall(r"^  - C\{([a-z-]+)\}", records.__doc__, re.M)) == EVENTS

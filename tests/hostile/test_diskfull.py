@@ -1,0 +1,175 @@
+"""
+A disk without room for the journal.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.clients import (
+    Server,
+    exactly,
+    four,
+    missing,
+    tunnel,
+    verdict4,
+    verdict5,
+)
+from tests.running import OPEN, Running, until
+
+GRANTED, FAILED, DENIED = 0, 1, 2
+
+
+@contextmanager
+def _smallDisk(directory: Path, octets: int = 1 << 18) -> Iterator[Path]:
+    """A file system of its own, that is soon full."""
+    if os.geteuid() != 0:
+        missing("only root can mount a small disk: run as root")
+    directory.mkdir(mode=0o700)
+    options = f"size={octets},mode=700"
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", directory], check=True
+    )
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=True)
+
+
+def _fill(disk: Path) -> None:
+    """Leave no room, not an octet."""
+    with (disk / "filler").open("ab", buffering=0) as filler:
+        for size in (4096, 1):
+            try:
+                while filler.write(bytes(size)) == size:
+                    pass
+            except OSError:
+                pass
+
+
+def _flows(client: socket.socket) -> None:
+    """A live session goes on."""
+    sent = os.urandom(100_000)
+    client.sendall(sent)
+    assert exactly(client, len(sent)) == sent
+
+
+@contextmanager
+def _onSmallDisk(directory: Path, more: str) -> Iterator[tuple[Running, Path]]:
+    """A gateway whose state is on a small disk."""
+    with _smallDisk(directory / "var") as disk:
+        gateway = Running(directory, more + OPEN)
+        try:
+            yield gateway.ready(), disk
+            gateway.healthy()
+        finally:
+            gateway.kill()
+
+
+@pytest.mark.parametrize("sync", ["1s", "each"])
+def test_aFullDiskRefusesWhatIsNew(tmp_path: Path, sync: str) -> None:
+    """
+    While the journal cannot be written, new requests are answered with 01,
+    and live sessions go on; when there is room again, the gateway serves by
+    itself, and says in the journal what it refused.
+    """
+    audit = f'[audit]\nsync = "{sync}"\n'
+    with ExitStack() as stack:
+        gateway, disk = stack.enter_context(_onSmallDisk(tmp_path, audit))
+        echo = stack.enter_context(Server())
+        target = four(echo.place[0])
+        live = stack.enter_context(closing(tunnel(gateway.port, echo.place)))
+        passing = tunnel(gateway.port, echo.place)
+        _flows(live)
+        _fill(disk)
+        # A page may have room for some lines still.
+        until(lambda: verdict5(gateway.port, target, echo.port) == FAILED)
+        accepted = len(echo.peers)
+        # One that ends now has its line written later.
+        passing.close()
+        replies = [verdict5(gateway.port, target, echo.port) for _ in range(10)]
+        assert replies == [FAILED] * 10
+        assert verdict4(gateway.port, target[1:], echo.port) == 91
+        assert len(echo.peers) == accepted
+        _flows(live)
+        (disk / "filler").unlink()
+        until(lambda: verdict5(gateway.port, target, echo.port) == GRANTED)
+        resumed = until(lambda: gateway.journal("resumed"))
+        assert len(resumed) == 1
+        assert resumed[0]["refused"] >= 12
+        _flows(live)
+        assert gateway.log.count("the journal cannot be written") == 1
+        assert gateway.log.count("the journal is written again") == 1
+        live.close()
+        # Every session that was granted has its end, the early one too.
+        until(lambda: len(gateway.journal("end")) == len(echo.peers))
+
+
+def test_onFailureCountGoesOn(tmp_path: Path) -> None:
+    """
+    With C{on_failure = "count"} requests are granted without a record while
+    the disk is full, and the journal says how many afterwards.
+    """
+    with ExitStack() as stack:
+        gateway, disk = stack.enter_context(
+            _onSmallDisk(tmp_path, '[audit]\non_failure = "count"\n')
+        )
+        echo = stack.enter_context(Server())
+        target = four(echo.place[0])
+        _fill(disk)
+        asked = 0
+
+        def failing() -> bool:
+            nonlocal asked
+            asked += 1
+            assert verdict5(gateway.port, target, echo.port) == GRANTED
+            return "the journal cannot be written" in gateway.log
+
+        until(failing)
+        for _ in range(10):
+            assert verdict5(gateway.port, target, echo.port) == GRANTED
+        (disk / "filler").unlink()
+        resumed = until(lambda: gateway.journal("resumed"))
+        assert len(resumed) == 1
+        assert 10 <= resumed[0]["refused"] <= 10 + asked
+        written = len(gateway.journal("decision"))
+        assert written == 10 + asked - resumed[0]["refused"]
+
+
+def test_maxSizeIsAFullDiskToo(tmp_path: Path) -> None:
+    """
+    At C{max_size} the journal counts as full: new requests are refused, and
+    with C{when_full = "refuse"} nothing is deleted.
+    """
+    directory = tmp_path / "gateway"
+    directory.mkdir()
+    audit = '[audit]\nmax_size = "1MB"\n'
+    gateway = Running(directory, audit + OPEN)
+    try:
+        gateway.ready()
+        with Server() as echo:
+            multicast = four("224.0.0.1")
+            for asked in range(10_000):
+                reply = verdict5(gateway.port, multicast, 1)
+                if reply != DENIED:
+                    break
+            assert reply == FAILED
+            assert len(gateway.journal("decision")) == asked
+            assert verdict5(gateway.port, four(echo.place[0]), echo.port) == FAILED
+            assert echo.peers == []
+        files = list((directory / "var" / "audit").glob("*.jsonl"))
+        size = sum(file.stat().st_size for file in files)
+        assert 990_000 < size <= 1_000_000
+        assert "95% of its max_size" in gateway.log
+        gateway.stop()
+        assert "Traceback" not in gateway.log
+    finally:
+        gateway.kill()
+

@@ -1,0 +1,194 @@
+"""
+Mutated handshakes through real sockets, many at a time.
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+
+from tests.hostile.clients import (
+    GREETING,
+    Server,
+    descriptorsFor,
+    exactly,
+    four,
+    named,
+    opened,
+    request4,
+    request5,
+    six,
+    tunnel,
+)
+from tests.hostile.names import A, NameServer, a, answer
+from tests.running import Running, until
+
+Gateway = Callable[..., Running]
+
+MUTATIONS = 20_000
+_SEED = 1928
+_AT_ONCE = 100
+
+#: The rule names addresses: only these are ever dialled.
+_CONFIGURATION = """
+[timeouts]
+handshake = "5s"
+[resolver]
+servers = ["{names}"]
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+half_open_per_source = 4096
+[auth]
+checkers = ["memory:alice:secret"]
+[[auth.choose]]
+methods = ["none", "userpass"]
+from = ["127.0.0.0/8"]
+[[rule]]
+id = "echo"
+allow = "any"
+to = ["127.0.0.1/32"]
+[never]
+except = ["127.0.0.1:{port}"]
+"""
+
+
+def _handshakes(port: int) -> list[bytes]:
+    """Good ones, of every kind (RFC 1928, RFC 1929, SOCKS 4 and 4a)."""
+    login = b"\x05\x01\x02\x01\x05alice\x06secret"
+    place = b"\x7f\0\0\1"
+    targets = (
+        four("127.0.0.1"),
+        six("::1"),
+        named(b"127.0.0.1"),
+        named(b"here.test"),
+        named(b"x" * 60 + b".test"),
+    )
+    found = [GREETING + request5(target, port) + b"surplus" for target in targets]
+    found += [login + request5(target, port) for target in targets]
+    found += [GREETING + request5(targets[0], port, command) for command in (2, 3, 4)]
+    found += [
+        b"\x05\x03\x00\x01\x02" + request5(targets[0], port),
+        b"\x05\xff" + bytes(range(255)) + request5(targets[2], port),
+        request4(place, port, userId=b"alice") + b"surplus",
+        request4(b"\0\0\0\1", port, b"here.test", b"alice"),
+        request4(b"\0\0\0\xff", port, b"127.0.0.1"),
+    ]
+    return found
+
+
+def _mutated(chance: random.Random, handshakes: list[bytes]) -> bytes:
+    """A handshake with something wrong in it, or nothing."""
+    octets = bytearray(chance.choice(handshakes))
+    for _ in range(chance.randrange(4)):
+        at = chance.randrange(len(octets) + 1)
+        kind = chance.randrange(7)
+        if kind == 0:
+            del octets[at:]
+        elif kind == 1:
+            octets[at : at + 1] = bytes((chance.randrange(256),))
+        elif kind == 2 and at < len(octets):
+            octets[at] ^= 1 << chance.randrange(8)
+        elif kind == 3:
+            octets[at:at] = chance.randbytes(chance.choice((1, 2, 255, 600)))
+        elif kind == 4:
+            del octets[at : at + chance.randrange(1, 8)]
+        elif kind == 5:
+            other = chance.choice(handshakes)
+            octets[at:] = other[chance.randrange(len(other)) :]
+        else:
+            octets[at : at + 1] = bytes((chance.choice((0, 1, 4, 5, 127, 255)),))
+    return bytes(octets)
+
+
+def _batch(port: int, batch: Iterator[bytes], chance: random.Random) -> int:
+    """
+    Clients that send these, in one or two pieces, and end in one of three
+    ways.
+
+    @return: how many there were.
+    """
+    with ExitStack() as stack:
+        clients = []
+        for octets in batch:
+            client = stack.enter_context(closing(opened(port)))
+            cut = chance.randrange(len(octets) + 1)
+            clients.append((client, octets[cut:]))
+            if octets[:cut]:
+                client.sendall(octets[:cut])
+        waiting = []
+        for client, rest in clients:
+            try:
+                client.sendall(rest)
+                way = chance.randrange(3)
+                if way == 0:
+                    client.close()
+                    continue
+                client.shutdown(socket.SHUT_WR)
+            except OSError:
+                continue
+            if way == 1:
+                waiting.append(client)
+        poll = select.poll()
+        byNumber = {client.fileno(): client for client in waiting}
+        for number in byNumber:
+            poll.register(number, select.POLLIN)
+        while byNumber:
+            ready = poll.poll(20_000)
+            assert ready, "a client that has ended its side waits for its end"
+            for number, _ in ready:
+                try:
+                    if byNumber[number].recv(65536):
+                        continue
+                except OSError:
+                    pass
+                poll.unregister(number)
+                del byNumber[number]
+        return len(clients)
+
+
+def test_mutatedHandshakesHarmNothing(gateway: Gateway) -> None:
+    """
+    After 20,000 mutated handshakes the gateway serves as before, every
+    descriptor is back, and there is no traceback in its log.
+    """
+    chance = random.Random(_SEED)
+
+    def script(_: str, kind: int, __: int, query: bytes) -> bytes:
+        return answer(query, *([a("127.0.0.1")] if kind == A else []))
+
+    with descriptorsFor(1000), NameServer(script) as names, Server() as echo:
+        configuration = _CONFIGURATION.format(names=names.place, port=echo.port)
+        started = gateway(configuration)
+        handshakes = _handshakes(echo.port)
+        # What the first session of each kind keeps: look-up, pool and the like.
+        for octets in handshakes:
+            _batch(started.port, iter([octets]), chance)
+        until(lambda: started.descriptors == _still(started))
+        before = started.descriptors
+        done = 0
+        while done < MUTATIONS:
+            batch = (_mutated(chance, handshakes) for _ in range(_AT_ONCE))
+            done += _batch(started.port, batch, chance)
+        until(lambda: started.descriptors <= before, 30)
+        with closing(tunnel(started.port, echo.place)) as client:
+            client.sendall(b"hello")
+            assert exactly(client, 5) == b"hello"
+        # All kinds came about: served, denied, refused, login failed.
+        events = {line["event"] for line in started.journal()}
+        assert {"decision", "end", "refused", "login-failed"} <= events
+        allowed = [
+            line for line in started.journal("decision") if line["verdict"] == "allow"
+        ]
+        assert len(allowed) > 500
+        assert {tuple(line["addresses"]) for line in allowed} == {("127.0.0.1",)}
+        assert {line["port"] for line in allowed} == {echo.port}
+
+
+def _still(started: Running) -> int:
+    """The number of descriptors, a moment later."""
+    select.select([], [], [], 0.3)
+    return started.descriptors

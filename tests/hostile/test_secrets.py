@@ -1,0 +1,286 @@
+"""
+What clients say: passwords appear nowhere, and nothing else can forge a line.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.clients import (
+    GREETING,
+    Server,
+    exactly,
+    four,
+    named,
+    opened,
+    replied5,
+    request4,
+    request5,
+)
+from tests.running import Running, socksgw, until
+
+Gateway = Callable[..., Running]
+
+USER = b"alice"
+PASSWORD = b"Canary-pAsSw0rd-6f1d"
+#: In every wrong password, and in every malformed one.
+CANARY = b"caNaRy9e41"
+#: Where control octets and forgeries begin.
+MARK = b"mArK77"
+
+#: RFC 1928 section 3: no authentication, and user and password.
+BOTH = b"\x05\x02\x00\x02"
+LOGIN = b"\x05\x01\x02"
+
+HOSTILE = [
+    MARK + b"\x1b[31mred\x1b[0m",
+    MARK + b"\nDENY forged",
+    MARK + b'\r\n{"v":1,"event":"decision"}',
+    MARK + b'","verdict":"allow","x":"',
+    MARK + b"\\",
+    MARK + b"'\"`$(reboot)",
+    MARK + b"\0after",
+    MARK + b"\xff\xfe\x80",
+    MARK + "\u009b31m\u202e\u2028".encode(),
+    MARK + b"\x7f\x08\x08\x07",
+    MARK + b"{kind}{0}%s%n",
+    MARK + bytes(range(248)),
+    b"",
+    b"\0",
+    b"\n",
+]
+
+
+def _login(name: bytes, password: bytes) -> bytes:
+    """RFC 1929 section 2: VER ULEN UNAME PLEN PASSWD."""
+    return b"\x01" + bytes((len(name),)) + name + bytes((len(password),)) + password
+
+
+def _heard(gateway: Running, octets: bytes, source: str = "127.0.0.1") -> bytes:
+    """All that the gateway says to these octets, when nothing more comes."""
+    with closing(opened(gateway.port, source)) as client:
+        client.sendall(octets)
+        client.shutdown(1)
+        return exactly(client, 1 << 16)
+
+
+@pytest.fixture
+def started(gateway: Gateway, tmp_path: Path) -> Running:
+    """
+    A gateway where 127.0.0.1 logs in, and 127.0.0.2 need not.
+    """
+    users = tmp_path / "users"
+    made = socksgw("passwd", str(users), USER.decode(), stdin=PASSWORD.decode() + "\n")
+    assert made.returncode == 0, made.stderr
+    return gateway(f"""
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[auth]
+checkers = ["passwd:{users}"]
+[[auth.choose]]
+from = ["127.0.0.2"]
+methods = ["none"]
+[[auth.choose]]
+from = ["127.0.0.0/8"]
+methods = ["userpass"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+to = ["127.0.0.0/8"]
+[never]
+except = ["127.0.0.0/8"]
+""")
+
+
+def _clean(started: Running) -> None:
+    """
+    No secret in anything that the gateway wrote, and no control octet.
+    """
+    started.stop()
+    for file in started.directory.rglob("*"):
+        if not file.is_file():
+            continue
+        octets = file.read_bytes()
+        for secret in (PASSWORD, CANARY):
+            assert secret not in octets, file
+            assert secret.hex().encode() not in octets.lower(), file
+        text = octets.decode("utf-8")
+        odd = {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")}
+        assert odd <= {"\n"}, (file, odd)
+        if file.suffix == ".jsonl":
+            assert text.isascii()
+            for line in text.split("\n")[:-1]:
+                assert json.loads(line)["v"] == 1
+
+
+def test_noSecretAndNoControlOctetIsWritten(started: Running) -> None:
+    """
+    Valid and broken handshakes, with hostile octets in every field: log,
+    journal and standard output hold no password and no raw control octet,
+    and each session has one line.
+    """
+    with Server() as echo:
+        whole = request5(four(echo.place[0]), echo.port)
+        sessions = 0
+        # Good logins, with hostile host names.
+        good = LOGIN + _login(USER, PASSWORD)
+        assert _heard(started, good + whole).startswith(b"\x05\x02\x01\x00\x05\x00")
+        sessions += 1
+        for octets in HOSTILE:
+            said = _heard(started, good + request5(named(octets), 80))
+            assert said[:6] == b"\x05\x02\x01\x00\x05\x01"
+            sessions += 1
+        # Bad ones, hostile in both fields.
+        for octets in HOSTILE:
+            password = (octets + CANARY)[-255:]
+            for name in (octets, USER, b"bob"):
+                said = _heard(started, LOGIN + _login(name, password) + whole)
+                assert said[:3] == b"\x05\x02\x01"
+                assert said[3:4] != b"\0"
+                assert len(said) == 4
+                sessions += 1
+        # Logins that break off within the password, or have another version.
+        attempt = LOGIN + _login(USER, CANARY + PASSWORD)
+        for cut in range(len(LOGIN), len(attempt)):
+            _heard(started, attempt[:cut])
+            sessions += 1
+        for version in (0, 2, 4, 5, 255):
+            octets = bytes((version,)) + _login(USER, CANARY)[1:]
+            _heard(started, LOGIN + octets)
+            sessions += 1
+        # A password where something else is due.
+        for octets in (CANARY, b"\x05" + CANARY, b"\x04" + CANARY, b"\x16\x03\x01"):
+            _heard(started, octets + CANARY + PASSWORD)
+        # SOCKS 4 and 4a, let in without login: user ids and names.
+        for octets in HOSTILE:
+            if b"\0" in octets:
+                octets = octets.replace(b"\0", b"\x01")
+            userId = octets[:250]
+            packed = b"\x7f\0\0\1"
+            said = _heard(
+                started, request4(packed, echo.port, None, userId), "127.0.0.2"
+            )
+            assert said[:2] == b"\0\x5a"
+            said = _heard(
+                started, request4(b"\0\0\0\1", 80, userId, userId), "127.0.0.2"
+            )
+            assert said[:2] == b"\0\x5b"
+            # And where a login is wanted, which SOCKS 4 has not.
+            said = _heard(started, request4(packed, echo.port, None, userId))
+            assert said[:2] == b"\0\x5b"
+            said = _heard(
+                started, GREETING + request5(named(octets[:255]), 80), "127.0.0.2"
+            )
+            assert said[:4] == b"\x05\x00\x05\x01"
+            sessions += 4
+    until(lambda: len(_lines(started)) >= sessions)
+    assert MARK in (started.directory / "log").read_bytes()
+    assert any(MARK.decode() in json.dumps(line) for line in _lines(started))
+    _clean(started)
+
+
+def _lines(started: Running) -> list[dict[str, object]]:
+    """A session's lines, the ends apart."""
+    kinds = ("decision", "refused", "login-failed")
+    return [line for line in started.journal() if line["event"] in kinds]
+
+
+def test_failuresLookTheSame(started: Running) -> None:
+    """
+    An unknown user, a wrong password, and empty fields get the same octets,
+    after which the connection ends (RFC 1929 section 2); so does a password
+    that is right but for one octet, or for its case.
+    """
+    attempts = [
+        (USER, CANARY),
+        (b"nobody", CANARY),
+        (b"nobody", PASSWORD),
+        (USER.upper(), PASSWORD),
+        (USER, PASSWORD.lower()),
+        (USER, PASSWORD + b"\0"),
+        (USER, PASSWORD[:-1]),
+        (USER + b"\0", PASSWORD),
+        (USER + b"\n", PASSWORD),
+        (USER + b":" + PASSWORD, PASSWORD),
+        (b"", b""),
+        (USER, b""),
+        (b"", PASSWORD),
+        (b"anonymous", PASSWORD),
+        (b"users", PASSWORD),
+        (b"@users", PASSWORD),
+        (PASSWORD, USER),
+        (b"x" * 255, b"y" * 255),
+    ]
+    request = request5(four("127.0.0.1"), started.port)
+    heard = {
+        _heard(started, LOGIN + _login(name, password) + request)
+        for name, password in attempts
+    }
+    assert len(heard) == 1
+    (said,) = heard
+    assert said[:3] == b"\x05\x02\x01"
+    assert len(said) == 4
+    assert said[3] != 0
+    failures = started.journal("login-failed")
+    assert len(failures) == len(attempts)
+    assert not started.journal("decision")
+    # The one that is right still is.
+    with closing(opened(started.port)) as client:
+        client.sendall(LOGIN + _login(USER, PASSWORD))
+        assert exactly(client, 4) == b"\x05\x02\x01\x00"
+
+
+def test_noPasswordHoldsANull(tmp_path: Path) -> None:
+    """
+    HMAC, and so scrypt, takes a password for the same with NULLs behind it:
+    none may have any, when it is set as when it is checked.
+    """
+    users = str(tmp_path / "users")
+    made = socksgw("passwd", users, "alice", stdin="secret\0\n")
+    assert made.returncode == 1
+    assert "NULL" in made.stderr
+    assert not (tmp_path / "users").exists()
+
+
+def test_noLoginNoRequest(started: Running) -> None:
+    """
+    No way past the login: other methods, a request in its place, a second
+    try, SOCKS 4; no decision is made for any, and nothing is dialled.
+    """
+    with Server() as echo:
+        request = request5(four(echo.place[0]), echo.port)
+        wrong, right = _login(USER, CANARY), _login(USER, PASSWORD)
+        for octets in (
+            GREETING + request,
+            b"\x05\x00" + request,
+            b"\x05\x01\xff" + request,
+            b"\x05\x03\x00\x01\x03" + request,
+            BOTH + request,
+            LOGIN + request,
+            LOGIN + GREETING + request,
+            LOGIN + wrong + right + request,
+            LOGIN + wrong + LOGIN + right + request,
+            LOGIN + b"\x01\x00" + request,
+            LOGIN + b"\x00\x00\x00" + request,
+            request,
+            right + request,
+            request4(b"\x7f\0\0\1", echo.port, None, USER),
+            request4(b"\0\0\0\1", echo.port, b"127.0.0.1", USER + b":" + PASSWORD),
+        ):
+            said = _heard(started, octets)
+            assert b"\x05\x00\x00" not in said
+            assert said[:2] != b"\0\x5a"
+        assert started.journal("decision") == []
+        assert echo.peers == []
+        # The same client, honest: RFC 1928 section 3, the server chooses.
+        with closing(opened(started.port)) as client:
+            client.sendall(BOTH + right + request)
+            assert exactly(client, 4) == b"\x05\x02\x01\x00"
+            assert replied5(client) == 0
