@@ -40,12 +40,14 @@ __all__ = [
     "GatewayConfig",
     "Limit",
     "Listen",
+    "ListenUDP",
     "Never",
     "Octets",
     "Problem",
     "RelayConfig",
     "ResolverConfig",
     "Rule",
+    "RuleUDP",
     "Timeouts",
     "load",
     "loads",
@@ -113,6 +115,8 @@ class Timeouts:
     lookup: Duration = Duration(5)
     connect: Duration = Duration(15)
     idle: Duration = Duration(7200)
+    udp_idle: Duration = Duration(300)
+    bind: Duration = Duration(120)
     drain: Duration = Duration(60)
 
 
@@ -135,6 +139,16 @@ class ResolverConfig:
 
 
 @frozen
+class ListenUDP:
+    """C{[listen.udp]}: where relay sockets, and BIND's listeners, are bound."""
+
+    ports: str = ""
+    advertise: str = ""
+    fragments: Literal["reassemble", "drop"] = "reassemble"
+    tunnels: tuple[Literal["hev", "gost"], ...] = ()
+
+
+@frozen
 class Listen:
     """One C{[[listen]]}: exactly one of C{address} and C{endpoint} is used."""
 
@@ -144,6 +158,7 @@ class Listen:
     protocols: tuple[Literal["socks5", "socks4"], ...] = ("socks5", "socks4")
     half_open: int = 4096
     half_open_per_source: int = 2048
+    udp: ListenUDP = ListenUDP()
 
 
 @frozen
@@ -181,6 +196,13 @@ Sync = Duration | Literal["each", "never"]
 
 
 @frozen
+class RuleUDP:
+    """C{udp} of a rule: whose answers come back to a flow."""
+
+    replies: Literal["exact", "address", "any"] = "exact"
+
+
+@frozen
 class Rule:
     """One C{[[rule]]}; a field that is L{None} matches everything."""
 
@@ -193,14 +215,16 @@ class Rule:
     to: tuple[str, ...] | None = None
     resolving_to: tuple[str, ...] | None = None
     ports: tuple[Port, ...] | None = None
+    udp: RuleUDP = RuleUDP()
 
 
 @frozen
 class Limit:
     """One C{[[limit]]}."""
 
-    per: Literal["all", "source", "listener"]
-    sessions: int
+    per: Literal["all", "source", "listener", "user"]
+    sessions: int | None = None
+    associations: int | None = None
 
 
 @frozen
@@ -254,10 +278,8 @@ _NOT_BUILT: Final = frozenset(
         "upstream",
         "admin",
         "gateway.enforce",
-        "timeouts.udp_idle",
         "listen.*.leave_by",
         "listen.*.proxy_protocol_from",
-        "listen.*.udp",
         "listen.*.tls",
         "auth.strip_realms",
         "auth.gssapi",
@@ -274,14 +296,12 @@ _NOT_BUILT: Final = frozenset(
         "rule.*.limits",
         "rule.*.timeouts",
         "rule.*.report_only",
-        "rule.*.udp",
         "rule.*.via",
         "rule.*.leave_by",
         "limit.*.rate",
         "limit.*.new_sessions",
         "limit.*.quota",
         "limit.*.flows",
-        "limit.*.associations",
         "audit.sinks",
         "audit.sink",
     ]

@@ -22,6 +22,7 @@ from socksgw.accept.endpoints import isRoutable, parseListenAddress
 from socksgw.config import Choose, Config, ConfigError, Listen, Problem
 from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
+from socksgw.place import wrongPlace
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
 from socksgw.policy.exposure import exposed, exposures
@@ -118,7 +119,7 @@ class _Examiner:
 
     def _values(self) -> None:
         config = self._config
-        for name in ("handshake", "lookup", "connect", "idle"):
+        for name in ("handshake", "lookup", "connect", "idle", "udp_idle", "bind"):
             if getattr(config.timeouts, name) <= 0:
                 self._wrong(f"timeouts.{name}", "must be longer than nothing")
         if config.relay.memory < 1 << 20:
@@ -131,8 +132,11 @@ class _Examiner:
             except ValueError as e:
                 self._wrong(f"resolver.servers[{i}]", f'"{server}": {e}')
         for i, limit in enumerate(config.limit):
-            if limit.sessions < 0:
-                self._wrong(f"limit[{i}].sessions", "must not be negative")
+            if limit.sessions is None and limit.associations is None:
+                self._wrong(f"limit[{i}]", "limits nothing; say sessions = 500")
+            for name in ("sessions", "associations"):
+                if (getattr(limit, name) or 0) < 0:
+                    self._wrong(f"limit[{i}].{name}", "must not be negative")
         if config.audit.max_size < 1_000_000:
             self._wrong("audit.max_size", 'must be at least "1MB"')
 
@@ -173,6 +177,8 @@ class _Examiner:
                         f'"{listen.endpoint}" is neither an address with a port nor '
                         f"a Twisted server endpoint: {why}",
                     )
+            for name, why in wrongPlace(listen.udp):
+                self._wrong(f"{path}.udp.{name}", why)
             if not listen.protocols:
                 self._wrong(f"{path}.protocols", "is empty: nobody could be served")
             for name in ("half_open", "half_open_per_source"):

@@ -73,7 +73,7 @@ def explainMain(
     if line is None:
         print(f"{directory}: has no line {number}", file=out)
         return 2
-    if line["event"] != "decision":
+    if line["event"] not in ("decision", "flow"):
         print(json.dumps(line), file=out)
         print(f"line {number} is no decision of the policy", file=out)
         return 2

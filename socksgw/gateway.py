@@ -34,7 +34,7 @@ from socksgw.deadlines import Deadlines
 from socksgw.errors import Draining
 from socksgw.generation import Foundation, Generation
 from socksgw.hosts import HostAddresses
-from socksgw.limits import SessionLimits
+from socksgw.limits import Limits
 from socksgw.relay.memory import Memory
 from socksgw.session import Session
 
@@ -92,7 +92,7 @@ class Gateway:
             reactor, clock, self.setDeadline, self._hosts, Memory(config.relay.memory)
         )
         self.generation = Generation(config, self._base, checkers)
-        self.limits = SessionLimits(config.limit)
+        self.limits = Limits(config.limit)
         self.stateDir = config.directory / config.gateway.state_dir
         self.journal = Journal(
             self.stateDir / config.audit.journal, config.audit, reactor
@@ -219,7 +219,7 @@ class Gateway:
         """
         del self.sessions[session.record.session]
         if session.counted:
-            self.limits.give(session.record.listener, session.client.source)
+            self.limits.give(*session.asker, session.counted)
         self.settled()
 
     # Descriptors.

@@ -5,7 +5,7 @@ Everything built from one reading of the configuration.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
 
@@ -15,7 +15,9 @@ from socksgw.hosts import HostAddresses
 from socksgw.interfaces import SetDeadline
 from socksgw.login.portal import Login
 from socksgw.negotiate.methods import Methods
+from socksgw.place import Place
 from socksgw.policy.decision import Policy
+from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
@@ -24,6 +26,9 @@ from socksgw.route.resolver import Resolver
 from socksgw.watch import Watch
 
 __all__ = ["Foundation", "Generation"]
+
+#: Most flows of one UDP association.
+_FLOWS: Final = 256
 
 
 @final
@@ -89,6 +94,17 @@ class Generation:
         self.policy = Policy(found.ruleset, self._resolver)
         self.dialer = Dialer(
             base.reactor, base.watch, base.setDeadline, timeouts.connect
+        )
+        self.watch = base.watch
+        self.setDeadline = base.setDeadline
+        self.bindTimeout = timeouts.bind
+        self.places = {listen.name: Place(listen.udp) for listen in config.listen}
+        base.hosts.advertised = frozenset(
+            place.outside for place in self.places.values() if place.outside
+        )
+        self.nameOf = self._resolver.nameOf
+        self.associations = Associations(
+            base.watch, base.setDeadline, base.clock, timeouts.udp_idle, _FLOWS
         )
         self.relays = Relays(
             RelaySettings(

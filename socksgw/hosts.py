@@ -20,6 +20,8 @@ _UNSPECIFIED: Final = frozenset({Address(bytes(4)), Address(bytes(16))})
 class HostAddresses:
     """
     This host's addresses and our listeners' places.
+
+    @ivar advertised: addresses under which others reach us.
     """
 
     def __init__(self, bound: Callable[[], Iterable[tuple[str, int]]]) -> None:
@@ -28,6 +30,7 @@ class HostAddresses:
         """
         self._bound = bound
         self._addresses: frozenset[Address] = frozenset()
+        self.advertised: frozenset[Address] = frozenset()
         self.refresh()
 
     def refresh(self) -> None:
@@ -47,7 +50,10 @@ class HostAddresses:
         ours, loopback, or unspecified (the kernel takes that for loopback).
         """
         return (
-            address in self._addresses or address in _UNSPECIFIED or address.isLoopback
+            address in self._addresses
+            or address in self.advertised
+            or address in _UNSPECIFIED
+            or address.isLoopback
         )
 
     def isListener(self, address: Address, port: int) -> bool:

@@ -1,66 +1,115 @@
 """
-Counters of live sessions: C{[[limit]]}.
+Counters of live sessions and associations: C{[[limit]]}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Iterable, Sequence
+from typing import Final, final
 
 from socksgw.config import Limit
+from socksgw.interfaces import User
 from socksgw.wire.address import Address
 
-__all__ = ["SessionLimits"]
+__all__ = ["Limits"]
+
+_NONE: Final = 1 << 62
+#: Live associations of one user, where no limit says otherwise.
+_ASSOCIATIONS: Final = 4096
+
+Key = tuple[str, object]
 
 
 @final
-class SessionLimits:
+class _Counter:
     """
-    How many sessions live, in all, by listener and by source.
+    How many of one kind live: in all, by listener, by source, by user.
     """
 
-    __slots__ = ("_all", "_counts", "_listener", "_source", "live")
+    __slots__ = ("_counts", "_most", "_noun")
+
+    def __init__(self, noun: str, limits: Iterable[tuple[str, int | None]]) -> None:
+        self._noun = noun
+        self._most: dict[str, int] = {}
+        for per, most in limits:
+            if most is not None:
+                self._most[per] = min(most, self._most.get(per, _NONE))
+        self._counts: dict[Key, int] = {}
+
+    def take(self, keys: Sequence[Key]) -> str | None:
+        counts = self._counts
+        for key in keys:
+            most = self._most.get(key[0])
+            if most is not None and counts.get(key, 0) >= most:
+                per = "in all" if key[0] == "all" else f"per {key[0]}"
+                return f"{most} {self._noun} {per}"
+        for key in keys:
+            if key[0] in self._most:
+                counts[key] = counts.get(key, 0) + 1
+        return None
+
+    def give(self, keys: Sequence[Key]) -> None:
+        counts = self._counts
+        for key in keys:
+            if key[0] in self._most:
+                left = counts[key] - 1
+                if left:
+                    counts[key] = left
+                else:
+                    del counts[key]
+
+
+@final
+class Limits:
+    """
+    How many sessions, and UDP associations among them, live.
+
+    @ivar live: sessions that live.
+    """
+
+    __slots__ = ("_associations", "_sessions", "live")
 
     def __init__(self, limits: Sequence[Limit]) -> None:
-        self._all = self._listener = self._source = 1 << 62
-        for limit in limits:
-            if limit.per == "all":
-                self._all = min(self._all, limit.sessions)
-            elif limit.per == "listener":
-                self._listener = min(self._listener, limit.sessions)
-            else:
-                self._source = min(self._source, limit.sessions)
+        self._sessions = _Counter("sessions", ((x.per, x.sessions) for x in limits))
+        self._associations = _Counter(
+            "associations",
+            [("user", _ASSOCIATIONS), *((x.per, x.associations) for x in limits)],
+        )
         self.live = 0
-        self._counts: dict[str | Address, int] = {}
 
-    def take(self, listener: str, source: Address) -> str | None:
+    def take(
+        self, user: User, source: Address, listener: str, command: str
+    ) -> str | None:
         """
         One more session, if no limit forbids it.
 
         @return: L{None}, or the limit that is reached, in words.
         """
-        counts = self._counts
-        byListener = counts.get(listener, 0)
-        bySource = counts.get(source, 0)
-        if self.live >= self._all:
-            return f"{self._all} sessions in all"
-        if byListener >= self._listener:
-            return f"{self._listener} sessions per listener"
-        if bySource >= self._source:
-            return f"{self._source} sessions per source"
-        self.live += 1
-        counts[listener] = byListener + 1
-        counts[source] = bySource + 1
-        return None
+        keys = _keys(user, source, listener)
+        over = self._sessions.take(keys)
+        if over is None and command == "udp":
+            over = self._associations.take(keys)
+            if over is not None:
+                self._sessions.give(keys)
+        if over is None:
+            self.live += 1
+        return over
 
-    def give(self, listener: str, source: Address) -> None:
+    def give(self, user: User, source: Address, listener: str, command: str) -> None:
         """
         One session less.
         """
         self.live -= 1
-        for key in (listener, source):
-            left = self._counts[key] - 1
-            if left:
-                self._counts[key] = left
-            else:
-                del self._counts[key]
+        keys = _keys(user, source, listener)
+        self._sessions.give(keys)
+        if command == "udp":
+            self._associations.give(keys)
+
+
+def _keys(user: User, source: Address, listener: str) -> Sequence[Key]:
+    return (
+        ("all", None),
+        ("listener", listener),
+        ("source", source),
+        ("user", user.name),
+    )

@@ -5,22 +5,20 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from enum import Enum
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from socksgw.audit.record import SessionRecord
+from socksgw.commands import commandFor
 from socksgw.errors import (
     AddressTypeNotSupported,
     AuditFailed,
     AuthenticationFailed,
-    BadDestination,
     ClientLost,
-    CommandNotSupported,
     LimitReached,
     NoAcceptableMethod,
     ProtocolViolated,
@@ -28,8 +26,9 @@ from socksgw.errors import (
 )
 from socksgw.negotiate.methods import Attempt, OfferedMethod, negotiate
 from socksgw.relay.between import Tally
-from socksgw.wire.address import BadHost
-from socksgw.wire.codes import SOCKS4, Command, Method, Reply
+from socksgw.stage import Stage
+from socksgw.wire.address import Address
+from socksgw.wire.codes import SOCKS4, Method, Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import WireError
 
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
     from socksgw.audit.journal import Journal
     from socksgw.generation import Generation
     from socksgw.interfaces import User
-    from socksgw.limits import SessionLimits
+    from socksgw.limits import Limits
 
-__all__ = ["Session", "Stage"]
+__all__ = ["Session"]
 
 _log = Logger()
 
@@ -55,36 +54,13 @@ class Service(Protocol):
     def journal(self) -> Journal: ...
 
     @property
-    def limits(self) -> SessionLimits: ...
+    def limits(self) -> Limits: ...
 
     @property
     def clock(self) -> Callable[[], float]: ...
 
     def left(self, session: Session) -> None:
         """The session is over."""
-
-
-class Stage(Enum):
-    """The seven folders, in the order of a session."""
-
-    ACCEPT = "accept"
-    NEGOTIATE = "negotiate"
-    LOGIN = "login"
-    POLICY = "policy"
-    ROUTE = "route"
-    RELAY = "relay"
-    AUDIT = "audit"
-
-
-#: The commands as the policy names them; of these, what is built.
-_COMMANDS: Final[Mapping[int, str]] = {
-    Command.CONNECT: "connect",
-    Command.BIND: "bind",
-    Command.UDP_ASSOCIATE: "udp",
-    Command.RESOLVE: "resolve",
-    Command.RESOLVE_PTR: "resolve",
-}
-_BUILT: Final = frozenset({"connect"})
 
 
 def _violation(error: WireError) -> ProtocolViolated:
@@ -101,20 +77,26 @@ class Session:
     @ivar client: its connection.
     @ivar stage: where it is.
     @ivar record: its facts.
-    @ivar counted: whether it counts against the limits on live sessions.
+    @ivar counted: the command that counts against the limits on live
+        sessions, or nothing.
+    @ivar user: who it is, once logged in.
+    @ivar gateway: what runs.
+    @ivar generation: what it was when the session began.
     """
 
     __slots__ = (
-        "_attempt", "_gateway", "_generation", "_recorded", "client", "counted",
-        "record", "stage",
+        "_attempt", "_recorded", "client", "counted", "gateway", "generation",
+        "record", "stage", "user",
     )  # fmt: skip
 
+    user: User
+
     def __init__(self, gateway: Service, client: Inbound, number: int) -> None:
-        self._gateway = gateway
-        self._generation: Generation = gateway.generation
+        self.gateway = gateway
+        self.generation: Generation = gateway.generation
         self._attempt: Attempt | None = None
         self._recorded = False
-        self.counted = False
+        self.counted = ""
         self.client = client
         self.stage = Stage.ACCEPT
         self.record = SessionRecord(
@@ -138,10 +120,10 @@ class Session:
             _log.failure("a session failed by a defect in socksgw")
             await self._refuse(SocksError("internal failure", reason="internal"))
         finally:
-            self._gateway.left(self)
+            self.gateway.left(self)
 
     async def _stages(self) -> None:
-        client, generation, record = self.client, self._generation, self.record
+        client, generation, record = self.client, self.generation, self.record
 
         self.stage = Stage.NEGOTIATE
         event = await client.next()
@@ -164,68 +146,72 @@ class Session:
         client.requested()
 
         self.stage = Stage.POLICY
-        refusal = await self._decide(user, event)
+        self.user = user
+        command, refusal = await self._decide(event)
 
         self.stage = Stage.AUDIT
         await self._record(record.decisionLine())
         if refusal is not None:
             raise refusal
 
-        self.stage = Stage.ROUTE
-        outlet = await generation.dialer.open(record.addresses, record.port)
-        record.dialled, record.bound = outlet.address, outlet.bound
-        client.reply(Reply.SUCCEEDED, outlet.bound)
+        await command.serve(self, event)
 
-        self.stage = Stage.RELAY
-        tally = Tally()
-        try:
-            early = client.conversation.surplus()
-            await generation.relays.between(client, outlet.socket, early, tally)
-        finally:
-            record.sent, record.received = tally.sent, tally.received
-        record.reason = tally.reason
-        self._gateway.journal.append(record.endLine(self._gateway.clock()))
-        if tally.reset:
-            client.abort()
-        else:
-            client.close()
+    @property
+    def asker(self) -> tuple[User, Address, str]:
+        """Who asks, for the policy: user, source and listener."""
+        return self.user, self.client.source, self.record.listener
 
-    async def _decide(self, user: User, event: Requested) -> SocksError | None:
+    async def _decide(self, request: Requested) -> tuple[Any, SocksError | None]:
         """
         Ask the policy, and write down what it says.
 
-        @return: what the client is refused with, if it is.
+        @return: the command, and what the client is refused with, if it is.
         @raise SocksError: the policy cannot be asked such a thing.
         """
         record = self.record
-        record.asked, record.port = event.asked, event.port
-        command = _COMMANDS.get(event.command)
-        if command is None or (event.version == SOCKS4 and event.command > 2):
-            record.command = f"0x{event.command:02x}"
-            raise CommandNotSupported("SOCKS has no such command")
-        record.command = command
-        host = event.host
-        if isinstance(host, BadHost):
-            raise BadDestination(host.why)
-        if isinstance(host, str):
-            record.name = host
-            if event.version == SOCKS4:
+        record.asked, record.port = request.asked, request.port
+        record.command = f"0x{request.command:02x}"
+        command = commandFor(request, self.generation.places[record.listener].tunnels)
+        record.command = command.name
+        if isinstance(request.host, str):
+            record.name = request.host
+            if request.version == SOCKS4:
                 record.protocol = "socks4a"
-        if command not in _BUILT:
-            raise CommandNotSupported(f"{command} is not built yet")
-        source, listener = self.client.source, record.listener
-        decision = await self._generation.policy.decide(
-            user, source, listener, command, host, event.port
-        )
+        decision = await command.decide(self, request)
         record.decided(decision)
         if not decision.allowed:
-            return decision.error
-        over = self._gateway.limits.take(listener, source)
+            return command, decision.error
+        over = self.gateway.limits.take(*self.asker, command.name)
         if over is not None:
             record.limited(over)
-            return LimitReached(over)
-        self.counted = True
-        return None
+            return command, LimitReached(over)
+        self.counted = command.name
+        return command, None
+
+    async def relayed(self, relay: Callable[[Tally], Awaitable[None]]) -> None:
+        """
+        Relay to the end, record it, close.
+        """
+        record, tally = self.record, Tally()
+        try:
+            await relay(tally)
+        finally:
+            record.sent, record.received = tally.sent, tally.received
+            record.strangers = tally.strangers
+        record.reason = tally.reason
+        self.gateway.journal.append(record.endLine(self.gateway.clock()))
+        if tally.reset:
+            self.client.abort()
+        else:
+            self.client.close()
+
+    def answered(self) -> None:
+        """
+        The reply was all there is: record the end, close.
+        """
+        self.record.reason = "answered"
+        self.gateway.journal.append(self.record.endLine(self.gateway.clock()))
+        self.client.finish()
 
     async def _record(self, line: str) -> None:
         """
@@ -233,7 +219,7 @@ class Session:
         kernel.
         """
         self._recorded = True
-        await self._gateway.journal.commit(line)
+        await self.gateway.journal.commit(line)
 
     def _note(self, event: Event, wanted: tuple[OfferedMethod, ...]) -> None:
         """
@@ -266,7 +252,7 @@ class Session:
                     else record.refusedLine(str(failure))
                 )
             elif record.allowed and not isinstance(failure, AuditFailed):
-                self._gateway.journal.append(record.endLine(self._gateway.clock()))
+                self.gateway.journal.append(record.endLine(self.gateway.clock()))
         except (AuditFailed, CancelledError):
             # Nothing is granted, so the refusal stands without its line (the
             # journal counts it), or without the client that it was for.

@@ -116,7 +116,7 @@ class Running:
     @property
     def log(self) -> str:
         """Everything it has printed."""
-        return self._log.read_text()
+        return self._log.read_text(encoding="utf-8", errors="replace")
 
     def ready(self) -> Running:
         """Wait until it serves."""

@@ -359,12 +359,10 @@ NOT_BUILT = {
     "expect": 'expect = [{ who = "alice" }]',
     "upstream": 'upstream = [{ name = "dmz", url = "socks5://gw2.example:1080" }]',
     "admin": 'admin = { endpoint = "unix:/run/socksgw/admin.sock" }',
-    "timeouts.udp_idle": 'timeouts = { udp_idle = "5m" }',
     "listen[0].leave_by": 'listen = [{ name = "a", leave_by = ["198.51.100.7"] }]',
     "listen[0].proxy_protocol_from": (
         'listen = [{ name = "a", proxy_protocol_from = ["10.0.0.5"] }]'
     ),
-    "listen[0].udp": 'listen = [{ name = "a", udp = { ports = "40000-40999" } }]',
     "listen[0].tls": 'listen = [{ name = "a", tls = { certificate = "gw.pem" } }]',
     "auth.strip_realms": 'auth = { strip_realms = ["CORP.EXAMPLE"] }',
     "auth.gssapi": 'auth = { gssapi = { keytab = "gw.keytab" } }',
@@ -372,7 +370,6 @@ NOT_BUILT = {
     "rule[0].secured": 'rule = [{ id = "r", secured = "confidentiality" }]',
     "rule[0].services": 'rule = [{ id = "r", services = ["web"] }]',
     "rule[0].during": 'rule = [{ id = "r", during = ["office"] }]',
-    "rule[0].udp": 'rule = [{ id = "r", udp = { replies = "address" } }]',
     "rule[0].limits": 'rule = [{ id = "r", limits = { per = "user" } }]',
     "rule[0].via": 'rule = [{ id = "r", via = ["dmz"] }]',
     "rule[0].until": 'rule = [{ id = "r", until = 2026-01-01 }]',
@@ -508,8 +505,8 @@ def test_theShippedExampleShowsEveryOption() -> None:
         return found
 
     assert len(keys(Config)) > 40
-    for key in keys(Config):
-        assert re.search(rf"\b{key}\b", VALID), key
+    missing = [key for key in keys(Config) if not re.search(rf"\b{key}\b", VALID)]
+    assert sorted(missing) == []
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ import socksgw
 from socksgw import errors
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
-from socksgw.config import Limit
+from socksgw.config import Limit, ListenUDP
 from socksgw.errors import (
     AuditFailed,
     AuthenticationFailed,
@@ -41,9 +41,10 @@ from socksgw.errors import (
     NoAcceptableMethod,
     SocksError,
 )
-from socksgw.limits import SessionLimits
+from socksgw.limits import Limits
 from socksgw.login.portal import Login
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
+from socksgw.place import Place
 from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Verdict
@@ -195,8 +196,9 @@ class Gateway:
             policy=SimpleNamespace(decide=self._decide),
             dialer=SimpleNamespace(open=self._open),
             relays=SimpleNamespace(between=self._between),
+            places={"lan": Place(ListenUDP())},
         )
-        self.limits = SessionLimits(limits)
+        self.limits = Limits(limits)
         self.journal: Any = SimpleNamespace(commit=self._commit, append=self._append)
         self.census = Census(10_000)
         self.listener = Listener(self, "lan", protocols, 100, 100, 10.0)
@@ -225,7 +227,7 @@ class Gateway:
         assert session not in self.over
         self.over.append(session)
         if session.counted:
-            self.limits.give(session.record.listener, session.client.source)
+            self.limits.give(*session.asker, session.counted)
 
     async def _step(self, name: str) -> None:
         step = self.steps.get(name)
@@ -606,9 +608,9 @@ def test_noChoice(logged: list[Any], way: str, told: bytes) -> None:
 #: What is refused before the policy, as request octets of SOCKS 5, with the
 #: reply of RFC 1928 section 6.
 EARLY: dict[str, tuple[bytes, int, str]] = {
-    "bind": (socks5.encodeRequest(2, "example.com", 443), 7, "command"),
-    "udp": (socks5.encodeRequest(3, "example.com", 443), 7, "command"),
-    "resolve": (socks5.encodeRequest(0xF0, "example.com", 443), 7, "command"),
+    "command 0": (socks5.encodeRequest(0, "example.com", 443), 7, "command"),
+    "UDP in TCP": (socks5.encodeRequest(5, "example.com", 443), 7, "command"),
+    "UDP tunnel": (socks5.encodeRequest(0xF3, "example.com", 443), 7, "command"),
     "unknown command": (socks5.encodeRequest(9, "example.com", 443), 7, "command"),
     "unknown ATYP": (b"\x05\x01\x00\x02", 8, "address-type"),
     "version": (b"\x04", 1, "protocol"),
@@ -640,9 +642,8 @@ def test_refusedEarly(gateway: Gateway, kind: str) -> None:
 @pytest.mark.parametrize(
     ("octets", "reason"),
     [
-        (socks4.encodeRequest(2, TARGET, 443), "command"),
         (socks4.encodeRequest(3, TARGET, 443), "command"),
-        (socks4.encodeRequest(0xF0, "example.com", 443), "command"),
+        (socks4.encodeRequest(0xF1, "example.com", 443), "command"),
         (socks4.encodeRequest(1, "127.1", 443), "bad-destination"),
         (CONNECT4[:8] + b"u" * 256, "protocol"),
     ],
@@ -836,8 +837,8 @@ def test_recordedFirst(gateway: Gateway, way: str, allowed: bool) -> None:
         b"\x05\x01\x02" + WRONG,
         b"\x05\x01\x01",
         b"\x05\x01\x00\x05\x01\x00\x02",
-        b"\x05\x01\x00" + EARLY["bind"][0],
-        socks4.encodeRequest(2, TARGET, 1),
+        b"\x05\x01\x00" + EARLY["unknown command"][0],
+        socks4.encodeRequest(3, TARGET, 1),
     ],
     ids=["login", "methods", "ATYP", "command", "SOCKS 4"],
 )
@@ -880,7 +881,7 @@ def test_journalFails(gateway: Gateway, way: str, allowed: bool, late: bool) -> 
         (b"\x05\x01\x02" + WRONG, b"\x05\x02\x01\x01"),
         (b"\x05\x01\x01", b"\x05\xff"),
         (b"\x05\x01\x00\x05\x01\x00\x02", answer("socks5", 8)),
-        (socks4.encodeRequest(2, TARGET, 1), b"\x00\x5b" + bytes(6)),
+        (socks4.encodeRequest(3, TARGET, 1), b"\x00\x5b" + bytes(6)),
     ],
     ids=["login", "methods", "ATYP", "SOCKS 4"],
 )

@@ -184,7 +184,8 @@ def isRoutable(listen: str) -> bool:
     parts = listen.replace("\\:", "\0").split(":")
     if parts[0] == "unix":
         return False
-    for part in parts[1:]:
+    # Of several, Twisted takes the last.
+    for part in reversed(parts[1:]):
         key, equals, value = part.partition("=")
         if key == "interface" and equals:
             try:

@@ -34,6 +34,7 @@ _LINGER: Final = 2.0
 _LINGER_OCTETS: Final = 1 << 20
 
 _DONE: Final = Failure(ConnectionDone())
+_LOOPBACK: Final = Address(b"\x7f\x00\x00\x01")
 
 
 class Door(Seam):
@@ -75,6 +76,8 @@ class Inbound(Protocol):
         else L{None}.
     @ivar failure: why it ended early.
     @ivar ended: whether the client has ended its side.
+    @ivar holding: whether the session lasts only while the client holds its
+        side open.
     @ivar inherited: whether the socket has its options from the listening one.
     @ivar taken: the relay's end, where octets go from the transport to it.
     """
@@ -82,6 +85,7 @@ class Inbound(Protocol):
     transport: Any
     failure: SocksError | None = None
     inherited = True
+    holding = False
     taken: Protocol | None = None
     socket: socket.socket | None = None
     _serving: Deferred[None] | None = None
@@ -135,7 +139,7 @@ class Inbound(Protocol):
             IHalfCloseableProtocol(self.taken).readConnectionLost()
         elif self._lingering:
             self.close()
-        elif self._serving is None or self._waiting is not None:
+        elif self._serving is None or self._waiting is not None or self.holding:
             # Nothing can come of a request that will never be whole.
             self._fail(ClientLost("the client ended its side"))
             self.close()
@@ -202,11 +206,30 @@ class Inbound(Protocol):
             self._deadline.clear()
             self.door.admission.requested(self.source)
 
-    def reply(self, reply: Reply, bound: tuple[Address, int] | None = None) -> None:
+    def reply(
+        self,
+        reply: Reply,
+        bound: tuple[Address | str, int] | None = None,
+        more: bool = False,
+    ) -> None:
         """
         Send a reply in the client's version.
+
+        @param more: whether another one follows.
         """
-        self.send(self.conversation.reply(reply, bound))
+        self.send(self.conversation.reply(reply, bound, more))
+
+    @property
+    def local(self) -> Address:
+        """
+        Our own address on this connection: loopback, where it has none.
+        """
+        if self.socket is not None:
+            name = self.socket.getsockname()
+            host = name[0] if isinstance(name, tuple) else ""
+        else:
+            host = getattr(self.transport.getHost(), "host", "")
+        return Address.parse(host.partition("%")[0]) if host else _LOOPBACK
 
     def finish(self) -> None:
         """

@@ -94,10 +94,11 @@ class PlainTransport:
             self._reading = True
             self._watch.add(self._fd, READ, self._ready)
 
-    def write(self, data: bytes) -> None:
+    def _handOver(self) -> Any:
         """
-        Octets that the kernel does not take now: from here on the connection
-        is one of Twisted's.
+        From here on the connection is one of Twisted's.
+
+        @return: its transport, or L{None} when the connection is gone.
         """
         self.pauseProducing()
         protocol, port = self._protocol, self._port
@@ -105,10 +106,25 @@ class PlainTransport:
             peer = self._socket.getpeername()
         except OSError:
             self.connectionLost(Failure(ConnectionLost()))
-            return
+            return None
         transport = tcp.Server(self._socket, protocol, peer, port, 0, port.reactor)
         protocol.transport = transport
-        transport.write(data)
+        return transport
+
+    def write(self, data: bytes) -> None:
+        """Octets that the kernel does not take now."""
+        transport = self._handOver()
+        if transport is not None:
+            transport.write(data)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Who writes much has to be told when there is no room."""
+        transport = self._handOver()
+        if transport is not None:
+            transport.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """There is none."""
 
     def writeSequence(self, data: Any) -> None:
         """As L{write}."""

@@ -24,6 +24,9 @@ _READABLE: Final = 25
 #: Octets read at once.
 _CHUNK: Final = 1 << 20
 
+#: What stands as the rule where no rule of the policy's decided.
+_OWN: Final = (None, "never", "default", "limit")
+
 _RED: Final = "31"
 _GREEN: Final = "32"
 _YELLOW: Final = "33"
@@ -96,7 +99,12 @@ def _target(line: Mapping[str, Any]) -> str:
     host = line.get("name") or line.get("asked") or "?"
     if ":" in host:
         host = f"[{host}]"
-    return f"{host}:{line.get('port')}"
+    # What a CONNECT is everybody knows; the others are named.
+    command = line.get("command", "connect")
+    what = "" if command == "connect" else f"{command} "
+    if line["event"] == "decision" and command == "udp":
+        return "udp"
+    return f"{what}{host}:{line.get('port')}"
 
 
 def _decision(line: Mapping[str, Any], colour: bool, config: str) -> str:
@@ -111,7 +119,9 @@ def _decision(line: Mapping[str, Any], colour: bool, config: str) -> str:
         return f'{word} {user} → {target}{at} by rule "{line["rule"]}" · {why}'
     word = _paint("DENY", _RED, colour)
     rule = f' by rule "{line["rule"]}"' if line["rule"] else ""
-    return f"{word} {user} → {target}{rule}: {line['why']} · {why}"
+    # A rule's id says it all, where it is one that the policy wrote.
+    because = f": {line['why']}" if line["rule"] in _OWN else ""
+    return f"{word} {user} → {target}{rule}{because} · {why}"
 
 
 def _refused(line: Mapping[str, Any], colour: bool, _: str) -> str:
@@ -133,6 +143,8 @@ def _trouble(line: Mapping[str, Any], colour: bool, _: str) -> str:
 
 _HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool, str], str]]] = {
     "decision": _decision,
+    "flow": _decision,
+    "flows-refused": _refused,
     "refused": _refused,
     "login-failed": _loginFailed,
     "recovered": _trouble,

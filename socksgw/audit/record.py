@@ -21,6 +21,12 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
   - C{end}: an allowed session is over: C{session}, C{address} (dialled),
     C{bound}, C{sent} and C{received} (octets, from the client's side),
     C{seconds}, C{reason}, C{reply}.
+  - C{peer}: somebody connected to a BIND's listener, and is let in:
+    C{session}, C{user}, C{address}, C{bound}.
+  - C{flow}: as C{decision}, of one destination of a UDP association.
+  - C{flow-end}: an allowed flow is over: C{address}, C{sent}, C{received}
+    (octets), C{sent_datagrams}, C{received_datagrams}, C{seconds}, C{reason}.
+  - C{flows-refused}: an association wants more flows than it may have.
   - C{recovered}: at the start a torn last line was cut off: C{octets}.
   - C{resumed}: lines could not be written for a while: C{refused}, C{lost}.
 """
@@ -45,6 +51,10 @@ EVENTS: Final = frozenset(
         "refused",
         "login-failed",
         "end",
+        "flow",
+        "flow-end",
+        "flows-refused",
+        "peer",
         "recovered",
         "resumed",
     }
@@ -111,7 +121,7 @@ class SessionRecord:
         "addresses", "allowed", "asked", "began", "bound", "claimed", "client",
         "clientPort", "command", "dialled", "listener", "method", "name",
         "offered", "port", "protocol", "reason", "received", "reply", "rule",
-        "sent", "session", "struck", "user", "userId", "wanted", "why",
+        "sent", "session", "strangers", "struck", "user", "userId", "wanted", "why",
     )  # fmt: skip
 
     def __init__(
@@ -144,6 +154,7 @@ class SessionRecord:
         self.bound: tuple[Address, int] | None = None
         self.sent = 0
         self.received = 0
+        self.strangers = 0
 
     def decided(self, decision: Decision) -> None:
         """
@@ -176,12 +187,71 @@ class SessionRecord:
             f'"protocol":"{self.protocol}"'
         )
 
-    def decisionLine(self) -> str:
-        """The line that goes out before the first SYN or the refusal."""
+    def ofFlow(self, asked: bytes, host: object, port: int) -> SessionRecord:
+        """
+        The record of one flow of an association.
+
+        @param host: the destination; its name is kept if it is one.
+        """
+        flow = SessionRecord(
+            self.session, self.listener, self.client, self.clientPort, self.began
+        )
+        flow.protocol, flow.user, flow.method = self.protocol, self.user, self.method
+        flow.command = self.command
+        flow.asked, flow.port = asked, port
+        flow.name = host if isinstance(host, str) else None
+        return flow
+
+    def flowEndLine(
+        self,
+        address: Address,
+        port: int,
+        sent: tuple[int, int],
+        received: tuple[int, int],
+        seconds: float,
+        reason: str,
+    ) -> str:
+        """
+        The line of a flow that is over.
+
+        @param sent: octets and datagrams to the destination.
+        @param received: octets and datagrams from it.
+        """
+        return (
+            f'"event":"flow-end","session":{self.session},'
+            f'"address":{_place(address, port)},'
+            f'"sent":{sent[0]},"sent_datagrams":{sent[1]},'
+            f'"received":{received[0]},"received_datagrams":{received[1]},'
+            f'"seconds":{seconds:.3f},"reason":"{reason}"'
+        )
+
+    def flowsRefusedLine(self, why: str) -> str:
+        """The line of an association that asks for too many flows."""
+        return f'{self._who("flows-refused")},"why":{quoted(why)}'
+
+    def peerLine(self, port: int) -> str:
+        """
+        The line of the peer that a BIND let in, before the client is told.
+
+        @param port: the peer's.
+        """
+        assert self.dialled is not None
+        assert self.bound is not None
+        return (
+            f'{self._who("peer")},"user":{quoted(self.user)},'
+            f'"address":{_place(self.dialled, port)},"bound":{_place(*self.bound)}'
+        )
+
+    def decisionLine(self, event: str = "decision") -> str:
+        """
+        The line that goes out before the first SYN or the refusal.
+
+        @param event: C{decision}, or C{flow} for a flow of an association.
+        """
         name = quoted(self.name) if self.name is not None else "null"
         addresses = '","'.join([a.text for a in self.addresses])
         line = (
-            f'{self._who("decision")},"user":{quoted(self.user)},'
+            f'{self._who(event)},"user":{quoted(self.user)},'
             f'"method":{quoted(self.method)},"command":"{self.command}",'
             f'"asked":{quoted(escaped(self.asked))},"name":{name},"port":{self.port},'
             f'"verdict":"{"allow" if self.allowed else "deny"}",'
@@ -211,6 +281,7 @@ class SessionRecord:
             f'"bound":{bound},"sent":{self.sent},"received":{self.received},'
             f'"seconds":{now - self.began:.3f},"reason":"{self.reason}",'
             f'"reply":{self.reply}'
+            + (f',"strangers":{self.strangers}' if self.strangers else "")
         )
 
     def loginFailedLine(self) -> str:

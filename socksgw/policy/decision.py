@@ -13,7 +13,7 @@ from socksgw.interfaces import NameResolver, User
 from socksgw.policy.rules import DEFAULT, Question, Ruleset, Verdict
 from socksgw.wire.address import Address
 
-__all__ = ["Decision", "Policy"]
+__all__ = ["Decision", "Policy", "refused"]
 
 
 @final
@@ -80,7 +80,7 @@ class Policy:
         when no rule could allow it.
         """
         if port == 0:
-            return _failed(BadDestination("port 0"))
+            return refused(BadDestination("port 0"))
         if isinstance(host, Address):
             question = Question(user, source, listener, command, None, port)
             verdict = self.ruleset.judge(question, host)
@@ -100,7 +100,7 @@ class Policy:
         try:
             resolved = await self._resolver.lookUp(name)
         except SocksError as e:
-            return _failed(e)
+            return refused(e)
         verdicts = [(a, judge(a)) for a in resolved]
         allowed = tuple(a for a, verdict in verdicts if verdict.allowed)
         struck = tuple(
@@ -173,8 +173,8 @@ class Policy:
         return await self._judgeAll(host, judge)
 
 
-def _failed(error: SocksError) -> Decision:
+def refused(error: SocksError) -> Decision:
     """
-    No rule was the reason.
+    A refusal that no rule is the reason of.
     """
     return Decision(Verdict(False, "", str(error)), error=error)

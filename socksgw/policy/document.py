@@ -183,13 +183,14 @@ class Compiler:
         return Rule(
             id=table.id,
             allow=table.allow is not None,
-            commands=None if commands in (None, "any") else frozenset(commands),
+            commands=_commands(commands, table.allow is not None),
             who=self._who(table.who, f"{path}.who"),
             sources=self.addresses(table.from_, f"{path}.from"),
             listeners=self.listeners(table.listener, f"{path}.listener"),
             to=self._to(table.to, f"{path}.to"),
             resolving=self.addresses(table.resolving_to, f"{path}.resolving_to"),
             ports=ports,
+            replies=table.udp.replies,
         )
 
     def _who(self, words: Sequence[str] | None, path: str) -> Who | None:
@@ -281,6 +282,15 @@ class Compiler:
         for name in self._config.groups:
             if f"@{name}" not in self._used:
                 self._odd(f"groups.{name}", "is not used")
+
+
+def _commands(words: Sequence[str] | str | None, allow: bool) -> frozenset[str] | None:
+    """
+    Look-ups are allowed only where a rule says so by name.
+    """
+    if words is None or words == "any":
+        return _COMMANDS - {"resolve"} if allow else None
+    return frozenset(words)
 
 
 def _place(word: str) -> Network | tuple[Address, int]:

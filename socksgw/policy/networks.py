@@ -121,6 +121,8 @@ class Ports:
         single: set[int] = set()
         ranges: list[tuple[int, int]] = []
         for word in words:
+            if isinstance(word, str) and "-" not in word:
+                raise ValueError(f'"{word}" is a string; a port is a number')
             match = _RANGE.match(str(word))
             if match is None:
                 raise ValueError(f"{word!r} is neither a port nor a range")

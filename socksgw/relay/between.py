@@ -40,15 +40,17 @@ class Tally:
 
     @ivar sent: octets from the client to the destination.
     @ivar received: octets from the destination to the client.
+    @ivar strangers: datagrams of an association from where they should not.
     @ivar reason: a fixed word.
     @ivar reset: whether the client is to be closed with a reset.
     """
 
-    __slots__ = ("reason", "received", "reset", "sent")
+    __slots__ = ("reason", "received", "reset", "sent", "strangers")
 
     def __init__(self) -> None:
         self.sent = 0
         self.received = 0
+        self.strangers = 0
         self.reason = ""
         self.reset = False
 

@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from socksgw.errors import SocksError
 from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.watch import READ
 from socksgw.wire.address import Address
@@ -56,11 +57,11 @@ class Permit(NamedTuple):
     """
     What a flow may do.
 
-    @ivar address: where its datagrams go.
+    @ivar addresses: where its datagrams may go, best first.
     @ivar replies: whose answers come back: C{exact}, C{address} or C{any}.
     """
 
-    address: Address
+    addresses: tuple[Address, ...]
     replies: str
 
 
@@ -88,6 +89,18 @@ class Judge(Protocol):
 
     def tooMany(self, limit: int) -> None:
         """More flows than the limit were asked for; told once."""
+
+
+def _routed(addresses: tuple[Address, ...]) -> Address:
+    """
+    The first that there is a way to; the first of all, when there is none.
+    """
+    for address in addresses if len(addresses) > 1 else ():
+        with socket.socket(_FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
+            # Sends nothing: the kernel looks for a route.
+            if probe.connect_ex((address.text, 9)) == 0:
+                return address
+    return addresses[0]
 
 
 @final
@@ -253,16 +266,18 @@ class Flows:
     async def _open(self, flow: Flow, datagram: Datagram) -> None:
         try:
             permit = await self._judge.judge(datagram)
-            outer = self._socket(permit.address.version) if permit else None
-        except OSError:
-            # Out of descriptors: asked again when the next datagram comes.
-            permit = outer = None
+            if permit is not None:
+                address = _routed(permit.addresses)
+                outer = self._socket(address.version)
+        except (OSError, SocksError):
+            # Out of descriptors, or no line could be written: asked again
+            # when the next datagram comes.
+            permit = None
             del self._flows[flow.key]
         waiting, flow.waiting = flow.waiting, []
-        if permit is None or outer is None:
+        if permit is None:
             flow.denied = True
             return
-        address = permit.address
         port = datagram.port
         flow.address = address
         flow.peer = (socket.inet_ntop(outer.family, address.packed), port)

@@ -48,7 +48,8 @@ class Memory:
         """
         free = self.limit - self.held
         if free > self.limit >> 1:
-            return min(MOST, free)
+            # Not all of a small budget at once: the neighbours want some.
+            return min(MOST, self.limit >> 2)
         if free > self.limit >> 2:
             return min(LEAST, free)
         return SCARCE if free >= SCARCE else 0

@@ -12,6 +12,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
+from ipaddress import ip_address
 from threading import Thread
 from typing import Any, Final, Protocol, final
 
@@ -31,7 +32,7 @@ from twisted.python.threadpool import ThreadPool
 from socksgw.config import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer
-from socksgw.wire.address import Address
+from socksgw.wire.address import Address, parseHost
 
 __all__ = ["Resolver", "SystemLookup", "parseServer"]
 
@@ -47,13 +48,24 @@ _ADDRESSES: Final = 32
 Answer = tuple[Address, ...] | SocksError
 
 
+class Unwanted(LookupFailed):
+    """Nobody waited any more when a look-up's turn came."""
+
+
 class Lookup(Protocol):
     """Where answers come from."""
 
     def look(self, name: str, wanted: Callable[[], bool]) -> Deferred[list[Address]]:
         """
         @param wanted: whether anybody still waits.
-        @return: fires with what was found; fails with L{SocksError}.
+        @return: fires with what was found; fails with L{SocksError}
+            (L{Unwanted} when nobody waits).
+        """
+
+    def name(self, address: Address) -> Deferred[str]:
+        """
+        @return: fires with the name that DNS gives the address; fails with
+            L{SocksError}.
         """
 
     def start(self) -> None: ...
@@ -118,19 +130,39 @@ class SystemLookup:
         """
         Ask in a thread.
         """
-        done: Deferred[list[Address]] = Deferred()
+        return self._do(self._inThread, name, wanted)
+
+    def name(self, address: Address) -> Deferred[str]:
+        """
+        Ask in a thread.
+        """
+        return self._do(self._nameInThread, address)
+
+    def _do(self, work: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
 
         def finished(success: bool, result: Any) -> None:
             self._reactor.callFromThread(
                 done.callback if success else done.errback, result
             )
 
-        self._pool.callInThreadWithCallback(finished, self._inThread, name, wanted)
+        self._pool.callInThreadWithCallback(finished, work, *arguments)
         return done
+
+    def _nameInThread(self, address: Address) -> str:
+        try:
+            place = (address.text, 0)
+            return socket.getnameinfo(place, socket.NI_NAMEREQD)[0]
+        except socket.gaierror as e:
+            if e.errno == socket.EAI_NONAME:
+                raise LookupFailed("the address has no name") from None
+            raise LookupFailed(
+                f"the look-up failed: {e.strerror}", reason="lookup-failed"
+            ) from None
 
     def _inThread(self, name: str, wanted: Callable[[], bool]) -> list[Address]:
         if not wanted():
-            return []
+            raise Unwanted("nobody waits")
         found = searchFileForAll(self._hosts, name.encode("ascii"))
         if not found:
             found = self._ask(name)
@@ -220,6 +252,22 @@ class ServersLookup:
             raise LookupFailed("the look-up failed", reason="lookup-failed")
         return found
 
+    def name(self, address: Address) -> Deferred[str]:
+        """
+        Ask for a PTR record.
+        """
+        reverse = ip_address(address.packed).reverse_pointer
+        asked: Deferred[Any] = self._resolver.lookupPointer(reverse)
+        return asked.addCallback(self._named)
+
+    def _named(self, result: Any) -> str:
+        from twisted.names import dns
+
+        for record in result[0]:
+            if record.type == dns.PTR:
+                return str(record.payload.name)
+        raise LookupFailed("the address has no name")
+
 
 class _Question:
     """
@@ -258,6 +306,7 @@ class Resolver:
         self._setDeadline = setDeadline
         self._clock = clock
         self._known: OrderedDict[str, tuple[Answer, float]] = OrderedDict()
+        self._reverse = 0
         self._asked: dict[str, _Question] = {}
 
     @classmethod
@@ -302,6 +351,35 @@ class Resolver:
             raise type(answer)(str(answer), answer.reply, answer.reason)
         return answer
 
+    async def nameOf(self, address: Address) -> str:
+        """
+        The name that DNS gives an address: a claim of the address's owner.
+
+        @raise LookupFailed: there is none, or no answer came in time.
+        @raise LimitReached: too many look-ups are in flight.
+        """
+        if self._reverse >= _MOST:
+            raise LimitReached("too many names are being looked up")
+        answer: Deferred[str] = Deferred()
+
+        def expired() -> None:
+            answer.errback(LookupFailed("no answer in time", reason="lookup-timeout"))
+
+        def found(result: Any) -> None:
+            self._reverse -= 1
+            deadline.clear()
+            if not answer.called:
+                answer.callback(result)
+
+        deadline = self._setDeadline(self._timeout, expired)
+        self._reverse += 1
+        asked: Deferred[Any] = maybeDeferred(self._lookup.name, address)
+        asked.addCallback(_hostName).addErrback(_errorOf).addCallback(found)
+        name = await answer
+        if isinstance(name, SocksError):
+            raise name
+        return name
+
     def _wait(self, name: str) -> Deferred[Answer]:
         question = self._asked.get(name)
         fresh = question is None
@@ -321,13 +399,16 @@ class Resolver:
         answer: Deferred[Answer] = Deferred(gone)
         waiting[answer] = self._setDeadline(self._timeout, expired)
         if fresh:
-            found: Deferred[Any] = maybeDeferred(
-                self._lookup.look, name, lambda: bool(waiting)
-            )
-            found.addCallback(self._sorted)
-            found.addErrback(_errorOf)
-            found.addCallback(self._settle, name)
+            self._look(name, question)
         return answer
+
+    def _look(self, name: str, question: _Question) -> None:
+        found: Deferred[Any] = maybeDeferred(
+            self._lookup.look, name, lambda: bool(question.waiting)
+        )
+        found.addCallback(self._sorted)
+        found.addErrback(_errorOf)
+        found.addCallback(self._settle, name)
 
     def _sorted(self, found: list[Address]) -> Answer:
         """
@@ -342,6 +423,10 @@ class Resolver:
         return tuple(addresses[:_ADDRESSES])
 
     def _settle(self, answer: Answer, name: str) -> None:
+        if isinstance(answer, Unwanted) and self._asked[name].waiting:
+            # Somebody came since.
+            self._look(name, self._asked[name])
+            return
         waiting = self._asked.pop(name).waiting
         if waiting:
             lasts = _SECONDS_FAILED if isinstance(answer, SocksError) else _SECONDS
@@ -352,6 +437,16 @@ class Resolver:
         for each, timer in list(waiting.items()):
             timer.clear()
             each.callback(answer)
+
+
+def _hostName(text: str) -> str:
+    """
+    @raise LookupFailed: what DNS gave is no host name.
+    """
+    host = parseHost(text.encode("ascii", "replace"))
+    if not isinstance(host, str):
+        raise LookupFailed("the address has no name")
+    return host
 
 
 def _errorOf(failure: Failure) -> Answer:

@@ -34,13 +34,18 @@ class Method(IntEnum):
 
 
 class Command(IntEnum):
-    """Commands (RFC 1928 section 4; SOCKS 4; Tor's look-up extension)."""
+    """
+    Commands (RFC 1928 section 4; SOCKS 4; Tor's look-ups; UDP in TCP as hev
+    and gost have it).
+    """
 
     CONNECT = 0x01
     BIND = 0x02
     UDP_ASSOCIATE = 0x03
     RESOLVE = 0xF0
     RESOLVE_PTR = 0xF1
+    UDP_IN_TCP = 0x05
+    UDP_TUNNEL = 0xF3
 
 
 class AddressType(IntEnum):

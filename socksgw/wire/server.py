@@ -140,17 +140,26 @@ class ServerConversation(Conversation):
             )
         return self.state is State.REQUESTED
 
-    def reply(self, reply: Reply, bound: tuple[Address, int] | None = None) -> bytes:
+    def reply(
+        self,
+        reply: Reply,
+        bound: tuple[Address | str, int] | None = None,
+        more: bool = False,
+    ) -> bytes:
         """
         The answer to the request, in the client's version.
 
-        @param bound: the gateway's address and port towards the destination.
+        @param bound: the gateway's address and port towards the destination;
+            for RESOLVE_PTR, in SOCKS 5, a name.
+        @param more: whether another reply follows (BIND).
         """
         if not self.replyable:
             raise OutOfOrder(f"a reply in state {self.state.value}")
-        self.state = State.REPLIED
+        if not more:
+            self.state = State.REPLIED
         address, port = bound or _UNBOUND
         if self.version == SOCKS4:
+            assert isinstance(address, Address)
             return socks4.encodeReply(reply, address, port)
         return socks5.encodeReply(reply, address, port)
 

@@ -104,11 +104,13 @@ def readReply(reader: Reader) -> Replied:
     return Replied(SOCKS5, code, host, reader.u16())
 
 
-def encodeReply(reply: int, address: Address, port: int) -> bytes:
-    """The server's reply (section 6)."""
-    packed = address.packed
-    kind = _IPV4 if len(packed) == 4 else _IPV6
-    return bytes((SOCKS5, reply, 0, kind)) + packed + port.to_bytes(2, "big")
+def encodeReply(reply: int, address: Address | str, port: int) -> bytes:
+    """
+    The server's reply (section 6).
+
+    @param address: a name only in the answer to RESOLVE_PTR.
+    """
+    return bytes((SOCKS5, reply, 0)) + encodeHost(address) + port.to_bytes(2, "big")
 
 
 def readHost(reader: Reader) -> tuple[Host, bytes]:

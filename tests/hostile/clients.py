@@ -43,6 +43,9 @@ __all__ = [
 #: RFC 1928 section 3: version 5, one method, no authentication.
 GREETING = b"\x05\x01\x00"
 
+#: More octets than any test has time for.
+ENDLESS = 1 << 62
+
 _IP_BIND_ADDRESS_NO_PORT = 24
 
 
@@ -110,18 +113,26 @@ def request4(
 
 
 def opened(
-    port: int, source: str = "127.0.0.1", seconds: float = 20.0, buffer: int = 0
+    port: int,
+    source: str = "127.0.0.1",
+    seconds: float = 20.0,
+    buffer: int = 0,
+    segment: int = 0,
 ) -> socket.socket:
     """
     A connection to the gateway.
 
     @param buffer: octets of its receive buffer; 0 is the kernel's choice.
+    @param segment: octets of a segment, at most: with short ones the kernel
+        keeps little for us on the gateway's side; 0 is its choice.
     """
     client = socket.socket()
     try:
         client.settimeout(seconds)
         if buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        if segment:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
         # The port is chosen by connect(2), which knows more of them.
         client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
         client.bind((source, 0))
@@ -183,9 +194,10 @@ def connected(
     destination: int,
     source: str = "127.0.0.1",
     buffer: int = 0,
+    segment: int = 0,
 ) -> tuple[socket.socket, int | None]:
     """A client, and the reply to its CONNECT; L{None} without one."""
-    client = opened(port, source, buffer=buffer)
+    client = opened(port, source, buffer=buffer, segment=segment)
     try:
         client.sendall(GREETING + request5(target, destination))
         reply = replied5(client) if exactly(client, 2) == b"\x05\x00" else None
@@ -196,12 +208,16 @@ def connected(
 
 
 def tunnel(
-    port: int, destination: tuple[str, int], source: str = "127.0.0.1", buffer: int = 0
+    port: int,
+    destination: tuple[str, int],
+    source: str = "127.0.0.1",
+    buffer: int = 0,
+    segment: int = 0,
 ) -> socket.socket:
     """A client that is connected to the destination."""
     host, number = destination
     target = six(host) if ":" in host else four(host)
-    client, reply = connected(port, target, number, source, buffer)
+    client, reply = connected(port, target, number, source, buffer, segment)
     if reply != 0:
         client.close()
     assert reply == 0
@@ -245,17 +261,22 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 0,
         flood: bool = False,
-        octets: int = 1 << 62,
+        octets: int = ENDLESS,
+        deaf: bool = False,
     ) -> None:
         """
         @param flood: send and do not read, instead of sending back what comes.
         @param octets: how many a flood has.
+        @param deaf: neither send nor read.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listening = socket.socket(family)
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             self._listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if flood and octets == ENDLESS:
+            # The kernel need not keep what nobody will read.
+            self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)
         self._listening.bind((host, port))
         self._listening.listen(4096)
         self._listening.setblocking(False)
@@ -264,6 +285,7 @@ class Server:
         self.peers: list[tuple[str, int]] = []
         self.sent = 0
         self._flood = flood
+        self._deaf = deaf
         self._octets = octets
         self._left: dict[socket.socket, int] = {}
         self._held: dict[socket.socket, bytes] = {}
@@ -285,9 +307,8 @@ class Server:
     ) -> None:
         self._wake.close()
         self._thread.join(20)
-        for key in list(self._selector.get_map().values()):
-            assert isinstance(key.fileobj, socket.socket)
-            key.fileobj.close()
+        for kept in (*self._left, self._listening, self._woken):
+            kept.close()
         self._selector.close()
 
     def _serve(self) -> None:
@@ -314,6 +335,8 @@ class Server:
                 accepted.setblocking(False)
                 self.peers.append(peer[:2])
                 self._left[accepted] = self._octets
+                if self._deaf:
+                    continue
                 events = selectors.EVENT_WRITE if self._flood else selectors.EVENT_READ
                 self._selector.register(accepted, events)
         except OSError:

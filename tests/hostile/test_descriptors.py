@@ -103,10 +103,11 @@ def test_moreClientsThanDescriptors(
             client = stack.enter_context(closing(opened(started.port)))
             client.sendall(GREETING)
             waiting.append(client)
-        served = _answered(waiting)
+        served = _answered(waiting, 0.5)
         assert 10 <= served <= (LIMIT - before) // 2
         assert started.descriptors <= LIMIT
-        doesNotSpin(started)
+        if unharmed:
+            doesNotSpin(started)
         for client in live:
             client.sendall(b"hello")
             assert exactly(client, 5) == b"hello"

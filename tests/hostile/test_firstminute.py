@@ -161,15 +161,8 @@ def test_aMissingConfiguration(tmp_path: Path) -> None:
         ('[gateway]\nname = "edge\n', r"line 2, column \d+"),
         ("[gateway]\nname = edge\n", r"line 2, column \d+"),
         (OPEN + "[[rule]]\nid = \n", r"line \d+, column \d+"),
-        (OPEN + '[gateway]\nnaem = "x"\n', r'gateway\.naem: .*did you mean "name"'),
-        (OPEN + "[gatewya]\n", r'gatewya: unknown key.*"gateway"'),
-        (OPEN + '[gateway]\nname = ""\n', r"gateway\.name"),
-        (OPEN + "[admin]\n", r"admin: not built yet"),
-        (OPEN + "[timeouts]\nhandshake = 10\n", r'timeouts\.handshake: .*"10s"'),
-        (OPEN + '[relay]\nmemory = "lots"\n', r'relay\.memory: .*"256MB"'),
         (_at("127.0.0.1"), r"listen\[0\]\.address\[0\]: .*address:port"),
-        (_at("localhost:1080"), r"listen\[0\]\.address\[0\]"),
-        (OPEN.replace("[[listen]]", "[[lisen]]"), r"listen"),
+        (OPEN.replace("[[listen]]", "[[lisen]]"), r'lisen: .*"listen"'),
         (OPEN + '[auth]\ncheckers = ["passwd:none"]\n', r"auth"),
         (
             OPEN.replace('["none"]', '["userpass"]'),
@@ -201,7 +194,29 @@ def test_aWrongConfiguration(tmp_path: Path, text: str, expected: str) -> None:
 
 
 def test_everythingWrongAtOnce(tmp_path: Path) -> None:
-    """All errors are told in one go."""
+    """All errors are told in one go: those of shape, then those of meaning."""
+    shape = """
+[gateway]
+naem = "x"
+state_dir = 7
+[timeouts]
+handshake = 10
+[relay]
+memory = "lots"
+[gatewya]
+[upstream]
+"""
+    lines = _configured(tmp_path, OPEN + shape)
+    for expected in (
+        r'gateway\.naem: .*did you mean "name"',
+        r"gateway\.state_dir: must be a string",
+        r'timeouts\.handshake: .*"10s"',
+        r'relay\.memory: .*"256MB"',
+        r'gatewya: unknown key.*"gateway"',
+        r"upstream: not built yet",
+    ):
+        assert any(re.search(expected, line) for line in lines), expected
+    assert len(lines) == 6
     text = OPEN.replace("127.0.0.1:0", "nowhere").replace('"all"', '""')
     lines = _configured(tmp_path, text + '[audit]\nmax_size = "1B"\n')
     assert len(lines) == 3

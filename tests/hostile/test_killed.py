@@ -14,7 +14,7 @@ from tests.hostile.clients import Server, connected, four, isClosed, tunnel
 from tests.running import OPEN, Running, socksgw, until
 
 #: Rounds of load, kill and restart, on one state directory.
-ROUNDS = 4
+ROUNDS = 3
 _THREADS = 4
 
 
@@ -30,9 +30,7 @@ def _load(gateway: Running, sink: Server) -> set[str]:
     def ask() -> None:
         while True:
             try:
-                client, reply = connected(
-                    gateway.port, four(sink.place[0]), sink.port
-                )
+                client, reply = connected(gateway.port, four(sink.place[0]), sink.port)
             except OSError:
                 return
             with closing(client):

@@ -95,7 +95,10 @@ def matches(rule: Rule, question: Question, address: Address, user: Somebody) ->
     """Whether one rule matches one address."""
     commands = rule.allow if rule.allow is not None else rule.deny
     assert commands is not None
-    if commands != "any" and question.command not in commands:
+    if commands == "any":
+        # Look-ups are allowed only by name.
+        commands = COMMANDS if rule.allow is None else COMMANDS[:-1]
+    if question.command not in commands:
         return False
     if rule.who is not None and not isMeant(rule.who, user):
         return False

@@ -114,10 +114,14 @@ def test_anEmptyListOfADenyMatchesNothing() -> None:
 @pytest.mark.parametrize("command", ["connect", "bind", "udp", "resolve"])
 def test_allFourCommandsLoad(command: str) -> None:
     """
-    Commands are connect, bind, udp, resolve; "any" is all of them, and a
-    rule for one is not for the others.
+    Commands are connect, bind, udp, resolve; "any" is all of them, but that
+    look-ups are off unless an allow names them; and a rule for one is not for
+    the others.
     """
-    assert judge(ALL, PUBLIC, question(command=command)) == (True, "all")
+    allowed, _ = judge(ALL, PUBLIC, question(command=command))
+    assert allowed is (command != "resolve")
+    nothing = ruleset('[[rule]]\nid = "none"\ndeny = "any"\n')
+    assert judge(nothing, PUBLIC, question(command=command)) == (False, "none")
     rules = ruleset(f'[[rule]]\nid = "one"\nallow = ["{command}"]\n')
     for other in ("connect", "bind", "udp", "resolve"):
         allowed, _ = judge(rules, PUBLIC, question(command=other))

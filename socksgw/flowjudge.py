@@ -1,0 +1,72 @@
+"""
+The flows of an association before the policy, and in the record.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from socksgw.errors import BadDestination
+from socksgw.policy.decision import refused
+from socksgw.relay.flows import Flow, Permit
+from socksgw.wire.address import BadHost
+from socksgw.wire.datagram import Datagram
+
+if TYPE_CHECKING:
+    from socksgw.session import Session
+
+__all__ = ["FlowJudge"]
+
+
+@final
+class FlowJudge:
+    """
+    One association's. Each flow is a decision of its own, with its line
+    before its first datagram leaves, and a line when it ends.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def judge(self, datagram: Datagram) -> Permit | None:
+        """
+        May the flow be?
+
+        @raise AuditFailed: no line could be written.
+        """
+        session = self._session
+        host = datagram.host
+        record = session.record.ofFlow(datagram.asked, host, datagram.port)
+        if isinstance(host, BadHost):
+            decision = refused(BadDestination(host.why))
+        else:
+            decision = await session.generation.policy.decide(
+                *session.asker, "udp", host, datagram.port
+            )
+        record.decided(decision)
+        await session.gateway.journal.commit(record.decisionLine("flow"))
+        if not decision.allowed:
+            return None
+        return Permit(decision.addresses, decision.replies)
+
+    def ended(self, flow: Flow, reason: str) -> None:
+        """A flow that was permitted is over."""
+        session = self._session
+        assert flow.address is not None
+        session.gateway.journal.append(
+            session.record.flowEndLine(
+                flow.address,
+                flow.datagram.port,
+                (flow.sent, flow.sentDatagrams),
+                (flow.received, flow.receivedDatagrams),
+                session.gateway.clock() - flow.began,
+                reason,
+            )
+        )
+
+    def tooMany(self, limit: int) -> None:
+        """More flows than the limit; told once."""
+        session = self._session
+        session.gateway.journal.append(
+            session.record.flowsRefusedLine(f"{limit} flows of one association")
+        )

@@ -1,0 +1,77 @@
+"""
+Where the relay sockets and BIND's listeners of a C{[[listen]]} are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, final
+
+from socksgw.config import ListenUDP
+from socksgw.wire.address import Address
+
+__all__ = ["Place", "wrongPlace"]
+
+_RANGE: Final = re.compile(r"(\d{1,5})-(\d{1,5})\Z", re.ASCII)
+
+
+def _ports(text: str) -> range:
+    """
+    @raise ValueError: it is no range of ports.
+    """
+    match = _RANGE.match(text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]) <= 65535:
+        raise ValueError('must be a range of ports such as "40000-40999"')
+    return range(int(match[1]), int(match[2]) + 1)
+
+
+def wrongPlace(udp: ListenUDP) -> Iterator[tuple[str, str]]:
+    """
+    What is wrong with a C{[listen.udp]}: keys, each with why.
+    """
+    if udp.ports:
+        try:
+            _ports(udp.ports)
+        except ValueError as e:
+            yield "ports", str(e)
+    if udp.advertise:
+        try:
+            address = Address.parse(udp.advertise)
+        except ValueError as e:
+            yield "advertise", f'"{udp.advertise}" is not an address: {e}'
+        else:
+            if address.isUnspecified:
+                yield "advertise", "clients cannot send to the unspecified address"
+        if not udp.ports:
+            yield "ports", "is needed with advertise: a firewall has to be opened"
+
+
+@final
+class Place:
+    """
+    A C{[listen.udp]}, ready for use.
+
+    @ivar ports: the ports that may be used; L{None} for any.
+    @ivar reassemble: whether fragments are put together.
+    @ivar tunnels: the framings of UDP in TCP that are allowed.
+    @ivar outside: the address that is advertised, or L{None}.
+    """
+
+    __slots__ = ("outside", "ports", "reassemble", "tunnels")
+
+    def __init__(self, udp: ListenUDP) -> None:
+        self.ports = _ports(udp.ports) if udp.ports else None
+        self.outside = Address.parse(udp.advertise) if udp.advertise else None
+        self.reassemble = udp.fragments == "reassemble"
+        self.tunnels = frozenset(udp.tunnels)
+
+    def advertised(self, bound: Address) -> Address:
+        """
+        What clients and peers are told: the advertised address, where it is
+        of the same family, else the one we are bound to.
+        """
+        outside = self.outside
+        if outside is not None and outside.version == bound.version:
+            return outside
+        return bound

@@ -1,0 +1,145 @@
+"""
+A UDP association: its flows, the way its datagrams take to the client, and
+its end.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksgw.interfaces import SetDeadline, Watcher
+from socksgw.relay.between import Client, Tally
+from socksgw.relay.datagram import DatagramCarrier
+from socksgw.relay.flows import Flows, FlowSettings, Judge
+from socksgw.relay.tunnel import Framing, TunnelCarrier
+from socksgw.wire.address import Address
+
+__all__ = ["Associations"]
+
+
+@implementer(IHalfCloseableProtocol)
+class _Control(Protocol):
+    """
+    The control connection while the association lasts: what comes on it
+    counts for nothing, its end is the end.
+    """
+
+    def __init__(self, end: Callable[[str], None]) -> None:
+        self._end = end
+
+    def dataReceived(self, data: bytes) -> None:
+        pass
+
+    def readConnectionLost(self) -> None:
+        self._end("closed")
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self._end("client-lost")
+
+
+@final
+class Associations:
+    """
+    The associations of one generation.
+    """
+
+    def __init__(
+        self,
+        watch: Watcher,
+        setDeadline: SetDeadline,
+        clock: Callable[[], float],
+        idle: float,
+        flows: int,
+    ) -> None:
+        """
+        @param clock: monotonic seconds.
+        @param idle: seconds without a datagram.
+        @param flows: most flows of one association.
+        """
+        self._settings = FlowSettings(watch, setDeadline, idle, flows)
+        self._watch = watch
+        self._setDeadline = setDeadline
+        self._clock = clock
+
+    async def over(
+        self,
+        client: Client,
+        source: Address,
+        relay: socket.socket,
+        judge: Judge,
+        reassemble: bool,
+        tally: Tally,
+    ) -> None:
+        """
+        Relay datagrams until the control connection ends, or nothing has
+        moved for long.
+
+        @param source: the client's address.
+        @param relay: the relay socket, bound; it is closed at the end.
+        @param reassemble: whether fragments are put together.
+        @param tally: filled in, also when this is cancelled.
+        """
+        done: Deferred[str] = Deferred()
+        end = _once(done)
+        flows = Flows(self._settings, judge, self._clock, lambda: end("idle"))
+        carrier = DatagramCarrier(
+            relay, source, flows, self._watch, self._setDeadline, reassemble
+        )
+        await self._last(client, _Control(end), done, flows, carrier, tally)
+
+    async def inside(
+        self, client: Client, framing: Framing, early: bytes, judge: Judge, tally: Tally
+    ) -> None:
+        """
+        The same, with the datagrams inside the control connection.
+
+        @param early: octets that came behind the request.
+        """
+        done: Deferred[str] = Deferred()
+        end = _once(done)
+        flows = Flows(self._settings, judge, self._clock, lambda: end("idle"))
+        carrier = TunnelCarrier(client, framing, flows, end)
+        await self._last(client, carrier, done, flows, carrier, tally, early)
+
+    async def _last(
+        self,
+        client: Client,
+        control: Protocol,
+        done: Deferred[str],
+        flows: Flows,
+        carrier: Any,
+        tally: Tally,
+        early: bytes = b"",
+    ) -> None:
+        client.taken = control
+        try:
+            if early:
+                control.dataReceived(early)
+            if client.ended:
+                control.readConnectionLost()  # type: ignore[attr-defined]
+            tally.reason = await done
+        finally:
+            client.taken = None
+            carrier.close()
+            flows.close(tally.reason or "cut")
+            tally.sent, tally.received = flows.sent, flows.received
+            tally.strangers = flows.strangers + carrier.strangers
+
+
+def _once(done: Deferred[str]) -> Callable[[str], None]:
+    def end(reason: str) -> None:
+        if not done.called:
+            done.callback(reason)
+
+    return end

@@ -1,0 +1,315 @@
+"""
+The inbound protocol, on a transport in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from socksgw.accept.admission import Census
+from socksgw.accept.listener import Listener
+from socksgw.accept.protocol import Inbound
+from socksgw.deadlines import Deadlines
+from socksgw.errors import ClientLost, Draining, HandshakeTimedOut
+from socksgw.wire.events import MethodsOffered, Requested
+
+#: SOCKS 4 CONNECT to 192.0.2.1:80, no user id.
+CONNECT4 = b"\x04\x01\x00\x50\xc0\x00\x02\x01\x00"
+
+
+class Transport(StringTransport):
+    """A transport that knows half-close, as TCP's do."""
+
+    halfClosed = False
+
+    def loseWriteConnection(self) -> None:
+        self.halfClosed = True
+
+
+class World:
+    """A listener, and the sessions of its clients."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = Clock()
+        self.deadlines = Deadlines(self.clock.seconds)
+        self.census = Census(1024)
+        self.setDeadline = self.deadlines.set
+        self.served: list[Inbound] = []
+        self.events: list[object] = []
+        self.ended: list[BaseException] = []
+        self.script: list[int] = [1]
+        settings = {
+            "protocols": ("socks5", "socks4"),
+            "halfOpen": 10,
+            "halfOpenPerSource": 5,
+            **settings,
+        }
+        self.listener = Listener(self, "lan", handshake=10.0, **settings)
+
+    def serve(self, client: Inbound) -> Deferred[None]:
+        self.served.append(client)
+        serving = Deferred.fromCoroutine(self._session(client))
+        return serving.addErrback(lambda failure: self.ended.append(failure.value))
+
+    async def _session(self, client: Inbound) -> None:
+        self.events.append(await client.next())
+        await Deferred()
+
+    def settled(self) -> None: ...
+
+    def connect(self, address: Any = None) -> tuple[Inbound, Transport]:
+        client = self.listener.buildProtocol(
+            address or IPv4Address("TCP", "192.0.2.9", 4000)
+        )
+        assert client is not None
+        transport = Transport()
+        client.makeConnection(transport)
+        return client, transport
+
+    def lose(self, client: Inbound) -> None:
+        client.connectionLost(Failure(ConnectionDone()))
+
+    def advance(self, seconds: float) -> None:
+        for _ in range(int(seconds * 4)):
+            self.clock.advance(0.25)
+            self.deadlines.scan()
+
+    def atBase(self) -> None:
+        """Nothing is left of any client."""
+        assert self.listener.clients == {}
+        assert self.listener.admission.halfOpen == 0
+        assert self.census.clients == 0
+        assert self.deadlines.pending == 0
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> list[Any]:
+    found: list[Any] = []
+    Deferred.fromCoroutine(coroutine).addBoth(found.append)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("address", "source", "port"),
+    [
+        (IPv4Address("TCP", "192.0.2.9", 4000), "192.0.2.9", 4000),
+        (IPv6Address("TCP", "2001:db8::9", 4000), "2001:db8::9", 4000),
+        (IPv6Address("TCP", "::ffff:192.0.2.9", 4000), "192.0.2.9", 4000),
+        (IPv6Address("TCP", "fe80::1%eth0", 4000), "fe80::1", 4000),
+        (UNIXAddress(None), "127.0.0.1", 0),
+    ],
+)
+def test_whereAClientComesFrom(
+    world: World, address: Any, source: str, port: int
+) -> None:
+    """Its address and port; who comes by a local path is on this machine."""
+    client, _ = world.connect(address)
+    assert (client.source.text, client.port) == (source, port)
+    world.lose(client)
+    world.atBase()
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 9])
+def test_theSessionBeginsWithTheFirstOctetsAndOnce(world: World, pieces: int) -> None:
+    """However they are split, one session with one event."""
+    client, _ = world.connect()
+    assert world.served == []
+    size = len(CONNECT4) // pieces + 1
+    for start in range(0, len(CONNECT4), size):
+        client.dataReceived(CONNECT4[start : start + size])
+    assert world.served == [client]
+    (event,) = world.events
+    assert isinstance(event, Requested)
+    world.lose(client)
+    world.atBase()
+
+
+def test_pipelinedOctetsWaitInOrder(world: World) -> None:
+    """What comes behind the request is the surplus, first and once."""
+    client, _ = world.connect()
+    client.dataReceived(CONNECT4 + b"one ")
+    client.dataReceived(b"two")
+    assert client.conversation.surplus() == b"one two"
+    assert client.conversation.surplus() == b""
+
+
+def test_tooMuchBehindTheRequestPausesTheClient(world: World) -> None:
+    """Bounded: the kernel's flow control does the rest."""
+    client, transport = world.connect()
+    client.dataReceived(CONNECT4)
+    held = 0
+    while transport.producerState == "producing":
+        client.dataReceived(b"x" * 4096)
+        held += 4096
+        assert held <= 1 << 18
+    assert client.conversation.held <= held
+
+
+@pytest.mark.parametrize("said", [b"", b"\x05", b"\x05\x02\x00", b"\x04\x01\x00"])
+def test_theHandshakeDeadlineIsAbsolute(world: World, said: bytes) -> None:
+    """From accept to request, however the octets trickle."""
+    client, transport = world.connect()
+    for octet in said:
+        world.advance(3)
+        client.dataReceived(bytes([octet]))
+    world.advance(9.75 - 3 * len(said))
+    assert not transport.disconnected if hasattr(transport, "disconnected") else True
+    assert client.failure is None
+    world.advance(0.5)
+    assert isinstance(client.failure, HandshakeTimedOut)
+    assert transport.disconnecting
+    world.lose(client)
+    world.atBase()
+
+
+def test_afterTheRequestThereIsNoDeadline(world: World) -> None:
+    """And the client is no longer half-open."""
+    client, _ = world.connect()
+    client.dataReceived(CONNECT4)
+    client.requested()
+    client.requested()
+    assert world.listener.admission.halfOpen == 0
+    world.advance(60)
+    assert client.failure is None
+    world.lose(client)
+    world.atBase()
+
+
+@pytest.mark.parametrize("said", [b"", b"\x05\x03\x00", CONNECT4[:5]])
+def test_aClientThatEndsBeforeItsRequestIsWhole(world: World, said: bytes) -> None:
+    """Nothing can come of it: the session ends, the connection is closed."""
+    client, transport = world.connect()
+    if said:
+        client.dataReceived(said)
+    client.readConnectionLost()
+    assert isinstance(client.failure, ClientLost)
+    assert transport.disconnecting
+    assert len(world.served) == bool(said)
+    world.lose(client)
+    world.atBase()
+
+
+def test_aClientThatEndsAfterItsRequestGoesOn(world: World) -> None:
+    """A half-close behind the request is no end."""
+    client, transport = world.connect()
+    client.dataReceived(CONNECT4)
+    client.readConnectionLost()
+    assert client.failure is None
+    assert not transport.disconnecting
+    assert client.ended
+
+
+def test_aClientThatGoesAwayCancelsItsSession(world: World) -> None:
+    """Whatever it was waiting for."""
+    client, _ = world.connect()
+    client.dataReceived(CONNECT4)
+    world.lose(client)
+    assert len(world.ended) == 1
+    assert isinstance(client.failure, ClientLost)
+    world.atBase()
+
+
+def test_theFirstFailureIsTheOneThatCounts(world: World) -> None:
+    """Ended by the gateway, then lost: the reason is ours."""
+    client, transport = world.connect()
+    client.dataReceived(CONNECT4)
+    client.end(Draining("stopping"))
+    assert transport.disconnecting
+    world.lose(client)
+    assert isinstance(client.failure, Draining)
+    world.atBase()
+
+
+def test_finishingEndsOurSideAndReadsOnForAMoment(world: World) -> None:
+    """A reply in flight is not destroyed by a reset (input left unread)."""
+    client, transport = world.connect()
+    client.dataReceived(CONNECT4)
+    client.send(b"reply")
+    client.finish()
+    assert transport.value() == b"reply"
+    assert transport.halfClosed
+    assert not transport.disconnecting
+    client.dataReceived(b"x" * 1000)
+    assert len(world.served) == 1
+    client.readConnectionLost()
+    assert transport.disconnecting
+    world.lose(client)
+    world.atBase()
+
+
+@pytest.mark.parametrize("how", ["time", "octets"])
+def test_finishingIsBounded(world: World, how: str) -> None:
+    """A client that goes on sending is closed all the same."""
+    client, transport = world.connect()
+    client.dataReceived(CONNECT4)
+    client.finish()
+    sent = 0
+    while not transport.disconnecting:
+        if how == "time":
+            world.advance(0.5)
+            sent += 1
+            assert sent < 20
+        else:
+            client.dataReceived(b"x" * 65536)
+            sent += 1
+            assert sent < 100
+    world.lose(client)
+    world.atBase()
+
+
+def test_nextWaitsForTheNextMessage(world: World) -> None:
+    """And says when none will come."""
+    client, _ = world.connect()
+    client.dataReceived(b"\x05\x01\x00")
+    assert world.events == [MethodsOffered(b"\x00")]
+    client.send(client.conversation.chooseMethod(0))
+    client.conversation.authenticated()
+    found = run(client.next())
+    assert found == []
+    client.dataReceived(b"\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50")
+    assert isinstance(found[0], Requested)
+
+
+@pytest.mark.parametrize(
+    ("protocols", "first", "isWelcome"),
+    [
+        (("socks5",), b"\x05\x01\x00", True),
+        (("socks5",), CONNECT4, False),
+        (("socks4",), CONNECT4, True),
+        (("socks4",), b"\x05\x01\x00", False),
+    ],
+)
+def test_onlyTheProtocolsOfTheListener(
+    protocols: tuple[str, ...], first: bytes, isWelcome: bool
+) -> None:
+    """`protocols`: what may be sniffed here."""
+    world = World(protocols=protocols)
+    client, _ = world.connect()
+    client.dataReceived(first)
+    assert bool(world.events) is isWelcome
+    assert bool(world.ended) is not isWelcome
+
+
+def test_noRoomNoProtocol() -> None:
+    """The connection is closed at once, and counted."""
+    world = World(halfOpenPerSource=1)
+    first, _ = world.connect()
+    address = IPv4Address("TCP", "192.0.2.9", 4001)
+    assert world.listener.buildProtocol(address) is None
+    assert world.census.refused == 1
+    assert world.listener.buildProtocol(IPv4Address("TCP", "192.0.2.10", 1))
+    world.lose(first)
+    assert world.listener.buildProtocol(address)

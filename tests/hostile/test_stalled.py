@@ -1,0 +1,182 @@
+"""
+Readers that do not read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import termios
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.clients import Server, descriptorsFor, isClosed, reset, tunnel
+from tests.running import OPEN, Running, until
+
+Gateway = Callable[..., Running]
+
+#: What the gateway may hold for all of them.
+MEMORY = 8_000_000
+#: What else a gateway with some hundred clients may need.
+ELSE = 40_000_000
+
+_CONFIGURATION = f'[relay]\nmemory = "{MEMORY}B"\n' + OPEN
+
+
+def inPipes(gateway: Running) -> int:
+    """How many octets the process's pipes hold."""
+    directory = Path(f"/proc/{gateway.process.pid}/fd")
+    held: dict[str, int] = {}
+    for descriptor in directory.iterdir():
+        try:
+            pipe = os.readlink(descriptor)
+            if not pipe.startswith("pipe:") or pipe in held:
+                continue
+            opened = os.open(descriptor, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            continue
+        try:
+            octets = fcntl.ioctl(opened, termios.FIONREAD, b"\0\0\0\0")
+            held[pipe] = struct.unpack("i", octets)[0]
+        finally:
+            os.close(opened)
+    return sum(held.values())
+
+
+def resident(gateway: Running) -> int:
+    """Octets of memory that the process has."""
+    statm = Path(f"/proc/{gateway.process.pid}/statm").read_text()
+    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def sockets(gateway: Running) -> int:
+    """How many of its descriptors are sockets (idle pipes are kept)."""
+    count = 0
+    for descriptor in Path(f"/proc/{gateway.process.pid}/fd").iterdir():
+        try:
+            count += os.readlink(descriptor).startswith("socket:")
+        except FileNotFoundError:
+            pass
+    return count
+
+
+def _received(gateway: Running, neighbour: Server, octets: int) -> bool:
+    """Whether a neighbour's download comes whole."""
+    with closing(tunnel(gateway.port, neighbour.place)) as client:
+        came = 0
+        while more := client.recv(1 << 16):
+            came += len(more)
+    return came == octets
+
+
+@pytest.mark.parametrize(
+    ("stalled", "segment"), [(30, 0), (500, 536)], ids=["pipes", "buffers"]
+)
+def test_stalledReadersHoldABoundedAmount(
+    gateway: Gateway, stalled: int, segment: int
+) -> None:
+    """
+    However many clients ask for a download and do not read it, the gateway
+    holds no more than C{[relay] memory} for them, in its pipes or its
+    memory, a neighbour's download goes on, and when they leave everything is
+    given back.
+    """
+    size = 20_000_000
+    with ExitStack() as stack:
+        stack.enter_context(descriptorsFor(4 * stalled + 500))
+        flood = stack.enter_context(Server(flood=True))
+        neighbour = stack.enter_context(Server(flood=True, octets=size))
+        started = gateway(_CONFIGURATION)
+        assert _received(started, neighbour, size)
+        before, fewest = resident(started), sockets(started)
+        clients = []
+        for _ in range(stalled):
+            client = tunnel(started.port, flood.place, buffer=4096, segment=segment)
+            clients.append(stack.enter_context(closing(client)))
+        until(lambda: _settled(flood), 60)
+        if segment == 0:
+            # The kernel takes enough to make it a bulk transfer, and then
+            # pipes hold what is left.
+            assert inPipes(started) > 0
+        assert inPipes(started) <= MEMORY
+        assert resident(started) - before <= MEMORY + ELSE
+        assert _received(started, neighbour, size)
+        assert inPipes(started) <= MEMORY
+        for client in clients:
+            client.close()
+        until(lambda: sockets(started) <= fewest)
+        until(lambda: inPipes(started) == 0)
+        until(lambda: len(started.journal("end")) == stalled + 2)
+        assert _received(started, neighbour, size)
+
+
+def _filled(clients: list[socket.socket]) -> None:
+    """Send until nobody takes any more."""
+    sent = 1
+    while sent:
+        sent = 0
+        for client in clients:
+            client.setblocking(False)
+            try:
+                sent += client.send(bytes(1 << 20))
+            except BlockingIOError:
+                pass
+        time.sleep(0.1)
+
+
+def test_stalledUploads(gateway: Gateway) -> None:
+    """
+    The same for servers that do not read: their clients stop being read, no
+    more than the budget is held, and when the servers go so do the sessions.
+    """
+    with ExitStack() as stack:
+        started = gateway(_CONFIGURATION)
+        fewest, before = sockets(started), resident(started)
+        with Server(deaf=True) as deaf:
+            clients = [
+                stack.enter_context(closing(tunnel(started.port, deaf.place)))
+                for _ in range(8)
+            ]
+            _filled(clients)
+            assert 0 < inPipes(started) <= MEMORY
+            assert resident(started) - before <= MEMORY + ELSE
+        until(lambda: all(isClosed(client) for client in clients))
+        until(lambda: sockets(started) <= fewest)
+        until(lambda: inPipes(started) == 0)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="a socket that is neither read nor written is not watched, so the "
+    "reset of a client whose upload is stalled is seen only after timeouts.idle",
+)
+def test_aResetEndsAStalledUpload(gateway: Gateway) -> None:
+    """
+    A client that has reset its connection is gone: what its upload held is
+    given back, though the server reads nothing.
+    """
+    with ExitStack() as stack:
+        started = gateway(_CONFIGURATION)
+        fewest = sockets(started)
+        deaf = stack.enter_context(Server(deaf=True))
+        clients = [
+            stack.enter_context(closing(tunnel(started.port, deaf.place)))
+            for _ in range(1)
+        ]
+        _filled(clients)
+        for client in clients:
+            reset(client)
+        until(lambda: sockets(started) <= fewest, 3)
+
+
+def _settled(flood: Server) -> bool:
+    """Whether a flood has nowhere to go any more."""
+    sent = flood.sent
+    time.sleep(0.5)
+    return flood.sent == sent > 0

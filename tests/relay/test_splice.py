@@ -1,0 +1,606 @@
+"""
+The relay between two plain sockets, with real sockets and an epoll loop of
+the test's own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from socksgw.relay.memory import Memory, Pipes
+from socksgw.relay.settings import RelaySettings
+from socksgw.relay.splice import SpliceRelay
+
+MIB = 1 << 20
+RESET = struct.pack("ii", 1, 0)
+
+
+class Watcher:
+    """Readiness from an epoll of its own."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self.calls: dict[int, Callable[[int], None]] = {}
+
+    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
+        assert fd not in self.calls
+        self._epoll.register(fd, events)
+        self.calls[fd] = ready
+
+    def change(self, fd: int, events: int) -> None:
+        self._epoll.modify(fd, events)
+
+    def remove(self, fd: int) -> None:
+        del self.calls[fd]
+        self._epoll.unregister(fd)
+
+    def closing(self, fd: int) -> None:
+        del self.calls[fd]
+
+    def turn(self, seconds: float = 0.0) -> bool:
+        """Tell once what is ready."""
+        found = self._epoll.poll(seconds)
+        for fd, events in found:
+            if fd in self.calls:
+                self.calls[fd](events)
+        return bool(found)
+
+    def close(self) -> None:
+        self._epoll.close()
+
+
+class Timer:
+    def __init__(
+        self, timers: set[Timer], due: float, call: Callable[[], None]
+    ) -> None:
+        self._timers = timers
+        self.due = due
+        self.call = call
+        timers.add(self)
+
+    def clear(self) -> None:
+        self._timers.discard(self)
+
+
+def pair(*, buffer: int = 0) -> tuple[socket.socket, socket.socket]:
+    """
+    Two ends of a TCP connection, neither blocking.
+
+    @param buffer: the size of what the kernel holds, for stalled readers.
+    """
+    with socket.socket() as listening:
+        if buffer:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        one = socket.socket()
+        if buffer:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        one.connect(listening.getsockname())
+        other, _ = listening.accept()
+    for each in (one, other):
+        each.setblocking(False)
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return one, other
+
+
+class World:
+    """
+    Everything that relays share.
+
+    @ivar now: the time of the deadlines.
+    """
+
+    def __init__(self, limit: int = 256_000_000, idle: float = 100.0) -> None:
+        self.watcher = Watcher()
+        self.timers: set[Timer] = set()
+        self.now = 0.0
+        self.memory = Memory(limit)
+        self.pipes = Pipes()
+        self.settings = RelaySettings(
+            None, self.watcher, self._set, self.memory, self.pipes, idle
+        )
+        self.runs: list[Run] = []
+
+    def _set(self, seconds: float, call: Callable[[], None]) -> Timer:
+        return Timer(self.timers, self.now + seconds, call)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for the deadlines."""
+        end = self.now + seconds
+        while due := [each for each in self.timers if each.due <= end]:
+            first = min(due, key=lambda each: each.due)
+            self.now = max(self.now, first.due)
+            first.clear()
+            first.call()
+        self.now = end
+
+    def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+        """Turn until something is so."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it did not come in time"
+            self.watcher.turn(0.01)
+
+    def settle(self) -> None:
+        """Turn until nothing is ready any more for a while."""
+        quiet = 0
+        while quiet < 5:
+            quiet = 0 if self.watcher.turn(0.01) else quiet + 1
+
+    def relay(self, early: bytes = b"", *, buffer: int = 0) -> Run:
+        run = Run(self, early, buffer)
+        self.runs.append(run)
+        return run
+
+
+class Run:
+    """
+    One relay, between a client and a server that the test plays.
+
+    @ivar done: what the relay said at its end.
+    """
+
+    def __init__(self, world: World, early: bytes, buffer: int) -> None:
+        self.world = world
+        self.client, self.near = pair(buffer=buffer)
+        self.far, self.server = pair(buffer=buffer)
+        self.relay = SpliceRelay(world.settings, self.near, self.far)
+        self.done: list[tuple[str, bool, bool]] = []
+        self.relay.done.addCallbacks(self._done, lambda _: None)
+        self.relay.start(early)
+
+    def _done(self, result: tuple[str, bool, bool]) -> None:
+        """Who waits for the end closes both sockets at once."""
+        self.done.append(result)
+        for each, reset in zip((self.near, self.far), result[1:], strict=True):
+            if reset:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            each.close()
+
+    @property
+    def moved(self) -> tuple[int, int]:
+        return self.relay.client.moved, self.relay.destination.moved
+
+    def send(self, sender: socket.socket, octets: bytes) -> None:
+        """Send it all, turning meanwhile."""
+        view = memoryview(octets)
+        while view:
+            try:
+                view = view[sender.send(view) :]
+            except BlockingIOError:
+                self.world.watcher.turn(0.01)
+
+    def receive(self, receiver: socket.socket, count: int) -> bytes:
+        """Receive so much, turning meanwhile."""
+        found = bytearray()
+
+        def enough() -> bool:
+            try:
+                octets = receiver.recv(min(MIB, count - len(found)))
+            except BlockingIOError:
+                return False
+            assert octets, "it ended too early"
+            found.extend(octets)
+            return len(found) >= count
+
+        if count:
+            self.world.until(enough)
+        return bytes(found)
+
+    def ended(self, receiver: socket.socket) -> bytes:
+        """Receive to the end, turning meanwhile."""
+        found = bytearray()
+
+        def end() -> bool:
+            try:
+                octets = receiver.recv(MIB)
+            except BlockingIOError:
+                return False
+            found.extend(octets)
+            return not octets
+
+        self.world.until(end)
+        return bytes(found)
+
+    def stall(self, sender: socket.socket) -> int:
+        """Send until nothing more goes, and return how much went."""
+        sent = 0
+        chunk = b"x" * MIB
+        while True:
+            try:
+                sent += sender.send(chunk)
+            except BlockingIOError:
+                self.world.settle()
+                try:
+                    sent += sender.send(chunk)
+                except BlockingIOError:
+                    return sent
+
+    def close(self) -> None:
+        if not self.done:
+            self.relay.done.cancel()
+        for each in (self.client, self.near, self.far, self.server):
+            each.close()
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def worlds() -> Iterator[Callable[..., World]]:
+    """
+    Makes worlds; at the end of each nothing may be left in it: no descriptor,
+    no timer, no watched socket, no octet held.
+    """
+    before = descriptors()
+    made: list[World] = []
+
+    def make(**settings: float) -> World:
+        world = World(**settings)  # type: ignore[arg-type]
+        made.append(world)
+        return world
+
+    yield make
+    for world in made:
+        for run in world.runs:
+            run.close()
+        assert world.watcher.calls == {}
+        assert world.timers == set()
+        assert world.memory.held == 0
+        world.pipes.close()
+        world.watcher.close()
+    assert descriptors() == before
+
+
+@pytest.fixture
+def world(worlds: Callable[..., World]) -> World:
+    return worlds()
+
+
+def pattern(count: int, seed: int = 1) -> bytes:
+    """Octets that show when any is lost, doubled or moved."""
+    return b"".join(
+        struct.pack(">I", (number * 2654435761 + seed) & 0xFFFFFFFF)
+        for number in range(count // 4 + 1)
+    )[:count]
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, 100, 65535, 65536, 65537, 131072, 300_000, 5 * MIB + 3]
+)
+def test_everyOctetArrivesAndIsCounted(world: World, size: int) -> None:
+    """Both ways, in order, and the counts are exact."""
+    up, down = pattern(size, 1), pattern(size, 2)
+    run = world.relay()
+    got = []
+    for sender, receiver, octets in (
+        (run.client, run.server, up),
+        (run.server, run.client, down),
+    ):
+        received = bytearray()
+        view = memoryview(octets)
+        while len(received) < len(octets):
+            if view:
+                try:
+                    view = view[sender.send(view) :]
+                except BlockingIOError:
+                    pass
+            world.watcher.turn(0.001)
+            try:
+                received.extend(receiver.recv(MIB))
+            except BlockingIOError:
+                pass
+        got.append(bytes(received))
+    assert [sha256(each).digest() for each in got] == [
+        sha256(each).digest() for each in (up, down)
+    ]
+    run.client.close()
+    run.server.close()
+    world.until(lambda: run.done)
+    assert run.moved == (size, size)
+
+
+@pytest.mark.parametrize("size", [1, 5000, 65536, 200_000])
+def test_earlyOctetsGoFirstAndOnce(world: World, size: int) -> None:
+    """What came behind the request, then what comes after it."""
+    early = pattern(size)
+    run = world.relay(early)
+    run.send(run.client, b"and the rest")
+    assert run.receive(run.server, size + 12) == early + b"and the rest"
+    assert run.moved == (size + 12, 0)
+
+
+def test_earlyOctetsForADestinationThatDoesNotReadYet(world: World) -> None:
+    """They wait, and stay first."""
+    early = pattern(MIB)
+    run = world.relay(early, buffer=4096)
+    run.send(run.client, b"rest")
+    world.settle()
+    assert run.relay.client.held
+    assert run.receive(run.server, MIB + 4) == early + b"rest"
+    assert run.moved == (MIB + 4, 0)
+
+
+@pytest.mark.parametrize("size", [0, 10, 3 * MIB])
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_halfClose(world: World, who: str, size: int) -> None:
+    """
+    The one side ends, with its last octets before; the other way goes on until
+    that ends too, and then the relay is done, in order.
+    """
+    run = world.relay()
+    first, second = run.client, run.server
+    if who == "server":
+        first, second = second, first
+    octets = pattern(size)
+    if size <= 10:
+        first.send(octets)
+        first.shutdown(socket.SHUT_WR)
+        assert run.ended(second) == octets
+    else:
+        got = bytearray()
+        view = memoryview(octets)
+        while len(got) < size:
+            try:
+                if view:
+                    view = view[first.send(view) :]
+                    if not view:
+                        first.shutdown(socket.SHUT_WR)
+            except BlockingIOError:
+                pass
+            world.watcher.turn(0.001)
+            try:
+                got.extend(second.recv(MIB))
+            except BlockingIOError:
+                pass
+        assert got == octets
+        assert run.ended(second) == b""
+    assert run.done == []
+    run.send(second, b"still here")
+    assert run.receive(first, 10) == b"still here"
+    second.shutdown(socket.SHUT_WR)
+    world.until(lambda: run.done)
+    assert run.done == [("closed", False, False)]
+    expected = (size, 10) if who == "client" else (10, size)
+    assert run.moved == expected
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_aReset(world: World, who: str) -> None:
+    """The other side is to be reset too, and the reason says who it was."""
+    run = world.relay()
+    run.send(run.client, b"up")
+    run.send(run.server, b"down")
+    assert run.receive(run.server, 2) == b"up"
+    assert run.receive(run.client, 4) == b"down"
+    broken = run.client if who == "client" else run.server
+    broken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    broken.close()
+    world.until(lambda: world.watcher.turn(0.01) or world.advance(1) or run.done)
+    reason = "client-reset" if who == "client" else "destination-reset"
+    assert run.done == [(reason, True, True)]
+    assert run.moved == (2, 4)
+
+
+def test_octetsBeforeAResetStillArrive(world: World) -> None:
+    """What the kernel had of a connection that broke is delivered first."""
+    run = world.relay()
+    run.send(run.server, b"the last words")
+    world.until(lambda: run.moved[1] == 14)
+    run.server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    run.server.close()
+    assert run.receive(run.client, 14) == b"the last words"
+    world.until(lambda: world.advance(1) or run.done)
+    assert run.done[0][0] == "destination-reset"
+
+
+def test_aPeerThatIsGoneWhileOctetsAreHeldForIt(world: World) -> None:
+    """They can never be delivered: forgotten, and given back to the budget."""
+    run = world.relay(buffer=4096)
+    run.stall(run.client)
+    assert world.memory.held
+    run.server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    run.server.close()
+    world.until(lambda: world.advance(1) or run.done)
+    assert run.done[0][0] == "destination-reset"
+    assert world.memory.held == 0
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_aStalledReaderHoldsAtMostOneMiB(world: World, who: str) -> None:
+    """
+    In our pipes and memory, for each direction, whatever is sent; and when it
+    reads again every octet is there.
+    """
+    run = world.relay(buffer=65536)
+    sender, receiver = run.client, run.server
+    if who == "server":
+        sender, receiver = receiver, sender
+    sent = run.stall(sender)
+    assert 0 < world.memory.held <= MIB
+    got = run.receive(receiver, sent)
+    assert got == b"x" * sent
+    assert sum(run.moved) == sent
+    assert world.memory.held == 0
+
+
+def test_bothDirectionsStalled(world: World) -> None:
+    """Each holds its own; neither blocks the other."""
+    run = world.relay(buffer=65536)
+    up, down = run.stall(run.client), run.stall(run.server)
+    assert world.memory.held <= 2 * MIB
+    assert len(run.receive(run.client, down)) == down
+    assert len(run.receive(run.server, up)) == up
+    assert run.moved == (up, down)
+
+
+def test_manyStalledReadersStayWithinTheBudget(worlds: Callable[..., World]) -> None:
+    """All of them together hold at most the budget, and a neighbour goes on."""
+    world = worlds(limit=2 * MIB)
+    stalled = [world.relay(buffer=65536) for _ in range(12)]
+    sent = []
+    for run in stalled:
+        sent.append(run.stall(run.client))
+        assert world.memory.held <= 2 * MIB
+    neighbour = world.relay()
+    octets = pattern(300_000)
+    neighbour.send(neighbour.client, octets[:1000])
+    assert neighbour.receive(neighbour.server, 1000) == octets[:1000]
+    for run, count in zip(stalled, sent, strict=True):
+        assert len(run.receive(run.server, count)) == count
+    assert world.memory.held == 0
+
+
+def test_whoWaitedForMemoryGoesOnWhenThereIsSome(
+    worlds: Callable[..., World],
+) -> None:
+    """A direction that found no room is taken up again."""
+    world = worlds(limit=MIB)
+    world.memory.take(MIB)
+    run = world.relay()
+    run.send(run.client, b"patience")
+    world.settle()
+    assert run.moved == (0, 0)
+    world.memory.give(MIB)
+    assert run.receive(run.server, 8) == b"patience"
+
+
+def test_whoWaitsForMemoryAndEndsIsForgotten(worlds: Callable[..., World]) -> None:
+    """The budget calls nobody that has gone."""
+    world = worlds(limit=MIB)
+    world.memory.take(MIB)
+    run = world.relay()
+    run.send(run.client, b"x")
+    world.settle()
+    run.relay.done.cancel()
+    run.done.append(("cancelled", True, True))
+    world.memory.give(MIB)
+    assert world.watcher.calls == {}
+
+
+def test_withoutADescriptorForAPipeOctetsAreCopied(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of descriptors, the relay goes on."""
+    monkeypatch.setattr(world.pipes.__class__, "take", lambda self: None)
+    run = world.relay()
+    octets = pattern(3 * MIB)
+    got = bytearray()
+    view = memoryview(octets)
+    while len(got) < len(octets):
+        try:
+            view = view[run.client.send(view) :] if view else view
+        except BlockingIOError:
+            pass
+        world.watcher.turn(0.001)
+        try:
+            got.extend(run.server.recv(MIB))
+        except BlockingIOError:
+            pass
+    assert got == octets
+
+
+def test_idle(worlds: Callable[..., World]) -> None:
+    """
+    A relay in which nothing moves ends, never before the idle time; one in
+    which something does goes on.
+    """
+    world = worlds(idle=100.0)
+    quiet, busy = world.relay(), world.relay()
+    for _ in range(20):
+        busy.send(busy.client, b".")
+        busy.receive(busy.server, 1)
+        if world.now < 100:
+            assert quiet.done == []
+        world.advance(20)
+    assert quiet.done == [("idle", True, True)]
+    assert busy.done == []
+    world.advance(90)
+    assert busy.done == []
+    world.advance(60)
+    assert busy.done == [("idle", True, True)]
+
+
+def test_aStalledReaderIsIdleToo(worlds: Callable[..., World]) -> None:
+    """What is held does not keep a relay alive."""
+    world = worlds(idle=100.0)
+    run = world.relay(buffer=4096)
+    run.stall(run.client)
+    world.advance(200)
+    assert run.done == [("idle", True, True)]
+    assert world.memory.held == 0
+
+
+def test_cancelling(world: World) -> None:
+    """A session that is ended lets go of everything at once."""
+    run = world.relay(buffer=4096)
+    run.stall(run.client)
+    run.relay.done.cancel()
+    assert world.watcher.calls == {}
+    assert world.timers == set()
+    assert world.memory.held == 0
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(1, 400_000), st.integers(0, 400_000)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_anySequenceOfSendsAndReads(steps: list[tuple[bool, int, int]]) -> None:
+    """
+    However both sides send and read, what arrives is what was sent, and the
+    counts agree.
+    """
+    before = descriptors()
+    world = World()
+    run = world.relay(buffer=16384)
+    ends = {True: (run.client, run.server), False: (run.server, run.client)}
+    sent = {True: bytearray(), False: bytearray()}
+    got = {True: bytearray(), False: bytearray()}
+
+    def read(way: bool, count: int) -> None:
+        try:
+            octets = ends[way][1].recv(count) if count else b""
+        except BlockingIOError:
+            return
+        got[way].extend(octets)
+
+    for number, (way, send, count) in enumerate(steps):
+        octets = pattern(send, number)
+        try:
+            sent[way].extend(octets[: ends[way][0].send(octets)])
+        except BlockingIOError:
+            pass
+        world.watcher.turn(0)
+        read(way, count)
+        assert world.memory.held <= 2 * MIB
+    for way in (True, False):
+        ends[way][0].shutdown(socket.SHUT_WR)
+    for way in (True, False):
+        got[way].extend(run.ended(ends[way][1]))
+        assert got[way] == sent[way]
+    world.until(lambda: run.done)
+    assert run.done == [("closed", False, False)]
+    assert run.moved == (len(sent[True]), len(sent[False]))
+    run.close()
+    assert (world.memory.held, world.timers, world.watcher.calls) == (0, set(), {})
+    world.pipes.close()
+    world.watcher.close()
+    assert descriptors() == before

@@ -1,0 +1,140 @@
+"""
+The C{socksgw} command, as a process.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.audit.journals import Kept, event
+from tests.running import ROOT, socksgw
+
+GOOD = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:1080"]\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A configuration."""
+    path = tmp_path / "gw.toml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.mark.parametrize("option", [(), ("--config",), ("--strict",)])
+def test_checkOfTheShippedExample(option: tuple[str, ...]) -> None:
+    """It is good, also strictly; status 0, and the end is what is exposed."""
+    found = socksgw("check", *option, "etc/socksgw.toml", cwd=ROOT)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert found.stderr == ""
+    lines = found.stdout.splitlines()
+    assert lines[-1] == "etc/socksgw.toml: is good"
+    assert "exposed without login:" in lines
+    assert any('rule "web"' in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[gateway\n", "line 1, column 9"),
+        (GOOD + "protocol = 5\n", 'listen[0].protocol: unknown key; did you mean "'),
+        (GOOD + '[listen.tls]\nkey = "k"\n', "listen[0].tls: not built yet"),
+        (GOOD + '[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n', "rule[0].to[0]: "),
+        ("", "listen: "),
+        (
+            GOOD.replace("127.0.0.1", "0.0.0.0")
+            + '[[auth.choose]]\nmethods = ["none"]\n[[rule]]\nid = "r"\nallow = "any"\n',
+            "listen[0]: exposed",
+        ),
+    ],
+)
+def test_checkOfWhatIsWrong(file: Path, text: str, said: str) -> None:
+    """Status 2; one line with file and place; no traceback."""
+    file.write_text(text)
+    found = socksgw("check", str(file))
+    assert found.returncode == 2
+    out = found.stdout + found.stderr
+    assert f"{file}: {said}" in out
+    assert "Traceback" not in out
+
+
+def test_checkSaysAllErrorsAtOnce(file: Path) -> None:
+    """Not one after the other."""
+    file.write_text(GOOD + "a = 1\nb = 2\n[c]\n")
+    found = socksgw("check", str(file))
+    for path in ("listen[0].a", "listen[0].b", "c"):
+        assert f"{file}: {path}: unknown key" in found.stderr
+
+
+def test_warningsCountOnlyStrictly(file: Path) -> None:
+    """`check --strict` makes them errors."""
+    file.write_text(GOOD + '[groups]\ng = ["a"]\n')
+    found = socksgw("check", str(file))
+    assert found.returncode == 0
+    assert f"warning: {file}: groups.g: is not used" in found.stdout
+    assert socksgw("check", "--strict", str(file)).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("check",),
+        ("check", "/nonexistent/gw.toml"),
+        ("nonsense",),
+        ("audit",),
+        ("audit", "verify", "--config", "/nonexistent/gw.toml"),
+        ("passwd",),
+    ],
+)
+def test_whatIsNoCommand(arguments: tuple[str, ...]) -> None:
+    """Status 2, a word on standard error, no traceback."""
+    found = socksgw(*arguments)
+    assert found.returncode == 2
+    assert found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_theHelpNamesTheCommands() -> None:
+    """All of them."""
+    found = socksgw("--help")
+    assert found.returncode == 0
+    for command in ("check", "passwd", "audit", "plugins"):
+        assert command in found.stdout
+
+
+def test_plugins() -> None:
+    """The built-in methods are found."""
+    found = socksgw("plugins")
+    assert found.returncode == 0
+    assert "none" in found.stdout
+    assert "userpass" in found.stdout
+
+
+def test_auditVerify(file: Path) -> None:
+    """Whole: 0. Not whole: 1. None: 2."""
+    arguments = ("audit", "verify", "--config", str(file))
+    assert socksgw(*arguments).returncode == 2
+    kept = Kept(file.parent / "var" / "audit").open()
+    kept.append(event(1), event(2))
+    kept.close()
+    found = socksgw(*arguments)
+    assert (found.returncode, "whole: 2 lines, 1 to 2" in found.stdout) == (0, True)
+    (journal,) = (file.parent / "var" / "audit").glob("*.jsonl")
+    journal.write_bytes(journal.read_bytes().replace(b'"session":1', b'"session":3'))
+    found = socksgw(*arguments)
+    assert (found.returncode, "NOT whole" in found.stdout) == (1, True)
+
+
+def test_theStateDirectoryIsBesideTheFile(file: Path, tmp_path: Path) -> None:
+    """Never the current directory."""
+    kept = Kept(file.parent / "state" / "log").open()
+    kept.append(event(1))
+    kept.close()
+    file.write_text(GOOD + '[gateway]\nstate_dir = "state"\n[audit]\njournal = "log"\n')
+    (tmp_path / "elsewhere").mkdir()
+    found = socksgw(
+        "audit", "verify", "--config", str(file), cwd=tmp_path / "elsewhere"
+    )
+    assert found.returncode == 0, found.stdout
