@@ -316,7 +316,9 @@ def _shadows(earlier: Rule, later: Rule) -> bool:
     def within(outer: frozenset[str] | None, inner: frozenset[str] | None) -> bool:
         return outer is None or (inner is not None and inner <= outer)
 
-    if not within(earlier.commands, later.commands) and (earlier.commands != _COMMANDS):
+    # What "any" denies of look-ups is off anyway, where no rule names them.
+    inner = _COMMANDS - {"resolve"} if later.commands is None else later.commands
+    if not within(earlier.commands, inner):
         return False
     if not within(earlier.listeners, later.listeners):
         return False

@@ -64,7 +64,7 @@ allow = ["connect"]
 ports = [80, 443]
 [[rule]]
 id = "bench"
-allow = ["connect"]
+allow = ["connect", "udp"]
 from = ["127.0.0.0/8"]
 to = ["127.0.0.0/8"]
 """
@@ -274,7 +274,20 @@ class Measurement:
         self._note("idle", result, KiB=grown / max(1, result["open"]))
 
 
-TESTS = ("rate", "login", "pace", "down", "up", "rtt", "idle")
+    def udp(self) -> None:
+        result, used = self._cpu("udp", 8, self._options.seconds, "noauth")
+        self._note(
+            "UDP echo",
+            result,
+            CPU_us=used / max(1, result["done"]) * 1e6,
+            per_s=result["per_s"],
+            lost=result["lost"],
+        )
+
+
+TESTS = ("rate", "login", "pace", "down", "up", "rtt", "udp", "idle")
+#: What not every peer can.
+ONLY = {"login": {"socksgw"}, "udp": {"socksgw", "dante", "asyncio-socks-server"}}
 
 
 @contextmanager
@@ -369,6 +382,7 @@ def aims(results: Results) -> Iterator[str]:
         ratio("session CPU us", 1.0, dante),
         ratio("login session CPU us", 1.0, dante, "session CPU us"),
         ratio("round trip CPU us", 1.2, dante),
+        ratio("UDP echo CPU us", 1.25, dante),
     ]
     for way in ("down", "up"):
         checks.append(ratio(f"{way} 1 CPU s GiB", 0.65, others))
@@ -410,7 +424,7 @@ def main() -> None:
                 with running(name, port) as pid:
                     measurement = Measurement(pid, port, target, options)
                     for test in tests:
-                        if test == "login" and name != "socksgw":
+                        if name not in ONLY.get(test, {name}):
                             continue
                         print(f"round {turn + 1}: {name}: {test}", file=sys.stderr)
                         getattr(measurement, test)()

@@ -150,7 +150,7 @@ def test_theLastDescriptorIsGone(gateway: Gateway) -> None:
         flood = stack.enter_context(Server(flood=True))
         echo = stack.enter_context(Server())
         resolver = f'[resolver]\nservers = ["{names.place}"]\n'
-        timeouts = '[timeouts]\nhandshake = "11s"\n'
+        timeouts = '[timeouts]\nhandshake = "9s"\n'
         started = gateway(timeouts + resolver + OPEN, preexec=few)
         before = _sockets(started)
 
@@ -181,7 +181,7 @@ def test_theLastDescriptorIsGone(gateway: Gateway) -> None:
             each.close()
             until(lambda: started.descriptors == LIMIT)
         # Longer than all that the gateway does now and then.
-        doesNotSpin(started, 6)
+        doesNotSpin(started, 4)
         for each in silent:
             until(lambda each=each: isClosed(each), 30)
         assert isClosed(early[2])

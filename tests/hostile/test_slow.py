@@ -30,7 +30,7 @@ from tests.running import OPEN, Running, until
 Gateway = Callable[..., Running]
 
 #: The absolute deadline, from accept to request, in seconds.
-HANDSHAKE = 4
+HANDSHAKE = 3
 SLOW = 2000
 
 _TIMEOUTS = f'[timeouts]\nhandshake = "{HANDSHAKE}s"\n'
@@ -200,6 +200,6 @@ def test_theDeadlineEndsWithTheRequest(gateway: Gateway, echo: Server) -> None:
             client.sendall(bytes((octet,)))
             time.sleep(0.02)
         assert exactly(client, 8)[:2] == b"\0\x5a"
-        until(lambda: time.monotonic() - began > 2.75)
+        until(lambda: time.monotonic() - began > 2.5)
         client.sendall(b"hello")
         assert exactly(client, 5) == b"hello"

@@ -172,7 +172,7 @@ def test_aResetEndsAStalledUpload(gateway: Gateway) -> None:
         _filled(clients)
         for client in clients:
             reset(client)
-        until(lambda: sockets(started) <= fewest, 3)
+        until(lambda: sockets(started) <= fewest, 2)
 
 
 def _settled(flood: Server) -> bool:
