@@ -103,6 +103,25 @@ def _routed(addresses: tuple[Address, ...]) -> Address:
     return addresses[0]
 
 
+def outerSocket(version: int) -> socket.socket:
+    """
+    A socket for datagrams to outside, on any port.
+
+    @raise OSError: there is none.
+    """
+    family = _FAMILIES[version]
+    outer = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        outer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE)
+        if version == 6:
+            outer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        outer.bind(("", 0))
+    except OSError:
+        outer.close()
+        raise
+    return outer
+
+
 @final
 class FlowSettings:
     """
@@ -112,11 +131,20 @@ class FlowSettings:
     @ivar flows: most flows that one association may have.
     """
 
-    __slots__ = ("flows", "idle", "setDeadline", "watch")
+    __slots__ = ("flows", "idle", "makeSocket", "setDeadline", "watch")
 
     def __init__(
-        self, watch: Watcher, setDeadline: SetDeadline, idle: float, flows: int
+        self,
+        watch: Watcher,
+        setDeadline: SetDeadline,
+        idle: float,
+        flows: int,
+        makeSocket: Callable[[int], socket.socket] = outerSocket,
     ) -> None:
+        """
+        @param makeSocket: from 4 or 6 to a socket for datagrams to outside.
+        """
+        self.makeSocket = makeSocket
         self.watch = watch
         self.setDeadline = setDeadline
         self.idle = idle
@@ -306,19 +334,9 @@ class Flows:
         """
         outer = self._outer.get(version)
         if outer is None:
-            family = _FAMILIES[version]
-            outer = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            try:
-                outer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE)
-                if version == 6:
-                    outer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                outer.bind(("", 0))
-            except OSError:
-                outer.close()
-                raise
-            bound = outer
-            self._outer[version] = outer
-            self._settings.watch.add(outer.fileno(), READ, lambda _: self._ready(bound))
+            made = self._settings.makeSocket(version)
+            self._settings.watch.add(made.fileno(), READ, lambda _: self._ready(made))
+            outer = self._outer[version] = made
         return outer
 
     def _ready(self, outer: socket.socket) -> None:

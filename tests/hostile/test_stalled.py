@@ -76,7 +76,7 @@ def _received(gateway: Running, neighbour: Server, octets: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("stalled", "segment"), [(30, 0), (500, 536)], ids=["pipes", "buffers"]
+    ("stalled", "segment"), [(16, 0), (500, 536)], ids=["pipes", "buffers"]
 )
 def test_stalledReadersHoldABoundedAmount(
     gateway: Gateway, stalled: int, segment: int

@@ -1,0 +1,196 @@
+"""
+For tests, ours and those of plug-in authors: what Twisted's own fakes lack.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, final
+
+__all__ = ["DatagramNetwork", "FakeDatagramSocket"]
+
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+#: What UDP can carry at most, over IPv4.
+_LONGEST: Final = 65507
+
+Place = tuple[str, int]
+
+
+@final
+class FakeDatagramSocket:
+    """
+    A UDP socket in memory: as much of L{socket.socket} as a relay of
+    datagrams uses.
+
+    @ivar closed: whether it is.
+    @ivar queue: what has come: octets and senders.
+    """
+
+    def __init__(self, network: DatagramNetwork, family: int, number: int) -> None:
+        self._network = network
+        self._place: Place = ("", 0)
+        self._number = number
+        self.family = family
+        self.closed = False
+        self.queue: deque[tuple[bytes, Place]] = deque()
+
+    def fileno(self) -> int:
+        """A number that is its own."""
+        return -1 if self.closed else self._number
+
+    def bind(self, place: Place) -> None:
+        """Take a place; port 0 is any."""
+        self._place = self._network.take(self, place)
+
+    def getsockname(self) -> Place:
+        """Where it is."""
+        return self._place
+
+    def sendto(self, octets: Any, place: Place) -> int:
+        """Send; whoever is not there does not get it."""
+        if len(octets) > _LONGEST:
+            raise OSError("Message too long")
+        self._network.carry(bytes(octets), self._place, (place[0], place[1]))
+        return len(octets)
+
+    def recvfrom_into(self, buffer: Any, size: int = 0) -> tuple[int, Place]:
+        """
+        Receive.
+
+        @raise BlockingIOError: nothing has come.
+        """
+        if not self.queue:
+            raise BlockingIOError
+        octets, sender = self.queue.popleft()
+        octets = octets[: size or len(buffer)]
+        buffer[: len(octets)] = octets
+        return len(octets), sender
+
+    def recvfrom(self, size: int) -> tuple[bytes, Place]:
+        """
+        Receive.
+
+        @raise BlockingIOError: nothing has come.
+        """
+        if not self.queue:
+            raise BlockingIOError
+        octets, sender = self.queue.popleft()
+        return octets[:size], sender
+
+    def setsockopt(self, *arguments: Any) -> None:
+        """
+        There are no options.
+
+        @raise OSError: always.
+        """
+        raise OSError("no such option")
+
+    def getsockopt(self, *arguments: Any) -> Any:
+        """
+        There are no options.
+
+        @raise OSError: always.
+        """
+        raise OSError("no such option")
+
+    def close(self) -> None:
+        """Leave the place."""
+        self.closed = True
+        self._network.leave(self._place)
+
+
+@final
+class DatagramNetwork:
+    """
+    UDP in memory: sockets on any addresses, a loss-free network between
+    them, and a L{socksgw.interfaces.Watcher} that tells who has got
+    something, at L{deliver}.
+
+    @ivar carried: every datagram: octets, sender, receiver.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: dict[Place, FakeDatagramSocket] = {}
+        self._numbers = itertools.count(1000)
+        self._ports = itertools.count(40000)
+        self._ready: dict[int, Callable[[int], None]] = {}
+        self.carried: list[tuple[bytes, Place, Place]] = []
+
+    # Sockets.
+
+    def socket(self, version: int, host: str = "", port: int = 0) -> Any:
+        """
+        A bound socket.
+
+        @param version: 4 or 6.
+        @param host: its address; by default one that stands for this host's.
+        """
+        made = FakeDatagramSocket(self, _FAMILIES[version], next(self._numbers))
+        made.bind((host or ("192.0.2.1" if version == 4 else "2001:db8::1"), port))
+        return made
+
+    def take(self, taker: FakeDatagramSocket, place: Place) -> Place:
+        """
+        Give a socket its place.
+
+        @raise OSError: it is taken.
+        """
+        place = (place[0], place[1] or next(self._ports))
+        if place in self._sockets:
+            raise OSError("Address already in use")
+        self._sockets[place] = taker
+        return place
+
+    def leave(self, place: Place) -> None:
+        """A socket is closed."""
+        self._sockets.pop(place, None)
+
+    def carry(self, octets: bytes, sender: Place, receiver: Place) -> None:
+        """A datagram is sent."""
+        self.carried.append((octets, sender, receiver))
+        found = self._sockets.get(receiver)
+        if found is not None:
+            found.queue.append((octets, sender))
+
+    # The watcher.
+
+    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
+        """Watch a socket."""
+        self._ready[fd] = ready
+
+    def change(self, fd: int, events: int) -> None:
+        """Watch it for something else: there is nothing else."""
+
+    def remove(self, fd: int) -> None:
+        """Do not watch it."""
+        del self._ready[fd]
+
+    def closing(self, fd: int) -> None:
+        """It is about to be closed."""
+        del self._ready[fd]
+
+    @property
+    def watched(self) -> int:
+        """How many sockets are watched."""
+        return len(self._ready)
+
+    @property
+    def open(self) -> int:
+        """How many sockets there are."""
+        return len(self._sockets)
+
+    def deliver(self) -> None:
+        """
+        Tell everybody who has got something, until nobody has.
+        """
+        while waiting := [s for s in self._sockets.values() if self._waits(s)]:
+            for each in waiting:
+                before = len(each.queue)
+                self._ready[each.fileno()](1)
+                assert each.closed or len(each.queue) < before, "it does not read"
+
+    def _waits(self, each: FakeDatagramSocket) -> bool:
+        return bool(each.queue) and each.fileno() in self._ready
