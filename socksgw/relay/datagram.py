@@ -113,6 +113,8 @@ class DatagramCarrier:
         if length >= end and not (BUFFER[0] or BUFFER[1] or BUFFER[2]):
             flow = self._flows.get(bytes(VIEW[:end]))
             if flow is not None:
+                if self._timer is not None:
+                    self._abandon()
                 flow.send(VIEW[end:length])
                 return
         self._takeSlowly(length)
@@ -137,6 +139,8 @@ class DatagramCarrier:
             if whole is None:
                 return
             datagram = whole
+        elif self._timer is not None:
+            self._abandon()
         flow = self._flows.get(key)
         if flow is not None:
             flow.send(datagram.payload)
@@ -145,18 +149,24 @@ class DatagramCarrier:
 
     def _time(self) -> None:
         """
-        Fragments wait no longer than the reassembly timer allows, from the
-        first one.
+        A sequence waits no longer than the reassembly timer allows, from its
+        first fragment.
         """
-        if self._fragments.held == 0:
-            if self._timer is not None:
-                self._timer.clear()
-                self._timer = None
-        elif self._timer is None:
-            self._timer = self._setDeadline(_REASSEMBLY, self._expired)
+        position = self._fragments.position
+        if position <= 1 and self._timer is not None:
+            self._timer.clear()
+            self._timer = None
+        if position == 1:
+            self._timer = self._setDeadline(_REASSEMBLY, self._abandon)
 
-    def _expired(self) -> None:
-        self._timer = None
+    def _abandon(self) -> None:
+        """
+        The timer expired; or a datagram that stands alone came, whose FRAG
+        is lower than any fragment's.
+        """
+        if self._timer is not None:
+            self._timer.clear()
+            self._timer = None
         self._fragments.reset()
 
     def deliver(self, header: bytes, length: int) -> None:

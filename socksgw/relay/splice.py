@@ -58,7 +58,7 @@ class _Side:
     """
 
     __slots__ = (
-        "_bulk", "_events", "_fd", "_pipe", "_relay", "_rest", "_waiting",
+        "_bulk", "_events", "_fd", "_pipe", "_relay", "_rest", "_waiting", "_watched",
         "broken", "ended", "held", "moved", "other", "shut", "socket",
     )  # fmt: skip
 
@@ -77,16 +77,30 @@ class _Side:
         self._pipe: Pipe | None = None
         self._rest = b""
         self._events = 0
+        self._watched = False
         self._waiting = False
 
     def ready(self, events: int) -> None:
         """
         The socket is ready, failed or hung up: trying tells which.
         """
+        if self._events == 0:
+            self._hungUp(events)
+            return
         if self._events & READ and events & ~WRITE:
             self._read()
         if self._events & WRITE and events & ~READ:
             self.other._deliver()
+
+    def _hungUp(self, events: int) -> None:
+        """
+        Neither read nor written at the moment, and the connection is over.
+        """
+        self._unwatch()
+        if events & select.EPOLLERR:
+            # A reset; what waits for the other side has a moment to get there.
+            self.broken = self.ended = self.shut = True
+            self._relay.broke(self)
 
     # Reading.
 
@@ -316,17 +330,21 @@ class _Side:
         """
         Be told of C{events} from now on.
         """
-        watched = self._events
-        if events == watched:
-            return
-        self._events = events
-        watch = self._relay.settings.watch
-        if not watched:
-            watch.add(self._fd, events, self.ready)
+        if self._watched:
+            if events != self._events:
+                self._events = events
+                # Also with none: a reset is always told.
+                self._relay.settings.watch.change(self._fd, events)
         elif events:
-            watch.change(self._fd, events)
-        else:
-            watch.remove(self._fd)
+            self._watched = True
+            self._events = events
+            self._relay.settings.watch.add(self._fd, events, self.ready)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._events = 0
+            self._relay.settings.watch.remove(self._fd)
 
     def release(self, closing: bool) -> None:
         """
@@ -335,8 +353,9 @@ class _Side:
         @param closing: whether the socket is closed right after.
         """
         if not closing:
-            self._watch(0)
-        elif self._events:
+            self._unwatch()
+        elif self._watched:
+            self._watched = False
             self._events = 0
             self._relay.settings.watch.closing(self._fd)
         if self._waiting:
@@ -447,7 +466,7 @@ class SpliceRelay:
         except OSError:
             unsent = 0
         byClient = side is self.client
-        if unsent == 0 or self._tries * 0.25 >= _LAST:
+        if (unsent == 0 and not side.held) or self._tries * 0.25 >= _LAST:
             self.finish("client-reset" if byClient else "destination-reset", True, True)
             return
         self._tries += 1

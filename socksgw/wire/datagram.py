@@ -88,9 +88,10 @@ class Reassembly:
     looks at the time.
 
     @ivar held: octets in it.
+    @ivar position: of its last fragment; 0 when there is none.
     """
 
-    __slots__ = ("_limit", "_parts", "_position", "_to", "held")
+    __slots__ = ("_limit", "_parts", "_to", "held", "position")
 
     def __init__(self, limit: int) -> None:
         """
@@ -102,7 +103,7 @@ class Reassembly:
     def reset(self) -> None:
         """Abandon what is in it."""
         self._parts: list[bytes] = []
-        self._position = 0
+        self.position = 0
         self._to: tuple[bytes, int] | None = None
         self.held = 0
 
@@ -115,18 +116,18 @@ class Reassembly:
         """
         position = datagram.fragment & ~_LAST
         last = bool(datagram.fragment & _LAST)
-        if position <= self._position:
+        if position <= self.position:
             self.reset()
         to = (datagram.asked, datagram.port)
         if (
-            position != self._position + 1
+            position != self.position + 1
             or (self._to is not None and self._to != to)
             or self.held + len(datagram.payload) > self._limit
         ):
             # Something is missing, or does not belong: nothing can come of it.
             self.reset()
             return None
-        self._position = position
+        self.position = position
         self._to = to
         self._parts.append(datagram.payload)
         self.held += len(datagram.payload)

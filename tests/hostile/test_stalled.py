@@ -151,11 +151,6 @@ def test_stalledUploads(gateway: Gateway) -> None:
         until(lambda: inPipes(started) == 0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a socket that is neither read nor written is not watched, so the "
-    "reset of a client whose upload is stalled is seen only after timeouts.idle",
-)
 def test_aResetEndsAStalledUpload(gateway: Gateway) -> None:
     """
     A client that has reset its connection is gone: what its upload held is
