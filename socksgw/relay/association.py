@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -23,6 +23,10 @@ from socksgw.relay.tunnel import Framing, TunnelCarrier
 from socksgw.wire.address import Address
 
 __all__ = ["Associations"]
+
+#: Seconds that verdicts on the client's last datagrams may take; with a
+#: deadline's tick less than the one second in which an association must end.
+_LAST: Final = 0.5
 
 
 @implementer(IHalfCloseableProtocol)
@@ -96,7 +100,14 @@ class Associations:
         carrier = DatagramCarrier(
             relay, source, flows, self._watch, self._setDeadline, reassemble
         )
-        await self._last(client, _Control(end), done, flows, carrier, tally)
+
+        def ended(reason: str) -> None:
+            # A client that sends one datagram and goes (an SNMP trap) was
+            # there when it sent it.
+            carrier.drain()
+            end(reason)
+
+        await self._last(client, _Control(ended), done, flows, carrier, tally)
 
     async def inside(
         self, client: Client, framing: Framing, early: bytes, judge: Judge, tally: Tally
@@ -129,6 +140,7 @@ class Associations:
             if client.ended:
                 control.readConnectionLost()  # type: ignore[attr-defined]
             tally.reason = await done
+            await flows.settled(_LAST)
         finally:
             client.taken = None
             carrier.close()

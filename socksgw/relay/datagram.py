@@ -72,6 +72,12 @@ class DatagramCarrier:
         flows.carrier = self
         watch.add(relay.fileno(), READ, self._ready)
 
+    def drain(self) -> None:
+        """
+        Take what has come.
+        """
+        self._ready(READ)
+
     def _ready(self, events: int) -> None:
         for _ in range(BATCH):
             try:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Protocol, final
+from typing import Any, Final, NamedTuple, Protocol, final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -217,8 +217,10 @@ class Flow:
     def idled(self) -> bool:
         """
         Called four times in the idle time: whether nothing moved in all of
-        it.
+        it. A flow that is still judged is not idle.
         """
+        if self.socket is None and not self.denied:
+            return False
         moved = self.moved
         self._quiet = self._quiet + 1 if moved == self._last else 0
         self._last = moved
@@ -254,7 +256,7 @@ class Flows:
         self._flows: dict[bytes, Flow] = {}
         self._byPeer: dict[tuple[str, int], Flow] = {}
         self._byHost: dict[str, Flow] = {}
-        self._any: Flow | None = None
+        self._any: dict[int, Flow] = {}
         self._outer: dict[int, socket.socket] = {}
         self._headers: dict[tuple[str, int], bytes] = {}
         self._judging: set[Deferred[None]] = set()
@@ -324,7 +326,7 @@ class Flows:
         if flow.socket is not None and flow.replies != "exact":
             self._byHost[flow.peer[0]] = flow
             if flow.replies == "any":
-                self._any = flow
+                self._any[flow.socket.family] = flow
 
     def _socket(self, version: int) -> socket.socket:
         """
@@ -355,7 +357,7 @@ class Flows:
             if flow is not None:
                 header = flow.header
             else:
-                flow = self._byHost.get(peer[0], self._any)
+                flow = self._byHost.get(peer[0]) or self._any.get(outer.family)
                 if flow is None:
                     self.strangers += 1
                     continue
@@ -401,14 +403,26 @@ class Flows:
             return
         if self._byPeer.get(flow.peer) is flow:
             del self._byPeer[flow.peer]
+            for other in self._flows.values():
+                # The same destination, named otherwise.
+                if other.peer == flow.peer:
+                    self._byPeer[flow.peer] = other
         if flow.replies != "exact":
             self._byHost.clear()
-            self._any = None
+            self._any.clear()
             for other in self._flows.values():
                 self._index(other)
         self.sent += flow.sent
         self.received += flow.received
         self._judge.ended(flow, reason)
+
+    def settled(self, seconds: float) -> Deferred[Any]:
+        """
+        Fires when the verdicts that are awaited have come, or in C{seconds}.
+        """
+        done = DeferredList(list(self._judging))
+        deadline = self._settings.setDeadline(seconds, done.cancel)
+        return done.addBoth(lambda _: deadline.clear())
 
     def close(self, reason: str) -> None:
         """

@@ -1,0 +1,258 @@
+"""
+From TOML's values to frozen attrs values, strictly: nothing is coerced, and
+what is wrong is told by its place in the file, without Python's names.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from operator import eq
+from typing import Any, Final, Literal, get_args, get_origin
+
+import cattrs
+from attrs import Attribute, fields, frozen, has
+from cattrs.cols import (
+    homogenous_tuple_structure_factory,
+    mapping_structure_factory,
+)
+from cattrs.errors import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationNote,
+)
+from cattrs.gen import make_dict_structure_fn
+
+__all__ = [
+    "ConfigError",
+    "Duration",
+    "Octets",
+    "Problem",
+    "Wrong",
+    "duration",
+    "kindOf",
+    "makeConverter",
+    "octets",
+    "problemsIn",
+]
+
+
+class Duration(float):
+    """Seconds; in TOML C{"10s"}, C{"5m"}, C{"8h"}, C{"90d"}, C{"250ms"}."""
+
+
+class Octets(int):
+    """A size; in TOML C{"256MB"} (10^6 octets), C{"64KiB"} (2^10), or a plain integer."""
+
+
+@frozen
+class Problem:
+    """
+    One thing wrong with a configuration.
+
+    @ivar path: its TOML path, such as C{rule[2].ports[0]}; empty for the file.
+    @ivar text: what is wrong and what would be right.
+    """
+
+    path: str
+    text: str
+
+
+class ConfigError(Exception):
+    """
+    The configuration cannot be used.
+
+    @ivar file: the file's name as the user gave it.
+    @ivar problems: everything that is wrong, in the order of the file.
+    """
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        self.file = file
+        self.problems = problems
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """One line for each problem: file, place, what to do."""
+        return [
+            f"{self.file}: {p.path}: {p.text}" if p.path else f"{self.file}: {p.text}"
+            for p in self.problems
+        ]
+
+
+_DURATION: Final = re.compile(r"(\d{1,12})(ms|s|m|h|d)\Z", re.ASCII)
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE: Final = re.compile(r"(\d{1,18})(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?\Z", re.ASCII)
+_OCTETS: Final = {
+    None: 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9,
+    "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+
+
+class Wrong(ValueError):
+    """A value of the wrong shape; the text needs no Python names."""
+
+
+def kindOf(value: object) -> str:
+    """What TOML calls a value of this type."""
+    for kind, name in (
+        (bool, "a boolean"),
+        (str, "a string"),
+        (int, "an integer"),
+        (float, "a float"),
+        (list, "an array"),
+        (dict, "a table"),
+    ):
+        if isinstance(value, kind):
+            return name
+    return "a date or time"
+
+
+def _exactly(kind: type, name: str) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, _: Any) -> Any:
+        if type(value) is not kind:
+            raise Wrong(f"must be {name}, not {kindOf(value)}")
+        return value
+
+    return structure
+
+
+def duration(value: Any, _: Any) -> Duration:
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise Wrong('must be a duration such as "10s", "5m", "8h" or "90d"')
+    return Duration(int(match[1]) * _SECONDS[match[2]])
+
+
+def octets(value: Any, _: Any) -> Octets:
+    text = str(value) if type(value) is int else value
+    match = _SIZE.match(text) if isinstance(text, str) else None
+    if match is None:
+        raise Wrong('must be a size such as "256MB", "64KiB" or 4096')
+    return Octets(int(match[1]) * _OCTETS[match[2]])
+
+
+def _literal(value: Any, kind: Any) -> Any:
+    words = get_args(kind)
+    if type(value) is not str or value not in words:
+        raise Wrong("must be one of " + ", ".join(f'"{w}"' for w in words))
+    return value
+
+
+def _tomlName(attribute: "Attribute[Any]") -> str | None:
+    name: str | None = attribute.metadata.get("toml", attribute.name)
+    return name
+
+
+def _isA(origin: Any, kind: Any) -> bool:
+    return get_origin(kind) is origin
+
+
+def makeConverter(
+    shapes: Sequence[tuple[Any, Callable[[Any, Any], Any]]],
+) -> cattrs.Converter:
+    """
+    A converter that coerces nothing.
+
+    @param shapes: types that have hooks of their own.
+    """
+    converter = cattrs.Converter(detailed_validation=True)
+    for kind, name in (
+        (str, "a string"),
+        (int, "an integer"),
+        (float, "a float"),
+        (bool, "true or false"),
+    ):
+        converter.register_structure_hook(kind, _exactly(kind, name))
+    converter.register_structure_hook(Duration, duration)
+    converter.register_structure_hook(Octets, octets)
+    for shape, hook in shapes:
+        converter.register_structure_hook_func(partial(eq, shape), hook)
+    converter.register_structure_hook_func(partial(_isA, Literal), _literal)
+
+    def array(kind: Any) -> Callable[[Any, Any], Any]:
+        inner = homogenous_tuple_structure_factory(kind, converter)
+
+        def structure(value: Any, cl: Any) -> Any:
+            if not isinstance(value, list):
+                hint = ""
+                if isinstance(value, dict) and "directory" in value:
+                    hint = "; directory groups are not built yet"
+                raise Wrong(f"must be an array, not {kindOf(value)}{hint}")
+            return inner(value, cl)
+
+        return structure
+
+    def mapping(kind: Any) -> Callable[[Any, Any], Any]:
+        inner = mapping_structure_factory(kind, converter, structure_to=dict)
+
+        def structure(value: Any, cl: Any) -> Any:
+            if not isinstance(value, dict):
+                raise Wrong(f"must be a table, not {kindOf(value)}")
+            return inner(value, cl)
+
+        return structure
+
+    def table(kind: Any) -> Callable[[Any, Any], Any]:
+        overrides: dict[str, Any] = {
+            a.name: cattrs.override(omit=True)
+            if (name := _tomlName(a)) is None
+            else cattrs.override(rename=name)
+            for a in fields(kind)
+        }
+        inner: Callable[[Any, Any], Any] = make_dict_structure_fn(
+            kind, converter, _cattrs_forbid_extra_keys=True, **overrides
+        )
+
+        def structure(value: Any, cl: Any) -> Any:
+            if not isinstance(value, dict):
+                raise Wrong(f"must be a table, not {kindOf(value)}")
+            return inner(value, cl)
+
+        return structure
+
+    factory = converter.register_structure_hook_factory
+    factory(partial(_isA, tuple), array)
+    factory(partial(_isA, Mapping), mapping)
+    factory(has, table)
+    return converter
+
+
+def problemsIn(
+    error: Exception, notBuilt: Collection[str], path: str = ""
+) -> Iterator[Problem]:
+    """
+    Every problem in a tree of cattrs errors, with its TOML path.
+
+    @param notBuilt: keys that are known, and not built yet; C{*} stands for
+        an index.
+    """
+    if isinstance(error, BaseValidationError):
+        for inner in error.exceptions:
+            place = path
+            for note in getattr(inner, "__notes__", ()):
+                if isinstance(note, AttributeValidationNote):
+                    attribute = getattr(fields(error.cl), note.name)
+                    name = _tomlName(attribute)
+                    place = f"{path}.{name}" if path else str(name)
+                elif isinstance(note, IterableValidationNote):
+                    place = (
+                        f"{path}[{note.index}]"
+                        if isinstance(note.index, int)
+                        else f"{path}.{note.index}"
+                    )
+            yield from problemsIn(inner, notBuilt, place)
+    elif isinstance(error, ForbiddenExtraKeysError):
+        known = [n for a in fields(error.cl) if (n := _tomlName(a)) is not None]
+        for key in sorted(error.extra_fields):
+            place = f"{path}.{key}" if path else key
+            if re.sub(r"\[\d+\]", ".*", place) in notBuilt:
+                yield Problem(place, "not built yet in this version of socksgw")
+                continue
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f'; did you mean "{near[0]}"?' if near else ""
+            yield Problem(place, f"unknown key{hint}")
+    elif isinstance(error, KeyError):
+        yield Problem(path, "is missing, and is needed")
+    else:
+        yield Problem(path, str(error))

@@ -1,0 +1,238 @@
+"""
+What the tests of UDP associations share: real loopback sockets, an epoll loop
+of the test's own, and a judge that says what the test wants.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from socksgw.relay.association import Associations
+from socksgw.relay.between import Tally
+from socksgw.relay.flows import Flow, Permit
+from socksgw.wire.address import Address
+from socksgw.wire.datagram import Datagram
+from tests.relay.test_splice import Timer, World
+
+__all__ = ["IDLE", "Association", "Judge", "Sea", "header", "udp"]
+
+#: Seconds after which a flow is idle.
+IDLE = 40.0
+#: The most flows of an association.
+MOST = 8
+
+
+def udp(host: str, port: int = 0) -> socket.socket:
+    """A UDP socket there, which does not block."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    made.bind((host, port))
+    return made
+
+
+def header(host: str | bytes, port: int, frag: int = 0) -> bytes:
+    """
+    RFC 1928 section 7: RSV FRAG ATYP DST.ADDR DST.PORT; C{host} is a literal,
+    or octets for the name field.
+    """
+    if isinstance(host, bytes):
+        where = b"\x03" + bytes([len(host)]) + host
+    elif ":" in host:
+        where = b"\x04" + socket.inet_pton(socket.AF_INET6, host)
+    else:
+        where = b"\x01" + socket.inet_pton(socket.AF_INET, host)
+    return b"\0\0" + bytes([frag]) + where + port.to_bytes(2, "big")
+
+
+class Judge:
+    """
+    Who says what flows may do.
+
+    @ivar replies: of every flow that is let out.
+    @ivar names: the addresses of names.
+    @ivar denied: ports that nothing may go to.
+    @ivar failing: raised instead of a verdict.
+    @ivar held: verdicts wait for it.
+    @ivar asked: host and port of each flow that was judged.
+    @ivar over: the flows that have ended, and why.
+    @ivar tooManyOf: the limits that were told.
+    """
+
+    def __init__(self) -> None:
+        self.replies = "exact"
+        self.names: dict[str, list[str]] = {}
+        self.denied: set[int] = set()
+        self.failing: list[Exception] = []
+        self.held: Deferred[None] | None = None
+        self.asked: list[tuple[str, int]] = []
+        self.over: list[tuple[Flow, str]] = []
+        self.tooManyOf: list[int] = []
+
+    async def judge(self, datagram: Datagram) -> Permit | None:
+        host = str(datagram.host)
+        self.asked.append((host, datagram.port))
+        if self.held is not None:
+            await self.held
+        if self.failing:
+            raise self.failing.pop(0)
+        if datagram.port in self.denied:
+            return None
+        addresses = tuple(map(Address.parse, self.names.get(host, [host])))
+        return Permit(addresses, self.replies)
+
+    def ended(self, flow: Flow, reason: str) -> None:
+        assert flow not in [each for each, _ in self.over]
+        self.over.append((flow, reason))
+
+    def tooMany(self, limit: int) -> None:
+        self.tooManyOf.append(limit)
+
+    @property
+    def counts(self) -> dict[int, tuple[int, int, int, int]]:
+        """
+        Of the flows that have ended, by port: octets and datagrams sent,
+        octets and datagrams received.
+        """
+        return {
+            flow.datagram.port: (
+                flow.sent,
+                flow.sentDatagrams,
+                flow.received,
+                flow.receivedDatagrams,
+            )
+            for flow, _ in self.over
+        }
+
+
+class Sea(World):
+    """
+    Everything that associations share, and the sockets of a test. At the end
+    nothing may be left of any association.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._descriptors = len(os.listdir("/proc/self/fd"))
+        self._sockets: list[socket.socket] = []
+        self._associations: list[Association] = []
+
+    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
+        return self._set(seconds, call)
+
+    def socket(self, host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+        """A UDP socket of the test's."""
+        made = udp(host, port)
+        self._sockets.append(made)
+        return made
+
+    def own(self, made: socket.socket) -> socket.socket:
+        """Close this at the end."""
+        self._sockets.append(made)
+        return made
+
+    def associate(self, **settings: Any) -> Association:
+        """An association."""
+        made = Association(self, **settings)
+        self._associations.append(made)
+        return made
+
+    def settle(self) -> None:
+        """Turn until nothing is ready any more for a while."""
+        quiet = 0
+        while quiet < 3:
+            quiet = 0 if self.watcher.turn(0.004) else quiet + 1
+
+    def relayed(self, receiver: socket.socket) -> tuple[bytes, tuple[str, int]]:
+        """The next datagram that comes there, and from where."""
+        found: list[Any] = []
+
+        def came() -> bool:
+            try:
+                found.append(receiver.recvfrom(1 << 16))
+            except BlockingIOError:
+                return False
+            return True
+
+        self.until(came)
+        octets, sender = found[0]
+        return octets, sender[:2]
+
+    def silent(self, *receivers: socket.socket) -> None:
+        """Nothing comes there, however often the sockets are looked at."""
+        self.settle()
+        for receiver in receivers:
+            try:
+                came = receiver.recvfrom(1 << 16)
+            except BlockingIOError:
+                continue
+            raise AssertionError(f"{came} came")
+
+    def atBase(self) -> None:
+        """Nothing is left of any association."""
+        for association in self._associations:
+            association.end()
+            assert association.done
+        for each in self._sockets:
+            each.close()
+        assert self.watcher.calls == {}
+        assert self.timers == set()
+        assert len(os.listdir("/proc/self/fd")) == self._descriptors
+        self.watcher.close()
+
+
+class Association:
+    """
+    One association, without its control connection's octets.
+
+    @ivar place: of its relay socket.
+    @ivar done: what it returned.
+    """
+
+    def __init__(
+        self,
+        sea: Sea,
+        source: str = "127.0.0.1",
+        local: str = "127.0.0.1",
+        reassemble: bool = True,
+        flows: int = MOST,
+        idle: float = IDLE,
+        ended: bool = False,
+    ) -> None:
+        self.judge = Judge()
+        self.tally = Tally()
+        self.client: Any = SimpleNamespace(
+            socket=None,
+            taken=None,
+            ended=ended,
+            transport=SimpleNamespace(resumeProducing=lambda: None),
+        )
+        relay = udp(local)
+        self.place: tuple[str, int] = relay.getsockname()[:2]
+        associations = Associations(
+            sea.watcher, sea.setDeadline, lambda: sea.now, idle, flows
+        )
+        self.done: list[Any] = []
+        self.over = Deferred.fromCoroutine(
+            associations.over(
+                self.client,
+                Address.parse(source),
+                relay,
+                self.judge,
+                reassemble,
+                self.tally,
+            )
+        )
+        self.over.addBoth(self.done.append)
+
+    def end(self) -> None:
+        """The client ends its control connection."""
+        if not self.done:
+            self.client.taken.readConnectionLost()
