@@ -52,7 +52,7 @@ class Connect:
     async def decide(self, session: Session, request: Requested) -> Decision:
         """As everywhere: the destination's addresses, one by one."""
         return await session.generation.policy.decide(
-            *session.asker, self.name, _named(request), request.port
+            session.asker, self.name, _named(request), request.port
         )
 
     async def serve(self, session: Session, request: Requested) -> None:
@@ -74,7 +74,7 @@ class Bind:
 
     async def decide(self, session: Session, request: Requested) -> Decision:
         """Who may be waited for; who comes is judged again."""
-        return await session.generation.policy.expect(*session.asker, _named(request))
+        return await session.generation.policy.expect(session.asker, _named(request))
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Listen, tell where, wait for the peer, tell who it is, relay."""
@@ -89,7 +89,7 @@ class Bind:
         judge = generation.policy.ruleset.judge
 
         def admits(peer: Address, port: int) -> bool:
-            question = Question(*session.asker, self.name, record.name, port)
+            question = Question(session.asker, self.name, record.name, port)
             return (anybody or peer in expected) and judge(question, peer).allowed
 
         try:
@@ -121,7 +121,7 @@ class Associate:
 
     async def decide(self, session: Session, request: Requested) -> Decision:
         """Whether an association can be of any use."""
-        return session.generation.policy.associate(*session.asker)
+        return session.generation.policy.associate(session.asker)
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Bind the relay socket, tell where, relay until the client ends."""
@@ -183,7 +183,7 @@ class Resolve:
 
     async def decide(self, session: Session, request: Requested) -> Decision:
         """Whether the client may know it."""
-        return await session.generation.policy.resolve(*session.asker, _named(request))
+        return await session.generation.policy.resolve(session.asker, _named(request))
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Tell the address, and end."""

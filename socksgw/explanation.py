@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from socksgw.audit import chain
 from socksgw.config import Config
 from socksgw.login.portal import ANYBODY, SocksUser
-from socksgw.policy.rules import Question, Ruleset, Verdict
+from socksgw.policy.rules import Asker, Question, Ruleset, Verdict
 from socksgw.wire.address import Address
 
 __all__ = ["explainMain", "lineOf"]
@@ -99,14 +99,13 @@ def _user(line: Mapping[str, Any], config: Config) -> SocksUser:
 
 def _today(line: Mapping[str, Any], config: Config, ruleset: Ruleset) -> Iterator[str]:
     client = line["client"].rpartition(":")[0].strip("[]")
-    question = Question(
+    asker = Asker(
         _user(line, config),
         Address.parse(client),
         line["listener"],
-        line["command"],
-        line["name"],
-        line["port"],
+        line.get("secured", "clear"),
     )
+    question = Question(asker, line["command"], line["name"], line["port"])
     addresses = [*line["addresses"], *(a for a, _ in line.get("struck", ()))]
     if not addresses and line["name"] is None:
         addresses = [line["asked"]]

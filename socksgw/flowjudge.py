@@ -41,7 +41,7 @@ class FlowJudge:
             decision = refused(BadDestination(host.why))
         else:
             decision = await session.generation.policy.decide(
-                *session.asker, "udp", host, datagram.port
+                session.asker, "udp", host, datagram.port
             )
         record.decided(decision)
         await session.gateway.journal.commit(record.decisionLine("flow"))

@@ -219,7 +219,7 @@ class Gateway:
         """
         del self.sessions[session.record.session]
         if session.counted:
-            self.limits.give(*session.asker, session.counted)
+            self.limits.give(session.asker, session.counted)
         self.settled()
 
     # Descriptors.

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, final
 
 from socksgw.config import Limit
-from socksgw.interfaces import User
-from socksgw.wire.address import Address
+from socksgw.policy.rules import Asker
 
 __all__ = ["Limits"]
 
@@ -77,15 +76,13 @@ class Limits:
         )
         self.live = 0
 
-    def take(
-        self, user: User, source: Address, listener: str, command: str
-    ) -> str | None:
+    def take(self, asker: Asker, command: str) -> str | None:
         """
         One more session, if no limit forbids it.
 
         @return: L{None}, or the limit that is reached, in words.
         """
-        keys = _keys(user, source, listener)
+        keys = _keys(asker)
         over = self._sessions.take(keys)
         if over is None and command == "udp":
             over = self._associations.take(keys)
@@ -95,21 +92,21 @@ class Limits:
             self.live += 1
         return over
 
-    def give(self, user: User, source: Address, listener: str, command: str) -> None:
+    def give(self, asker: Asker, command: str) -> None:
         """
         One session less.
         """
         self.live -= 1
-        keys = _keys(user, source, listener)
+        keys = _keys(asker)
         self._sessions.give(keys)
         if command == "udp":
             self._associations.give(keys)
 
 
-def _keys(user: User, source: Address, listener: str) -> Sequence[Key]:
+def _keys(asker: Asker) -> Sequence[Key]:
     return (
         ("all", None),
-        ("listener", listener),
-        ("source", source),
-        ("user", user.name),
+        ("listener", asker.listener),
+        ("source", asker.source),
+        ("user", asker.user.name),
     )

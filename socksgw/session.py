@@ -25,9 +25,9 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.negotiate.methods import Attempt, OfferedMethod, negotiate
+from socksgw.policy.rules import Asker
 from socksgw.relay.between import Tally
 from socksgw.stage import Stage
-from socksgw.wire.address import Address
 from socksgw.wire.codes import SOCKS4, Method, Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import WireError
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from socksgw.accept.protocol import Inbound
     from socksgw.audit.journal import Journal
     from socksgw.generation import Generation
-    from socksgw.interfaces import User
     from socksgw.limits import Limits
 
 __all__ = ["Session"]
@@ -79,17 +78,17 @@ class Session:
     @ivar record: its facts.
     @ivar counted: the command that counts against the limits on live
         sessions, or nothing.
-    @ivar user: who it is, once logged in.
+    @ivar asker: who it is, for the policy, once logged in.
     @ivar gateway: what runs.
     @ivar generation: what it was when the session began.
     """
 
     __slots__ = (
-        "_attempt", "_recorded", "client", "counted", "gateway", "generation",
-        "record", "stage", "user",
+        "_attempt", "_recorded", "asker", "client", "counted", "gateway", "generation",
+        "record", "stage",
     )  # fmt: skip
 
-    user: User
+    asker: Asker
 
     def __init__(self, gateway: Service, client: Inbound, number: int) -> None:
         self.gateway = gateway
@@ -146,7 +145,7 @@ class Session:
         client.requested()
 
         self.stage = Stage.POLICY
-        self.user = user
+        self.asker = Asker(user, client.source, record.listener, client.secured)
         command, refusal = await self._decide(event)
 
         self.stage = Stage.AUDIT
@@ -155,11 +154,6 @@ class Session:
             raise refusal
 
         await command.serve(self, event)
-
-    @property
-    def asker(self) -> tuple[User, Address, str]:
-        """Who asks, for the policy: user, source and listener."""
-        return self.user, self.client.source, self.record.listener
 
     async def _decide(self, request: Requested) -> tuple[Any, SocksError | None]:
         """
@@ -181,7 +175,7 @@ class Session:
         record.decided(decision)
         if not decision.allowed:
             return command, decision.error
-        over = self.gateway.limits.take(*self.asker, command.name)
+        over = self.gateway.limits.take(self.asker, command.name)
         if over is not None:
             record.limited(over)
             return command, LimitReached(over)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from socksgw.config import Limit
 from socksgw.hosts import HostAddresses
 from socksgw.limits import Limits
+from socksgw.policy.rules import Asker
 from socksgw.wire.address import Address
 from tests.policy.asking import ANONYMOUS, Somebody
 
@@ -28,10 +29,10 @@ class Sessions:
     def take(
         self, listener: str, source: Address, user: Somebody = ANONYMOUS
     ) -> str | None:
-        return self.limits.take(user, source, listener, "connect")
+        return self.limits.take(Asker(user, source, listener), "connect")
 
     def give(self, listener: str, source: Address, user: Somebody = ANONYMOUS) -> None:
-        self.limits.give(user, source, listener, "connect")
+        self.limits.give(Asker(user, source, listener), "connect")
 
     @property
     def live(self) -> int:

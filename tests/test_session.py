@@ -227,7 +227,7 @@ class Gateway:
         assert session not in self.over
         self.over.append(session)
         if session.counted:
-            self.limits.give(*session.asker, session.counted)
+            self.limits.give(session.asker, session.counted)
 
     async def _step(self, name: str) -> None:
         step = self.steps.get(name)
@@ -236,8 +236,9 @@ class Gateway:
         if step is not None:
             await step
 
-    async def _decide(self, user: Any, *question: Any) -> Decision:
-        self.happened.append(("decide", user.name, *question))
+    async def _decide(self, asker: Any, *question: Any) -> Decision:
+        who = (asker.user.name, asker.source, asker.listener)
+        self.happened.append(("decide", *who, *question))
         await self._step("policy")
         return self.decision
 

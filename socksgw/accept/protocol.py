@@ -220,6 +220,12 @@ class Inbound(Protocol):
         self.send(self.conversation.reply(reply, bound, more))
 
     @property
+    def secured(self) -> str:
+        """How the connection is protected."""
+        tls = getattr(self.transport, "TLS", False)
+        return "confidentiality" if tls else "clear"
+
+    @property
     def local(self) -> Address:
         """
         Our own address on this connection: loopback, where it has none.

@@ -190,17 +190,17 @@ class Never:
         banned = self._banned
         if banned is None:
             return None
-        for each in (address, *embedded(address)):
-            if (
-                banned.covers(each, port or 0)
-                and each not in self._addresses
-                and not self._isLifted(each, port)
-            ):
-                inside = "" if each is address else f" (as {each} in it)"
-                return f"{banned.why(each, port or 0)}{inside}"
+        if banned.covers(address, port or 0) and not self._isLifted(address, port):
+            return banned.why(address, port or 0)
+        for each in embedded(address):
+            # An exception is for the literal itself, in no wrapping.
+            if banned.covers(each, port or 0):
+                return f"{banned.why(each, port or 0)} (as {each} in it)"
         return None
 
     def _isLifted(self, address: Address, port: int | None) -> bool:
+        if address in self._addresses:
+            return True
         if port is None:
             return any(address == lifted for lifted, _ in self._places)
         return (address, port) in self._places

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
-from socksgw.interfaces import NameResolver, User
-from socksgw.policy.rules import DEFAULT, Question, Ruleset, Verdict
+from socksgw.interfaces import NameResolver
+from socksgw.policy.rules import DEFAULT, Asker, Question, Ruleset, Verdict
 from socksgw.wire.address import Address
 
 __all__ = ["Decision", "Policy", "refused"]
@@ -27,12 +27,17 @@ class Decision:
     @ivar why: for the operator.
     @ivar replies: whose answers come back to a UDP flow, as
         L{socksgw.policy.rules.Verdict}'s.
+    @ivar ticket: of the rule that allowed it, if it has one.
+    @ivar reports: what rules that only report would have said.
     @ivar addresses: what may be dialled, best first.
     @ivar struck: what the name led to and may not be dialled, with why.
     @ivar error: what the client is refused with, when nothing is allowed.
     """
 
-    __slots__ = ("addresses", "allowed", "error", "replies", "rule", "struck", "why")
+    __slots__ = (
+        "addresses", "allowed", "error", "replies", "reports", "rule", "struck",
+        "ticket", "why",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -45,6 +50,8 @@ class Decision:
         self.rule = verdict.rule
         self.why = verdict.why
         self.replies = verdict.replies
+        self.ticket = verdict.ticket
+        self.reports: list[str] = []
         self.addresses = addresses
         self.struck = struck
         if error is None and not verdict.allowed:
@@ -68,9 +75,7 @@ class Policy:
 
     async def decide(
         self,
-        user: User,
-        source: Address,
-        listener: str,
+        asker: Asker,
         command: str,
         host: Address | str,
         port: int,
@@ -82,14 +87,20 @@ class Policy:
         if port == 0:
             return refused(BadDestination("port 0"))
         if isinstance(host, Address):
-            question = Question(user, source, listener, command, None, port)
+            question = Question(asker, command, None, port)
             verdict = self.ruleset.judge(question, host)
-            return Decision(verdict, (host,) if verdict.allowed else ())
-        question = Question(user, source, listener, command, host, port)
+            decision = Decision(verdict, (host,) if verdict.allowed else ())
+            decision.reports = self.ruleset.reports(question, host)
+            return decision
+        question = Question(asker, command, host, port)
         hopeless = self.ruleset.hopeless(question)
         if hopeless is not None:
             return Decision(hopeless)
-        return await self._judgeAll(host, lambda a: self.ruleset.judge(question, a))
+        ruleset = self.ruleset
+        decision = await self._judgeAll(host, lambda a: ruleset.judge(question, a))
+        for address in (*decision.addresses, *(a for a, _ in decision.struck)):
+            decision.reports += ruleset.reports(question, address)
+        return decision
 
     async def _judgeAll(
         self, name: str, judge: Callable[[Address], Verdict]
@@ -111,17 +122,15 @@ class Policy:
         deciding = next((v for _, v in verdicts if v.allowed), verdicts[0][1])
         return Decision(deciding, allowed, struck)
 
-    def associate(self, user: User, source: Address, listener: str) -> Decision:
+    def associate(self, asker: Asker) -> Decision:
         """
         Whether a UDP association can be of any use; each datagram is judged
         besides.
         """
-        question = Question(user, source, listener, "udp", None, 0)
+        question = Question(asker, "udp", None, 0)
         return Decision(self.ruleset.prospect(question))
 
-    async def expect(
-        self, user: User, source: Address, listener: str, host: Address | str
-    ) -> Decision:
+    async def expect(self, asker: Asker, host: Address | str) -> Decision:
         """
         Whose connection a BIND may wait for. The peer's port is not known
         yet, so who comes is judged again.
@@ -131,34 +140,32 @@ class Policy:
         """
         ruleset = self.ruleset
         if isinstance(host, Address):
-            question = Question(user, source, listener, "bind", None, 0)
+            question = Question(asker, "bind", None, 0)
             if host.isUnspecified:
                 verdict = ruleset.namesUnspecified(question, host)
             else:
                 verdict = ruleset.prospect(question, host)
             return Decision(verdict, (host,) if verdict.allowed else ())
-        question = Question(user, source, listener, "bind", host, 0)
+        question = Question(asker, "bind", host, 0)
         verdict = ruleset.prospect(question)
         if not verdict.allowed:
             return Decision(verdict)
         return await self._judgeAll(host, lambda a: ruleset.prospect(question, a))
 
-    async def resolve(
-        self, user: User, source: Address, listener: str, host: Address | str
-    ) -> Decision:
+    async def resolve(self, asker: Asker, host: Address | str) -> Decision:
         """
         Whether a name may be looked up (or an address, for its name): where
         no command could ever lead, nothing is told.
         """
         ruleset = self.ruleset
         name = host if isinstance(host, str) else None
-        question = Question(user, source, listener, "resolve", name, 0)
+        question = Question(asker, "resolve", name, 0)
 
         def judge(address: Address) -> Verdict:
             verdict = ruleset.prospect(question, address)
             if verdict.allowed:
                 for command in ("connect", "udp", "bind"):
-                    other = Question(user, source, listener, command, name, 0)
+                    other = Question(asker, command, name, 0)
                     if ruleset.prospect(other, address).allowed:
                         return verdict
                 return Verdict(False, DEFAULT, "no rule lets the client reach it")

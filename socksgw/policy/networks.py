@@ -10,7 +10,7 @@ from typing import Final, final
 
 from socksgw.wire.address import Address, parseHost
 
-__all__ = ["NamePatterns", "Network", "Networks", "Ports"]
+__all__ = ["NamePatterns", "Network", "Networks", "Ports", "Services"]
 
 _RANGE: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?\Z", re.ASCII)
 
@@ -147,6 +147,41 @@ class Ports:
         return all(port in self for port in other._single) and all(
             any(low <= first and last <= high for low, high in self._ranges)
             for first, last in other._ranges
+        )
+
+
+@final
+class Services:
+    """
+    Ports with their protocol: C{tcp/443}, C{udp/5000-5010}.
+    """
+
+    __slots__ = ("_byProtocol",)
+
+    def __init__(self, words: Iterable[str]) -> None:
+        """
+        @raise ValueError: one is none of these.
+        """
+        byProtocol: dict[str, list[int | str]] = {}
+        for word in words:
+            protocol, slash, ports = word.partition("/")
+            if not slash or protocol not in ("tcp", "udp"):
+                raise ValueError(f'"{word}" is not of the form "tcp/443"')
+            if "-" not in ports:
+                ports = f"{ports}-{ports}"
+            byProtocol.setdefault(protocol, []).append(ports)
+        self._byProtocol = {p: Ports(w) for p, w in byProtocol.items()}
+
+    def covers(self, command: str, port: int) -> bool:
+        """Whether a command at a port is meant."""
+        ports = self._byProtocol.get("udp" if command == "udp" else "tcp")
+        return ports is not None and port in ports
+
+    def contains(self, other: Services) -> bool:
+        """Whether all of the other's are among these."""
+        return all(
+            protocol in self._byProtocol and self._byProtocol[protocol].contains(ports)
+            for protocol, ports in other._byProtocol.items()
         )
 
 

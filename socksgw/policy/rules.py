@@ -4,6 +4,7 @@ Questions, rules, and the verdict: first match wins, the end is deny.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final, final
 
@@ -11,15 +12,36 @@ from attrs import frozen
 
 from socksgw.interfaces import User
 from socksgw.policy.conditions import Addresses, Destinations, Never, Who
-from socksgw.policy.networks import Ports
+from socksgw.policy.networks import Ports, Services
+from socksgw.policy.schedules import Schedule
 from socksgw.policy.special import embedded, kinds
 from socksgw.wire.address import Address
 
-__all__ = ["DEFAULT", "NEVER", "Question", "Rule", "Ruleset", "Verdict"]
+__all__ = ["DEFAULT", "NEVER", "Asker", "Question", "Rule", "Ruleset", "Verdict"]
 
 #: The rule of a verdict when no rule matched, and when [never] did.
 DEFAULT: Final = "default"
 NEVER: Final = "never"
+
+
+@final
+class Asker:
+    """
+    Who asks.
+
+    @ivar secured: how the client's side is protected: C{clear},
+        C{integrity} or C{confidentiality}.
+    """
+
+    __slots__ = ("listener", "secured", "source", "user")
+
+    def __init__(
+        self, user: User, source: Address, listener: str, secured: str = "clear"
+    ) -> None:
+        self.user = user
+        self.source = source
+        self.listener = listener
+        self.secured = secured
 
 
 @final
@@ -29,25 +51,29 @@ class Question:
 
     @ivar command: C{connect}, C{bind}, C{udp} or C{resolve}.
     @ivar name: the asked host name, or L{None} for a literal.
+    @ivar at: when, in seconds since the epoch; L{None} for now.
     """
 
-    __slots__ = ("command", "listener", "name", "port", "source", "user")
+    __slots__ = ("asker", "at", "command", "name", "port")
 
     def __init__(
         self,
-        user: User,
-        source: Address,
-        listener: str,
+        asker: Asker,
         command: str,
         name: str | None,
         port: int,
+        at: float | None = None,
     ) -> None:
-        self.user = user
-        self.source = source
-        self.listener = listener
+        self.asker = asker
         self.command = command
         self.name = name
         self.port = port
+        self.at = at
+
+    @property
+    def askedBy(self) -> str:
+        """Whether a C{name} or an C{address} was asked for."""
+        return "address" if self.name is None else "name"
 
 
 @final
@@ -60,17 +86,24 @@ class Verdict:
     @ivar why: for the operator.
     @ivar replies: whose answers come back to a UDP flow: C{exact} (only the
         destination's), C{address} (of any port of it), or C{any}.
+    @ivar ticket: of the rule that allowed it, if it has one.
     """
 
-    __slots__ = ("allowed", "replies", "rule", "why")
+    __slots__ = ("allowed", "replies", "rule", "ticket", "why")
 
     def __init__(
-        self, allowed: bool, rule: str, why: str, replies: str = "exact"
+        self,
+        allowed: bool,
+        rule: str,
+        why: str,
+        replies: str = "exact",
+        ticket: str = "",
     ) -> None:
         self.allowed = allowed
         self.rule = rule
         self.why = why
         self.replies = replies
+        self.ticket = ticket
 
 
 @final
@@ -90,20 +123,48 @@ class Rule:
     resolving: Addresses | None
     ports: Ports | None
     replies: str = "exact"
+    services: Services | None = None
+    during: tuple[Schedule, ...] | None = None
+    until: float | None = None
+    secured: frozenset[str] | None = None
+    methods: frozenset[str] | None = None
+    askedBy: frozenset[str] | None = None
+    ticket: str = ""
+    reportOnly: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """Whether it can match at one time and not at another."""
+        return self.during is not None or self.until is not None
 
     def unmetByAsker(self, question: Question) -> str | None:
         """
         The first condition that does not hold whatever the destination, or
         L{None}.
         """
+        asker = question.asker
         if self.commands is not None and question.command not in self.commands:
             return "command"
-        if self.who is not None and not self.who.covers(question.user):
+        if self.who is not None and not self.who.covers(asker.user):
             return "who"
-        if self.listeners is not None and question.listener not in self.listeners:
+        if self.listeners is not None and asker.listener not in self.listeners:
             return "listener"
-        if self.sources is not None and not self.sources.covers(question.source):
+        if self.sources is not None and not self.sources.covers(asker.source):
             return "from"
+        if self.methods is not None and asker.user.method not in self.methods:
+            return "method"
+        if self.secured is not None and asker.secured not in self.secured:
+            return "secured"
+        if self.askedBy is not None and question.askedBy not in self.askedBy:
+            return "asked_by"
+        if self.timed:
+            at = question.at if question.at is not None else time.time()
+            if self.until is not None and at >= self.until:
+                return "until"
+            if self.during is not None and not any(
+                schedule.covers(at) for schedule in self.during
+            ):
+                return "during"
         return None
 
     def unmet(self, question: Question) -> str | None:
@@ -116,6 +177,10 @@ class Rule:
             return unmet
         if self.ports is not None and question.port not in self.ports:
             return "ports"
+        if self.services is not None and not self.services.covers(
+            question.command, question.port
+        ):
+            return "services"
         return None
 
     def unmetBy(self, question: Question, address: Address) -> str | None:
@@ -175,11 +240,12 @@ class Ruleset:
     The rules of one generation, and the ban before them.
     """
 
-    __slots__ = ("never", "rules")
+    __slots__ = ("_reporting", "never", "rules")
 
     def __init__(self, rules: Sequence[Rule], never: Never) -> None:
         self.rules = tuple(rules)
         self.never = never
+        self._reporting = any(rule.reportOnly for rule in rules)
 
     def judge(self, question: Question, address: Address) -> Verdict:
         """
@@ -202,8 +268,10 @@ class Ruleset:
             if rule.unmet(question) is None and (
                 rule.unmetBy(question, address) is None
             ):
+                if rule.reportOnly:
+                    continue
                 if rule.allow:
-                    return Verdict(True, rule.id, "", rule.replies)
+                    return Verdict(True, rule.id, "", rule.replies, rule.ticket)
                 return Verdict(False, rule.id, "a rule denies it")
         return Verdict(False, DEFAULT, "no rule allows it")
 
@@ -226,7 +294,7 @@ class Ruleset:
 
     def _prospect(self, question: Question, address: Address | None) -> Verdict:
         for rule in self.rules:
-            if rule.unmetByAsker(question) is not None:
+            if rule.reportOnly or rule.unmetByAsker(question) is not None:
                 continue
             if address is not None:
                 if rule.unmetBy(question, address) is not None:
@@ -240,7 +308,7 @@ class Ruleset:
                 sure = rule.to is None and rule.resolving is None
             if rule.allow:
                 return Verdict(True, rule.id, "")
-            if sure and rule.ports is None:
+            if sure and rule.ports is None and rule.services is None:
                 return Verdict(False, rule.id, "a rule denies it")
         return Verdict(False, DEFAULT, "no rule allows it")
 
@@ -250,6 +318,8 @@ class Ruleset:
         may be asked for: a BIND that waits for anybody.
         """
         for rule in self.rules:
+            if rule.reportOnly:
+                continue
             if rule.allow and rule.unmetByAsker(question) is None:
                 to = rule.to.addresses if rule.to is not None else None
                 if to is not None and (
@@ -264,13 +334,36 @@ class Ruleset:
         it need not be looked up; else L{None}.
         """
         for rule in self.rules:
-            if rule.unmet(question) is not None or not rule.couldMatch(question):
+            if rule.reportOnly or rule.unmet(question) is not None:
+                continue
+            if not rule.couldMatch(question):
                 continue
             if rule.allow:
                 return None
             if rule.surelyMatches(question):
                 return Verdict(False, rule.id, "a rule denies it")
         return Verdict(False, DEFAULT, "no rule allows it")
+
+    @property
+    def timed(self) -> bool:
+        """Whether the clock alone can change a verdict."""
+        return any(rule.timed for rule in self.rules)
+
+    def reports(self, question: Question, address: Address) -> list[str]:
+        """
+        The rules that only report, and would have decided otherwise: each
+        with what it would have said.
+        """
+        if not self._reporting or self.never.hit(address, question.port) is not None:
+            return []
+        found = []
+        for rule in self.rules:
+            if rule.unmet(question) or rule.unmetBy(question, address):
+                continue
+            if not rule.reportOnly:
+                break
+            found.append(f"{rule.id}: {'allow' if rule.allow else 'deny'}")
+        return found
 
     def explain(
         self, question: Question, address: Address
@@ -282,6 +375,8 @@ class Ruleset:
         steps: list[tuple[str, str | None]] = []
         for rule in self.rules:
             unmet = rule.unmet(question) or rule.unmetBy(question, address)
+            if unmet is None and rule.reportOnly:
+                unmet = "report_only"
             steps.append((rule.id, unmet))
             if unmet is None:
                 break

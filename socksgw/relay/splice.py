@@ -25,7 +25,7 @@ from typing import Final, final
 from twisted.internet.defer import Deferred
 
 from socksgw.interfaces import Timer
-from socksgw.relay.memory import Pipe
+from socksgw.relay.memory import SCARCE, Pipe
 from socksgw.relay.settings import RelaySettings
 
 __all__ = ["SpliceRelay"]
@@ -58,7 +58,8 @@ class _Side:
     """
 
     __slots__ = (
-        "_bulk", "_events", "_fd", "_pipe", "_relay", "_rest", "_waiting", "_watched",
+        "_bulk", "_events", "_fd", "_pipe", "_relay", "_rest", "_taken", "_waiting",
+        "_watched",
         "broken", "ended", "held", "moved", "other", "shut", "socket",
     )  # fmt: skip
 
@@ -79,6 +80,7 @@ class _Side:
         self._events = 0
         self._watched = False
         self._waiting = False
+        self._taken = False
 
     def ready(self, events: int) -> None:
         """
@@ -111,8 +113,12 @@ class _Side:
         memory = self._relay.settings.memory
         most = len(_BUFFER)
         if memory.scarce and (most := min(most, memory.room())) == 0:
-            self._wait()
-            return
+            if not self._taken:
+                self._wait()
+                return
+            # None is left; what the other side takes at once needs none.
+            most = SCARCE
+        self._taken = False
         try:
             came = self.socket.recv_into(_BUFFER, most)
         except BlockingIOError:
@@ -239,6 +245,10 @@ class _Side:
             self._account(len(self._rest))
         elif self._pipe is not None:
             self._drain(self.held)
+        elif self._waiting:
+            self._relay.settings.memory.forget(self._again)
+            self._taken = True
+            self._again()
         else:
             self.other._stopWriting()
 
@@ -257,16 +267,21 @@ class _Side:
 
     def _wait(self) -> None:
         """
-        There is no memory: read again when there is.
+        There is no memory: read again when there is, or when the other side
+        takes octets, so that none is needed.
         """
+        self._bulk = False
         self._stopReading()
         self._waiting = True
         self._relay.settings.memory.wait(self._again)
+        self.other._startWriting()
 
     def _again(self) -> None:
         self._waiting = False
-        if not (self.ended or self.held):
-            self.startReading()
+        if not self.held:
+            self.other._stopWriting()
+            if not self.ended:
+                self.startReading()
 
     # Ending.
 

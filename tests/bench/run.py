@@ -273,7 +273,6 @@ class Measurement:
             holding.wait(30)
         self._note("idle", result, KiB=grown / max(1, result["open"]))
 
-
     def udp(self) -> None:
         result, used = self._cpu("udp", 8, self._options.seconds, "noauth")
         self._note(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.running import until
 
 #: Seconds after which a server's or a client's socket gives up.
 PATIENCE = 30.0
@@ -38,6 +41,134 @@ def program(name: str, package: str) -> str:
         missing(f"{name} (Debian's package {package})")
     assert found is not None
     return found
+
+
+def freePort(host: str = "127.0.0.1", kind: int = socket.SOCK_DGRAM) -> int:
+    """A port that nobody has."""
+    with socket.socket(socket.AF_INET, kind) as free:
+        free.bind((host, 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _taken(port: int) -> bool:
+    """Whether a UDP port, or a listening TCP port, of 127/8 is in use."""
+    for table, state in (("udp", "07"), ("tcp", "0A")):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1].endswith(f":{port:04X}") and fields[3] == state:
+                return True
+    return False
+
+
+class Daemon:
+    """
+    A server program that stays in the foreground. Use it as a context: it
+    serves from the beginning to the end, and with it go the processes that
+    it started.
+
+    @ivar port: where it serves.
+    """
+
+    def __init__(
+        self, command: list[str], port: int, log: Path, environment: dict[str, str]
+    ) -> None:
+        self.port = port
+        self._log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        """What it has printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def __enter__(self) -> Daemon:
+        try:
+            until(lambda: self._process.poll() is not None or _taken(self.port), 30)
+            assert self._process.poll() is None, self.log
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(10)
+
+
+class Socksify:
+    """
+    Runs programs under Dante's C{socksify}: their connections, datagrams and
+    listeners go through a SOCKS server, and they do not know.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        environment: dict[str, str],
+        port: int,
+        protocol: str = "socks_v5",
+        login: tuple[str, str] | None = None,
+    ) -> None:
+        """
+        @param port: the SOCKS server's, on 127.0.0.1.
+        @param protocol: or C{socks_v4}.
+        @param login: user and password.
+        """
+        self.directory = directory
+        self.log = directory / "socksify.log"
+        configuration = directory / "socks.conf"
+        route = "route {{\n from: 0.0.0.0/0 to: {} via: 127.0.0.1 port = {}\n"
+        route += " proxyprotocol: {}\n method: {}\n}}\n"
+        method = "none" if login is None else "username"
+        # Names are left to the SOCKS server ("fake"): the routes are one for
+        # names, and one for addresses.
+        configuration.write_text(
+            f"logoutput: {self.log}\nresolveprotocol: fake\n"
+            + route.format(".", port, protocol, method)
+            + route.format("0.0.0.0/0", port, protocol, method)
+        )
+        self.environment = {
+            **environment,
+            "SOCKS_CONF": str(configuration),
+            # Else it goes to what is on this machine's networks directly.
+            "SOCKS_AUTOADD_LANROUTES": "no",
+        }
+        if login is not None:
+            user, password = login
+            self.environment |= {"SOCKS_USERNAME": user, "SOCKS_PASSWORD": password}
+
+    def __call__(
+        self, *command: str, stdin: str = "", prefix: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """
+        Run C{command} to its end.
+
+        @param prefix: a command that runs C{socksify}.
+        """
+        return subprocess.run(
+            [*prefix, program("socksify", "dante-client"), *command],
+            cwd=self.directory,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
 
 class Certificate:
@@ -240,11 +371,17 @@ class Web(ThreadingHTTPServer):
         self.server_close()
 
 
+def _labels(name: str) -> bytes:
+    """RFC 1035 section 3.1."""
+    labels = [bytes([len(label)]) + label.encode() for label in name.split(".")]
+    return b"".join(labels) + b"\0"
+
+
 class NameServer:
     """
-    A DNS server that knows the A records it is given, and says of every
-    other name that it does not exist (RFC 1035 section 4.1). Use it as a
-    context.
+    A DNS server that knows the A records it is given (and, for a name below
+    C{in-addr.arpa}, the PTR record), and says of every other name that it does
+    not exist (RFC 1035 section 4.1). Use it as a context.
 
     @ivar port: where it listens.
     @ivar asked: the names it was asked for.
@@ -275,12 +412,14 @@ class NameServer:
         question = query[12 : at + 5]
         name = ".".join(labels).lower()
         self.asked.append(name)
-        address = self._known.get(name)
+        known = self._known.get(name)
+        reverse = name.endswith(".in-addr.arpa")
         answers = b""
-        if address is not None and kind == 1:
-            answers = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4)
-            answers += socket.inet_aton(address)
-        flags = 0x8180 if address is not None else 0x8183
+        if known is not None and kind == (12 if reverse else 1):
+            content = _labels(known) if reverse else socket.inet_aton(known)
+            answers = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(content))
+            answers += content
+        flags = 0x8180 if known is not None else 0x8183
         header = struct.pack(">HHHHH", flags, 1, 1 if answers else 0, 0, 0)
         return query[:2] + header + question + answers
 

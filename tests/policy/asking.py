@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from socksgw.config import Config, Problem, loads
 from socksgw.policy.document import Compiled, Compiler
-from socksgw.policy.rules import Question, Ruleset, Verdict
+from socksgw.policy.rules import Asker, Question, Ruleset, Verdict
 from socksgw.wire.address import Address
 
 #: A listener, so that rules have one to name.
@@ -101,7 +101,7 @@ def question(
     port: int = 443,
 ) -> Question:
     """A question; by default anonymous asks to connect to a literal."""
-    return Question(user, Address.parse(source), listener, command, name, port)
+    return Question(Asker(user, Address.parse(source), listener), command, name, port)
 
 
 def judge(

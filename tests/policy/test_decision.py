@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from socksgw.errors import LookupFailed, SocksError
 from socksgw.policy.decision import Decision, Policy
-from socksgw.policy.rules import Ruleset
+from socksgw.policy.rules import Asker, Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from tests.policy.asking import ANONYMOUS, PUBLIC, Somebody, question, ruleset
@@ -66,7 +66,8 @@ def decide(
         destination = host
     source = Address.parse("192.168.7.7")
     policy = Policy(found, names)
-    return run(policy.decide(user, source, "main", command, destination, port))
+    asker = Asker(user, source, "main")
+    return run(policy.decide(asker, command, destination, port))
 
 
 def texts(decision: Decision) -> list[str]:

@@ -179,6 +179,8 @@ class Sea(World):
         """Nothing is left of any association."""
         for association in self._associations:
             association.end()
+        self.advance(1.0)
+        for association in self._associations:
             assert association.done
         for each in self._sockets:
             each.close()

@@ -187,19 +187,42 @@ def test_anotherFlowWhileOneIsJudged(sea: Sea, side: Side) -> None:
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_theEndBeforeTheVerdict(sea: Sea, side: Side, allowed: bool) -> None:
-    """An association that is over while a flow is judged: nothing leaves."""
+def test_theVerdictSoonAfterTheEnd(sea: Sea, side: Side, allowed: bool) -> None:
+    """
+    A client that sends a datagram and goes has sent it: the verdict is waited
+    for, and then all is over.
+    """
     server = sea.socket()
     held = side.judge.held = Deferred()
     if not allowed:
         side.judge.denied.add(port(server))
     side.send("127.0.0.1", port(server))
+    side.association.end()
+    assert side.judge.asked == [("127.0.0.1", port(server))]
+    held.callback(None)
+    assert side.association.done == [None]
+    if allowed:
+        assert sea.relayed(server)[0] == b"ask"
+    sea.silent(server)
+    assert [why for _, why in side.judge.over] == ["closed"] * allowed
+    assert side.association.tally.sent == 3 * allowed
+
+
+def test_noVerdictAfterTheEnd(sea: Sea, side: Side) -> None:
+    """
+    It is waited for less than a second, in which an association must end; then
+    nothing leaves any more.
+    """
+    server, other = sea.socket(), sea.socket()
+    held = side.judge.held = Deferred(lambda _: None)
+    side.send("127.0.0.1", port(server))
     sea.settle()
     side.association.end()
+    sea.advance(0.75)
     assert side.association.done == [None]
     if not held.called:
         held.callback(None)
-    sea.silent(server)
+    sea.silent(server, other)
     assert side.judge.over == []
 
 

@@ -465,18 +465,21 @@ def test_manyStalledReadersStayWithinTheBudget(worlds: Callable[..., World]) -> 
     assert world.memory.held == 0
 
 
-def test_whoWaitedForMemoryGoesOnWhenThereIsSome(
-    worlds: Callable[..., World],
-) -> None:
-    """A direction that found no room is taken up again."""
+def test_whoNeedsNoMemoryGoesOnWithoutAny(worlds: Callable[..., World]) -> None:
+    """
+    Where stalled readers hold all the memory there is, whoever reads still
+    gets what comes, and nothing more is held.
+    """
     world = worlds(limit=MIB)
     world.memory.take(MIB)
     run = world.relay()
-    run.send(run.client, b"patience")
-    world.settle()
-    assert run.moved == (0, 0)
+    octets = pattern(100_000)
+    run.send(run.client, octets)
+    assert run.receive(run.server, len(octets)) == octets
+    assert world.memory.held == MIB
     world.memory.give(MIB)
-    assert run.receive(run.server, 8) == b"patience"
+    run.send(run.server, b"and back")
+    assert run.receive(run.client, 8) == b"and back"
 
 
 def test_whoWaitsForMemoryAndEndsIsForgotten(worlds: Callable[..., World]) -> None:

@@ -1,0 +1,101 @@
+"""
+When a rule holds: days, hours, and dates, in a time zone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Final, final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+__all__ = ["Schedule"]
+
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_HOURS: Final = re.compile(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})\Z", re.ASCII)
+
+
+def _dayNumbers(words: Sequence[str]) -> frozenset[int]:
+    found: set[int] = set()
+    for word in words:
+        first, dash, last = word.partition("-")
+        try:
+            start = _DAYS.index(first)
+            end = _DAYS.index(last) if dash else start
+        except ValueError:
+            raise ValueError(
+                f'"{word}" is no day and no range of days such as "mon-fri"'
+            ) from None
+        while True:
+            found.add(start)
+            if start == end:
+                break
+            start = (start + 1) % 7
+    return frozenset(found)
+
+
+def _minutes(text: str) -> tuple[int, int]:
+    match = _HOURS.match(text)
+    if match is None:
+        raise ValueError(f'"{text}" is not of the form "08:00-18:00"')
+    hours = [int(number) for number in match.groups()]
+    if hours[0] > 23 or hours[2] > 24 or hours[1] > 59 or hours[3] > 59:
+        raise ValueError(f'"{text}" is no time of day')
+    start, end = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
+    if end > 24 * 60 or start == end:
+        raise ValueError(f'"{text}" is no time of day')
+    return start, end
+
+
+@final
+class Schedule:
+    """
+    Some hours of some days. Hours that end before they begin go across
+    midnight, and belong to the day on which they began.
+    """
+
+    def __init__(
+        self,
+        days: Sequence[str],
+        hours: str,
+        zone: str,
+        first: date | None = None,
+        last: date | None = None,
+    ) -> None:
+        """
+        @param days: such as C{"mon"} or C{"mon-fri"}; none is every day.
+        @param hours: such as C{"08:00-18:00"}; empty is all day.
+        @param zone: such as C{"Europe/Berlin"}.
+        @param first: the first day on which it holds.
+        @param last: the last one.
+        @raise ValueError: something is wrong in these.
+        """
+        self._days = _dayNumbers(days) if days else frozenset(range(7))
+        self._start, self._end = _minutes(hours) if hours else (0, 24 * 60)
+        try:
+            self._zone = ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f'"{zone}" is no time zone that is known here') from None
+        if first is not None and last is not None and last < first:
+            raise ValueError("it ends before it begins")
+        self._first, self._last = first, last
+
+    def covers(self, at: float) -> bool:
+        """
+        @param at: seconds since the epoch.
+        """
+        now = datetime.fromtimestamp(at, self._zone)
+        minute = now.hour * 60 + now.minute
+        if self._start < self._end:
+            return self._start <= minute < self._end and self._isDay(now.date())
+        if minute >= self._start:
+            return self._isDay(now.date())
+        return minute < self._end and self._isDay(now.date() - timedelta(days=1))
+
+    def _isDay(self, day: date) -> bool:
+        return (
+            day.weekday() in self._days
+            and (self._first is None or day >= self._first)
+            and (self._last is None or day <= self._last)
+        )

@@ -1,0 +1,190 @@
+"""
+Clients of UDP ASSOCIATE and servers of UDP for the hostile tests: plain
+sockets, and messages written from RFC 1928.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+from tests.hostile.clients import GREETING, exactly, four, named, opened, request5, six
+from tests.running import Running
+
+__all__ = ["Association", "Echo", "addressed", "associate", "replied", "udpPorts"]
+
+#: RFC 1928 section 6: a client that does not know its address yet.
+UNKNOWN = four("0.0.0.0")
+
+
+def addressed(host: str | bytes, port: int, frag: int = 0) -> bytes:
+    """
+    RFC 1928 section 7: the header of a datagram; C{host} is a literal, or
+    octets for the name field.
+    """
+    if isinstance(host, bytes):
+        where = named(host)
+    else:
+        where = six(host) if ":" in host else four(host)
+    return b"\0\0" + bytes([frag]) + where + port.to_bytes(2, "big")
+
+
+def replied(client: socket.socket) -> tuple[int, str, int]:
+    """RFC 1928 section 6: REP, BND.ADDR and BND.PORT of a reply."""
+    head = exactly(client, 4)
+    assert len(head) == 4, f"ended after {head!r}"
+    assert (head[0], head[2]) == (5, 0)
+    family, size = {1: (socket.AF_INET, 4), 4: (socket.AF_INET6, 16)}[head[3]]
+    rest = exactly(client, size + 2)
+    assert len(rest) == size + 2
+    host = socket.inet_ntop(family, rest[:size])
+    return head[1], host, int.from_bytes(rest[size:], "big")
+
+
+def associate(
+    port: int,
+    target: bytes = UNKNOWN,
+    number: int = 0,
+    command: int = 3,
+    behind: bytes = b"",
+) -> tuple[socket.socket, tuple[int, str, int]]:
+    """
+    A control connection, and the reply to its request.
+
+    @param behind: octets sent right behind the request.
+    """
+    control = opened(port)
+    try:
+        control.sendall(GREETING + request5(target, number, command) + behind)
+        assert exactly(control, 2) == b"\x05\x00"
+        return control, replied(control)
+    except BaseException:
+        control.close()
+        raise
+
+
+class Association:
+    """
+    A client with an association.
+
+    @ivar control: its control connection.
+    @ivar place: where its datagrams go.
+    @ivar socket: where they come from.
+    """
+
+    def __init__(self, port: int, behind: bytes = b"") -> None:
+        self.control, (code, host, number) = associate(port, behind=behind)
+        assert code == 0
+        self.place = (host, number)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.settimeout(20)
+        self.socket.bind(("127.0.0.1", 0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.control.close()
+        self.socket.close()
+
+    def send(self, host: str | bytes, port: int, text: bytes, frag: int = 0) -> None:
+        """A datagram to there."""
+        self.socket.sendto(addressed(host, port, frag) + text, self.place)
+
+    def receive(self) -> bytes:
+        """The next datagram, with its header; it is the relay's."""
+        octets, sender = self.socket.recvfrom(1 << 16)
+        assert sender == self.place
+        return octets
+
+    def echo(self, server: Echo, text: bytes) -> None:
+        """There and back."""
+        self.send(*server.place, text)
+        assert self.receive() == addressed(*server.place) + text
+
+    def silent(self, seconds: float = 0.3) -> bool:
+        """Whether nothing comes for a while."""
+        self.socket.settimeout(seconds)
+        try:
+            self.socket.recv(1 << 16)
+        except TimeoutError:
+            return True
+        finally:
+            self.socket.settimeout(20)
+        return False
+
+
+class Echo:
+    """
+    A server of UDP, in a thread, that sends back what comes; an empty
+    datagram of its own address ends it.
+
+    @ivar place: its address and port.
+    @ivar came: what came, with who sent it.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", answers: bool = True) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.socket.bind((host, 0))
+        self.place: tuple[str, int] = self.socket.getsockname()[:2]
+        self.port = self.place[1]
+        self.came: list[tuple[bytes, tuple[str, int]]] = []
+        self._answers = answers
+        self._ending = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ending = True
+        self.socket.sendto(b"", self.place)
+        self._thread.join(20)
+        self.socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            octets, sender = self.socket.recvfrom(1 << 16)
+            if self._ending:
+                return
+            self.came.append((octets, sender[:2]))
+            if self._answers:
+                self.socket.sendto(octets, sender)
+
+
+def udpPorts(gateway: Running) -> set[int]:
+    """The ports of the gateway's UDP sockets."""
+    process = f"/proc/{gateway.process.pid}"
+    inodes = set()
+    for number in os.listdir(f"{process}/fd"):
+        try:
+            match = re.match(r"socket:\[(\d+)\]", os.readlink(f"{process}/fd/{number}"))
+        except FileNotFoundError:
+            continue
+        if match is not None:
+            inodes.add(match[1])
+    ports = set()
+    for table in ("udp", "udp6"):
+        with open(f"{process}/net/{table}", encoding="ascii") as lines:
+            for line in list(lines)[1:]:
+                words = line.split()
+                if words[9] in inodes:
+                    ports.add(int(words[1].rpartition(":")[2], 16))
+    return ports
