@@ -6,18 +6,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from socksgw.audit import follower, verify
 from socksgw.config import Config, ConfigError, load
 from socksgw.defaults import defaultConfig
 from socksgw.examination import examine
-from socksgw.explanation import explainMain
+from socksgw.expectations import diffMain
+from socksgw.explanation import destination, explainFacts, explainRecord
 from socksgw.hosts import HostAddresses
 from socksgw.login.passwords import passwdMain
 from socksgw.negotiate.discovery import findMethods
 from socksgw.policy.document import Compiler
+from socksgw.policy.hypothetical import Facts, groupsOf
+from socksgw.policy.rules import Ruleset
+from socksgw.route.resolver import lookUpNow
+from socksgw.wire.address import Address
 
 __all__ = ["main"]
 
@@ -80,17 +87,49 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = commands.add_parser(
         "explain",
-        help="say why a recorded decision was made",
-        description="Show a decision of the journal, and which rules today's "
-        "policy would try for it, each with the first condition that does not "
-        "hold. Exit status 0 for a recorded allow, 1 for a deny, 2 when there is "
-        "nothing to explain.",
+        help="say what would be decided, or why something was",
+        description="Say what the policy would decide, by which rule, and for each "
+        "rule before it the first condition that does not hold. With --record, "
+        "why a decision of the journal was made, and what today's policy says. "
+        "Exit status 0 for allow, 1 for deny, 2 when it cannot be told (which "
+        "fact is missing is said; nothing is guessed).",
     )
     explain.add_argument("--config", metavar="FILE")
+    explain.add_argument("--record", metavar="N", type=int, help="a journal line")
+    explain.add_argument("--user", metavar="U", default="anonymous")
+    explain.add_argument("--group", metavar="G", action="append", default=[])
+    explain.add_argument("--from", metavar="IP", dest="source", help="the client")
+    explain.add_argument("--listener", metavar="L")
+    explain.add_argument("--method", metavar="M", help="how the user logged in")
+    explain.add_argument("--at", metavar="TIME", help="default: now")
+    explain.add_argument("--secured", choices=["clear", "integrity", "confidentiality"])
     explain.add_argument(
-        "--record", metavar="N", type=int, required=True, help="the line's number"
+        "--resolving-to",
+        metavar="IP",
+        action="append",
+        default=[],
+        help="where the name leads; default: what DNS says",
     )
+    explain.add_argument("--json", action="store_true")
+    explain.add_argument(
+        "command", nargs="?", choices=["connect", "bind", "udp", "resolve"]
+    )
+    explain.add_argument("destination", nargs="?", metavar="HOST:PORT")
     explain.set_defaults(run=_explain)
+
+    diff = commands.add_parser(
+        "diff",
+        help="show which recorded decisions another policy would change",
+        description="Judge the recorded traffic by two configurations, and show "
+        "what would change. Exit status 0 when nothing would, 1 when something "
+        "would.",
+    )
+    diff.add_argument("old", metavar="OLD")
+    diff.add_argument("new", metavar="NEW")
+    diff.add_argument(
+        "--replay", metavar="JOURNAL", type=Path, help="default: the journal of OLD"
+    )
+    diff.set_defaults(run=_diff)
 
     plugins = commands.add_parser(
         "plugins", help="list the authentication methods found, and the broken ones"
@@ -144,12 +183,66 @@ def _follow(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     config = _configuration(options.config)
+    ruleset = _ruleset(config)
+    if options.record is not None:
+        directory = _journal(options.config)
+        return explainRecord(directory, options.record, config, ruleset, sys.stdout)
+    if options.destination is None:
+        print("socksgw explain: name COMMAND HOST:PORT, or --record N", file=sys.stderr)
+        return 2
+    try:
+        facts = _facts(options, config)
+    except ValueError as e:
+        print(f"socksgw explain: {e}", file=sys.stderr)
+        return 2
+
+    def lookUp(name: str) -> tuple[Address, ...]:
+        return lookUpNow(name, config.resolver.family)
+
+    return explainFacts(facts, ruleset, lookUp, sys.stdout, options.json)
+
+
+def _facts(options: argparse.Namespace, config: Config) -> Facts:
+    """
+    @raise ValueError: a fact is none.
+    """
+    host, port = destination(options.destination)
+    addresses = tuple(map(Address.parse, options.resolving_to))
+    at = time.time()
+    if options.at is not None:
+        moment = datetime.fromisoformat(options.at)
+        if moment.tzinfo is None:
+            raise ValueError("--at needs an offset: 2026-03-02T10:00:00+01:00")
+        at = moment.timestamp()
+    return Facts(
+        user=options.user,
+        groups=groupsOf(options.user, config.groups.items()) | set(options.group),
+        command=options.command,
+        name=host if isinstance(host, str) else None,
+        port=port,
+        addresses=(host,) if isinstance(host, Address) else addresses,
+        method=options.method,
+        source=None if options.source is None else Address.parse(options.source),
+        listener=options.listener,
+        secured=options.secured,
+        at=at,
+    )
+
+
+def _ruleset(config: Config) -> Ruleset:
+    """
+    @raise ConfigError: the policy has errors.
+    """
     compiled = Compiler(config, HostAddresses(lambda: ())).compile()
     if compiled.errors:
         raise ConfigError(config.file, compiled.errors)
-    return explainMain(
-        _journal(options.config), options.record, config, compiled.ruleset, sys.stdout
-    )
+    return compiled.ruleset
+
+
+def _diff(options: argparse.Namespace) -> int:
+    old, new = load(options.old), load(options.new)
+    journal = options.replay or _journal(options.old)
+    return diffMain((old, _ruleset(old)), (new, _ruleset(new)), journal, sys.stdout)
 
 
 def _plugins(_: argparse.Namespace) -> int:

@@ -60,7 +60,9 @@ class Connect:
         record, client = session.record, session.client
 
         session.stage = Stage.ROUTE
-        outlet = await session.generation.dialer.open(record.addresses, record.port)
+        outlet = await session.generation.dialer.open(
+            record.addresses, record.port, session.obligations.connect
+        )
         record.dialled, record.bound = outlet.address, outlet.bound
         client.reply(Reply.SUCCEEDED, outlet.bound)
 
@@ -81,7 +83,7 @@ class Bind:
         record, client, generation = session.record, session.client, session.generation
 
         session.stage = Stage.ROUTE
-        expected = record.addresses
+        expected = _sayable(request, record.addresses)
         anybody = expected[0].isUnspecified
         inward = client.local if anybody else localTowards(expected[0])
         place = generation.places[record.listener]
@@ -104,7 +106,7 @@ class Bind:
             passive.close()
             client.holding = False
         try:
-            record.dialled = outlet.address
+            record.dialled, record.peerPort = outlet.address, outlet.port
             await session.gateway.journal.commit(record.peerLine(outlet.port))
             client.reply(Reply.SUCCEEDED, (outlet.address, outlet.port))
         except BaseException:
@@ -134,6 +136,8 @@ class Associate:
         client.reply(Reply.SUCCEEDED, record.bound)
 
         session.stage = Stage.RELAY
+        # What came behind the request counts for nothing.
+        client.conversation.surplus()
         await session.relayed(
             lambda tally: generation.associations.over(
                 client,
@@ -187,11 +191,7 @@ class Resolve:
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Tell the address, and end."""
-        addresses = session.record.addresses
-        if request.version == SOCKS4:
-            addresses = tuple(a for a in addresses if a.version == 4)
-            if not addresses:
-                raise LookupFailed("no IPv4 address, and SOCKS 4 knows no other")
+        addresses = _sayable(request, session.record.addresses)
         session.client.reply(Reply.SUCCEEDED, (addresses[0], 0))
         session.answered()
 
@@ -248,6 +248,19 @@ def commandFor(request: Requested, tunnels: frozenset[str]) -> Any:
     return command
 
 
+def _sayable(request: Requested, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+    """
+    The addresses that a reply can say in the client's version.
+
+    @raise LookupFailed: there is none.
+    """
+    if request.version == SOCKS4:
+        addresses = tuple(a for a in addresses if a.version == 4)
+        if not addresses:
+            raise LookupFailed("no IPv4 address, and SOCKS 4 knows no other")
+    return addresses
+
+
 async def _relay(session: Session, outlet: Outlet) -> None:
     """
     The last stage of what ends in a stream.
@@ -257,6 +270,6 @@ async def _relay(session: Session, outlet: Outlet) -> None:
     early = client.conversation.surplus()
     await session.relayed(
         lambda tally: session.generation.relays.between(
-            client, outlet.socket, early, tally
+            client, outlet.socket, early, tally, session.obligations.idle
         )
     )

@@ -25,6 +25,7 @@ __all__ = [
     "NoAcceptableMethod",
     "NotAllowed",
     "ProtocolViolated",
+    "Revoked",
     "SocksError",
 ]
 
@@ -136,6 +137,13 @@ class AuditFailed(SocksError):
     """The journal could not take the decision's line."""
 
     reason = "audit"
+
+
+class Revoked(SocksError):
+    """What was allowed when it began is allowed no longer."""
+
+    reply = Reply.NOT_ALLOWED
+    reason = "revoked"
 
 
 class Draining(SocksError):

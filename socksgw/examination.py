@@ -20,6 +20,7 @@ from twisted.internet.endpoints import serverFromString
 
 from socksgw.accept.endpoints import isRoutable, parseListenAddress
 from socksgw.config import Choose, Config, ConfigError, Listen, Problem
+from socksgw.expectations import unmet
 from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.place import wrongPlace
@@ -103,6 +104,7 @@ class _Examiner:
         errors = self._errors + compiled.errors
         if not errors:
             errors += exposed(self._config, self._routable())
+            errors += unmet(self._config, compiled.ruleset)
         return Examination(
             errors,
             self._warnings + compiled.warnings,

@@ -1,22 +1,26 @@
 """
-C{socksgw explain --record N}: why a journalled decision was made, and what
-today's policy says of the same question.
+C{socksgw explain}: what would be decided, and why; and of a journalled
+decision, why it was made and what today's policy says.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from attrs import evolve
+
 from socksgw.audit import chain
 from socksgw.config import Config
-from socksgw.login.portal import ANYBODY, SocksUser
-from socksgw.policy.rules import Asker, Question, Ruleset, Verdict
-from socksgw.wire.address import Address
+from socksgw.errors import SocksError
+from socksgw.policy.hypothetical import Facts, Missing, Outcome, consider, groupsOf
+from socksgw.policy.rules import Ruleset
+from socksgw.wire.address import Address, BadHost, Host, parseHost
 
-__all__ = ["explainMain", "lineOf"]
+__all__ = ["destination", "explainFacts", "explainRecord", "factsOf", "lineOf"]
 
 _FACTS = (
     ("time", "time"),
@@ -56,11 +60,100 @@ def lineOf(directory: Path, number: int) -> Mapping[str, Any] | None:
     return None
 
 
-def explainMain(
+def destination(text: str) -> tuple[Host, int]:
+    """
+    The host and port of C{"host:443"}, C{"[::1]:443"}; port 0 without one.
+
+    @raise ValueError: it is none of these.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):
+        host, port = text, "0"
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f'"{text}": the port is not within 0 to 65535')
+    found = parseHost(host.encode("utf-8"))
+    if isinstance(found, BadHost):
+        raise ValueError(f'"{host}": {found.why}')
+    return found, int(port)
+
+
+def explainFacts(
+    facts: Facts,
+    ruleset: Ruleset,
+    lookUp: Callable[[str], tuple[Address, ...]],
+    out: TextIO,
+    json_: bool = False,
+) -> int:
+    """
+    Say what the policy would decide.
+
+    @param lookUp: asks DNS, where the facts do not say where a name leads.
+    @return: the exit status: 0 allow, 1 deny, 2 when it cannot be told.
+    """
+    try:
+        try:
+            outcome = consider(ruleset, facts)
+        except Missing as e:
+            if e.fact != "resolving_to" or facts.name is None:
+                raise
+            facts = evolve(facts, addresses=lookUp(facts.name))
+            outcome = consider(ruleset, facts)
+    except Missing as e:
+        option = f"--{e.fact.replace('_', '-')}"
+        if json_:
+            print(json.dumps({"verdict": None, "missing": e.fact}), file=out)
+        else:
+            print(f"cannot be told: it depends on {option}", file=out)
+        return 2
+    except SocksError as e:
+        print(f"cannot be told: {facts.name}: {e}; give --resolving-to", file=out)
+        return 2
+    if json_:
+        print(json.dumps(_asJson(outcome)), file=out)
+    else:
+        _print(outcome, out)
+    return 0 if outcome.verdict.allowed else 1
+
+
+def _asJson(outcome: Outcome) -> Mapping[str, Any]:
+    verdict = outcome.verdict
+    return {
+        "verdict": "allow" if verdict.allowed else "deny",
+        "rule": verdict.rule,
+        "why": verdict.why,
+        "addresses": [str(address) for address in outcome.addresses],
+        "struck": [[str(address), why] for address, why in outcome.struck],
+        "rules": [
+            {
+                "address": None if address is None else str(address),
+                "tried": [{"rule": s.rule, "unmet": s.unmet} for s in steps],
+            }
+            for address, steps in outcome.steps
+        ],
+    }
+
+
+def _print(outcome: Outcome, out: TextIO) -> None:
+    struck = dict(outcome.struck)
+    for address, steps in outcome.steps:
+        if address is not None:
+            print(f"{address}:", file=out)
+        for step in steps:
+            what = f"{step.unmet} does not match" if step.unmet else "matches"
+            print(f'  rule "{step.rule}": {what}', file=out)
+        if address in struck:
+            print(f"  struck out by {struck[address]}", file=out)
+    verdict = outcome.verdict
+    word = "allow" if verdict.allowed else "deny"
+    why = f": {verdict.why}" if verdict.why else ""
+    print(f'{word} by rule "{verdict.rule}"{why}', file=out)
+
+
+def explainRecord(
     directory: Path, number: int, config: Config, ruleset: Ruleset, out: TextIO
 ) -> int:
     """
-    Explain one line.
+    Explain one line of the journal.
 
     @return: the exit status: that of the recorded verdict (0 allow, 1 deny),
         or 2 when there is nothing to explain.
@@ -84,52 +177,38 @@ def explainMain(
             print(f"  {title:<10}{text if text is not None else '-'}", file=out)
     for address, why in line.get("struck", ()):
         print(f"  struck out {address}: {why}", file=out)
-    for text in _today(line, config, ruleset):
-        print(text, file=out)
+    facts = factsOf(line, config)
+    if facts is not None:
+        print("by today's policy, with today's groups:", file=out)
+        try:
+            _print(consider(ruleset, facts), out)
+        except Missing:
+            print("depends on the addresses that the name has now", file=out)
     return 0 if line["verdict"] == "allow" else 1
 
 
-def _user(line: Mapping[str, Any], config: Config) -> SocksUser:
-    if line["method"] == "none":
-        return ANYBODY
-    name = line["user"]
-    groups = frozenset(g for g, members in config.groups.items() if name in members)
-    return SocksUser(name, groups, line["method"])
-
-
-def _today(line: Mapping[str, Any], config: Config, ruleset: Ruleset) -> Iterator[str]:
-    client = line["client"].rpartition(":")[0].strip("[]")
-    asker = Asker(
-        _user(line, config),
-        Address.parse(client),
-        line["listener"],
-        line.get("secured", "clear"),
-    )
-    question = Question(asker, line["command"], line["name"], line["port"])
+def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
+    """
+    What a journalled decision was about; L{None} when no policy could be
+    asked that.
+    """
     addresses = [*line["addresses"], *(a for a, _ in line.get("struck", ()))]
     if not addresses and line["name"] is None:
+        host = parseHost(line["asked"].encode("ascii"))
+        if not isinstance(host, Address) or host.isUnspecified:
+            return None
         addresses = [line["asked"]]
-    for text in addresses:
-        address = Address.parse(text)
-        yield f"by today's policy, {address}:"
-        banned = ruleset.never.hit(address, question.port)
-        if banned is not None:
-            yield f"  [never] covers it: {banned}"
-        else:
-            for rule, unmet in ruleset.explain(question, address):
-                yield f'  rule "{rule}": ' + (
-                    f"{unmet} does not match" if unmet else "matches"
-                )
-        yield f"  {_verdict(ruleset.judge(question, address))}"
-    if not addresses:
-        yield f"by today's policy, {line['name']}:"
-        hopeless = ruleset.hopeless(question)
-        yield "  " + (
-            _verdict(hopeless) if hopeless else "depends on the addresses that it has"
-        )
-
-
-def _verdict(verdict: Verdict) -> str:
-    word = "allow" if verdict.allowed else "deny"
-    why = f": {verdict.why}" if verdict.why else ""
-    return f'{word} by rule "{verdict.rule}"{why}'
+    user = line["user"]
+    return Facts(
+        user=user,
+        groups=groupsOf(user, config.groups.items()),
+        command=line["command"],
+        name=line["name"],
+        port=line["port"],
+        addresses=tuple(Address.parse(address) for address in addresses),
+        method=line["method"],
+        source=Address.parse(line["client"].rpartition(":")[0].strip("[]")),
+        listener=line["listener"],
+        secured=line.get("secured", "clear"),
+        at=datetime.fromisoformat(line["time"]).timestamp(),
+    )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, final
 
 from socksgw.errors import BadDestination
 from socksgw.policy.decision import refused
-from socksgw.relay.flows import Flow, Permit
+from socksgw.policy.rules import Asker, Question, Ruleset
+from socksgw.relay.flows import Flow, Flows, Permit
 from socksgw.wire.address import BadHost
 from socksgw.wire.datagram import Datagram
 
@@ -27,6 +28,27 @@ class FlowJudge:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        session.flows = self
+        self._flows: Flows | None = None
+
+    def attach(self, flows: Flows) -> None:
+        """These are the association's."""
+        self._flows = flows
+
+    def recheck(self, asker: Asker, ruleset: Ruleset) -> None:
+        """
+        End the flows that the rules allow no longer.
+        """
+
+        def keeps(flow: Flow) -> bool:
+            host = flow.datagram.host
+            name = host if isinstance(host, str) else None
+            question = Question(asker, "udp", name, flow.datagram.port)
+            assert flow.address is not None
+            return ruleset.judge(question, flow.address).allowed
+
+        if self._flows is not None:
+            self._flows.recheck(keeps)
 
     async def judge(self, datagram: Datagram) -> Permit | None:
         """

@@ -10,33 +10,26 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from socksgw.accept.admission import Census, raiseDescriptorLimit
-from socksgw.accept.endpoints import (
-    isMissingFamily,
-    listenOnAddress,
-    listenOnEndpoint,
-    remedyFor,
-)
-from socksgw.accept.listener import Listener
 from socksgw.accept.protocol import Inbound
 from socksgw.audit import record
 from socksgw.audit.journal import Journal, JournalError
-from socksgw.config import Config, Listen
+from socksgw.config import Config
 from socksgw.deadlines import Deadlines
+from socksgw.doors import CannotStart, Doors
 from socksgw.errors import Draining
 from socksgw.generation import Foundation, Generation
 from socksgw.hosts import HostAddresses
 from socksgw.limits import Limits
 from socksgw.relay.memory import Memory
 from socksgw.session import Session
+from socksgw.supervision import Supervisor
 
 __all__ = ["CannotStart", "Gateway", "SocksFactory"]
 
@@ -45,12 +38,6 @@ _log = Logger()
 #: Seconds that listeners rest when the system, rather than our own count,
 #: says that there are no descriptors.
 _REST: Final = 0.5
-
-
-class CannotStart(Exception):
-    """
-    The gateway cannot start; the text is for the operator, a line a cause.
-    """
 
 
 @final
@@ -70,10 +57,12 @@ class Gateway:
         config: Config,
         *,
         checkers: Sequence[ICredentialsChecker] | None = None,
+        reread: Callable[[], Config] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         @param checkers: used instead of those that C{config} names.
+        @param reread: reads the configuration again, for L{reload}.
         @param clock: monotonic seconds.
         @raise socksgw.config.ConfigError: with everything that is wrong,
             also when the configuration would make an open relay.
@@ -84,22 +73,23 @@ class Gateway:
         self.deadlines = Deadlines(clock)
         self.setDeadline = self.deadlines.set
         self.census = Census(raiseDescriptorLimit())
-        self.census.pause = self._pause
-        self.census.resume = self._resume
         self._hosts = HostAddresses(self.bound)
-        self._ports: list[Any] = []
         self._base = Foundation(
             reactor, clock, self.setDeadline, self._hosts, Memory(config.relay.memory)
         )
-        self.generation = Generation(config, self._base, checkers)
+        self.generation = self.build(config, checkers)
+        self.generation.apply()
         self.limits = Limits(config.limit)
         self.stateDir = config.directory / config.gateway.state_dir
         self.journal = Journal(
             self.stateDir / config.audit.journal, config.audit, reactor
         )
-        self.listeners = {
-            listen.name: self._listener(listen) for listen in config.listen
-        }
+        self._doors = Doors(self, reactor, self._base.watch, self._exhausted)
+        self.census.pause = self._doors.pause
+        self.census.resume = self._doors.resume
+        self._doors.prepare(config.listen, config.timeouts.handshake)
+        self.listeners = self._doors.listeners
+        self._supervisor = Supervisor(self, checkers, reread)
         self.sessions: dict[int, Session] = {}
         self._number = 0
         self._running = False
@@ -109,15 +99,16 @@ class Gateway:
         self._ticking.clock = reactor
         self._ticks = 0
 
-    def _listener(self, listen: Listen) -> Listener:
-        return Listener(
-            self,
-            listen.name,
-            listen.protocols,
-            listen.half_open,
-            listen.half_open_per_source,
-            self.config.timeouts.handshake,
-        )
+    def build(
+        self, config: Config, checkers: Sequence[ICredentialsChecker] | None
+    ) -> Generation:
+        """
+        Everything that a configuration asks for, not in use yet.
+
+        @raise ConfigError: with everything that is wrong.
+        """
+        before = self.generation if hasattr(self, "generation") else None
+        return Generation(config, self._base, checkers, before)
 
     # Starting.
 
@@ -128,42 +119,7 @@ class Gateway:
         @return: what was left out and why, a line each.
         @raise CannotStart: some listener cannot be had.
         """
-        skipped = []
-        for listen in self.config.listen:
-            listener = self.listeners[listen.name]
-            for address in listen.address:
-                try:
-                    port = listenOnAddress(
-                        self._reactor,
-                        address,
-                        listener,
-                        self._exhausted,
-                        self._base.watch,
-                    )
-                except (CannotListenError, OSError) as e:
-                    line = remedyFor(address, e)
-                    if self.config.file or not isMissingFamily(address, e):
-                        raise CannotStart(line) from None
-                    skipped.append(f"left out: {line}")
-                else:
-                    self._ports.append(port)
-            if listen.endpoint:
-                self._listenOn(listen.endpoint, listener)
-        return skipped
-
-    def _listenOn(self, endpoint: str, listener: Listener) -> None:
-        failures: list[str] = []
-
-        def failed(failure: Failure) -> None:
-            failures.append(remedyFor(endpoint, failure.value))
-
-        try:
-            listening = listenOnEndpoint(self._reactor, endpoint, listener)
-        except ValueError as e:
-            raise CannotStart(f"endpoint {endpoint}: {e}") from None
-        listening.addCallbacks(self._ports.append, failed)
-        if failures:
-            raise CannotStart(failures[0])
+        return self._doors.open(self.config.listen, lenient=not self.config.file)
 
     def start(self) -> None:
         """
@@ -186,6 +142,8 @@ class Gateway:
     def _tick(self) -> None:
         self.deadlines.scan()
         self._ticks += 1
+        if self._ticks % 4 == 0:
+            self._supervisor.look()
         if self._ticks % 40 == 0:
             try:
                 self._hosts.refresh()
@@ -195,12 +153,37 @@ class Gateway:
 
     def bound(self) -> list[tuple[str, int]]:
         """Where we listen: addresses and ports."""
-        bound = []
-        for port in self._ports:
-            host: Any = port.getHost()
-            if hasattr(host, "host"):
-                bound.append((host.host, host.port))
-        return bound
+        return list(self._doors.bound())
+
+    # Changing.
+
+    def reload(self) -> None:
+        """
+        Read the configuration again. When anything is wrong with it, nothing
+        changes; else new sessions get what it says, and those that it does
+        not allow end.
+        """
+        self._supervisor.reload()
+
+    def change(self, config: Config, generation: Generation) -> None:
+        """
+        Serve by another configuration from now on.
+
+        @raise CannotStart: some listener cannot be had; nothing has changed.
+        """
+        self._doors.prepare(config.listen, config.timeouts.handshake)
+        try:
+            self._doors.change(config.listen)
+        except CannotStart:
+            self._doors.prepare(self.config.listen, self.config.timeouts.handshake)
+            raise
+        generation.start()
+        self.config = config
+        self.generation.retire(generation)
+        self.generation = generation
+        generation.apply()
+        live = [(s.asker, s.counted) for s in self.sessions.values() if s.counted]
+        self.limits = self.limits.changed(config.limit, live)
 
     # Sessions.
 
@@ -224,14 +207,6 @@ class Gateway:
 
     # Descriptors.
 
-    def _pause(self) -> None:
-        for port in self._ports:
-            port.stopReading()
-
-    def _resume(self) -> None:
-        for port in self._ports:
-            port.startReading()
-
     def _exhausted(self) -> None:
         """accept(2) had no descriptor to give."""
         self.census.exhausted()
@@ -251,9 +226,7 @@ class Gateway:
             return self._stopping
         stopping: Deferred[None] = Deferred()
         self._stopping = stopping
-        for port in self._ports:
-            maybeDeferred(port.stopListening)
-        self._ports.clear()
+        self._doors.close()
         if not self._running:
             stopping.callback(None)
             return stopping

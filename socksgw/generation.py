@@ -71,9 +71,11 @@ class Generation:
         config: Config,
         base: Foundation,
         checkers: Sequence[ICredentialsChecker] | None,
+        before: Generation | None = None,
     ) -> None:
         """
         @param checkers: used instead of those that C{config} names.
+        @param before: the one that it follows.
         @raise ConfigError: with everything that is wrong.
         """
         found = examine(config, base.hosts, base.reactor, checkers)
@@ -86,9 +88,19 @@ class Generation:
         ]
         self.exposures = found.exposures
         timeouts = config.timeouts
-        self._resolver = Resolver.of(
-            base.reactor, config.resolver, timeouts.lookup, base.setDeadline, base.clock
-        )
+        self._base = base
+        self._asks = (config.resolver, timeouts.lookup)
+        self._ownsResolver = before is None or before._asks != self._asks
+        if before is None or before._asks != self._asks:
+            self._resolver = Resolver.of(
+                base.reactor,
+                config.resolver,
+                timeouts.lookup,
+                base.setDeadline,
+                base.clock,
+            )
+        else:
+            self._resolver = before._resolver
         self.methods = Methods(found.choices)
         self.login = Login(found.checkers, config.groups, config.auth.cache, base.clock)
         self.policy = Policy(found.ruleset, self._resolver)
@@ -99,9 +111,6 @@ class Generation:
         self.setDeadline = base.setDeadline
         self.bindTimeout = timeouts.bind
         self.places = {listen.name: Place(listen.udp) for listen in config.listen}
-        base.hosts.advertised = frozenset(
-            place.outside for place in self.places.values() if place.outside
-        )
         self.nameOf = self._resolver.nameOf
         self.associations = Associations(
             base.watch, base.setDeadline, base.clock, timeouts.udp_idle, _FLOWS
@@ -117,9 +126,23 @@ class Generation:
             )
         )
 
+    def apply(self) -> None:
+        """It is the one in force."""
+        self._base.hosts.advertised = frozenset(
+            place.outside for place in self.places.values() if place.outside
+        )
+
     def start(self) -> None:
         """Sessions may come."""
-        self._resolver.start()
+        if self._ownsResolver:
+            self._resolver.start()
+
+    def retire(self, following: Generation) -> None:
+        """
+        Another one follows; sessions of this one live on, and their look-ups.
+        """
+        if following._resolver is not self._resolver:
+            self._base.setDeadline(2 * self._asks[1], self._resolver.stop)
 
     def stop(self) -> None:
         """No session uses this any more."""

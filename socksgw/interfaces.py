@@ -119,6 +119,12 @@ class IChangingStore(Interface):
         for every login: at most a C{stat(2)}.
         """
 
+    def knows(name: bytes) -> bool:
+        """
+        Whether there is such a user now: sessions of one who is gone are
+        ended.
+        """
+
 
 class User(Protocol):
     """Who asks, as the policy and the journal see it."""

@@ -42,10 +42,14 @@ class _Counter:
             if most is not None and counts.get(key, 0) >= most:
                 per = "in all" if key[0] == "all" else f"per {key[0]}"
                 return f"{most} {self._noun} {per}"
+        self.add(keys)
+        return None
+
+    def add(self, keys: Sequence[Key]) -> None:
+        counts = self._counts
         for key in keys:
             if key[0] in self._most:
                 counts[key] = counts.get(key, 0) + 1
-        return None
 
     def give(self, keys: Sequence[Key]) -> None:
         counts = self._counts
@@ -75,6 +79,23 @@ class Limits:
             [("user", _ASSOCIATIONS), *((x.per, x.associations) for x in limits)],
         )
         self.live = 0
+
+    def changed(
+        self, limits: Sequence[Limit], live: Iterable[tuple[Asker, str]]
+    ) -> Limits:
+        """
+        Other limits, with what lives counted already.
+
+        @param live: who lives, and by which command.
+        """
+        others = Limits(limits)
+        for asker, command in live:
+            keys = _keys(asker)
+            others.live += 1
+            others._sessions.add(keys)
+            if command == "udp":
+                others._associations.add(keys)
+        return others
 
     def take(self, asker: Asker, command: str) -> str | None:
         """

@@ -25,7 +25,7 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.negotiate.methods import Attempt, OfferedMethod, negotiate
-from socksgw.policy.rules import Asker
+from socksgw.policy.rules import Asker, Obligations
 from socksgw.relay.between import Tally
 from socksgw.stage import Stage
 from socksgw.wire.codes import SOCKS4, Method, Reply
@@ -35,6 +35,7 @@ from socksgw.wire.reader import WireError
 if TYPE_CHECKING:
     from socksgw.accept.protocol import Inbound
     from socksgw.audit.journal import Journal
+    from socksgw.flowjudge import FlowJudge
     from socksgw.generation import Generation
     from socksgw.limits import Limits
 
@@ -79,16 +80,20 @@ class Session:
     @ivar counted: the command that counts against the limits on live
         sessions, or nothing.
     @ivar asker: who it is, for the policy, once logged in.
+    @ivar flows: the judge of its flows, when it is an association.
+    @ivar obligations: what the rule that allowed it asks.
     @ivar gateway: what runs.
     @ivar generation: what it was when the session began.
     """
 
     __slots__ = (
-        "_attempt", "_recorded", "asker", "client", "counted", "gateway", "generation",
+        "_attempt", "_recorded", "asker", "client", "counted", "flows", "gateway", "generation", "obligations",
         "record", "stage",
     )  # fmt: skip
 
     asker: Asker
+    obligations: Obligations
+    flows: FlowJudge | None
 
     def __init__(self, gateway: Service, client: Inbound, number: int) -> None:
         self.gateway = gateway
@@ -96,6 +101,7 @@ class Session:
         self._attempt: Attempt | None = None
         self._recorded = False
         self.counted = ""
+        self.flows = None
         self.client = client
         self.stage = Stage.ACCEPT
         self.record = SessionRecord(
@@ -145,7 +151,8 @@ class Session:
         client.requested()
 
         self.stage = Stage.POLICY
-        self.asker = Asker(user, client.source, record.listener, client.secured)
+        record.secured = client.secured
+        self.asker = Asker(user, client.source, record.listener, record.secured)
         command, refusal = await self._decide(event)
 
         self.stage = Stage.AUDIT
@@ -173,6 +180,7 @@ class Session:
                 record.protocol = "socks4a"
         decision = await command.decide(self, request)
         record.decided(decision)
+        self.obligations = decision.obligations
         if not decision.allowed:
             return command, decision.error
         over = self.gateway.limits.take(self.asker, command.name)

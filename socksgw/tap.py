@@ -4,6 +4,7 @@ The C{twistd} command: options and assembly.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn, TypeVar
@@ -18,7 +19,8 @@ from twisted.python import usage
 from socksgw.banner import Console
 from socksgw.config import Config, ConfigError, load
 from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
-from socksgw.gateway import CannotStart, Gateway
+from socksgw.doors import CannotStart
+from socksgw.gateway import Gateway
 
 __all__ = ["GatewayService", "Options", "makeService"]
 
@@ -112,10 +114,11 @@ class GatewayService(Service):
 
     name = "socksgw"
 
-    def __init__(self, gateway: Gateway, console: Console | None) -> None:
+    def __init__(self, reactor: Any, gateway: Gateway, console: Console | None) -> None:
         """
         @param console: where people look, in the foreground.
         """
+        self._reactor = reactor
         self.gateway = gateway
         self._console = console
 
@@ -136,6 +139,10 @@ class GatewayService(Service):
         """
         super().startService()  # type: ignore[no-untyped-call]
         self._try(self.gateway.start)
+        signal.signal(
+            signal.SIGHUP,
+            lambda *_: self._reactor.callFromThread(self.gateway.reload),
+        )
         if self._console is not None:
             self._console.start(self.gateway)
 
@@ -169,7 +176,12 @@ def makeService(options: Options) -> GatewayService:
 
     try:
         config = configure(options)
-        gateway = Gateway(reactor, config, checkers=options.get("credCheckers"))
+        gateway = Gateway(
+            reactor,
+            config,
+            checkers=options.get("credCheckers"),
+            reread=(lambda: configure(options)) if options["config"] else None,
+        )
     except ConfigError as e:
         _fail(e.lines(), 2)
     parent: Any = options.parent or {}
@@ -177,4 +189,4 @@ def makeService(options: Options) -> GatewayService:
     console = None
     if foreground and not options["quiet"]:
         console = Console(reactor, sys.stdout)
-    return GatewayService(gateway, console)
+    return GatewayService(reactor, gateway, console)

@@ -201,7 +201,8 @@ class Gateway:
         self.limits = Limits(limits)
         self.journal: Any = SimpleNamespace(commit=self._commit, append=self._append)
         self.census = Census(10_000)
-        self.listener = Listener(self, "lan", protocols, 100, 100, 10.0)
+        self.listener = Listener(self, "lan")
+        self.listener.configure(protocols, 100, 100, 10.0)
         self.sessions: list[Session] = []
         self.over: list[Session] = []
         self.unhandled: list[Failure] = []
@@ -242,13 +243,15 @@ class Gateway:
         await self._step("policy")
         return self.decision
 
-    async def _open(self, addresses: tuple[Address, ...], port: int) -> Any:
+    async def _open(
+        self, addresses: tuple[Address, ...], port: int, timeout: float | None
+    ) -> Any:
         self.happened.append(("dial", addresses, port))
         await self._step("route")
         return self.outlet
 
     async def _between(
-        self, client: Any, destination: Any, early: bytes, tally: Any
+        self, client: Any, destination: Any, early: bytes, tally: Any, idle: Any
     ) -> None:
         assert destination is self.outlet.socket
         self.happened.append(("relay", early))

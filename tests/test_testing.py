@@ -32,6 +32,9 @@ class Judge:
         self.asked.append((host.text, datagram.port))
         return None if datagram.port == 13 else Permit((host,), self.replies)
 
+    def attach(self, flows: Flows) -> None:
+        pass
+
     def ended(self, flow: Flow, reason: str) -> None:
         self.over.append((flow.sent, flow.received, reason))
 

@@ -114,10 +114,16 @@ class Admission:
 
     def __init__(self, census: Census, most: int, mostPerSource: int) -> None:
         self.census = census
-        self._most = most
-        self._mostPerSource = mostPerSource
+        self.limit(most, mostPerSource)
         self._bySource: dict[Address, int] = {}
         self.halfOpen = 0
+
+    def limit(self, most: int, mostPerSource: int) -> None:
+        """
+        How many there may be from now on.
+        """
+        self._most = most
+        self._mostPerSource = mostPerSource
 
     def admit(self, source: Address) -> bool:
         """

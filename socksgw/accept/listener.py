@@ -59,27 +59,33 @@ class Listener(Factory):
 
     noisy = False
 
-    def __init__(
+    def __init__(self, service: Service, name: str) -> None:
+        self.name = name
+        self.versions: frozenset[int] = frozenset()
+        self.handshake = 0.0
+        self.admission = Admission(service.census, 0, 0)
+        self.clients: dict[Inbound, None] = {}
+        self.setDeadline = service.setDeadline
+        self.serve = service.serve
+        self._settled = service.settled
+
+    def configure(
         self,
-        service: Service,
-        name: str,
         protocols: tuple[str, ...],
         halfOpen: int,
         halfOpenPerSource: int,
         handshake: float,
     ) -> None:
         """
+        What holds for the clients that come from now on.
+
         @param halfOpen: most clients that have not made their request.
         @param halfOpenPerSource: the same for one source address.
+        @param handshake: seconds from accept to request.
         """
-        self.name = name
         self.versions = frozenset(_VERSIONS[p] for p in protocols)
         self.handshake = handshake
-        self.admission = Admission(service.census, halfOpen, halfOpenPerSource)
-        self.clients: dict[Inbound, None] = {}
-        self.setDeadline = service.setDeadline
-        self.serve = service.serve
-        self._settled = service.settled
+        self.admission.limit(halfOpen, halfOpenPerSource)
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
         """

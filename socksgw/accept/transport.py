@@ -90,7 +90,7 @@ class PlainTransport:
 
     def resumeProducing(self) -> None:
         """Read on."""
-        if not self._reading:
+        if not self._reading and not self.disconnecting:
             self._reading = True
             self._watch.add(self._fd, READ, self._ready)
 

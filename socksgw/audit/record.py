@@ -13,20 +13,25 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
     it, escaped), C{name} (its normal form, or null), C{port}, C{verdict}
     (C{allow} or C{deny}), C{rule} (null when no rule was the reason), C{why}, C{addresses} (what may be
     dialled), C{struck} (what DNS gave and policy struck out, each with the
-    reason), C{reply} (what a denied client is told).
+    reason), C{reply} (what a denied client is told), C{secured} (when the
+    client's side is), C{ticket} (of the rule), C{reports} (what rules that
+    only report would have said).
   - C{refused}: a client refused before the policy was asked: C{reason},
     C{why}, C{offered} and C{wanted} methods, C{asked}, C{reply}.
   - C{login-failed}: C{method}, C{claimed} (the name given, escaped),
     C{reason}.
   - C{end}: an allowed session is over: C{session}, C{address} (dialled),
     C{bound}, C{sent} and C{received} (octets, from the client's side),
-    C{seconds}, C{reason}, C{reply}.
+    C{seconds}, C{reason}, C{reply}, C{why} (of a session that was revoked).
   - C{peer}: somebody connected to a BIND's listener, and is let in:
     C{session}, C{user}, C{address}, C{bound}.
   - C{flow}: as C{decision}, of one destination of a UDP association.
   - C{flow-end}: an allowed flow is over: C{address}, C{sent}, C{received}
     (octets), C{sent_datagrams}, C{received_datagrams}, C{seconds}, C{reason}.
   - C{flows-refused}: an association wants more flows than it may have.
+  - C{reloaded}: a new configuration is in force: C{rules} (how many),
+    C{ended} (sessions that it does not allow).
+  - C{reload-failed}: it is not, and the old one serves on: C{problems}.
   - C{recovered}: at the start a torn last line was cut off: C{octets}.
   - C{resumed}: lines could not be written for a while: C{refused}, C{lost}.
 """
@@ -49,6 +54,8 @@ EVENTS: Final = frozenset(
         "stop",
         "decision",
         "refused",
+        "reloaded",
+        "reload-failed",
         "login-failed",
         "end",
         "flow",
@@ -80,6 +87,12 @@ class Decision(Protocol):
     def struck(self) -> tuple[tuple[Address, str], ...]: ...
 
     @property
+    def ticket(self) -> str: ...
+
+    @property
+    def reports(self) -> Sequence[str]: ...
+
+    @property
     def error(self) -> Any: ...
 
 
@@ -98,6 +111,16 @@ def startLine(gateway: str) -> str:
 def stopLine(gateway: str) -> str:
     """The line that says that the gateway has stopped."""
     return f'"event":"stop","gateway":{quoted(gateway)}'
+
+
+def reloadedLine(rules: int, ended: int) -> str:
+    """The line that says that a new configuration is in force."""
+    return f'"event":"reloaded","rules":{rules},"ended":{ended}'
+
+
+def reloadFailedLine(problems: Sequence[str]) -> str:
+    """The line that says that it is not, and why."""
+    return f'"event":"reload-failed","problems":[{",".join(map(quoted, problems))}]'
 
 
 def _place(address: Address, port: int) -> str:
@@ -119,9 +142,10 @@ class SessionRecord:
 
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "claimed", "client",
-        "clientPort", "command", "dialled", "listener", "method", "name",
-        "offered", "port", "protocol", "reason", "received", "reply", "rule",
-        "sent", "session", "strangers", "struck", "user", "userId", "wanted", "why",
+        "clientPort", "command", "dialled", "ending", "listener", "method", "name",
+        "offered", "peerPort", "port", "protocol", "reason", "received", "reply", "reports", "rule",
+        "secured",
+        "sent", "session", "strangers", "struck", "ticket", "user", "userId", "wanted", "why",
     )  # fmt: skip
 
     def __init__(
@@ -155,6 +179,11 @@ class SessionRecord:
         self.sent = 0
         self.received = 0
         self.strangers = 0
+        self.ticket = ""
+        self.ending = ""
+        self.peerPort = 0
+        self.secured = "clear"
+        self.reports: Sequence[str] = ()
 
     def decided(self, decision: Decision) -> None:
         """
@@ -165,6 +194,8 @@ class SessionRecord:
         self.why = decision.why
         self.addresses = decision.addresses
         self.struck = decision.struck
+        self.ticket = decision.ticket
+        self.reports = decision.reports
         if decision.error is not None:
             self.reply = int(decision.error.reply or 0)
             self.reason = decision.error.reason
@@ -197,7 +228,7 @@ class SessionRecord:
             self.session, self.listener, self.client, self.clientPort, self.began
         )
         flow.protocol, flow.user, flow.method = self.protocol, self.user, self.method
-        flow.command = self.command
+        flow.command, flow.secured = self.command, self.secured
         flow.asked, flow.port = asked, port
         flow.name = host if isinstance(host, str) else None
         return flow
@@ -264,6 +295,12 @@ class SessionRecord:
             line += f',"struck":[{struck}]'
         if self.userId:
             line += f',"user_id":{quoted(escaped(self.userId))}'
+        if self.secured != "clear":
+            line += f',"secured":"{self.secured}"'
+        if self.ticket:
+            line += f',"ticket":{quoted(self.ticket)}'
+        if self.reports:
+            line += f',"reports":[{",".join(map(quoted, self.reports))}]'
         if not self.allowed:
             line += f',"reply":{self.reply},"reason":"{self.reason}"'
         return line
@@ -282,6 +319,7 @@ class SessionRecord:
             f'"seconds":{now - self.began:.3f},"reason":"{self.reason}",'
             f'"reply":{self.reply}'
             + (f',"strangers":{self.strangers}' if self.strangers else "")
+            + (f',"why":{quoted(self.ending)}' if self.ending else "")
         )
 
     def loginFailedLine(self) -> str:

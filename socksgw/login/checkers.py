@@ -121,10 +121,16 @@ class PasswordFile:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
 
-    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
+    def knows(self, name: bytes) -> bool:
         """
-        @return: fires with the name; fails with C{UnauthorizedLogin} after
-            the same work whether the user or the password is wrong.
+        Whether there is such a user now.
+        """
+        self._refresh()
+        return self._known is not None and name in self._known
+
+    def _refresh(self) -> None:
+        """
+        Read the file again if it changed.
         """
         stamp = self.stamp()
         if stamp != self._stamp:
@@ -134,6 +140,13 @@ class PasswordFile:
             except PasswordFileError as e:
                 self._known = None
                 _log.error("{why}; nobody can log in", why=str(e))
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
+        """
+        @return: fires with the name; fails with C{UnauthorizedLogin} after
+            the same work whether the user or the password is wrong.
+        """
+        self._refresh()
         if self._known is None:
             return fail(Refused("store-unreadable"))
         name: bytes = credentials.username

@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import IChangingStore, ISocksUser
+from socksgw.interfaces import IChangingStore, ISocksUser, User
 from socksgw.login.checkers import Refused
 
 __all__ = ["ANYBODY", "Login", "SocksRealm", "SocksUser"]
@@ -90,8 +90,13 @@ class SocksRealm:
         name = _text(avatarId)
         if name in _RESERVED or name.startswith("@"):
             raise UnauthorizedLogin("a name that means something else in a policy")
-        user = SocksUser(name, self._groups.get(name, frozenset()), str(mind))
-        return ISocksUser, user, _logout
+        return ISocksUser, self.user(name, str(mind)), _logout
+
+    def user(self, name: str, method: str) -> SocksUser:
+        """
+        The user of that name, with the groups that they have.
+        """
+        return SocksUser(name, self._groups.get(name, frozenset()), method)
 
 
 def _logout() -> None:
@@ -154,7 +159,9 @@ class Login:
         @param clock: monotonic seconds.
         @param key: the HMAC's; random by default.
         """
-        self._portal = Portal(SocksRealm(groups))
+        self._realm = SocksRealm(groups)
+        self._portal = Portal(self._realm)
+        self._checkers = len(checkers)
         self._portal.registerChecker(AllowAnonymousAccess())
         for checker in checkers:
             self._portal.registerChecker(_inOctets(checker))
@@ -257,6 +264,24 @@ class Login:
         _, user, _ = await self._portal.login(credentials, method, ISocksUser)
         found: SocksUser = user
         return found
+
+    def now(self, user: User) -> User | None:
+        """
+        Who a user is by now: with today's groups, or L{None} when every store
+        that can tell says that there is no such user any more.
+        """
+        if user.method == "none":
+            return user
+        if self._stores and len(self._stores) == self._checkers:
+            name = user.name.encode()
+            if not any(store.knows(name) for store in self._stores):
+                return None
+        return self._realm.user(user.name, user.method)
+
+    @property
+    def stamps(self) -> list[object]:
+        """Differs when a store's content may differ."""
+        return [store.stamp() for store in self._stores]
 
     def _digest(self, credentials: Any, method: str) -> object:
         """

@@ -27,6 +27,7 @@ class Decision:
     @ivar why: for the operator.
     @ivar replies: whose answers come back to a UDP flow, as
         L{socksgw.policy.rules.Verdict}'s.
+    @ivar obligations: of the rule that allowed it.
     @ivar ticket: of the rule that allowed it, if it has one.
     @ivar reports: what rules that only report would have said.
     @ivar addresses: what may be dialled, best first.
@@ -35,7 +36,7 @@ class Decision:
     """
 
     __slots__ = (
-        "addresses", "allowed", "error", "replies", "reports", "rule", "struck",
+        "addresses", "allowed", "error", "obligations", "replies", "reports", "rule", "struck",
         "ticket", "why",
     )  # fmt: skip
 
@@ -51,6 +52,7 @@ class Decision:
         self.why = verdict.why
         self.replies = verdict.replies
         self.ticket = verdict.ticket
+        self.obligations = verdict.obligations
         self.reports: list[str] = []
         self.addresses = addresses
         self.struck = struck
@@ -161,7 +163,7 @@ class Policy:
         name = host if isinstance(host, str) else None
         question = Question(asker, "resolve", name, 0)
 
-        def judge(address: Address) -> Verdict:
+        def judge(address: Address | None) -> Verdict:
             verdict = ruleset.prospect(question, address)
             if verdict.allowed:
                 for command in ("connect", "udp", "bind"):
@@ -174,7 +176,7 @@ class Policy:
         if isinstance(host, Address):
             verdict = judge(host)
             return Decision(verdict, (host,) if verdict.allowed else ())
-        verdict = ruleset.prospect(question)
+        verdict = judge(None)
         if not verdict.allowed:
             return Decision(verdict)
         return await self._judgeAll(host, judge)

@@ -4,7 +4,8 @@ From the configuration to a ruleset, with everything that is wrong in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, final
 
 from attrs import astuple, field, frozen
@@ -19,13 +20,16 @@ from socksgw.policy.conditions import (
     Never,
     Who,
 )
-from socksgw.policy.networks import NamePatterns, Network, Ports
-from socksgw.policy.rules import Rule, Ruleset
+from socksgw.policy.networks import NamePatterns, Network, Ports, Services
+from socksgw.policy.rules import Obligations, Rule, Ruleset
+from socksgw.policy.schedules import Schedule
 from socksgw.wire.address import Address
 
 __all__ = ["Compiled", "Compiler"]
 
 _DEFAULT_NEVER: Final = ("special", "self")
+_LEVELS: Final = frozenset({"clear", "integrity", "confidentiality"})
+_ASKED: Final = frozenset({"name", "address"})
 _COMMANDS: Final = frozenset({"connect", "bind", "udp", "resolve"})
 
 
@@ -57,6 +61,8 @@ class Compiler:
         self._config = config
         self._facts = facts
         self._used: set[str] = set()
+        self._schedules: dict[str, Schedule] = {}
+        self._places: list[str] = []
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -68,7 +74,13 @@ class Compiler:
         """
         config = self._config
         self._declarations()
-        rules = [self._rule(table, f"rule[{i}]") for i, table in enumerate(config.rule)]
+        self._places = [
+            table.place or f"rule[{i}]" for i, table in enumerate(config.rule)
+        ]
+        rules = [
+            self._rule(table, place)
+            for table, place in zip(config.rule, self._places, strict=True)
+        ]
         never = self._never()
         self._ids(config.rule)
         self._unreachable(rules)
@@ -111,6 +123,18 @@ class Compiler:
                     self._wrong(f"groups.{name}[{i}]", f'"{member}" is not a user name')
             if not members:
                 self._odd(f"groups.{name}", "is empty")
+        for name, ports in self._config.services.items():
+            try:
+                Services(ports)
+            except ValueError as e:
+                self._wrong(f"services.{name}", str(e))
+        for name, table in self._config.schedules.items():
+            try:
+                self._schedules[name] = Schedule(
+                    table.days, table.hours, table.zone, table.from_, table.until
+                )
+            except ValueError as e:
+                self._wrong(f"schedules.{name}", str(e))
 
     def _sort(
         self, words: Iterable[str], path: str, within: tuple[str, ...] = ()
@@ -191,7 +215,58 @@ class Compiler:
             resolving=self.addresses(table.resolving_to, f"{path}.resolving_to"),
             ports=ports,
             replies=table.udp.replies,
+            services=self._services(table.services, f"{path}.services"),
+            during=self._during(table.during, f"{path}.during"),
+            until=self._until(table, path),
+            secured=self._among(table.secured, _LEVELS, f"{path}.secured"),
+            methods=None if table.method is None else frozenset(table.method),
+            askedBy=self._among(table.asked_by, _ASKED, f"{path}.asked_by"),
+            ticket=table.ticket,
+            reportOnly=table.report_only,
+            obligations=Obligations(table.timeouts.connect, table.timeouts.idle),
         )
+
+    def _services(self, words: Sequence[str] | None, path: str) -> Services | None:
+        if words is None:
+            return None
+        ports: list[str] = []
+        for i, word in enumerate(words):
+            if word not in self._config.services:
+                self._wrong(f"{path}[{i}]", f'"{word}" is not declared in [services]')
+            self._used.add(f"services.{word}")
+            ports += self._config.services.get(word, ())
+        try:
+            return Services(ports)
+        except ValueError:
+            # Told where it is declared.
+            return Services(())
+
+    def _during(
+        self, words: Sequence[str] | None, path: str
+    ) -> tuple[Schedule, ...] | None:
+        if words is None:
+            return None
+        for i, word in enumerate(words):
+            if word not in self._config.schedules:
+                self._wrong(f"{path}[{i}]", f'"{word}" is not declared in [schedules]')
+            self._used.add(f"schedules.{word}")
+        return tuple(self._schedules[w] for w in words if w in self._schedules)
+
+    def _until(self, table: RuleTable, path: str) -> float | None:
+        if table.until is not None and table.until <= time.time():
+            self._odd(f"{path}.until", f'is over: "{table.id}" matches nothing')
+        return table.until
+
+    def _among(
+        self, words: Sequence[str] | None, known: frozenset[str], path: str
+    ) -> frozenset[str] | None:
+        if words is None:
+            return None
+        for word in words:
+            if word not in known:
+                choice = ", ".join(f'"{w}"' for w in sorted(known))
+                self._wrong(path, f'"{word}" is none of {choice}')
+        return frozenset(words)
 
     def _who(self, words: Sequence[str] | None, path: str) -> Who | None:
         if words is None:
@@ -256,20 +331,22 @@ class Compiler:
         for i, table in enumerate(tables):
             if table.id in first:
                 self._wrong(
-                    f"rule[{i}].id",
-                    f'"{table.id}" is the id of rule[{first[table.id]}], too',
+                    f"{self._places[i]}.id",
+                    f'"{table.id}" is the id of {self._places[first[table.id]]}, too',
                 )
             first.setdefault(table.id, i)
 
     def _unreachable(self, rules: Sequence[Rule]) -> None:
         for later, rule in enumerate(rules):
-            if () in astuple(self._config.rule[later], recurse=False):
+            if rule.reportOnly or () in astuple(
+                self._config.rule[later], recurse=False
+            ):
                 # An empty list matches nothing, and is legal.
                 continue
             for earlier in rules[:later]:
                 if _shadows(earlier, rule):
                     self._wrong(
-                        f"rule[{later}]",
+                        self._places[later],
                         f'"{rule.id}" can never match: everything it matches, '
                         f'rule "{earlier.id}" before it matches already',
                     )
@@ -282,6 +359,10 @@ class Compiler:
         for name in self._config.groups:
             if f"@{name}" not in self._used:
                 self._odd(f"groups.{name}", "is not used")
+        for table in ("services", "schedules"):
+            for name in getattr(self._config, table):
+                if f"{table}.{name}" not in self._used:
+                    self._odd(f"{table}.{name}", "is not used")
 
 
 def _commands(words: Sequence[str] | str | None, allow: bool) -> frozenset[str] | None:
@@ -316,6 +397,8 @@ def _shadows(earlier: Rule, later: Rule) -> bool:
     def within(outer: frozenset[str] | None, inner: frozenset[str] | None) -> bool:
         return outer is None or (inner is not None and inner <= outer)
 
+    if earlier.reportOnly or not _shadowsWhen(earlier, later, within):
+        return False
     # What "any" denies of look-ups is off anyway, where no rule names them.
     inner = _COMMANDS - {"resolve"} if later.commands is None else later.commands
     if not within(earlier.commands, inner):
@@ -335,6 +418,33 @@ def _shadows(earlier: Rule, later: Rule) -> bool:
     if not _covers(earlier.resolving, later.resolving):
         return False
     return _shadowsTo(earlier, later)
+
+
+def _shadowsWhen(
+    earlier: Rule,
+    later: Rule,
+    within: Callable[[frozenset[str] | None, frozenset[str] | None], bool],
+) -> bool:
+    """
+    Whether the earlier rule holds whenever, and however, the later one does.
+    """
+    if earlier.services is not None and (
+        later.services is None or not earlier.services.contains(later.services)
+    ):
+        return False
+    if earlier.until is not None and (
+        later.until is None or later.until > earlier.until
+    ):
+        return False
+    if earlier.during is not None and (
+        later.during is None or not set(later.during) <= set(earlier.during)
+    ):
+        return False
+    return (
+        within(earlier.secured, later.secured)
+        and within(earlier.methods, later.methods)
+        and within(earlier.askedBy, later.askedBy)
+    )
 
 
 def _covers(outer: Addresses | None, inner: Addresses | None) -> bool:

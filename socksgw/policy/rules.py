@@ -77,6 +77,24 @@ class Question:
 
 
 @final
+@frozen
+class Obligations:
+    """
+    What a rule asks of the sessions that it allows; L{None} where it leaves
+    the general value.
+
+    @ivar connect: seconds for all attempts at the destination.
+    @ivar idle: seconds without an octet after which a session ends.
+    """
+
+    connect: float | None = None
+    idle: float | None = None
+
+
+_NO_OBLIGATIONS: Final = Obligations()
+
+
+@final
 class Verdict:
     """
     What the rules say of one address.
@@ -87,9 +105,10 @@ class Verdict:
     @ivar replies: whose answers come back to a UDP flow: C{exact} (only the
         destination's), C{address} (of any port of it), or C{any}.
     @ivar ticket: of the rule that allowed it, if it has one.
+    @ivar obligations: of the rule that allowed it.
     """
 
-    __slots__ = ("allowed", "replies", "rule", "ticket", "why")
+    __slots__ = ("allowed", "obligations", "replies", "rule", "ticket", "why")
 
     def __init__(
         self,
@@ -98,12 +117,14 @@ class Verdict:
         why: str,
         replies: str = "exact",
         ticket: str = "",
+        obligations: Obligations = _NO_OBLIGATIONS,
     ) -> None:
         self.allowed = allowed
         self.rule = rule
         self.why = why
         self.replies = replies
         self.ticket = ticket
+        self.obligations = obligations
 
 
 @final
@@ -131,6 +152,7 @@ class Rule:
     askedBy: frozenset[str] | None = None
     ticket: str = ""
     reportOnly: bool = False
+    obligations: Obligations = _NO_OBLIGATIONS
 
     @property
     def timed(self) -> bool:
@@ -271,7 +293,14 @@ class Ruleset:
                 if rule.reportOnly:
                     continue
                 if rule.allow:
-                    return Verdict(True, rule.id, "", rule.replies, rule.ticket)
+                    return Verdict(
+                        True,
+                        rule.id,
+                        "",
+                        rule.replies,
+                        rule.ticket,
+                        rule.obligations,
+                    )
                 return Verdict(False, rule.id, "a rule denies it")
         return Verdict(False, DEFAULT, "no rule allows it")
 
@@ -318,14 +347,19 @@ class Ruleset:
         may be asked for: a BIND that waits for anybody.
         """
         for rule in self.rules:
-            if rule.reportOnly:
+            if rule.reportOnly or rule.unmetByAsker(question) is not None:
                 continue
-            if rule.allow and rule.unmetByAsker(question) is None:
-                to = rule.to.addresses if rule.to is not None else None
-                if to is not None and (
-                    address in to.networks or "unspecified" in to.words
-                ):
-                    return Verdict(True, rule.id, "")
+            if not rule.allow:
+                some = rule.ports is not None or rule.services is not None
+                if not some and rule.unmetBy(question, address) is None:
+                    return Verdict(False, rule.id, "a rule denies it")
+                continue
+            to = rule.to.addresses if rule.to is not None else None
+            if to is not None and (
+                "unspecified" in to.words
+                or any(n.covers(address) and not n.shift for n in to.networks.all)
+            ):
+                return Verdict(True, rule.id, "")
         return Verdict(False, DEFAULT, "no rule names the unspecified address")
 
     def hopeless(self, question: Question) -> Verdict | None:
@@ -348,6 +382,17 @@ class Ruleset:
     def timed(self) -> bool:
         """Whether the clock alone can change a verdict."""
         return any(rule.timed for rule in self.rules)
+
+    def moment(self, at: float) -> tuple[bool, ...]:
+        """
+        Which rules hold at a time, of those that the clock can change.
+        """
+        return tuple(
+            (rule.until is None or at < rule.until)
+            and (rule.during is None or any(s.covers(at) for s in rule.during))
+            for rule in self.rules
+            if rule.timed
+        )
 
     def reports(self, question: Question, address: Address) -> list[str]:
         """

@@ -139,6 +139,10 @@ class Associations:
                 control.dataReceived(early)
             if client.ended:
                 control.readConnectionLost()  # type: ignore[attr-defined]
+            else:
+                # Much behind the request had the reading paused; without it
+                # the end of the connection would not be seen.
+                client.transport.resumeProducing()
             tally.reason = await done
             await flows.settled(_LAST)
         finally:

@@ -67,7 +67,12 @@ class Relays:
         self._settings = settings
 
     async def between(
-        self, client: Client, destination: socket.socket, early: bytes, tally: Tally
+        self,
+        client: Client,
+        destination: socket.socket,
+        early: bytes,
+        tally: Tally,
+        idle: float | None = None,
     ) -> None:
         """
         Move octets until it is over; C{destination} is closed then, the
@@ -75,16 +80,18 @@ class Relays:
 
         @param early: octets that the client sent behind its request.
         @param tally: filled in, also when this is cancelled.
+        @param idle: seconds, other than usual.
         """
+        settings = self._settings if idle is None else self._settings.idling(idle)
         relay: SpliceRelay | StreamRelay
         resetDestination = True
         plain = client.socket
         try:
             client.transport.pauseProducing()
             if plain is not None and hasattr(os, "splice"):
-                relay = SpliceRelay(self._settings, plain, destination)
+                relay = SpliceRelay(settings, plain, destination)
             else:
-                relay = StreamRelay(self._settings, client.transport, destination)
+                relay = StreamRelay(settings, client.transport, destination)
                 client.taken = relay.client
             try:
                 relay.start(early)

@@ -84,6 +84,9 @@ class Judge(Protocol):
         May the flow be? When this returns, its line is in the journal.
         """
 
+    def attach(self, flows: Flows) -> None:
+        """These are the flows that will be asked about."""
+
     def ended(self, flow: Flow, reason: str) -> None:
         """A flow that was permitted is over."""
 
@@ -250,6 +253,7 @@ class Flows:
         """
         self._settings = settings
         self._judge = judge
+        judge.attach(self)
         self._clock = clock
         self._idle = idle
         self.carrier: Carrier | None = None
@@ -396,6 +400,15 @@ class Flows:
         else:
             settings = self._settings
             self._deadline = settings.setDeadline(settings.idle / 4, self._scan)
+
+    def recheck(self, keeps: Callable[[Flow], bool]) -> None:
+        """
+        End the flows that are allowed no longer; what was denied is judged
+        again when its next datagram comes.
+        """
+        for flow in list(self._flows.values()):
+            if flow.denied or (flow.socket is not None and not keeps(flow)):
+                self._end(flow, "revoked")
 
     def _end(self, flow: Flow, reason: str) -> None:
         del self._flows[flow.key]

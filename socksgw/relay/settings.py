@@ -37,3 +37,9 @@ class RelaySettings:
         self.memory = memory
         self.pipes = pipes
         self.idle = idle
+
+    def idling(self, idle: float) -> RelaySettings:
+        """The same, with another idle time."""
+        return RelaySettings(
+            self.reactor, self.watch, self.setDeadline, self.memory, self.pipes, idle
+        )

@@ -251,15 +251,18 @@ class Dialer:
         self._setDeadline = setDeadline
         self._timeout = timeout
 
-    async def open(self, addresses: Sequence[Address], port: int) -> Outlet:
+    async def open(
+        self, addresses: Sequence[Address], port: int, timeout: float | None = None
+    ) -> Outlet:
         """
         Connect to one of C{addresses}.
 
         @param addresses: judged literals, best first; at least one.
+        @param timeout: seconds, other than usual.
         @raise SocksError: with the reply for the cause.
         """
         race = _Race(self._reactor, self._watch, addresses, port)
-        race.start(self._setDeadline(self._timeout, race.expired))
+        race.start(self._setDeadline(timeout or self._timeout, race.expired))
         outlet = await race.done
         connected = outlet.socket
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -34,7 +34,7 @@ from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer
 from socksgw.wire.address import Address, parseHost
 
-__all__ = ["Resolver", "SystemLookup", "parseServer"]
+__all__ = ["Resolver", "SystemLookup", "lookUpNow", "parseServer", "preferred"]
 
 #: Threads for the system's resolver at most, and names looked up at a time.
 _THREADS: Final = 128
@@ -93,6 +93,16 @@ def parseServer(text: str) -> tuple[str, int]:
     return Address.parse(host).text, int(port)
 
 
+def lookUpNow(name: str, family: str) -> tuple[Address, ...]:
+    """
+    Ask the system's resolver, and wait: for commands, never in the gateway.
+
+    @raise SocksError: there is no answer.
+    """
+    found = SystemLookup(None).inThread(name, lambda: True)
+    return preferred(found, family)
+
+
 class _DaemonPool(ThreadPool):
     """Threads that a resolver may hold for long do not hold up our exit."""
 
@@ -130,7 +140,7 @@ class SystemLookup:
         """
         Ask in a thread.
         """
-        return self._do(self._inThread, name, wanted)
+        return self._do(self.inThread, name, wanted)
 
     def name(self, address: Address) -> Deferred[str]:
         """
@@ -160,7 +170,12 @@ class SystemLookup:
                 f"the look-up failed: {e.strerror}", reason="lookup-failed"
             ) from None
 
-    def _inThread(self, name: str, wanted: Callable[[], bool]) -> list[Address]:
+    def inThread(self, name: str, wanted: Callable[[], bool]) -> list[Address]:
+        """
+        Ask here and now.
+
+        @raise SocksError: there is no answer.
+        """
         if not wanted():
             raise Unwanted("nobody waits")
         found = searchFileForAll(self._hosts, name.encode("ascii"))
@@ -269,6 +284,23 @@ class ServersLookup:
         raise LookupFailed("the address has no name")
 
 
+def preferred(found: list[Address], family: str) -> tuple[Address, ...]:
+    """
+    Without repetitions, in the order of preference.
+
+    @param family: C{prefer6}, C{prefer4}, C{only4} or C{only6}.
+    @raise LookupFailed: nothing is left.
+    """
+    first = int(family[-1])
+    addresses = list(dict.fromkeys(found))
+    if family.startswith("only"):
+        addresses = [a for a in addresses if a.version == first]
+    addresses.sort(key=lambda a: a.version != first)
+    if not addresses:
+        raise LookupFailed("no such host")
+    return tuple(addresses[:_ADDRESSES])
+
+
 class _Question:
     """
     One name that is being looked up, and who waits for it.
@@ -300,8 +332,7 @@ class Resolver:
         @param clock: monotonic seconds.
         """
         self._lookup = lookup
-        self._only = int(family[-1]) if family.startswith("only") else 0
-        self._first = int(family[-1])
+        self._family = family
         self._timeout = timeout
         self._setDeadline = setDeadline
         self._clock = clock
@@ -411,16 +442,7 @@ class Resolver:
         found.addCallback(self._settle, name)
 
     def _sorted(self, found: list[Address]) -> Answer:
-        """
-        Without repetitions, in the order of preference.
-        """
-        addresses = list(dict.fromkeys(found))
-        if self._only:
-            addresses = [a for a in addresses if a.version == self._only]
-        addresses.sort(key=lambda a: a.version != self._first)
-        if not addresses:
-            return LookupFailed("no such host")
-        return tuple(addresses[:_ADDRESSES])
+        return preferred(found, self._family)
 
     def _settle(self, answer: Answer, name: str) -> None:
         if isinstance(answer, Unwanted) and self._asked[name].waiting:

@@ -53,7 +53,8 @@ class World:
             "halfOpenPerSource": 5,
             **settings,
         }
-        self.listener = Listener(self, "lan", handshake=10.0, **settings)
+        self.listener = Listener(self, "lan")
+        self.listener.configure(handshake=10.0, **settings)
 
     def serve(self, client: Inbound) -> Deferred[None]:
         self.served.append(client)

@@ -31,6 +31,8 @@ class Said:
     addresses: tuple[Address, ...] = (V4, V6)
     struck: tuple[tuple[Address, str], ...] = ()
     error: SocksError | None = None
+    ticket: str = ""
+    reports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

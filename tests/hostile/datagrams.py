@@ -15,7 +15,15 @@ from typing import Self
 from tests.hostile.clients import GREETING, exactly, four, named, opened, request5, six
 from tests.running import Running
 
-__all__ = ["Association", "Echo", "addressed", "associate", "replied", "udpPorts"]
+__all__ = [
+    "Association",
+    "Echo",
+    "addressed",
+    "associate",
+    "replied",
+    "tcpListeners",
+    "udpPorts",
+]
 
 #: RFC 1928 section 6: a client that does not know its address yet.
 UNKNOWN = four("0.0.0.0")
@@ -171,6 +179,17 @@ class Echo:
 
 def udpPorts(gateway: Running) -> set[int]:
     """The ports of the gateway's UDP sockets."""
+    return {port for port, _ in _sockets(gateway, "udp")}
+
+
+def tcpListeners(gateway: Running) -> set[int]:
+    """The ports that the gateway listens on."""
+    # include/net/tcp_states.h: 10 is TCP_LISTEN.
+    return {port for port, state in _sockets(gateway, "tcp") if state == 10}
+
+
+def _sockets(gateway: Running, kind: str) -> list[tuple[int, int]]:
+    """Port and state of each of the gateway's sockets."""
     process = f"/proc/{gateway.process.pid}"
     inodes = set()
     for number in os.listdir(f"{process}/fd"):
@@ -180,11 +199,12 @@ def udpPorts(gateway: Running) -> set[int]:
             continue
         if match is not None:
             inodes.add(match[1])
-    ports = set()
-    for table in ("udp", "udp6"):
+    found = []
+    for table in (kind, f"{kind}6"):
         with open(f"{process}/net/{table}", encoding="ascii") as lines:
             for line in list(lines)[1:]:
                 words = line.split()
                 if words[9] in inodes:
-                    ports.add(int(words[1].rpartition(":")[2], 16))
-    return ports
+                    port = int(words[1].rpartition(":")[2], 16)
+                    found.append((port, int(words[3], 16)))
+    return found

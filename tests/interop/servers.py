@@ -129,18 +129,15 @@ class Socksify:
         @param login: user and password.
         """
         self.directory = directory
-        self.log = directory / "socksify.log"
+        log = directory / "socksify.log"
         configuration = directory / "socks.conf"
-        route = "route {{\n from: 0.0.0.0/0 to: {} via: 127.0.0.1 port = {}\n"
-        route += " proxyprotocol: {}\n method: {}\n}}\n"
-        method = "none" if login is None else "username"
-        # Names are left to the SOCKS server ("fake"): the routes are one for
-        # names, and one for addresses.
-        configuration.write_text(
-            f"logoutput: {self.log}\nresolveprotocol: fake\n"
-            + route.format(".", port, protocol, method)
-            + route.format("0.0.0.0/0", port, protocol, method)
-        )
+        # Names, and addresses that are text, are left to the server ("fake").
+        said = f"logoutput: {log}\nresolveprotocol: fake\n"
+        for to in (".", "0.0.0.0/0"):
+            said += f"route {{\n from: 0.0.0.0/0 to: {to} via: 127.0.0.1 port = {port}"
+            said += f"\n proxyprotocol: {protocol}"
+            said += f"\n method: {'none' if login is None else 'username'}\n}}\n"
+        configuration.write_text(said)
         self.environment = {
             **environment,
             "SOCKS_CONF": str(configuration),

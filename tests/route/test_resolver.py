@@ -283,7 +283,7 @@ def test_theNameIsAskedForAsItStands() -> None:
         asked.append(arguments)
         return info("192.0.2.1", "2001:db8::1", "fe80::1%eth0")
 
-    found = lookup(getaddrinfo)._inThread("www.example", lambda: True)
+    found = lookup(getaddrinfo).inThread("www.example", lambda: True)
     assert [name for name, *_ in asked] == ["www.example."]
     # An address with a zone id means nothing to anybody else.
     assert [a.text for a in found] == ["192.0.2.1", "2001:db8::1"]
@@ -319,7 +319,7 @@ def test_theHostsFileCounts(tmp_path: Path) -> None:
     def getaddrinfo(*arguments: Any, **keywords: Any) -> Any:
         raise AssertionError("asked")
 
-    found = lookup(getaddrinfo, str(hosts))._inThread("printer", lambda: True)
+    found = lookup(getaddrinfo, str(hosts)).inThread("printer", lambda: True)
     assert {a.text for a in found} == {"192.0.2.5", "2001:db8::5"}
 
 
@@ -330,7 +330,7 @@ def test_whatNobodyWaitsForIsNotAsked() -> None:
         raise AssertionError("asked")
 
     with pytest.raises(Unwanted):
-        lookup(getaddrinfo)._inThread("www.example", lambda: False)
+        lookup(getaddrinfo).inThread("www.example", lambda: False)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,195 @@
+"""
+All listeners of a gateway, and the ports they are reached by; opened, changed
+while they serve, closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, final
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.python.failure import Failure
+
+from socksgw.accept.endpoints import (
+    isMissingFamily,
+    listenOnAddress,
+    listenOnEndpoint,
+    remedyFor,
+)
+from socksgw.accept.listener import Listener, Service
+from socksgw.config import Listen
+from socksgw.interfaces import Watcher
+
+__all__ = ["CannotStart", "Doors"]
+
+#: A listener's name, and the address or endpoint.
+Place = tuple[str, str]
+
+
+class CannotStart(Exception):
+    """
+    The gateway cannot start; the text is for the operator, a line a cause.
+    """
+
+
+def _places(listens: Sequence[Listen]) -> list[Place]:
+    return [
+        (listen.name, place)
+        for listen in listens
+        for place in (*listen.address, *([listen.endpoint] if listen.endpoint else ()))
+    ]
+
+
+@final
+class Doors:
+    """
+    Where clients come in.
+
+    @ivar listeners: by name, also those that are open no longer and still
+        have clients.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        reactor: Any,
+        watch: Watcher,
+        exhausted: Callable[[], None],
+    ) -> None:
+        """
+        @param exhausted: called when there is no descriptor for a client.
+        """
+        self._service = service
+        self._reactor = reactor
+        self._watch = watch
+        self._exhausted = exhausted
+        self.listeners: dict[str, Listener] = {}
+        self._ports: dict[Place, Any] = {}
+
+    def prepare(self, listens: Sequence[Listen], handshake: float) -> None:
+        """
+        Have a listener for each name, with what the configuration says of it.
+
+        @param handshake: seconds from accept to request.
+        """
+        for listen in listens:
+            listener = self.listeners.get(listen.name)
+            if listener is None:
+                listener = Listener(self._service, listen.name)
+                self.listeners[listen.name] = listener
+            listener.configure(
+                listen.protocols,
+                listen.half_open,
+                listen.half_open_per_source,
+                handshake,
+            )
+
+    def open(self, listens: Sequence[Listen], lenient: bool) -> list[str]:
+        """
+        Listen everywhere.
+
+        @param lenient: whether IPv6's loopback may be missing.
+        @return: what was left out and why, a line each.
+        @raise CannotStart: some listener cannot be had.
+        """
+        skipped: list[str] = []
+        for place in _places(listens):
+            self._open(place, skipped if lenient else None)
+        return skipped
+
+    def change(self, listens: Sequence[Listen]) -> None:
+        """
+        Listen elsewhere; what stays is not touched, and nothing changes when
+        something new cannot be had.
+
+        @raise CannotStart: some listener cannot be had.
+        """
+        wanted = _places(listens)
+        gone = [place for place in self._ports if place not in wanted]
+        new = [place for place in wanted if place not in self._ports]
+        try:
+            self._openAll(new)
+        except CannotStart:
+            if not gone:
+                raise
+            # What goes may be in the way of what comes.
+            self._closeAll(gone)
+            try:
+                self._openAll(new)
+            except CannotStart:
+                self._openAll(gone)
+                raise
+        else:
+            self._closeAll(gone)
+
+    def _openAll(self, places: Sequence[Place]) -> None:
+        opened: list[Place] = []
+        try:
+            for place in places:
+                self._open(place, None)
+                opened.append(place)
+        except CannotStart:
+            self._closeAll(opened)
+            raise
+
+    def _closeAll(self, places: Sequence[Place]) -> None:
+        for place in places:
+            maybeDeferred(self._ports.pop(place).stopListening)
+
+    def _open(self, place: Place, skipped: list[str] | None) -> None:
+        name, where = place
+        listener = self.listeners[name]
+        try:
+            port: Any = listenOnAddress(
+                self._reactor, where, listener, self._exhausted, self._watch
+            )
+        except ValueError:
+            self._openEndpoint(place, listener)
+        except (CannotListenError, OSError) as e:
+            line = remedyFor(where, e)
+            if skipped is None or not isMissingFamily(where, e):
+                raise CannotStart(line) from None
+            skipped.append(f"left out: {line}")
+        else:
+            self._ports[place] = port
+
+    def _openEndpoint(self, place: Place, listener: Listener) -> None:
+        endpoint = place[1]
+        failures: list[str] = []
+
+        def opened(port: Any) -> None:
+            self._ports[place] = port
+
+        def failed(failure: Failure) -> None:
+            failures.append(remedyFor(endpoint, failure.value))
+
+        try:
+            listening = listenOnEndpoint(self._reactor, endpoint, listener)
+        except ValueError as e:
+            raise CannotStart(f"endpoint {endpoint}: {e}") from None
+        listening.addCallbacks(opened, failed)
+        if failures:
+            raise CannotStart(failures[0])
+
+    def bound(self) -> Iterator[tuple[str, int]]:
+        """Where we listen: addresses and ports."""
+        for port in self._ports.values():
+            host: Any = port.getHost()
+            if hasattr(host, "host"):
+                yield host.host, host.port
+
+    def pause(self) -> None:
+        """Accept nobody for the time being."""
+        for port in self._ports.values():
+            port.stopReading()
+
+    def resume(self) -> None:
+        """Go on accepting."""
+        for port in self._ports.values():
+            port.startReading()
+
+    def close(self) -> None:
+        """Listen nowhere."""
+        self._closeAll(list(self._ports))

@@ -1,0 +1,126 @@
+"""
+Tests of the policy that stand beside it: C{[[expect]]}; and what a change of
+policy would have changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from socksgw.audit import chain
+from socksgw.config import Config, Expect, Problem
+from socksgw.explanation import destination, factsOf
+from socksgw.policy.hypothetical import Facts, Missing, consider, groupsOf
+from socksgw.policy.rules import Ruleset
+from socksgw.wire.address import Address
+
+__all__ = ["diffMain", "unmet"]
+
+#: Changes that are shown one by one.
+_SHOWN = 100
+
+
+def unmet(config: Config, ruleset: Ruleset) -> Iterator[Problem]:
+    """
+    The expectations that the rules do not meet, or that cannot be told.
+    """
+    for i, expect in enumerate(config.expect):
+        place = expect.place or f"expect[{i}]"
+        try:
+            facts = _facts(expect, config)
+        except ValueError as e:
+            yield Problem(place, str(e))
+            continue
+        try:
+            verdict = consider(ruleset, facts).verdict
+        except Missing as e:
+            yield Problem(place, f"the verdict depends on `{e.fact}`: give it")
+            continue
+        found = "allow" if verdict.allowed else "deny"
+        if found != expect.verdict or expect.rule not in (None, verdict.rule):
+            wanted = f' by rule "{expect.rule}"' if expect.rule is not None else ""
+            yield Problem(
+                place,
+                f"expects {expect.verdict}{wanted} for {expect.command} to "
+                f'{expect.to}, and it is {found} by rule "{verdict.rule}"',
+            )
+
+
+def _facts(expect: Expect, config: Config) -> Facts:
+    """
+    @raise ValueError: a fact is none.
+    """
+    host, port = destination(expect.to)
+    addresses = tuple(map(Address.parse, expect.resolving_to))
+    groups = groupsOf(expect.who, config.groups.items()) | set(expect.groups)
+    return Facts(
+        user=expect.who,
+        groups=groups,
+        command=expect.command,
+        name=host if isinstance(host, str) else None,
+        port=port,
+        addresses=(host,) if isinstance(host, Address) else addresses,
+        method=expect.method,
+        source=None if expect.from_ is None else Address.parse(expect.from_),
+        listener=expect.listener,
+        secured=expect.secured,
+        at=expect.at,
+    )
+
+
+def _verdict(ruleset: Ruleset, facts: Facts) -> str:
+    try:
+        verdict = consider(ruleset, facts).verdict
+    except Missing as e:
+        return f"depends on {e.fact}"
+    return f'{"allow" if verdict.allowed else "deny"} by rule "{verdict.rule}"'
+
+
+def diffMain(
+    old: tuple[Config, Ruleset],
+    new: tuple[Config, Ruleset],
+    journal: Path,
+    out: TextIO,
+) -> int:
+    """
+    C{socksgw diff}: which decisions of the recorded traffic would change. Both
+    policies judge what the journal says of each: addresses, time, user and
+    the rest.
+
+    @param journal: a journal's directory, or one of its files.
+    @return: the exit status: 0 when none changes, 1 when some do, 2 when the
+        journal cannot be read.
+    """
+    changed: Counter[str] = Counter()
+    decisions = 0
+    try:
+        for file in chain.files(journal) if journal.is_dir() else [journal]:
+            for octets, whole in chain.lines(file):
+                if not whole or b'"verdict":' not in octets:
+                    continue
+                line = json.loads(octets)
+                before, after = (factsOf(line, each[0]) for each in (old, new))
+                if before is None or after is None:
+                    continue
+                decisions += 1
+                was, becomes = _verdict(old[1], before), _verdict(new[1], after)
+                if was.split()[0] != becomes.split()[0]:
+                    target = f"{line['name'] or line['asked']}:{line['port']}"
+                    text = f"{line['user']} {line['command']} {target}"
+                    changed[f"{text}: {was} → {becomes}"] += 1
+    except OSError as e:
+        print(f"{journal}: {e.strerror}; name a journal with --replay", file=out)
+        return 2
+    except (ValueError, KeyError) as e:
+        print(f"{journal}: not a journal: {type(e).__name__}", file=out)
+        return 2
+    for text, count in changed.most_common(_SHOWN):
+        print(f"{count:>8} × {text}", file=out)
+    if len(changed) > _SHOWN:
+        print(f"{'…':>8} and {len(changed) - _SHOWN:,} more kinds", file=out)
+    print(f"of {decisions:,} decisions {changed.total():,} would change", file=out)
+    return 1 if changed else 0

@@ -1,0 +1,230 @@
+"""
+What changes while the gateway runs: the configuration, users and their
+groups, the hour. What is allowed no longer ends within a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.logger import Logger
+
+from socksgw.audit import record
+from socksgw.config import Config, ConfigError
+from socksgw.doors import CannotStart
+from socksgw.errors import Revoked
+from socksgw.policy.rules import Asker, Question
+from socksgw.stage import Stage
+
+if TYPE_CHECKING:
+    from socksgw.audit.journal import Journal
+    from socksgw.generation import Generation
+    from socksgw.session import Session
+
+__all__ = ["Supervisor"]
+
+_log = Logger()
+
+#: Stages in which a session lives on what the policy said.
+_GRANTED: Final = (Stage.ROUTE, Stage.RELAY)
+
+
+class Service(Protocol):
+    """What supervision needs of the gateway."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def generation(self) -> Generation: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def sessions(self) -> dict[int, Session]: ...
+
+    def build(
+        self, config: Config, checkers: Sequence[ICredentialsChecker] | None
+    ) -> Generation: ...
+
+    def change(self, config: Config, generation: Generation) -> None: ...
+
+
+@final
+class Supervisor:
+    """
+    Reloads, and judges again.
+
+    @ivar reloads: how many there were.
+    @ivar failures: how many of them changed nothing.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        checkers: Sequence[ICredentialsChecker] | None,
+        reread: Callable[[], Config] | None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        @param checkers: used instead of those that the configuration names.
+        @param reread: reads the configuration again.
+        @param wall: seconds since the epoch.
+        """
+        self._service = service
+        self._checkers = checkers
+        self._reread = reread
+        self._wall = wall
+        self._moment: object = None
+        self._stamps: list[object] | None = None
+        self._files: object = None
+        self.reloads = self.failures = 0
+
+    # The configuration.
+
+    def reload(self) -> None:
+        """
+        Read the configuration again; when anything is wrong with it, nothing
+        changes.
+        """
+        self.reloads += 1
+        if self._reread is None:
+            self._failed(["there is no configuration file to read again"])
+            return
+        service = self._service
+        try:
+            config = self._reread()
+            generation = service.build(config, self._checkers)
+            unchangeable = _unchangeable(service.config, config)
+            service.change(config, generation)
+        except ConfigError as e:
+            self._failed(e.lines())
+            return
+        except CannotStart as e:
+            self._failed(str(e).splitlines())
+            return
+        for line in (*generation.warnings, *unchangeable):
+            _log.warn("{line}", line=line)
+        ended = self.recheck()
+        rules = len(generation.policy.ruleset.rules)
+        service.journal.append(record.reloadedLine(rules, ended))
+        _log.info(
+            "reloaded: {rules} rules; {ended} sessions ended", rules=rules, ended=ended
+        )
+
+    def _failed(self, problems: list[str]) -> None:
+        self.failures += 1
+        for line in problems:
+            _log.error("not reloaded: {line}", line=line)
+        self._service.journal.append(record.reloadFailedLine(problems))
+
+    # Whoever lives.
+
+    def look(self) -> None:
+        """
+        Once a second: did anything change that verdicts depend on?
+        """
+        service = self._service
+        if service.config.gateway.reload_on_change:
+            files = _stampsOf(service.config)
+            if self._files is not None and files != self._files:
+                self.reload()
+                files = _stampsOf(service.config)
+            self._files = files
+        if service.config.gateway.enforce != "all":
+            return
+        ruleset = service.generation.policy.ruleset
+        moment = ruleset.moment(self._wall()) if ruleset.timed else None
+        stamps = service.generation.login.stamps
+        changed = moment != self._moment or stamps != self._stamps
+        first = self._stamps is None
+        self._moment, self._stamps = moment, stamps
+        if changed and not first:
+            self.recheck()
+
+    def recheck(self) -> int:
+        """
+        Judge every live session again, unless the configuration says that
+        only new ones count.
+
+        @return: how many were ended.
+        """
+        service = self._service
+        if service.config.gateway.enforce != "all":
+            return 0
+        ended = 0
+        for session in list(service.sessions.values()):
+            if session.counted and session.stage in _GRANTED:
+                why = self._revoked(session)
+                if why is not None:
+                    session.record.ending = why
+                    session.client.end(Revoked(why))
+                    ended += 1
+        return ended
+
+    def _revoked(self, session: Session) -> str | None:
+        """
+        Why a session is allowed no longer; L{None} when it is.
+        """
+        generation, was, line = self._service.generation, session.asker, session.record
+        user = generation.login.now(was.user)
+        if user is None:
+            return "the user is there no longer"
+        asker = Asker(user, was.source, was.listener, was.secured)
+        ruleset = generation.policy.ruleset
+        command = session.counted
+        if command == "udp":
+            if session.flows is not None:
+                session.flows.recheck(asker, ruleset)
+            verdict = ruleset.prospect(Question(asker, "udp", None, 0))
+        elif line.dialled is None:
+            # Still on its way: every address that may be dialled counts.
+            question = Question(asker, command, line.name, line.port)
+            verdicts = [ruleset.prospect(question, a) for a in line.addresses]
+            verdict = next((v for v in verdicts if not v.allowed), verdicts[0])
+        else:
+            port = line.port if command == "connect" else line.peerPort
+            question = Question(asker, command, line.name, port)
+            verdict = ruleset.judge(question, line.dialled)
+        if verdict.allowed:
+            return None
+        return f'rule "{verdict.rule}": {verdict.why}'
+
+
+def _stampsOf(config: Config) -> object:
+    """
+    Differs when a file of the configuration may differ.
+    """
+    paths = [Path(config.file)]
+    for pattern in config.include:
+        paths += sorted(config.directory.glob(pattern))
+    found: list[object] = []
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError:
+            found.append((path, None))
+        else:
+            found.append((path, stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return found
+
+
+def _unchangeable(old: Config, new: Config) -> list[str]:
+    """
+    What a reload does not change: a line each.
+    """
+    return [
+        f"{new.file}: {name}: the change takes effect at the next start"
+        for name, before, after in (
+            ("gateway.name", old.gateway.name, new.gateway.name),
+            ("gateway.state_dir", old.gateway.state_dir, new.gateway.state_dir),
+            ("relay.memory", old.relay.memory, new.relay.memory),
+            ("audit", old.audit, new.audit),
+        )
+        if before != after
+    ]

@@ -1,0 +1,370 @@
+"""
+The transport of a client on a plain socket, with real sockets on loopback and
+a reactor of the test's own.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from twisted.internet import tcp
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.selectreactor import SelectReactor
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksgw.accept.transport import PlainTransport
+from socksgw.watch import Watch
+from tests.accept.test_protocol import World
+
+RESET = struct.pack("ii", 1, 0)
+
+
+@implementer(IHalfCloseableProtocol)
+class Recorder(Protocol):
+    """
+    Writes down what happens to it.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.octets = b""
+        self.readEnds = 0
+        self.lost: list[type[BaseException]] = []
+        self.failing: Exception | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.octets += data
+
+    def readConnectionLost(self) -> None:
+        self.readEnds += 1
+
+    def writeConnectionLost(self) -> None: ...
+
+    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
+        assert reason.type is not None
+        self.lost.append(reason.type)
+
+
+def openSockets() -> int:
+    """How many sockets this process has."""
+    found = 0
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+    return found
+
+
+class Floor:
+    """
+    A reactor that is nobody else's, and connections.
+    """
+
+    def __init__(self) -> None:
+        self._before = openSockets()
+        self.reactor: Any = SelectReactor()
+        self.watch = Watch(self.reactor)
+        self.watch.start()
+        self._clients: list[socket.socket] = []
+
+    def connect(
+        self, protocol: Protocol, host: str = "127.0.0.1"
+    ) -> tuple[socket.socket, PlainTransport]:
+        """A client, and its transport."""
+        port = tcp.Port(0, Factory(), interface=host, reactor=self.reactor)
+        port.startListening()
+        # Who accepts is the test.
+        port.stopReading()
+        client = socket.socket(port.addressFamily)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        client.connect(port.socket.getsockname())
+        port.socket.setblocking(True)
+        accepted, _ = port.socket.accept()
+        port.stopListening()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        client.setblocking(False)
+        self._clients.append(client)
+        transport = PlainTransport(accepted, protocol, port, self.watch)
+        return client, transport
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Turn until something is so."""
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end, "it did not come in time"
+            self.reactor.iterate(0.01)
+
+    def settle(self) -> None:
+        """Turn for a moment."""
+        for _ in range(5):
+            self.reactor.iterate(0.005)
+
+    def read(self, client: socket.socket, count: int) -> bytes:
+        """So many octets that the client is sent; fewer when it ends before."""
+        found = bytearray()
+
+        def enough() -> bool:
+            try:
+                octets = client.recv(1 << 16)
+            except BlockingIOError:
+                return False
+            found.extend(octets)
+            return not octets or len(found) >= count
+
+        self.until(enough)
+        return bytes(found)
+
+    def atBase(self) -> None:
+        """Nothing is watched any more, and no descriptor is left."""
+        for client in self._clients:
+            client.close()
+        self.settle()
+        self.until(lambda: not self.reactor.getWriters())
+        self.until(lambda: self.watch.watched == 0)
+        readers = self.reactor.getReaders()
+        for each in readers:
+            if each is not self.watch and each is not self.reactor.waker:
+                self.until(lambda each=each: each not in self.reactor.getReaders())
+        self.watch.stop()
+        waker = self.reactor.waker
+        self.reactor.removeReader(waker)
+        os.close(waker.i)
+        os.close(waker.o)
+        assert openSockets() == self._before
+
+
+@pytest.fixture
+def floor() -> Iterator[Floor]:
+    made = Floor()
+    yield made
+    made.atBase()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_reading(floor: Floor, host: str) -> None:
+    """Octets as they come; both addresses; the socket itself."""
+    protocol = Recorder()
+    client, transport = floor.connect(protocol, host)
+    assert protocol.transport is transport
+    client.sendall(b"one")
+    floor.until(lambda: protocol.octets == b"one")
+    client.sendall(b"two")
+    floor.until(lambda: protocol.octets == b"onetwo")
+    assert transport.getHost().port == client.getpeername()[1]
+    assert transport.getPeer().port == client.getsockname()[1]
+    assert transport.getPeer().host == host
+    transport.getHandle().send(b"answer")
+    assert floor.read(client, 6) == b"answer"
+    transport.loseConnection()
+
+
+def test_pausing(floor: Floor) -> None:
+    """Nothing while it is paused, everything after; twice is once."""
+    protocol = Recorder()
+    client, transport = floor.connect(protocol)
+    transport.pauseProducing()
+    transport.pauseProducing()
+    client.sendall(b"later")
+    floor.settle()
+    assert protocol.octets == b""
+    transport.resumeProducing()
+    transport.resumeProducing()
+    floor.until(lambda: protocol.octets == b"later")
+    transport.loseConnection()
+
+
+def test_halfClose(floor: Floor) -> None:
+    """Told once; the other direction still works."""
+    protocol = Recorder()
+    client, transport = floor.connect(protocol)
+    client.sendall(b"last words")
+    client.shutdown(socket.SHUT_WR)
+    floor.until(lambda: protocol.readEnds)
+    floor.settle()
+    assert (protocol.octets, protocol.readEnds, protocol.lost) == (b"last words", 1, [])
+    transport.write(b"answer")
+    assert floor.read(client, 6) == b"answer"
+    protocol.transport.loseConnection()
+    floor.until(lambda: protocol.lost)
+
+
+def test_reset(floor: Floor) -> None:
+    """The client is gone: told once."""
+    protocol = Recorder()
+    client, _ = floor.connect(protocol)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    floor.until(lambda: protocol.lost)
+    floor.settle()
+    assert protocol.lost == [ConnectionLost]
+
+
+def test_closing(floor: Floor) -> None:
+    """In order, told once, however often it is asked for."""
+    protocol = Recorder()
+    client, transport = floor.connect(protocol)
+    transport.loseConnection()
+    transport.loseConnection()
+    assert protocol.lost == [ConnectionDone]
+    assert transport.disconnecting
+    assert floor.read(client, 1) == b""
+    # Nothing is watched for it any more; its number may be another's.
+    transport.pauseProducing()
+    transport.resumeProducing()
+    assert floor.watch.watched == 0
+
+
+def test_aborting(floor: Floor) -> None:
+    """With a reset, even after what was sent."""
+    protocol = Recorder()
+    client, transport = floor.connect(protocol)
+    transport.abortConnection()
+    assert protocol.lost == [ConnectionAborted]
+    with pytest.raises(ConnectionResetError):
+        floor.read(client, 1)
+
+
+def test_aProtocolThatFails(floor: Floor) -> None:
+    """It is logged, the client is lost, and nobody else."""
+    protocol, other = Recorder(), Recorder()
+    client, _ = floor.connect(protocol)
+    neighbour, transport = floor.connect(other)
+    protocol.failing = ZeroDivisionError("a defect")
+    with capturedLogs() as logged:
+        client.sendall(b"x")
+        floor.until(lambda: protocol.lost)
+    failures = [each["log_failure"] for each in logged if "log_failure" in each]
+    assert [each.type for each in failures] == [ZeroDivisionError]
+    assert protocol.lost == [ConnectionLost]
+    neighbour.sendall(b"x")
+    floor.until(lambda: other.octets == b"x")
+    transport.loseConnection()
+
+
+def filled(transport: PlainTransport) -> int:
+    """Fill the kernel's buffer; how many octets it took."""
+    sent = 0
+    while True:
+        try:
+            sent += transport.getHandle().send(b"a" * 4096)
+        except BlockingIOError:
+            return sent
+
+
+@pytest.mark.parametrize("how", ["write", "writeSequence"])
+def test_aClientThatDoesNotRead(floor: Floor, how: str) -> None:
+    """
+    What the kernel does not take is buffered, in order, by Twisted's
+    transport, which reads on; closing waits for it.
+    """
+    protocol = Recorder()
+    client, transport = floor.connect(protocol)
+    before = filled(transport)
+    if how == "write":
+        transport.write(b"b" * 500_000)
+    else:
+        transport.writeSequence([b"b" * 250_000, b"b" * 250_000])
+    assert protocol.transport is not transport
+    assert floor.watch.watched == 0
+    protocol.transport.write(b"c")
+    client.sendall(b"still heard")
+    floor.until(lambda: protocol.octets == b"still heard")
+    protocol.transport.loseConnection()
+    total = before + 500_001
+    assert floor.read(client, total) == b"a" * before + b"b" * 500_000 + b"c"
+    assert floor.read(client, 1) == b""
+    floor.until(lambda: protocol.lost)
+    assert protocol.lost == [ConnectionDone]
+
+
+def test_aProducer(floor: Floor) -> None:
+    """Who writes much is told when there is no room, and when there is."""
+
+    class Producer:
+        producing = True
+
+        def pauseProducing(self) -> None:
+            self.producing = False
+
+        def resumeProducing(self) -> None:
+            self.producing = True
+
+        def stopProducing(self) -> None:
+            self.producing = False
+
+    protocol, producer = Recorder(), Producer()
+    client, transport = floor.connect(protocol)
+    transport.unregisterProducer()
+    transport.registerProducer(producer, True)
+    assert protocol.transport is not transport
+    protocol.transport.write(b"x" * 500_000)
+    floor.until(lambda: not producer.producing)
+    assert floor.read(client, 500_000) == b"x" * 500_000
+    floor.until(lambda: producer.producing)
+    protocol.transport.unregisterProducer()
+    protocol.transport.loseConnection()
+    floor.until(lambda: protocol.lost)
+
+
+@pytest.mark.parametrize("how", ["write", "registerProducer"])
+def test_aClientThatIsGoneAtTheHandOver(floor: Floor, how: str) -> None:
+    """Told as lost, once; nothing is raised."""
+    protocol = Recorder()
+    client, transport = floor.connect(protocol)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+
+    def gone() -> bool:
+        try:
+            transport.getHandle().getpeername()
+        except OSError:
+            return True
+        return False
+
+    transport.pauseProducing()
+    floor.until(gone)
+    if how == "write":
+        transport.write(b"x")
+    else:
+        transport.registerProducer(object(), True)
+    assert protocol.lost == [ConnectionLost]
+
+
+def test_aLongAnswerOfASubNegotiation(floor: Floor) -> None:
+    """
+    The inbound protocol sends more than the kernel takes: it arrives whole
+    and in order, with what is sent behind it, and the client is heard.
+    """
+    world = World()
+    inbound = world.listener.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+    assert inbound is not None
+    client, transport = floor.connect(inbound)
+    assert inbound.socket is transport.getHandle()
+    client.sendall(b"\x05\x01\x00")
+    floor.until(lambda: world.served)
+    answer = os.urandom(300_000)
+    inbound.send(answer)
+    assert inbound.socket is None
+    inbound.send(b"and more")
+    assert floor.read(client, 300_008) == answer + b"and more"
+    client.sendall(b"\x05\x01")
+    floor.until(lambda: inbound.conversation.held == 2)
+    assert inbound.local.text == "127.0.0.1"
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    floor.until(lambda: not world.listener.clients)
+    world.atBase()

@@ -1,0 +1,392 @@
+"""
+The relay through the process, between Twisted transports, with real sockets on
+loopback and a reactor of the test's own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet import tcp
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.selectreactor import SelectReactor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksgw.relay.memory import Memory, Pipes
+from socksgw.relay.settings import RelaySettings
+from socksgw.relay.stream import StreamRelay
+from tests.relay.test_splice import Timer, Watcher, pair
+
+MIB = 1 << 20
+RESET = struct.pack("ii", 1, 0)
+IDLE = 40.0
+
+
+@implementer(IHalfCloseableProtocol)
+class Inbound(Protocol):
+    """
+    The client's protocol: it hands what comes to the relay's end.
+    """
+
+    relay: StreamRelay | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.relay is not None
+        self.relay.client.dataReceived(data)
+
+    def readConnectionLost(self) -> None:
+        assert self.relay is not None
+        self.relay.client.readConnectionLost()
+
+    def writeConnectionLost(self) -> None: ...
+
+    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
+        if self.relay is not None:
+            self.relay.client.connectionLost(reason)
+
+
+class House:
+    """
+    A reactor that is nobody else's, and everything that relays share.
+
+    @ivar now: the time of the deadlines.
+    """
+
+    def __init__(self) -> None:
+        self.reactor: Any = SelectReactor()
+        self.timers: set[Timer] = set()
+        self.now = 0.0
+        self.memory = Memory(256_000_000)
+        self._watcher = Watcher()
+        self.settings = RelaySettings(
+            self.reactor, self._watcher, self._set, self.memory, Pipes(), IDLE
+        )
+        self.runs: list[Run] = []
+
+    def _set(self, seconds: float, call: Callable[[], None]) -> Timer:
+        return Timer(self.timers, self.now + seconds, call)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for the deadlines."""
+        end = self.now + seconds
+        while due := [each for each in self.timers if each.due <= end]:
+            first = min(due, key=lambda each: each.due)
+            self.now = max(self.now, first.due)
+            first.clear()
+            first.call()
+        self.now = end
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Turn until something is so."""
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end, "it did not come in time"
+            self.reactor.iterate(0.01)
+
+    def settle(self) -> None:
+        """Turn for a moment."""
+        for _ in range(20):
+            self.reactor.iterate(0.002)
+
+    def relay(self, early: bytes = b"", buffer: int = 0) -> Run:
+        """A relay that runs."""
+        run = Run(self, early, buffer)
+        self.runs.append(run)
+        return run
+
+    def atBase(self) -> None:
+        """Nothing is left of any relay."""
+        for run in self.runs:
+            run.client.close()
+            run.server.close()
+            run.protocol.transport.abortConnection()
+        self.settle()
+        for run in self.runs:
+            assert run.done or run.cancelled
+        assert self.timers == set()
+        assert self.memory.held == 0
+        waker = self.reactor.waker
+        assert self.reactor.getReaders() == [waker]
+        assert self.reactor.getWriters() == []
+        self.reactor.removeReader(waker)
+        os.close(waker.i)
+        os.close(waker.o)
+        self._watcher.close()
+
+
+class Run:
+    """
+    One relay, between a client and a server that the test plays.
+
+    @ivar done: what the relay said at its end.
+    """
+
+    def __init__(self, house: House, early: bytes, buffer: int) -> None:
+        self.house = house
+        self.client, near = pair(buffer=buffer)
+        far, self.server = pair(buffer=buffer)
+        self.protocol = Inbound()
+        factory = Factory.forProtocol(lambda: self.protocol)
+        factory.noisy = False
+        house.reactor.adoptStreamConnection(near.fileno(), near.family, factory)
+        near.close()
+        transport: Any = self.protocol.transport
+        transport.pauseProducing()
+        self.relay = StreamRelay(house.settings, transport, far)
+        self.protocol.relay = self.relay
+        self.done: list[tuple[str, bool, bool]] = []
+        self.cancelled = False
+        self.relay.done.addCallbacks(self._done, self._cancelled)
+        self._far = far
+        self.relay.start(early)
+
+    def _done(self, result: tuple[str, bool, bool]) -> None:
+        """Who waits for the end closes the client."""
+        self.done.append(result)
+        if result[2]:
+            self._far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self._far.close()
+        if result[1]:
+            self.protocol.transport.abortConnection()
+        else:
+            self.protocol.transport.loseConnection()
+
+    def _cancelled(self, _: Failure) -> None:
+        self.cancelled = True
+        self._far.close()
+
+    def exchange(self, up: bytes, down: bytes) -> tuple[bytes, bytes]:
+        """
+        Both send all they have, and end their side.
+
+        @return: what the server, and what the client, received.
+        """
+        sides = [
+            [self.client, memoryview(up), bytearray(), False],
+            [self.server, memoryview(down), bytearray(), False],
+        ]
+
+        def over() -> bool:
+            for side in sides:
+                connection, left, came, _ = side
+                try:
+                    if len(left):
+                        side[1] = left[connection.send(left[:65536]) :]
+                        if not len(side[1]):
+                            connection.shutdown(socket.SHUT_WR)
+                except BlockingIOError:
+                    pass
+                try:
+                    octets = connection.recv(65536)
+                    came.extend(octets)
+                    side[3] = not octets
+                except BlockingIOError:
+                    pass
+            return all(side[3] for side in sides)
+
+        for side in sides:
+            if not len(side[1]):
+                side[0].shutdown(socket.SHUT_WR)
+        self.house.until(over)
+        return bytes(sides[1][2]), bytes(sides[0][2])
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    """Where nothing is left at the end."""
+    made = House()
+    yield made
+    made.atBase()
+
+
+def read(house: House, connection: socket.socket, count: int) -> bytes:
+    """So many octets; fewer when it ends before."""
+    found = bytearray()
+
+    def enough() -> bool:
+        try:
+            octets = connection.recv(count - len(found))
+        except BlockingIOError:
+            return False
+        found.extend(octets)
+        return not octets or len(found) >= count
+
+    house.until(enough)
+    return bytes(found)
+
+
+@pytest.mark.parametrize("sizes", [(0, 0), (1, 0), (0, 1), (3 * MIB, 2 * MIB)])
+def test_bothWays(house: House, sizes: tuple[int, int]) -> None:
+    """Whole, in order, counted; each side ends when it likes."""
+    up, down = (random.Random(size).randbytes(size) for size in sizes)
+    run = house.relay()
+    assert run.exchange(up, down) == (up, down)
+    house.until(lambda: run.done)
+    assert run.done == [("closed", False, False)]
+    assert (run.relay.client.moved, run.relay.destination.moved) == sizes
+
+
+def test_earlyOctetsGoFirst(house: House) -> None:
+    """What came behind the request, once, before all else."""
+    run = house.relay(b"early ")
+    run.client.sendall(b"late")
+    assert read(house, run.server, 10) == b"early late"
+    assert run.relay.client.moved == 10
+    run.client.close()
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_halfClose(house: House, first: str) -> None:
+    """The other direction goes on after one has ended."""
+    run = house.relay()
+    one, other = run.client, run.server
+    if first == "server":
+        one, other = other, one
+    one.sendall(b"question")
+    one.shutdown(socket.SHUT_WR)
+    assert read(house, other, 100) == b"question"
+    house.settle()
+    assert run.done == []
+    other.sendall(b"answer")
+    other.shutdown(socket.SHUT_WR)
+    assert read(house, one, 100) == b"answer"
+    house.until(lambda: run.done)
+    assert run.done == [("closed", False, False)]
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"), [("client", "client-lost"), ("server", "destination-lost")]
+)
+def test_reset(house: House, first: str, reason: str) -> None:
+    """The other side is told, and the reason is who it was."""
+    run = house.relay()
+    one, other = (run.client, run.server)
+    if first == "server":
+        one, other = other, one
+    one.sendall(b"x")
+    assert read(house, other, 1) == b"x"
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    one.close()
+    house.until(lambda: run.done)
+    assert run.done[0][0] == reason
+    try:
+        assert read(house, other, 1) == b""
+    except ConnectionResetError:
+        pass
+
+
+@pytest.mark.parametrize("stalled", ["client", "server"])
+def test_aReaderThatStalls(house: House, stalled: str) -> None:
+    """
+    The sender is held up before much is buffered, that counts on the budget,
+    and all arrives when it is read.
+    """
+    run = house.relay(buffer=16384)
+    reader, sender = run.client, run.server
+    if stalled == "server":
+        reader, sender = sender, reader
+    sent = 0
+    quiet = 0
+    while quiet < 20:
+        try:
+            sent += sender.send(b"x" * 65536)
+            quiet = 0
+        except BlockingIOError:
+            quiet += 1
+            house.reactor.iterate(0.002)
+        assert sent < 8 * MIB
+    assert 0 < house.memory.held <= MIB
+    sender.shutdown(socket.SHUT_WR)
+    assert read(house, reader, sent) == b"x" * sent
+    assert read(house, reader, 1) == b""
+    house.until(lambda: house.memory.held == 0)
+    reader.shutdown(socket.SHUT_WR)
+    house.until(lambda: run.done)
+    assert run.done == [("closed", False, False)]
+
+
+def test_noRoomInTheBudget(house: House) -> None:
+    """A direction that stalled waits until others give back, and goes on then."""
+    run = house.relay(buffer=16384)
+    total = 4 * MIB
+    view = memoryview(b"y" * total)
+    found = bytearray()
+
+    def send() -> None:
+        nonlocal view
+        try:
+            view = view[run.server.send(view[:65536]) :]
+        except BlockingIOError:
+            house.reactor.iterate(0.001)
+
+    def receive() -> bool:
+        try:
+            found.extend(run.client.recv(65536))
+        except BlockingIOError:
+            pass
+        send()
+        return len(found) == total
+
+    while not house.memory.held:
+        send()
+    others = house.memory.limit - house.memory.held
+    house.memory.take(others)
+    for _ in range(300):
+        receive()
+        house.reactor.iterate(0.001)
+    assert len(found) < total
+    house.memory.give(others)
+    house.until(receive)
+    run.client.close()
+
+
+@pytest.mark.parametrize("talking", ["client", "server", "nobody"])
+def test_idle(house: House, talking: str) -> None:
+    """Without an octet either way for the idle time: a reset for both."""
+    run = house.relay()
+    for _ in range(8):
+        house.advance(IDLE / 4)
+        if talking == "nobody":
+            continue
+        one, other = (run.client, run.server)
+        if talking == "server":
+            one, other = other, one
+        one.sendall(b"x")
+        assert read(house, other, 1) == b"x"
+    if talking != "nobody":
+        assert run.done == []
+        house.advance(IDLE * 1.5)
+    assert run.done == [("idle", True, True)]
+    house.settle()
+    for connection in (run.client, run.server):
+        with pytest.raises(ConnectionResetError):
+            read(house, connection, 1)
+
+
+def test_cancelled(house: House) -> None:
+    """Cut off from within: the destination is closed, nothing is watched."""
+    run = house.relay()
+    run.client.sendall(b"x")
+    assert read(house, run.server, 1) == b"x"
+    run.relay.done.cancel()
+    assert run.cancelled
+    assert house.timers == set()
+    assert read(house, run.server, 1) == b""
+
+
+def test_theTransportsAreTwisteds(house: House) -> None:
+    """The client's end keeps its transport; the destination's is adopted."""
+    run = house.relay()
+    assert isinstance(run.relay.destination.transport, tcp.Server)
+    assert run.relay.client.transport is run.protocol.transport
+    run.client.close()
+    house.until(lambda: run.relay.client.ended)

@@ -1,0 +1,255 @@
+"""
+The commands other than CONNECT in a session: real octets, the real policy, and
+for BIND real sockets; resolver, journal's disk and relay are the test's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from socksgw.commands import commandFor
+from socksgw.errors import CommandNotSupported, LookupFailed, SocksError
+from socksgw.policy.decision import Policy
+from socksgw.wire.address import Address
+from socksgw.wire.events import Requested
+from tests.policy.asking import PUBLIC, PUBLIC6, ruleset
+from tests.test_session import Gateway, Transport, well
+
+RULES = """
+[[rule]]
+id = "look-up"
+allow = ["resolve"]
+[[rule]]
+id = "reach"
+allow = ["connect"]
+to = ["8.8.0.0/16", "2620:fe::/48"]
+"""
+GREETING = b"\x05\x01\x00"
+OK = b"\x05\x00"
+
+
+def resolve5(host: str | bytes, command: int = 0xF0) -> bytes:
+    """Tor's extension: a request of SOCKS 5 with CMD F0 or F1; the port is a dummy."""
+    if isinstance(host, bytes):
+        where = b"\x03" + bytes([len(host)]) + host
+    else:
+        packed = Address.parse(host).packed
+        where = (b"\x01" if len(packed) == 4 else b"\x04") + packed
+    return GREETING + bytes([5, command, 0]) + where + b"\0\x2a"
+
+
+def resolve4a(name: bytes, command: int = 0xF0) -> bytes:
+    """The same in SOCKS 4a."""
+    return b"\x04" + bytes([command]) + b"\0\x2a\0\0\0\x01\0" + name + b"\0"
+
+
+def replied5(code: int, place: bytes = b"\x01" + bytes(4), port: int = 0) -> bytes:
+    """RFC 1928 section 6."""
+    return OK + bytes([5, code, 0]) + place + port.to_bytes(2, "big")
+
+
+class Names:
+    """
+    A resolver.
+
+    @ivar asked: what it was asked for.
+    """
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, Sequence[str]] = {}
+        self.names: dict[str, str] = {}
+        self.asked: list[str] = []
+
+    async def lookUp(self, name: str) -> tuple[Address, ...]:
+        self.asked.append(name)
+        if name not in self.addresses:
+            raise LookupFailed("no such name")
+        return tuple(map(Address.parse, self.addresses[name]))
+
+    async def nameOf(self, address: Address) -> str:
+        self.asked.append(address.text)
+        if address.text not in self.names:
+            raise LookupFailed("no such name")
+        return self.names[address.text]
+
+
+class World(Gateway):
+    """A gateway with a real policy."""
+
+    def __init__(self, rules: str = RULES) -> None:
+        super().__init__()
+        self.names = Names()
+        self.generation.policy = Policy(ruleset(rules), self.names)
+        self.generation.nameOf = self.names.nameOf
+
+    def ask(self, octets: bytes) -> bytes:
+        """Everything that a client which says this is sent."""
+        transport: Transport = self.connect(octets)
+        sent: bytes = transport.value()
+        transport.lost()
+        return sent
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    yield made
+    well(made)
+
+
+# Which command.
+
+
+@pytest.mark.parametrize(
+    ("version", "command", "tunnels", "name"),
+    [
+        (5, 0x01, (), "connect"),
+        (5, 0x02, (), "bind"),
+        (5, 0x03, (), "udp"),
+        (5, 0xF0, (), "resolve"),
+        (5, 0xF1, (), "resolve"),
+        (4, 0x01, (), "connect"),
+        (4, 0x02, (), "bind"),
+        (4, 0xF0, (), "resolve"),
+        (5, 0x05, ("hev",), "udp"),
+        (5, 0xF3, ("gost",), "udp"),
+        (5, 0x05, (), None),
+        (5, 0xF3, (), None),
+        (5, 0x05, ("gost",), None),
+        (5, 0xF3, ("hev",), None),
+        (4, 0x05, ("hev", "gost"), None),
+        (4, 0xF3, ("hev", "gost"), None),
+        (4, 0x03, (), None),
+        (4, 0xF1, (), None),
+        (5, 0x00, ("hev", "gost"), None),
+        (5, 0x04, ("hev", "gost"), None),
+        (5, 0x10, ("hev", "gost"), None),
+        (5, 0xF2, ("hev", "gost"), None),
+        (5, 0xFF, ("hev", "gost"), None),
+    ],
+)
+def test_whichCommand(
+    version: int, command: int, tunnels: tuple[str, ...], name: str | None
+) -> None:
+    """By version and number; UDP in TCP only where the listener names it."""
+    request = Requested(version, command, Address.parse(PUBLIC), 1, b"", b"")
+    if name is None:
+        with pytest.raises(CommandNotSupported) as raised:
+            commandFor(request, frozenset(tunnels))
+        assert raised.value.reply == 7
+    else:
+        assert commandFor(request, frozenset(tunnels)).name == name
+
+
+# RESOLVE.
+
+
+def test_resolve(world: World) -> None:
+    """The address in the reply, port 0, then the end; recorded as answered."""
+    world.names.addresses["good.example"] = [PUBLIC6, PUBLIC]
+    six = b"\x04" + Address.parse(PUBLIC6).packed
+    assert world.ask(resolve5(b"good.example")) == replied5(0, six)
+    four = Address.parse(PUBLIC).packed
+    assert world.ask(resolve4a(b"good.example")) == b"\0\x5a\0\0" + four
+    assert world.ask(resolve5(PUBLIC)) == replied5(0, b"\x01" + four)
+    assert world.names.asked == ["good.example"] * 2
+    decisions = world.lines("decision")
+    assert {(x["command"], x["verdict"], x["rule"]) for x in decisions} == {
+        ("resolve", "allow", "look-up")
+    }
+    assert [x["reason"] for x in world.lines("end")] == ["answered"] * 3
+    assert "dial" not in world.order
+
+
+def test_resolveIpv6OnlyInSocks4a(world: World) -> None:
+    """SOCKS 4 can say no IPv6 address: 91."""
+    world.names.addresses["six.example"] = [PUBLIC6]
+    assert world.ask(resolve4a(b"six.example")) == b"\0\x5b" + bytes(6)
+
+
+@pytest.mark.parametrize("answers", [["127.0.0.1"], ["10.0.0.1"], ["1.1.1.1", "::1"]])
+def test_resolveWhatCannotBeReached(world: World, answers: list[str]) -> None:
+    """What the policy would never let the client reach is not told: 02, 91."""
+    world.names.addresses["inside.example"] = answers
+    assert world.ask(resolve5(b"inside.example")) == replied5(2)
+    assert world.ask(resolve4a(b"inside.example")) == b"\0\x5b" + bytes(6)
+    assert {x["verdict"] for x in world.lines("decision")} == {"deny"}
+    world.names.addresses["mixed.example"] = [*answers, PUBLIC]
+    four = b"\x01" + Address.parse(PUBLIC).packed
+    assert world.ask(resolve5(b"mixed.example")) == replied5(0, four)
+
+
+@pytest.mark.parametrize("allow", ['"any"', '["connect", "udp", "bind"]'])
+def test_resolveIsOffUnlessNamed(allow: str) -> None:
+    """C{"any"} does not name it; nothing is looked up."""
+    world = World(f'[[rule]]\nid = "all"\nallow = {allow}\n')
+    world.names.addresses["good.example"] = [PUBLIC]
+    world.names.names[PUBLIC] = "good.example"
+    assert world.ask(resolve5(b"good.example")) == replied5(2)
+    assert world.ask(resolve5(PUBLIC, 0xF1)) == replied5(2)
+    assert world.ask(resolve4a(b"good.example")) == b"\0\x5b" + bytes(6)
+    assert world.names.asked == []
+    well(world)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [(b"none.example", 4), (b"127.1", 1), (b"not a name", 1), (b"", 1)],
+)
+def test_resolveWhatIsNone(world: World, name: bytes, code: int) -> None:
+    """A name that does not exist; what is no name at all."""
+    assert world.ask(resolve5(name)) == replied5(code)
+
+
+# RESOLVE_PTR.
+
+
+@pytest.mark.parametrize("address", [PUBLIC, PUBLIC6])
+def test_resolvePtr(world: World, address: str) -> None:
+    """The name as ATYP 03, port 0, then the end."""
+    world.names.names[address] = "host.example"
+    assert world.ask(resolve5(address, 0xF1)) == replied5(0, b"\x03\x0chost.example")
+    assert [x["reason"] for x in world.lines("end")] == ["answered"]
+
+
+@pytest.mark.parametrize("name", [b"good.example", b"not a name", b"", b"0x7f.1"])
+def test_resolvePtrOfAName(world: World, name: bytes) -> None:
+    """08, and nothing is looked up."""
+    assert world.ask(resolve5(name, 0xF1)) == replied5(8)
+    assert world.names.asked == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "1.1.1.1"])
+def test_resolvePtrOfWhatCannotBeReached(world: World, address: str) -> None:
+    """02, and nothing is looked up."""
+    world.names.names[address] = "inside.example"
+    assert world.ask(resolve5(address, 0xF1)) == replied5(2)
+    assert world.names.asked == []
+
+
+def test_resolvePtrWithoutAName(world: World) -> None:
+    """04."""
+    assert world.ask(resolve5(PUBLIC, 0xF1)) == replied5(4)
+
+
+def test_resolvePtrInSocks4(world: World) -> None:
+    """There is none: 91."""
+    request = b"\x04\xf1\0\x2a\x08\x08\x08\x08\0"
+    assert world.ask(request) == b"\0\x5b" + bytes(6)
+    assert world.ask(resolve4a(b"8.8.8.8", 0xF1)) == b"\0\x5b" + bytes(6)
+
+
+@pytest.mark.parametrize("failure", [SocksError("x"), LookupFailed("x")])
+def test_aFailureAfterTheDecisionHasItsEnd(world: World, failure: SocksError) -> None:
+    """The session was allowed, so its end is in the journal, with the reply."""
+
+    async def failing(_: Any) -> str:
+        raise failure
+
+    world.generation.nameOf = failing
+    assert world.ask(resolve5(PUBLIC, 0xF1)) == replied5(int(failure.reply or 0))
+    (end,) = world.lines("end")
+    assert end["reply"] == failure.reply
