@@ -14,8 +14,10 @@ from twisted.python.failure import Failure
 
 from socksgw.accept.endpoints import (
     isMissingFamily,
+    isTaken,
     listenOnAddress,
     listenOnEndpoint,
+    parseListenAddress,
     remedyFor,
 )
 from socksgw.accept.listener import Listener, Service
@@ -31,7 +33,13 @@ Place = tuple[str, str]
 class CannotStart(Exception):
     """
     The gateway cannot start; the text is for the operator, a line a cause.
+
+    @ivar taken: the port that somebody listens on already; 0 for none.
     """
+
+    def __init__(self, text: str, taken: int = 0) -> None:
+        super().__init__(text)
+        self.taken = taken
 
 
 def _places(listens: Sequence[Listen]) -> list[Place]:
@@ -40,6 +48,14 @@ def _places(listens: Sequence[Listen]) -> list[Place]:
         for listen in listens
         for place in (*listen.address, *([listen.endpoint] if listen.endpoint else ()))
     ]
+
+
+def _portOf(where: str) -> int:
+    """The port of an address; 0 for any, and for endpoints."""
+    try:
+        return parseListenAddress(where)[1]
+    except ValueError:
+        return 0
 
 
 @final
@@ -111,8 +127,8 @@ class Doors:
         new = [place for place in wanted if place not in self._ports]
         try:
             self._openAll(new)
-        except CannotStart:
-            if not gone:
+        except CannotStart as e:
+            if e.taken not in {_portOf(where) for _, where in gone} - {0}:
                 raise
             # What goes may be in the way of what comes.
             self._closeAll(gone)
@@ -150,7 +166,8 @@ class Doors:
         except (CannotListenError, OSError) as e:
             line = remedyFor(where, e)
             if skipped is None or not isMissingFamily(where, e):
-                raise CannotStart(line) from None
+                taken = _portOf(where) if isTaken(e) else 0
+                raise CannotStart(line, taken) from None
             skipped.append(f"left out: {line}")
         else:
             self._ports[place] = port

@@ -134,6 +134,7 @@ class Gateway:
         except JournalError as e:
             raise CannotStart(str(e)) from None
         self._running = True
+        self._supervisor.look()
         self.generation.start()
         self._base.watch.start()
         self._ticking.start(Deadlines.TICK, now=False)

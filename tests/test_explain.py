@@ -66,14 +66,26 @@ def explain(tmp_path: Path, *arguments: str) -> tuple[int, str]:
         (["--resolving-to", "10.0.0.1", "connect", "a.example:80"], 1, "resolving_to"),
         (["connect", "a.other:80"], 1, "default"),
         (
-            ["--at", "2026-03-02T10:00:00+00:00", "--resolving-to", "8.8.8.8"]
-            + ["connect", "a.example:25"],
+            [
+                "--at",
+                "2026-03-02T10:00:00+00:00",
+                "--resolving-to",
+                "8.8.8.8",
+                "connect",
+                "a.example:25",
+            ],
             1,
             "night",
         ),
         (
-            ["--at", "2026-03-01T10:00:00+00:00", "--resolving-to", "8.8.8.8"]
-            + ["connect", "a.example:25"],
+            [
+                "--at",
+                "2026-03-01T10:00:00+00:00",
+                "--resolving-to",
+                "8.8.8.8",
+                "connect",
+                "a.example:25",
+            ],
             0,
             "during",
         ),

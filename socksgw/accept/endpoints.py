@@ -25,6 +25,7 @@ __all__ = [
     "BACKLOG",
     "isMissingFamily",
     "isRoutable",
+    "isTaken",
     "listenOnAddress",
     "listenOnEndpoint",
     "parseListenAddress",
@@ -205,6 +206,14 @@ def isMissingFamily(listen: str, error: BaseException) -> bool:
         and isinstance(cause, OSError)
         and cause.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
     )
+
+
+def isTaken(error: BaseException) -> bool:
+    """
+    Whether somebody listens there already.
+    """
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    return isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
 
 
 def remedyFor(listen: str, error: BaseException | None) -> str:

@@ -91,7 +91,7 @@ def test_daysAcrossTheWeek() -> None:
 )
 def test_wrong(wrong: tuple[list[str], str, str]) -> None:
     """What is no schedule is an error."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         Schedule(*wrong)
 
 

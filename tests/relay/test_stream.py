@@ -338,6 +338,7 @@ def test_noRoomInTheBudget(house: House) -> None:
 
     while not house.memory.held:
         send()
+        assert view, "nothing held the sender up"
     others = house.memory.limit - house.memory.held
     house.memory.take(others)
     for _ in range(300):
