@@ -154,6 +154,10 @@ class Rule:
     reportOnly: bool = False
     obligations: Obligations = _NO_OBLIGATIONS
 
+    def allows(self) -> Verdict:
+        """The verdict where it matches and allows."""
+        return Verdict(True, self.id, "", self.replies, self.ticket, self.obligations)
+
     @property
     def timed(self) -> bool:
         """Whether it can match at one time and not at another."""
@@ -293,14 +297,7 @@ class Ruleset:
                 if rule.reportOnly:
                     continue
                 if rule.allow:
-                    return Verdict(
-                        True,
-                        rule.id,
-                        "",
-                        rule.replies,
-                        rule.ticket,
-                        rule.obligations,
-                    )
+                    return rule.allows()
                 return Verdict(False, rule.id, "a rule denies it")
         return Verdict(False, DEFAULT, "no rule allows it")
 
@@ -336,7 +333,7 @@ class Ruleset:
             else:
                 sure = rule.to is None and rule.resolving is None
             if rule.allow:
-                return Verdict(True, rule.id, "")
+                return rule.allows()
             if sure and rule.ports is None and rule.services is None:
                 return Verdict(False, rule.id, "a rule denies it")
         return Verdict(False, DEFAULT, "no rule allows it")

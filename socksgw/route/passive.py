@@ -44,6 +44,9 @@ def bindWithin(
     try:
         if address.version == 6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_STREAM:
+            # A port of the range is free again as soon as nobody listens there.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if ports is None:
             bound.bind((address.text, 0))
             return bound
