@@ -33,7 +33,7 @@ def bindWithin(
 ) -> socket.socket:
     """
     A non-blocking socket bound to C{address}, on any port or on one of
-    C{ports}.
+    C{ports}; of a stream, it listens already.
 
     @raise LimitReached: no port of the range is free, or no descriptor is.
     """
@@ -49,12 +49,16 @@ def bindWithin(
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if ports is None:
             bound.bind((address.text, 0))
+            if kind == socket.SOCK_STREAM:
+                bound.listen(_BACKLOG)
             return bound
         # From a random one on, so that ports cannot be foretold.
         start = random.SystemRandom().randrange(len(ports))
         for i in range(len(ports)):
             try:
                 bound.bind((address.text, ports[(start + i) % len(ports)]))
+                if kind == socket.SOCK_STREAM:
+                    bound.listen(_BACKLOG)
             except OSError:
                 continue
             return bound
@@ -103,7 +107,6 @@ class Passive:
         self._watch = watch
         self._setDeadline = setDeadline
         self._listening = bindWithin(socket.SOCK_STREAM, address, ports)
-        self._listening.listen(_BACKLOG)
         self.bound = (address, self._listening.getsockname()[1])
         self._watched = False
         self._deadline: Timer | None = None
