@@ -155,10 +155,9 @@ def _check(options: argparse.Namespace) -> int:
         print("socksgw check: name the file: socksgw check FILE", file=sys.stderr)
         return 2
     examination = examine(load(file), HostAddresses(lambda: ()), reactor)
-    for line in examination.lines(file):
-        print(line)
     failed = bool(examination.errors or (options.strict and examination.warnings))
-    print(f"{file}: {'cannot be used' if failed else 'is good'}")
+    for line in examination.lines(file, "cannot be used" if failed else "is good"):
+        print(line)
     return 2 if failed else 0
 
 

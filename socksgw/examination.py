@@ -56,12 +56,13 @@ class Examination:
     choices: tuple[Choice, ...]
     checkers: tuple[ICredentialsChecker, ...]
 
-    def lines(self, file: str) -> Iterator[str]:
-        """For people: errors, warnings, and what is exposed."""
+    def lines(self, file: str, verdict: str) -> Iterator[str]:
+        """For people: errors, warnings, the verdict, and what is exposed."""
         for problem in self.errors:
             yield ConfigError(file, [problem]).lines()[0]
         for problem in self.warnings:
             yield f"warning: {ConfigError(file, [problem]).lines()[0]}"
+        yield f"{file}: {verdict}"
         yield (
             "exposed without login:"
             if self.exposures

@@ -38,6 +38,8 @@ _log = Logger()
 #: Seconds that listeners rest when the system, rather than our own count,
 #: says that there are no descriptors.
 _REST: Final = 0.5
+#: Seconds between two lines in the log that say so.
+_SAY: Final = 10.0
 
 
 @final
@@ -85,7 +87,7 @@ class Gateway:
             self.stateDir / config.audit.journal, config.audit, reactor
         )
         self._doors = Doors(self, reactor, self._base.watch, self._exhausted)
-        self.census.pause = self._doors.pause
+        self.census.pause = self._rest
         self.census.resume = self._doors.resume
         self._doors.prepare(config.listen, config.timeouts.handshake)
         self.listeners = self._doors.listeners
@@ -98,6 +100,7 @@ class Gateway:
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
         self._ticks = 0
+        self._said = -_SAY
 
     def build(
         self, config: Config, checkers: Sequence[ICredentialsChecker] | None
@@ -207,6 +210,21 @@ class Gateway:
         self.settled()
 
     # Descriptors.
+
+    def _rest(self) -> None:
+        """
+        Accept nobody until somebody leaves; said at most every ten seconds.
+        """
+        self._doors.pause()
+        now = self.clock()
+        if now - self._said >= _SAY:
+            self._said = now
+            _log.warn(
+                "accepting rests: {clients} clients are as many as the descriptors "
+                "allow (the limit is RLIMIT_NOFILE); {pauses} times so far",
+                clients=self.census.clients,
+                pauses=self.census.pauses,
+            )
 
     def _exhausted(self) -> None:
         """accept(2) had no descriptor to give."""

@@ -36,6 +36,8 @@ class _Counter:
         self._counts: dict[Key, int] = {}
 
     def take(self, keys: Sequence[Key]) -> str | None:
+        if not self._most:
+            return None
         counts = self._counts
         for key in keys:
             most = self._most.get(key[0])
@@ -52,6 +54,8 @@ class _Counter:
                 counts[key] = counts.get(key, 0) + 1
 
     def give(self, keys: Sequence[Key]) -> None:
+        if not self._most:
+            return
         counts = self._counts
         for key in keys:
             if key[0] in self._most:

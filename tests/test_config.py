@@ -666,7 +666,7 @@ def test_theLinesForPeople() -> None:
     found = examined(
         LISTEN + '[groups]\ng = []\n[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n'
     )
-    lines = list(found.lines("gw.toml"))
+    lines = list(found.lines("gw.toml", "cannot be used"))
     assert lines[0].startswith("gw.toml: rule[0].to[0]: ")
     assert lines[1].startswith("warning: gw.toml: groups.g: ")
     assert lines[-1] == "exposed without login: nothing"

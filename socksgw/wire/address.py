@@ -177,6 +177,10 @@ def escaped(raw: bytes) -> str:
     """
     Octets as printable ASCII, everything else as C{\\xNN}: safe in any log.
     """
+    if raw.isascii():
+        text = raw.decode("ascii")
+        if text.isprintable() and "\\" not in text:
+            return text
     return "".join(
         chr(o) if 0x20 <= o < 0x7F and o != 0x5C else f"\\x{o:02x}" for o in raw
     )
