@@ -36,7 +36,6 @@ run: $(BIN)/twistd  ## install into .venv and start the gateway here
 test: $(VENV)/tested  ## run every test
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(ARGS)
-	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=85
 
 lint: $(VENV)/linted  ## style, types, and the walls between the folders
