@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, final
 from socksgw.errors import (
     AddressTypeNotSupported,
     BadDestination,
-    ClientLost,
     CommandNotSupported,
     LookupFailed,
 )
@@ -85,7 +84,10 @@ class Bind:
         session.stage = Stage.ROUTE
         expected = _sayable(request, record.addresses)
         anybody = expected[0].isUnspecified
-        inward = client.local if anybody else localTowards(expected[0])
+        # Of the client's own family, where the peer has such an address.
+        own = client.local
+        peer = next((a for a in expected if a.version == own.version), expected[0])
+        inward = own if anybody else localTowards(peer)
         place = generation.places[record.listener]
         passive = Passive(generation.watch, generation.setDeadline, inward, place.ports)
         judge = generation.policy.ruleset.judge
@@ -97,9 +99,7 @@ class Bind:
         try:
             record.bound = (place.advertised(inward), passive.bound[1])
             client.reply(Reply.SUCCEEDED, record.bound, more=True)
-            client.holding = True
-            if client.ended:
-                raise ClientLost("the client ended its side")
+            client.hold()
             waiting = passive.accept(admits, generation.bindTimeout)
             outlet = await waiting
         finally:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+from twisted.internet.defer import CancelledError
+
 from socksgw.errors import BadDestination
 from socksgw.policy.decision import refused
 from socksgw.policy.rules import Asker, Question, Ruleset
 from socksgw.relay.flows import Flow, Flows, Permit
-from socksgw.wire.address import BadHost
+from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram
 
 if TYPE_CHECKING:
@@ -66,24 +68,41 @@ class FlowJudge:
                 session.asker, "udp", host, datagram.port
             )
         record.decided(decision)
-        await session.gateway.journal.commit(record.decisionLine("flow"))
+        try:
+            await session.gateway.journal.commit(record.decisionLine("flow"))
+        except CancelledError:
+            if decision.allowed:
+                # Its line goes out; nothing else of it ever will.
+                self._over(decision.addresses[0], datagram.port, "cut")
+            raise
         if not decision.allowed:
             return None
         return Permit(decision.addresses, decision.replies)
 
     def ended(self, flow: Flow, reason: str) -> None:
         """A flow that was permitted is over."""
-        session = self._session
         assert flow.address is not None
+        self._over(
+            flow.address,
+            flow.datagram.port,
+            reason,
+            (flow.sent, flow.sentDatagrams),
+            (flow.received, flow.receivedDatagrams),
+            self._session.gateway.clock() - flow.began,
+        )
+
+    def _over(
+        self,
+        address: Address,
+        port: int,
+        reason: str,
+        sent: tuple[int, int] = (0, 0),
+        received: tuple[int, int] = (0, 0),
+        seconds: float = 0.0,
+    ) -> None:
+        session = self._session
         session.gateway.journal.append(
-            session.record.flowEndLine(
-                flow.address,
-                flow.datagram.port,
-                (flow.sent, flow.sentDatagrams),
-                (flow.received, flow.receivedDatagrams),
-                session.gateway.clock() - flow.began,
-                reason,
-            )
+            session.record.flowEndLine(address, port, sent, received, seconds, reason)
         )
 
     def tooMany(self, limit: int) -> None:

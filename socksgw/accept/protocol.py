@@ -18,7 +18,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.accept.admission import Admission
-from socksgw.errors import ClientLost, HandshakeTimedOut, SocksError
+from socksgw.errors import (
+    ClientLost,
+    HandshakeTimedOut,
+    ProtocolViolated,
+    SocksError,
+)
 from socksgw.interfaces import Timer
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -35,6 +40,10 @@ _LINGER_OCTETS: Final = 1 << 20
 
 _DONE: Final = Failure(ConnectionDone())
 _LOOPBACK: Final = Address(b"\x7f\x00\x00\x01")
+
+
+def _overfull() -> ProtocolViolated:
+    return ProtocolViolated(f"more than {_SURPLUS} octets before there is a peer")
 
 
 class Door(Seam):
@@ -132,6 +141,8 @@ class Inbound(Protocol):
                 self._serving = self.door.serve(self)
             elif conversation.held > _SURPLUS:
                 self.transport.pauseProducing()
+                if self.holding:
+                    self._fail(_overfull())
 
     def readConnectionLost(self) -> None:
         self.ended = True
@@ -205,6 +216,19 @@ class Inbound(Protocol):
             self._halfOpen = False
             self._deadline.clear()
             self.door.admission.requested(self.source)
+
+    def hold(self) -> None:
+        """
+        From here on the session lasts only while the client holds its side
+        open; so its end must be seen, and it may not fill our buffer.
+
+        @raise SocksError: it has ended already, or sent too much.
+        """
+        self.holding = True
+        if self.ended:
+            raise ClientLost("the client ended its side")
+        if self.conversation.held > _SURPLUS:
+            raise _overfull()
 
     def reply(
         self,

@@ -479,6 +479,21 @@ sys.stdin.read()
 """
 
 
+def test_tooMuchBeforeThePeer(shared: Running) -> None:
+    """
+    A client that fills the buffer before there is a peer is refused, so that
+    its end cannot go unseen; its listener goes with it.
+    """
+    before = tcpListeners(shared)
+    control, (code, _, port) = associate(shared.port, four("127.0.0.1"), 0, 2)
+    with closing(control):
+        assert code == 0
+        assert port in tcpListeners(shared)
+        control.sendall(bytes(200_000))
+        assert replied(control)[0] == 1
+        until(lambda: tcpListeners(shared) == before)
+
+
 def test_aClientThatIsKilled(shared: Running) -> None:
     """kill -9 of the client: the listener is gone."""
     process = subprocess.Popen(
