@@ -167,7 +167,7 @@ def test_aResetEndsAStalledUpload(gateway: Gateway) -> None:
         _filled(clients)
         for client in clients:
             reset(client)
-        until(lambda: sockets(started) <= fewest, 2)
+        until(lambda: sockets(started) <= fewest, 10)
 
 
 def _settled(flood: Server) -> bool:
