@@ -213,4 +213,6 @@ def test_nothingIsExposedWhereEverybodyLogsIn() -> None:
         configured(choose='methods = ["userpass"]\ncleartext_passwords = true')
     )
     assert found.exposures == []
-    assert list(found.lines("gw.toml", "is good"))[-1] == "exposed without login: nothing"
+    assert (
+        list(found.lines("gw.toml", "is good"))[-1] == "exposed without login: nothing"
+    )
