@@ -6,8 +6,8 @@ asked, and leads the client through route and relay.
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, final
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, final
 
 from socksgw.errors import (
     AddressTypeNotSupported,
@@ -16,20 +16,21 @@ from socksgw.errors import (
     LookupFailed,
 )
 from socksgw.flowjudge import FlowJudge
-from socksgw.policy.rules import Question
+from socksgw.policy.rules import Question, Ruleset, Verdict
 from socksgw.relay.tunnel import FRAMINGS
 from socksgw.route.dialer import Outlet
 from socksgw.route.passive import Passive, bindWithin, localTowards
 from socksgw.stage import Stage
 from socksgw.wire.address import UNSPECIFIED4, Address, BadHost
-from socksgw.wire.codes import SOCKS4, Command, Reply
+from socksgw.wire.codes import SOCKS4, Reply
+from socksgw.wire.codes import Command as Code
 
 if TYPE_CHECKING:
     from socksgw.policy.decision import Decision
     from socksgw.session import Session
     from socksgw.wire.events import Requested
 
-__all__ = ["commandFor"]
+__all__ = ["Command", "commandFor"]
 
 
 def _named(request: Requested) -> Address | str:
@@ -43,7 +44,38 @@ def _named(request: Requested) -> Address | str:
     return request.host
 
 
-class Connect:
+class Command:
+    """
+    One command.
+
+    @cvar name: the policy's name of it.
+    """
+
+    name: str
+
+    async def decide(self, session: Session, request: Requested) -> Decision:
+        """
+        Ask the policy.
+
+        @raise SocksError: it cannot be asked such a thing.
+        """
+        raise NotImplementedError
+
+    def again(self, session: Session, ruleset: Ruleset) -> Verdict:
+        """
+        Ask other rules about a session that these once allowed: the first
+        denial of what it has or may still get, else an allow.
+        """
+        raise NotImplementedError
+
+    async def serve(self, session: Session, request: Requested) -> None:
+        """
+        Lead the client through route and relay, and record the end.
+        """
+        raise NotImplementedError
+
+
+class Connect(Command):
     """CONNECT (RFC 1928 section 4)."""
 
     name = "connect"
@@ -53,6 +85,13 @@ class Connect:
         return await session.generation.policy.decide(
             session.asker, self.name, _named(request), request.port
         )
+
+    def again(self, session: Session, ruleset: Ruleset) -> Verdict:
+        """The address that was dialled; before that, each that may be."""
+        record = session.record
+        question = Question(session.asker, self.name, record.name, record.port)
+        addresses = (record.dialled,) if record.dialled else record.addresses
+        return _strictest(ruleset.judge(question, each) for each in addresses)
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Dial what was judged, tell, relay."""
@@ -68,7 +107,7 @@ class Connect:
         await _relay(session, outlet)
 
 
-class Bind:
+class Bind(Command):
     """BIND: two replies, one listener, one peer."""
 
     name = "bind"
@@ -76,6 +115,15 @@ class Bind:
     async def decide(self, session: Session, request: Requested) -> Decision:
         """Who may be waited for; who comes is judged again."""
         return await session.generation.policy.expect(session.asker, _named(request))
+
+    def again(self, session: Session, ruleset: Ruleset) -> Verdict:
+        """The peer that came; before that, each that may come."""
+        record = session.record
+        if record.dialled is not None:
+            question = Question(session.asker, self.name, record.name, record.peerPort)
+            return ruleset.judge(question, record.dialled)
+        question = Question(session.asker, self.name, record.name, 0)
+        return _strictest(ruleset.awaited(question, each) for each in record.addresses)
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Listen, tell where, wait for the peer, tell who it is, relay."""
@@ -88,13 +136,14 @@ class Bind:
         own = client.local
         peer = next((a for a in expected if a.version == own.version), expected[0])
         inward = own if anybody else localTowards(peer)
-        place = generation.places[record.listener]
+        place = generation.placeOf(record.listener)
         passive = Passive(generation.watch, generation.setDeadline, inward, place.ports)
-        judge = generation.policy.ruleset.judge
 
         def admits(peer: Address, port: int) -> bool:
             question = Question(session.asker, self.name, record.name, port)
-            return (anybody or peer in expected) and judge(question, peer).allowed
+            # By the rules of that moment, not of the request's.
+            verdict = session.generation.policy.ruleset.judge(question, peer)
+            return (anybody or peer in expected) and verdict.allowed
 
         try:
             record.bound = (place.advertised(inward), passive.bound[1])
@@ -116,7 +165,7 @@ class Bind:
         await _relay(session, outlet)
 
 
-class Associate:
+class Associate(Command):
     """UDP ASSOCIATE: DST is a hint, and every datagram is judged."""
 
     name = "udp"
@@ -125,12 +174,18 @@ class Associate:
         """Whether an association can be of any use."""
         return session.generation.policy.associate(session.asker)
 
+    def again(self, session: Session, ruleset: Ruleset) -> Verdict:
+        """Flow by flow, and then whether the rest is of any use."""
+        if session.flows is not None:
+            session.flows.recheck(ruleset)
+        return ruleset.prospect(Question(session.asker, self.name, None, 0))
+
     async def serve(self, session: Session, request: Requested) -> None:
         """Bind the relay socket, tell where, relay until the client ends."""
         record, client, generation = session.record, session.client, session.generation
 
         session.stage = Stage.ROUTE
-        place = generation.places[record.listener]
+        place = generation.placeOf(record.listener)
         relay = bindWithin(socket.SOCK_DGRAM, client.local, place.ports)
         record.bound = (place.advertised(client.local), relay.getsockname()[1])
         client.reply(Reply.SUCCEEDED, record.bound)
@@ -180,7 +235,7 @@ class Tunnelled(Associate):
         )
 
 
-class Resolve:
+class Resolve(Command):
     """Tor's RESOLVE: an address for a name."""
 
     name = "resolve"
@@ -188,6 +243,10 @@ class Resolve:
     async def decide(self, session: Session, request: Requested) -> Decision:
         """Whether the client may know it."""
         return await session.generation.policy.resolve(session.asker, _named(request))
+
+    def again(self, session: Session, ruleset: Ruleset) -> Verdict:
+        """The answer is all there is, and it is on its way."""
+        return Verdict(True, session.record.rule, "")
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Tell the address, and end."""
@@ -212,25 +271,25 @@ class ResolvePtr(Resolve):
         session.answered()
 
 
-_SOCKS5: Final[Mapping[int, Any]] = {
-    Command.CONNECT: Connect(),
-    Command.BIND: Bind(),
-    Command.UDP_ASSOCIATE: Associate(),
-    Command.RESOLVE: Resolve(),
-    Command.RESOLVE_PTR: ResolvePtr(),
+_SOCKS5: Final[Mapping[int, Command]] = {
+    Code.CONNECT: Connect(),
+    Code.BIND: Bind(),
+    Code.UDP_ASSOCIATE: Associate(),
+    Code.RESOLVE: Resolve(),
+    Code.RESOLVE_PTR: ResolvePtr(),
 }
-_SOCKS4: Final[Mapping[int, Any]] = {
-    Command.CONNECT: Connect(),
-    Command.BIND: Bind(),
-    Command.RESOLVE: Resolve(),
+_SOCKS4: Final[Mapping[int, Command]] = {
+    Code.CONNECT: Connect(),
+    Code.BIND: Bind(),
+    Code.RESOLVE: Resolve(),
 }
 _TUNNELS: Final[Mapping[int, Tunnelled]] = {
-    Command.UDP_IN_TCP: Tunnelled("hev"),
-    Command.UDP_TUNNEL: Tunnelled("gost"),
+    Code.UDP_IN_TCP: Tunnelled("hev"),
+    Code.UDP_TUNNEL: Tunnelled("gost"),
 }
 
 
-def commandFor(request: Requested, tunnels: frozenset[str]) -> Any:
+def commandFor(request: Requested, tunnels: frozenset[str]) -> Command:
     """
     The command that a request names.
 
@@ -238,7 +297,7 @@ def commandFor(request: Requested, tunnels: frozenset[str]) -> Any:
     @raise CommandNotSupported: there is no such command here.
     """
     known = _SOCKS4 if request.version == SOCKS4 else _SOCKS5
-    command = known.get(request.command)
+    command: Command | None = known.get(request.command)
     if command is None and request.version != SOCKS4:
         tunnel = _TUNNELS.get(request.command)
         if tunnel is not None and tunnel.framing in tunnels:
@@ -259,6 +318,16 @@ def _sayable(request: Requested, addresses: tuple[Address, ...]) -> tuple[Addres
         if not addresses:
             raise LookupFailed("no IPv4 address, and SOCKS 4 knows no other")
     return addresses
+
+
+def _strictest(verdicts: Iterable[Verdict]) -> Verdict:
+    """The first denial; without one the last allow."""
+    verdict = None
+    for verdict in verdicts:
+        if not verdict.allowed:
+            break
+    assert verdict is not None, "something was allowed once"
+    return verdict
 
 
 async def _relay(session: Session, outlet: Outlet) -> None:

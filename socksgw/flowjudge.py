@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError
 
 from socksgw.errors import BadDestination
 from socksgw.policy.decision import refused
-from socksgw.policy.rules import Asker, Question, Ruleset
+from socksgw.policy.rules import Question, Ruleset
 from socksgw.relay.flows import Flow, Flows, Permit
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram
@@ -37,10 +37,11 @@ class FlowJudge:
         """These are the association's."""
         self._flows = flows
 
-    def recheck(self, asker: Asker, ruleset: Ruleset) -> None:
+    def recheck(self, ruleset: Ruleset) -> None:
         """
         End the flows that the rules allow no longer.
         """
+        asker = self._session.asker
 
         def keeps(flow: Flow) -> bool:
             host = flow.datagram.host

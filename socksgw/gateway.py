@@ -79,7 +79,8 @@ class Gateway:
         self._base = Foundation(
             reactor, clock, self.setDeadline, self._hosts, Memory(config.relay.memory)
         )
-        self.generation = self.build(config, checkers)
+        self._checkers = checkers
+        self.generation = Generation(config, self._base, checkers)
         self.generation.apply()
         self.limits = Limits(config.limit)
         self.stateDir = config.directory / config.gateway.state_dir
@@ -91,7 +92,7 @@ class Gateway:
         self.census.resume = self._doors.resume
         self._doors.prepare(config.listen, config.timeouts.handshake)
         self.listeners = self._doors.listeners
-        self._supervisor = Supervisor(self, checkers, reread)
+        self._supervisor = Supervisor(self, reread)
         self.sessions: dict[int, Session] = {}
         self._number = 0
         self._running = False
@@ -101,17 +102,6 @@ class Gateway:
         self._ticking.clock = reactor
         self._ticks = 0
         self._said = -_SAY
-
-    def build(
-        self, config: Config, checkers: Sequence[ICredentialsChecker] | None
-    ) -> Generation:
-        """
-        Everything that a configuration asks for, not in use yet.
-
-        @raise ConfigError: with everything that is wrong.
-        """
-        before = self.generation if hasattr(self, "generation") else None
-        return Generation(config, self._base, checkers, before)
 
     # Starting.
 
@@ -165,9 +155,18 @@ class Gateway:
         """
         Read the configuration again. When anything is wrong with it, nothing
         changes; else new sessions get what it says, and those that it does
-        not allow end.
+        not allow end. Whoever is stopping does not change any more.
         """
-        self._supervisor.reload()
+        if self._stopping is None:
+            self._supervisor.reload()
+
+    def build(self, config: Config) -> Generation:
+        """
+        Everything that a configuration asks for, not in use yet.
+
+        @raise ConfigError: with everything that is wrong.
+        """
+        return Generation(config, self._base, self._checkers, self.generation)
 
     def change(self, config: Config, generation: Generation) -> None:
         """
@@ -186,10 +185,18 @@ class Gateway:
         self.generation.retire(generation)
         self.generation = generation
         generation.apply()
-        live = [(s.asker, s.counted) for s in self.sessions.values() if s.counted]
+        live = [(s.asker, s.command.name) for s in self.sessions.values() if s.counted]
         self.limits = self.limits.changed(config.limit, live)
 
     # Sessions.
+
+    def recheck(self, session: Session) -> None:
+        """
+        Judge a session by the rules of now.
+
+        @raise socksgw.errors.Revoked: it is allowed no longer.
+        """
+        self._supervisor.check(session)
 
     def serve(self, client: Inbound) -> Deferred[None]:
         """
@@ -206,7 +213,7 @@ class Gateway:
         """
         del self.sessions[session.record.session]
         if session.counted:
-            self.limits.give(session.asker, session.counted)
+            self.limits.give(session.asker, session.command.name)
         self.settled()
 
     # Descriptors.

@@ -9,7 +9,7 @@ from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
 
-from socksgw.config import Config, ConfigError
+from socksgw.config import Config, ConfigError, ListenUDP
 from socksgw.examination import examine
 from socksgw.hosts import HostAddresses
 from socksgw.interfaces import SetDeadline
@@ -29,6 +29,8 @@ __all__ = ["Foundation", "Generation"]
 
 #: Most flows of one UDP association.
 _FLOWS: Final = 256
+#: Where a listener says nothing.
+_ANYWHERE: Final = Place(ListenUDP())
 
 
 @final
@@ -110,7 +112,7 @@ class Generation:
         self.watch = base.watch
         self.setDeadline = base.setDeadline
         self.bindTimeout = timeouts.bind
-        self.places = {listen.name: Place(listen.udp) for listen in config.listen}
+        self._places = {listen.name: Place(listen.udp) for listen in config.listen}
         self.nameOf = self._resolver.nameOf
         self.associations = Associations(
             base.watch, base.setDeadline, base.clock, timeouts.udp_idle, _FLOWS
@@ -129,8 +131,15 @@ class Generation:
     def apply(self) -> None:
         """It is the one in force."""
         self._base.hosts.advertised = frozenset(
-            place.outside for place in self.places.values() if place.outside
+            place.outside for place in self._places.values() if place.outside
         )
+
+    def placeOf(self, listener: str) -> Place:
+        """
+        Where the relay sockets of a listener's clients are. A listener may be
+        gone and still have clients.
+        """
+        return self._places.get(listener, _ANYWHERE)
 
     def start(self) -> None:
         """Sessions may come."""

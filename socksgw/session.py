@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from socksgw.audit.record import SessionRecord
-from socksgw.commands import commandFor
+from socksgw.commands import Command, commandFor
 from socksgw.errors import (
     AddressTypeNotSupported,
     AuditFailed,
@@ -22,6 +22,7 @@ from socksgw.errors import (
     LimitReached,
     NoAcceptableMethod,
     ProtocolViolated,
+    Revoked,
     SocksError,
 )
 from socksgw.negotiate.methods import Attempt, OfferedMethod, negotiate
@@ -59,6 +60,13 @@ class Service(Protocol):
     @property
     def clock(self) -> Callable[[], float]: ...
 
+    def recheck(self, session: Session) -> None:
+        """
+        Judge a session by the rules of now.
+
+        @raise Revoked: it is allowed no longer.
+        """
+
     def left(self, session: Session) -> None:
         """The session is over."""
 
@@ -77,21 +85,23 @@ class Session:
     @ivar client: its connection.
     @ivar stage: where it is.
     @ivar record: its facts.
-    @ivar counted: the command that counts against the limits on live
-        sessions, or nothing.
+    @ivar command: what it asked for.
+    @ivar counted: whether it counts against the limits on live sessions.
     @ivar asker: who it is, for the policy, once logged in.
     @ivar flows: the judge of its flows, when it is an association.
     @ivar obligations: what the rule that allowed it asks.
     @ivar gateway: what runs.
-    @ivar generation: what it was when the session began.
+    @ivar generation: the one that it lives by: of its beginning, or, once
+        judged again, a later one.
     """
 
     __slots__ = (
-        "_attempt", "_recorded", "asker", "client", "counted", "flows", "gateway", "generation", "obligations",
-        "record", "stage",
+        "_attempt", "_recorded", "asker", "client", "command", "counted", "flows",
+        "gateway", "generation", "obligations", "record", "stage",
     )  # fmt: skip
 
     asker: Asker
+    command: Command
     obligations: Obligations
     flows: FlowJudge | None
 
@@ -100,7 +110,7 @@ class Session:
         self.generation: Generation = gateway.generation
         self._attempt: Attempt | None = None
         self._recorded = False
-        self.counted = ""
+        self.counted = False
         self.flows = None
         self.client = client
         self.stage = Stage.ACCEPT
@@ -153,26 +163,30 @@ class Session:
         self.stage = Stage.POLICY
         record.secured = client.secured
         self.asker = Asker(user, client.source, record.listener, record.secured)
-        command, refusal = await self._decide(event)
+        refusal = await self._decide(event)
 
         self.stage = Stage.AUDIT
         await self._record(record.decisionLine())
         if refusal is not None:
             raise refusal
 
-        await command.serve(self, event)
+        if self.gateway.generation is not generation:
+            # The rules changed while a name was looked up, or the line written.
+            self.gateway.recheck(self)
+        await self.command.serve(self, event)
 
-    async def _decide(self, request: Requested) -> tuple[Any, SocksError | None]:
+    async def _decide(self, request: Requested) -> SocksError | None:
         """
         Ask the policy, and write down what it says.
 
-        @return: the command, and what the client is refused with, if it is.
+        @return: what the client is refused with, if it is.
         @raise SocksError: the policy cannot be asked such a thing.
         """
         record = self.record
         record.asked, record.port = request.asked, request.port
         record.command = f"0x{request.command:02x}"
-        command = commandFor(request, self.generation.places[record.listener].tunnels)
+        tunnels = self.generation.placeOf(record.listener).tunnels
+        command = self.command = commandFor(request, tunnels)
         record.command = command.name
         if isinstance(request.host, str):
             record.name = request.host
@@ -182,13 +196,13 @@ class Session:
         record.decided(decision)
         self.obligations = decision.obligations
         if not decision.allowed:
-            return command, decision.error
+            return decision.error
         over = self.gateway.limits.take(self.asker, command.name)
         if over is not None:
             record.limited(over)
-            return command, LimitReached(over)
-        self.counted = command.name
-        return command, None
+            return LimitReached(over)
+        self.counted = True
+        return None
 
     async def relayed(self, relay: Callable[[Tally], Awaitable[None]]) -> None:
         """
@@ -245,6 +259,8 @@ class Session:
         replying = failure.reply is not None and client.conversation.replyable
         record.reason = failure.reason
         record.reply = int(failure.reply or 0) if replying else 0
+        if isinstance(failure, Revoked):
+            record.ending = str(failure)
         loginFailed = isinstance(failure, AuthenticationFailed)
         try:
             if not self._recorded:

@@ -6,18 +6,17 @@ groups, the hour. What is allowed no longer ends within a second.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, final
 
-from twisted.cred.checkers import ICredentialsChecker
 from twisted.logger import Logger
 
 from socksgw.audit import record
 from socksgw.config import Config, ConfigError
 from socksgw.doors import CannotStart
 from socksgw.errors import Revoked
-from socksgw.policy.rules import Asker, Question
+from socksgw.policy.rules import Asker
 from socksgw.stage import Stage
 
 if TYPE_CHECKING:
@@ -48,9 +47,7 @@ class Service(Protocol):
     @property
     def sessions(self) -> dict[int, Session]: ...
 
-    def build(
-        self, config: Config, checkers: Sequence[ICredentialsChecker] | None
-    ) -> Generation: ...
+    def build(self, config: Config) -> Generation: ...
 
     def change(self, config: Config, generation: Generation) -> None: ...
 
@@ -67,17 +64,14 @@ class Supervisor:
     def __init__(
         self,
         service: Service,
-        checkers: Sequence[ICredentialsChecker] | None,
         reread: Callable[[], Config] | None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """
-        @param checkers: used instead of those that the configuration names.
         @param reread: reads the configuration again.
         @param wall: seconds since the epoch.
         """
         self._service = service
-        self._checkers = checkers
         self._reread = reread
         self._wall = wall
         self._moment: object = None
@@ -99,7 +93,7 @@ class Supervisor:
         service = self._service
         try:
             config = self._reread()
-            generation = service.build(config, self._checkers)
+            generation = service.build(config)
             unchangeable = _unchangeable(service.config, config)
             service.change(config, generation)
         except ConfigError as e:
@@ -160,40 +154,32 @@ class Supervisor:
         ended = 0
         for session in list(service.sessions.values()):
             if session.counted and session.stage in _GRANTED:
-                why = self._revoked(session)
-                if why is not None:
-                    session.record.ending = why
-                    session.client.end(Revoked(why))
+                try:
+                    self.check(session)
+                except Revoked as e:
+                    session.client.end(e)
                     ended += 1
         return ended
 
-    def _revoked(self, session: Session) -> str | None:
+    def check(self, session: Session) -> None:
         """
-        Why a session is allowed no longer; L{None} when it is.
+        Judge a session by the rules, and as the user, of now; from here on it
+        lives by these. Without effect where only new ones count.
+
+        @raise Revoked: it is allowed no longer.
         """
-        generation, was, line = self._service.generation, session.asker, session.record
+        service = self._service
+        if service.config.gateway.enforce != "all":
+            return
+        generation, was = service.generation, session.asker
         user = generation.login.now(was.user)
         if user is None:
-            return "the user is there no longer"
-        asker = Asker(user, was.source, was.listener, was.secured)
-        ruleset = generation.policy.ruleset
-        command = session.counted
-        if command == "udp":
-            if session.flows is not None:
-                session.flows.recheck(asker, ruleset)
-            verdict = ruleset.prospect(Question(asker, "udp", None, 0))
-        elif line.dialled is None:
-            # Still on its way: every address that may be dialled counts.
-            question = Question(asker, command, line.name, line.port)
-            verdicts = [ruleset.prospect(question, a) for a in line.addresses]
-            verdict = next((v for v in verdicts if not v.allowed), verdicts[0])
-        else:
-            port = line.port if command == "connect" else line.peerPort
-            question = Question(asker, command, line.name, port)
-            verdict = ruleset.judge(question, line.dialled)
-        if verdict.allowed:
-            return None
-        return f'rule "{verdict.rule}": {verdict.why}'
+            raise Revoked("the user is there no longer")
+        session.asker = Asker(user, was.source, was.listener, was.secured)
+        session.generation = generation
+        verdict = session.command.again(session, generation.policy.ruleset)
+        if not verdict.allowed:
+            raise Revoked(f'rule "{verdict.rule}": {verdict.why}')
 
 
 def _stampsOf(config: Config) -> object:

@@ -196,7 +196,7 @@ class Gateway:
             policy=SimpleNamespace(decide=self._decide),
             dialer=SimpleNamespace(open=self._open),
             relays=SimpleNamespace(between=self._between),
-            places={"lan": Place(ListenUDP())},
+            placeOf=lambda name: Place(ListenUDP()),
         )
         self.limits = Limits(limits)
         self.journal: Any = SimpleNamespace(commit=self._commit, append=self._append)
@@ -228,7 +228,7 @@ class Gateway:
         assert session not in self.over
         self.over.append(session)
         if session.counted:
-            self.limits.give(session.asker, session.counted)
+            self.limits.give(session.asker, session.command.name)
 
     async def _step(self, name: str) -> None:
         step = self.steps.get(name)

@@ -142,11 +142,7 @@ class Policy:
         """
         ruleset = self.ruleset
         if isinstance(host, Address):
-            question = Question(asker, "bind", None, 0)
-            if host.isUnspecified:
-                verdict = ruleset.namesUnspecified(question, host)
-            else:
-                verdict = ruleset.prospect(question, host)
+            verdict = ruleset.awaited(Question(asker, "bind", None, 0), host)
             return Decision(verdict, (host,) if verdict.allowed else ())
         question = Question(asker, "bind", host, 0)
         verdict = ruleset.prospect(question)

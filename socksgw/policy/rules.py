@@ -338,6 +338,15 @@ class Ruleset:
                 return Verdict(False, rule.id, "a rule denies it")
         return Verdict(False, DEFAULT, "no rule allows it")
 
+    def awaited(self, question: Question, address: Address) -> Verdict:
+        """
+        Whether a BIND may wait for that address, on a port not known yet; for
+        the unspecified one, for anybody.
+        """
+        if address.isUnspecified:
+            return self.namesUnspecified(question, address)
+        return self.prospect(question, address)
+
     def namesUnspecified(self, question: Question, address: Address) -> Verdict:
         """
         Whether a rule says, in so many words, that C{address} (0.0.0.0 or ::)

@@ -15,8 +15,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.hostile.clients import Server, exactly, four, tunnel, verdict5
-from tests.hostile.datagrams import Association, Echo
+from tests.hostile.clients import (
+    GREETING,
+    Server,
+    exactly,
+    four,
+    named,
+    opened,
+    replied5,
+    request5,
+    tunnel,
+    verdict5,
+)
+from tests.hostile.datagrams import Association, Echo, associate, replied
+from tests.hostile.names import A, NameServer, a, answer
 from tests.running import LOOPBACK, Running, socksgw, until
 
 HEAD = (
@@ -277,3 +289,109 @@ def test_reloadOnChange(gateway: Callable[..., Running]) -> None:
         head + '[[rule]]\nid = "n"\ndeny = "any"'
     )
     until(lambda: running.journal("reloaded"))
+
+
+def test_newFlowsByTheNewRules(gateway: Callable[..., Running]) -> None:
+    """
+    An association that lives on asks the new rules about what it has not
+    asked for before, both ways round.
+    """
+    with Echo() as first, Echo() as second, Echo() as third:
+        some = '[[rule]]\nid = "some"\nallow = ["udp"]\nports = [{}]\n'
+        running = gateway(HEAD + some.format(f"{first.place[1]}, {second.place[1]}"))
+        with Association(running.port) as association:
+            association.echo(first, b"one")
+            association.send(*third.place, b"denied")
+            assert association.silent()
+            ports = f"{first.place[1]}, {third.place[1]}"
+            assert changed(running, HEAD + some.format(ports))["event"] == "reloaded"
+            association.echo(first, b"still")
+            association.send(*second.place, b"denied by now")
+            assert association.silent()
+            association.echo(third, b"allowed by now")
+    flows = [(x["port"], x["verdict"]) for x in running.journal("flow")]
+    assert flows == [
+        (first.place[1], "allow"),
+        (third.place[1], "deny"),
+        (second.place[1], "deny"),
+        (third.place[1], "allow"),
+    ]
+
+
+def test_aClientOfAListenerThatIsGone(gateway: Callable[..., Running]) -> None:
+    """Whoever connected while it was there is still served."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    second = f'[[listen]]\nname = "second"\naddress = ["127.0.0.1:{port}"]\n'
+    running = gateway(HEAD + second + ALL)
+    with Server() as server, closing(opened(port)) as client:
+        assert changed(running, HEAD + ALL)["event"] == "reloaded"
+        client.sendall(GREETING + request5(four("127.0.0.1"), server.port))
+        assert exactly(client, 2) == b"\x05\x00"
+        assert replied5(client) == 0
+        assert lives(client)
+
+
+BINDS = '[[rule]]\nid = "b"\nallow = ["bind"]\nto = ["127.0.0.1", "0.0.0.0"]\n'
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "0.0.0.0"])
+def test_aBindThatWaits(gateway: Callable[..., Running], peer: str) -> None:
+    """
+    A BIND that is still allowed goes on waiting, also one for anybody; who
+    comes is judged by the rules of that moment.
+    """
+    running = gateway(HEAD + BINDS)
+    control, (code, host, port) = associate(running.port, four(peer), 0, 2)
+    with closing(control):
+        assert code == 0
+        later = BINDS.replace('id = "b"', 'id = "b"\nports = [1]')
+        assert changed(running, HEAD + later)["event"] == "reloaded"
+        with socket.create_connection((host, port), 5) as stranger:
+            assert ends(stranger)
+        assert changed(running, HEAD + BINDS)["event"] == "reloaded"
+        with socket.create_connection((host, port), 5) as right:
+            assert replied(control)[0] == 0
+            right.sendall(b"hello")
+            assert exactly(control, 5) == b"hello"
+
+
+def test_rulesThatChangeDuringALookUp(gateway: Callable[..., Running]) -> None:
+    """What was decided by the old rules is not dialled by the new ones."""
+    answering = threading.Event()
+
+    def script(_: str, kind: int, __: int, query: bytes) -> bytes:
+        answering.wait(4)
+        return answer(query, *([a("127.0.0.1")] if kind == A else []))
+
+    with NameServer(script) as names, Server() as server:
+        head = f'[resolver]\nservers = ["{names.place}"]\n' + HEAD
+        running = gateway(head + ALL)
+        with closing(opened(running.port)) as client:
+            client.sendall(GREETING + request5(named(b"slow.example"), server.port))
+            assert exactly(client, 2) == b"\x05\x00"
+            time.sleep(0.3)
+            assert (
+                changed(running, head + '[[rule]]\nid = "no"\ndeny = "any"\n')["event"]
+                == "reloaded"
+            )
+            answering.set()
+            assert replied5(client) == 2
+        assert server.peers == []
+
+
+def test_noReloadWhileStopping(gateway: Callable[..., Running]) -> None:
+    """A gateway that drains opens no door again."""
+    running = gateway(HEAD + ALL)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with Server() as server, closing(tunnel(running.port, server.place)) as client:
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: "Closed" in running.log)
+        second = f'[[listen]]\nname = "second"\naddress = ["127.0.0.1:{port}"]\n'
+        (running.directory / "gw.toml").write_text(HEAD + second + ALL)
+        running.process.send_signal(signal.SIGHUP)
+        assert lives(client)
+        assert running.journal("reloaded") == []
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 5)
