@@ -122,6 +122,11 @@ class Listen:
     half_open_per_source: int = 2048
     udp: ListenUDP = ListenUDP()
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Its addresses, or its endpoint."""
+        return self.address + ((self.endpoint,) if self.endpoint else ())
+
 
 @frozen
 class Choose:

@@ -43,11 +43,7 @@ class CannotStart(Exception):
 
 
 def _places(listens: Sequence[Listen]) -> list[Place]:
-    return [
-        (listen.name, place)
-        for listen in listens
-        for place in (*listen.address, *([listen.endpoint] if listen.endpoint else ()))
-    ]
+    return [(listen.name, place) for listen in listens for place in listen.places]
 
 
 def _portOf(where: str) -> int:

@@ -19,7 +19,7 @@ from twisted.cred.strcred import (
 from twisted.internet.endpoints import serverFromString
 
 from socksgw.accept.endpoints import isRoutable, parseListenAddress
-from socksgw.config import Choose, Config, ConfigError, Listen, Problem
+from socksgw.config import Choose, Config, ConfigError, Problem
 from socksgw.expectations import unmet
 from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
@@ -192,7 +192,7 @@ class _Examiner:
         return {
             listen.name
             for listen in self._config.listen
-            if any(map(isRoutable, _places(listen)))
+            if any(map(isRoutable, listen.places))
         }
 
     # Authentication.
@@ -267,10 +267,6 @@ class _Examiner:
                     "other hosts can reach; say cleartext_passwords = true to accept "
                     "that, or listen on 127.0.0.1",
                 )
-
-
-def _places(listen: Listen) -> tuple[str, ...]:
-    return listen.address or (listen.endpoint,)
 
 
 def _unknownMethod(

@@ -5,15 +5,13 @@ What the policy knows of the host that the gateway runs on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, final
+from typing import final
 
 import ifaddr
 
 from socksgw.wire.address import Address
 
 __all__ = ["HostAddresses"]
-
-_UNSPECIFIED: Final = frozenset({Address(bytes(4)), Address(bytes(16))})
 
 
 @final
@@ -52,7 +50,7 @@ class HostAddresses:
         return (
             address in self._addresses
             or address in self.advertised
-            or address in _UNSPECIFIED
+            or address.isUnspecified
             or address.isLoopback
         )
 
@@ -65,7 +63,7 @@ class HostAddresses:
                 listening = Address.parse(host)
                 if (
                     listening == address
-                    or listening in _UNSPECIFIED
+                    or listening.isUnspecified
                     or address.isUnspecified
                 ):
                     return True
