@@ -12,7 +12,7 @@ from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -114,7 +114,7 @@ class Inbound(Protocol):
 
     def connectionMade(self) -> None:
         handle = getattr(self.transport, "getHandle", None)
-        if handle is not None and not getattr(self.transport, "TLS", False):
+        if handle is not None:
             handle = handle()
             if isinstance(handle, socket.socket):
                 self.socket = handle
@@ -246,7 +246,7 @@ class Inbound(Protocol):
     @property
     def secured(self) -> str:
         """How the connection is protected."""
-        tls = getattr(self.transport, "TLS", False)
+        tls = ISSLTransport.providedBy(self.transport)
         return "confidentiality" if tls else "clear"
 
     @property
