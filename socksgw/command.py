@@ -215,7 +215,7 @@ def _facts(options: argparse.Namespace, config: Config) -> Facts:
         at = moment.timestamp()
     return Facts(
         user=options.user,
-        groups=groupsOf(options.user, config.groups.items()) | set(options.group),
+        groups=groupsOf(options.user, config.groups) | set(options.group),
         command=options.command,
         name=host if isinstance(host, str) else None,
         port=port,

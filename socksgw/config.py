@@ -9,14 +9,45 @@ L{socksgw.generation}; here is only the shape.
 
 import re
 import tomllib
-from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
-from attrs import Factory, evolve, field, frozen
+from attrs import evolve, frozen
 from cattrs.errors import BaseValidationError
 
+from socksgw.shape import (
+    AuditConfig,
+    AuthConfig,
+    Checker,
+    Choose,
+    CommandName,
+    Commands,
+    Config,
+    Expect,
+    GatewayConfig,
+    Group,
+    Included,
+    Limit,
+    Listen,
+    ListenTLS,
+    ListenUDP,
+    Moment,
+    Never,
+    Port,
+    Quota,
+    Rate,
+    RelayConfig,
+    ResolverConfig,
+    Rule,
+    RuleTimeouts,
+    RuleUDP,
+    Schedule,
+    Sync,
+    Throttle,
+    Timeouts,
+    Words,
+)
 from socksgw.structuring import (
     ConfigError,
     Duration,
@@ -26,284 +57,41 @@ from socksgw.structuring import (
     duration,
     kindOf,
     makeConverter,
+    octets,
     problemsIn,
 )
 
 __all__ = [
     "AuditConfig",
     "AuthConfig",
+    "Checker",
     "Choose",
     "Config",
     "ConfigError",
     "Duration",
     "Expect",
     "GatewayConfig",
+    "Group",
     "Limit",
     "Listen",
+    "ListenTLS",
     "ListenUDP",
     "Never",
     "Octets",
     "Problem",
+    "Quota",
+    "Rate",
     "RelayConfig",
     "ResolverConfig",
     "Rule",
     "RuleTimeouts",
     "RuleUDP",
     "Schedule",
+    "Throttle",
     "Timeouts",
     "load",
     "loads",
 ]
-
-
-# The shape of the file. Names are TOML's, hence snake_case.
-
-
-@frozen
-class GatewayConfig:
-    """C{[gateway]}; C{state_dir} is beside the file when relative."""
-
-    name: str = "socksgw"
-    state_dir: str = "var"
-    enforce: Literal["all", "new-only"] = "all"
-    reload_on_change: bool = False
-
-
-@frozen
-class Timeouts:
-    """C{[timeouts]}."""
-
-    handshake: Duration = Duration(10)
-    lookup: Duration = Duration(5)
-    connect: Duration = Duration(15)
-    idle: Duration = Duration(7200)
-    udp_idle: Duration = Duration(300)
-    bind: Duration = Duration(120)
-    drain: Duration = Duration(60)
-
-
-@frozen
-class RelayConfig:
-    """C{[relay]}; C{memory}: octets held for stalled readers, in all."""
-
-    memory: Octets = Octets(256_000_000)
-
-
-Family = Literal["prefer6", "prefer4", "only4", "only6"]
-
-
-@frozen
-class ResolverConfig:
-    """C{[resolver]}; without servers the system's resolver is asked."""
-
-    servers: tuple[str, ...] = ()
-    family: Family = "prefer6"
-
-
-@frozen
-class ListenUDP:
-    """C{[listen.udp]}: where relay sockets, and BIND's listeners, are bound."""
-
-    ports: str = ""
-    advertise: str = ""
-    fragments: Literal["reassemble", "drop"] = "reassemble"
-    tunnels: tuple[Literal["hev", "gost"], ...] = ()
-
-
-@frozen
-class Listen:
-    """One C{[[listen]]}: exactly one of C{address} and C{endpoint} is used."""
-
-    name: str
-    address: tuple[str, ...] = ()
-    endpoint: str = ""
-    protocols: tuple[Literal["socks5", "socks4"], ...] = ("socks5", "socks4")
-    half_open: int = 4096
-    half_open_per_source: int = 2048
-    udp: ListenUDP = ListenUDP()
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """Its addresses, or its endpoint."""
-        return self.address + ((self.endpoint,) if self.endpoint else ())
-
-
-@frozen
-class Choose:
-    """One C{[[auth.choose]]}; a field that is L{None} matches everything."""
-
-    methods: tuple[str, ...]
-    listener: tuple[str, ...] | None = None
-    from_: tuple[str, ...] | None = field(default=None, metadata={"toml": "from"})
-    cleartext_passwords: bool = False
-
-
-@frozen
-class AuthConfig:
-    """C{[auth]}; C{cache}: how long a positive login is remembered."""
-
-    checkers: tuple[str, ...] = ()
-    cache: Duration = Duration(60)
-    choose: tuple[Choose, ...] = ()
-
-
-@frozen
-class Never:
-    """C{[never]}; C{to} of L{None} is the default, C{special} and C{self}."""
-
-    also: tuple[str, ...] = ()
-    to: tuple[str, ...] | None = None
-    except_: tuple[str, ...] = field(default=(), metadata={"toml": "except"})
-
-
-CommandName = Literal["connect", "bind", "udp", "resolve"]
-Commands = tuple[CommandName, ...] | Literal["any"]
-Port = int | str
-Sync = Duration | Literal["each", "never"]
-#: One word, or an array of them.
-Words = tuple[str, ...] | str
-
-
-class Moment(float):
-    """Seconds since the epoch; in TOML a date and time with an offset."""
-
-
-@frozen
-class Schedule:
-    """One of C{[schedules]}."""
-
-    days: Words = ()
-    hours: str = ""
-    zone: str = "UTC"
-    from_: date | None = field(default=None, metadata={"toml": "from"})
-    until: date | None = None
-
-
-@frozen
-class RuleTimeouts:
-    """C{timeouts} of a rule: for the sessions that it allows."""
-
-    connect: Duration | None = None
-    idle: Duration | None = None
-
-
-@frozen
-class RuleUDP:
-    """C{udp} of a rule: whose answers come back to a flow."""
-
-    replies: Literal["exact", "address", "any"] = "exact"
-
-
-@frozen
-class Rule:
-    """One C{[[rule]]}; a field that is L{None} matches everything."""
-
-    id: str
-    allow: Commands | None = None
-    deny: Commands | None = None
-    who: tuple[str, ...] | None = None
-    from_: tuple[str, ...] | None = field(default=None, metadata={"toml": "from"})
-    listener: tuple[str, ...] | None = None
-    to: tuple[str, ...] | None = None
-    resolving_to: tuple[str, ...] | None = None
-    ports: tuple[Port, ...] | None = None
-    udp: RuleUDP = RuleUDP()
-    services: tuple[str, ...] | None = None
-    during: tuple[str, ...] | None = None
-    until: Moment | None = None
-    ticket: str = ""
-    secured: Words | None = None
-    asked_by: Words | None = None
-    method: Words | None = None
-    timeouts: RuleTimeouts = RuleTimeouts()
-    report_only: bool = False
-    place: str = field(default="", metadata={"toml": None})
-
-
-@frozen
-class Expect:
-    """One C{[[expect]]}: a test of the policy."""
-
-    to: str
-    verdict: Literal["allow", "deny"]
-    command: CommandName = "connect"
-    who: str = "anonymous"
-    groups: tuple[str, ...] = ()
-    from_: str | None = field(default=None, metadata={"toml": "from"})
-    listener: str | None = None
-    method: str | None = None
-    secured: str | None = None
-    at: Moment | None = None
-    resolving_to: tuple[str, ...] = ()
-    rule: str | None = None
-    place: str = field(default="", metadata={"toml": None})
-
-
-@frozen
-class Limit:
-    """One C{[[limit]]}."""
-
-    per: Literal["all", "source", "listener", "user"]
-    sessions: int | None = None
-    associations: int | None = None
-
-
-@frozen
-class AuditConfig:
-    """C{[audit]}."""
-
-    journal: str = "audit"
-    on_failure: Literal["refuse", "count"] = "refuse"
-    sync: Sync = Duration(1)
-    keep: Duration = Duration(90 * 86400)
-    max_size: Octets = Octets(20_000_000_000)
-    when_full: Literal["refuse", "drop-oldest"] = "refuse"
-
-
-@frozen
-class Config:
-    """
-    One configuration.
-
-    @ivar file: where it was read from, as the user gave it; empty for the
-        built-in default.
-    @ivar directory: what relative paths of things we read start from.
-    @ivar unused: listeners of the file that the command line replaced; rules
-        may still name them.
-    """
-
-    gateway: GatewayConfig = GatewayConfig()
-    timeouts: Timeouts = Timeouts()
-    relay: RelayConfig = RelayConfig()
-    resolver: ResolverConfig = ResolverConfig()
-    listen: tuple[Listen, ...] = ()
-    auth: AuthConfig = AuthConfig()
-    groups: Mapping[str, tuple[str, ...]] = Factory(dict)
-    networks: Mapping[str, tuple[str, ...]] = Factory(dict)
-    never: Never = Never()
-    rule: tuple[Rule, ...] = ()
-    limit: tuple[Limit, ...] = ()
-    include: tuple[str, ...] = ()
-    services: Mapping[str, tuple[str, ...]] = Factory(dict)
-    schedules: Mapping[str, Schedule] = Factory(dict)
-    expect: tuple[Expect, ...] = ()
-    audit: AuditConfig = AuditConfig()
-    file: str = field(default="", metadata={"toml": None})
-    directory: Path = field(default=Path(), metadata={"toml": None})
-    unused: tuple[str, ...] = field(default=(), metadata={"toml": None})
-
-
-@frozen
-class Included:
-    """What a file that is included may hold."""
-
-    rule: tuple[Rule, ...] = ()
-    expect: tuple[Expect, ...] = ()
-    groups: Mapping[str, tuple[str, ...]] = Factory(dict)
-    networks: Mapping[str, tuple[str, ...]] = Factory(dict)
-    services: Mapping[str, tuple[str, ...]] = Factory(dict)
-    schedules: Mapping[str, Schedule] = Factory(dict)
-
 
 T = TypeVar("T")
 C = TypeVar("C", Config, Included)
@@ -315,19 +103,8 @@ _NOT_BUILT: Final = frozenset(
         "admin",
         "listen.*.leave_by",
         "listen.*.proxy_protocol_from",
-        "listen.*.tls",
-        "auth.strip_realms",
-        "auth.gssapi",
-        "auth.checker",
-        "auth.groups_refresh",
-        "auth.choose.*.protection",
-        "rule.*.limits",
         "rule.*.via",
         "rule.*.leave_by",
-        "limit.*.rate",
-        "limit.*.new_sessions",
-        "limit.*.quota",
-        "limit.*.flows",
         "audit.sinks",
         "audit.sink",
     ]
@@ -384,6 +161,47 @@ def _sync(value: Any, _: Any) -> Any:
         raise Wrong('must be "each", "never" or a duration such as "1s"') from None
 
 
+def _rate(value: Any, _: Any) -> Rate:
+    try:
+        amount = octets(value.removesuffix("/s"), None) if value.endswith("/s") else 0
+    except (AttributeError, Wrong):
+        amount = 0
+    if amount <= 0:
+        raise Wrong('must be octets per second, such as "10MB/s"')
+    return Rate(amount)
+
+
+def _quota(value: Any, _: Any) -> Quota:
+    try:
+        amount, window = value.split("/")
+        found = Quota(octets(amount, None), duration(window, None))
+    except (AttributeError, ValueError):
+        found = Quota(0, 0)
+    if found.octets <= 0 or found.seconds <= 0:
+        raise Wrong('must be octets per window, such as "50GB/1d"')
+    return found
+
+
+@frozen
+class _GroupTable:
+    """A group that is written as a table."""
+
+    members: tuple[str, ...] = ()
+    directory: tuple[str, ...] = ()
+
+
+def _group(value: Any, _: Any) -> Group:
+    if isinstance(value, dict):
+        found = _converter.structure(value, _GroupTable)
+        return Group(found.members, found.directory)
+    if not isinstance(value, list):
+        raise Wrong(
+            "must be an array of users, or a table with directory and members, "
+            f"not {kindOf(value)}"
+        )
+    return Group(members=_converter.structure(value, tuple[str, ...]))
+
+
 def _port(value: Any, _: Any) -> Any:
     if type(value) not in (int, str):
         raise Wrong(
@@ -404,6 +222,11 @@ _converter: Final = makeConverter(
         (date, _date),
         (date | None, _date),
         (Sync, _sync),
+        (Rate, _rate),
+        (Rate | None, _rate),
+        (Quota, _quota),
+        (Quota | None, _quota),
+        (Group, _group),
     ]
 )
 

@@ -6,23 +6,17 @@ what it exposes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, final
+from typing import Any, final
 
 from attrs import frozen
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.strcred import (
-    InvalidAuthArgumentString,
-    InvalidAuthType,
-    findCheckerFactories,
-    makeChecker,
-)
 from twisted.internet.endpoints import serverFromString
 
 from socksgw.accept.endpoints import isRoutable, parseListenAddress
-from socksgw.config import Choose, Config, ConfigError, Problem
+from socksgw.config import Config, ConfigError, Problem
+from socksgw.entrance import Entrance
 from socksgw.expectations import unmet
-from socksgw.negotiate.discovery import findMethods
-from socksgw.negotiate.methods import Choice, OfferedMethod
+from socksgw.negotiate.methods import Choice
 from socksgw.place import wrongPlace
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
@@ -31,9 +25,6 @@ from socksgw.policy.rules import Ruleset
 from socksgw.route.resolver import parseServer
 
 __all__ = ["Examination", "examine"]
-
-#: Methods of the contract that are not built yet.
-_PLANNED: Final = frozenset({"gssapi", "certificate", "chap"})
 
 
 @frozen
@@ -98,9 +89,13 @@ class _Examiner:
     def examine(self, given: Sequence[ICredentialsChecker] | None) -> Examination:
         self._values()
         self._listeners()
-        choices = tuple(self._choices())
-        checkers = tuple(self._checkers() if given is None else given)
-        self._passwords(bool(checkers) or bool(self._config.auth.checkers))
+        entrance = Entrance(
+            self._config, self._compiler, self._reactor, self._routable(), self._wrong
+        )
+        choices = tuple(entrance.choices())
+        checkers = tuple(entrance.checkers() if given is None else given)
+        entrance.passwords(bool(checkers))
+        self._notBuilt()
         compiled = self._compiler.compile()
         errors = self._errors + compiled.errors
         if not errors:
@@ -188,93 +183,27 @@ class _Examiner:
                 if getattr(listen, name) < 1:
                     self._wrong(f"{path}.{name}", "must be at least 1")
 
+    def _notBuilt(self) -> None:
+        """What is in the contract, and not built yet."""
+        config = self._config
+        for path, said in (
+            *((f"listen[{i}].tls", x.tls) for i, x in enumerate(config.listen)),
+            *((f"rule[{i}].limits", x.limits) for i, x in enumerate(config.rule)),
+            *(
+                (f"limit[{i}].{name}", getattr(x, name))
+                for i, x in enumerate(config.limit)
+                for name in ("rate", "new_sessions", "quota", "flows")
+            ),
+            *((f"groups.{n}.directory", g.directory) for n, g in config.groups.items()),
+            ("auth.checker", config.auth.checker),
+            ("auth.strip_realms", config.auth.strip_realms),
+        ):
+            if said:
+                self._wrong(path, "not built yet in this version of socksgw")
+
     def _routable(self) -> set[str]:
         return {
             listen.name
             for listen in self._config.listen
             if any(map(isRoutable, listen.places))
         }
-
-    # Authentication.
-
-    def _choices(self) -> Iterator[Choice]:
-        found, broken = findMethods()
-        built: dict[str, OfferedMethod] = {}
-        for i, choose in enumerate(self._config.auth.choose):
-            path = f"auth.choose[{i}]"
-            methods = []
-            for n, name in enumerate(choose.methods):
-                if name in found and name not in built:
-                    method = found[name]
-                    try:
-                        built[name] = OfferedMethod(
-                            name, method.code, method.build({}, self._reactor)
-                        )
-                    except ValueError as e:
-                        self._wrong(f"{path}.methods[{n}]", f'"{name}": {e}')
-                        continue
-                if name in built:
-                    methods.append(built[name])
-                else:
-                    why = _unknownMethod(name, sorted(found), broken)
-                    self._wrong(f"{path}.methods[{n}]", why)
-            sources = self._compiler.addresses(choose.from_, f"{path}.from")
-            listeners = self._compiler.listeners(choose.listener, f"{path}.listener")
-            yield Choice(
-                methods, listeners, None if sources is None else sources.covers
-            )
-
-    def _checkers(self) -> Iterator[ICredentialsChecker]:
-        for i, text in enumerate(self._config.auth.checkers):
-            kind, colon, argument = text.partition(":")
-            if kind == "passwd" and argument:
-                # As everything that is read: beside the file that names it.
-                argument = str(self._config.directory / argument)
-            try:
-                yield makeChecker(f"{kind}{colon}{argument}")
-            except InvalidAuthType:
-                known = ", ".join(sorted(f.authType for f in findCheckerFactories()))
-                self._wrong(
-                    f"auth.checkers[{i}]",
-                    f'there is no checker "{kind}"; installed are: {known}',
-                )
-            except InvalidAuthArgumentString as e:
-                self._wrong(f"auth.checkers[{i}]", " ".join(str(e).split()))
-            except Exception as e:
-                # A checker's factory raises whatever its argument makes it.
-                why = str(e) or "its argument is wrong"
-                self._wrong(f"auth.checkers[{i}]", f"cannot be used: {why}")
-
-    def _passwords(self, checked: bool) -> None:
-        for i, choose in enumerate(self._config.auth.choose):
-            if "userpass" not in choose.methods:
-                continue
-            if not checked:
-                self._wrong(
-                    f"auth.choose[{i}].methods",
-                    '"userpass" is offered, and there is no checker; name one in '
-                    '[auth] checkers, such as "passwd:users"',
-                )
-            if not choose.cleartext_passwords:
-                self._cleartext(i, choose)
-
-    def _cleartext(self, i: int, choose: Choose) -> None:
-        for name in sorted(self._routable()):
-            if choose.listener is None or name in choose.listener:
-                self._wrong(
-                    f"auth.choose[{i}]",
-                    f'"userpass" would send passwords in the clear to "{name}", which '
-                    "other hosts can reach; say cleartext_passwords = true to accept "
-                    "that, or listen on 127.0.0.1",
-                )
-
-
-def _unknownMethod(
-    name: str, known: Sequence[str], broken: Sequence[tuple[str, str]]
-) -> str:
-    for module, why in broken:
-        if module.endswith(f"auth_{name}"):
-            return f'"{name}": its plug-in {module} is broken: {why}'
-    if name in _PLANNED:
-        return f'"{name}" is not built yet in this version of socksgw'
-    return f'there is no method "{name}"; installed are: {", ".join(known)}'

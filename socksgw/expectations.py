@@ -56,7 +56,7 @@ def _facts(expect: Expect, config: Config) -> Facts:
     """
     host, port = destination(expect.to)
     addresses = tuple(map(Address.parse, expect.resolving_to))
-    groups = groupsOf(expect.who, config.groups.items()) | set(expect.groups)
+    groups = groupsOf(expect.who, config.groups) | set(expect.groups)
     return Facts(
         user=expect.who,
         groups=groups,

@@ -201,7 +201,7 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
     user = line["user"]
     return Facts(
         user=user,
-        groups=groupsOf(user, config.groups.items()),
+        groups=groupsOf(user, config.groups),
         command=line["command"],
         name=line["name"],
         port=line["port"],

@@ -104,7 +104,8 @@ class Generation:
         else:
             self._resolver = before._resolver
         self.methods = Methods(found.choices)
-        self.login = Login(found.checkers, config.groups, config.auth.cache, base.clock)
+        members = {name: group.members for name, group in config.groups.items()}
+        self.login = Login(found.checkers, members, config.auth.cache, base.clock)
         self.policy = Policy(found.ruleset, self._resolver)
         self.dialer = Dialer(
             base.reactor, base.watch, base.setDeadline, timeouts.connect

@@ -7,9 +7,11 @@ passed in from another stage is a C{typing.Protocol}.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, final
 
+from twisted.cred.credentials import ICredentials
 from zope.interface import Attribute, Interface
 
 from socksgw.wire.address import Address
@@ -20,15 +22,96 @@ __all__ = [
     "IAuthenticator",
     "IChangingStore",
     "IExchange",
+    "IGroupSource",
     "ISocksUser",
+    "IVerifiedIdentity",
     "NameResolver",
+    "Protection",
     "SetDeadline",
+    "Settings",
     "Timer",
     "User",
     "Watcher",
 ]
 
 T = TypeVar("T")
+
+
+@final
+class Settings(Mapping[str, Any]):
+    """
+    A plug-in's own table of the configuration, as TOML has it.
+
+    @ivar directory: what its relative paths start from.
+    @ivar routable: whether other hosts can reach some listener.
+    """
+
+    def __init__(
+        self,
+        table: Mapping[str, Any],
+        directory: Path = Path(),
+        routable: bool = False,
+    ) -> None:
+        self._table = table
+        self.directory = directory
+        self.routable = routable
+
+    def __getitem__(self, key: str) -> Any:
+        return self._table[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def only(self, *keys: str) -> None:
+        """
+        @raise ValueError: there are other keys than these.
+        """
+        for key in self._table:
+            if key not in keys:
+                raise ValueError(
+                    f'unknown key "{key}"; there are: {", ".join(keys) or "none"}'
+                )
+
+    def word(self, key: str, default: str = "") -> str:
+        """
+        @raise ValueError: it is not a string.
+        """
+        found = self._table.get(key, default)
+        if type(found) is not str:
+            raise ValueError(f"{key} must be a string")
+        return found
+
+    def words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """
+        @raise ValueError: it is not an array of strings.
+        """
+        found = self._table.get(key, default)
+        if not isinstance(found, (list, tuple)) or not all(
+            type(each) is str for each in found
+        ):
+            raise ValueError(f"{key} must be an array of strings")
+        return tuple(found)
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """
+        @raise ValueError: it is neither true nor false.
+        """
+        found = self._table.get(key, default)
+        if type(found) is not bool:
+            raise ValueError(f"{key} must be true or false")
+        return found
+
+    def path(self, key: str) -> Path | None:
+        """
+        A file; relative to the one that names it. L{None} when not given.
+
+        @raise ValueError: it is not a string.
+        """
+        found = self.word(key)
+        return self.directory / found if found else None
 
 
 class IAuthMethod(Interface):
@@ -49,7 +132,8 @@ class IAuthMethod(Interface):
         Make the L{IAuthenticator} that serves every connection of one
         generation.
 
-        @param settings: the method's own table under C{[auth]}, or empty.
+        @param settings: L{Settings}: the method's own table under C{[auth]},
+            or empty.
         @raise ValueError: a setting is wrong; the text says which.
         """
 
@@ -72,8 +156,11 @@ class IAuthenticator(Interface):
 
     def writeOutcome(exchange: Any, credentials: Any, granted: bool) -> Any:
         """
-        Tell the client what the Portal said.
+        Tell the client what the Portal said. A method that protects what
+        follows agrees on it here, and ends with L{IExchange.protect}.
 
+        @raise socksgw.errors.AuthenticationFailed: the client was granted,
+            and yet does not get in: no acceptable protection, say.
         @return: an awaitable of L{None}; when C{granted} is false the
             connection is closed after it.
         """
@@ -97,6 +184,85 @@ class IExchange(Interface):
     def write(octets: bytes) -> None:
         """Send octets to the client."""
 
+    def protect(protection: Any) -> None:
+        """
+        From here on every octet, each way, goes through this: what has come
+        already and was not read, and all that follows.
+
+        @param protection: a L{Protection}.
+        """
+
+    identity = Attribute(
+        """
+        The L{IVerifiedIdentity} that the connection itself has proved (a client
+        certificate that was verified), or L{None}.
+        """
+    )
+
+
+class IVerifiedIdentity(ICredentials):
+    """
+    Credentials that need no checking: who it is has been proved by
+    cryptography on this connection. Made by methods and transports, never
+    from what a client merely says.
+    """
+
+    username = Attribute("The name, C{bytes} in UTF-8, with no realm.")
+    realm = Attribute("The realm, a C{str}; empty where there is none.")
+    expires = Attribute(
+        "When the proof ends, in seconds since the epoch; L{None} for never."
+    )
+
+
+class IGroupSource(Interface):
+    """
+    A checker that knows of groups, also for users whom another method logged
+    in.
+    """
+
+    def groupsOf(name: str) -> Any:
+        """
+        The directory's names of all groups that the user is in, nested ones
+        included.
+
+        @return: a C{Deferred} of an iterable of C{str}; it fails when the
+            directory cannot be asked.
+        """
+
+
+class Protection(Protocol):
+    """
+    What stands between the octets of SOCKS and the wire after a login: GSSAPI
+    encapsulation (RFC 1961 section 4), TLS inside SOCKS. One connection's.
+
+    @ivar level: C{clear}, C{integrity} or C{confidentiality}.
+    """
+
+    @property
+    def level(self) -> str: ...
+
+    def unwrap(self, octets: bytes) -> bytes:
+        """
+        Octets came, cut anywhere.
+
+        @return: what they hold, as far as it is whole.
+        @raise socksgw.wire.reader.WireError: they are not what the peer would
+            have sent, or were changed on the way.
+        """
+
+    def wrap(self, octets: bytes) -> bytes:
+        """What to send so that the peer gets C{octets}."""
+
+    def unwrapDatagram(self, octets: bytes) -> bytes:
+        """
+        One datagram (RFC 1961 section 5).
+
+        @raise socksgw.wire.reader.WireError: as L{unwrap}.
+        """
+
+    def wrapDatagram(self, octets: bytes) -> bytes:
+        """As L{wrap}, for one datagram."""
+
 
 class ISocksUser(Interface):
     """The avatar interface of the Portal."""
@@ -104,6 +270,9 @@ class ISocksUser(Interface):
     name = Attribute("Who it is; C{anonymous} for nobody in particular.")
     groups = Attribute("A C{frozenset} of group names.")
     method = Attribute("The policy name of the method that logged them in.")
+    expires = Attribute(
+        "When the login ends, in seconds since the epoch; L{None} for never."
+    )
 
 
 class IChangingStore(Interface):
@@ -137,6 +306,9 @@ class User(Protocol):
 
     @property
     def method(self) -> str: ...
+
+    @property
+    def expires(self) -> float | None: ...
 
 
 class Timer(Protocol):

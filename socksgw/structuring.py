@@ -11,7 +11,7 @@ from operator import eq
 from typing import Any, Final, Literal, get_args, get_origin
 
 import cattrs
-from attrs import Attribute, fields, frozen, has
+from attrs import Attribute, evolve, fields, frozen, has
 from cattrs.cols import (
     homogenous_tuple_structure_factory,
     mapping_structure_factory,
@@ -166,8 +166,6 @@ def makeConverter(
         converter.register_structure_hook(kind, _exactly(kind, name))
     converter.register_structure_hook(Duration, duration)
     converter.register_structure_hook(Octets, octets)
-    for shape, hook in shapes:
-        converter.register_structure_hook_func(partial(eq, shape), hook)
     converter.register_structure_hook_func(partial(_isA, Literal), _literal)
 
     def array(kind: Any) -> Callable[[Any, Any], Any]:
@@ -175,10 +173,7 @@ def makeConverter(
 
         def structure(value: Any, cl: Any) -> Any:
             if not isinstance(value, list):
-                hint = ""
-                if isinstance(value, dict) and "directory" in value:
-                    hint = "; directory groups are not built yet"
-                raise Wrong(f"must be an array, not {kindOf(value)}{hint}")
+                raise Wrong(f"must be an array, not {kindOf(value)}")
             return inner(value, cl)
 
         return structure
@@ -196,7 +191,7 @@ def makeConverter(
     def table(kind: Any) -> Callable[[Any, Any], Any]:
         overrides: dict[str, Any] = {
             a.name: cattrs.override(omit=True)
-            if (name := _tomlName(a)) is None
+            if (name := _tomlName(a)) in (None, "*")
             else cattrs.override(rename=name)
             for a in fields(kind)
         }
@@ -204,10 +199,22 @@ def makeConverter(
             kind, converter, _cattrs_forbid_extra_keys=True, **overrides
         )
 
+        known = {_tomlName(a) for a in fields(kind)}
+        rest = next((a for a in fields(kind) if _tomlName(a) == "*"), None)
+
         def structure(value: Any, cl: Any) -> Any:
             if not isinstance(value, dict):
                 raise Wrong(f"must be a table, not {kindOf(value)}")
-            return inner(value, cl)
+            if rest is None:
+                return inner(value, cl)
+            only = rest.metadata.get("only", object)
+            free = {
+                key: each
+                for key, each in value.items()
+                if key not in known and isinstance(each, only)
+            }
+            found = inner({k: v for k, v in value.items() if k not in free}, cl)
+            return evolve(found, **{rest.name: free})
 
         return structure
 
@@ -215,6 +222,9 @@ def makeConverter(
     factory(partial(_isA, tuple), array)
     factory(partial(_isA, Mapping), mapping)
     factory(has, table)
+    # Last, since what is registered later is asked first.
+    for shape, hook in shapes:
+        converter.register_structure_hook_func(partial(eq, shape), hook)
     return converter
 
 
@@ -243,7 +253,7 @@ def problemsIn(
                     )
             yield from problemsIn(inner, notBuilt, place)
     elif isinstance(error, ForbiddenExtraKeysError):
-        known = [n for a in fields(error.cl) if (n := _tomlName(a)) is not None]
+        known = [n for a in fields(error.cl) if (n := _tomlName(a)) not in (None, "*")]
         for key in sorted(error.extra_fields):
             place = f"{path}.{key}" if path else key
             if re.sub(r"\[\d+\]", ".*", place) in notBuilt:

@@ -38,7 +38,7 @@ def test_checkOfTheShippedExample(option: tuple[str, ...]) -> None:
     [
         ("[gateway\n", "line 1, column 9"),
         (GOOD + "protocol = 5\n", 'listen[0].protocol: unknown key; did you mean "'),
-        (GOOD + '[listen.tls]\nkey = "k"\n', "listen[0].tls: not built yet"),
+        (GOOD + 'leave_by = "same"\n', "listen[0].leave_by: not built yet"),
         (GOOD + '[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n', "rule[0].to[0]: "),
         ("", "listen: "),
         (

@@ -105,7 +105,7 @@ def test_explainAsJSON(tmp_path: Path) -> None:
     """Every rule that was tried, with the first condition that failed."""
     status, text = explain(
         tmp_path, "--json", "--resolving-to", "8.8.8.8", "--resolving-to", "127.0.0.1",
-        "connect", "a.example:80",
+        "--at", "2026-03-02T10:00:00+00:00", "connect", "a.example:80",
     )  # fmt: skip
     found = json.loads(text)
     assert (status, found["verdict"], found["rule"]) == (0, "allow", "names")

@@ -18,16 +18,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.accept.admission import Admission
+from socksgw.accept.encapsulation import encapsulated
+from socksgw.accept.transport import PlainTransport
 from socksgw.errors import (
     ClientLost,
     HandshakeTimedOut,
     ProtocolViolated,
     SocksError,
 )
-from socksgw.interfaces import Timer
+from socksgw.interfaces import Protection, Timer
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event
+from socksgw.wire.reader import WireError
 from socksgw.wire.server import ServerConversation, State
 
 __all__ = ["Door", "Inbound"]
@@ -88,6 +91,10 @@ class Inbound(Protocol):
     @ivar holding: whether the session lasts only while the client holds its
         side open.
     @ivar inherited: whether the socket has its options from the listening one.
+    @ivar identity: what the connection itself has proved of the client
+        (L{socksgw.interfaces.IVerifiedIdentity}).
+    @ivar protection: what every octet goes through, once a login has agreed
+        on it.
     @ivar taken: the relay's end, where octets go from the transport to it.
     """
 
@@ -96,6 +103,8 @@ class Inbound(Protocol):
     inherited = True
     holding = False
     taken: Protocol | None = None
+    identity: Any = None
+    protection: Protection | None = None
     socket: socket.socket | None = None
     _serving: Deferred[None] | None = None
     _waiting: Deferred[None] | None = None
@@ -125,6 +134,14 @@ class Inbound(Protocol):
         self.door.opened(self)
 
     def dataReceived(self, octets: bytes) -> None:
+        if self.protection is not None:
+            try:
+                octets = self.protection.unwrap(octets)
+            except WireError as e:
+                self.end(ProtocolViolated(str(e), reason="protection"))
+                return
+            if not octets:
+                return
         if self.taken is not None:
             self.taken.dataReceived(octets)
         elif self._lingering:
@@ -208,6 +225,26 @@ class Inbound(Protocol):
         if not self._gone:
             self.transport.write(octets)
 
+    def protect(self, protection: Protection) -> None:
+        """
+        From here on every octet goes through C{protection}.
+
+        @raise socksgw.wire.reader.WireError: what has come already is not as
+            it should be.
+        @raise ClientLost: the client is gone.
+        """
+        held = self.conversation.surplus()
+        if isinstance(self.transport, PlainTransport):
+            # Puts Twisted's transport in its own place.
+            self.transport.handOver()
+        if self._gone:
+            raise ClientLost("the client went away")
+        self.socket = None
+        self.transport = encapsulated(self.transport, protection)
+        self.protection = protection
+        if held:
+            self.conversation.receive(protection.unwrap(held))
+
     def requested(self) -> None:
         """
         The client made its request: its handshake is over.
@@ -246,7 +283,14 @@ class Inbound(Protocol):
     @property
     def secured(self) -> str:
         """How the connection is protected."""
-        tls = ISSLTransport.providedBy(self.transport)
+        protection, lowest = self.protection, self.transport
+        if protection is not None:
+            if protection.level == "confidentiality":
+                return protection.level
+            lowest = lowest.below
+        tls = ISSLTransport.providedBy(lowest)
+        if protection is not None and not tls:
+            return protection.level
         return "confidentiality" if tls else "clear"
 
     @property

@@ -94,7 +94,7 @@ class PlainTransport:
             self._reading = True
             self._watch.add(self._fd, READ, self._ready)
 
-    def _handOver(self) -> Any:
+    def handOver(self) -> Any:
         """
         From here on the connection is one of Twisted's.
 
@@ -113,13 +113,13 @@ class PlainTransport:
 
     def write(self, data: bytes) -> None:
         """Octets that the kernel does not take now."""
-        transport = self._handOver()
+        transport = self.handOver()
         if transport is not None:
             transport.write(data)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Who writes much has to be told when there is no room."""
-        transport = self._handOver()
+        transport = self.handOver()
         if transport is not None:
             transport.registerProducer(producer, streaming)
 

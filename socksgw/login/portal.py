@@ -48,11 +48,13 @@ class SocksUser:
     @ivar name: the login name, or C{anonymous}.
     @ivar groups: the groups that the configuration gives the name.
     @ivar method: the policy's name of the method that logged them in.
+    @ivar expires: when the login ends, in seconds since the epoch.
     """
 
     name: str
     groups: frozenset[str]
     method: str
+    expires: float | None = None
 
 
 #: Everybody whom nobody has logged in.

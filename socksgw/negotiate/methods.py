@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed, NoAcceptableMethod, SocksError
-from socksgw.interfaces import IExchange
+from socksgw.interfaces import IExchange, Protection
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Method, Reply
 from socksgw.wire.events import Decoded, Event, MethodsOffered
@@ -32,6 +32,11 @@ class Client(Protocol):
 
     conversation: ServerConversation
     source: Address
+
+    @property
+    def identity(self) -> Any: ...
+
+    def protect(self, protection: Protection) -> None: ...
 
     def next(self) -> Awaitable[Event]: ...
 
@@ -123,6 +128,14 @@ class Exchange:
 
     def write(self, octets: bytes) -> None:
         self._client.send(octets)
+
+    def protect(self, protection: Protection) -> None:
+        self._client.protect(protection)
+
+    @property
+    def identity(self) -> Any:
+        """What the connection itself has proved."""
+        return self._client.identity
 
 
 @final

@@ -117,11 +117,11 @@ class Compiler:
                 self._wrong(f"networks.{name}", "cannot be the name of a network")
             else:
                 self._sort(self._config.networks[name], f"networks.{name}", (name,))
-        for name, members in self._config.groups.items():
-            for i, member in enumerate(members):
+        for name, group in self._config.groups.items():
+            for i, member in enumerate(group.members):
                 if not member or member[0] == "@" or member in ("anonymous", "users"):
                     self._wrong(f"groups.{name}[{i}]", f'"{member}" is not a user name')
-            if not members:
+            if not group.members and not group.directory:
                 self._odd(f"groups.{name}", "is empty")
         for name, ports in self._config.services.items():
             try:

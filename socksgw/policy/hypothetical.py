@@ -8,11 +8,12 @@ they do for a live request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from attrs import evolve, frozen
 
+from socksgw.config import Group
 from socksgw.policy.rules import DEFAULT, NEVER, Asker, Question, Rule, Ruleset, Verdict
 from socksgw.wire.address import Address
 
@@ -28,6 +29,7 @@ class Somebody:
     name: str
     groups: frozenset[str]
     method: str
+    expires: float | None = None
 
 
 @frozen
@@ -212,6 +214,6 @@ class _Walk:
         return None, missing
 
 
-def groupsOf(user: str, groups: Iterable[tuple[str, Iterable[str]]]) -> frozenset[str]:
+def groupsOf(user: str, groups: Mapping[str, Group]) -> frozenset[str]:
     """The groups that the configuration gives a user."""
-    return frozenset(group for group, members in groups if user in members)
+    return frozenset(name for name, group in groups.items() if user in group.members)

@@ -43,6 +43,8 @@ USERPASS = OfferedMethod("userpass", 2, auth_userpass.method.build({}, None))
 class Client:
     """A client with a real conversation; what it is sent is kept."""
 
+    identity = None
+
     def __init__(self, octets: bytes) -> None:
         self.conversation = ServerConversation()
         self.source = LOOPBACK

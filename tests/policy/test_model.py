@@ -14,7 +14,7 @@ from ipaddress import ip_address, ip_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from socksgw.config import Config, Listen, Never, Rule
+from socksgw.config import Config, Group, Listen, Never, Rule
 from socksgw.policy.document import Compiler
 from socksgw.policy.rules import Asker, Question, Ruleset
 from socksgw.policy.special import embedded, kinds
@@ -245,7 +245,7 @@ def configurations(draw: st.DrawFn) -> Config:
     to = draw(st.none() | st.none() | some(PLAIN))
     return Config(
         listen=(Listen(name="main"), Listen(name="second")),
-        groups=GROUPS,
+        groups={name: Group(members) for name, members in GROUPS.items()},
         networks=NETWORKS,
         never=Never(
             to=to,

@@ -1,0 +1,189 @@
+"""
+How clients log in: from C{[auth]} to the methods that are offered and the
+checkers that decide.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Final, final
+
+from attrs import fields
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.strcred import (
+    InvalidAuthArgumentString,
+    InvalidAuthType,
+    findCheckerFactories,
+    makeChecker,
+)
+
+from socksgw.config import AuthConfig, Choose, Config
+from socksgw.interfaces import Settings
+from socksgw.negotiate.discovery import findMethods
+from socksgw.negotiate.methods import Choice, OfferedMethod
+from socksgw.policy.document import Compiler
+
+__all__ = ["Entrance"]
+
+#: Methods of the contract that are not built yet.
+_PLANNED: Final = frozenset({"gssapi", "certificate", "chap"})
+
+
+@final
+class Entrance:
+    """
+    The reading of one configuration's C{[auth]}.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        compiler: Compiler,
+        reactor: Any,
+        routable: Collection[str],
+        wrong: Callable[[str, str], None],
+    ) -> None:
+        """
+        @param routable: the names of the listeners that other hosts can reach.
+        @param wrong: told what is wrong: where, and what.
+        """
+        self._config = config
+        self._auth = config.auth
+        self._compiler = compiler
+        self._reactor = reactor
+        self._routable = routable
+        self._wrong = wrong
+        self._found, self._broken = findMethods()
+        self._built: dict[object, OfferedMethod | None] = {}
+
+    # Methods.
+
+    def choices(self) -> Iterator[Choice]:
+        """
+        What is offered to whom, in order.
+        """
+        self._settings()
+        for i, choose in enumerate(self._auth.choose):
+            path = f"auth.choose[{i}]"
+            methods = []
+            for n, name in enumerate(choose.methods):
+                if name not in self._found:
+                    self._wrong(f"{path}.methods[{n}]", self._unknownMethod(name))
+                    continue
+                method = self._method(name, choose, f"{path}.methods[{n}]")
+                if method is not None:
+                    methods.append(method)
+            sources = self._compiler.addresses(choose.from_, f"{path}.from")
+            listeners = self._compiler.listeners(choose.listener, f"{path}.listener")
+            yield Choice(
+                methods, listeners, None if sources is None else sources.covers
+            )
+
+    def _method(self, name: str, choose: Choose, path: str) -> OfferedMethod | None:
+        """
+        The method, as one entry wants it; built once for all that want the
+        same.
+        """
+        key = name, choose.protection
+        if key not in self._built:
+            self._built[key] = None
+            table = dict(self._auth.settings.get(name, {}))
+            if choose.protection is not None and "protection" in table:
+                table["protection"] = list(choose.protection)
+            method = self._found[name]
+            settings = Settings(table, self._config.directory, bool(self._routable))
+            try:
+                self._built[key] = OfferedMethod(
+                    name, method.code, method.build(settings, self._reactor)
+                )
+            except ValueError as e:
+                self._wrong(f"auth.{name}" if table else path, f'"{name}": {e}')
+        return self._built[key]
+
+    def _settings(self) -> None:
+        """
+        A table that no method owns is a mistake.
+        """
+        for name in self._auth.settings:
+            if name not in self._found:
+                known = [*self._found, *(each.name for each in fields(AuthConfig))]
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f'; did you mean "{near[0]}"?' if near else ""
+                self._wrong(
+                    f"auth.{name}", f"unknown key, and no method of that name{hint}"
+                )
+
+    def _unknownMethod(self, name: str) -> str:
+        for module, why in self._broken:
+            if module.endswith(f"auth_{name}"):
+                return f'"{name}": its plug-in {module} is broken: {why}'
+        if name in _PLANNED:
+            return f'"{name}" is not built yet in this version of socksgw'
+        known = ", ".join(sorted(self._found))
+        return f'there is no method "{name}"; installed are: {known}'
+
+    # Checkers.
+
+    def checkers(self) -> Iterator[ICredentialsChecker]:
+        """
+        Who decides about credentials.
+        """
+        for i, text in enumerate(self._auth.checkers):
+            kind, colon, argument = text.partition(":")
+            if kind == "passwd" and argument:
+                # As everything that is read: beside the file that names it.
+                argument = str(self._config.directory / argument)
+            try:
+                yield makeChecker(f"{kind}{colon}{argument}")
+            except InvalidAuthType:
+                known = ", ".join(sorted(f.authType for f in findCheckerFactories()))
+                self._wrong(
+                    f"auth.checkers[{i}]",
+                    f'there is no checker "{kind}"; installed are: {known}',
+                )
+            except InvalidAuthArgumentString as e:
+                self._wrong(f"auth.checkers[{i}]", " ".join(str(e).split()))
+            except Exception as e:
+                # A checker's factory raises whatever its argument makes it.
+                why = str(e) or "its argument is wrong"
+                self._wrong(f"auth.checkers[{i}]", f"cannot be used: {why}")
+
+    # Passwords on the wire.
+
+    def passwords(self, checked: bool) -> None:
+        """
+        Whether passwords are asked for only where somebody checks them, and
+        only where nobody listens.
+
+        @param checked: whether there are checkers that work.
+        """
+        auth = self._auth
+        named = checked or bool(auth.checkers) or bool(auth.checker)
+        for i, choose in enumerate(auth.choose):
+            if "userpass" not in choose.methods:
+                continue
+            if not named:
+                self._wrong(
+                    f"auth.choose[{i}].methods",
+                    '"userpass" is offered, and there is no checker; name one in '
+                    '[auth] checkers, such as "passwd:users"',
+                )
+            if not choose.cleartext_passwords:
+                self._cleartext(i, choose, self._secured())
+
+    def _secured(self) -> Sequence[str]:
+        """The listeners on which everything is inside TLS."""
+        return [each.name for each in self._config.listen if each.tls is not None]
+
+    def _cleartext(self, i: int, choose: Choose, secured: Sequence[str]) -> None:
+        for name in sorted(self._routable):
+            if name not in secured and (
+                choose.listener is None or name in choose.listener
+            ):
+                self._wrong(
+                    f"auth.choose[{i}]",
+                    f'"userpass" would send passwords in the clear to "{name}", which '
+                    "other hosts can reach; say cleartext_passwords = true to accept "
+                    "that, give the listener TLS, or listen on 127.0.0.1",
+                )
