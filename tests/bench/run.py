@@ -397,6 +397,42 @@ def aims(results: Results) -> Iterator[str]:
         yield f"200/s p99 ms {ours:.2f}, dante {theirs:.2f} (aim: + 1): {word}"
 
 
+def measure(name: str, options: Any) -> dict[str, float]:
+    """One peer's figures."""
+    port, target = 990, 980
+    serving = subprocess.Popen([LOAD, "target", str(target)])
+    try:
+        listening(target)
+        with running(name, port) as pid:
+            measurement = Measurement(pid, port, target, options)
+            for test in options.tests.split(","):
+                if name in ONLY.get(test, {name}):
+                    getattr(measurement, test)()
+            return measurement.figures
+    finally:
+        serving.kill()
+        serving.wait()
+
+
+def apart(name: str, options: Any) -> dict[str, float]:
+    """
+    The same, in a network of its own: ports that one peer's sessions leave in
+    TIME_WAIT would be missing to the next.
+    """
+    network = "ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range='1024 65535'"
+    command = [sys.executable, __file__, *sys.argv[1:], "--measure", name]
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", f'{network} && exec "$@"', "sh", *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit("a network namespace is needed: run this as root")
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
@@ -406,31 +442,21 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=2 << 30, help="for each transfer")
     parser.add_argument("--idle", type=int, default=2000, help="idle sessions")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     names = options.only.split(",")
     tests = options.tests.split(",")
     if unknown := (set(names) - set(PEERS)) | (set(tests) - set(TESTS)):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     prepare(names)
+    if options.measure:
+        print(json.dumps(measure(options.measure, options)))
+        return
     results: Results = {name: [] for name in names}
-    port, target = 11000, 9900
-    serving = subprocess.Popen([LOAD, "target", str(target)])
-    try:
-        listening(target)
-        for turn in range(options.rounds):
-            for name in names:
-                port += 1
-                with running(name, port) as pid:
-                    measurement = Measurement(pid, port, target, options)
-                    for test in tests:
-                        if name not in ONLY.get(test, {name}):
-                            continue
-                        print(f"round {turn + 1}: {name}: {test}", file=sys.stderr)
-                        getattr(measurement, test)()
-                    results[name].append(measurement.figures)
-    finally:
-        serving.kill()
-        serving.wait()
+    for turn in range(options.rounds):
+        for name in names:
+            print(f"round {turn + 1}: {name}", file=sys.stderr)
+            results[name].append(apart(name, options))
     print(table(results))
     print()
     print("\n".join(aims(results)))
