@@ -135,6 +135,7 @@ class Gateway:
 
     def _tick(self) -> None:
         self.deadlines.scan()
+        self.generation.login.look()
         self._ticks += 1
         if self._ticks % 4 == 0:
             self._supervisor.look()

@@ -285,7 +285,7 @@ class IChangingStore(Interface):
     def stamp() -> object:
         """
         A value that differs whenever the store's content may differ. Called
-        for every login: at most a C{stat(2)}.
+        several times a second: at most a C{stat(2)}.
         """
 
     def knows(name: bytes) -> bool:
@@ -326,6 +326,8 @@ class Watcher(Protocol):
     """Who tells that a descriptor is ready (L{socksgw.watch.Watch})."""
 
     def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None: ...
+
+    def hand(self, fd: int, ready: Callable[[int], None]) -> None: ...
 
     def change(self, fd: int, events: int) -> None: ...
 

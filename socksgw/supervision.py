@@ -74,8 +74,7 @@ class Supervisor:
         self._service = service
         self._reread = reread
         self._wall = wall
-        self._moment: object = None
-        self._stamps: list[object] | None = None
+        self._seen: object = None
         self._files: object = None
         self.reloads = self.failures = 0
 
@@ -132,13 +131,12 @@ class Supervisor:
             self._files = files
         if service.config.gateway.enforce != "all":
             return
-        ruleset = service.generation.policy.ruleset
+        generation = service.generation
+        ruleset = generation.policy.ruleset
         moment = ruleset.moment(self._wall()) if ruleset.timed else None
-        stamps = service.generation.login.stamps
-        changed = moment != self._moment or stamps != self._stamps
-        first = self._stamps is None
-        self._moment, self._stamps = moment, stamps
-        if changed and not first:
+        seen = (moment, generation.login, generation.login.changes)
+        before, self._seen = self._seen, seen
+        if before is not None and seen != before:
             self.recheck()
 
     def recheck(self) -> int:

@@ -161,6 +161,10 @@ class DatagramNetwork:
         """Watch a socket."""
         self._ready[fd] = ready
 
+    def hand(self, fd: int, ready: Callable[[int], None]) -> None:
+        """Somebody else watches it."""
+        self._ready[fd] = ready
+
     def change(self, fd: int, events: int) -> None:
         """Watch it for something else: there is nothing else."""
 

@@ -28,6 +28,9 @@ WRITE: Final = select.EPOLLOUT
 
 #: Events taken up at once; the rest wait for the reactor's next turn.
 _AT_ONCE: Final = 256
+#: How often more is asked for before others of the reactor have their turn,
+#: which costs as much as several events.
+_ROUNDS: Final = 4
 
 
 @implementer(IReadDescriptor)
@@ -67,6 +70,13 @@ class Watch:
         if self._telling:
             self._new.add(fd)
 
+    def hand(self, fd: int, ready: Callable[[int], None]) -> None:
+        """
+        C{fd}, which is watched already, tells C{ready} from now on, and of the
+        same events.
+        """
+        self._calls[fd] = ready
+
     def change(self, fd: int, events: int) -> None:
         """Watch C{fd} for something else."""
         self._epoll.modify(fd, events)
@@ -93,14 +103,19 @@ class Watch:
         calls, new = self._calls, self._new
         self._telling = True
         try:
-            for fd, events in self._epoll.poll(0, _AT_ONCE):
-                ready = calls.get(fd)
-                if ready is None or (new and fd in new):
-                    continue
-                try:
-                    ready(events)
-                except Exception:
-                    _log.failure("a watched descriptor's call failed")
+            for _ in range(_ROUNDS):
+                found = self._epoll.poll(0, _AT_ONCE)
+                if not found:
+                    break
+                for fd, events in found:
+                    ready = calls.get(fd)
+                    if ready is None or (new and fd in new):
+                        continue
+                    try:
+                        ready(events)
+                    except Exception:
+                        _log.failure("a watched descriptor's call failed")
+                new.clear()
         finally:
             self._telling = False
             new.clear()

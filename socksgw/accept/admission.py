@@ -115,7 +115,7 @@ class Admission:
     def __init__(self, census: Census, most: int, mostPerSource: int) -> None:
         self.census = census
         self.limit(most, mostPerSource)
-        self._bySource: dict[Address, int] = {}
+        self._bySource: dict[bytes, int] = {}
         self.halfOpen = 0
 
     def limit(self, most: int, mostPerSource: int) -> None:
@@ -130,13 +130,14 @@ class Admission:
         A client came; count it if it may stay.
         """
         bySource = self._bySource
-        count = bySource.get(source, 0)
+        key = source.packed
+        count = bySource.get(key, 0)
         if self.halfOpen >= self._most or count >= self._mostPerSource:
             self.census.refused += 1
             return False
         if not self.census.entered():
             return False
-        bySource[source] = count + 1
+        bySource[key] = count + 1
         self.halfOpen += 1
         return True
 
@@ -144,9 +145,10 @@ class Admission:
         """
         A client is no longer half-open: it made its request, or went.
         """
-        count = self._bySource[source] - 1
+        key = source.packed
+        count = self._bySource[key] - 1
         if count:
-            self._bySource[source] = count
+            self._bySource[key] = count
         else:
-            del self._bySource[source]
+            del self._bySource[key]
         self.halfOpen -= 1

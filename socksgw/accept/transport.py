@@ -94,6 +94,15 @@ class PlainTransport:
             self._reading = True
             self._watch.add(self._fd, READ, self._ready)
 
+    def release(self) -> bool:
+        """
+        Somebody else reads the socket from here on.
+
+        @return: whether it is watched for that (L{Watcher.hand}).
+        """
+        reading, self._reading = self._reading, False
+        return reading
+
     def handOver(self) -> Any:
         """
         From here on the connection is one of Twisted's.

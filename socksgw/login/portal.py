@@ -146,6 +146,8 @@ class Login:
     """
     Whether credentials are good. Only the Portal says yes; this remembers
     for a while that it did, by an HMAC of the whole credential.
+
+    @ivar changes: how often a store has changed.
     """
 
     def __init__(
@@ -168,7 +170,9 @@ class Login:
         for checker in checkers:
             self._portal.registerChecker(_inOctets(checker))
         self._stores = [c for c in checkers if IChangingStore.providedBy(c)]
-        self._stamps: list[object] = []
+        self.changes = 0
+        self._blind = False
+        self._stamps = self._look()
         self._seconds = cacheSeconds
         self._clock = clock
         # Copied for each login: setting the key up costs more than the rest.
@@ -189,20 +193,12 @@ class Login:
             key = self._digest(credentials, method)
             if key is None:
                 return await self._ask(credentials, method)
-            if key == method:
-                # Nobody in particular: no store has a say in it.
-                known = self._known.get(key)
-                if known is not None:
-                    return known[0]
-            stamps = [store.stamp() for store in self._stores]
-            if stamps != self._stamps:
-                # Checks under way end for those who wait, and for nobody else.
-                self._known.clear()
-                self._checks.clear()
-                self._stamps = stamps
             known = self._known.get(key)
-            if known is not None and self._clock() < known[1]:
+            # Nobody in particular stays that; no store has a say in it.
+            if known is not None and (key == method or self._clock() < known[1]):
                 return known[0]
+            if self._blind and key != method:
+                raise Refused("checker-failed")
             return await self._share(key, credentials, method)
         except CancelledError:
             raise
@@ -249,7 +245,7 @@ class Login:
         stamps = self._stamps
         user = await self._ask(credentials, method)
         # Not what a store said that has changed in the meantime.
-        if self._seconds > 0 and stamps == [s.stamp() for s in self._stores]:
+        if self._seconds > 0 and stamps == self._look():
             self._known[key] = (user, self._clock() + self._seconds)
             self._known.move_to_end(key)
             if len(self._known) > _REMEMBERED:
@@ -285,10 +281,32 @@ class Login:
                 return None
         return self._realm.user(user.name, user.method)
 
-    @property
-    def stamps(self) -> list[object]:
-        """Differs when a store's content may differ."""
-        return [store.stamp() for store in self._stores]
+    def look(self) -> None:
+        """
+        Forget what stores said that have changed. Called several times a
+        second, so that a login costs no look at a file.
+        """
+        stamps = self._look()
+        if stamps != self._stamps:
+            # Checks under way end for those who wait, and for nobody else.
+            self._known.clear()
+            self._checks.clear()
+            self._stamps = stamps
+            self.changes += 1
+
+    def _look(self) -> list[object]:
+        """
+        The stores' stamps. While one cannot be had, nobody is let in.
+        """
+        try:
+            stamps = [store.stamp() for store in self._stores]
+        except Exception as e:
+            if not self._blind:
+                _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
+            self._blind = True
+            return []
+        self._blind = False
+        return stamps
 
     def _digest(self, credentials: Any, method: str) -> object:
         """

@@ -87,10 +87,15 @@ class Relays:
         resetDestination = True
         plain = client.socket
         try:
-            client.transport.pauseProducing()
             if plain is not None and hasattr(os, "splice"):
-                relay = SpliceRelay(settings, plain, destination)
+                # Only a transport of our own can tell that it is watched.
+                release = getattr(client.transport, "release", None)
+                watched = release is not None and release()
+                if not watched:
+                    client.transport.pauseProducing()
+                relay = SpliceRelay(settings, plain, destination, watched)
             else:
+                client.transport.pauseProducing()
                 relay = StreamRelay(settings, client.transport, destination)
                 client.taken = relay.client
             try:

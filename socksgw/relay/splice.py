@@ -341,6 +341,14 @@ class _Side:
     def _stopWriting(self) -> None:
         self._watch(self._events & ~WRITE)
 
+    def adopt(self) -> None:
+        """
+        The socket is watched for reading already: what comes is ours now.
+        """
+        self._watched = True
+        self._events = READ
+        self._relay.settings.watch.hand(self._fd, self.ready)
+
     def _watch(self, events: int) -> None:
         """
         Be told of C{events} from now on.
@@ -396,6 +404,7 @@ class _Side:
             self.moved += went
         if went < len(early):
             self._rest = early[went:]
+            # Stops the reading, if it is under way.
             self._account(len(self._rest))
         else:
             self.startReading()
@@ -422,9 +431,16 @@ class SpliceRelay:
         settings: RelaySettings,
         client: socket.socket,
         destination: socket.socket,
+        watched: bool = False,
     ) -> None:
+        """
+        @param watched: whether the client's socket is watched already, for
+            what there is to read.
+        """
         self.settings = settings
         self.client = _Side(self, client)
+        if watched:
+            self.client.adopt()
         self.destination = _Side(self, destination)
         self.client.other = self.destination
         self.destination.other = self.client

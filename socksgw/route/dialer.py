@@ -56,8 +56,9 @@ class Outlet:
         self.address = address
         self.port = port
         name = connected.getsockname()
+        family = _FAMILIES[address.version]
         host = name[0].partition("%")[0]
-        self.bound = (Address(socket.inet_pton(connected.family, host)), name[1])
+        self.bound = (Address(socket.inet_pton(family, host)), name[1])
 
     def close(self) -> None:
         """

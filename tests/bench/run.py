@@ -419,7 +419,9 @@ def apart(name: str, options: Any) -> dict[str, float]:
     The same, in a network of its own: ports that one peer's sessions leave in
     TIME_WAIT would be missing to the next.
     """
-    network = "ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range='1024 65535'"
+    network = (
+        "ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range='1024 65535'"
+    )
     command = [sys.executable, __file__, *sys.argv[1:], "--measure", name]
     done = subprocess.run(
         ["unshare", "--net", "sh", "-c", f'{network} && exec "$@"', "sh", *command],

@@ -369,6 +369,7 @@ def test_cachedLoginAndTheFile(reactor: ThreadedReactor, file: Path) -> None:
     assert cached[0].name == "alice"
     assert isinstance(reactor.result(hashing), AuthenticationFailed)
     setPassword(file, "alice", b"another")
+    login.look()
     assert isinstance(reactor.result(settle()), AuthenticationFailed)
 
 

@@ -265,8 +265,11 @@ def test_flushedWhenTheStoreChanges() -> None:
     assert checker.asked == 1
     del checker.known[b"alice"]
     checker.changes = 1
+    remembering.look()
     assert isinstance(settled(remembering, alice()), AuthenticationFailed)
     checker.changes = 0
+    remembering.look()
+    assert remembering.changes == 2
     assert isinstance(settled(remembering, alice()), AuthenticationFailed)
 
 
@@ -405,6 +408,7 @@ def test_checkOfTheOldStoreIsGivenUp() -> None:
     remembering = login(checker)
     waiting, _ = settling(remembering, alice())
     checker.changes = 1
+    remembering.look()
     settling(remembering, UsernamePassword(b"bob", b"x"))
     waiting.cancel()
     assert [answer.called for answer in checker.answers] == [True, False]
@@ -420,6 +424,7 @@ def test_checkOfTheOldStore(old: bool) -> None:
     remembering = login(checker)
     _, before = settling(remembering, alice())
     checker.changes = 1
+    remembering.look()
     _, after = settling(remembering, alice())
     assert checker.asked == 2
     if old:
@@ -571,7 +576,9 @@ def test_stampRaises() -> None:
             raise OSError(5, CANARY)
 
     with capturedLogs() as events:
-        failure = settled(login(Broken(alice=b"sesame")), alice())
+        blind = login(Broken(alice=b"sesame"))
+        blind.look()
+        failure = settled(blind, alice())
     assert isinstance(failure, AuthenticationFailed)
     assert failure.reason == "checker-failed"
     assert CANARY not in everything(events)
