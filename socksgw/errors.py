@@ -87,10 +87,25 @@ class NoAcceptableMethod(SocksError):
 
 
 class AuthenticationFailed(SocksError):
-    """The credentials were not accepted, or could not be checked."""
+    """
+    The credentials were not accepted, or could not be checked.
+
+    @ivar counts: whether it counts against the client's source: not what is
+        no fault of the client.
+    """
 
     reply = None
     reason = "authentication"
+
+    def __init__(
+        self,
+        text: str = "",
+        reply: Reply | None = None,
+        reason: str | None = None,
+        counts: bool = True,
+    ) -> None:
+        super().__init__(text, reply, reason)
+        self.counts = counts
 
 
 class CommandNotSupported(SocksError):

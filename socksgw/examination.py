@@ -135,6 +135,12 @@ class _Examiner:
             for name in ("sessions", "associations"):
                 if (getattr(limit, name) or 0) < 0:
                     self._wrong(f"limit[{i}].{name}", "must not be negative")
+        throttle = config.auth.throttle
+        for name in ("per_user", "per_source"):
+            if getattr(throttle, name) < 0:
+                self._wrong(f"auth.throttle.{name}", "must not be negative; 0 is none")
+        if throttle.window <= 0:
+            self._wrong("auth.throttle.window", "must be longer than nothing")
         if config.audit.max_size < 1_000_000:
             self._wrong("audit.max_size", 'must be at least "1MB"')
 

@@ -14,6 +14,7 @@ from socksgw.examination import examine
 from socksgw.hosts import HostAddresses
 from socksgw.interfaces import SetDeadline
 from socksgw.login.portal import Login
+from socksgw.login.throttle import LoginThrottle
 from socksgw.negotiate.methods import Methods
 from socksgw.place import Place
 from socksgw.policy.decision import Policy
@@ -57,6 +58,7 @@ class Foundation:
         self.memory = memory
         self.pipes = Pipes()
         self.watch = Watch(reactor)
+        self.throttle = LoginThrottle(clock, reactor.callLater)
 
 
 @final
@@ -105,7 +107,14 @@ class Generation:
             self._resolver = before._resolver
         self.methods = Methods(found.choices)
         members = {name: group.members for name, group in config.groups.items()}
-        self.login = Login(found.checkers, members, config.auth.cache, base.clock)
+        self.login = Login(
+            found.checkers,
+            members,
+            config.auth.cache,
+            base.clock,
+            throttle=base.throttle,
+        )
+        self._throttle = config.auth.throttle
         self.policy = Policy(found.ruleset, self._resolver)
         self.dialer = Dialer(
             base.reactor, base.watch, base.setDeadline, timeouts.connect
@@ -131,6 +140,7 @@ class Generation:
 
     def apply(self) -> None:
         """It is the one in force."""
+        self._base.throttle.configure(self._throttle)
         self._base.hosts.advertised = frozenset(
             place.outside for place in self._places.values() if place.outside
         )

@@ -152,6 +152,9 @@ class IAuthenticator(Interface):
         @param exchange: an L{IExchange}.
         @return: an awaitable of C{twisted.cred.credentials.ICredentials}.
         @raise socksgw.wire.reader.WireError: the client broke the protocol.
+        @raise socksgw.errors.AuthenticationFailed: the client does not get in,
+            whatever the Portal would say; this counts against its source
+            unless it says C{counts=False}.
         """
 
     def writeOutcome(exchange: Any, credentials: Any, granted: bool) -> Any:

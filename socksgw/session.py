@@ -144,12 +144,19 @@ class Session:
         event = await client.next()
         wanted = generation.methods.wanted(record.listener, client.source)
         self._note(event, wanted)
-        attempt = await negotiate(client, event, wanted)
+        try:
+            attempt = await negotiate(client, event, wanted)
+        except AuthenticationFailed as e:
+            if e.counts:
+                generation.login.failed(client.source)
+            raise
 
         self.stage = Stage.LOGIN
         self._attempt = attempt
         record.method, record.claimed = attempt.method, attempt.claimed
-        user = await generation.login.settle(attempt.credentials, attempt.method)
+        user = await generation.login.settle(
+            attempt.credentials, attempt.method, client.source
+        )
         record.user, record.method = user.name, user.method
         # An outcome is told once, also when that fails.
         self._attempt = None

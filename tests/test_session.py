@@ -31,7 +31,7 @@ import socksgw
 from socksgw import errors
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
-from socksgw.config import Limit, ListenUDP
+from socksgw.config import Limit, ListenUDP, Throttle
 from socksgw.errors import (
     AuditFailed,
     AuthenticationFailed,
@@ -43,6 +43,7 @@ from socksgw.errors import (
 )
 from socksgw.limits import Limits
 from socksgw.login.portal import Login
+from socksgw.login.throttle import LoginThrottle
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.place import Place
 from socksgw.plugins import auth_none, auth_userpass
@@ -1090,6 +1091,64 @@ class Method:
     ) -> None:
         self.told.append(granted)
         raise self.error
+
+
+class Refusing(Method):
+    """A method that says no of its own accord."""
+
+    async def readCredentials(self, exchange: Any) -> Any:
+        raise self.error
+
+
+def throttled(gateway: Gateway, perUser: int, perSource: int) -> LoginThrottle:
+    """Let failures count."""
+    throttle = LoginThrottle(gateway.clock, gateway.reactor.callLater)
+    throttle.configure(Throttle(perUser, perSource))
+    gateway.generation.login = Login(
+        [gateway.checker], {}, 60, gateway.clock, throttle=throttle
+    )
+    return throttle
+
+
+def test_throttled(logged: list[Any]) -> None:
+    """
+    Who failed too often hears the same octets as before, has a line of the
+    same kind, and gets nowhere with the right password.
+    """
+    gateway = Gateway()
+    throttled(gateway, 2, 0)
+    failed = [gateway.connect(b"\x05\x01\x02" + WRONG) for _ in range(2)]
+    assert len(logged) == 1
+    late = gateway.connect(b"\x05\x01\x02" + LOGIN + CONNECT)
+    assert late.value() == b"\x05\x02"
+    gateway.reactor.advance(1)
+    assert {each.value() for each in [*failed, late]} == {b"\x05\x02\x01\x01"}
+    lines = {line["session"]: line for line in gateway.lines("login-failed")}
+    assert lines[3].pop("reason") == "throttled"
+    assert {lines[n].pop("reason") for n in (1, 2)} == {"wrong-credentials"}
+    assert {**lines[1], "session": 3} == lines[3]
+    assert "decide" not in gateway.order
+    well(gateway)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_methodsRefusalCounts(logged: list[Any], counts: bool) -> None:
+    """
+    A method that refuses a client counts against the client's source, unless
+    it says that it is no fault of the client's.
+    """
+    refused = errors.AuthenticationFailed("no proof", reason="no-proof", counts=counts)
+    gateway = Gateway([OfferedMethod("refusing", 1, Refusing(refused)), USERPASS])
+    throttled(gateway, 0, 2)
+    for _ in range(2):
+        gateway.connect(b"\x05\x01\x01")
+    gateway.connect(b"\x05\x01\x02" + WRONG)
+    gateway.reactor.advance(1)
+    reasons = [line["reason"] for line in gateway.lines()]
+    last = "throttled" if counts else "wrong-credentials"
+    assert reasons == ["no-proof", "no-proof", last]
+    assert len(logged) == counts
+    well(gateway)
 
 
 @pytest.mark.parametrize("login", [LOGIN, WRONG], ids=["right", "wrong"])

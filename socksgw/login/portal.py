@@ -26,8 +26,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import IChangingStore, ISocksUser, User
+from socksgw.interfaces import IChangingStore, ISocksUser, IVerifiedIdentity, User
 from socksgw.login.checkers import Refused
+from socksgw.login.throttle import LoginThrottle
+from socksgw.wire.address import Address
 
 __all__ = ["ANYBODY", "Login", "SocksRealm", "SocksUser"]
 
@@ -35,6 +37,8 @@ _log = Logger()
 
 #: Logins remembered at most.
 _REMEMBERED: Final = 10_000
+#: Why a login failed that was checked in earnest.
+_WRONG: Final = "wrong-credentials"
 #: Names that mean something else in a policy.
 _RESERVED: Final = frozenset({"", "anonymous", "users"})
 
@@ -128,6 +132,29 @@ def _encoded(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 
+def _guessable(credentials: Any) -> bool:
+    """
+    Whether trying often enough could help.
+    """
+    return not (
+        IAnonymous.providedBy(credentials) or IVerifiedIdentity.providedBy(credentials)
+    )
+
+
+def _claimed(credentials: Any) -> bytes:
+    """
+    The name that was given; a checker may find it no name.
+    """
+    name = getattr(credentials, "username", b"")
+    return name if isinstance(name, bytes) else str(name).encode()
+
+
+def _throttled() -> AuthenticationFailed:
+    return AuthenticationFailed(
+        "too many logins failed", reason="throttled", counts=False
+    )
+
+
 class _Check:
     """
     A check of credentials that is under way, and who waits for it.
@@ -157,11 +184,13 @@ class Login:
         cacheSeconds: float,
         clock: Callable[[], float],
         key: bytes | None = None,
+        throttle: LoginThrottle | None = None,
     ) -> None:
         """
         @param cacheSeconds: how long a positive login is remembered.
         @param clock: monotonic seconds.
         @param key: the HMAC's; random by default.
+        @param throttle: who counts the failures; by default nobody does.
         """
         self._realm = SocksRealm(groups)
         self._portal = Portal(self._realm)
@@ -179,44 +208,126 @@ class Login:
         self._hmac = hmac.new(key or os.urandom(32), digestmod="sha256")
         self._checks: dict[object, _Check] = {}
         self._known: OrderedDict[object, tuple[SocksUser, float]] = OrderedDict()
+        self._throttle = throttle
 
-    async def settle(self, credentials: Any, method: str) -> SocksUser:
+    async def settle(self, credentials: Any, method: str, source: Address) -> SocksUser:
         """
         Log in. Equal credentials that are being checked already are not
-        checked again.
+        checked again; those of a source that failed too often are not checked
+        at all.
 
         @param method: the policy's name of the method.
+        @param source: the client's address.
         @raise AuthenticationFailed: the Portal did not say yes; every cause
             looks the same to the client.
         """
+        throttle = self._throttle
+        if throttle is not None and self._refuses(credentials, source):
+            await throttle.imitate(method)
+            raise _throttled()
+        began = 0.0
         try:
             key = self._digest(credentials, method)
-            if key is None:
-                return await self._ask(credentials, method)
             known = self._known.get(key)
             # Nobody in particular stays that; no store has a say in it.
             if known is not None and (key == method or self._clock() < known[1]):
                 return known[0]
             if self._blind and key != method:
                 raise Refused("checker-failed")
-            return await self._share(key, credentials, method)
+            began = self._clock()
+            if key is None:
+                user = await self._askAlone(credentials, method, source)
+            else:
+                user = await self._share(key, credentials, method, source)
         except CancelledError:
             raise
         except UnhandledCredentials:
             raise AuthenticationFailed(
-                "no checker takes these credentials", reason="no-checker"
+                "no checker takes these credentials", reason="no-checker", counts=False
             ) from None
         except LoginFailed as e:
-            reason = e.reason if isinstance(e, Refused) else "wrong-credentials"
-            raise AuthenticationFailed("wrong credentials", reason=reason) from None
+            reason = e.reason if isinstance(e, Refused) else _WRONG
+            counts = reason == _WRONG
+            if counts and not await self._count(credentials, method, source, began):
+                raise _throttled() from None
+            raise AuthenticationFailed(
+                "wrong credentials", reason=reason, counts=counts
+            ) from None
         except Exception as e:
             # Neither the text nor the traceback: both may hold a secret.
             _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
             raise AuthenticationFailed(
-                "the credentials could not be checked", reason="checker-failed"
+                "the credentials could not be checked",
+                reason="checker-failed",
+                counts=False,
             ) from None
+        if throttle is not None and self._refuses(credentials, source):
+            # So many failed while this was checked that even yes is no answer.
+            await throttle.linger()
+            raise _throttled()
+        return user
 
-    def _share(self, key: object, credentials: Any, method: str) -> Deferred[SocksUser]:
+    # Throttling.
+
+    def _refuses(self, credentials: Any, source: Address) -> bool:
+        throttle = self._throttle
+        return (
+            throttle is not None
+            and bool(throttle.past)
+            and _guessable(credentials)
+            and throttle.refuses(source, _claimed(credentials))
+        )
+
+    async def _count(
+        self, credentials: Any, method: str, source: Address, began: float
+    ) -> bool:
+        """
+        A check failed.
+
+        @return: whether it is an answer.
+        """
+        throttle = self._throttle
+        if throttle is None:
+            return True
+        throttle.took(method, self._clock() - began)
+        counted = throttle.failed(source, _claimed(credentials))
+        if throttle.past:
+            await throttle.linger()
+        return counted
+
+    def failed(self, source: Address) -> None:
+        """
+        A method refused a client of its own accord, before the Portal was
+        asked.
+        """
+        if self._throttle is not None:
+            self._throttle.failed(source, None)
+
+    def _abandoned(self, credentials: Any, source: Address) -> None:
+        """
+        The last who waited for a check is gone: a try all the same, or hashing
+        would be free for those who do not wait for the answer.
+        """
+        if self._throttle is not None and _guessable(credentials):
+            self._throttle.failed(source, _claimed(credentials))
+
+    # Checking.
+
+    async def _askAlone(
+        self, credentials: Any, method: str, source: Address
+    ) -> SocksUser:
+        """
+        One check of what must not be remembered.
+        """
+        try:
+            return await self._ask(credentials, method)
+        except CancelledError:
+            self._abandoned(credentials, source)
+            raise
+
+    def _share(
+        self, key: object, credentials: Any, method: str, source: Address
+    ) -> Deferred[SocksUser]:
         """
         One check for all who wait for the same; given up when nobody does.
         """
@@ -231,6 +342,7 @@ class Login:
                 if self._checks.get(key) is check:
                     del self._checks[key]
                 check.running.cancel()
+                self._abandoned(credentials, source)
 
         answer: Deferred[SocksUser] = Deferred(gone)
         check.waiting.append(answer)

@@ -191,7 +191,9 @@ def _defect(method: str, error: Exception) -> AuthenticationFailed:
         kind=type(error).__qualname__,
         where="".join(format_tb(error.__traceback__)),
     )
-    return AuthenticationFailed("the method failed", reason="method-failed")
+    return AuthenticationFailed(
+        "the method failed", reason="method-failed", counts=False
+    )
 
 
 async def negotiate(

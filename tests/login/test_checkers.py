@@ -25,11 +25,13 @@ from socksgw.login import checkers, passwords
 from socksgw.login.checkers import HashingPool, PasswordFile
 from socksgw.login.passwords import PasswordFileError, Scrypt, setPassword
 from socksgw.login.portal import Login
+from socksgw.wire.address import Address
 from tests.running import environment
 
 CANARY = "canary-51d0"
 #: Seconds that a thread may need; far more than it does.
 PATIENCE = 60
+HERE = Address.parse("192.0.2.7")
 
 
 class ThreadedReactor:
@@ -261,7 +263,7 @@ def test_sameAnswer(reactor: ThreadedReactor, file: Path) -> None:
     failures = [
         reactor.result(
             Deferred.fromCoroutine(
-                login.settle(UsernamePassword(name, b"wrong"), "userpass")
+                login.settle(UsernamePassword(name, b"wrong"), "userpass", HERE)
             )
         )
         for name in (b"alice", b"nobody")
@@ -358,12 +360,12 @@ def test_cachedLoginAndTheFile(reactor: ThreadedReactor, file: Path) -> None:
 
     def settle() -> Deferred[Any]:
         credentials = UsernamePassword(b"alice", b"sesame")
-        return Deferred.fromCoroutine(login.settle(credentials, "userpass"))
+        return Deferred.fromCoroutine(login.settle(credentials, "userpass", HERE))
 
     assert reactor.result(settle()).name == "alice"
     # The pool is full of others.
     other = UsernamePassword(b"alice", b"x")
-    hashing = Deferred.fromCoroutine(login.settle(other, "userpass"))
+    hashing = Deferred.fromCoroutine(login.settle(other, "userpass", HERE))
     cached: list[Any] = []
     settle().addCallback(cached.append)
     assert cached[0].name == "alice"

@@ -29,8 +29,10 @@ from zope.interface import implementer
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, ISocksUser
 from socksgw.login.portal import ANYBODY, Login, SocksRealm, SocksUser
+from socksgw.wire.address import Address
 
 CANARY = "canary-9c1e"
+HERE = Address.parse("192.0.2.7")
 GROUPS = {"staff": ["alice", "bob"], "admins": ["alice"], "empty": []}
 
 
@@ -86,7 +88,7 @@ def login(*checkers: Any, clock: Clock | None = None, seconds: float = 60) -> Lo
 def settled(login: Login, credentials: Any, method: str = "userpass") -> Any:
     """The user, or the exception."""
     results: list[Any] = []
-    settling = Deferred.fromCoroutine(login.settle(credentials, method))
+    settling = Deferred.fromCoroutine(login.settle(credentials, method, HERE))
     settling.addBoth(results.append)
     assert results, "it waits"
     return getattr(results[0], "value", results[0])
@@ -291,7 +293,7 @@ def settling(
 ) -> tuple[Deferred[Any], list[Any]]:
     """A login under way, and what comes of it."""
     results: list[Any] = []
-    waiting = Deferred.fromCoroutine(login.settle(credentials, method))
+    waiting = Deferred.fromCoroutine(login.settle(credentials, method, HERE))
     waiting.addBoth(lambda result: results.append(getattr(result, "value", result)))
     return waiting, results
 
@@ -600,7 +602,7 @@ def test_cancelled() -> None:
     results: list[Any] = []
     with capturedLogs() as events:
         settling = Deferred.fromCoroutine(
-            login(Answering(waiting)).settle(alice(), "userpass")
+            login(Answering(waiting)).settle(alice(), "userpass", HERE)
         )
         settling.addErrback(results.append)
         settling.cancel()
@@ -626,7 +628,8 @@ def test_equalCredentialsAreCheckedOnce() -> None:
     logins = login(Slow())
     results: list[Any] = []
     waiting = [
-        Deferred.fromCoroutine(logins.settle(alice(), "userpass")) for _ in range(3)
+        Deferred.fromCoroutine(logins.settle(alice(), "userpass", HERE))
+        for _ in range(3)
     ]
     for each in waiting:
         each.addBoth(results.append)
@@ -637,7 +640,7 @@ def test_equalCredentialsAreCheckedOnce() -> None:
     assert [getattr(r, "name", None) for r in results] == [None, "alice", "alice"]
 
     others = login(Slow())
-    alone = Deferred.fromCoroutine(others.settle(alice(), "userpass"))
+    alone = Deferred.fromCoroutine(others.settle(alice(), "userpass", HERE))
     alone.addErrback(results.append)
     alone.cancel()
     assert checks[1].called

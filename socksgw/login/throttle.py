@@ -1,0 +1,240 @@
+"""
+The throttling of logins: failures are counted by source, and by source and
+name together; who has had too many is refused for a while, unchecked.
+
+A name alone is never counted: nobody locks anybody out who logs in from
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from hashlib import blake2b
+from random import Random, SystemRandom
+from typing import Any, Final, Protocol, final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from socksgw.config import Throttle
+from socksgw.wire.address import Address
+
+__all__ = ["LoginThrottle"]
+
+_log = Logger()
+
+#: Failures remembered at most; each counts for two keys. The oldest goes first:
+#: to make this forget one, so many others must fail within C{window}.
+_FAILURES: Final = 40_000
+#: Refusals in force at most.
+_REFUSALS: Final = 20_000
+#: Durations of failed checks that are remembered, of each method.
+_DURATIONS: Final = 64
+#: Seconds of a refusal, when no check of the method has failed yet.
+_DURATION: Final = 0.05
+#: Seconds that every failure is told later by, at random, at most.
+_BLUR: Final = 0.01
+_RANDOM: Final = SystemRandom()
+_OFF: Final = Throttle(0, 0)
+
+
+class CallLater(Protocol):
+    """C{IReactorTime.callLater}."""
+
+    def __call__(self, delay: float, call: Callable[..., Any], *args: Any) -> Any: ...
+
+
+@final
+class LoginThrottle:
+    """
+    The failures of all logins, over all generations.
+
+    A failure counts for C{window}; with the C{per_user}th of one source at one
+    name, or its C{per_source}th, that is refused for C{window}. Refusals do
+    not count, nor prolong anything, and a success clears nothing: else a
+    victim's own logins would wipe out the count of an attacker behind the same
+    address, and one known password the count of whoever sprays.
+
+    A source is an IPv4 address, or the /64 of an IPv6 address, which is what
+    one host has to itself.
+
+    @ivar past: the failures that still count; empty when there is nothing to
+        judge.
+    @ivar refused: how many logins were refused.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        callLater: CallLater,
+        random: Random = _RANDOM,
+    ) -> None:
+        """
+        @param clock: monotonic seconds.
+        """
+        self.past: deque[tuple[float, bytes | None, bytes | None]] = deque()
+        self.refused = 0
+        self._clock = clock
+        self._callLater = callLater
+        self._random = random
+        self._limits = _OFF
+        self._secret = os.urandom(16)
+        self._counts: dict[bytes, int] = {}
+        # By their ends: all last equally long.
+        self._refusals: OrderedDict[bytes | None, float] = OrderedDict()
+        self._took: dict[str, deque[float]] = {}
+
+    def configure(self, limits: Throttle) -> None:
+        """
+        These limits hold from now on, also for what has failed already; a
+        limit of 0 is none.
+        """
+        if limits == self._limits:
+            return
+        past = list(self.past)
+        self._limits = limits
+        self.past.clear()
+        self._counts.clear()
+        self._refusals.clear()
+        for when, bySource, byName in past:
+            self._add(when, bySource, byName)
+
+    def refuses(self, source: Address, name: bytes) -> bool:
+        """
+        Whether a login is not even to be checked. Counted if so.
+        """
+        self._forget()
+        refusals = self._refusals
+        refused = bool(refusals) and (
+            _network(source) in refusals or self._pair(source, name) in refusals
+        )
+        self.refused += refused
+        return refused
+
+    def failed(self, source: Address, name: bytes | None) -> bool:
+        """
+        A login failed by the client's fault.
+
+        @param name: whom it claimed to be; L{None} where the method that
+            failed does not say.
+        @return: L{False} if such logins are refused by now; it is not counted
+            then.
+        """
+        self._forget()
+        bySource = _network(source)
+        byName = None if name is None else self._pair(source, name)
+        if bySource in self._refusals or byName in self._refusals:
+            self.refused += 1
+            return False
+        for limit in self._add(self._clock(), bySource, byName):
+            _log.warn(
+                "too many logins from {source} failed: refused for {seconds:g} s "
+                "({limit}); {refused} refused so far",
+                source=source.text + ("/64" if source.version == 6 else ""),
+                seconds=float(self._limits.window),
+                limit=limit,
+                refused=self.refused,
+            )
+        return True
+
+    def took(self, method: str, seconds: float) -> None:
+        """
+        So long it took to find that a login fails.
+        """
+        taken = self._took.get(method)
+        if taken is None:
+            taken = self._took[method] = deque(maxlen=_DURATIONS)
+        taken.append(seconds)
+
+    def linger(self, seconds: float = 0) -> Deferred[None]:
+        """
+        What every login that fails waits for before the client is told.
+
+        @param seconds: how long the check took that was not made.
+        @return: fires after these, and up to a hundredth more at random: more
+            than what the reactor's timers are late by, and so time does not
+            tell a refusal from a wrong password.
+        """
+        waiting: Deferred[None] = Deferred(lambda _: call.cancel())
+        seconds += self._random.uniform(0, _BLUR)
+        call = self._callLater(seconds, waiting.callback, None)
+        return waiting
+
+    def imitate(self, method: str) -> Deferred[None]:
+        """
+        Take as long as some check of late took that failed.
+        """
+        taken = self._took.get(method)
+        return self.linger(self._random.choice(taken) if taken else _DURATION)
+
+    # Counting.
+
+    def _pair(self, source: Address, name: bytes) -> bytes:
+        """
+        The key of a source's tries at a name, of fixed length. Directories do
+        not tell "Alice" from "alice", so nor does this.
+        """
+        network = _network(source)
+        return blake2b(
+            network + name.lower(), digest_size=16, key=self._secret
+        ).digest()
+
+    def _add(
+        self, when: float, bySource: bytes | None, byName: bytes | None
+    ) -> list[str]:
+        """
+        One more failure.
+
+        @return: the limits that are reached by it.
+        """
+        limits, counts = self._limits, self._counts
+        bySource = bySource if limits.per_source else None
+        byName = byName if limits.per_user else None
+        if bySource is None and byName is None:
+            return []
+        reached = []
+        for limit, key, most in (
+            ("auth.throttle.per_source", bySource, limits.per_source),
+            ("auth.throttle.per_user", byName, limits.per_user),
+        ):
+            if key is not None:
+                count = counts[key] = counts.get(key, 0) + 1
+                if count >= most and key not in self._refusals:
+                    self._refusals[key] = when + limits.window
+                    reached.append(limit)
+        self.past.append((when, bySource, byName))
+        if len(self.past) > _FAILURES:
+            self._drop()
+        if len(self._refusals) > _REFUSALS:
+            self._refusals.popitem(last=False)
+        return reached
+
+    def _forget(self) -> None:
+        """
+        What is too long ago counts no longer.
+        """
+        now = self._clock()
+        while self.past and self.past[0][0] + self._limits.window <= now:
+            self._drop()
+        while self._refusals:
+            key, end = next(iter(self._refusals.items()))
+            if end > now:
+                break
+            del self._refusals[key]
+
+    def _drop(self) -> None:
+        """The oldest failure counts no longer."""
+        _, *keys = self.past.popleft()
+        for key in keys:
+            if key is not None:
+                left = self._counts[key] - 1
+                if left:
+                    self._counts[key] = left
+                else:
+                    del self._counts[key]
+
+
+def _network(source: Address) -> bytes:
+    return source.packed if len(source.packed) == 4 else source.packed[:8]

@@ -1,0 +1,95 @@
+"""
+Passwords that are guessed: at one name, at many, and while the victim works.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.hostile.clients import exactly, opened
+from tests.running import Running, socksgw, until
+
+USER, PASSWORD = b"alice", b"correct-horse"
+
+CONFIGURATION = """
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[auth]
+checkers = ["passwd:{users}"]
+throttle = {{ window = "5s" }}
+[[auth.choose]]
+methods = ["userpass"]
+"""
+
+
+def _tried(
+    gateway: Running, source: str, logins: Sequence[tuple[bytes, bytes]]
+) -> Counter[bytes]:
+    """What these logins hear, all sent at once (RFC 1929 section 2)."""
+    with ExitStack() as stack:
+        clients = []
+        for name, password in logins:
+            client = stack.enter_context(opened(gateway.port, source))
+            fields = (bytes((len(field),)) + field for field in (name, password))
+            client.sendall(b"\x05\x01\x02\x01" + b"".join(fields))
+            clients.append(client)
+        return Counter(exactly(client, 4) for client in clients)
+
+
+#: The method chosen, and the status.
+_NO, _YES = b"\x05\x02\x01\x01", b"\x05\x02\x01\x00"
+
+
+def _processorSeconds(gateway: Running) -> float:
+    fields = Path(f"/proc/{gateway.process.pid}/stat").read_text().rpartition(")")[2]
+    user, system = fields.split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _reasons(gateway: Running, source: str) -> Counter[str]:
+    return Counter(
+        line["reason"]
+        for line in gateway.journal("login-failed")
+        if line["client"].startswith(f"{source}:")
+    )
+
+
+def test_guessing(gateway: Callable[..., Running], tmp_path: Path) -> None:
+    """
+    Ten wrong passwords of one source at one name are all that is checked, also
+    over a reload; then the right one does not help, and no hash is computed.
+    Meanwhile alice logs in from elsewhere. One password tried at many names
+    ends with the fiftieth. After the window all is as before.
+    """
+    users = tmp_path / "users"
+    made = socksgw("passwd", str(users), "alice", stdin=PASSWORD.decode() + "\n")
+    assert made.returncode == 0, made.stderr
+    serving = gateway(CONFIGURATION.format(users=users))
+    wrong = [(USER, b"guess%d" % number) for number in range(100)]
+
+    assert _tried(serving, "127.0.0.1", wrong[:10]) == {_NO: 10}
+    serving.process.send_signal(signal.SIGHUP)
+    until(lambda: serving.journal("reloaded"))
+    before = _processorSeconds(serving)
+    assert _tried(serving, "127.0.0.1", [*wrong[10:], (USER, PASSWORD)]) == {_NO: 91}
+    # As many hashes would take two seconds at the very least.
+    assert _processorSeconds(serving) - before < 1
+    assert _tried(serving, "127.0.0.2", [(USER, PASSWORD)]) == {_YES: 1}
+    assert _reasons(serving, "127.0.0.1") == {"wrong-credentials": 10, "throttled": 91}
+
+    names = [(b"user%d" % number, b"summer") for number in range(60)]
+    assert _tried(serving, "127.0.0.3", names) == {_NO: 60}
+    assert _tried(serving, "127.0.0.3", [(USER, PASSWORD)]) == {_NO: 1}
+    assert _reasons(serving, "127.0.0.3") == {"wrong-credentials": 50, "throttled": 11}
+    for source, limit in (("127.0.0.1", "per_user"), ("127.0.0.3", "per_source")):
+        (told,) = [x for x in serving.log.splitlines() if f"from {source} failed" in x]
+        assert f"auth.throttle.{limit}" in told
+
+    for source in ("127.0.0.1", "127.0.0.3"):
+        until(lambda s=source: _tried(serving, s, [(USER, PASSWORD)]) == {_YES: 1}, 30)
