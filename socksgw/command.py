@@ -18,7 +18,8 @@ from socksgw.examination import examine
 from socksgw.expectations import diffMain
 from socksgw.explanation import destination, explainFacts, explainRecord
 from socksgw.hosts import HostAddresses
-from socksgw.login.passwords import passwdMain
+from socksgw.login.passwords import passwdMain, setPassword
+from socksgw.login.secrets import setSecret
 from socksgw.negotiate.discovery import findMethods
 from socksgw.policy.document import Compiler
 from socksgw.policy.hypothetical import Facts, groupsOf
@@ -51,10 +52,16 @@ def _parser() -> argparse.ArgumentParser:
 
     passwd = commands.add_parser(
         "passwd",
-        help="set a user's password in a file for the passwd: checker",
+        help="set a user's password in a file for the passwd: or secrets: checker",
         description="Set a user's password. The file is made (mode 0600) when it "
         "is not there. The password is asked for twice on a terminal, else read "
         "as one line from standard input; it never stands on the command line.",
+    )
+    passwd.add_argument(
+        "--secrets",
+        action="store_true",
+        help="a file for the secrets: checker (method chap), which holds the "
+        "passwords themselves: whoever reads it has them all",
     )
     passwd.add_argument("file", metavar="FILE")
     passwd.add_argument("user", metavar="USER")
@@ -162,7 +169,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _passwd(options: argparse.Namespace) -> int:
-    return passwdMain(options.file, options.user, sys.stdin, sys.stderr)
+    setIn = setSecret if options.secrets else setPassword
+    return passwdMain(options.file, options.user, sys.stdin, sys.stderr, setIn=setIn)
 
 
 def _verify(options: argparse.Namespace) -> int:

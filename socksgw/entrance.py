@@ -11,12 +11,14 @@ from typing import Any, Final, final
 
 from attrs import fields
 from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.strcred import (
     InvalidAuthArgumentString,
     InvalidAuthType,
     findCheckerFactories,
     makeChecker,
 )
+from zope.interface.interface import InterfaceClass
 
 from socksgw.config import AuthConfig, Choose, Config
 from socksgw.interfaces import Settings
@@ -27,7 +29,17 @@ from socksgw.policy.document import Compiler
 __all__ = ["Entrance"]
 
 #: Methods of the contract that are not built yet.
-_PLANNED: Final = frozenset({"gssapi", "certificate", "chap"})
+_PLANNED: Final = frozenset({"gssapi", "certificate"})
+#: What has to be checked of a method's credentials, and such a checker.
+_CHECKED: Final = {
+    "userpass": (IUsernamePassword, "passwd:users"),
+    "chap": (IUsernameHashedPassword, "secrets:chap"),
+}
+
+
+def _takes(checker: ICredentialsChecker, credentials: InterfaceClass) -> bool:
+    """Whether the Portal would ask it about such credentials."""
+    return any(map(credentials.isOrExtends, checker.credentialInterfaces))
 
 
 @final
@@ -131,7 +143,7 @@ class Entrance:
         """
         for i, text in enumerate(self._auth.checkers):
             kind, colon, argument = text.partition(":")
-            if kind == "passwd" and argument:
+            if kind in ("passwd", "secrets") and argument:
                 # As everything that is read: beside the file that names it.
                 argument = str(self._config.directory / argument)
             try:
@@ -151,25 +163,28 @@ class Entrance:
 
     # Passwords on the wire.
 
-    def passwords(self, checked: bool) -> None:
+    def passwords(self, checkers: Sequence[ICredentialsChecker]) -> None:
         """
         Whether passwords are asked for only where somebody checks them, and
         only where nobody listens.
 
-        @param checked: whether there are checkers that work.
+        @param checkers: those that work.
         """
         auth = self._auth
-        named = checked or bool(auth.checkers) or bool(auth.checker)
+        broken = len(checkers) < len(auth.checkers) + len(auth.checker)
+        takes = {
+            name: broken or any(_takes(checker, kind) for checker in checkers)
+            for name, (kind, _) in _CHECKED.items()
+        }
         for i, choose in enumerate(auth.choose):
-            if "userpass" not in choose.methods:
-                continue
-            if not named:
-                self._wrong(
-                    f"auth.choose[{i}].methods",
-                    '"userpass" is offered, and there is no checker; name one in '
-                    '[auth] checkers, such as "passwd:users"',
-                )
-            if not choose.cleartext_passwords:
+            for name, (_, such) in _CHECKED.items():
+                if name in choose.methods and not takes[name]:
+                    self._wrong(
+                        f"auth.choose[{i}].methods",
+                        f'"{name}" is offered, and there is no checker for it; name '
+                        f'one in [auth] checkers, such as "{such}"',
+                    )
+            if "userpass" in choose.methods and not choose.cleartext_passwords:
                 self._cleartext(i, choose, self._secured())
 
     def _secured(self) -> Sequence[str]:

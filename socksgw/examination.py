@@ -94,7 +94,7 @@ class _Examiner:
         )
         choices = tuple(entrance.choices())
         checkers = tuple(entrance.checkers() if given is None else given)
-        entrance.passwords(bool(checkers))
+        entrance.passwords(checkers)
         self._notBuilt()
         compiled = self._compiler.compile()
         errors = self._errors + compiled.errors

@@ -20,6 +20,8 @@ from twisted.internet.testing import MemoryReactorClock
 from socksgw.config import Checker, Config, ConfigError, Group, Quota, load, loads
 from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.examination import Examination, examine
+from socksgw.login.passwords import setPassword
+from socksgw.login.secrets import setSecret
 from tests.policy.asking import Facts
 from tests.running import ROOT
 
@@ -695,6 +697,34 @@ def test_userpassWithoutACheckerIsAnError() -> None:
     """Nobody could log in."""
     found = wrong(LISTEN + USERPASS, checkers=False)
     assert [path for path, _ in found] == ["auth.choose[0].methods"]
+
+
+@pytest.mark.parametrize("name", ["hashes", "secrets", "both"])
+@pytest.mark.parametrize("method", ["userpass", "chap"])
+def test_aMethodNeedsACheckerForItsOwnCredentials(
+    tmp_path: Path, name: str, method: str
+) -> None:
+    """
+    A file of hashes cannot check a response, and one of secrets no password;
+    other hosts may use chap without TLS.
+    """
+    setPassword(tmp_path / "hashes", "alice", b"x")
+    setSecret(tmp_path / "secrets", "alice", b"x")
+    texts = {"hashes": '"passwd:hashes"', "secrets": '"secrets:secrets"'}
+    both = ", ".join(texts.values())
+    (tmp_path / "gw.toml").write_text(
+        f"{ROUTABLE}[auth]\ncheckers = [{texts.get(name, both)}]\n"
+        + USERPASS.replace("userpass", method)
+        + "cleartext_passwords = true\n" * (method == "userpass")
+    )
+    config = load(str(tmp_path / "gw.toml"))
+    found = examine(config, Facts(), MemoryReactorClock()).errors
+    if (method, name) in (("userpass", "secrets"), ("chap", "hashes")):
+        (error,) = found
+        assert error.path == "auth.choose[0].methods"
+        assert {"chap": "secrets:", "userpass": "passwd:"}[method] in error.text
+    else:
+        assert found == []
 
 
 def test_aPasswordFileIsBesideTheFileThatNamesIt(tmp_path: Path) -> None:

@@ -11,22 +11,13 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
-from socksgw.interfaces import IChangingStore
-from socksgw.login.passwords import (
-    DUMMY,
-    PasswordFileError,
-    Scrypt,
-    readPasswords,
-    verifyPassword,
-)
+from socksgw.login.passwords import DUMMY, Scrypt, readPasswords, verifyPassword
+from socksgw.login.userfile import UserFile
 
 __all__ = ["HashingPool", "PasswordFile", "Refused"]
-
-_log = Logger()
 
 #: Verifications at a time, and those that may wait.
 _THREADS: Final = 2
@@ -92,9 +83,9 @@ class HashingPool:
                 outcome.errback(result)
 
 
-@implementer(ICredentialsChecker, IChangingStore)
+@implementer(ICredentialsChecker)
 @final
-class PasswordFile:
+class PasswordFile(UserFile[Scrypt]):
     """
     The users of a file made by C{socksgw passwd}; read again when it
     changes. When it cannot be read, nobody is let in.
@@ -106,53 +97,21 @@ class PasswordFile:
         """
         @raise PasswordFileError: the file cannot be used.
         """
-        self._path = path
+        super().__init__(path, readPasswords)
         self._pool = pool
-        self._stamp = self.stamp()
-        self._known: dict[bytes, Scrypt] | None = readPasswords(path)
-
-    def stamp(self) -> object:
-        """
-        Differs when the file may.
-        """
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
-
-    def knows(self, name: bytes) -> bool:
-        """
-        Whether there is such a user now.
-        """
-        self._refresh()
-        return self._known is not None and name in self._known
-
-    def _refresh(self) -> None:
-        """
-        Read the file again if it changed.
-        """
-        stamp = self.stamp()
-        if stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                self._known = readPasswords(self._path)
-            except PasswordFileError as e:
-                self._known = None
-                _log.error("{why}; nobody can log in", why=str(e))
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """
         @return: fires with the name; fails with C{UnauthorizedLogin} after
             the same work whether the user or the password is wrong.
         """
-        self._refresh()
-        if self._known is None:
+        users = self.users()
+        if users is None:
             return fail(Refused("store-unreadable"))
         name: bytes = credentials.username
-        known = self._known.get(name)
+        known = users.get(name)
         # For users that are not there: costs what the others cost.
-        instead = next(iter(self._known.values()), DUMMY)
+        instead = next(iter(users.values()), DUMMY)
 
         def verified(right: bool) -> bytes | tuple[()]:
             if not right or known is None:

@@ -27,7 +27,7 @@ from tests.interop.servers import (
     missing,
     program,
 )
-from tests.running import until
+from tests.running import Running, running, socksgw, until
 
 PAYLOAD = random.Random(22).randbytes(8 << 20)
 
@@ -235,6 +235,115 @@ def test_ssh(
     ended = raw.end(shared.gateway, sshd.port)
     assert ended["sent"] > len(PAYLOAD)
     assert ended["received"] > len(PAYLOAD)
+
+
+# PuTTY.
+
+CHAP = """
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[auth]
+checkers = ["secrets:secrets", "passwd:users"]
+[[auth.choose]]
+methods = ["chap", "userpass"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+who = ["alice"]
+[never]
+except = ["127.0.0.0/8"]
+"""
+
+
+@pytest.fixture
+def chap(tmp_path: Path) -> Iterator[Running]:
+    """
+    A gateway that challenges clients; with another password where they are
+    not.
+    """
+    directory = tmp_path / "chap"
+    directory.mkdir()
+    for options, said in (["--secrets", "secrets"], PASSWORD), (["users"], "other"):
+        command = ["passwd", *options, USER]
+        made = socksgw(*command, cwd=directory, stdin=f"{said}\n")
+        assert made.returncode == 0, made.stderr
+    yield from running(directory, CHAP)
+
+
+def _plink(
+    quiet: dict[str, str],
+    proxy: int,
+    password: str,
+    *arguments: str,
+    stdin: bytes = b"",
+) -> subprocess.CompletedProcess[bytes]:
+    """PuTTY's own client, with PuTTY's own settings of a proxy."""
+    settings = {
+        "ProxyMethod": 2,
+        "ProxyHost": "127.0.0.1",
+        "ProxyPort": proxy,
+        "ProxyLocalhost": 1,
+        "ProxyUsername": USER,
+        "ProxyPassword": password,
+    }
+    sessions = Path(quiet["HOME"]) / ".putty" / "sessions"
+    sessions.mkdir(parents=True, exist_ok=True)
+    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+    (sessions / "gateway").write_text(lines)
+    command = [program("plink", "putty-tools"), "-load", "gateway", "-batch"]
+    return subprocess.run(
+        [*command, *arguments],
+        env=quiet,
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_plink(
+    chap: Running, quiet: dict[str, str], sshd: Sshd, tmp_path: Path
+) -> None:
+    """
+    PuTTY is challenged, and reaches an SSH server: a command runs, data come
+    whole both ways. The password has not travelled.
+    """
+    ours, theirs = tmp_path / "ssh" / "user", tmp_path / "ssh" / "host.pub"
+    puttygen = [program("puttygen", "putty-tools"), str(ours), "-o", f"{ours}.ppk"]
+    subprocess.run(puttygen, check=True, timeout=60, env=quiet)
+    fingerprint = subprocess.run(
+        [program("ssh-keygen", "openssh-client"), "-lf", str(theirs)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout.split()[1]
+    options = ["-ssh", "-T", "-noagent", "-hostkey", fingerprint, "-i", f"{ours}.ppk"]
+    options += ["-P", str(sshd.port), "-l", getpass.getuser(), "127.0.0.1"]
+    done = _plink(quiet, chap.port, PASSWORD, *options, "cat; exit 7", stdin=PAYLOAD)
+    assert done.returncode == 7, done.stderr
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(PAYLOAD).digest()
+    line = raw.decision(chap, sshd.port)
+    assert (line["user"], line["method"]) == (USER, "chap")
+
+
+def test_plinkWrongPassword(
+    chap: Running, quiet: dict[str, str], destination: Callable[..., Destination]
+) -> None:
+    """PuTTY with a wrong password says so, and nobody is dialled."""
+    server = destination(echo)
+    for password in ("wrong", "other"):
+        options = ["-raw", "-P", str(server.port), "127.0.0.1"]
+        done = _plink(quiet, chap.port, password, *options, stdin=b"never")
+        assert done.returncode != 0
+        assert done.stdout == b""
+        assert b"uthentication" in done.stderr
+    assert server.peers == []
+    lines = chap.journal("login-failed")
+    assert [(x["method"], x["claimed"], x["reason"]) for x in lines] == [
+        ("chap", USER, "wrong-credentials")
+    ] * 2
 
 
 # Node.

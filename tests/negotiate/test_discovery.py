@@ -17,6 +17,8 @@ from socksgw.interfaces import IAuthMethod
 from socksgw.negotiate.discovery import findMethods
 from tests.running import environment
 
+BUILT_IN = {"none": 0x00, "userpass": 0x02, "chap": 0x03}
+
 GOOD = """
 from zope.interface import implementer
 from socksgw.interfaces import IAuthenticator, IAuthMethod
@@ -75,13 +77,10 @@ def found(tmp_path: Path, **modules: str) -> tuple[dict[str, int], dict[str, str
 
 
 def test_builtIn() -> None:
-    """Two are built in: no authentication, and user and password."""
+    """What is built in, by its numbers (RFC 1928 section 3, IANA)."""
     methods, broken = findMethods()
     assert not broken
-    assert {name: int(method.code) for name, method in methods.items()} == {
-        "none": 0x00,
-        "userpass": 0x02,
-    }
+    assert {name: int(m.code) for name, m in methods.items()} == BUILT_IN
     for method in methods.values():
         verifyObject(IAuthMethod, method)
         assert method.help
@@ -90,7 +89,7 @@ def test_builtIn() -> None:
 def test_builtInAreLikeAnyOther(tmp_path: Path) -> None:
     """Another package's method is found beside them, in one file."""
     codes, broken = found(tmp_path, auth_good=GOOD)
-    assert codes == {"none": 0, "userpass": 2, "good": 0x80}
+    assert codes == {**BUILT_IN, "good": 0x80}
     assert not broken
 
 
@@ -123,7 +122,7 @@ def test_broken(tmp_path: Path, kind: str) -> None:
     """
     text, why = BROKEN[kind]
     codes, broken = found(tmp_path, auth_broken=text, auth_good=GOOD)
-    assert codes == {"none": 0, "userpass": 2, "good": 0x80}
+    assert codes == {**BUILT_IN, "good": 0x80}
     assert list(broken) == ["socksgw.plugins.auth_broken"]
     told = broken["socksgw.plugins.auth_broken"]
     assert why in told
@@ -133,7 +132,7 @@ def test_broken(tmp_path: Path, kind: str) -> None:
 def test_otherKindsOfPlugin(tmp_path: Path) -> None:
     """What is no authentication method is not imported for one."""
     codes, broken = found(tmp_path, audit_x="raise RuntimeError", authx="1/0")
-    assert codes == {"none": 0, "userpass": 2}
+    assert codes == BUILT_IN
     assert not broken
 
 
@@ -143,4 +142,4 @@ def test_packageThatShadows(tmp_path: Path) -> None:
     ours: its modules are not taken in.
     """
     codes, _ = found(tmp_path, __init__="", auth_good=GOOD)
-    assert codes == {"none": 0, "userpass": 2}
+    assert codes == BUILT_IN

@@ -1,10 +1,10 @@
 """
-The C{passwd:FILE} checker for Twisted's C{--auth}.
+The C{passwd:FILE} and C{secrets:FILE} checkers for Twisted's C{--auth}.
 """
 
 from typing import Any
 
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -12,6 +12,12 @@ from zope.interface import implementer
 _HELP = """
 A file of users with salted scrypt hashes, mode 0600. Make it, and set
 passwords in it, with: socksgw passwd FILE USER
+"""
+
+_SECRETS = """
+A file of users with their passwords, to be read back: for methods such as
+chap, where they do not travel. Mode 0600, ours or root's. Make it, and set
+passwords in it, with: socksgw passwd --secrets FILE USER
 """
 
 _pools: list[Any] = []
@@ -37,7 +43,7 @@ class PasswordFileFactory:
         from twisted.internet import reactor
 
         from socksgw.login.checkers import HashingPool, PasswordFile
-        from socksgw.login.passwords import PasswordFileError
+        from socksgw.login.userfile import PasswordFileError
 
         if not argString:
             raise InvalidAuthArgumentString("passwd: needs a file, as in passwd:FILE")
@@ -49,4 +55,33 @@ class PasswordFileFactory:
             raise InvalidAuthArgumentString(str(e)) from None
 
 
+@implementer(ICheckerFactory, IPlugin)
+class SecretsFileFactory:
+    """
+    Makes L{socksgw.login.secrets.SecretsFile}.
+    """
+
+    authType = "secrets"
+    authHelp = _SECRETS
+    argStringFormat = "The path of the file."
+    credentialInterfaces = (IUsernameHashedPassword,)
+
+    def generateChecker(self, argString: str) -> Any:
+        """
+        @raise InvalidAuthArgumentString: the file cannot be used.
+        """
+        from pathlib import Path
+
+        from socksgw.login.secrets import SecretsFile
+        from socksgw.login.userfile import PasswordFileError
+
+        if not argString:
+            raise InvalidAuthArgumentString("secrets: needs a file, as in secrets:FILE")
+        try:
+            return SecretsFile(Path(argString))
+        except PasswordFileError as e:
+            raise InvalidAuthArgumentString(str(e)) from None
+
+
 passwordFile = PasswordFileFactory()
+secretsFile = SecretsFileFactory()

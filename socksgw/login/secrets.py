@@ -1,0 +1,111 @@
+"""
+The C{secrets:} checker: passwords that can be read back, for methods in which
+they do not travel.
+
+A line is C{name:$clear$password}, the password in base64: encoded, so that
+nobody reads it in passing, and nothing more.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import b64decode, b64encode
+from pathlib import Path
+from typing import Any, final
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernameHashedPassword
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from socksgw.login.checkers import Refused
+from socksgw.login.passwords import requirePassword
+from socksgw.login.userfile import UserFile, readUsers, setUser
+
+__all__ = ["SecretsFile", "readSecrets", "setSecret"]
+
+_KIND = "$clear$"
+
+
+@final
+class Secret:
+    """A password; never printed."""
+
+    __slots__ = ("password",)
+
+    def __init__(self, password: bytes) -> None:
+        self.password = password
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    @classmethod
+    def parse(cls, text: str) -> Secret:
+        """
+        @raise ValueError: it is none.
+        """
+        kind, encoded = text[: len(_KIND)], text[len(_KIND) :]
+        try:
+            password = b64decode(encoded, validate=True)
+            if kind != _KIND or b64encode(password).decode() != encoded:
+                raise ValueError
+            requirePassword(password)
+        except ValueError:
+            raise ValueError(f"not {_KIND} and a password in base64") from None
+        return cls(password)
+
+
+def readSecrets(path: Path) -> dict[bytes, Secret]:
+    """
+    The passwords by user name.
+
+    @raise PasswordFileError: the file cannot be read, is not ours (or root's)
+        alone, or a line is wrong.
+    """
+    return readUsers(path, Secret.parse, "socksgw passwd --secrets", private=True)
+
+
+def setSecret(path: Path, user: str, password: bytes) -> None:
+    """
+    Set a user's password in the file, which is made when it is not there.
+
+    @raise ValueError: the name or the password cannot be.
+    @raise PasswordFileError: the file cannot be used.
+    @raise OSError: it cannot be written.
+    """
+    requirePassword(password)
+    setUser(path, user, lambda: _KIND + b64encode(password).decode(), readSecrets)
+
+
+@implementer(ICredentialsChecker)
+@final
+class SecretsFile(UserFile[Secret]):
+    """
+    The users of a file made by C{socksgw passwd --secrets}; read again when
+    it changes. When it cannot be read, nobody is let in.
+    """
+
+    credentialInterfaces = (IUsernameHashedPassword,)
+
+    def __init__(self, path: Path) -> None:
+        """
+        @raise PasswordFileError: the file cannot be used.
+        """
+        super().__init__(path, readSecrets)
+        # For users that are not there: costs the same.
+        self._nobody = Secret(os.urandom(16))
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
+        """
+        @return: fires with the name; fails with C{UnauthorizedLogin} after
+            the same work whether the user or the response is wrong.
+        """
+        users = self.users()
+        if users is None:
+            return fail(Refused("store-unreadable"))
+        name: bytes = credentials.username
+        known = users.get(name)
+        right = credentials.checkPassword((known or self._nobody).password)
+        if not right or known is None:
+            return fail(Refused("wrong-credentials"))
+        return succeed(name)
