@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
-from socksgw.login.passwords import DUMMY, Scrypt, readPasswords, verifyPassword
+from socksgw.login.passwords import Hash, Hashes, readPasswords, verifyPassword
 from socksgw.login.userfile import UserFile
 
 __all__ = ["HashingPool", "PasswordFile", "Refused"]
@@ -50,7 +50,7 @@ class HashingPool:
         self._most = threads + waiting
         self._under = 0
 
-    def verify(self, password: bytes, known: Scrypt) -> Deferred[bool]:
+    def verify(self, password: bytes, known: Hash) -> Deferred[bool]:
         """
         @return: fires with whether the password is right; fails at once with
             L{Refused} when the queue is full.
@@ -85,7 +85,7 @@ class HashingPool:
 
 @implementer(ICredentialsChecker)
 @final
-class PasswordFile(UserFile[Scrypt]):
+class PasswordFile(UserFile[Hashes]):
     """
     The users of a file made by C{socksgw passwd}; read again when it
     changes. When it cannot be read, nobody is let in.
@@ -110,14 +110,12 @@ class PasswordFile(UserFile[Scrypt]):
             return fail(Refused("store-unreadable"))
         name: bytes = credentials.username
         known = users.get(name)
-        # For users that are not there: costs what the others cost.
-        instead = next(iter(users.values()), DUMMY)
 
         def verified(right: bool) -> bytes | tuple[()]:
             if not right or known is None:
                 raise Refused("wrong-credentials")
             return name
 
-        return self._pool.verify(credentials.password, known or instead).addCallback(
-            verified
-        )
+        # Users that are not there cost what the others cost.
+        checked = self._pool.verify(credentials.password, known or users.instead(name))
+        return checked.addCallback(verified)

@@ -2,7 +2,8 @@
 Password hashes, and the file that holds them.
 
 A line is C{name:$scrypt$ln=14,r=8,p=1$salt$hash}; salt and hash in base64
-without padding.
+without padding. Lines of C{htpasswd -B} (bcrypt), and Argon2id's, are good as
+well.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import hmac
 import os
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable
-from hashlib import scrypt
+from collections.abc import Callable, Mapping
+from hashlib import blake2b, scrypt
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple, TextIO, final
 
+from socksgw.login.hashes import Argon2id, Bcrypt
 from socksgw.login.userfile import PasswordFileError, readUsers, setUser
 
 __all__ = [
     "DUMMY",
+    "Hash",
+    "Hashes",
     "PasswordFileError",
     "Scrypt",
     "hashPassword",
@@ -69,7 +73,7 @@ class Scrypt(NamedTuple):
         """
         match = _HASH.match(text)
         if match is None:
-            raise ValueError("not a $scrypt$ hash")
+            raise ValueError("not a $scrypt$, bcrypt or $argon2id$ hash")
         ln, r, p = (int(number) for number in match.groups()[:3])
         if not (1 <= ln <= 20 and r >= 1 and 1 <= p <= 4):
             raise ValueError("its parameters are out of range")
@@ -80,6 +84,70 @@ class Scrypt(NamedTuple):
         )
         return cls(ln, r, p, salt, digest)
 
+    @property
+    def cost(self) -> tuple[object, ...]:
+        """Equal where checking takes equally long."""
+        return "scrypt", self.ln, self.r, self.p
+
+    def verify(self, password: bytes) -> bool:
+        """
+        Whether it is of this password, in constant time; or of one that is the
+        same but for NULLs at its end, with which HMAC fills keys up.
+        """
+        derived = _derive(password, self.ln, self.r, self.p, self.salt)
+        return hmac.compare_digest(derived, self.digest)
+
+
+Hash = Scrypt | Bcrypt | Argon2id
+
+
+def parseHash(text: str) -> Hash:
+    """
+    @raise ValueError: it is no hash that we know, or costs too much to check,
+        or needs a package that is not there.
+    """
+    if text.startswith("$argon2"):
+        return Argon2id.parse(text)
+    if text.startswith("$2"):
+        return Bcrypt.parse(text)
+    if text.startswith(("$apr1$", "$1$", "{SHA}")):
+        raise ValueError("a hash of MD5 or SHA-1 is none (htpasswd has -B)")
+    return Scrypt.parse(text)
+
+
+@final
+class Hashes(dict[bytes, Hash]):
+    """
+    Hashes by user name.
+    """
+
+    def __init__(self, hashes: Mapping[bytes, Hash]) -> None:
+        super().__init__(hashes)
+        kinds: dict[tuple[object, ...], list[Hash]] = {}
+        for known in hashes.values():
+            kinds.setdefault(known.cost, []).append(known)
+        #: One of each cost, and how many there are up to it.
+        self._kinds: list[tuple[int, Hash]] = []
+        count = 0
+        for _, alike in sorted(kinds.items(), key=lambda kind: repr(kind[0])):
+            count += len(alike)
+            self._kinds.append((count, alike[0]))
+        text = str(next(iter(hashes.values()), DUMMY))
+        self._key = blake2b(text.encode(), digest_size=32).digest()
+
+    def instead(self, name: bytes) -> Hash:
+        """
+        What to check a user by who is not there. Where the file has hashes of
+        different costs, names that are not in it are dealt the costs of those
+        that are, in the same proportions, and each always the same: so the
+        time tells of what kind a hash is, but not whether there is a user.
+        """
+        if len(self._kinds) <= 1:
+            return self._kinds[0][1] if self._kinds else DUMMY
+        dealt = blake2b(name, digest_size=8, key=self._key).digest()
+        number = int.from_bytes(dealt, "big") * len(self) >> 64
+        return next(known for count, known in self._kinds if number < count)
+
 
 def hashPassword(password: bytes) -> Scrypt:
     """
@@ -89,15 +157,12 @@ def hashPassword(password: bytes) -> Scrypt:
     return Scrypt(_LN, _R, _P, salt, _derive(password, _LN, _R, _P, salt))
 
 
-def verifyPassword(password: bytes, known: Scrypt) -> bool:
+def verifyPassword(password: bytes, known: Hash) -> bool:
     """
-    Whether the hash is of this password; in constant time.
-
-    HMAC fills keys up with NULLs: with some behind it the password would be
-    right as well. No password has one (L{setPassword}).
+    Whether the hash is of this password; in constant time. No password has a
+    NULL (L{setPassword}).
     """
-    derived = _derive(password, known.ln, known.r, known.p, known.salt)
-    return hmac.compare_digest(derived, known.digest) and b"\0" not in password
+    return known.verify(password) and b"\0" not in password
 
 
 def _derive(password: bytes, ln: int, r: int, p: int, salt: bytes) -> bytes:
@@ -110,14 +175,14 @@ def _derive(password: bytes, ln: int, r: int, p: int, salt: bytes) -> bytes:
 DUMMY: Final = Scrypt(_LN, _R, _P, bytes(16), bytes(32))
 
 
-def readPasswords(path: Path) -> dict[bytes, Scrypt]:
+def readPasswords(path: Path) -> Hashes:
     """
     The hashes by user name.
 
     @raise PasswordFileError: the file cannot be read, others can read it,
         or a line is wrong.
     """
-    return readUsers(path, Scrypt.parse, "socksgw passwd")
+    return Hashes(readUsers(path, parseHash, "socksgw passwd"))
 
 
 def setPassword(path: Path, user: str, password: bytes) -> None:

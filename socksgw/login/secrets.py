@@ -79,7 +79,7 @@ def setSecret(path: Path, user: str, password: bytes) -> None:
 
 @implementer(ICredentialsChecker)
 @final
-class SecretsFile(UserFile[Secret]):
+class SecretsFile(UserFile[dict[bytes, Secret]]):
     """
     The users of a file made by C{socksgw passwd --secrets}; read again when
     it changes. When it cannot be read, nobody is let in.

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -24,6 +24,7 @@ __all__ = ["PasswordFileError", "UserFile", "readUsers", "setUser"]
 _log = Logger()
 
 T = TypeVar("T")
+U = TypeVar("U", bound=Mapping[bytes, object])
 
 _NAME: Final = re.compile(r"[^:#\s\x00-\x1f\x7f][^:\x00-\x1f\x7f]{0,254}\Z")
 
@@ -147,20 +148,20 @@ def setUser(
 
 
 @implementer(IChangingStore)
-class UserFile(Generic[T]):
+class UserFile(Generic[U]):
     """
     A file of users, read again when it changes. When it cannot be read, it
     has none.
     """
 
-    def __init__(self, path: Path, read: Callable[[Path], dict[bytes, T]]) -> None:
+    def __init__(self, path: Path, read: Callable[[Path], U]) -> None:
         """
         @raise PasswordFileError: the file cannot be used.
         """
         self._path = path
         self._read = read
         self._stamp = self.stamp()
-        self._users: dict[bytes, T] | None = read(path)
+        self._users: U | None = read(path)
 
     def stamp(self) -> object:
         """
@@ -179,7 +180,7 @@ class UserFile(Generic[T]):
         users = self.users()
         return users is not None and name in users
 
-    def users(self) -> dict[bytes, T] | None:
+    def users(self) -> U | None:
         """
         Who there is now; L{None} when the file cannot be used.
         """
