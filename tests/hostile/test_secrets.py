@@ -4,6 +4,7 @@ What clients say: passwords appear nowhere, and nothing else can forge a line.
 
 from __future__ import annotations
 
+import hmac
 import json
 import unicodedata
 from collections.abc import Callable
@@ -184,6 +185,75 @@ def test_noSecretAndNoControlOctetIsWritten(started: Running) -> None:
     until(lambda: len(_lines(started)) >= sessions)
     assert MARK in (started.directory / "log").read_bytes()
     assert any(MARK.decode() in json.dumps(line) for line in _lines(started))
+    _clean(started)
+
+
+def _chap(gateway: Running, user: bytes, password: bytes, more: bytes = b"") -> bytes:
+    """
+    What comes of a login by CHAP (draft-ietf-aft-socks-chap-01): the status.
+
+    @param more: further attributes, of one octet each.
+    """
+    with closing(opened(gateway.port)) as client:
+        client.sendall(b"\x05\x01\x03" + b"\x01\x01\x11\x01\x85")
+        challenge = exactly(client, 2 + 5 + 4 + 32)[-32:]
+        response = b"\x04\x10" + hmac.digest(password, challenge, "md5")
+        name = b"\x02" + bytes((len(user),)) + user
+        count = bytes((2 + more.count(b"\x04\x01"),))
+        client.sendall(b"\x01" + count + name + response + more)
+        client.shutdown(1)
+        return exactly(client, 1 << 16)
+
+
+def test_noSecretOfChapIsWritten(gateway: Gateway, tmp_path: Path) -> None:
+    """
+    Logins by challenge and response, by password, and by whoever is throttled:
+    neither the passwords that the gateway knows nor those that clients try are
+    in anything that it writes.
+    """
+    secrets, users = tmp_path / "secrets", tmp_path / "users"
+    for options in (["--secrets", str(secrets)], [str(users)]):
+        command = ["passwd", *options, USER.decode()]
+        made = socksgw(*command, stdin=PASSWORD.decode() + "\n")
+        assert made.returncode == 0, made.stderr
+        assert PASSWORD.decode() not in made.stdout + made.stderr
+    started = gateway(f"""
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[auth]
+checkers = ["secrets:{secrets}", "passwd:{users}"]
+throttle = {{ per_user = 4, window = "10m" }}
+[[auth.choose]]
+methods = ["chap", "userpass"]
+""")
+    assert _chap(started, USER, PASSWORD) == b"\x01\x01\x00\x01\x00"
+    # Broken off, and broken: the canary where a response is due, or a name.
+    whole = b"\x05\x01\x03" + b"\x01\x01\x11\x01\x85"
+    for broken in (
+        b"\x01\x01\x04\x0a" + CANARY,
+        b"\x01\x01\x04\xff" + CANARY,
+        b"\x01\x02\x02\x01a\x02\x0a" + CANARY,
+        b"\x02" + CANARY,
+        LOGIN + _login(USER, CANARY),
+        b"\x01\x03\x02\x05alice\x04\x0a" + CANARY + b"\x01\x0a" + CANARY,
+    ):
+        for cut in range(len(broken) + 1):
+            _heard(started, whole + broken[:cut], "127.0.0.2")
+    # Wrong, until it is throttled, and then right as well.
+    for password in [CANARY] * 6 + [PASSWORD] * 2:
+        assert _chap(started, USER, password) == b"\x01\x01\x00\x01\x01"
+        said = _heard(started, LOGIN + _login(USER, password))
+        assert said == b"\x05\x02\x01\x01"
+    assert _chap(started, b"bob", CANARY, b"\x04\x01x") == b""
+    # While the file cannot be used.
+    secrets.write_text(f"alice:{PASSWORD.decode()}\n")
+    assert _chap(started, USER, PASSWORD) == b"\x01\x01\x00\x01\x01"
+    assert _chap(started, b"bob", PASSWORD) == b"\x01\x01\x00\x01\x01"
+    reasons = {line["reason"] for line in started.journal("login-failed")}
+    assert reasons == {"wrong-credentials", "throttled", "store-unreadable"}
+    assert "throttle" in started.log
+    assert "secrets: line 1" in started.log
     _clean(started)
 
 
