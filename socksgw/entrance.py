@@ -21,7 +21,8 @@ from twisted.cred.strcred import (
 from zope.interface.interface import InterfaceClass
 
 from socksgw.config import AuthConfig, Choose, Config
-from socksgw.interfaces import Settings
+from socksgw.interfaces import IVerifyingMethod, Settings
+from socksgw.login.identities import VerifiedIdentities
 from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.policy.document import Compiler
@@ -160,6 +161,25 @@ class Entrance:
                 # A checker's factory raises whatever its argument makes it.
                 why = str(e) or "its argument is wrong"
                 self._wrong(f"auth.checkers[{i}]", f"cannot be used: {why}")
+
+    def identities(self) -> Iterator[ICredentialsChecker]:
+        """
+        Who says yes to what a method has verified, where one is offered that
+        does.
+        """
+        realms = self._auth.strip_realms
+        for i, realm in enumerate(realms):
+            if not realm or "@" in realm or not realm.isprintable():
+                self._wrong(
+                    f"auth.strip_realms[{i}]",
+                    'must be a realm such as "CORP.EXAMPLE", in its own case',
+                )
+        if any(
+            IVerifyingMethod.providedBy(self._found.get(name))
+            for choose in self._auth.choose
+            for name in choose.methods
+        ):
+            yield VerifiedIdentities(realms)
 
     # Passwords on the wire.
 

@@ -95,6 +95,7 @@ class _Examiner:
         choices = tuple(entrance.choices())
         checkers = tuple(entrance.checkers() if given is None else given)
         entrance.passwords(checkers)
+        identities = tuple(entrance.identities())
         self._notBuilt()
         compiled = self._compiler.compile()
         errors = self._errors + compiled.errors
@@ -107,7 +108,7 @@ class _Examiner:
             list(exposures(self._config)),
             compiled.ruleset,
             choices,
-            checkers,
+            checkers + identities,
         )
 
     def _wrong(self, path: str, text: str) -> None:
@@ -202,7 +203,6 @@ class _Examiner:
             ),
             *((f"groups.{n}.directory", g.directory) for n, g in config.groups.items()),
             ("auth.checker", config.auth.checker),
-            ("auth.strip_realms", config.auth.strip_realms),
         ):
             if said:
                 self._wrong(path, "not built yet in this version of socksgw")

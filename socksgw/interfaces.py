@@ -25,6 +25,7 @@ __all__ = [
     "IGroupSource",
     "ISocksUser",
     "IVerifiedIdentity",
+    "IVerifyingMethod",
     "NameResolver",
     "Protection",
     "SetDeadline",
@@ -138,6 +139,13 @@ class IAuthMethod(Interface):
         """
 
 
+class IVerifyingMethod(IAuthMethod):
+    """
+    A method whose credentials are L{IVerifiedIdentity}: whom it reads, it has
+    verified. Where it is offered the Portal takes such credentials.
+    """
+
+
 class IAuthenticator(Interface):
     """
     One method, ready for use. State of one connection lives on the
@@ -210,7 +218,13 @@ class IVerifiedIdentity(ICredentials):
     from what a client merely says.
     """
 
-    username = Attribute("The name, C{bytes} in UTF-8, with no realm.")
+    username = Attribute(
+        """
+        The name, C{bytes} in UTF-8, with no realm, and with no escapes: the
+        Portal refuses a backslash, what cannot be printed, and an C{@} where
+        there is a realm.
+        """
+    )
     realm = Attribute("The realm, a C{str}; empty where there is none.")
     expires = Attribute(
         "When the proof ends, in seconds since the epoch; L{None} for never."

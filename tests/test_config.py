@@ -16,12 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.testing import MemoryReactorClock
+from zope.interface import implementer
 
 from socksgw.config import Checker, Config, ConfigError, Group, Quota, load, loads
 from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.examination import Examination, examine
+from socksgw.interfaces import IVerifyingMethod
+from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
+from socksgw.plugins import auth_none
 from tests.policy.asking import Facts
 from tests.running import ROOT
 
@@ -447,6 +451,39 @@ def test_tablesOfPlugins() -> None:
     ((path, said),) = wrong(LISTEN + "[auth]\nthrotle = { per_user = 1 }\n")
     assert path == "auth.throtle"
     assert 'did you mean "throttle"' in said
+
+
+def test_identitiesAreTakenWhereAMethodVerifies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    The Portal takes verified identities only where a method that verifies is
+    offered; whatever checkers the command line brings.
+    """
+
+    @implementer(IVerifyingMethod)
+    class Verifying:
+        name, code, help = "verifying", 0x81, ""
+
+        def build(self, settings: object, reactor: object) -> object:
+            return self
+
+    methods = {"none": auth_none.method, "verifying": Verifying()}
+    monkeypatch.setattr("socksgw.entrance.findMethods", lambda: (methods, []))
+    auth = '[auth]\nstrip_realms = ["A"]\n[[auth.choose]]\nmethods = ["%s"]\n'
+    for method, expected in (("verifying", True), ("none", False)):
+        for brought in (True, False):
+            found = examined(LISTEN + auth % method, brought)
+            assert found.errors == []
+            kinds = [isinstance(c, VerifiedIdentities) for c in found.checkers]
+            assert any(kinds) is expected
+
+
+@pytest.mark.parametrize("realm", ["", "a@B", "A\n"])
+def test_realms(realm: str) -> None:
+    """A realm is a word."""
+    found = wrong(LISTEN + f"[auth]\nstrip_realms = [{json.dumps(realm)}]\n")
+    assert [path for path, _ in found] == ["auth.strip_realms[0]"]
 
 
 @pytest.mark.parametrize("method", ["gssapi", "certificate"])

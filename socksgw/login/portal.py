@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.cred.checkers import (
     ANONYMOUS,
     AllowAnonymousAccess,
@@ -28,6 +28,7 @@ from zope.interface import implementer
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, ISocksUser, IVerifiedIdentity, User
 from socksgw.login.checkers import Refused
+from socksgw.login.identities import Proved, VerifiedIdentities
 from socksgw.login.throttle import LoginThrottle
 from socksgw.wire.address import Address
 
@@ -53,12 +54,14 @@ class SocksUser:
     @ivar groups: the groups that the configuration gives the name.
     @ivar method: the policy's name of the method that logged them in.
     @ivar expires: when the login ends, in seconds since the epoch.
+    @ivar proved: whether cryptography said who it is, and no store.
     """
 
     name: str
     groups: frozenset[str]
     method: str
     expires: float | None = None
+    proved: bool = False
 
 
 #: Everybody whom nobody has logged in.
@@ -93,16 +96,19 @@ class SocksRealm:
             raise NotImplementedError("the realm knows ISocksUser only")
         if avatarId is ANONYMOUS:
             return ISocksUser, ANYBODY, _logout
-        name = _text(avatarId)
+        proved = isinstance(avatarId, Proved)
+        name = avatarId.name if isinstance(avatarId, Proved) else _text(avatarId)
         if name in _RESERVED or name.startswith("@"):
             raise UnauthorizedLogin("a name that means something else in a policy")
-        return ISocksUser, self.user(name, str(mind)), _logout
+        expires = avatarId.expires if isinstance(avatarId, Proved) else None
+        user = SocksUser(name, self.groupsOf(name), str(mind), expires, proved)
+        return ISocksUser, user, _logout
 
-    def user(self, name: str, method: str) -> SocksUser:
+    def groupsOf(self, name: str) -> frozenset[str]:
         """
-        The user of that name, with the groups that they have.
+        The groups that the user of that name has.
         """
-        return SocksUser(name, self._groups.get(name, frozenset()), method)
+        return self._groups.get(name, frozenset())
 
 
 def _logout() -> None:
@@ -194,11 +200,12 @@ class Login:
         """
         self._realm = SocksRealm(groups)
         self._portal = Portal(self._realm)
-        self._checkers = len(checkers)
         self._portal.registerChecker(AllowAnonymousAccess())
         for checker in checkers:
             self._portal.registerChecker(_inOctets(checker))
         self._stores = [c for c in checkers if IChangingStore.providedBy(c)]
+        asked = [c for c in checkers if not isinstance(c, VerifiedIdentities)]
+        self._everyStoreTells = bool(asked) and len(self._stores) == len(asked)
         self.changes = 0
         self._blind = False
         self._stamps = self._look()
@@ -387,11 +394,12 @@ class Login:
         """
         if user.method == "none":
             return user
-        if self._stores and len(self._stores) == self._checkers:
+        assert isinstance(user, SocksUser), "the Portal let them in"
+        if self._everyStoreTells and not user.proved:
             name = user.name.encode()
             if not any(store.knows(name) for store in self._stores):
                 return None
-        return self._realm.user(user.name, user.method)
+        return evolve(user, groups=self._realm.groupsOf(user.name))
 
     def look(self) -> None:
         """

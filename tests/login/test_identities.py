@@ -1,0 +1,172 @@
+"""
+Identities that were verified elsewhere: their names, and who is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.cred.credentials import Anonymous
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import IChangingStore, IVerifiedIdentity
+from socksgw.login.checkers import Refused
+from socksgw.login.identities import Proved, VerifiedIdentities
+from socksgw.login.portal import Login
+from tests.login.test_portal import Checker, alice
+
+
+@implementer(IVerifiedIdentity)
+class Identity:
+    """As a method would make it."""
+
+    def __init__(
+        self, username: bytes, realm: str = "", expires: float | None = None
+    ) -> None:
+        self.username = username
+        self.realm = realm
+        self.expires = expires
+
+
+def settled(login: Login, credentials: Any) -> Any:
+    """The user, or the exception."""
+    results: list[Any] = []
+    Deferred.fromCoroutine(login.settle(credentials, "gssapi")).addBoth(results.append)
+    return getattr(results[0], "value", results[0])
+
+
+def test_credentials() -> None:
+    """The test's identity is what methods make."""
+    verifyObject(IVerifiedIdentity, Identity(b"alice"))
+
+
+@pytest.mark.parametrize(
+    ("name", "realm", "called"),
+    [
+        ("alice", "CORP.EXAMPLE", "alice"),
+        ("alice", "OTHER.REALM", "alice@OTHER.REALM"),
+        # Realms are case-sensitive (RFC 4120 section 6.1).
+        ("alice", "corp.example", "alice@corp.example"),
+        ("alice", "SUB.CORP.EXAMPLE", "alice@SUB.CORP.EXAMPLE"),
+        ("host/www.corp.example", "CORP.EXAMPLE", "host/www.corp.example"),
+        ("jörg", "CORP.EXAMPLE", "jörg"),
+        # A certificate's name has no realm, and may have an @.
+        ("partner/bob@partner.example", "", "partner/bob@partner.example"),
+    ],
+)
+def test_names(name: str, realm: str, called: str) -> None:
+    """Realms listed are cut, every other stays in the name."""
+    checker = VerifiedIdentities(["CORP.EXAMPLE"])
+    found = checker.requestAvatarId(Identity(name.encode(), realm, 5.0))
+    assert found == Proved(called, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "realm"),
+    [
+        (b"", "CORP.EXAMPLE"),
+        (b"", ""),
+        # alice\@OTHER.REALM@CORP.EXAMPLE, with and without its escape.
+        (b"alice\\@OTHER.REALM", "CORP.EXAMPLE"),
+        (b"alice@OTHER.REALM", "CORP.EXAMPLE"),
+        (b"alice", "OTHER@CORP.EXAMPLE"),
+        (b"alice\\/admin", "CORP.EXAMPLE"),
+        (b"alice\0", "CORP.EXAMPLE"),
+        (b"alice", "CORP\0.EXAMPLE"),
+        (b"alice\n", ""),
+        (b"alice\x7f", ""),
+        (b" alice", ""),
+        (b"alice ", "CORP.EXAMPLE"),
+        ("alice\u202e".encode(), ""),
+        ("al\u200bice".encode(), ""),
+        (b"alice\xff", "CORP.EXAMPLE"),
+        (b"a" * 1025, ""),
+    ],
+)
+def test_namesThatCouldBeConfused(name: bytes, realm: str) -> None:
+    """They are nobody's."""
+    with pytest.raises(Refused) as caught:
+        VerifiedIdentities(["CORP.EXAMPLE"]).requestAvatarId(Identity(name, realm))
+    assert caught.value.reason == "bad-name"
+
+
+REALMS = st.sampled_from(["", "A", "B", "a", "A.B"])
+
+
+@given(st.text(max_size=6), REALMS, st.text(max_size=6), REALMS)
+def test_oneNameForEach(name: str, realm: str, other: str, another: str) -> None:
+    """Two principals are called the same only where their realms were cut."""
+    checker, called = VerifiedIdentities(["A"]), []
+    for each, where in ((name, realm or "B"), (other, another or "B")):
+        try:
+            found = checker.requestAvatarId(
+                Identity(each.encode("utf-8", "ignore"), where)
+            )
+        except Refused:
+            return
+        called.append(found.name)
+    if called[0] == called[1]:
+        assert (name, realm or "B") == (other, another or "B")
+
+
+def test_user() -> None:
+    """
+    The user has the groups that the configuration gives the name, and an end;
+    no store has to know them, and their login is not remembered.
+    """
+    store = Checker(alice=b"sesame")
+    checkers = [store, VerifiedIdentities(["R"])]
+    login = Login(checkers, {"staff": ["alice"]}, 60, Clock().seconds)
+    user = settled(login, Identity(b"alice", "R", 77.0))
+    assert (user.name, user.groups, user.method) == ("alice", {"staff"}, "gssapi")
+    assert (user.expires, user.proved) == (77.0, True)
+    assert store.asked == 0
+    assert settled(login, Identity(b"alice", "R")).expires is None
+
+
+@pytest.mark.parametrize("name", [b"anonymous", b"users", b"@staff"])
+def test_reserved(name: bytes) -> None:
+    """Who is called like a word of the policy does not get in."""
+    login = Login([VerifiedIdentities()], {}, 60, Clock().seconds)
+    assert isinstance(settled(login, Identity(name)), AuthenticationFailed)
+
+
+def test_notWanted() -> None:
+    """Where no method verifies, such credentials are nothing."""
+    login = Login([Checker()], {}, 60, Clock().seconds)
+    assert settled(login, Identity(b"alice")).reason == "no-checker"
+
+
+def test_now() -> None:
+    """
+    Whom no store had to know need not be in one to stay; whoever came with a
+    password must, still.
+    """
+
+    @implementer(IChangingStore)
+    class Store(Checker):
+        """One that can tell."""
+
+        def stamp(self) -> object:
+            return 0
+
+        def knows(self, name: bytes) -> bool:
+            return name in self.known
+
+    store = Store(alice=b"sesame")
+    login = Login([store, VerifiedIdentities(["R"])], {}, 60, Clock().seconds)
+    proved = settled(login, Identity(b"carol", "R", 77.0))
+    known = settled(login, alice())
+    assert login.now(proved) == proved
+    assert login.now(known) == known
+    store.known.clear()
+    assert login.now(proved) == proved
+    assert login.now(known) is None
+    assert login.now(settled(login, Anonymous())) is not None
