@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final, Generic, TypeVar
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from socksgw.files import FileError, readSecret, stampOf
 from socksgw.interfaces import IChangingStore
 
 __all__ = ["PasswordFileError", "UserFile", "readUsers", "setUser"]
@@ -50,25 +50,13 @@ def readUsers(
         or a line is wrong.
     """
     try:
-        # Never wait for the other end of a FIFO.
-        with open(
-            path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)
-        ) as opened:
-            found = os.fstat(opened.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise PasswordFileError(f"{path}: not a regular file; name another")
-            octets = opened.read()
+        octets = readSecret(path, private)
+    except FileError as e:
+        raise PasswordFileError(str(e)) from None
     except OSError as e:
         raise PasswordFileError(
             f"{path}: {e.strerror}; make it with: {command} {path} USER"
         ) from None
-    if found.st_mode & (0o007 if _isCredential(path) else 0o077):
-        raise PasswordFileError(f"{path}: others can read it; remedy: chmod 600 {path}")
-    us = os.geteuid()
-    if private and us not in (0, found.st_uid) and found.st_uid != 0:
-        raise PasswordFileError(
-            f"{path}: it is somebody else's, who can change it; remedy: chown {us} {path}"
-        )
     users: dict[bytes, T] = {}
     for number, line in enumerate(octets.splitlines(), 1):
         if not line.strip() or line.startswith(b"#"):
@@ -86,16 +74,6 @@ def readUsers(
                 f"{path}: line {number}: {why}; set it with: {command} {path} USER"
             ) from None
     return users
-
-
-def _isCredential(path: Path) -> bool:
-    """
-    Whether systemd handed the file to this service (systemd.exec(5),
-    C{LoadCredential}); it lets us read by an access control list, whose mask
-    shows as permissions of the group.
-    """
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    return directory is not None and path.is_relative_to(directory)
 
 
 def setUser(
@@ -167,11 +145,7 @@ class UserFile(Generic[U]):
         """
         Differs when the file may.
         """
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+        return stampOf(self._path)
 
     def knows(self, name: bytes) -> bool:
         """

@@ -1,0 +1,84 @@
+"""
+Files that the configuration names.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from socksgw import files
+from socksgw.files import FileError, readFile, readSecret, stampOf
+
+
+def test_content(tmp_path: Path) -> None:
+    """Whole, whoever else can read it."""
+    file = tmp_path / "file"
+    file.write_bytes(b"content\0")
+    file.chmod(0o644)
+    assert readFile(file) == b"content\0"
+
+
+def test_notThere(tmp_path: Path) -> None:
+    """The system's own error says so."""
+    with pytest.raises(FileNotFoundError):
+        readFile(tmp_path / "file")
+
+
+def test_notAFile(tmp_path: Path) -> None:
+    """A FIFO is not waited for."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(FileError, match="not a regular file"):
+        readFile(tmp_path / "fifo")
+
+
+def test_tooLarge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a bound."""
+    monkeypatch.setattr(files, "_MOST", 10)
+    (tmp_path / "file").write_bytes(bytes(10))
+    assert readFile(tmp_path / "file") == bytes(10)
+    (tmp_path / "file").write_bytes(bytes(11))
+    with pytest.raises(FileError, match="larger"):
+        readFile(tmp_path / "file")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_secret(tmp_path: Path, mode: int) -> None:
+    """A secret is its owner's alone; the remedy is told."""
+    file = tmp_path / "key"
+    file.write_bytes(b"sesame")
+    file.chmod(0o600)
+    assert readSecret(file) == b"sesame"
+    file.chmod(mode)
+    with pytest.raises(FileError, match="chmod 600") as caught:
+        readSecret(file)
+    assert "sesame" not in str(caught.value)
+
+
+def test_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What systemd hands over may show its mask as the group's permissions."""
+    file = tmp_path / "key"
+    file.write_bytes(b"sesame")
+    file.chmod(0o640)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert readSecret(file) == b"sesame"
+    file.chmod(0o604)
+    with pytest.raises(FileError):
+        readSecret(file)
+
+
+def test_stamp(tmp_path: Path) -> None:
+    """Another content, mode or file has another stamp."""
+    file = tmp_path / "file"
+    stamps = [stampOf(file)]
+    file.write_bytes(b"1")
+    stamps.append(stampOf(file))
+    file.write_bytes(b"12")
+    stamps.append(stampOf(file))
+    file.chmod(0o600)
+    stamps.append(stampOf(file))
+    assert stamps[0] is None
+    assert len(set(stamps)) == 4
+    assert stampOf(file) == stamps[-1]
