@@ -5,13 +5,14 @@ while they serve, closed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, final
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
+from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.endpoints import (
     isMissingFamily,
     isTaken,
@@ -80,11 +81,17 @@ class Doors:
         self.listeners: dict[str, Listener] = {}
         self._ports: dict[Place, Any] = {}
 
-    def prepare(self, listens: Sequence[Listen], handshake: float) -> None:
+    def prepare(
+        self,
+        listens: Sequence[Listen],
+        handshake: float,
+        secured: Mapping[str, ServerTLS],
+    ) -> None:
         """
         Have a listener for each name, with what the configuration says of it.
 
         @param handshake: seconds from accept to request.
+        @param secured: the TLS of those listeners that have it.
         """
         for listen in listens:
             listener = self.listeners.get(listen.name)
@@ -96,6 +103,7 @@ class Doors:
                 listen.half_open,
                 listen.half_open_per_source,
                 handshake,
+                secured.get(listen.name),
             )
 
     def open(self, listens: Sequence[Listen], lenient: bool) -> list[str]:

@@ -30,7 +30,7 @@ from socksgw.policy.document import Compiler
 __all__ = ["Entrance"]
 
 #: Methods of the contract that are not built yet.
-_PLANNED: Final = frozenset({"gssapi", "certificate"})
+_PLANNED: Final = frozenset({"gssapi"})
 #: What has to be checked of a method's credentials, and such a checker.
 _CHECKED: Final = {
     "userpass": (IUsernamePassword, "passwd:users"),
@@ -206,6 +206,27 @@ class Entrance:
                     )
             if "userpass" in choose.methods and not choose.cleartext_passwords:
                 self._cleartext(i, choose, self._secured())
+
+    def certificates(self) -> None:
+        """
+        Whether client certificates are wanted only where they can be shown.
+        """
+        showing = {
+            listen.name
+            for listen in self._config.listen
+            if listen.tls is not None and listen.tls.client_certificate != "off"
+        }
+        for i, choose in enumerate(self._auth.choose):
+            if "certificate" not in choose.methods:
+                continue
+            without = [f'"{x}"' for x in choose.listener or () if x not in showing]
+            for name in without or ([] if showing else ["every listener"]):
+                self._wrong(
+                    f"auth.choose[{i}].methods",
+                    '"certificate" wants listeners that ask for one: [listen.tls] '
+                    'with client_ca and client_certificate = "required" (or '
+                    f'"optional"); missing on: {name}',
+                )
 
     def _secured(self) -> Sequence[str]:
         """The listeners on which everything is inside TLS."""

@@ -15,6 +15,7 @@ __all__ = [
     "AuditFailed",
     "AuthenticationFailed",
     "BadDestination",
+    "CertificateRefused",
     "ClientLost",
     "CommandNotSupported",
     "ConnectFailed",
@@ -106,6 +107,13 @@ class AuthenticationFailed(SocksError):
     ) -> None:
         super().__init__(text, reply, reason)
         self.counts = counts
+
+
+class CertificateRefused(SocksError):
+    """The client's certificate was not accepted, or is missing."""
+
+    reply = None
+    reason = "certificate"
 
 
 class CommandNotSupported(SocksError):

@@ -5,13 +5,14 @@ what it exposes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
 from attrs import frozen
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.endpoints import serverFromString
 
+from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.endpoints import isRoutable, parseListenAddress
 from socksgw.config import Config, ConfigError, Problem
 from socksgw.entrance import Entrance
@@ -38,6 +39,7 @@ class Examination:
     @ivar ruleset: to be used only when there are no errors, as what follows.
     @ivar choices: the methods offered.
     @ivar checkers: who decides about credentials.
+    @ivar secured: the TLS of the listeners that have it, by name.
     """
 
     errors: list[Problem]
@@ -46,6 +48,7 @@ class Examination:
     ruleset: Ruleset
     choices: tuple[Choice, ...]
     checkers: tuple[ICredentialsChecker, ...]
+    secured: Mapping[str, ServerTLS]
 
     def lines(self, file: str, verdict: str) -> Iterator[str]:
         """For people: errors, warnings, the verdict, and what is exposed."""
@@ -89,12 +92,14 @@ class _Examiner:
     def examine(self, given: Sequence[ICredentialsChecker] | None) -> Examination:
         self._values()
         self._listeners()
+        secured = dict(self._secured())
         entrance = Entrance(
             self._config, self._compiler, self._reactor, self._routable(), self._wrong
         )
         choices = tuple(entrance.choices())
         checkers = tuple(entrance.checkers() if given is None else given)
         entrance.passwords(checkers)
+        entrance.certificates()
         identities = tuple(entrance.identities())
         self._notBuilt()
         compiled = self._compiler.compile()
@@ -109,6 +114,7 @@ class _Examiner:
             compiled.ruleset,
             choices,
             checkers + identities,
+            secured,
         )
 
     def _wrong(self, path: str, text: str) -> None:
@@ -190,11 +196,33 @@ class _Examiner:
                 if getattr(listen, name) < 1:
                     self._wrong(f"{path}.{name}", "must be at least 1")
 
+    def _secured(self) -> Iterator[tuple[str, ServerTLS]]:
+        """Every C{[listen.tls]}, with what its files hold."""
+        for i, listen in enumerate(self._config.listen):
+            if listen.tls is None:
+                continue
+            path = f"listen[{i}].tls"
+            if listen.endpoint:
+                self._wrong(
+                    path,
+                    "goes with address; an endpoint brings the transport that its "
+                    "string names",
+                )
+                continue
+            try:
+                tls = ServerTLS(listen.tls, self._config.directory)
+            except WrongTLS as e:
+                for key, why in e.wrong:
+                    self._wrong(f"{path}.{key}", why)
+            else:
+                for key, why in tls.aged():
+                    self._warnings.append(Problem(f"{path}.{key}", why))
+                yield listen.name, tls
+
     def _notBuilt(self) -> None:
         """What is in the contract, and not built yet."""
         config = self._config
         for path, said in (
-            *((f"listen[{i}].tls", x.tls) for i, x in enumerate(config.listen)),
             *((f"rule[{i}].limits", x.limits) for i, x in enumerate(config.rule)),
             *(
                 (f"limit[{i}].{name}", getattr(x, name))

@@ -50,6 +50,7 @@ class Gateway:
     @ivar config: what it was built from.
     @ivar generation: what a new session uses.
     @ivar sessions: the live sessions by number.
+    @ivar expiring: those of users whose login has an end.
     @ivar census: how many clients, pauses and refusals there are.
     """
 
@@ -90,10 +91,11 @@ class Gateway:
         self._doors = Doors(self, reactor, self._base.watch, self._exhausted)
         self.census.pause = self._rest
         self.census.resume = self._doors.resume
-        self._doors.prepare(config.listen, config.timeouts.handshake)
+        self._prepare(config, self.generation)
         self.listeners = self._doors.listeners
         self._supervisor = Supervisor(self, reread)
         self.sessions: dict[int, Session] = {}
+        self.expiring: dict[Session, None] = {}
         self._number = 0
         self._running = False
         self._stopping: Deferred[None] | None = None
@@ -127,11 +129,11 @@ class Gateway:
         except JournalError as e:
             raise CannotStart(str(e)) from None
         self._running = True
-        self._supervisor.look()
         self.generation.start()
         self._base.watch.start()
         self._ticking.start(Deadlines.TICK, now=False)
         self.journal.append(record.startLine(self.config.gateway.name))
+        self._supervisor.look()
 
     def _tick(self) -> None:
         self.deadlines.scan()
@@ -175,11 +177,11 @@ class Gateway:
 
         @raise CannotStart: some listener cannot be had; nothing has changed.
         """
-        self._doors.prepare(config.listen, config.timeouts.handshake)
+        self._prepare(config, generation)
         try:
             self._doors.change(config.listen)
         except CannotStart:
-            self._doors.prepare(self.config.listen, self.config.timeouts.handshake)
+            self._prepare(self.config, self.generation)
             raise
         generation.start()
         self.config = config
@@ -188,6 +190,11 @@ class Gateway:
         generation.apply()
         live = [(s.asker, s.command.name) for s in self.sessions.values() if s.counted]
         self.limits = self.limits.changed(config.limit, live)
+
+    def _prepare(self, config: Config, generation: Generation) -> None:
+        self._doors.prepare(
+            config.listen, config.timeouts.handshake, generation.secured
+        )
 
     # Sessions.
 
@@ -213,6 +220,7 @@ class Gateway:
         A session is over.
         """
         del self.sessions[session.record.session]
+        self.expiring.pop(session, None)
         if session.counted:
             self.limits.give(session.asker, session.command.name)
         self.settled()

@@ -68,6 +68,7 @@ class Generation:
 
     @ivar warnings: what is odd in the configuration, a line each.
     @ivar exposures: who gets in without login, and to what: a line each.
+    @ivar secured: the TLS of the listeners that have it, by name.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Generation:
             for line in ConfigError(config.file, [warning]).lines()
         ]
         self.exposures = found.exposures
+        self.secured = found.secured
         timeouts = config.timeouts
         self._base = base
         self._asks = (config.resolver, timeouts.lookup)

@@ -21,6 +21,7 @@ __all__ = [
     "IAuthMethod",
     "IAuthenticator",
     "IChangingStore",
+    "IConditional",
     "IExchange",
     "IGroupSource",
     "ISocksUser",
@@ -174,6 +175,19 @@ class IAuthenticator(Interface):
             and yet does not get in: no acceptable protection, say.
         @return: an awaitable of L{None}; when C{granted} is false the
             connection is closed after it.
+        """
+
+
+class IConditional(Interface):
+    """
+    An L{IAuthenticator} that cannot serve every connection. Where it does not
+    apply, the client is treated as if the method were not offered there: so
+    methods with the same number on the wire can stand beside each other.
+    """
+
+    def applies(exchange: Any) -> bool:
+        """
+        @param exchange: an L{IExchange}; nothing may be read or written yet.
         """
 
 

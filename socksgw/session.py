@@ -58,6 +58,9 @@ class Service(Protocol):
     def limits(self) -> Limits: ...
 
     @property
+    def expiring(self) -> dict[Session, None]: ...
+
+    @property
     def clock(self) -> Callable[[], float]: ...
 
     def recheck(self, session: Session) -> None:
@@ -170,6 +173,8 @@ class Session:
         self.stage = Stage.POLICY
         record.secured = client.secured
         self.asker = Asker(user, client.source, record.listener, record.secured)
+        if user.expires is not None:
+            self.gateway.expiring[self] = None
         refusal = await self._decide(event)
 
         self.stage = Stage.AUDIT
@@ -263,12 +268,15 @@ class Session:
         reply, close.
         """
         client, record = self.client, self.record
+        loginFailed = isinstance(failure, AuthenticationFailed)
+        if loginFailed and record.protocol == "socks4":
+            # No method has told it, as one would in SOCKS 5.
+            failure.reply = Reply.NOT_ALLOWED
         replying = failure.reply is not None and client.conversation.replyable
         record.reason = failure.reason
         record.reply = int(failure.reply or 0) if replying else 0
         if isinstance(failure, Revoked):
             record.ending = str(failure)
-        loginFailed = isinstance(failure, AuthenticationFailed)
         try:
             if not self._recorded:
                 await self._record(
@@ -289,7 +297,7 @@ class Session:
                 await self._attempt.report(False)
         elif isinstance(failure, NoAcceptableMethod) and record.protocol == "socks5":
             client.send(client.conversation.chooseMethod(Method.NO_ACCEPTABLE))
-        elif failure.reply is not None and replying:
+        if failure.reply is not None and replying:
             client.reply(failure.reply)
         if self.stage is Stage.RELAY:
             # Cut off: the client must not take that for the orderly end.

@@ -6,7 +6,7 @@ groups, the hour. What is allowed no longer ends within a second.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, final
 
@@ -20,6 +20,8 @@ from socksgw.policy.rules import Asker
 from socksgw.stage import Stage
 
 if TYPE_CHECKING:
+    from socksgw.accept.certificates import ServerTLS
+    from socksgw.accept.listener import Listener
     from socksgw.audit.journal import Journal
     from socksgw.generation import Generation
     from socksgw.session import Session
@@ -46,6 +48,12 @@ class Service(Protocol):
 
     @property
     def sessions(self) -> dict[int, Session]: ...
+
+    @property
+    def expiring(self) -> dict[Session, None]: ...
+
+    @property
+    def listeners(self) -> Mapping[str, Listener]: ...
 
     def build(self, config: Config) -> Generation: ...
 
@@ -104,6 +112,8 @@ class Supervisor:
         for line in (*generation.warnings, *unchangeable):
             _log.warn("{line}", line=line)
         ended = self.recheck()
+        for name, tls in generation.secured.items():
+            ended += self._recheckIdentities(name, tls)
         rules = len(generation.policy.ruleset.rules)
         service.journal.append(record.reloadedLine(rules, ended))
         _log.info(
@@ -129,6 +139,8 @@ class Supervisor:
                 self.reload()
                 files = _stampsOf(service.config)
             self._files = files
+        self._lookAtCertificates()
+        self._lookAtExpiry()
         if service.config.gateway.enforce != "all":
             return
         generation = service.generation
@@ -138,6 +150,51 @@ class Supervisor:
         before, self._seen = self._seen, seen
         if before is not None and seen != before:
             self.recheck()
+
+    def _lookAtCertificates(self) -> None:
+        """
+        Have files that changed read again, and say so; look again at those
+        who are in by a certificate.
+        """
+        service = self._service
+        for name, tls in service.generation.secured.items():
+            changes = tls.refresh()
+            if changes.problems:
+                for line in changes.problems:
+                    _log.error('TLS of "{name}": {line}', name=name, line=line)
+                service.journal.append(record.tlsFailedLine(name, changes.problems))
+            if changes.read:
+                service.journal.append(record.tlsReadLine(name, changes.read))
+            if changes.rejudge:
+                self._recheckIdentities(name, tls)
+
+    def _recheckIdentities(self, name: str, tls: ServerTLS) -> int:
+        """
+        End whose certificate would not be accepted now.
+
+        @return: how many.
+        """
+        service, ended = self._service, 0
+        lenient = service.config.gateway.enforce != "all"
+        for client in list(service.listeners[name].clients):
+            if client.identity is None or (lenient and not client.halfOpen):
+                continue
+            why = tls.objection(client.identity)
+            if why:
+                client.end(Revoked(f"the client's certificate: {why}"))
+                ended += 1
+        return ended
+
+    def _lookAtExpiry(self) -> None:
+        """End whose login has ended."""
+        service = self._service
+        if not service.expiring or service.config.gateway.enforce != "all":
+            return
+        now = self._wall()
+        for session in list(service.expiring):
+            expires = session.asker.user.expires
+            if expires is not None and now >= expires:
+                session.client.end(Revoked("the login has expired"))
 
     def recheck(self) -> int:
         """

@@ -17,6 +17,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
+from socksgw.accept.listener import Listener
+from socksgw.accept.tls import TLSTransport
 from socksgw.accept.transport import PlainTransport
 from socksgw.interfaces import Watcher
 from socksgw.wire.address import Address
@@ -108,7 +110,11 @@ class _Port(tcp.Port):
             if protocol is None:
                 accepted.close()
                 continue
-            PlainTransport(accepted, protocol, self, self.watch)
+            tls = factory.tls
+            if tls is None:
+                PlainTransport(accepted, protocol, self, self.watch)
+            else:
+                TLSTransport(accepted, protocol, self, self.watch, tls)
 
 
 def _prepare(port: Any) -> None:
@@ -127,7 +133,7 @@ def _prepare(port: Any) -> None:
 def listenOnAddress(
     reactor: Any,
     text: str,
-    factory: IProtocolFactory,
+    factory: Listener,
     exhausted: Callable[[], None],
     watch: Watcher,
 ) -> IListeningPort:

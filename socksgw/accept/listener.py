@@ -15,6 +15,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from socksgw.accept.admission import Admission, Census
+from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.protocol import Inbound
 from socksgw.interfaces import Timer
 from socksgw.wire.address import Address
@@ -54,6 +55,7 @@ class Listener(Factory):
     @ivar name: as in the configuration.
     @ivar versions: the SOCKS versions that may be spoken.
     @ivar handshake: seconds from accept to request.
+    @ivar tls: what stands under SOCKS here, if anything.
     @ivar clients: who is connected.
     """
 
@@ -63,6 +65,7 @@ class Listener(Factory):
         self.name = name
         self.versions: frozenset[int] = frozenset()
         self.handshake = 0.0
+        self.tls: ServerTLS | None = None
         self.admission = Admission(service.census, 0, 0)
         self.clients: dict[Inbound, None] = {}
         self.setDeadline = service.setDeadline
@@ -75,6 +78,7 @@ class Listener(Factory):
         halfOpen: int,
         halfOpenPerSource: int,
         handshake: float,
+        tls: ServerTLS | None = None,
     ) -> None:
         """
         What holds for the clients that come from now on.
@@ -85,6 +89,7 @@ class Listener(Factory):
         """
         self.versions = frozenset(_VERSIONS[p] for p in protocols)
         self.handshake = handshake
+        self.tls = tls
         self.admission.limit(halfOpen, halfOpenPerSource)
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:

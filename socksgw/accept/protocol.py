@@ -35,6 +35,8 @@ from socksgw.wire.server import ServerConversation, State
 
 __all__ = ["Door", "Inbound"]
 
+#: Seconds that an orderly end may take whose last octets nobody reads.
+_CLOSING: Final = 300.0
 #: Octets that may wait behind a request before we stop reading.
 _SURPLUS: Final = 65536
 #: Seconds, and octets, that a refused client may go on sending.
@@ -88,6 +90,7 @@ class Inbound(Protocol):
         else L{None}.
     @ivar failure: why it ended early.
     @ivar ended: whether the client has ended its side.
+    @ivar halfOpen: whether it has not made its request yet.
     @ivar holding: whether the session lasts only while the client holds its
         side open.
     @ivar inherited: whether the socket has its options from the listening one.
@@ -108,7 +111,7 @@ class Inbound(Protocol):
     socket: socket.socket | None = None
     _serving: Deferred[None] | None = None
     _waiting: Deferred[None] | None = None
-    _halfOpen = True
+    halfOpen = True
     _gone = False
     _lingering = 0
     ended = False
@@ -161,6 +164,15 @@ class Inbound(Protocol):
                 if self.holding:
                     self._fail(_overfull())
 
+    def refused(self, failure: SocksError) -> None:
+        """
+        The transport does not let the client say anything; a session puts on
+        record why.
+        """
+        self.ended = True
+        self.failure = failure
+        self._serving = self.door.serve(self)
+
     def readConnectionLost(self) -> None:
         self.ended = True
         if self.taken is not None:
@@ -198,7 +210,7 @@ class Inbound(Protocol):
         """
         while (event := self.conversation.next()) is None:
             if self.ended:
-                raise ClientLost("the client ended its side")
+                raise self.failure or ClientLost("the client ended its side")
             self._waiting = Deferred()
             await self._waiting
         return event
@@ -249,8 +261,8 @@ class Inbound(Protocol):
         """
         The client made its request: its handshake is over.
         """
-        if self._halfOpen:
-            self._halfOpen = False
+        if self.halfOpen:
+            self.halfOpen = False
             self._deadline.clear()
             self.door.admission.requested(self.source)
 
@@ -351,6 +363,9 @@ class Inbound(Protocol):
             self.transport.connectionLost(_DONE)
         else:
             self.transport.loseConnection()
+            if not self._gone:
+                self._deadline.clear()
+                self._deadline = self.door.setDeadline(_CLOSING, self.abort)
 
     def abort(self) -> None:
         """

@@ -23,14 +23,14 @@ from zope.interface import implementer
 from socksgw.interfaces import Watcher
 from socksgw.watch import READ
 
-__all__ = ["PlainTransport"]
+__all__ = ["RESET", "PlainTransport"]
 
 _log = Logger()
 
 #: Octets read at once.
 _CHUNK: Final = 1 << 16
 #: SO_LINGER with no time at all: close() sends a reset.
-_RESET: Final = struct.pack("ii", 1, 0)
+RESET: Final = struct.pack("ii", 1, 0)
 
 
 @implementer(ITransport)
@@ -157,7 +157,7 @@ class PlainTransport:
 
     def abortConnection(self) -> None:
         """Close with a reset."""
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.connectionLost(Failure(ConnectionAborted()))
 
     def connectionLost(self, reason: Failure) -> None:

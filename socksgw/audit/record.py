@@ -32,6 +32,10 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
   - C{reloaded}: a new configuration is in force: C{rules} (how many),
     C{ended} (sessions that it does not allow).
   - C{reload-failed}: it is not, and the old one serves on: C{problems}.
+  - C{tls-read}: files of a listener's TLS have changed and are in force:
+    C{listener}, C{files} (their keys).
+  - C{tls-failed}: they cannot be used, or are stale: C{listener},
+    C{problems}.
   - C{recovered}: at the start a torn last line was cut off: C{octets}.
   - C{resumed}: lines could not be written for a while: C{refused}, C{lost}.
 """
@@ -63,6 +67,8 @@ EVENTS: Final = frozenset(
         "flows-refused",
         "peer",
         "recovered",
+        "tls-read",
+        "tls-failed",
         "resumed",
     }
 )
@@ -121,6 +127,22 @@ def reloadedLine(rules: int, ended: int) -> str:
 def reloadFailedLine(problems: Sequence[str]) -> str:
     """The line that says that it is not, and why."""
     return f'"event":"reload-failed","problems":[{",".join(map(quoted, problems))}]'
+
+
+def tlsReadLine(listener: str, files: Sequence[str]) -> str:
+    """The line that says that files of a listener's TLS were read again."""
+    return (
+        f'"event":"tls-read","listener":{quoted(listener)},'
+        f'"files":[{",".join(map(quoted, files))}]'
+    )
+
+
+def tlsFailedLine(listener: str, problems: Sequence[str]) -> str:
+    """The line that says what is wrong with them."""
+    return (
+        f'"event":"tls-failed","listener":{quoted(listener)},'
+        f'"problems":[{",".join(map(quoted, problems))}]'
+    )
 
 
 def _place(address: Address, port: int) -> str:

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed, NoAcceptableMethod, SocksError
-from socksgw.interfaces import IExchange, Protection
+from socksgw.interfaces import IConditional, IExchange, Protection
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Method, Reply
 from socksgw.wire.events import Decoded, Event, MethodsOffered
@@ -53,12 +53,19 @@ class OfferedMethod:
     @ivar authenticator: an L{socksgw.interfaces.IAuthenticator}.
     """
 
-    __slots__ = ("authenticator", "code", "name")
+    __slots__ = ("_applies", "authenticator", "code", "name")
 
     def __init__(self, name: str, code: int, authenticator: Any) -> None:
         self.name = name
         self.code = code
         self.authenticator = authenticator
+        self._applies = (
+            authenticator.applies if IConditional.providedBy(authenticator) else None
+        )
+
+    def isFor(self, exchange: Exchange) -> bool:
+        """Whether it can serve this connection."""
+        return self._applies is None or self._applies(exchange)
 
 
 @final
@@ -204,7 +211,8 @@ async def negotiate(
 
     The best method that the client offered is taken (RFC 1928 section 3).
     A SOCKS 4 client offers nothing: it is taken as if it had offered no
-    authentication, since its USERID proves nothing.
+    authentication, since its USERID proves nothing. So it can be somebody only
+    by what the connection has proved, which needs no messages: a certificate.
 
     @param event: the client's first message.
     @param wanted: the acceptable methods, best first.
@@ -212,23 +220,23 @@ async def negotiate(
     @raise WireError: the client broke the protocol.
     @raise AuthenticationFailed: the method failed by a defect of its own.
     """
+    exchange = Exchange(client)
     if isinstance(event, MethodsOffered):
         offered = event.methods
         for method in wanted:
-            if method.code in offered:
+            if method.code in offered and method.isFor(exchange):
                 client.send(client.conversation.chooseMethod(method.code))
                 break
         else:
             raise NoAcceptableMethod("none of the methods offered is wanted here")
     else:
         for method in wanted:
-            if method.code == Method.NO_AUTHENTICATION:
+            if method.code == Method.NO_AUTHENTICATION and method.isFor(exchange):
                 break
         else:
             raise NoAcceptableMethod(
                 "SOCKS 4 has no login, and one is wanted here", Reply.NOT_ALLOWED
             )
-    exchange = Exchange(client)
     try:
         credentials = await method.authenticator.readCredentials(exchange)
     except (WireError, SocksError, CancelledError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from socksgw.config import Choose, Config, Problem, Rule
+from socksgw.config import Choose, Config, Listen, Problem, Rule
 
 __all__ = ["exposed", "exposures"]
 
@@ -24,6 +24,11 @@ def _unnamed(config: Config, sources: Iterable[str] | None) -> bool:
 
 def _isFor(listeners: Collection[str] | None, listener: str) -> bool:
     return listeners is None or listener in listeners
+
+
+def _isClosed(listen: Listen) -> bool:
+    """Whether nobody gets so far who has no certificate that was verified."""
+    return listen.tls is not None and listen.tls.client_certificate == "required"
 
 
 def _openTo(config: Config, listener: str) -> Choose | None:
@@ -62,7 +67,7 @@ def exposed(config: Config, routable: Collection[str]) -> list[Problem]:
     """
     problems = []
     for i, listen in enumerate(config.listen):
-        if listen.name not in routable:
+        if listen.name not in routable or _isClosed(listen):
             continue
         choose = _openTo(config, listen.name)
         if choose is None:
@@ -97,6 +102,8 @@ def exposures(config: Config) -> Iterator[str]:
                 if rule.who is not None and "anonymous" not in rule.who:
                     continue
                 sources = ", ".join(choose.from_ or ("anywhere",))
+                if _isClosed(listen):
+                    sources += " with a client certificate"
                 if rule.from_ is not None:
                     sources += f" (of these: {', '.join(rule.from_)})"
                 to = ", ".join(rule.to) if rule.to is not None else "every address"

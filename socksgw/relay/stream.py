@@ -155,6 +155,7 @@ class StreamRelay:
         self._deadline: Timer | None = None
         self._last = -1
         self._quiet = 0
+        self._over = False
 
     def start(self, early: bytes) -> None:
         """
@@ -203,7 +204,9 @@ class StreamRelay:
             )
 
     def _finish(self, reason: str, reset: bool = False) -> None:
-        if not self.done.called:
+        if not self._over:
+            # Closing the one end may tell at once that it is lost.
+            self._over = True
             self._release(reset)
             self.done.callback((reason, reset, reset))
 

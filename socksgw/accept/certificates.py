@@ -1,0 +1,458 @@
+"""
+What a listener's TLS rests on: certificate, key, CA and CRL; read again when
+the files change, without touching connections that live.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+from OpenSSL.crypto import (
+    X509,
+    X509StoreContext,
+    X509StoreContextError,
+    X509StoreFlags,
+)
+
+from socksgw.accept.identity import BadName, CertificateIdentity, nameOf
+from socksgw.config import ListenTLS
+from socksgw.files import FileError, readFile, readSecret, stampOf
+
+__all__ = ["Changes", "ServerTLS", "WrongTLS"]
+
+#: AEAD with forward secrecy; TLS 1.3 has nothing else.
+_CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
+#: Intermediate certificates between a client's and its CA, at most.
+_DEPTH: Final = 8
+#: SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets and does not name: a
+#: call for every record, where one does for all of them.
+_PARTIAL_WRITE: Final = 0x1
+
+#: X509_V_ERR_*, in words.
+_WHY: Final[Mapping[int, str]] = {
+    3: "there is no CRL of its issuer",
+    9: "it is not valid yet",
+    10: "it has expired",
+    11: "the CRL is not valid yet",
+    12: "the CRL is stale",
+    18: "it is self-signed, and not in client_ca",
+    19: "its CA is not in client_ca",
+    20: "its issuer is not in client_ca",
+    21: "its issuer is not in client_ca",
+    22: "its chain is too long",
+    23: "it is revoked",
+    26: "its key usage is not that of a client",
+    79: "its issuer is no CA",
+}
+
+
+class _Wrong(NamedTuple):
+    """One thing that is wrong: the key of C{[listen.tls]}, and why."""
+
+    key: str
+    why: str
+
+
+class WrongTLS(Exception):
+    """
+    A C{[listen.tls]} that cannot be used.
+
+    @ivar wrong: keys, each with why.
+    """
+
+    def __init__(self, wrong: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{key}: {why}" for key, why in wrong))
+        self.wrong = wrong
+
+
+class Changes(NamedTuple):
+    """
+    What became of the files since the last look.
+
+    @ivar read: the keys whose files were read anew, and are good.
+    @ivar problems: what is wrong and has not been told yet: a line each.
+    @ivar rejudge: whether other clients' certificates may be acceptable now
+        than were.
+    """
+
+    read: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    rejudge: bool = False
+
+
+class _Own(NamedTuple):
+    """What the gateway shows of itself."""
+
+    chain: Sequence[x509.Certificate]
+    key: Any
+
+
+class _Trust(NamedTuple):
+    """Whom the gateway believes."""
+
+    authorities: Sequence[x509.Certificate]
+    lists: Sequence[x509.CertificateRevocationList]
+
+
+#: Nobody: what remains of files that cannot be read.
+_NOBODY: Final = _Trust((), ())
+
+
+@final
+class _Files:
+    """
+    Files that are read together.
+
+    @ivar wrong: what is wrong with them.
+    """
+
+    def __init__(
+        self, keys: Sequence[str], paths: Sequence[Path], read: Callable[[], None]
+    ) -> None:
+        """
+        @param read: raises L{WrongTLS}.
+        """
+        self._keys = keys
+        self._paths = paths
+        self._read = read
+        self._stamps: object = None
+        self.wrong: Sequence[tuple[str, str]] = ()
+
+    def look(self) -> bool:
+        """
+        Read them if they have changed since they were read, or were bad then
+        (who knows why: there may have been no descriptor to read them with).
+
+        @return: whether that brought anything new.
+        """
+        stamps = [stampOf(path) for path in self._paths]
+        if stamps == self._stamps and not self.wrong:
+            return False
+        before, self._stamps, self.wrong = self.wrong, stamps, ()
+        try:
+            self._read()
+        except WrongTLS as e:
+            self.wrong = e.wrong
+        return not self.wrong or self.wrong != before
+
+    @property
+    def good(self) -> Sequence[str]:
+        """Their keys, if nothing is wrong with them."""
+        return () if self.wrong else self._keys
+
+
+@final
+class ServerTLS:
+    """
+    The TLS of one listener.
+
+    While the files of its own certificate are broken, the last good one is
+    shown; while those of the clients' CA and its CRL are, no client's
+    certificate is accepted. There is no resumption: a session that is resumed
+    would get past a CRL that has changed.
+    """
+
+    def __init__(
+        self,
+        settings: ListenTLS,
+        directory: Path,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        @param directory: what relative paths start from.
+        @param wall: seconds since the epoch.
+        @raise WrongTLS: with everything that is wrong.
+        """
+        self._settings = settings
+        self._directory = directory
+        self._wall = wall
+        self._verifies = settings.client_certificate != "off"
+        self._ownFiles = self._files(self._readOwn, "certificate", "key")
+        self._trustFiles = self._files(self._readTrust, "client_ca", "crl")
+        self._trust = _NOBODY
+        self._told: frozenset[str] = frozenset()
+        self._ownFiles.look()
+        self._trustFiles.look()
+        wrong = [*self._unfit(), *self._ownFiles.wrong, *self._trustFiles.wrong]
+        if wrong:
+            raise WrongTLS(wrong)
+        self._context = self._make()
+
+    def _files(self, read: Callable[[], None], *keys: str) -> _Files:
+        named = [key for key in keys if getattr(self._settings, key)]
+        paths = [self._directory / getattr(self._settings, key) for key in named]
+        return _Files(named, paths, read)
+
+    # What is configured.
+
+    def _unfit(self) -> Iterator[_Wrong]:
+        settings = self._settings
+        if not self._verifies:
+            for key in ("client_ca", "crl", "prefix"):
+                if getattr(settings, key):
+                    yield _Wrong(
+                        key,
+                        "is of no use without client certificates; say "
+                        'client_certificate = "required" (or "optional")',
+                    )
+            return
+        if not settings.client_ca:
+            yield _Wrong(
+                "client_ca",
+                "is missing: the CA of the client certificates that are wanted",
+            )
+        if not settings.identity:
+            yield _Wrong("identity", "is empty: nobody would have a name")
+        if not settings.prefix.isprintable() or "\\" in settings.prefix:
+            yield _Wrong("prefix", "must not have control characters or backslashes")
+
+    # Reading.
+
+    def _read(self, key: str, read: Callable[[Path], bytes]) -> bytes:
+        """
+        @raise WrongTLS: the file cannot be read.
+        """
+        path = self._directory / getattr(self._settings, key)
+        try:
+            return read(path)
+        except OSError as e:
+            raise WrongTLS([_Wrong(key, f"{path}: {e.strerror}")]) from None
+        except FileError as e:
+            raise WrongTLS([_Wrong(key, str(e))]) from None
+
+    def _certificates(self, key: str, octets: bytes) -> list[x509.Certificate]:
+        try:
+            return x509.load_pem_x509_certificates(octets)
+        except ValueError:
+            raise WrongTLS([self._notPEM(key, "certificate")]) from None
+
+    def _notPEM(self, key: str, what: str) -> _Wrong:
+        path = self._directory / getattr(self._settings, key)
+        return _Wrong(key, f"{path}: holds no {what} that can be read (PEM is wanted)")
+
+    def _readOwn(self) -> None:
+        inOne = not self._settings.key
+        octets = self._read("certificate", readSecret if inOne else readFile)
+        chain = self._certificates("certificate", octets)
+        name = "certificate" if inOne else "key"
+        if not inOne:
+            octets = self._read("key", readSecret)
+        try:
+            key = load_pem_private_key(octets, None)
+        except TypeError:
+            raise WrongTLS(
+                [_Wrong(name, "the private key is encrypted; store it without")]
+            ) from None
+        except Exception:
+            # Never its text: it may hold what the file does.
+            raise WrongTLS([self._notPEM(name, "private key")]) from None
+        if key.public_key() != chain[0].public_key():
+            raise WrongTLS(
+                [_Wrong(name, "the private key is not that of the (first) certificate")]
+            )
+        own = _Own(chain, key)
+        try:
+            self._present(SSL.Context(SSL.TLS_SERVER_METHOD), own)
+        except SSL.Error as e:
+            why = e.args[0][-1][-1] if e.args and e.args[0] else "it is not acceptable"
+            raise WrongTLS(
+                [_Wrong("certificate", f"OpenSSL refuses it: {why}")]
+            ) from None
+        self._own = own
+
+    def _readTrust(self) -> None:
+        self._trust = _NOBODY
+        if not self._verifies or not self._settings.client_ca:
+            return
+        octets = self._read("client_ca", readFile)
+        authorities = self._certificates("client_ca", octets)
+        if not any(each.issuer == each.subject for each in authorities):
+            raise WrongTLS(
+                [
+                    _Wrong(
+                        "client_ca",
+                        "holds no root (self-signed) certificate, where the chains "
+                        "of the clients' certificates could end",
+                    )
+                ]
+            )
+        lists = list(self._lists()) if self._settings.crl else []
+        self._trust = _Trust(authorities, lists)
+
+    def _lists(self) -> Iterator[x509.CertificateRevocationList]:
+        mark = b"-----BEGIN X509 CRL-----"
+        parts = self._read("crl", readFile).split(mark)[1:]
+        if not parts:
+            raise WrongTLS([self._notPEM("crl", "CRL")])
+        for part in parts:
+            try:
+                found = x509.load_pem_x509_crl(mark + part)
+            except ValueError:
+                raise WrongTLS([self._notPEM("crl", "CRL")]) from None
+            if found.next_update_utc is None:
+                raise WrongTLS(
+                    [
+                        _Wrong(
+                            "crl",
+                            "has no nextUpdate, so that nobody can tell when it is "
+                            "stale",
+                        )
+                    ]
+                )
+            yield found
+
+    # Contexts.
+
+    def _present(self, context: SSL.Context, own: _Own) -> None:
+        context.set_cipher_list(_CIPHERS)
+        context.use_certificate(own.chain[0])
+        for each in own.chain[1:]:
+            context.add_extra_chain_cert(each)
+        context.use_privatekey(own.key)
+        context.check_privatekey()
+
+    def _make(self) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.set_options(
+            SSL.OP_NO_COMPRESSION
+            | SSL.OP_NO_RENEGOTIATION
+            | SSL.OP_NO_TICKET
+            | SSL.OP_CIPHER_SERVER_PREFERENCE
+        )
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+        context.clear_mode(_PARTIAL_WRITE)
+        self._present(context, self._own)
+        if self._verifies:
+            store = context.get_cert_store()
+            assert store is not None
+            for authority in self._trust.authorities:
+                store.add_cert(X509.from_cryptography(authority))
+                context.add_client_ca(authority)
+            for each in self._trust.lists:
+                store.add_crl(each)
+            if self._settings.crl:
+                store.set_flags(X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL)
+            wanted = SSL.VERIFY_PEER
+            if self._settings.client_certificate == "required":
+                wanted |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+            context.set_verify(wanted, _verified)
+            context.set_verify_depth(_DEPTH)
+        return context
+
+    def refresh(self) -> Changes:
+        """
+        Look at the files, and read again those that have changed. At most a
+        few C{stat(2)} when nothing happened.
+        """
+        own, trust = self._ownFiles.look(), self._trustFiles.look()
+        if own or trust:
+            self._context = self._make()
+        wrong = [*self._ownFiles.wrong, *self._trustFiles.wrong, *self.aged()]
+        lines = [f"{key}: {why}" for key, why in wrong]
+        told, self._told = self._told, frozenset(lines)
+        return Changes(
+            (
+                *(self._ownFiles.good if own else ()),
+                *(self._trustFiles.good if trust else ()),
+            ),
+            tuple(line for line in lines if line not in told),
+            # A list that is stale, or cannot be read, keeps everybody out; it
+            # is no reason to turn out those who are in.
+            trust and not self._trustFiles.wrong and not self._isStale(),
+        )
+
+    def aged(self) -> Iterator[tuple[str, str]]:
+        """
+        What was good once: keys, each with why it is so no longer.
+        """
+        if self._wall() > self._own.chain[0].not_valid_after_utc.timestamp():
+            yield "certificate", "it has expired: clients will refuse it"
+        if self._isStale():
+            yield (
+                "crl",
+                "it is stale (nextUpdate has passed): no client certificate of its "
+                "issuer is accepted",
+            )
+
+    def _isStale(self) -> bool:
+        now = self._wall()
+        return any(
+            each.next_update_utc is not None and now > each.next_update_utc.timestamp()
+            for each in self._trust.lists
+        )
+
+    # Connections.
+
+    def connection(self, socket: Any) -> SSL.Connection:
+        """
+        The server's side of a connection.
+
+        @param socket: it is read and written directly; L{None} for octets in
+            memory.
+        """
+        connection = SSL.Connection(self._context, socket)
+        connection.set_accept_state()
+        return connection
+
+    def identityOf(self, connection: SSL.Connection) -> CertificateIdentity | None:
+        """
+        Who the client is, once the handshake is done (and with it OpenSSL has
+        verified the chain).
+
+        @return: L{None} when it has shown no certificate, or one without any
+            of the names that are wanted.
+        @raise BadName: its name is one that nobody should have.
+        """
+        leaf = connection.get_peer_certificate()
+        if leaf is None:
+            return None
+        verified = connection.get_verified_chain()
+        if not self._verifies or verified is None:
+            raise AssertionError("a certificate that nobody has verified")
+        name = self._nameOf(leaf)
+        if name is None:
+            return None
+        expires = leaf.to_cryptography().not_valid_after_utc.timestamp()
+        return CertificateIdentity(name, expires, leaf, tuple(verified[1:-1]))
+
+    def _nameOf(self, leaf: X509) -> bytes | None:
+        name = nameOf(leaf.to_cryptography(), self._settings.identity)
+        return None if name is None else (self._settings.prefix + name).encode()
+
+    def objection(self, identity: CertificateIdentity) -> str:
+        """
+        Why a client's certificate, which was accepted once, would not be now;
+        empty when it would.
+        """
+        try:
+            if self._nameOf(identity.leaf) != identity.username:
+                return "its owner is called otherwise now"
+        except BadName as e:
+            return str(e)
+        store = self._context.get_cert_store()
+        assert store is not None
+        try:
+            X509StoreContext(store, identity.leaf, identity.chain).verify_certificate()
+        except X509StoreContextError as e:
+            return _WHY.get(e.errors[0], str(e))
+        return ""
+
+
+def _verified(
+    connection: SSL.Connection, _certificate: X509, error: int, _depth: int, good: int
+) -> bool:
+    """
+    OpenSSL's verdict on one certificate of a chain. It stands; why it is no is
+    kept for the record.
+    """
+    if not good:
+        connection.set_app_data(_WHY.get(error, f"OpenSSL's error {error}"))
+    return bool(good)

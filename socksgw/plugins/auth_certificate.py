@@ -1,0 +1,67 @@
+"""
+TLS client certificate: on the wire no authentication (RFC 1928, method 00),
+since TLS has proved already who the client is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+from zope.interface import implementer
+
+from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import (
+    IAuthenticator,
+    IConditional,
+    IVerifiedIdentity,
+    IVerifyingMethod,
+)
+from socksgw.wire.codes import Method
+
+__all__ = ["method"]
+
+
+@implementer(IAuthenticator, IConditional)
+@final
+class Certificate:
+    """
+    Takes what the connection has proved; says nothing.
+    """
+
+    def applies(self, exchange: Any) -> bool:
+        """Only where a certificate was verified on this very connection."""
+        return exchange.identity is not None
+
+    async def readCredentials(self, exchange: Any) -> IVerifiedIdentity:
+        """There is nothing to read."""
+        identity: IVerifiedIdentity | None = exchange.identity
+        if identity is None:
+            raise AuthenticationFailed(
+                "no client certificate was verified", reason="no-certificate"
+            )
+        return identity
+
+    async def writeOutcome(
+        self, exchange: Any, credentials: IVerifiedIdentity, granted: bool
+    ) -> None:
+        """There is nothing to say: the method has no messages."""
+
+
+@implementer(IVerifyingMethod)
+@final
+class CertificateMethod:
+    """
+    The method's declaration.
+    """
+
+    name = "certificate"
+    code = Method.NO_AUTHENTICATION
+    help = "the TLS client certificate of [listen.tls] (method 00 on the wire)"
+
+    def build(self, settings: Mapping[str, Any], reactor: Any) -> Certificate:
+        """No settings: they are the listener's."""
+        return Certificate()
+
+
+method = CertificateMethod()

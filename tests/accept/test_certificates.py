@@ -1,0 +1,503 @@
+"""
+A listener's TLS: its files, and whom it accepts; handshakes in memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+from OpenSSL import SSL
+
+from socksgw.accept.certificates import ServerTLS, WrongTLS
+from socksgw.accept.identity import BadName, CertificateIdentity
+from socksgw.config import ListenTLS
+from tests.certificates import (
+    CLIENT,
+    HOUR,
+    SERVER,
+    Authority,
+    Issued,
+    email,
+    pemOf,
+    pemOfKey,
+    rawName,
+    server,
+)
+
+ROOT = Authority()
+BELOW = Authority("Below", ROOT)
+STRANGER = Authority()
+OWN = server(ROOT)
+BOB = email("bob@partner.example")
+
+
+class Place:
+    """
+    A directory with the files of a listener.
+
+    @ivar now: the wall clock, for the gateway.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.now = time.time()
+        OWN.write(directory, "gw")
+        self.put("ca.pem", pemOf(ROOT.certificate))
+
+    def put(self, name: str, octets: bytes) -> None:
+        """Replace a file, as one should: by another."""
+        new = self.directory / "new"
+        new.touch(0o600)
+        new.write_bytes(octets)
+        os.replace(new, self.directory / name)
+
+    def tls(self, **settings: Any) -> ServerTLS:
+        """The TLS that wants a certificate, if nothing else is said."""
+        settings = {
+            "certificate": "gw.pem",
+            "key": "gw.key",
+            "client_ca": "ca.pem",
+            "client_certificate": "required",
+            **settings,
+        }
+        return ServerTLS(ListenTLS(**settings), self.directory, lambda: self.now)
+
+    def wrong(self, **settings: Any) -> dict[str, str]:
+        """What is wrong with a TLS that is."""
+        with pytest.raises(WrongTLS) as caught:
+            self.tls(**settings)
+        return dict(caught.value.wrong)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def clientOf(issued: Issued | None, *, newest: int = SSL.TLS1_3_VERSION) -> Any:
+    """A client in memory that shows this certificate."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(newest)
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    if issued is not None:
+        context.use_certificate(issued.certificate)
+        for each in issued.chain[1:]:
+            context.add_extra_chain_cert(each)
+        context.use_privatekey(issued.key)
+    client = SSL.Connection(context, None)
+    client.set_connect_state()
+    return client
+
+
+def shaken(tls: ServerTLS, client: Any) -> SSL.Connection:
+    """
+    The server's side of a handshake that is done.
+
+    @raise SSL.Error: it failed.
+    """
+    ours = tls.connection(None)
+    done: set[Any] = set()
+    for _ in range(20):
+        for each, other in ((client, ours), (ours, client)):
+            try:
+                each.do_handshake()
+                done.add(each)
+            except SSL.WantReadError:
+                pass
+            try:
+                other.bio_write(each.bio_read(1 << 16))
+            except SSL.WantReadError:
+                pass
+        if len(done) == 2:
+            return ours
+    raise AssertionError("the handshake does not end")
+
+
+def known(tls: ServerTLS, issued: Issued | None) -> CertificateIdentity | None:
+    """Who that is."""
+    return tls.identityOf(shaken(tls, clientOf(issued)))
+
+
+def refusal(tls: ServerTLS, issued: Issued | None) -> str:
+    """Why nobody is let in by this certificate."""
+    seen: list[SSL.Connection] = []
+    made = tls.connection
+
+    def connection(socket: Any) -> SSL.Connection:
+        seen.append(made(socket))
+        return seen[-1]
+
+    tls.connection = connection  # type: ignore[method-assign]
+    try:
+        with pytest.raises(SSL.Error) as caught:
+            shaken(tls, clientOf(issued))
+    finally:
+        tls.connection = made  # type: ignore[method-assign]
+    return str(seen[0].get_app_data() or caught.value)
+
+
+# Whom it accepts.
+
+
+def test_good(place: Place) -> None:
+    """A name with the prefix, and an end; also by an intermediate CA."""
+    tls = place.tls(prefix="partner/")
+    for authority in (ROOT, BELOW):
+        bob = authority.issue(BOB)
+        found = known(tls, bob)
+        assert found is not None
+        assert found.username == b"partner/bob@partner.example"
+        assert found.realm == ""
+        assert found.expires == bob.certificate.not_valid_after_utc.timestamp()
+        assert tls.objection(found) == ""
+
+
+@pytest.mark.parametrize(
+    ("issued", "why"),
+    [
+        (ROOT.issue(BOB, after=-timedelta(minutes=5)), "expired"),
+        (ROOT.issue(BOB, before=HOUR), "not valid yet"),
+        (STRANGER.issue(BOB), "not in client_ca"),
+        (ROOT.issue(BOB, usage=(SERVER,)), "key usage"),
+        (Issued(OWN.key, OWN.chain), "key usage"),
+        # Without the intermediate there is no way to the root.
+        (lambda bob: Issued(bob.key, bob.chain[:1]), "not in client_ca"),
+        (None, "peer did not return a certificate"),
+    ],
+    ids=["expired", "early", "wrong-ca", "wrong-usage", "servers", "gap", "none"],
+)
+def test_bad(place: Place, issued: Any, why: str) -> None:
+    """The handshake fails, and the reason is known."""
+    if callable(issued):
+        issued = issued(BELOW.issue(BOB))
+    assert why in refusal(place.tls(), issued)
+
+
+@pytest.mark.parametrize("usage", [(CLIENT, SERVER), ()])
+def test_usages(place: Place, usage: tuple[Any, ...]) -> None:
+    """A certificate for more than clients will do, or for nothing said."""
+    assert known(place.tls(), ROOT.issue(BOB, usage=usage)) is not None
+
+
+def test_aCertificateIsNoAuthority(place: Place) -> None:
+    """Who has one cannot make others."""
+    bob = ROOT.issue(BOB)
+    false = Authority("somebody")
+    false.key, false.chain = bob.key, bob.chain
+    assert refusal(place.tls(), false.issue(email("alice@partner.example")))
+
+
+def test_names(place: Place) -> None:
+    """No name, no identity; a bad one is refused."""
+    tls = place.tls()
+    assert known(tls, ROOT.issue()) is None
+    with pytest.raises(BadName):
+        known(tls, ROOT.issue(raw=rawName(0x81, b"bob@partner.example\0.evil")))
+
+
+def test_optional(place: Place) -> None:
+    """None is needed; a bad one is refused all the same."""
+    tls = place.tls(client_certificate="optional")
+    assert known(tls, None) is None
+    assert known(tls, ROOT.issue(BOB)) is not None
+    assert "not in client_ca" in refusal(tls, STRANGER.issue(BOB))
+
+
+def test_off(place: Place) -> None:
+    """What a client shows is not asked for."""
+    tls = place.tls(client_certificate="off", client_ca="")
+    assert known(tls, ROOT.issue(BOB)) is None
+
+
+# Revocation.
+
+
+def test_revoked(place: Place) -> None:
+    """The CRL of each issuer counts: for the client, and for its CA."""
+    bob, carol = BELOW.issue(BOB), BELOW.issue(email("carol@partner.example"))
+    place.put("crl.pem", ROOT.revoke() + BELOW.revoke(bob.certificate))
+    tls = place.tls(crl="crl.pem")
+    assert "revoked" in refusal(tls, bob)
+    assert known(tls, carol) is not None
+    place.put("crl.pem", ROOT.revoke(BELOW.certificate) + BELOW.revoke())
+    assert "revoked" in refusal(place.tls(crl="crl.pem"), carol)
+
+
+def test_everyIssuerNeedsAList(place: Place) -> None:
+    """Whose issuer says nothing is not accepted; nor by somebody else's list."""
+    for lists in (ROOT.revoke(), ROOT.revoke() + STRANGER.revoke()):
+        place.put("crl.pem", lists)
+        tls = place.tls(crl="crl.pem")
+        assert "no CRL" in refusal(tls, BELOW.issue(BOB))
+        assert known(tls, ROOT.issue(BOB)) is not None
+
+
+def test_stale(place: Place) -> None:
+    """A list that should have been replaced lets nobody in, and that is told."""
+    place.put("crl.pem", ROOT.revoke(until=-timedelta(minutes=5)))
+    tls = place.tls(crl="crl.pem")
+    assert "stale" in refusal(tls, ROOT.issue(BOB))
+    ((key, why),) = tls.aged()
+    assert (key, "stale" in why) == ("crl", True)
+
+
+# Protocol.
+
+
+def test_versions(place: Place) -> None:
+    """TLS 1.2 and 1.3, nothing older."""
+    tls = place.tls()
+    bob = ROOT.issue(BOB)
+    for newest in (SSL.TLS1_3_VERSION, SSL.TLS1_2_VERSION):
+        shaken(tls, clientOf(bob, newest=newest))
+    for newest in (SSL.TLS1_1_VERSION, SSL.TLS1_VERSION):
+        with pytest.raises(SSL.Error):
+            shaken(tls, clientOf(bob, newest=newest))
+
+
+@pytest.mark.parametrize(
+    "ciphers",
+    [b"aNULL", b"eNULL", b"AES128-GCM-SHA256", b"ECDHE+AES:!AESGCM:!AESCCM", b"PSK"],
+)
+def test_ciphers(place: Place, ciphers: bytes) -> None:
+    """No anonymous one, none without forward secrecy, no CBC."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(ciphers + b":@SECLEVEL=0")
+    client = SSL.Connection(context, None)
+    client.set_connect_state()
+    with pytest.raises(SSL.Error):
+        shaken(place.tls(client_certificate="off", client_ca=""), client)
+
+
+@pytest.mark.parametrize("newest", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_noResumption(place: Place, newest: int) -> None:
+    """
+    A session cannot be resumed: it would get past a CRL that has changed
+    since. The next handshake is a whole one.
+    """
+    tls = place.tls()
+    bob = ROOT.issue(BOB)
+    first = clientOf(bob, newest=newest)
+    ours = shaken(tls, first)
+    ours.send(b"x")
+    first.bio_write(ours.bio_read(1 << 16))
+    assert first.recv(1) == b"x"
+    session = first.get_session()
+    again = SSL.Connection(first.get_context(), None)
+    again.set_connect_state()
+    again.set_session(session)
+    second = shaken(tls, again)
+    # Only a whole handshake brings a chain that was verified.
+    assert second.get_verified_chain() is not None
+    assert second.master_key() != ours.master_key()
+
+
+def test_aDefectInTheVerdictFails(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception in a callback is no yes (CVE-2026-27448)."""
+
+    def broken(*_: Any) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("socksgw.accept.certificates._verified", broken)
+    with pytest.raises((ZeroDivisionError, SSL.Error)):
+        shaken(place.tls(), clientOf(ROOT.issue(BOB)))
+
+
+# What cannot be used.
+
+
+def encrypted(issued: Issued) -> bytes:
+    return issued.key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"s3same")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "octets", "key", "why"),
+    [
+        ("gw.pem", None, "certificate", "No such file"),
+        ("gw.pem", b"", "certificate", "PEM"),
+        ("gw.pem", b"-----BEGIN CERTIFICATE-----\n", "certificate", "PEM"),
+        ("gw.pem", OWN.certificate.public_bytes(Encoding.DER), "certificate", "PEM"),
+        ("gw.pem", pemOf(ROOT.certificate), "key", "not that of"),
+        ("gw.key", None, "key", "No such file"),
+        ("gw.key", b"s3same", "key", "PEM"),
+        ("gw.key", pemOfKey(STRANGER.key), "key", "not that of"),
+        ("gw.key", encrypted(OWN), "key", "encrypted"),
+        ("ca.pem", None, "client_ca", "No such file"),
+        ("ca.pem", b"s3same", "client_ca", "PEM"),
+        ("ca.pem", pemOf(BELOW.certificate), "client_ca", "no root"),
+        ("crl.pem", None, "crl", "No such file"),
+        ("crl.pem", b"s3same", "crl", "PEM"),
+        ("crl.pem", pemOf(ROOT.certificate), "crl", "PEM"),
+        ("crl.pem", ROOT.revoke()[:200], "crl", "PEM"),
+    ],
+    ids=itertools.count(),
+)
+def test_wrongFiles(
+    place: Place, name: str, octets: bytes | None, key: str, why: str
+) -> None:
+    """The key says which file, the text says why; never what is in it."""
+    place.put("crl.pem", ROOT.revoke())
+    if octets is None:
+        (place.directory / name).unlink()
+    else:
+        place.put(name, octets)
+    found = place.wrong(crl="crl.pem")
+    assert list(found) == [key]
+    assert why in found[key]
+    assert "s3same" not in found[key]
+
+
+def test_wrongSettings(place: Place) -> None:
+    """All at once."""
+    assert "missing" in place.wrong(client_ca="")["client_ca"]
+    found = place.wrong(client_certificate="off", crl="crl.pem", prefix="p/")
+    assert list(found) == ["client_ca", "crl", "prefix"]
+    assert list(place.wrong(identity=())) == ["identity"]
+    assert list(place.wrong(prefix="a\n")) == ["prefix"]
+    assert list(place.wrong(certificate="no", client_ca="no")) == [
+        "certificate",
+        "client_ca",
+    ]
+
+
+def test_aKeyThatOthersCanRead(place: Place) -> None:
+    """A secret; also where it is in one file with the certificate."""
+    (place.directory / "gw.key").chmod(0o644)
+    assert "chmod 600" in place.wrong()["key"]
+    both = OWN.writeTogether(place.directory, "gw")
+    assert place.tls(certificate=both.name, key="")
+    both.chmod(0o644)
+    assert "chmod 600" in place.wrong(certificate=both.name, key="")["certificate"]
+
+
+# Files that change.
+
+
+def test_quiet(place: Place) -> None:
+    """Nothing happened, nothing is told."""
+    tls = place.tls()
+    assert tls.refresh() == ((), (), False)
+
+
+def shownBy(tls: ServerTLS) -> Any:
+    client = clientOf(ROOT.issue(BOB))
+    shaken(tls, client)
+    return client.get_peer_certificate().to_cryptography()
+
+
+def test_anotherCertificate(place: Place) -> None:
+    """It is shown from the next handshake on; a broken one never is."""
+    tls = place.tls()
+    assert shownBy(tls) == OWN.certificate
+    new = server(ROOT)
+    place.put("gw.pem", pemOf(*new.chain))
+    # The key is not there yet: the old pair is used.
+    changes = tls.refresh()
+    assert changes.read == ()
+    assert changes.problems[0].startswith("key: ")
+    assert shownBy(tls) == OWN.certificate
+    # Said once.
+    assert tls.refresh() == ((), (), False)
+    place.put("gw.key", pemOfKey(new.key))
+    assert tls.refresh() == (("certificate", "key"), (), False)
+    assert shownBy(tls) == new.certificate
+    (place.directory / "gw.key").unlink()
+    assert "No such file" in tls.refresh().problems[0]
+    assert shownBy(tls) == new.certificate
+
+
+def test_anotherList(place: Place) -> None:
+    """Whoever is revoked is out, also when they are in."""
+    bob = ROOT.issue(BOB)
+    place.put("crl.pem", ROOT.revoke())
+    tls = place.tls(crl="crl.pem")
+    found = known(tls, bob)
+    assert found is not None
+    place.put("crl.pem", ROOT.revoke(bob.certificate))
+    assert tls.refresh() == (("client_ca", "crl"), (), True)
+    assert "revoked" in refusal(tls, bob)
+    assert "revoked" in tls.objection(found)
+
+
+@pytest.mark.parametrize("name", ["crl.pem", "ca.pem"])
+@pytest.mark.parametrize("octets", [None, b"broken"])
+def test_brokenTrust(place: Place, name: str, octets: bytes | None) -> None:
+    """
+    A CA or CRL that cannot be read lets nobody in; those who are in stay.
+    When it is back, all is well.
+    """
+    bob = ROOT.issue(BOB)
+    place.put("crl.pem", ROOT.revoke())
+    tls = place.tls(crl="crl.pem")
+    good = (place.directory / name).read_bytes()
+    if octets is None:
+        (place.directory / name).unlink()
+    else:
+        place.put(name, octets)
+    changes = tls.refresh()
+    assert changes.read == ()
+    assert len(changes.problems) == 1
+    assert not changes.rejudge
+    assert refusal(tls, bob)
+    assert tls.refresh() == ((), (), False)
+    place.put(name, good)
+    assert tls.refresh() == (("client_ca", "crl"), (), True)
+    assert known(tls, bob) is not None
+
+
+def test_optionalAndBrokenTrust(place: Place) -> None:
+    """Who shows none gets as far as before, who shows one does not."""
+    tls = place.tls(client_certificate="optional")
+    (place.directory / "ca.pem").unlink()
+    assert tls.refresh().problems
+    assert known(tls, None) is None
+    assert refusal(tls, ROOT.issue(BOB))
+
+
+def test_goesStale(place: Place) -> None:
+    """Told once, when it happens; a fresh one is told, too."""
+    place.put("crl.pem", ROOT.revoke())
+    tls = place.tls(crl="crl.pem")
+    assert tls.refresh() == ((), (), False)
+    place.now += 25 * 3600
+    changes = tls.refresh()
+    assert [line.partition(":")[0] for line in changes.problems] == [
+        "certificate",
+        "crl",
+    ]
+    assert not changes.rejudge
+    assert tls.refresh() == ((), (), False)
+    place.put("crl.pem", ROOT.revoke(until=100 * HOUR))
+    assert tls.refresh() == (("client_ca", "crl"), (), True)
+
+
+def test_anotherName(place: Place) -> None:
+    """Whoever would be called otherwise now is somebody else."""
+    bob = known(place.tls(), ROOT.issue(BOB))
+    assert bob is not None
+    assert "otherwise" in place.tls(prefix="partner/").objection(bob)
+
+
+def test_anotherAuthority(place: Place) -> None:
+    """A CA that is trusted no longer takes its people with it."""
+    bob = known(place.tls(), BELOW.issue(BOB))
+    assert bob is not None
+    assert place.tls().objection(bob) == ""
+    place.put("ca.pem", pemOf(STRANGER.certificate))
+    assert "client_ca" in place.tls().objection(bob)
