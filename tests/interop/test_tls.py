@@ -1,0 +1,398 @@
+"""
+TLS listeners, with real clients: who gets in by which certificate, and what
+works inside.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+
+from tests.certificates import SERVER, Authority, Issued, dns, rawName
+from tests.hostile.clients import four
+from tests.hostile.datagrams import Echo, addressed, replied
+from tests.interop import raw
+from tests.interop.partners import BOB, NAME, House, housed
+from tests.interop.servers import (
+    PATIENCE,
+    Daemon,
+    Destination,
+    Recorder,
+    Web,
+    echo,
+    freePort,
+    program,
+    untilEnd,
+)
+from tests.interop.test_endpoints import sha256
+from tests.running import until
+
+MIB = 1 << 20
+UP = random.Random(30).randbytes(10 * MIB)
+DOWN = random.Random(31).randbytes(10 * MIB)
+
+PARTNERS, EITHER, ANYBODY, UNNAMED = range(4)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One gateway for all."""
+    yield from housed(tmp_path_factory.mktemp("tls"))
+
+
+# Real programs.
+
+
+def socat(house: House, bob: Issued, port: int, log: Path) -> Daemon:
+    """socat, which brings plain clients to the TLS listener."""
+    key = bob.writeTogether(house.directory, "socat")
+    to = f"OPENSSL:127.0.0.1:{house.partners},openssl-commonname=localhost"
+    to += f",cafile={house.directory / 'ca.pem'},cert={key}"
+    at = f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork"
+    return Daemon([program("socat", "socat"), at, to], port, log, {})
+
+
+def stunnel(house: House, bob: Issued, port: int, log: Path) -> Daemon:
+    """stunnel, the same."""
+    key = bob.writeTogether(house.directory, "stunnel")
+    file = house.directory / "stunnel.conf"
+    file.write_text(
+        "foreground = yes\npid =\n[gw]\nclient = yes\nverifyChain = yes\n"
+        f"accept = 127.0.0.1:{port}\nconnect = 127.0.0.1:{house.partners}\n"
+        f"CAfile = {house.directory / 'ca.pem'}\ncert = {key}\n"
+        "checkHost = localhost\n"
+    )
+    return Daemon([program("stunnel", "stunnel4"), str(file)], port, log, {})
+
+
+@pytest.mark.parametrize("wrapper", [socat, stunnel])
+def test_curl(
+    house: House,
+    web: Callable[..., Web],
+    quiet: dict[str, str],
+    tmp_path: Path,
+    wrapper: Callable[..., Daemon],
+) -> None:
+    """
+    curl through another program's TLS: 10 MiB up, and the user of the
+    certificate is on record.
+    """
+    (tmp_path / "up").write_bytes(UP)
+    port = freePort(kind=socket.SOCK_STREAM)
+    bob = house.below.issue(NAME)
+    with wrapper(house, bob, port, tmp_path / "log") as daemon:
+        command = [program("curl", "curl"), "-sS", "--fail", "--data-binary"]
+        command += [f"@{tmp_path / 'up'}", "-x", f"socks5://127.0.0.1:{port}"]
+        command += [f"http://127.0.0.1:{web().port}/"]
+        done = subprocess.run(
+            command, env=quiet, capture_output=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode() + daemon.log
+    assert done.stdout.decode() == sha256(UP)
+    line = raw.decision(house.gateway, web().port)
+    assert (line["user"], line["method"]) == (BOB, "certificate")
+    assert (line["verdict"], line["secured"]) == ("allow", "confidentiality")
+
+
+def sClient(
+    house: House, issued: Issued | None, *more: str, octets: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    """C{openssl s_client} against the listener that wants a certificate."""
+    command = [program("openssl", "openssl"), "s_client", "-connect"]
+    command += [f"127.0.0.1:{house.partners}", "-CAfile", "ca.pem", "-no_ign_eof"]
+    if issued is not None:
+        file, key = issued.write(house.directory, "s_client")
+        command += ["-cert", str(file), "-key", str(key), "-cert_chain", str(file)]
+    return subprocess.run(
+        [*command, *more],
+        cwd=house.directory,
+        input=octets,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def test_sClient(house: House, destination: Callable[..., Destination]) -> None:
+    """A banner through the gateway, and then an orderly end."""
+    server = destination(lambda c: c.sendall(b"220 ready\r\n"))
+    octets = raw.GREETING + raw.request5("127.0.0.1", server.port)
+    done = sClient(house, house.root.issue(NAME), "-quiet", octets=octets)
+    assert done.stdout[:4] == b"\x05\0\x05\0"
+    assert done.stdout.endswith(b"220 ready\r\n")
+    assert raw.decision(house.gateway, server.port)["user"] == BOB
+
+
+STRANGER = Authority()
+
+
+def revoked(house: House) -> Issued:
+    bob = house.below.issue(NAME)
+    house.revoke(bob.certificate)
+    # Seen within a second.
+    before = len(house.gateway.journal("tls-read"))
+    until(lambda: len(house.gateway.journal("tls-read")) > before)
+    return bob
+
+
+MINUTES = timedelta(minutes=5)
+NUL = rawName(0x81, b"bob@partner.example\0.evil.example")
+BAD: dict[str, tuple[Callable[[House], Issued | None], str]] = {
+    "expired": (lambda h: h.root.issue(NAME, after=-MINUTES), "expired"),
+    "early": (lambda h: h.root.issue(NAME, before=MINUTES), "not valid yet"),
+    "revoked": (revoked, "revoked"),
+    "wrong-ca": (lambda _: STRANGER.issue(NAME), "client_ca"),
+    "wrong-usage": (lambda h: h.root.issue(NAME, usage=(SERVER,)), "key usage"),
+    "nul-in-name": (lambda h: h.root.issue(raw=NUL), "control characters"),
+    "none": (lambda _: None, "has shown no certificate"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad(house: House, kind: str) -> None:
+    """
+    Nobody gets in by it: SOCKS is not heard, and why is on record. (OpenSSL's
+    client need not say so: in TLS 1.3 it is done before the server is.)
+    """
+    make, why = BAD[kind]
+    issued = make(house)
+    decided = len(house.gateway.journal("decision"))
+    before = len(house.gateway.journal("refused"))
+    octets = raw.GREETING + raw.request5("127.0.0.1", 80)
+    for version in ("-tls1_3", "-tls1_2"):
+        done = sClient(house, issued, "-quiet", version, octets=octets)
+        assert done.stdout == b""
+        assert done.returncode != 0
+    until(lambda: len(house.gateway.journal("refused")) == before + 2)
+    refused = house.gateway.journal("refused")[before:]
+    assert {line["reason"] for line in refused} == {"certificate"}
+    assert all(why in line["why"] for line in refused), refused
+    assert len(house.gateway.journal("decision")) == decided
+
+
+def test_oldVersions(house: House) -> None:
+    """TLS 1.1 and older: the gateway's own alert says no."""
+    for version in ("-tls1_1", "-tls1"):
+        done = sClient(
+            house, house.root.issue(NAME), version, "-cipher", "ALL:@SECLEVEL=0"
+        )
+        assert done.returncode != 0
+        assert b"alert protocol version" in done.stderr
+
+
+def test_noRenegotiation(house: House) -> None:
+    """A client that asks for it is told no."""
+    done = sClient(house, house.root.issue(NAME), "-tls1_2", octets=b"R\n")
+    assert b"Compression: NONE" in done.stdout
+    assert b"RENEGOTIATING" in done.stdout + done.stderr
+    assert b"no renegotiation" in done.stderr
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_noResumption(house: House, version: str, tmp_path: Path) -> None:
+    """Every handshake is a whole one, with the certificate in it."""
+    bob = house.root.issue(NAME)
+    session = tmp_path / "session"
+    sClient(house, bob, version, "-sess_out", str(session))
+    more = ["-sess_in", str(session)] if session.exists() else []
+    done = sClient(house, bob, version, *more)
+    assert b"New, TLSv1." in done.stdout
+    assert b"Reused" not in done.stdout
+
+
+# Inside.
+
+
+def test_socks4a(house: House, destination: Callable[..., Destination]) -> None:
+    """SOCKS 4a has no login of its own: the certificate is one."""
+    server = destination(echo)
+    for host in ("127.0.0.1", b"127.0.0.1"):
+        with house.dial(house.root.issue(NAME)) as client:
+            client.sendall(raw.request4(host, server.port, userId=b"mallory"))
+            assert raw.reply4(client)[0] == 90
+            client.sendall(b"hello")
+            assert raw.exactly(client, 5) == b"hello"
+        line = raw.decision(house.gateway, server.port)
+        assert (line["user"], line["method"]) == (BOB, "certificate")
+
+
+def test_bothWays(house: House, destination: Callable[..., Destination]) -> None:
+    """10 MiB each way, with equal hashes, each side ending when it is done."""
+    arrived: list[str] = []
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(DOWN)
+        connection.shutdown(socket.SHUT_WR)
+        arrived.append(sha256(untilEnd(connection)))
+
+    server = destination(serve)
+    with closing(halfClosing(house, house.root.issue(NAME))) as client:
+        client.sendall(raw.GREETING + raw.request5("127.0.0.1", server.port))
+        came = read(client, 12 + len(DOWN), sending=UP)
+        assert sha256(came[12:]) == sha256(DOWN)
+        # Our end, and then theirs.
+        client.shutdown()
+        with pytest.raises(SSL.ZeroReturnError):
+            client.recv(1)
+    until(lambda: arrived)
+    assert arrived == [sha256(UP)]
+    line = raw.end(house.gateway, server.port)
+    assert (line["sent"], line["received"]) == (len(UP), len(DOWN))
+    assert line["reason"] == "closed"
+
+
+def halfClosing(house: House, issued: Issued, version: int = 0) -> Any:
+    """A client that knows the two ends of a connection apart, as Python's does
+    not."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    if version:
+        context.set_max_proto_version(version)
+    context.use_certificate(issued.certificate)
+    context.use_privatekey(issued.key)
+    plain = raw.dial(house.partners)
+    # pyOpenSSL has no patience of its own.
+    plain.settimeout(None)
+    client = SSL.Connection(context, plain)
+    client.set_connect_state()
+    client.do_handshake()
+    return client
+
+
+def read(client: Any, octets: int, sending: bytes = b"") -> bytes:
+    """So many octets, while sending."""
+    found, left = bytearray(), memoryview(sending)
+    while len(found) < octets or left:
+        if left:
+            left = left[client.send(left[: 1 << 16]) :]
+        if len(found) < octets:
+            found += client.recv(min(1 << 17, octets - len(found)))
+    return bytes(found)
+
+
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_halfClose(
+    house: House, destination: Callable[..., Destination], version: int
+) -> None:
+    """
+    A client's close_notify is the end of what it sends, and the destination
+    is told; what that answers still comes (RFC 8446 section 6.1).
+    """
+    recorder = Recorder(DOWN[: 3 * MIB + 17])
+    server = destination(recorder)
+    client = halfClosing(house, house.root.issue(NAME), version)
+    with closing(client):
+        client.sendall(
+            raw.GREETING + raw.request5("127.0.0.1", server.port) + UP[:9999]
+        )
+        client.shutdown()
+        assert read(client, 12 + 3 * MIB + 17)[12:] == DOWN[: 3 * MIB + 17]
+        with pytest.raises(SSL.ZeroReturnError):
+            client.recv(1)
+    until(lambda: recorder.received)
+    assert recorder.received == [UP[:9999]]
+    assert raw.end(house.gateway, server.port)["reason"] == "closed"
+
+
+def test_cutOff(house: House, destination: Callable[..., Destination]) -> None:
+    """An end without TLS's own word for it is on record as a client lost."""
+    server = destination(echo)
+    client = house.dial(house.root.issue(NAME))
+    raw.through(client, "127.0.0.1", server.port)
+    client.shutdown(socket.SHUT_RDWR)
+    client.close()
+    assert raw.end(house.gateway, server.port)["reason"] == "client-lost"
+
+
+def test_associate(house: House) -> None:
+    """UDP ASSOCIATE: the control connection is inside TLS."""
+    with Echo() as server, house.dial(house.root.issue(NAME)) as client:
+        client.sendall(raw.GREETING + raw.request5("0.0.0.0", 0, 3))
+        assert raw.exactly(client, 2) == b"\x05\0"
+        code, host, port = replied(client)
+        assert code == 0
+        with socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+            datagrams.settimeout(PATIENCE)
+            octets = addressed(*server.place) + b"hello"
+            datagrams.sendto(octets, (host, port))
+            assert datagrams.recv(100) == octets
+    (flow,) = house.gateway.journal("flow")
+    assert (flow["user"], flow["verdict"]) == (BOB, "allow")
+
+
+def test_bind(house: House) -> None:
+    """BIND: two replies, then octets both ways."""
+    with house.dial(house.root.issue(NAME)) as client:
+        client.sendall(raw.GREETING + b"\x05\x02\0" + four("127.0.0.1") + b"\0\0")
+        assert raw.exactly(client, 2) == b"\x05\0"
+        code, host, port = raw.reply5(client)
+        assert code == 0
+        with socket.create_connection((host, port), PATIENCE) as peer:
+            assert raw.reply5(client)[0] == 0
+            peer.sendall(b"from the peer")
+            assert raw.exactly(client, 13) == b"from the peer"
+
+
+# Who it is.
+
+
+def asked(house: House, issued: Issued | None, listener: int) -> bytes:
+    """What comes of a request for a port that nobody has."""
+    with house.dial(issued, listener) as client:
+        client.sendall(raw.GREETING + raw.request5("127.0.0.1", 1))
+        return untilEnd(client)
+
+
+def test_eitherWay(house: House) -> None:
+    """
+    `certificate` and `none` have one number on the wire: the certificate
+    counts where there is one. The listener has no CRL.
+    """
+    for issued, user, method in (
+        (house.root.issue(NAME), BOB, "certificate"),
+        (
+            house.root.issue(dns("Host.Partner.Example")),
+            "partner/host.partner.example",
+            "certificate",
+        ),
+        (house.root.issue(), "anonymous", "none"),
+        (None, "anonymous", "none"),
+    ):
+        assert asked(house, issued, EITHER)[:4] == b"\x05\0\x05\x05"
+        line = raw.decision(house.gateway, 1)
+        assert (line["user"], line["method"]) == (user, method)
+
+
+def test_noneLogsNobodyIn(house: House) -> None:
+    """Where `none` is offered, a certificate is not asked for."""
+    assert asked(house, house.root.issue(NAME), ANYBODY)[:4] == b"\x05\0\x05\x05"
+    assert raw.decision(house.gateway, 1)["user"] == "anonymous"
+
+
+def test_noName(house: House) -> None:
+    """A certificate without a name is nobody's: no method is left."""
+    assert asked(house, house.root.issue(), PARTNERS) == b"\x05\xff"
+    with house.dial(house.root.issue(), PARTNERS) as client:
+        client.sendall(raw.request4("127.0.0.1", 1))
+        assert raw.reply4(client)[0] == 91
+
+
+@pytest.mark.parametrize("name", [b"anonymous", b"users", b"@staff"])
+def test_reservedNames(house: House, name: bytes) -> None:
+    """Who is called like a word of the policy is not let in by the Portal."""
+    bad = house.root.issue(raw=rawName(0x82, name))
+    before = len(house.gateway.journal("login-failed"))
+    assert asked(house, bad, UNNAMED) == b"\x05\0"
+    with house.dial(bad, UNNAMED) as client:
+        client.sendall(raw.request4("127.0.0.1", 1))
+        assert raw.reply4(client)[0] == 91
+    lines = house.gateway.journal("login-failed")[before:]
+    assert [line["method"] for line in lines] == ["certificate"] * 2
