@@ -383,7 +383,8 @@ class ServerTLS:
             )
 
     def _isStale(self) -> bool:
-        now = self._wall()
+        # The second of nextUpdate is still its own, as OpenSSL has it.
+        now = int(self._wall())
         return any(
             each.next_update_utc is not None and now > each.next_update_utc.timestamp()
             for each in self._trust.lists

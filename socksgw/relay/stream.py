@@ -148,9 +148,7 @@ class StreamRelay:
         self.destination.other = self.client
         self.client.transport = transport
         self._socket = destination
-        self.done: Deferred[tuple[str, bool, bool]] = Deferred(
-            lambda _: self._release()
-        )
+        self.done: Deferred[tuple[str, bool, bool]] = Deferred(lambda _: self._cancel())
         self._early = b""
         self._deadline: Timer | None = None
         self._last = -1
@@ -209,6 +207,10 @@ class StreamRelay:
             self._over = True
             self._release(reset)
             self.done.callback((reason, reset, reset))
+
+    def _cancel(self) -> None:
+        self._over = True
+        self._release()
 
     def _release(self, reset: bool = False) -> None:
         if self._deadline is not None:

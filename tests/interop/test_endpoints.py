@@ -1,5 +1,6 @@
 """
-Listeners on Twisted's endpoint strings: UNIX sockets, TLS, TCP.
+Listeners on Twisted's endpoint strings: UNIX sockets, TLS, TCP; and the TLS of
+the configuration's own, which has to do the same.
 """
 
 from __future__ import annotations
@@ -43,6 +44,12 @@ endpoint = "tcp:0:interface=127.0.0.1"
 [[listen]]
 name = "tls-login"
 endpoint = "ssl:0:interface=127.0.0.1:privateKey={key}:certKey={file}"
+[[listen]]
+name = "own"
+address = ["127.0.0.1:0"]
+[listen.tls]
+certificate = "{file}"
+key = "{key}"
 [auth]
 checkers = ["passwd:users"]
 [[auth.choose]]
@@ -55,9 +62,9 @@ class Door(NamedTuple):
     """
     A gateway, and how to come in.
 
-    @ivar kind: C{unix}, C{ssl} or C{tcp}.
+    @ivar kind: C{unix}, C{ssl}, C{tcp} or C{own}.
     @ivar place: the path or the port.
-    @ivar tls: for C{ssl}.
+    @ivar tls: for C{ssl} and C{own}; in it Python has no half-close.
     """
 
     gateway: Running
@@ -99,7 +106,7 @@ def listening(
     yield from running(directory, text + OPEN[OPEN.index("[[auth.choose]]") :])
 
 
-@pytest.fixture(params=["unix", "ssl", "tcp"])
+@pytest.fixture(params=["unix", "ssl", "tcp", "own"])
 def door(
     request: pytest.FixtureRequest, listening: Running, certificate: Certificate
 ) -> Door:
@@ -109,6 +116,8 @@ def door(
         return Door(listening, kind, f"{listening.directory}/s", None)
     if kind == "ssl":
         return Door(listening, kind, listening.ports[0], certificate.client())
+    if kind == "own":
+        return Door(listening, kind, listening.ports[3], certificate.client())
     return Door(listening, kind, listening.ports[1], None)
 
 
@@ -182,7 +191,7 @@ def test_clientEnds(
     The client ends: everything that it sent arrives, and then the end. Where
     there is a half-close (not in TLS), the answer still comes back.
     """
-    recorder = Recorder(b"" if door.kind == "ssl" else DOWN[:amount])
+    recorder = Recorder(b"" if door.tls else DOWN[:amount])
     server = destination(recorder)
     with door.dial() as client:
         raw.through(client, "127.0.0.1", server.port)
