@@ -82,8 +82,11 @@ class Floor:
         self._clients: list[socket.socket] = []
 
     def connect(
-        self, protocol: Protocol, host: str = "127.0.0.1"
-    ) -> tuple[socket.socket, PlainTransport]:
+        self,
+        protocol: Protocol,
+        host: str = "127.0.0.1",
+        transport: Callable[..., Any] = PlainTransport,
+    ) -> tuple[socket.socket, Any]:
         """A client, and its transport."""
         port = tcp.Port(0, Factory(), interface=host, reactor=self.reactor)
         port.startListening()
@@ -98,8 +101,7 @@ class Floor:
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         client.setblocking(False)
         self._clients.append(client)
-        transport = PlainTransport(accepted, protocol, port, self.watch)
-        return client, transport
+        return client, transport(accepted, protocol, port, self.watch)
 
     def until(self, condition: Callable[[], object]) -> None:
         """Turn until something is so."""

@@ -1,0 +1,375 @@
+"""
+The transport of a client with TLS, with real sockets on loopback and a reactor
+of the test's own.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import ISSLTransport
+from twisted.logger import capturedLogs
+from zope.interface.verify import verifyObject
+
+from socksgw.accept.certificates import ServerTLS
+from socksgw.accept.tls import TLSTransport
+from socksgw.config import ListenTLS
+from socksgw.errors import CertificateRefused
+from tests.accept.test_transport import Floor, Recorder
+from tests.certificates import Authority, Issued, email, pemOf, rawName, server
+
+ROOT = Authority()
+OWN = server(ROOT)
+BOB = ROOT.issue(email("bob@partner.example"))
+OCTETS = random.Random(7).randbytes(1 << 20)
+RESET = struct.pack("ii", 1, 0)
+
+
+class Secured(Recorder):
+    """A protocol that has TLS below it."""
+
+    identity: Any = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals: list[CertificateRefused] = []
+        self.paused = 0
+        self.resumed = 0
+        self.stopped = 0
+
+    def refused(self, failure: CertificateRefused) -> None:
+        self.refusals.append(failure)
+
+    # As a producer.
+
+    def pauseProducing(self) -> None:
+        self.paused += 1
+
+    def resumeProducing(self) -> None:
+        self.resumed += 1
+
+    def stopProducing(self) -> None:
+        self.stopped += 1
+
+
+class Client:
+    """
+    A client that the test plays, turn by turn.
+
+    @ivar octets: what it was sent.
+    @ivar ended: whether the gateway has ended its side, by TLS's own word.
+    @ivar failed: what the connection failed with.
+    """
+
+    def __init__(self, plain: socket.socket, issued: Issued | None) -> None:
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        if issued is not None:
+            context.use_certificate(issued.certificate)
+            context.use_privatekey(issued.key)
+        self.plain = plain
+        self.connection = SSL.Connection(context, plain)
+        self.connection.set_connect_state()
+        self.octets = b""
+        self.ended = False
+        self.failed: Exception | None = None
+
+    def shake(self) -> bool:
+        """Whether the handshake is done."""
+        try:
+            self.connection.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as e:
+            self.failed = e
+        return True
+
+    def read(self) -> None:
+        """Take what has come."""
+        try:
+            while True:
+                self.octets += self.connection.recv(1 << 14)
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self.ended = True
+        except SSL.Error as e:
+            self.failed = e
+
+
+class House(Floor):
+    """Where such clients come in."""
+
+    def __init__(self, tls: ServerTLS) -> None:
+        super().__init__()
+        self._tls = tls
+
+    def secure(
+        self, issued: Issued | None = BOB, shaken: bool = True
+    ) -> tuple[Client, Any, Secured]:
+        """A client, its transport and its protocol."""
+        protocol = Secured()
+        plain, _ = self.connect(protocol, transport=self._transport)
+        client = Client(plain, issued)
+        if shaken:
+            self.until(client.shake)
+            self.until(lambda: client.failed or protocol.identity)
+        return client, protocol.transport, protocol
+
+    def _transport(self, *arguments: Any) -> Any:
+        return TLSTransport(*arguments, self._tls)
+
+    def came(self, client: Client, octets: int) -> bytes:
+        """So many octets at the client's."""
+
+        def enough() -> bool:
+            client.read()
+            return len(client.octets) >= octets
+
+        self.until(enough)
+        return client.octets
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """It wants certificates; nothing is left at the end."""
+    OWN.write(tmp_path, "gw")
+    (tmp_path / "ca.pem").write_bytes(pemOf(ROOT.certificate))
+    settings = ListenTLS("gw.pem", "gw.key", "ca.pem", "required")
+    made = House(ServerTLS(settings, tmp_path))
+    yield made
+    made.atBase()
+
+
+def test_bothWays(house: House) -> None:
+    """Octets in order, and who it is before the first."""
+    client, transport, protocol = house.secure()
+    verifyObject(ISSLTransport, transport)
+    assert protocol.identity.username == b"bob@partner.example"
+    client.connection.sendall(b"question")
+    house.until(lambda: protocol.octets == b"question")
+    transport.write(b"ans")
+    transport.writeSequence([b"w", b"er"])
+    assert house.came(client, 6) == b"answer"
+    transport.abortConnection()
+
+
+def test_nothingSaid(house: House) -> None:
+    """A client that says nothing costs no TLS; its transport closes all the same."""
+    _, transport, protocol = house.secure(shaken=False)
+    house.settle()
+    assert transport.getHandle() is None
+    transport.loseConnection()
+    assert protocol.lost == [ConnectionDone]
+
+
+@pytest.mark.parametrize("first", [b"\x05", b"\x04\x01\0\x50", b"GET / HTTP/1.1\r\n"])
+def test_notTLS(house: House, first: bytes) -> None:
+    """The first octet tells, and not one is answered."""
+    client, _, protocol = house.secure(shaken=False)
+    client.plain.send(first)
+    house.until(lambda: protocol.lost)
+    assert protocol.lost == [ConnectionLost]
+    assert protocol.octets == b""
+
+
+def test_notAHandshake(house: House) -> None:
+    """Nor what only begins like one."""
+    client, _, protocol = house.secure(shaken=False)
+    client.plain.send(b"\x16\x03\x01\x00\x05hello" * 10)
+    house.settle()
+    client.plain.close()
+    house.until(lambda: protocol.lost)
+    assert protocol.refusals == []
+
+
+@pytest.mark.parametrize(
+    ("issued", "why"),
+    [
+        (Authority().issue(email("bob@partner.example")), "client_ca"),
+        (None, "has shown no certificate"),
+        (ROOT.issue(raw=rawName(0x81, b"b\0b@x.example")), "control characters"),
+    ],
+    ids=["stranger", "none", "nul"],
+)
+def test_refused(house: House, issued: Issued | None, why: str) -> None:
+    """The protocol is told why; nothing that the client says is heard."""
+    client, transport, protocol = house.secure(issued, shaken=False)
+
+    def told() -> bool:
+        if client.shake() and client.failed is None and not protocol.refusals:
+            client.connection.send(b"x")
+        return bool(protocol.refusals)
+
+    house.until(told)
+    assert why in str(protocol.refusals[0])
+    # It closes; but a client has a moment to read the alert.
+    transport.loseConnection()
+    assert protocol.lost == []
+    house.until(lambda: client.read() or client.failed or client.ended)
+    client.plain.close()
+    house.until(lambda: protocol.lost)
+    assert (protocol.octets, protocol.identity) == (b"", None)
+
+
+def test_stalledReader(house: House) -> None:
+    """
+    The producer is paused while the client does not read, what is held is what
+    was written, and all of it arrives.
+    """
+    client, transport, protocol = house.secure()
+    transport.registerProducer(protocol, True)
+    for start in range(0, len(OCTETS), 1 << 16):
+        transport.write(OCTETS[start : start + (1 << 16)])
+    assert (protocol.paused, protocol.resumed) == (1, 0)
+    house.settle()
+    assert protocol.resumed == 0
+    assert house.came(client, len(OCTETS)) == OCTETS
+    house.until(lambda: protocol.resumed)
+    assert (protocol.paused, protocol.resumed) == (1, 1)
+    transport.abortConnection()
+    assert protocol.stopped == 1
+
+
+def test_producerThatComesLate(house: House) -> None:
+    """It is paused at once where octets wait; stopped where all is over."""
+    _, transport, protocol = house.secure()
+    transport.write(OCTETS)
+    transport.registerProducer(protocol, True)
+    assert protocol.paused == 1
+    transport.unregisterProducer()
+    transport.abortConnection()
+    assert protocol.stopped == 0
+    transport.registerProducer(protocol, True)
+    assert protocol.stopped == 1
+
+
+def test_paused(house: House) -> None:
+    """Nothing comes while the protocol wants nothing, then all."""
+    client, transport, protocol = house.secure()
+    transport.pauseProducing()
+    client.connection.sendall(b"x" * 50_000)
+    house.settle()
+    assert protocol.octets == b""
+    transport.resumeProducing()
+    house.until(lambda: len(protocol.octets) == 50_000)
+    transport.abortConnection()
+
+
+def test_clientEndsItsSide(house: House) -> None:
+    """What was before arrives, then the end; ours goes on."""
+    client, transport, protocol = house.secure()
+    client.connection.sendall(b"last")
+    client.connection.shutdown()
+    house.until(lambda: protocol.readEnds)
+    assert protocol.octets == b"last"
+    transport.write(b"answer")
+    assert house.came(client, 6) == b"answer"
+    transport.loseConnection()
+    assert protocol.lost == [ConnectionDone]
+    client.read()
+    assert client.ended
+
+
+@pytest.mark.parametrize("way", ["loseWriteConnection", "loseConnection"])
+def test_weEnd(house: House, way: str) -> None:
+    """After all that is buffered; nothing can be written behind it."""
+    client, transport, protocol = house.secure()
+    transport.write(OCTETS)
+    getattr(transport, way)()
+    transport.write(b"too late")
+    assert protocol.lost == []
+    assert house.came(client, len(OCTETS)) == OCTETS
+    house.until(lambda: client.read() or client.ended)
+    assert client.octets == OCTETS
+    if way == "loseConnection":
+        assert protocol.lost == [ConnectionDone]
+    else:
+        client.connection.sendall(b"still here")
+        house.until(lambda: protocol.octets == b"still here")
+        client.connection.shutdown()
+        house.until(lambda: protocol.readEnds)
+        transport.loseConnection()
+        assert protocol.lost == [ConnectionDone]
+
+
+def test_cutOff(house: House) -> None:
+    """An end without TLS's own word is none; what was before it arrives."""
+    client, _, protocol = house.secure()
+    client.connection.sendall(b"half of")
+    client.plain.shutdown(socket.SHUT_WR)
+    house.until(lambda: protocol.lost)
+    assert (protocol.octets, protocol.readEnds) == (b"half of", 0)
+    assert protocol.lost == [ConnectionLost]
+
+
+@pytest.mark.parametrize("doing", ["reading", "paused", "writing"])
+def test_reset(house: House, doing: str) -> None:
+    """Seen, whatever is going on."""
+    client, transport, protocol = house.secure()
+    if doing == "paused":
+        transport.pauseProducing()
+    if doing == "writing":
+        transport.write(OCTETS)
+    client.plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.plain.close()
+    house.until(lambda: protocol.lost)
+    assert protocol.lost == [ConnectionLost]
+
+
+def test_changedOnTheWay(house: House) -> None:
+    """A record that somebody changed ends the connection, unheard."""
+    client, _, protocol = house.secure()
+    # Application data of TLS 1.3 that nobody has sealed (RFC 8446 section 5.2).
+    client.plain.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+    house.until(lambda: protocol.lost)
+    assert (protocol.octets, protocol.lost) == (b"", [ConnectionLost])
+
+
+def test_abort(house: House) -> None:
+    """With a reset."""
+    client, transport, protocol = house.secure()
+    transport.abortConnection()
+    assert protocol.lost == [ConnectionAborted]
+    client.read()
+    assert "ECONNRESET" in str(client.failed)
+    transport.abortConnection()
+    transport.loseConnection()
+    transport.write(b"x")
+    assert protocol.lost == [ConnectionAborted]
+
+
+def test_aDefectEndsTheConnection(house: House) -> None:
+    """It is logged, and the client does not stay behind."""
+    client, _, protocol = house.secure()
+    protocol.failing = ZeroDivisionError()
+    with capturedLogs() as events:
+        client.connection.sendall(b"x")
+        house.until(lambda: protocol.lost)
+    failures = [each["log_failure"] for each in events if "log_failure" in each]
+    assert [each.type for each in failures] == [ZeroDivisionError]
+
+
+def test_aDefectInTheHandshakeLetsNobodyIn(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fails behind it, the client is not heard."""
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ServerTLS, "identityOf", broken)
+    client, _, protocol = house.secure(shaken=False)
+    with capturedLogs() as events:
+        house.until(lambda: client.shake() or protocol.lost)
+        house.until(lambda: protocol.lost)
+    failures = [each["log_failure"] for each in events if "log_failure" in each]
+    assert [each.type for each in failures] == [ZeroDivisionError]
+    assert (protocol.octets, protocol.identity) == (b"", None)
