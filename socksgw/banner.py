@@ -66,7 +66,11 @@ def _sources(choose: Choose) -> str:
 
 
 def _methods(choose: Choose) -> str:
-    words = {"none": "without login", "userpass": "with user and password"}
+    words = {
+        "none": "without login",
+        "userpass": "with user and password",
+        "certificate": "with a client certificate",
+    }
     return " or ".join(words.get(m, m) for m in choose.methods) or "no method"
 
 
@@ -90,6 +94,9 @@ def _denied(config: Config) -> Iterator[str]:
 def _trial(gateway: Gateway) -> str:
     place = next(_places(gateway), "127.0.0.1:1080")
     place = place.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+    listens = gateway.config.listen
+    if listens and listens[0].tls is not None:
+        return f"openssl s_client -connect {place}"
     login = any("none" not in c.methods for c in gateway.config.auth.choose[:1])
     user = "-U USER " if login else ""
     return f"curl {user}-x socks5h://{place} https://example.com"
