@@ -26,6 +26,7 @@ from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.plugins import auth_none
+from tests.certificates import HOUR, Authority, dns, pemOf, server
 from tests.policy.asking import Facts
 from tests.running import ROOT
 
@@ -484,6 +485,86 @@ def test_realms(realm: str) -> None:
     """A realm is a word."""
     found = wrong(LISTEN + f"[auth]\nstrip_realms = [{json.dumps(realm)}]\n")
     assert [path for path, _ in found] == ["auth.strip_realms[0]"]
+
+
+TLS = f'{LISTEN}[listen.tls]\ncertificate = "gw.pem"\nkey = "gw.key"\n'
+CERTIFICATE = '[[auth.choose]]\nmethods = ["certificate"]\n'
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Path:
+    """A directory with a certificate, a key and a CA."""
+    root = Authority()
+    server(root).write(tmp_path, "gw")
+    (tmp_path / "ca.pem").write_bytes(pemOf(root.certificate))
+    return tmp_path
+
+
+def test_tls(certified: Path) -> None:
+    """Each wrong file, and each wrong key, at its place."""
+    assert wrong(loads(TLS, "gw.toml", certified)) == []
+    assert set(examined(loads(TLS, "gw.toml", certified)).secured) == {"main"}
+    text = TLS + 'client_certificate = "required"\n'
+    for more, path in (
+        ("", "client_ca"),
+        ('client_ca = "nowhere.pem"\n', "client_ca"),
+        ('client_ca = "ca.pem"\ncrl = "nowhere.pem"\n', "crl"),
+        ('client_ca = "ca.pem"\nidentity = []\n', "identity"),
+    ):
+        ((found, said),) = wrong(loads(text + more, "gw.toml", certified))
+        assert found == f"listen[0].tls.{path}"
+        assert said
+    (certified / "gw.key").chmod(0o644)
+    ((found, said),) = wrong(loads(TLS, "gw.toml", certified))
+    assert (found, "chmod 600" in said) == ("listen[0].tls.key", True)
+
+
+def test_tlsGoesWithAddress(certified: Path) -> None:
+    """An endpoint has its own transport."""
+    text = TLS.replace('address = ["127.0.0.1:1080"]', 'endpoint = "tcp:1080"')
+    ((path, said),) = wrong(loads(text, "gw.toml", certified))
+    assert path == "listen[0].tls"
+    assert "goes with address" in said
+
+
+def test_tlsThatAges(certified: Path) -> None:
+    """What has expired is a warning: it may be replaced while we serve."""
+    old = Authority().issue(dns("localhost"), usage=(), after=-HOUR / 2)
+    old.write(certified, "gw")
+    found = examined(loads(TLS, "gw.toml", certified))
+    assert found.errors == []
+    paths = [each.path for each in found.warnings]
+    assert paths == ["listen[0].tls.certificate"]
+
+
+def test_certificateWhereThereCanBeNone(certified: Path) -> None:
+    """The method is of no use where nobody is asked for a certificate."""
+    asking = TLS + 'client_certificate = "optional"\nclient_ca = "ca.pem"\n'
+    other = LISTEN.replace("main", "other").replace("1080", "1081")
+    named = CERTIFICATE + 'listener = ["main", "other"]\n'
+    for text, missing in (
+        (LISTEN + CERTIFICATE, "every listener"),
+        (TLS + CERTIFICATE, "every listener"),
+        (asking + other + named, '"other"'),
+        (asking + other + CERTIFICATE, ""),
+    ):
+        found = wrong(loads(text, "gw.toml", certified))
+        if missing:
+            ((path, said),) = found
+            assert path == "auth.choose[0].methods"
+            assert said.endswith(f"missing on: {missing}")
+        else:
+            assert found == []
+
+
+def test_passwordsInsideTLS(certified: Path) -> None:
+    """They are not in the clear there, also where others can listen."""
+    text = TLS.replace("127.0.0.1", "10.0.0.2")
+    text += '[[auth.choose]]\nmethods = ["userpass"]\n'
+    assert wrong(loads(text, "gw.toml", certified)) == []
+    plain = LISTEN.replace("127.0.0.1", "10.0.0.3").replace("main", "plain")
+    ((_, said),) = wrong(loads(plain + text, "gw.toml", certified))
+    assert '"plain"' in said
 
 
 @pytest.mark.parametrize("method", ["gssapi", "chap"])

@@ -11,10 +11,16 @@ import pytest
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs, eventAsText
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from socksgw.errors import AuthenticationFailed, NoAcceptableMethod, SocksError
-from socksgw.interfaces import IAuthenticator, IExchange
+from socksgw.interfaces import (
+    IAuthenticator,
+    IConditional,
+    IExchange,
+    IVerifiedIdentity,
+)
 from socksgw.negotiate.methods import (
     Attempt,
     Choice,
@@ -23,7 +29,7 @@ from socksgw.negotiate.methods import (
     OfferedMethod,
     negotiate,
 )
-from socksgw.plugins import auth_none, auth_userpass
+from socksgw.plugins import auth_certificate, auth_none, auth_userpass
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
@@ -102,6 +108,64 @@ class Authenticator:
 
 
 # The choice of a method.
+
+CERTIFICATE = OfferedMethod("certificate", 0, auth_certificate.method.build({}, None))
+
+
+@implementer(IVerifiedIdentity)
+class Identity:
+    """What a connection has proved."""
+
+    username, realm, expires = b"partner/bob", "", 5.0
+
+
+@pytest.mark.parametrize("octets", [b"\5\2\0\2", SOCKS4], ids=["socks5", "socks4"])
+@pytest.mark.parametrize(
+    ("wanted", "proved", "method"),
+    [
+        ([CERTIFICATE, NONE], True, "certificate"),
+        ([CERTIFICATE, NONE], False, "none"),
+        ([NONE, CERTIFICATE], True, "none"),
+        ([CERTIFICATE], True, "certificate"),
+        ([CERTIFICATE], False, None),
+    ],
+)
+def test_theSameNumber(
+    octets: bytes, wanted: list[OfferedMethod], proved: bool, method: str | None
+) -> None:
+    """
+    `certificate` and `none` are one number on the wire: the first that is for
+    this connection is taken; in SOCKS 4, too.
+    """
+    client: Any = Client(octets)
+    client.identity = identity = Identity() if proved else None
+    found = result(begun(client, *wanted))
+    if method is None:
+        assert isinstance(found, NoAcceptableMethod)
+        assert client.sent == b""
+        return
+    assert found.method == method
+    assert (found.credentials is identity) is (method == "certificate")
+    assert client.sent == (b"" if octets == SOCKS4 else b"\5\0")
+
+
+def test_certificateGoesBeforeItsNumber() -> None:
+    """Where it does not apply, the next method of the client's is looked for."""
+    client = Client(b"\5\2\0\2")
+    waiting = begun(client, CERTIFICATE, USERPASS)
+    client.receive(LOGIN)
+    assert result(waiting).method == "userpass"
+
+
+def test_certificateWithoutOne() -> None:
+    """Whoever asks it all the same is told no."""
+    verifyObject(IAuthenticator, CERTIFICATE.authenticator)
+    verifyObject(IConditional, CERTIFICATE.authenticator)
+    exchange = Exchange(Client(b""))
+    found = result(
+        Deferred.fromCoroutine(CERTIFICATE.authenticator.readCredentials(exchange))
+    )
+    assert isinstance(found, AuthenticationFailed)
 
 
 @pytest.mark.parametrize("wanted", [[NONE, USERPASS], [USERPASS, NONE]])

@@ -9,6 +9,7 @@ was offered `none` (or SOCKS4), by a rule with neither `who` nor `from`; an
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
@@ -16,13 +17,15 @@ from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config import loads
 from socksgw.examination import Examination, examine
+from tests.certificates import Authority, pemOf, server
 from tests.policy.asking import Facts
 
 
-def examined(text: str) -> Examination:
+def examined(text: str, directory: Path = Path()) -> Examination:
     """What is found in a configuration, with a checker for passwords."""
     checkers = [InMemoryUsernamePasswordDatabaseDontUse()]
-    return examine(loads(text, "gw.toml"), Facts(), MemoryReactorClock(), checkers)
+    config = loads(text, "gw.toml", directory)
+    return examine(config, Facts(), MemoryReactorClock(), checkers)
 
 
 def isExposed(text: str) -> bool:
@@ -94,6 +97,25 @@ def test_theMatrixOfWhatIsExposed(listen: str, methods: str) -> None:
             listen, f"{methods}\n{source}", f"allow = ['connect']\n{who}\n{origin}"
         )
         assert isExposed(text) is expected, text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"), [("required", False), ("optional", True), ("off", True)]
+)
+def test_clientCertificates(tmp_path: Path, wanted: str, expected: bool) -> None:
+    """Who has to show a certificate is no stranger; what it exposes is told."""
+    root = Authority()
+    server(root).write(tmp_path, "gw")
+    (tmp_path / "ca.pem").write_bytes(pemOf(root.certificate))
+    ca = "" if wanted == "off" else 'client_ca = "ca.pem"'
+    listen = (
+        'address = ["0.0.0.0:1443"]\n[listen.tls]\ncertificate = "gw.pem"\n'
+        f'key = "gw.key"\nclient_certificate = "{wanted}"\n{ca}'
+    )
+    found = examined(configured(listen), tmp_path)
+    assert ["exposed" in each.text for each in found.errors] == [True] * expected
+    (line,) = found.exposures
+    assert ("with a client certificate" in line) is not expected
 
 
 @pytest.mark.parametrize(
