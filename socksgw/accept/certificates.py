@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from OpenSSL.crypto import (
     X509,
+    Error,
     X509StoreContext,
     X509StoreContextError,
     X509StoreFlags,
@@ -23,17 +23,12 @@ from OpenSSL.crypto import (
 from socksgw.accept.identity import BadName, CertificateIdentity, nameOf
 from socksgw.config import ListenTLS
 from socksgw.files import FileError, readFile, readSecret, stampOf
+from socksgw.tls import Own, certificatesOf, keyFor, serverContext
 
 __all__ = ["Changes", "ServerTLS", "WrongTLS"]
 
-#: AEAD with forward secrecy; TLS 1.3 has nothing else.
-_CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
 #: Intermediate certificates between a client's and its CA, at most.
 _DEPTH: Final = 8
-#: SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets and does not name: a
-#: call for every record, where one does for all of them.
-_PARTIAL_WRITE: Final = 0x1
-
 #: X509_V_ERR_*, in words.
 _WHY: Final[Mapping[int, str]] = {
     3: "there is no CRL of its issuer",
@@ -84,13 +79,6 @@ class Changes(NamedTuple):
     read: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     rejudge: bool = False
-
-
-class _Own(NamedTuple):
-    """What the gateway shows of itself."""
-
-    chain: Sequence[x509.Certificate]
-    key: Any
 
 
 class _Trust(NamedTuple):
@@ -154,9 +142,11 @@ class ServerTLS:
 
     While the files of its own certificate are broken, the last good one is
     shown; while those of the clients' CA and its CRL are, no client's
-    certificate is accepted. There is no resumption: a session that is resumed
-    would get past a CRL that has changed.
+    certificate is accepted.
     """
+
+    _own: Own
+    _context: SSL.Context
 
     def __init__(
         self,
@@ -179,10 +169,11 @@ class ServerTLS:
         self._told: frozenset[str] = frozenset()
         self._ownFiles.look()
         self._trustFiles.look()
+        if not self._ownFiles.wrong:
+            self._remake()
         wrong = [*self._unfit(), *self._ownFiles.wrong, *self._trustFiles.wrong]
         if wrong:
             raise WrongTLS(wrong)
-        self._context = self._make()
 
     def _files(self, read: Callable[[], None], *keys: str) -> _Files:
         named = [key for key in keys if getattr(self._settings, key)]
@@ -226,15 +217,15 @@ class ServerTLS:
         except FileError as e:
             raise WrongTLS([_Wrong(key, str(e))]) from None
 
+    def _wrong(self, key: str, why: str) -> WrongTLS:
+        path = self._directory / getattr(self._settings, key)
+        return WrongTLS([_Wrong(key, f"{path}: {why}")])
+
     def _certificates(self, key: str, octets: bytes) -> list[x509.Certificate]:
         try:
-            return x509.load_pem_x509_certificates(octets)
-        except ValueError:
-            raise WrongTLS([self._notPEM(key, "certificate")]) from None
-
-    def _notPEM(self, key: str, what: str) -> _Wrong:
-        path = self._directory / getattr(self._settings, key)
-        return _Wrong(key, f"{path}: holds no {what} that can be read (PEM is wanted)")
+            return certificatesOf(octets)
+        except ValueError as e:
+            raise self._wrong(key, str(e)) from None
 
     def _readOwn(self) -> None:
         inOne = not self._settings.key
@@ -244,27 +235,9 @@ class ServerTLS:
         if not inOne:
             octets = self._read("key", readSecret)
         try:
-            key = load_pem_private_key(octets, None)
-        except TypeError:
-            raise WrongTLS(
-                [_Wrong(name, "the private key is encrypted; store it without")]
-            ) from None
-        except Exception:
-            # Never its text: it may hold what the file does.
-            raise WrongTLS([self._notPEM(name, "private key")]) from None
-        if key.public_key() != chain[0].public_key():
-            raise WrongTLS(
-                [_Wrong(name, "the private key is not that of the (first) certificate")]
-            )
-        own = _Own(chain, key)
-        try:
-            self._present(SSL.Context(SSL.TLS_SERVER_METHOD), own)
-        except SSL.Error as e:
-            why = e.args[0][-1][-1] if e.args and e.args[0] else "it is not acceptable"
-            raise WrongTLS(
-                [_Wrong("certificate", f"OpenSSL refuses it: {why}")]
-            ) from None
-        self._own = own
+            self._own = keyFor(chain, octets)
+        except ValueError as e:
+            raise self._wrong(name, str(e)) from None
 
     def _readTrust(self) -> None:
         self._trust = _NOBODY
@@ -273,14 +246,10 @@ class ServerTLS:
         octets = self._read("client_ca", readFile)
         authorities = self._certificates("client_ca", octets)
         if not any(each.issuer == each.subject for each in authorities):
-            raise WrongTLS(
-                [
-                    _Wrong(
-                        "client_ca",
-                        "holds no root (self-signed) certificate, where the chains "
-                        "of the clients' certificates could end",
-                    )
-                ]
+            raise self._wrong(
+                "client_ca",
+                "holds no root (self-signed) certificate, where the chains of the "
+                "clients' certificates could end",
             )
         lists = list(self._lists()) if self._settings.crl else []
         self._trust = _Trust(authorities, lists)
@@ -289,47 +258,31 @@ class ServerTLS:
         mark = b"-----BEGIN X509 CRL-----"
         parts = self._read("crl", readFile).split(mark)[1:]
         if not parts:
-            raise WrongTLS([self._notPEM("crl", "CRL")])
+            raise self._wrong("crl", "holds no CRL (PEM)")
         for part in parts:
             try:
                 found = x509.load_pem_x509_crl(mark + part)
             except ValueError:
-                raise WrongTLS([self._notPEM("crl", "CRL")]) from None
+                raise self._wrong("crl", "holds what is no CRL (PEM)") from None
             if found.next_update_utc is None:
-                raise WrongTLS(
-                    [
-                        _Wrong(
-                            "crl",
-                            "has no nextUpdate, so that nobody can tell when it is "
-                            "stale",
-                        )
-                    ]
+                raise self._wrong(
+                    "crl", "has no nextUpdate, so that nobody can tell when it is stale"
                 )
             yield found
 
     # Contexts.
 
-    def _present(self, context: SSL.Context, own: _Own) -> None:
-        context.set_cipher_list(_CIPHERS)
-        context.use_certificate(own.chain[0])
-        for each in own.chain[1:]:
-            context.add_extra_chain_cert(each)
-        context.use_privatekey(own.key)
-        context.check_privatekey()
+    def _remake(self) -> None:
+        try:
+            self._context = self._make()
+        except (SSL.Error, Error):
+            # Not the own certificate, which was tried when it was read.
+            wrong = _Wrong("client_ca", "OpenSSL refuses it, or what is in crl")
+            self._trust, self._trustFiles.wrong = _NOBODY, [wrong]
+            self._context = self._make()
 
     def _make(self) -> SSL.Context:
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        context.set_options(
-            SSL.OP_NO_COMPRESSION
-            | SSL.OP_NO_RENEGOTIATION
-            | SSL.OP_NO_TICKET
-            | SSL.OP_CIPHER_SERVER_PREFERENCE
-        )
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-        context.clear_mode(_PARTIAL_WRITE)
-        self._present(context, self._own)
+        context = serverContext(self._own)
         if self._verifies:
             store = context.get_cert_store()
             assert store is not None
@@ -354,7 +307,7 @@ class ServerTLS:
         """
         own, trust = self._ownFiles.look(), self._trustFiles.look()
         if own or trust:
-            self._context = self._make()
+            self._remake()
         wrong = [*self._ownFiles.wrong, *self._trustFiles.wrong, *self.aged()]
         lines = [f"{key}: {why}" for key, why in wrong]
         told, self._told = self._told, frozenset(lines)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from OpenSSL import SSL
+from OpenSSL.crypto import Error, X509Store
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.identity import BadName, CertificateIdentity
@@ -485,6 +486,24 @@ def test_goesStale(place: Place) -> None:
     assert tls.refresh() == ((), (), False)
     place.put("crl.pem", ROOT.revoke(until=100 * HOUR))
     assert tls.refresh() == (("client_ca", "crl"), (), True)
+
+
+def test_whatOnlyOpenSSLRefuses(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could be read and yet not be used lets nobody in."""
+    place.put("crl.pem", ROOT.revoke())
+    tls = place.tls(crl="crl.pem")
+
+    def refused(*_: Any) -> None:
+        raise Error([("X509", "", "unknown")])
+
+    monkeypatch.setattr(X509Store, "add_crl", refused)
+    place.put("crl.pem", ROOT.revoke())
+    changes = tls.refresh()
+    assert "OpenSSL refuses" in changes.problems[0]
+    assert not changes.rejudge
+    assert refusal(tls, ROOT.issue(BOB))
+    assert tls.refresh().problems == ()
+    assert "OpenSSL refuses" in place.wrong(crl="crl.pem")["client_ca"]
 
 
 def test_anotherName(place: Place) -> None:
