@@ -70,6 +70,7 @@ def _methods(choose: Choose) -> str:
         "none": "without login",
         "userpass": "with user and password",
         "certificate": "with a client certificate",
+        "tls": "with a login inside TLS",
     }
     return " or ".join(words.get(m, m) for m in choose.methods) or "no method"
 

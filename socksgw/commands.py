@@ -166,12 +166,19 @@ class Bind(Command):
 
 
 class Associate(Command):
-    """UDP ASSOCIATE: DST is a hint, and every datagram is judged."""
+    """
+    UDP ASSOCIATE: DST is a hint, and every datagram is judged.
+
+    @cvar beside: whether the datagrams go beside the control connection.
+    """
 
     name = "udp"
+    beside = True
 
     async def decide(self, session: Session, request: Requested) -> Decision:
         """Whether an association can be of any use."""
+        if self.beside and not session.client.datagrams:
+            raise CommandNotSupported("datagrams beside TLS (UDP-Naked) not agreed on")
         return session.generation.policy.associate(session.asker)
 
     def again(self, session: Session, ruleset: Ruleset) -> Verdict:
@@ -208,6 +215,8 @@ class Associate(Command):
 @final
 class Tunnelled(Associate):
     """UDP inside the control connection; off unless the listener says so."""
+
+    beside = False
 
     def __init__(self, framing: str) -> None:
         """

@@ -21,11 +21,12 @@ from twisted.cred.strcred import (
 from zope.interface.interface import InterfaceClass
 
 from socksgw.config import AuthConfig, Choose, Config
-from socksgw.interfaces import IVerifyingMethod, Settings
+from socksgw.interfaces import IRenumbered, IVerifyingMethod, IWrapper, Settings
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.policy.document import Compiler
+from socksgw.wire.codes import Method
 
 __all__ = ["Entrance"]
 
@@ -106,13 +107,58 @@ class Entrance:
                 table["protection"] = list(choose.protection)
             method = self._found[name]
             settings = Settings(table, self._config.directory, bool(self._routable))
+            codes = (method.code,)
+            if IRenumbered.providedBy(method):
+                codes += tuple(method.otherCodes)
             try:
-                self._built[key] = OfferedMethod(
-                    name, method.code, method.build(settings, self._reactor)
-                )
+                built = method.build(settings, self._reactor)
+                inner = tuple(self._inside(built))
             except ValueError as e:
                 self._wrong(f"auth.{name}" if table else path, f'"{name}": {e}')
+            else:
+                self._built[key] = OfferedMethod(name, codes, built, inner)
         return self._built[key]
+
+    def _inside(self, built: Any) -> Iterator[OfferedMethod]:
+        """
+        The methods inside one that only protects.
+
+        @raise ValueError: one cannot be there.
+        """
+        if not IWrapper.providedBy(built):
+            return
+        if not built.inner:
+            raise ValueError("has no methods inside, and nobody could log in")
+        for name in built.inner:
+            method = self._found.get(name)
+            if method is None:
+                raise ValueError(self._unknownMethod(name))
+            table = Settings(
+                self._auth.settings.get(name, {}),
+                self._config.directory,
+                bool(self._routable),
+            )
+            found = method.build(table, self._reactor)
+            if (
+                method.code == Method.NO_AUTHENTICATION
+                or IVerifyingMethod.providedBy(method)
+                or IWrapper.providedBy(found)
+            ):
+                raise ValueError(
+                    f'"{name}" has no place inside it; "userpass" would have'
+                )
+            yield OfferedMethod(name, method.code, found)
+
+    def _asked(self, choose: Choose) -> frozenset[str]:
+        """The methods that clients are asked for, also inside others."""
+        inside = (
+            each.name
+            for name in choose.methods
+            for method in (self._built.get((name, choose.protection)),)
+            if method is not None
+            for each in method.inner
+        )
+        return frozenset((*choose.methods, *inside))
 
     def _settings(self) -> None:
         """
@@ -197,8 +243,9 @@ class Entrance:
             for name, (kind, _) in _CHECKED.items()
         }
         for i, choose in enumerate(auth.choose):
+            asked = self._asked(choose)
             for name, (_, such) in _CHECKED.items():
-                if name in choose.methods and not takes[name]:
+                if name in asked and not takes[name]:
                     self._wrong(
                         f"auth.choose[{i}].methods",
                         f'"{name}" is offered, and there is no checker for it; name '

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, Protocol, TypeVar, final, runtime_checkable
 
 from twisted.cred.credentials import ICredentials
 from zope.interface import Attribute, Interface
 
+from socksgw.files import FileError, readFile, readSecret
 from socksgw.wire.address import Address
 from socksgw.wire.reader import Reader
 
@@ -24,13 +25,16 @@ __all__ = [
     "IConditional",
     "IExchange",
     "IGroupSource",
+    "IRenumbered",
     "ISocksUser",
     "IVerifiedIdentity",
     "IVerifyingMethod",
+    "IWrapper",
     "NameResolver",
     "Protection",
     "SetDeadline",
     "Settings",
+    "StreamProtection",
     "Timer",
     "User",
     "Watcher",
@@ -106,6 +110,23 @@ class Settings(Mapping[str, Any]):
             raise ValueError(f"{key} must be true or false")
         return found
 
+    def content(self, key: str, secret: bool = False) -> bytes:
+        """
+        What a file holds; L{path}, read.
+
+        @param secret: whether nobody else may be able to read it.
+        @raise ValueError: it cannot be read, or others can.
+        """
+        path = self.path(key)
+        if path is None:
+            raise ValueError(f"{key} is missing")
+        try:
+            return readSecret(path) if secret else readFile(path)
+        except OSError as e:
+            raise ValueError(f"{key}: {path}: {e.strerror}") from None
+        except FileError as e:
+            raise ValueError(f"{key}: {e}") from None
+
     def path(self, key: str) -> Path | None:
         """
         A file; relative to the one that names it. L{None} when not given.
@@ -131,8 +152,8 @@ class IAuthMethod(Interface):
 
     def build(settings: Mapping[str, Any], reactor: Any) -> Any:
         """
-        Make the L{IAuthenticator} that serves every connection of one
-        generation.
+        Make the L{IAuthenticator} (or L{IWrapper}) that serves every connection
+        of one generation.
 
         @param settings: L{Settings}: the method's own table under C{[auth]},
             or empty.
@@ -175,6 +196,39 @@ class IAuthenticator(Interface):
             and yet does not get in: no acceptable protection, say.
         @return: an awaitable of L{None}; when C{granted} is false the
             connection is closed after it.
+        """
+
+
+class IRenumbered(IAuthMethod):
+    """
+    A method that is known by more than one number.
+    """
+
+    otherCodes = Attribute("The others, best first: a sequence of C{int}.")
+
+
+class IWrapper(Interface):
+    """
+    What C{build} of a method returns that protects what follows, and logs
+    nobody in: the client selects a method again (RFC 1928 section 3), inside.
+    """
+
+    inner = Attribute(
+        """
+        Names of the methods that are acceptable inside, best first: such as
+        log somebody in and protect nothing themselves.
+        """
+    )
+
+    def wrap(exchange: Any) -> Any:
+        """
+        Agree on the protection, and end with L{IExchange.protect}, or behind
+        it.
+
+        @param exchange: an L{IExchange}.
+        @return: an awaitable of L{None}.
+        @raise socksgw.wire.reader.WireError: the client broke the protocol.
+        @raise socksgw.errors.AuthenticationFailed: it will not log in inside.
         """
 
 
@@ -293,6 +347,24 @@ class Protection(Protocol):
 
     def wrapDatagram(self, octets: bytes) -> bytes:
         """As L{wrap}, for one datagram."""
+
+
+@runtime_checkable
+class StreamProtection(Protection, Protocol):
+    """
+    A L{Protection} of a stream alone. It has an end of its own, which tells it
+    from one that was cut off; datagrams go beside it as they are.
+
+    @ivar naked: whether the client has agreed to that.
+    """
+
+    naked: bool
+
+    def close(self) -> bytes:
+        """
+        What to send so that the peer knows that nothing follows. Nothing is
+        wrapped after this.
+        """
 
 
 class ISocksUser(Interface):

@@ -557,6 +557,49 @@ def test_certificateWhereThereCanBeNone(certified: Path) -> None:
             assert found == []
 
 
+INSIDE = '[[auth.choose]]\nmethods = ["tls"]\n[auth.tls]\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("", "needs a certificate"),
+        ('certificate = "nowhere.pem"', "No such file"),
+        ('certificate = "gw.pem"', "others can read it"),
+        ('certificate = "gw.pem"\nkey = "ca.pem"', "others can read it"),
+        ('certificate = "ca.pem"\nkey = "gw.key"', "not that of"),
+        ('certificate = "gw.pem"\nkey = "gw.key"\nport = 1', "unknown key"),
+        ('certificate = "gw.pem"\nkey = "gw.key"\nmethods = []', "nobody could"),
+        *(
+            (f'certificate = "gw.pem"\nkey = "gw.key"\nmethods = ["{name}"]', said)
+            for name, said in (
+                ("none", "no place inside"),
+                ("certificate", "no place inside"),
+                ("tls", "no place inside"),
+                ("nothing", "there is no method"),
+            )
+        ),
+    ],
+)
+def test_tlsInsideSOCKS(certified: Path, table: str, said: str) -> None:
+    """What is wrong with its table is said there."""
+    found = wrong(loads(LISTEN + INSIDE + table + "\n", "gw.toml", certified))
+    assert [path for path, _ in found] == [
+        "auth.tls" if table else "auth.choose[0].methods[0]"
+    ]
+    assert said in found[0][1]
+
+
+def test_loginInsideTLS(certified: Path) -> None:
+    """A checker is wanted as outside; passwords are not in the clear."""
+    text = LISTEN.replace("127.0.0.1", "10.0.0.2") + INSIDE
+    text += 'certificate = "gw.pem"\nkey = "gw.key"\n'
+    assert wrong(loads(text, "gw.toml", certified)) == []
+    ((path, said),) = wrong(loads(text, "gw.toml", certified), checkers=False)
+    assert path == "auth.choose[0].methods"
+    assert "there is no checker" in said
+
+
 def test_passwordsInsideTLS(certified: Path) -> None:
     """They are not in the clear there, also where others can listen."""
     text = TLS.replace("127.0.0.1", "10.0.0.2")

@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.interfaces import ITransport
 from zope.interface import implementer
 
-from socksgw.interfaces import Protection
+from socksgw.interfaces import Protection, StreamProtection
 
 __all__ = ["encapsulated"]
 
@@ -31,6 +31,18 @@ class _Encapsulated:
     def __init__(self, below: Any, protection: Protection) -> None:
         self.below = below
         self._wrap = protection.wrap
+        self._closing = isinstance(protection, StreamProtection) and protection.close
+
+    def _close(self) -> None:
+        """Send the protection's own end, where it has one."""
+        if self._closing:
+            self.below.write(self._closing())
+            self._closing = False
+
+    def loseConnection(self) -> None:
+        """Close in order, after what is buffered."""
+        self._close()
+        self.below.loseConnection()
 
     def write(self, data: bytes) -> None:
         """Send octets, wrapped."""
@@ -52,6 +64,7 @@ class _HalfClosing(_Encapsulated):
 
     def loseWriteConnection(self) -> None:
         """End our side, after what is buffered."""
+        self._close()
         self.below.loseWriteConnection()
 
 

@@ -26,7 +26,7 @@ from socksgw.errors import (
     ProtocolViolated,
     SocksError,
 )
-from socksgw.interfaces import Protection, Timer
+from socksgw.interfaces import Protection, StreamProtection, Timer
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event
@@ -254,8 +254,8 @@ class Inbound(Protocol):
         self.socket = None
         self.transport = encapsulated(self.transport, protection)
         self.protection = protection
-        if held:
-            self.conversation.receive(protection.unwrap(held))
+        # Of what came with the agreement, it may hold something already.
+        self.conversation.receive(protection.unwrap(held))
 
     def requested(self) -> None:
         """
@@ -304,6 +304,16 @@ class Inbound(Protocol):
         if protection is not None and not tls:
             return protection.level
         return "confidentiality" if tls else "clear"
+
+    @property
+    def datagrams(self) -> bool:
+        """Whether the client may have datagrams beside the connection."""
+        protection = self.protection
+        return (
+            protection is None
+            or not isinstance(protection, StreamProtection)
+            or protection.naked
+        )
 
     @property
     def local(self) -> Address:

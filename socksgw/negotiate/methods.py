@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from traceback import format_tb
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, Final, Protocol, TypeVar, final
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -25,6 +25,9 @@ __all__ = ["Attempt", "Choice", "Client", "Methods", "OfferedMethod", "negotiate
 _log = Logger()
 
 T = TypeVar("T")
+
+#: What a SOCKS 4 client can do: no authentication.
+_NONE: Final = bytes((Method.NO_AUTHENTICATION,))
 
 
 class Client(Protocol):
@@ -49,16 +52,25 @@ class OfferedMethod:
     A method that a generation can use.
 
     @ivar name: the policy's name of it.
-    @ivar code: its number on the wire.
-    @ivar authenticator: an L{socksgw.interfaces.IAuthenticator}.
+    @ivar codes: its numbers on the wire, best first.
+    @ivar authenticator: an L{socksgw.interfaces.IAuthenticator}, or an
+        L{socksgw.interfaces.IWrapper}.
+    @ivar inner: the methods inside, of an C{IWrapper}.
     """
 
-    __slots__ = ("_applies", "authenticator", "code", "name")
+    __slots__ = ("_applies", "authenticator", "codes", "inner", "name")
 
-    def __init__(self, name: str, code: int, authenticator: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        codes: int | tuple[int, ...],
+        authenticator: Any,
+        inner: Sequence[OfferedMethod] = (),
+    ) -> None:
         self.name = name
-        self.code = code
+        self.codes = (codes,) if isinstance(codes, int) else codes
         self.authenticator = authenticator
+        self.inner = tuple(inner)
         self._applies = (
             authenticator.applies if IConditional.providedBy(authenticator) else None
         )
@@ -214,6 +226,8 @@ async def negotiate(
     authentication, since its USERID proves nothing. So it can be somebody only
     by what the connection has proved, which needs no messages: a certificate.
 
+    A method that only protects has the client choose again, inside it.
+
     @param event: the client's first message.
     @param wanted: the acceptable methods, best first.
     @raise NoAcceptableMethod: there is none; nothing has been sent.
@@ -221,26 +235,32 @@ async def negotiate(
     @raise AuthenticationFailed: the method failed by a defect of its own.
     """
     exchange = Exchange(client)
-    if isinstance(event, MethodsOffered):
-        offered = event.methods
-        for method in wanted:
-            if method.code in offered and method.isFor(exchange):
-                client.send(client.conversation.chooseMethod(method.code))
+    isFive = isinstance(event, MethodsOffered)
+    offered = event.methods if isinstance(event, MethodsOffered) else _NONE
+    for method in wanted:
+        for code in method.codes:
+            if code in offered and method.isFor(exchange):
                 break
         else:
-            raise NoAcceptableMethod("none of the methods offered is wanted here")
+            continue
+        break
     else:
-        for method in wanted:
-            if method.code == Method.NO_AUTHENTICATION and method.isFor(exchange):
-                break
-        else:
-            raise NoAcceptableMethod(
-                "SOCKS 4 has no login, and one is wanted here", Reply.NOT_ALLOWED
-            )
+        if isFive:
+            raise NoAcceptableMethod("none of the methods offered is wanted here")
+        raise NoAcceptableMethod(
+            "SOCKS 4 has no login, and one is wanted here", Reply.NOT_ALLOWED
+        )
+    if isFive:
+        client.send(client.conversation.chooseMethod(code))
     try:
-        credentials = await method.authenticator.readCredentials(exchange)
+        if method.inner:
+            await method.authenticator.wrap(exchange)
+        else:
+            credentials = await method.authenticator.readCredentials(exchange)
+            return Attempt(method.name, method.authenticator, exchange, credentials)
     except (WireError, SocksError, CancelledError):
         raise
     except Exception as e:
         raise _defect(method.name, e) from None
-    return Attempt(method.name, method.authenticator, exchange, credentials)
+    client.conversation.selectAgain()
+    return await negotiate(client, await client.next(), method.inner)

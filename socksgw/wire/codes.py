@@ -30,6 +30,9 @@ class Method(IntEnum):
     GSSAPI = 0x01
     USERNAME_PASSWORD = 0x02
     CHAP = 0x03
+    SSL = 0x06
+    #: The number in draft-ietf-aft-socks-ssl-00.
+    SSL_DRAFT = 0x86
     NO_ACCEPTABLE = 0xFF
 
 

@@ -25,7 +25,8 @@ class State(Enum):
 
         START           the client's first message
           ├─ SOCKS 5 ─→ OFFERED          chooseMethod()
-          │             CHOSEN           expect(), or authenticated()
+          │             CHOSEN           expect(), authenticated(), or
+          │                              selectAgain() → START
           │             SUBNEGOTIATING   the awaited message → CHOSEN
           │             REQUESTING       the client's request
           └─ SOCKS 4 ─→ REQUESTED        reply()
@@ -119,6 +120,15 @@ class ServerConversation(Conversation):
         self._require(State.CHOSEN)
         self.state = State.SUBNEGOTIATING
         self._await(decoder, limit)
+
+    def selectAgain(self) -> None:
+        """
+        The method protects what follows, and has logged nobody in: the client
+        selects another inside (RFC 1928 section 3, and L{MethodsOffered}).
+        """
+        self._require(State.CHOSEN)
+        self.state = State.START
+        self._await(socks5.readMethods, socks5.METHODS_LIMIT)
 
     def authenticated(self) -> None:
         """

@@ -17,7 +17,13 @@ from socksgw.interfaces import IAuthMethod
 from socksgw.negotiate.discovery import findMethods
 from tests.running import environment
 
-BUILT_IN = {"none": 0x00, "userpass": 0x02, "chap": 0x03, "certificate": 0x00}
+BUILT_IN = {
+    "none": 0x00,
+    "userpass": 0x02,
+    "chap": 0x03,
+    "certificate": 0x00,
+    "tls": 0x06,
+}
 
 GOOD = """
 from zope.interface import implementer

@@ -177,7 +177,7 @@ def test_ourPreferenceWins(wanted: list[OfferedMethod], offered: bytes) -> None:
     """
     client = Client(bytes((5, len(offered))) + offered)
     begun(client, *wanted).addErrback(lambda _: None)
-    assert client.sent == bytes((5, wanted[0].code))
+    assert client.sent == bytes((5, wanted[0].codes[0]))
 
 
 @pytest.mark.parametrize(

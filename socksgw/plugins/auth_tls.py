@@ -1,0 +1,200 @@
+"""
+TLS inside SOCKS (draft-ietf-aft-socks-ssl-00, methods 06 and 86): the server
+shows a certificate, and the client logs in within, by a method that protects
+nothing itself.
+
+TLS is of version 1.2 or newer, although the draft is of SSL 3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, final
+
+from OpenSSL import SSL
+from zope.interface import implementer
+
+from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import IRenumbered, IWrapper, Settings
+from socksgw.tls import certificatesOf, keyFor, serverContext
+from socksgw.wire.codes import Method
+from socksgw.wire.reader import WireError
+from socksgw.wire.tls import (
+    OPTIONS_LIMIT,
+    RECORD_LIMIT,
+    Option,
+    Records,
+    State,
+    encodeOptions,
+    encodeRecords,
+    readOptions,
+    readRecord,
+)
+
+__all__ = ["method"]
+
+#: Octets of a client's side of the handshake, at most.
+_HANDSHAKE: Final = 1 << 17
+#: Octets of one of TLS's own records (RFC 8446 section 5.1).
+_RECORD: Final = 1 << 14
+
+
+def _outgoing(connection: SSL.Connection) -> bytes:
+    """What OpenSSL has to send."""
+    parts = []
+    try:
+        while True:
+            parts.append(connection.bio_read(1 << 17))
+    except SSL.WantReadError:
+        return b"".join(parts)
+
+
+@final
+class Secured:
+    """
+    TLS between the octets of SOCKS and the wire, once the handshake is done
+    (a L{socksgw.interfaces.StreamProtection}).
+
+    @ivar naked: whether datagrams go unprotected beside it (UDP-Naked).
+    """
+
+    level = "confidentiality"
+
+    __slots__ = ("_connection", "_over", "_records", "naked")
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        self._connection = connection
+        self._records = Records(State.HANDSHAKE)
+        #: Nothing can be said any more.
+        self._over = False
+        self.naked = False
+
+    def unwrap(self, octets: bytes) -> bytes:
+        """Octets came."""
+        connection = self._connection
+        try:
+            data = self._records.receive(octets)
+            if data:
+                connection.bio_write(data)
+            parts = []
+            while True:
+                parts.append(connection.recv(_RECORD))
+        except (SSL.WantReadError, SSL.ZeroReturnError):
+            return b"".join(parts)
+        except SSL.Error:
+            self._over = True
+            raise WireError("what came is not the client's TLS") from None
+        except WireError:
+            self._over = True
+            raise
+
+    def wrap(self, octets: bytes) -> bytes:
+        """What to send; nothing, when all is over."""
+        if self._over:
+            return b""
+        self._connection.send(octets)
+        # Of the state that the client has come to.
+        state = min(self._records.state, State.DATA)
+        return encodeRecords(state, _outgoing(self._connection))
+
+    def close(self) -> bytes:
+        """The orderly end of our side ("Orderly closure")."""
+        if self._over:
+            return b""
+        self._over = True
+        self._connection.shutdown()
+        return encodeRecords(State.CLOSING, _outgoing(self._connection))
+
+    def unwrapDatagram(self, octets: bytes) -> bytes:
+        """As it is."""
+        return octets
+
+    def wrapDatagram(self, octets: bytes) -> bytes:
+        """As it is."""
+        return octets
+
+
+@implementer(IWrapper)
+@final
+class TLSInside:
+    """
+    The handshake and the options.
+
+    @ivar inner: the methods to log in by inside.
+    """
+
+    def __init__(self, context: SSL.Context, inner: tuple[str, ...]) -> None:
+        self._context = context
+        self.inner = inner
+
+    async def wrap(self, exchange: Any) -> None:
+        """As L{IWrapper.wrap}."""
+        connection = SSL.Connection(self._context, None)
+        connection.set_accept_state()
+        await self._shakeHands(exchange, connection)
+        protection = Secured(connection)
+        exchange.protect(protection)
+        offered = await exchange.read(readOptions, OPTIONS_LIMIT)
+        chosen = bytes(option for option in Option if option in offered)
+        protection.naked = Option.UDP_NAKED in chosen
+        exchange.write(encodeOptions(chosen))
+        if Option.SUBAUTHENTICATION not in chosen:
+            raise AuthenticationFailed(
+                "the client does not want to log in inside TLS",
+                reason="no-subauthentication",
+                counts=False,
+            )
+
+    async def _shakeHands(self, exchange: Any, connection: SSL.Connection) -> None:
+        came, done = 0, False
+        while not done:
+            record = await exchange.read(readRecord, RECORD_LIMIT)
+            # A record costs something, also an empty one.
+            came += 4 + len(record.data)
+            if record.state != State.HANDSHAKE or came > _HANDSHAKE:
+                raise WireError("TLS in SOCKS begins with its handshake")
+            connection.bio_write(record.data)
+            failed = False
+            try:
+                connection.do_handshake()
+                done = True
+            except SSL.WantReadError:
+                pass
+            except SSL.Error:
+                failed = True
+            # An alert, too, is to arrive.
+            exchange.write(encodeRecords(State.HANDSHAKE, _outgoing(connection)))
+            if failed:
+                raise WireError("the handshake of TLS in SOCKS failed")
+
+
+@implementer(IRenumbered)
+@final
+class TLSMethod:
+    """
+    The method's declaration.
+    """
+
+    name = "tls"
+    code = Method.SSL
+    otherCodes = (Method.SSL_DRAFT,)
+    help = "TLS inside SOCKS, and a login in it (SSL draft, methods 06 and 86)"
+
+    def build(self, settings: Mapping[str, Any], reactor: Any) -> TLSInside:
+        """C{certificate}, C{key} and C{methods} of C{[auth.tls]}."""
+        assert isinstance(settings, Settings)
+        settings.only("certificate", "key", "methods")
+        if not settings.word("certificate"):
+            raise ValueError(
+                "needs a certificate: [auth.tls] certificate, key and methods"
+            )
+        together = not settings.word("key")
+        octets = settings.content("certificate", secret=together)
+        chain = certificatesOf(octets)
+        if not together:
+            octets = settings.content("key", secret=True)
+        context = serverContext(keyFor(chain, octets))
+        return TLSInside(context, settings.words("methods", ("userpass",)))
+
+
+method = TLSMethod()

@@ -1,0 +1,136 @@
+"""
+TLS inside SOCKS: records that hold slices of TLS's stream, and the options
+that are agreed on within (draft-ietf-aft-socks-ssl-00).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple, final
+
+from socksgw.wire.reader import NeedMoreData, Reader, WireError
+
+__all__ = [
+    "OPTIONS_LIMIT",
+    "RECORD_LIMIT",
+    "Option",
+    "Record",
+    "Records",
+    "State",
+    "encodeOptions",
+    "encodeRecords",
+    "readOptions",
+    "readRecord",
+]
+
+_VERSION: Final = 1
+#: Octets of the DATA of one record, at most: LEN has two octets.
+_LONGEST: Final = 65535
+#: Octets of the longest record.
+RECORD_LIMIT: Final = 4 + _LONGEST
+#: Octets of the longest list of options.
+OPTIONS_LIMIT: Final = 256
+
+
+class State(IntEnum):
+    """STATE ("SSL Record Framing")."""
+
+    HANDSHAKE = 1
+    OPTIONS = 2
+    DATA = 3
+    CLOSING = 4
+
+
+class Option(IntEnum):
+    """What a client and a server can agree on ("SSL specific options")."""
+
+    SUBAUTHENTICATION = 0x01
+    UDP_NAKED = 0x10
+
+
+class Record(NamedTuple):
+    """
+    One record.
+
+    @ivar data: a slice of TLS's stream.
+    """
+
+    state: State
+    data: bytes
+
+
+def readRecord(reader: Reader) -> Record:
+    """
+    VER, STATE, LEN, DATA.
+
+    @raise WireError: VER or STATE is unknown, which is seen as soon as they
+        have come.
+    """
+    if reader.u8() != _VERSION:
+        raise WireError("the record of TLS in SOCKS has another version than 1")
+    state = reader.u8()
+    if not State.HANDSHAKE <= state <= State.CLOSING:
+        raise WireError(f"the record of TLS in SOCKS has the unknown state {state}")
+    return Record(State(state), reader.take(reader.u16()))
+
+
+def encodeRecords(state: State, data: bytes) -> bytes:
+    """As many records as C{data} takes; none, when there is none."""
+    parts = []
+    for start in range(0, len(data), _LONGEST):
+        part = data[start : start + _LONGEST]
+        parts += [bytes((_VERSION, state)), len(part).to_bytes(2, "big"), part]
+    return b"".join(parts)
+
+
+def readOptions(reader: Reader) -> bytes:
+    """LEN, OPTIONS: a list of either side's ("SSL specific options")."""
+    return reader.take(reader.u8())
+
+
+def encodeOptions(options: bytes) -> bytes:
+    """As L{readOptions}."""
+    return bytes((len(options),)) + options
+
+
+@final
+class Records:
+    """
+    The records of a stream, however it is cut. At most one that is not whole
+    is held.
+
+    @ivar state: the latest record's.
+    """
+
+    __slots__ = ("_held", "state")
+
+    def __init__(self, state: State) -> None:
+        """
+        @param state: what the stream is in already.
+        """
+        self.state = state
+        self._held = b""
+
+    def receive(self, octets: bytes) -> bytes:
+        """
+        Octets came.
+
+        @return: the DATA of the records that are whole now.
+        @raise WireError: it is no record, or one of a state that is over;
+            nothing is of use any more then.
+        """
+        reader = Reader(self._held + octets if self._held else octets)
+        parts = []
+        start = 0
+        try:
+            while start < len(reader.octets):
+                record = readRecord(reader)
+                start = reader.position
+                if record.state < self.state:
+                    raise WireError("a record of TLS in SOCKS goes back to a state")
+                self.state = record.state
+                parts.append(record.data)
+        except NeedMoreData:
+            pass
+        self._held = reader.octets[start:]
+        return b"".join(parts)
