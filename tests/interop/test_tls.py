@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -207,6 +208,45 @@ def test_noResumption(house: House, version: str, tmp_path: Path) -> None:
     done = sClient(house, bob, version, *more)
     assert b"New, TLSv1." in done.stdout
     assert b"Reused" not in done.stdout
+
+
+def test_keyUpdate(house: House, destination: Callable[..., Destination]) -> None:
+    """A client that wants new keys (RFC 8446 section 4.6.3) gets them, and goes on."""
+    server = destination(echo)
+    file, key = house.root.issue(NAME).write(house.directory, "update")
+    command = [program("openssl", "openssl"), "s_client", "-tls1_3", "-connect"]
+    command += [f"127.0.0.1:{house.partners}", "-cert", str(file), "-key", str(key)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        try:
+            # A command is a line that begins with its letter, and is read alone.
+            _until(client.stdout, b"---\n")
+            octets = raw.GREETING + raw.request5("127.0.0.1", server.port)
+            for said, answer in (
+                (b"K\n", b"KEYUPDATE\n"),
+                (octets, b""),
+                (b"K\n", b"KEYUPDATE\n"),
+                (b"\x01the echo\n", b"\x01the echo\n"),
+            ):
+                client.stdin.write(said)
+                client.stdin.flush()
+                time.sleep(0.2)
+                if answer:
+                    _until(client.stdout, answer)
+        finally:
+            client.terminate()
+    assert raw.end(house.gateway, server.port)["sent"] == 10
+
+
+def _until(output: Any, line: bytes) -> None:
+    """Read lines until one ends so."""
+    while found := output.readline():
+        if found.endswith(line):
+            return
+    raise AssertionError(f"{line!r} did not come")
 
 
 # Inside.

@@ -21,12 +21,17 @@ V6_OCTETS = bytes.fromhex("20010db8000000000000000000000001")
 
 
 def test_numbers() -> None:
-    """The numbers of RFC 1928 sections 3, 4, 5 and 6."""
+    """
+    The numbers of RFC 1928 sections 3, 4, 5 and 6; IANA's, and the SSL draft's
+    own.
+    """
     assert {m.name: m.value for m in Method} == {
         "NO_AUTHENTICATION": 0x00,
         "GSSAPI": 0x01,
         "USERNAME_PASSWORD": 0x02,
         "CHAP": 0x03,
+        "SSL": 0x06,
+        "SSL_DRAFT": 0x86,
         "NO_ACCEPTABLE": 0xFF,
     }
     assert (Command.CONNECT, Command.BIND, Command.UDP_ASSOCIATE) == (1, 2, 3)
