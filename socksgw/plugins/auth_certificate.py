@@ -38,7 +38,9 @@ class Certificate:
         identity: IVerifiedIdentity | None = exchange.identity
         if identity is None:
             raise AuthenticationFailed(
-                "no client certificate was verified", reason="no-certificate"
+                "no client certificate was verified",
+                reason="no-certificate",
+                counts=False,
             )
         return identity
 

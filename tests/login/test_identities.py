@@ -20,7 +20,7 @@ from socksgw.interfaces import IChangingStore, IVerifiedIdentity
 from socksgw.login.checkers import Refused
 from socksgw.login.identities import Proved, VerifiedIdentities
 from socksgw.login.portal import Login
-from tests.login.test_portal import Checker, alice
+from tests.login.test_portal import HERE, Checker, alice
 
 
 @implementer(IVerifiedIdentity)
@@ -38,7 +38,9 @@ class Identity:
 def settled(login: Login, credentials: Any) -> Any:
     """The user, or the exception."""
     results: list[Any] = []
-    Deferred.fromCoroutine(login.settle(credentials, "gssapi")).addBoth(results.append)
+    Deferred.fromCoroutine(login.settle(credentials, "gssapi", HERE)).addBoth(
+        results.append
+    )
     return getattr(results[0], "value", results[0])
 
 
