@@ -18,6 +18,7 @@ from socksgw.examination import examine
 from socksgw.expectations import diffMain
 from socksgw.explanation import destination, explainFacts, explainRecord
 from socksgw.hosts import HostAddresses
+from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.passwords import passwdMain, setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.negotiate.discovery import findMethods
@@ -139,7 +140,11 @@ def _parser() -> argparse.ArgumentParser:
     diff.set_defaults(run=_diff)
 
     plugins = commands.add_parser(
-        "plugins", help="list the authentication methods found, and the broken ones"
+        "plugins",
+        help="list the methods and checkers found, and the broken ones",
+        description="List every authentication method and checker that is found, "
+        "and every plug-in that cannot be imported, with why: what it would have "
+        "declared nobody knows. Exit status 1 when there is one.",
     )
     plugins.set_defaults(run=_plugins)
     return parser
@@ -253,9 +258,15 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _plugins(_: argparse.Namespace) -> int:
-    found, broken = findMethods()
-    for name, method in sorted(found.items()):
+    methods, broken = findMethods()
+    for name, method in sorted(methods.items()):
         print(f"method  {name:<12} {method.help}")
+    checkers, ambiguous = findCheckers()
+    for kind, factory in sorted(checkers.items()):
+        # A Twisted plug-in's help is a text of several lines.
+        text = factory.authHelp.strip().replace("\n", " ")
+        print(f"checker {kind:<12} {text.partition('. ')[0]}")
+    broken += ambiguous + brokenPlugins()
     for module, why in broken:
         print(f"BROKEN  {module}: {why}")
     return 1 if broken else 0

@@ -66,7 +66,7 @@ def withoutCheckers(config: Config) -> Config:
     The command line brings the checkers: those of the file do not count, and
     without a file every source is asked for user and password.
     """
-    auth = evolve(config.auth, checkers=())
+    auth = evolve(config.auth, checkers=(), checker=())
     if not config.file:
         choose = Choose(methods=("userpass",), cleartext_passwords=True)
         auth = evolve(auth, choose=(choose,))

@@ -6,22 +6,24 @@ checkers that decide.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, final
 
 from attrs import fields
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
-from twisted.cred.strcred import (
-    InvalidAuthArgumentString,
-    InvalidAuthType,
-    findCheckerFactories,
-    makeChecker,
-)
+from twisted.cred.strcred import InvalidAuthArgumentString
 from zope.interface.interface import InterfaceClass
 
-from socksgw.config import AuthConfig, Choose, Config
-from socksgw.interfaces import IRenumbered, IVerifyingMethod, IWrapper, Settings
+from socksgw.config import AuthConfig, Checker, Choose, Config
+from socksgw.interfaces import (
+    IConfigurableCheckerFactory,
+    IRenumbered,
+    IVerifyingMethod,
+    IWrapper,
+    Settings,
+)
+from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
@@ -186,27 +188,81 @@ class Entrance:
 
     def checkers(self) -> Iterator[ICredentialsChecker]:
         """
-        Who decides about credentials.
+        Who decides about credentials, in the order in which they are asked.
         """
-        for i, text in enumerate(self._auth.checkers):
-            kind, colon, argument = text.partition(":")
-            if kind in ("passwd", "secrets") and argument:
-                # As everything that is read: beside the file that names it.
-                argument = str(self._config.directory / argument)
+        auth = self._auth
+        if not auth.checkers and not auth.checker:
+            return
+        factories, _ = findCheckers()
+        for i, text in enumerate(auth.checkers):
+            kind, _, argument = text.partition(":")
+            path = f"auth.checkers[{i}]"
+            if kind not in factories:
+                self._wrong(path, self._unknownChecker(kind, factories))
+            else:
+                yield from self._ofString(factories[kind], argument, path)
+        names: set[str] = set()
+        for i, table in enumerate(auth.checker):
+            path = f"auth.checker[{i}]"
+            name = table.name or table.kind
+            if name in names:
+                self._wrong(f"{path}.name", f'"{name}" is another checker\'s name, too')
+            names.add(name)
+            if table.kind not in factories:
+                unknown = self._unknownChecker(table.kind, factories)
+                self._wrong(f"{path}.kind", unknown)
+            else:
+                yield from self._ofTable(factories[table.kind], table, name, path)
+
+    def _ofString(
+        self, factory: Any, argument: str, path: str
+    ) -> Iterator[ICredentialsChecker]:
+        if factory.authType in ("passwd", "secrets") and argument:
+            # As everything that is read: beside the file that names it.
+            argument = str(self._config.directory / argument)
+        try:
+            yield factory.generateChecker(argument)
+        except InvalidAuthArgumentString as e:
+            self._wrong(path, " ".join(str(e).split()))
+        except Exception as e:
+            # A checker's factory raises whatever its argument makes it.
+            why = str(e) or "its argument is wrong"
+            self._wrong(path, f"cannot be used: {why}")
+
+    def _ofTable(
+        self, factory: Any, table: Checker, name: str, path: str
+    ) -> Iterator[ICredentialsChecker]:
+        mistakes: list[tuple[str, str]] = []
+        settings = Settings(
+            table.options,
+            self._config.directory,
+            bool(self._routable),
+            name,
+            lambda key, text: mistakes.append((key, text)),
+        )
+        if not IConfigurableCheckerFactory.providedBy(factory):
+            settings.only("argument")
+            argument = settings.word("argument")
+            if not mistakes:
+                yield from self._ofString(factory, argument, path)
+        else:
             try:
-                yield makeChecker(f"{kind}{colon}{argument}")
-            except InvalidAuthType:
-                known = ", ".join(sorted(f.authType for f in findCheckerFactories()))
-                self._wrong(
-                    f"auth.checkers[{i}]",
-                    f'there is no checker "{kind}"; installed are: {known}',
-                )
-            except InvalidAuthArgumentString as e:
-                self._wrong(f"auth.checkers[{i}]", " ".join(str(e).split()))
-            except Exception as e:
-                # A checker's factory raises whatever its argument makes it.
-                why = str(e) or "its argument is wrong"
-                self._wrong(f"auth.checkers[{i}]", f"cannot be used: {why}")
+                checker = factory.fromSettings(settings, self._reactor)
+            except ValueError as e:
+                if not mistakes:
+                    self._wrong(path, str(e))
+            else:
+                if not mistakes:
+                    yield checker
+        for key, text in mistakes:
+            self._wrong(f"{path}.{key}", text)
+
+    def _unknownChecker(self, kind: str, factories: Mapping[str, Any]) -> str:
+        known = ", ".join(sorted(factories))
+        text = f'there is no checker "{kind}"; installed are: {known}'
+        for module, why in (*findCheckers()[1], *brokenPlugins()):
+            text += f"; the plug-in {module} is broken: {why}"
+        return text
 
     def identities(self) -> Iterator[ICredentialsChecker]:
         """

@@ -17,6 +17,7 @@ from socksgw.accept.endpoints import isRoutable, parseListenAddress
 from socksgw.config import Config, ConfigError, Problem
 from socksgw.entrance import Entrance
 from socksgw.expectations import unmet
+from socksgw.interfaces import IGroupSource
 from socksgw.negotiate.methods import Choice
 from socksgw.place import wrongPlace
 from socksgw.policy.conditions import HostFacts
@@ -101,6 +102,7 @@ class _Examiner:
         entrance.passwords(checkers)
         entrance.certificates()
         identities = tuple(entrance.identities())
+        self._directories(checkers)
         self._notBuilt()
         compiled = self._compiler.compile()
         errors = self._errors + compiled.errors
@@ -219,6 +221,27 @@ class _Examiner:
                     self._warnings.append(Problem(f"{path}.{key}", why))
                 yield listen.name, tls
 
+    # Groups.
+
+    def _directories(self, checkers: Sequence[ICredentialsChecker]) -> None:
+        """Whether somebody can say who is in a directory's groups."""
+        auth = self._config.auth
+        sources: list[Any] = [c for c in checkers if IGroupSource.providedBy(c)]
+        if not sources and len(checkers) < len(auth.checkers) + len(auth.checker):
+            # What cannot be made yet is told already.
+            return
+        for name, group in self._config.groups.items():
+            path = f"groups.{name}.directory"
+            if group.directory and not sources:
+                self._warnings.append(
+                    Problem(path, "no checker knows groups: this adds nobody")
+                )
+                continue
+            for i, each in enumerate(group.directory):
+                why = [w for w in (_notNormal(source, each) for source in sources) if w]
+                if len(why) == len(sources):
+                    self._wrong(f"{path}[{i}]", why[0])
+
     def _notBuilt(self) -> None:
         """What is in the contract, and not built yet."""
         config = self._config
@@ -229,8 +252,6 @@ class _Examiner:
                 for i, x in enumerate(config.limit)
                 for name in ("rate", "new_sessions", "quota", "flows")
             ),
-            *((f"groups.{n}.directory", g.directory) for n, g in config.groups.items()),
-            ("auth.checker", config.auth.checker),
         ):
             if said:
                 self._wrong(path, "not built yet in this version of socksgw")
@@ -241,3 +262,12 @@ class _Examiner:
             for listen in self._config.listen
             if any(map(isRoutable, listen.places))
         }
+
+
+def _notNormal(source: Any, name: str) -> str:
+    """What is wrong with the name of a group, for one source."""
+    try:
+        source.normal(name)
+    except ValueError as e:
+        return str(e)
+    return ""

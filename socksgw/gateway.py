@@ -78,7 +78,12 @@ class Gateway:
         self.census = Census(raiseDescriptorLimit())
         self._hosts = HostAddresses(self.bound)
         self._base = Foundation(
-            reactor, clock, self.setDeadline, self._hosts, Memory(config.relay.memory)
+            reactor,
+            clock,
+            self.setDeadline,
+            self._hosts,
+            Memory(config.relay.memory),
+            lambda line: self.journal.append(line),
         )
         self._checkers = checkers
         self.generation = Generation(config, self._base, checkers)
@@ -197,6 +202,11 @@ class Gateway:
         )
 
     # Sessions.
+
+    @property
+    def rechecks(self) -> int:
+        """How often live sessions were judged again."""
+        return self._supervisor.rechecks
 
     def recheck(self, session: Session) -> None:
         """

@@ -9,10 +9,12 @@ from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
 
+from socksgw.audit.record import groupsFailedLine
 from socksgw.config import Config, ConfigError, ListenUDP
 from socksgw.examination import examine
 from socksgw.hosts import HostAddresses
-from socksgw.interfaces import SetDeadline
+from socksgw.interfaces import IGroupSource, SetDeadline
+from socksgw.login.groups import DirectoryGroups
 from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
 from socksgw.negotiate.methods import Methods
@@ -47,10 +49,13 @@ class Foundation:
         setDeadline: SetDeadline,
         hosts: HostAddresses,
         memory: Memory,
+        append: Callable[[str], None],
     ) -> None:
         """
         @param clock: monotonic seconds.
+        @param append: adds a line to the journal.
         """
+        self.append = append
         self.reactor = reactor
         self.clock = clock
         self.setDeadline = setDeadline
@@ -115,6 +120,7 @@ class Generation:
             config.auth.cache,
             base.clock,
             throttle=base.throttle,
+            directory=self._directory(config, found.checkers, before),
         )
         self._throttle = config.auth.throttle
         self.policy = Policy(found.ruleset, self._resolver)
@@ -139,6 +145,33 @@ class Generation:
                 timeouts.idle,
             )
         )
+
+    def _directory(
+        self,
+        config: Config,
+        checkers: Sequence[ICredentialsChecker],
+        before: Generation | None,
+    ) -> DirectoryGroups | None:
+        """
+        Who asks directories for groups, where some group is one's.
+        """
+        names = {name: g.directory for name, g in config.groups.items() if g.directory}
+        sources = [c for c in checkers if IGroupSource.providedBy(c)]
+        if not names or not sources:
+            return None
+        append = self._base.append
+        directory = DirectoryGroups(
+            sources,
+            names,
+            config.auth.groups_refresh,
+            config.timeouts.handshake / 2,
+            self._base.clock,
+            self._base.setDeadline,
+            lambda *failed: append(groupsFailedLine(*failed)),
+        )
+        if before is not None and before.login.directory is not None:
+            directory.follow(before.login.directory)
+        return directory
 
     def apply(self) -> None:
         """It is the one in force."""

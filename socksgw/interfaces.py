@@ -7,14 +7,17 @@ passed in from another stage is a C{typing.Protocol}.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, final, runtime_checkable
 
 from twisted.cred.credentials import ICredentials
+from twisted.cred.strcred import ICheckerFactory
 from zope.interface import Attribute, Interface
 
 from socksgw.files import FileError, readFile, readSecret
+from socksgw.structuring import duration, kindOf
 from socksgw.wire.address import Address
 from socksgw.wire.reader import Reader
 
@@ -23,6 +26,7 @@ __all__ = [
     "IAuthenticator",
     "IChangingStore",
     "IConditional",
+    "IConfigurableCheckerFactory",
     "IExchange",
     "IGroupSource",
     "IRenumbered",
@@ -50,6 +54,7 @@ class Settings(Mapping[str, Any]):
 
     @ivar directory: what its relative paths start from.
     @ivar routable: whether other hosts can reach some listener.
+    @ivar name: what the plug-in is called in this configuration.
     """
 
     def __init__(
@@ -57,10 +62,19 @@ class Settings(Mapping[str, Any]):
         table: Mapping[str, Any],
         directory: Path = Path(),
         routable: bool = False,
+        name: str = "",
+        wrong: Callable[[str, str], None] | None = None,
     ) -> None:
+        """
+        @param wrong: told of each mistake: the key, and what is wrong with it;
+            then the default is taken. Without it, a mistake is a
+            C{ValueError}.
+        """
         self._table = table
+        self._tell = wrong
         self.directory = directory
         self.routable = routable
+        self.name = name
 
     def __getitem__(self, key: str) -> Any:
         return self._table[key]
@@ -71,70 +85,133 @@ class Settings(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._table)
 
+    def wrong(self, key: str, text: str) -> None:
+        """
+        There is a mistake in the table.
+
+        @raise ValueError: nobody else is to be told.
+        """
+        if self._tell is None:
+            raise ValueError(f"{key}: {text}")
+        self._tell(key, text)
+
     def only(self, *keys: str) -> None:
         """
-        @raise ValueError: there are other keys than these.
+        Every other key than these is a mistake.
         """
         for key in self._table:
             if key not in keys:
-                raise ValueError(
-                    f'unknown key "{key}"; there are: {", ".join(keys) or "none"}'
-                )
+                near = difflib.get_close_matches(key, keys, 1)
+                hint = f'; did you mean "{near[0]}"?' if near else ""
+                known = ", ".join(keys) or "none"
+                self.wrong(key, f"unknown key; there are: {known}{hint}")
 
     def word(self, key: str, default: str = "") -> str:
-        """
-        @raise ValueError: it is not a string.
-        """
+        """A string."""
         found = self._table.get(key, default)
         if type(found) is not str:
-            raise ValueError(f"{key} must be a string")
+            self.wrong(key, f"must be a string, not {kindOf(found)}")
+            return default
         return found
 
     def words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """
-        @raise ValueError: it is not an array of strings.
-        """
+        """An array of strings."""
         found = self._table.get(key, default)
         if not isinstance(found, (list, tuple)) or not all(
             type(each) is str for each in found
         ):
-            raise ValueError(f"{key} must be an array of strings")
+            self.wrong(key, "must be an array of strings")
+            return default
         return tuple(found)
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """
-        @raise ValueError: it is neither true nor false.
-        """
+        """True or false."""
         found = self._table.get(key, default)
         if type(found) is not bool:
-            raise ValueError(f"{key} must be true or false")
+            self.wrong(key, f"must be true or false, not {kindOf(found)}")
+            return default
+        return found
+
+    def number(self, key: str, default: int, least: int, most: int) -> int:
+        """An integer, both ends included."""
+        found = self._table.get(key, default)
+        if type(found) is not int or not least <= found <= most:
+            self.wrong(key, f"must be an integer from {least} to {most}")
+            return default
+        return found
+
+    def duration(self, key: str, default: float, most: float) -> float:
+        """Seconds; more than nothing."""
+        if key not in self._table:
+            return default
+        try:
+            found = float(duration(self._table[key], None))
+        except ValueError as e:
+            self.wrong(key, str(e))
+            return default
+        if not 0 < found <= most:
+            self.wrong(key, f"must be longer than nothing, and at most {most:g}s")
+            return default
         return found
 
     def content(self, key: str, secret: bool = False) -> bytes:
         """
-        What a file holds; L{path}, read.
+        What a file holds; L{path}, read. Nothing when it cannot be.
 
         @param secret: whether nobody else may be able to read it.
-        @raise ValueError: it cannot be read, or others can.
         """
         path = self.path(key)
         if path is None:
-            raise ValueError(f"{key} is missing")
+            self.wrong(key, "is missing")
+            return b""
         try:
             return readSecret(path) if secret else readFile(path)
         except OSError as e:
-            raise ValueError(f"{key}: {path}: {e.strerror}") from None
+            self.wrong(key, f"{path}: {e.strerror}")
         except FileError as e:
-            raise ValueError(f"{key}: {e}") from None
+            self.wrong(key, str(e))
+        return b""
+
+    def secret(self, key: str) -> bytes:
+        """
+        What the file holds that is named here, and that nobody else may read:
+        without the end of its last line. Nothing when none is named, or it
+        cannot be read.
+        """
+        if self.path(key) is None:
+            return b""
+        octets = self.content(key, secret=True)
+        found = octets.removesuffix(b"\n").removesuffix(b"\r")
+        if octets and not found:
+            self.wrong(key, f"{self.path(key)}: is empty")
+        return found
 
     def path(self, key: str) -> Path | None:
         """
         A file; relative to the one that names it. L{None} when not given.
-
-        @raise ValueError: it is not a string.
         """
         found = self.word(key)
         return self.directory / found if found else None
+
+
+class IConfigurableCheckerFactory(ICheckerFactory):
+    """
+    Twisted's factory of a checker, when its checker can also be an
+    C{[[auth.checker]]}: a table, with C{kind} the C{authType}.
+
+    A factory that needs no more than a string writes nothing of this: its
+    table has the one key C{argument}.
+    """
+
+    def fromSettings(settings: Settings, reactor: Any) -> Any:
+        """
+        Make the checker. It is made to see whether it can be, too: nothing is
+        opened, asked or started before somebody logs in.
+
+        @param settings: the table, without C{kind} and C{name}.
+        @return: a C{twisted.cred.checkers.ICredentialsChecker}.
+        @raise ValueError: it cannot be made; the text says why.
+        """
 
 
 class IAuthMethod(Interface):
@@ -305,13 +382,24 @@ class IGroupSource(Interface):
     in.
     """
 
+    name = Attribute("What the journal calls it, a C{str}.")
+
     def groupsOf(name: str) -> Any:
         """
         The directory's names of all groups that the user is in, nested ones
-        included.
+        included; each as L{normal} has it.
 
-        @return: a C{Deferred} of an iterable of C{str}; it fails when the
-            directory cannot be asked.
+        @return: a C{Deferred} of an iterable of C{str}, or of L{None} when
+            there is no such user; it fails when the directory cannot be
+            asked.
+        """
+
+    def normal(name: str) -> str:
+        """
+        The one form of a group's name: two names of the same group have the
+        same.
+
+        @raise ValueError: it is not the name of a group here.
         """
 
 

@@ -63,6 +63,10 @@ class Service(Protocol):
     @property
     def clock(self) -> Callable[[], float]: ...
 
+    @property
+    def rechecks(self) -> int:
+        """How often live sessions were judged again."""
+
     def recheck(self, session: Session) -> None:
         """
         Judge a session by the rules of now.
@@ -155,6 +159,7 @@ class Session:
             raise
 
         self.stage = Stage.LOGIN
+        rechecks = self.gateway.rechecks
         self._attempt = attempt
         record.method, record.claimed = attempt.method, attempt.claimed
         user = await generation.login.settle(
@@ -182,8 +187,9 @@ class Session:
         if refusal is not None:
             raise refusal
 
-        if self.gateway.generation is not generation:
-            # The rules changed while a name was looked up, or the line written.
+        if self.gateway.rechecks != rechecks:
+            # The rules or the user changed since: while a name was looked up,
+            # say, or the line written.
             self.gateway.recheck(self)
         await self.command.serve(self, event)
 

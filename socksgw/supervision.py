@@ -6,7 +6,7 @@ groups, the hour. What is allowed no longer ends within a second.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, final
 
@@ -67,6 +67,7 @@ class Supervisor:
 
     @ivar reloads: how many there were.
     @ivar failures: how many of them changed nothing.
+    @ivar rechecks: how often live sessions were judged again.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Supervisor:
         self._wall = wall
         self._seen: object = None
         self._files: object = None
-        self.reloads = self.failures = 0
+        self.reloads = self.failures = self.rechecks = 0
 
     # The configuration.
 
@@ -150,6 +151,13 @@ class Supervisor:
         before, self._seen = self._seen, seen
         if before is not None and seen != before:
             self.recheck()
+        directory = service.generation.login.directory
+        if directory is not None:
+            users = [s.asker.user for s in service.sessions.values() if s.counted]
+            directory.refresh({user.name for user in users if user.method != "none"})
+            if directory.changed:
+                names, directory.changed = directory.changed, set()
+                self.recheck(names)
 
     def _lookAtCertificates(self) -> None:
         """
@@ -196,19 +204,25 @@ class Supervisor:
             if expires is not None and now >= expires:
                 session.client.end(Revoked("the login has expired"))
 
-    def recheck(self) -> int:
+    def recheck(self, names: Collection[str] | None = None) -> int:
         """
         Judge every live session again, unless the configuration says that
         only new ones count.
 
+        @param names: only sessions of these users.
         @return: how many were ended.
         """
         service = self._service
         if service.config.gateway.enforce != "all":
             return 0
+        self.rechecks += 1
         ended = 0
         for session in list(service.sessions.values()):
-            if session.counted and session.stage in _GRANTED:
+            if (
+                session.counted
+                and session.stage in _GRANTED
+                and (names is None or session.asker.user.name in names)
+            ):
                 try:
                     self.check(session)
                 except Revoked as e:

@@ -39,6 +39,7 @@ from socksgw.errors import (
     LimitReached,
     LookupFailed,
     NoAcceptableMethod,
+    Revoked,
     SocksError,
 )
 from socksgw.limits import Limits
@@ -177,6 +178,7 @@ class Gateway:
         protocols: tuple[str, ...] = ("socks5", "socks4"),
     ) -> None:
         self.happened: list[tuple[Any, ...]] = []
+        self.rechecks = 0
         self.reactor = Clock()
         self.clock = self.reactor.seconds
         self.checker = Checker()
@@ -716,6 +718,32 @@ def test_denied(
         "reason": reason,
         "addresses": [],
     }.items() <= line.items()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_judgedAgainMeanwhile(gateway: Gateway, allowed: bool) -> None:
+    """
+    When live sessions are judged again while a name is looked up, this one is
+    before it dials: by the user, and the rules, of then.
+    """
+    gateway.steps["policy"] = Deferred[None]()
+    transport = gateway.connect(WAYS["socks5"])
+    assert gateway.order[-1] == "decide"
+    gateway.rechecks += 1
+    judged: list[Session] = []
+
+    def recheck(session: Session) -> None:
+        judged.append(session)
+        if not allowed:
+            raise Revoked("the user is there no longer")
+
+    gateway.recheck = recheck  # type: ignore[attr-defined]
+    gateway.steps["policy"].callback(None)
+    assert judged == gateway.sessions
+    assert ("dial" in gateway.order) == allowed
+    if not allowed:
+        assert transport.value() == answer("socks5", 2)
+        assert gateway.lines("end")[0]["why"] == "the user is there no longer"
 
 
 @pytest.mark.parametrize("way", WAYS)

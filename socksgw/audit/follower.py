@@ -134,6 +134,11 @@ def _loginFailed(line: Mapping[str, Any], colour: bool, _: str) -> str:
     return f"{word} {line['claimed']!r} from {line['client']} by {line['method']}"
 
 
+def _groupsFailed(line: Mapping[str, Any], colour: bool, _: str) -> str:
+    word = _paint("GROUPS UNKNOWN", _YELLOW, colour)
+    return f"{word} of {line['user']!r}: {line['checker']}: {line['reason']}"
+
+
 def _trouble(line: Mapping[str, Any], colour: bool, _: str) -> str:
     word = _paint("JOURNAL", _YELLOW, colour)
     if line["event"] == "recovered":
@@ -146,6 +151,7 @@ _HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool, str], str]]] = {
     "flow": _decision,
     "flows-refused": _refused,
     "refused": _refused,
+    "groups-failed": _groupsFailed,
     "login-failed": _loginFailed,
     "recovered": _trouble,
     "resumed": _trouble,

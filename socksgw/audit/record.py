@@ -20,6 +20,9 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
     C{why}, C{offered} and C{wanted} methods, C{asked}, C{reply}.
   - C{login-failed}: C{method}, C{claimed} (the name given, escaped),
     C{reason}.
+  - C{groups-failed}: no directory could say which groups a user is in, so
+    they are in none: C{checker}, C{user}, C{reason}; one line for each user
+    and C{auth.groups_refresh}.
   - C{end}: an allowed session is over: C{session}, C{address} (dialled),
     C{bound}, C{sent} and C{received} (octets, from the client's side),
     C{seconds}, C{reason}, C{reply}, C{why} (of a session that was revoked).
@@ -65,6 +68,7 @@ EVENTS: Final = frozenset(
         "flow",
         "flow-end",
         "flows-refused",
+        "groups-failed",
         "peer",
         "recovered",
         "tls-read",
@@ -142,6 +146,14 @@ def tlsFailedLine(listener: str, problems: Sequence[str]) -> str:
     return (
         f'"event":"tls-failed","listener":{quoted(listener)},'
         f'"problems":[{",".join(map(quoted, problems))}]'
+    )
+
+
+def groupsFailedLine(checker: str, user: str, reason: str) -> str:
+    """The line of a user whose groups no directory could say."""
+    return (
+        f'"event":"groups-failed","checker":{quoted(checker)},'
+        f'"user":{quoted(user)},"reason":{quoted(reason)}'
     )
 
 

@@ -9,12 +9,12 @@ from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from socksgw.login.passwords import Hash, Hashes, readPasswords, verifyPassword
+from socksgw.login.refusal import Refused
+from socksgw.login.threads import Threads
 from socksgw.login.userfile import UserFile
 
 __all__ = ["HashingPool", "PasswordFile", "Refused"]
@@ -24,63 +24,24 @@ _THREADS: Final = 2
 _WAITING: Final = 64
 
 
-class Refused(UnauthorizedLogin):
-    """
-    Not logged in, with the reason for the journal.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 @final
 class HashingPool:
     """
-    Threads for verification alone, with a bounded queue: a flood of logins
-    takes no other work's threads.
+    Threads for verification alone.
     """
 
     def __init__(self, reactor: Any, threads: int = _THREADS, waiting: int = _WAITING):
         """
         @param waiting: most verifications that wait for a thread.
         """
-        self._reactor = reactor
-        self._pool = ThreadPool(0, threads, "passwords")
-        self._most = threads + waiting
-        self._under = 0
+        self._threads = Threads(reactor, "passwords", threads, waiting)
 
     def verify(self, password: bytes, known: Hash) -> Deferred[bool]:
         """
         @return: fires with whether the password is right; fails at once with
             L{Refused} when the queue is full.
         """
-        if self._under >= self._most:
-            return fail(Refused("busy"))
-        if not self._pool.started:
-            self._pool.start()
-            self._reactor.addSystemEventTrigger("during", "shutdown", self._pool.stop)
-        self._under += 1
-        outcome: Deferred[bool] = Deferred()
-
-        def work() -> bool:
-            # Whoever went away in the meantime needs no answer.
-            return not outcome.called and verifyPassword(password, known)
-
-        def finished(success: bool, result: Any) -> None:
-            self._reactor.callFromThread(self._finished, outcome, success, result)
-
-        self._pool.callInThreadWithCallback(finished, work)
-        return outcome
-
-    def _finished(self, outcome: Deferred[bool], success: bool, result: Any) -> None:
-        # Counted when the work is done, not when the client lost patience.
-        self._under -= 1
-        if not outcome.called:
-            if success:
-                outcome.callback(result)
-            else:
-                outcome.errback(result)
+        return self._threads.do(lambda: verifyPassword(password, known))
 
 
 @implementer(ICredentialsChecker)

@@ -13,7 +13,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from zope.interface import implementer
 
 from socksgw.interfaces import IVerifiedIdentity
-from socksgw.login.checkers import Refused
+from socksgw.login.refusal import Refused
 
 __all__ = ["Proved", "VerifiedIdentities"]
 

@@ -26,9 +26,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import IChangingStore, ISocksUser, IVerifiedIdentity, User
-from socksgw.login.checkers import Refused
+from socksgw.interfaces import (
+    IChangingStore,
+    IGroupSource,
+    ISocksUser,
+    IVerifiedIdentity,
+    User,
+)
+from socksgw.login.groups import DirectoryGroups
 from socksgw.login.identities import Proved, VerifiedIdentities
+from socksgw.login.inturn import InTurn
+from socksgw.login.refusal import Refused
 from socksgw.login.throttle import LoginThrottle
 from socksgw.wire.address import Address
 
@@ -111,6 +119,10 @@ class SocksRealm:
         return self._groups.get(name, frozenset())
 
 
+def _joined(user: SocksUser, groups: frozenset[str]) -> SocksUser:
+    return evolve(user, groups=user.groups | groups) if groups else user
+
+
 def _logout() -> None:
     """A session's end needs nothing of the realm."""
 
@@ -136,6 +148,19 @@ def _inOctets(checker: ICredentialsChecker) -> ICredentialsChecker:
 
 def _encoded(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else text
+
+
+def _byInterface(
+    checkers: Sequence[ICredentialsChecker],
+) -> dict[Any, list[ICredentialsChecker]]:
+    """
+    Who takes which kind of credentials, in order.
+    """
+    able: dict[Any, list[ICredentialsChecker]] = {}
+    for checker in checkers:
+        for interface in checker.credentialInterfaces:
+            able.setdefault(interface, []).append(_inOctets(checker))
+    return able
 
 
 def _guessable(credentials: Any) -> bool:
@@ -191,21 +216,30 @@ class Login:
         clock: Callable[[], float],
         key: bytes | None = None,
         throttle: LoginThrottle | None = None,
+        directory: DirectoryGroups | None = None,
     ) -> None:
         """
         @param cacheSeconds: how long a positive login is remembered.
         @param clock: monotonic seconds.
         @param key: the HMAC's; random by default.
         @param throttle: who counts the failures; by default nobody does.
+        @param directory: the groups that are a directory's, if there are any.
         """
+        self.directory = directory
         self._realm = SocksRealm(groups)
         self._portal = Portal(self._realm)
         self._portal.registerChecker(AllowAnonymousAccess())
-        for checker in checkers:
-            self._portal.registerChecker(_inOctets(checker))
+        for interface, able in _byInterface(checkers).items():
+            self._portal.registerChecker(
+                able[0] if len(able) == 1 else InTurn(able), interface
+            )
         self._stores = [c for c in checkers if IChangingStore.providedBy(c)]
         asked = [c for c in checkers if not isinstance(c, VerifiedIdentities)]
-        self._everyStoreTells = bool(asked) and len(self._stores) == len(asked)
+        self._everyoneTells = bool(asked) and all(
+            IChangingStore.providedBy(c)
+            or (directory is not None and IGroupSource.providedBy(c))
+            for c in asked
+        )
         self.changes = 0
         self._blind = False
         self._stamps = self._look()
@@ -238,7 +272,10 @@ class Login:
             known = self._known.get(key)
             # Nobody in particular stays that; no store has a say in it.
             if known is not None and (key == method or self._clock() < known[1]):
-                return known[0]
+                # What is remembered is without the directory's groups: these
+                # have a time of their own.
+                user = known[0]
+                return user if self.directory is None else await self._grouped(user)
             if self._blind and key != method:
                 raise Refused("checker-failed")
             began = self._clock()
@@ -272,7 +309,7 @@ class Login:
             # So many failed while this was checked that even yes is no answer.
             await throttle.linger()
             raise _throttled()
-        return user
+        return user if self.directory is None else await self._grouped(user)
 
     # Throttling.
 
@@ -387,19 +424,31 @@ class Login:
         found: SocksUser = user
         return found
 
+    async def _grouped(self, user: SocksUser) -> SocksUser:
+        if self.directory is None or user is ANYBODY:
+            return user
+        return _joined(user, await self.directory.of(user.name))
+
     def now(self, user: User) -> User | None:
         """
         Who a user is by now: with today's groups, or L{None} when every store
-        that can tell says that there is no such user any more.
+        and directory can tell, and says that there is no such user any more.
         """
         if user.method == "none":
             return user
         assert isinstance(user, SocksUser), "the Portal let them in"
-        if self._everyStoreTells and not user.proved:
-            name = user.name.encode()
-            if not any(store.knows(name) for store in self._stores):
-                return None
-        return evolve(user, groups=self._realm.groupsOf(user.name))
+        if self._everyoneTells and not user.proved and not self._knows(user.name):
+            return None
+        today = evolve(user, groups=self._realm.groupsOf(user.name))
+        if self.directory is None:
+            return today
+        return _joined(today, self.directory.lately(user.name, user.groups))
+
+    def _knows(self, name: str) -> bool:
+        octets = name.encode()
+        return any(store.knows(octets) for store in self._stores) or (
+            self.directory is not None and self.directory.knows(name)
+        )
 
     def look(self) -> None:
         """

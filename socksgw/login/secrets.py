@@ -18,8 +18,8 @@ from twisted.cred.credentials import IUsernameHashedPassword
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from socksgw.login.checkers import Refused
 from socksgw.login.passwords import requirePassword
+from socksgw.login.refusal import Refused
 from socksgw.login.userfile import UserFile, readUsers, setUser
 
 __all__ = ["SecretsFile", "readSecrets", "setSecret"]

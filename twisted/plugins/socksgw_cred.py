@@ -1,13 +1,17 @@
 """
-The C{passwd:FILE} and C{secrets:FILE} checkers for Twisted's C{--auth}.
+The gateway's checkers: for Twisted's C{--auth}, and for C{[[auth.checker]]}.
+What they need is imported when one is made.
 """
 
+from importlib import import_module
 from typing import Any
 
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
 from twisted.plugin import IPlugin
 from zope.interface import implementer
+
+from socksgw.interfaces import IConfigurableCheckerFactory
 
 _HELP = """
 A file of users with salted scrypt hashes, mode 0600. Make it, and set
@@ -85,3 +89,61 @@ class SecretsFileFactory:
 
 passwordFile = PasswordFileFactory()
 secretsFile = SecretsFileFactory()
+
+
+@implementer(IConfigurableCheckerFactory, IPlugin)
+class TableFactory:
+    """
+    Makes a checker with many options: from a table.
+    """
+
+    credentialInterfaces = (IUsernamePassword,)
+    argStringFormat = "None: it is a table, [[auth.checker]], of a configuration."
+
+    def __init__(self, authType: str, authHelp: str, extra: str) -> None:
+        """
+        @param extra: what of C{socksgw[...]} it needs.
+        """
+        self.authType = authType
+        self.authHelp = authHelp
+        self._extra = extra
+
+    def generateChecker(self, argString: str) -> Any:
+        """
+        @raise InvalidAuthArgumentString: always.
+        """
+        raise InvalidAuthArgumentString(
+            f"{self.authType}: has options, and is an [[auth.checker]] with "
+            f'kind = "{self.authType}" of a configuration'
+        )
+
+    def fromSettings(self, settings: Any, reactor: Any) -> Any:
+        """
+        @raise ValueError: it cannot be made.
+        """
+        try:
+            module = import_module(f"socksgw.login.{self.authType}")
+        except ImportError as e:
+            raise ValueError(
+                f'needs {e.name}; install it with: pip install "socksgw[{self._extra}]"'
+            ) from None
+        return getattr(module, f"{self.authType}Checker")(settings, reactor)
+
+
+ldap = TableFactory(
+    "ldap",
+    "Users and groups of an LDAP directory: a bind as the user, over TLS.",
+    "ldap",
+)
+
+http = TableFactory(
+    "http",
+    "A decision service that is sent user and password as JSON, over HTTPS.",
+    "http",
+)
+
+pam = TableFactory(
+    "pam",
+    "A PAM service of this system, with the rights that the gateway has.",
+    "pam",
+)

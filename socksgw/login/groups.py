@@ -1,0 +1,306 @@
+"""
+What directories say of users' groups: asked for once, remembered for a while,
+asked again for those who live.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, final
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from socksgw.interfaces import SetDeadline
+from socksgw.login.refusal import Refused
+from socksgw.login.remote import Unavailable
+
+__all__ = ["Answer", "DirectoryGroups"]
+
+#: Users remembered, and those asked about at a time because somebody logs in,
+#: or because they live.
+_REMEMBERED: Final = 50_000
+_ASKED: Final = 1024
+_REFRESHED: Final = 16
+#: Seconds that a failure counts; after that whoever needs it asks again.
+_FAILED: Final = 10.0
+_NONE: Final[frozenset[str]] = frozenset()
+
+#: Told of a look-up that failed: the checker, the user, and why.
+Failed = Callable[[str, str, str], None]
+
+
+@frozen
+class Answer:
+    """
+    What is known of a user.
+
+    @ivar names: the directories' names of their groups.
+    @ivar known: whether some directory knows the user, or could not say.
+    @ivar until: when it is to be asked again, in monotonic seconds.
+    @ivar told: when it was last told that it failed.
+    """
+
+    names: frozenset[str]
+    known: bool
+    until: float
+    told: float | None = None
+
+
+class _Failed(Exception):
+    """
+    A look-up failed; the text is for the journal.
+
+    @ivar source: which checker it is about.
+    """
+
+    def __init__(self, source: str, why: str) -> None:
+        super().__init__(why)
+        self.source = source
+
+
+class _Question:
+    """A look-up under way, and who waits for it."""
+
+    __slots__ = ("live", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[Answer]] = []
+        self.live = False
+
+
+@final
+class DirectoryGroups:
+    """
+    The groups that are a directory's.
+
+    @ivar changed: users who live and whose groups are others than they were;
+        whoever has looked clears it.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Any],
+        groups: Mapping[str, Iterable[str]],
+        seconds: float,
+        patience: float,
+        clock: Callable[[], float],
+        setDeadline: SetDeadline,
+        failed: Failed,
+    ) -> None:
+        """
+        @param sources: the L{IGroupSource<socksgw.interfaces.IGroupSource>}s.
+        @param groups: the directories' names of each group.
+        @param seconds: how long an answer is good.
+        @param patience: seconds after which there is none.
+        """
+        self._sources = tuple(sources)
+        self._groups: dict[str, set[str]] = {}
+        for group, names in groups.items():
+            for name in names:
+                for normal in _normals(self._sources, name):
+                    self._groups.setdefault(normal, set()).add(group)
+        self._all = frozenset(groups)
+        self._seconds = seconds
+        self._patience = patience
+        self._clock = clock
+        self._setDeadline = setDeadline
+        self._failed = failed
+        self._known: OrderedDict[str, Answer] = OrderedDict()
+        self._asked: dict[str, _Question] = {}
+        self._due: deque[str] = deque()
+        self._refreshing = 0
+        self._starting = False
+        self.changed: set[str] = set()
+
+    def follow(self, before: DirectoryGroups) -> None:
+        """
+        Start with what an earlier one knew: good enough for those who live,
+        until they are asked about again.
+        """
+        for name, answer in before._known.items():
+            self._known[name] = Answer(answer.names, answer.known, 0, answer.told)
+
+    # For whoever logs in.
+
+    async def of(self, name: str) -> frozenset[str]:
+        """
+        The groups of a user. None when no directory can be asked.
+        """
+        answer = self._known.get(name)
+        if answer is None or self._isDue(name):
+            answer = await self._wait(name)
+        return self._ours(answer.names)
+
+    def _wait(self, name: str) -> Deferred[Answer]:
+        question = self._asked.get(name)
+        fresh = question is None
+        if question is None:
+            question = self._asked[name] = _Question()
+        waiting = question.waiting
+        answer: Deferred[Answer] = Deferred(waiting.remove)
+        waiting.append(answer)
+        if fresh and len(self._asked) <= _ASKED:
+            self._ask(name)
+        elif fresh:
+            self._settled(Failure(_Failed("", "busy")), name)
+        return answer
+
+    # For whoever lives.
+
+    def lately(self, name: str, had: frozenset[str]) -> frozenset[str]:
+        """
+        What is known now, be it old.
+
+        @param had: the groups to go on with when nothing is known.
+        """
+        answer = self._known.get(name)
+        return had & self._all if answer is None else self._ours(answer.names)
+
+    def knows(self, name: str) -> bool:
+        """
+        Whether there may be such a user: no directory that was asked said
+        that there is none.
+        """
+        answer = self._known.get(name)
+        return answer is None or answer.known
+
+    def refresh(self, names: Iterable[str]) -> None:
+        """
+        Ask again about those of these users whose answer is no longer good, a
+        few at a time.
+        """
+        due = filter(self._isDue, names)
+        self._due = deque(sorted(due, key=self._until))
+        self._next()
+
+    def _until(self, name: str) -> float:
+        answer = self._known.get(name)
+        return 0.0 if answer is None else answer.until
+
+    def _isDue(self, name: str) -> bool:
+        return self._until(name) <= self._clock()
+
+    def _next(self) -> None:
+        if self._starting:
+            # An answer that came at once: the loop below goes on by itself.
+            return
+        self._starting = True
+        try:
+            self._start()
+        finally:
+            self._starting = False
+
+    def _start(self) -> None:
+        while self._due and self._refreshing < _REFRESHED:
+            name = self._due.popleft()
+            if not self._isDue(name):
+                # Answered while it waited for its turn.
+                continue
+            question = self._asked.get(name)
+            if question is None:
+                question = self._asked[name] = _Question()
+                question.live = True
+                self._refreshing += 1
+                self._ask(name)
+            elif not question.live:
+                question.live = True
+                self._refreshing += 1
+
+    # Asking.
+
+    def _ask(self, name: str) -> None:
+        asking: Deferred[Any] = Deferred.fromCoroutine(self._union(name))
+        timer = self._setDeadline(self._patience, asking.cancel)
+
+        def settled(result: Any) -> None:
+            timer.clear()
+            self._settled(result, name)
+
+        asking.addBoth(settled)
+
+    async def _union(self, name: str) -> tuple[frozenset[str], bool]:
+        """
+        @raise _Failed: one of the directories does not say: then none counts.
+        """
+        found: set[str] = set()
+        known = False
+        for source in self._sources:
+            try:
+                groups = await maybeDeferred(source.groupsOf, name)
+                if groups is not None:
+                    found.update(groups)
+                    known = True
+            except CancelledError:
+                raise _Failed(source.name, "no answer in time") from None
+            except Unavailable as e:
+                raise _Failed(source.name, e.why) from None
+            except Refused as e:
+                raise _Failed(source.name, e.reason) from None
+            except Exception as e:
+                # Not its text: who knows what a plug-in says.
+                raise _Failed(source.name, type(e).__name__) from None
+        return frozenset(found), known
+
+    def _settled(self, result: Any, name: str) -> None:
+        before = self._known.get(name)
+        now = self._clock()
+        if isinstance(result, Failure):
+            answer = self._failedAnswer(result.value, name, before, now)
+        else:
+            names, known = result
+            answer = Answer(names, known, now + self._seconds)
+        self._known[name] = answer
+        self._known.move_to_end(name)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        question = self._asked.pop(name)
+        # Of somebody who only just comes nobody has judged anything yet.
+        if (before is not None or question.live) and self._differ(before, answer):
+            self.changed.add(name)
+        while question.waiting:
+            question.waiting.pop(0).callback(answer)
+        if question.live:
+            self._refreshing -= 1
+            self._next()
+
+    def _failedAnswer(
+        self, error: BaseException | None, name: str, before: Answer | None, now: float
+    ) -> Answer:
+        told = None if before is None else before.told
+        if told is None or now - told >= self._seconds:
+            told = now
+            source, why = "", type(error).__name__
+            if isinstance(error, _Failed):
+                source, why = error.source, str(error)
+            self._failed(source, name, why)
+        return Answer(_NONE, True, now + min(self._seconds, _FAILED), told)
+
+    def _differ(self, before: Answer | None, now: Answer) -> bool:
+        return (
+            before is None
+            or before.known != now.known
+            or self._ours(before.names) != self._ours(now.names)
+        )
+
+    def _ours(self, names: frozenset[str]) -> frozenset[str]:
+        if not names:
+            return _NONE
+        found: set[str] = set()
+        for name in names:
+            found |= self._groups.get(name, _NONE)
+        return frozenset(found)
+
+
+def _normals(sources: Iterable[Any], name: str) -> Iterator[str]:
+    """
+    What the sources call a group that the configuration names.
+    """
+    for source in sources:
+        try:
+            yield source.normal(name)
+        except ValueError:
+            # It is another source's.
+            continue

@@ -1,0 +1,413 @@
+"""
+The C{ldap} checker: whom a directory knows, and which groups they are in.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final, final
+
+from attrs import frozen
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from socksgw.interfaces import IGroupSource, Settings
+from socksgw.login.ldaplinks import (
+    Entry,
+    Link,
+    Links,
+    NotServed,
+    ResultError,
+    Server,
+    Servers,
+    serversOf,
+)
+from socksgw.login.ldapnames import (
+    attributeOf,
+    either,
+    equal,
+    fill,
+    fillDN,
+    normalDN,
+    parseFilter,
+)
+from socksgw.login.refusal import Refused
+from socksgw.login.remote import Evenly, Turns, Unavailable, nameOf, trustIn
+
+__all__ = ["Directory", "LDAPChecker", "ldapChecker"]
+
+_USER_FILTER: Final = "(&(objectClass=person)(uid={user}))"
+_GROUP_FILTER: Final = "(|(member={dn})(uniqueMember={dn}))"
+#: Groups of one user at most, how deep they are nested, and how many are
+#: asked about at a time.
+_GROUPS: Final = 1000
+_DEEP: Final = 32
+_AT_ONCE: Final = 16
+#: What a directory answers to a bind that is simply refused: no such object,
+#: bad syntax of a name, wrong kind, wrong password, no rights, unwilling (a
+#: locked account, say), a constraint (RFC 4511 section 4.1.9).
+_WRONG: Final = frozenset({19, 32, 34, 48, 49, 50, 53})
+
+
+@frozen
+class Directory:
+    """
+    What is where.
+
+    @ivar userFilter: finds a user; L{None} where C{userDN} says it.
+    @ivar userDN: with C{{user}}.
+    @ivar userName: the attribute that holds a user's one name.
+    """
+
+    base: str
+    userFilter: Any
+    userDN: str
+    userName: str
+    groupBase: str
+    groupFilter: Any
+
+
+@implementer(ICredentialsChecker, IGroupSource)
+@final
+class LDAPChecker:
+    """
+    Logs users in by a bind as the user, on connections where nothing else is
+    done, and finds groups by a service account.
+
+    The name of a user is what the directory has, however the client spelled
+    it: a directory takes C{ALICE} for C{alice}, and a policy does not.
+    """
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(
+        self,
+        name: str,
+        reactor: Any,
+        servers: Sequence[Server],
+        directory: Directory,
+        become: Callable[[Link], Awaitable[None]] | None,
+        timeout: float = 5.0,
+        connections: int = 8,
+    ) -> None:
+        """
+        @param become: logs a connection in as the service account; L{None} to
+            ask as nobody.
+        @param timeout: seconds for one login, or one user's groups.
+        @param connections: in use at a time.
+        """
+        self.name = name
+        self._reactor = reactor
+        self._directory = directory
+        self._become = become
+        self._timeout = timeout
+        self._evenly = Evenly(reactor)
+        self._turns = Turns(reactor, name, connections, timeout)
+        shared = Servers(reactor, servers)
+        self._service = Links(shared, self._becomeService)
+        self._users = Links(shared)
+        # A bind of nobody: what is refused costs the same, known or not.
+        self._nobody = f"cn={secrets.token_hex(16)},{directory.base}"
+
+    # Logging in.
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
+        """
+        @return: fires with the name; fails with L{Refused}.
+        """
+        name, password = credentials.username, credentials.password
+        return self._evenly(self._turns.ask(partial(self._logIn, name, password)))
+
+    async def _logIn(self, username: bytes, password: bytes) -> bytes | tuple[()]:
+        name = nameOf(username)
+        if not password:
+            # Most directories would take that for a bind of nobody, and agree
+            # (RFC 4513 section 5.1.2).
+            raise Refused("wrong-credentials")
+        until = self._reactor.seconds() + self._timeout
+        if self._directory.userFilter is None:
+            dn = fillDN(self._directory.userDN, name)
+            login = partial(self._bindAndRead, dn, password)
+            found: Entry | None = await self._users.run(login, until)
+        else:
+            node = fill(self._directory.userFilter, user=name)
+            found = await self._one(node, until)
+            dn = self._nobody if found is None else found.dn
+            await self._users.run(partial(self._bind, dn, password), until)
+        if found is None:
+            # Somebody has the name that nobody can have.
+            raise Refused("wrong-credentials")
+        return self._nameIn(found, name).encode()
+
+    async def _bind(self, dn: str, password: bytes, link: Link) -> None:
+        try:
+            await link.bind(dn, password)
+        except ResultError as e:
+            if e.code in _WRONG:
+                raise Refused("wrong-credentials") from None
+            raise NotServed(str(e)) from None
+
+    async def _bindAndRead(self, dn: str, password: bytes, link: Link) -> Entry | None:
+        """
+        Without a search before: users read their own names.
+        """
+        await self._bind(dn, password, link)
+        found = await self._read(dn, link)
+        if found is None:
+            raise Unavailable(f"a user may not read their own {self._userName}")
+        return found
+
+    async def _read(self, dn: str, link: Link) -> Entry | None:
+        anything = parseFilter("(objectClass=*)")
+        try:
+            found = await link.search(dn, False, anything, (self._userName,), 1)
+        except ResultError as e:
+            if e.code in _WRONG:
+                return None
+            raise
+        return found[0] if found else None
+
+    @property
+    def _userName(self) -> str:
+        return self._directory.userName
+
+    def _nameIn(self, entry: Entry, said: str) -> str:
+        """
+        The user's one name.
+
+        @raise Refused: it cannot be told.
+        """
+        names = []
+        for value in entry.values.get(self._userName.lower(), ()):
+            names.append(nameOf(value))
+        if said in names:
+            return said
+        alike = [each for each in names if each.casefold() == said.casefold()]
+        if len(alike) != 1 and len(names) != 1:
+            raise Unavailable(f"{len(names)} values of {self._userName}, or none alike")
+        return (alike or names)[0]
+
+    # Finding.
+
+    async def _becomeService(self, link: Link) -> None:
+        if self._become is not None:
+            try:
+                await self._become(link)
+            except ResultError as e:
+                raise NotServed(f"the service account is refused: {e}") from None
+
+    async def _one(self, node: Any, until: float) -> Entry | None:
+        """
+        The one user that a filter finds.
+
+        @raise Unavailable: there are two, or the directory does not say.
+        """
+
+        async def find(link: Link) -> list[Entry]:
+            return await link.search(
+                self._directory.base, True, node, (self._userName,), 2
+            )
+
+        try:
+            found = await self._service.run(find, until)
+        except ResultError as e:
+            raise Unavailable(f"looking for a user: {e}") from None
+        if len(found) > 1:
+            raise Unavailable("two entries for one user")
+        return found[0] if found else None
+
+    # Groups.
+
+    def normal(self, name: str) -> str:
+        """
+        Groups are distinguished names.
+        """
+        return normalDN(name)
+
+    def groupsOf(self, name: str) -> Deferred[frozenset[str] | None]:
+        """
+        As L{IGroupSource.groupsOf}.
+        """
+        return self._turns.ask(partial(self._groupsOf, name))
+
+    async def _groupsOf(self, name: str) -> frozenset[str] | None:
+        until = self._reactor.seconds() + self._timeout
+        directory = self._directory
+        if directory.userFilter is None:
+            dn = fillDN(directory.userDN, name)
+            user = await self._service.run(partial(self._read, dn), until)
+        elif attributeOf(directory.userFilter, "{user}") == self._userName:
+            user = await self._one(fill(directory.userFilter, user=name), until)
+        else:
+            # Found by something else than the name that they have here.
+            user = await self._one(equal(self._userName, name), until)
+        if user is None or self._nameIn(user, name) != name:
+            return None
+        try:
+            return await self._service.run(
+                partial(self._groupsAt, user.dn, name), until
+            )
+        except ResultError as e:
+            raise Unavailable(f"looking for groups: {e}") from None
+
+    async def _groupsAt(self, dn: str, name: str, link: Link) -> frozenset[str]:
+        """
+        The groups of an entry, theirs, and so on.
+        """
+        groups: set[str] = set()
+        asked = [dn]
+        for _ in range(_DEEP):
+            found: list[str] = []
+            for i in range(0, len(asked), _AT_ONCE):
+                node = either(
+                    [
+                        fill(self._directory.groupFilter, dn=each, user=name)
+                        for each in asked[i : i + _AT_ONCE]
+                    ]
+                )
+                for entry in await link.search(
+                    self._directory.groupBase, True, node, ("1.1",), _GROUPS
+                ):
+                    group = normalDN(entry.dn)
+                    if group not in groups:
+                        groups.add(group)
+                        found.append(entry.dn)
+            if not found:
+                return frozenset(groups)
+            if len(groups) > _GROUPS:
+                raise Unavailable(f"a user in more than {_GROUPS} groups")
+            asked = found
+        raise Unavailable(f"groups nested deeper than {_DEEP}")
+
+
+# From the configuration.
+
+_KEYS: Final = (
+    "url", "start_tls", "ca", "cleartext", "base", "user_filter", "user_dn",
+    "user_name", "bind_dn", "bind_password_file", "bind_keytab", "bind_principal",
+    "group_base", "group_filter",
+    "timeout", "connections",
+)  # fmt: skip
+
+
+def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
+    """
+    The checker that a table asks for.
+
+    @raise ValueError: it cannot be.
+    """
+    settings.only(*_KEYS)
+    urls = settings.words("url")
+    if not urls and not settings.get("url"):
+        settings.wrong("url", 'must name a server, such as ["ldaps://dc1.example"]')
+    password = settings.secret("bind_password_file")
+    dn = settings.word("bind_dn")
+    if bool(dn) != ("bind_password_file" in settings):
+        settings.wrong("bind_dn", "needs bind_password_file, and is needed by it")
+    timeout = settings.duration("timeout", 5.0, 60.0)
+    connections = settings.number("connections", 8, 1, 64)
+    starts, cleartext = settings.flag("start_tls"), settings.flag("cleartext")
+    servers: list[Server] = []
+    trust = trustIn(settings)
+    for i, url in enumerate(urls):
+        try:
+            servers += serversOf([url], starts, trust, cleartext)
+        except ValueError as e:
+            settings.wrong(f"url[{i}]", str(e))
+    become = _keytabIn(settings, reactor)
+    if password:
+        become = partial(Link.bind, dn=dn, password=password)
+    return LDAPChecker(
+        settings.name,
+        reactor,
+        servers,
+        _directory(settings),
+        become,
+        timeout,
+        connections,
+    )
+
+
+def _keytabIn(
+    settings: Settings, reactor: Any
+) -> Callable[[Link], Awaitable[None]] | None:
+    keytab = settings.path("bind_keytab")
+    principal = settings.word("bind_principal")
+    if keytab is None:
+        if principal:
+            settings.wrong("bind_principal", "needs bind_keytab")
+        return None
+    if not settings.content("bind_keytab", secret=True):
+        return None
+    if "bind_dn" in settings:
+        settings.wrong("bind_keytab", "is another account than bind_dn; choose one")
+    try:
+        from socksgw.login.ldapkerberos import KeytabAccount
+    except ImportError:
+        settings.wrong(
+            "bind_keytab",
+            'needs gssapi; install it with: pip install "socksgw[gssapi]"',
+        )
+        return None
+    return KeytabAccount(reactor, keytab, principal).bind
+
+
+def _directory(settings: Settings) -> Directory:
+    base = settings.word("base")
+    try:
+        normalDN(base)
+    except ValueError as e:
+        settings.wrong("base", f"{e}; where are the users?")
+    userDN = settings.word("user_dn")
+    userFilter = _filter(settings, "user_filter", _USER_FILTER, "{user}")
+    if userDN:
+        attribute = _attributeIn(settings, userDN)
+        if "user_filter" in settings:
+            settings.wrong("user_filter", "says the same as user_dn; choose one")
+        userFilter = None
+    else:
+        attribute = attributeOf(userFilter, "{user}") or ""
+    name = settings.word("user_name", attribute)
+    if not name and (
+        userDN or "{user}" in str(settings.get("user_filter", _USER_FILTER))
+    ):
+        settings.wrong("user_name", "must name the attribute with a user's name")
+    return Directory(
+        base,
+        userFilter,
+        userDN,
+        name,
+        settings.word("group_base", base),
+        _filter(settings, "group_filter", _GROUP_FILTER, "{dn}", "{user}"),
+    )
+
+
+def _attributeIn(settings: Settings, template: str) -> str:
+    """
+    The attribute of a distinguished name that is C{{user}}.
+    """
+    first = template.split(",")[0]
+    kind, _, value = first.partition("=")
+    try:
+        normalDN(template)
+    except ValueError as e:
+        settings.wrong("user_dn", str(e))
+    if value.strip() != "{user}":
+        settings.wrong("user_dn", 'must begin with one such as "uid={user},"')
+    return kind.strip()
+
+
+def _filter(settings: Settings, key: str, default: str, *places: str) -> Any:
+    text = settings.word(key, default)
+    try:
+        parsed = parseFilter(text)
+    except ValueError as e:
+        settings.wrong(key, str(e))
+        return parseFilter(default)
+    if not any(place in text for place in places):
+        settings.wrong(key, f"must have {' or '.join(places)} in it")
+    return parsed

@@ -1,0 +1,89 @@
+"""
+The gateway's own login to a directory by Kerberos: a keytab instead of a
+password (RFC 4752, in the binds of RFC 4511 section 4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar, final
+
+import gssapi
+from gssapi.raw.misc import GSSError
+
+from socksgw.login.ldaplinks import Link, NotServed
+from socksgw.login.threads import Threads
+
+__all__ = ["KeytabAccount"]
+
+T = TypeVar("T")
+
+#: Messages of one login at most.
+_ROUNDS: Final = 10
+#: The security layer that is chosen: none, since TLS is one (RFC 4752 section
+#: 3.1: the bit of the layer, and the size of the receive buffer).
+_NO_LAYER: Final = b"\x01\x00\x00\x00"
+
+
+@final
+class KeytabAccount:
+    """
+    Logs connections in. What asks a KDC may block, and has threads of its own.
+    """
+
+    def __init__(self, reactor: Any, keytab: Path, principal: str) -> None:
+        """
+        @param principal: whose key is taken; empty for the keytab's first.
+        """
+        self._threads = Threads(reactor, "ldap-kerberos", 2, 62)
+        # Tickets stay in this process, and with this account.
+        cache = f"MEMORY:socksgw-{id(self)}"
+        self._store: dict[bytes | str, bytes | str] = {
+            "client_keytab": f"FILE:{keytab}",
+            "ccache": cache,
+        }
+        self._principal = principal
+
+    async def bind(self, link: Link) -> None:
+        """
+        Become the account.
+
+        @raise NotServed: Kerberos says no, or wants what is not here.
+        @raise ResultError: the directory says no.
+        """
+        context = await self._do(partial(self._context, link.host))
+        said: bytes | None = None
+        for _ in range(_ROUNDS):
+            token = await self._do(partial(context.step, said))
+            said = await link.sasl("GSSAPI", token or b"")
+            if context.complete:
+                break
+        else:
+            raise NotServed("Kerberos: too many rounds")
+        offer = (await self._do(partial(context.unwrap, said))).message
+        if len(offer) != 4 or not offer[0] & _NO_LAYER[0]:
+            raise NotServed("Kerberos: it wants a security layer of its own")
+        choice = (await self._do(partial(context.wrap, _NO_LAYER, False))).message
+        await link.sasl("GSSAPI", choice, last=True)
+
+    def _context(self, host: str) -> Any:
+        name = None
+        if self._principal:
+            name = gssapi.Name(self._principal, gssapi.NameType.kerberos_principal)
+        credentials = gssapi.Credentials(name=name, usage="initiate", store=self._store)
+        service = gssapi.Name(f"ldap@{host}", gssapi.NameType.hostbased_service)
+        flags = gssapi.RequirementFlag
+        return gssapi.SecurityContext(
+            name=service,
+            creds=credentials,
+            usage="initiate",
+            flags=flags.mutual_authentication | flags.integrity,
+        )
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        try:
+            return await self._threads.do(work)
+        except GSSError as e:
+            raise NotServed(f"Kerberos: {' '.join(str(e).split())}") from None

@@ -1,0 +1,151 @@
+"""
+Names and filters of a directory: read once from the configuration, filled
+with what clients say without being read again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from ldaptor.ldapfilter import InvalidLDAPFilter
+from ldaptor.ldapfilter import parseFilter as parse
+from ldaptor.protocols import pureldap
+from ldaptor.protocols.ldap.distinguishedname import (
+    DistinguishedName,
+    InvalidRelativeDistinguishedName,
+    escape,
+)
+
+__all__ = [
+    "attributeOf",
+    "either",
+    "equal",
+    "fill",
+    "fillDN",
+    "normalDN",
+    "parseFilter",
+]
+
+_PLACE: Final = re.compile(r"\{(user|dn)\}")
+#: An escape in the text of a distinguished name (RFC 4514 section 2.4).
+_ESCAPES: Final = re.compile(r"(?:\\[0-9A-Fa-f]{2})+|\\.", re.DOTALL)
+_SPACES: Final = re.compile(r"\s+")
+
+
+def parseFilter(text: str) -> Any:
+    """
+    A search filter (RFC 4515), with C{{user}} and C{{dn}} in values.
+
+    @raise ValueError: it is none.
+    """
+    if re.search(r"\\[89A-Fa-f][0-9A-Fa-f]", text):
+        # ldaptor takes them for characters, not for octets of UTF-8.
+        raise ValueError("what is not ASCII is written as it is, not escaped")
+    try:
+        return parse(text)
+    except InvalidLDAPFilter as e:
+        raise ValueError(f"not a filter (RFC 4515): at {e.loc}: {e.msg}") from None
+
+
+def fill(node: Any, **words: str) -> Any:
+    """
+    A copy of a filter with its places filled. No text is made and read of it,
+    so that nothing needs escapes and nothing can be injected.
+
+    @param words: what to put in place of C{{user}} and C{{dn}}.
+    """
+
+    def put(value: Any) -> Any:
+        return _PLACE.sub(lambda m: words.get(m[1], m[0]), value)
+
+    if isinstance(node, pureldap.LDAPFilterSet):
+        return type(node)([fill(each, **words) for each in node])
+    if isinstance(node, pureldap.LDAPFilter_not):
+        return pureldap.LDAPFilter_not(fill(node.value, **words))
+    if isinstance(node, pureldap.LDAPFilter_extensibleMatch):
+        return pureldap.LDAPFilter_extensibleMatch(
+            node.matchingRule, node.type, put(node.matchValue.value), node.dnAttributes
+        )
+    if isinstance(node, pureldap.LDAPFilter_substrings):
+        parts = [type(each)(put(each.value)) for each in node.substrings]
+        return pureldap.LDAPFilter_substrings(node.type, parts)
+    if isinstance(node, pureldap.LDAPAttributeValueAssertion):
+        value = pureldap.LDAPAssertionValue(put(node.assertionValue.value))
+        return type(node)(node.attributeDesc, value)
+    return node
+
+
+def either(nodes: list[Any]) -> Any:
+    """A filter that holds where any of these does."""
+    return nodes[0] if len(nodes) == 1 else pureldap.LDAPFilter_or(nodes)
+
+
+def attributeOf(node: Any, place: str) -> str | None:
+    """
+    The attribute that a filter compares with a place alone; L{None} where
+    there is none.
+
+    @param place: C{{user}} or C{{dn}}.
+    """
+    if isinstance(node, pureldap.LDAPFilterSet):
+        found = (attributeOf(each, place) for each in node)
+        return next((each for each in found if each is not None), None)
+    if (
+        isinstance(node, pureldap.LDAPFilter_equalityMatch)
+        and node.assertionValue.value == place
+    ):
+        name: str = node.attributeDesc.value
+        return name
+    return None
+
+
+def equal(attribute: str, value: str) -> Any:
+    """A filter: the attribute has the value."""
+    return pureldap.LDAPFilter_equalityMatch(
+        pureldap.LDAPAttributeDescription(attribute),
+        pureldap.LDAPAssertionValue(value),
+    )
+
+
+def fillDN(template: str, user: str) -> str:
+    """A distinguished name with C{{user}} filled, and escaped (RFC 4514)."""
+    return template.replace("{user}", escape(user))
+
+
+def normalDN(text: str) -> str:
+    """
+    The one form of a distinguished name: no matter of case, spaces, or kinds
+    of escapes.
+
+    @raise ValueError: it is none.
+    """
+    try:
+        parsed = DistinguishedName(stringValue=_ESCAPES.sub(_unescaped, text))
+        names = [sorted(map(_pair, name.split())) for name in parsed.split()]
+        if not all(names):
+            raise ValueError("an empty part")
+    except (InvalidRelativeDistinguishedName, IndexError, ValueError):
+        names = []
+    if not names:
+        raise ValueError(f'"{text}" is not a distinguished name')
+    return ",".join("+".join(pairs) for pairs in names)
+
+
+def _pair(pair: Any) -> str:
+    kind = pair.attributeType.strip().casefold()
+    value = _SPACES.sub(" ", pair.value.strip()).casefold()
+    if not kind or not value:
+        raise ValueError("half a pair")
+    return f"{escape(kind)}={escape(value)}"
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """
+    ldaptor knows hexadecimal escapes in lower case, and of ASCII, only.
+    """
+    octets = found[0].replace("\\", "")
+    if len(found[0]) == 2:
+        return found[0]
+    text = bytes.fromhex(octets).decode("utf-8")
+    return "".join(c if ord(c) > 0x7F else f"\\{ord(c):02x}" for c in text)

@@ -1,0 +1,19 @@
+"""
+Not being let in.
+"""
+
+from __future__ import annotations
+
+from twisted.cred.error import UnauthorizedLogin
+
+__all__ = ["Refused"]
+
+
+class Refused(UnauthorizedLogin):
+    """
+    Not logged in, with the reason for the journal.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,213 @@
+"""
+What checkers have in common that ask somebody else: bounds in number and
+time, and one way to fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from ipaddress import ip_address
+from typing import Any, Final, TypeVar, final
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
+from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from socksgw.interfaces import Settings
+from socksgw.login.refusal import Refused
+
+__all__ = [
+    "Evenly",
+    "Turns",
+    "Unavailable",
+    "isLoopback",
+    "nameOf",
+    "trustIn",
+    "within",
+]
+
+_log = Logger()
+
+T = TypeVar("T")
+
+#: Seconds that a refusal waits at most to be like others.
+_EVEN: Final = 0.25
+_HOUR: Final = 3600.0
+#: Questions under way and waiting, of one checker.
+_MOST: Final = 256
+
+
+class Unavailable(Refused):
+    """
+    Nobody could be asked: that is no answer, and lets nobody in.
+
+    @ivar why: for the log; holds no secret.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__("store-unavailable")
+        self.why = why
+
+
+def nameOf(octets: bytes) -> str:
+    """
+    A name as the client sent it, for those that store text.
+
+    @raise Refused: it is no text, or has what no name has.
+    """
+    try:
+        name = octets.decode("utf-8", "strict")
+    except UnicodeDecodeError:
+        raise Refused("wrong-credentials") from None
+    if not name or not name.isprintable():
+        raise Refused("wrong-credentials")
+    return name
+
+
+async def within(reactor: Any, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """
+    Do something, for so long at most; then it is cancelled.
+
+    @raise TimeoutError: it took longer.
+    """
+    running: Deferred[T] = Deferred.fromCoroutine(work)
+    timer = reactor.callLater(seconds, running.cancel)
+    try:
+        return await running
+    except CancelledError:
+        if timer.active():
+            raise
+        raise TimeoutError() from None
+    finally:
+        if timer.active():
+            timer.cancel()
+
+
+@final
+class Turns:
+    """
+    Questions of one checker: so many at a time, some that wait, and a time
+    for each, the waiting included.
+    """
+
+    def __init__(self, reactor: Any, name: str, atOnce: int, seconds: float) -> None:
+        """
+        @param name: the checker's, for the log.
+        """
+        self._reactor = reactor
+        self._name = name
+        self._failing = False
+        self._seconds = seconds
+        self._semaphore = DeferredSemaphore(atOnce)
+        self._under = 0
+
+    def ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
+        """
+        Ask when it is one's turn.
+
+        @return: fails with L{Refused} when too many wait, with L{Unavailable}
+            when there is no answer in time.
+        """
+        if self._under >= _MOST:
+            return fail(Refused("busy"))
+        self._under += 1
+        asking: Deferred[T] = Deferred.fromCoroutine(
+            within(self._reactor, self._seconds, self._inTurn(work))
+        )
+        return asking.addBoth(self._over)
+
+    async def _inTurn(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        await self._semaphore.acquire()
+        try:
+            return await work()
+        finally:
+            self._semaphore.release()
+
+    def _over(self, result: Any) -> Any:
+        self._under -= 1
+        failing: Unavailable | None = None
+        if isinstance(result, Failure):
+            if result.check(TimeoutError):
+                failing = Unavailable("no answer in time")
+                result = Failure(failing)
+            elif isinstance(result.value, Unavailable):
+                failing = result.value
+            elif not isinstance(result.value, Refused):
+                return result
+        if failing is not None and not self._failing:
+            _log.warn("{name} cannot be asked: {why}", name=self._name, why=failing.why)
+        elif failing is None and self._failing:
+            _log.info("{name} can be asked again", name=self._name)
+        self._failing = failing is not None
+        return result
+
+
+@final
+class Evenly:
+    """
+    Lets refusals take as long as the slowest of the last hour, within bounds:
+    how long a directory takes to find nobody, or to hash a wrong password, is
+    nobody's business.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._slowest = 0.0
+        self._since = 0.0
+        self._before = 0.0
+
+    def __call__(self, asking: Deferred[T]) -> Deferred[T]:
+        """
+        A login that is under way.
+        """
+        began = self._reactor.seconds()
+
+        def refused(failure: Failure) -> Any:
+            if isinstance(failure.value, Unavailable) or failure.check(CancelledError):
+                return failure
+            left = self._left(self._reactor.seconds() - began)
+            if left <= 0:
+                return failure
+            return deferLater(self._reactor, left, failure.raiseException)
+
+        return asking.addErrback(refused)
+
+    def _left(self, took: float) -> float:
+        now = self._reactor.seconds()
+        if now - self._since > _HOUR / 2:
+            self._before = self._slowest if now - self._since <= _HOUR else 0.0
+            self._slowest, self._since = 0.0, now
+        self._slowest = max(self._slowest, min(took, _EVEN))
+        return max(self._slowest, self._before) - took
+
+
+def isLoopback(host: str) -> bool:
+    """Whether a host in a URL is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def trustIn(settings: Settings) -> Any:
+    """
+    Which certificates are believed: those in the file C{ca}, else the
+    system's.
+    """
+    if "ca" not in settings:
+        return platformTrust()
+    octets = settings.content("ca")
+    if not octets:
+        return platformTrust()
+    end = b"-----END CERTIFICATE-----"
+    blocks = [part + end for part in octets.split(end)[:-1]]
+    try:
+        if not blocks:
+            raise ValueError("no certificate")
+        return trustRootFromCertificates([Certificate.loadPEM(b) for b in blocks])
+    except Exception:
+        # pyOpenSSL and cryptography raise several kinds.
+        settings.wrong("ca", "is not a file of certificates in PEM")
+        return platformTrust()

@@ -1,0 +1,78 @@
+"""
+Threads for what takes long, or blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from threading import Thread
+from typing import Any, TypeVar, final
+
+from twisted.internet.defer import Deferred, fail
+from twisted.python.threadpool import ThreadPool
+
+from socksgw.login.refusal import Refused
+
+__all__ = ["Threads"]
+
+T = TypeVar("T")
+
+
+class _DaemonPool(ThreadPool):
+    """Threads that somebody else's code may hold for long: no exit waits."""
+
+    threadFactory: Any = staticmethod(partial(Thread, daemon=True))
+
+
+@final
+class Threads:
+    """
+    Threads of one purpose, with a bounded queue: a flood of logins takes no
+    other work's threads.
+    """
+
+    def __init__(self, reactor: Any, name: str, threads: int, waiting: int) -> None:
+        """
+        @param waiting: most calls that wait for a thread.
+        """
+        self._reactor = reactor
+        self._pool = _DaemonPool(0, threads, name)
+        self._most = threads + waiting
+        self._under = 0
+
+    def do(self, work: Callable[[], T]) -> Deferred[T]:
+        """
+        @return: fires with the result; fails at once with L{Refused} when the
+            queue is full. When it is cancelled the thread goes on, and its
+            place is taken until it is done.
+        """
+        if self._under >= self._most:
+            return fail(Refused("busy"))
+        if not self._pool.started:
+            self._pool.start()
+            self._reactor.addSystemEventTrigger("during", "shutdown", self._stop)
+        self._under += 1
+        outcome: Deferred[T] = Deferred()
+
+        def wanted() -> T | None:
+            # Whoever went away in the meantime needs no answer.
+            return None if outcome.called else work()
+
+        def finished(success: bool, result: Any) -> None:
+            self._reactor.callFromThread(self._finished, outcome, success, result)
+
+        self._pool.callInThreadWithCallback(finished, wanted)
+        return outcome
+
+    def _stop(self) -> None:
+        Thread(target=self._pool.stop, daemon=True).start()
+
+    def _finished(self, outcome: Deferred[Any], success: bool, result: Any) -> None:
+        # Counted when the work is done, not when the client lost patience.
+        self._under -= 1
+        if not outcome.called:
+            if success:
+                outcome.callback(result)
+            else:
+                outcome.errback(result)

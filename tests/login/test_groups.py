@@ -1,0 +1,377 @@
+"""
+Groups that are a directory's: asked once, refreshed, and none in doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import (
+    Anonymous,
+    IUsernamePassword,
+    UsernamePassword,
+)
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from socksgw.interfaces import IChangingStore, IGroupSource
+from socksgw.login.groups import DirectoryGroups
+from socksgw.login.portal import ANYBODY, Login
+from socksgw.login.refusal import Refused
+from socksgw.login.remote import Unavailable
+from tests.login.test_portal import settled, settling
+
+CANARY = "canary-0b"
+GROUPS = {"contractors": ["CN=Contractors", "CN=External"], "staff": ["CN=Staff"]}
+
+
+@implementer(ICredentialsChecker, IGroupSource)
+class Source:
+    """Knows groups, and counts how often it is asked; everybody may log in."""
+
+    credentialInterfaces = (IUsernamePassword,)
+    name = "ad"
+
+    def __init__(self, **known: Any) -> None:
+        self.known: dict[str, Any] = known
+        self.asked: list[str] = []
+        self.waiting: list[Deferred[Any]] = []
+        self.slow = False
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        return succeed(credentials.username)
+
+    def normal(self, name: str) -> str:
+        if not name.lower().startswith("cn="):
+            raise ValueError("no name of a group")
+        return name.lower()
+
+    def groupsOf(self, name: str) -> Deferred[Any]:
+        self.asked.append(name)
+        if self.slow:
+            self.waiting.append(Deferred())
+            return self.waiting[-1]
+        found = self.known.get(name)
+        return fail(found) if isinstance(found, Exception) else succeed(found)
+
+
+class World:
+    """A source, its clock, and what the journal was told."""
+
+    def __init__(self, *sources: Any) -> None:
+        self.clock = Clock()
+        self.told: list[tuple[str, str, str]] = []
+        self.directory = self.follower(*sources)
+
+    def follower(self, *sources: Any) -> DirectoryGroups:
+        def setDeadline(seconds: float, call: Callable[[], None]) -> Any:
+            timer = self.clock.callLater(seconds, call)
+
+            class Timer:
+                def clear(self) -> None:
+                    if timer.active():
+                        timer.cancel()
+
+            return Timer()
+
+        return DirectoryGroups(
+            sources, GROUPS, 60, 5, self.clock.seconds, setDeadline,
+            lambda *line: self.told.append(line),
+        )  # fmt: skip
+
+    def of(self, name: str) -> Any:
+        """The groups of a user, which must be known without waiting."""
+        results: list[Any] = []
+        Deferred.fromCoroutine(self.directory.of(name)).addBoth(results.append)
+        assert results, "it waits"
+        return results[0]
+
+
+def test_groups() -> None:
+    """A directory's names become the configuration's, in their normal form."""
+    source = Source(alice={"cn=contractors", "cn=other"}, bob={"cn=external"})
+    source.known["carol"] = {"cn=staff", "cn=contractors"}
+    world = World(source)
+    assert world.of("alice") == {"contractors"}
+    assert world.of("bob") == {"contractors"}
+    assert world.of("carol") == {"contractors", "staff"}
+    assert world.of("nobody") == frozenset()
+    assert not world.told
+
+
+def test_remembered() -> None:
+    """An answer is good for its time, and not longer."""
+    source = Source(alice={"cn=staff"})
+    world = World(source)
+    for _ in range(3):
+        assert world.of("alice") == {"staff"}
+    world.clock.advance(59.9)
+    assert world.of("alice") == {"staff"}
+    assert source.asked == ["alice"]
+    source.known["alice"] = set()
+    world.clock.advance(0.2)
+    assert world.of("alice") == frozenset()
+    assert source.asked == ["alice"] * 2
+
+
+def test_askedOnce() -> None:
+    """Whoever comes while a user is asked about waits for the same answer."""
+    source = Source()
+    source.slow = True
+    world = World(source)
+    results: list[Any] = []
+    waiting = [Deferred.fromCoroutine(world.directory.of("alice")) for _ in range(3)]
+    for each in waiting:
+        each.addBoth(results.append)
+    waiting[0].cancel()
+    assert isinstance(results.pop().value, CancelledError)
+    assert source.asked == ["alice"]
+    source.waiting[0].callback({"cn=staff"})
+    assert results == [{"staff"}, {"staff"}]
+    assert world.of("alice") == {"staff"}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Unavailable("no server"), "no server"),
+        (Refused("busy"), "busy"),
+        (ValueError(CANARY), "ValueError"),
+    ],
+)
+def test_failed(error: Exception, reason: str) -> None:
+    """
+    A look-up that fails means no groups, also not those of another source that
+    did answer; it is told once in the time that an answer is good, and what a
+    plug-in says of its failure is not. Soon it is asked again.
+    """
+    good, bad = Source(alice={"cn=staff"}), Source(alice=error)
+    bad.name = "bad"
+    world = World(good, bad)
+    assert world.of("alice") == frozenset()
+    assert world.told == [("bad", "alice", reason)]
+    assert world.directory.knows("alice")
+    for _ in range(5):
+        world.clock.advance(11)
+        assert world.of("alice") == frozenset()
+    assert len(bad.asked) == 6
+    assert len(world.told) == 1
+    bad.known["alice"] = set()
+    world.clock.advance(11)
+    assert world.of("alice") == {"staff"}
+
+
+def test_noAnswer() -> None:
+    """A source that never answers is not waited for."""
+    source = Source()
+    source.slow = True
+    world = World(source)
+    results: list[Any] = []
+    Deferred.fromCoroutine(world.directory.of("alice")).addBoth(results.append)
+    world.clock.advance(4.9)
+    assert not results
+    world.clock.advance(0.2)
+    assert results == [frozenset()]
+    assert world.told == [("ad", "alice", "no answer in time")]
+    assert not world.clock.getDelayedCalls()
+
+
+def test_tooMany() -> None:
+    """Who comes when too many are asked about is in no group."""
+    source = Source()
+    source.slow = True
+    world = World(source)
+    for i in range(1024):
+        Deferred.fromCoroutine(world.directory.of(f"user{i}"))
+    assert world.of("alice") == frozenset()
+    assert world.told == [("", "alice", "busy")]
+    assert len(source.asked) == 1024
+    for each in source.waiting:
+        each.callback(set())
+
+
+# Those who live.
+
+
+def test_refresh() -> None:
+    """
+    Users who live are asked about when their answer is old, and who changed is
+    told; others are not.
+    """
+    source = Source(alice={"cn=staff"}, bob={"cn=staff"})
+    world = World(source)
+    assert world.of("alice") == world.of("bob") == {"staff"}
+    world.directory.refresh({"alice"})
+    assert len(source.asked) == 2
+    world.clock.advance(61)
+    source.known["alice"] = {"cn=contractors"}
+    world.directory.refresh({"alice", "bob"})
+    assert world.directory.changed == {"alice"}
+    assert world.directory.lately("alice", frozenset()) == {"contractors"}
+    assert world.directory.lately("bob", frozenset()) == {"staff"}
+    world.directory.changed.clear()
+    source.known["bob"] = Unavailable("down")
+    source.known["alice"] = None
+    world.clock.advance(61)
+    # What is old counts until there is something new.
+    assert world.directory.lately("alice", frozenset()) == {"contractors"}
+    world.directory.refresh({"alice", "bob"})
+    assert world.directory.changed == {"alice", "bob"}
+    assert not world.directory.knows("alice")
+    assert world.directory.knows("bob")
+
+
+def test_whoOnlyJustComes() -> None:
+    """Of somebody who was never asked about nothing has changed."""
+    world = World(Source(alice={"cn=staff"}))
+    world.of("alice")
+    assert not world.directory.changed
+    # Unless they live already: since a reload, say.
+    live = World(Source(alice={"cn=staff"}))
+    assert live.directory.lately("alice", frozenset({"staff", "gone"})) == {"staff"}
+    live.directory.refresh({"alice"})
+    assert live.directory.changed == {"alice"}
+
+
+def test_aFewAtATime() -> None:
+    """Refreshing a thousand users leaves the directory to others, too."""
+    source = Source()
+    source.slow = True
+    world = World(source)
+    names = {f"user{i}" for i in range(100)}
+    world.directory.refresh(names)
+    for _ in range(200):
+        assert len(source.waiting) <= 16
+        world.directory.refresh(names)
+        if not source.waiting:
+            break
+        source.waiting.pop(0).callback(set())
+    assert set(source.asked) == names
+    assert len(source.asked) == 100
+
+
+def test_manyAtOnce() -> None:
+    """Nor is it a matter of how many there are, where answers come at once."""
+    source = Source()
+    world = World(source)
+    world.directory.refresh({f"user{i}" for i in range(5000)})
+    assert len(source.asked) == 5000
+
+
+def test_reload() -> None:
+    """
+    After a reload what was known goes on for those who live, and is asked
+    about anew.
+    """
+    source = Source(alice={"cn=staff"})
+    world = World(source)
+    world.of("alice")
+    after = world.follower(source)
+    after.follow(world.directory)
+    world.directory = after
+    assert after.lately("alice", frozenset()) == {"staff"}
+    source.known["alice"] = set()
+    after.refresh({"alice"})
+    assert after.changed == {"alice"}
+    assert world.of("alice") == frozenset()
+
+
+# The login.
+
+
+def login(*sources: Any, groups: Any = None, cache: float = 60) -> tuple[World, Login]:
+    world = World(*(each for each in sources if IGroupSource.providedBy(each)))
+    made = Login(
+        sources, groups or {}, cache, world.clock.seconds, directory=world.directory
+    )
+    return world, made
+
+
+ALICE = UsernamePassword(b"alice", b"x")
+
+
+def test_login() -> None:
+    """A user has the configuration's groups, and the directory's."""
+    source = Source(alice={"cn=staff"})
+    _, made = login(source, groups={"admins": ["alice"]})
+    assert settled(made, ALICE).groups == {"admins", "staff"}
+
+
+def test_rememberedLogin() -> None:
+    """A login that is remembered has the groups of now, not of then."""
+    source = Source(alice={"cn=staff"})
+    world, made = login(source, cache=1000)
+    assert settled(made, ALICE).groups == {"staff"}
+    source.known["alice"] = {"cn=contractors"}
+    assert settled(made, ALICE).groups == {"staff"}
+    world.clock.advance(61)
+    assert settled(made, ALICE).groups == {"contractors"}
+
+
+def test_nobodyInParticular() -> None:
+    """No directory is asked about who is anonymous."""
+    source = Source(anonymous={"cn=staff"})
+    _, made = login(source)
+    for _ in range(2):
+        assert settled(made, Anonymous(), "none") is ANYBODY
+    assert not source.asked
+
+
+def test_goneWhileAsked() -> None:
+    """A client that goes away while its groups are looked up is no failure."""
+    source = Source()
+    source.slow = True
+    _, made = login(source)
+    waiting, results = settling(made, ALICE)
+    assert not results
+    waiting.cancel()
+    assert isinstance(results[0], CancelledError)
+    source.waiting[0].callback({"cn=staff"})
+    assert settled(made, ALICE).groups == {"staff"}
+
+
+@implementer(ICredentialsChecker, IChangingStore)
+class Store:
+    """A store that knows bob."""
+
+    credentialInterfaces = ()
+
+    def stamp(self) -> object:
+        return 0
+
+    def knows(self, name: bytes) -> bool:
+        return name == b"bob"
+
+
+def test_now() -> None:
+    """
+    Who lives has the groups of now, and is gone when nobody knows them any
+    more: no store, and no directory.
+    """
+    source = Source(alice={"cn=staff"}, bob=None)
+    world, made = login(source, Store())
+    alice = settled(made, ALICE)
+    bob = settled(made, UsernamePassword(b"bob", b"x"))
+    assert made.now(alice) == alice
+    assert made.now(bob) == bob
+    source.known["alice"] = {"cn=contractors"}
+    world.clock.advance(61)
+    world.directory.refresh({"alice"})
+    today = made.now(alice)
+    assert today is not None
+    assert today.groups == {"contractors"}
+    source.known["alice"] = None
+    world.clock.advance(61)
+    world.directory.refresh({"alice"})
+    assert made.now(alice) is None
+    # A directory that cannot be asked does not say that anybody is gone.
+    source.known["alice"] = Unavailable("down")
+    world.clock.advance(61)
+    world.directory.refresh({"alice"})
+    today = made.now(alice)
+    assert today is not None
+    assert today.groups == frozenset()

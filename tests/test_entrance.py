@@ -1,0 +1,152 @@
+"""
+From C{[auth]} to checkers (C{socksgw.entrance}): those that are tables, and
+what is wrong with them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from twisted.cred.checkers import ICredentialsChecker
+from zope.interface.verify import verifyObject
+
+from socksgw.config import loads
+from socksgw.interfaces import IGroupSource
+from tests.test_config import LISTEN, examined, wrong
+
+
+def checked(*lines: str, directory: Path | None = None) -> list[tuple[str, str]]:
+    """What is wrong with an C{[[auth.checker]]}."""
+    table = "\n".join(["[[auth.checker]]", *lines])
+    config = loads(f"{LISTEN}{table}\n", "f")
+    return wrong(evolve(config, directory=directory or Path()), checkers=False)
+
+
+LDAP = ('kind = "ldap"', 'base = "dc=x"')
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "said"),
+    [
+        (('kind = "nonsense"',), ".kind", 'there is no checker "nonsense"; installed'),
+        (('kind = "passwd"', "argument = 5"), ".argument", "must be a string"),
+        (('kind = "passwd"', 'file = "x"'), ".file", "unknown key"),
+        (('kind = "passwd"', 'argument = "not-there"'), "", "not-there: No such file"),
+        ((*LDAP, "url = 5"), ".url", "must be an array of strings"),
+        ((*LDAP, 'url = ["x"]'), ".url[0]", "is not of the form ldaps://host"),
+        ((*LDAP, 'url = ["ldap://10.0.0.1"]'), ".url[0]", "in the clear; use ldaps"),
+        ((*LDAP, 'url = ["ldaps://u@h"]'), ".url[0]", "only host and port"),
+        ((*LDAP, 'url = ["ldaps://h/dc=x"]'), ".url[0]", "only host and port"),
+        ((*LDAP, 'url = ["ldaps://h:x"]'), ".url[0]", "is not of the form"),
+        ((*LDAP, 'url = ["ldaps://h"]', "timeout = 5"), ".timeout", "a duration such"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'timeout = "0s"'), ".timeout", "longer than no"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'timeout = "1h"'), ".timeout", "at most 60s"),
+        ((*LDAP, 'url = ["ldaps://h"]', "connections = 0"), ".connections", "from 1 to"),
+        ((*LDAP, 'url = ["ldaps://h"]', "start_tls = 1"), ".start_tls", "true or false"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'ca = "not"'), ".ca", "not: No such file"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'bind_dn = "cn=x"'), ".bind_dn", "needs bind_p"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'bind_keytab = "k"'), ".bind_keytab", "k: No such"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'bind_principal = "k"'), ".bind_principal", "needs"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'user_filter = "(uid=x)"'), ".user_filter", "{us"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'user_filter = "uid={user}"'), ".user_filter", "4515"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'group_filter = "("'), ".group_filter", "4515"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'user_dn = "ou=x"'), ".user_dn", "must begin"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'user_filter = "(uid={user}*)"'), ".user_name", "attr"),
+        (('kind = "ldap"', 'url = ["ldaps://h"]'), ".base", "where are the users"),
+        (('kind = "http"',), ".url", "must be a URL such as https://"),
+        (('kind = "http"', "url = 7"), ".url", "must be a string"),
+        (('kind = "http"', 'url = "http://h/"'), ".url", "in the clear; use https"),
+        (('kind = "http"', 'url = "https://u:p@h/"'), ".url", "no secret; use token_file"),
+        (('kind = "pam"', 'service = "../x"'), ".service", "a file in /etc/pam.d"),
+    ],
+)  # fmt: skip
+def test_checkerThatCannotBe(lines: tuple[str, ...], path: str, said: str) -> None:
+    """Each mistake in a checker's table is told at its place."""
+    ((found, text),) = checked(*lines)
+    assert found == f"auth.checker[0]{path}"
+    assert said in text
+
+
+def test_everyMistakeOfAChecker(tmp_path: Path) -> None:
+    """All at once, also of two checkers; and no secret is in any text."""
+    (tmp_path / "secret").write_text("canary-5d")
+    (tmp_path / "secret").chmod(0o644)
+    found = checked(
+        *LDAP, 'url = ["ldaps://a", "http://b"]', 'bind_dn = "cn=x"',
+        'bind_password_file = "secret"', 'bas = "x"', "connections = true",
+        "[[auth.checker]]", 'kind = "http"', 'name = "ldap"', 'token_file = "secret"',
+        directory=tmp_path,
+    )  # fmt: skip
+    assert [path for path, _ in found] == [
+        "auth.checker[0].bas",
+        "auth.checker[0].bind_password_file",
+        "auth.checker[0].connections",
+        "auth.checker[0].url[1]",
+        "auth.checker[1].name",
+        "auth.checker[1].url",
+        "auth.checker[1].token_file",
+    ]
+    assert 'did you mean "base"' in found[0][1]
+    assert f"remedy: chmod 600 {tmp_path / 'secret'}" in found[1][1]
+    assert "canary" not in str(found)
+
+
+def test_checkersThatCanBe(tmp_path: Path) -> None:
+    """Tables and strings, in order; a plain factory's table has an argument."""
+    (tmp_path / "users").write_text("")
+    (tmp_path / "users").chmod(0o600)
+    config = loads(
+        f"""auth = {{ checkers = ["passwd:users"], checker = [
+        {{ kind = "passwd", name = "more", argument = "users" }},
+        {{ kind = "ldap", base = "dc=x", url = ["ldap://[::1]:3890"] }},
+        {{ kind = "http", url = "http://localhost:1/" }}, {{ kind = "pam" }} ] }}
+        {LISTEN}""",
+        "f",
+    )
+    found = examined(evolve(config, directory=tmp_path), checkers=False)
+    assert not found.errors
+    assert [type(each).__name__ for each in found.checkers] == [
+        "PasswordFile", "PasswordFile", "LDAPChecker", "HTTPChecker", "PAMChecker"
+    ]  # fmt: skip
+    for checker in found.checkers:
+        verifyObject(ICredentialsChecker, checker)
+    for source in found.checkers[2:4]:
+        verifyObject(IGroupSource, source)
+
+
+def test_missingExtra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an extra would bring is said, and how it is brought."""
+    for module in ("socksgw.login.ldap", "socksgw.login.ldaplinks"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "ldaptor.protocols", None)
+    monkeypatch.setitem(sys.modules, "socksgw.login.ldaplinks", None)
+    ((path, text),) = checked(*LDAP, 'url = ["ldaps://h"]')
+    assert path == "auth.checker[0]"
+    assert text.endswith('install it with: pip install "socksgw[ldap]"')
+
+
+GROUP = 'groups = { g = { directory = ["%s"] } }\nrule = [{ id = "r", allow = "any", who = ["@g"] }]\n'
+
+
+def test_groupsOfADirectory() -> None:
+    """
+    A directory's group needs a checker that knows groups, and a name that is
+    one there.
+    """
+    plain = examined(GROUP % "cn=x" + LISTEN)
+    assert not plain.errors
+    assert ("groups.g.directory", "no checker knows groups: this adds nobody") in [
+        (each.path, each.text) for each in plain.warnings
+    ]
+    ldap = (
+        f'{LISTEN}[[auth.checker]]\nkind = "ldap"\nbase = "dc=x"\nurl = ["ldaps://h"]\n'
+    )
+    assert not wrong(GROUP % "CN=A, OU=b" + ldap, checkers=False)
+    ((path, text),) = wrong(GROUP % "A" + ldap, checkers=False)
+    assert path == "groups.g.directory[0]"
+    assert text == '"A" is not a distinguished name'
+    http = '[[auth.checker]]\nkind = "http"\nurl = "https://h/"\n'
+    assert not wrong(GROUP % "A" + ldap + http, checkers=False)
