@@ -13,7 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from twisted.internet.testing import MemoryReactorClock
 
+from socksgw.config import loads
+from socksgw.examination import examine
+from socksgw.login import http, ldap
+from tests.interop.servers import Certificate
+from tests.policy.asking import Facts
 from tests.running import ROOT, Running, environment, socksgw, until
 
 README = (ROOT / "README.rst").read_text()
@@ -38,6 +44,40 @@ def test_policy(tmp_path: Path) -> None:
     checked = socksgw("check", "--strict", str(tmp_path / "gateway.toml"))
     assert checked.returncode == 0, checked.stdout
     assert 'anonymous on "lan" from 10.0.8.0/24' in checked.stdout
+
+
+def test_directory(tmp_path: Path) -> None:
+    """So is the directory's table, with its files."""
+    text = block("toml", "bind_password_file")
+    certificate = Certificate(tmp_path).file
+    secret = tmp_path / "ad"
+    secret.touch(0o600)
+    secret.write_text("secret")
+    text = text.replace("/etc/socksgw/corp-ca.pem", str(certificate))
+    text = text.replace("/run/credentials/ad", str(secret))
+    rest = '[[rule]]\nid = "r"\nallow = "any"\nwho = ["@contractors"]\n'
+    rest += '[[listen]]\nname = "lan"\naddress = ["127.0.0.1:0"]\n'
+    (tmp_path / "gateway.toml").write_text(text + rest)
+    checked = socksgw("check", "--strict", str(tmp_path / "gateway.toml"))
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_everyOptionOfACheckerIsShown() -> None:
+    """etc/socksgw.toml's tables are good, too, but for their files."""
+    shown = (ROOT / "etc" / "socksgw.toml").read_text()
+    end = shown.index("# [auth.tls]")
+    tables = shown[shown.index("# [[auth.checker]]") : end]
+    text = re.sub(r"(?m)^# ?", "", tables)
+    config = loads(f'[[listen]]\nname = "a"\naddress = ["127.0.0.1:0"]\n{text}', "f")
+    assert {each.kind for each in config.auth.checker} == {"ldap", "http", "pam"}
+    known = {"ldap": ldap._KEYS, "http": http._KEYS}
+    for each in config.auth.checker:
+        if each.kind in known:
+            missing = set(known[each.kind]) - set(each.options)
+            assert missing <= {"user_dn", "bind_keytab", "bind_principal"}
+            assert all(f"{key}" in tables for key in missing)
+    problems = examine(config, Facts(), MemoryReactorClock()).errors
+    assert [each.text for each in problems if "No such file" not in each.text] == []
 
 
 @pytest.fixture
