@@ -18,8 +18,9 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from socksgw.interfaces import IChangingStore, IGroupSource
+from socksgw.interfaces import IChangingStore, IGroupSource, IVerifiedIdentity
 from socksgw.login.groups import DirectoryGroups
+from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.portal import ANYBODY, Login
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Unavailable
@@ -299,6 +300,38 @@ def test_login() -> None:
     source = Source(alice={"cn=staff"})
     _, made = login(source, groups={"admins": ["alice"]})
     assert settled(made, ALICE).groups == {"admins", "staff"}
+
+
+@implementer(IVerifiedIdentity)
+class Proof:
+    """Who has shown a ticket, or a certificate."""
+
+    def __init__(self, username: bytes, realm: str = "") -> None:
+        self.username = username
+        self.realm = realm
+        self.expires = None
+
+
+@pytest.mark.parametrize("method", ["gssapi", "certificate"])
+def test_loginByProof(method: str) -> None:
+    """
+    Whom no password logged in is in the directory's groups, too, by the name
+    that they have here; that the directory knows them no more is no reason to
+    end what their proof allows.
+    """
+    source = Source(alice={"cn=staff"})
+    world, made = login(source, VerifiedIdentities(["CORP.EXAMPLE"]))
+    user = settled(made, Proof(b"alice", "CORP.EXAMPLE"), method)
+    assert (user.name, user.groups) == ("alice", {"staff"})
+    other = settled(made, Proof(b"alice", "ELSE.EXAMPLE"), method)
+    assert (other.name, other.groups) == ("alice@ELSE.EXAMPLE", frozenset())
+    source.known["alice"] = None
+    world.clock.advance(61)
+    world.directory.refresh({"alice"})
+    assert world.directory.changed == {"alice"}
+    today = made.now(user)
+    assert today is not None
+    assert today.groups == frozenset()
 
 
 def test_rememberedLogin() -> None:
