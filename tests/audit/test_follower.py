@@ -190,6 +190,15 @@ def test_anIPv6LiteralStandsInBrackets() -> None:
             },
             ("LOGIN FAILED", "bob", "1.2.3.4:5", "userpass"),
         ),
+        (
+            {
+                "event": "groups-failed",
+                "checker": "ad",
+                "user": "bob",
+                "reason": "no answer in time",
+            },
+            ("GROUPS UNKNOWN", "bob", "ad", "no answer in time"),
+        ),
         ({"event": "recovered", "octets": 9}, ("JOURNAL", "9")),
         ({"event": "resumed", "refused": 3, "lost": 0}, ("JOURNAL", "3")),
     ],
