@@ -42,15 +42,20 @@ class Addresses:
     __slots__ = ("_facts", "_kinds", "_places", "everything", "networks", "words")
 
     def __init__(
-        self, words: Iterable[str], networks: Iterable[Network], facts: HostFacts
+        self, words: Iterable[str], networks: Networks, facts: HostFacts
     ) -> None:
         self.words = frozenset(words)
-        self.networks = Networks(networks)
-        whole = {each.version for each in self.networks.all if not each.length}
-        self.everything = "any" in self.words or len(whole) == 2
+        self.networks = networks
+        self.everything = "any" in self.words or (
+            any(shift == 32 for shift, _ in networks.four)
+            and any(shift == 128 for shift, _ in networks.six)
+        )
         self._kinds = self.words & KINDS
         self._places = self.words & _PLACES
         self._facts = facts
+
+    def __bool__(self) -> bool:
+        return bool(self.words or self.networks)
 
     def covers(self, address: Address, port: int = 0) -> bool:
         """
@@ -85,15 +90,13 @@ class Addresses:
         """Whether this surely covers all that the other does."""
         if self.everything:
             return True
-        mine = self.networks.all
-        return other.words <= self._reaching(other.words) and all(
-            any(network.contains(each) for network in mine)
-            for each in other.networks.all
+        return other.words <= self._reaching(other.words) and (
+            self.networks.contains(other.networks)
         )
 
     def joined(self, other: Addresses) -> Addresses:
         """What this or the other covers."""
-        networks = (*self.networks.all, *other.networks.all)
+        networks = Networks((), (self.networks, other.networks))
         return Addresses(self.words | other.words, networks, self._facts)
 
     def _reaching(self, words: frozenset[str]) -> frozenset[str]:
@@ -134,6 +137,9 @@ class Who:
         self.names = frozenset(
             w for w in found - {"anonymous", "users"} if not w.startswith("@")
         )
+
+    def __bool__(self) -> bool:
+        return bool(self.anonymous or self.users or self.groups or self.names)
 
     def covers(self, user: User) -> bool:
         """Whether the user is meant."""

@@ -4,11 +4,12 @@ From the configuration to a ruleset, with everything that is wrong in it.
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, final
 
-from attrs import astuple, field, frozen
+from attrs import field, frozen
 
 from socksgw.config import Config, Problem
 from socksgw.config import Rule as RuleTable
@@ -20,9 +21,17 @@ from socksgw.policy.conditions import (
     Never,
     Who,
 )
-from socksgw.policy.networks import NamePatterns, Network, Ports, Services
+from socksgw.policy.networks import (
+    NamePattern,
+    NamePatterns,
+    Network,
+    Networks,
+    Ports,
+    Services,
+)
 from socksgw.policy.rules import Obligations, Rule, Ruleset
 from socksgw.policy.schedules import Schedule
+from socksgw.policy.shadows import matchesNothing, shadows
 from socksgw.wire.address import Address
 
 __all__ = ["Compiled", "Compiler"]
@@ -48,6 +57,29 @@ class Compiled:
     warnings: list[Problem] = field(factory=list)
 
 
+@frozen
+class _Sorted:
+    """
+    What words of C{to}, C{from} and the like came to.
+
+    @ivar places: where each pattern stands, and its text; not those of
+        C{entries}.
+    @ivar entries: of C{[networks]}, which these words name.
+    """
+
+    words: list[str]
+    networks: Networks
+    names: NamePatterns
+    places: list[tuple[str, str]]
+    entries: list[_Sorted]
+
+    def allPlaces(self) -> Iterator[tuple[str, str]]:
+        """Where each pattern stands, in the end."""
+        yield from self.places
+        for entry in self.entries:
+            yield from entry.allPlaces()
+
+
 @final
 class Compiler:
     """
@@ -62,6 +94,10 @@ class Compiler:
         self._facts = facts
         self._used: set[str] = set()
         self._schedules: dict[str, Schedule] = {}
+        # Made once for all rules that say the same.
+        self._entries: dict[str, _Sorted | None] = {}
+        self._ports: dict[tuple[str, ...], Ports] = {}
+        self._servicesOf: dict[tuple[str, ...], Services] = {}
         self._places: list[str] = []
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
@@ -72,6 +108,17 @@ class Compiler:
         """
         Compile the policy.
         """
+        collecting = gc.isenabled()
+        # All that is made here stays: looking through it for garbage, again
+        # and again, would take as long as making it.
+        gc.disable()
+        try:
+            return self._compile()
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _compile(self) -> Compiled:
         config = self._config
         self._declarations()
         self._places = [
@@ -81,13 +128,13 @@ class Compiler:
             self._rule(table, place)
             for table, place in zip(config.rule, self._places, strict=True)
         ]
-        never = self._never()
+        ruleset = Ruleset(rules, self._never())
         self._ids(config.rule)
-        self._unreachable(rules)
+        self._unreachable(ruleset)
         self._unused()
         # A network's mistake is found again wherever it is used.
         errors = list(dict.fromkeys(self.errors))
-        return Compiled(Ruleset(rules, never), errors, self.warnings)
+        return Compiled(ruleset, errors, self.warnings)
 
     def addresses(self, words: Sequence[str] | None, path: str) -> Addresses | None:
         """
@@ -96,10 +143,10 @@ class Compiler:
         """
         if words is None:
             return None
-        addresses, patterns = self._sort(words, path)
-        for place, pattern in patterns:
+        found = self._sort(words, path)
+        for place, pattern in found.allPlaces():
             self._wrong(place, f'"{pattern}" is a name, and here an address counts')
-        return addresses
+        return Addresses(found.words, found.networks, self._facts)
 
     # The parts.
 
@@ -113,10 +160,10 @@ class Compiler:
         for name in self._config.networks:
             if name in WORDS:
                 self._wrong(f"networks.{name}", "is a built-in name; choose another")
-            elif not name or NamePatterns.isOne(name) or "/" in name or ":" in name:
+            elif not name or NamePattern.isOne(name) or "/" in name or ":" in name:
                 self._wrong(f"networks.{name}", "cannot be the name of a network")
             else:
-                self._sort(self._config.networks[name], f"networks.{name}", (name,))
+                self._entry(name)
         for name, group in self._config.groups.items():
             for i, member in enumerate(group.members):
                 if not member or member[0] == "@" or member in ("anonymous", "users"):
@@ -136,35 +183,30 @@ class Compiler:
             except ValueError as e:
                 self._wrong(f"schedules.{name}", str(e))
 
-    def _sort(
-        self, words: Iterable[str], path: str, within: tuple[str, ...] = ()
-    ) -> tuple[Addresses, list[tuple[str, str]]]:
+    def _sort(self, words: Iterable[str], path: str) -> _Sorted:
         """
         Words into addresses and patterns, C{[networks]} entries opened.
         """
         builtin: list[str] = []
         networks: list[Network] = []
-        patterns: list[tuple[str, str]] = []
+        patterns: list[NamePattern] = []
+        places: list[tuple[str, str]] = []
+        entries: list[_Sorted] = []
         for i, word in enumerate(words):
             place = f"{path}[{i}]"
-            if NamePatterns.isOne(word):
+            if NamePattern.isOne(word):
                 try:
-                    NamePatterns([word])
+                    patterns.append(NamePattern(word))
+                    places.append((place, word))
                 except ValueError as e:
                     self._wrong(place, str(e))
-                else:
-                    patterns.append((place, word))
             elif word in self._config.networks:
                 self._used.add(word)
-                if word in within:
+                entry = self._entry(word)
+                if entry is None:
                     self._wrong(place, f'"{word}" contains itself')
-                    continue
-                inner, more = self._sort(
-                    self._config.networks[word], f"networks.{word}", (*within, word)
-                )
-                builtin += inner.words
-                networks += inner.networks.all
-                patterns += more
+                else:
+                    entries.append(entry)
             elif word in WORDS:
                 builtin.append(word)
             elif ":" in word or word[:1].isdigit():
@@ -178,17 +220,36 @@ class Compiler:
                     f'"{word}" is neither a built-in name nor declared in [networks]; '
                     f'a host name is written "={word}"',
                 )
-        return Addresses(builtin, networks, self._facts), patterns
+        if len(entries) == 1 and not (builtin or networks or patterns):
+            return entries[0]
+        for entry in entries:
+            builtin += entry.words
+        return _Sorted(
+            builtin,
+            Networks(networks, [entry.networks for entry in entries]),
+            NamePatterns(patterns, [entry.names for entry in entries]),
+            places,
+            entries,
+        )
+
+    def _entry(self, name: str) -> _Sorted | None:
+        """
+        A C{[networks]} entry, opened once for all who name it; L{None} while
+        it is being opened.
+        """
+        if name not in self._entries:
+            self._entries[name] = None
+            self._entries[name] = self._sort(
+                self._config.networks[name], f"networks.{name}"
+            )
+        return self._entries[name]
 
     def _to(self, words: Sequence[str] | None, path: str) -> Destinations | None:
         if words is None:
             return None
-        addresses, patterns = self._sort(words, path)
-        some = bool(addresses.words or addresses.networks.all)
-        return Destinations(
-            addresses if some else None,
-            NamePatterns(p for _, p in patterns) if patterns else None,
-        )
+        found = self._sort(words, path)
+        addresses = Addresses(found.words, found.networks, self._facts)
+        return Destinations(addresses or None, found.names or None)
 
     def _rule(self, table: RuleTable, path: str) -> Rule:
         if (table.allow is None) == (table.deny is None):
@@ -198,12 +259,6 @@ class Compiler:
             self._wrong(f"{path}.id", "must not be empty")
         elif table.id in ("never", "default", "limit"):
             self._wrong(f"{path}.id", f'"{table.id}" is a name of the gateway\'s own')
-        ports = None
-        if table.ports is not None:
-            try:
-                ports = Ports(table.ports)
-            except ValueError as e:
-                self._wrong(f"{path}.ports", str(e))
         return Rule(
             id=table.id,
             allow=table.allow is not None,
@@ -213,7 +268,7 @@ class Compiler:
             listeners=self.listeners(table.listener, f"{path}.listener"),
             to=self._to(table.to, f"{path}.to"),
             resolving=self.addresses(table.resolving_to, f"{path}.resolving_to"),
-            ports=ports,
+            ports=self._portsOf(table.ports, f"{path}.ports"),
             replies=table.udp.replies,
             services=self._services(table.services, f"{path}.services"),
             during=self._during(table.during, f"{path}.during"),
@@ -226,6 +281,18 @@ class Compiler:
             obligations=Obligations(table.timeouts.connect, table.timeouts.idle),
         )
 
+    def _portsOf(self, words: Sequence[int | str] | None, path: str) -> Ports | None:
+        if words is None:
+            return None
+        key = tuple(map(repr, words))
+        if key not in self._ports:
+            try:
+                self._ports[key] = Ports(words)
+            except ValueError as e:
+                self._wrong(path, str(e))
+                return None
+        return self._ports[key]
+
     def _services(self, words: Sequence[str] | None, path: str) -> Services | None:
         if words is None:
             return None
@@ -235,11 +302,14 @@ class Compiler:
                 self._wrong(f"{path}[{i}]", f'"{word}" is not declared in [services]')
             self._used.add(f"services.{word}")
             ports += self._config.services.get(word, ())
-        try:
-            return Services(ports)
-        except ValueError:
-            # Told where it is declared.
-            return Services(())
+        key = tuple(ports)
+        if key not in self._servicesOf:
+            try:
+                self._servicesOf[key] = Services(ports)
+            except ValueError:
+                # Told where it is declared.
+                self._servicesOf[key] = Services(())
+        return self._servicesOf[key]
 
     def _during(
         self, words: Sequence[str] | None, path: str
@@ -336,17 +406,18 @@ class Compiler:
                 )
             first.setdefault(table.id, i)
 
-    def _unreachable(self, rules: Sequence[Rule]) -> None:
-        for later, rule in enumerate(rules):
-            if rule.reportOnly or () in astuple(
-                self._config.rule[later], recurse=False
-            ):
-                # An empty list matches nothing, and is legal.
+    def _unreachable(self, ruleset: Ruleset) -> None:
+        commands = _COMMANDS
+        if not any(r.allow and "resolve" in (r.commands or ()) for r in ruleset.rules):
+            # Look-ups are off anyway, whatever denies them.
+            commands -= {"resolve"}
+        for number, rule in enumerate(ruleset.rules):
+            if rule.reportOnly or matchesNothing(rule):
                 continue
-            for earlier in rules[:later]:
-                if _shadows(earlier, rule):
+            for earlier in ruleset.index.before(number):
+                if shadows(earlier, rule, commands):
                     self._wrong(
-                        self._places[later],
+                        self._places[number],
                         f'"{rule.id}" can never match: everything it matches, '
                         f'rule "{earlier.id}" before it matches already',
                     )
@@ -387,88 +458,3 @@ def _place(word: str) -> Network | tuple[Address, int]:
             raise ValueError("the port is not within 1 to 65535")
         return Address.parse(host.strip("[]")), int(port)
     return Network.parse(word.strip("[]"))
-
-
-def _shadows(earlier: Rule, later: Rule) -> bool:
-    """
-    Whether C{earlier} surely matches whatever C{later} does.
-    """
-
-    def within(outer: frozenset[str] | None, inner: frozenset[str] | None) -> bool:
-        return outer is None or (inner is not None and inner <= outer)
-
-    if earlier.reportOnly or not _shadowsWhen(earlier, later, within):
-        return False
-    # What "any" denies of look-ups is off anyway, where no rule names them.
-    inner = _COMMANDS - {"resolve"} if later.commands is None else later.commands
-    if not within(earlier.commands, inner):
-        return False
-    if not within(earlier.listeners, later.listeners):
-        return False
-    if earlier.who is not None and (
-        later.who is None or not earlier.who.contains(later.who)
-    ):
-        return False
-    if not _covers(earlier.sources, later.sources):
-        return False
-    if earlier.ports is not None and (
-        later.ports is None or not earlier.ports.contains(later.ports)
-    ):
-        return False
-    if not _covers(earlier.resolving, later.resolving):
-        return False
-    return _shadowsTo(earlier, later)
-
-
-def _shadowsWhen(
-    earlier: Rule,
-    later: Rule,
-    within: Callable[[frozenset[str] | None, frozenset[str] | None], bool],
-) -> bool:
-    """
-    Whether the earlier rule holds whenever, and however, the later one does.
-    """
-    if earlier.services is not None and (
-        later.services is None or not earlier.services.contains(later.services)
-    ):
-        return False
-    if earlier.until is not None and (
-        later.until is None or later.until > earlier.until
-    ):
-        return False
-    if earlier.during is not None and (
-        later.during is None or not set(later.during) <= set(earlier.during)
-    ):
-        return False
-    return (
-        within(earlier.secured, later.secured)
-        and within(earlier.methods, later.methods)
-        and within(earlier.askedBy, later.askedBy)
-    )
-
-
-def _covers(outer: Addresses | None, inner: Addresses | None) -> bool:
-    """Whether C{outer} surely covers all that C{inner} does."""
-    if outer is None or outer.everything:
-        return True
-    return inner is not None and outer.contains(inner)
-
-
-def _shadowsTo(earlier: Rule, later: Rule) -> bool:
-    outer, inner = earlier.to, later.to
-    if outer is None or (outer.addresses is not None and outer.addresses.everything):
-        return True
-    if inner is None:
-        return False
-    if inner.addresses is not None and (
-        outer.addresses is None or not outer.addresses.contains(inner.addresses)
-    ):
-        return False
-    if inner.names is not None:
-        if outer.names is None or not outer.names.contains(inner.names):
-            return False
-        # An allow by name leaves what is not public to later rules.
-        open_ = earlier.allow and earlier.resolving is None
-        if open_ and not (later.allow and later.resolving is None):
-            return False
-    return True

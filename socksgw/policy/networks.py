@@ -6,11 +6,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Final, final
 
 from socksgw.wire.address import Address, parseHost
 
-__all__ = ["NamePatterns", "Network", "Networks", "Ports", "Services"]
+__all__ = [
+    "NamePattern",
+    "NamePatterns",
+    "Network",
+    "Networks",
+    "Ports",
+    "Services",
+]
 
 _RANGE: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?\Z", re.ASCII)
 
@@ -66,44 +74,87 @@ class Network:
             and int.from_bytes(address.packed, "big") >> self.shift == self.prefix
         )
 
-    def contains(self, other: Network) -> bool:
-        """Whether all of the other is in it."""
-        return (
-            self.version == other.version
-            and self.length <= other.length
-            and other.prefix >> (other.length - self.length) == self.prefix
-        )
+
+#: Sets larger than this are shared by all who hold them, and never copied.
+_LARGE: Final = 64
+
+#: Prefixes by how far an address is shifted to be compared with them.
+_ByShift = tuple[tuple[int, frozenset[int]], ...]
+_Names = tuple[frozenset[str], ...]
 
 
 @final
 class Networks:
     """
     Many networks, asked once for each prefix length among them.
+
+    @ivar four: prefixes of IPv4, by shift: 32 less their length. A shift may
+        come several times.
+    @ivar six: prefixes of IPv6, by shift: 128 less their length.
     """
 
-    __slots__ = ("_four", "_six", "all")
+    __slots__ = ("four", "six")
 
-    def __init__(self, networks: Iterable[Network]) -> None:
-        self.all = tuple(networks)
-        self._four = self._byLength(4)
-        self._six = self._byLength(6)
+    def __init__(
+        self, networks: Iterable[Network], others: Sequence[Networks] = ()
+    ) -> None:
+        """
+        @param others: whose networks are among these, too.
+        """
+        byVersion: dict[int, list[Network]] = {4: [], 6: []}
+        for network in networks:
+            byVersion[network.version].append(network)
+        self.four: _ByShift = _byShift(byVersion[4], [other.four for other in others])
+        self.six: _ByShift = _byShift(byVersion[6], [other.six for other in others])
 
-    def _byLength(self, version: int) -> tuple[tuple[int, frozenset[int]], ...]:
-        byShift: dict[int, set[int]] = {}
-        for network in self.all:
-            if network.version == version:
-                byShift.setdefault(network.shift, set()).add(network.prefix)
-        return tuple((s, frozenset(p)) for s, p in sorted(byShift.items()))
+    def __bool__(self) -> bool:
+        return bool(self.four or self.six)
 
     def __contains__(self, address: Address) -> bool:
         packed = address.packed
-        byLength = self._four if len(packed) == 4 else self._six
-        if byLength:
+        byShift = self.four if len(packed) == 4 else self.six
+        if byShift:
             number = int.from_bytes(packed, "big")
-            for shift, prefixes in byLength:
+            for shift, prefixes in byShift:
                 if number >> shift in prefixes:
                     return True
         return False
+
+    def names(self, address: Address) -> bool:
+        """Whether the very address is among them, not only a wider network."""
+        number = int.from_bytes(address.packed, "big")
+        byShift = self.four if address.version == 4 else self.six
+        return any(not shift and number in prefixes for shift, prefixes in byShift)
+
+    def contains(self, other: Networks) -> bool:
+        """Whether each of the other's is in one of these."""
+        return _within(other.four, self.four) and _within(other.six, self.six)
+
+
+def _byShift(networks: Iterable[Network], others: Iterable[_ByShift]) -> _ByShift:
+    small: dict[int, set[int]] = {}
+    for network in networks:
+        small.setdefault(network.shift, set()).add(network.prefix)
+    large: dict[int, tuple[int, frozenset[int]]] = {}
+    for other in others:
+        for shift, prefixes in other:
+            if len(prefixes) > _LARGE:
+                large[id(prefixes)] = (shift, prefixes)
+            else:
+                small.setdefault(shift, set()).update(prefixes)
+    found = [*((s, frozenset(p)) for s, p in small.items()), *large.values()]
+    return tuple(sorted(found, key=itemgetter(0)))
+
+
+def _within(inner: _ByShift, outer: _ByShift) -> bool:
+    for shift, prefixes in inner:
+        if any(prefixes is mine for _, mine in outer):
+            continue
+        wider = [(over - shift, mine) for over, mine in outer if over >= shift]
+        for prefix in prefixes:
+            if not any(prefix >> more in mine for more, mine in wider):
+                return False
+    return True
 
 
 @final
@@ -112,7 +163,7 @@ class Ports:
     Single ports and ranges.
     """
 
-    __slots__ = ("_ranges", "_single")
+    __slots__ = ("_each", "_ranges", "_single")
 
     def __init__(self, words: Sequence[int | str]) -> None:
         """
@@ -136,11 +187,31 @@ class Ports:
                 ranges.append((first, last))
         self._single = frozenset(single)
         self._ranges = tuple(ranges)
+        self._each: frozenset[int] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._single or self._ranges)
 
     def __contains__(self, port: int) -> bool:
         if port in self._single:
             return True
-        return any(first <= port <= last for first, last in self._ranges)
+        # A generator would cost more than it goes through.
+        for first, last in self._ranges:  # noqa: SIM110
+            if first <= port <= last:
+                return True
+        return False
+
+    def few(self, limit: int) -> frozenset[int] | None:
+        """Each of them, the same set again, if no more than C{limit} are told of."""
+        told = len(self._single) + sum(last - first for first, last in self._ranges)
+        if self._each is None and told <= limit:
+            ranges = [range(first, last + 1) for first, last in self._ranges]
+            self._each = self._single.union(*ranges)
+        return self._each
+
+    def one(self) -> int:
+        """One of them; there must be some."""
+        return next(iter(self._single)) if self._single else self._ranges[0][0]
 
     def contains(self, other: Ports) -> bool:
         """Whether all of the other's are among these."""
@@ -154,9 +225,11 @@ class Ports:
 class Services:
     """
     Ports with their protocol: C{tcp/443}, C{udp/5000-5010}.
+
+    @ivar byProtocol: the ports of C{tcp} and of C{udp}.
     """
 
-    __slots__ = ("_byProtocol",)
+    __slots__ = ("byProtocol",)
 
     def __init__(self, words: Iterable[str]) -> None:
         """
@@ -170,75 +243,119 @@ class Services:
             if "-" not in ports:
                 ports = f"{ports}-{ports}"
             byProtocol.setdefault(protocol, []).append(ports)
-        self._byProtocol = {p: Ports(w) for p, w in byProtocol.items()}
+        self.byProtocol = {p: Ports(w) for p, w in byProtocol.items()}
 
     def covers(self, command: str, port: int) -> bool:
         """Whether a command at a port is meant."""
-        ports = self._byProtocol.get("udp" if command == "udp" else "tcp")
+        ports = self.byProtocol.get("udp" if command == "udp" else "tcp")
         return ports is not None and port in ports
 
     def contains(self, other: Services) -> bool:
         """Whether all of the other's are among these."""
         return all(
-            protocol in self._byProtocol and self._byProtocol[protocol].contains(ports)
-            for protocol, ports in other._byProtocol.items()
+            protocol in self.byProtocol and self.byProtocol[protocol].contains(ports)
+            for protocol, ports in other.byProtocol.items()
         )
 
 
 @final
-class NamePatterns:
+class NamePattern:
     """
-    Patterns of host names: C{*.x} is any name below x, C{.x} is x and below,
+    A pattern of host names: C{*.x} is any name below x, C{.x} is x and below,
     C{=host} that name alone.
+
+    @ivar name: the x, in its normal form.
+    @ivar exact: whether x itself is meant.
+    @ivar below: whether names below it are.
     """
 
-    __slots__ = ("_below", "_exact")
+    __slots__ = ("below", "exact", "name")
 
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(self, pattern: str) -> None:
         """
-        @raise ValueError: one can never match.
+        @raise ValueError: it can never match.
         """
-        exact: set[str] = set()
-        below: set[str] = set()
-        for pattern in patterns:
-            if pattern.startswith("*."):
-                below.add(_name(pattern[2:], pattern))
-            elif pattern.startswith("."):
-                name = _name(pattern[1:], pattern)
-                below.add(name)
-                exact.add(name)
-            else:
-                exact.add(_name(pattern.removeprefix("="), pattern))
-        self._exact = frozenset(exact)
-        self._below = frozenset(below)
+        if pattern.startswith("*."):
+            text, self.exact, self.below = pattern[2:], False, True
+        elif pattern.startswith("."):
+            text, self.exact, self.below = pattern[1:], True, True
+        else:
+            text, self.exact, self.below = pattern.removeprefix("="), True, False
+        host = parseHost(text.encode("ascii", "replace"))
+        if not isinstance(host, str):
+            raise ValueError(f'"{pattern}" can never match a host name')
+        self.name = host
 
     @staticmethod
     def isOne(word: str) -> bool:
         """Whether a word is meant as a pattern."""
         return word.startswith(("*", ".", "="))
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._exact or self._isBelow(name)
 
-    def _isBelow(self, name: str) -> bool:
-        below = self._below
-        if below:
+@final
+class NamePatterns:
+    """
+    Many patterns, asked once for each label of a name.
+
+    @ivar exact: sets of names that match.
+    @ivar below: sets of names below which every name matches.
+    """
+
+    __slots__ = ("below", "exact")
+
+    def __init__(
+        self, patterns: Iterable[NamePattern], others: Sequence[NamePatterns] = ()
+    ) -> None:
+        """
+        @param others: whose patterns are among these, too.
+        """
+        exact: set[str] = set()
+        below: set[str] = set()
+        for pattern in patterns:
+            if pattern.exact:
+                exact.add(pattern.name)
+            if pattern.below:
+                below.add(pattern.name)
+        self.exact: _Names = _joined(exact, [other.exact for other in others])
+        self.below: _Names = _joined(below, [other.below for other in others])
+
+    def __bool__(self) -> bool:
+        return bool(self.exact or self.below)
+
+    def __contains__(self, name: str) -> bool:
+        for names in self.exact:
+            if name in names:
+                return True
+        if self.below:
             dot = name.find(".")
             while dot >= 0:
-                if name[dot + 1 :] in below:
-                    return True
+                rest = name[dot + 1 :]
+                for names in self.below:
+                    if rest in names:
+                        return True
                 dot = name.find(".", dot + 1)
         return False
 
     def contains(self, other: NamePatterns) -> bool:
         """Whether all that the other matches, these match."""
-        return all(name in self for name in other._exact) and all(
-            name in self._below or self._isBelow(name) for name in other._below
-        )
+        for names in other.exact:
+            if not any(names is mine for mine in self.exact):
+                if not all(name in self for name in names):
+                    return False
+        for names in other.below:
+            if not any(names is mine for mine in self.below):
+                # Any label below it stands for all.
+                if not all(f"*.{name}" in self for name in names):
+                    return False
+        return True
 
 
-def _name(text: str, pattern: str) -> str:
-    host = parseHost(text.encode("ascii", "replace"))
-    if not isinstance(host, str):
-        raise ValueError(f'"{pattern}" can never match a host name')
-    return host
+def _joined(small: set[str], others: Iterable[_Names]) -> _Names:
+    large: dict[int, frozenset[str]] = {}
+    for other in others:
+        for names in other:
+            if len(names) > _LARGE:
+                large[id(names)] = names
+            else:
+                small.update(names)
+    return (*((frozenset(small),) if small else ()), *large.values())

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from socksgw.interfaces import User
 from socksgw.policy.conditions import Addresses, Destinations, Never, Who
+from socksgw.policy.index import Index
 from socksgw.policy.networks import Ports, Services
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.special import embedded, kinds
@@ -183,13 +184,12 @@ class Rule:
             return "secured"
         if self.askedBy is not None and question.askedBy not in self.askedBy:
             return "asked_by"
-        if self.timed:
+        until, during = self.until, self.during
+        if until is not None or during is not None:
             at = question.at if question.at is not None else time.time()
-            if self.until is not None and at >= self.until:
+            if until is not None and at >= until:
                 return "until"
-            if self.during is not None and not any(
-                schedule.covers(at) for schedule in self.during
-            ):
+            if during is not None and not any(each.covers(at) for each in during):
                 return "during"
         return None
 
@@ -237,7 +237,7 @@ class Rule:
         Whether some address of the asked name could make it match.
         """
         resolving, to = self.resolving, self.to
-        if resolving is not None and not (resolving.words or resolving.networks.all):
+        if resolving is not None and not resolving:
             return False
         if to is None or to.addresses is not None:
             return True
@@ -264,14 +264,18 @@ class Rule:
 class Ruleset:
     """
     The rules of one generation, and the ban before them.
+
+    @ivar index: finds the rules that a question can concern.
     """
 
-    __slots__ = ("_reporting", "never", "rules")
+    __slots__ = ("_reporting", "_timed", "index", "never", "rules")
 
     def __init__(self, rules: Sequence[Rule], never: Never) -> None:
         self.rules = tuple(rules)
         self.never = never
+        self.index = Index(self.rules)
         self._reporting = any(rule.reportOnly for rule in rules)
+        self._timed = tuple(rule for rule in rules if rule.timed)
 
     def judge(self, question: Question, address: Address) -> Verdict:
         """
@@ -290,7 +294,7 @@ class Ruleset:
         return verdict
 
     def _first(self, question: Question, address: Address) -> Verdict:
-        for rule in self.rules:
+        for rule in self.index.of(question, address):
             if rule.unmet(question) is None and (
                 rule.unmetBy(question, address) is None
             ):
@@ -319,7 +323,7 @@ class Ruleset:
         return verdict
 
     def _prospect(self, question: Question, address: Address | None) -> Verdict:
-        for rule in self.rules:
+        for rule in self.index.ofUnknown(question, address):
             if rule.reportOnly or rule.unmetByAsker(question) is not None:
                 continue
             if address is not None:
@@ -352,7 +356,7 @@ class Ruleset:
         Whether a rule says, in so many words, that C{address} (0.0.0.0 or ::)
         may be asked for: a BIND that waits for anybody.
         """
-        for rule in self.rules:
+        for rule in self.index.ofUnknown(question, address):
             if rule.reportOnly or rule.unmetByAsker(question) is not None:
                 continue
             if not rule.allow:
@@ -362,8 +366,7 @@ class Ruleset:
                 continue
             to = rule.to.addresses if rule.to is not None else None
             if to is not None and (
-                "unspecified" in to.words
-                or any(n.covers(address) and not n.shift for n in to.networks.all)
+                "unspecified" in to.words or to.networks.names(address)
             ):
                 return Verdict(True, rule.id, "")
         return Verdict(False, DEFAULT, "no rule names the unspecified address")
@@ -373,7 +376,7 @@ class Ruleset:
         The denial that every address of the asked name would meet, so that
         it need not be looked up; else L{None}.
         """
-        for rule in self.rules:
+        for rule in self.index.ofName(question):
             if rule.reportOnly or rule.unmet(question) is not None:
                 continue
             if not rule.couldMatch(question):
@@ -387,7 +390,7 @@ class Ruleset:
     @property
     def timed(self) -> bool:
         """Whether the clock alone can change a verdict."""
-        return any(rule.timed for rule in self.rules)
+        return bool(self._timed)
 
     def moment(self, at: float) -> tuple[bool, ...]:
         """
@@ -396,8 +399,7 @@ class Ruleset:
         return tuple(
             (rule.until is None or at < rule.until)
             and (rule.during is None or any(s.covers(at) for s in rule.during))
-            for rule in self.rules
-            if rule.timed
+            for rule in self._timed
         )
 
     def reports(self, question: Question, address: Address) -> list[str]:
@@ -408,7 +410,7 @@ class Ruleset:
         if not self._reporting or self.never.hit(address, question.port) is not None:
             return []
         found = []
-        for rule in self.rules:
+        for rule in self.index.of(question, address):
             if rule.unmet(question) or rule.unmetBy(question, address):
                 continue
             if not rule.reportOnly:

@@ -1,0 +1,244 @@
+"""
+Which rules can concern a question at all: the others need not be asked.
+
+Each rule is filed in the field that tells it apart best, and where that finds
+many together, in a second one. What a question says in the fields finds every
+rule that could match it, in their order, and some that do not: whether one
+matches, the rule alone says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from typing import TYPE_CHECKING, Final, final
+
+from socksgw.policy.fields import (
+    Field,
+    Listener,
+    Port,
+    Service,
+    Source,
+    Table,
+    ToAddress,
+    ToName,
+    ToSomewhere,
+    Who,
+)
+from socksgw.wire.address import Address
+
+if TYPE_CHECKING:
+    from socksgw.policy.rules import Question, Rule
+
+__all__ = ["PORTS", "Index"]
+
+#: So many rules are asked one by one in less time than they are found in.
+_FEW: Final = 16
+#: So many rules may be found together before a second field tells them apart.
+_CROWD: Final = 8
+_NOWHERE: Final = Address(bytes(4))
+_ASKER: Final[tuple[type[Field], ...]] = (Who, Source, Listener)
+#: What says nothing while the port is not known.
+PORTS: Final[tuple[type[Field], ...]] = (Port, Service)
+
+
+@final
+class Index:
+    """
+    One ruleset's.
+    """
+
+    __slots__ = ("_byAddress", "_byAsker", "_byName", "_few", "_rules")
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = tuple(rules)
+        self._few = len(rules) <= _FEW
+        many = () if self._few else self._rules
+        kinds: tuple[type[Field], ...] = (ToAddress, ToName, ToSomewhere)
+        crowds = {kind: _crowds(kind(), many) for kind in (*kinds, *_ASKER, *PORTS)}
+        self._byAddress = _Files(many, (ToAddress, *_ASKER, *PORTS), crowds)
+        self._byName = _Files(many, (ToName, *_ASKER, *PORTS), crowds)
+        self._byAsker = _Files(many, (ToSomewhere, *_ASKER), crowds)
+
+    def of(self, question: Question, address: Address) -> Iterable[Rule]:
+        """Those that could match an address."""
+        return self._rules if self._few else self._byAddress.find(question, address)
+
+    def ofName(self, question: Question) -> Iterable[Rule]:
+        """Those that could decide about all that a name leads to."""
+        return self._rules if self._few else self._byName.find(question, _NOWHERE)
+
+    def ofUnknown(
+        self,
+        question: Question,
+        address: Address | None,
+        unknown: Collection[type[Field]] = PORTS,
+    ) -> Iterable[Rule]:
+        """
+        Those that could match, or decide, when some facts are not known.
+
+        @param address: L{None} when it is not known either.
+        """
+        if self._few:
+            return self._rules
+        if address is not None:
+            return self._byAddress.findUnknown(question, address, unknown)
+        files = self._byAsker if question.name is None else self._byName
+        return files.findUnknown(question, _NOWHERE, unknown)
+
+    def before(self, number: int) -> Iterable[Rule]:
+        """
+        Those before the rule of that number that could match all that it
+        does.
+        """
+        return self._rules[:number] if self._few else self._byAddress.before(number)
+
+
+def _crowds(field: Field, rules: Sequence[Rule]) -> list[int]:
+    """
+    How many rules are found together with each, at most, by what a question
+    says in a field.
+    """
+    keys = [field.keys(rule) for rule in rules]
+    tables: dict[int, Table] = {}
+    for number, places in enumerate(keys):
+        for table, each in places or ():
+            tables[id(table)] = table
+            table.file(each, number)
+    found = {which: table.crowds() for which, table in tables.items()}
+    return [
+        len(rules) + 1
+        if places is None
+        else max((found[id(table)][id(each)] for table, each in places), default=0)
+        for places in keys
+    ]
+
+
+@final
+class _Files:
+    """
+    Every rule, filed in one field, in two, or in none.
+    """
+
+    __slots__ = ("_always", "_filings", "_rules")
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        kinds: tuple[type[Field], ...],
+        crowds: Mapping[type[Field], Sequence[int]],
+    ) -> None:
+        self._rules = rules
+        self._always: list[int] = []
+        filed: dict[tuple[type[Field], ...], list[int]] = {}
+        for number in range(len(rules)):
+            best, other = sorted(kinds, key=lambda kind: crowds[kind][number])[:2]
+            crowd = crowds[best][number]
+            if crowd > len(rules):
+                self._always.append(number)
+            elif crowd > _CROWD and crowds[other][number] <= len(rules) // 2:
+                filed.setdefault((best, other), []).append(number)
+            elif crowd:
+                filed.setdefault((best,), []).append(number)
+        self._filings = [_Filing(of, numbers, rules) for of, numbers in filed.items()]
+
+    def find(self, question: Question, address: Address) -> Iterator[Rule]:
+        """What a question finds, in order; maybe a rule twice."""
+        found = self._always.copy()
+        for filing in self._filings:
+            filing.find(question, address, found)
+        found.sort()
+        return map(self._rules.__getitem__, found)
+
+    def findUnknown(
+        self, question: Question, address: Address, unknown: Collection[type[Field]]
+    ) -> Iterator[Rule]:
+        """The same, when a question says nothing in some fields."""
+        found = self._always.copy()
+        for filing in self._filings:
+            filing.findUnknown(question, address, unknown, found)
+        found.sort()
+        return map(self._rules.__getitem__, found)
+
+    def before(self, number: int) -> Iterator[Rule]:
+        """What is before a rule and could match all that it does."""
+        found = self._always.copy()
+        for filing in self._filings:
+            filing.around(self._rules[number], found)
+        found = [each for each in found if each < number]
+        found.sort()
+        return map(self._rules.__getitem__, found)
+
+
+@final
+class _Filing:
+    """
+    Rules that are filed in the same fields, and found where all of these find
+    them.
+    """
+
+    __slots__ = ("_fields", "_numbers", "_only")
+
+    def __init__(
+        self,
+        kinds: tuple[type[Field], ...],
+        numbers: Sequence[int],
+        rules: Sequence[Rule],
+    ) -> None:
+        self._numbers = numbers
+        self._fields = [kind() for kind in kinds]
+        self._only = self._fields[0] if len(kinds) == 1 else None
+        for field in self._fields:
+            tables: dict[int, Table] = {}
+            for number in numbers:
+                for table, keys in field.keys(rules[number]) or ():
+                    tables[id(table)] = table
+                    table.file(keys, number)
+            for table in tables.values():
+                table.close()
+
+    def find(self, question: Question, address: Address, found: list[int]) -> None:
+        """As L{Field.find}."""
+        if self._only is not None:
+            self._only.find(question, address, found)
+        else:
+            found += _met(self._fields, lambda f, more: f.find(question, address, more))
+
+    def findUnknown(
+        self,
+        question: Question,
+        address: Address,
+        unknown: Collection[type[Field]],
+        found: list[int],
+    ) -> None:
+        """The same, by those of the fields that are known."""
+        known = [field for field in self._fields if type(field) not in unknown]
+        if known:
+            found += _met(known, lambda f, more: f.find(question, address, more))
+        else:
+            found += self._numbers
+
+    def around(self, rule: Rule, found: list[int]) -> None:
+        """As L{Field.around}."""
+        found += _met(self._fields, lambda field, more: field.around(rule, more))
+
+
+def _met(
+    fields: Sequence[Field], find: Callable[[Field, list[int]], None]
+) -> Collection[int]:
+    """What every field finds."""
+    found: list[int] = []
+    find(fields[0], found)
+    met: Collection[int] = found
+    for field in fields[1:]:
+        if met:
+            found = []
+            find(field, found)
+            met = set(found).intersection(met)
+    return met

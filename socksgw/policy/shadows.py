@@ -1,0 +1,126 @@
+"""
+Rules that can never match, since one before them always does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from socksgw.policy.conditions import Addresses
+from socksgw.policy.rules import Rule
+
+__all__ = ["matchesNothing", "shadows"]
+
+
+def matchesNothing(rule: Rule) -> bool:
+    """
+    Whether one of its fields is an empty list, which is legal, or comes to
+    one.
+    """
+    to, services = rule.to, rule.services
+    return (
+        (to is not None and to.addresses is None and to.names is None)
+        or (services is not None and not any(services.byProtocol.values()))
+        or any(
+            each is not None and not each
+            for each in (
+                rule.commands,
+                rule.who,
+                rule.sources,
+                rule.listeners,
+                rule.resolving,
+                rule.ports,
+                rule.during,
+                rule.secured,
+                rule.methods,
+                rule.askedBy,
+            )
+        )
+    )
+
+
+def shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
+    """
+    Whether C{earlier} surely matches whatever C{later} does.
+
+    @param commands: what a rule for any command can be asked.
+    """
+
+    def within(outer: frozenset[str] | None, inner: frozenset[str] | None) -> bool:
+        return outer is None or (inner is not None and inner <= outer)
+
+    if earlier.reportOnly or not _shadowsWhen(earlier, later, within):
+        return False
+    if not within(
+        earlier.commands, commands if later.commands is None else later.commands
+    ):
+        return False
+    if not within(earlier.listeners, later.listeners):
+        return False
+    if earlier.who is not None and (
+        later.who is None or not earlier.who.contains(later.who)
+    ):
+        return False
+    if not _covers(earlier.sources, later.sources):
+        return False
+    if earlier.ports is not None and (
+        later.ports is None or not earlier.ports.contains(later.ports)
+    ):
+        return False
+    if not _covers(earlier.resolving, later.resolving):
+        return False
+    return _shadowsTo(earlier, later)
+
+
+def _shadowsWhen(
+    earlier: Rule,
+    later: Rule,
+    within: Callable[[frozenset[str] | None, frozenset[str] | None], bool],
+) -> bool:
+    """
+    Whether the earlier rule holds whenever, and however, the later one does.
+    """
+    if earlier.services is not None and (
+        later.services is None or not earlier.services.contains(later.services)
+    ):
+        return False
+    if earlier.until is not None and (
+        later.until is None or later.until > earlier.until
+    ):
+        return False
+    if earlier.during is not None and (
+        later.during is None or not set(later.during) <= set(earlier.during)
+    ):
+        return False
+    return (
+        within(earlier.secured, later.secured)
+        and within(earlier.methods, later.methods)
+        and within(earlier.askedBy, later.askedBy)
+    )
+
+
+def _covers(outer: Addresses | None, inner: Addresses | None) -> bool:
+    """Whether C{outer} surely covers all that C{inner} does."""
+    if outer is None or outer.everything:
+        return True
+    return inner is not None and outer.contains(inner)
+
+
+def _shadowsTo(earlier: Rule, later: Rule) -> bool:
+    outer, inner = earlier.to, later.to
+    if outer is None or (outer.addresses is not None and outer.addresses.everything):
+        return True
+    if inner is None:
+        return False
+    if inner.addresses is not None and (
+        outer.addresses is None or not outer.addresses.contains(inner.addresses)
+    ):
+        return False
+    if inner.names is not None:
+        if outer.names is None or not outer.names.contains(inner.names):
+            return False
+        # An allow by name leaves what is not public to later rules.
+        open_ = earlier.allow and earlier.resolving is None
+        if open_ and not (later.allow and later.resolving is None):
+            return False
+    return True
