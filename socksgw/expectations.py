@@ -14,7 +14,7 @@ from typing import TextIO
 from socksgw.audit import chain
 from socksgw.config import Config, Expect, Problem
 from socksgw.explanation import destination, factsOf
-from socksgw.policy.hypothetical import Facts, Missing, consider, groupsOf
+from socksgw.policy.hypothetical import Facts, Missing, groupsOf, verdictOf
 from socksgw.policy.rules import Ruleset
 from socksgw.wire.address import Address
 
@@ -36,7 +36,7 @@ def unmet(config: Config, ruleset: Ruleset) -> Iterator[Problem]:
             yield Problem(place, str(e))
             continue
         try:
-            verdict = consider(ruleset, facts).verdict
+            verdict = verdictOf(ruleset, facts)
         except Missing as e:
             yield Problem(place, f"the verdict depends on `{e.fact}`: give it")
             continue
@@ -74,7 +74,7 @@ def _facts(expect: Expect, config: Config) -> Facts:
 
 def _verdict(ruleset: Ruleset, facts: Facts) -> str:
     try:
-        verdict = consider(ruleset, facts).verdict
+        verdict = verdictOf(ruleset, facts)
     except Missing as e:
         return f"depends on {e.fact}"
     return f'{"allow" if verdict.allowed else "deny"} by rule "{verdict.rule}"'

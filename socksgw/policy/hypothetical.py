@@ -8,16 +8,26 @@ they do for a live request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, final
 
 from attrs import evolve, frozen
 
 from socksgw.config import Group
+from socksgw.policy.fields import Listener, Source
 from socksgw.policy.rules import DEFAULT, NEVER, Asker, Question, Rule, Ruleset, Verdict
+from socksgw.policy.special import embedded
 from socksgw.wire.address import Address
 
-__all__ = ["Facts", "Missing", "Outcome", "Step", "consider", "groupsOf"]
+__all__ = [
+    "Facts",
+    "Missing",
+    "Outcome",
+    "Step",
+    "consider",
+    "groupsOf",
+    "verdictOf",
+]
 
 _SOMEWHERE: Final = Address(bytes(4))
 
@@ -113,12 +123,33 @@ class Outcome:
 
 def consider(ruleset: Ruleset, facts: Facts) -> Outcome:
     """
-    What the rules say.
+    What the rules say, with every rule up to the deciding one.
 
     @raise Missing: they depend on something that is not known.
     """
+    return _consider(ruleset, facts, everyRule=True)
+
+
+def verdictOf(ruleset: Ruleset, facts: Facts) -> Verdict:
+    """
+    What L{consider} decides, in less time.
+
+    @raise Missing: it depends on something that is not known.
+    """
+    return _consider(ruleset, facts, everyRule=False).verdict
+
+
+def _consider(ruleset: Ruleset, facts: Facts, everyRule: bool) -> Outcome:
+    """
+    @param everyRule: whether to try also those that cannot match.
+    """
+
+    def rulesFor(walk: _Walk) -> Iterable[Rule]:
+        return ruleset.rules if everyRule else walk.couldMatch(ruleset)
+
     if not facts.addresses:
-        verdict, steps = _Walk(facts, None).over(ruleset.rules)
+        walk = _Walk(facts, None)
+        verdict, steps = walk.over(rulesFor(walk))
         if verdict.allowed:
             # [never], if nothing else, depends on it.
             raise Missing("resolving_to")
@@ -131,7 +162,12 @@ def consider(ruleset: Ruleset, facts: Facts) -> Outcome:
             verdicts.append((address, Verdict(False, NEVER, banned)))
             tried.append((address, ()))
             continue
-        _, steps = _Walk(facts, address).over(ruleset.rules)
+        walk = _Walk(facts, address)
+        verdict, steps = walk.over(rulesFor(walk))
+        for inside in embedded(address) if verdict.allowed else ():
+            # What it wraps may depend on something else.
+            walk = _Walk(facts, inside)
+            walk.over(rulesFor(walk))
         verdicts.append((address, ruleset.judge(facts.question(), address)))
         tried.append((address, tuple(steps)))
     deciding = next((v for _, v in verdicts if v.allowed), verdicts[0][1])
@@ -154,29 +190,43 @@ class _Walk:
         self._address = address
         self._question = facts.question()
 
-    def over(self, rules: Sequence[Rule]) -> tuple[Verdict, list[Step]]:
+    def couldMatch(self, ruleset: Ruleset) -> Iterable[Rule]:
+        """The rules that could, whatever is missing."""
+        if self._address is None:
+            return ruleset.rules
+        facts = self._facts
+        return ruleset.index.ofUnknown(
+            self._question,
+            self._address,
+            [
+                *((Source,) if facts.source is None else ()),
+                *((Listener,) if facts.listener is None else ()),
+            ],
+        )
+
+    def over(self, rules: Iterable[Rule]) -> tuple[Verdict, list[Step]]:
         """
         @raise Missing: the verdict depends on it.
         """
         steps: list[Step] = []
-        for i, rule in enumerate(rules):
+        open_: list[tuple[Rule, str]] = []
+        verdict = Verdict(False, DEFAULT, "no rule allows it")
+        for rule in rules:
             unmet, missing = self._standing(rule)
             if unmet is None and rule.reportOnly:
-                unmet, missing = "report_only", []
-            if unmet is not None:
-                steps.append(Step(rule.id, unmet))
-                continue
-            if missing:
-                rest, _ = self.over(rules[i + 1 :])
-                if rest.allowed != rule.allow:
-                    raise Missing(missing[0])
-                steps.append(Step(rule.id, f"{missing[0]}, which is not known"))
-                return rest, steps
-            steps.append(Step(rule.id, None))
-            if rule.allow:
-                return Verdict(True, rule.id, ""), steps
-            return Verdict(False, rule.id, "a rule denies it"), steps
-        return Verdict(False, DEFAULT, "no rule allows it"), steps
+                unmet = "report_only"
+            elif unmet is None and missing:
+                open_.append((rule, missing[0]))
+                unmet = f"{missing[0]}, which is not known"
+            steps.append(Step(rule.id, unmet))
+            if unmet is None:
+                why = "" if rule.allow else "a rule denies it"
+                verdict = Verdict(rule.allow, rule.id, why)
+                break
+        for rule, fact in reversed(open_):
+            if rule.allow != verdict.allowed:
+                raise Missing(fact)
+        return verdict, steps
 
     def _standing(self, rule: Rule) -> tuple[str | None, list[str]]:
         """
