@@ -5,21 +5,40 @@ and whether that is an open relay.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from socksgw.config import Choose, Config, Listen, Problem, Rule
 
 __all__ = ["exposed", "exposures"]
 
 _EVERYWHERE = frozenset({"any", "0.0.0.0/0", "::/0"})
+#: So many words of a list are shown.
+_SHOWN = 12
 
 
-def _unnamed(config: Config, sources: Iterable[str] | None) -> bool:
+def _everywhere(config: Config) -> frozenset[str]:
+    """The words that name nobody, entries of C{[networks]} among them."""
+    found = set(_EVERYWHERE)
+    known = 0
+    while len(found) > known:
+        known = len(found)
+        found.update(
+            name
+            for name, words in config.networks.items()
+            if not found.isdisjoint(words)
+        )
+    return frozenset(found)
+
+
+def _unnamed(everywhere: frozenset[str], sources: Iterable[str] | None) -> bool:
     """Whether these are sources that nobody has named."""
-    return sources is None or any(
-        word in _EVERYWHERE or _unnamed(config, config.networks.get(word, ()))
-        for word in sources
-    )
+    return sources is None or not everywhere.isdisjoint(sources)
+
+
+def _some(words: Sequence[str]) -> str:
+    """Words, or as many of them as can be read."""
+    more = len(words) - _SHOWN
+    return ", ".join(words[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _isFor(listeners: Collection[str] | None, listener: str) -> bool:
@@ -31,20 +50,20 @@ def _isClosed(listen: Listen) -> bool:
     return listen.tls is not None and listen.tls.client_certificate == "required"
 
 
-def _openTo(config: Config, listener: str) -> Choose | None:
+def _openTo(config: Config, everywhere: frozenset[str], listener: str) -> Choose | None:
     """
     The entry that lets strangers in on a listener without login, if any.
     """
     for choose in config.auth.choose:
         if _isFor(choose.listener, listener):
-            if "none" in choose.methods and _unnamed(config, choose.from_):
+            if "none" in choose.methods and _unnamed(everywhere, choose.from_):
                 return choose
             if choose.from_ is None or "any" in choose.from_:
                 return None
     return None
 
 
-def _grants(config: Config, rule: Rule, listener: str) -> bool:
+def _grants(everywhere: frozenset[str], rule: Rule, listener: str) -> bool:
     """
     Whether a rule grants a stranger something.
     """
@@ -52,7 +71,7 @@ def _grants(config: Config, rule: Rule, listener: str) -> bool:
         rule.allow is not None
         and rule.allow != ()
         and rule.who is None
-        and _unnamed(config, rule.from_)
+        and _unnamed(everywhere, rule.from_)
         and _isFor(rule.listener, listener)
         and rule.to != ()
         and rule.ports != ()
@@ -66,14 +85,15 @@ def exposed(config: Config, routable: Collection[str]) -> list[Problem]:
     @param routable: the names of the listeners that other hosts can reach.
     """
     problems = []
+    everywhere = _everywhere(config)
     for i, listen in enumerate(config.listen):
         if listen.name not in routable or _isClosed(listen):
             continue
-        choose = _openTo(config, listen.name)
+        choose = _openTo(config, everywhere, listen.name)
         if choose is None:
             continue
         for rule in config.rule:
-            if _grants(config, rule, listen.name):
+            if _grants(everywhere, rule, listen.name):
                 problems.append(
                     Problem(
                         f"listen[{i}]",
@@ -101,16 +121,16 @@ def exposures(config: Config) -> Iterator[str]:
                     continue
                 if rule.who is not None and "anonymous" not in rule.who:
                     continue
-                sources = ", ".join(choose.from_ or ("anywhere",))
+                sources = _some(choose.from_ or ("anywhere",))
                 if _isClosed(listen):
                     sources += " with a client certificate"
                 if rule.from_ is not None:
-                    sources += f" (of these: {', '.join(rule.from_)})"
-                to = ", ".join(rule.to) if rule.to is not None else "every address"
+                    sources += f" (of these: {_some(rule.from_)})"
+                to = _some(rule.to) if rule.to is not None else "every address"
                 if rule.to is None:
                     to += " that no rule before denies"
                 ports = (
-                    f" port {', '.join(map(str, rule.ports))}"
+                    f" port {_some([*map(str, rule.ports)])}"
                     if rule.ports is not None
                     else ""
                 )
