@@ -31,7 +31,7 @@ from socksgw.policy.networks import (
 )
 from socksgw.policy.rules import Obligations, Rule, Ruleset
 from socksgw.policy.schedules import Schedule
-from socksgw.policy.shadows import matchesNothing, shadows
+from socksgw.policy.shadows import shadows
 from socksgw.wire.address import Address
 
 __all__ = ["Compiled", "Compiler"]
@@ -412,7 +412,7 @@ class Compiler:
             # Look-ups are off anyway, whatever denies them.
             commands -= {"resolve"}
         for number, rule in enumerate(ruleset.rules):
-            if rule.reportOnly or matchesNothing(rule):
+            if rule.reportOnly or rule.isEmpty:
                 continue
             for earlier in ruleset.index.before(number):
                 if shadows(earlier, rule, commands):

@@ -58,8 +58,12 @@ class Index:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
-        self._few = len(rules) <= _FEW
-        many = () if self._few else self._rules
+        # All that match something, where they are few; else not needed.
+        self._few: tuple[Rule, ...] | None = None
+        many = self._rules
+        if len(many) <= _FEW:
+            self._few = tuple(rule for rule in rules if not rule.isEmpty)
+            many = ()
         kinds: tuple[type[Field], ...] = (ToAddress, ToName, ToSomewhere)
         crowds = {kind: _crowds(kind(), many) for kind in (*kinds, *_ASKER, *PORTS)}
         self._byAddress = _Files(many, (ToAddress, *_ASKER, *PORTS), crowds)
@@ -68,11 +72,15 @@ class Index:
 
     def of(self, question: Question, address: Address) -> Iterable[Rule]:
         """Those that could match an address."""
-        return self._rules if self._few else self._byAddress.find(question, address)
+        if self._few is not None:
+            return self._few
+        return self._byAddress.find(question, address)
 
     def ofName(self, question: Question) -> Iterable[Rule]:
         """Those that could decide about all that a name leads to."""
-        return self._rules if self._few else self._byName.find(question, _NOWHERE)
+        if self._few is not None:
+            return self._few
+        return self._byName.find(question, _NOWHERE)
 
     def ofUnknown(
         self,
@@ -85,8 +93,8 @@ class Index:
 
         @param address: L{None} when it is not known either.
         """
-        if self._few:
-            return self._rules
+        if self._few is not None:
+            return self._few
         if address is not None:
             return self._byAddress.findUnknown(question, address, unknown)
         files = self._byAsker if question.name is None else self._byName
@@ -94,10 +102,12 @@ class Index:
 
     def before(self, number: int) -> Iterable[Rule]:
         """
-        Those before the rule of that number that could match all that it
-        does.
+        Those before the rule of that number, which must not be empty, that
+        could match all that it does.
         """
-        return self._rules[:number] if self._few else self._byAddress.before(number)
+        if self._few is not None:
+            return self._rules[:number]
+        return self._byAddress.before(number)
 
 
 def _crowds(field: Field, rules: Sequence[Rule]) -> list[int]:
@@ -137,7 +147,9 @@ class _Files:
         self._rules = rules
         self._always: list[int] = []
         filed: dict[tuple[type[Field], ...], list[int]] = {}
-        for number in range(len(rules)):
+        for number, rule in enumerate(rules):
+            if rule.isEmpty:
+                continue
             best, other = sorted(kinds, key=lambda kind: crowds[kind][number])[:2]
             crowd = crowds[best][number]
             if crowd > len(rules):

@@ -164,6 +164,33 @@ class Rule:
         """Whether it can match at one time and not at another."""
         return self.during is not None or self.until is not None
 
+    @property
+    def isEmpty(self) -> bool:
+        """
+        Whether it matches nothing, since one of its fields is an empty list
+        or comes to one.
+        """
+        to, services = self.to, self.services
+        return (
+            (to is not None and to.addresses is None and to.names is None)
+            or (services is not None and not any(services.byProtocol.values()))
+            or any(
+                each is not None and not each
+                for each in (
+                    self.commands,
+                    self.who,
+                    self.sources,
+                    self.listeners,
+                    self.resolving,
+                    self.ports,
+                    self.during,
+                    self.secured,
+                    self.methods,
+                    self.askedBy,
+                )
+            )
+        )
+
     def unmetByAsker(self, question: Question) -> str | None:
         """
         The first condition that does not hold whatever the destination, or
@@ -416,7 +443,8 @@ class Ruleset:
             if not rule.reportOnly:
                 break
             found.append(f"{rule.id}: {'allow' if rule.allow else 'deny'}")
-        return found
+        # The index may find a rule twice.
+        return list(dict.fromkeys(found))
 
     def explain(
         self, question: Question, address: Address

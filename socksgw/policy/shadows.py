@@ -9,34 +9,7 @@ from collections.abc import Callable
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.rules import Rule
 
-__all__ = ["matchesNothing", "shadows"]
-
-
-def matchesNothing(rule: Rule) -> bool:
-    """
-    Whether one of its fields is an empty list, which is legal, or comes to
-    one.
-    """
-    to, services = rule.to, rule.services
-    return (
-        (to is not None and to.addresses is None and to.names is None)
-        or (services is not None and not any(services.byProtocol.values()))
-        or any(
-            each is not None and not each
-            for each in (
-                rule.commands,
-                rule.who,
-                rule.sources,
-                rule.listeners,
-                rule.resolving,
-                rule.ports,
-                rule.during,
-                rule.secured,
-                rule.methods,
-                rule.askedBy,
-            )
-        )
-    )
+__all__ = ["shadows"]
 
 
 def shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
