@@ -1,0 +1,173 @@
+"""
+Questions that nobody has asked: nothing is guessed, and what is told is what
+would be decided.
+"""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from socksgw.config import Config
+from socksgw.policy.hypothetical import Facts, Missing, Outcome, consider, verdictOf
+from socksgw.policy.rules import Question, Ruleset
+from socksgw.policy.special import embedded
+from socksgw.wire.address import Address
+from tests.policy.asking import PUBLIC, Somebody, ruleset
+from tests.policy.naive import (
+    ADDRESSES,
+    LEVELS,
+    METHODS,
+    MOMENTS,
+    compile_,
+    configurations,
+    questions,
+)
+
+#: What may be missing, with all that it may be.
+CHOICES = {
+    "source": [Address.parse(text) for text in ADDRESSES[:16]],
+    "listener": ["main", "second"],
+    "secured": LEVELS,
+    "method": METHODS[1:],
+    "at": MOMENTS,
+}
+
+
+def factsOf(question: Question, user: Somebody, address: Address) -> Facts:
+    """All there is to know of a question about an address."""
+    asker = question.asker
+    return Facts(
+        user=user.name,
+        groups=user.groups,
+        command=question.command,
+        name=question.name,
+        port=question.port,
+        addresses=(address,),
+        method=None if user.method == "none" else user.method,
+        source=asker.source,
+        listener=asker.listener,
+        secured=asker.secured,
+        at=question.at,
+    )
+
+
+def considered(ruleset: Ruleset, facts: Facts) -> tuple[bool, str] | str:
+    """
+    The verdict, or what is missing; the same whether every rule is told of or
+    not.
+    """
+    found: list[tuple[bool, str] | str] = []
+    for ask in (verdictOf, lambda *asked: consider(*asked).verdict):
+        try:
+            verdict = ask(ruleset, facts)
+            found.append((verdict.allowed, verdict.rule))
+        except Missing as e:
+            found.append(e.fact)
+    assert found[0] == found[1]
+    return found[0]
+
+
+@settings(deadline=None, max_examples=100)
+@given(configurations(), st.lists(questions(), min_size=1, max_size=3))
+def test_explainAgreesWithTheDecision(
+    config: Config, asked: list[tuple[Question, Somebody]]
+) -> None:
+    """
+    Where every fact is known, the verdict is that of a live request, and the
+    rules told of end with the one that decided.
+    """
+    rules = compile_(config)
+    for question, user in asked:
+        if user.name == "anonymous" and user.method != "none":
+            # No option of explain says so.
+            continue
+        for text in ADDRESSES:
+            address = Address.parse(text)
+            verdict = rules.judge(question, address)
+            facts = factsOf(question, user, address)
+            assert considered(rules, facts) == (verdict.allowed, verdict.rule)
+            outcome = consider(rules, facts)
+            assert (outcome.addresses == (address,)) is verdict.allowed
+            if verdict.rule != "never" and not embedded(address):
+                steps = rules.explain(question, address)
+                assert [(s.rule, s.unmet) for s in outcome.steps[0][1]] == steps
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    configurations(),
+    questions(),
+    st.sampled_from(ADDRESSES),
+    st.lists(st.sampled_from(list(CHOICES)), min_size=1, max_size=2, unique=True),
+)
+def test_whatIsToldWithoutAFactHoldsWhateverTheFactIs(
+    config: Config, asked: tuple[Question, Somebody], text: str, without: list[str]
+) -> None:
+    """
+    Either it is said which fact is missing, or the verdict is that of every
+    request that the facts given could be of.
+    """
+    rules = compile_(config)
+    question, user = asked
+    if user.name == "anonymous":
+        user = Somebody()
+        question.asker.user = user
+    facts = factsOf(question, user, Address.parse(text))
+    for name in without:
+        facts = evolve(facts, **{name: None})
+    told = considered(rules, facts)
+    if isinstance(told, str):
+        return
+    every = [facts]
+    for name in without:
+        if name != "method" or user.method != "none":
+            every = [evolve(f, **{name: v}) for f in every for v in CHOICES[name]]
+    for each in every:
+        found = considered(rules, each)
+        assert not isinstance(found, str)
+        assert found[0] is told[0]
+
+
+def test_whatAnAddressWrapsMayDependOnWhatIsMissing() -> None:
+    """Not even of the inside of an address is anything guessed."""
+    rules = ruleset(
+        '[[rule]]\nid = "no"\ndeny = "any"\nto = ["private"]\nfrom = ["10.0.0.0/8"]\n'
+        '[[rule]]\nid = "all"\nallow = "any"\n'
+    )
+    facts = Facts(
+        user="anonymous",
+        groups=frozenset(),
+        command="connect",
+        name=None,
+        port=443,
+        addresses=(Address.parse("64:ff9b::192.168.1.1"),),
+    )
+    assert considered(rules, facts) == "from"
+    source = Address.parse("10.0.0.1")
+    assert considered(rules, evolve(facts, source=source)) == (False, "no")
+
+
+def test_manyRulesMayDependOnWhatIsMissing() -> None:
+    """As many as there are."""
+    text = "".join(
+        f'[[rule]]\nid = "r{i}"\nallow = "any"\nfrom = ["10.0.{i // 256}.{i % 256}"]\n'
+        for i in range(2000)
+    )
+    facts = Facts(
+        user="anonymous",
+        groups=frozenset(),
+        command="connect",
+        name=None,
+        port=443,
+        addresses=(Address.parse(PUBLIC),),
+    )
+    assert considered(ruleset(text), facts) == "from"
+    with_ = ruleset(text + '[[rule]]\nid = "all"\nallow = "any"\n')
+    outcome: Outcome = consider(with_, facts)
+    assert outcome.verdict.rule == "all"
+    assert len(outcome.steps[0][1]) == 2001
+    with pytest.raises(Missing, match="from"):
+        verdictOf(ruleset(text), facts)
