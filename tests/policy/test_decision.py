@@ -18,7 +18,14 @@ from socksgw.policy.decision import Decision, Policy
 from socksgw.policy.rules import Asker, Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
-from tests.policy.asking import ANONYMOUS, PUBLIC, Somebody, question, ruleset
+from tests.policy.asking import (
+    ANONYMOUS,
+    PUBLIC,
+    Somebody,
+    compiled,
+    question,
+    ruleset,
+)
 
 ALL = '[[rule]]\nid = "all"\nallow = "any"\n'
 
@@ -260,3 +267,102 @@ def test_whateverTheAnswersOnlyJudgedAddressesComeOut(
         assert decision.allowed is bool(decision.addresses)
         assert {a for a, _ in decision.struck} == set(answer) - set(decision.addresses)
         assert len(names.asked) == number
+
+
+#: Networks that no stranger's DNS may open, and some of their addresses.
+INSIDE = [
+    "10.0.0.1",
+    "10.255.1.9",
+    "172.16.0.1",
+    "172.31.9.9",
+    "192.168.1.1",
+    "100.64.0.1",
+    "127.0.0.1",
+    "169.254.169.254",
+    "0.0.0.0",
+    "224.0.0.1",
+    "fd00::1",
+    "fc00::7",
+    "fe80::1",
+    "::1",
+    "::",
+    "ff02::1",
+    "fd00:ec2::254",
+]
+
+
+def wrapped(text: str, how: int) -> str:
+    """An IPv4 address as IPv6 may carry it; any other as it is."""
+    if ":" in text:
+        return text
+    packed = Address.parse(text).packed
+    high = int.from_bytes(packed[:2], "big")
+    low = int.from_bytes(packed[2:], "big")
+    return [
+        text,
+        f"::ffff:{text}",
+        f"64:ff9b::{text}",
+        f"64:ff9b:1::{text}",
+        f"2002:{high:x}:{low:x}::1",
+        f"2001:0:808:808:0:0:{high ^ 0xFFFF:x}:{low ^ 0xFFFF:x}",
+        f"2001:0:{high:x}:{low:x}::f7f7:f7f7",
+        f"2620:fe::5efe:{text}",
+        f"2620:fe::200:5efe:{text}",
+        f"::ffff:0:{text}",
+    ][how]
+
+
+INSIDES = st.builds(wrapped, st.sampled_from(INSIDE), st.integers(0, 9)).map(
+    Address.parse
+)
+OUTSIDES = st.sampled_from(["8.8.8.8", "8.8.4.4", "2620:fe::fe", "64:ff9b::8.8.8.8"])
+
+
+@st.composite
+def namePolicies(draw: st.DrawFn) -> Ruleset:
+    """
+    Rules that allow names, and public networks at most; without the ban, so
+    that nothing but these rules stands before the inside; few, or so many that
+    they are found by an index.
+    """
+    patterns = ["*.example", ".example", "=www.example", "*.test", "www", "8.8.0.0/16"]
+    count = draw(st.integers(1, 4))
+    lines = ['never = { to = [] }\nnetworks = { www = [".www.example"] }\n']
+    for number in range(count):
+        to = draw(st.lists(st.sampled_from(patterns), min_size=1, unique=True))
+        what = draw(st.sampled_from(["allow", "allow", "deny"]))
+        ports = draw(st.sampled_from(["", 'ports = [443, "8000-8099"]\n']))
+        kind = draw(st.sampled_from(["", "", "report_only = true\n"]))
+        lines.append(
+            f'[[rule]]\nid = "r{number}"\n{what} = ["connect"]\nto = {to}\n{ports}{kind}'
+        )
+    lines += [
+        f'[[rule]]\nid = "x{i}"\nallow = ["connect"]\nto = ["=h{i}.invalid"]\n'
+        for i in range(draw(st.sampled_from([0, 20])))
+    ]
+    return compiled("".join(lines)).ruleset
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    rules=namePolicies(),
+    answers=st.lists(
+        st.lists(INSIDES | OUTSIDES.map(Address.parse), min_size=1, max_size=6),
+        min_size=1,
+        max_size=5,
+    ),
+    name=st.sampled_from(["www.example", "a.www.example", "example"]),
+)
+def test_noAnswersOfDNSOpenTheInsideToARuleForNames(
+    rules: Ruleset, answers: list[list[Address]], name: str
+) -> None:
+    """
+    Whatever a stranger's DNS says, and however often it says something else:
+    what an allow for names lets through is public, in every wrapping.
+    """
+    outside = {Address.parse(t) for t in ("8.8.8.8", "8.8.4.4")}
+    outside |= {Address.parse(t) for t in ("2620:fe::fe", "64:ff9b::8.8.8.8")}
+    names = Names(*[[address.text for address in answer] for answer in answers])
+    for _ in answers:
+        decision = decide(rules, names, name)
+        assert set(decision.addresses) <= outside

@@ -134,6 +134,16 @@ def test_anErrorInANetworkUsedTwiceIsSaidOnce() -> None:
     assert [path for path, _ in found] == ["networks.bad[0]"]
 
 
+def test_aPatternInANetworkIsWrongWhereverAnAddressCounts() -> None:
+    """It is told at its own place, once, however deep it is."""
+    found = errors(
+        '[networks]\na = ["b", "10.0.0.0/8"]\nb = ["*.example"]\n'
+        + rule("r", 'from = ["a"]', "ports = [1]")
+        + rule("s", 'from = ["a", "b"]', "ports = [2]")
+    )
+    assert [path for path, _ in found] == ["networks.b[0]"]
+
+
 def test_networksThatContainEachOtherEnd() -> None:
     """A circle is an error, and not an endless one."""
     found = errors('[networks]\na = ["b"]\nb = ["a"]\n' + rule("r", 'to = ["a"]'))
@@ -183,11 +193,20 @@ GROUP = '[groups]\ng = ["carol"]\n'
 USE = rule("use", 'who = ["@g"]', "ports = [9]", 'listener = ["second"]')
 
 
+#: Rules that shadow nothing and are not shadowed: so many that all are looked
+#: for in the index.
+OTHERS = "".join(
+    rule(f"x{i}", 'deny = ["udp"]', f'who = ["x{i}"]', f'to = ["=x{i}.example"]')
+    for i in range(20)
+)
+
+
+@pytest.mark.parametrize("between", ["", OTHERS], ids=["few", "many"])
 @pytest.mark.parametrize(("earlier", "later"), UNREACHABLE)
-def test_unreachableRulesAreErrors(earlier: str, later: str) -> None:
+def test_unreachableRulesAreErrors(earlier: str, later: str, between: str) -> None:
     """A rule whose every match an earlier rule takes is an error."""
-    found = errors(GROUP + earlier + later)
-    assert [path for path, _ in found] == ["rule[1]"]
+    found = errors(GROUP + between + earlier + later)
+    assert [path for path, _ in found] == ["rule[21]" if between else "rule[1]"]
     assert '"r"' in found[0][1]
 
 
@@ -222,6 +241,14 @@ def test_unreachableRulesAreErrors(earlier: str, later: str) -> None:
 def test_reachableRulesAreNotErrors(earlier: str, later: str) -> None:
     """What an earlier rule leaves over is no error."""
     assert errors(GROUP + earlier + later) == []
+    assert errors(GROUP + OTHERS + earlier + later) == []
+
+
+def test_aDenyOfLookUpsIsReachableWhereARuleAllowsThem() -> None:
+    """An allow of any command is none of look-ups."""
+    deny = rule("r", 'deny = "any"', 'to = ["*.example"]')
+    assert [path for path, _ in errors(ALL + deny)] == ["rule[1]"]
+    assert errors(ALL + deny + rule("look", 'allow = ["resolve"]')) == []
 
 
 @pytest.mark.parametrize("field", ["who", "from", "listener", "to", "ports"])

@@ -190,6 +190,14 @@ def test_clientCertificates(tmp_path: Path, wanted: str, expected: bool) -> None
             ),
             True,
         ),
+        # The order of the entries is no matter.
+        (
+            configured(
+                rule='allow = "any"\nfrom = ["world"]',
+                more='[networks]\nmore = ["all"]\nworld = ["more"]\nall = ["::/0"]',
+            ),
+            True,
+        ),
         (
             configured(
                 choose='methods = ["none"]\nfrom = ["site"]',
@@ -227,6 +235,22 @@ def test_theListOfExposuresSaysWhoFromWhereToWhat() -> None:
     (line,) = found.exposures
     for word in ("anonymous", '"main"', "127.0.0.0/8", "connect", "dc", "443", '"r"'):
         assert word in line
+
+
+def test_aLongListOfExposuresCanBeRead() -> None:
+    """Of a thousand networks the first are shown, and how many more there are."""
+    networks = ", ".join(f'"10.1.{i // 250}.{i % 250}"' for i in range(1000))
+    found = examined(
+        configured(
+            'address = ["127.0.0.1:1080"]',
+            'methods = ["none"]\nfrom = ["127.0.0.0/8"]',
+            f'allow = ["connect"]\nto = [{networks}]',
+        )
+    )
+    (line,) = found.exposures
+    assert "10.1.0.0, 10.1.0.1, " in line
+    assert "and 988 more" in line
+    assert len(line) < 300
 
 
 def test_nothingIsExposedWhereEverybodyLogsIn() -> None:
