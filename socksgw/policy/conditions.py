@@ -39,7 +39,9 @@ class Addresses:
     @ivar everything: whether it is every address there is.
     """
 
-    __slots__ = ("_facts", "_kinds", "_places", "everything", "networks", "words")
+    __slots__ = (
+        "_facts", "_kinds", "_listed", "_places", "everything", "networks", "words",
+    )  # fmt: skip
 
     def __init__(
         self, words: Iterable[str], networks: Networks, facts: HostFacts
@@ -50,6 +52,7 @@ class Addresses:
             any(shift == 32 for shift, _ in networks.four)
             and any(shift == 128 for shift, _ in networks.six)
         )
+        self._listed = bool(networks)
         self._kinds = self.words & KINDS
         self._places = self.words & _PLACES
         self._facts = facts
@@ -61,7 +64,7 @@ class Addresses:
         """
         @param port: for C{listeners}, which are places, not addresses.
         """
-        if self.everything or address in self.networks:
+        if self.everything or (self._listed and address in self.networks):
             return True
         if self._kinds and not self._kinds.isdisjoint(kinds(address)):
             return True

@@ -128,7 +128,6 @@ def kinds(address: Address) -> frozenset[str]:
     return frozenset(found)
 
 
-@lru_cache(maxsize=16384)
 def embedded(address: Address) -> tuple[Address, ...]:
     """
     The IPv4 addresses that an IPv6 address wraps: in the IPv4-compatible,
@@ -136,9 +135,11 @@ def embedded(address: Address) -> tuple[Address, ...]:
     (RFC 4380: server and client) and ISATAP (RFC 5214) forms. IPv4-mapped
     ones are IPv4 addresses to begin with.
     """
-    if address.version == 4:
-        return ()
-    octets = address.packed
+    return () if len(address.packed) == 4 else _embedded(address.packed)
+
+
+@lru_cache(maxsize=16384)
+def _embedded(octets: bytes) -> tuple[Address, ...]:
     found: list[bytes] = []
     if octets[:12] == bytes(12) and octets[12:] > b"\0\0\0\1":
         found.append(octets[12:])
