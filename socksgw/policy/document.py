@@ -57,7 +57,7 @@ class Compiled:
     warnings: list[Problem] = field(factory=list)
 
 
-@frozen
+@frozen(eq=False)
 class _Sorted:
     """
     What words of C{to}, C{from} and the like came to.
@@ -74,10 +74,12 @@ class _Sorted:
     entries: list[_Sorted]
 
     def allPlaces(self) -> Iterator[tuple[str, str]]:
-        """Where each pattern stands, in the end."""
-        yield from self.places
-        for entry in self.entries:
-            yield from entry.allPlaces()
+        """Where each pattern stands, in the end; each once."""
+        found, known = [self], {self}
+        for each in found:
+            yield from each.places
+            found += [entry for entry in each.entries if entry not in known]
+            known.update(each.entries)
 
 
 @final
