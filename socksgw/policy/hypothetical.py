@@ -236,20 +236,21 @@ class _Walk:
         facts = self._facts
         missing: list[str] = []
         known = rule
-        if rule.listeners is not None and facts.listener is None:
+        # An empty list matches nothing, whatever is missing.
+        if rule.listeners and facts.listener is None:
             missing.append("listener")
             known = evolve(known, listeners=None)
-        if rule.sources is not None and facts.source is None:
+        if rule.sources and not rule.sources.everything and facts.source is None:
             missing.append("from")
             known = evolve(known, sources=None)
-        if rule.methods is not None and facts.method is None:
+        if rule.methods and facts.method is None:
             if facts.user != "anonymous":
                 missing.append("method")
                 known = evolve(known, methods=None)
-        if rule.secured is not None and facts.secured is None:
+        if rule.secured and facts.secured is None:
             missing.append("secured")
             known = evolve(known, secured=None)
-        if rule.timed and facts.at is None:
+        if rule.timed and rule.during != () and facts.at is None:
             missing.append("at")
             known = evolve(known, during=None, until=None)
         unmet = known.unmet(self._question)

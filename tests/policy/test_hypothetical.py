@@ -171,3 +171,23 @@ def test_manyRulesMayDependOnWhatIsMissing() -> None:
     assert len(outcome.steps[0][1]) == 2001
     with pytest.raises(Missing, match="from"):
         verdictOf(ruleset(text), facts)
+
+
+@pytest.mark.parametrize(
+    "line", ["from = []", "listener = []", "method = []", "secured = []", "during = []"]
+)
+def test_anEmptyListDependsOnNothing(line: str) -> None:
+    """It matches nothing, whatever is not known; and any source is any source."""
+    rules = ruleset(
+        f'[[rule]]\nid = "none"\ndeny = "any"\n{line}\n'
+        '[[rule]]\nid = "all"\nallow = "any"\nfrom = ["any"]\n'
+    )
+    facts = Facts(
+        user="alice",
+        groups=frozenset(),
+        command="connect",
+        name=None,
+        port=443,
+        addresses=(Address.parse(PUBLIC),),
+    )
+    assert considered(rules, facts) == (True, "all")
