@@ -29,6 +29,7 @@ __all__ = [
     "IConfigurableCheckerFactory",
     "IExchange",
     "IGroupSource",
+    "IProtectingMethod",
     "IRenumbered",
     "ISocksUser",
     "IVerifiedIdentity",
@@ -227,7 +228,7 @@ class IAuthMethod(Interface):
     code = Attribute("The method's number on the wire (RFC 1928 section 3).")
     help = Attribute("One line for C{socksgw plugins}, a C{str}.")
 
-    def build(settings: Mapping[str, Any], reactor: Any) -> Any:
+    def build(settings: Settings, reactor: Any) -> Any:
         """
         Make the L{IAuthenticator} (or L{IWrapper}) that serves every connection
         of one generation.
@@ -245,6 +246,18 @@ class IVerifyingMethod(IAuthMethod):
     """
 
 
+class IProtectingMethod(IAuthMethod):
+    """
+    A method that agrees with its clients on how all that follows is
+    protected. C{protection} in its table lists the levels that are accepted,
+    and an C{[[auth.choose]]} may narrow the list.
+    """
+
+    protection = Attribute(
+        "The levels accepted where its table names none, the preferred one first."
+    )
+
+
 class IAuthenticator(Interface):
     """
     One method, ready for use. State of one connection lives on the
@@ -258,10 +271,12 @@ class IAuthenticator(Interface):
 
         @param exchange: an L{IExchange}.
         @return: an awaitable of C{twisted.cred.credentials.ICredentials}.
-        @raise socksgw.wire.reader.WireError: the client broke the protocol.
+        @raise socksgw.wire.reader.WireError: the client broke the protocol;
+            nothing is said to it any more.
         @raise socksgw.errors.AuthenticationFailed: the client does not get in,
             whatever the Portal would say; this counts against its source
-            unless it says C{counts=False}.
+            unless it says C{counts=False}. L{writeOutcome} tells the client,
+            when it is recorded.
         """
 
     def writeOutcome(exchange: Any, credentials: Any, granted: bool) -> Any:
@@ -269,8 +284,11 @@ class IAuthenticator(Interface):
         Tell the client what the Portal said. A method that protects what
         follows agrees on it here, and ends with L{IExchange.protect}.
 
+        @param credentials: what L{readCredentials} read; L{None} when it
+            failed.
         @raise socksgw.errors.AuthenticationFailed: the client was granted,
-            and yet does not get in: no acceptable protection, say.
+            and yet does not get in: no acceptable protection, say. This is
+            called again then, with C{granted} false.
         @return: an awaitable of L{None}; when C{granted} is false the
             connection is closed after it.
         """
@@ -434,7 +452,11 @@ class Protection(Protocol):
         """
 
     def wrapDatagram(self, octets: bytes) -> bytes:
-        """As L{wrap}, for one datagram."""
+        """
+        As L{wrap}, for one datagram.
+
+        @raise ValueError: it is too long.
+        """
 
 
 @runtime_checkable

@@ -152,7 +152,10 @@ class Session:
         wanted = generation.methods.wanted(record.listener, client.source)
         self._note(event, wanted)
         try:
-            attempt = await negotiate(client, event, wanted)
+            attempt = self._attempt = await negotiate(client, event, wanted)
+            record.method, record.claimed = attempt.method, attempt.claimed
+            if attempt.failure is not None:
+                raise attempt.failure
         except AuthenticationFailed as e:
             if e.counts:
                 generation.login.failed(client.source)
@@ -160,15 +163,13 @@ class Session:
 
         self.stage = Stage.LOGIN
         rechecks = self.gateway.rechecks
-        self._attempt = attempt
-        record.method, record.claimed = attempt.method, attempt.claimed
         user = await generation.login.settle(
             attempt.credentials, attempt.method, client.source
         )
         record.user, record.method = user.name, user.method
-        # An outcome is told once, also when that fails.
-        self._attempt = None
         await attempt.report(True)
+        # What it holds may be a secret.
+        self._attempt = None
         if not isinstance(event, Requested):
             client.conversation.authenticated()
             event = await client.next()
@@ -286,7 +287,7 @@ class Session:
         try:
             if not self._recorded:
                 await self._record(
-                    record.loginFailedLine()
+                    record.loginFailedLine(str(failure))
                     if loginFailed
                     else record.refusedLine(str(failure))
                 )
@@ -296,11 +297,12 @@ class Session:
             # Nothing is granted, so the refusal stands without its line (the
             # journal counts it), or without the client that it was for.
             pass
-        if loginFailed and self._attempt is not None:
+        attempt = self._attempt
+        if loginFailed and attempt is not None and not attempt.told:
             # A method that fails at that has been logged; a client that is
             # gone needs no word.
             with suppress(SocksError, WireError, CancelledError):
-                await self._attempt.report(False)
+                await attempt.report(False)
         elif isinstance(failure, NoAcceptableMethod) and record.protocol == "socks5":
             client.send(client.conversation.chooseMethod(Method.NO_ACCEPTABLE))
         if failure.reply is not None and replying:

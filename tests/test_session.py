@@ -1154,6 +1154,8 @@ def test_throttled(logged: list[Any]) -> None:
     lines = {line["session"]: line for line in gateway.lines("login-failed")}
     assert lines[3].pop("reason") == "throttled"
     assert {lines[n].pop("reason") for n in (1, 2)} == {"wrong-credentials"}
+    assert lines[3].pop("why") == "too many logins failed"
+    assert lines[1].pop("why") == "wrong credentials"
     assert {**lines[1], "session": 3} == lines[3]
     assert "decide" not in gateway.order
     well(gateway)
@@ -1192,12 +1194,16 @@ def test_methodsRefusalCounts(logged: list[Any], counts: bool) -> None:
 def test_defectOfAMethod(logged: list[Any], login: bytes, error: Exception) -> None:
     """
     A method that cannot tell its outcome lets nobody in; the session is
-    recorded and closed like any other, and the outcome is told once.
+    recorded and closed like any other, and the outcome is told once. But whom
+    a method does not let in, although the Portal did, it is to tell that.
     """
     method = Method(error)
     gateway = Gateway([OfferedMethod("broken", 2, method)])
     transport = gateway.connect(b"\x05\x01\x02" + login + CONNECT)
-    assert method.told == [login is LOGIN]
+    told = [login is LOGIN]
+    if login is LOGIN and isinstance(error, errors.AuthenticationFailed):
+        told.append(False)
+    assert method.told == told
     assert "decide" not in gateway.order
     assert transport.value() == b"\x05\x02"
     assert gateway.order[-1] == "ended"

@@ -19,7 +19,7 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
   - C{refused}: a client refused before the policy was asked: C{reason},
     C{why}, C{offered} and C{wanted} methods, C{asked}, C{reply}.
   - C{login-failed}: C{method}, C{claimed} (the name given, escaped),
-    C{reason}.
+    C{reason}, C{why}.
   - C{groups-failed}: no directory could say which groups a user is in, so
     they are in none: C{checker}, C{user}, C{reason}; one line for each user
     and C{auth.groups_refresh}.
@@ -356,11 +356,16 @@ class SessionRecord:
             + (f',"why":{quoted(self.ending)}' if self.ending else "")
         )
 
-    def loginFailedLine(self) -> str:
-        """The line of credentials that were not accepted."""
+    def loginFailedLine(self, why: str) -> str:
+        """
+        The line of credentials that were not accepted.
+
+        @param why: for the operator.
+        """
         return (
             f'{self._who("login-failed")},"method":{quoted(self.method)},'
-            f'"claimed":{quoted(escaped(self.claimed))},"reason":"{self.reason}"'
+            f'"claimed":{quoted(escaped(self.claimed))},"reason":"{self.reason}",'
+            f'"why":{quoted(why)}'
         )
 
     def refusedLine(self, why: str) -> str:

@@ -161,15 +161,28 @@ class Exchange:
 class Attempt:
     """
     One try at logging in: credentials read, the outcome not told yet.
+
+    @ivar credentials: L{None} where the method refused of its own accord.
+    @ivar failure: why it did.
+    @ivar told: whether the client has heard what became of it.
     """
 
-    __slots__ = ("_authenticator", "_exchange", "credentials", "method")
+    __slots__ = (
+        "_authenticator", "_exchange", "credentials", "failure", "method", "told",
+    )  # fmt: skip
 
     def __init__(
-        self, method: str, authenticator: Any, exchange: Exchange, credentials: Any
+        self,
+        method: str,
+        authenticator: Any,
+        exchange: Exchange,
+        credentials: Any,
+        failure: AuthenticationFailed | None = None,
     ) -> None:
         self.method = method
         self.credentials = credentials
+        self.failure = failure
+        self.told = False
         self._authenticator = authenticator
         self._exchange = exchange
 
@@ -179,24 +192,32 @@ class Attempt:
         The name that the client gave, for the record of a failure.
         """
         name = getattr(self.credentials, "username", b"")
-        return name if isinstance(name, bytes) else str(name).encode()
+        realm: str = getattr(self.credentials, "realm", "")
+        name = name if isinstance(name, bytes) else str(name).encode()
+        return name + b"@" + realm.encode() if realm else name
 
     async def report(self, granted: bool) -> None:
         """
-        Tell the client what became of it.
+        Tell the client what became of it. Once; but whom a method does not
+        let in, although the Portal did, is to be told that, too.
 
         @raise WireError: the client broke the protocol.
-        @raise AuthenticationFailed: the method cannot, by a defect of its
-            own.
+        @raise AuthenticationFailed: the method does not let the client in; or
+            it failed by a defect of its own.
         """
         try:
             await self._authenticator.writeOutcome(
                 self._exchange, self.credentials, granted
             )
+        except AuthenticationFailed:
+            self.told = not granted
+            raise
         except (WireError, SocksError, CancelledError):
             raise
         except Exception as e:
+            self.told = True
             raise _defect(self.method, e) from None
+        self.told = True
 
 
 def _defect(method: str, error: Exception) -> AuthenticationFailed:
@@ -215,6 +236,18 @@ def _defect(method: str, error: Exception) -> AuthenticationFailed:
     )
 
 
+async def _read(method: OfferedMethod, exchange: Exchange) -> Attempt:
+    """
+    Lead the sub-negotiation of a method.
+    """
+    credentials, failure = None, None
+    try:
+        credentials = await method.authenticator.readCredentials(exchange)
+    except AuthenticationFailed as e:
+        failure = e
+    return Attempt(method.name, method.authenticator, exchange, credentials, failure)
+
+
 async def negotiate(
     client: Client, event: Event, wanted: Sequence[OfferedMethod]
 ) -> Attempt:
@@ -228,6 +261,8 @@ async def negotiate(
 
     A method that only protects has the client choose again, inside it.
 
+    @return: the try; where the method refused the client of its own accord,
+        with that as its C{failure}.
     @param event: the client's first message.
     @param wanted: the acceptable methods, best first.
     @raise NoAcceptableMethod: there is none; nothing has been sent.
@@ -256,8 +291,7 @@ async def negotiate(
         if method.inner:
             await method.authenticator.wrap(exchange)
         else:
-            credentials = await method.authenticator.readCredentials(exchange)
-            return Attempt(method.name, method.authenticator, exchange, credentials)
+            return await _read(method, exchange)
     except (WireError, SocksError, CancelledError):
         raise
     except Exception as e:

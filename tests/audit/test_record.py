@@ -154,8 +154,9 @@ def test_theOtherLines() -> None:
     found = line(record.refusedLine("why not"))
     assert (found["offered"], found["wanted"]) == ([0, 2, 255], ["gssapi"])
     record.claimed = b"bob"
-    found = line(record.loginFailedLine())
+    found = line(record.loginFailedLine("why not"))
     assert (found["claimed"], found["method"]) == ("bob", "userpass")
+    assert found["why"] == "why not"
     assert "user" not in found
     assert line(startLine('edge "1"\n'))["gateway"] == 'edge "1"\n'
     assert line(stopLine("edge"))["event"] == "stop"
@@ -200,7 +201,7 @@ def test_nothingThatAnybodySendsForgesALine(
     lines = [
         (record.decisionLine(), plain.decisionLine()),
         (record.refusedLine(why), plain.refusedLine("a")),
-        (record.loginFailedLine(), plain.loginFailedLine()),
+        (record.loginFailedLine(why), plain.loginFailedLine("a")),
         (startLine(user), startLine("a")),
     ]
     for hostile, ordinary in lines:

@@ -505,6 +505,36 @@ def test_noDefect(error: Exception, reporting: bool) -> None:
     assert not events
 
 
+@pytest.mark.parametrize("reading", [True, False])
+def test_refusalOfAMethod(reading: bool) -> None:
+    """
+    Whom the method itself does not let in has not been told so by that: it is
+    asked to, when the failure is recorded. Then it has.
+    """
+    refusal = AuthenticationFailed("not you", reason="x")
+
+    async def refuses(exchange: Any, *rest: Any) -> Any:
+        if rest[-1:] == (False,):
+            assert reading == (rest[0] is None)
+            exchange.write(b"no")
+        else:
+            raise refusal
+
+    authenticator = Authenticator(refuses if reading else readLogin, refuses)
+    client = Client(b"\x05\x01\x80" + LOGIN)
+    attempt = result(begun(client, OfferedMethod("m", 0x80, authenticator)))
+    if reading:
+        assert attempt.failure is refusal
+        assert attempt.credentials is None
+    else:
+        assert attempt.failure is None
+        assert result(Deferred.fromCoroutine(attempt.report(True))) is refusal
+    assert not attempt.told
+    assert result(Deferred.fromCoroutine(attempt.report(False))) is None
+    assert client.sent == b"\x05\x80no"
+    assert attempt.told
+
+
 def test_clientGoesAway() -> None:
     """A negotiation that is cancelled ends as such, without a word in the log."""
     client = Client(b"\x05\x01\x02" + LOGIN[:4])
@@ -522,6 +552,8 @@ def test_claimedName() -> None:
         (auth_userpass.Credentials(b"al\xff", b"x"), b"al\xff"),
         (object(), b""),
         (type("C", (), {"username": "Jürgen"})(), "Jürgen".encode()),
+        (type("C", (), {"username": b"al", "realm": "R"})(), b"al@R"),
+        (type("C", (), {"username": b"al", "realm": ""})(), b"al"),
     ]:
         attempt = Attempt("m", None, exchange, credentials)
         assert attempt.claimed == claimed
