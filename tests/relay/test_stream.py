@@ -18,6 +18,7 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.selectreactor import SelectReactor
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -202,10 +203,12 @@ class Run:
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    """Where nothing is left at the end."""
-    made = House()
-    yield made
-    made.atBase()
+    """Where nothing is left at the end, and nothing went wrong."""
+    with capturedLogs() as events:
+        made = House()
+        yield made
+        made.atBase()
+    assert not [event for event in events if event.get("isError")]
 
 
 def read(house: House, connection: socket.socket, count: int) -> bytes:

@@ -1,0 +1,148 @@
+"""
+The messages of GSSAPI authentication and encapsulation (RFC 1961).
+
+Both roles; what the tokens hold is the mechanism's business.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import partial
+from typing import Final, final
+
+from socksgw.wire.reader import Reader, WireError
+
+__all__ = [
+    "ABORT",
+    "LONGEST",
+    "MESSAGE_LIMIT",
+    "Aborted",
+    "Level",
+    "MessageType",
+    "Tokens",
+    "encode",
+    "readAuthentication",
+    "readData",
+    "readLevel",
+]
+
+_VERSION: Final = 1
+#: VER, MTYP, LEN (section 3.4).
+_HEADER: Final = 4
+#: Octets of the longest token: LEN has two octets (section 3.4).
+LONGEST: Final = 65535
+#: Octets of the longest message.
+MESSAGE_LIMIT: Final = _HEADER + LONGEST
+#: The server refuses: two octets, no LEN (section 3.8).
+ABORT: Final = b"\x01\xff"
+
+
+class MessageType(IntEnum):
+    """MTYP (sections 3.4, 4.3 and 5)."""
+
+    AUTHENTICATION = 1
+    LEVEL = 2
+    DATA = 3
+    ABORT = 0xFF
+
+
+class Level(IntEnum):
+    """
+    A protection level (section 4.2). C{CLEAR} is none of the RFC's: some
+    clients ask for it, or can do nothing else.
+    """
+
+    CLEAR = 0
+    INTEGRITY = 1
+    CONFIDENTIALITY = 2
+    SELECTIVE = 3
+
+
+class Aborted(WireError):
+    """The peer sent an abort message (section 3.8)."""
+
+
+def _read(kind: MessageType, reader: Reader) -> bytes:
+    if reader.u8() != _VERSION:
+        raise WireError("the GSSAPI message's version is not 1")
+    found = reader.u8()
+    if found == MessageType.ABORT:
+        raise Aborted("the peer gave up the GSSAPI negotiation")
+    if found != kind:
+        raise WireError(f"GSSAPI message type {found}, and {kind} is due")
+    return reader.take(reader.u16())
+
+
+#: A token of the context's establishment (sections 3.4 and 3.7); empty when
+#: the server has none to send (section 3.6). As the next two, it raises
+#: L{Aborted}, and L{WireError} for a message of another type.
+readAuthentication = partial(_read, MessageType.AUTHENTICATION)
+#: The protection level, wrapped (section 4.3). NEC's way is one octet, which
+#: is the level as it stands: no mechanism has so short a token.
+readLevel = partial(_read, MessageType.LEVEL)
+#: Octets, wrapped (section 5): of a stream, or one datagram.
+readData = partial(_read, MessageType.DATA)
+
+
+def encode(kind: MessageType, token: bytes) -> bytes:
+    """
+    A message (sections 3.4, 4.3 and 5).
+
+    @raise ValueError: the token has more than L{LONGEST} octets.
+    """
+    if len(token) > LONGEST:
+        raise ValueError(f"a GSSAPI token of {len(token)} octets")
+    return b"%c%c%b%b" % (_VERSION, kind, len(token).to_bytes(2, "big"), token)
+
+
+_DATA: Final = bytes((_VERSION, MessageType.DATA))
+
+
+@final
+class Tokens:
+    """
+    The tokens of a stream's data messages (section 5), however it is cut. At
+    most one message that is not whole is held.
+    """
+
+    __slots__ = ("_held", "_wanted")
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._wanted = 0
+
+    @property
+    def held(self) -> int:
+        """Octets of a message that is not whole."""
+        return len(self._held)
+
+    def receive(self, octets: bytes) -> list[bytes]:
+        """
+        Octets came.
+
+        @return: the tokens that are whole now.
+        @raise WireError: another message came, which is seen as soon as its
+            second octet has come; nothing is of use any more then.
+        """
+        held = self._held
+        if held:
+            held += octets
+            if len(held) < self._wanted:
+                return []
+            octets = bytes(held)
+            held.clear()
+        tokens = []
+        start, end = 0, len(octets)
+        while start < end:
+            header = octets[start : start + _HEADER]
+            if header[:2] != _DATA[: len(header)]:
+                raise WireError("something else than GSSAPI's encapsulated octets")
+            self._wanted = _HEADER
+            if len(header) == _HEADER:
+                self._wanted += int.from_bytes(header[2:], "big")
+            if end - start < self._wanted:
+                held += octets[start:]
+                break
+            tokens.append(octets[start + _HEADER : start + self._wanted])
+            start += self._wanted
+        return tokens
