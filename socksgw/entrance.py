@@ -18,6 +18,7 @@ from zope.interface.interface import InterfaceClass
 from socksgw.config import AuthConfig, Checker, Choose, Config
 from socksgw.interfaces import (
     IConfigurableCheckerFactory,
+    IProtectingMethod,
     IRenumbered,
     IVerifyingMethod,
     IWrapper,
@@ -32,8 +33,6 @@ from socksgw.wire.codes import Method
 
 __all__ = ["Entrance"]
 
-#: Methods of the contract that are not built yet.
-_PLANNED: Final = frozenset({"gssapi"})
 #: What has to be checked of a method's credentials, and such a checker.
 _CHECKED: Final = {
     "userpass": (IUsernamePassword, "passwd:users"),
@@ -87,27 +86,40 @@ class Entrance:
                 if name not in self._found:
                     self._wrong(f"{path}.methods[{n}]", self._unknownMethod(name))
                     continue
-                method = self._method(name, choose, f"{path}.methods[{n}]")
+                method = self._method(name, choose.protection, path, n)
                 if method is not None:
                     methods.append(method)
             sources = self._compiler.addresses(choose.from_, f"{path}.from")
             listeners = self._compiler.listeners(choose.listener, f"{path}.listener")
+            if choose.protection is not None and not any(
+                IProtectingMethod.providedBy(self._found.get(name))
+                for name in choose.methods
+            ):
+                self._wrong(
+                    f"{path}.protection", "no method of this entry has such levels"
+                )
             yield Choice(
                 methods, listeners, None if sources is None else sources.covers
             )
 
-    def _method(self, name: str, choose: Choose, path: str) -> OfferedMethod | None:
+    def _method(
+        self, name: str, levels: tuple[str, ...] | None, entry: str, n: int
+    ) -> OfferedMethod | None:
         """
         The method, as one entry wants it; built once for all that want the
         same.
+
+        @param levels: the entry's C{protection}.
+        @param entry: its place.
         """
-        key = name, choose.protection
+        method = self._found[name]
+        key = name, levels = self._key(name, levels)
         if key not in self._built:
             self._built[key] = None
             table = dict(self._auth.settings.get(name, {}))
-            if choose.protection is not None and "protection" in table:
-                table["protection"] = list(choose.protection)
-            method = self._found[name]
+            path = f"auth.{name}" if table else f"{entry}.methods[{n}]"
+            if levels is not None:
+                self._narrow(name, table, levels, f"{entry}.protection")
             settings = Settings(table, self._config.directory, bool(self._routable))
             codes = (method.code,)
             if IRenumbered.providedBy(method):
@@ -116,10 +128,17 @@ class Entrance:
                 built = method.build(settings, self._reactor)
                 inner = tuple(self._inside(built))
             except ValueError as e:
-                self._wrong(f"auth.{name}" if table else path, f'"{name}": {e}')
+                self._wrong(path, f'"{name}": {e}')
             else:
                 self._built[key] = OfferedMethod(name, codes, built, inner)
         return self._built[key]
+
+    def _key(
+        self, name: str, levels: tuple[str, ...] | None
+    ) -> tuple[str, tuple[str, ...] | None]:
+        """What the method is built for; levels count where it has some."""
+        protecting = IProtectingMethod.providedBy(self._found.get(name))
+        return name, levels if protecting else None
 
     def _inside(self, built: Any) -> Iterator[OfferedMethod]:
         """
@@ -156,11 +175,31 @@ class Entrance:
         inside = (
             each.name
             for name in choose.methods
-            for method in (self._built.get((name, choose.protection)),)
+            for method in (self._built.get(self._key(name, choose.protection)),)
             if method is not None
             for each in method.inner
         )
         return frozenset((*choose.methods, *inside))
+
+    def _narrow(
+        self, name: str, table: dict[str, Any], levels: tuple[str, ...], place: str
+    ) -> None:
+        """
+        Of the levels that a method accepts, an entry wants only some.
+        """
+        accepted = table.get("protection", self._found[name].protection)
+        if not isinstance(accepted, (list, tuple)):
+            # The method says what is wrong.
+            return
+        wider = [level for level in levels if level not in accepted]
+        if wider or not levels:
+            known = ", ".join(f'"{each}"' for each in accepted)
+            what = f'"{wider[0]}" is not among them' if wider else "it is empty"
+            self._wrong(
+                place, f'can only narrow what "{name}" accepts ({known}), and {what}'
+            )
+        else:
+            table["protection"] = list(levels)
 
     def _settings(self) -> None:
         """
@@ -179,8 +218,6 @@ class Entrance:
         for module, why in self._broken:
             if module.endswith(f"auth_{name}"):
                 return f'"{name}": its plug-in {module} is broken: {why}'
-        if name in _PLANNED:
-            return f'"{name}" is not built yet in this version of socksgw'
         known = ", ".join(sorted(self._found))
         return f'there is no method "{name}"; installed are: {known}'
 

@@ -610,13 +610,50 @@ def test_passwordsInsideTLS(certified: Path) -> None:
     assert '"plain"' in said
 
 
-@pytest.mark.parametrize("method", ["gssapi"])
-def test_methodsThatAreNotBuiltSaySo(method: str) -> None:
-    """So do values of the contract's example."""
-    text = f'{LISTEN}[[auth.choose]]\nmethods = ["{method}"]\n'
+STUB = LISTEN + '[auth]\ngssapi = { mechanism = "stub"%s }\n'
+
+
+@pytest.mark.parametrize(
+    ("own", "narrowed", "place"),
+    [
+        ("", '["integrity"]', None),
+        ("", '["integrity", "confidentiality"]', None),
+        (', protection = ["clear", "integrity"]', '["clear"]', None),
+        # Nothing can be added to what the method accepts.
+        ("", '["clear"]', "auth.choose[0].protection"),
+        ("", '["integrity", "clear"]', "auth.choose[0].protection"),
+        (', protection = ["clear"]', '["integrity"]', "auth.choose[0].protection"),
+        ("", '["strong"]', "auth.choose[0].protection"),
+        ("", "[]", "auth.choose[0].protection"),
+        (', protection = "clear"', '["clear"]', "auth.gssapi"),
+    ],
+)
+def test_anEntryNarrowsProtection(own: str, narrowed: str, place: str | None) -> None:
+    """What C{[[auth.choose]]} says of protection only takes away."""
+    found = wrong(
+        STUB % own + f'[[auth.choose]]\nmethods = ["gssapi"]\nprotection = {narrowed}\n'
+    )
+    assert [path for path, _ in found] == ([place] if place else [])
+
+
+def test_protectionOfMethodsWithoutLevels() -> None:
+    """It would be without effect, and nobody would know."""
+    entry = '[[auth.choose]]\nmethods = ["%s"]\nprotection = ["integrity"]\n'
+    ((path, said),) = wrong(LISTEN + entry % "none")
+    assert path == "auth.choose[0].protection"
+    assert "no method of this entry" in said
+    both = entry.replace('"%s"', '"gssapi", "none"')
+    assert wrong(STUB % "" + both) == []
+
+
+def test_theStubIsForThisMachine() -> None:
+    """It believes everybody: no listener may be reached by other hosts."""
+    text = (STUB % "").replace("127.0.0.1", "10.0.0.2")
+    text += '[[listen]]\nname = "lo"\naddress = ["127.0.0.1:1081"]\n'
+    text += '[[auth.choose]]\nlistener = ["lo"]\nmethods = ["gssapi"]\n'
     ((path, said),) = wrong(text)
-    assert path == "auth.choose[0].methods[0]"
-    assert "not built yet" in said
+    assert path == "auth.gssapi"
+    assert "loopback" in said
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tests.running import environment
 
 BUILT_IN = {
     "none": 0x00,
+    "gssapi": 0x01,
     "userpass": 0x02,
     "chap": 0x03,
     "certificate": 0x00,

@@ -1,0 +1,345 @@
+"""
+GSSAPI (RFC 1961, method 01): Kerberos single sign-on, and every octet after
+the login in wrapped tokens.
+
+What a token holds is the business of a mechanism: C{gssapi_kerberos.py}, or
+C{gssapi_stub.py} for tests and demonstrations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, final
+
+from zope.interface import implementer
+
+from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import (
+    IAuthenticator,
+    IProtectingMethod,
+    IVerifiedIdentity,
+    IVerifyingMethod,
+    Settings,
+)
+from socksgw.plugins.gssapi_stub import StubMechanism
+from socksgw.wire import gssapi as wire
+from socksgw.wire.codes import Method
+from socksgw.wire.gssapi import Level, MessageType, encode
+from socksgw.wire.reader import NeedMoreData, Reader, WireError
+
+__all__ = ["Context", "Encapsulation", "Mechanism", "method"]
+
+#: Tokens of the client's, at most, until the context is there.
+_ROUNDS: Final = 10
+#: By the words of the configuration.
+_LEVELS: Final = {
+    "clear": Level.CLEAR,
+    "integrity": Level.INTEGRITY,
+    "confidentiality": Level.CONFIDENTIALITY,
+    "selective": Level.SELECTIVE,
+}
+
+
+class Context(Protocol):
+    """
+    One client's security context.
+
+    @ivar complete: whether it is established. What follows is known then.
+    @ivar name: the client's name, without its realm.
+    @ivar realm: its realm.
+    @ivar expires: when the context ends, in seconds since the epoch.
+    @ivar confidential: whether the mechanism can encrypt.
+    """
+
+    @property
+    def complete(self) -> bool: ...
+
+    @property
+    def name(self) -> bytes: ...
+
+    @property
+    def realm(self) -> str: ...
+
+    @property
+    def expires(self) -> float | None: ...
+
+    @property
+    def confidential(self) -> bool: ...
+
+    def step(self, token: bytes) -> Awaitable[bytes]:
+        """
+        A token of the client's came. May read files: never on the reactor.
+
+        @return: fires with the token to answer with, or nothing.
+        @raise AuthenticationFailed: it is not acceptable.
+        """
+
+    def wrap(self, octets: bytes, confidential: bool) -> bytes:
+        """A token that holds C{octets}."""
+
+    def unwrap(self, token: bytes) -> tuple[bytes, bool]:
+        """
+        @return: what the token holds, and whether it was encrypted.
+        @raise WireError: it is not one of the client's, was changed, or comes
+            again or out of turn.
+        """
+
+    def longest(self, confidential: bool) -> int:
+        """Octets that fit into a token of L{wire.LONGEST}."""
+
+
+class Mechanism(Protocol):
+    """Where contexts come from."""
+
+    def accept(self) -> Context:
+        """The context of a client that begins."""
+
+
+@implementer(IVerifiedIdentity)
+@final
+class Credentials:
+    """
+    Whom the context has proved.
+
+    @ivar answer: the token that completes it on the client's side; held back
+        until the Portal said yes.
+    """
+
+    __slots__ = ("answer", "context", "expires", "realm", "username")
+
+    def __init__(self, context: Context, answer: bytes) -> None:
+        self.context = context
+        self.answer = answer
+        self.username = context.name
+        self.realm = context.realm
+        self.expires = context.expires
+
+    def __repr__(self) -> str:
+        return "<Credentials>"
+
+
+@final
+class Encapsulation:
+    """
+    The protection that a context and a level give (RFC 1961 section 5).
+
+    At the selective level everything that is sent is encrypted, and what is
+    received need not be.
+    """
+
+    __slots__ = ("_confidential", "_context", "_longest", "_tokens", "level")
+
+    def __init__(self, context: Context, level: Level) -> None:
+        """
+        @param level: any but clear.
+        """
+        self.level = "integrity"
+        if level == Level.CONFIDENTIALITY:
+            self.level = "confidentiality"
+        self._confidential = level != Level.INTEGRITY
+        self._context = context
+        self._longest = context.longest(self._confidential)
+        self._tokens = wire.Tokens()
+
+    def unwrap(self, octets: bytes) -> bytes:
+        """As L{socksgw.interfaces.Protection.unwrap}."""
+        return b"".join([self._open(x) for x in self._tokens.receive(octets)])
+
+    def wrap(self, octets: bytes) -> bytes:
+        """As L{socksgw.interfaces.Protection.wrap}."""
+        longest = self._longest
+        if len(octets) <= longest:
+            return self._close(octets)
+        return b"".join(
+            [
+                self._close(octets[start : start + longest])
+                for start in range(0, len(octets), longest)
+            ]
+        )
+
+    def unwrapDatagram(self, octets: bytes) -> bytes:
+        """As L{socksgw.interfaces.Protection.unwrapDatagram}."""
+        reader = Reader(octets)
+        try:
+            token = wire.readData(reader)
+        except NeedMoreData:
+            raise WireError("a datagram that is not whole") from None
+        if reader.position != len(octets):
+            raise WireError("octets behind a datagram's token")
+        return self._open(token)
+
+    def wrapDatagram(self, octets: bytes) -> bytes:
+        """As L{socksgw.interfaces.Protection.wrapDatagram}."""
+        return self._close(octets)
+
+    def _open(self, token: bytes) -> bytes:
+        octets, encrypted = self._context.unwrap(token)
+        if not encrypted and self.level == "confidentiality":
+            raise WireError("octets that are not encrypted, as was agreed")
+        return octets
+
+    def _close(self, octets: bytes) -> bytes:
+        token = self._context.wrap(octets, self._confidential)
+        return encode(MessageType.DATA, token)
+
+
+@implementer(IAuthenticator)
+@final
+class Gssapi:
+    """
+    The context's establishment before the Portal is asked, the protection
+    level after it. Whatever fails is answered alike (section 3.8).
+    """
+
+    def __init__(
+        self, mechanism: Mechanism, levels: tuple[Level, ...], nec: bool
+    ) -> None:
+        """
+        @param levels: those accepted, the preferred one first.
+        @param nec: whether the level may come unwrapped, as NEC's
+            implementation has it.
+        """
+        self._mechanism = mechanism
+        self._levels = levels
+        self._nec = nec
+
+    async def readCredentials(self, exchange: Any) -> Credentials:
+        """Establish the context, but for our last token."""
+        context = self._mechanism.accept()
+        for _ in range(_ROUNDS):
+            token = await _read(exchange, wire.readAuthentication)
+            if not token:
+                # Old Kerberos libraries crash on it (CVE-2014-4344).
+                raise AuthenticationFailed("an empty token", reason="protocol")
+            answer = await context.step(token)
+            if context.complete:
+                return Credentials(context, answer)
+            exchange.write(encode(MessageType.AUTHENTICATION, answer))
+        raise AuthenticationFailed(
+            f"no security context after {_ROUNDS} tokens", reason="protocol"
+        )
+
+    async def writeOutcome(
+        self, exchange: Any, credentials: Credentials | None, granted: bool
+    ) -> None:
+        """
+        Abort; or complete the context, and agree on the level.
+        """
+        if credentials is None or not granted:
+            exchange.write(wire.ABORT)
+            return
+        context = credentials.context
+        exchange.write(encode(MessageType.AUTHENTICATION, credentials.answer))
+        token = await _read(exchange, wire.readLevel)
+        unwrapped = len(token) == 1
+        if unwrapped and not self._nec:
+            raise AuthenticationFailed(
+                "the protection level came unwrapped (nec = true accepts that)",
+                reason="protection",
+            )
+        try:
+            asked = token if unwrapped else context.unwrap(token)[0]
+        except WireError as e:
+            raise AuthenticationFailed(str(e), reason="protection") from None
+        if len(asked) != 1:
+            raise AuthenticationFailed(
+                f"a protection level of {len(asked)} octets", reason="protection"
+            )
+        level = self._agreed(asked[0], context)
+        answer = bytes((level,))
+        if not unwrapped:
+            answer = context.wrap(answer, False)
+        exchange.write(encode(MessageType.LEVEL, answer))
+        if level != Level.CLEAR:
+            exchange.protect(Encapsulation(context, level))
+
+    def _agreed(self, asked: int, context: Context) -> Level:
+        """
+        What was asked for, if it is accepted; else what we prefer. The client
+        goes if it does not like that (section 4.4).
+        """
+        levels = [
+            level
+            for level in self._levels
+            if context.confidential
+            or level not in (Level.CONFIDENTIALITY, Level.SELECTIVE)
+        ]
+        if not levels:
+            raise AuthenticationFailed(
+                "the client's mechanism cannot encrypt", reason="protection"
+            )
+        return next((level for level in levels if level == asked), levels[0])
+
+
+async def _read(exchange: Any, decoder: Callable[[Reader], bytes]) -> bytes:
+    """
+    @raise AuthenticationFailed: the client sent something else; it is told
+        so, as of any other failure.
+    """
+    try:
+        token: bytes = await exchange.read(decoder, wire.MESSAGE_LIMIT)
+    except WireError as e:
+        raise AuthenticationFailed(str(e), reason="protocol") from None
+    return token
+
+
+@implementer(IVerifyingMethod, IProtectingMethod)
+@final
+class GssapiMethod:
+    """
+    The method's declaration.
+    """
+
+    name = "gssapi"
+    code = Method.GSSAPI
+    help = "Kerberos, and protection of all that follows (RFC 1961, method 01)"
+    protection = ("confidentiality", "integrity")
+
+    def build(self, settings: Settings, reactor: Any) -> Gssapi:
+        """
+        C{keytab}, C{protection}, C{mechanism} and C{nec}.
+        """
+        settings.only("keytab", "protection", "mechanism", "nec")
+        levels = tuple(map(_level, settings.words("protection", self.protection)))
+        if not levels:
+            raise ValueError("protection is empty: nobody could get in")
+        nec = settings.flag("nec")
+        return Gssapi(_mechanism(settings, reactor), levels, nec)
+
+
+def _level(word: str) -> Level:
+    if word not in _LEVELS:
+        known = ", ".join(f'"{each}"' for each in _LEVELS)
+        raise ValueError(f'protection: there is no level "{word}"; there are: {known}')
+    return _LEVELS[word]
+
+
+def _mechanism(settings: Settings, reactor: Any) -> Mechanism:
+    """
+    @raise ValueError: it cannot be used, with the reason.
+    """
+    name = settings.word("mechanism", "kerberos")
+    keytab = settings.path("keytab")
+    if name == "stub":
+        if settings.routable:
+            raise ValueError(
+                'mechanism = "stub" believes everybody; it is for tests, where '
+                "every listener is on loopback"
+            )
+        return StubMechanism()
+    if name != "kerberos":
+        raise ValueError(
+            f'there is no mechanism "{name}"; there are: "kerberos", "stub"'
+        )
+    if keytab is None:
+        raise ValueError('needs keytab = "FILE", with the keys of the service')
+    try:
+        from socksgw.plugins.gssapi_kerberos import Kerberos
+    except ImportError as e:
+        raise ValueError(
+            f"needs the package gssapi ({e}); remedy: pip install 'socksgw[gssapi]'"
+        ) from None
+    return Kerberos(keytab, reactor)
+
+
+method = GssapiMethod()

@@ -1,0 +1,223 @@
+"""
+The Kerberos mechanism of GSSAPI, by MIT's or Heimdal's library and the
+package C{gssapi}.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, final
+
+import gssapi
+from gssapi import raw
+from gssapi.raw.misc import GSSError
+from twisted.internet.defer import Deferred
+from twisted.python.threadpool import ThreadPool
+
+from socksgw.errors import AuthenticationFailed
+from socksgw.wire.gssapi import LONGEST
+from socksgw.wire.reader import WireError
+
+__all__ = ["Kerberos", "KerberosContext"]
+
+#: Contexts that are worked on at a time, and those that may wait. The library
+#: reads the keytab, and writes its replay cache to the disk.
+_THREADS: Final = 4
+_WAITING: Final = 256
+#: Characters of the library's words in the journal; a client has a say in them.
+_WORDS: Final = 200
+#: GSS_C_INDEFINITE.
+_INDEFINITE: Final = 0xFFFFFFFF
+
+
+@final
+class _Threads:
+    """
+    Threads for what the library may block in, of one reactor, with a bounded
+    queue.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._pool = ThreadPool(0, _THREADS, "gssapi")
+        self._under = 0
+
+    def call(self, function: Callable[[], bytes]) -> Deferred[bytes]:
+        """
+        Call C{function} in a thread.
+
+        @raise AuthenticationFailed: the queue is full.
+        """
+        if self._under >= _THREADS + _WAITING:
+            raise AuthenticationFailed(
+                "too many logins at a time", reason="busy", counts=False
+            )
+        if not self._pool.started:
+            self._pool.start()
+            self._reactor.addSystemEventTrigger("during", "shutdown", self._pool.stop)
+        self._under += 1
+        outcome: Deferred[bytes] = Deferred()
+
+        def work() -> bytes:
+            # Whoever went away in the meantime needs no answer.
+            return b"" if outcome.called else function()
+
+        def finished(success: bool, result: Any) -> None:
+            self._reactor.callFromThread(self._finished, outcome, success, result)
+
+        self._pool.callInThreadWithCallback(finished, work)
+        return outcome
+
+    def _finished(self, outcome: Deferred[bytes], success: bool, result: Any) -> None:
+        self._under -= 1
+        if not outcome.called:
+            if success:
+                outcome.callback(result)
+            else:
+                outcome.errback(result)
+
+
+#: One for each reactor: a reload makes no more of them.
+_threads: Final[dict[Any, _Threads]] = {}
+
+
+def _words(error: GSSError) -> str:
+    """
+    What the library says, in one line.
+    """
+    lines = error.get_all_statuses(error.min_code, False) if error.min_code else []
+    lines = lines or error.get_all_statuses(error.maj_code, True)
+    return " ".join(" ".join(lines).split())[:_WORDS]
+
+
+@final
+class KerberosContext:
+    """
+    As L{socksgw.plugins.auth_gssapi.Context}.
+    """
+
+    def __init__(self, credentials: Any, threads: _Threads) -> None:
+        self.complete = False
+        self.name = b""
+        self.realm = ""
+        self.expires: float | None = None
+        self.confidential = False
+        self._credentials = credentials
+        self._threads = threads
+        self._context: Any = None
+
+    async def step(self, token: bytes) -> bytes:
+        """As L{socksgw.plugins.auth_gssapi.Context.step}."""
+        return await self._threads.call(lambda: self._step(token))
+
+    def _step(self, token: bytes) -> bytes:
+        try:
+            found = raw.accept_sec_context(token, self._credentials, self._context)
+            self._context = found.context
+            if not found.more_steps:
+                self._established(found)
+        except GSSError as e:
+            raise AuthenticationFailed(_words(e), reason="bad-token") from None
+        return found.token or b""
+
+    def _established(self, found: Any) -> None:
+        """
+        @raise AuthenticationFailed: the context proves nobody.
+        """
+        flags = found.flags
+        whole, kind = raw.display_name(found.initiator_name, name_type=True)
+        name, _, realm = whole.rpartition(b"@")
+        if (
+            gssapi.RequirementFlag.anonymity in flags
+            or kind == gssapi.NameType.anonymous
+            or name.startswith(b"WELLKNOWN/")
+        ):
+            # RFC 8062: a ticket for nobody in particular.
+            raise AuthenticationFailed("an anonymous ticket", reason="anonymous")
+        if gssapi.RequirementFlag.integrity not in flags:
+            raise AuthenticationFailed(
+                "the context protects nothing", reason="protection"
+            )
+        self.name, self.realm = name, realm.decode("utf-8", "backslashreplace")
+        self.confidential = gssapi.RequirementFlag.confidentiality in flags
+        if found.lifetime != _INDEFINITE:
+            self.expires = time.time() + found.lifetime
+        self.complete = True
+
+    def wrap(self, octets: bytes, confidential: bool) -> bytes:
+        """As L{socksgw.plugins.auth_gssapi.Context.wrap}."""
+        token: bytes = raw.wrap(self._context, octets, confidential)[0]
+        return token
+
+    def unwrap(self, token: bytes) -> tuple[bytes, bool]:
+        """As L{socksgw.plugins.auth_gssapi.Context.unwrap}."""
+        try:
+            octets, encrypted, _ = raw.unwrap(self._context, token)
+        except GSSError as e:
+            raise WireError(f"GSSAPI: {_words(e)}") from None
+        return octets, encrypted
+
+    def longest(self, confidential: bool) -> int:
+        """As L{socksgw.plugins.auth_gssapi.Context.longest}."""
+        found: int = raw.wrap_size_limit(self._context, LONGEST, confidential)
+        return found
+
+
+@final
+class Kerberos:
+    """
+    As L{socksgw.plugins.auth_gssapi.Mechanism}: accepts tickets for every
+    principal in a keytab. The library reads it anew for each client, so new
+    keys need no reload.
+    """
+
+    def __init__(self, keytab: Path, reactor: Any) -> None:
+        """
+        @raise ValueError: the keytab cannot be used.
+        """
+        _look(keytab)
+        if reactor not in _threads:
+            _threads[reactor] = _Threads(reactor)
+        self._threads = _threads[reactor]
+        try:
+            # Kerberos alone: what else the library has (IAKERB) would talk to
+            # other hosts at a stranger's wish.
+            self._credentials = raw.acquire_cred_from(
+                {b"keytab": b"FILE:" + os.fsencode(keytab)},
+                mechs=[gssapi.MechType.kerberos],
+                usage="accept",
+            ).creds
+        except GSSError as e:
+            raise ValueError(f"{keytab}: {_words(e)}") from None
+
+    def accept(self) -> KerberosContext:
+        """A client begins."""
+        return KerberosContext(self._credentials, self._threads)
+
+
+def _look(keytab: Path) -> None:
+    """
+    @raise ValueError: the file cannot be read, or others can read it.
+    """
+    try:
+        with open(
+            keytab,
+            "rb",
+            opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK),
+        ) as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+    except OSError as e:
+        raise ValueError(
+            f"{keytab}: {e.strerror}; make it with kadmin's ktadd"
+        ) from None
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{keytab}: not a regular file; name another")
+    # A credential that systemd hands over is readable for its group, too.
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    lax = given is not None and keytab.is_relative_to(given)
+    if mode & (0o007 if lax else 0o077):
+        raise ValueError(f"{keytab}: others can read it; remedy: chmod 600 {keytab}")
