@@ -15,10 +15,11 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksgw.interfaces import SetDeadline, Watcher
+from socksgw.interfaces import SetDeadline, StreamProtection, Watcher
 from socksgw.relay.between import Client, Tally
 from socksgw.relay.datagram import DatagramCarrier
 from socksgw.relay.flows import Flows, FlowSettings, Judge
+from socksgw.relay.protected import ProtectedSocket
 from socksgw.relay.tunnel import Framing, TunnelCarrier
 from socksgw.wire.address import Address
 
@@ -97,8 +98,12 @@ class Associations:
         done: Deferred[str] = Deferred()
         end = _once(done)
         flows = Flows(self._settings, judge, self._clock, lambda: end("idle"))
+        own: Any = relay
+        protection = client.protection
+        if protection is not None and not isinstance(protection, StreamProtection):
+            own = ProtectedSocket(relay, protection)
         carrier = DatagramCarrier(
-            relay, source, flows, self._watch, self._setDeadline, reassemble
+            own, source, flows, self._watch, self._setDeadline, reassemble
         )
 
         def ended(reason: str) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol as Seam
 
 from twisted.internet.protocol import Protocol
 
+from socksgw.interfaces import Protection
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.stream import StreamRelay
@@ -28,6 +29,7 @@ class Client(Seam):
     socket: socket.socket | None
     taken: Protocol | None
     transport: Any
+    protection: Protection | None
 
     @property
     def ended(self) -> bool: ...

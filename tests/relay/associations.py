@@ -210,6 +210,7 @@ class Association:
         flows: int = MOST,
         idle: float = IDLE,
         ended: bool = False,
+        protection: Any = None,
     ) -> None:
         self.judge = Judge()
         self.tally = Tally()
@@ -217,6 +218,7 @@ class Association:
             socket=None,
             taken=None,
             ended=ended,
+            protection=protection,
             transport=SimpleNamespace(resumeProducing=lambda: None),
         )
         relay = udp(local)
