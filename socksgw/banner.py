@@ -71,6 +71,7 @@ def _methods(choose: Choose) -> str:
         "userpass": "with user and password",
         "certificate": "with a client certificate",
         "tls": "with a login inside TLS",
+        "gssapi": "with Kerberos",
     }
     return " or ".join(words.get(m, m) for m in choose.methods) or "no method"
 
@@ -98,8 +99,9 @@ def _trial(gateway: Gateway) -> str:
     listens = gateway.config.listen
     if listens and listens[0].tls is not None:
         return f"openssl s_client -connect {place}"
-    login = any("none" not in c.methods for c in gateway.config.auth.choose[:1])
-    user = "-U USER " if login else ""
+    login = any("userpass" in c.methods for c in gateway.config.auth.choose[:1])
+    free = any("none" in c.methods for c in gateway.config.auth.choose[:1])
+    user = "-U USER " if login and not free else ""
     return f"curl {user}-x socks5h://{place} https://example.com"
 
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ class Running:
         *arguments: str,
         preexec: Any = None,
         prefix: Sequence[str] = (),
+        extra: Mapping[str, str] | None = None,
     ) -> None:
         """
         @param configuration: the text of C{gw.toml}; L{None} for no
@@ -95,6 +96,7 @@ class Running:
         @param arguments: more of the command line.
         @param preexec: called in the new process, for its limits.
         @param prefix: a command that runs the gateway's, in the same process.
+        @param extra: more of its environment.
         """
         self.directory = directory
         self._log = directory / "log"
@@ -106,7 +108,7 @@ class Running:
             self.process = subprocess.Popen(
                 [*prefix, *command, *arguments],
                 cwd=directory,
-                env=environment(PYTHONUNBUFFERED="1"),
+                env=environment(PYTHONUNBUFFERED="1", **(extra or {})),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

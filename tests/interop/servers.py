@@ -122,11 +122,14 @@ class Socksify:
         port: int,
         protocol: str = "socks_v5",
         login: tuple[str, str] | None = None,
+        gssapi: str = "",
     ) -> None:
         """
         @param port: the SOCKS server's, on 127.0.0.1.
         @param protocol: or C{socks_v4}.
         @param login: user and password.
+        @param gssapi: the protection level, in Dante's words; who logs in with
+            it has tickets in C{environment}.
         """
         self.directory = directory
         log = directory / "socksify.log"
@@ -134,9 +137,14 @@ class Socksify:
         # Names, and addresses that are text, are left to the server ("fake").
         said = f"logoutput: {log}\nresolveprotocol: fake\n"
         for to in (".", "0.0.0.0/0"):
-            said += f"route {{\n from: 0.0.0.0/0 to: {to} via: 127.0.0.1 port = {port}"
+            # The name of the host is in the service's.
+            server = "localhost" if gssapi else "127.0.0.1"
+            said += f"route {{\n from: 0.0.0.0/0 to: {to} via: {server} port = {port}"
             said += f"\n proxyprotocol: {protocol}"
-            said += f"\n method: {'none' if login is None else 'username'}\n}}\n"
+            if gssapi:
+                said += f"\n method: gssapi\n gssapi.enctype: {gssapi}\n}}\n"
+            else:
+                said += f"\n method: {'none' if login is None else 'username'}\n}}\n"
         configuration.write_text(said)
         self.environment = {
             **environment,
