@@ -1,0 +1,190 @@
+"""
+CPU of GSSAPI's confidentiality per GiB: the gateway against Dante's own, with
+the same client, the same KDC, in turns.
+
+Debian builds Dante without GSSAPI, so its server is built from Debian's source,
+once: C{apt-get source dante}, C{./configure --with-gssapi}; C{--dante} names
+the program (C{sockd}).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from tests.bench.run import TWISTD, cpu, listening
+from tests.interop.kerberos import Client, Realm, initiator, within
+
+CONFIGURATION = """
+[[listen]]
+name = "bench"
+address = ["127.0.0.1:{port}"]
+[auth]
+strip_realms = ["BENCH.EXAMPLE"]
+gssapi = {{ keytab = "{keytab}" }}
+[[auth.choose]]
+methods = ["gssapi"]
+[[rule]]
+id = "bench"
+allow = ["connect"]
+who = ["alice"]
+[never]
+except = ["127.0.0.0/8"]
+"""
+DANTE = """
+logoutput: {directory}/danted.log
+internal: 127.0.0.1 port = {port}
+external: 127.0.0.1
+clientmethod: none
+socksmethod: gssapi
+user.privileged: root
+user.unprivileged: root
+client pass {{
+ from: 0.0.0.0/0 to: 0.0.0.0/0
+ gssapi.servicename: rcmd
+ gssapi.keytab: FILE:{keytab}
+}}
+socks pass {{
+ from: 0.0.0.0/0 to: 0.0.0.0/0
+ socksmethod: gssapi
+}}
+"""
+
+
+@contextmanager
+def running(
+    name: str, port: int, directory: Path, realm: Realm, dante: str
+) -> Iterator[int]:
+    """One of the two, listening; its process."""
+    directory.mkdir()
+    if name == "socksgw":
+        text, command = CONFIGURATION, [str(TWISTD), "-n", "--pidfile=", "socksgw"]
+        command += ["--quiet", "--config", str(directory / "conf")]
+    else:
+        text = DANTE
+        command = [dante, "-f", str(directory / "conf"), "-p", str(directory / "pid")]
+    (directory / "conf").write_text(
+        text.format(port=port, keytab=realm.keytab, directory=directory)
+    )
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env={**os.environ, **realm.environment},
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    try:
+        if not listening(port):
+            raise RuntimeError((directory / "log").read_text()[-500:])
+        time.sleep(0.3)
+        yield process.pid
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(5)
+
+
+def moved(pid: int, client: Client, way: str, size: int, chunk: int) -> float:
+    """
+    Seconds of CPU of C{pid} while C{size} octets go C{up} or C{down}.
+    """
+    done = threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            if way == "up":
+                left = size
+                while left:
+                    left -= len(connection.recv(min(left, 1 << 18)))
+            else:
+                block = bytes(1 << 16)
+                for _ in range(size >> 16):
+                    connection.sendall(block)
+            done.wait(60)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        client.request("127.0.0.1", server.getsockname()[1])
+        before = cpu(pid)
+        if way == "up":
+            block = bytes(chunk)
+            for _ in range(size // chunk):
+                client.send(block)
+            client.send(block[: size % chunk])
+        else:
+            came = 0
+            while came < size:
+                came += len(client.receive())
+        time.sleep(0.3)
+        used = cpu(pid) - before
+        done.set()
+        thread.join()
+    return used
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--dante", help="a sockd with GSSAPI; without one it is left out"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--bytes", type=int, default=256 << 20, help="each transfer")
+    parser.add_argument("--chunk", type=int, default=60_000, help="of the client's")
+    options = parser.parse_args()
+    names = ["socksgw", *(["dante"] if options.dante else [])]
+    found: dict[tuple[str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        here = Path(scratch)
+        here.chmod(0o755)
+        realm = Realm(here / "realm", "BENCH.EXAMPLE")
+        realm.services(realm.keytab, "rcmd/localhost")
+        realm.user("alice")
+        port = 12000
+        with realm.running():
+            tickets = realm.tickets()
+            for turn in range(options.rounds):
+                for name in names:
+                    port += 1
+                    directory = here / f"{name}{turn}"
+                    with running(name, port, directory, realm, options.dante) as pid:
+                        for way in ("down", "up"):
+                            with within(tickets):
+                                client = Client(port, initiator()).login(2)
+                            with client:
+                                used = moved(
+                                    pid, client, way, options.bytes, options.chunk
+                                )
+                            found.setdefault((way, name), []).append(
+                                used / (options.bytes / 2**30)
+                            )
+    for way in ("down", "up"):
+        medians = {n: statistics.median(found[way, n]) for n in names}
+        line = ", ".join(f"{n} {m:.2f}" for n, m in medians.items())
+        if "dante" in medians:
+            line += f"; ratio {medians['socksgw'] / medians['dante']:.2f}"
+        print(f"{way}: s CPU per GiB: {line}")
+
+
+if __name__ == "__main__":
+    main()
