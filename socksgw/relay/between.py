@@ -98,7 +98,8 @@ class Relays:
                 relay = SpliceRelay(settings, plain, destination, watched)
             else:
                 client.transport.pauseProducing()
-                relay = StreamRelay(settings, client.transport, destination)
+                wrapped = client.protection is not None
+                relay = StreamRelay(settings, client.transport, destination, wrapped)
                 client.taken = relay.client
             try:
                 relay.start(early)

@@ -30,6 +30,9 @@ __all__ = ["StreamRelay"]
 #: Octets that a paused direction may hold: the transport's buffer up to its
 #: mark, and the chunk that passed it.
 _HELD = 2 << 16
+#: Octets read at once that are to be wrapped: one message then, which does not
+#: pass the mark of the other transport's buffer.
+_CHUNK = 60 << 10
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -135,11 +138,17 @@ class StreamRelay:
     """
 
     def __init__(
-        self, settings: RelaySettings, transport: Any, destination: socket.socket
+        self,
+        settings: RelaySettings,
+        transport: Any,
+        destination: socket.socket,
+        wrapped: bool = False,
     ) -> None:
         """
         @param transport: the client's; its protocol hands L{client} what
             comes from now on.
+        @param wrapped: whether what goes to the client is made longer by a
+            protection.
         """
         self.settings = settings
         self.client = _End(self)
@@ -148,6 +157,7 @@ class StreamRelay:
         self.destination.other = self.client
         self.client.transport = transport
         self._socket = destination
+        self._wrapped = wrapped
         self.done: Deferred[tuple[str, bool, bool]] = Deferred(lambda _: self._cancel())
         self._early = b""
         self._deadline: Timer | None = None
@@ -170,6 +180,8 @@ class StreamRelay:
 
     def connected(self) -> None:
         """The destination's transport is ready."""
+        if self._wrapped:
+            self.destination.transport.bufferSize = _CHUNK
         self.client.transport.registerProducer(self.destination, True)
         self.destination.transport.registerProducer(self.client, True)
         if self._early:
