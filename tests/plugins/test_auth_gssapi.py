@@ -75,8 +75,8 @@ def test_interfaces() -> None:
         ({"mechanism": "stub", "protection": ["clear", "strong"]}, '"strong"'),
         ({"mechanism": "stub", "protection": "clear"}, "array"),
         ({"mechanism": "stub", "nec": 1}, "true or false"),
-        ({"mechanism": "stub", "keytap": "x"}, '"keytap"'),
-        ({"keytab": 1}, "keytab must be a string"),
+        ({"mechanism": "stub", "keytap": "x"}, "keytap: unknown key"),
+        ({"keytab": 1}, "keytab: must be a string"),
     ],
 )
 def test_settings(table: dict[str, Any], said: str) -> None:
