@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from tests.interop import raw
-from tests.interop.servers import Daemon, freePort, missing, program
+from tests.interop.servers import Daemon, freePort, program
 
 #: The user, and the password that gets the first ticket.
 USER, PASSWORD = "alice", "correct-horse-kerberos"
@@ -148,10 +148,8 @@ def initiator(service: str = "rcmd@localhost", sequence: bool = True) -> Any:
 
     @param sequence: for streams, and not for datagrams.
     """
-    try:
-        import gssapi
-    except ImportError:
-        missing("the Python package gssapi")
+    import gssapi
+
     flags = gssapi.RequirementFlag
     asked = flags.mutual_authentication | flags.replay_detection
     asked |= flags.confidentiality | flags.integrity | flags.delegate_to_peer

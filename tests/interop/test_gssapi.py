@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes.util
 import hashlib
+import importlib.util
 import os
 import random
 import re
@@ -31,6 +32,7 @@ from tests.interop.servers import (
     Socksify,
     Web,
     echo,
+    missing,
     program,
 )
 from tests.running import Running, running, socksgw, until
@@ -75,6 +77,8 @@ except = ["127.0.0.0/8"]
 @pytest.fixture(scope="module")
 def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
     """A realm with a user and two services; its KDC runs."""
+    if importlib.util.find_spec("gssapi") is None:
+        missing("the Python package gssapi")
     made = Realm(tmp_path_factory.mktemp("kerberos") / "realm", REALM)
     made.services(made.keytab, "rcmd/localhost", "socks/localhost")
     made.user("alice")

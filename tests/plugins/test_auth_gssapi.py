@@ -5,6 +5,7 @@ GSSAPI (RFC 1961), with the stub mechanism and whole sessions.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,14 @@ def test_stubIsForLoopback() -> None:
         auth_gssapi.method.build(
             Settings({"mechanism": "stub"}, Path(), routable=True), None
         )
+
+
+def test_withoutItsPackage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is missing, and the remedy."""
+    monkeypatch.delitem(sys.modules, "socksgw.plugins.gssapi_kerberos", raising=False)
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+    with pytest.raises(ValueError, match=r"pip install 'socksgw\[gssapi\]'"):
+        auth_gssapi.method.build(Settings({"keytab": "gw.keytab"}, tmp_path), None)
 
 
 # A session.
