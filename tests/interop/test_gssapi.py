@@ -518,10 +518,10 @@ def test_curl(
     curl asks for level 1 or 2 and can only do 0, so it works where that is all
     there is.
 
-    From 7.69 to 8.16 its state machine forgets that GSSAPI was offered when it
-    has to wait for the method (so strace makes it late in asking), and takes
-    the end of the negotiation for an error, before it makes its request. The
-    negotiation itself is whole.
+    Debian 12's (7.88, lib/socks.c) forgets that it offered GSSAPI when it has to
+    wait for the method (so strace makes it late in asking), and takes the end of
+    the negotiation for an error, before it makes its request. The negotiation
+    itself is whole.
     """
     port = gateway.ports[1]
     before = len(gateway.journal())
