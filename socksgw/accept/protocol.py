@@ -114,6 +114,7 @@ class Inbound(Protocol):
     halfOpen = True
     _gone = False
     _lingering = 0
+    _closing = False
     ended = False
 
     def __init__(self, door: Door, source: Address, port: int) -> None:
@@ -372,6 +373,12 @@ class Inbound(Protocol):
             # Nothing is buffered: as the reactor would, without the turn.
             self.transport.connectionLost(_DONE)
         else:
+            # TLS waits for the client's word. Unread it would never come; nor
+            # may somebody send on for ever instead.
+            self._closing = True
+            self._lingering = self._lingering or _LINGER_OCTETS
+            if not self.ended:
+                self.transport.resumeProducing()
             self.transport.loseConnection()
             if not self._gone:
                 self._deadline.clear()
@@ -391,7 +398,8 @@ class Inbound(Protocol):
         its session still arrives.
         """
         self._fail(failure)
-        if self.conversation.state is not State.REPLIED or not self._lingering:
+        replying = self._lingering and not self._closing
+        if self.conversation.state is not State.REPLIED or not replying:
             self.abort()
 
     # Within.

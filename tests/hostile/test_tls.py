@@ -14,9 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import GREETING, Server, exactly, four, need, request5
+from tests.hostile.clients import (
+    GREETING,
+    Server,
+    exactly,
+    four,
+    need,
+    request5,
+    reset,
+)
 from tests.hostile.datagrams import Echo, addressed, replied
-from tests.running import LOOPBACK, Running
+from tests.running import LOOPBACK, Running, until
 
 CONFIGURATION = (
     """
@@ -131,3 +139,22 @@ def test_tunnel(running: Running) -> None:
         frame = b"\x00\x05" + bytes((3 + len(place),)) + place + b"hello"
         client.sendall(frame)
         assert exactly(client, len(frame)) == frame
+
+
+def test_theDestinationGoesWhileTheClientSends(running: Running) -> None:
+    """
+    A client that sends on and never says its end is let go of all the same.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        request = request5(four("127.0.0.1"), server.getsockname()[1])
+        with closing(asked(running, request)) as client:
+            assert replied(client)[0] == 0
+            before = running.descriptors
+            peer, _ = server.accept()
+            client.sendall(b"hello")
+            assert exactly(peer, 5) == b"hello"
+            reset(peer)
+            client.settimeout(10)
+            with pytest.raises((ConnectionError, ssl.SSLEOFError)):
+                client.sendall(bytes(1 << 26))
+            until(lambda: running.descriptors < before)
