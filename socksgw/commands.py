@@ -346,8 +346,16 @@ async def _relay(session: Session, outlet: Outlet) -> None:
     session.stage = Stage.RELAY
     client = session.client
     early = client.conversation.surplus()
+    claim = session.claim
+    assert claim is not None
     await session.relayed(
         lambda tally: session.generation.relays.between(
-            client, outlet.socket, early, tally, session.obligations.idle
+            client,
+            outlet.socket,
+            early,
+            tally,
+            session.obligations.idle,
+            claim.sending,
+            claim.receiving,
         )
     )

@@ -26,6 +26,7 @@ __all__ = [
     "NoAcceptableMethod",
     "NotAllowed",
     "ProtocolViolated",
+    "QuotaUsedUp",
     "Revoked",
     "SocksError",
 ]
@@ -140,6 +141,16 @@ class LimitReached(SocksError):
     """A limit on sessions, descriptors, look-ups or the like is reached."""
 
     reason = "limit"
+
+
+class QuotaUsedUp(LimitReached):
+    """
+    All octets of a window have moved; the next window is not far, but it is
+    no use to try again before.
+    """
+
+    reply = Reply.NOT_ALLOWED
+    reason = "quota"
 
 
 class LookupFailed(SocksError):

@@ -14,7 +14,7 @@ from twisted.internet.endpoints import serverFromString
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.endpoints import isRoutable, parseListenAddress
-from socksgw.config import Config, ConfigError, Problem
+from socksgw.config import Config, ConfigError, Limit, Problem, Rule
 from socksgw.entrance import Entrance
 from socksgw.expectations import unmet
 from socksgw.interfaces import IGroupSource
@@ -103,7 +103,6 @@ class _Examiner:
         entrance.certificates()
         identities = tuple(entrance.identities())
         self._directories(checkers)
-        self._notBuilt()
         compiled = self._compiler.compile()
         errors = self._errors + compiled.errors
         if not errors:
@@ -122,6 +121,9 @@ class _Examiner:
     def _wrong(self, path: str, text: str) -> None:
         self._errors.append(Problem(path, text))
 
+    def _odd(self, path: str, text: str) -> None:
+        self._warnings.append(Problem(path, text))
+
     # Single values.
 
     def _values(self) -> None:
@@ -139,11 +141,12 @@ class _Examiner:
             except ValueError as e:
                 self._wrong(f"resolver.servers[{i}]", f'"{server}": {e}')
         for i, limit in enumerate(config.limit):
-            if limit.sessions is None and limit.associations is None:
-                self._wrong(f"limit[{i}]", "limits nothing; say sessions = 500")
-            for name in ("sessions", "associations"):
-                if (getattr(limit, name) or 0) < 0:
-                    self._wrong(f"limit[{i}].{name}", "must not be negative")
+            self._limit(f"limit[{i}]", limit)
+            if limit.per == "group" and not config.groups:
+                self._odd(f"limit[{i}].per", "counts nobody: there are no [groups]")
+        for i, rule in enumerate(config.rule):
+            if rule.limits is not None:
+                self._ruleLimit(f"{rule.place or f'rule[{i}]'}.limits", rule)
         throttle = config.auth.throttle
         for name in ("per_user", "per_source"):
             if getattr(throttle, name) < 0:
@@ -152,6 +155,28 @@ class _Examiner:
             self._wrong("auth.throttle.window", "must be longer than nothing")
         if config.audit.max_size < 1_000_000:
             self._wrong("audit.max_size", 'must be at least "1MB"')
+
+    def _limit(self, path: str, limit: Limit) -> None:
+        amounts = ("sessions", "associations", "new_sessions", "flows")
+        said = [getattr(limit, x) for x in (*amounts, "rate", "quota")]
+        if not any(each is not None for each in said):
+            self._wrong(path, "limits nothing; say sessions = 500")
+        for name in amounts:
+            if (getattr(limit, name) or 0) < 0:
+                self._wrong(f"{path}.{name}", "must not be negative")
+
+    def _ruleLimit(self, path: str, rule: Rule) -> None:
+        limit = rule.limits
+        assert limit is not None
+        self._limit(path, limit)
+        if rule.deny is not None:
+            self._wrong(path, "counts what a rule allows, and this one denies")
+        elif rule.allow != "any" and "udp" not in (rule.allow or ()):
+            for name in ("associations", "flows"):
+                if getattr(limit, name) is not None:
+                    self._odd(
+                        f"{path}.{name}", "counts nothing: the rule does not allow udp"
+                    )
 
     # Listeners.
 
@@ -241,20 +266,6 @@ class _Examiner:
                 why = [w for w in (_notNormal(source, each) for source in sources) if w]
                 if len(why) == len(sources):
                     self._wrong(f"{path}[{i}]", why[0])
-
-    def _notBuilt(self) -> None:
-        """What is in the contract, and not built yet."""
-        config = self._config
-        for path, said in (
-            *((f"rule[{i}].limits", x.limits) for i, x in enumerate(config.rule)),
-            *(
-                (f"limit[{i}].{name}", getattr(x, name))
-                for i, x in enumerate(config.limit)
-                for name in ("rate", "new_sessions", "quota", "flows")
-            ),
-        ):
-            if said:
-                self._wrong(path, "not built yet in this version of socksgw")
 
     def _routable(self) -> set[str]:
         return {

@@ -21,12 +21,15 @@ from socksgw.accept.protocol import Inbound
 from socksgw.audit import record
 from socksgw.audit.journal import Journal, JournalError
 from socksgw.config import Config
+from socksgw.counters import ProcessCounters
 from socksgw.deadlines import Deadlines
 from socksgw.doors import CannotStart, Doors
 from socksgw.errors import Draining
 from socksgw.generation import Foundation, Generation
 from socksgw.hosts import HostAddresses
 from socksgw.limits import Limits
+from socksgw.quotas import QuotaFile, QuotasUnreadable
+from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.session import Session
 from socksgw.supervision import Supervisor
@@ -40,6 +43,8 @@ _log = Logger()
 _REST: Final = 0.5
 #: Seconds between two lines in the log that say so.
 _SAY: Final = 10.0
+#: Ticks between two savings of quotas.
+_KEEP: Final = 12
 
 
 @final
@@ -88,8 +93,12 @@ class Gateway:
         self._checkers = checkers
         self.generation = Generation(config, self._base, checkers)
         self.generation.apply()
-        self.limits = Limits(config.limit)
+        self._counters = ProcessCounters(clock)
+        self._allowances = Allowances(reactor, clock)
+        self.limits = Limits(self._counters, self._allowances)
+        self._limit(config)
         self.stateDir = config.directory / config.gateway.state_dir
+        self._quotas = QuotaFile(self.stateDir / "quotas.json", self._counters, reactor)
         self.journal = Journal(
             self.stateDir / config.audit.journal, config.audit, reactor
         )
@@ -125,13 +134,16 @@ class Gateway:
         """
         Open the journal; sessions may come. Without effect when started.
 
-        @raise CannotStart: the journal cannot be opened.
+        @raise CannotStart: the journal cannot be opened, or the quotas' file
+            not be read.
         """
         if self._running:
             return
         try:
             self.journal.open()
-        except JournalError as e:
+            # The journal's lock keeps other processes away from it.
+            self._quotas.load()
+        except (JournalError, QuotasUnreadable) as e:
             raise CannotStart(str(e)) from None
         self._running = True
         self.generation.start()
@@ -144,9 +156,15 @@ class Gateway:
         self.deadlines.scan()
         self.generation.login.look()
         self._ticks += 1
+        if self.limits.usedUp and self.limits.enforced:
+            self._supervisor.cut()
         if self._ticks % 4 == 0:
             self._supervisor.look()
+        if self._ticks % _KEEP == 0:
+            self._quotas.save()
         if self._ticks % 40 == 0:
+            self._counters.sweep()
+            self._allowances.sweep()
             try:
                 self._hosts.refresh()
             except OSError:
@@ -193,8 +211,13 @@ class Gateway:
         self.generation.retire(generation)
         self.generation = generation
         generation.apply()
-        live = [(s.asker, s.command.name) for s in self.sessions.values() if s.counted]
-        self.limits = self.limits.changed(config.limit, live)
+        self._limit(config)
+        for session in self.sessions.values():
+            if session.claim is not None:
+                session.recount(session.claim.rule)
+
+    def _limit(self, config: Config) -> None:
+        self.limits.apply(config.limit, config.rule, config.gateway.enforce == "all")
 
     def _prepare(self, config: Config, generation: Generation) -> None:
         self._doors.prepare(
@@ -231,8 +254,8 @@ class Gateway:
         """
         del self.sessions[session.record.session]
         self.expiring.pop(session, None)
-        if session.counted:
-            self.limits.give(session.asker, session.command.name)
+        if session.claim is not None:
+            self.limits.give(session.claim)
         self.settled()
 
     # Descriptors.
@@ -299,11 +322,13 @@ class Gateway:
     def _close(self) -> None:
         self.journal.append(record.stopLine(self.config.gateway.name))
         self._ticking.stop()
+        self._allowances.stop()
         self._base.watch.stop()
         self._base.pipes.close()
         self.generation.stop()
         assert self._stopping is not None
-        self.journal.close().chainDeferred(self._stopping)
+        closed = self._quotas.close().addCallback(lambda _: self.journal.close())
+        closed.chainDeferred(self._stopping)
 
 
 @final

@@ -1,5 +1,6 @@
 """
-Counters of live sessions and associations: C{[[limit]]}.
+What C{[[limit]]} and the C{limits} of rules mean: compiled once for each
+configuration, counted for each session and each flow.
 """
 
 from __future__ import annotations
@@ -7,131 +8,429 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, final
 
-from socksgw.config import Limit
+from socksgw.config import Limit, Quota, Rule
+from socksgw.counters import Counters, Key
+from socksgw.errors import LimitReached, QuotaUsedUp
 from socksgw.policy.rules import Asker
+from socksgw.relay.allowance import Allowance, Allowances, Bucket
 
-__all__ = ["Limits"]
+__all__ = ["Claim", "Limits", "named"]
 
-_NONE: Final = 1 << 62
 #: Live associations of one user, where no limit says otherwise.
-_ASSOCIATIONS: Final = 4096
+_ASSOCIATIONS: Final = Limit("user", associations=4096)
+#: More octets than anybody moves.
+_ENDLESS: Final = 1 << 62
 
-Key = tuple[str, object]
+_SIZES: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "KB"))
+_SPANS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def _short(amount: float, units: Iterable[tuple[int, str]], least: str) -> str:
+    """An amount as the configuration writes it."""
+    for size, unit in units:
+        if amount >= size and amount % size == 0:
+            return f"{amount / size:.0f}{unit}"
+    return f"{amount:g}{least}"
+
+
+def named(what: str, key: Key) -> str:
+    """
+    A limit in words: C{50 sessions per user (rule "web")}.
+
+    @param what: how much of what.
+    """
+    _, per, rule, who = key
+    where = "in all" if per == "all" else f"per {per}"
+    if per in ("group", "rule"):
+        where += f' "{who}"'
+    return f'{what} {where} (rule "{rule}")' if rule else f"{what} {where}"
 
 
 @final
-class _Counter:
+class Window:
     """
-    How many of one kind live: in all, by listener, by source, by user.
+    What a quota leaves of its window: one key's.
     """
 
-    __slots__ = ("_counts", "_most", "_noun")
+    __slots__ = ("_counters", "_key", "_limits", "_quota")
 
-    def __init__(self, noun: str, limits: Iterable[tuple[str, int | None]]) -> None:
-        self._noun = noun
-        self._most: dict[str, int] = {}
-        for per, most in limits:
-            if most is not None:
-                self._most[per] = min(most, self._most.get(per, _NONE))
-        self._counts: dict[Key, int] = {}
+    def __init__(
+        self, limits: Limits, counters: Counters, key: Key, quota: Quota
+    ) -> None:
+        self._limits = limits
+        self._counters = counters
+        self._key = key
+        self._quota = quota
 
-    def take(self, keys: Sequence[Key]) -> str | None:
-        if not self._most:
-            return None
-        counts = self._counts
-        for key in keys:
-            most = self._most.get(key[0])
-            if most is not None and counts.get(key, 0) >= most:
-                per = "in all" if key[0] == "all" else f"per {key[0]}"
-                return f"{most} {self._noun} {per}"
-        self.add(keys)
+    def left(self) -> int:
+        """
+        Octets that may still move. What lives moves on where only new sessions
+        are judged.
+        """
+        return self._left() if self._limits.enforced else _ENDLESS
+
+    def _left(self) -> int:
+        quota = self._quota
+        return quota.octets - self._counters.spent(self._key, quota.seconds)
+
+    def spend(self, octets: int) -> None:
+        """They have moved."""
+        self._counters.spend(self._key, self._quota.seconds, octets)
+        if self._left() <= 0:
+            self._limits.usedUp = True
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left."""
+        return self._left() <= 0
+
+    def __str__(self) -> str:
+        octets = _short(self._quota.octets, _SIZES, "B")
+        seconds = _short(self._quota.seconds, _SPANS, "s")
+        return named(f"{octets}/{seconds}", self._key) + " is used up"
+
+
+@final
+class _Bound:
+    """
+    The limits of one kind: all of C{[[limit]]} per user, say, or one rule's.
+    The smallest number counts; quotas of different windows all do.
+    """
+
+    __slots__ = (
+        "associations", "flows", "newSessions", "per", "quotas", "rate", "rule",
+        "sessions",
+    )  # fmt: skip
+
+    def __init__(self, per: str, rule: str, limits: Sequence[Limit]) -> None:
+        self.per = per
+        self.rule = rule
+
+        def least(name: str) -> int | None:
+            said = [getattr(x, name) for x in limits if getattr(x, name) is not None]
+            return min(said, default=None)
+
+        self.sessions = least("sessions")
+        self.associations = least("associations")
+        self.newSessions = least("new_sessions")
+        self.rate = least("rate")
+        self.flows = least("flows")
+        quotas: dict[float, Quota] = {}
+        for quota in (x.quota for x in limits if x.quota is not None):
+            other = quotas.get(quota.seconds)
+            if other is None or quota.octets < other.octets:
+                quotas[quota.seconds] = quota
+        self.quotas = tuple(quotas.values())
+
+    def who(self, asker: Asker, rule: str) -> Sequence[str]:
+        """
+        Who somebody is to it; in several groups, several.
+
+        @param rule: the one that allows what they do.
+        """
+        per = self.per
+        if per == "user":
+            return (asker.user.name,)
+        if per == "source":
+            return (asker.source.text,)
+        if per == "all":
+            return ("",)
+        if per == "listener":
+            return (asker.listener,)
+        return (rule,) if per == "rule" else sorted(asker.user.groups)
+
+    @property
+    def moving(self) -> bool:
+        """Whether it bounds what moves."""
+        return self.rate is not None or bool(self.quotas)
+
+    @property
+    def entering(self) -> bool:
+        """Whether it bounds sessions that are no associations."""
+        return self.sessions is not None or self.newSessions is not None or self.moving
+
+
+@final
+class Claim:
+    """
+    What one session, or one flow, takes of the limits.
+
+    @ivar rule: the rule that allowed it.
+    @ivar keys: where it is counted.
+    @ivar windows: the quotas that it lives on.
+    @ivar sending: what bounds the octets from the client; L{None} for
+        nothing.
+    @ivar receiving: what bounds those to it.
+    """
+
+    __slots__ = ("keys", "receiving", "rule", "sending", "windows")
+
+    def __init__(self, rule: str) -> None:
+        self.rule = rule
+        self.keys: Sequence[Key] = ()
+        self.windows: Sequence[Window] = ()
+        self.sending: Allowance | None = None
+        self.receiving: Allowance | None = None
+
+    @property
+    def over(self) -> QuotaUsedUp | None:
+        """The first of its quotas that is used up."""
+        for window in self.windows:
+            if window.over:
+                return QuotaUsedUp(str(window))
         return None
 
-    def add(self, keys: Sequence[Key]) -> None:
-        counts = self._counts
-        for key in keys:
-            if key[0] in self._most:
-                counts[key] = counts.get(key, 0) + 1
+    def wake(self) -> None:
+        """A window may have begun."""
+        for allowance in (self.sending, self.receiving):
+            if allowance is not None:
+                allowance.wake()
 
-    def give(self, keys: Sequence[Key]) -> None:
-        if not self._most:
-            return
-        counts = self._counts
-        for key in keys:
-            if key[0] in self._most:
-                left = counts[key] - 1
-                if left:
-                    counts[key] = left
-                else:
-                    del counts[key]
+    def close(self) -> None:
+        """Nothing moves any more."""
+        for allowance in (self.sending, self.receiving):
+            if allowance is not None:
+                allowance.close()
 
 
 @final
 class Limits:
     """
-    How many sessions, and UDP associations among them, live.
+    The limits in force.
 
     @ivar live: sessions that live.
+    @ivar refused: sessions and flows that were not let in.
+    @ivar enforced: whether a quota's end counts for what lives, too.
+    @ivar usedUp: whether some quota was used up since somebody looked.
     """
 
-    __slots__ = ("_associations", "_sessions", "live")
+    def __init__(self, counters: Counters, allowances: Allowances) -> None:
+        self._counters = counters
+        self._allowances = allowances
+        self._entering: tuple[_Bound, ...] = ()
+        self._associating: tuple[_Bound, ...] = ()
+        self._flowing: tuple[_Bound, ...] = ()
+        self._rules: dict[str, _Bound] = {}
+        self.live = self.refused = 0
+        self.enforced = True
+        self.usedUp = False
+        self.apply((), ())
 
-    def __init__(self, limits: Sequence[Limit]) -> None:
-        self._sessions = _Counter("sessions", ((x.per, x.sessions) for x in limits))
-        self._associations = _Counter(
-            "associations",
-            [("user", _ASSOCIATIONS), *((x.per, x.associations) for x in limits)],
+    def apply(
+        self, limits: Sequence[Limit], rules: Sequence[Rule], enforced: bool = True
+    ) -> None:
+        """
+        These are the limits from now on. Nothing that was counted is forgotten;
+        what lives is counted by them once L{again} is called for it.
+        """
+        if not any(x.per == "user" and x.associations is not None for x in limits):
+            limits = (*limits, _ASSOCIATIONS)
+        bounds = [
+            _Bound(per, "", [x for x in limits if x.per == per])
+            for per in dict.fromkeys(x.per for x in limits)
+        ]
+        self._entering = tuple(b for b in bounds if b.entering)
+        self._associating = tuple(
+            b for b in bounds if b.entering or b.associations is not None
         )
-        self.live = 0
+        self._flowing = tuple(b for b in bounds if b.moving or b.flows is not None)
+        self._rules = {
+            rule.id: _Bound(rule.limits.per, rule.id, [rule.limits])
+            for rule in rules
+            if rule.limits is not None
+        }
+        self.enforced = enforced
+        self.usedUp = True
 
-    def changed(
-        self, limits: Sequence[Limit], live: Iterable[tuple[Asker, str]]
-    ) -> Limits:
+    # Sessions.
+
+    def take(self, asker: Asker, command: str, rule: str) -> Claim:
         """
-        Other limits, with what lives counted already.
+        One more session.
 
-        @param live: who lives, and by which command.
+        @param rule: the one that allows it.
+        @raise LimitReached: a limit forbids it; the text says which.
         """
-        others = Limits(limits)
-        for asker, command in live:
-            keys = _keys(asker)
-            others.live += 1
-            others._sessions.add(keys)
-            if command == "udp":
-                others._associations.add(keys)
-        return others
+        bounds = self._boundsOf(command, rule)
+        claim = Claim(rule)
+        if bounds:
+            counted, events = self._wanted(bounds, asker, command, rule)
+            self._enter(claim, bounds, asker, counted, events)
+            if command in ("connect", "bind"):
+                self._allow(claim, bounds, asker)
+        self.live += 1
+        return claim
 
-    def take(self, asker: Asker, command: str) -> str | None:
-        """
-        One more session, if no limit forbids it.
-
-        @return: L{None}, or the limit that is reached, in words.
-        """
-        keys = _keys(asker)
-        over = self._sessions.take(keys)
-        if over is None and command == "udp":
-            over = self._associations.take(keys)
-            if over is not None:
-                self._sessions.give(keys)
-        if over is None:
-            self.live += 1
-        return over
-
-    def give(self, asker: Asker, command: str) -> None:
+    def give(self, claim: Claim) -> None:
         """
         One session less.
         """
         self.live -= 1
-        keys = _keys(asker)
-        self._sessions.give(keys)
-        if command == "udp":
-            self._associations.give(keys)
+        self._counters.give(claim.keys)
+        claim.close()
 
+    def again(self, claim: Claim, asker: Asker, command: str, rule: str) -> Claim:
+        """
+        Count a session that lives by the limits, the rule, and who the client is
+        now, in place of its claim; that is to be closed when what moves is
+        bounded by the new one.
+        """
+        bounds = self._boundsOf(command, rule)
+        counted, _ = self._wanted(bounds, asker, command, rule)
+        new = self._moved(claim, bounds, asker, rule, counted)
+        if command in ("connect", "bind"):
+            self._allow(new, bounds, asker)
+        return new
 
-def _keys(asker: Asker) -> Sequence[Key]:
-    return (
-        ("all", None),
-        ("listener", asker.listener),
-        ("source", asker.source),
-        ("user", asker.user.name),
-    )
+    def _boundsOf(self, command: str, rule: str) -> tuple[_Bound, ...]:
+        bounds = self._associating if command == "udp" else self._entering
+        own = self._rules.get(rule)
+        return bounds if own is None else (*bounds, own)
+
+    def _wanted(
+        self, bounds: Sequence[_Bound], asker: Asker, command: str, rule: str
+    ) -> tuple[list[tuple[Key, int]], list[tuple[Key, int]]]:
+        """
+        What is counted of a session, and what happens with it.
+        """
+        counted: list[tuple[Key, int]] = []
+        events: list[tuple[Key, int]] = []
+        for bound in bounds:
+            for who in bound.who(asker, rule):
+                at = (bound.per, bound.rule, who)
+                if bound.sessions is not None:
+                    counted.append((("sessions", *at), bound.sessions))
+                if bound.associations is not None and command == "udp":
+                    counted.append((("associations", *at), bound.associations))
+                if bound.newSessions is not None:
+                    events.append((("new sessions", *at), bound.newSessions))
+        return counted, events
+
+    # Flows.
+
+    def takeFlow(self, asker: Asker, rule: str) -> Claim:
+        """
+        One more flow of an association.
+
+        @param rule: the one that allows it.
+        @raise LimitReached: a limit forbids it; the text says which.
+        """
+        bounds = self._flowBoundsOf(rule)
+        claim = Claim(rule)
+        if bounds:
+            self._enter(claim, bounds, asker, self._flows(bounds, asker, rule), ())
+        return claim
+
+    def giveFlow(self, claim: Claim) -> None:
+        """
+        One flow less.
+        """
+        self._counters.give(claim.keys)
+
+    def flowAgain(self, claim: Claim, asker: Asker, rule: str) -> Claim:
+        """
+        As L{again}, for a flow.
+        """
+        bounds = self._flowBoundsOf(rule)
+        counted = self._flows(bounds, asker, rule)
+        return self._moved(claim, bounds, asker, rule, counted)
+
+    def datagrams(self, asker: Asker, rule: str) -> Claim:
+        """
+        What bounds the datagrams of one association that a rule allows, all its
+        flows together.
+        """
+        bounds = self._flowBoundsOf(rule)
+        claim = Claim(rule)
+        claim.windows = self._windows(bounds, asker, rule)
+        self._allow(claim, bounds, asker)
+        return claim
+
+    def _flowBoundsOf(self, rule: str) -> tuple[_Bound, ...]:
+        own = self._rules.get(rule)
+        return self._flowing if own is None else (*self._flowing, own)
+
+    def _flows(
+        self, bounds: Sequence[_Bound], asker: Asker, rule: str
+    ) -> list[tuple[Key, int]]:
+        return [
+            (("flows", bound.per, bound.rule, who), bound.flows)
+            for bound in bounds
+            if bound.flows is not None
+            for who in bound.who(asker, rule)
+        ]
+
+    # Both.
+
+    def _enter(
+        self,
+        claim: Claim,
+        bounds: Sequence[_Bound],
+        asker: Asker,
+        counted: Sequence[tuple[Key, int]],
+        events: Sequence[tuple[Key, int]],
+    ) -> None:
+        """
+        @raise LimitReached: nothing was counted.
+        """
+        windows = self._windows(bounds, asker, claim.rule)
+        for window in windows:
+            if window.over:
+                self.refused += 1
+                raise QuotaUsedUp(str(window))
+        full = self._counters.take(counted) if counted else None
+        keys = [key for key, _ in counted]
+        if full is None and events:
+            full = self._counters.happen(events)
+            if full is not None:
+                self._counters.give(keys)
+        if full is not None:
+            self.refused += 1
+            most = dict((*counted, *events))[full]
+            per = " per second" if full[0] == "new sessions" else ""
+            raise LimitReached(named(f"{most} {full[0]}{per}", full))
+        claim.keys = keys
+        claim.windows = windows
+
+    def _moved(
+        self,
+        before: Claim,
+        bounds: Sequence[_Bound],
+        asker: Asker,
+        rule: str,
+        counted: Sequence[tuple[Key, int]],
+    ) -> Claim:
+        claim = Claim(rule)
+        claim.keys = [key for key, _ in counted]
+        claim.windows = self._windows(bounds, asker, rule)
+        self._counters.add(claim.keys)
+        self._counters.give(before.keys)
+        self.usedUp = self.usedUp or bool(claim.windows)
+        return claim
+
+    def _windows(
+        self, bounds: Sequence[_Bound], asker: Asker, rule: str
+    ) -> Sequence[Window]:
+        return [
+            Window(self, self._counters, ("octets", bound.per, bound.rule, who), quota)
+            for bound in bounds
+            if bound.quotas
+            for who in bound.who(asker, rule)
+            for quota in bound.quotas
+        ]
+
+    def _allow(self, claim: Claim, bounds: Sequence[_Bound], asker: Asker) -> None:
+        """
+        What moves is bounded by that from now on.
+        """
+        all_ = self._allowances
+        sending: list[Bucket] = []
+        receiving: list[Bucket] = []
+        for bound in bounds:
+            if bound.rate is not None:
+                for who in bound.who(asker, claim.rule):
+                    at = (bound.per, bound.rule, who)
+                    sending.append(all_.bucket(("sent", *at), bound.rate))
+                    receiving.append(all_.bucket(("received", *at), bound.rate))
+        claim.sending = all_.allowance(sending, claim.windows)
+        claim.receiving = all_.allowance(receiving, claim.windows)

@@ -22,6 +22,7 @@ from socksgw.errors import (
     LimitReached,
     NoAcceptableMethod,
     ProtocolViolated,
+    QuotaUsedUp,
     Revoked,
     SocksError,
 )
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from socksgw.audit.journal import Journal
     from socksgw.flowjudge import FlowJudge
     from socksgw.generation import Generation
-    from socksgw.limits import Limits
+    from socksgw.limits import Claim, Limits
 
 __all__ = ["Session"]
 
@@ -93,7 +94,7 @@ class Session:
     @ivar stage: where it is.
     @ivar record: its facts.
     @ivar command: what it asked for.
-    @ivar counted: whether it counts against the limits on live sessions.
+    @ivar claim: what it takes of the limits, once it is allowed.
     @ivar asker: who it is, for the policy, once logged in.
     @ivar flows: the judge of its flows, when it is an association.
     @ivar obligations: what the rule that allowed it asks.
@@ -103,8 +104,8 @@ class Session:
     """
 
     __slots__ = (
-        "_attempt", "_recorded", "asker", "client", "command", "counted", "flows",
-        "gateway", "generation", "obligations", "record", "stage",
+        "_attempt", "_recorded", "_tally", "asker", "claim", "client", "command",
+        "flows", "gateway", "generation", "obligations", "record", "stage",
     )  # fmt: skip
 
     asker: Asker
@@ -117,7 +118,8 @@ class Session:
         self.generation: Generation = gateway.generation
         self._attempt: Attempt | None = None
         self._recorded = False
-        self.counted = False
+        self.claim: Claim | None = None
+        self._tally: Tally | None = None
         self.flows = None
         self.client = client
         self.stage = Stage.ACCEPT
@@ -142,6 +144,8 @@ class Session:
             _log.failure("a session failed by a defect in socksgw")
             await self._refuse(SocksError("internal failure", reason="internal"))
         finally:
+            if self.flows is not None:
+                self.flows.close()
             self.gateway.left(self)
 
     async def _stages(self) -> None:
@@ -216,18 +220,38 @@ class Session:
         self.obligations = decision.obligations
         if not decision.allowed:
             return decision.error
-        over = self.gateway.limits.take(self.asker, command.name)
-        if over is not None:
-            record.limited(over)
-            return LimitReached(over)
-        self.counted = True
+        try:
+            limits = self.gateway.limits
+            self.claim = limits.take(self.asker, command.name, decision.rule)
+        except LimitReached as e:
+            record.limited(str(e), int(e.reply or 0), e.reason)
+            return e
         return None
+
+    def recount(self, rule: str) -> None:
+        """
+        Count by the limits of now, as who the client is now.
+
+        @param rule: the one that allows the session now.
+        """
+        before = self.claim
+        if before is None:
+            return
+        self.claim = claim = self.gateway.limits.again(
+            before, self.asker, self.command.name, rule
+        )
+        if self._tally is not None and self._tally.relay is not None:
+            self._tally.relay.limit(claim.sending, claim.receiving)
+        before.close()
+        if self.flows is not None:
+            self.flows.recount()
 
     async def relayed(self, relay: Callable[[Tally], Awaitable[None]]) -> None:
         """
         Relay to the end, record it, close.
         """
-        record, tally = self.record, Tally()
+        record = self.record
+        tally = self._tally = Tally()
         try:
             await relay(tally)
         finally:
@@ -282,7 +306,7 @@ class Session:
         replying = failure.reply is not None and client.conversation.replyable
         record.reason = failure.reason
         record.reply = int(failure.reply or 0) if replying else 0
-        if isinstance(failure, Revoked):
+        if isinstance(failure, (Revoked, QuotaUsedUp)):
             record.ending = str(failure)
         try:
             if not self._recorded:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from socksgw.accept.listener import Listener
     from socksgw.audit.journal import Journal
     from socksgw.generation import Generation
+    from socksgw.limits import Limits
     from socksgw.session import Session
 
 __all__ = ["Supervisor"]
@@ -45,6 +46,9 @@ class Service(Protocol):
 
     @property
     def journal(self) -> Journal: ...
+
+    @property
+    def limits(self) -> Limits: ...
 
     @property
     def sessions(self) -> dict[int, Session]: ...
@@ -153,7 +157,8 @@ class Supervisor:
             self.recheck()
         directory = service.generation.login.directory
         if directory is not None:
-            users = [s.asker.user for s in service.sessions.values() if s.counted]
+            live = service.sessions.values()
+            users = [s.asker.user for s in live if s.claim is not None]
             directory.refresh({user.name for user in users if user.method != "none"})
             if directory.changed:
                 names, directory.changed = directory.changed, set()
@@ -219,7 +224,7 @@ class Supervisor:
         ended = 0
         for session in list(service.sessions.values()):
             if (
-                session.counted
+                session.claim is not None
                 and session.stage in _GRANTED
                 and (names is None or session.asker.user.name in names)
             ):
@@ -249,6 +254,28 @@ class Supervisor:
         verdict = session.command.again(session, generation.policy.ruleset)
         if not verdict.allowed:
             raise Revoked(f'rule "{verdict.rule}": {verdict.why}')
+        claim = session.claim
+        if claim is not None and (
+            verdict.rule != claim.rule or user.groups != was.user.groups
+        ):
+            session.recount(verdict.rule)
+
+    def cut(self) -> None:
+        """
+        End whatever lives on a quota that is used up.
+        """
+        service = self._service
+        service.limits.usedUp = False
+        for session in list(service.sessions.values()):
+            if session.claim is None:
+                continue
+            over = session.claim.over
+            if over is not None:
+                session.client.end(over)
+                continue
+            session.claim.wake()
+            if session.flows is not None:
+                session.flows.cut()
 
 
 def _stampsOf(config: Config) -> object:

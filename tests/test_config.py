@@ -38,6 +38,7 @@ PYTHON = re.compile(
 )
 
 LISTEN = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:1080"]\n'
+RULE = '[[rule]]\nid = "r"\nallow = ["connect"]\n'
 
 
 def problems(text: str) -> list[tuple[str, str]]:
@@ -422,6 +423,45 @@ def test_groupsAreArraysOrTables() -> None:
         ("groups.b.member", 'unknown key; did you mean "members"?'),
         ("groups.c[0]", "must be a string, not an integer"),
     ]  # fmt: skip
+
+
+def test_aRulesLimitsSayOfWhom() -> None:
+    """`per` is needed there, too."""
+    text = LISTEN + RULE + "limits = { sessions = 1 }"
+    assert problems(text) == [("rule[0].limits.per", "is missing, and is needed")]
+
+
+@pytest.mark.parametrize("per", ["all", "source", "listener", "user", "group", "rule"])
+def test_limits(per: str) -> None:
+    """Every amount, of everybody, in general and of a rule."""
+    amounts = (
+        'sessions = 0, associations = 1, new_sessions = 2, rate = "1MB/s", '
+        'quota = "1GB/1d", flows = 3'
+    )
+    text = (
+        f'limit = [{{ per = "{per}", {amounts} }}]\n'
+        f'groups = {{ staff = ["alice"] }}\n{LISTEN}'
+        f'{RULE.replace("connect", "udp")}limits = {{ per = "{per}", {amounts} }}\n'
+    )
+    found = examined(text)
+    assert found.errors == []
+    # Groups that are counted are used.
+    assert (not found.warnings) is (per == "group")
+
+
+def test_oddLimits() -> None:
+    """What counts nothing is warned of."""
+    text = (
+        LISTEN
+        + '[[limit]]\nper = "group"\nsessions = 1\n'
+        + RULE
+        + 'limits = { per = "user", flows = 1, associations = 1, sessions = 1 }'
+    )
+    assert [problem.path for problem in examined(text).warnings] == [
+        "limit[0].per",
+        "rule[0].limits.associations",
+        "rule[0].limits.flows",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -811,6 +851,18 @@ def test_theShippedExampleShowsEveryOption() -> None:
         ('resolver = { servers = ["[::1"] }\n' + LISTEN, "resolver.servers[0]"),
         ('resolver = { servers = ["[::1]53"] }\n' + LISTEN, "resolver.servers[0]"),
         (LISTEN + '[[limit]]\nper = "all"\nsessions = -1', "limit[0].sessions"),
+        (LISTEN + '[[limit]]\nper = "all"\nflows = -1', "limit[0].flows"),
+        (LISTEN + '[[limit]]\nper = "user"', "limit[0]"),
+        (
+            LISTEN + RULE + 'limits = { per = "user", new_sessions = -1 }',
+            "rule[0].limits.new_sessions",
+        ),
+        (LISTEN + RULE + 'limits = { per = "user" }', "rule[0].limits"),
+        (
+            LISTEN + '[[rule]]\nid = "r"\ndeny = "any"\n'
+            'limits = { per = "user", sessions = 1 }',
+            "rule[0].limits",
+        ),
         ("audit = { max_size = 999999 }\n" + LISTEN, "audit.max_size"),
         (LISTEN + '[[auth.choose]]\nmethods = ["x"]', "auth.choose[0].methods[0]"),
         (

@@ -1,125 +1,542 @@
 """
-Limits on live sessions, and what the policy knows of this host.
+What limits mean, at N and N+1 of everything, and over reloads; and what the
+policy knows of this host.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
-from socksgw.config import Limit
+from socksgw.config import Limit, Quota, Rate, Rule
+from socksgw.counters import ProcessCounters
+from socksgw.errors import LimitReached, QuotaUsedUp
 from socksgw.hosts import HostAddresses
-from socksgw.limits import Limits
+from socksgw.limits import Claim, Limits
 from socksgw.policy.rules import Asker
+from socksgw.relay.allowance import Allowance, Allowances
 from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
 from tests.policy.asking import ANONYMOUS, Somebody
 
 A, B, C = (Address.parse(f"192.0.2.{number}") for number in (1, 2, 3))
+ALICE = Somebody("alice", frozenset({"staff", "web"}))
+BOB = Somebody("bob", frozenset({"staff"}))
+DAY = 86400.0
 
 
-class Sessions:
-    """The limits, for sessions of anybody that connect."""
+def asker(
+    user: Somebody = ANONYMOUS, source: Address = A, listener: str = "lan"
+) -> Asker:
+    return Asker(user, source, listener)
 
-    def __init__(self, limits: Sequence[Limit]) -> None:
-        self.limits = Limits(limits)
+
+def rule(name: str, limits: Limit) -> Rule:
+    return Rule(id=name, allow="any", limits=limits)
+
+
+class World:
+    """
+    Limits, and the clocks that they go by.
+    """
+
+    def __init__(self, limits: Sequence[Limit] = (), *rules: Rule) -> None:
+        self.clock = Clock()
+        self.wall = 1000 * DAY
+        self.counters = ProcessCounters(self.clock.seconds, lambda: self.wall)
+        self.allowances = Allowances(self.clock, self.clock.seconds)
+        self.limits = Limits(self.counters, self.allowances)
+        self.limits.apply(limits, rules)
 
     def take(
-        self, listener: str, source: Address, user: Somebody = ANONYMOUS
-    ) -> str | None:
-        return self.limits.take(Asker(user, source, listener), "connect")
+        self, who: Asker | None = None, by: str = "web", command: str = "connect"
+    ) -> Claim:
+        return self.limits.take(who or asker(), command, by)
 
-    def give(self, listener: str, source: Address, user: Somebody = ANONYMOUS) -> None:
-        self.limits.give(Asker(user, source, listener), "connect")
+    def refused(self, *arguments: Any, **named: Any) -> str:
+        """Why nobody is let in."""
+        with pytest.raises(LimitReached) as raised:
+            self.take(*arguments, **named)
+        return str(raised.value)
 
     @property
-    def live(self) -> int:
-        return self.limits.live
+    def nothing(self) -> bool:
+        """Whether nothing at all is counted, but what has been spent."""
+        return not [key for key in self.counters.keys if key[0] != "octets"]
 
 
 def test_withoutLimitsThereAreNone() -> None:
-    """None by default."""
-    limits = Sessions([])
-    for _ in range(1000):
-        assert limits.take("lan", A) is None
-    assert limits.live == 1000
+    """None by default, and nothing is counted."""
+    world = World()
+    claims = [world.take() for _ in range(1000)]
+    assert world.limits.live == 1000
+    assert world.nothing
+    assert claims[0].sending is None
+    assert claims[0].receiving is None
+    for claim in claims:
+        world.limits.give(claim)
+    assert world.limits.live == 0
+
+
+#: Whom each limit tells apart: two who are the same to it, and one who is not.
+WHO = {
+    "all": (asker(), asker(BOB, B, "wan"), None, "in all"),
+    "source": (asker(), asker(BOB, A, "wan"), asker(ANONYMOUS, B), "per source"),
+    "listener": (asker(), asker(BOB, B), asker(listener="wan"), "per listener"),
+    "user": (asker(ALICE), asker(ALICE, B, "wan"), asker(BOB), "per user"),
+    "group": (asker(ALICE), asker(BOB, B), asker(), 'per group "staff"'),
+}
+
+
+@pytest.mark.parametrize("per", WHO)
+def test_sessionsAtTheirNumber(per: Any) -> None:
+    """
+    Up to N are taken, the next is not, and the text says which limit it was;
+    when one goes another may come.
+    """
+    one, same, other, text = WHO[per]
+    world = World([Limit(per, sessions=2)])
+    first = world.take(one)
+    world.take(same)
+    for who in (one, same):
+        assert world.refused(who) == f"2 sessions {text}"
+    assert (world.limits.live, world.limits.refused) == (2, 2)
+    if other is not None:
+        world.take(other)
+    world.limits.give(first)
+    world.take(same)
+    assert world.refused(one)
+
+
+def test_sessionsPerRule() -> None:
+    """Each rule by itself."""
+    world = World([Limit("rule", sessions=1)])
+    world.take(by="web")
+    assert world.refused(by="web") == '1 sessions per rule "web"'
+    world.take(by="mail")
+
+
+def test_theLimitsOfARule() -> None:
+    """They count what that rule allowed, and nothing else."""
+    world = World([], rule("web", Limit("user", sessions=1)))
+    for _ in range(3):
+        world.take(asker(ALICE), by="mail")
+    world.take(asker(ALICE))
+    assert world.refused(asker(ALICE)) == '1 sessions per user (rule "web")'
+    world.take(asker(BOB))
+    world.take(asker(ALICE), by="mail")
 
 
 @pytest.mark.parametrize(
-    ("limit", "refused", "allowed"),
+    ("per", "text"),
     [
-        (Limit("all", 2), [("lan", C), ("wan", C)], []),
-        (Limit("source", 1), [("lan", A), ("wan", B)], [("wan", C)]),
-        (Limit("listener", 2), [("lan", C)], [("wan", C)]),
+        ("all", "in all"),
+        ("rule", 'per rule "web"'),
+        ("group", 'per group "staff"'),
+        ("source", "per source"),
+        ("listener", "per listener"),
     ],
 )
-def test_eachLimitAtItsNumber(
-    limit: Limit,
-    refused: list[tuple[str, Address]],
-    allowed: list[tuple[str, Address]],
-) -> None:
-    """Up to N are taken, the next is not; the text says which limit it was."""
-    limits = Sessions([limit])
-    assert limits.take("lan", A) is None
-    assert limits.take("lan", B) is None
-    for each in refused:
-        why = limits.take(*each)
-        assert why is not None
-        assert str(limit.sessions) in why
-    for each in allowed:
-        assert limits.take(*each) is None
-    limits.give("lan", A)
-    assert limits.take("lan", A) is None
+def test_theLimitsOfARulePerAnything(per: Any, text: str) -> None:
+    """All of it together, or each group's, source's and so on."""
+    world = World([], rule("web", Limit(per, sessions=1)))
+    world.take(asker(ALICE))
+    assert world.refused(asker(BOB)) == f'1 sessions {text} (rule "web")'
+    world.take(asker(BOB), by="mail")
+
+
+def test_severalLimitsTogether() -> None:
+    """All count; who is refused by one takes nothing of the others."""
+    world = World(
+        [Limit("all", sessions=3), Limit("user", sessions=2)],
+        rule("web", Limit("user", sessions=1)),
+    )
+    claims = [world.take(asker(ALICE))]
+    for _ in range(5):
+        assert world.refused(asker(ALICE)) == '1 sessions per user (rule "web")'
+    claims.append(world.take(asker(ALICE), by="mail"))
+    assert world.refused(asker(ALICE), by="mail") == "2 sessions per user"
+    claims.append(world.take(asker(BOB)))
+    assert world.refused(asker(), by="mail") == "3 sessions in all"
+    for claim in claims:
+        world.limits.give(claim)
+    assert world.nothing
 
 
 def test_theSmallestOfSeveralCounts() -> None:
     """Two limits of one kind are no error."""
-    limits = Sessions([Limit("all", 5), Limit("all", 1), Limit("all", 3)])
-    assert limits.take("lan", A) is None
-    assert limits.take("lan", A) is not None
+    world = World([Limit("all", 5), Limit("all", 1), Limit("all", 3)])
+    world.take()
+    assert world.refused() == "1 sessions in all"
 
 
-def test_aLimitOfNothingLetsNobodyIn() -> None:
+@pytest.mark.parametrize("name", ["sessions", "new_sessions"])
+@pytest.mark.parametrize("per", ["all", "source", "listener", "user", "rule"])
+def test_aLimitOfNothingLetsNobodyIn(per: Any, name: str) -> None:
     """`sessions = 0`."""
-    for per in ("all", "source", "listener"):
-        limits = Sessions([Limit(per, 0)])  # type: ignore[arg-type]
-        assert limits.take("lan", A) is not None
+    assert World([Limit(per, **{name: 0})]).refused()
 
 
 def test_aListenerNamedLikeASourceIsAnother() -> None:
     """The counts do not mix."""
-    limits = Sessions([Limit("source", 1)])
-    assert limits.take(A.text, B) is None
-    assert limits.take(B.text, A) is None
-    assert limits.take("lan", A) is not None
+    world = World([Limit("source", 1), Limit("listener", 1)])
+    world.take(asker(source=B, listener=A.text))
+    world.take(asker(source=A, listener=B.text))
+    assert world.refused(asker(source=A, listener="lan"))
 
 
-@given(st.lists(st.tuples(st.sampled_from(["lan", "wan"]), st.sampled_from([A, B, C]))))
-def test_countersDoNotDrift(steps: list[tuple[str, Address]]) -> None:
-    """However sessions come and go, also when some are refused."""
-    limits = Sessions([Limit("all", 6), Limit("source", 3), Limit("listener", 4)])
-    live: list[tuple[str, Address]] = []
-    for number, step in enumerate(steps):
-        expected = (
-            len(live) < 6
-            and sum(source == step[1] for _, source in live) < 3
-            and sum(listener == step[0] for listener, _ in live) < 4
-        )
-        assert (limits.take(*step) is None) is expected
-        if expected:
-            live.append(step)
-        if number % 3 == 2 and live:
-            limits.give(*live.pop(0))
-        assert limits.live == len(live)
-    for each in live:
-        limits.give(*each)
-    assert limits.live == 0
-    for number in range(3):
-        assert limits.take("lan", (A, B, C)[number]) is None
-    assert limits.take("lan", A) is None
-    assert limits.take("lan", A) is not None
+def test_newSessions() -> None:
+    """At most N in any one second; those that live on count no longer."""
+    world = World([Limit("user", new_sessions=2)])
+    world.take(asker(ALICE))
+    world.clock.advance(0.5)
+    world.take(asker(ALICE))
+    assert world.refused(asker(ALICE)) == "2 new sessions per second per user"
+    world.take(asker(BOB))
+    world.clock.advance(0.5)
+    world.take(asker(ALICE))
+    assert world.refused(asker(ALICE))
+    world.clock.advance(0.5)
+    world.take(asker(ALICE))
+
+
+def test_whoComesTooSoonTakesNothing() -> None:
+    """Of the other limits."""
+    world = World([Limit("user", sessions=3, new_sessions=1)])
+    claim = world.take()
+    for _ in range(9):
+        assert "new sessions" in world.refused()
+    world.limits.give(claim)
+    world.clock.advance(1)
+    world.counters.sweep()
+    assert world.nothing
+
+
+def test_associations() -> None:
+    """They are sessions, and counted by themselves besides."""
+    world = World([Limit("user", sessions=3, associations=1)])
+    claim = world.take(command="udp")
+    assert world.refused(command="udp") == "1 associations per user"
+    world.take()
+    world.take()
+    assert world.refused() == "3 sessions per user"
+    world.limits.give(claim)
+    world.take(command="udp")
+
+
+def test_associationsWhereNothingIsSaid() -> None:
+    """One user has 4096, at most; a limit may say more, or fewer."""
+    world = World()
+    for _ in range(4096):
+        world.take(command="udp")
+    assert world.refused(command="udp") == "4096 associations per user"
+    world = World([Limit("user", associations=4097)])
+    for _ in range(4097):
+        world.take(command="udp")
+    assert world.refused(command="udp") == "4097 associations per user"
+
+
+def test_flows() -> None:
+    """At N and N+1, over all associations; a rule's own besides."""
+    world = World([Limit("user", flows=3)], rule("dns", Limit("source", flows=1)))
+    limits = world.limits
+    first = limits.takeFlow(asker(ALICE), "dns")
+    with pytest.raises(LimitReached, match=r'^1 flows per source \(rule "dns"\)$'):
+        limits.takeFlow(asker(BOB), "dns")
+    others = [limits.takeFlow(asker(ALICE), "snmp") for _ in range(2)]
+    with pytest.raises(LimitReached, match=r"^3 flows per user$"):
+        limits.takeFlow(asker(ALICE), "snmp")
+    limits.giveFlow(first)
+    others.append(limits.takeFlow(asker(ALICE), "snmp"))
+    for claim in others:
+        limits.giveFlow(claim)
+    assert world.nothing
+
+
+# What moves.
+
+
+def moved(allowance: Allowance | None, octets: int) -> int:
+    """Move as much of that as is allowed now."""
+    assert allowance is not None
+    room = allowance.room(octets)
+    allowance.spend(room)
+    return room
+
+
+def test_rates() -> None:
+    """Each way by itself; the smallest of those that apply counts."""
+    world = World(
+        [Limit("all", rate=Rate(10**9)), Limit("user", rate=Rate(10**6))],
+        rule("web", Limit("user", rate=Rate(10**4))),
+    )
+    claim, free = world.take(), world.take(by="mail")
+    most = moved(claim.sending, 10**9)
+    assert 0 < most < 2000
+    assert moved(claim.receiving, 10**9) == most
+    assert moved(free.sending, 10**9) > 10_000
+    world.limits.give(claim)
+    world.limits.give(free)
+    world.clock.advance(60)
+    world.allowances.sweep()
+    assert world.allowances.buckets == 0
+
+
+def test_resolvingNeedsNoAllowance() -> None:
+    """Nothing is relayed."""
+    world = World([Limit("user", rate=Rate(1))])
+    assert world.take(command="resolve").sending is None
+    assert world.take(command="udp").sending is None
+    assert world.allowances.buckets == 0
+
+
+def test_quota() -> None:
+    """
+    Both ways and all sessions together, to the octet; when it is used up the
+    next is told so, and all that live on it can be found.
+    """
+    world = World([Limit("user", quota=Quota(1000, DAY))])
+    one, two = world.take(asker(ALICE)), world.take(asker(ALICE), by="mail")
+    other = world.take(asker(BOB))
+    world.limits.usedUp = False
+    assert moved(one.sending, 600) == 600
+    assert not world.limits.usedUp
+    assert one.over is None
+    assert moved(two.receiving, 600) == 400
+    assert world.limits.usedUp
+    assert moved(one.receiving, 1) == 0
+    with pytest.raises(QuotaUsedUp, match=r"^1KB/1d per user is used up$") as raised:
+        world.take(asker(ALICE))
+    assert raised.value.reply == Reply.NOT_ALLOWED
+    assert raised.value.reason == "quota"
+    assert str(one.over) == str(two.over) == "1KB/1d per user is used up"
+    assert other.over is None
+    world.take(asker(BOB))
+    world.wall += DAY
+    assert one.over is None
+    assert moved(one.sending, 5000) == 1000
+
+
+@pytest.mark.parametrize(
+    ("quota", "text"),
+    [
+        (Quota(50 * 10**9, DAY), "50GB/1d"),
+        (Quota(1500, 90.0), "1500B/90s"),
+        (Quota(2 * 10**6, 7200.0), "2MB/2h"),
+        (Quota(1, 0.25), "1B/0.25s"),
+    ],
+)
+def test_quotasInWords(quota: Quota, text: str) -> None:
+    """As the configuration writes them."""
+    world = World([], rule("web", Limit("all", quota=quota)))
+    claim = world.take()
+    assert moved(claim.sending, 1 << 60) == quota.octets
+    assert str(claim.over) == f'{text} in all (rule "web") is used up'
+
+
+def test_severalQuotas() -> None:
+    """Of different windows all count, of the same one the smallest."""
+    world = World(
+        [
+            Limit("all", quota=Quota(1000, DAY)),
+            Limit("all", quota=Quota(100, 3600.0)),
+            Limit("all", quota=Quota(70, 3600.0)),
+        ]
+    )
+    claim = world.take()
+    assert moved(claim.sending, 5000) == 70
+    world.wall += 3600
+    assert moved(claim.sending, 5000) == 70
+    world.wall += 20 * 3600
+    assert moved(claim.sending, 5000) == 70
+
+
+def test_quotaOfAssociations() -> None:
+    """Their datagrams spend it; used up, neither they nor flows begin."""
+    world = World([], rule("dns", Limit("user", quota=Quota(1000, DAY))))
+    claim = world.take(by="dns", command="udp")
+    flow = world.limits.takeFlow(asker(), "dns")
+    bound = world.limits.datagrams(asker(), "dns")
+    assert bound.sending is not None
+    assert bound.receiving is not None
+    assert bound.sending.passes(600)
+    assert not bound.receiving.passes(600)
+    assert claim.over is not None
+    assert flow.over is not None
+    with pytest.raises(QuotaUsedUp):
+        world.limits.takeFlow(asker(), "dns")
+    assert "used up" in world.refused(by="dns", command="udp")
+    assert world.limits.datagrams(asker(), "mail").sending is None
+
+
+def test_onlyNewOnesCount() -> None:
+    """With enforce = "new-only" what lives moves on, and is counted."""
+    world = World()
+    world.limits.apply([Limit("user", quota=Quota(1000, DAY))], (), enforced=False)
+    claim = world.take()
+    assert moved(claim.sending, 5000) == 5000
+    assert "used up" in world.refused()
+
+
+# Other limits.
+
+
+def test_whatLivesCountsByOtherLimits() -> None:
+    """Also by a limit that was not there when it came."""
+    world = World([Limit("user", sessions=5)])
+    claims = [world.take(asker(ALICE)) for _ in range(3)]
+    world.limits.apply([Limit("source", sessions=3)], ())
+    claims = [
+        world.limits.again(claim, asker(ALICE), "connect", claim.rule)
+        for claim in claims
+    ]
+    assert world.refused(asker(BOB)) == "3 sessions per source"
+    world.limits.give(claims.pop())
+    claims.append(world.take(asker(BOB)))
+    for claim in claims:
+        world.limits.give(claim)
+    assert world.nothing
+
+
+def test_otherGroupsAndAnotherRule() -> None:
+    """Who they are now, and what allows it now, counts; nothing drifts."""
+    world = World([Limit("group", sessions=1), Limit("rule", sessions=1)])
+    claim = world.take(asker(ALICE), "connect")
+    now = Somebody("alice", frozenset({"sales"}))
+    claim = world.limits.again(claim, asker(now), "connect", "mail")
+    other = world.take(asker(BOB))
+    assert world.refused(asker(now), by="x") == '1 sessions per group "sales"'
+    assert world.refused(by="mail") == '1 sessions per rule "mail"'
+    world.limits.give(claim)
+    world.limits.give(other)
+    assert world.nothing
+
+
+def test_otherRates() -> None:
+    """A session that lives gets an allowance, another one, or none."""
+    world = World()
+    claim = world.take()
+    for rate in (10**4, 10**6, None):
+        limits = [] if rate is None else [Limit("user", rate=Rate(rate))]
+        world.limits.apply(limits, ())
+        before, claim = claim, world.limits.again(claim, asker(), "connect", "web")
+        before.close()
+        if rate is None:
+            assert claim.sending is None
+        else:
+            world.clock.advance(1)
+            assert rate / 50 <= moved(claim.sending, 10**9) <= rate / 5
+    world.clock.advance(1)
+    world.allowances.sweep()
+    assert world.allowances.buckets == 0
+
+
+def test_aSmallerQuotaIsSeen() -> None:
+    """What is used up by the new number is used up, for who lives, too."""
+    world = World([Limit("user", quota=Quota(1000, DAY))])
+    claim = world.take()
+    moved(claim.sending, 500)
+    world.limits.usedUp = False
+    world.limits.apply([Limit("user", quota=Quota(400, DAY))], ())
+    claim = world.limits.again(claim, asker(), "connect", "web")
+    assert world.limits.usedUp
+    assert claim.over is not None
+    world.limits.apply([Limit("user", quota=Quota(600, DAY))], ())
+    claim = world.limits.again(claim, asker(), "connect", "web")
+    assert claim.over is None
+    assert moved(claim.sending, 500) == 100
+
+
+LIMITS = st.lists(
+    st.builds(
+        Limit,
+        st.sampled_from(["all", "source", "listener", "user", "group", "rule"]),
+        sessions=st.none() | st.integers(0, 4),
+        associations=st.none() | st.integers(0, 3),
+        new_sessions=st.none() | st.integers(1, 5),
+        flows=st.none() | st.integers(0, 3),
+        rate=st.none() | st.just(Rate(1000)),
+        quota=st.none() | st.just(Quota(500, DAY)),
+    ),
+    max_size=4,
+)
+ASKERS = [
+    asker(user, source, listener)
+    for user in (ANONYMOUS, ALICE, BOB)
+    for source in (A, B)
+    for listener in ("lan", "wan")
+]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["take", "take", "flow", "give", "reload", "move", "again"]),
+        st.integers(0, len(ASKERS) - 1),
+        st.sampled_from(["connect", "udp", "resolve"]),
+        st.sampled_from(["web", "mail"]),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(LIMITS, LIMITS), min_size=1, max_size=3), STEPS)
+def test_nothingDrifts(
+    generations: list[tuple[list[Limit], list[Limit]]],
+    steps: list[tuple[str, int, str, str]],
+) -> None:
+    """
+    Whatever comes, moves, goes, is refused, and becomes somebody else, over
+    whatever reloads: in the end nothing is counted.
+    """
+
+    def rules(number: int) -> list[Rule]:
+        return [rule("web", each) for each in generations[number][1][:1]]
+
+    world = World(generations[0][0], *rules(0))
+    limits = world.limits
+    sessions: list[tuple[Claim, Asker, str]] = []
+    flows: list[tuple[Claim, Asker]] = []
+    for number, (what, which, command, by) in enumerate(steps):
+        who = ASKERS[which]
+        world.clock.advance(0.1)
+        try:
+            if what == "take":
+                sessions.append((limits.take(who, command, by), who, command))
+            elif what == "flow":
+                flows.append((limits.takeFlow(who, by), who))
+        except LimitReached:
+            continue
+        if what == "give" and sessions:
+            limits.give(sessions.pop(which % len(sessions))[0])
+            if flows:
+                limits.giveFlow(flows.pop(which % len(flows))[0])
+        elif what == "move" and sessions:
+            claim = sessions[which % len(sessions)][0]
+            if claim.sending is not None:
+                moved(claim.sending, 100)
+        elif what in ("reload", "again"):
+            if what == "reload":
+                at = number % len(generations)
+                limits.apply(generations[at][0], rules(at))
+            before = sessions
+            sessions = [(limits.again(c, who, m, by), who, m) for c, _, m in before]
+            for claim, _, _ in before:
+                claim.close()
+            flows = [(limits.flowAgain(c, who, by), who) for c, _ in flows]
+        assert limits.live == len(sessions)
+    for claim, _, _ in sessions:
+        limits.give(claim)
+    for claim, _ in flows:
+        limits.giveFlow(claim)
+    world.clock.advance(10)
+    world.counters.sweep()
+    world.allowances.sweep()
+    assert world.nothing
+    assert limits.live == world.allowances.buckets == 0
 
 
 def test_thisHostIsSelf() -> None:

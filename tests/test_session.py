@@ -32,6 +32,7 @@ from socksgw import errors
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
 from socksgw.config import Limit, ListenUDP, Throttle
+from socksgw.counters import ProcessCounters
 from socksgw.errors import (
     AuditFailed,
     AuthenticationFailed,
@@ -50,6 +51,7 @@ from socksgw.place import Place
 from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Verdict
+from socksgw.relay.allowance import Allowances
 from socksgw.route.failures import failureFor
 from socksgw.session import Session, Stage
 from socksgw.wire import socks4, socks5, userpass
@@ -201,7 +203,10 @@ class Gateway:
             relays=SimpleNamespace(between=self._between),
             placeOf=lambda name: Place(ListenUDP()),
         )
-        self.limits = Limits(limits)
+        self.limits = Limits(
+            ProcessCounters(self.clock), Allowances(self.reactor, self.clock)
+        )
+        self.limits.apply(limits, ())
         self.journal: Any = SimpleNamespace(commit=self._commit, append=self._append)
         self.census = Census(10_000)
         self.listener = Listener(self, "lan")
@@ -230,8 +235,8 @@ class Gateway:
     def left(self, session: Session) -> None:
         assert session not in self.over
         self.over.append(session)
-        if session.counted:
-            self.limits.give(session.asker, session.command.name)
+        if session.claim is not None:
+            self.limits.give(session.claim)
 
     async def _step(self, name: str) -> None:
         step = self.steps.get(name)
@@ -254,7 +259,13 @@ class Gateway:
         return self.outlet
 
     async def _between(
-        self, client: Any, destination: Any, early: bytes, tally: Any, idle: Any
+        self,
+        client: Any,
+        destination: Any,
+        early: bytes,
+        tally: Any,
+        idle: Any,
+        *allowances: Any,
     ) -> None:
         assert destination is self.outlet.socket
         self.happened.append(("relay", early))

@@ -11,7 +11,8 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
     dialled or refused: C{session}, C{listener}, C{client}, C{protocol},
     C{user}, C{method}, C{command}, C{asked} (the host as the client spelled
     it, escaped), C{name} (its normal form, or null), C{port}, C{verdict}
-    (C{allow} or C{deny}), C{rule} (null when no rule was the reason), C{why}, C{addresses} (what may be
+    (C{allow} or C{deny}), C{rule} (null when no rule was the reason; C{limit} when a
+    limit was), C{why} (then which), C{addresses} (what may be
     dialled), C{struck} (what DNS gave and policy struck out, each with the
     reason), C{reply} (what a denied client is told), C{secured} (when the
     client's side is), C{ticket} (of the rule), C{reports} (what rules that
@@ -25,13 +26,17 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
     and C{auth.groups_refresh}.
   - C{end}: an allowed session is over: C{session}, C{address} (dialled),
     C{bound}, C{sent} and C{received} (octets, from the client's side),
-    C{seconds}, C{reason}, C{reply}, C{why} (of a session that was revoked).
+    C{seconds}, C{reason}, C{reply}, C{why} (of a session that was revoked, or
+    whose quota was used up: the reason is C{quota} then).
   - C{peer}: somebody connected to a BIND's listener, and is let in:
     C{session}, C{user}, C{address}, C{bound}.
   - C{flow}: as C{decision}, of one destination of a UDP association.
   - C{flow-end}: an allowed flow is over: C{address}, C{sent}, C{received}
-    (octets), C{sent_datagrams}, C{received_datagrams}, C{seconds}, C{reason}.
-  - C{flows-refused}: an association wants more flows than it may have.
+    (octets), C{sent_datagrams}, C{received_datagrams}, C{seconds}, C{reason},
+    C{limited} (datagrams, both ways, that were more than the rate or the quota
+    lets through), C{why} (the quota, when that is the reason).
+  - C{flows-refused}: an association wants more flows than it may have: C{why};
+    told again only when one of its flows has begun or ended since.
   - C{reloaded}: a new configuration is in force: C{rules} (how many),
     C{ended} (sessions that it does not allow).
   - C{reload-failed}: it is not, and the old one serves on: C{problems}.
@@ -234,15 +239,17 @@ class SessionRecord:
             self.reply = int(decision.error.reply or 0)
             self.reason = decision.error.reason
 
-    def limited(self, limit: str) -> None:
+    def limited(self, why: str, reply: int, reason: str) -> None:
         """
-        The policy allowed it, but a limit on live sessions is reached.
+        The policy allowed it, but a limit is reached.
+
+        @param why: which.
         """
         self.allowed = False
         self.rule = "limit"
-        self.why = limit
-        self.reply = 1
-        self.reason = "limit"
+        self.why = why
+        self.reply = reply
+        self.reason = reason
 
     def _who(self, event: str) -> str:
         return (
@@ -275,12 +282,16 @@ class SessionRecord:
         received: tuple[int, int],
         seconds: float,
         reason: str,
+        limited: int = 0,
+        why: str = "",
     ) -> str:
         """
         The line of a flow that is over.
 
         @param sent: octets and datagrams to the destination.
         @param received: octets and datagrams from it.
+        @param limited: datagrams that a limit did not let through.
+        @param why: the quota that was used up.
         """
         return (
             f'"event":"flow-end","session":{self.session},'
@@ -288,6 +299,8 @@ class SessionRecord:
             f'"sent":{sent[0]},"sent_datagrams":{sent[1]},'
             f'"received":{received[0]},"received_datagrams":{received[1]},'
             f'"seconds":{seconds:.3f},"reason":"{reason}"'
+            + (f',"limited":{limited}' if limited else "")
+            + (f',"why":{quoted(why)}' if why else "")
         )
 
     def flowsRefusedLine(self, why: str) -> str:

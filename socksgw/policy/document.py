@@ -429,8 +429,11 @@ class Compiler:
         for name in self._config.networks:
             if name not in self._used:
                 self._odd(f"networks.{name}", "is not used")
-        for name in self._config.groups:
-            if f"@{name}" not in self._used:
+        config = self._config
+        limits = (*config.limit, *(rule.limits for rule in config.rule))
+        counted = any(each is not None and each.per == "group" for each in limits)
+        for name in config.groups:
+            if f"@{name}" not in self._used and not counted:
                 self._odd(f"groups.{name}", "is not used")
         for table in ("services", "schedules"):
             for name in getattr(self._config, table):

@@ -13,6 +13,7 @@ from typing import Protocol as Seam
 from twisted.internet.protocol import Protocol
 
 from socksgw.interfaces import Protection
+from socksgw.relay.allowance import Allowance
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.stream import StreamRelay
@@ -45,9 +46,11 @@ class Tally:
     @ivar strangers: datagrams of an association from where they should not.
     @ivar reason: a fixed word.
     @ivar reset: whether the client is to be closed with a reset.
+    @ivar relay: what moves octets, while it does; it can be told of other
+        allowances.
     """
 
-    __slots__ = ("reason", "received", "reset", "sent", "strangers")
+    __slots__ = ("reason", "received", "relay", "reset", "sent", "strangers")
 
     def __init__(self) -> None:
         self.sent = 0
@@ -55,6 +58,7 @@ class Tally:
         self.strangers = 0
         self.reason = ""
         self.reset = False
+        self.relay: SpliceRelay | StreamRelay | None = None
 
 
 @final
@@ -75,6 +79,8 @@ class Relays:
         early: bytes,
         tally: Tally,
         idle: float | None = None,
+        sending: Allowance | None = None,
+        receiving: Allowance | None = None,
     ) -> None:
         """
         Move octets until it is over; C{destination} is closed then, the
@@ -83,6 +89,8 @@ class Relays:
         @param early: octets that the client sent behind its request.
         @param tally: filled in, also when this is cancelled.
         @param idle: seconds, other than usual.
+        @param sending: what bounds the octets from the client.
+        @param receiving: what bounds those to it.
         """
         settings = self._settings if idle is None else self._settings.idling(idle)
         relay: SpliceRelay | StreamRelay
@@ -101,6 +109,9 @@ class Relays:
                 wrapped = client.protection is not None
                 relay = StreamRelay(settings, client.transport, destination, wrapped)
                 client.taken = relay.client
+            if sending is not None or receiving is not None:
+                relay.limit(sending, receiving)
+            tally.relay = relay
             try:
                 relay.start(early)
                 if client.ended and isinstance(relay, StreamRelay):
@@ -109,7 +120,7 @@ class Relays:
             finally:
                 tally.sent = relay.client.moved
                 tally.received = relay.destination.moved
-                client.taken = None
+                tally.relay = client.taken = None
         finally:
             if resetDestination:
                 destination.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -16,8 +16,9 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from socksgw.errors import SocksError
+from socksgw.errors import LimitReached, SocksError
 from socksgw.interfaces import SetDeadline, Timer, Watcher
+from socksgw.relay.allowance import Allowance
 from socksgw.watch import READ
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import HEADROOM, Datagram, encodeHeader
@@ -49,6 +50,8 @@ _WAITING_OCTETS: Final = 1 << 16
 _RECEIVE: Final = 1 << 20
 #: Headers kept for sources that no flow names (C{replies} other than exact).
 _HEADERS: Final = 256
+#: Seconds before a flow that a limit was in the way of is asked for again.
+_AGAIN: Final = 1.0
 
 _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -59,10 +62,16 @@ class Permit(NamedTuple):
 
     @ivar addresses: where its datagrams may go, best first.
     @ivar replies: whose answers come back: C{exact}, C{address} or C{any}.
+    @ivar claim: the judge's own; it goes with the flow.
+    @ivar sending: what bounds the datagrams to the destination.
+    @ivar receiving: what bounds those from it.
     """
 
     addresses: tuple[Address, ...]
     replies: str
+    claim: Any = None
+    sending: Allowance | None = None
+    receiving: Allowance | None = None
 
 
 class Carrier(Protocol):
@@ -82,6 +91,8 @@ class Judge(Protocol):
     def judge(self, datagram: Datagram) -> Awaitable[Permit | None]:
         """
         May the flow be? When this returns, its line is in the journal.
+
+        @raise LimitReached: not now.
         """
 
     def attach(self, flows: Flows) -> None:
@@ -89,6 +100,9 @@ class Judge(Protocol):
 
     def ended(self, flow: Flow, reason: str) -> None:
         """A flow that was permitted is over."""
+
+    def failed(self, permit: Permit, port: int) -> None:
+        """A flow that was permitted could not begin."""
 
     def tooMany(self, limit: int) -> None:
         """More flows than the limit were asked for; told once."""
@@ -166,12 +180,14 @@ class Flow:
     @ivar sentDatagrams: how many datagrams that were.
     @ivar receivedDatagrams: how many came back.
     @ivar dropped: how many of the client's went nowhere, or wait.
+    @ivar limited: how many, of both ways, were more than the rate or the quota.
+    @ivar claim: as the L{Permit}'s, and so are the next two.
     """
 
     __slots__ = (
-        "_last", "_quiet", "address", "began", "datagram", "denied", "dropped", "header", "key", "peer",
-        "received", "receivedDatagrams", "replies", "sent", "sentDatagrams",
-        "socket", "waiting",
+        "_last", "_quiet", "address", "began", "claim", "datagram", "denied", "dropped",
+        "header", "key", "limited", "peer", "received", "receivedDatagrams",
+        "receiving", "replies", "sending", "sent", "sentDatagrams", "socket", "waiting",
     )  # fmt: skip
 
     def __init__(self, key: bytes, datagram: Datagram, began: float) -> None:
@@ -187,7 +203,10 @@ class Flow:
         self.header = b""
         self.sent = self.sentDatagrams = 0
         self.received = self.receivedDatagrams = 0
-        self.dropped = 0
+        self.dropped = self.limited = 0
+        self.claim: Any = None
+        self.sending: Allowance | None = None
+        self.receiving: Allowance | None = None
         self._last = -1
         self._quiet = 0
 
@@ -203,6 +222,9 @@ class Flow:
                 if held + len(payload) <= _WAITING_OCTETS:
                     self.waiting.append(bytes(payload))
             return
+        if self.sending is not None and not self.sending.passes(len(payload)):
+            self.limited += 1
+            return
         try:
             self.socket.sendto(payload, self.peer)
         except OSError:
@@ -215,7 +237,8 @@ class Flow:
     @property
     def moved(self) -> int:
         """How many datagrams came or went, or were dropped."""
-        return self.dropped + self.sentDatagrams + self.receivedDatagrams
+        dropped = self.dropped + self.limited
+        return dropped + self.sentDatagrams + self.receivedDatagrams
 
     def idled(self) -> bool:
         """
@@ -298,15 +321,21 @@ class Flows:
             _log.failure("a flow failed by a defect in socksgw", result)
 
     async def _open(self, flow: Flow, datagram: Datagram) -> None:
+        permit = None
         try:
             permit = await self._judge.judge(datagram)
             if permit is not None:
                 address = _routed(permit.addresses)
                 outer = self._socket(address.version)
+        except LimitReached:
+            # Not at every datagram: that would cost more than the flow.
+            self._settings.setDeadline(_AGAIN, lambda: self._forget(flow))
         except (OSError, SocksError):
             # Out of descriptors, or no line could be written: asked again
             # when the next datagram comes.
-            permit = None
+            if permit is not None:
+                self._judge.failed(permit, datagram.port)
+                permit = None
             del self._flows[flow.key]
         waiting, flow.waiting = flow.waiting, []
         if permit is None:
@@ -316,12 +345,18 @@ class Flows:
         flow.address = address
         flow.peer = (socket.inet_ntop(outer.family, address.packed), port)
         flow.replies = permit.replies
+        flow.claim = permit.claim
+        flow.sending, flow.receiving = permit.sending, permit.receiving
         flow.header = encodeHeader(address, port)
         flow.socket = outer
         self._byPeer[flow.peer] = flow
         self._index(flow)
         for payload in waiting:
             flow.send(payload)
+
+    def _forget(self, flow: Flow) -> None:
+        if self._flows.get(flow.key) is flow:
+            del self._flows[flow.key]
 
     def _index(self, flow: Flow) -> None:
         """
@@ -366,6 +401,9 @@ class Flows:
                     self.strangers += 1
                     continue
                 header = self._headerFor(outer.family, peer)
+            if flow.receiving is not None and not flow.receiving.passes(length):
+                flow.limited += 1
+                continue
             flow.receivedDatagrams += 1
             flow.received += length
             carrier.deliver(header, length)
@@ -401,14 +439,19 @@ class Flows:
             settings = self._settings
             self._deadline = settings.setDeadline(settings.idle / 4, self._scan)
 
-    def recheck(self, keeps: Callable[[Flow], bool]) -> None:
+    @property
+    def live(self) -> list[Flow]:
+        """Those that datagrams move on."""
+        return [flow for flow in self._flows.values() if flow.socket is not None]
+
+    def recheck(self, keeps: Callable[[Flow], bool], reason: str = "revoked") -> None:
         """
         End the flows that are allowed no longer; what was denied is judged
         again when its next datagram comes.
         """
         for flow in list(self._flows.values()):
             if flow.denied or (flow.socket is not None and not keeps(flow)):
-                self._end(flow, "revoked")
+                self._end(flow, reason)
 
     def _end(self, flow: Flow, reason: str) -> None:
         del self._flows[flow.key]

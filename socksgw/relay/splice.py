@@ -25,6 +25,7 @@ from typing import Final, final
 from twisted.internet.defer import Deferred
 
 from socksgw.interfaces import Timer
+from socksgw.relay.allowance import Allowance
 from socksgw.relay.memory import SCARCE, Pipe
 from socksgw.relay.settings import RelaySettings
 
@@ -50,6 +51,7 @@ class _Side:
     """
     One socket, and the direction that starts at it.
 
+    @ivar allowance: what bounds this direction; L{None} for nothing.
     @ivar moved: octets delivered to the other socket.
     @ivar held: octets taken in and not delivered.
     @ivar ended: nothing more will be read here.
@@ -60,7 +62,7 @@ class _Side:
     __slots__ = (
         "_bulk", "_events", "_fd", "_pipe", "_relay", "_rest", "_taken", "_waiting",
         "_watched",
-        "broken", "ended", "held", "moved", "other", "shut", "socket",
+        "allowance", "broken", "ended", "held", "moved", "other", "shut", "socket",
     )  # fmt: skip
 
     other: _Side
@@ -69,6 +71,7 @@ class _Side:
         self._relay = relay
         self.socket = connection
         self._fd = connection.fileno()
+        self.allowance: Allowance | None = None
         self.moved = 0
         self.held = 0
         self.ended = False
@@ -118,6 +121,10 @@ class _Side:
                 return
             # None is left; what the other side takes at once needs none.
             most = SCARCE
+        allowance = self.allowance
+        if allowance is not None and (most := allowance.room(most)) == 0:
+            self._pace(allowance)
+            return
         self._taken = False
         try:
             came = self.socket.recv_into(_BUFFER, most)
@@ -129,6 +136,8 @@ class _Side:
         if came == 0:
             self._end(broken=False)
             return
+        if allowance is not None:
+            allowance.spend(came)
         try:
             went = self.other.socket.send(_VIEW[:came])
         except BlockingIOError:
@@ -147,6 +156,10 @@ class _Side:
         relay = self._relay
         settings = relay.settings
         room = settings.memory.room()
+        allowance = self.allowance
+        if allowance is not None and room and (room := allowance.room(room)) == 0:
+            self._pace(allowance)
+            return
         pipe = settings.pipes.take() if room else None
         if pipe is None:
             if room:
@@ -173,6 +186,8 @@ class _Side:
             settings.pipes.give(pipe, True)
             self._end(broken=False)
             return
+        if allowance is not None:
+            allowance.spend(came)
         if came < _SHORT:
             self._bulk = False
         self._drain(came)
@@ -283,6 +298,27 @@ class _Side:
             if not self.ended:
                 self.startReading()
 
+    # The allowance.
+
+    def limit(self, allowance: Allowance | None) -> None:
+        """
+        From now on this direction is bounded by that.
+        """
+        was, self.allowance = self.allowance, allowance
+        if was is not None and was.forget() is not None:
+            self._paced()
+
+    def _pace(self, allowance: Allowance) -> None:
+        """
+        No more may move at the moment.
+        """
+        self._stopReading()
+        allowance.wait(self._paced)
+
+    def _paced(self) -> None:
+        if not self.ended and not self.held and not self._waiting:
+            self.startReading()
+
     # Ending.
 
     def _end(self, broken: bool) -> None:
@@ -383,6 +419,8 @@ class _Side:
             self._relay.settings.watch.closing(self._fd)
         if self._waiting:
             self._relay.settings.memory.forget(self._again)
+        if self.allowance is not None:
+            self.allowance.forget()
         if self.held:
             self._discard()
 
@@ -393,6 +431,8 @@ class _Side:
         @param early: octets that were read from this socket already.
         """
         went = 0
+        if early and self.allowance is not None:
+            early = self.allowance.charge(early)
         if early:
             try:
                 went = self.other.socket.send(early)
@@ -459,6 +499,13 @@ class SpliceRelay:
         self._deadline = self.settings.setDeadline(self.settings.idle / 4, self._idle)
         self.destination.startReading()
         self.client.begin(early)
+
+    def limit(self, sending: Allowance | None, receiving: Allowance | None) -> None:
+        """
+        Bound what moves from now on, from the client and to it.
+        """
+        self.client.limit(sending)
+        self.destination.limit(receiving)
 
     def _idle(self) -> None:
         """

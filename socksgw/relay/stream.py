@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.interfaces import Timer
+from socksgw.relay.allowance import Allowance
 from socksgw.relay.settings import RelaySettings
 
 __all__ = ["StreamRelay"]
@@ -40,6 +41,7 @@ class _End(Protocol):
     """
     One end; as a producer, what the other end's transport pauses.
 
+    @ivar allowance: what bounds this direction; L{None} for nothing.
     @ivar moved: octets handed to the other end.
     @ivar ended: nothing more will come from here.
     """
@@ -50,6 +52,10 @@ class _End(Protocol):
     lost = False
     _holding = False
     _waiting = False
+    allowance: Allowance | None = None
+    #: What came and may not move yet: no more than what came at once.
+    _rest = b""
+    _ending = False
 
     def __init__(self, relay: StreamRelay) -> None:
         self.relay = relay
@@ -61,12 +67,19 @@ class _End(Protocol):
         self.relay.connected()
 
     def dataReceived(self, octets: bytes) -> None:
-        if not self.other.lost:
-            self.moved += len(octets)
-            self.other.transport.write(octets)
+        if self.other.lost:
+            return
+        if self.allowance is not None or self._rest:
+            self._keep(self._rest + octets)
+            self._pace()
+            return
+        self.moved += len(octets)
+        self.other.transport.write(octets)
 
     def readConnectionLost(self) -> None:
-        if not self.ended:
+        if self._rest:
+            self._ending = True
+        elif not self.ended:
             self.ended = True
             self.other.endWriting()
             self.relay.settle(self)
@@ -76,7 +89,12 @@ class _End(Protocol):
 
     def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
         self.lost = True
-        if reason.check(ConnectionDone):
+        if self._rest:
+            # It cannot wait: who waits for the session learns of this now.
+            allowance, rest = self.allowance, self._rest
+            self._write(rest if allowance is None else allowance.charge(rest))
+            self._keep(b"")
+        if self._ending or reason.check(ConnectionDone):
             # In order: how a client ends that has no half-close (TLS).
             self.ended = True
         self._release()
@@ -112,8 +130,8 @@ class _End(Protocol):
         if memory.room() < _HELD:
             self._waiting = True
             memory.wait(self.resumeProducing)
-        elif not self.lost:
-            self.transport.resumeProducing()
+        else:
+            self._pace()
 
     def stopProducing(self) -> None:
         self._release()
@@ -126,6 +144,71 @@ class _End(Protocol):
         if self._holding:
             self._holding = False
             memory.give(_HELD)
+
+    # The allowance.
+
+    def limit(self, allowance: Allowance | None) -> None:
+        """
+        From now on this direction is bounded by that.
+        """
+        was, self.allowance = self.allowance, allowance
+        if was is not None and was.forget() is not None:
+            self._pace()
+
+    def _pace(self) -> None:
+        """
+        Hand on what is allowed of what has come, and then read on.
+        """
+        rest, allowance = self._rest, self.allowance
+        while rest and not self._holding and not self._waiting:
+            room = len(rest)
+            if allowance is not None:
+                room = allowance.room(room)
+                if room == 0:
+                    allowance.wait(self._pace)
+                    break
+                allowance.spend(room)
+            self._write(rest[:room])
+            rest = rest[room:]
+            # Whoever is written to may have paused us.
+            self._keep(rest)
+        self.readOn()
+
+    def readOn(self) -> None:
+        """
+        Read, unless something is in the way.
+        """
+        if self.lost:
+            return
+        if self._rest:
+            self.transport.pauseProducing()
+        elif self._ending:
+            self._ending = False
+            self.readConnectionLost()
+        elif not self.ended and not self._holding and not self._waiting:
+            self.transport.resumeProducing()
+
+    def _write(self, octets: bytes) -> None:
+        if octets and not self.other.lost:
+            self.moved += len(octets)
+            self.other.transport.write(octets)
+
+    def _keep(self, rest: bytes) -> None:
+        memory = self.relay.settings.memory
+        before, self._rest = len(self._rest), rest
+        if len(rest) > before:
+            memory.take(len(rest) - before)
+        elif len(rest) < before:
+            memory.give(before - len(rest))
+
+    def forget(self) -> None:
+        """
+        The relay is over.
+        """
+        self._release()
+        self._keep(b"")
+        if self.allowance is not None:
+            self.allowance.forget()
 
 
 @final
@@ -187,7 +270,14 @@ class StreamRelay:
         if self._early:
             self.client.dataReceived(self._early)
             self._early = b""
-        self.client.transport.resumeProducing()
+        self.client.readOn()
+
+    def limit(self, sending: Allowance | None, receiving: Allowance | None) -> None:
+        """
+        Bound what moves from now on, from the client and to it.
+        """
+        self.client.limit(sending)
+        self.destination.limit(receiving)
 
     def settle(self, end: _End) -> None:
         """An end has sent all it had."""
@@ -228,7 +318,7 @@ class StreamRelay:
         if self._deadline is not None:
             self._deadline.clear()
         for end in (self.client, self.destination):
-            end.stopProducing()
+            end.forget()
             if not end.lost and end.transport is not None:
                 end.transport.unregisterProducer()
         if self.destination.transport is not None and not self.destination.lost:

@@ -123,7 +123,7 @@ def test_aLimitIsADenial() -> None:
     """Reply 01 (RFC 1928 section 6: general failure)."""
     record = recorded()
     record.decided(Said())
-    record.limited("5 sessions in all")
+    record.limited("5 sessions in all", 1, "limit")
     found = line(record.decisionLine())
     assert (found["verdict"], found["rule"], found["reply"]) == ("deny", "limit", 1)
     assert found["why"] == "5 sessions in all"

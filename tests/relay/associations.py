@@ -13,9 +13,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from socksgw.relay.allowance import Allowance
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Tally
-from socksgw.relay.flows import Flow, Permit
+from socksgw.relay.flows import Flow, Flows, Permit
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
 from tests.relay.test_splice import Timer, World
@@ -64,7 +65,12 @@ class Judge:
     @ivar asked: host and port of each flow that was judged.
     @ivar over: the flows that have ended, and why.
     @ivar tooManyOf: the limits that were told.
+    @ivar lost: what was permitted and could not begin.
+    @ivar bounds: what bounds the datagrams of each flow, to and from.
+    @ivar flows: those that it judges.
     """
+
+    flows: Flows
 
     def __init__(self) -> None:
         self.replies = "exact"
@@ -75,6 +81,8 @@ class Judge:
         self.asked: list[tuple[str, int]] = []
         self.over: list[tuple[Flow, str]] = []
         self.tooManyOf: list[int] = []
+        self.lost: list[Permit] = []
+        self.bounds: tuple[Allowance | None, Allowance | None] = (None, None)
 
     async def judge(self, datagram: Datagram) -> Permit | None:
         host = str(datagram.host)
@@ -86,14 +94,17 @@ class Judge:
         if datagram.port in self.denied:
             return None
         addresses = tuple(map(Address.parse, self.names.get(host, [host])))
-        return Permit(addresses, self.replies)
+        return Permit(addresses, self.replies, None, *self.bounds)
 
     def ended(self, flow: Flow, reason: str) -> None:
         assert flow not in [each for each, _ in self.over]
         self.over.append((flow, reason))
 
-    def attach(self, flows: object) -> None:
-        pass
+    def failed(self, permit: Permit, port: int) -> None:
+        self.lost.append(permit)
+
+    def attach(self, flows: Flows) -> None:
+        self.flows = flows
 
     def tooMany(self, limit: int) -> None:
         self.tooManyOf.append(limit)

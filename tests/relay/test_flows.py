@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from socksgw.errors import AuditFailed
+from socksgw.errors import AuditFailed, LimitReached
+from socksgw.relay.allowance import Allowance, Allowances
 from tests.relay.associations import IDLE, MOST, Association, Sea, header
+from tests.relay.test_allowance import Quota
 
 
 @pytest.fixture
@@ -240,6 +243,8 @@ def test_outOfDescriptors(
     side.send("127.0.0.1", port(server), b"lost")
     sea.settle()
     monkeypatch.setattr(socket, "socket", made)
+    # What it took of the limits is given back.
+    assert len(side.judge.lost) == 1
     side.send("127.0.0.1", port(server), b"goes")
     assert sea.relayed(server)[0] == b"goes"
 
@@ -588,3 +593,65 @@ def test_theTallyIsOfAllFlows(sea: Sea, side: Side) -> None:
     side.association.end()
     assert side.association.tally.sent == 3 + 6 * 3
     assert side.association.tally.received == 0
+
+
+# Limits.
+
+
+def test_aFlowThatALimitIsInTheWayOf(sea: Sea, side: Side) -> None:
+    """
+    Its datagrams are dropped, and it is asked for again when one comes after a
+    second, not at every one.
+    """
+    server = sea.socket()
+    side.judge.failing = [LimitReached("3 flows per user")]
+    for _ in range(5):
+        side.send("127.0.0.1", port(server))
+    sea.silent(server)
+    assert len(side.judge.asked) == 1
+    sea.advance(0.9)
+    side.send("127.0.0.1", port(server))
+    sea.silent(server)
+    assert len(side.judge.asked) == 1
+    sea.advance(0.2)
+    side.open(server)
+    assert len(side.judge.asked) == 2
+
+
+def test_datagramsBeyondTheRate(sea: Sea, side: Side) -> None:
+    """They are dropped and counted, both ways."""
+    server = sea.socket()
+    sending, receiving = (
+        Allowance(Allowances(Clock(), lambda: 0.0), [], [Quota(octets)])
+        for octets in (6, 11)
+    )
+    side.judge.bounds = (sending, receiving)
+    outer = side.open(server)
+    for payload in (b"one", b"two"):
+        side.send("127.0.0.1", port(server), payload)
+    assert sea.relayed(server)[0] == b"one"
+    sea.silent(server)
+    for payload in (b"answer", b"more", b"long answer", b"a"):
+        server.sendto(payload, outer)
+    head = header("127.0.0.1", port(server))
+    assert sea.relayed(side.socket)[0] == head + b"answer"
+    assert sea.relayed(side.socket)[0] == head + b"more"
+    sea.silent(side.socket)
+    side.association.end()
+    ((flow, _),) = side.judge.over
+    assert flow.limited == 3
+    assert (flow.sent, flow.received) == (6, 10)
+
+
+def test_whatIsDroppedIsNotIdle(sea: Sea, side: Side) -> None:
+    """A flow whose datagrams are all too many lives on."""
+    server = sea.socket()
+    side.open(server)
+    (flow,) = side.judge.flows.live
+    flow.sending = Allowance(Allowances(Clock(), lambda: 0.0), [], [Quota(0)])
+    for _ in range(12):
+        side.send("127.0.0.1", port(server))
+        sea.silent(server)
+        sea.advance(IDLE / 4)
+    assert side.judge.over == []
+    assert flow.limited == 12

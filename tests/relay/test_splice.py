@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -16,10 +17,13 @@ from hashlib import sha256
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
+from socksgw.relay.allowance import Allowance, Allowances
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
+from tests.relay.test_allowance import Quota
 
 MIB = 1 << 20
 RESET = struct.pack("ii", 1, 0)
@@ -607,3 +611,171 @@ def test_anySequenceOfSendsAndReads(steps: list[tuple[bool, int, int]]) -> None:
     world.pipes.close()
     world.watcher.close()
     assert descriptors() == before
+
+
+# With an allowance.
+
+
+class Bounds:
+    """
+    Allowances on a clock of the test's own.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.all = Allowances(self.clock, self.clock.seconds)
+
+    def rate(self, octets: int) -> Allowance:
+        return Allowance(self.all, [self.all.bucket(object(), octets)], [])
+
+    def quota(self, octets: int) -> Allowance:
+        return Allowance(self.all, [], [Quota(octets)])
+
+    def until(self, world: World, condition: Callable[[], object]) -> None:
+        """Turn, and let time pass, until something is so."""
+
+        def met() -> bool:
+            self.clock.advance(0.02)
+            return bool(condition())
+
+        world.until(met)
+
+
+@pytest.mark.parametrize("ways", ["up", "down"])
+def test_aQuotaIsExact(world: World, ways: str) -> None:
+    """To the octet; what is left waits, and goes on when it may."""
+    octets = pattern(3 * MIB)
+    run = world.relay()
+    bounds = Bounds()
+    allowance = bounds.quota(2 * MIB + 17)
+    sender, receiver = run.client, run.server
+    if ways == "down":
+        sender, receiver = receiver, sender
+        run.relay.limit(None, allowance)
+    else:
+        run.relay.limit(allowance, None)
+    thread = threading.Thread(target=lambda: send(sender, octets))
+    thread.start()
+    assert run.receive(receiver, 2 * MIB + 17) == octets[: 2 * MIB + 17]
+    world.settle()
+    assert sorted(run.moved) == [0, 2 * MIB + 17]
+    with pytest.raises(BlockingIOError):
+        receiver.recv(1)
+    run.relay.limit(None, None)
+    assert run.receive(receiver, MIB - 17) == octets[2 * MIB + 17 :]
+    thread.join()
+    assert not bounds.all.waiting
+
+
+def send(sender: socket.socket, octets: bytes) -> None:
+    """Send it all, in a thread of its own."""
+    view = memoryview(octets)
+    while view:
+        select.select([], [sender], [])
+        view = view[sender.send(view) :]
+
+
+def test_aRate(world: World) -> None:
+    """No more than flows in, however much there is to read; all arrives."""
+    octets = pattern(MIB)
+    run = world.relay()
+    bounds = Bounds()
+    run.relay.limit(bounds.rate(200_000), bounds.rate(50_000))
+    run.send(run.client, octets)
+    world.settle()
+    assert 0 < run.moved[0] <= 0.1 * 200_000
+    received = bytearray()
+    for _ in range(100):
+        bounds.clock.advance(0.02)
+        while world.watcher.turn():
+            pass
+        try:
+            received += run.server.recv(MIB)
+        except BlockingIOError:
+            pass
+    assert 0.9 * 400_000 <= run.moved[0] <= 1.1 * 400_000
+    run.relay.limit(bounds.rate(10**9), None)
+    received += run.receive(run.server, MIB - len(received))
+    assert bytes(received) == octets
+
+
+def test_aRateAndTheEnd(world: World) -> None:
+    """An end is passed on after all that came before it."""
+    octets = pattern(300_000)
+    run = world.relay()
+    bounds = Bounds()
+    run.relay.limit(bounds.rate(100_000), None)
+    run.send(run.client, octets)
+    run.client.shutdown(socket.SHUT_WR)
+    run.server.shutdown(socket.SHUT_WR)
+    received = bytearray()
+
+    def ended() -> bool:
+        try:
+            came = run.server.recv(MIB)
+        except BlockingIOError:
+            return False
+        received.extend(came)
+        return not came
+
+    bounds.until(world, ended)
+    assert bytes(received) == octets
+    world.until(lambda: run.done)
+    assert run.done == [("closed", False, False)]
+    assert bounds.clock.seconds() > 2.5
+
+
+def test_aResetIsSeenWhileItWaitsForItsAllowance(world: World) -> None:
+    """Neither side is read at the moment; the relay ends all the same."""
+    run = world.relay()
+    bounds = Bounds()
+    run.relay.limit(bounds.quota(0), bounds.quota(0))
+    run.send(run.client, b"x")
+    run.send(run.server, b"x")
+    world.settle()
+    assert len(bounds.all.waiting) == 2
+    run.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    run.client.close()
+    world.until(lambda: run.done or world.advance(0.2))
+    assert run.done == [("client-reset", True, True)]
+    assert not bounds.all.waiting
+
+
+@pytest.mark.parametrize(("left", "arrives"), [(5, b"early"), (3, b"ear"), (0, b"")])
+def test_earlyOctetsCount(world: World, left: int, arrives: bytes) -> None:
+    """What came behind the request is bounded as the rest."""
+    bounds = Bounds()
+    client, near = pair()
+    far, server = pair()
+    relay = SpliceRelay(world.settings, near, far)
+    relay.done.addErrback(lambda _: None)
+    relay.limit(bounds.quota(left), None)
+    relay.start(b"early")
+    client.send(b"more")
+    world.settle()
+    assert relay.client.moved == len(arrives)
+    if arrives:
+        assert server.recv(100) == arrives
+    with pytest.raises(BlockingIOError):
+        server.recv(100)
+    relay.done.cancel()
+    assert not bounds.all.waiting
+    for each in (client, near, far, server):
+        each.close()
+
+
+def test_otherAllowancesWhileItMoves(world: World) -> None:
+    """From nothing to little, to none at all, to as much as there is."""
+    run = world.relay()
+    bounds = Bounds()
+    run.send(run.client, b"free")
+    assert run.receive(run.server, 4) == b"free"
+    for allowance in (bounds.quota(2), bounds.quota(0), bounds.quota(1)):
+        run.relay.limit(allowance, None)
+        run.send(run.client, b"12345")
+        world.settle()
+    # The third lets one more of what the first one left go.
+    assert run.server.recv(100) == b"123"
+    assert len(bounds.all.waiting) == 1
+    run.relay.limit(None, None)
+    assert run.receive(run.server, 12) == b"45" + b"12345" + b"12345"

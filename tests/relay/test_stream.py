@@ -18,13 +18,16 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from socksgw.relay.allowance import Allowance, Allowances
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.stream import StreamRelay
+from tests.relay.test_allowance import Quota
 from tests.relay.test_splice import Timer, Watcher, pair
 
 MIB = 1 << 20
@@ -394,3 +397,91 @@ def test_theTransportsAreTwisteds(house: House) -> None:
     assert run.relay.client.transport is run.protocol.transport
     run.client.close()
     house.until(lambda: run.relay.client.ended)
+
+
+# With an allowance.
+
+
+def bounded(clock: Clock, rate: int = 0, quota: int = 1 << 40) -> Allowance:
+    """An allowance on a clock of the test's own; without a rate when it is 0."""
+    all_ = Allowances(clock, clock.seconds)
+    buckets = [all_.bucket("somebody", rate)] if rate else []
+    return Allowance(all_, buckets, [Quota(quota)])
+
+
+def test_aQuotaIsExact(house: House) -> None:
+    """To the octet; what is left waits, and goes on when it may."""
+    octets = random.Random(3).randbytes(100_000)
+    run = house.relay()
+    run.relay.limit(bounded(Clock(), quota=33_333), bounded(Clock(), quota=5))
+    run.client.send(octets)
+    run.server.send(b"an answer")
+    assert read(house, run.server, 33_333) == octets[:33_333]
+    assert read(house, run.client, 5) == b"an an"
+    house.settle()
+    for each in (run.client, run.server):
+        with pytest.raises(BlockingIOError):
+            each.recv(1)
+    assert (run.relay.client.moved, run.relay.destination.moved) == (33_333, 5)
+    run.relay.limit(None, None)
+    assert read(house, run.client, 4) == b"swer"
+    assert read(house, run.server, 66_667) == octets[33_333:]
+
+
+def test_aRate(house: House) -> None:
+    """
+    No more than flows in; both ends come after all that was sent before them.
+    """
+    clock = Clock()
+    up, down = random.Random(4).randbytes(400_000), random.Random(5).randbytes(90_000)
+    run = house.relay()
+    run.relay.limit(bounded(clock, 200_000), bounded(clock, 45_000))
+    at = []
+
+    def passing() -> None:
+        clock.advance(0.02)
+        moved = (run.relay.client.moved, run.relay.destination.moved)
+        if clock.seconds() >= 1 and not at:
+            at.extend(moved)
+        if not run.done:
+            house.reactor.callLater(0, passing)
+
+    passing()
+    assert run.exchange(up, down) == (up, down)
+    house.until(lambda: run.done)
+    assert 0.9 * 200_000 <= at[0] <= 1.1 * 200_000
+    assert 0.9 * 45_000 <= at[1] <= 1.1 * 45_000
+    assert 1.8 <= clock.seconds() <= 2.2
+
+
+def test_whatCameBeforeTheConnectionWasLostIsHandedOn(house: House) -> None:
+    """It cannot wait for its allowance; of a quota no more than is left."""
+    for quota, arrives in ((1 << 40, b"hello"), (4, b"hell")):
+        run = house.relay()
+        clock = Clock()
+        allowance = bounded(clock, 1, quota)
+        run.relay.limit(allowance, None)
+        run.client.send(b"hello")
+        house.until(lambda run=run: run.relay.client.moved)  # type: ignore[misc]
+        run.client.close()
+        house.settle()
+        run.protocol.transport.loseConnection()
+        assert read(house, run.server, 5) == arrives
+        house.until(lambda run=run: run.done)  # type: ignore[misc]
+        assert run.relay.client.moved == len(arrives)
+
+
+def test_itEndsWhileItWaitsForItsAllowance(house: House) -> None:
+    """Nothing is held, and nobody waits, afterwards."""
+    run = house.relay()
+    clock = Clock()
+    allowance = bounded(clock, 1000)
+    run.relay.limit(allowance, None)
+    run.client.send(bytes(50_000))
+    house.until(lambda: run.relay.client.moved)
+    house.settle()
+    assert house.memory.held > 0
+    house.advance(IDLE + 20)
+    assert run.done == [("idle", True, True)]
+    assert house.memory.held == 0
+    assert allowance.forget() is None

@@ -1,0 +1,151 @@
+"""
+The octets of windows, kept over restarts in a small file.
+
+It is written whole, beside the old one, and put in its place, in a thread of
+its own; a process that is killed forgets what moved since it was written last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from socksgw.counters import ProcessCounters, Row
+
+__all__ = ["QuotaFile", "QuotasUnreadable"]
+
+_log = Logger()
+
+_VERSION: Final = 1
+
+
+class QuotasUnreadable(Exception):
+    """The file cannot be used; the text has the remedy."""
+
+
+@final
+class QuotaFile:
+    """
+    The file of one process.
+    """
+
+    def __init__(self, path: Path, counters: ProcessCounters, reactor: Any) -> None:
+        self._path = path
+        self._counters = counters
+        self._reactor = reactor
+        self._saved = counters.changes
+        self._saving: Deferred[None] | None = None
+        self._failing = False
+        self._pool: ThreadPool | None = None
+
+    def load(self) -> None:
+        """
+        Go on with what was kept, if anything was.
+
+        @raise QuotasUnreadable: nobody knows what has been used up.
+        """
+        try:
+            rows = list(_rows(json.loads(self._path.read_bytes())))
+        except FileNotFoundError:
+            return
+        except OSError as e:
+            raise QuotasUnreadable(
+                f"{self._path}: {e.strerror}; make it readable for this user"
+            ) from None
+        except (ValueError, TypeError, KeyError):
+            raise QuotasUnreadable(
+                f"{self._path}: not a file of quotas; move it away to begin every "
+                "window anew"
+            ) from None
+        self._counters.restore(rows)
+
+    def save(self) -> None:
+        """
+        Write what has changed, if anything has; without effect while it is
+        written.
+        """
+        changes = self._counters.changes
+        if changes == self._saved or self._saving is not None:
+            return
+        self._saved = changes
+        if self._pool is None:
+            self._pool = ThreadPool(0, 1, "quotas")
+            self._pool.start()
+        self._saving = deferToThreadPool(
+            self._reactor, self._pool, _write, self._path, self._counters.rows()
+        )
+        self._saving.addBoth(self._written)
+
+    def _written(self, result: object) -> None:
+        self._saving = None
+        if isinstance(result, Failure):
+            self._saved = -1
+            if not self._failing:
+                _log.error(
+                    "quotas are not kept: {why}; they are counted, and tried again",
+                    why=result.getErrorMessage(),
+                )
+        elif self._failing:
+            _log.info("quotas are kept again")
+        self._failing = isinstance(result, Failure)
+
+    def close(self) -> Deferred[None]:
+        """
+        Write what has changed.
+
+        @return: fires when it is written, or cannot be.
+        """
+        if self._saving is not None:
+            waiting: Deferred[None] = Deferred()
+            self._saving.addBoth(lambda _: self.close().chainDeferred(waiting))
+            return waiting
+        self.save()
+        done = self._saving or succeed(None)
+        return done.addBoth(self._closed)
+
+    def _closed(self, _: object) -> None:
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
+
+
+def _rows(document: Any) -> Iterable[Row]:
+    """
+    @raise ValueError: it is none of ours.
+    """
+    if document["version"] != _VERSION:
+        raise ValueError("another version")
+    for per, rule, who, seconds, number, octets in document["windows"]:
+        if not (
+            all(type(word) is str for word in (per, rule, who))
+            and type(seconds) in (int, float)
+            and seconds > 0
+            and type(number) is type(octets) is int
+            and octets >= 0
+        ):
+            raise ValueError("not a window")
+        yield per, rule, who, float(seconds), number, octets
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    """
+    Write the file, in its own thread.
+
+    @raise OSError: it is as it was.
+    """
+    new = path.with_suffix(".new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with os.fdopen(os.open(new, flags, 0o600), "w") as file:
+        json.dump({"version": _VERSION, "windows": rows}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

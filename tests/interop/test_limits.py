@@ -1,0 +1,533 @@
+"""
+Limits, measured from outside: octets per second and per window with real
+transfers, sessions and flows at N and N+1.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.hostile.datagrams import Association, Echo, associate
+from tests.interop import raw
+from tests.interop.conftest import PASSWORD
+from tests.interop.servers import PATIENCE, Certificate, Destination, echo
+from tests.running import LOOPBACK, Running, running, socksgw, until
+
+#: Octets per second of each user, each way.
+RATE = 2_000_000
+#: How long it is measured, in seconds from the first octet.
+MEASURED = 3.0
+USERS = ("ann", "ben", "cat", "dan", "eve", "fay")
+
+RATES = """
+[[listen]]
+name = "plain"
+address = ["127.0.0.1:0"]
+[[listen]]
+name = "tls"
+endpoint = "ssl:0:interface=127.0.0.1:privateKey={key}:certKey={file}"
+[auth]
+checkers = ["passwd:users"]
+[[auth.choose]]
+methods = ["userpass"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+[[limit]]
+per = "user"
+rate = "2MB/s"
+[[limit]]
+per = "all"
+rate = "100MB/s"
+"""
+
+
+class Flow(NamedTuple):
+    """
+    A user's sessions that move all they can.
+
+    @ivar ways: C{down} or C{up}.
+    """
+
+    user: str
+    ways: str
+    sessions: int
+    tls: bool
+
+
+FLOWS = {
+    "one down": Flow("ann", "down", 1, False),
+    "one up": Flow("ben", "up", 1, False),
+    "eight down": Flow("cat", "down", 8, False),
+    "eight up": Flow("dan", "up", 8, False),
+    "TLS down": Flow("eve", "down", 1, True),
+    "TLS up": Flow("fay", "up", 2, True),
+}
+
+
+def flood(connection: socket.socket) -> None:
+    """Send until nobody takes it any more."""
+    octets = bytes(1 << 16)
+    with connection:
+        try:
+            while True:
+                connection.sendall(octets)
+        except OSError:
+            return
+
+
+def back(connection: socket.socket) -> None:
+    """Send everything back, until nobody is there any more."""
+    with suppress(ConnectionResetError):
+        echo(connection)
+
+
+class Meter:
+    """
+    Reads for as long as is measured, and closes.
+
+    @ivar came: when something came, and how many octets.
+    """
+
+    def __init__(self) -> None:
+        self.came: list[tuple[float, int]] = []
+
+    def __call__(self, connection: socket.socket) -> None:
+        with connection:
+            while octets := len(connection.recv(1 << 16)):
+                now = time.monotonic()
+                self.came.append((now, octets))
+                if now > self.came[0][0] + MEASURED + 0.5:
+                    return
+
+    def within(self, begin: float, end: float) -> int:
+        """Octets of that time."""
+        return sum(octets for at, octets in self.came if begin <= at < end)
+
+
+def asUser(connection: socket.socket, user: str, port: int) -> socket.socket:
+    """Log in, ask for a port of this machine, and get it."""
+    connection.sendall(raw.GREETING_LOGIN)
+    assert raw.exactly(connection, 2) == b"\x05\x02"
+    connection.sendall(raw.login(user.encode(), PASSWORD.encode()))
+    assert raw.exactly(connection, 2) == b"\x01\x00"
+    connection.sendall(raw.request5("127.0.0.1", port))
+    assert raw.reply5(connection)[0] == 0
+    return connection
+
+
+@pytest.fixture(scope="module")
+def moved(
+    tmp_path_factory: pytest.TempPathFactory, certificate: Certificate
+) -> dict[str, list[int]]:
+    """What each session of each flow moved while it was measured, all at once."""
+    directory = tmp_path_factory.mktemp("rates")
+    made = socksgw("passwd", "users", "ann", cwd=directory, stdin=f"{PASSWORD}\n")
+    assert made.returncode == 0, made.stderr
+    line = (directory / "users").read_text()
+    # The same password for everybody.
+    (directory / "users").write_text(
+        "".join(line.replace("ann", user, 1) for user in USERS)
+    )
+    text = RATES.format(key=certificate.key, file=certificate.file) + LOOPBACK
+    meters: dict[str, list[Meter]] = {name: [] for name in FLOWS}
+    threads: list[threading.Thread] = []
+    with ExitStack() as stack:
+        for gateway in running(directory, text):
+            for name, flow in FLOWS.items():
+                for _ in range(flow.sessions):
+                    meter = Meter()
+                    meters[name].append(meter)
+                    down = flow.ways == "down"
+                    server = stack.enter_context(Destination(flood if down else meter))
+                    client = raw.dial(gateway.ports[flow.tls])
+                    if flow.tls:
+                        client = certificate.client().wrap_socket(
+                            client, server_hostname="localhost"
+                        )
+                    asUser(client, flow.user, server.port)
+                    target = meter if down else flood
+                    thread = threading.Thread(target=target, args=(client,))
+                    thread.start()
+                    threads.append(thread)
+            for thread in threads:
+                thread.join(PATIENCE)
+                assert not thread.is_alive()
+            stack.close()
+    found = {}
+    for name, several in meters.items():
+        begin = min(meter.came[0][0] for meter in several)
+        found[name] = [meter.within(begin, begin + MEASURED) for meter in several]
+    return found
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_rate(moved: dict[str, list[int]], name: str) -> None:
+    """
+    Each user has their rate within ±10 %, one session or several, either way,
+    from kernel to kernel and through TLS, whatever the others do.
+    """
+    rate = sum(moved[name]) / MEASURED
+    assert 0.9 * RATE <= rate <= 1.1 * RATE
+
+
+@pytest.mark.parametrize("name", ["eight down", "eight up"])
+def test_fairShares(moved: dict[str, list[int]], name: str) -> None:
+    """The sessions of one user have equal parts of it."""
+    mean = sum(moved[name]) / len(moved[name])
+    assert all(0.8 * mean <= each <= 1.2 * mean for each in moved[name])
+
+
+# Quotas.
+
+#: Without login; who somebody is, is their address.
+OPEN = (
+    """
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[[auth.choose]]
+from = ["127.0.0.0/8"]
+methods = ["none"]
+"""
+    + LOOPBACK
+)
+ALL = '[[rule]]\nid = "all"\nallow = ["connect", "udp"]\n'
+#: A window in whose end no test runs.
+QUOTA = '[[limit]]\nper = "source"\nquota = "1MB/3650d"\n'
+
+
+@contextmanager
+def serving(directory: Path, text: str, killed: bool = False) -> Iterator[Running]:
+    """
+    A gateway, perhaps not the first one here, that is well at the end, or killed.
+    """
+    (directory / "log").unlink(missing_ok=True)
+    if not killed:
+        yield from running(directory, text)
+        return
+    gateway = Running(directory, text)
+    try:
+        yield gateway.ready()
+    finally:
+        gateway.kill()
+
+
+def asked(at: int, port: int, source: str = "127.0.0.1") -> tuple[socket.socket, int]:
+    """A client that has asked for a port of this machine, and the reply."""
+    client = raw.dial(at, source=(source, 0))
+    client.sendall(raw.GREETING)
+    assert raw.exactly(client, 2) == b"\x05\x00"
+    client.sendall(raw.request5("127.0.0.1", port))
+    return client, raw.reply5(client)[0]
+
+
+def admitted(gateway: Running, port: int, source: str = "127.0.0.1") -> socket.socket:
+    """A client that is connected."""
+    client, code = asked(gateway.port, port, source)
+    assert code == 0
+    return client
+
+
+def refusal(
+    gateway: Running, port: int, source: str = "127.0.0.1"
+) -> tuple[int, str, str, str]:
+    """The reply to somebody who is refused, and what the record says of it."""
+    client, code = asked(gateway.port, port, source)
+    client.close()
+    line = raw.decision(gateway, port)
+    assert line["verdict"] == "deny"
+    assert line["reply"] == code
+    return code, line["rule"], line["reason"], line["why"]
+
+
+def received(client: socket.socket) -> int:
+    """How many octets come before it ends, in order or not."""
+    count = 0
+    try:
+        while octets := len(client.recv(1 << 16)):
+            count += octets
+    except ConnectionResetError:
+        pass
+    return count
+
+
+def test_quota(tmp_path: Path) -> None:
+    """
+    Not an octet more than it passes, both ways and all sessions together; then
+    everything that lives on it ends within a second with the reason in its
+    record, and what is new is refused. A restart changes nothing, nor does a
+    kill, of what was known some seconds before.
+    """
+    text = OPEN + ALL + QUOTA
+    why = "1MB/3650d per source is used up"
+    refused = (2, "limit", "quota", why)
+    with Destination(flood) as server, Destination(back) as echoing:
+        with serving(tmp_path, text, killed=True) as gateway:
+            with closing(admitted(gateway, echoing.port)) as client:
+                client.sendall(bytes(100_000))
+                assert raw.exactly(client, 100_000)
+            assert raw.end(gateway, echoing.port)["reason"] == "closed"
+            gateway.stop()
+        with serving(tmp_path, text, killed=True) as gateway:
+            other = admitted(gateway, echoing.port, "127.0.0.2")
+            idle = admitted(gateway, echoing.port)
+            with closing(idle), closing(other):
+                idle.sendall(b"12345")
+                assert raw.exactly(idle, 5) == b"12345"
+                with closing(admitted(gateway, server.port)) as client:
+                    assert received(client) <= 799_990
+                began = time.monotonic()
+                assert received(idle) == 0
+                assert time.monotonic() - began < 1
+                ends = [raw.end(gateway, each.port) for each in (server, echoing)]
+                assert [line["sent"] for line in ends] == [0, 5]
+                assert [line["received"] for line in ends] == [799_990, 5]
+                for line in ends:
+                    assert (line["reason"], line["why"]) == ("quota", why)
+                assert refusal(gateway, server.port) == refused
+                other.sendall(b"12345")
+                assert raw.exactly(other, 5) == b"12345"
+            kept = tmp_path / "var" / "quotas.json"
+            assert kept.stat().st_mode & 0o777 == 0o600
+            until(lambda: "127.0.0.2" in kept.read_text())
+        with serving(tmp_path, text, killed=True) as gateway:
+            assert refusal(gateway, server.port) == refused
+            admitted(gateway, echoing.port, "127.0.0.2").close()
+
+
+def test_quotasThatCannotBeRead(tmp_path: Path) -> None:
+    """Nobody knows what is used up: the gateway does not start, and says why."""
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "quotas.json").write_text("{")
+    gateway = Running(tmp_path, OPEN + ALL + QUOTA)
+    assert gateway.process.wait(30) == 1
+    assert "quotas.json: not a file of quotas; move it away" in gateway.log
+
+
+def test_otherLimitsForWhoLives(tmp_path: Path) -> None:
+    """After a reload a transfer that runs goes on at the new rate."""
+    limits = '[[limit]]\nper = "user"\nrate = "{}"\n'
+    meter = Meter()
+    before, after = (OPEN + ALL + limits.format(x) for x in ("500KB/s", "2MB/s"))
+    with serving(tmp_path, before) as gateway, Destination(flood) as server:
+        client = admitted(gateway, server.port)
+        thread = threading.Thread(target=meter, args=(client,))
+        thread.start()
+        time.sleep(0.7)
+        (tmp_path / "gw.toml").write_text(after)
+        gateway.process.send_signal(signal.SIGHUP)
+        until(lambda: gateway.journal("reloaded"))
+        changed = time.monotonic()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    begin = meter.came[0][0]
+    assert 0.8 * 350_000 <= meter.within(begin, begin + 0.7) <= 1.2 * 350_000
+    moved = meter.within(changed + 0.5, changed + 2)
+    assert 0.9 * 3_000_000 <= moved <= 1.1 * 3_000_000
+
+
+# Each at its number; one gateway for all, with a listener for each.
+
+RULES = {
+    "quota": 'quota = "1000B/3650d"',
+    "sessions": "sessions = 2",
+    "new": "new_sessions = 5",
+    "churn": "sessions = 3",
+    "flows": "associations = 2, flows = 3",
+    "rate": 'rate = "100KB/s"',
+}
+
+
+class Doors(NamedTuple):
+    """
+    A gateway with a listener, and a rule, for each of L{RULES}.
+    """
+
+    gateway: Running
+    ports: dict[str, int]
+
+    def asked(self, name: str, port: int) -> tuple[socket.socket, int]:
+        """A client that has asked for a port there, and the reply."""
+        return asked(self.ports[name], port)
+
+    def lines(self, name: str, event: str) -> list[dict[str, Any]]:
+        """The journal's lines of that listener."""
+        lines = self.gateway.journal(event)
+        sessions = {
+            line["session"]
+            for line in self.gateway.journal()
+            if line.get("listener") == name
+        }
+        return [line for line in lines if line["session"] in sessions]
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+    """That gateway."""
+    text = OPEN[OPEN.index("[[auth.choose]]") :]
+    for name, limits in RULES.items():
+        text += (
+            f'[[listen]]\nname = "{name}"\naddress = ["127.0.0.1:0"]\n'
+            f'[[rule]]\nid = "{name}"\nallow = ["connect", "udp"]\n'
+            f'listener = ["{name}"]\nlimits = {{ per = "user", {limits} }}\n'
+        )
+    directory = tmp_path_factory.mktemp("numbers")
+    for gateway in running(directory, text):
+        yield Doors(gateway, dict(zip(RULES, gateway.ports, strict=True)))
+
+
+def test_quotaOfAnAssociation(doors: Doors) -> None:
+    """
+    Datagrams that it has no octets for do not pass; the association ends
+    within a second, with the reason in its record.
+    """
+    port = doors.ports["quota"]
+    with Echo() as server, Association(port) as client:
+        client.echo(server, bytes(300))
+        for _ in range(3):
+            client.send(*server.place, bytes(300))
+        began = time.monotonic()
+        assert received(client.control) == 0
+        assert time.monotonic() - began < 1
+    why = '1KB/3650d per user (rule "quota") is used up'
+    (line,) = until(lambda: doors.lines("quota", "end"))
+    assert (line["reason"], line["why"]) == ("quota", why)
+    assert line["sent"] + line["received"] <= 1000
+    (flow,) = doors.lines("quota", "flow-end")
+    assert flow["limited"] >= 1
+    assert len(server.came) * 300 == flow["sent"]
+    control, (code, _, _) = associate(port)
+    control.close()
+    assert code == 2
+
+
+def test_sessions(doors: Doors) -> None:
+    """At N they come in, at N+1 they do not; when one goes another may come."""
+    with Destination(back) as server, ExitStack() as stack:
+        asks = partial(doors.asked, "sessions", server.port)
+        clients = [asks() for _ in range(3)]
+        for client, _ in clients:
+            stack.enter_context(closing(client))
+        assert [code for _, code in clients] == [0, 0, 1]
+        line = doors.lines("sessions", "decision")[-1]
+        assert (line["verdict"], line["rule"], line["reply"]) == ("deny", "limit", 1)
+        assert line["why"] == '2 sessions per user (rule "sessions")'
+        clients[0][0].close()
+        until(lambda: doors.lines("sessions", "end"))
+        for expected in (0, 1):
+            client, code = asks()
+            stack.enter_context(closing(client))
+            assert code == expected
+
+
+def test_newSessions(doors: Doors) -> None:
+    """Never more in any one second than the limit, and no fewer than it allows."""
+    with Destination(back) as server:
+        began = time.monotonic()
+        while time.monotonic() - began < 1.4:
+            doors.asked("new", server.port)[0].close()
+            time.sleep(0.02)
+    lines = doors.lines("new", "decision")
+    at = [
+        datetime.fromisoformat(line["time"]).timestamp()
+        for line in lines
+        if line["verdict"] == "allow"
+    ]
+    refused = {line["why"] for line in lines if line["verdict"] == "deny"}
+    assert refused == {'5 new sessions per second per user (rule "new")'}
+    # A record's time is the moment of writing.
+    assert all(late - early >= 0.9 for early, late in zip(at, at[5:], strict=False))
+    assert len(at) == 10
+
+
+def test_churn(doors: Doors) -> None:
+    """Hundreds that come and go, in every way, leave nothing counted."""
+    with Destination(back) as server:
+        for number in range(1000):
+            client = raw.dial(doors.ports["churn"])
+            # Some do not wait for the reply, and some ask where nobody is.
+            client.sendall(
+                raw.GREETING + raw.request5("127.0.0.1", server.port - number % 2)
+            )
+            if number % 3:
+                raw.exactly(client, 12)
+            client.close()
+
+        def over() -> bool:
+            refused = [
+                line
+                for line in doors.lines("churn", "decision")
+                if line["verdict"] == "deny"
+            ]
+            refused += doors.lines("churn", "refused")
+            return len(refused) + len(doors.lines("churn", "end")) == 1000
+
+        until(over)
+        clients = [doors.asked("churn", server.port) for _ in range(4)]
+        assert [code for _, code in clients] == [0, 0, 0, 1]
+        for client, _ in clients:
+            client.close()
+
+
+def test_associationsAndFlows(doors: Doors) -> None:
+    """
+    At N+1 an association is refused; a flow's datagrams are dropped, and the
+    journal says so once. When others end another may begin.
+    """
+    port = doors.ports["flows"]
+    with ExitStack() as stack:
+        servers = [stack.enter_context(Echo()) for _ in range(4)]
+        one, two = (stack.enter_context(Association(port)) for _ in range(2))
+        control, (code, _, _) = associate(port)
+        control.close()
+        assert code == 1
+        line = doors.lines("flows", "decision")[-1]
+        assert line["why"] == '2 associations per user (rule "flows")'
+        one.echo(servers[0], b"first")
+        two.echo(servers[1], b"second")
+        two.echo(servers[2], b"third")
+        for _ in range(20):
+            one.send(*servers[3].place, b"fourth")
+            one.echo(servers[0], b"first")
+        (line,) = doors.lines("flows", "flows-refused")
+        assert line["why"] == '3 flows per user (rule "flows")'
+        assert servers[3].came == []
+        two.control.close()
+
+        def fourth() -> bool:
+            one.send(*servers[3].place, b"fourth")
+            return bool(servers[3].came)
+
+        until(fourth)
+
+
+def test_datagramsAtTheirRate(doors: Doors) -> None:
+    """What is more than the rate is dropped, and counted in the record."""
+    with Echo() as server, Association(doors.ports["rate"]) as client:
+        client.echo(server, b"begin")
+        began = time.monotonic()
+        sent = 0
+        while (now := time.monotonic()) - began < 2:
+            # Five times as much as may pass.
+            while sent < (now - began) * 500:
+                client.send(*server.place, bytes(1000))
+                sent += 1
+            time.sleep(0.002)
+        client.control.close()
+        (line,) = until(lambda: doors.lines("rate", "flow-end"))
+        passed = sum(len(octets) for octets, _ in server.came)
+    assert 0.9 * 200_000 <= passed <= 1.1 * 200_000
+    assert line["sent"] == passed
+    assert line["limited"] >= sent + 1 - line["sent_datagrams"]

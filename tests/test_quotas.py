@@ -1,0 +1,140 @@
+"""
+The file that keeps quotas over restarts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.selectreactor import SelectReactor
+from twisted.logger import capturedLogs, eventAsText
+
+from socksgw.counters import Key, ProcessCounters
+from socksgw.quotas import QuotaFile, QuotasUnreadable
+
+KEY: Key = ("octets", "user", 'a "rule"', "älice")
+DAY = 86400.0
+
+
+class Process:
+    """
+    One run of a gateway, as far as quotas go; with a reactor of its own for
+    the file's thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.reactor: Any = SelectReactor()
+        self.counters = ProcessCounters(lambda: 0.0, lambda: 1000 * DAY)
+        self.file = QuotaFile(path, self.counters, self.reactor)
+
+    def wait(self, deferred: Deferred[None]) -> None:
+        done: list[object] = []
+        deferred.addBoth(done.append)
+        for _ in range(2000):
+            if done:
+                break
+            self.reactor.iterate(0.01)
+        assert done == [None]
+
+    def close(self) -> None:
+        self.wait(self.file.close())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "quotas.json"
+
+
+@pytest.fixture
+def process(path: Path) -> Iterator[Process]:
+    """A run that is closed at the end."""
+    made = Process(path)
+    yield made
+    made.close()
+
+
+def test_kept(path: Path, process: Process) -> None:
+    """The next process goes on where the last one was."""
+    process.counters.spend(KEY, DAY, 123)
+    process.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    later = Process(path)
+    later.file.load()
+    assert later.counters.spent(KEY, DAY) == 123
+    later.close()
+    assert os.listdir(path.parent) == ["quotas.json"]
+
+
+def test_nothingIsWrittenWithoutNeed(path: Path, process: Process) -> None:
+    """Who has no quota has no file, and no thread."""
+    process.file.load()
+    process.file.save()
+    assert not process.reactor.threadCallQueue
+    process.close()
+    assert not path.exists()
+
+
+def test_whatChangesWhileItIsWritten(path: Path, process: Process) -> None:
+    """Is written, too, at the end."""
+    process.counters.spend(KEY, DAY, 1)
+    process.file.save()
+    process.counters.spend(KEY, DAY, 1)
+    process.file.save()
+    process.close()
+    assert json.loads(path.read_bytes())["windows"][0][-1] == 2
+
+
+def test_itCannotBeWritten(path: Path) -> None:
+    """It is said once, tried again, and said when it is over."""
+    away = Process(path.parent / "no" / "quotas.json")
+    away.counters.spend(KEY, DAY, 1)
+    with capturedLogs() as logged:
+        for _ in range(3):
+            away.file.save()
+            for _ in range(200):
+                away.reactor.iterate(0.01)
+                if logged:
+                    break
+        (path.parent / "no").mkdir()
+        away.close()
+    said = [eventAsText(event, includeTimestamp=False) for event in logged]
+    assert len(said) == 2
+    assert "quotas are not kept" in said[0]
+    assert "quotas are kept again" in said[1]
+    assert (path.parent / "no" / "quotas.json").exists()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b'{"version": 2, "windows": []}',
+        b'{"version": 1, "windows": [["user", "", "alice", 86400, 1]]}',
+        b'{"version": 1, "windows": [["user", "", "alice", 86400, 1, -5]]}',
+        b'{"version": 1, "windows": [["user", "", "alice", 0, 1, 5]]}',
+        b'{"version": 1, "windows": [["user", "", 7, 86400, 1, 5]]}',
+        b'{"version": 1, "windows": [["user", "", "alice", 86400, 1, true]]}',
+        b'{"version": 1, "windows": 5}',
+    ],
+)
+def test_damaged(path: Path, process: Process, octets: bytes) -> None:
+    """What cannot be read is told with its remedy; nothing is taken for 0."""
+    path.write_bytes(octets)
+    with pytest.raises(QuotasUnreadable, match=r"quotas\.json: .*move it away"):
+        process.file.load()
+
+
+def test_unreadable(path: Path, process: Process) -> None:
+    """So is a file that may not be read."""
+    path.mkdir()
+    with pytest.raises(QuotasUnreadable, match="make it readable"):
+        process.file.load()
