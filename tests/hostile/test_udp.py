@@ -224,6 +224,7 @@ def test_everyDatagramIsJudged(shared: Running, server: Echo) -> None:
                 client.send(spelling, forbidden.port, b"forbidden")
         client.echo(server, b"allowed still")
         assert forbidden.came == []
+        until(lambda: len(lines(shared, "flow", forbidden.port)) >= 3)
         denied = lines(shared, "flow", forbidden.port)
         # One for each way to spell it, not for each datagram.
         assert len(denied) == 3
