@@ -31,7 +31,7 @@ import socksgw
 from socksgw import errors
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
-from socksgw.config import Limit, ListenUDP, Throttle
+from socksgw.config import Limit, ListenUDP, Quota, Rate, Throttle
 from socksgw.counters import ProcessCounters
 from socksgw.errors import (
     AuditFailed,
@@ -849,6 +849,61 @@ def test_limit(logged: list[Any]) -> None:
     del gateway.steps["relay"]
     third = gateway.connect(WAYS["socks5"])
     assert third.value() == answer("socks5", 0, BOUND)
+    well(gateway)
+    assert not logged
+
+
+def test_aQuotaThatIsUsedUp(logged: list[Any]) -> None:
+    """
+    Whoever comes is refused with 02, and the record says which; whoever lives
+    on it ends with a reset, with the same in the record.
+    """
+    gateway = Gateway(limits=[Limit(per="source", quota=Quota(1000, 864e8))])
+    gateway.steps["relay"] = Deferred[None]()
+    first = gateway.connect(WAYS["socks5"])
+    claim = gateway.sessions[0].claim
+    assert claim is not None
+    assert claim.sending is not None
+    claim.sending.spend(1000)
+    second = gateway.connect(WAYS["socks5"])
+    assert second.value() == answer("socks5", 2)
+    assert gateway.connect(WAYS["socks4"]).value() == answer("socks4", 2)
+    line = gateway.lines("decision")[1]
+    why = "1KB/1000000d per source is used up"
+    assert (line["verdict"], line["rule"], line["reply"]) == ("deny", "limit", 2)
+    assert (line["reason"], line["why"]) == ("quota", why)
+    over = claim.over
+    assert over is not None
+    gateway.sessions[0].client.end(over)
+    assert first.ending == "aborted"
+    line = gateway.lines("end")[0]
+    assert (line["reason"], line["why"]) == ("quota", why)
+    well(gateway)
+    assert not logged
+
+
+def test_otherAllowancesForWhatRelays(logged: list[Any]) -> None:
+    """Counted anew, the relay is told of them, and the old ones are closed."""
+    gateway = Gateway(limits=[Limit(per="source", sessions=2, rate=Rate(1000))])
+    gateway.steps["relay"] = Deferred[None]()
+    gateway.connect(WAYS["socks5"])
+    session = gateway.sessions[0]
+    told: list[Any] = []
+    assert session._tally is not None
+    session._tally.relay = SimpleNamespace(  # type: ignore[assignment]
+        limit=lambda *allowances: told.append(allowances)
+    )
+    gateway.limits.apply([Limit(per="user", sessions=1, rate=Rate(5))], ())
+    session.recount("all")
+    claim = session.claim
+    assert claim is not None
+    assert told == [(claim.sending, claim.receiving)]
+    assert claim.sending is not None
+    second = gateway.connect(WAYS["socks5"])
+    assert second.value() == answer("socks5", 1)
+    gateway.limits.apply((), ())
+    session.recount("all")
+    assert told[1:] == [(None, None)]
     well(gateway)
     assert not logged
 

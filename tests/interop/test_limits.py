@@ -317,7 +317,10 @@ def test_quotasThatCannotBeRead(tmp_path: Path) -> None:
 
 
 def test_otherLimitsForWhoLives(tmp_path: Path) -> None:
-    """After a reload a transfer that runs goes on at the new rate."""
+    """
+    After a reload a transfer that runs goes on at the new rate, and counts by
+    the rule that allows it now.
+    """
     limits = '[[limit]]\nper = "user"\nrate = "{}"\n'
     meter = Meter()
     before, after = (OPEN + ALL + limits.format(x) for x in ("500KB/s", "2MB/s"))
@@ -326,10 +329,13 @@ def test_otherLimitsForWhoLives(tmp_path: Path) -> None:
         thread = threading.Thread(target=meter, args=(client,))
         thread.start()
         time.sleep(0.7)
+        after = after.replace('id = "all"', 'id = "every"')
+        after += '[[limit]]\nper = "rule"\nsessions = 1\n'
         (tmp_path / "gw.toml").write_text(after)
         gateway.process.send_signal(signal.SIGHUP)
         until(lambda: gateway.journal("reloaded"))
         changed = time.monotonic()
+        assert refusal(gateway, server.port)[3] == '1 sessions per rule "every"'
         thread.join(PATIENCE)
         assert not thread.is_alive()
     begin = meter.came[0][0]
