@@ -18,6 +18,8 @@ __all__ = ["Claim", "Limits", "named"]
 
 #: Live associations of one user, where no limit says otherwise.
 _ASSOCIATIONS: Final = Limit("user", associations=4096)
+#: Commands that end in a stream; of an association each flow is bounded.
+_STREAMS: Final = ("connect", "bind")
 #: More octets than anybody moves.
 _ENDLESS: Final = 1 << 62
 
@@ -40,6 +42,8 @@ def named(what: str, key: Key) -> str:
     @param what: how much of what.
     """
     _, per, rule, who = key
+    if per == "rule" and rule:
+        return f'{what} (rule "{rule}")'
     where = "in all" if per == "all" else f"per {per}"
     if per in ("group", "rule"):
         where += f' "{who}"'
@@ -95,11 +99,14 @@ class _Bound:
     """
     The limits of one kind: all of C{[[limit]]} per user, say, or one rule's.
     The smallest number counts; quotas of different windows all do.
+
+    @ivar moving: whether it bounds what moves.
+    @ivar entering: whether it bounds sessions that are no associations.
     """
 
     __slots__ = (
-        "associations", "flows", "newSessions", "per", "quotas", "rate", "rule",
-        "sessions",
+        "associations", "entering", "flows", "moving", "newSessions", "per", "quotas",
+        "rate", "rule", "sessions",
     )  # fmt: skip
 
     def __init__(self, per: str, rule: str, limits: Sequence[Limit]) -> None:
@@ -121,6 +128,10 @@ class _Bound:
             if other is None or quota.octets < other.octets:
                 quotas[quota.seconds] = quota
         self.quotas = tuple(quotas.values())
+        self.moving = self.rate is not None or bool(quotas)
+        self.entering = (
+            self.sessions is not None or self.newSessions is not None or self.moving
+        )
 
     def who(self, asker: Asker, rule: str) -> Sequence[str]:
         """
@@ -138,16 +149,6 @@ class _Bound:
         if per == "listener":
             return (asker.listener,)
         return (rule,) if per == "rule" else sorted(asker.user.groups)
-
-    @property
-    def moving(self) -> bool:
-        """Whether it bounds what moves."""
-        return self.rate is not None or bool(self.quotas)
-
-    @property
-    def entering(self) -> bool:
-        """Whether it bounds sessions that are no associations."""
-        return self.sessions is not None or self.newSessions is not None or self.moving
 
 
 @final
@@ -256,7 +257,7 @@ class Limits:
         if bounds:
             counted, events = self._wanted(bounds, asker, command, rule)
             self._enter(claim, bounds, asker, counted, events)
-            if command in ("connect", "bind"):
+            if command in _STREAMS:
                 self._allow(claim, bounds, asker)
         self.live += 1
         return claim
@@ -278,7 +279,7 @@ class Limits:
         bounds = self._boundsOf(command, rule)
         counted, _ = self._wanted(bounds, asker, command, rule)
         new = self._moved(claim, bounds, asker, rule, counted)
-        if command in ("connect", "bind"):
+        if command in _STREAMS:
             self._allow(new, bounds, asker)
         return new
 
@@ -423,6 +424,8 @@ class Limits:
         """
         What moves is bounded by that from now on.
         """
+        if not any(bound.moving for bound in bounds):
+            return
         all_ = self._allowances
         sending: list[Bucket] = []
         receiving: list[Bucket] = []

@@ -135,18 +135,18 @@ def test_theLimitsOfARule() -> None:
 @pytest.mark.parametrize(
     ("per", "text"),
     [
-        ("all", "in all"),
-        ("rule", 'per rule "web"'),
-        ("group", 'per group "staff"'),
-        ("source", "per source"),
-        ("listener", "per listener"),
+        ("all", " in all"),
+        ("rule", ""),
+        ("group", ' per group "staff"'),
+        ("source", " per source"),
+        ("listener", " per listener"),
     ],
 )
 def test_theLimitsOfARulePerAnything(per: Any, text: str) -> None:
     """All of it together, or each group's, source's and so on."""
     world = World([], rule("web", Limit(per, sessions=1)))
     world.take(asker(ALICE))
-    assert world.refused(asker(BOB)) == f'1 sessions {text} (rule "web")'
+    assert world.refused(asker(BOB)) == f'1 sessions{text} (rule "web")'
     world.take(asker(BOB), by="mail")
 
 

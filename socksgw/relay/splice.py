@@ -538,6 +538,8 @@ class SpliceRelay:
         """
         other = side.other
         other._stopReading()
+        if other.allowance is not None:
+            other.allowance.forget()
         try:
             queued = fcntl.ioctl(other._fd, _SIOCOUTQ, b"\0\0\0\0")
             unsent = struct.unpack("i", queued)[0]

@@ -356,6 +356,25 @@ RULES = {
 }
 
 
+#: A listener with two rules, of which one has a quota.
+TWO = """
+[[listen]]
+name = "two"
+address = ["127.0.0.1:0"]
+[[rule]]
+id = "much"
+allow = ["udp"]
+listener = ["two"]
+to = ["127.0.0.1"]
+[[rule]]
+id = "few"
+allow = ["udp"]
+listener = ["two"]
+to = ["127.0.0.3"]
+limits = { per = "rule", quota = "500B/3650d" }
+"""
+
+
 class Doors(NamedTuple):
     """
     A gateway with a listener, and a rule, for each of L{RULES}.
@@ -389,9 +408,10 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
             f'[[rule]]\nid = "{name}"\nallow = ["connect", "udp"]\n'
             f'listener = ["{name}"]\nlimits = {{ per = "user", {limits} }}\n'
         )
+    text += TWO
     directory = tmp_path_factory.mktemp("numbers")
     for gateway in running(directory, text):
-        yield Doors(gateway, dict(zip(RULES, gateway.ports, strict=True)))
+        yield Doors(gateway, dict(zip((*RULES, "two"), gateway.ports, strict=True)))
 
 
 def test_quotaOfAnAssociation(doors: Doors) -> None:
@@ -417,6 +437,27 @@ def test_quotaOfAnAssociation(doors: Doors) -> None:
     control, (code, _, _) = associate(port)
     control.close()
     assert code == 2
+
+
+def test_quotaOfSomeFlows(doors: Doors) -> None:
+    """They end, with the reason in their record; the others go on."""
+    with (
+        Echo() as much,
+        Echo("127.0.0.3") as few,
+        Association(doors.ports["two"]) as client,
+    ):
+        client.echo(much, bytes(1000))
+        client.echo(few, bytes(200))
+        client.send(*few.place, bytes(200))
+        (line,) = until(lambda: doors.lines("two", "flow-end"))
+        why = '500B/3650d (rule "few") is used up'
+        assert (line["reason"], line["why"]) == ("quota", why)
+        assert line["sent"] == sum(len(octets) for octets, _ in few.came) <= 400
+        client.send(*few.place, bytes(1))
+        (line,) = until(lambda: doors.lines("two", "flows-refused"))
+        assert line["why"] == why
+        client.echo(much, bytes(1000))
+        assert doors.lines("two", "end") == []
 
 
 def test_sessions(doors: Doors) -> None:
