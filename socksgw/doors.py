@@ -129,6 +129,9 @@ class Doors:
         wanted = _places(listens)
         gone = [place for place in self._ports if place not in wanted]
         new = [place for place in wanted if place not in self._ports]
+        renamed = self._renamed(gone, new)
+        gone = [place for place in gone if place not in renamed]
+        new = [place for place in new if place not in renamed.values()]
         try:
             self._openAll(new)
         except CannotStart as e:
@@ -143,6 +146,22 @@ class Doors:
                 raise
         else:
             self._closeAll(gone)
+        for before, after in renamed.items():
+            port = self._ports[after] = self._ports.pop(before)
+            port.handTo(self.listeners[after[0]])
+
+    def _renamed(
+        self, gone: Sequence[Place], new: Sequence[Place]
+    ) -> dict[Place, Place]:
+        """
+        Which addresses only get another listener: they stay open.
+        """
+        found: dict[Place, Place] = {}
+        left = {where: (name, where) for name, where in new}
+        for place in gone:
+            if hasattr(self._ports[place], "handTo") and place[1] in left:
+                found[place] = left.pop(place[1])
+        return found
 
     def _openAll(self, places: Sequence[Place]) -> None:
         opened: list[Place] = []

@@ -14,8 +14,9 @@ from typing import Any, Final
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.python.failure import Failure
 
 from socksgw.accept.listener import Listener
 from socksgw.accept.tls import TLSTransport
@@ -45,6 +46,8 @@ _KEEPALIVE: Final = 120
 #: What accept(2) says when the process, the system or the kernel's memory is
 #: at its limit.
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+_DONE: Final = Failure(ConnectionDone())
 
 
 def parseListenAddress(text: str) -> tuple[Address, int]:
@@ -83,6 +86,27 @@ class _Port(tcp.Port):
     def stopReading(self) -> None:
         self._paused = True
         super().stopReading()  # type: ignore[no-untyped-call]
+
+    def loseConnection(self, connDone: Failure = _DONE) -> Deferred[None]:
+        """
+        Leave off at once, so that the place can be had again by whoever comes
+        next; who has connected before is served.
+        """
+        if self.connected:
+            self.numberAccepts = BACKLOG
+            self.doRead()
+            self.stopReading()
+            self.connectionLost(connDone)  # type: ignore[no-untyped-call]
+        return succeed(None)
+
+    stopListening = loseConnection
+
+    def handTo(self, factory: Any) -> None:
+        """Whoever comes from now on is somebody else's."""
+        before: Any = self.factory
+        self.factory = factory
+        factory.doStart()
+        before.doStop()
 
     def createInternetSocket(self) -> socket.socket:
         created: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]

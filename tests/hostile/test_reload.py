@@ -279,6 +279,54 @@ def test_listenersChange(gateway: Callable[..., Running]) -> None:
         assert verdict5(running.port, four("127.0.0.1"), server.port) == 0
 
 
+def test_aListenerOfAnotherName(gateway: Callable[..., Running]) -> None:
+    """
+    An address that another listener gets stays open, and what the listener
+    may do counts for the next client.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    second = f'[[listen]]\nname = "%s"\naddress = ["127.0.0.1:{port}"]\n'
+    rule = '[[rule]]\nid = "all"\nallow = ["connect"]\nlistener = ["one"]\n'
+    other = '[[listen]]\nname = "other"\naddress = ["127.0.0.1:0"]\n'
+    running = gateway(HEAD + second % "one" + other + rule)
+    with Server() as server, closing(tunnel(port, server.place)) as client:
+        # Whoever has connected, and said nothing, is served.
+        waiting = opened(port)
+        line = changed(
+            running, HEAD + second % "two" + other + rule.replace("one", "two")
+        )
+        assert line["event"] == "reloaded", line
+        with closing(waiting):
+            assert verdict5(port, four("127.0.0.1"), server.port) == 0
+            waiting.sendall(GREETING + request5(four("127.0.0.1"), server.port))
+            assert exactly(waiting, 2) == b"\x05\x00"
+        # It came in by a listener that no rule names any more.
+        assert ends(client)
+
+
+def test_anAddressInTheWayOfAnother(gateway: Callable[..., Running]) -> None:
+    """
+    A port that moves from one address to all is closed and opened again; where
+    that fails, what was open is open.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    second = f'[[listen]]\nname = "second"\naddress = ["%s:{port}"]\n'
+    running = gateway(HEAD + second % "127.0.0.1" + ALL)
+    with Server() as server, closing(tunnel(port, server.place)) as client:
+        elsewhere = socket.create_server(("127.0.0.9", port))
+        wide = second % "0.0.0.0"
+        with elsewhere:
+            line = changed(running, HEAD + wide + ALL)
+            assert line["event"] == "reload-failed"
+            assert f"0.0.0.0:{port}: the port is taken" in str(line["problems"])
+            assert verdict5(port, four("127.0.0.1"), server.port) == 0
+        assert changed(running, HEAD + wide + ALL)["event"] == "reloaded"
+        assert verdict5(port, four("127.0.0.1"), server.port) == 0
+        assert lives(client)
+
+
 def test_reloadOnChange(gateway: Callable[..., Running]) -> None:
     """Where it is asked for, a changed file is taken up by itself."""
     head = "[gateway]\nreload_on_change = true\n" + HEAD
