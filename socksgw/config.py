@@ -9,6 +9,7 @@ L{socksgw.generation}; here is only the shape.
 
 import re
 import tomllib
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -89,6 +90,7 @@ __all__ = [
     "Schedule",
     "Throttle",
     "Timeouts",
+    "included",
     "load",
     "loads",
 ]
@@ -255,6 +257,10 @@ def _read(path: Path, file: str) -> str:
     @raise ConfigError: the file cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():
+            # Never wait for the other end of a FIFO.
+            why = "cannot be read: not a regular file; name another"
+            raise ConfigError(file, [Problem("", why)])
         return path.read_bytes().decode("utf-8")
     except OSError as e:
         why = f"cannot be read: {e.strerror}; check the path and its permissions"
@@ -274,8 +280,13 @@ def loads(text: str, file: str, directory: Path = Path()) -> Config:
     problems: list[Problem] = []
     config = _structured(_parsed(text, file), Config, problems) or Config()
     config = _placed(config, "")
-    for pattern in config.include:
-        config = _including(config, pattern, directory, problems)
+    for i, pattern in enumerate(config.include):
+        try:
+            paths = included(directory, pattern)
+        except ValueError as e:
+            problems.append(Problem(f"include[{i}]", f'"{pattern}": {e}'))
+        else:
+            config = _including(config, paths, directory, problems)
     if problems:
         raise ConfigError(file, problems)
     return evolve(config, file=file, directory=directory)
@@ -309,18 +320,31 @@ def _placed(config: C, file: str) -> C:
     )
 
 
+def included(directory: Path, pattern: str) -> list[Path]:
+    """
+    The files of one pattern of C{include}, in the order of their names.
+
+    @raise ValueError: it is no pattern; or it names one file, and that is not
+        there (rules that silently are not there may be what denies).
+    """
+    root = Path("/") if pattern.startswith("/") else directory
+    within = pattern.lstrip("/")
+    if not within or "\0" in within:
+        raise ValueError("is no pattern of files")
+    if any(each in within for each in "*?["):
+        return sorted(root.glob(within))
+    if not (root / within).exists():
+        raise ValueError("there is no such file")
+    return [root / within]
+
+
 def _including(
-    config: Config, pattern: str, directory: Path, problems: list[Problem]
+    config: Config, paths: Sequence[Path], directory: Path, problems: list[Problem]
 ) -> Config:
     """
-    Add what the files of a pattern hold, in the order of their names, behind
-    what is there.
+    Add what these files hold behind what is there.
     """
-    if Path(pattern).is_absolute():
-        found = sorted(Path("/").glob(pattern.lstrip("/")))
-    else:
-        found = sorted(directory.glob(pattern))
-    for path in found:
+    for path in paths:
         name = (
             str(path.relative_to(directory))
             if path.is_relative_to(directory)

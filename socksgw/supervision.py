@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 from twisted.logger import Logger
 
 from socksgw.audit import record
-from socksgw.config import Config, ConfigError
+from socksgw.config import Config, ConfigError, included
 from socksgw.doors import CannotStart
 from socksgw.errors import Revoked
 from socksgw.policy.rules import Asker
@@ -284,7 +284,11 @@ def _stampsOf(config: Config) -> object:
     """
     paths = [Path(config.file)]
     for pattern in config.include:
-        paths += sorted(config.directory.glob(pattern))
+        try:
+            paths += included(config.directory, pattern)
+        except ValueError:
+            # The one file that it names is not there any more.
+            paths.append(config.directory / pattern)
     found: list[object] = []
     for path in paths:
         try:

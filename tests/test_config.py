@@ -179,7 +179,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("path", TABLES)
-def test_noValueIsTakenForOneOfAnotherType(path: str) -> None:
+def test_noValueIsTakenForOneOfAnotherType(path: str, tmp_path: Path) -> None:
     """
     No coercion between string, integer, float and boolean; a string is not a
     list. The error is at the value or inside of it.
@@ -187,7 +187,9 @@ def test_noValueIsTakenForOneOfAnotherType(path: str) -> None:
     for kind, value in VALUES.items():
         text = TABLES[path].format(value)
         if kind in RIGHT.get(path, ARRAYS):
-            loads(text, "gw.toml")
+            # For include, it is a file.
+            (tmp_path / "connect").touch()
+            loads(text, "gw.toml", tmp_path)
         else:
             found = problems(text)
             assert len(found) == 1, (kind, found)

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -29,53 +28,8 @@ from tests.hostile.clients import (
 )
 from tests.hostile.datagrams import Association, Echo, associate, replied
 from tests.hostile.names import A, NameServer, a, answer
-from tests.running import LOOPBACK, Running, socksgw, until
-
-HEAD = (
-    """
-[[listen]]
-name = "main"
-address = ["127.0.0.1:0"]
-[[auth.choose]]
-from = ["127.0.0.0/8"]
-methods = ["none"]
-"""
-    + LOOPBACK
-)
-ALL = '[[rule]]\nid = "all"\nallow = ["connect", "udp"]\n'
-
-
-def changed(gateway: Running, text: str) -> dict[str, object]:
-    """Another configuration, and the line that says what became of it."""
-    (gateway.directory / "gw.toml").write_text(text)
-    return reloaded(gateway)
-
-
-def reloaded(gateway: Running) -> dict[str, object]:
-    def lines() -> list[dict[str, object]]:
-        return gateway.journal("reloaded") + gateway.journal("reload-failed")
-
-    before = len(lines())
-    gateway.process.send_signal(signal.SIGHUP)
-    until(lambda: len(lines()) > before)
-    return max(lines(), key=lambda line: line["n"])  # type: ignore[arg-type,return-value]
-
-
-def ends(client: socket.socket, seconds: float = 2.0) -> bool:
-    """Whether the connection ends."""
-    client.settimeout(seconds)
-    try:
-        return client.recv(1) == b""
-    except ConnectionResetError:
-        return True
-    except TimeoutError:
-        return False
-
-
-def lives(client: socket.socket) -> bool:
-    client.settimeout(10)
-    client.sendall(b"still here")
-    return exactly(client, 10) == b"still here"
+from tests.hostile.reloading import ALL, HEAD, changed, ends, lives
+from tests.running import Running, until
 
 
 def test_rulesChange(gateway: Callable[..., Running]) -> None:
@@ -111,140 +65,6 @@ def test_newOnly(gateway: Callable[..., Running]) -> None:
         assert (line["event"], line["ended"]) == ("reloaded", 0)
         assert lives(client)
         assert verdict5(running.port, four("127.0.0.1"), server.port) == 2
-
-
-BROKEN = {
-    "syntax": "[[rule]\n",
-    "unknown key": HEAD + ALL + "[gatewy]\n",
-    "type": HEAD + ALL + "[timeouts]\nidle = 5\n",
-    "empty": "",
-    "undeclared": HEAD + '[[rule]]\nid = "a"\nallow = "any"\nwho = ["@nobody"]\n',
-    "duplicate": HEAD + ALL + ALL,
-    "checker": HEAD + ALL + '[auth]\ncheckers = ["passwd:nowhere"]\n',
-    "method": HEAD.replace('["none"]', '["nonsense"]') + ALL,
-    "exposed": HEAD.replace("127.0.0.1:0", "0.0.0.0:0").replace(
-        'from = ["127.0.0.0/8"]\n', ""
-    )
-    + ALL,
-    "address": HEAD.replace("127.0.0.1:0", "127.0.0.1:99999") + ALL,
-    "not ours": HEAD.replace("127.0.0.1:0", "192.0.2.77:1080") + ALL,
-    "expectation": HEAD + ALL + '[[expect]]\nto = "127.0.0.1:1"\nverdict = "deny"\n',
-    "unreachable": HEAD + ALL + '[[rule]]\nid = "b"\nallow = ["connect"]\n',
-    "not built": HEAD + ALL + "[admin]\n",
-}
-
-
-def test_brokenFilesChangeNothing(gateway: Callable[..., Running]) -> None:
-    """
-    Whatever is wrong with a file, the old policy goes on whole, and the
-    failure is logged and journalled.
-    """
-    running = gateway(HEAD + ALL)
-    with Server() as server, closing(tunnel(running.port, server.place)) as client:
-        for kind, text in BROKEN.items():
-            line = changed(running, text)
-            assert line["event"] == "reload-failed", kind
-            assert line["problems"], kind
-            assert lives(client), kind
-            assert verdict5(running.port, four("127.0.0.1"), server.port) == 0, kind
-        (running.directory / "gw.toml").unlink()
-        assert reloaded(running)["event"] == "reload-failed"
-        assert lives(client)
-        assert changed(running, HEAD + ALL)["event"] == "reloaded"
-        assert lives(client)
-    assert running.log.count("not reloaded: ") >= len(BROKEN)
-
-
-def test_reloadsUnderLoad(gateway: Callable[..., Running]) -> None:
-    """
-    Twenty reloads while clients come and transfers run: no reset, no
-    refusal.
-    """
-    running = gateway(HEAD + ALL)
-    failures: list[object] = []
-    stop = threading.Event()
-
-    def clients() -> None:
-        while not stop.is_set():
-            verdict = verdict5(running.port, four("127.0.0.1"), server.port)
-            if verdict != 0:
-                failures.append(verdict)
-            time.sleep(0.01)
-
-    with Server() as server:
-        live = [tunnel(running.port, server.place) for _ in range(100)]
-        threads = [threading.Thread(target=clients) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        try:
-            for i in range(20):
-                more = f'[[rule]]\nid = "r{i}"\ndeny = ["connect"]\nports = [9]\n'
-                assert changed(running, HEAD + more + ALL)["event"] == "reloaded"
-                assert all(map(lives, live[i::20]))
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join(30)
-        assert failures == []
-        assert all(map(lives, live))
-        for client in live:
-            client.close()
-    assert len(running.journal("reloaded")) == 20
-
-
-def test_aRulesEnd(gateway: Callable[..., Running]) -> None:
-    """A rule that ends takes its sessions with it."""
-    end = datetime.now(UTC) + timedelta(seconds=4)
-    rule = (
-        '[[rule]]\nid = "while"\nallow = ["connect"]\nticket = "CHG-9"\n'
-        f"until = {end.isoformat(timespec='milliseconds')}\n"
-    )
-    running = gateway(HEAD + rule)
-    with Server() as server, closing(tunnel(running.port, server.place)) as client:
-        assert lives(client)
-        assert ends(client, 10)
-        late = (datetime.now(UTC) - end).total_seconds()
-        # The gateway looks once a second; a machine under load may be late.
-        assert 0 <= late < 4
-        assert verdict5(running.port, four("127.0.0.1"), server.port) == 2
-    assert running.journal("decision")[0]["ticket"] == "CHG-9"
-    assert running.journal("end")[0]["reason"] == "revoked"
-
-
-def test_aUserWhoIsRemoved(gateway: Callable[..., Running], tmp_path: object) -> None:
-    """A removed user's sessions end, another's go on."""
-    head = HEAD.replace('["none"]', '["userpass"]').replace(
-        "[[auth.choose]]", '[auth]\ncheckers = ["passwd:users"]\n[[auth.choose]]', 1
-    )
-    directory = tmp_path / "gateway0"  # type: ignore[operator]
-    directory.mkdir()
-    for user in ("alice", "bob"):
-        assert (
-            socksgw("passwd", "users", user, cwd=directory, stdin="x\n").returncode == 0
-        )
-    running = gateway(head + ALL)
-    with Server() as server:
-        clients = {}
-        for user in (b"alice", b"bob"):
-            client = socket.create_connection(("127.0.0.1", running.port), 10)
-            login = bytes((1, len(user))) + user + b"\x01x"
-            port = server.port.to_bytes(2, "big")
-            client.sendall(
-                b"\x05\x01\x02" + login + b"\x05\x01\0\x01\x7f\0\0\x01" + port
-            )
-            assert exactly(client, 14)[:6] == b"\x05\x02\x01\x00\x05\x00"
-            clients[user] = client
-        users = directory / "users"
-        lines = users.read_text().splitlines()
-        users.write_text(
-            "\n".join(x for x in lines if not x.startswith("alice")) + "\n"
-        )
-        assert ends(clients[b"alice"], 5)
-        assert lives(clients[b"bob"])
-        for client in clients.values():
-            client.close()
-    revoked = [x for x in running.journal("end") if x["reason"] == "revoked"]
-    assert [x["why"] for x in revoked] == ["the user is there no longer"]
 
 
 def test_flows(gateway: Callable[..., Running]) -> None:

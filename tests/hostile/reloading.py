@@ -1,0 +1,60 @@
+"""
+A gateway whose configuration changes: what the tests of that share.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+from tests.hostile.clients import exactly
+from tests.running import LOOPBACK, Running, until
+
+__all__ = ["ALL", "HEAD", "changed", "ends", "lives", "reloaded"]
+
+#: A listener on any port, for clients of this machine.
+HEAD = (
+    """
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[[auth.choose]]
+from = ["127.0.0.0/8"]
+methods = ["none"]
+"""
+    + LOOPBACK
+)
+ALL = '[[rule]]\nid = "all"\nallow = ["connect", "udp"]\n'
+
+
+def changed(gateway: Running, text: str) -> dict[str, object]:
+    """Another configuration, and the line that says what became of it."""
+    (gateway.directory / "gw.toml").write_text(text)
+    return reloaded(gateway)
+
+
+def reloaded(gateway: Running) -> dict[str, object]:
+    def lines() -> list[dict[str, object]]:
+        return gateway.journal("reloaded") + gateway.journal("reload-failed")
+
+    before = len(lines())
+    gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: len(lines()) > before)
+    return max(lines(), key=lambda line: line["n"])  # type: ignore[arg-type,return-value]
+
+
+def ends(client: socket.socket, seconds: float = 2.0) -> bool:
+    """Whether the connection ends."""
+    client.settimeout(seconds)
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def lives(client: socket.socket) -> bool:
+    client.settimeout(10)
+    client.sendall(b"still here")
+    return exactly(client, 10) == b"still here"
