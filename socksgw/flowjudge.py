@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError
 
 from socksgw.errors import BadDestination, LimitReached
 from socksgw.policy.decision import refused
-from socksgw.policy.rules import Question, Ruleset
+from socksgw.policy.rules import Question, Ruleset, Verdict
 from socksgw.relay.flows import Flow, Flows, Permit
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram
@@ -20,6 +20,24 @@ if TYPE_CHECKING:
     from socksgw.session import Session
 
 __all__ = ["FlowJudge"]
+
+
+@final
+class _Grant:
+    """
+    What a flow lives by.
+
+    @ivar rule: that allows it.
+    @ivar ticket: that rule's, or of one that allowed it before.
+    @ivar why: it is allowed no longer.
+    """
+
+    __slots__ = ("rule", "ticket", "why")
+
+    def __init__(self, rule: str, ticket: str) -> None:
+        self.rule = rule
+        self.ticket = ticket
+        self.why = ""
 
 
 @final
@@ -45,23 +63,34 @@ class FlowJudge:
         """
         End the flows that the rules allow no longer.
         """
-        session = self._session
-        asker = session.asker
 
-        def keeps(flow: Flow) -> bool:
-            host = flow.datagram.host
-            name = host if isinstance(host, str) else None
-            question = Question(asker, "udp", name, flow.datagram.port)
+        def again(flow: Flow) -> str | None:
             assert flow.address is not None
-            verdict = ruleset.judge(question, flow.address)
-            if verdict.allowed:
-                rules[flow] = verdict.rule
-            return verdict.allowed
+            verdict = self._again(ruleset, flow.datagram, flow.address, flow.grant)
+            if not verdict.allowed:
+                return None
+            rules[flow] = verdict.rule
+            return verdict.replies
 
         rules: dict[Flow, str] = {}
         if self._flows is not None:
-            self._flows.recheck(keeps)
+            self._flows.recheck(again)
             self._count(rules)
+
+    def _again(
+        self, ruleset: Ruleset, datagram: Datagram, address: Address, grant: _Grant
+    ) -> Verdict:
+        """
+        What other rules say of a flow that was allowed.
+        """
+        name = datagram.host if isinstance(datagram.host, str) else None
+        question = Question(self._session.asker, "udp", name, datagram.port)
+        verdict = ruleset.judge(question, address)
+        if verdict.allowed:
+            grant.rule, grant.ticket = verdict.rule, verdict.ticket or grant.ticket
+        else:
+            grant.why = ruleset.revoked(grant.rule, question, address, verdict)
+        return verdict
 
     def recount(self) -> None:
         """
@@ -100,7 +129,9 @@ class FlowJudge:
         """
         flows = self._flows
         if flows is not None and any(f.claim.over is not None for f in flows.live):
-            flows.recheck(lambda flow: flow.claim.over is None, "quota")
+            flows.recheck(
+                lambda flow: flow.replies if flow.claim.over is None else None, "quota"
+            )
 
     def close(self) -> None:
         """
@@ -117,16 +148,18 @@ class FlowJudge:
         @raise AuditFailed: no line could be written.
         """
         session = self._session
-        host = datagram.host
+        host, changes = datagram.host, session.gateway.changes
         record = session.record.ofFlow(datagram.asked, host, datagram.port)
         if isinstance(host, BadHost):
             decision = refused(BadDestination(host.why))
         else:
-            decision = await session.generation.policy.decide(
+            # A flow is a request of its own: of today's rules.
+            decision = await session.gateway.generation.policy.decide(
                 session.asker, "udp", host, datagram.port
             )
         record.decided(decision)
         claim = self._claim(decision.rule) if decision.allowed else None
+        grant = _Grant(decision.rule, decision.ticket)
         try:
             await session.gateway.journal.commit(record.decisionLine("flow"))
         except BaseException as e:
@@ -134,14 +167,37 @@ class FlowJudge:
                 session.gateway.limits.giveFlow(claim)
                 if isinstance(e, CancelledError):
                     # Its line goes out; nothing else of it ever will.
-                    self._over(decision.addresses[0], datagram.port, "cut")
+                    self._over(decision.addresses[0], datagram.port, "cut", grant)
             raise
         if claim is None:
             return None
+        addresses, replies = decision.addresses, decision.replies
+        if session.gateway.changes != changes:
+            # While a name was looked up, or the line written.
+            found = self._permitted(datagram, addresses, grant)
+            if found is None:
+                session.gateway.limits.giveFlow(claim)
+                self._over(addresses[0], datagram.port, "revoked", grant)
+                return None
+            addresses, replies = found
+            limits = session.gateway.limits
+            claim = limits.flowAgain(claim, session.asker, grant.rule)
         bound = self._bound(claim.rule)
-        return Permit(
-            decision.addresses, decision.replies, claim, bound.sending, bound.receiving
-        )
+        return Permit(addresses, replies, claim, bound.sending, bound.receiving, grant)
+
+    def _permitted(
+        self, datagram: Datagram, addresses: tuple[Address, ...], grant: _Grant
+    ) -> tuple[tuple[Address, ...], str] | None:
+        """
+        What the rules of now leave of what others have allowed, and whose
+        answers come back.
+        """
+        ruleset = self._session.gateway.generation.policy.ruleset
+        verdicts = [(a, self._again(ruleset, datagram, a, grant)) for a in addresses]
+        left = tuple(a for a, verdict in verdicts if verdict.allowed)
+        if not left:
+            return None
+        return left, next(v.replies for _, v in verdicts if v.allowed)
 
     def _claim(self, rule: str) -> Claim:
         """
@@ -162,7 +218,7 @@ class FlowJudge:
     def failed(self, permit: Permit, port: int) -> None:
         """A flow that was permitted could not begin."""
         self._session.gateway.limits.giveFlow(permit.claim)
-        self._over(permit.addresses[0], port, "failed")
+        self._over(permit.addresses[0], port, "failed", permit.grant)
 
     def ended(self, flow: Flow, reason: str) -> None:
         """A flow that was permitted is over."""
@@ -174,6 +230,7 @@ class FlowJudge:
             flow.address,
             flow.datagram.port,
             reason,
+            flow.grant,
             (flow.sent, flow.sentDatagrams),
             (flow.received, flow.receivedDatagrams),
             self._session.gateway.clock() - flow.began,
@@ -186,6 +243,7 @@ class FlowJudge:
         address: Address,
         port: int,
         reason: str,
+        grant: _Grant,
         sent: tuple[int, int] = (0, 0),
         received: tuple[int, int] = (0, 0),
         seconds: float = 0.0,
@@ -193,11 +251,12 @@ class FlowJudge:
         why: str = "",
     ) -> None:
         session = self._session
-        session.gateway.journal.append(
-            session.record.flowEndLine(
-                address, port, sent, received, seconds, reason, limited, why
-            )
+        if reason == "revoked":
+            why = grant.why
+        line = session.record.flowEndLine(
+            address, port, sent, received, seconds, reason, limited, why, grant.ticket
         )
+        session.gateway.journal.append(line)
 
     def tooMany(self, limit: int) -> None:
         """More flows than the limit; told once."""

@@ -159,7 +159,11 @@ class Gateway:
         if self.limits.usedUp and self.limits.enforced:
             self._supervisor.cut()
         if self._ticks % 4 == 0:
-            self._supervisor.look()
+            try:
+                self._supervisor.look()
+            except Exception:
+                # Deadlines come by this, whatever a plug-in's checker does.
+                _log.failure("looking for changes failed")
         if self._ticks % _KEEP == 0:
             self._quotas.save()
         if self._ticks % 40 == 0:
@@ -224,12 +228,12 @@ class Gateway:
             config.listen, config.timeouts.handshake, generation.secured
         )
 
-    # Sessions.
-
     @property
-    def rechecks(self) -> int:
-        """How often live sessions were judged again."""
-        return self._supervisor.rechecks
+    def changes(self) -> int:
+        """How often something has changed that verdicts depend on."""
+        return self._supervisor.changes
+
+    # Sessions.
 
     def recheck(self, session: Session) -> None:
         """

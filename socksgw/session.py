@@ -26,6 +26,7 @@ from socksgw.errors import (
     Revoked,
     SocksError,
 )
+from socksgw.interfaces import User
 from socksgw.negotiate.methods import Attempt, OfferedMethod, negotiate
 from socksgw.policy.rules import Asker, Obligations
 from socksgw.relay.between import Tally
@@ -53,6 +54,10 @@ class Service(Protocol):
     def generation(self) -> Generation: ...
 
     @property
+    def changes(self) -> int:
+        """How often something has changed that verdicts depend on."""
+
+    @property
     def journal(self) -> Journal: ...
 
     @property
@@ -63,10 +68,6 @@ class Service(Protocol):
 
     @property
     def clock(self) -> Callable[[], float]: ...
-
-    @property
-    def rechecks(self) -> int:
-        """How often live sessions were judged again."""
 
     def recheck(self, session: Session) -> None:
         """
@@ -150,6 +151,7 @@ class Session:
 
     async def _stages(self) -> None:
         client, generation, record = self.client, self.generation, self.record
+        changes = self.gateway.changes
 
         self.stage = Stage.NEGOTIATE
         event = await client.next()
@@ -166,8 +168,7 @@ class Session:
             raise
 
         self.stage = Stage.LOGIN
-        rechecks = self.gateway.rechecks
-        user = await generation.login.settle(
+        user: User = await generation.login.settle(
             attempt.credentials, attempt.method, client.source
         )
         record.user, record.method = user.name, user.method
@@ -181,6 +182,11 @@ class Session:
         client.requested()
 
         self.stage = Stage.POLICY
+        if self.gateway.changes != changes:
+            # Since it came: what counts is when it asks.
+            changes = self.gateway.changes
+            self.generation = self.gateway.generation
+            user = self._now(user)
         record.secured = client.secured
         self.asker = Asker(user, client.source, record.listener, record.secured)
         if user.expires is not None:
@@ -192,11 +198,21 @@ class Session:
         if refusal is not None:
             raise refusal
 
-        if self.gateway.rechecks != rechecks:
-            # The rules or the user changed since: while a name was looked up,
-            # say, or the line written.
+        if self.gateway.changes != changes:
+            # Something changed while a name was looked up, say, or the line written.
             self.gateway.recheck(self)
         await self.command.serve(self, event)
+
+    def _now(self, user: User) -> User:
+        """
+        Who the user is by now.
+
+        @raise Revoked: nobody.
+        """
+        found = self.generation.login.now(user)
+        if found is None:
+            raise Revoked("the user is there no longer")
+        return found
 
     async def _decide(self, request: Requested) -> SocksError | None:
         """

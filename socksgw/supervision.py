@@ -16,7 +16,7 @@ from socksgw.audit import record
 from socksgw.config import Config, ConfigError, included
 from socksgw.doors import CannotStart
 from socksgw.errors import Revoked
-from socksgw.policy.rules import Asker
+from socksgw.policy.rules import Asker, Question
 from socksgw.stage import Stage
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ class Supervisor:
     """
     Reloads, and judges again.
 
+    @ivar changes: how often something has changed that verdicts depend on.
     @ivar reloads: how many there were.
     @ivar failures: how many of them changed nothing.
-    @ivar rechecks: how often live sessions were judged again.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Supervisor:
         self._wall = wall
         self._seen: object = None
         self._files: object = None
-        self.reloads = self.failures = self.rechecks = 0
+        self.changes = self.reloads = self.failures = 0
 
     # The configuration.
 
@@ -114,6 +114,12 @@ class Supervisor:
         except CannotStart as e:
             self._failed(str(e).splitlines())
             return
+        except Exception:
+            _log.failure("a reload failed by a defect in socksgw or a plug-in")
+            self._failed(["internal failure; the log says more"])
+            return
+        self.changes += 1
+        self._seen = self._sight()
         for line in (*generation.warnings, *unchangeable):
             _log.warn("{line}", line=line)
         ended = self.recheck()
@@ -146,22 +152,19 @@ class Supervisor:
             self._files = files
         self._lookAtCertificates()
         self._lookAtExpiry()
-        if service.config.gateway.enforce != "all":
-            return
-        generation = service.generation
-        ruleset = generation.policy.ruleset
-        moment = ruleset.moment(self._wall()) if ruleset.timed else None
-        seen = (moment, generation.login, generation.login.changes)
+        seen = self._sight()
         before, self._seen = self._seen, seen
         if before is not None and seen != before:
+            self.changes += 1
             self.recheck()
         directory = service.generation.login.directory
-        if directory is not None:
+        if directory is not None and service.config.gateway.enforce == "all":
             live = service.sessions.values()
             users = [s.asker.user for s in live if s.claim is not None]
             directory.refresh({user.name for user in users if user.method != "none"})
             if directory.changed:
                 names, directory.changed = directory.changed, set()
+                self.changes += 1
                 self.recheck(names)
 
     def _lookAtCertificates(self) -> None:
@@ -209,6 +212,13 @@ class Supervisor:
             if expires is not None and now >= expires:
                 session.client.end(Revoked("the login has expired"))
 
+    def _sight(self) -> object:
+        """Differs when verdicts may, while the configuration is the same."""
+        generation = self._service.generation
+        ruleset = generation.policy.ruleset
+        moment = ruleset.moment(self._wall()) if ruleset.timed else None
+        return moment, generation.login, generation.login.changes
+
     def recheck(self, names: Collection[str] | None = None) -> int:
         """
         Judge every live session again, unless the configuration says that
@@ -220,7 +230,6 @@ class Supervisor:
         service = self._service
         if service.config.gateway.enforce != "all":
             return 0
-        self.rechecks += 1
         ended = 0
         for session in list(service.sessions.values()):
             if (
@@ -232,6 +241,10 @@ class Supervisor:
                     self.check(session)
                 except Revoked as e:
                     session.client.end(e)
+                    ended += 1
+                except Exception:
+                    _log.failure("a session could not be judged again")
+                    session.client.end(Revoked("it could not be judged again"))
                     ended += 1
         return ended
 
@@ -251,9 +264,13 @@ class Supervisor:
             raise Revoked("the user is there no longer")
         session.asker = Asker(user, was.source, was.listener, was.secured)
         session.generation = generation
-        verdict = session.command.again(session, generation.policy.ruleset)
+        ruleset, facts = generation.policy.ruleset, session.record
+        verdict = session.command.again(session, ruleset)
         if not verdict.allowed:
-            raise Revoked(f'rule "{verdict.rule}": {verdict.why}')
+            port = facts.port if session.command.name == "connect" else 0
+            question = Question(session.asker, session.command.name, facts.name, port)
+            raise Revoked(ruleset.revoked(facts.rule, question, facts.dialled, verdict))
+        facts.judgedAgain(verdict.rule, verdict.ticket)
         claim = session.claim
         if claim is not None and (
             verdict.rule != claim.rule or user.groups != was.user.groups

@@ -180,7 +180,6 @@ class Gateway:
         protocols: tuple[str, ...] = ("socks5", "socks4"),
     ) -> None:
         self.happened: list[tuple[Any, ...]] = []
-        self.rechecks = 0
         self.reactor = Clock()
         self.clock = self.reactor.seconds
         self.checker = Checker()
@@ -203,6 +202,7 @@ class Gateway:
             relays=SimpleNamespace(between=self._between),
             placeOf=lambda name: Place(ListenUDP()),
         )
+        self.changes = 0
         self.limits = Limits(
             ProcessCounters(self.clock), Allowances(self.reactor, self.clock)
         )
@@ -734,13 +734,13 @@ def test_denied(
 @pytest.mark.parametrize("allowed", [True, False])
 def test_judgedAgainMeanwhile(gateway: Gateway, allowed: bool) -> None:
     """
-    When live sessions are judged again while a name is looked up, this one is
+    When something changes while a name is looked up, this one is
     before it dials: by the user, and the rules, of then.
     """
     gateway.steps["policy"] = Deferred[None]()
     transport = gateway.connect(WAYS["socks5"])
     assert gateway.order[-1] == "decide"
-    gateway.rechecks += 1
+    gateway.changes += 1
     judged: list[Session] = []
 
     def recheck(session: Session) -> None:

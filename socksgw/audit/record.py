@@ -27,14 +27,15 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
   - C{end}: an allowed session is over: C{session}, C{address} (dialled),
     C{bound}, C{sent} and C{received} (octets, from the client's side),
     C{seconds}, C{reason}, C{reply}, C{why} (of a session that was revoked, or
-    whose quota was used up: the reason is C{quota} then).
+    whose quota was used up: the reason is C{quota} then), C{ticket}.
   - C{peer}: somebody connected to a BIND's listener, and is let in:
-    C{session}, C{user}, C{address}, C{bound}.
+    C{session}, C{user}, C{address}, C{bound}, C{ticket}.
   - C{flow}: as C{decision}, of one destination of a UDP association.
   - C{flow-end}: an allowed flow is over: C{address}, C{sent}, C{received}
     (octets), C{sent_datagrams}, C{received_datagrams}, C{seconds}, C{reason},
     C{limited} (datagrams, both ways, that were more than the rate or the quota
-    lets through), C{why} (the quota, when that is the reason).
+    lets through), C{why} (of a flow that was revoked, or the quota, when that is
+    the reason), C{ticket}.
   - C{flows-refused}: an association wants more flows than it may have: C{why};
     told again only when one of its flows has begun or ended since.
   - C{reloaded}: a new configuration is in force: C{rules} (how many),
@@ -168,6 +169,11 @@ def _place(address: Address, port: int) -> str:
     return f'"[{address.text}]:{port}"'
 
 
+def _named(key: str, text: str) -> str:
+    """One more field, where there is something to say."""
+    return f',"{key}":{quoted(text)}' if text else ""
+
+
 @final
 class SessionRecord:
     """
@@ -239,6 +245,15 @@ class SessionRecord:
             self.reply = int(decision.error.reply or 0)
             self.reason = decision.error.reason
 
+    def judgedAgain(self, rule: str, ticket: str) -> None:
+        """
+        Other rules allow it, too.
+
+        @param ticket: of the rule that does, if it has one.
+        """
+        self.rule = rule
+        self.ticket = ticket or self.ticket
+
     def limited(self, why: str, reply: int, reason: str) -> None:
         """
         The policy allowed it, but a limit is reached.
@@ -284,6 +299,7 @@ class SessionRecord:
         reason: str,
         limited: int = 0,
         why: str = "",
+        ticket: str = "",
     ) -> str:
         """
         The line of a flow that is over.
@@ -300,7 +316,8 @@ class SessionRecord:
             f'"received":{received[0]},"received_datagrams":{received[1]},'
             f'"seconds":{seconds:.3f},"reason":"{reason}"'
             + (f',"limited":{limited}' if limited else "")
-            + (f',"why":{quoted(why)}' if why else "")
+            + _named("why", why)
+            + _named("ticket", ticket)
         )
 
     def flowsRefusedLine(self, why: str) -> str:
@@ -318,6 +335,7 @@ class SessionRecord:
         return (
             f'{self._who("peer")},"user":{quoted(self.user)},'
             f'"address":{_place(self.dialled, port)},"bound":{_place(*self.bound)}'
+            + _named("ticket", self.ticket)
         )
 
     def decisionLine(self, event: str = "decision") -> str:
@@ -344,8 +362,7 @@ class SessionRecord:
             line += f',"user_id":{quoted(escaped(self.userId))}'
         if self.secured != "clear":
             line += f',"secured":"{self.secured}"'
-        if self.ticket:
-            line += f',"ticket":{quoted(self.ticket)}'
+        line += _named("ticket", self.ticket)
         if self.reports:
             line += f',"reports":[{",".join(map(quoted, self.reports))}]'
         if not self.allowed:
@@ -366,7 +383,8 @@ class SessionRecord:
             f'"seconds":{now - self.began:.3f},"reason":"{self.reason}",'
             f'"reply":{self.reply}'
             + (f',"strangers":{self.strangers}' if self.strangers else "")
-            + (f',"why":{quoted(self.ending)}' if self.ending else "")
+            + _named("why", self.ending)
+            + _named("ticket", self.ticket)
         )
 
     def loginFailedLine(self, why: str) -> str:

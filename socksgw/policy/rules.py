@@ -446,6 +446,25 @@ class Ruleset:
         # The index may find a rule twice.
         return list(dict.fromkeys(found))
 
+    def revoked(
+        self, rule: str, question: Question, address: Address | None, verdict: Verdict
+    ) -> str:
+        """
+        Why something is allowed no longer, for the operator.
+
+        @param rule: the id of the one that has allowed it.
+        @param question: of port 0 where that is not known.
+        @param address: where it leads; L{None} where that is not known.
+        @param verdict: the denial.
+        """
+        text = f'rule "{verdict.rule}": {verdict.why}'
+        was = next((each for each in self.rules if each.id == rule), None)
+        if was is None:
+            return f'{text}; "{rule}" is there no longer'
+        ask = was.unmet if question.port else was.unmetByAsker
+        unmet = ask(question) or (address and was.unmetBy(question, address))
+        return f'{text}; "{rule}" matches no longer: {unmet}' if unmet else text
+
     def explain(
         self, question: Question, address: Address
     ) -> list[tuple[str, str | None]]:

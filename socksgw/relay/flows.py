@@ -65,6 +65,7 @@ class Permit(NamedTuple):
     @ivar claim: the judge's own; it goes with the flow.
     @ivar sending: what bounds the datagrams to the destination.
     @ivar receiving: what bounds those from it.
+    @ivar grant: the judge's own, which the flow keeps for it.
     """
 
     addresses: tuple[Address, ...]
@@ -72,6 +73,7 @@ class Permit(NamedTuple):
     claim: Any = None
     sending: Allowance | None = None
     receiving: Allowance | None = None
+    grant: Any = None
 
 
 class Carrier(Protocol):
@@ -181,12 +183,12 @@ class Flow:
     @ivar receivedDatagrams: how many came back.
     @ivar dropped: how many of the client's went nowhere, or wait.
     @ivar limited: how many, of both ways, were more than the rate or the quota.
-    @ivar claim: as the L{Permit}'s, and so are the next two.
+    @ivar claim: as the L{Permit}'s, and so are the next three.
     """
 
     __slots__ = (
         "_last", "_quiet", "address", "began", "claim", "datagram", "denied", "dropped",
-        "header", "key", "limited", "peer", "received", "receivedDatagrams",
+        "grant", "header", "key", "limited", "peer", "received", "receivedDatagrams",
         "receiving", "replies", "sending", "sent", "sentDatagrams", "socket", "waiting",
     )  # fmt: skip
 
@@ -195,6 +197,7 @@ class Flow:
         self.datagram = datagram._replace(payload=b"")
         self.began = began
         self.denied = False
+        self.grant: Any = None
         self.waiting: list[bytes] = [datagram.payload]
         self.address: Address | None = None
         self.peer: tuple[str, int] = ("", 0)
@@ -344,7 +347,7 @@ class Flows:
         port = datagram.port
         flow.address = address
         flow.peer = (socket.inet_ntop(outer.family, address.packed), port)
-        flow.replies = permit.replies
+        flow.replies, flow.grant = permit.replies, permit.grant
         flow.claim = permit.claim
         flow.sending, flow.receiving = permit.sending, permit.receiving
         flow.header = encodeHeader(address, port)
@@ -444,14 +447,32 @@ class Flows:
         """Those that datagrams move on."""
         return [flow for flow in self._flows.values() if flow.socket is not None]
 
-    def recheck(self, keeps: Callable[[Flow], bool], reason: str = "revoked") -> None:
+    def recheck(
+        self, again: Callable[[Flow], str | None], reason: str = "revoked"
+    ) -> None:
         """
         End the flows that are allowed no longer; what was denied is judged
         again when its next datagram comes.
+
+        @param again: says whose answers come back to a flow from here on, as
+            L{Permit.replies}; L{None} when it is allowed no longer.
         """
         for flow in list(self._flows.values()):
-            if flow.denied or (flow.socket is not None and not keeps(flow)):
+            if flow.denied:
                 self._end(flow, reason)
+            elif flow.socket is not None:
+                replies = again(flow)
+                if replies is None:
+                    self._end(flow, reason)
+                else:
+                    flow.replies = replies
+        self._indexAll()
+
+    def _indexAll(self) -> None:
+        self._byHost.clear()
+        self._any.clear()
+        for flow in self._flows.values():
+            self._index(flow)
 
     def _end(self, flow: Flow, reason: str) -> None:
         del self._flows[flow.key]
@@ -464,10 +485,7 @@ class Flows:
                 if other.peer == flow.peer:
                     self._byPeer[flow.peer] = other
         if flow.replies != "exact":
-            self._byHost.clear()
-            self._any.clear()
-            for other in self._flows.values():
-                self._index(other)
+            self._indexAll()
         self.sent += flow.sent
         self.received += flow.received
         self._judge.ended(flow, reason)

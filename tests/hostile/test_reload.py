@@ -53,7 +53,9 @@ def test_rulesChange(gateway: Callable[..., Running]) -> None:
             assert verdict5(running.port, four("127.0.0.1"), kept.port) == 0
     revoked = [x for x in running.journal("end") if x["reason"] == "revoked"]
     assert len(revoked) == 1
-    assert revoked[0]["why"] == 'rule "default": no rule allows it'
+    assert revoked[0]["why"] == (
+        'rule "default": no rule allows it; "all" is there no longer'
+    )
 
 
 def test_newOnly(gateway: Callable[..., Running]) -> None:

@@ -1,0 +1,285 @@
+"""
+Who is allowed no longer ends within a second, with the reason in the record:
+users who are removed, rules and schedules that end, sessions caught in the
+middle of what they were doing.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.clients import (
+    GREETING,
+    Server,
+    exactly,
+    four,
+    opened,
+    replied5,
+    request5,
+    tunnel,
+    verdict5,
+)
+from tests.hostile.datagrams import Association, Echo, associate, replied
+from tests.hostile.names import A, NameServer, a, answer
+from tests.hostile.reloading import ALL, HEAD, changed, ends, lives
+from tests.running import Running, socksgw, until
+
+#: RFC 1929: alice and bob, whose passwords are "x".
+LOGINS = {user: bytes((1, len(user))) + user + b"\x01x" for user in (b"alice", b"bob")}
+#: One second, and what a machine under load may be late.
+PROMPT = 4.0
+
+
+def zone(directory: Path, local: str) -> None:
+    """
+    A time zone C{Test/Now}, in which it is that time of day now (RFC 8536: a
+    file of version 1 with one type and no transitions).
+    """
+    hours, minutes, seconds = map(int, local.split(":"))
+    now = time.time()
+    offset = hours * 3600 + minutes * 60 + seconds - now % 86400
+    # Within a day of UTC, as zones are.
+    offset = int((offset + 43200) % 86400 - 43200)
+    header = struct.pack(">4s c 15x 6I", b"TZif", b"\0", 0, 0, 0, 0, 1, 4)
+    (directory / "Test").mkdir(parents=True)
+    (directory / "Test" / "Now").write_bytes(
+        header + struct.pack(">i B B 4s", offset, 0, 0, b"NOW\0")
+    )
+
+
+def loggedIn(
+    port: int, user: bytes, destination: int, command: int = 1
+) -> socket.socket:
+    """A client that has logged in, and made its request."""
+    client = socket.create_connection(("127.0.0.1", port), 10)
+    client.sendall(b"\x05\x01\x02" + LOGINS[user])
+    assert exactly(client, 4) == b"\x05\x02\x01\x00"
+    client.sendall(request5(four("127.0.0.1"), destination, command))
+    return client
+
+
+def revoked(running: Running, event: str = "end") -> list[str]:
+    """Why the sessions that were cut were cut."""
+    lines = [x for x in running.journal(event) if x["reason"] == "revoked"]
+    return [line["why"] for line in lines]
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    """The first gateway's file of users."""
+    directory = tmp_path / "gateway0"
+    directory.mkdir()
+    for user in LOGINS:
+        made = socksgw("passwd", "users", user.decode(), cwd=directory, stdin="x\n")
+        assert made.returncode == 0, made.stderr
+    return directory / "users"
+
+
+WITH_LOGIN = HEAD.replace('["none"]', '["userpass"]').replace(
+    "[[auth.choose]]", '[auth]\ncheckers = ["passwd:users"]\n[[auth.choose]]', 1
+)
+
+
+def remove(users: Path, user: str) -> None:
+    """A user is there no longer."""
+    lines = users.read_text().splitlines(keepends=True)
+    users.write_text("".join(x for x in lines if not x.startswith(f"{user}:")))
+
+
+def test_aUserWhoIsRemoved(gateway: Callable[..., Running], users: Path) -> None:
+    """
+    A removed user's session and association end, another's go on; who has
+    logged in, and made no request yet, gets nothing.
+    """
+    running = gateway(WITH_LOGIN + ALL)
+    with Server() as server, Echo() as echo:
+        clients, controls, idle = {}, {}, {}
+        for user in LOGINS:
+            clients[user] = loggedIn(running.port, user, server.port)
+            assert replied5(clients[user]) == 0
+            controls[user] = loggedIn(running.port, user, 0, command=3)
+            reply = exactly(controls[user], 10)
+            assert reply[1] == 0
+            relay = ("127.0.0.1", int.from_bytes(reply[8:], "big"))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+                out.settimeout(10)
+                place = b"\0\0\0" + four("127.0.0.1") + echo.place[1].to_bytes(2, "big")
+                out.sendto(place + b"hello", relay)
+                assert out.recv(100).endswith(b"hello")
+            idle[user] = socket.create_connection(("127.0.0.1", running.port), 10)
+            idle[user].sendall(b"\x05\x01\x02" + LOGINS[user])
+            assert exactly(idle[user], 4) == b"\x05\x02\x01\x00"
+        remove(users, "alice")
+        began = time.monotonic()
+        assert ends(clients[b"alice"], PROMPT)
+        assert ends(controls[b"alice"], PROMPT)
+        assert time.monotonic() - began < PROMPT
+        assert lives(clients[b"bob"])
+        assert not ends(controls[b"bob"], 0.1)
+        for user, reply in ((b"alice", 2), (b"bob", 0)):
+            idle[user].sendall(request5(four("127.0.0.1"), server.port))
+            assert replied5(idle[user]) == reply
+        for client in (*clients.values(), *controls.values(), *idle.values()):
+            client.close()
+    until(lambda: len(running.journal("flow-end")) == 2)
+    assert revoked(running) == ["the user is there no longer"] * 2
+    refused = running.journal("refused")
+    assert [(x["user"], x["why"]) for x in refused] == [
+        ("alice", "the user is there no longer")
+    ]
+
+
+def test_aRulesEnd(gateway: Callable[..., Running]) -> None:
+    """
+    A rule that ends takes its sessions, its flows and its waiting BIND with
+    it; the others stay, and all do where only new ones count.
+    """
+    end = datetime.now(UTC) + timedelta(seconds=5)
+    rules = (
+        '[[rule]]\nid = "while"\nallow = ["connect", "udp", "bind"]\n'
+        f"ticket = 'CHG-9'\nuntil = {end.isoformat(timespec='milliseconds')}\n"
+        "ports = [{}]\n"
+        '[[rule]]\nid = "rest"\nallow = ["connect", "udp"]\nports = [{}]\n'
+    )
+    with Server() as cut, Server() as kept, Echo() as cutting, Echo() as keeping:
+        text = HEAD + rules.format(
+            f"{cut.port}, {cutting.place[1]}", f"{kept.port}, {keeping.place[1]}"
+        )
+        running = gateway(text)
+        other = gateway('[gateway]\nenforce = "new-only"\n' + text)
+        stays = tunnel(running.port, kept.place)
+        goes = tunnel(running.port, cut.place)
+        waits, (code, _, _) = associate(running.port, four("127.0.0.1"), 0, 2)
+        assert code == 0
+        spared = tunnel(other.port, cut.place)
+        with (
+            closing(stays), closing(goes), closing(waits), closing(spared),
+            Association(running.port) as association,
+        ):  # fmt: skip
+            for echo in (cutting, keeping):
+                association.echo(echo, b"one")
+            assert datetime.now(UTC) < end, "this machine is too slow for the test"
+            assert lives(goes)
+            assert ends(goes, 12)
+            late = (datetime.now(UTC) - end).total_seconds()
+            # The gateway looks once a second.
+            assert 0 <= late < PROMPT
+            # RFC 1928 section 6: its second reply.
+            assert replied(waits)[0] == 2
+            assert ends(waits, PROMPT)
+            assert lives(stays)
+            association.echo(keeping, b"two")
+            association.send(*cutting.place, b"too late")
+            assert association.silent()
+            assert lives(spared)
+            assert verdict5(running.port, four("127.0.0.1"), cut.port) == 2
+            assert verdict5(other.port, four("127.0.0.1"), cut.port) == 2
+    why = 'rule "default": no rule allows it; "while" matches no longer: until'
+    assert revoked(running) == [why, why]
+    assert revoked(other) == []
+    flows = [x for x in running.journal("flow-end") if x["reason"] == "revoked"]
+    place = f"127.0.0.1:{cutting.place[1]}"
+    assert [(x["address"], x["why"]) for x in flows] == [(place, why)]
+    # The ticket is in every record of what its rule allowed, and in no other.
+    tickets = {
+        (x["event"], x.get("port", x.get("address"))): x.get("ticket")
+        for x in running.journal()
+        if x["event"] in ("decision", "flow", "flow-end") and x.get("rule") != "default"
+    }
+    assert tickets["decision", cut.port] == "CHG-9"
+    assert tickets["decision", kept.port] is None
+    assert tickets["flow", cutting.place[1]] == "CHG-9"
+    assert tickets["flow-end", f"127.0.0.1:{cutting.place[1]}"] == "CHG-9"
+    assert tickets["flow-end", f"127.0.0.1:{keeping.place[1]}"] is None
+    # Of four that ended one was allowed by another rule from its beginning.
+    until(lambda: len(running.journal("end")) == 4)
+    ended = [x.get("ticket") for x in running.journal("end")]
+    assert ended.count("CHG-9") == 3
+
+
+def test_aSchedulesEnd(
+    gateway: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The clock moves across the end of a night: its sessions and flows end, and
+    the journal says why.
+    """
+    zone(tmp_path / "zones", "05:59:55")
+    monkeypatch.setenv("PYTHONTZPATH", str(tmp_path / "zones"))
+    rules = (
+        '[schedules]\nnight = { hours = "22:00-06:00", zone = "Test/Now" }\n'
+        '[[rule]]\nid = "at night"\nallow = ["connect", "udp"]\nduring = ["night"]\n'
+        '[[rule]]\nid = "no"\ndeny = "any"\n'
+    )
+    with Server() as server, Echo() as echo:
+        running = gateway(HEAD + rules)
+        with (
+            closing(tunnel(running.port, server.place)) as client,
+            Association(running.port) as association,
+        ):
+            association.echo(echo, b"one")
+            assert lives(client)
+            assert ends(client, 12)
+            assert ends(association.control, PROMPT)
+            assert verdict5(running.port, four("127.0.0.1"), server.port) == 2
+    why = 'rule "no": a rule denies it; "at night" matches no longer: during'
+    assert revoked(running) == [why, why]
+
+
+@pytest.mark.parametrize("word", ["allow", "deny"])
+def test_aRequestAfterTheChange(gateway: Callable[..., Running], word: str) -> None:
+    """
+    Whoever connected, or greeted, before a change is judged by what holds when
+    the request is made.
+    """
+    other = "deny" if word == "allow" else "allow"
+    rule = '[[rule]]\nid = "all"\n{} = ["connect"]\n'
+    with Server() as server:
+        running = gateway(HEAD + rule.format(other))
+        request = request5(four("127.0.0.1"), server.port)
+        clients = []
+        for said in (b"", GREETING[:2], GREETING, GREETING + request[:7]):
+            client = opened(running.port)
+            client.sendall(said)
+            clients.append((client, (GREETING + request)[len(said) :]))
+        time.sleep(0.3)
+        assert changed(running, HEAD + rule.format(word))["event"] == "reloaded"
+        for client, rest in clients:
+            with closing(client):
+                client.sendall(rest)
+                assert exactly(client, 2) == b"\x05\x00"
+                assert replied5(client) == (0 if word == "allow" else 2)
+
+
+def test_aFlowThatIsLookedUp(gateway: Callable[..., Running]) -> None:
+    """A flow whose name is looked up while the rules change lives by the new ones."""
+    answering = threading.Event()
+
+    def script(name: str, kind: int, __: int, query: bytes) -> bytes:
+        answering.wait(4)
+        return answer(query, *([a("127.0.0.1")] if kind == A else []))
+
+    names = '[[rule]]\nid = "n"\n{} = ["udp"]\nto = ["=slow.example"]\n{}'
+    resolving = 'resolving_to = ["loopback"]\n'
+    with NameServer(script) as server, Echo() as echo:
+        head = f'[resolver]\nservers = ["{server.place}"]\n' + HEAD
+        running = gateway(head + names.format("allow", resolving) + ALL)
+        with Association(running.port) as association:
+            association.send(b"slow.example", echo.place[1], b"hello")
+            until(lambda: server.asked)
+            line = changed(running, head + names.format("deny", "") + ALL)
+            assert (line["event"], line["ended"]) == ("reloaded", 0)
+            answering.set()
+            assert association.silent(1.0)
+    assert [x["verdict"] for x in running.journal("flow")] == ["allow"]
+    (line,) = running.journal("flow-end")
+    assert (line["reason"], line["why"]) == ("revoked", 'rule "n": a rule denies it')

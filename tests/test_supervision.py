@@ -1,0 +1,248 @@
+"""
+What changes while sessions live: reloads that fail by a defect, and changes
+that come while a session is in the middle of something.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+from socksgw.config import Config, loads
+from socksgw.defaults import defaultConfig
+from socksgw.errors import Revoked
+from socksgw.gateway import Gateway as Service
+from socksgw.stage import Stage
+from socksgw.supervision import Supervisor
+from tests.policy.asking import ruleset
+from tests.test_session import BOUND, CONNECT, LOGIN, Gateway, answer, well
+
+
+@pytest.fixture
+def gateway() -> Any:
+    """The parts of a gateway, with a recheck that tells of itself."""
+    made: Any = Gateway()
+    made.recheck = lambda session: made.happened.append(("recheck",))
+    yield made
+    well(made)
+
+
+def test_aUserWhoIsRemovedBeforeTheRequest(gateway: Any) -> None:
+    """Who has logged in, and is there no longer, is refused, and recorded."""
+    transport = gateway.connect(b"\x05\x01\x02" + LOGIN)
+    gateway.generation.login.now = lambda user: None
+    gateway.changes += 1
+    transport.protocol.dataReceived(CONNECT)
+    assert transport.value() == answer("socks5-userpass", 2)
+    (line,) = gateway.lines("refused")
+    assert (line["user"], line["reason"], line["why"]) == (
+        "alice",
+        "revoked",
+        "the user is there no longer",
+    )
+    assert "decide" not in gateway.order
+
+
+def test_aChangeBeforeTheRequest(gateway: Any) -> None:
+    """The request is judged by the rules of its own time, as today's user."""
+    transport = gateway.connect(b"\x05\x01\x02" + LOGIN)
+    before, asked = gateway.generation, []
+
+    async def decide(asker: Any, *question: Any) -> Any:
+        asked.append(asker.user)
+        return await before.policy.decide(asker, *question)
+
+    after = SimpleNamespace(**vars(before))
+    after.policy = SimpleNamespace(decide=decide)
+    promoted = SimpleNamespace(
+        name="alice", method="userpass", groups=frozenset("g"), expires=None
+    )
+    after.login = SimpleNamespace(now=lambda user: promoted)
+    gateway.generation = after
+    gateway.changes += 1
+    transport.protocol.dataReceived(CONNECT)
+    assert asked == [promoted]
+    assert transport.value() == answer("socks5-userpass", 0, BOUND)
+    assert "recheck" not in gateway.order
+    assert gateway.lines("decision")[0]["verdict"] == "allow"
+
+
+@pytest.mark.parametrize("step", ["policy", "audit"])
+def test_aChangeInTheMiddle(gateway: Any, step: str) -> None:
+    """
+    What changes between the verdict and the dial counts: nothing is dialled
+    that has not been judged again.
+    """
+    waiting: Deferred[None] = Deferred()
+    gateway.steps[step] = waiting
+    gateway.connect(b"\x05\x01\x00" + CONNECT)
+    gateway.changes += 1
+    waiting.callback(None)
+    order = gateway.order
+    assert order.index("recheck") < order.index("dial")
+
+
+def test_aChangeInTheMiddleThatDenies(gateway: Any) -> None:
+    """Then nothing is dialled."""
+
+    def recheck(session: Any) -> None:
+        raise Revoked("no longer")
+
+    gateway.recheck = recheck
+    waiting: Deferred[None] = Deferred()
+    gateway.steps["audit"] = waiting
+    transport = gateway.connect(b"\x05\x01\x00" + CONNECT)
+    gateway.changes += 1
+    waiting.callback(None)
+    assert "dial" not in gateway.order
+    assert transport.value() == answer("socks5", 2)
+    assert gateway.lines("end")[0]["why"] == "no longer"
+
+
+class Changing:
+    """What supervision needs of a gateway."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.lines: list[str] = []
+        self.journal: Any = SimpleNamespace(append=self.lines.append)
+        self.sessions: dict[int, Any] = {}
+        self.expiring: dict[Any, None] = {}
+        self.listeners: dict[str, Any] = {}
+        policy = SimpleNamespace(ruleset=ruleset('[[rule]]\nid = "a"\nallow = "any"'))
+        self.login: Any = SimpleNamespace(
+            changes=0, now=lambda user: user, directory=None
+        )
+        self.generation: Any = SimpleNamespace(
+            policy=policy, login=self.login, warnings=[], secured={}
+        )
+
+    def build(self, config: Config) -> Any:
+        return self.generation
+
+    def change(self, config: Config, generation: Any) -> None:
+        self.config = config
+
+
+def test_aReloadThatFailsByADefect() -> None:
+    """Nothing changes, the log has it, and the journal says so."""
+    service = Changing(Config())
+
+    def reread() -> Config:
+        raise RuntimeError("a defect")
+
+    supervisor = Supervisor(service, reread)
+    with capturedLogs() as events:
+        supervisor.reload()
+    assert any("by a defect" in str(e.get("log_format")) for e in events)
+    assert (supervisor.reloads, supervisor.failures, supervisor.changes) == (1, 1, 0)
+    assert service.lines == [
+        '"event":"reload-failed","problems":["internal failure; the log says more"]'
+    ]
+
+
+def test_whatCounts() -> None:
+    """A reload counts as a change, and so does a store that changes."""
+    config = Config()
+    service = Changing(config)
+    supervisor = Supervisor(service, lambda: config)
+    supervisor.look()
+    supervisor.look()
+    assert supervisor.changes == 0
+    service.login.changes += 1
+    supervisor.look()
+    supervisor.look()
+    assert supervisor.changes == 1
+    supervisor.reload()
+    assert supervisor.changes == 2
+
+
+def test_whoCannotBeJudgedAgainEnds() -> None:
+    """A session that fails to be judged ends, and the next one is judged."""
+    service = Changing(Config())
+    ended: list[tuple[int, str]] = []
+
+    def session(number: int, failure: Exception) -> Any:
+        def again(*_: Any) -> Any:
+            raise failure
+
+        client = SimpleNamespace(end=lambda why: ended.append((number, str(why))))
+        asker = SimpleNamespace(user=1, source=2, listener=3, secured=4)
+        return SimpleNamespace(
+            claim=object(), stage=Stage.RELAY, client=client, asker=asker,
+            command=SimpleNamespace(again=again), record=None,
+        )  # fmt: skip
+
+    service.sessions = {
+        1: session(1, RuntimeError("a defect")),
+        2: session(2, Revoked("no longer")),
+    }
+    supervisor = Supervisor(service, None)
+    with capturedLogs() as events:
+        assert supervisor.recheck() == 2
+    assert ended == [(1, "it could not be judged again"), (2, "no longer")]
+    assert len(events) == 1
+
+
+def test_deadlinesGoOn(tmp_path: Any) -> None:
+    """
+    A checker that fails when it is asked whether it changed takes nobody's
+    time-outs.
+    """
+    clock = Clock()
+    config = evolve(defaultConfig(), directory=tmp_path)
+    service = Service(clock, config, clock=clock.seconds)
+    came: list[float] = []
+    service.setDeadline(5, lambda: came.append(clock.seconds()))
+
+    def look() -> None:
+        raise RuntimeError("a defect")
+
+    service._supervisor.look = look  # type: ignore[method-assign]
+    with capturedLogs() as events:
+        for _ in range(24):
+            clock.advance(0.25)
+            service._tick()
+    assert len(came) == 1
+    assert len(events) == 6
+
+
+def test_includedFilesAreWatched(tmp_path: Any) -> None:
+    """
+    With reload_on_change the included files count, wherever they are, and so
+    does one that is there no longer.
+    """
+    inside, outside = tmp_path / "rules.d", tmp_path / "elsewhere"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "a.toml").write_text("")
+    (outside / "b.toml").write_text("")
+    text = (
+        f'include = ["rules.d/*.toml", "{outside}/*.toml", "{outside}/b.toml"]\n'
+        "[gateway]\nreload_on_change = true\n"
+    )
+    (tmp_path / "gw.toml").write_text(text)
+    config = loads(text, str(tmp_path / "gw.toml"), tmp_path)
+    supervisor = Supervisor(Changing(config), lambda: config)
+    supervisor.look()
+    supervisor.look()
+    assert supervisor.reloads == 0
+    for count, change in enumerate(
+        (
+            lambda: (inside / "a.toml").write_text("# more"),
+            lambda: (inside / "c.toml").write_text(""),
+            lambda: (outside / "b.toml").write_text("# more"),
+            lambda: (outside / "b.toml").unlink(),
+        ),
+        1,
+    ):
+        change()
+        supervisor.look()
+        supervisor.look()
+        assert supervisor.reloads == count
