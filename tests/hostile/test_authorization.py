@@ -138,31 +138,56 @@ def test_aUserWhoIsRemoved(gateway: Callable[..., Running], users: Path) -> None
     ]
 
 
-def test_aRulesEnd(gateway: Callable[..., Running]) -> None:
+def test_whatEndsByTheClock(
+    gateway: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    A rule that ends takes its sessions, its flows and its waiting BIND with
-    it; the others stay, and all do where only new ones count.
+    A rule that ends, and a schedule's end (of a night, across midnight), take
+    their sessions, flows and waiting BINDs with them; the others stay, and all
+    do where only new ones count.
     """
     end = datetime.now(UTC) + timedelta(seconds=5)
-    rules = (
-        '[[rule]]\nid = "while"\nallow = ["connect", "udp", "bind"]\n'
-        f"ticket = 'CHG-9'\nuntil = {end.isoformat(timespec='milliseconds')}\n"
-        "ports = [{}]\n"
-        '[[rule]]\nid = "rest"\nallow = ["connect", "udp"]\nports = [{}]\n'
-    )
-    with Server() as cut, Server() as kept, Echo() as cutting, Echo() as keeping:
+    zone(tmp_path / "zones", "05:59:55")
+    monkeypatch.setenv("PYTHONTZPATH", str(tmp_path / "zones"))
+    rules = """
+[schedules]
+night = {{ hours = "22:00-06:00", zone = "Test/Now" }}
+[[rule]]
+id = "while"
+allow = ["connect", "udp", "bind"]
+ticket = "CHG-9"
+until = {}
+ports = [{}]
+[[rule]]
+id = "at night"
+allow = ["connect"]
+during = ["night"]
+ports = [{}]
+[[rule]]
+id = "rest"
+allow = ["connect", "udp"]
+ports = [{}]
+"""
+    with (
+        Server() as cut, Server() as dark, Server() as kept,
+        Echo() as cutting, Echo() as keeping,
+    ):  # fmt: skip
         text = HEAD + rules.format(
-            f"{cut.port}, {cutting.place[1]}", f"{kept.port}, {keeping.place[1]}"
+            end.isoformat(timespec="milliseconds"),
+            f"{cut.port}, {cutting.place[1]}",
+            dark.port,
+            f"{kept.port}, {keeping.place[1]}",
         )
         running = gateway(text)
         other = gateway('[gateway]\nenforce = "new-only"\n' + text)
         stays = tunnel(running.port, kept.place)
         goes = tunnel(running.port, cut.place)
+        sleeps = tunnel(running.port, dark.place)
         waits, (code, _, _) = associate(running.port, four("127.0.0.1"), 0, 2)
         assert code == 0
-        spared = tunnel(other.port, cut.place)
+        spared = [tunnel(other.port, each.place) for each in (cut, dark)]
         with (
-            closing(stays), closing(goes), closing(waits), closing(spared),
+            closing(stays), closing(goes), closing(sleeps), closing(waits),
             Association(running.port) as association,
         ):  # fmt: skip
             for echo in (cutting, keeping):
@@ -173,6 +198,7 @@ def test_aRulesEnd(gateway: Callable[..., Running]) -> None:
             late = (datetime.now(UTC) - end).total_seconds()
             # The gateway looks once a second.
             assert 0 <= late < PROMPT
+            assert ends(sleeps, PROMPT)
             # RFC 1928 section 6: its second reply.
             assert replied(waits)[0] == 2
             assert ends(waits, PROMPT)
@@ -180,15 +206,19 @@ def test_aRulesEnd(gateway: Callable[..., Running]) -> None:
             association.echo(keeping, b"two")
             association.send(*cutting.place, b"too late")
             assert association.silent()
-            assert lives(spared)
-            assert verdict5(running.port, four("127.0.0.1"), cut.port) == 2
-            assert verdict5(other.port, four("127.0.0.1"), cut.port) == 2
-    why = 'rule "default": no rule allows it; "while" matches no longer: until'
-    assert revoked(running) == [why, why]
+            assert all(map(lives, spared))
+            for each in (cut, dark):
+                assert verdict5(running.port, four("127.0.0.1"), each.port) == 2
+                assert verdict5(other.port, four("127.0.0.1"), each.port) == 2
+        for each in spared:
+            each.close()
+    why = 'rule "default": no rule allows it; "{}" matches no longer: {}'
+    while_, night = why.format("while", "until"), why.format("at night", "during")
+    assert sorted(revoked(running)) == [night, while_, while_]
     assert revoked(other) == []
     flows = [x for x in running.journal("flow-end") if x["reason"] == "revoked"]
     place = f"127.0.0.1:{cutting.place[1]}"
-    assert [(x["address"], x["why"]) for x in flows] == [(place, why)]
+    assert [(x["address"], x["why"]) for x in flows] == [(place, while_)]
     # The ticket is in every record of what its rule allowed, and in no other.
     tickets = {
         (x["event"], x.get("port", x.get("address"))): x.get("ticket")
@@ -198,41 +228,10 @@ def test_aRulesEnd(gateway: Callable[..., Running]) -> None:
     assert tickets["decision", cut.port] == "CHG-9"
     assert tickets["decision", kept.port] is None
     assert tickets["flow", cutting.place[1]] == "CHG-9"
-    assert tickets["flow-end", f"127.0.0.1:{cutting.place[1]}"] == "CHG-9"
-    assert tickets["flow-end", f"127.0.0.1:{keeping.place[1]}"] is None
-    # Of four that ended one was allowed by another rule from its beginning.
-    until(lambda: len(running.journal("end")) == 4)
+    assert tickets["flow-end", place] == "CHG-9"
+    until(lambda: len(running.journal("end")) == 5)
     ended = [x.get("ticket") for x in running.journal("end")]
     assert ended.count("CHG-9") == 3
-
-
-def test_aSchedulesEnd(
-    gateway: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    The clock moves across the end of a night: its sessions and flows end, and
-    the journal says why.
-    """
-    zone(tmp_path / "zones", "05:59:55")
-    monkeypatch.setenv("PYTHONTZPATH", str(tmp_path / "zones"))
-    rules = (
-        '[schedules]\nnight = { hours = "22:00-06:00", zone = "Test/Now" }\n'
-        '[[rule]]\nid = "at night"\nallow = ["connect", "udp"]\nduring = ["night"]\n'
-        '[[rule]]\nid = "no"\ndeny = "any"\n'
-    )
-    with Server() as server, Echo() as echo:
-        running = gateway(HEAD + rules)
-        with (
-            closing(tunnel(running.port, server.place)) as client,
-            Association(running.port) as association,
-        ):
-            association.echo(echo, b"one")
-            assert lives(client)
-            assert ends(client, 12)
-            assert ends(association.control, PROMPT)
-            assert verdict5(running.port, four("127.0.0.1"), server.port) == 2
-    why = 'rule "no": a rule denies it; "at night" matches no longer: during'
-    assert revoked(running) == [why, why]
 
 
 @pytest.mark.parametrize("word", ["allow", "deny"])
@@ -262,9 +261,10 @@ def test_aRequestAfterTheChange(gateway: Callable[..., Running], word: str) -> N
 
 def test_aFlowThatIsLookedUp(gateway: Callable[..., Running]) -> None:
     """A flow whose name is looked up while the rules change lives by the new ones."""
-    answering = threading.Event()
+    asked, answering = threading.Event(), threading.Event()
 
     def script(name: str, kind: int, __: int, query: bytes) -> bytes:
+        asked.set()
         answering.wait(4)
         return answer(query, *([a("127.0.0.1")] if kind == A else []))
 
@@ -275,7 +275,7 @@ def test_aFlowThatIsLookedUp(gateway: Callable[..., Running]) -> None:
         running = gateway(head + names.format("allow", resolving) + ALL)
         with Association(running.port) as association:
             association.send(b"slow.example", echo.place[1], b"hello")
-            until(lambda: server.asked)
+            assert asked.wait(10)
             line = changed(running, head + names.format("deny", "") + ALL)
             assert (line["event"], line["ended"]) == ("reloaded", 0)
             answering.set()

@@ -188,6 +188,23 @@ def test_newFlowsByTheNewRules(gateway: Callable[..., Running]) -> None:
     ]
 
 
+def test_whoseAnswersComeBack(gateway: Callable[..., Running]) -> None:
+    """A flow that lives on gets no more answers than the new rules let in."""
+    rule = '[[rule]]\nid = "all"\nallow = ["udp"]\nudp = {{ replies = "{}" }}\n'
+    running = gateway(HEAD + rule.format("any"))
+    with Echo() as echo, Association(running.port) as association:
+        association.echo(echo, b"one")
+        outer = echo.came[0][1]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.bind(("127.0.0.1", 0))
+            stranger.sendto(b"hello", outer)
+            assert association.receive().endswith(b"hello")
+            assert changed(running, HEAD + rule.format("exact"))["ended"] == 0
+            stranger.sendto(b"hello", outer)
+            assert association.silent()
+        association.echo(echo, b"two")
+
+
 def test_aClientOfAListenerThatIsGone(gateway: Callable[..., Running]) -> None:
     """Whoever connected while it was there is still served."""
     with socket.create_server(("127.0.0.1", 0)) as free:
