@@ -123,6 +123,10 @@ class Generation:
             directory=self._directory(config, found.checkers, before),
         )
         self._throttle = config.auth.throttle
+        auth = config.auth
+        self._checkedBy = (config.directory, auth.checkers, auth.checker, checkers)
+        if before is not None and before._checkedBy == self._checkedBy:
+            self.login.inherit(before.login)
         self.policy = Policy(found.ruleset, self._resolver)
         self.dialer = Dialer(
             base.reactor, base.watch, base.setDeadline, timeouts.connect

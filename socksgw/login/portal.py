@@ -251,6 +251,21 @@ class Login:
         self._known: OrderedDict[object, tuple[SocksUser, float]] = OrderedDict()
         self._throttle = throttle
 
+    def inherit(self, before: Login) -> None:
+        """
+        Remember the logins that an earlier one does, whose checkers are the
+        same: a reload sends nobody's password to be verified again. The groups
+        are today's.
+        """
+        if before._stamps != self._stamps:
+            return
+        self._hmac = before._hmac
+        latest = self._clock() + self._seconds
+        for key, (user, end) in before._known.items():
+            found: Any = self.now(user)
+            if found is not None:
+                self._known[key] = (found, min(end, latest))
+
     async def settle(self, credentials: Any, method: str, source: Address) -> SocksUser:
         """
         Log in. Equal credentials that are being checked already are not

@@ -6,13 +6,17 @@ middle of what they were doing.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import socket
 import struct
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -136,6 +140,38 @@ def test_aUserWhoIsRemoved(gateway: Callable[..., Running], users: Path) -> None
     assert [(x["user"], x["why"]) for x in refused] == [
         ("alice", "the user is there no longer")
     ]
+
+
+def test_nobodyLogsInAnew(gateway: Callable[..., Running], tmp_path: Path) -> None:
+    """
+    A reload makes nobody's password to be verified again: more users at once
+    than wait for that are let in.
+    """
+    directory = tmp_path / "gateway0"
+    directory.mkdir()
+    digest = hashlib.scrypt(b"x", salt=bytes(16), n=1 << 12, r=8, p=1, dklen=32)
+    salt, hashed = (b64encode(x).decode().rstrip("=") for x in (bytes(16), digest))
+    names = [f"user{i}" for i in range(100)]
+    with open(directory / "users", "x", opener=partial(os.open, mode=0o600)) as file:
+        for name in names:
+            print(f"{name}:$scrypt$ln=12,r=8,p=1${salt}${hashed}", file=file)
+    running = gateway(WITH_LOGIN + ALL)
+
+    def login(name: str) -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", running.port), 10)
+        octets = bytes((1, len(name))) + name.encode() + b"\x01x"
+        client.sendall(b"\x05\x01\x02" + octets)
+        return client
+
+    for name in names:
+        with closing(login(name)) as client:
+            assert exactly(client, 4) == b"\x05\x02\x01\x00"
+    assert changed(running, WITH_LOGIN + ALL + "# more\n")["event"] == "reloaded"
+    clients = [login(name) for name in names]
+    for client in clients:
+        with closing(client):
+            assert exactly(client, 4) == b"\x05\x02\x01\x00"
+    assert running.journal("login-failed") == []
 
 
 def test_whatEndsByTheClock(

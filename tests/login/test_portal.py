@@ -275,6 +275,52 @@ def test_flushedWhenTheStoreChanges() -> None:
     assert isinstance(settled(remembering, alice()), AuthenticationFailed)
 
 
+class KnowingChecker(ChangingChecker):
+    """One that knows who is there."""
+
+    def knows(self, name: bytes) -> bool:
+        return name in self.known
+
+
+def test_inherited() -> None:
+    """
+    What an earlier one remembers is known to the next, with the groups of its
+    own, and for no longer than it remembers itself.
+    """
+    checker, clock = KnowingChecker(alice=b"sesame", bob=b"x"), Clock()
+    before = login(checker, clock=clock)
+    settled(before, alice())
+    settled(before, UsernamePassword(b"bob", b"x"))
+    settled(before, Anonymous(), "none")
+    del checker.known[b"bob"]
+    after = Login([checker], {"new": ["alice"]}, 30, clock.seconds)
+    after.inherit(before)
+    found = settled(after, alice())
+    assert (found.name, found.groups) == ("alice", frozenset({"new"}))
+    assert settled(after, Anonymous(), "none") is ANYBODY
+    assert checker.asked == 2
+    # Another password, somebody who is gone, or when the time is over: asked.
+    assert isinstance(settled(after, alice(b"x")), AuthenticationFailed)
+    gone = UsernamePassword(b"bob", b"x")
+    assert isinstance(settled(after, gone), AuthenticationFailed)
+    assert checker.asked == 4
+    clock.advance(31)
+    settled(after, alice())
+    assert checker.asked == 5
+
+
+def test_nothingIsInheritedOfAnotherStore() -> None:
+    """When the store has changed, everybody is asked about."""
+    checker = KnowingChecker(alice=b"sesame")
+    before = login(checker)
+    settled(before, alice())
+    checker.changes = 1
+    after = login(checker)
+    after.inherit(before)
+    settled(after, alice())
+    assert checker.asked == 2
+
+
 class Slow(ChangingChecker):
     """Answers when the test does."""
 
