@@ -10,7 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, final
 
-__all__ = ["DatagramNetwork", "FakeDatagramSocket"]
+from socksgw.contract import AuthMethodContract, Script
+
+__all__ = ["AuthMethodContract", "DatagramNetwork", "FakeDatagramSocket", "Script"]
 
 _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 #: What UDP can carry at most, over IPv4.

@@ -45,7 +45,11 @@ class NoAuthenticationMethod:
     help = "no login; the user is anonymous (RFC 1928, method 00)"
 
     def build(self, settings: Mapping[str, Any], reactor: Any) -> NoAuthentication:
-        """No settings."""
+        """
+        @raise ValueError: there are settings, and it has none.
+        """
+        if settings:
+            raise ValueError("has no settings")
         return NoAuthentication()
 
 

@@ -71,7 +71,11 @@ class UsernamePasswordMethod:
     help = "user and password, checked by [auth] checkers (RFC 1929, method 02)"
 
     def build(self, settings: Mapping[str, Any], reactor: Any) -> UsernamePassword:
-        """No settings."""
+        """
+        @raise ValueError: there are settings, and it has none.
+        """
+        if settings:
+            raise ValueError("has no settings")
         return UsernamePassword()
 
 

@@ -1,0 +1,475 @@
+"""
+What every authentication method must hold, as tests that its author runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import (
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from itertools import zip_longest
+from random import Random
+from types import MappingProxyType
+from typing import Any, Self, final
+
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer, providedBy
+from zope.interface.verify import verifyObject
+
+from socksgw.errors import SocksError
+from socksgw.interfaces import IAuthenticator, IAuthMethod, IExchange, Settings
+from socksgw.wire.codes import SOCKS5
+from socksgw.wire.events import Decoded
+from socksgw.wire.reader import Reader, WireError
+from socksgw.wire.server import ServerConversation
+
+__all__ = ["AuthMethodContract", "Script"]
+
+#: What a client says in a sub-negotiation, one thing after the other as the
+#: method reads: octets, or a function that makes them of what the method has
+#: written since the last (a challenge).
+Script = Sequence[bytes | Callable[[bytes], bytes]]
+
+_Split = Callable[[bytes], Iterable[bytes]]
+
+
+def _whole(octets: bytes) -> Iterable[bytes]:
+    return (octets,)
+
+
+def _octets(octets: bytes) -> Iterable[bytes]:
+    return [bytes((octet,)) for octet in octets]
+
+
+def _cutAt(place: int) -> _Split:
+    return lambda octets: (octets[:place], octets[place:])
+
+
+@implementer(IExchange)
+@final
+class _Dialogue:
+    """
+    One login in memory, from the choice of the method on.
+
+    @ivar credentials: once they are read.
+    @ivar failure: what escaped instead.
+    @ivar written: what the method has sent.
+    @ivar limits: of the messages that it wanted to read.
+    @ivar protected: whether it has put something between octets and wire.
+    """
+
+    def __init__(self, authenticator: Any, code: int, identity: Any, script: Script):
+        self.identity = identity
+        self.credentials: Any = None
+        self.failure: BaseException | None = None
+        self.written = b""
+        self.limits: list[int] = []
+        self.protected = False
+        self._authenticator = authenticator
+        self._conversation = conversation = ServerConversation()
+        conversation.receive(bytes((SOCKS5, 1, code)))
+        assert conversation.next() is not None
+        conversation.chooseMethod(code)
+        self._script = list(script)
+        self._heard = 0
+        self._over = False
+        self._waiting: Deferred[None] | None = None
+        self._running = self._run(self._readCredentials())
+
+    # IExchange.
+
+    async def read(self, decoder: Callable[[Reader], Any], limit: int) -> Any:
+        """The client's next message."""
+        assert not self._over, "it reads after the refusal"
+        self.limits.append(limit)
+        self._conversation.expect(decoder, limit)
+        while (event := self._conversation.next()) is None:
+            self._waiting = Deferred()
+            await self._waiting
+        assert isinstance(event, Decoded)
+        return event.message
+
+    def write(self, octets: bytes) -> None:
+        """Send octets to the client."""
+        assert not self._over, "it writes after the refusal"
+        self.written += octets
+
+    def protect(self, protection: Any) -> None:
+        """All that follows goes through this."""
+        assert not self._over, "it protects what was refused"
+        self.protected = True
+
+    # The test's side.
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> Deferred[None]:
+        running: Deferred[None] = Deferred.fromCoroutine(work)
+        return running.addErrback(self._failed)
+
+    async def _readCredentials(self) -> None:
+        self.credentials = await self._authenticator.readCredentials(self)
+
+    def _failed(self, failure: Failure) -> None:
+        self.failure = failure.value
+
+    def say(self, octets: bytes) -> None:
+        """Octets come."""
+        self._conversation.receive(octets)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def steps(self, split: _Split = _whole) -> Iterator[None]:
+        """
+        The client says its part, for as long as the method reads, piece by
+        piece.
+
+        @param split: cuts what it says into pieces.
+        """
+        while self._script and self._waiting is not None:
+            line = self._script.pop(0)
+            if callable(line):
+                heard, self._heard = self._heard, len(self.written)
+                line = line(self.written[heard:])
+            for piece in split(line):
+                self.say(piece)
+                yield
+
+    def follow(self, split: _Split = _whole) -> Self:
+        """
+        The same, all of it.
+        """
+        for _ in self.steps(split):
+            pass
+        return self
+
+    @property
+    def waits(self) -> bool:
+        """Whether the method waits for the client."""
+        return self._waiting is not None
+
+    @property
+    def surplus(self) -> bytes:
+        """What came and was not read."""
+        return self._conversation.surplus()
+
+    def tell(self, granted: bool, split: _Split = _whole) -> bytes:
+        """
+        The Portal has decided.
+
+        @return: what the method wrote of it.
+        """
+        before = len(self.written)
+        self._heard = min(self._heard, before)
+        self._running = self._run(
+            self._authenticator.writeOutcome(self, self.credentials, granted)
+        )
+        if granted:
+            self.follow(split)
+        assert not self.waits, f"it waits, when {granted=}"
+        self._over = not granted
+        return self.written[before:]
+
+    def leave(self) -> BaseException | None:
+        """
+        The client goes away.
+
+        @return: what escaped.
+        """
+        self._waiting = None
+        self._running.cancel()
+        return self.failure
+
+
+class AuthMethodContract:
+    """
+    What every authentication method must hold. The author of one makes a
+    subclass, in a module of tests, and pytest runs it::
+
+        class TestToken(AuthMethodContract):
+            method = auth_token.method
+            checker = Tokens("tokens")
+            good = (b"alice:secret\\n",)
+            bad = (b"alice:wrong\\n",)
+            secret = b"secret"
+
+    No reactor, socket or file is needed.
+
+    @cvar method: the L{IAuthMethod}.
+    @cvar settings: its table under C{[auth]}.
+    @cvar reactor: what it is built with; L{None} is a C{task.Clock}.
+    @cvar checker: an C{ICredentialsChecker} that says yes to L{good} and no
+        to L{bad}, at once.
+    @cvar good: what a client says who is let in.
+    @cvar bad: what one says who is not; L{None} for a method that lets
+        everybody in.
+    @cvar secret: octets of L{good} that nobody may ever see.
+    @cvar identity: what L{good}'s connection has proved
+        (L{socksgw.interfaces.IVerifiedIdentity}).
+    @cvar mostOctets: the longest message that the method may read; 64 KiB is
+        the most that anybody gets.
+    @cvar mostMessages: how many messages it may read, at most.
+    @cvar mutations: how many spoilt conversations are tried.
+    """
+
+    method: Any
+    checker: Any
+    good: Script
+    bad: Script | None
+    settings: Mapping[str, Any] = MappingProxyType({})
+    reactor: Any = None
+    secret: bytes = b""
+    identity: Any = None
+    mostOctets: int = 2048
+    mostMessages: int = 16
+    mutations: int = 500
+
+    def describe(self, credentials: Any) -> object:
+        """
+        What is the same for the same client: by default the interfaces that
+        the credentials provide, and every plain value that they hold. To be
+        overridden where something random is in them.
+        """
+        interfaces = sorted(each.__identifier__ for each in providedBy(credentials))
+        names = set(getattr(credentials, "__dict__", ()))
+        for kind in type(credentials).__mro__:
+            slots = getattr(kind, "__slots__", ())
+            names.update((slots,) if isinstance(slots, str) else slots)
+        held = [(name, getattr(credentials, name, None)) for name in sorted(names)]
+        plain = (bytes, str, int, float, bool, tuple, frozenset)
+        return interfaces, [each for each in held if isinstance(each[1], plain)]
+
+    # The test's side.
+
+    def _built(self) -> Any:
+        self._clock = self.reactor or Clock()
+        return self.method.build(Settings(dict(self.settings)), self._clock)
+
+    def _login(self, script: Script, identity: Any = None) -> _Dialogue:
+        return _Dialogue(self._built(), self.method.code, identity, script)
+
+    def _goodLogin(self, split: _Split = _whole) -> _Dialogue:
+        login = self._login(self.good, self.identity).follow(split)
+        if login.failure is not None:
+            raise login.failure
+        assert not login.waits, "the good conversation is not whole"
+        assert login.credentials is not None, "it read no credentials"
+        return login
+
+    def _decided(self, credentials: Any) -> bool:
+        """What the checker says."""
+        decided: list[Any] = []
+        asked = maybeDeferred(self.checker.requestAvatarId, credentials)
+        asked.addBoth(decided.append)
+        assert decided, "the checker must answer at once here"
+        if not isinstance(decided[0], Failure):
+            return True
+        decided[0].trap(UnauthorizedLogin)
+        return False
+
+    # The contract.
+
+    def test_itIsDeclared(self) -> None:
+        """It provides the interfaces, and its words can stand where they will."""
+        method = self.method
+        verifyObject(IAuthMethod, method)
+        verifyObject(IAuthenticator, self._built())
+        assert re.fullmatch(r"[a-z][a-z0-9-]*", method.name), method.name
+        # RFC 1928 section 3: FF is "no acceptable methods".
+        assert isinstance(method.code, int)
+        assert 0 <= method.code < 0xFF
+        assert method.help == method.help.strip() != ""
+        assert "\n" not in method.help
+
+    def test_aSettingItDoesNotKnowIsAnError(self) -> None:
+        """A misspelt setting is told, not ignored: C{ValueError}."""
+        settings = Settings({**self.settings, "no_such_setting": 1})
+        said = ""
+        try:
+            self.method.build(settings, self.reactor or Clock())
+        except ValueError as e:
+            said = str(e)
+        assert said, "it takes a setting that nobody knows, or does not say which"
+
+    def test_whoIsGoodIsLetIn(self) -> None:
+        """
+        The checker takes the credentials and says yes; what the client sends
+        behind its login is not touched.
+        """
+        login = self._goodLogin()
+        provided = [
+            each
+            for each in self.checker.credentialInterfaces
+            if each.providedBy(login.credentials)
+        ]
+        assert provided, "the checker takes no such credentials"
+        assert self._decided(login.credentials), "the checker says no"
+        login.say(b"the request")
+        login.tell(True)
+        assert login.failure is None
+        assert login.protected or login.surplus == b"the request"
+
+    def test_whoIsBadIsNot(self) -> None:
+        """
+        The checker says no. Then the client is told, and nothing is read,
+        written or protected any more.
+        """
+        if self.bad is None:
+            return
+        login = self._login(self.bad)
+        login.follow()
+        if login.credentials is not None:
+            assert not self._decided(login.credentials), "the checker says yes"
+            login.tell(False)
+            if isinstance(self._clock, Clock):
+                self._clock.advance(3600)
+        else:
+            assert isinstance(login.failure, (WireError, SocksError)), login.failure
+        assert not login.protected
+
+    def test_anySplitIsTheSame(self) -> None:
+        """However the octets are cut, the credentials are the same."""
+        expected = self.describe(self._goodLogin().credentials)
+        longest = max((len(x) for x in self.good if isinstance(x, bytes)), default=2)
+        for split in (_octets, *map(_cutAt, range(1, min(longest, 512)))):
+            login = self._goodLogin(split)
+            assert self.describe(login.credentials) == expected
+            login.tell(True, split)
+            assert login.failure is None
+
+    def test_stateIsOfOneConnection(self) -> None:
+        """Two clients at once, of one authenticator, do not meet."""
+        authenticator, code = self._built(), self.method.code
+        other = self.good if self.bad is None else self.bad
+        expected = self.describe(self._goodLogin().credentials)
+        wrong = self._login(other, self.identity).follow().credentials
+        first, second = (
+            _Dialogue(authenticator, code, self.identity, script)
+            for script in (self.good, other)
+        )
+        for _ in zip_longest(first.steps(_octets), second.steps(_octets)):
+            pass
+        assert self.describe(first.credentials) == expected
+        if wrong is not None:
+            assert self.describe(second.credentials) == self.describe(wrong)
+            second.tell(False)
+        first.tell(True)
+        assert first.failure is None
+
+    def test_nothingElseEscapes(self) -> None:
+        """
+        Whatever comes, what escapes is a L{WireError} or a L{SocksError}; the
+        messages are bounded in length and number.
+        """
+        random = Random(f"{self.method.name} {self.mutations}")
+        scripts = [self.good] + ([self.bad] if self.bad is not None else [])
+        for _ in range(self.mutations):
+            script = _spoilt(random.choice(scripts), random)
+            login = self._login(script, self.identity)
+            login.follow()
+            if login.failure is None and login.waits:
+                # As long as anybody can go on.
+                login.say(random.randbytes(300))
+                login.say(bytes(1 << 17))
+                assert not login.waits or login.failure, "it reads without an end"
+            self._bounded(login)
+            if login.failure is not None:
+                assert isinstance(login.failure, (WireError, SocksError)), (
+                    f"{type(login.failure).__name__} escaped"
+                )
+                self._silent(str(login.failure))
+                continue
+            login.tell(self._decided(login.credentials))
+            assert login.failure is None or isinstance(
+                login.failure, (WireError, SocksError)
+            )
+
+    def _bounded(self, login: _Dialogue) -> None:
+        assert len(login.limits) <= self.mostMessages, "more messages than are allowed"
+        longest = max(login.limits, default=0)
+        assert longest <= min(self.mostOctets, 1 << 16), "longer messages than allowed"
+
+    def _silent(self, text: str) -> None:
+        """It has no secret in it, in any guise."""
+        if self.secret:
+            for guise in (
+                self.secret.decode("latin-1"),
+                repr(self.secret)[2:-1],
+                self.secret.hex(),
+            ):
+                assert guise not in text, "it shows the secret"
+
+    def test_secretsAreNotShown(self) -> None:
+        """Neither credentials nor authenticator print what is secret."""
+        login = self._goodLogin()
+        for each in (login.credentials, self._built(), self.method):
+            self._silent(repr(each))
+            self._silent(str(each))
+
+    def test_aRefusalTellsNoCause(self) -> None:
+        """
+        Whoever is refused, for whatever reason, hears the same: here one who
+        is wrong, and one who is right and must not come in all the same (too
+        many tries, a name that is reserved).
+        """
+        login = self._goodLogin()
+        refused = login.tell(False)
+        assert not login.protected
+        if self.bad is not None:
+            other = self._login(self.bad).follow()
+            if other.credentials is not None:
+                assert other.tell(False) == refused, "the refusals differ"
+        granted = self._goodLogin().tell(True)
+        assert not granted or granted != refused, "a refusal sounds like a grant"
+
+    def test_theClientGoes(self) -> None:
+        """When the client goes away in the middle, the method lets go."""
+        for said in range(sum(isinstance(line, bytes) for line in self.good)):
+            login = self._login(self.good[:said], self.identity).follow()
+            if login.waits:
+                assert isinstance(login.leave(), CancelledError), "it holds on"
+
+
+def _spoilt(script: Script, random: Random) -> Script:
+    """A conversation, changed somewhere."""
+    spoilt = list(script)
+    for _ in range(random.randint(1, 3)):
+        number = random.randrange(len(spoilt) or 1)
+        if not spoilt or random.random() < 0.1:
+            spoilt.insert(number, random.randbytes(random.choice((0, 1, 2, 60, 3000))))
+            continue
+        spoilt[number] = _spoiltLine(spoilt[number], random)
+    return spoilt
+
+
+def _spoiltLine(
+    line: bytes | Callable[[bytes], bytes], random: Random
+) -> bytes | Callable[[bytes], bytes]:
+    if callable(line):
+        answer, seed = line, random.random()
+        return lambda heard: _spoiltOctets(answer(heard), Random(seed))
+    return _spoiltOctets(line, random)
+
+
+def _spoiltOctets(octets: bytes, random: Random) -> bytes:
+    at = random.randint(0, len(octets))
+    kind = random.randrange(5)
+    if kind == 0 and octets:
+        at = min(at, len(octets) - 1)
+        changed = octets[at] ^ (1 << random.randrange(8))
+        return octets[:at] + bytes((changed,)) + octets[at + 1 :]
+    if kind == 1:
+        return octets[:at]
+    if kind == 2:
+        return octets[:at] + random.randbytes(random.choice((1, 3, 255))) + octets[at:]
+    if kind == 3:
+        return octets[:at] + octets[random.randint(0, len(octets)) :]
+    return random.randbytes(len(octets) + random.randint(0, 4))

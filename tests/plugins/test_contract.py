@@ -1,0 +1,243 @@
+"""
+Our own methods hold what is asked of everybody's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.cred.checkers import (
+    AllowAnonymousAccess,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
+from twisted.cred.credentials import UsernamePassword
+from zope.interface import implementer
+
+from socksgw.interfaces import IAuthenticator, IAuthMethod
+from socksgw.plugins import auth_none, auth_userpass
+from socksgw.testing import AuthMethodContract
+
+
+class Known(InMemoryUsernamePasswordDatabaseDontUse):
+    """Twisted's keeps its users as text, and what clients send are octets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users = {b"alice": b"canary-5d1f"}
+
+
+class TestNone(AuthMethodContract):
+    """No authentication (RFC 1928, method 00)."""
+
+    method = auth_none.method
+    checker = AllowAnonymousAccess()
+    good = ()
+    bad = None
+
+
+class TestUserpass(AuthMethodContract):
+    """RFC 1929 section 2: VER ULEN UNAME PLEN PASSWD."""
+
+    method = auth_userpass.method
+    checker = Known()
+    good = (b"\x01\x05alice\x0bcanary-5d1f",)
+    bad = (b"\x01\x05alice\x03bad",)
+    secret = b"canary-5d1f"
+
+
+def line(reader: Any) -> bytes:
+    found: bytes = reader.until(0x0A, 200, "the line")
+    return found
+
+
+class Good:
+    """A method that holds it all: C{user:secret}, a line each way."""
+
+    async def readCredentials(self, exchange: Any) -> Any:
+        user, _, secret = (await exchange.read(line, 201)).partition(b":")
+        return Quiet(user, secret)
+
+    async def writeOutcome(self, exchange: Any, credentials: Any, ok: bool) -> None:
+        exchange.write(b"yes\n" if ok else b"no\n")
+
+
+class Quiet(UsernamePassword):
+    """Prints nothing."""
+
+    def __repr__(self) -> str:
+        return "<Quiet>"
+
+
+class Crashing(Good):
+    """Raises what Python raises."""
+
+    async def readCredentials(self, exchange: Any) -> Any:
+        text = (await exchange.read(line, 201)).decode("ascii")
+        user, secret = text.split(":")
+        return Quiet(user.encode(), secret.encode())
+
+
+class Boundless(Good):
+    """Reads for ever."""
+
+    async def readCredentials(self, exchange: Any) -> Any:
+        return await exchange.read(lambda r: r.until(0x0A, 1 << 30, "it"), 1 << 30)
+
+
+class Chatty(Good):
+    """Asks again after a refusal."""
+
+    async def writeOutcome(self, exchange: Any, credentials: Any, ok: bool) -> None:
+        exchange.write(b"yes\n" if ok else b"no\n")
+        if not ok:
+            await exchange.read(line, 201)
+
+
+class Lingering(Good):
+    """Says something more, later."""
+
+    reactor: Any
+
+    async def writeOutcome(self, exchange: Any, credentials: Any, ok: bool) -> None:
+        exchange.write(b"yes\n" if ok else b"no\n")
+        if not ok:
+            self.reactor.callLater(60, exchange.write, b"really\n")
+
+
+class Telling(Good):
+    """Says what was wrong."""
+
+    async def writeOutcome(self, exchange: Any, credentials: Any, ok: bool) -> None:
+        known = credentials.password == b"canary-5d1f"
+        exchange.write(b"yes\n" if ok else b"not now\n" if known else b"wrong\n")
+
+
+class Deaf(Good):
+    """Says the same to everybody."""
+
+    async def writeOutcome(self, exchange: Any, credentials: Any, ok: bool) -> None:
+        exchange.write(b"done\n")
+
+
+class Remembering(Good):
+    """Keeps what is one connection's."""
+
+    async def readCredentials(self, exchange: Any) -> Any:
+        self.last = b""
+
+        def octet(reader: Any) -> bytes:
+            found: bytes = reader.take(1)
+            return found
+
+        while not self.last.endswith(b"\n"):
+            # In a variable of all connections.
+            came = await exchange.read(octet, 1)
+            self.last += came
+        user, _, secret = self.last[:-1].partition(b":")
+        return Quiet(user, secret)
+
+
+class Showing(Good):
+    """Twisted's own credentials print no password; these do."""
+
+    async def readCredentials(self, exchange: Any) -> Any:
+        found = await super().readCredentials(exchange)
+        found.__class__ = Loud
+        return found
+
+
+class Loud(UsernamePassword):
+    """Prints the password."""
+
+    def __repr__(self) -> str:
+        return f"<{self.username!r} {self.password!r}>"
+
+
+class Cutting(Good):
+    """Believes that a message is what comes at once."""
+
+    async def readCredentials(self, exchange: Any) -> Any:
+        octets = await exchange.read(lambda r: r.take(len(r.octets)), 201)
+        user, _, secret = octets.rstrip(b"\n").partition(b":")
+        return Quiet(user, secret)
+
+
+class Holding(Good):
+    """Does not let go."""
+
+    async def readCredentials(self, exchange: Any) -> Any:
+        try:
+            return await super().readCredentials(exchange)
+        except BaseException:
+            return Quiet(b"", b"")
+
+
+def contractOf(kind: type[Good], takes: frozenset[str] = frozenset()) -> Any:
+    """The contract, for a method that reads as C{kind} does."""
+    implementer(IAuthenticator)(kind)
+
+    @implementer(IAuthMethod)
+    class Declaration:
+        name = "line"
+        code = 0x80
+        help = "for the test"
+
+        def build(self, settings: Any, reactor: Any) -> Any:
+            settings.only(*takes)
+            made: Any = kind()
+            made.reactor = reactor
+            return made
+
+    class Contract(AuthMethodContract):
+        method = Declaration()
+        checker = Known()
+        good = (b"alice:canary-5d1f\n",)
+        bad = (b"alice:bad\n",)
+        secret = b"canary-5d1f"
+        mutations = 100
+
+    return Contract()
+
+
+def broken(contract: Any) -> set[str]:
+    """Which tests of the contract fail."""
+    found = set()
+    for name in dir(contract):
+        if name.startswith("test_"):
+            try:
+                getattr(contract, name)()
+            except Exception:
+                found.add(name.removeprefix("test_"))
+    return found
+
+
+def test_aMethodThatHolds() -> None:
+    """The method that the others are made from breaks nothing."""
+    assert broken(contractOf(Good)) == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        (Crashing, "nothingElseEscapes"),
+        (Boundless, "nothingElseEscapes"),
+        (Chatty, "whoIsBadIsNot"),
+        (Lingering, "whoIsBadIsNot"),
+        (Telling, "aRefusalTellsNoCause"),
+        (Deaf, "aRefusalTellsNoCause"),
+        (Remembering, "stateIsOfOneConnection"),
+        (Showing, "secretsAreNotShown"),
+        (Cutting, "anySplitIsTheSame"),
+        (Holding, "theClientGoes"),
+    ],
+)
+def test_whatAMethodBreaks(kind: type[Good], what: str) -> None:
+    """Each mistake is found by the test that is there for it."""
+    assert what in broken(contractOf(kind))
+
+
+def test_aSettingThatIsIgnored() -> None:
+    """So is a table that is not looked at."""
+    contract = contractOf(Good, frozenset({"no_such_setting"}))
+    assert broken(contract) == {"aSettingItDoesNotKnowIsAnError"}
