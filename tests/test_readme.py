@@ -4,12 +4,14 @@ What README.rst shows works as it stands there.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -80,24 +82,45 @@ def test_everyOptionOfACheckerIsShown() -> None:
     assert [each.text for each in problems if "No such file" not in each.text] == []
 
 
-@pytest.fixture
-def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The README's plug-in, installed as the README says."""
-    plugins = tmp_path / "site" / "socksgw" / "plugins"
-    plugins.mkdir(parents=True)
-    (plugins / "auth_token.py").write_text(block("python", "class TokenMethod"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    return plugins
+TOKEN = b"correct horse"
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    The README's two plug-ins, each out of one file, built and installed as a
+    distribution of their own: where they are then.
+    """
+    source = tmp_path_factory.mktemp("distribution")
+    for language, name in (
+        ("toml", "pyproject.toml"),
+        ("python", "socksgw/plugins/auth_token.py"),
+        ("python", "twisted/plugins/tokens.py"),
+    ):
+        text = block(language, f"# {name}\n")
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    site = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [
+            sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps",
+            "--no-build-isolation", "--disable-pip-version-check",
+            "--target", str(site), str(source),
+        ],
+        check=True,
+        timeout=60,
+    )  # fmt: skip
+    assert sorted(str(x.relative_to(site)) for x in site.rglob("*.py")) == [
+        "socksgw/plugins/auth_token.py",
+        "twisted/plugins/tokens.py",
+    ]
+    return site
 
 
 CONFIGURATION = """
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
-[auth]
-checkers = ["memory:alice:secret"]
-[[auth.choose]]
-methods = ["token"]
 [never]
 except = ["127.0.0.1"]
 [[rule]]
@@ -110,16 +133,30 @@ who = ["alice"]
 @pytest.mark.parametrize(
     ("line", "answer", "event"),
     [
-        (b"alice:secret\n", b"welcome\n", "decision"),
+        (b"alice:" + TOKEN + b"\n", b"welcome\n", "decision"),
         (b"alice:x\n", b"no\n", "login-failed"),
+        (b"bob:" + TOKEN + b"\n", b"no\n", "login-failed"),
     ],
 )
-def test_plugin(
-    token: Path, gateway: Callable[..., Running], line: bytes, answer: bytes, event: str
+def test_plugins(
+    plugins: Path,
+    tmp_path: Path,
+    gateway: Callable[..., Running],
+    monkeypatch: pytest.MonkeyPatch,
+    line: bytes,
+    answer: bytes,
+    event: str,
 ) -> None:
-    """The example method is found, logs in, and fails as it should."""
-    assert "token" in socksgw("plugins").stdout
-    running = gateway(CONFIGURATION)
+    """The example method and checker are found, log in, and fail as they should."""
+    monkeypatch.setenv("PYTHONPATH", str(plugins))
+    users = tmp_path / "tokens"
+    users.write_text(f"alice {sha256(TOKEN).hexdigest()}\n")
+    listed = socksgw("plugins").stdout.splitlines()
+    for kind, name in (("method", "token"), ("checker", "tokens")):
+        assert any(x.split()[:2] == [kind, name] for x in listed), listed
+    assert not any("BROKEN" in x and "token" in x for x in listed)
+    text = block("toml", "[auth.token]").replace("/etc/socksgw/tokens", str(users))
+    running = gateway(CONFIGURATION + text)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", running.port)) as client:
@@ -132,10 +169,34 @@ def test_plugin(
             if event == "decision":
                 client.sendall(b"\x05\x01\0\x01\x7f\0\0\x01" + port.to_bytes(2, "big"))
                 assert stream.read(2) == b"\x05\0"
+                assert len(stream.read(8)) == 8
+                # The store changes: who is gone from it is cut off.
+                users.write_text("")
+                with pytest.raises(ConnectionResetError):
+                    stream.read(1)
             else:
                 assert stream.read() == b""
     recorded = until(lambda: running.journal(event))
     assert recorded[0]["method"] == "token"
+    if event == "decision":
+        (end,) = running.journal("end")
+        assert end["why"] == "the user is there no longer"
+
+
+def test_theContract(plugins: Path, tmp_path: Path) -> None:
+    """The tests that the README has for the method's author pass."""
+    (tmp_path / "test_token.py").write_text(block("python", "AuthMethodContract"))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": f"{plugins}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "10 passed" in done.stdout, done.stdout
 
 
 def test_embedding(tmp_path: Path) -> None:
