@@ -102,6 +102,14 @@ class Entrance:
                 methods, listeners, None if sources is None else sources.covers
             )
 
+    def wrongNames(self, names: Sequence[str] | None) -> Iterator[str]:
+        """
+        Why some of these are no methods.
+        """
+        for name in names or ():
+            if name not in self._found:
+                yield self._unknownMethod(name)
+
     def _method(
         self, name: str, levels: tuple[str, ...] | None, entry: str, n: int
     ) -> OfferedMethod | None:

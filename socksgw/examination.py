@@ -16,7 +16,7 @@ from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.endpoints import isRoutable, parseListenAddress
 from socksgw.config import Config, ConfigError, Limit, Problem, Rule
 from socksgw.entrance import Entrance
-from socksgw.expectations import unmet
+from socksgw.expectations import unmet, wrongFacts
 from socksgw.interfaces import IGroupSource
 from socksgw.negotiate.methods import Choice
 from socksgw.place import wrongPlace
@@ -81,6 +81,54 @@ def examine(
     return _Examiner(config, facts, reactor).examine(checkers)
 
 
+def _several(words: Sequence[str] | str | None) -> Sequence[str]:
+    return (words,) if isinstance(words, str) else words or ()
+
+
+def _withoutEffect(
+    rule: Rule, services: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str]]:
+    """
+    The fields of a rule that can have no effect in it, or keep it from ever
+    matching: each with why.
+    """
+    words = rule.allow if rule.allow is not None else rule.deny or ()
+    commands = {"connect", "bind", "udp"} if words == "any" else set(words)
+    timeouts = (("connect", {"connect"}), ("idle", {"connect", "bind"}))
+    for name, those in timeouts:
+        seconds = getattr(rule.timeouts, name)
+        if seconds is None:
+            continue
+        if seconds <= 0:
+            yield f"timeouts.{name}", "must be longer than nothing"
+        if rule.allow is None:
+            yield f"timeouts.{name}", "has no effect: the rule allows nothing"
+        elif commands and not commands & those:
+            yield (
+                f"timeouts.{name}",
+                f"has no effect: it is for {' and '.join(sorted(those))}",
+            )
+    if rule.udp.replies != "exact" and (rule.allow is None or "udp" not in commands):
+        yield "udp.replies", "has no effect: the rule does not allow udp"
+    if rule.asked_by is not None and "name" not in _several(rule.asked_by):
+        for i, word in enumerate(rule.to or ()):
+            if word.startswith(("*", ".", "=")):
+                yield f"to[{i}]", f'"{word}" can never match: asked_by is "address"'
+    if rule.services:
+        wanted = {"udp" if command == "udp" else "tcp" for command in commands}
+        has = {
+            each.partition("/")[0]
+            for word in rule.services
+            for each in services.get(word, ())
+        }
+        if commands and has and not wanted & has:
+            yield (
+                "services",
+                f"can never match: these are {'/'.join(sorted(has))}, and the rule is "
+                f"for {', '.join(sorted(commands))}",
+            )
+
+
 @final
 class _Examiner:
     def __init__(self, config: Config, facts: HostFacts, reactor: Any) -> None:
@@ -103,6 +151,8 @@ class _Examiner:
         entrance.certificates()
         identities = tuple(entrance.identities())
         self._directories(checkers)
+        self._rules(entrance)
+        self._expectations(entrance)
         compiled = self._compiler.compile()
         errors = self._errors + compiled.errors
         if not errors:
@@ -177,6 +227,33 @@ class _Examiner:
                     self._odd(
                         f"{path}.{name}", "counts nothing: the rule does not allow udp"
                     )
+
+    # Rules and their tests, as far as they name what is declared elsewhere.
+
+    def _rules(self, entrance: Entrance) -> None:
+        for i, rule in enumerate(self._config.rule):
+            path = rule.place or f"rule[{i}]"
+            for why in entrance.wrongNames(_several(rule.method)):
+                self._wrong(f"{path}.method", why)
+            for key, why in _withoutEffect(rule, self._config.services):
+                self._wrong(f"{path}.{key}", why)
+
+    def _expectations(self, entrance: Entrance) -> None:
+        config = self._config
+        for i, expect in enumerate(config.expect):
+            path = expect.place or f"expect[{i}]"
+            if expect.method is not None:
+                for why in entrance.wrongNames([expect.method]):
+                    self._wrong(f"{path}.method", why)
+            for key, why in wrongFacts(
+                config,
+                expect.who,
+                expect.groups,
+                expect.listener,
+                expect.method,
+                expect.secured,
+            ):
+                self._wrong(f"{path}.{key}", why)
 
     # Listeners.
 

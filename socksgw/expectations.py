@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from socksgw.audit import chain
 from socksgw.config import Config, Expect, Problem
@@ -18,7 +18,10 @@ from socksgw.policy.hypothetical import Facts, Missing, groupsOf, verdictOf
 from socksgw.policy.rules import Ruleset
 from socksgw.wire.address import Address
 
-__all__ = ["diffMain", "unmet"]
+__all__ = ["LEVELS", "diffMain", "unmet", "wrongFacts"]
+
+#: How the client's side can be protected.
+LEVELS: Final = ("clear", "integrity", "confidentiality")
 
 #: Changes that are shown one by one.
 _SHOWN = 100
@@ -48,6 +51,35 @@ def unmet(config: Config, ruleset: Ruleset) -> Iterator[Problem]:
                 f"expects {expect.verdict}{wanted} for {expect.command} to "
                 f'{expect.to}, and it is {found} by rule "{verdict.rule}"',
             )
+
+
+def wrongFacts(
+    config: Config,
+    who: str,
+    groups: Iterable[str],
+    listener: str | None,
+    method: str | None,
+    secured: str | None,
+) -> Iterator[tuple[str, str]]:
+    """
+    What of the facts of a question cannot be: keys, each with why.
+    """
+    for group in groups:
+        if group not in config.groups:
+            yield "groups", f'"{group}" is not declared in [groups]'
+    known = {listen.name for listen in config.listen} | set(config.unused)
+    if listener is not None and listener not in known:
+        yield "listener", f'there is no [[listen]] named "{listener}"'
+    if who == "anonymous":
+        if method not in (None, "none"):
+            yield "method", f'whoever logs in by "{method}" is not anonymous'
+    elif method == "none":
+        yield "method", '"none" logs nobody in: then the user is anonymous'
+    if not who or who == "users" or who.startswith("@"):
+        yield "who", f'"{who}" is not the name of a user'
+    if secured not in (None, *LEVELS):
+        choice = ", ".join(f'"{each}"' for each in LEVELS)
+        yield "secured", f'"{secured}" is none of {choice}'
 
 
 def _facts(expect: Expect, config: Config) -> Facts:

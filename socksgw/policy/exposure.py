@@ -69,6 +69,7 @@ def _grants(everywhere: frozenset[str], rule: Rule, listener: str) -> bool:
     """
     return (
         rule.allow is not None
+        and not rule.report_only
         and rule.allow != ()
         and rule.who is None
         and _unnamed(everywhere, rule.from_)
@@ -117,7 +118,9 @@ def exposures(config: Config) -> Iterator[str]:
             if "none" not in choose.methods or not _isFor(choose.listener, listen.name):
                 continue
             for rule in config.rule:
-                if rule.allow is None or not _isFor(rule.listener, listen.name):
+                if rule.allow is None or rule.report_only:
+                    continue
+                if not _isFor(rule.listener, listen.name):
                     continue
                 if rule.who is not None and "anonymous" not in rule.who:
                     continue
