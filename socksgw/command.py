@@ -14,8 +14,9 @@ from pathlib import Path
 from socksgw.audit import follower, verify
 from socksgw.config import Config, ConfigError, load
 from socksgw.defaults import defaultConfig
+from socksgw.errors import LookupFailed
 from socksgw.examination import examine
-from socksgw.expectations import diffMain
+from socksgw.expectations import LEVELS, diffMain, wrongFacts
 from socksgw.explanation import destination, explainFacts, explainRecord
 from socksgw.hosts import HostAddresses
 from socksgw.login.discovery import brokenPlugins, findCheckers
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--listener", metavar="L")
     explain.add_argument("--method", metavar="M", help="how the user logged in")
     explain.add_argument("--at", metavar="TIME", help="default: now")
-    explain.add_argument("--secured", choices=["clear", "integrity", "confidentiality"])
+    explain.add_argument("--secured", choices=LEVELS)
     explain.add_argument(
         "--resolving-to",
         metavar="IP",
@@ -166,7 +167,8 @@ def _check(options: argparse.Namespace) -> int:
     if file is None:
         print("socksgw check: name the file: socksgw check FILE", file=sys.stderr)
         return 2
-    examination = examine(load(file), HostAddresses(lambda: ()), reactor)
+    config = load(file)
+    examination = examine(config, HostAddresses.of(config), reactor)
     failed = bool(examination.errors or (options.strict and examination.warnings))
     for line in examination.lines(file, "cannot be used" if failed else "is good"):
         print(line)
@@ -198,7 +200,9 @@ def _explain(options: argparse.Namespace) -> int:
     ruleset = _ruleset(config)
     if options.record is not None:
         directory = _journal(options.config)
-        return explainRecord(directory, options.record, config, ruleset, sys.stdout)
+        return explainRecord(
+            directory, options.record, config, ruleset, sys.stdout, options.json
+        )
     if options.destination is None:
         print("socksgw explain: name COMMAND HOST:PORT, or --record N", file=sys.stderr)
         return 2
@@ -209,6 +213,8 @@ def _explain(options: argparse.Namespace) -> int:
         return 2
 
     def lookUp(name: str) -> tuple[Address, ...]:
+        if config.resolver.servers:
+            raise LookupFailed("the configuration's own name servers are not asked")
         return lookUpNow(name, config.resolver.family)
 
     return explainFacts(facts, ruleset, lookUp, sys.stdout, options.json)
@@ -218,14 +224,30 @@ def _facts(options: argparse.Namespace, config: Config) -> Facts:
     """
     @raise ValueError: a fact is none.
     """
-    host, port = destination(options.destination)
+    host, port = destination(options.destination, options.command)
     addresses = tuple(map(Address.parse, options.resolving_to))
     at = time.time()
     if options.at is not None:
-        moment = datetime.fromisoformat(options.at)
+        try:
+            moment = datetime.fromisoformat(options.at)
+        except ValueError:
+            moment = datetime.min
         if moment.tzinfo is None:
-            raise ValueError("--at needs an offset: 2026-03-02T10:00:00+01:00")
+            raise ValueError(
+                f'--at "{options.at}": needs date, time and offset, such as '
+                "2026-03-02T10:00:00+01:00"
+            )
         at = moment.timestamp()
+    for key, why in wrongFacts(
+        config,
+        options.user,
+        options.group,
+        options.listener,
+        options.method,
+        options.secured,
+    ):
+        option = {"who": "user", "groups": "group"}.get(key, key)
+        raise ValueError(f"--{option}: {why}")
     return Facts(
         user=options.user,
         groups=groupsOf(options.user, config.groups) | set(options.group),
@@ -245,7 +267,7 @@ def _ruleset(config: Config) -> Ruleset:
     """
     @raise ConfigError: the policy has errors.
     """
-    compiled = Compiler(config, HostAddresses(lambda: ())).compile()
+    compiled = Compiler(config, HostAddresses.of(config)).compile()
     if compiled.errors:
         raise ConfigError(config.file, compiled.errors)
     return compiled.ruleset

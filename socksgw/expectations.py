@@ -86,7 +86,7 @@ def _facts(expect: Expect, config: Config) -> Facts:
     """
     @raise ValueError: a fact is none.
     """
-    host, port = destination(expect.to)
+    host, port = destination(expect.to, expect.command)
     addresses = tuple(map(Address.parse, expect.resolving_to))
     groups = groupsOf(expect.who, config.groups) | set(expect.groups)
     return Facts(

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from attrs import evolve
 
@@ -18,7 +18,7 @@ from socksgw.config import Config
 from socksgw.errors import SocksError
 from socksgw.policy.hypothetical import Facts, Missing, Outcome, consider, groupsOf
 from socksgw.policy.rules import Ruleset
-from socksgw.wire.address import Address, BadHost, Host, parseHost
+from socksgw.wire.address import Address, BadHost, parseHost
 
 __all__ = ["destination", "explainFacts", "explainRecord", "factsOf", "lineOf"]
 
@@ -34,10 +34,15 @@ _FACTS = (
     ("addresses", "may dial"),
     ("verdict", "verdict"),
     ("rule", "rule"),
+    ("ticket", "ticket"),
     ("why", "why"),
     ("reason", "reason"),
     ("reply", "reply"),
 )
+
+
+#: Commands that lead nowhere without a port.
+_WITH_PORT: Final = ("connect", "udp")
 
 
 def lineOf(directory: Path, number: int) -> Mapping[str, Any] | None:
@@ -60,10 +65,11 @@ def lineOf(directory: Path, number: int) -> Mapping[str, Any] | None:
     return None
 
 
-def destination(text: str) -> tuple[Host, int]:
+def destination(text: str, command: str) -> tuple[Address | str, int]:
     """
     The host and port of C{"host:443"}, C{"[::1]:443"}; port 0 without one.
 
+    @param command: some need a port.
     @raise ValueError: it is none of these.
     """
     host, colon, port = text.rpartition(":")
@@ -74,6 +80,8 @@ def destination(text: str) -> tuple[Host, int]:
     found = parseHost(host.encode("utf-8"))
     if isinstance(found, BadHost):
         raise ValueError(f'"{host}": {found.why}')
+    if int(port) == 0 and command in _WITH_PORT:
+        raise ValueError(f'"{text}": {command} needs a port, as in "{host}:443"')
     return found, int(port)
 
 
@@ -106,7 +114,10 @@ def explainFacts(
             print(f"cannot be told: it depends on {option}", file=out)
         return 2
     except SocksError as e:
-        print(f"cannot be told: {facts.name}: {e}; give --resolving-to", file=out)
+        if json_:
+            print(json.dumps({"verdict": None, "missing": "resolving_to"}), file=out)
+        else:
+            print(f"cannot be told: {facts.name}: {e}; give --resolving-to", file=out)
         return 2
     if json_:
         print(json.dumps(_asJson(outcome)), file=out)
@@ -150,7 +161,12 @@ def _print(outcome: Outcome, out: TextIO) -> None:
 
 
 def explainRecord(
-    directory: Path, number: int, config: Config, ruleset: Ruleset, out: TextIO
+    directory: Path,
+    number: int,
+    config: Config,
+    ruleset: Ruleset,
+    out: TextIO,
+    json_: bool = False,
 ) -> int:
     """
     Explain one line of the journal.
@@ -170,6 +186,11 @@ def explainRecord(
         print(json.dumps(line), file=out)
         print(f"line {number} is no decision of the policy", file=out)
         return 2
+    facts = factsOf(line, config)
+    if json_:
+        found = {"record": line, "today": _today(facts, ruleset)}
+        print(json.dumps(found), file=out)
+        return 0 if line["verdict"] == "allow" else 1
     for key, title in _FACTS:
         if line.get(key, "") != "":
             value = line[key]
@@ -177,7 +198,6 @@ def explainRecord(
             print(f"  {title:<10}{text if text is not None else '-'}", file=out)
     for address, why in line.get("struck", ()):
         print(f"  struck out {address}: {why}", file=out)
-    facts = factsOf(line, config)
     if facts is not None:
         print("by today's policy, with today's groups:", file=out)
         try:
@@ -185,6 +205,19 @@ def explainRecord(
         except Missing:
             print("depends on the addresses that the name has now", file=out)
     return 0 if line["verdict"] == "allow" else 1
+
+
+def _today(facts: Facts | None, ruleset: Ruleset) -> Mapping[str, Any] | None:
+    """
+    What today's policy says, with today's groups; L{None} when no policy can
+    be asked.
+    """
+    if facts is None:
+        return None
+    try:
+        return _asJson(consider(ruleset, facts))
+    except Missing as e:
+        return {"verdict": None, "missing": e.fact}
 
 
 def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
@@ -197,7 +230,7 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
         host = parseHost(line["asked"].encode("ascii"))
         if not isinstance(host, Address) or host.isUnspecified:
             return None
-        addresses = [line["asked"]]
+        addresses = [host.text]
     user = line["user"]
     return Facts(
         user=user,

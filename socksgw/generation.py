@@ -88,7 +88,8 @@ class Generation:
         @param before: the one that it follows.
         @raise ConfigError: with everything that is wrong.
         """
-        found = examine(config, base.hosts, base.reactor, checkers)
+        with base.hosts.supposing(config):
+            found = examine(config, base.hosts, base.reactor, checkers)
         if found.errors:
             raise ConfigError(config.file or "the command line", found.errors)
         self.warnings = [

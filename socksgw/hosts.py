@@ -4,11 +4,14 @@ What the policy knows of the host that the gateway runs on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import final
 
 import ifaddr
 
+from socksgw.accept.endpoints import parseListenAddress
+from socksgw.config import Config
 from socksgw.wire.address import Address
 
 __all__ = ["HostAddresses"]
@@ -30,6 +33,42 @@ class HostAddresses:
         self._addresses: frozenset[Address] = frozenset()
         self.advertised: frozenset[Address] = frozenset()
         self.refresh()
+
+    @classmethod
+    def of(cls, config: Config) -> HostAddresses:
+        """
+        This host, as if the gateway ran here with that configuration.
+        """
+        found = cls(tuple)
+        found._suppose(config)
+        return found
+
+    @contextmanager
+    def supposing(self, config: Config) -> Iterator[None]:
+        """
+        Meanwhile we are where that configuration wants us, for its tests.
+        """
+        before = self._bound, self.advertised
+        self._suppose(config)
+        try:
+            yield
+        finally:
+            self._bound, self.advertised = before
+
+    def _suppose(self, config: Config) -> None:
+        places: list[tuple[str, int]] = []
+        advertised: set[Address] = set()
+        for listen in config.listen:
+            # What is wrong in these is told elsewhere.
+            for text in listen.address:
+                with suppress(ValueError):
+                    address, port = parseListenAddress(text)
+                    places.append((address.text, port))
+            if listen.udp.advertise:
+                with suppress(ValueError):
+                    advertised.add(Address.parse(listen.udp.advertise))
+        self._bound = lambda: places
+        self.advertised = frozenset(advertised)
 
     def refresh(self) -> None:
         """

@@ -4,12 +4,17 @@ Asking the policy: `socksgw explain`, `[[expect]]`, `include`, `socksgw diff`.
 
 from __future__ import annotations
 
+import io
 import json
+import signal
+import socket
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from socksgw.command import main
 from tests.running import OPEN, Running, socksgw, until
 
 POLICY = """
@@ -41,10 +46,12 @@ to = ["*.example"]
 
 
 def explain(tmp_path: Path, *arguments: str) -> tuple[int, str]:
+    """C{socksgw explain}: its exit status, and what it says."""
     (tmp_path / "gw.toml").write_text(POLICY)
-    done = socksgw("explain", "--config", "gw.toml", *arguments, cwd=tmp_path)
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout + done.stderr
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        status = main(["explain", "--config", str(tmp_path / "gw.toml"), *arguments])
+    return status, said.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +98,18 @@ def explain(tmp_path: Path, *arguments: str) -> tuple[int, str]:
         ),
         (["connect", "0177.0.0.1:80"], 2, "strict"),
         (["--at", "2026-03-01T10:00:00", "connect", "8.8.8.8:80"], 2, "offset"),
+        (["--at", "noon", "connect", "8.8.8.8:80"], 2, '--at "noon": needs'),
         ([], 2, "COMMAND HOST:PORT"),
+        (["connect", "8.8.8.8"], 2, "connect needs a port"),
+        (["udp", "[2620:fe::fe]"], 2, 'as in "[2620:fe::fe]:443"'),
+        (["--group", "stuff", "connect", "8.8.8.8:80"], 2, '--group: "stuff"'),
+        (["--listener", "wan", "connect", "8.8.8.8:80"], 2, "--listener: there is no"),
+        (
+            ["--user", "alice", "--method", "none", "connect", "8.8.8.8:80"],
+            2,
+            "--method",
+        ),
+        (["--method", "userpass", "connect", "8.8.8.8:80"], 2, "not anonymous"),
     ],
 )
 def test_explain(tmp_path: Path, arguments: list[str], status: int, said: str) -> None:
@@ -159,6 +177,88 @@ def test_expectationsBeforeTheStart(tmp_path: Path) -> None:
     assert "expect[0]: expects deny" in gateway.log
 
 
+@pytest.mark.parametrize("how", ["explain", "check", "start"])
+def test_theHostAsItWillBe(tmp_path: Path, how: str) -> None:
+    """
+    Where the configuration listens, and what it advertises, counts for its
+    tests as it will for its sessions.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = (
+        POLICY.replace("127.0.0.1:0", f"127.0.0.1:{port}")
+        + """
+[[rule]]
+id = "all"
+allow = ["connect"]
+[never]
+to = ["listeners", "self"]
+except = ["127.0.0.0/8"]
+[listen.udp]
+advertise = "198.51.100.7"
+ports = "40000-40001"
+[[expect]]
+to = "198.51.100.7:80"
+verdict = "deny"
+rule = "never"
+from = "127.0.0.1"
+at = "2026-03-01T10:00:00+00:00"
+"""
+    )
+    # TOML has [listen.udp] behind its [[listen]].
+    udp = text[text.index("[listen.udp]") : text.index("[[expect]]")]
+    text = text.replace(udp, "").replace("[[auth.choose]]", udp + "[[auth.choose]]", 1)
+    (tmp_path / "gw.toml").write_text(text)
+    if how == "explain":
+        for place, status in (("198.51.100.7:80", 1), ("198.51.100.8:80", 0)):
+            done = socksgw(
+                "explain", "--config", "gw.toml", "--from", "127.0.0.1",
+                "connect", place, cwd=tmp_path,
+            )  # fmt: skip
+            assert done.returncode == status, done.stdout
+    elif how == "check":
+        done = socksgw("check", "gw.toml", cwd=tmp_path)
+        assert done.returncode == 0, done.stdout
+    else:
+        gateway = Running(tmp_path, text)
+        try:
+            gateway.ready()
+            assert gateway.stop() in (0, -signal.SIGTERM)
+        finally:
+            if gateway.process.poll() is None:
+                gateway.kill()
+
+
+def test_noNamesOfOtherServers(tmp_path: Path) -> None:
+    """What the configuration's own name servers would say is not guessed."""
+    text = '[resolver]\nservers = ["192.0.2.53"]\n' + POLICY
+    (tmp_path / "gw.toml").write_text(text)
+    done = socksgw(
+        "explain", "--config", "gw.toml", "connect", "a.example:80", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "name servers are not asked; give --resolving-to" in done.stdout
+
+
+def test_aRecordAsJSON(gateway: Callable[..., Running]) -> None:
+    """A journalled decision, and what today's policy says of it."""
+    running = gateway(OPEN)
+    with socket.create_connection(("127.0.0.1", running.port), 10) as client:
+        client.sendall(b"\x05\x01\0\x05\x01\0\x03\x09127.0.0.1\0\x01")
+        until(lambda: client.recv(20), 10)
+    (line,) = until(lambda: running.journal("decision"))
+    (running.directory / "gw.toml").write_text(OPEN.replace('"connect"', '"udp"'))
+    done = socksgw(
+        "explain", "--config", "gw.toml", "--json", "--record", str(line["n"]),
+        cwd=running.directory,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["record"] == line
+    assert (found["today"]["verdict"], found["today"]["rule"]) == ("deny", "default")
+    assert found["today"]["rules"][0]["address"] == "127.0.0.1"
+
+
 def test_include(tmp_path: Path) -> None:
     """Included rules follow, by the names of the files; errors name the file."""
     rules = tmp_path / "rules.d"
@@ -187,8 +287,6 @@ def test_diff(tmp_path: Path, gateway: Callable[..., Running]) -> None:
     """Recorded traffic, judged by another policy."""
     running = gateway(OPEN)
     for _ in range(3):
-        import socket
-
         with socket.create_connection(("127.0.0.1", running.port)) as client:
             client.sendall(b"\x05\x01\0\x05\x01\0\x01\x7f\0\0\x01\0\x01")
             until(lambda c=client: c.recv(20), 10)

@@ -179,9 +179,12 @@ class Compiler:
                 self._wrong(f"services.{name}", str(e))
         for name, table in self._config.schedules.items():
             try:
-                self._schedules[name] = Schedule(
+                schedule = Schedule(
                     table.days, table.hours, table.zone, table.from_, table.until
                 )
+                self._schedules[name] = schedule
+                if schedule.isOver(time.time()):
+                    self._odd(f"schedules.{name}", "is over: it never holds again")
             except ValueError as e:
                 self._wrong(f"schedules.{name}", str(e))
 

@@ -93,6 +93,18 @@ class Schedule:
             return self._isDay(now.date())
         return minute < self._end and self._isDay(now.date() - timedelta(days=1))
 
+    def isOver(self, at: float) -> bool:
+        """
+        Whether it holds at no time from then on.
+
+        @param at: seconds since the epoch.
+        """
+        if self._last is None:
+            return False
+        # The last day's hours may end on the next one.
+        today = datetime.fromtimestamp(at, self._zone).date()
+        return today > self._last + timedelta(days=1)
+
     def _isDay(self, day: date) -> bool:
         return (
             day.weekday() in self._days

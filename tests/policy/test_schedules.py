@@ -199,6 +199,39 @@ def test_services(command: str, port: int, allowed: bool) -> None:
     assert verdict.allowed is allowed
 
 
+@pytest.mark.parametrize(
+    ("moment", "holds"),
+    [
+        # Spring: at 02:00 it is 03:00.
+        ("2026-03-29T00:59:59+00:00", False),
+        ("2026-03-29T01:00:00+00:00", True),
+        ("2026-03-29T01:59:59+00:00", True),
+        ("2026-03-29T02:00:00+00:00", False),
+        # Autumn: the hour from 02:00 to 03:00 comes twice.
+        ("2026-10-24T23:59:59+00:00", False),
+        ("2026-10-25T00:00:00+00:00", True),
+        ("2026-10-25T01:30:00+00:00", True),
+        ("2026-10-25T02:00:00+00:00", False),
+    ],
+)
+def test_clocksThatAreSet(moment: str, holds: bool) -> None:
+    """Hours are those that the clocks of the zone show."""
+    hours = "03:00-04:00" if "-03-" in moment else "02:00-03:00"
+    assert Schedule([], hours, "Europe/Berlin").covers(at(moment)) is holds
+
+
+def test_schedulesThatAreOver() -> None:
+    """A schedule whose last day is over is odd, as a rule that has ended is."""
+    night = Schedule(["mon"], "22:00-06:00", "UTC", None, date(2026, 3, 2))
+    assert not night.isOver(at("2026-03-03T05:00:00+00:00"))
+    assert night.isOver(at("2026-03-04T00:00:00+00:00"))
+    found = oddities(
+        "[schedules]\ns = { until = 2020-01-01 }\nt = { until = 2999-01-01 }\n"
+        '[[rule]]\nid = "a"\nallow = "any"\nduring = ["s", "t"]'
+    )
+    assert [path for path, _ in found] == ["schedules.s"]
+
+
 def test_reportOnly() -> None:
     """A rule that only reports decides nothing, and is told of."""
     from socksgw.wire.address import Address
