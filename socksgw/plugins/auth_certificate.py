@@ -62,7 +62,11 @@ class CertificateMethod:
     help = "the TLS client certificate of [listen.tls] (method 00 on the wire)"
 
     def build(self, settings: Mapping[str, Any], reactor: Any) -> Certificate:
-        """No settings: they are the listener's."""
+        """
+        @raise ValueError: there are settings; they are the listener's.
+        """
+        if settings:
+            raise ValueError("has no settings; they are in [listen.tls]")
         return Certificate()
 
 

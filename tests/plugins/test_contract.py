@@ -4,6 +4,8 @@ Our own methods hold what is asked of everybody's.
 
 from __future__ import annotations
 
+import hmac
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,9 +16,11 @@ from twisted.cred.checkers import (
 from twisted.cred.credentials import UsernamePassword
 from zope.interface import implementer
 
-from socksgw.interfaces import IAuthenticator, IAuthMethod
-from socksgw.plugins import auth_none, auth_userpass
+from socksgw.interfaces import IAuthenticator, IAuthMethod, IVerifiedIdentity
+from socksgw.login.identities import VerifiedIdentities
+from socksgw.plugins import auth_certificate, auth_chap, auth_none, auth_userpass
 from socksgw.testing import AuthMethodContract
+from socksgw.wire.chap import Attribute, encodeMessage
 
 
 class Known(InMemoryUsernamePasswordDatabaseDontUse):
@@ -44,6 +48,52 @@ class TestUserpass(AuthMethodContract):
     good = (b"\x01\x05alice\x0bcanary-5d1f",)
     bad = (b"\x01\x05alice\x03bad",)
     secret = b"canary-5d1f"
+
+
+def responded(password: bytes) -> Callable[[bytes], bytes]:
+    """What answers a challenge, which is the last that was heard."""
+
+    def respond(heard: bytes) -> bytes:
+        response = hmac.digest(password, heard[-32:], "md5")
+        return encodeMessage({Attribute.RESPONSE: response})
+
+    return respond
+
+
+class TestChap(AuthMethodContract):
+    """draft-ietf-aft-socks-chap-01, in PuTTY's shape; 85 is HMAC-MD5."""
+
+    method = auth_chap.method
+    checker = Known()
+    first = encodeMessage(
+        {Attribute.ALGORITHMS: b"\x85", Attribute.USER_IDENTITY: b"alice"}
+    )
+    good = (first, responded(b"canary-5d1f"))
+    bad = (first, responded(b"bad"))
+    secret = b"canary-5d1f"
+
+    def describe(self, credentials: Any) -> object:
+        """The challenge is another each time."""
+        return credentials.username
+
+
+@implementer(IVerifiedIdentity)
+class Proof:
+    """What TLS has verified."""
+
+    username = b"alice"
+    realm = ""
+    expires = None
+
+
+class TestCertificate(AuthMethodContract):
+    """No messages; whoever has proved nothing is refused."""
+
+    method = auth_certificate.method
+    checker = VerifiedIdentities()
+    good = ()
+    bad = ()
+    identity = Proof()
 
 
 def line(reader: Any) -> bytes:
