@@ -16,6 +16,7 @@ from socksgw.errors import (
     LookupFailed,
 )
 from socksgw.flowjudge import FlowJudge
+from socksgw.policy.decision import tellable
 from socksgw.policy.rules import Question, Ruleset, Verdict
 from socksgw.relay.tunnel import FRAMINGS
 from socksgw.route.dialer import Outlet
@@ -254,8 +255,10 @@ class Resolve(Command):
         return await session.generation.policy.resolve(session.asker, _named(request))
 
     def again(self, session: Session, ruleset: Ruleset) -> Verdict:
-        """The answer is all there is, and it is on its way."""
-        return Verdict(True, session.record.rule, "")
+        """The answer, as long as it is on its way."""
+        record = session.record
+        judge = tellable(ruleset, Question(session.asker, self.name, record.name, 0))
+        return _strictest(map(judge, record.addresses))
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Tell the address, and end."""

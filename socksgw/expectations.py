@@ -14,7 +14,7 @@ from typing import Final, TextIO
 from socksgw.audit import chain
 from socksgw.config import Config, Expect, Problem
 from socksgw.explanation import destination, factsOf
-from socksgw.policy.hypothetical import Facts, Missing, groupsOf, verdictOf
+from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf
 from socksgw.policy.rules import Ruleset
 from socksgw.wire.address import Address
 
@@ -39,9 +39,14 @@ def unmet(config: Config, ruleset: Ruleset) -> Iterator[Problem]:
             yield Problem(place, str(e))
             continue
         try:
-            verdict = verdictOf(ruleset, facts)
+            outcome = outcomeOf(ruleset, facts)
         except Missing as e:
             yield Problem(place, f"the verdict depends on `{e.fact}`: give it")
+            continue
+        verdict = outcome.verdict
+        if expect.rule is not None and outcome.doubt is not None:
+            text = f"which rule decides depends on `{outcome.doubt}`: give it"
+            yield Problem(place, text)
             continue
         found = "allow" if verdict.allowed else "deny"
         if found != expect.verdict or expect.rule not in (None, verdict.rule):
@@ -106,7 +111,7 @@ def _facts(expect: Expect, config: Config) -> Facts:
 
 def _verdict(ruleset: Ruleset, facts: Facts) -> str:
     try:
-        verdict = verdictOf(ruleset, facts)
+        verdict = outcomeOf(ruleset, facts).verdict
     except Missing as e:
         return f"depends on {e.fact}"
     return f'{"allow" if verdict.allowed else "deny"} by rule "{verdict.rule}"'

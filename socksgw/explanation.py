@@ -107,11 +107,10 @@ def explainFacts(
             facts = evolve(facts, addresses=lookUp(facts.name))
             outcome = consider(ruleset, facts)
     except Missing as e:
-        option = f"--{e.fact.replace('_', '-')}"
         if json_:
             print(json.dumps({"verdict": None, "missing": e.fact}), file=out)
         else:
-            print(f"cannot be told: it depends on {option}", file=out)
+            print(f"cannot be told: it depends on {_option(e.fact)}", file=out)
         return 2
     except SocksError as e:
         if json_:
@@ -132,6 +131,7 @@ def _asJson(outcome: Outcome) -> Mapping[str, Any]:
         "verdict": "allow" if verdict.allowed else "deny",
         "rule": verdict.rule,
         "why": verdict.why,
+        "depends_on": outcome.doubt,
         "addresses": [str(address) for address in outcome.addresses],
         "struck": [[str(address), why] for address, why in outcome.struck],
         "rules": [
@@ -157,7 +157,12 @@ def _print(outcome: Outcome, out: TextIO) -> None:
     verdict = outcome.verdict
     word = "allow" if verdict.allowed else "deny"
     why = f": {verdict.why}" if verdict.why else ""
-    print(f'{word} by rule "{verdict.rule}"{why}', file=out)
+    doubt = outcome.doubt and f" (or another; that depends on {_option(outcome.doubt)})"
+    print(f'{word} by rule "{verdict.rule}"{doubt or ""}{why}', file=out)
+
+
+def _option(fact: str) -> str:
+    return f"--{fact.replace('_', '-')}"
 
 
 def explainRecord(
@@ -225,19 +230,28 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
     What a journalled decision was about; L{None} when no policy could be
     asked that.
     """
+    command, name, port = line["command"], line["name"], line["port"]
     addresses = [*line["addresses"], *(a for a, _ in line.get("struck", ()))]
-    if not addresses and line["name"] is None:
+    if command == "udp" and line["event"] == "decision":
+        # An association: what it names is a hint.
+        name, port, addresses = None, 0, []
+    elif not addresses and name is None:
         host = parseHost(line["asked"].encode("ascii"))
-        if not isinstance(host, Address) or host.isUnspecified:
+        if not isinstance(host, Address):
             return None
         addresses = [host.text]
+    if command == "bind":
+        # The peer's port is known when it comes.
+        port = 0
+    elif port == 0 and addresses and command in _WITH_PORT:
+        return None
     user = line["user"]
     return Facts(
         user=user,
         groups=groupsOf(user, config.groups),
-        command=line["command"],
-        name=line["name"],
-        port=line["port"],
+        command=command,
+        name=name,
+        port=port,
         addresses=tuple(Address.parse(address) for address in addresses),
         method=line["method"],
         source=Address.parse(line["client"].rpartition(":")[0].strip("[]")),

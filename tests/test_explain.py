@@ -9,12 +9,14 @@ import json
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from socksgw.command import main
+from tests.hostile.clients import GREETING, four, named, opened, request5
+from tests.hostile.datagrams import Association, Echo
 from tests.running import OPEN, Running, socksgw, until
 
 POLICY = """
@@ -257,6 +259,72 @@ def test_aRecordAsJSON(gateway: Callable[..., Running]) -> None:
     assert found["record"] == line
     assert (found["today"]["verdict"], found["today"]["rule"]) == ("deny", "default")
     assert found["today"]["rules"][0]["address"] == "127.0.0.1"
+
+
+EVERY = OPEN.replace(
+    'allow = ["connect"]\n',
+    'allow = ["connect", "udp"]\nto = ["127.0.0.0/8"]\nports = ["1024-65535"]\n'
+    '[[rule]]\nid = "peers"\nallow = ["bind"]\nports = [20]\n'
+    '[[rule]]\nid = "names"\nallow = ["resolve"]\n',
+)
+
+
+def test_everyCommandsRecord(gateway: Callable[..., Running]) -> None:
+    """
+    What was decided is what is said of the record by the same policy: also
+    where a port is not known, is none, or is but a hint.
+    """
+    running = gateway(EVERY)
+    with Echo() as echo, Association(running.port) as association:
+        association.echo(echo, b"hello")
+        association.send("127.0.0.1", 1, b"hello")
+        association.send("8.8.8.8", 2000, b"hello")
+        for command, target, port in (
+            (1, four("127.0.0.1"), 1),
+            (1, four("127.0.0.1"), echo.port),
+            (1, named(b"localhost"), 1),
+            (1, four("127.0.0.1"), 0),
+            (2, four("127.0.0.1"), 0),
+            (2, four("127.0.0.1"), 77),
+            (2, four("0.0.0.0"), 0),
+            (3, four("10.1.2.3"), 4000),
+            (0xF0, named(b"localhost"), 0),
+            (0xF0, four("127.0.0.1"), 0),
+            (0xF1, four("8.8.8.8"), 0),
+        ):
+            with closing(opened(running.port)) as client:
+                client.sendall(GREETING + request5(target, port, command))
+                assert client.recv(2) == b"\x05\x00"
+                assert client.recv(4)[:1] == b"\x05"
+        until(lambda: len(running.journal("flow")) == 3)
+    lines = [x for x in running.journal() if "verdict" in x]
+    assert len(lines) == 15
+    assert {x["verdict"] for x in lines} == {"allow", "deny"}
+    for line in lines:
+        said = io.StringIO()
+        with redirect_stdout(said):
+            config = str(running.directory / "gw.toml")
+            number = str(line["n"])
+            status = main(["explain", "--config", config, "--json", "--record", number])
+        assert status == (0 if line["verdict"] == "allow" else 1)
+        today = json.loads(said.getvalue())["today"]
+        if today is None:
+            assert line["rule"] is None, line
+        else:
+            assert today["verdict"] == line["verdict"], line
+            assert today["rule"] == line["rule"], line
+
+
+def test_expectedRulesThatAreInDoubt(tmp_path: Path) -> None:
+    """An expected rule has to be beyond doubt."""
+    more = (
+        EXPECT.format(verdict="allow").replace('from = "10.1.1.1"\n', "")
+        + '[[rule]]\nid = "more"\nallow = ["connect"]\nwho = ["alice"]\n'
+    )
+    (tmp_path / "gw.toml").write_text(POLICY + more)
+    done = socksgw("check", "gw.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "expect[0]: which rule decides depends on `from`: give it" in done.stdout
 
 
 def test_include(tmp_path: Path) -> None:

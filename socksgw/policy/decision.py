@@ -5,15 +5,20 @@ one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import final
+from collections.abc import Callable, Iterable
+from typing import Final, final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
 from socksgw.interfaces import NameResolver
 from socksgw.policy.rules import DEFAULT, Asker, Question, Ruleset, Verdict
 from socksgw.wire.address import Address
 
-__all__ = ["Decision", "Policy", "refused"]
+__all__ = ["REACHING", "UNREACHED", "Decision", "Policy", "refused", "tellable"]
+
+#: The commands that lead somewhere.
+REACHING: Final = ("connect", "udp", "bind")
+#: Of a look-up of what none of these leads to.
+UNREACHED: Final = Verdict(False, DEFAULT, "no rule lets the client reach it")
 
 
 @final
@@ -92,26 +97,40 @@ class Policy:
             question = Question(asker, command, None, port)
             verdict = self.ruleset.judge(question, host)
             decision = Decision(verdict, (host,) if verdict.allowed else ())
-            decision.reports = self.ruleset.reports(question, host)
-            return decision
+            return self._reported(decision, question, (host,))
         question = Question(asker, command, host, port)
         hopeless = self.ruleset.hopeless(question)
         if hopeless is not None:
-            return Decision(hopeless)
-        ruleset = self.ruleset
-        decision = await self._judgeAll(host, lambda a: ruleset.judge(question, a))
-        for address in (*decision.addresses, *(a for a, _ in decision.struck)):
-            decision.reports += ruleset.reports(question, address)
+            return self._reported(Decision(hopeless), question, (None,))
+        return await self._judgeAll(question, lambda a: self.ruleset.judge(question, a))
+
+    def _reported(
+        self,
+        decision: Decision,
+        question: Question,
+        addresses: Iterable[Address | None],
+    ) -> Decision:
+        """
+        Write down what rules that only report would have said.
+
+        @param addresses: what was judged; L{None} for a name that was not
+            looked up.
+        """
+        found: list[str] = []
+        for address in addresses:
+            found += self.ruleset.reports(question, address)
+        decision.reports = list(dict.fromkeys(found))
         return decision
 
     async def _judgeAll(
-        self, name: str, judge: Callable[[Address], Verdict]
+        self, question: Question, judge: Callable[[Address], Verdict]
     ) -> Decision:
         """
         Look a name up, once, and judge what it leads to.
         """
+        assert question.name is not None
         try:
-            resolved = await self._resolver.lookUp(name)
+            resolved = await self._resolver.lookUp(question.name)
         except SocksError as e:
             return refused(e)
         verdicts = [(a, judge(a)) for a in resolved]
@@ -122,7 +141,8 @@ class Policy:
             if not verdict.allowed
         )
         deciding = next((v for _, v in verdicts if v.allowed), verdicts[0][1])
-        return Decision(deciding, allowed, struck)
+        decision = Decision(deciding, allowed, struck)
+        return self._reported(decision, question, resolved)
 
     def associate(self, asker: Asker) -> Decision:
         """
@@ -142,40 +162,55 @@ class Policy:
         """
         ruleset = self.ruleset
         if isinstance(host, Address):
-            verdict = ruleset.awaited(Question(asker, "bind", None, 0), host)
-            return Decision(verdict, (host,) if verdict.allowed else ())
+            question = Question(asker, "bind", None, 0)
+            verdict = ruleset.awaited(question, host)
+            decision = Decision(verdict, (host,) if verdict.allowed else ())
+            return self._reported(decision, question, (host,))
         question = Question(asker, "bind", host, 0)
         verdict = ruleset.prospect(question)
         if not verdict.allowed:
-            return Decision(verdict)
-        return await self._judgeAll(host, lambda a: ruleset.prospect(question, a))
+            return self._reported(Decision(verdict), question, (None,))
+        return await self._judgeAll(question, lambda a: ruleset.prospect(question, a))
 
     async def resolve(self, asker: Asker, host: Address | str) -> Decision:
         """
         Whether a name may be looked up (or an address, for its name): where
         no command could ever lead, nothing is told.
         """
-        ruleset = self.ruleset
         name = host if isinstance(host, str) else None
         question = Question(asker, "resolve", name, 0)
-
-        def judge(address: Address | None) -> Verdict:
-            verdict = ruleset.prospect(question, address)
-            if verdict.allowed:
-                for command in ("connect", "udp", "bind"):
-                    other = Question(asker, command, name, 0)
-                    if ruleset.prospect(other, address).allowed:
-                        return verdict
-                return Verdict(False, DEFAULT, "no rule lets the client reach it")
-            return verdict
-
+        judge = tellable(self.ruleset, question)
         if isinstance(host, Address):
             verdict = judge(host)
-            return Decision(verdict, (host,) if verdict.allowed else ())
+            decision = Decision(verdict, (host,) if verdict.allowed else ())
+            return self._reported(decision, question, (host,))
         verdict = judge(None)
         if not verdict.allowed:
-            return Decision(verdict)
-        return await self._judgeAll(host, judge)
+            return self._reported(Decision(verdict), question, (None,))
+        return await self._judgeAll(question, judge)
+
+
+def tellable(
+    ruleset: Ruleset, question: Question
+) -> Callable[[Address | None], Verdict]:
+    """
+    What judges the answers to a look-up; L{None} stands for the name, before
+    there is one.
+
+    @param question: of C{resolve}.
+    """
+
+    def judge(address: Address | None) -> Verdict:
+        verdict = ruleset.prospect(question, address)
+        if not verdict.allowed:
+            return verdict
+        for command in REACHING:
+            other = Question(question.asker, command, question.name, 0, question.at)
+            if ruleset.prospect(other, address).allowed:
+                return verdict
+        return UNREACHED
+
+    return judge
 
 
 def refused(error: SocksError) -> Decision:

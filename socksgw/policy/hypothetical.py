@@ -14,6 +14,7 @@ from typing import Final, final
 from attrs import evolve, frozen
 
 from socksgw.config import Group
+from socksgw.policy.decision import REACHING, UNREACHED
 from socksgw.policy.fields import Listener, Source
 from socksgw.policy.rules import DEFAULT, NEVER, Asker, Question, Rule, Ruleset, Verdict
 from socksgw.policy.special import embedded
@@ -26,7 +27,7 @@ __all__ = [
     "Step",
     "consider",
     "groupsOf",
-    "verdictOf",
+    "outcomeOf",
 ]
 
 _SOMEWHERE: Final = Address(bytes(4))
@@ -49,6 +50,8 @@ class Facts:
 
     @ivar user: a name, or C{anonymous}.
     @ivar groups: the user's.
+    @ivar port: 0 for a BIND whose peer's is not known, for a look-up, and for
+        an association (which has neither name nor addresses).
     @ivar addresses: the address asked for, or what the name leads to.
     @ivar at: seconds since the epoch.
     """
@@ -65,9 +68,11 @@ class Facts:
     secured: str | None = None
     at: float | None = None
 
-    def question(self) -> Question:
+    def question(self, command: str) -> Question:
         """
         The question, with something in place of what is missing.
+
+        @param command: this one, or one that it rests on.
         """
         method = "none" if self.user == "anonymous" else self.method or "?"
         asker = Asker(
@@ -76,7 +81,9 @@ class Facts:
             self.listener or "",
             self.secured or "clear",
         )
-        return Question(asker, self.command, self.name, self.port, self.at or 0.0)
+        # A look-up has no port.
+        port = 0 if self.command == "resolve" else self.port
+        return Question(asker, command, self.name, port, self.at or 0.0)
 
 
 class Missing(Exception):
@@ -113,12 +120,15 @@ class Outcome:
     @ivar steps: for each address, the rules that were tried.
     @ivar addresses: what may be dialled.
     @ivar struck: what may not, with why.
+    @ivar doubt: a fact that is not known, and that which rule decides depends
+        on (never what is decided).
     """
 
     verdict: Verdict
     steps: tuple[tuple[Address | None, tuple[Step, ...]], ...]
     addresses: tuple[Address, ...] = ()
     struck: tuple[tuple[Address, str], ...] = ()
+    doubt: str | None = None
 
 
 def consider(ruleset: Ruleset, facts: Facts) -> Outcome:
@@ -130,69 +140,153 @@ def consider(ruleset: Ruleset, facts: Facts) -> Outcome:
     return _consider(ruleset, facts, everyRule=True)
 
 
-def verdictOf(ruleset: Ruleset, facts: Facts) -> Verdict:
+def outcomeOf(ruleset: Ruleset, facts: Facts) -> Outcome:
     """
-    What L{consider} decides, in less time.
+    What L{consider} says, in less time: without the rules that cannot match.
 
     @raise Missing: it depends on something that is not known.
     """
-    return _consider(ruleset, facts, everyRule=False).verdict
+    return _consider(ruleset, facts, everyRule=False)
 
 
 def _consider(ruleset: Ruleset, facts: Facts, everyRule: bool) -> Outcome:
     """
     @param everyRule: whether to try also those that cannot match.
     """
-
-    def rulesFor(walk: _Walk) -> Iterable[Rule]:
-        return ruleset.rules if everyRule else walk.couldMatch(ruleset)
-
+    case = _Case(ruleset, facts, everyRule)
     if not facts.addresses:
-        walk = _Walk(facts, None)
-        verdict, steps = walk.over(rulesFor(walk))
-        if verdict.allowed:
+        verdict, steps = case.at(None)
+        if verdict.allowed and facts.name is not None:
             # [never], if nothing else, depends on it.
             raise Missing("resolving_to")
-        return Outcome(verdict, ((None, tuple(steps)),))
-    verdicts: list[tuple[Address, Verdict]] = []
-    tried: list[tuple[Address | None, tuple[Step, ...]]] = []
-    for address in facts.addresses:
-        banned = ruleset.never.hit(address, facts.port)
-        if banned is not None:
-            verdicts.append((address, Verdict(False, NEVER, banned)))
-            tried.append((address, ()))
-            continue
-        walk = _Walk(facts, address)
-        verdict, steps = walk.over(rulesFor(walk))
-        for inside in embedded(address) if verdict.allowed else ():
-            # What it wraps may depend on something else.
-            walk = _Walk(facts, inside)
-            walk.over(rulesFor(walk))
-        verdicts.append((address, ruleset.judge(facts.question(), address)))
-        tried.append((address, tuple(steps)))
+        return Outcome(verdict, ((None, steps),), doubt=case.doubt)
+    found = [(address, *case.at(address)) for address in facts.addresses]
+    verdicts = [(address, verdict) for address, verdict, _ in found]
     deciding = next((v for _, v in verdicts if v.allowed), verdicts[0][1])
     return Outcome(
         deciding,
-        tuple(tried),
+        tuple((address, steps) for address, _, steps in found),
         tuple(a for a, v in verdicts if v.allowed),
         tuple((a, f"{v.rule}: {v.why}") for a, v in verdicts if not v.allowed),
+        case.doubt,
     )
+
+
+@final
+class _Case:
+    """
+    What is asked, before the rules.
+
+    @ivar doubt: a fact that is not known, and that which rule decides depends
+        on (never what it decides).
+    """
+
+    def __init__(self, ruleset: Ruleset, facts: Facts, everyRule: bool) -> None:
+        self._ruleset = ruleset
+        self._facts = facts
+        self._everyRule = everyRule
+        self.doubt: str | None = None
+
+    def at(self, address: Address | None) -> tuple[Verdict, tuple[Step, ...]]:
+        """
+        What is decided of one address; L{None} where there is none.
+
+        @raise Missing: it depends on something that is not known.
+        """
+        command, port = self._facts.command, self._facts.port
+        if command == "bind" and not port and address and address.isUnspecified:
+            return self._anybody(address), ()
+        verdict, steps = self._judged(command, address)
+        if command == "resolve" and verdict.allowed:
+            if not self._reaches(address):
+                return UNREACHED, steps
+        return verdict, steps
+
+    def _judged(
+        self, command: str, address: Address | None
+    ) -> tuple[Verdict, tuple[Step, ...]]:
+        ruleset, facts = self._ruleset, self._facts
+        question = facts.question(command)
+        if address is not None:
+            banned = ruleset.never.hit(address, question.port or None)
+            if banned is not None:
+                return Verdict(False, NEVER, banned), ()
+        walk = _Walk(facts, question, address)
+        verdict, steps = walk.over(self._rulesFor(walk))
+        doubt = walk.doubt
+        for inside in embedded(address) if address and verdict.allowed else ():
+            # What it wraps may depend on something else.
+            within = _Walk(facts, question, inside)
+            other, _ = within.over(self._rulesFor(within))
+            doubt = doubt or within.doubt
+            if not other.allowed:
+                verdict = other
+                break
+        self.doubt = self.doubt or doubt
+        if doubt is None:
+            # Nothing that counts is missing: as for a live request.
+            if not question.port:
+                verdict = ruleset.prospect(question, address)
+            elif address is not None:
+                verdict = ruleset.judge(question, address)
+            else:
+                verdict = ruleset.hopeless(question) or verdict
+        return verdict, tuple(steps)
+
+    def _anybody(self, address: Address) -> Verdict:
+        """
+        Of a BIND that waits for anybody.
+        """
+        question = self._facts.question("bind")
+        missing = _Walk(self._facts, question, address).missing(self._ruleset.rules)
+        if missing is not None:
+            raise Missing(missing)
+        return self._ruleset.awaited(question, address)
+
+    def _reaches(self, address: Address | None) -> bool:
+        """
+        Whether any command leads to what is looked up.
+
+        @raise Missing: that depends on something that is not known.
+        """
+        missing: Missing | None = None
+        for command in REACHING:
+            try:
+                verdict, _ = self._judged(command, address)
+            except Missing as e:
+                missing = missing or e
+            else:
+                if verdict.allowed:
+                    return True
+        if missing is not None:
+            raise missing
+        return False
+
+    def _rulesFor(self, walk: _Walk) -> Iterable[Rule]:
+        if self._everyRule:
+            return self._ruleset.rules
+        return walk.couldMatch(self._ruleset)
 
 
 @final
 class _Walk:
     """
     The rules one after the other, with what is known.
+
+    @ivar doubt: as L{_Case.doubt}.
     """
 
-    def __init__(self, facts: Facts, address: Address | None) -> None:
+    def __init__(
+        self, facts: Facts, question: Question, address: Address | None
+    ) -> None:
         self._facts = facts
         self._address = address
-        self._question = facts.question()
+        self._question = question
+        self.doubt: str | None = None
 
     def couldMatch(self, ruleset: Ruleset) -> Iterable[Rule]:
         """The rules that could, whatever is missing."""
-        if self._address is None:
+        if self._address is None or not self._question.port:
             return ruleset.rules
         facts = self._facts
         return ruleset.index.ofUnknown(
@@ -203,6 +297,14 @@ class _Walk:
                 *((Listener,) if facts.listener is None else ()),
             ],
         )
+
+    def missing(self, rules: Iterable[Rule]) -> str | None:
+        """What any rule asks for that is not known."""
+        for rule in rules:
+            known, missing = self._known(rule)
+            if missing and known.unmetByAsker(self._question) is None:
+                return missing[0]
+        return None
 
     def over(self, rules: Iterable[Rule]) -> tuple[Verdict, list[Step]]:
         """
@@ -226,6 +328,8 @@ class _Walk:
         for rule, fact in reversed(open_):
             if rule.allow != verdict.allowed:
                 raise Missing(fact)
+        if open_:
+            self.doubt = open_[0][1]
         return verdict, steps
 
     def _standing(self, rule: Rule) -> tuple[str | None, list[str]]:
@@ -233,10 +337,42 @@ class _Walk:
         @return: the first condition that does not hold, whatever the missing
             facts are; and which of them matter.
         """
+        question, address = self._question, self._address
+        known, missing = self._known(rule)
+        some = rule.ports is not None or rule.services is not None
+        if not question.port and not rule.allow and some:
+            # While the port is not known, what holds for some denies nothing.
+            return known.unmetByAsker(question) or "ports", []
+        ask = known.unmet if question.port else known.unmetByAsker
+        unmet = ask(question)
+        if unmet is not None:
+            return unmet, []
+        if rule.isEmpty and not question.port:
+            # No port, or no address, where that is not asked for here.
+            return "ports" if some else "to", []
+        if address is not None:
+            return known.unmetBy(question, address), missing
+        if question.name is None:
+            # An association: each of its flows is judged besides.
+            sure = rule.to is None and rule.resolving is None
+            return (None if rule.allow or sure else "to"), missing
+        if not known.couldMatch(question):
+            return "to", []
+        if question.port:
+            if not known.surelyMatches(question):
+                missing.append("resolving_to")
+        elif not rule.allow and not known.surelyMatches(question):
+            return "to", []
+        return None, missing
+
+    def _known(self, rule: Rule) -> tuple[Rule, list[str]]:
+        """
+        The rule without the conditions on what is not known, and what that is.
+        An empty condition does not hold whatever that is.
+        """
         facts = self._facts
         missing: list[str] = []
         known = rule
-        # An empty list matches nothing, whatever is missing.
         if rule.listeners and facts.listener is None:
             missing.append("listener")
             known = evolve(known, listeners=None)
@@ -253,16 +389,7 @@ class _Walk:
         if rule.timed and rule.during != () and facts.at is None:
             missing.append("at")
             known = evolve(known, during=None, until=None)
-        unmet = known.unmet(self._question)
-        if unmet is not None:
-            return unmet, []
-        if self._address is not None:
-            return known.unmetBy(self._question, self._address), missing
-        if not known.couldMatch(self._question):
-            return "to", []
-        if not known.surelyMatches(self._question):
-            missing.append("resolving_to")
-        return None, missing
+        return known, missing
 
 
 def groupsOf(user: str, groups: Mapping[str, Group]) -> frozenset[str]:

@@ -5,7 +5,7 @@ Questions, rules, and the verdict: first match wins, the end is deny.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, final
 
 from attrs import frozen
@@ -429,16 +429,32 @@ class Ruleset:
             for rule in self._timed
         )
 
-    def reports(self, question: Question, address: Address) -> list[str]:
+    def reports(self, question: Question, address: Address | None) -> list[str]:
         """
-        The rules that only report, and would have decided otherwise: each
-        with what it would have said.
+        The rules that only report, and come before the one that decides: each
+        with what it would have said (where the port is not known: of some).
+
+        @param address: L{None} for a name that is not looked up; then, of the
+            addresses that it may have.
         """
-        if not self._reporting or self.never.hit(address, question.port) is not None:
+        if not self._reporting:
             return []
+        port = question.port or None
+        if address is not None and self.never.hit(address, port) is not None:
+            return []
+        rules: Iterable[Rule] = self.rules
+        if address is not None and port is not None:
+            rules = self.index.of(question, address)
         found = []
-        for rule in self.index.of(question, address):
-            if rule.unmet(question) or rule.unmetBy(question, address):
+        for rule in rules:
+            if rule.unmet(question) if port else rule.unmetByAsker(question):
+                continue
+            if address is not None:
+                if rule.unmetBy(question, address):
+                    continue
+            elif not rule.couldMatch(question) or not (
+                rule.reportOnly or rule.surelyMatches(question)
+            ):
                 continue
             if not rule.reportOnly:
                 break

@@ -366,3 +366,67 @@ def test_noAnswersOfDNSOpenTheInsideToARuleForNames(
     for _ in answers:
         decision = decide(rules, names, name)
         assert set(decision.addresses) <= outside
+
+
+ASKER = Asker(ANONYMOUS, Address.parse("192.168.7.7"), "main")
+REPORTING = """
+[[rule]]
+id = "new"
+deny = "any"
+report_only = true
+to = ["8.8.0.0/16"]
+[[rule]]
+id = "named"
+allow = "any"
+report_only = true
+to = ["*.new.example"]
+[[rule]]
+id = "ported"
+deny = "any"
+report_only = true
+ports = [443]
+[[rule]]
+id = "old"
+allow = ["connect", "bind", "resolve"]
+to = ["8.0.0.0/8"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("ask", "reports"),
+    [
+        # Of every address of a name, each once.
+        (lambda p: p.decide(ASKER, "connect", "a.example", 80), ["new: deny"]),
+        (
+            lambda p: p.decide(ASKER, "connect", Address.parse("8.8.8.8"), 443),
+            ["new: deny", "ported: deny"],
+        ),
+        (
+            lambda p: p.decide(ASKER, "connect", Address.parse("8.9.8.8"), 80),
+            [],
+        ),
+        # Where the port is not known, those that hold for some.
+        (lambda p: p.expect(ASKER, "a.example"), ["new: deny", "ported: deny"]),
+        (
+            lambda p: p.resolve(ASKER, Address.parse("8.9.8.8")),
+            ["ported: deny"],
+        ),
+    ],
+)
+def test_whatOnlyReportsIsRecordedOfEveryCommand(ask: Any, reports: list[str]) -> None:
+    """It would have decided otherwise, whatever is asked for."""
+    decision = run(ask(Policy(ruleset(REPORTING), Names(["8.8.8.8", "8.8.4.4"]))))
+    assert decision.allowed
+    assert decision.reports == reports
+
+
+def test_whatOnlyReportsOfANameThatIsNotLookedUp() -> None:
+    """A name that nothing allows but a rule that only reports: that is told."""
+    text = REPORTING.replace('id = "old"', 'id = "old"\nwho = ["alice"]')
+    names = Names(["8.8.8.8"])
+    decision = run(
+        Policy(ruleset(text), names).decide(ASKER, "connect", "b.new.example", 80)
+    )
+    assert not decision.allowed
+    assert names.asked == []
+    assert decision.reports == ["new: deny", "named: allow"]
