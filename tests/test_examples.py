@@ -1,0 +1,81 @@
+"""
+The configurations in C{etc/examples}: good as they stand, and their tests of
+the policy are tests.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from socksgw.config import loads
+from socksgw.expectations import unmet
+from socksgw.hosts import HostAddresses
+from socksgw.policy.document import Compiler
+from tests.certificates import Authority, dns, pemOf, server
+from tests.running import ROOT, socksgw
+
+EXAMPLES = sorted((ROOT / "etc" / "examples").glob("*.toml"))
+
+
+def prepared(directory: Path) -> None:
+    """What the examples name: throw-away certificates, users and secrets."""
+    authority = Authority()
+    server(authority).write(directory, "gw")
+    for name in ("partners.pem", "corp-ca.pem"):
+        (directory / name).write_bytes(pemOf(authority.certificate))
+    (directory / "partners.crl").write_bytes(
+        authority.revoke(authority.issue(dns("gone.acme.example")).chain[0])
+    )
+    secret = directory / "ad-password"
+    secret.touch(0o600)
+    secret.write_text("canary-41c0\n")
+    made = socksgw("passwd", "users", "nms", cwd=directory, stdin="x\n")
+    assert made.returncode == 0, made.stderr
+
+
+def test_thereAreThree() -> None:
+    """A company's way out, a partner extranet, a lab's hop."""
+    assert [path.stem for path in EXAMPLES] == ["egress", "extranet", "lab-snmp"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_check(example: Path, tmp_path: Path) -> None:
+    """Neither error nor warning, with the files that it names beside it."""
+    prepared(tmp_path)
+    (tmp_path / example.name).write_text(example.read_text())
+    checked = socksgw("check", "--strict", example.name, cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "canary" not in checked.stdout
+    exposed = checked.stdout.partition("exposed without login:")[2]
+    if example.stem == "egress":
+        assert re.findall(r'by rule "(.*?)"', exposed) == ["packages"]
+    else:
+        assert exposed.strip() == "nothing"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_expectationsAreTests(example: Path) -> None:
+    """
+    Every rule decides some expectation, and none can be taken away, or turned
+    round, without one that fails.
+    """
+    config = loads(example.read_text(), example.name, example.parent)
+    deciding = {expect.rule for expect in config.expect}
+    enforced = [rule for rule in config.rule if not rule.report_only]
+    assert {rule.id for rule in enforced} | {"default"} <= deciding
+
+    def fails(rules: tuple[object, ...]) -> bool:
+        changed = evolve(config, rule=rules)
+        compiled = Compiler(changed, HostAddresses.of(changed)).compile()
+        return bool(list(unmet(changed, compiled.ruleset)))
+
+    assert not fails(config.rule)
+    for rule in enforced:
+        rest = tuple(each for each in config.rule if each is not rule)
+        assert fails(rest), f"nothing misses {rule.id}"
+        turned = evolve(rule, allow=rule.deny, deny=rule.allow)
+        assert fails(tuple(turned if x is rule else x for x in config.rule)), rule.id
