@@ -16,7 +16,7 @@ from collections.abc import (
 from itertools import zip_longest
 from random import Random
 from types import MappingProxyType
-from typing import Any, Self, final
+from typing import Any, Final, Self, final
 
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -36,8 +36,11 @@ __all__ = ["AuthMethodContract", "Script"]
 
 #: What a client says in a sub-negotiation, one thing after the other as the
 #: method reads: octets, or a function that makes them of what the method has
-#: written since the last (a challenge).
+#: written since the one before (a challenge).
 Script = Sequence[bytes | Callable[[bytes], bytes]]
+
+#: Octets of a message, whatever the method.
+_MOST: Final = (1 << 16) + 8
 
 _Split = Callable[[bytes], Iterable[bytes]]
 
@@ -65,6 +68,7 @@ class _Dialogue:
     @ivar written: what the method has sent.
     @ivar limits: of the messages that it wanted to read.
     @ivar protected: whether it has put something between octets and wire.
+    @ivar told: whether it has been told what the Portal said.
     """
 
     def __init__(self, authenticator: Any, code: int, identity: Any, script: Script):
@@ -73,7 +77,7 @@ class _Dialogue:
         self.failure: BaseException | None = None
         self.written = b""
         self.limits: list[int] = []
-        self.protected = False
+        self.protected = self.told = False
         self._authenticator = authenticator
         self._conversation = conversation = ServerConversation()
         conversation.receive(bytes((SOCKS5, 1, code)))
@@ -136,8 +140,8 @@ class _Dialogue:
         """
         while self._script and self._waiting is not None:
             line = self._script.pop(0)
+            heard, self._heard = self._heard, len(self.written)
             if callable(line):
-                heard, self._heard = self._heard, len(self.written)
                 line = line(self.written[heard:])
             for piece in split(line):
                 self.say(piece)
@@ -150,6 +154,11 @@ class _Dialogue:
         for _ in self.steps(split):
             pass
         return self
+
+    @property
+    def hasMore(self) -> bool:
+        """Whether the client has something to say still."""
+        return bool(self._script)
 
     @property
     def waits(self) -> bool:
@@ -168,13 +177,12 @@ class _Dialogue:
         @return: what the method wrote of it.
         """
         before = len(self.written)
-        self._heard = min(self._heard, before)
+        self.told = True
         self._running = self._run(
             self._authenticator.writeOutcome(self, self.credentials, granted)
         )
         if granted:
             self.follow(split)
-        assert not self.waits, f"it waits, when {granted=}"
         self._over = not granted
         return self.written[before:]
 
@@ -214,8 +222,8 @@ class AuthMethodContract:
     @cvar secret: octets of L{good} that nobody may ever see.
     @cvar identity: what L{good}'s connection has proved
         (L{socksgw.interfaces.IVerifiedIdentity}).
-    @cvar mostOctets: the longest message that the method may read; 64 KiB is
-        the most that anybody gets.
+    @cvar mostOctets: the longest message that the method may read; a token of
+        64 KiB, with what is before it, is the most that anybody gets.
     @cvar mostMessages: how many messages it may read, at most.
     @cvar mutations: how many spoilt conversations are tried.
     """
@@ -312,10 +320,13 @@ class AuthMethodContract:
         ]
         assert provided, "the checker takes no such credentials"
         assert self._decided(login.credentials), "the checker says no"
+        if login.hasMore:
+            login.tell(True)
         login.say(b"the request")
-        login.tell(True)
+        if not login.told:
+            login.tell(True)
         assert login.failure is None
-        assert login.protected or login.surplus == b"the request"
+        assert login.surplus == b"the request", "it reads what is behind the login"
 
     def test_whoIsBadIsNot(self) -> None:
         """
@@ -329,6 +340,7 @@ class AuthMethodContract:
         if login.credentials is not None:
             assert not self._decided(login.credentials), "the checker says yes"
             login.tell(False)
+            assert not login.waits, "it waits after the refusal"
             if isinstance(self._clock, Clock):
                 self._clock.advance(3600)
         else:
@@ -344,6 +356,7 @@ class AuthMethodContract:
             assert self.describe(login.credentials) == expected
             login.tell(True, split)
             assert login.failure is None
+            assert not login.waits
 
     def test_stateIsOfOneConnection(self) -> None:
         """Two clients at once, of one authenticator, do not meet."""
@@ -375,12 +388,7 @@ class AuthMethodContract:
             script = _spoilt(random.choice(scripts), random)
             login = self._login(script, self.identity)
             login.follow()
-            if login.failure is None and login.waits:
-                # As long as anybody can go on.
-                login.say(random.randbytes(300))
-                login.say(bytes(1 << 17))
-                assert not login.waits or login.failure, "it reads without an end"
-            self._bounded(login)
+            self._exhaust(login, random)
             if login.failure is not None:
                 assert isinstance(login.failure, (WireError, SocksError)), (
                     f"{type(login.failure).__name__} escaped"
@@ -388,14 +396,20 @@ class AuthMethodContract:
                 self._silent(str(login.failure))
                 continue
             login.tell(self._decided(login.credentials))
+            self._exhaust(login, random)
             assert login.failure is None or isinstance(
                 login.failure, (WireError, SocksError)
             )
 
-    def _bounded(self, login: _Dialogue) -> None:
+    def _exhaust(self, login: _Dialogue, random: Random) -> None:
+        """Go on for as long as anybody can."""
+        if login.failure is None and login.waits:
+            login.say(random.randbytes(300))
+            login.say(bytes(1 << 17))
+            assert not login.waits or login.failure, "it reads without an end"
         assert len(login.limits) <= self.mostMessages, "more messages than are allowed"
         longest = max(login.limits, default=0)
-        assert longest <= min(self.mostOctets, 1 << 16), "longer messages than allowed"
+        assert longest <= min(self.mostOctets, _MOST), "longer messages than allowed"
 
     def _silent(self, text: str) -> None:
         """It has no secret in it, in any guise."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,9 +19,17 @@ from zope.interface import implementer
 
 from socksgw.interfaces import IAuthenticator, IAuthMethod, IVerifiedIdentity
 from socksgw.login.identities import VerifiedIdentities
-from socksgw.plugins import auth_certificate, auth_chap, auth_none, auth_userpass
-from socksgw.testing import AuthMethodContract
+from socksgw.plugins import (
+    auth_certificate,
+    auth_chap,
+    auth_gssapi,
+    auth_none,
+    auth_userpass,
+)
+from socksgw.plugins.gssapi_stub import StubInitiator
+from socksgw.testing import AuthMethodContract, Script
 from socksgw.wire.chap import Attribute, encodeMessage
+from socksgw.wire.gssapi import MessageType
 
 
 class Known(InMemoryUsernamePasswordDatabaseDontUse):
@@ -75,6 +84,44 @@ class TestChap(AuthMethodContract):
     def describe(self, credentials: Any) -> object:
         """The challenge is another each time."""
         return credentials.username
+
+
+def token(kind: MessageType, octets: bytes) -> bytes:
+    """RFC 1961 section 3.3: VER MTYP LEN TOKEN."""
+    return bytes((1, kind)) + len(octets).to_bytes(2, "big") + octets
+
+
+def client(name: str) -> Script:
+    """A client of the stub's, in two rounds; it asks for confidentiality."""
+    initiator = StubInitiator(name, rounds=2, nonce=bytes(16))
+
+    def level(heard: bytes) -> bytes:
+        return token(
+            MessageType.LEVEL, initiator.established(heard[4:]).wrap(b"\x02", False)
+        )
+
+    first, second = initiator.first, b"more"
+    return (
+        token(MessageType.AUTHENTICATION, first),
+        token(MessageType.AUTHENTICATION, second),
+        level,
+    )
+
+
+class TestGssapi(AuthMethodContract):
+    """RFC 1961, with the mechanism that needs no Kerberos."""
+
+    method = auth_gssapi.method
+    settings = MappingProxyType({"mechanism": "stub"})
+    checker = VerifiedIdentities()
+    good = client("alice@EXAMPLE")
+    #: A name that could be taken for another's.
+    bad = client("al\\ice@EXAMPLE")
+    mostOctets = 4 + 65535
+
+    def describe(self, credentials: Any) -> object:
+        """The context is another each time."""
+        return credentials.username, credentials.realm
 
 
 @implementer(IVerifiedIdentity)
