@@ -210,6 +210,9 @@ class Gateway:
         except CannotStart:
             self._prepare(self.config, self.generation)
             raise
+        if self.census.paused:
+            # A door that is new rests as the others do.
+            self._doors.pause()
         generation.start()
         self.config = config
         self.generation.retire(generation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import select
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -75,6 +76,29 @@ def _answered(clients: list[socket.socket], seconds: float = 1.0) -> int:
             return count
         count = len(ready)
         time.sleep(seconds)
+
+
+def test_aNewDoorWhileDescriptorsAreShort(gateway: Gateway) -> None:
+    """
+    A listener that a reload brings rests while the others do, and serves when
+    they do again; those who wait at it are not harmed.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    more = f'[[listen]]\nname = "more"\naddress = ["127.0.0.1:{port}"]\n'
+    with descriptorsFor(1000), ExitStack() as stack:
+        started = gateway(_PATIENT + OPEN, preexec=few)
+        crowd = [stack.enter_context(closing(opened(started.port))) for _ in range(200)]
+        until(lambda: "accepting rests" in started.log)
+        (started.directory / "gw.toml").write_text(_PATIENT + more + OPEN)
+        started.process.send_signal(signal.SIGHUP)
+        until(lambda: "reloaded: " in started.log)
+        client = stack.enter_context(closing(opened(port)))
+        client.sendall(GREETING)
+        assert select.select([client], [], [], 0.5)[0] == []
+        for each in crowd:
+            each.close()
+        assert exactly(client, 2) == b"\x05\x00"
 
 
 @pytest.mark.parametrize(
