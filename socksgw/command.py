@@ -24,7 +24,7 @@ from socksgw.login.passwords import passwdMain, setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.negotiate.discovery import findMethods
 from socksgw.policy.document import Compiler
-from socksgw.policy.hypothetical import Facts, groupsOf
+from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
 from socksgw.policy.rules import Ruleset
 from socksgw.route.resolver import lookUpNow
 from socksgw.wire.address import Address
@@ -106,7 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--config", metavar="FILE")
     explain.add_argument("--record", metavar="N", type=int, help="a journal line")
     explain.add_argument("--user", metavar="U", default="anonymous")
-    explain.add_argument("--group", metavar="G", action="append", default=[])
+    explain.add_argument(
+        "--group",
+        metavar="G",
+        action="append",
+        default=[],
+        help="the user is in it, and in no other of a directory's",
+    )
     explain.add_argument("--from", metavar="IP", dest="source", help="the client")
     explain.add_argument("--listener", metavar="L")
     explain.add_argument("--method", metavar="M", help="how the user logged in")
@@ -260,6 +266,7 @@ def _facts(options: argparse.Namespace, config: Config) -> Facts:
         listener=options.listener,
         secured=options.secured,
         at=at,
+        unsure=unsureOf(options.user, config.groups, options.group or None),
     )
 
 

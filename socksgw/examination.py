@@ -248,7 +248,7 @@ class _Examiner:
             for key, why in wrongFacts(
                 config,
                 expect.who,
-                expect.groups,
+                expect.groups or (),
                 expect.listener,
                 expect.method,
                 expect.secured,

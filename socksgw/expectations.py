@@ -14,7 +14,7 @@ from typing import Final, TextIO
 from socksgw.audit import chain
 from socksgw.config import Config, Expect, Problem
 from socksgw.explanation import destination, factsOf
-from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf
+from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
 from socksgw.policy.rules import Ruleset
 from socksgw.wire.address import Address
 
@@ -93,7 +93,7 @@ def _facts(expect: Expect, config: Config) -> Facts:
     """
     host, port = destination(expect.to, expect.command)
     addresses = tuple(map(Address.parse, expect.resolving_to))
-    groups = groupsOf(expect.who, config.groups) | set(expect.groups)
+    groups = groupsOf(expect.who, config.groups) | set(expect.groups or ())
     return Facts(
         user=expect.who,
         groups=groups,
@@ -106,6 +106,7 @@ def _facts(expect: Expect, config: Config) -> Facts:
         listener=expect.listener,
         secured=expect.secured,
         at=expect.at,
+        unsure=unsureOf(expect.who, config.groups, expect.groups),
     )
 
 

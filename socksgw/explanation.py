@@ -27,6 +27,7 @@ _FACTS = (
     ("client", "client"),
     ("listener", "listener"),
     ("user", "user"),
+    ("groups", "groups"),
     ("method", "method"),
     ("command", "command"),
     ("asked", "asked"),
@@ -162,7 +163,7 @@ def _print(outcome: Outcome, out: TextIO) -> None:
 
 
 def _option(fact: str) -> str:
-    return f"--{fact.replace('_', '-')}"
+    return f"--{'group' if fact == 'groups' else fact.replace('_', '-')}"
 
 
 def explainRecord(
@@ -204,7 +205,9 @@ def explainRecord(
     for address, why in line.get("struck", ()):
         print(f"  struck out {address}: {why}", file=out)
     if facts is not None:
-        print("by today's policy, with today's groups:", file=out)
+        print(
+            "by today's policy, with today's groups (a directory's of then):", file=out
+        )
         try:
             _print(consider(ruleset, facts), out)
         except Missing:
@@ -223,6 +226,17 @@ def _today(facts: Facts | None, ruleset: Ruleset) -> Mapping[str, Any] | None:
         return _asJson(consider(ruleset, facts))
     except Missing as e:
         return {"verdict": None, "missing": e.fact}
+
+
+def _directorys(line: Mapping[str, Any], config: Config) -> frozenset[str]:
+    """
+    The groups that the user had of a directory then.
+    """
+    return frozenset(
+        name
+        for name in line.get("groups", ())
+        if name in config.groups and config.groups[name].directory
+    )
 
 
 def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
@@ -248,7 +262,7 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
     user = line["user"]
     return Facts(
         user=user,
-        groups=groupsOf(user, config.groups),
+        groups=groupsOf(user, config.groups) | _directorys(line, config),
         command=command,
         name=name,
         port=port,

@@ -187,7 +187,7 @@ class Session:
             changes = self.gateway.changes
             self.generation = self.gateway.generation
             user = self._now(user)
-        record.secured = client.secured
+        record.secured, record.groups = client.secured, user.groups
         self.asker = Asker(user, client.source, record.listener, record.secured)
         if user.expires is not None:
             self.gateway.expiring[self] = None

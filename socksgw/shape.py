@@ -328,7 +328,7 @@ class Expect:
     verdict: Literal["allow", "deny"]
     command: CommandName = "connect"
     who: str = "anonymous"
-    groups: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None
     from_: str | None = field(default=None, metadata={"toml": "from"})
     listener: str | None = None
     method: str | None = None

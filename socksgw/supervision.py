@@ -270,6 +270,7 @@ class Supervisor:
             port = facts.port if session.command.name == "connect" else 0
             question = Question(session.asker, session.command.name, facts.name, port)
             raise Revoked(ruleset.revoked(facts.rule, question, facts.dialled, verdict))
+        facts.groups = user.groups
         facts.judgedAgain(verdict.rule, verdict.ticket)
         claim = session.claim
         if claim is not None and (

@@ -412,6 +412,7 @@ def test_wholeSession(gateway: Gateway, way: str, single: bool) -> None:
         "addresses": [TARGET.text],
     }
     assert expected.items() <= decision.items()
+    assert decision.get("groups") == (["staff"] if user == "alice" else None)
     assert decision.get("user_id") == ("fred" if way == "socks4" else None)
     (end,) = gateway.lines("end")
     assert {

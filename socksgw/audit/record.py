@@ -9,7 +9,7 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
   - C{stop}: C{gateway}; everything has ended, in order.
   - C{decision}: what was asked and what the policy said, before anything was
     dialled or refused: C{session}, C{listener}, C{client}, C{protocol},
-    C{user}, C{method}, C{command}, C{asked} (the host as the client spelled
+    C{user}, C{groups} (if there are any), C{method}, C{command}, C{asked} (the host as the client spelled
     it, escaped), C{name} (its normal form, or null), C{port}, C{verdict}
     (C{allow} or C{deny}), C{rule} (null when no rule was the reason; C{limit} when a
     limit was), C{why} (then which), C{addresses} (what may be
@@ -52,7 +52,7 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
@@ -187,7 +187,7 @@ class SessionRecord:
 
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "claimed", "client",
-        "clientPort", "command", "dialled", "ending", "listener", "method", "name",
+        "clientPort", "command", "dialled", "ending", "groups", "listener", "method", "name",
         "offered", "peerPort", "port", "protocol", "reason", "received", "reply", "reports", "rule",
         "secured",
         "sent", "session", "strangers", "struck", "ticket", "user", "userId", "wanted", "why",
@@ -228,6 +228,7 @@ class SessionRecord:
         self.ending = ""
         self.peerPort = 0
         self.secured = "clear"
+        self.groups: Collection[str] = ()
         self.reports: Sequence[str] = ()
 
     def decided(self, decision: Decision) -> None:
@@ -284,6 +285,7 @@ class SessionRecord:
             self.session, self.listener, self.client, self.clientPort, self.began
         )
         flow.protocol, flow.user, flow.method = self.protocol, self.user, self.method
+        flow.groups = self.groups
         flow.command, flow.secured = self.command, self.secured
         flow.asked, flow.port = asked, port
         flow.name = host if isinstance(host, str) else None
@@ -355,6 +357,8 @@ class SessionRecord:
             f'"why":{quoted(self.why)},'
             f'"addresses":[{addresses and chr(34) + addresses + chr(34)}]'
         )
+        if self.groups:
+            line += f',"groups":[{",".join(map(quoted, sorted(self.groups)))}]'
         if self.struck:
             struck = ",".join(f'["{a.text}",{quoted(w)}]' for a, w in self.struck)
             line += f',"struck":[{struck}]'

@@ -8,7 +8,7 @@ they do for a live request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, final
 
 from attrs import evolve, frozen
@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 from socksgw.config import Group
 from socksgw.policy.decision import REACHING, UNREACHED
 from socksgw.policy.fields import Listener, Source
+from socksgw.policy.fields import Who as InWho
 from socksgw.policy.rules import DEFAULT, NEVER, Asker, Question, Rule, Ruleset, Verdict
 from socksgw.policy.special import embedded
 from socksgw.wire.address import Address
@@ -28,6 +29,7 @@ __all__ = [
     "consider",
     "groupsOf",
     "outcomeOf",
+    "unsureOf",
 ]
 
 _SOMEWHERE: Final = Address(bytes(4))
@@ -49,7 +51,9 @@ class Facts:
     What is known of a question; L{None} is not known.
 
     @ivar user: a name, or C{anonymous}.
-    @ivar groups: the user's.
+    @ivar groups: the user's, as far as they are known.
+    @ivar unsure: groups that the user may be in besides, or not: a directory
+        knows.
     @ivar port: 0 for a BIND whose peer's is not known, for a look-up, and for
         an association (which has neither name nor addresses).
     @ivar addresses: the address asked for, or what the name leads to.
@@ -67,6 +71,7 @@ class Facts:
     listener: str | None = None
     secured: str | None = None
     at: float | None = None
+    unsure: frozenset[str] = frozenset()
 
     def question(self, command: str) -> Question:
         """
@@ -90,8 +95,8 @@ class Missing(Exception):
     """
     The verdict depends on a fact that was not given.
 
-    @ivar fact: C{from}, C{listener}, C{method}, C{secured}, C{at} or
-        C{resolving_to}.
+    @ivar fact: C{groups}, C{from}, C{listener}, C{method}, C{secured}, C{at}
+        or C{resolving_to}.
     """
 
     def __init__(self, fact: str) -> None:
@@ -293,6 +298,7 @@ class _Walk:
             self._question,
             self._address,
             [
+                *((InWho,) if facts.unsure else ()),
                 *((Source,) if facts.source is None else ()),
                 *((Listener,) if facts.listener is None else ()),
             ],
@@ -372,7 +378,11 @@ class _Walk:
         """
         facts = self._facts
         missing: list[str] = []
-        known = rule
+        known, who = rule, rule.who
+        if who is not None and not who.groups.isdisjoint(facts.unsure):
+            if facts.user != "anonymous" and not who.covers(self._question.asker.user):
+                missing.append("groups")
+                known = evolve(known, who=None)
         if rule.listeners and facts.listener is None:
             missing.append("listener")
             known = evolve(known, listeners=None)
@@ -395,3 +405,21 @@ class _Walk:
 def groupsOf(user: str, groups: Mapping[str, Group]) -> frozenset[str]:
     """The groups that the configuration gives a user."""
     return frozenset(name for name, group in groups.items() if user in group.members)
+
+
+def unsureOf(
+    user: str, groups: Mapping[str, Group], given: Collection[str] | None
+) -> frozenset[str]:
+    """
+    The groups that only a directory knows about.
+
+    @param given: the user's groups, if they have been said; then there are no
+        others.
+    """
+    if given is not None or user == "anonymous":
+        return frozenset()
+    return frozenset(
+        name
+        for name, group in groups.items()
+        if group.directory and user not in group.members
+    )
