@@ -158,8 +158,10 @@ def test_plugins() -> None:
     """C{socksgw plugins} lists the authentication methods, none broken."""
     done = socksgw("plugins")
     assert done.returncode == 0, done.stdout
-    methods = [line.split()[1] for line in done.stdout.splitlines()]
-    assert methods == ["none", "userpass"]
+    listed = [line.split()[:2] for line in done.stdout.splitlines()]
+    for name in ("certificate", "chap", "gssapi", "none", "tls", "userpass"):
+        assert ["method", name] in listed
+    assert ["checker", "passwd"] in listed
     assert "BROKEN" not in done.stdout
 
 
