@@ -259,7 +259,7 @@ def _read(path: Path, file: str) -> str:
     try:
         if path.exists() and not path.is_file():
             # Never wait for the other end of a FIFO.
-            why = "cannot be read: not a regular file; name another"
+            why = "cannot be read: not a regular file; check the path"
             raise ConfigError(file, [Problem("", why)])
         return path.read_bytes().decode("utf-8")
     except OSError as e:

@@ -396,7 +396,8 @@ def test_whoLives(
             line = raw.end(running, server.port)
             return line["reason"], line["why"]
 
-        revoked = ("revoked", 'rule "default": no rule allows it')
+        why = 'rule "default": no rule allows it; "contractors" matches no longer: who'
+        revoked = ("revoked", why)
         group = f"dn: cn=Contractors,{GROUPS}\nchangetype: modify\n"
         contractor, granted = client(b"alice", b"sesame")
         assert granted == 0
