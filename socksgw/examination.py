@@ -72,13 +72,16 @@ def examine(
     facts: HostFacts,
     reactor: Any,
     checkers: Sequence[ICredentialsChecker] | None = None,
+    compiler: Compiler | None = None,
 ) -> Examination:
     """
     Judge a configuration as a whole.
 
     @param checkers: used instead of those that C{config} names.
+    @param compiler: of C{config}, one that has done its work already.
     """
-    return _Examiner(config, facts, reactor).examine(checkers)
+    compiler = compiler or Compiler(config, facts)
+    return _Examiner(config, compiler, reactor).examine(checkers)
 
 
 def _several(words: Sequence[str] | str | None) -> Sequence[str]:
@@ -131,10 +134,10 @@ def _withoutEffect(
 
 @final
 class _Examiner:
-    def __init__(self, config: Config, facts: HostFacts, reactor: Any) -> None:
+    def __init__(self, config: Config, compiler: Compiler, reactor: Any) -> None:
         self._config = config
         self._reactor = reactor
-        self._compiler = Compiler(config, facts)
+        self._compiler = compiler
         self._errors: list[Problem] = []
         self._warnings: list[Problem] = []
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from socksgw.accept.admission import Census, raiseDescriptorLimit
@@ -28,6 +29,7 @@ from socksgw.errors import Draining
 from socksgw.generation import Foundation, Generation
 from socksgw.hosts import HostAddresses
 from socksgw.limits import Limits
+from socksgw.policy.document import Compiler
 from socksgw.quotas import QuotaFile, QuotasUnreadable
 from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
@@ -37,6 +39,8 @@ from socksgw.supervision import Supervisor
 __all__ = ["CannotStart", "Gateway", "SocksFactory"]
 
 _log = Logger()
+
+T = TypeVar("T")
 
 #: Seconds that listeners rest when the system, rather than our own count,
 #: says that there are no descriptors.
@@ -187,16 +191,38 @@ class Gateway:
         changes; else new sessions get what it says, and those that it does
         not allow end. Whoever is stopping does not change any more.
         """
-        if self._stopping is None:
+        if not self.stopping:
             self._supervisor.reload()
 
-    def build(self, config: Config) -> Generation:
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stopping is not None
+
+    def compiler(self, config: Config) -> Compiler:
+        """
+        A compiler of a configuration's policy.
+        """
+        return Compiler(config, self._hosts)
+
+    def elsewhere(self, work: Callable[[], T]) -> Deferred[T]:
+        """
+        Have work done in a thread.
+
+        @return: fires with what came of it, in the reactor's thread.
+        """
+        pool = self._reactor.getThreadPool()
+        return deferToThreadPool(self._reactor, pool, work)
+
+    def build(self, config: Config, compiler: Compiler) -> Generation:
         """
         Everything that a configuration asks for, not in use yet.
 
+        @param compiler: of C{config}, one that has done its work.
         @raise ConfigError: with everything that is wrong.
         """
-        return Generation(config, self._base, self._checkers, self.generation)
+        before = self.generation
+        return Generation(config, self._base, self._checkers, before, compiler)
 
     def change(self, config: Config, generation: Generation) -> None:
         """

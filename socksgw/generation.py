@@ -20,6 +20,7 @@ from socksgw.login.throttle import LoginThrottle
 from socksgw.negotiate.methods import Methods
 from socksgw.place import Place
 from socksgw.policy.decision import Policy
+from socksgw.policy.document import Compiler
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.memory import Memory, Pipes
@@ -82,14 +83,16 @@ class Generation:
         base: Foundation,
         checkers: Sequence[ICredentialsChecker] | None,
         before: Generation | None = None,
+        compiler: Compiler | None = None,
     ) -> None:
         """
         @param checkers: used instead of those that C{config} names.
         @param before: the one that it follows.
+        @param compiler: of C{config}, one that has done its work already.
         @raise ConfigError: with everything that is wrong.
         """
         with base.hosts.supposing(config):
-            found = examine(config, base.hosts, base.reactor, checkers)
+            found = examine(config, base.hosts, base.reactor, checkers, compiler)
         if found.errors:
             raise ConfigError(config.file or "the command line", found.errors)
         self.warnings = [

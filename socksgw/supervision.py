@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from socksgw.audit import record
 from socksgw.config import Config, ConfigError, included
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
     from socksgw.audit.journal import Journal
     from socksgw.generation import Generation
     from socksgw.limits import Limits
+    from socksgw.policy.document import Compiler
     from socksgw.session import Session
 
 __all__ = ["Supervisor"]
 
 _log = Logger()
+
+T = TypeVar("T")
 
 #: Stages in which a session lives on what the policy said.
 _GRANTED: Final = (Stage.ROUTE, Stage.RELAY)
@@ -59,7 +64,15 @@ class Service(Protocol):
     @property
     def listeners(self) -> Mapping[str, Listener]: ...
 
-    def build(self, config: Config) -> Generation: ...
+    @property
+    def stopping(self) -> bool: ...
+
+    def elsewhere(self, work: Callable[[], T]) -> Deferred[T]:
+        """Have work done in a thread."""
+
+    def compiler(self, config: Config) -> Compiler: ...
+
+    def build(self, config: Config, compiler: Compiler) -> Generation: ...
 
     def change(self, config: Config, generation: Generation) -> None: ...
 
@@ -89,6 +102,8 @@ class Supervisor:
         self._wall = wall
         self._seen: object = None
         self._files: object = None
+        self._reading: Deferred[Any] | None = None
+        self._again = False
         self.changes = self.reloads = self.failures = 0
 
     # The configuration.
@@ -96,29 +111,39 @@ class Supervisor:
     def reload(self) -> None:
         """
         Read the configuration again; when anything is wrong with it, nothing
-        changes.
+        changes. What takes long (parsing it, compiling its rules) is done in
+        a thread; told again in the meantime, it is read again after that.
         """
-        self.reloads += 1
         if self._reread is None:
+            self.reloads += 1
             self._failed(["there is no configuration file to read again"])
-            return
+        elif self._reading is not None:
+            self._again = True
+        else:
+            self.reloads += 1
+            reading = self._reading = self._service.elsewhere(self._read)
+            reading.addCallback(self._changed).addErrback(self._refused)
+            reading.addBoth(self._done)
+
+    def _read(self) -> tuple[Config, object, Compiler]:
+        """In a thread."""
+        assert self._reread is not None
+        config = self._reread()
+        files = _stampsOf(config)
+        compiler = self._service.compiler(config)
+        compiler.prepare()
+        return config, files, compiler
+
+    def _changed(self, read: tuple[Config, object, Compiler]) -> None:
+        config, files, compiler = read
         service = self._service
-        try:
-            config = self._reread()
-            generation = service.build(config)
-            unchangeable = _unchangeable(service.config, config)
-            service.change(config, generation)
-        except ConfigError as e:
-            self._failed(e.lines())
+        if service.stopping:
             return
-        except CannotStart as e:
-            self._failed(str(e).splitlines())
-            return
-        except Exception:
-            _log.failure("a reload failed by a defect in socksgw or a plug-in")
-            self._failed(["internal failure; the log says more"])
-            return
+        generation = service.build(config, compiler)
+        unchangeable = _unchangeable(service.config, config)
+        service.change(config, generation)
         self.changes += 1
+        self._files = files
         self._seen = self._sight()
         for line in (*generation.warnings, *unchangeable):
             _log.warn("{line}", line=line)
@@ -130,6 +155,24 @@ class Supervisor:
         _log.info(
             "reloaded: {rules} rules; {ended} sessions ended", rules=rules, ended=ended
         )
+
+    def _refused(self, failure: Failure) -> None:
+        error = failure.value
+        if self._service.stopping:
+            return
+        if isinstance(error, ConfigError):
+            self._failed(error.lines())
+        elif isinstance(error, CannotStart):
+            self._failed(str(error).splitlines())
+        else:
+            _log.failure("a reload failed by a defect in socksgw or a plug-in", failure)
+            self._failed(["internal failure; the log says more"])
+
+    def _done(self, _: None) -> None:
+        self._reading = None
+        again, self._again = self._again, False
+        if again and not self._service.stopping:
+            self.reload()
 
     def _failed(self, problems: list[str]) -> None:
         self.failures += 1
@@ -146,10 +189,9 @@ class Supervisor:
         service = self._service
         if service.config.gateway.reload_on_change:
             files = _stampsOf(service.config)
-            if self._files is not None and files != self._files:
+            before, self._files = self._files, files
+            if before is not None and files != before:
                 self.reload()
-                files = _stampsOf(service.config)
-            self._files = files
         self._lookAtCertificates()
         self._lookAtExpiry()
         seen = self._sight()

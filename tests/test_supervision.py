@@ -5,12 +5,13 @@ that come while a session is in the middle of something.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
@@ -111,6 +112,7 @@ class Changing:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.lines: list[str] = []
+        self.later: list[Deferred[Any]] | None = None
         self.journal: Any = SimpleNamespace(append=self.lines.append)
         self.sessions: dict[int, Any] = {}
         self.expiring: dict[Any, None] = {}
@@ -123,7 +125,19 @@ class Changing:
             policy=policy, login=self.login, warnings=[], secured={}
         )
 
-    def build(self, config: Config) -> Any:
+    stopping = False
+
+    def elsewhere(self, work: Callable[[], Any]) -> Deferred[Any]:
+        """A thread that is done when the test says so, or at once."""
+        if self.later is None:
+            return maybeDeferred(work)
+        self.later.append(Deferred().addCallback(lambda _: work()))
+        return self.later[-1]
+
+    def compiler(self, config: Config) -> Any:
+        return SimpleNamespace(prepare=lambda: None)
+
+    def build(self, config: Config, compiler: Any) -> Any:
         return self.generation
 
     def change(self, config: Config, generation: Any) -> None:
@@ -145,6 +159,43 @@ def test_aReloadThatFailsByADefect() -> None:
     assert service.lines == [
         '"event":"reload-failed","problems":["internal failure; the log says more"]'
     ]
+
+
+def test_aReloadThatIsAskedForDuringAnother() -> None:
+    """What changes while the file is read is read after that, once."""
+    read: list[Config] = []
+    service = Changing(Config())
+    service.later = []
+
+    def reread() -> Config:
+        read.append(Config())
+        return read[-1]
+
+    supervisor = Supervisor(service, reread)
+    for _ in range(3):
+        supervisor.reload()
+    assert (len(service.later), supervisor.reloads) == (1, 1)
+    service.later[0].callback(None)
+    assert service.config is read[0]
+    assert (len(service.later), supervisor.reloads) == (2, 2)
+    service.later[1].callback(None)
+    assert service.config is read[1]
+    assert len(service.later) == 2
+
+
+def test_aReloadThatComesTooLate() -> None:
+    """Who is told to stop while the file is read does not change any more."""
+    config = Config()
+    service = Changing(config)
+    service.later = []
+    supervisor = Supervisor(service, Config)
+    supervisor.reload()
+    supervisor.reload()
+    service.stopping = True
+    service.later[0].callback(None)
+    assert service.config is config
+    assert service.lines == []
+    assert len(service.later) == 1
 
 
 def test_whatCounts() -> None:

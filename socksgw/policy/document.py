@@ -101,6 +101,7 @@ class Compiler:
         self._ports: dict[tuple[str, ...], Ports] = {}
         self._servicesOf: dict[tuple[str, ...], Services] = {}
         self._places: list[str] = []
+        self._ruleset: Ruleset | None = None
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -108,19 +109,34 @@ class Compiler:
 
     def compile(self) -> Compiled:
         """
-        Compile the policy.
+        What the policy comes to, with all that was found up to now.
         """
+        self.prepare()
+        ruleset = self._ruleset
+        assert ruleset is not None
+        self._unused()
+        # A network's mistake is found again wherever it is used.
+        errors = list(dict.fromkeys(self.errors))
+        return Compiled(ruleset, errors, self.warnings)
+
+    def prepare(self) -> None:
+        """
+        Do the bulk of it, if it is not done: the rules. It looks at nothing
+        but the configuration, and may be done in any thread.
+        """
+        if self._ruleset is not None:
+            return
         collecting = gc.isenabled()
         # All that is made here stays: looking through it for garbage, again
         # and again, would take as long as making it.
         gc.disable()
         try:
-            return self._compile()
+            self._ruleset = self._rules()
         finally:
             if collecting:
                 gc.enable()
 
-    def _compile(self) -> Compiled:
+    def _rules(self) -> Ruleset:
         config = self._config
         self._declarations()
         self._places = [
@@ -133,10 +149,7 @@ class Compiler:
         ruleset = Ruleset(rules, self._never())
         self._ids(config.rule)
         self._unreachable(ruleset)
-        self._unused()
-        # A network's mistake is found again wherever it is used.
-        errors = list(dict.fromkeys(self.errors))
-        return Compiled(ruleset, errors, self.warnings)
+        return ruleset
 
     def addresses(self, words: Sequence[str] | None, path: str) -> Addresses | None:
         """
