@@ -262,7 +262,7 @@ class Login:
         self._hmac = before._hmac
         latest = self._clock() + self._seconds
         for key, (user, end) in before._known.items():
-            found: Any = self.now(user)
+            found = self._here(user)
             if found is not None:
                 self._known[key] = (found, min(end, latest))
 
@@ -449,15 +449,21 @@ class Login:
         Who a user is by now: with today's groups, or L{None} when every store
         and directory can tell, and says that there is no such user any more.
         """
-        if user.method == "none":
-            return user
         assert isinstance(user, SocksUser), "the Portal let them in"
-        if self._everyoneTells and not user.proved and not self._knows(user.name):
-            return None
-        today = evolve(user, groups=self._realm.groupsOf(user.name))
-        if self.directory is None:
+        today = self._here(user)
+        if today is None or today is user or self.directory is None:
             return today
         return _joined(today, self.directory.lately(user.name, user.groups))
+
+    def _here(self, user: SocksUser) -> SocksUser | None:
+        """
+        As L{now}, without a directory's groups.
+        """
+        if user.method == "none":
+            return user
+        if self._everyoneTells and not user.proved and not self._knows(user.name):
+            return None
+        return evolve(user, groups=self._realm.groupsOf(user.name))
 
     def _knows(self, name: str) -> bool:
         octets = name.encode()

@@ -309,6 +309,37 @@ def test_inherited() -> None:
     assert checker.asked == 5
 
 
+class Directory:
+    """What the portal asks of a directory; says the groups that it is told."""
+
+    def __init__(self, *groups: str) -> None:
+        self.groups = frozenset(groups)
+
+    async def of(self, name: str) -> frozenset[str]:
+        return self.groups
+
+    def lately(self, name: str, had: frozenset[str]) -> frozenset[str]:
+        return self.groups
+
+    def knows(self, name: str) -> bool:
+        return True
+
+
+def test_aDirectorysGroupsAreNotInherited() -> None:
+    """These have a time of their own: who leaves one is out of it."""
+    checker, directory = KnowingChecker(alice=b"sesame"), Directory("contractors")
+    logins = [
+        Login([checker], GROUPS, 60, Clock().seconds, directory=directory)  # type: ignore[arg-type]
+        for _ in range(2)
+    ]
+    first = settled(logins[0], alice())
+    assert first.groups == {"staff", "admins", "contractors"}
+    logins[1].inherit(logins[0])
+    directory.groups = frozenset()
+    assert settled(logins[1], alice()).groups == {"staff", "admins"}
+    assert checker.asked == 1
+
+
 def test_nothingIsInheritedOfAnotherStore() -> None:
     """When the store has changed, everybody is asked about."""
     checker = KnowingChecker(alice=b"sesame")
