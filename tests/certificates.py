@@ -189,7 +189,7 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW + before)
+            .not_valid_before(datetime.now(UTC) + before)
             .not_valid_after(datetime.now(UTC) + after)
             .add_extension(x509.BasicConstraints(False, None), critical=True)
             .add_extension(
