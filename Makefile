@@ -24,7 +24,7 @@ $(BIN)/twistd: setup.cfg pyproject.toml
 
 $(VENV)/tested: $(BIN)/twistd
 	$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[test]'
-	@$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[gssapi]' 2>$(VENV)/gssapi.log \
+	@$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[test-gssapi]' 2>$(VENV)/gssapi.log \
 		|| { echo "gssapi cannot be built (it wants a compiler and MIT's headers, Debian's libkrb5-dev): tests with a real Kerberos are left out"; test "$$CI" != true; }
 	@touch $@
 

@@ -13,6 +13,7 @@ import random
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -549,6 +550,49 @@ def test_curl(
     else:
         assert "served: /curl" in done.stdout
         assert "secured" not in lines[0]
+
+
+#: What libcurl does for a person who types the URL; its log goes to stderr.
+LIBCURL = """
+import io, sys, pycurl
+port, nec, url = sys.argv[1:]
+page, curl = io.BytesIO(), pycurl.Curl()
+for option, value in (
+    (pycurl.URL, url),
+    (pycurl.PROXY, f"localhost:{port}"),
+    (pycurl.PROXYTYPE, pycurl.PROXYTYPE_SOCKS5_HOSTNAME),
+    (pycurl.NOPROXY, ""),
+    (pycurl.SOCKS5_GSSAPI_SERVICE, "rcmd"),
+    (pycurl.SOCKS5_GSSAPI_NEC, int(nec)),
+    (pycurl.TIMEOUT, 30),
+    (pycurl.VERBOSE, 1),
+    (pycurl.WRITEDATA, page),
+):
+    curl.setopt(option, value)
+curl.perform()
+print(pycurl.version, page.getvalue().decode())
+"""
+
+
+@pytest.mark.parametrize("nec", [False, True])
+def test_libcurl(gateway: Running, tickets: dict[str, str], nec: bool) -> None:
+    """A libcurl of today, which pycurl brings, gets its page."""
+    if importlib.util.find_spec("pycurl") is None:
+        missing("the Python package pycurl")
+    with Web("127.0.0.1") as web:
+        url = f"http://127.0.0.1:{web.port}/libcurl"
+        done = subprocess.run(
+            [sys.executable, "-c", LIBCURL, str(gateway.ports[1]), str(int(nec)), url],
+            env={**os.environ, **tickets},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "served: /libcurl" in done.stdout, done.stderr
+        line = raw.decision(gateway, web.port)
+    assert (line["user"], line["method"]) == ("alice", "gssapi")
+    assert "secured" not in line
 
 
 # Dante's client.
