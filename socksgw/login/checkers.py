@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from socksgw.login.passwords import Hash, Hashes, readPasswords, verifyPassword
-from socksgw.login.refusal import Refused
-from socksgw.login.threads import Threads
+from socksgw.login.refusal import Refused, busy
 from socksgw.login.userfile import UserFile
+from socksgw.threads import Threads
 
 __all__ = ["HashingPool", "PasswordFile", "Refused"]
 
@@ -34,7 +34,7 @@ class HashingPool:
         """
         @param waiting: most verifications that wait for a thread.
         """
-        self._threads = Threads(reactor, "passwords", threads, waiting)
+        self._threads = Threads(reactor, "passwords", threads, waiting, busy)
 
     def verify(self, password: bytes, known: Hash) -> Deferred[bool]:
         """

@@ -14,7 +14,8 @@ import gssapi
 from gssapi.raw.misc import GSSError
 
 from socksgw.login.ldaplinks import Link, NotServed
-from socksgw.login.threads import Threads
+from socksgw.login.refusal import busy
+from socksgw.threads import Threads
 
 __all__ = ["KeytabAccount"]
 
@@ -37,7 +38,7 @@ class KeytabAccount:
         """
         @param principal: whose key is taken; empty for the keytab's first.
         """
-        self._threads = Threads(reactor, "ldap-kerberos", 2, 62)
+        self._threads = Threads(reactor, "ldap-kerberos", 2, 62, busy)
         # Tickets stay in this process, and with this account.
         cache = f"MEMORY:socksgw-{id(self)}"
         self._store: dict[bytes | str, bytes | str] = {

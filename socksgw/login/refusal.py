@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.cred.error import UnauthorizedLogin
 
-__all__ = ["Refused"]
+__all__ = ["Refused", "busy"]
 
 
 class Refused(UnauthorizedLogin):
@@ -17,3 +17,8 @@ class Refused(UnauthorizedLogin):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def busy() -> Refused:
+    """Too many are being asked for already."""
+    return Refused("busy")

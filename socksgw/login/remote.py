@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.interfaces import Settings
-from socksgw.login.refusal import Refused
+from socksgw.login.refusal import Refused, busy
 
 __all__ = [
     "Evenly",
@@ -111,7 +111,7 @@ class Turns:
             when there is no answer in time.
         """
         if self._under >= _MOST:
-            return fail(Refused("busy"))
+            return fail(busy())
         self._under += 1
         asking: Deferred[T] = Deferred.fromCoroutine(
             within(self._reactor, self._seconds, self._inTurn(work))

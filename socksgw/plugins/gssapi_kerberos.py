@@ -6,19 +6,17 @@ package C{gssapi}.
 from __future__ import annotations
 
 import os
-import stat
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, final
 
 import gssapi
 from gssapi import raw
 from gssapi.raw.misc import GSSError
-from twisted.internet.defer import Deferred
-from twisted.python.threadpool import ThreadPool
 
 from socksgw.errors import AuthenticationFailed
+from socksgw.files import FileError, readSecret
+from socksgw.threads import Threads
 from socksgw.wire.gssapi import LONGEST
 from socksgw.wire.reader import WireError
 
@@ -34,55 +32,14 @@ _WORDS: Final = 200
 _INDEFINITE: Final = 0xFFFFFFFF
 
 
-@final
-class _Threads:
-    """
-    Threads for what the library may block in, of one reactor, with a bounded
-    queue.
-    """
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._pool = ThreadPool(0, _THREADS, "gssapi")
-        self._under = 0
-
-    def call(self, function: Callable[[], bytes]) -> Deferred[bytes]:
-        """
-        Call C{function} in a thread.
-
-        @raise AuthenticationFailed: the queue is full.
-        """
-        if self._under >= _THREADS + _WAITING:
-            raise AuthenticationFailed(
-                "too many logins at a time", reason="busy", counts=False
-            )
-        if not self._pool.started:
-            self._pool.start()
-            self._reactor.addSystemEventTrigger("during", "shutdown", self._pool.stop)
-        self._under += 1
-        outcome: Deferred[bytes] = Deferred()
-
-        def work() -> bytes:
-            # Whoever went away in the meantime needs no answer.
-            return b"" if outcome.called else function()
-
-        def finished(success: bool, result: Any) -> None:
-            self._reactor.callFromThread(self._finished, outcome, success, result)
-
-        self._pool.callInThreadWithCallback(finished, work)
-        return outcome
-
-    def _finished(self, outcome: Deferred[bytes], success: bool, result: Any) -> None:
-        self._under -= 1
-        if not outcome.called:
-            if success:
-                outcome.callback(result)
-            else:
-                outcome.errback(result)
+def _busy() -> AuthenticationFailed:
+    return AuthenticationFailed(
+        "too many logins at a time", reason="busy", counts=False
+    )
 
 
 #: One for each reactor: a reload makes no more of them.
-_threads: Final[dict[Any, _Threads]] = {}
+_threads: Final[dict[Any, Threads]] = {}
 
 
 def _words(error: GSSError) -> str:
@@ -100,7 +57,7 @@ class KerberosContext:
     As L{socksgw.plugins.auth_gssapi.Context}.
     """
 
-    def __init__(self, credentials: Any, threads: _Threads) -> None:
+    def __init__(self, credentials: Any, threads: Threads) -> None:
         self.complete = False
         self.name = b""
         self.realm = ""
@@ -112,7 +69,7 @@ class KerberosContext:
 
     async def step(self, token: bytes) -> bytes:
         """As L{socksgw.plugins.auth_gssapi.Context.step}."""
-        return await self._threads.call(lambda: self._step(token))
+        return await self._threads.do(lambda: self._step(token))
 
     def _step(self, token: bytes) -> bytes:
         try:
@@ -181,7 +138,7 @@ class Kerberos:
         """
         _look(keytab)
         if reactor not in _threads:
-            _threads[reactor] = _Threads(reactor)
+            _threads[reactor] = Threads(reactor, "gssapi", _THREADS, _WAITING, _busy)
         self._threads = _threads[reactor]
         try:
             # Kerberos alone: what else the library has (IAKERB) would talk to
@@ -204,20 +161,10 @@ def _look(keytab: Path) -> None:
     @raise ValueError: the file cannot be read, or others can read it.
     """
     try:
-        with open(
-            keytab,
-            "rb",
-            opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK),
-        ) as opened:
-            mode = os.fstat(opened.fileno()).st_mode
+        readSecret(keytab)
     except OSError as e:
         raise ValueError(
             f"{keytab}: {e.strerror}; make it with kadmin's ktadd"
         ) from None
-    if not stat.S_ISREG(mode):
-        raise ValueError(f"{keytab}: not a regular file; name another")
-    # A credential that systemd hands over is readable for its group, too.
-    given = os.environ.get("CREDENTIALS_DIRECTORY")
-    lax = given is not None and keytab.is_relative_to(given)
-    if mode & (0o007 if lax else 0o077):
-        raise ValueError(f"{keytab}: others can read it; remedy: chmod 600 {keytab}")
+    except FileError as e:
+        raise ValueError(str(e)) from None

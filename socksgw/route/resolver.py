@@ -11,9 +11,7 @@ from __future__ import annotations
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import partial
 from ipaddress import ip_address
-from threading import Thread
 from typing import Any, Final, Protocol, final
 
 from twisted.internet.defer import (
@@ -27,11 +25,11 @@ from twisted.internet.defer import (
 from twisted.names.hosts import searchFileForAll
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
-from twisted.python.threadpool import ThreadPool
 
 from socksgw.config import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer
+from socksgw.threads import DaemonPool
 from socksgw.wire.address import Address, parseHost
 
 __all__ = ["Resolver", "SystemLookup", "lookUpNow", "parseServer", "preferred"]
@@ -103,12 +101,6 @@ def lookUpNow(name: str, family: str) -> tuple[Address, ...]:
     return preferred(found, family)
 
 
-class _DaemonPool(ThreadPool):
-    """Threads that a resolver may hold for long do not hold up our exit."""
-
-    threadFactory: Any = staticmethod(partial(Thread, daemon=True))
-
-
 @final
 class SystemLookup:
     """
@@ -124,7 +116,7 @@ class SystemLookup:
         hostsFile: str = "/etc/hosts",
     ) -> None:
         self._reactor = reactor
-        self._pool = _DaemonPool(0, threads, "lookups")
+        self._pool = DaemonPool(0, threads, "lookups")
         self._getaddrinfo = getaddrinfo
         self._hosts = FilePath(hostsFile)
 
@@ -134,7 +126,7 @@ class SystemLookup:
 
     def stop(self) -> None:
         """Do not wait for the threads: a resolver may hold them for long."""
-        Thread(target=self._pool.stop, daemon=True).start()
+        self._pool.abandon()
 
     def look(self, name: str, wanted: Callable[[], bool]) -> Deferred[list[Address]]:
         """

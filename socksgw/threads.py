@@ -12,17 +12,19 @@ from typing import Any, TypeVar, final
 from twisted.internet.defer import Deferred, fail
 from twisted.python.threadpool import ThreadPool
 
-from socksgw.login.refusal import Refused
-
-__all__ = ["Threads"]
+__all__ = ["DaemonPool", "Threads"]
 
 T = TypeVar("T")
 
 
-class _DaemonPool(ThreadPool):
+class DaemonPool(ThreadPool):
     """Threads that somebody else's code may hold for long: no exit waits."""
 
     threadFactory: Any = staticmethod(partial(Thread, daemon=True))
+
+    def abandon(self) -> None:
+        """Stop, and wait for no thread."""
+        Thread(target=self.stop, daemon=True).start()
 
 
 @final
@@ -32,26 +34,37 @@ class Threads:
     other work's threads.
     """
 
-    def __init__(self, reactor: Any, name: str, threads: int, waiting: int) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        name: str,
+        threads: int,
+        waiting: int,
+        busy: Callable[[], Exception],
+    ) -> None:
         """
         @param waiting: most calls that wait for a thread.
+        @param busy: makes the failure of a call that there is no room for.
         """
         self._reactor = reactor
-        self._pool = _DaemonPool(0, threads, name)
+        self._busy = busy
+        self._pool = DaemonPool(0, threads, name)
         self._most = threads + waiting
         self._under = 0
 
     def do(self, work: Callable[[], T]) -> Deferred[T]:
         """
-        @return: fires with the result; fails at once with L{Refused} when the
-            queue is full. When it is cancelled the thread goes on, and its
-            place is taken until it is done.
+        @return: fires with the result; fails at once when the queue is full.
+            When it is cancelled the thread goes on, and its place is taken
+            until it is done.
         """
         if self._under >= self._most:
-            return fail(Refused("busy"))
+            return fail(self._busy())
         if not self._pool.started:
             self._pool.start()
-            self._reactor.addSystemEventTrigger("during", "shutdown", self._stop)
+            self._reactor.addSystemEventTrigger(
+                "during", "shutdown", self._pool.abandon
+            )
         self._under += 1
         outcome: Deferred[T] = Deferred()
 
@@ -64,9 +77,6 @@ class Threads:
 
         self._pool.callInThreadWithCallback(finished, wanted)
         return outcome
-
-    def _stop(self) -> None:
-        Thread(target=self._pool.stop, daemon=True).start()
 
     def _finished(self, outcome: Deferred[Any], success: bool, result: Any) -> None:
         # Counted when the work is done, not when the client lost patience.
