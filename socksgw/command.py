@@ -25,7 +25,7 @@ from socksgw.login.secrets import setSecret
 from socksgw.negotiate.discovery import findMethods
 from socksgw.policy.document import Compiler
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
-from socksgw.policy.rules import Ruleset
+from socksgw.policy.ruleset import Ruleset
 from socksgw.route.resolver import lookUpNow
 from socksgw.wire.address import Address
 

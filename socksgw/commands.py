@@ -17,7 +17,8 @@ from socksgw.errors import (
 )
 from socksgw.flowjudge import FlowJudge
 from socksgw.policy.decision import tellable
-from socksgw.policy.rules import Question, Ruleset, Verdict
+from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.tunnel import FRAMINGS
 from socksgw.route.dialer import Outlet
 from socksgw.route.passive import Passive, bindWithin, localTowards

@@ -23,7 +23,7 @@ from socksgw.place import wrongPlace
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
 from socksgw.policy.exposure import exposed, exposures
-from socksgw.policy.rules import Ruleset
+from socksgw.policy.ruleset import Ruleset
 from socksgw.route.resolver import parseServer
 
 __all__ = ["Examination", "examine"]

@@ -15,7 +15,7 @@ from socksgw.audit import chain
 from socksgw.config import Config, Expect, Problem
 from socksgw.explanation import destination, factsOf
 from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
-from socksgw.policy.rules import Ruleset
+from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
 __all__ = ["LEVELS", "diffMain", "unmet", "wrongFacts"]

@@ -17,7 +17,7 @@ from socksgw.audit import chain
 from socksgw.config import Config
 from socksgw.errors import SocksError
 from socksgw.policy.hypothetical import Facts, Missing, Outcome, consider, groupsOf
-from socksgw.policy.rules import Ruleset
+from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address, BadHost, parseHost
 
 __all__ = ["destination", "explainFacts", "explainRecord", "factsOf", "lineOf"]

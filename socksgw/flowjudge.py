@@ -10,7 +10,8 @@ from twisted.internet.defer import CancelledError
 
 from socksgw.errors import BadDestination, LimitReached
 from socksgw.policy.decision import refused
-from socksgw.policy.rules import Question, Ruleset, Verdict
+from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.flows import Flow, Flows, Permit
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram

@@ -10,7 +10,8 @@ from typing import Final, final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
 from socksgw.interfaces import NameResolver
-from socksgw.policy.rules import DEFAULT, Asker, Question, Ruleset, Verdict
+from socksgw.policy.rules import DEFAULT, Asker, Question, Verdict
+from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
 __all__ = ["REACHING", "UNREACHED", "Decision", "Policy", "refused", "tellable"]

@@ -29,7 +29,8 @@ from socksgw.policy.networks import (
     Ports,
     Services,
 )
-from socksgw.policy.rules import Obligations, Rule, Ruleset
+from socksgw.policy.rules import Obligations, Rule
+from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import shadows
 from socksgw.wire.address import Address

@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Hashable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.networks import NamePatterns
+from socksgw.policy.rules import Question, Rule
 from socksgw.policy.special import SPECIAL, kinds
 from socksgw.wire.address import Address
-
-if TYPE_CHECKING:
-    from socksgw.policy.rules import Question, Rule
 
 __all__ = [
     "Field",

@@ -17,7 +17,8 @@ from socksgw.config import Group
 from socksgw.policy.decision import REACHING, UNREACHED
 from socksgw.policy.fields import Listener, Source
 from socksgw.policy.fields import Who as InWho
-from socksgw.policy.rules import DEFAULT, NEVER, Asker, Question, Rule, Ruleset, Verdict
+from socksgw.policy.rules import DEFAULT, NEVER, Asker, Question, Rule, Verdict
+from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded
 from socksgw.wire.address import Address
 

@@ -17,7 +17,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from socksgw.policy.fields import (
     Field,
@@ -31,10 +31,8 @@ from socksgw.policy.fields import (
     ToSomewhere,
     Who,
 )
+from socksgw.policy.rules import Question, Rule
 from socksgw.wire.address import Address
-
-if TYPE_CHECKING:
-    from socksgw.policy.rules import Question, Rule
 
 __all__ = ["PORTS", "Index"]
 

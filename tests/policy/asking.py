@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from socksgw.config import Config, Problem, loads
 from socksgw.policy.document import Compiled, Compiler
-from socksgw.policy.rules import Asker, Question, Ruleset, Verdict
+from socksgw.policy.rules import Asker, Question, Verdict
+from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
 #: A listener, so that rules have one to name.

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from socksgw.config import Config, Group, Listen, Never, Rule, Schedule
 from socksgw.policy.document import Compiler
-from socksgw.policy.rules import Asker, Question, Ruleset
+from socksgw.policy.rules import Asker, Question
+from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded, kinds
 from socksgw.shape import Moment
 from socksgw.wire.address import Address

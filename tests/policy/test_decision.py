@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred
 
 from socksgw.errors import LookupFailed, SocksError
 from socksgw.policy.decision import Decision, Policy
-from socksgw.policy.rules import Asker, Ruleset
+from socksgw.policy.rules import Asker
+from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from tests.policy.asking import (

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from socksgw.config import Config
 from socksgw.policy.decision import tellable
 from socksgw.policy.hypothetical import Facts, Missing, Outcome, consider, outcomeOf
-from socksgw.policy.rules import Question, Ruleset, Verdict
+from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded
 from socksgw.wire.address import Address
 from tests.policy.asking import PUBLIC, Somebody, ruleset

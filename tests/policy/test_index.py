@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from socksgw.policy.rules import Question, Ruleset
+from socksgw.policy.rules import Question
+from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from tests.policy.asking import PUBLIC, errors, judge, loggedIn, question, ruleset
 
