@@ -46,7 +46,6 @@ class Follower:
         self._directory = directory
         self._file: Path | None = None
         self._offset = 0
-        self._fromStart = fromStart
         if not fromStart:
             found = chain.files(directory) if directory.is_dir() else []
             if found:

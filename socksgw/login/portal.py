@@ -214,14 +214,12 @@ class Login:
         groups: Mapping[str, Iterable[str]],
         cacheSeconds: float,
         clock: Callable[[], float],
-        key: bytes | None = None,
         throttle: LoginThrottle | None = None,
         directory: DirectoryGroups | None = None,
     ) -> None:
         """
         @param cacheSeconds: how long a positive login is remembered.
         @param clock: monotonic seconds.
-        @param key: the HMAC's; random by default.
         @param throttle: who counts the failures; by default nobody does.
         @param directory: the groups that are a directory's, if there are any.
         """
@@ -246,7 +244,7 @@ class Login:
         self._seconds = cacheSeconds
         self._clock = clock
         # Copied for each login: setting the key up costs more than the rest.
-        self._hmac = hmac.new(key or os.urandom(32), digestmod="sha256")
+        self._hmac = hmac.new(os.urandom(32), digestmod="sha256")
         self._checks: dict[object, _Check] = {}
         self._known: OrderedDict[object, tuple[SocksUser, float]] = OrderedDict()
         self._throttle = throttle

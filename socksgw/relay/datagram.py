@@ -33,12 +33,11 @@ class DatagramCarrier:
     that of its first datagram.
 
     @ivar strangers: datagrams from elsewhere.
-    @ivar malformed: datagrams of the client's that are none.
     """
 
     __slots__ = (
         "_flows", "_fragments", "_owner", "_reassemble", "_setDeadline", "_socket",
-        "_source", "_text", "_timer", "_watch", "malformed", "strangers",
+        "_source", "_text", "_timer", "_watch", "strangers",
     )  # fmt: skip
 
     def __init__(
@@ -67,7 +66,6 @@ class DatagramCarrier:
         self._fragments = Reassembly(_FRAGMENTS)
         self._timer: Timer | None = None
         self.strangers = 0
-        self.malformed = 0
         admitOnly(relay, source, None)
         flows.carrier = self
         watch.add(relay.fileno(), READ, self._ready)
@@ -133,12 +131,10 @@ class DatagramCarrier:
         try:
             datagram = readDatagram(octets)
         except WireError:
-            self.malformed += 1
             return
         key = b"\0\0\0" + octets[3 : length - len(datagram.payload)]
         if datagram.fragment:
             if not self._reassemble:
-                self.malformed += 1
                 return
             whole = self._fragments.add(datagram)
             self._time()
