@@ -27,12 +27,12 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.interfaces import User
-from socksgw.negotiate.methods import Attempt, OfferedMethod, negotiate
+from socksgw.negotiate.methods import Attempt, negotiate
 from socksgw.policy.rules import Asker, Obligations
 from socksgw.relay.between import Tally
 from socksgw.stage import Stage
 from socksgw.wire.codes import SOCKS4, Method, Reply
-from socksgw.wire.events import Event, MethodsOffered, Requested
+from socksgw.wire.events import Requested
 from socksgw.wire.reader import WireError
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Session:
         self.stage = Stage.NEGOTIATE
         event = await client.next()
         wanted = generation.methods.wanted(record.listener, client.source)
-        self._note(event, wanted)
+        record.opened(event, wanted)
         try:
             attempt = self._attempt = await negotiate(client, event, wanted)
             record.method, record.claimed = attempt.method, attempt.claimed
@@ -295,19 +295,6 @@ class Session:
         """
         self._recorded = True
         await self.gateway.journal.commit(line)
-
-    def _note(self, event: Event, wanted: tuple[OfferedMethod, ...]) -> None:
-        """
-        Write down what the client's first message says of it.
-        """
-        record = self.record
-        record.wanted = wanted
-        if isinstance(event, MethodsOffered):
-            record.protocol = "socks5"
-            record.offered = event.methods
-        elif isinstance(event, Requested):
-            record.protocol = "socks4"
-            record.userId = event.userId
 
     async def _refuse(self, failure: SocksError) -> None:
         """

@@ -9,14 +9,14 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
   - C{stop}: C{gateway}; everything has ended, in order.
   - C{decision}: what was asked and what the policy said, before anything was
     dialled or refused: C{session}, C{listener}, C{client}, C{protocol},
-    C{user}, C{groups} (if there are any), C{method}, C{command}, C{asked} (the host as the client spelled
-    it, escaped), C{name} (its normal form, or null), C{port}, C{verdict}
-    (C{allow} or C{deny}), C{rule} (null when no rule was the reason; C{limit} when a
-    limit was), C{why} (then which), C{addresses} (what may be
-    dialled), C{struck} (what DNS gave and policy struck out, each with the
-    reason), C{reply} (what a denied client is told), C{secured} (when the
-    client's side is), C{ticket} (of the rule), C{reports} (what rules that
-    only report would have said).
+    C{user}, C{groups} (if there are any), C{method}, C{command}, C{asked} (the
+    host as the client spelled it, escaped), C{name} (its normal form, or
+    null), C{port}, C{verdict} (C{allow} or C{deny}), C{rule} (null when no rule
+    was the reason; C{limit} when a limit was), C{why} (then which),
+    C{addresses} (what may be dialled), C{struck} (what DNS gave and policy
+    struck out, each with the reason), C{reply} (what a denied client is told),
+    C{secured} (when the client's side is), C{ticket} (of the rule), C{reports}
+    (what rules that only report would have said).
   - C{refused}: a client refused before the policy was asked: C{reason},
     C{why}, C{offered} and C{wanted} methods, C{asked}, C{reply}.
   - C{login-failed}: C{method}, C{claimed} (the name given, escaped),
@@ -57,6 +57,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
 from socksgw.wire.address import Address, escaped
+from socksgw.wire.events import Event, MethodsOffered, Requested
 
 __all__ = ["EVENTS", "SessionRecord", "startLine", "stopLine"]
 
@@ -187,10 +188,10 @@ class SessionRecord:
 
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "claimed", "client",
-        "clientPort", "command", "dialled", "ending", "groups", "listener", "method", "name",
-        "offered", "peerPort", "port", "protocol", "reason", "received", "reply", "reports", "rule",
-        "secured",
-        "sent", "session", "strangers", "struck", "ticket", "user", "userId", "wanted", "why",
+        "clientPort", "command", "dialled", "ending", "groups", "listener", "method",
+        "name", "offered", "peerPort", "port", "protocol", "reason", "received", "reply",
+        "reports", "rule", "secured", "sent", "session", "strangers", "struck", "ticket",
+        "user", "userId", "wanted", "why",
     )  # fmt: skip
 
     def __init__(
@@ -230,6 +231,20 @@ class SessionRecord:
         self.secured = "clear"
         self.groups: Collection[str] = ()
         self.reports: Sequence[str] = ()
+
+    def opened(self, event: Event, wanted: Sequence[Wanted]) -> None:
+        """
+        Write down what the client's first message says of it.
+
+        @param wanted: the methods that are acceptable.
+        """
+        self.wanted = wanted
+        if isinstance(event, MethodsOffered):
+            self.protocol = "socks5"
+            self.offered = event.methods
+        elif isinstance(event, Requested):
+            self.protocol = "socks4"
+            self.userId = event.userId
 
     def decided(self, decision: Decision) -> None:
         """
