@@ -25,8 +25,8 @@ LOOPBACK = """
 except = ["127.0.0.0/8", "::1"]
 """
 
-#: Everybody on this machine, without login, to everywhere on it.
-OPEN = (
+#: A listener on any port, for everybody on this machine, without login.
+HEAD = (
     """
 [[listen]]
 name = "main"
@@ -34,12 +34,13 @@ address = ["127.0.0.1:0"]
 [[auth.choose]]
 from = ["127.0.0.0/8", "::1"]
 methods = ["none"]
-[[rule]]
-id = "all"
-allow = ["connect"]
 """
     + LOOPBACK
 )
+#: To everywhere on it.
+OPEN = HEAD + '[[rule]]\nid = "all"\nallow = ["connect"]\n'
+#: A rule for datagrams, too.
+ALL = '[[rule]]\nid = "all"\nallow = ["connect", "udp"]\n'
 
 
 def environment(**extra: str) -> dict[str, str]:

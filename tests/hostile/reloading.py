@@ -8,23 +8,9 @@ import signal
 import socket
 
 from tests.hostile.clients import exactly
-from tests.running import LOOPBACK, Running, until
+from tests.running import Running, until
 
-__all__ = ["ALL", "HEAD", "changed", "ends", "lives", "reloaded"]
-
-#: A listener on any port, for clients of this machine.
-HEAD = (
-    """
-[[listen]]
-name = "main"
-address = ["127.0.0.1:0"]
-[[auth.choose]]
-from = ["127.0.0.0/8"]
-methods = ["none"]
-"""
-    + LOOPBACK
-)
-ALL = '[[rule]]\nid = "all"\nallow = ["connect", "udp"]\n'
+__all__ = ["changed", "ends", "lives", "reloaded"]
 
 
 def changed(gateway: Running, text: str) -> dict[str, object]:

@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.hostile.clients import Server, four, tunnel, verdict5
-from tests.hostile.reloading import ALL, HEAD, changed, lives, reloaded
-from tests.running import Running, socksgw
+from tests.hostile.reloading import changed, lives, reloaded
+from tests.running import ALL, HEAD, Running, socksgw
 
 GOOD = HEAD + ALL
 
@@ -178,7 +178,9 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
         r"auth\.choose\[0\]\.methods: .*no checker",
     ),
     "an open relay": (
-        HEAD.replace("127.0.0.1:0", "0.0.0.0:0").replace('from = ["127.0.0.0/8"]\n', "")
+        HEAD.replace("127.0.0.1:0", "0.0.0.0:0").replace(
+            'from = ["127.0.0.0/8", "::1"]\n', ""
+        )
         + ALL,
         r'listen\[0\]: exposed: .*"all"',
     ),

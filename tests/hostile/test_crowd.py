@@ -13,8 +13,7 @@ from typing import Any
 
 from tests.hostile.clients import descriptorsFor
 from tests.hostile.crowd import PIECE, Crowd
-from tests.hostile.reloading import ALL, HEAD
-from tests.running import Running, until
+from tests.running import ALL, HEAD, Running, until
 
 SESSIONS = 1000
 RELOADS = 20

@@ -28,8 +28,8 @@ from tests.hostile.clients import (
 )
 from tests.hostile.datagrams import Association, Echo, associate, replied
 from tests.hostile.names import A, NameServer, a, answer
-from tests.hostile.reloading import ALL, HEAD, changed, ends, lives
-from tests.running import Running, until
+from tests.hostile.reloading import changed, ends, lives
+from tests.running import ALL, HEAD, Running, until
 
 
 def test_rulesChange(gateway: Callable[..., Running]) -> None:

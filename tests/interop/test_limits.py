@@ -22,7 +22,7 @@ from tests.hostile.datagrams import Association, Echo, associate
 from tests.interop import raw
 from tests.interop.conftest import PASSWORD
 from tests.interop.servers import PATIENCE, Certificate, Destination, echo
-from tests.running import LOOPBACK, Running, running, socksgw, until
+from tests.running import ALL, HEAD, LOOPBACK, Running, running, socksgw, until
 
 #: Octets per second of each user, each way.
 RATE = 2_000_000
@@ -191,19 +191,6 @@ def test_fairShares(moved: dict[str, list[int]], name: str) -> None:
 
 # Quotas.
 
-#: Without login; who somebody is, is their address.
-OPEN = (
-    """
-[[listen]]
-name = "main"
-address = ["127.0.0.1:0"]
-[[auth.choose]]
-from = ["127.0.0.0/8"]
-methods = ["none"]
-"""
-    + LOOPBACK
-)
-ALL = '[[rule]]\nid = "all"\nallow = ["connect", "udp"]\n'
 #: A window in whose end no test runs.
 QUOTA = '[[limit]]\nper = "source"\nquota = "1MB/3650d"\n'
 
@@ -270,7 +257,7 @@ def test_quota(tmp_path: Path) -> None:
     record, and what is new is refused. A restart changes nothing, nor does a
     kill, of what was known some seconds before.
     """
-    text = OPEN + ALL + QUOTA
+    text = HEAD + ALL + QUOTA
     why = "1MB/3650d per source is used up"
     refused = (2, "limit", "quota", why)
     with Destination(flood) as server, Destination(back) as echoing:
@@ -311,7 +298,7 @@ def test_quotasThatCannotBeRead(tmp_path: Path) -> None:
     """Nobody knows what is used up: the gateway does not start, and says why."""
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "quotas.json").write_text("{")
-    gateway = Running(tmp_path, OPEN + ALL + QUOTA)
+    gateway = Running(tmp_path, HEAD + ALL + QUOTA)
     assert gateway.process.wait(30) == 1
     assert "quotas.json: not a file of quotas; move it away" in gateway.log
 
@@ -323,7 +310,7 @@ def test_otherLimitsForWhoLives(tmp_path: Path) -> None:
     """
     limits = '[[limit]]\nper = "user"\nrate = "{}"\n'
     meter = Meter()
-    before, after = (OPEN + ALL + limits.format(x) for x in ("500KB/s", "2MB/s"))
+    before, after = (HEAD + ALL + limits.format(x) for x in ("500KB/s", "2MB/s"))
     with serving(tmp_path, before) as gateway, Destination(flood) as server:
         client = admitted(gateway, server.port)
         thread = threading.Thread(target=meter, args=(client,))
@@ -401,7 +388,7 @@ class Doors(NamedTuple):
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     """That gateway."""
-    text = OPEN[OPEN.index("[[auth.choose]]") :]
+    text = HEAD[HEAD.index("[[auth.choose]]") :]
     for name, limits in RULES.items():
         text += (
             f'[[listen]]\nname = "{name}"\naddress = ["127.0.0.1:0"]\n'
