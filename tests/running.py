@@ -49,6 +49,20 @@ def environment(**extra: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), **extra}
 
 
+def withPlugins(directory: Path, package: str, **modules: str) -> dict[str, str]:
+    """
+    The environment of a process that shall find these modules in C{package},
+    too, as those of somebody else.
+    """
+    elsewhere = directory / "elsewhere"
+    plugins = elsewhere.joinpath(*package.split("."))
+    plugins.mkdir(parents=True)
+    for name, text in modules.items():
+        (plugins / f"{name}.py").write_text(text)
+    path = os.pathsep.join([environment()["PYTHONPATH"], str(elsewhere)])
+    return environment(PYTHONPATH=path)
+
+
 def socksgw(
     *arguments: str, cwd: Path | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ The checkers that are installed, and a plug-in of one file that is none of ours.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from socksgw.login.discovery import brokenPlugins, findCheckers
-from tests.running import environment
+from tests.running import withPlugins
 
 #: As a plug-in's author writes it: nothing of ours, a string for its options.
 PLAIN = """
@@ -39,15 +38,10 @@ def run(tmp_path: Path, *command: str, **modules: str) -> str:
     """
     What a C{socksgw} command says with these modules among Twisted's plug-ins.
     """
-    plugins = tmp_path / "elsewhere" / "twisted" / "plugins"
-    plugins.mkdir(parents=True)
-    for name, text in modules.items():
-        (plugins / f"{name}.py").write_text(text)
-    path = os.pathsep.join([environment()["PYTHONPATH"], str(tmp_path / "elsewhere")])
     return subprocess.run(
         [sys.executable, "-m", "socksgw.command", *command],
         cwd=tmp_path,
-        env=environment(PYTHONPATH=path),
+        env=withPlugins(tmp_path, "twisted.plugins", **modules),
         capture_output=True,
         text=True,
         timeout=60,

@@ -5,7 +5,6 @@ The authentication methods that are installed.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from socksgw.interfaces import IAuthMethod
 from socksgw.negotiate.discovery import findMethods
-from tests.running import environment
+from tests.running import withPlugins
 
 BUILT_IN = {
     "none": 0x00,
@@ -64,15 +63,10 @@ def found(tmp_path: Path, **modules: str) -> tuple[dict[str, int], dict[str, str
 
     @return: the codes by name, and what is broken with why.
     """
-    plugins = tmp_path / "elsewhere" / "socksgw" / "plugins"
-    plugins.mkdir(parents=True)
-    for name, text in modules.items():
-        (plugins / f"{name}.py").write_text(text)
-    path = os.pathsep.join([environment()["PYTHONPATH"], str(tmp_path / "elsewhere")])
     ran = subprocess.run(
         [sys.executable, "-c", FIND],
         cwd=tmp_path,
-        env=environment(PYTHONPATH=path),
+        env=withPlugins(tmp_path, "socksgw.plugins", **modules),
         capture_output=True,
         text=True,
         timeout=60,

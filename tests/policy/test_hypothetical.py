@@ -56,6 +56,18 @@ def factsOf(question: Question, user: Somebody, address: Address) -> Facts:
     )
 
 
+def toLiteral(text: str, user: str = "anonymous") -> Facts:
+    """What is known of a CONNECT to an address, and no more."""
+    return Facts(
+        user=user,
+        groups=frozenset(),
+        command="connect",
+        name=None,
+        port=443,
+        addresses=(Address.parse(text),),
+    )
+
+
 def considered(ruleset: Ruleset, facts: Facts) -> tuple[bool, str] | str:
     """
     The verdict, or what is missing; the same whether every rule is told of or
@@ -158,14 +170,7 @@ def test_whatAnAddressWrapsMayDependOnWhatIsMissing() -> None:
         '[[rule]]\nid = "no"\ndeny = "any"\nto = ["private"]\nfrom = ["10.0.0.0/8"]\n'
         '[[rule]]\nid = "all"\nallow = "any"\n'
     )
-    facts = Facts(
-        user="anonymous",
-        groups=frozenset(),
-        command="connect",
-        name=None,
-        port=443,
-        addresses=(Address.parse("64:ff9b::192.168.1.1"),),
-    )
+    facts = toLiteral("64:ff9b::192.168.1.1")
     assert considered(rules, facts) == "from"
     source = Address.parse("10.0.0.1")
     assert considered(rules, evolve(facts, source=source)) == (False, "no")
@@ -177,14 +182,7 @@ def test_manyRulesMayDependOnWhatIsMissing() -> None:
         f'[[rule]]\nid = "r{i}"\nallow = "any"\nfrom = ["10.0.{i // 256}.{i % 256}"]\n'
         for i in range(2000)
     )
-    facts = Facts(
-        user="anonymous",
-        groups=frozenset(),
-        command="connect",
-        name=None,
-        port=443,
-        addresses=(Address.parse(PUBLIC),),
-    )
+    facts = toLiteral(PUBLIC)
     assert considered(ruleset(text), facts) == "from"
     with_ = ruleset(text + '[[rule]]\nid = "all"\nallow = "any"\n')
     outcome: Outcome = consider(with_, facts)
@@ -203,14 +201,7 @@ def test_anEmptyListDependsOnNothing(line: str) -> None:
         f'[[rule]]\nid = "none"\ndeny = "any"\n{line}\n'
         '[[rule]]\nid = "all"\nallow = "any"\nfrom = ["any"]\n'
     )
-    facts = Facts(
-        user="alice",
-        groups=frozenset(),
-        command="connect",
-        name=None,
-        port=443,
-        addresses=(Address.parse(PUBLIC),),
-    )
+    facts = toLiteral(PUBLIC, user="alice")
     assert considered(rules, facts) == (True, "all")
 
 
@@ -247,14 +238,7 @@ def test_whichRuleDecidesMayBeInDoubt() -> None:
         '[[rule]]\nid = "a"\nallow = "any"\nfrom = ["10.0.0.0/8"]\n'
         '[[rule]]\nid = "b"\nallow = "any"\nports = [443]\n'
     )
-    facts = Facts(
-        user="anonymous",
-        groups=frozenset(),
-        command="connect",
-        name=None,
-        port=443,
-        addresses=(Address.parse(PUBLIC),),
-    )
+    facts = toLiteral(PUBLIC)
     outcome = consider(rules, facts)
     assert (outcome.verdict.allowed, outcome.verdict.rule) == (True, "b")
     assert outcome.doubt == "from"
