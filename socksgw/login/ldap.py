@@ -16,16 +16,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from socksgw.interfaces import IGroupSource, Settings
-from socksgw.login.ldaplinks import (
-    Entry,
-    Link,
-    Links,
-    NotServed,
-    ResultError,
-    Server,
-    Servers,
-    serversOf,
-)
+from socksgw.login.ldaplinks import Entry, Link, NotServed, ResultError
 from socksgw.login.ldapnames import (
     attributeOf,
     either,
@@ -35,6 +26,7 @@ from socksgw.login.ldapnames import (
     normalDN,
     parseFilter,
 )
+from socksgw.login.ldapservers import Links, Server, Servers, serversOf
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Evenly, Turns, Unavailable, nameOf, trustIn
 

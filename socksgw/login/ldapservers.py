@@ -1,0 +1,274 @@
+"""
+Connections to a directory: several servers, TLS that is verified, and a short
+memory of servers that do not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar, final
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from ldaptor.protocols.ldap.ldapclient import (
+    LDAPClientConnectionLostException,
+)
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import TLSVersion, optionsForClientTLS
+from twisted.logger import Logger
+
+from socksgw.login.ldaplinks import Link, NotServed, ResultError
+from socksgw.login.refusal import Refused
+from socksgw.login.remote import Unavailable, isLoopback, within
+
+__all__ = ["Links", "Server", "Servers", "serversOf"]
+
+_log = Logger()
+
+T = TypeVar("T")
+
+#: Seconds that a server rests which did not answer.
+_REST: Final = 5.0
+#: Seconds that a connection is kept which nobody uses.
+_IDLE: Final = 60.0
+#: Seconds between the first tries at the addresses of one server.
+_DELAY: Final = 0.1
+#: How much of the time that is left goes to the servers: what they do not
+#: use is for saying that they did not answer.
+_SHARE: Final = 0.9
+
+
+@frozen
+class Server:
+    """
+    One server.
+
+    @ivar url: as the configuration has it.
+    @ivar tls: how its certificate is verified; L{None} without TLS.
+    @ivar startTLS: whether TLS begins by request (RFC 4511 section 4.14).
+    """
+
+    url: str
+    host: str
+    port: int
+    tls: Any
+    startTLS: bool
+
+
+def serversOf(
+    urls: Iterable[str], startTLS: bool, trust: Any, cleartext: bool
+) -> list[Server]:
+    """
+    @param trust: which certificates are believed (C{IOpenSSLTrustRoot}).
+    @param cleartext: whether passwords may cross a network without TLS.
+    @raise ValueError: one cannot be.
+    """
+    servers = []
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+            host, scheme, port = parts.hostname, parts.scheme, parts.port
+        except ValueError:
+            host = None
+        if not host or scheme not in ("ldap", "ldaps"):
+            raise ValueError(f'"{url}" is not of the form ldaps://host or ldap://host')
+        if parts.path.strip("/") or parts.query or parts.username is not None:
+            raise ValueError(f'"{url}": only host and port stand in it')
+        starts = startTLS and scheme == "ldap"
+        secure = starts or scheme == "ldaps"
+        if not secure and not cleartext and not isLoopback(host):
+            raise ValueError(
+                f'"{url}" would send passwords in the clear; use ldaps://, or say '
+                "start_tls = true, or cleartext = true to accept that"
+            )
+        options = None
+        if secure:
+            options = optionsForClientTLS(
+                host,
+                trustRoot=trust,
+                extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2},
+            )
+        port = port or (636 if scheme == "ldaps" else 389)
+        servers.append(Server(url, host, port, options, starts))
+    return servers
+
+
+#: What another server may do better.
+_FAILURES: Final = (
+    ConnectError,
+    ConnectionClosed,
+    DNSLookupError,
+    LDAPClientConnectionLostException,
+    NotServed,
+    OSError,
+    SSL.Error,
+    VerificationError,
+)
+
+
+@final
+class Servers:
+    """
+    The servers of one directory, in the order of preference.
+    """
+
+    def __init__(self, reactor: Any, servers: Sequence[Server]) -> None:
+        self.reactor = reactor
+        self._servers = tuple(servers)
+        self._resting: dict[Server, float] = {}
+
+    def live(self) -> list[Server]:
+        """Those that are worth asking."""
+        now = self.reactor.seconds()
+        return [s for s in self._servers if self._resting.get(s, now) <= now]
+
+    def answered(self, server: Server) -> None:
+        """It did."""
+        if self._resting and self._resting.pop(server, None) is not None:
+            _log.info("the directory {url} answers again", url=server.url)
+
+    def died(self, server: Server, error: Exception) -> None:
+        """It did not: let it be for a while."""
+        if server not in self._resting:
+            _log.warn(
+                "the directory {url} does not answer: {why}",
+                url=server.url,
+                why=_why(error),
+            )
+        self._resting[server] = self.reactor.seconds() + _REST
+
+    async def open(self, server: Server) -> Link:
+        """
+        A new connection, with TLS where it is wanted.
+
+        @raise Exception: it cannot be had.
+        """
+        endpoint: Any = HostnameEndpoint(
+            self.reactor, server.host, server.port, attemptDelay=_DELAY
+        )
+        if server.tls is not None and not server.startTLS:
+            endpoint = wrapClientTLS(server.tls, endpoint)
+        factory = Factory.forProtocol(Link)
+        factory.noisy = False
+        link: Link = await endpoint.connect(factory)
+        link.host = server.host
+        try:
+            if server.startTLS:
+                try:
+                    await link.startTLS(server.tls)
+                except ResultError as e:
+                    raise NotServed(f"it has no StartTLS: {e}") from None
+            elif server.tls is not None:
+                await link.secured()
+        except BaseException:
+            link.abort()
+            raise
+        return link
+
+
+def _why(error: Exception) -> str:
+    """What went wrong with a connection; no secret is ever in it."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, SSL.Error) and error.args and error.args[0]:
+        return f"TLS: {error.args[0][0][-1]}"
+    if isinstance(error, VerificationError):
+        return "TLS: the certificate is not for this name"
+    return str(error) or type(error).__name__
+
+
+@final
+class Links:
+    """
+    Connections that serve one purpose, kept for the next who has it.
+    """
+
+    def __init__(
+        self, servers: Servers, prepare: Callable[[Link], Awaitable[None]] | None = None
+    ) -> None:
+        """
+        @param prepare: done with a new connection.
+        """
+        self._servers = servers
+        self._reactor = servers.reactor
+        self._prepare = prepare
+        self._idle: dict[Server, list[Link]] = {}
+
+    async def run(self, work: Callable[[Link], Awaitable[T]], until: float) -> T:
+        """
+        Do something with a connection: with the next server when one does not
+        answer.
+
+        @param until: when it must be over, in the reactor's seconds.
+        @raise ResultError: from C{work}, as L{Refused}.
+        @raise Unavailable: no server answers.
+        """
+        live = self._servers.live()
+        why = "none of its servers answered a moment ago"
+        for i, server in enumerate(live):
+            left = _SHARE * (until - self._reactor.seconds()) / (len(live) - i)
+            try:
+                result = await within(
+                    self._reactor, max(left, 0), self._at(server, work)
+                )
+            except _FAILURES as e:
+                self._servers.died(server, e)
+                why = f"{server.url}: {_why(e)}"
+            except (ResultError, Refused):
+                self._servers.answered(server)
+                raise
+            else:
+                self._servers.answered(server)
+                return result
+        raise Unavailable(why)
+
+    async def _at(self, server: Server, work: Callable[[Link], Awaitable[T]]) -> T:
+        link = self._kept(server)
+        if link is not None:
+            try:
+                return await self._use(server, link, work)
+            except (ConnectionClosed, LDAPClientConnectionLostException):
+                # Closed while nobody looked.
+                pass
+        link = await self._servers.open(server)
+        try:
+            if self._prepare is not None:
+                await self._prepare(link)
+        except BaseException:
+            link.abort()
+            raise
+        return await self._use(server, link, work)
+
+    async def _use(
+        self, server: Server, link: Link, work: Callable[[Link], Awaitable[T]]
+    ) -> T:
+        try:
+            result = await work(link)
+        except (ResultError, Refused):
+            self._keep(server, link)
+            raise
+        except BaseException:
+            # Whoever comes next must not get the answer to this question.
+            link.abort()
+            raise
+        self._keep(server, link)
+        return result
+
+    def _kept(self, server: Server) -> Link | None:
+        idle = self._idle.get(server, [])
+        while idle:
+            link = idle.pop()
+            if link.retiring.active():
+                link.retiring.cancel()
+                if link.connected:
+                    return link
+        return None
+
+    def _keep(self, server: Server, link: Link) -> None:
+        if link.connected:
+            self._idle.setdefault(server, []).append(link)
+            link.retiring = self._reactor.callLater(_IDLE, link.abort)
