@@ -24,7 +24,7 @@ from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
 from socksgw.policy.exposure import exposed, exposures
 from socksgw.policy.ruleset import Ruleset
-from socksgw.route.resolver import parseServer
+from socksgw.route.lookup import parseServer
 
 __all__ = ["Examination", "examine"]
 

@@ -16,7 +16,8 @@ from twisted.internet.task import Clock
 from socksgw.deadlines import Deadlines
 from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.route import resolver as resolvers
-from socksgw.route.resolver import Resolver, SystemLookup, Unwanted, parseServer
+from socksgw.route.lookup import SystemLookup, Unwanted, parseServer
+from socksgw.route.resolver import Resolver
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
