@@ -1,1 +1,1 @@
-"""Stage 3: credentials become a L{SocksUser<socksgw.login.portal.SocksUser>}."""
+"""Stage 3: credentials become a L{SocksUser<socksgw.login.realm.SocksUser>}."""

@@ -1,5 +1,5 @@
 """
-The Portal, its realm, its avatar, and the memory of positive logins.
+The Portal, and the memory of positive logins.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, final
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.cred.checkers import (
-    ANONYMOUS,
     AllowAnonymousAccess,
     ICredentialsChecker,
     InMemoryUsernamePasswordDatabaseDontUse,
 )
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
-from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
-from twisted.cred.portal import IRealm, Portal
+from twisted.cred.error import LoginFailed, UnhandledCredentials
+from twisted.cred.portal import Portal
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import (
@@ -34,13 +32,14 @@ from socksgw.interfaces import (
     User,
 )
 from socksgw.login.groups import DirectoryGroups
-from socksgw.login.identities import Proved, VerifiedIdentities
+from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.inturn import InTurn
+from socksgw.login.realm import ANYBODY, SocksRealm, SocksUser
 from socksgw.login.refusal import Refused
 from socksgw.login.throttle import LoginThrottle
 from socksgw.wire.address import Address
 
-__all__ = ["ANYBODY", "Login", "SocksRealm", "SocksUser"]
+__all__ = ["Login"]
 
 _log = Logger()
 
@@ -48,89 +47,10 @@ _log = Logger()
 _REMEMBERED: Final = 10_000
 #: Why a login failed that was checked in earnest.
 _WRONG: Final = "wrong-credentials"
-#: Names that mean something else in a policy.
-_RESERVED: Final = frozenset({"", "anonymous", "users"})
-
-
-@implementer(ISocksUser)
-@frozen
-class SocksUser:
-    """
-    Who a client is: the avatar of the Portal.
-
-    @ivar name: the login name, or C{anonymous}.
-    @ivar groups: the groups that the configuration gives the name.
-    @ivar method: the policy's name of the method that logged them in.
-    @ivar expires: when the login ends, in seconds since the epoch.
-    @ivar proved: whether cryptography said who it is, and no store.
-    """
-
-    name: str
-    groups: frozenset[str]
-    method: str
-    expires: float | None = None
-    proved: bool = False
-
-
-#: Everybody whom nobody has logged in.
-ANYBODY: Final = SocksUser("anonymous", frozenset(), "none")
-
-
-@implementer(IRealm)
-@final
-class SocksRealm:
-    """
-    From an avatar id to a L{SocksUser}.
-    """
-
-    def __init__(self, groups: Mapping[str, Iterable[str]]) -> None:
-        """
-        @param groups: the members of each group.
-        """
-        byName: dict[str, set[str]] = {}
-        for group, members in groups.items():
-            for member in members:
-                byName.setdefault(member, set()).add(group)
-        self._groups = {name: frozenset(found) for name, found in byName.items()}
-
-    def requestAvatar(
-        self, avatarId: object, mind: object, *interfaces: Any
-    ) -> tuple[Any, SocksUser, Callable[[], None]]:
-        """
-        @param mind: the policy's name of the method.
-        @raise UnauthorizedLogin: the name cannot be a user's.
-        """
-        if ISocksUser not in interfaces:
-            raise NotImplementedError("the realm knows ISocksUser only")
-        if avatarId is ANONYMOUS:
-            return ISocksUser, ANYBODY, _logout
-        proved = isinstance(avatarId, Proved)
-        name = avatarId.name if isinstance(avatarId, Proved) else _text(avatarId)
-        if name in _RESERVED or name.startswith("@"):
-            raise UnauthorizedLogin("a name that means something else in a policy")
-        expires = avatarId.expires if isinstance(avatarId, Proved) else None
-        user = SocksUser(name, self.groupsOf(name), str(mind), expires, proved)
-        return ISocksUser, user, _logout
-
-    def groupsOf(self, name: str) -> frozenset[str]:
-        """
-        The groups that the user of that name has.
-        """
-        return self._groups.get(name, frozenset())
 
 
 def _joined(user: SocksUser, groups: frozenset[str]) -> SocksUser:
     return evolve(user, groups=user.groups | groups) if groups else user
-
-
-def _logout() -> None:
-    """A session's end needs nothing of the realm."""
-
-
-def _text(avatarId: object) -> str:
-    if isinstance(avatarId, bytes):
-        return avatarId.decode("utf-8", "backslashreplace")
-    return str(avatarId)
 
 
 def _inOctets(checker: ICredentialsChecker) -> ICredentialsChecker:

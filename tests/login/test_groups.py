@@ -21,7 +21,8 @@ from zope.interface import implementer
 from socksgw.interfaces import IChangingStore, IGroupSource, IVerifiedIdentity
 from socksgw.login.groups import DirectoryGroups
 from socksgw.login.identities import VerifiedIdentities
-from socksgw.login.portal import ANYBODY, Login
+from socksgw.login.portal import Login
+from socksgw.login.realm import ANYBODY
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Unavailable
 from tests.login.test_portal import settled, settling

@@ -28,7 +28,8 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, ISocksUser
-from socksgw.login.portal import ANYBODY, Login, SocksRealm, SocksUser
+from socksgw.login.portal import Login
+from socksgw.login.realm import ANYBODY, SocksRealm, SocksUser
 from socksgw.wire.address import Address
 
 CANARY = "canary-9c1e"

@@ -1,0 +1,99 @@
+"""
+The Portal's realm, and its avatar: who a client is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, final
+
+from attrs import frozen
+from twisted.cred.checkers import ANONYMOUS
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm
+from zope.interface import implementer
+
+from socksgw.interfaces import ISocksUser
+from socksgw.login.identities import Proved
+
+__all__ = ["ANYBODY", "SocksRealm", "SocksUser"]
+
+#: Names that mean something else in a policy.
+_RESERVED: Final = frozenset({"", "anonymous", "users"})
+
+
+@implementer(ISocksUser)
+@frozen
+class SocksUser:
+    """
+    Who a client is: the avatar of the Portal.
+
+    @ivar name: the login name, or C{anonymous}.
+    @ivar groups: the groups that the configuration gives the name.
+    @ivar method: the policy's name of the method that logged them in.
+    @ivar expires: when the login ends, in seconds since the epoch.
+    @ivar proved: whether cryptography said who it is, and no store.
+    """
+
+    name: str
+    groups: frozenset[str]
+    method: str
+    expires: float | None = None
+    proved: bool = False
+
+
+#: Everybody whom nobody has logged in.
+ANYBODY: Final = SocksUser("anonymous", frozenset(), "none")
+
+
+@implementer(IRealm)
+@final
+class SocksRealm:
+    """
+    From an avatar id to a L{SocksUser}.
+    """
+
+    def __init__(self, groups: Mapping[str, Iterable[str]]) -> None:
+        """
+        @param groups: the members of each group.
+        """
+        byName: dict[str, set[str]] = {}
+        for group, members in groups.items():
+            for member in members:
+                byName.setdefault(member, set()).add(group)
+        self._groups = {name: frozenset(found) for name, found in byName.items()}
+
+    def requestAvatar(
+        self, avatarId: object, mind: object, *interfaces: Any
+    ) -> tuple[Any, SocksUser, Callable[[], None]]:
+        """
+        @param mind: the policy's name of the method.
+        @raise UnauthorizedLogin: the name cannot be a user's.
+        """
+        if ISocksUser not in interfaces:
+            raise NotImplementedError("the realm knows ISocksUser only")
+        if avatarId is ANONYMOUS:
+            return ISocksUser, ANYBODY, _logout
+        proved = isinstance(avatarId, Proved)
+        name = avatarId.name if isinstance(avatarId, Proved) else _text(avatarId)
+        if name in _RESERVED or name.startswith("@"):
+            raise UnauthorizedLogin("a name that means something else in a policy")
+        expires = avatarId.expires if isinstance(avatarId, Proved) else None
+        user = SocksUser(name, self.groupsOf(name), str(mind), expires, proved)
+        return ISocksUser, user, _logout
+
+    def groupsOf(self, name: str) -> frozenset[str]:
+        """
+        The groups that the user of that name has.
+        """
+        return self._groups.get(name, frozenset())
+
+
+def _logout() -> None:
+    """A session's end needs nothing of the realm."""
+
+
+def _text(avatarId: object) -> str:
+    if isinstance(avatarId, bytes):
+        return avatarId.decode("utf-8", "backslashreplace")
+    return str(avatarId)
