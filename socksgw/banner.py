@@ -71,6 +71,7 @@ def _methods(choose: Choose) -> str:
         "userpass": "with user and password",
         "certificate": "with a client certificate",
         "tls": "with a login inside TLS",
+        "chap": "with a challenge and its response",
         "gssapi": "with Kerberos",
     }
     return " or ".join(words.get(m, m) for m in choose.methods) or "no method"

@@ -32,6 +32,14 @@ from socksgw.wire.address import Address
 __all__ = ["main"]
 
 
+def _configured(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="the gateway's; default: what it does without one, in this directory",
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="socksgw",
@@ -47,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         "place and remedy; ends with what is exposed. Exit status 0 when the "
         "gateway would start with it, else 2.",
     )
-    check.add_argument("file", nargs="?", metavar="FILE")
+    check.add_argument("file", nargs="?", metavar="FILE", help="the configuration")
     check.add_argument("--config", metavar="FILE", help="the same as FILE")
     check.add_argument("--strict", action="store_true", help="warnings count as errors")
     check.set_defaults(run=_check)
@@ -65,12 +73,14 @@ def _parser() -> argparse.ArgumentParser:
         help="a file for the secrets: checker (method chap), which holds the "
         "passwords themselves: whoever reads it has them all",
     )
-    passwd.add_argument("file", metavar="FILE")
-    passwd.add_argument("user", metavar="USER")
+    passwd.add_argument("file", metavar="FILE", help="as in [auth] checkers")
+    passwd.add_argument("user", metavar="USER", help="who is added, or changed")
     passwd.set_defaults(run=_passwd)
 
     audit = commands.add_parser(
-        "audit", help="verify or follow the audit journal"
+        "audit",
+        help="verify or follow the audit journal",
+        description="Verify or follow the audit journal.",
     ).add_subparsers(metavar="COMMAND", required=True)
     verifying = audit.add_parser(
         "verify",
@@ -78,14 +88,15 @@ def _parser() -> argparse.ArgumentParser:
         description="Check the journal's chain of hashes from its first line to "
         "its last. Exit status 0 when it is whole, 1 when it is not.",
     )
-    verifying.add_argument("--config", metavar="FILE")
+    _configured(verifying)
     verifying.set_defaults(run=_verify)
     following = audit.add_parser(
         "follow",
         help="print decisions as they are made",
-        description="Print the journal as it grows, one human line per decision.",
+        description="Print the journal as it grows, one human line per decision; "
+        "ends with ^C.",
     )
-    following.add_argument("--config", metavar="FILE")
+    _configured(following)
     following.add_argument(
         "--all", action="store_true", help="from the journal's first line"
     )
@@ -103,9 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         "Exit status 0 for allow, 1 for deny, 2 when it cannot be told (which "
         "fact is missing is said; nothing is guessed).",
     )
-    explain.add_argument("--config", metavar="FILE")
+    _configured(explain)
     explain.add_argument("--record", metavar="N", type=int, help="a journal line")
-    explain.add_argument("--user", metavar="U", default="anonymous")
+    explain.add_argument(
+        "--user", metavar="U", default="anonymous", help="default: anonymous"
+    )
     explain.add_argument(
         "--group",
         metavar="G",
@@ -114,10 +127,16 @@ def _parser() -> argparse.ArgumentParser:
         help="the user is in it, and in no other of a directory's",
     )
     explain.add_argument("--from", metavar="IP", dest="source", help="the client")
-    explain.add_argument("--listener", metavar="L")
+    explain.add_argument("--listener", metavar="L", help="where the client came in")
     explain.add_argument("--method", metavar="M", help="how the user logged in")
-    explain.add_argument("--at", metavar="TIME", help="default: now")
-    explain.add_argument("--secured", choices=LEVELS)
+    explain.add_argument(
+        "--at",
+        metavar="TIME",
+        help="such as 2026-03-02T10:00:00+01:00; default: now",
+    )
+    explain.add_argument(
+        "--secured", choices=LEVELS, help="how the client's side is protected"
+    )
     explain.add_argument(
         "--resolving-to",
         metavar="IP",
@@ -125,11 +144,16 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="where the name leads; default: what DNS says",
     )
-    explain.add_argument("--json", action="store_true")
+    explain.add_argument("--json", action="store_true", help="for programs")
     explain.add_argument(
-        "command", nargs="?", choices=["connect", "bind", "udp", "resolve"]
+        "command",
+        nargs="?",
+        choices=["connect", "bind", "udp", "resolve"],
+        help="what the client would do",
     )
-    explain.add_argument("destination", nargs="?", metavar="HOST:PORT")
+    explain.add_argument(
+        "destination", nargs="?", metavar="HOST:PORT", help="what it would ask for"
+    )
     explain.set_defaults(run=_explain)
 
     diff = commands.add_parser(
@@ -139,8 +163,8 @@ def _parser() -> argparse.ArgumentParser:
         "what would change. Exit status 0 when nothing would, 1 when something "
         "would.",
     )
-    diff.add_argument("old", metavar="OLD")
-    diff.add_argument("new", metavar="NEW")
+    diff.add_argument("old", metavar="OLD", help="a configuration")
+    diff.add_argument("new", metavar="NEW", help="the one that shall replace it")
     diff.add_argument(
         "--replay", metavar="JOURNAL", type=Path, help="default: the journal of OLD"
     )

@@ -41,7 +41,8 @@ _FACTS = (
     ("reply", "reply"),
 )
 
-
+#: What can be done about C{[never]}.
+_LIFTING: Final = "([never] except lifts that for a literal; a rule must allow it, too)"
 #: Commands that lead nowhere without a port.
 _WITH_PORT: Final = ("connect", "udp")
 
@@ -155,6 +156,8 @@ def _print(outcome: Outcome, out: TextIO) -> None:
             print(f'  rule "{step.rule}": {what}', file=out)
         if address in struck:
             print(f"  struck out by {struck[address]}", file=out)
+            if struck[address].startswith("never:"):
+                print(f"  {_LIFTING}", file=out)
     verdict = outcome.verdict
     word = "allow" if verdict.allowed else "deny"
     why = f": {verdict.why}" if verdict.why else ""

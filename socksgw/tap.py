@@ -78,9 +78,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_listen(self, endpoint: str) -> None:
         """
-        Listen here instead of where the configuration says: an address such
-        as 127.0.0.1:1080 or any Twisted endpoint such as tcp:1080. May be
-        given several times.
+        Listen here instead: 127.0.0.1:1080, or an endpoint, tcp:1080; may be repeated.
         """
         self["listen"].append(endpoint)
 

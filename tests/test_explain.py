@@ -75,7 +75,7 @@ def explain(tmp_path: Path, *arguments: str) -> tuple[int, str]:
             "default",
         ),
         (["--user", "alice", "connect", "8.8.8.8:80"], 2, "--from"),
-        (["connect", "127.0.0.1:80"], 1, "never"),
+        (["connect", "127.0.0.1:80"], 1, "([never] except lifts that"),
         (["--resolving-to", "8.8.8.8", "connect", "a.example:80"], 0, "names"),
         (["--resolving-to", "10.0.0.1", "connect", "a.example:80"], 1, "resolving_to"),
         (["connect", "a.other:80"], 1, "default"),

@@ -6,6 +6,7 @@ C{socksgw audit follow}, and for whoever keeps a position of its own.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -254,6 +255,9 @@ def followMain(
     """
     follower = Follower(directory, fromStart)
     try:
+        if not directory.is_dir():
+            waiting = f"{directory}: is not there yet; waiting (is --config right?)"
+            print(waiting, file=sys.stderr)
         while True:
             octets = follower.poll()
             if not octets:

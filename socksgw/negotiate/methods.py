@@ -236,6 +236,22 @@ def _defect(method: str, error: Exception) -> AuthenticationFailed:
     )
 
 
+def _unmet(offered: bytes, wanted: Sequence[OfferedMethod]) -> str:
+    """
+    Why no method was chosen, for the one who looks after the gateway.
+    """
+    for method in wanted:
+        if any(code in offered for code in method.codes):
+            return (
+                f'"{method.name}" is wanted here, and this connection lacks what '
+                "it needs"
+            )
+    names = ", ".join(method.name for method in wanted)
+    if not names:
+        return "nobody may log in here: no [[auth.choose]] is for this client"
+    return f"none of the methods offered is wanted here: {names}"
+
+
 async def _read(method: OfferedMethod, exchange: Exchange) -> Attempt:
     """
     Lead the sub-negotiation of a method.
@@ -281,7 +297,7 @@ async def negotiate(
         break
     else:
         if isFive:
-            raise NoAcceptableMethod("none of the methods offered is wanted here")
+            raise NoAcceptableMethod(_unmet(offered, wanted))
         raise NoAcceptableMethod(
             "SOCKS 4 has no login, and one is wanted here", Reply.NOT_ALLOWED
         )

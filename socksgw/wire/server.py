@@ -46,6 +46,13 @@ BOTH: Final = frozenset({SOCKS4, SOCKS5})
 _UNBOUND: Final = (UNSPECIFIED4, 0)
 #: The longest first message.
 _FIRST_LIMIT: Final = max(socks4.REQUEST_LIMIT, socks5.METHODS_LIMIT)
+#: What clients that were pointed at the wrong kind of proxy begin with.
+_LOOKS_LIKE: Final = {
+    SOCKS4: "SOCKS 4, which is not spoken here",
+    SOCKS5: "SOCKS 5, which is not spoken here",
+    0x16: "TLS, which is not spoken here; SOCKS alone is",
+    **dict.fromkeys(b"CDGHOPT", "HTTP, it seems; say socks5h:// to the client"),
+}
 
 
 @final
@@ -72,7 +79,8 @@ class ServerConversation(Conversation):
     def _readFirst(self, reader: Reader) -> Event:
         version = reader.octets[0]
         if version not in self._versions:
-            raise WireError(f"first octet {version}: no SOCKS that is spoken here")
+            spoken = _LOOKS_LIKE.get(version, "no SOCKS that is spoken here")
+            raise WireError(f"first octet {version}: {spoken}")
         self.version = version
         if version == SOCKS5:
             return socks5.readMethods(reader)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socksgw.audit import chain
-from socksgw.audit.follower import ConsoleFollower, Follower, humanLine
+from socksgw.audit.follower import ConsoleFollower, Follower, followMain, humanLine
 from tests.audit.journals import Kept, event
 
 
@@ -48,6 +48,25 @@ def test_aJournalThatIsNotThereYet(tmp_path: Path) -> None:
     kept.append(event(1))
     assert polled(follower) == [1]
     kept.close()
+
+
+def test_whoWaitsForAJournalIsTold(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A wrong --config is not a silence without an end."""
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("socksgw.audit.follower.time.sleep", interrupted)
+    out = io.StringIO()
+    assert followMain(tmp_path / "audit", out, False, False, False) == 0
+    assert out.getvalue() == ""
+    said = capsys.readouterr().err
+    assert str(tmp_path / "audit") in said
+    assert "--config" in said
 
 
 def test_thePositionMovesAcrossRotations(tmp_path: Path) -> None:

@@ -224,6 +224,22 @@ def test_noneAcceptable(offered: bytes, wanted: list[OfferedMethod]) -> None:
     assert client.conversation.chooseMethod(0xFF) == b"\x05\xff"
 
 
+@pytest.mark.parametrize(
+    ("offered", "wanted", "words"),
+    [
+        (b"\0", [USERPASS], "none of the methods offered is wanted here: userpass"),
+        (b"\0\2", [], "nobody may log in here: no [[auth.choose]]"),
+        (b"\0\2", [CERTIFICATE], '"certificate" is wanted here, and this connection'),
+    ],
+)
+def test_whyNoneIsAcceptable(
+    offered: bytes, wanted: list[OfferedMethod], words: str
+) -> None:
+    """The journal says which of the three reasons it was."""
+    client = Client(bytes((5, len(offered))) + offered)
+    assert words in str(result(begun(client, *wanted)))
+
+
 @pytest.mark.parametrize("wanted", [[NONE], [NONE, USERPASS], [USERPASS, NONE]])
 def test_socks4(wanted: list[OfferedMethod]) -> None:
     """A SOCKS 4 client is taken where no login is wanted; nothing is sent."""

@@ -292,6 +292,21 @@ def test_versionNotSpoken(versions: tuple[int], octets: bytes) -> None:
     assert not conversation.replyable
 
 
+@pytest.mark.parametrize(
+    ("octets", "versions", "word"),
+    [
+        (b"GET / HTTP/1.1\r\n", (4, 5), "HTTP"),
+        (b"CONNECT a:1 HTTP/1.1\r\n", (4, 5), "HTTP"),
+        (b"\x16\x03\x01", (4, 5), "TLS"),
+        (REQUEST4, (5,), "SOCKS 4"),
+    ],
+)
+def test_theWrongKindOfProxy(octets: bytes, versions: tuple[int], word: str) -> None:
+    """What a client spoke instead is said where it can be told."""
+    with pytest.raises(WireError, match=word):
+        fed(octets, *versions).next()
+
+
 def test_noReadingAfterFailure() -> None:
     """Who broke the protocol is not listened to any more."""
     conversation = failedAtStart()
