@@ -14,7 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
-from attrs import evolve, frozen
+from attrs import evolve, fields_dict, frozen
 from cattrs.errors import BaseValidationError
 
 from socksgw.shape import (
@@ -296,8 +296,23 @@ def _structured(document: Any, kind: type[T], problems: list[Problem]) -> T | No
     try:
         return _converter.structure(document, kind)
     except BaseValidationError as e:
-        problems.extend(problemsIn(e, _NOT_BUILT))
+        found = problemsIn(e, _NOT_BUILT)
+        problems.extend(_placedWrong(each, kind) for each in found)
     return None
+
+
+def _placedWrong(problem: Problem, kind: type) -> Problem:
+    """
+    A key that is unknown only where it stands is told where it belongs.
+    """
+    if problem.text != "unknown key":
+        return problem
+    if kind is Included and problem.path in fields_dict(Config):
+        why = "unknown key in an included file, which holds rules and what they name"
+        return Problem(problem.path, f"{why}; move it to the file that includes it")
+    if problem.path.endswith(".include"):
+        return Problem(problem.path, "unknown key; move it above the first table")
+    return problem
 
 
 def _placed(config: C, file: str) -> C:

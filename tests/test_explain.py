@@ -431,7 +431,7 @@ def test_include(tmp_path: Path) -> None:
     done = socksgw("check", "gw.toml", cwd=tmp_path)
     assert done.returncode == 2
     said = done.stdout + done.stderr
-    assert "rules.d/c.toml: listen: unknown key" in said
+    assert "rules.d/c.toml: listen: unknown key in an included file" in said
     assert "rules.d/d.toml: line 1" in said or "rules.d/d.toml: " in said
 
 
