@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO, final
 
 from socksgw.audit.follower import ConsoleFollower
-from socksgw.config import Choose, Config
+from socksgw.shape import Choose, Config
 
 if TYPE_CHECKING:
     from socksgw.gateway import Gateway

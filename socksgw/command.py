@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from socksgw.audit import follower, verify
-from socksgw.config import Config, ConfigError, load
+from socksgw.config import ConfigError, load
 from socksgw.defaults import defaultConfig
 from socksgw.errors import LookupFailed
 from socksgw.examination import examine
@@ -27,6 +27,7 @@ from socksgw.policy.document import Compiler
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
 from socksgw.policy.ruleset import Ruleset
 from socksgw.route.resolver import lookUpNow
+from socksgw.shape import Config
 from socksgw.wire.address import Address
 
 __all__ = ["main"]

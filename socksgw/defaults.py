@@ -10,7 +10,7 @@ from typing import Final
 from attrs import evolve
 
 from socksgw.accept.endpoints import parseListenAddress
-from socksgw.config import AuthConfig, Choose, Config, Listen, Rule
+from socksgw.shape import AuthConfig, Choose, Config, Listen, Rule
 
 __all__ = ["defaultConfig", "listeningOn", "withoutCheckers"]
 

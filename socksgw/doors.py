@@ -22,8 +22,8 @@ from socksgw.accept.endpoints import (
     remedyFor,
 )
 from socksgw.accept.listener import Listener, Service
-from socksgw.config import Listen
 from socksgw.interfaces import Watcher
+from socksgw.shape import Listen
 
 __all__ = ["CannotStart", "Doors"]
 

@@ -15,7 +15,6 @@ from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.strcred import InvalidAuthArgumentString
 from zope.interface.interface import InterfaceClass
 
-from socksgw.config import AuthConfig, Checker, Choose, Config
 from socksgw.interfaces import (
     IConfigurableCheckerFactory,
     IProtectingMethod,
@@ -29,6 +28,7 @@ from socksgw.login.identities import VerifiedIdentities
 from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.policy.document import Compiler
+from socksgw.shape import AuthConfig, Checker, Choose, Config
 from socksgw.wire.codes import Method
 
 __all__ = ["Entrance"]

@@ -14,7 +14,6 @@ from twisted.internet.endpoints import serverFromString
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.endpoints import isRoutable, parseListenAddress
-from socksgw.config import Config, ConfigError, Limit, Problem, Rule
 from socksgw.entrance import Entrance
 from socksgw.expectations import unmet, wrongFacts
 from socksgw.interfaces import IGroupSource
@@ -25,6 +24,8 @@ from socksgw.policy.document import Compiler
 from socksgw.policy.exposure import exposed, exposures
 from socksgw.policy.ruleset import Ruleset
 from socksgw.route.lookup import parseServer
+from socksgw.shape import Config, Limit, Rule
+from socksgw.structuring import ConfigError, Problem
 
 __all__ = ["Examination", "examine"]
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from socksgw.audit import chain
-from socksgw.config import Config, Expect, Problem
 from socksgw.explanation import destination, factsOf
 from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
 from socksgw.policy.ruleset import Ruleset
+from socksgw.shape import Config, Expect
+from socksgw.structuring import Problem
 from socksgw.wire.address import Address
 
 __all__ = ["LEVELS", "diffMain", "unmet", "wrongFacts"]

@@ -14,10 +14,10 @@ from typing import Any, Final, TextIO
 from attrs import evolve
 
 from socksgw.audit import chain
-from socksgw.config import Config
 from socksgw.errors import SocksError
 from socksgw.policy.hypothetical import Facts, Missing, Outcome, consider, groupsOf
 from socksgw.policy.ruleset import Ruleset
+from socksgw.shape import Config
 from socksgw.wire.address import Address, BadHost, parseHost
 
 __all__ = ["destination", "explainFacts", "explainRecord", "factsOf", "lineOf"]

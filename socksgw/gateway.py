@@ -21,7 +21,6 @@ from socksgw.accept.admission import Census, raiseDescriptorLimit
 from socksgw.accept.protocol import Inbound
 from socksgw.audit import record
 from socksgw.audit.journal import Journal, JournalError
-from socksgw.config import Config
 from socksgw.counters import ProcessCounters
 from socksgw.deadlines import Deadlines
 from socksgw.doors import CannotStart, Doors
@@ -34,6 +33,7 @@ from socksgw.quotas import QuotaFile, QuotasUnreadable
 from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.session import Session
+from socksgw.shape import Config
 from socksgw.supervision import Supervisor
 
 __all__ = ["CannotStart", "Gateway", "SocksFactory"]

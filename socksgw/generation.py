@@ -10,7 +10,6 @@ from typing import Any, Final, final
 from twisted.cred.checkers import ICredentialsChecker
 
 from socksgw.audit.record import groupsFailedLine
-from socksgw.config import Config, ConfigError, ListenUDP
 from socksgw.examination import examine
 from socksgw.hosts import HostAddresses
 from socksgw.interfaces import IGroupSource, SetDeadline
@@ -27,6 +26,8 @@ from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.route.dialer import Dialer
 from socksgw.route.resolver import Resolver
+from socksgw.shape import Config, ListenUDP
+from socksgw.structuring import ConfigError
 from socksgw.watch import Watch
 
 __all__ = ["Foundation", "Generation"]

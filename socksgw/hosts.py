@@ -11,7 +11,7 @@ from typing import final
 import ifaddr
 
 from socksgw.accept.endpoints import parseListenAddress
-from socksgw.config import Config
+from socksgw.shape import Config
 from socksgw.wire.address import Address
 
 __all__ = ["HostAddresses"]

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, final
 
-from socksgw.config import Limit, Quota, Rule
 from socksgw.counters import Counters, Key
 from socksgw.errors import LimitReached, QuotaUsedUp
 from socksgw.policy.rules import Asker
 from socksgw.relay.allowance import Allowance, Allowances, Bucket
+from socksgw.shape import Limit, Quota, Rule
 
 __all__ = ["Claim", "Limits", "named"]
 

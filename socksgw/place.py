@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, final
 
-from socksgw.config import ListenUDP
+from socksgw.shape import ListenUDP
 from socksgw.wire.address import Address
 
 __all__ = ["Place", "wrongPlace"]

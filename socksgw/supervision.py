@@ -15,10 +15,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.audit import record
-from socksgw.config import Config, ConfigError, included
+from socksgw.config import ConfigError, included
 from socksgw.doors import CannotStart
 from socksgw.errors import Revoked
 from socksgw.policy.rules import Asker, Question
+from socksgw.shape import Config
 from socksgw.stage import Stage
 
 if TYPE_CHECKING:

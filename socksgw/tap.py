@@ -18,10 +18,11 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from socksgw.banner import Console
-from socksgw.config import Config, ConfigError, load
+from socksgw.config import ConfigError, load
 from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.doors import CannotStart
 from socksgw.gateway import Gateway
+from socksgw.shape import Config
 
 __all__ = ["GatewayService", "Options", "makeService"]
 

@@ -18,7 +18,7 @@ from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
 
-from socksgw.config import Checker, Config, ConfigError, Group, Quota, load, loads
+from socksgw.config import ConfigError, load, loads
 from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.examination import Examination, examine
 from socksgw.interfaces import IVerifyingMethod
@@ -26,6 +26,7 @@ from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.plugins import auth_none
+from socksgw.shape import Checker, Config, Group, Quota
 from tests.certificates import HOUR, Authority, dns, pemOf, server
 from tests.policy.asking import Facts
 from tests.running import ROOT

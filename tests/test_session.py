@@ -31,7 +31,6 @@ import socksgw
 from socksgw import errors
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
-from socksgw.config import Limit, ListenUDP, Quota, Rate, Throttle
 from socksgw.counters import ProcessCounters
 from socksgw.errors import (
     AuditFailed,
@@ -54,6 +53,7 @@ from socksgw.policy.rules import Verdict
 from socksgw.relay.allowance import Allowances
 from socksgw.route.failures import failureFor
 from socksgw.session import Session, Stage
+from socksgw.shape import Limit, ListenUDP, Quota, Rate, Throttle
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
 from tests.wire.samples import CLIENTS

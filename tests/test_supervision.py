@@ -15,10 +15,11 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from socksgw.config import Config, loads
+from socksgw.config import loads
 from socksgw.defaults import defaultConfig
 from socksgw.errors import Revoked
 from socksgw.gateway import Gateway as Service
+from socksgw.shape import Config
 from socksgw.stage import Stage
 from socksgw.supervision import Supervisor
 from tests.policy.asking import ruleset

@@ -21,8 +21,8 @@ from OpenSSL.crypto import (
 )
 
 from socksgw.accept.identity import BadName, CertificateIdentity, nameOf
-from socksgw.config import ListenTLS
 from socksgw.files import FileError, readFile, readSecret, stampOf
+from socksgw.shape import ListenTLS
 from socksgw.tls import Own, certificatesOf, keyFor, serverContext
 
 __all__ = ["Changes", "ServerTLS", "WrongTLS"]

@@ -25,8 +25,8 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from socksgw.audit import chain
-from socksgw.config import AuditConfig
 from socksgw.errors import AuditFailed
+from socksgw.shape import AuditConfig
 
 __all__ = ["Journal", "JournalError"]
 

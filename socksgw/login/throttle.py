@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol, final
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from socksgw.config import Throttle
+from socksgw.shape import Throttle
 from socksgw.wire.address import Address
 
 __all__ = ["LoginThrottle"]

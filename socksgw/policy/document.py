@@ -11,8 +11,6 @@ from typing import Final, final
 
 from attrs import field, frozen
 
-from socksgw.config import Config, Problem
-from socksgw.config import Rule as RuleTable
 from socksgw.policy.conditions import (
     WORDS,
     Addresses,
@@ -33,6 +31,9 @@ from socksgw.policy.rules import Obligations, Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import shadows
+from socksgw.shape import Config
+from socksgw.shape import Rule as RuleTable
+from socksgw.structuring import Problem
 from socksgw.wire.address import Address
 
 __all__ = ["Compiled", "Compiler"]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from socksgw.config import Choose, Config, Listen, Problem, Rule
+from socksgw.shape import Choose, Config, Listen, Rule
+from socksgw.structuring import Problem
 
 __all__ = ["exposed", "exposures"]
 

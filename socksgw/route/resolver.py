@@ -15,7 +15,6 @@ from typing import Any, Final, final
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from socksgw.config import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.lookup import (
@@ -25,6 +24,7 @@ from socksgw.route.lookup import (
     Unwanted,
     parseServer,
 )
+from socksgw.shape import ResolverConfig
 from socksgw.wire.address import Address, parseHost
 
 __all__ = ["Resolver", "lookUpNow", "preferred"]

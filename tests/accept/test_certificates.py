@@ -22,7 +22,7 @@ from OpenSSL.crypto import Error, X509Store
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.identity import BadName, CertificateIdentity
-from socksgw.config import ListenTLS
+from socksgw.shape import ListenTLS
 from tests.certificates import (
     CLIENT,
     HOUR,

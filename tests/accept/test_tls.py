@@ -21,8 +21,8 @@ from zope.interface.verify import verifyObject
 
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.tls import TLSTransport
-from socksgw.config import ListenTLS
 from socksgw.errors import CertificateRefused
+from socksgw.shape import ListenTLS
 from tests.accept.test_transport import Floor, Recorder
 from tests.certificates import Authority, Issued, email, pemOf, rawName, server
 

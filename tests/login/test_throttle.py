@@ -21,13 +21,13 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 from zope.interface import implementer
 
-from socksgw.config import Throttle
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IVerifiedIdentity
 from socksgw.login import throttle as module
 from socksgw.login.checkers import Refused
 from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
+from socksgw.shape import Throttle
 from socksgw.structuring import Duration
 from socksgw.wire.address import Address
 

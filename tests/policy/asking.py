@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from socksgw.config import Config, Problem, loads
+from socksgw.config import loads
 from socksgw.policy.document import Compiled, Compiler
 from socksgw.policy.rules import Asker, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
+from socksgw.shape import Config
+from socksgw.structuring import Problem
 from socksgw.wire.address import Address
 
 #: A listener, so that rules have one to name.

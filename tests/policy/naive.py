@@ -19,12 +19,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from socksgw.config import Config, Group, Listen, Never, Rule, Schedule
 from socksgw.policy.document import Compiler
 from socksgw.policy.rules import Asker, Question
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded, kinds
-from socksgw.shape import Moment
+from socksgw.shape import Config, Group, Listen, Moment, Never, Rule, Schedule
 from socksgw.wire.address import Address
 from tests.policy.asking import ANONYMOUS, Facts, Somebody, loggedIn
 
