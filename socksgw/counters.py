@@ -6,7 +6,7 @@ of windows; and how that is done in one process.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import nsmallest
 from typing import Final, Protocol, final
@@ -74,20 +74,35 @@ class Counters(Protocol):
 
 @final
 class _Window:
-    __slots__ = ("number", "octets")
+    __slots__ = ("_behind", "number", "octets")
 
     def __init__(self, number: int, octets: int) -> None:
         self.number = number
         self.octets = octets
+        self._behind: float | None = None
 
-    def reach(self, number: int) -> None:
+    def over(self, number: int, now: float, seconds: float) -> bool:
         """
-        It is this window now. A clock that is set back a little does not
-        bring the octets of the last window back.
+        Whether its octets count no longer: a later window has begun. A clock
+        that was set back brings nothing back; but what is said to be of a time
+        that has not come counts no longer than a window lasts.
+
+        @param number: the window of now.
+        @param now: monotonic seconds.
+        @param seconds: how long a window lasts.
         """
-        if number != self.number and number != self.number - 1:
-            self.number = number
-            self.octets = 0
+        if number >= self.number:
+            self._behind = None
+            return number > self.number
+        if self._behind is None:
+            self._behind = now
+        return now - self._behind >= seconds
+
+    def begin(self, number: int) -> None:
+        """Nothing has moved in it yet."""
+        self.number = number
+        self.octets = 0
+        self._behind = None
 
 
 @final
@@ -95,9 +110,9 @@ class ProcessCounters:
     """
     L{Counters} of this process alone.
 
-    What lives, and what happened in a second, is bounded by the sessions;
-    of windows, those with the fewest octets are forgotten first when there are
-    too many.
+    What lives, and what happened in a second, is bounded by the sessions (the
+    past is forgotten as more happens); of windows, those with the fewest octets
+    are forgotten first when there are too many.
 
     @ivar changes: grows whenever a window does.
     """
@@ -118,7 +133,7 @@ class ProcessCounters:
         self._most = windows
         self._counts: dict[Key, int] = {}
         # In the order of the latest event.
-        self._events: dict[Key, deque[float]] = {}
+        self._events: OrderedDict[Key, deque[float]] = OrderedDict()
         self._windows: dict[tuple[Key, float], _Window] = {}
         self.changes = 0
 
@@ -167,29 +182,43 @@ class ProcessCounters:
                 times = deque(times or (), most)
             times.append(now)
             events[key] = times
+        self._forgetEvents(now - 1.0, 2 * len(wanted))
         return None
+
+    def _forgetEvents(self, past: float, most: int) -> None:
+        """
+        Forget keys of which nothing has happened since, the oldest first.
+        """
+        events = self._events
+        while events and most:
+            key, times = next(iter(events.items()))
+            if times[-1] > past:
+                break
+            del events[key]
+            most -= 1
 
     # Windows.
 
     def spent(self, key: Key, seconds: float) -> int:
         """As L{Counters.spent}."""
         window = self._windows.get((key, seconds))
-        if window is None:
-            return 0
-        window.reach(int(self._wall() // seconds))
-        return window.octets
+        return 0 if window is None else self._now(window, seconds).octets
+
+    def _now(self, window: _Window, seconds: float) -> _Window:
+        number = int(self._wall() // seconds)
+        if number != window.number and window.over(number, self._clock(), seconds):
+            window.begin(number)
+        return window
 
     def spend(self, key: Key, seconds: float, octets: int) -> None:
         """As L{Counters.spend}."""
-        number = int(self._wall() // seconds)
         window = self._windows.get((key, seconds))
         if window is None:
             if len(self._windows) >= self._most:
                 self._forget()
+            number = int(self._wall() // seconds)
             window = self._windows[key, seconds] = _Window(number, 0)
-        else:
-            window.reach(number)
-        window.octets += octets
+        self._now(window, seconds).octets += octets
         self.changes += 1
 
     def _forget(self) -> None:
@@ -204,11 +233,11 @@ class ProcessCounters:
                 del self._windows[at]
 
     def _sweepWindows(self) -> None:
-        now = self._wall()
+        wall, now = self._wall(), self._clock()
         over = [
             at
             for at, window in self._windows.items()
-            if window.number < int(now // at[1])
+            if window.over(int(wall // at[1]), now, at[1])
         ]
         for at in over:
             del self._windows[at]
@@ -219,12 +248,7 @@ class ProcessCounters:
         """
         Once in a while: forget what counts no longer.
         """
-        events, past = self._events, self._clock() - 1.0
-        while events:
-            key = next(iter(events))
-            if events[key][-1] > past:
-                break
-            del events[key]
+        self._forgetEvents(self._clock() - 1.0, len(self._events))
         self._sweepWindows()
 
     def rows(self) -> list[Row]:
@@ -239,6 +263,8 @@ class ProcessCounters:
         for per, rule, who, seconds, number, octets in rows:
             key = ("octets", per, rule, who)
             self._windows[key, seconds] = _Window(number, octets)
+        if len(self._windows) > self._most:
+            self._forget()
 
     @property
     def keys(self) -> Iterator[Key]:

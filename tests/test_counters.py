@@ -160,18 +160,55 @@ def test_windows() -> None:
     assert counters.spent(A, DAY) == 5
 
 
-def test_aClockThatIsSetBackALittle() -> None:
-    """It does not give anybody their window again; one far off does."""
+@pytest.mark.parametrize("back", [2, 2 * DAY, 365 * DAY])
+def test_aClockThatIsSetBack(back: float) -> None:
+    """
+    It gives nobody their window again, however far; when it is set right
+    again all is as before.
+    """
     counted = Counted()
     counters = counted.counters
     counters.spend(A, DAY, 5)
-    counted.wall -= 2
+    counted.wall -= back
     assert counters.spent(A, DAY) == 5
     counters.spend(A, DAY, 5)
-    counted.wall += 2
+    counters.sweep()
     assert counters.spent(A, DAY) == 10
-    counted.wall -= 9 * DAY
+    counted.wall += back
+    assert counters.spent(A, DAY) == 10
+    counted.wall += DAY
     assert counters.spent(A, DAY) == 0
+
+
+def test_aClockThatStaysSetBack() -> None:
+    """What moved before it was set back counts for a window more, not for years."""
+    counted = Counted()
+    counters = counted.counters
+    counters.spend(A, DAY, 5)
+    counters.spend(B, DAY, 5)
+    counted.wall -= 365 * DAY
+    counters.sweep()
+    for seconds, left in ((DAY - 1, 5), (2, 0)):
+        counted.wall += seconds
+        counted.clock.advance(seconds)
+        assert counters.spent(A, DAY) == left
+    counters.spend(A, DAY, 7)
+    counters.sweep()
+    assert counted.keys == {A}
+    counted.wall += DAY
+    assert counters.spent(A, DAY) == 0
+
+
+def test_eventsOfManySources() -> None:
+    """
+    Those that are past make room as others come: not only when somebody
+    sweeps.
+    """
+    counted = Counted()
+    for number in range(5000):
+        assert counted.counters.happen([(key(f"s{number}"), 9)]) is None
+        counted.clock.advance(0.01)
+    assert len(counted.keys) <= 102
 
 
 def test_windowsThatAreOverAreForgotten() -> None:
@@ -214,3 +251,13 @@ def test_windowsAreRestored() -> None:
     other.counters.restore(counted.counters.rows())
     assert other.counters.spent(octets, DAY) == 5
     assert other.counters.rows() == counted.counters.rows()
+
+
+def test_tooManyWindowsAreRestored() -> None:
+    """The table is bounded, whatever a file says; who has spent most stays."""
+    counted = Counted(windows=64)
+    counted.counters.restore(
+        ("user", "", f"x{number}", DAY, 1000, number) for number in range(1000)
+    )
+    assert len(counted.keys) <= 64
+    assert counted.counters.spent(key("x999", "octets"), DAY) == 999
