@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FileError", "readFile", "readSecret", "stampOf"]
+__all__ = ["FileError", "readFile", "readOwn", "readSecret", "stampOf"]
 
 #: Octets of the largest file that is read.
 _MOST: Final = 64 << 20
@@ -57,12 +57,31 @@ def readSecret(path: Path, private: bool = False) -> bytes:
     octets, found = _read(path)
     if found.st_mode & (0o007 if _isCredential(path) else 0o077):
         raise FileError(f"{path}: others can read it; remedy: chmod 600 {path}")
+    if private:
+        _checkOwner(path, found)
+    return octets
+
+
+def readOwn(path: Path) -> bytes:
+    """
+    The content of a file that nobody else can change.
+
+    @raise OSError: it cannot be read.
+    @raise FileError: others can change it, or as L{readFile}.
+    """
+    octets, found = _read(path)
+    if found.st_mode & 0o022:
+        raise FileError(f"{path}: others can change it; remedy: chmod 600 {path}")
+    _checkOwner(path, found)
+    return octets
+
+
+def _checkOwner(path: Path, found: os.stat_result) -> None:
     us = os.geteuid()
-    if private and us not in (0, found.st_uid) and found.st_uid != 0:
+    if us not in (0, found.st_uid) and found.st_uid != 0:
         raise FileError(
             f"{path}: it is somebody else's, who can change it; remedy: chown {us} {path}"
         )
-    return octets
 
 
 def _isCredential(path: Path) -> bool:

@@ -20,12 +20,17 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from socksgw.counters import ProcessCounters, Row
+from socksgw.files import FileError, readOwn
 
 __all__ = ["QuotaFile", "QuotasUnreadable"]
 
 _log = Logger()
 
 _VERSION: Final = 1
+#: More than any number of a window, of its octets, and of its seconds is.
+_MOST: Final = 1 << 62
+#: Seconds of the shortest window.
+_LEAST: Final = 0.001
 
 
 class QuotasUnreadable(Exception):
@@ -54,14 +59,17 @@ class QuotaFile:
         @raise QuotasUnreadable: nobody knows what has been used up.
         """
         try:
-            rows = list(_rows(json.loads(self._path.read_bytes())))
+            octets = readOwn(self._path)
+            rows = list(_rows(json.loads(octets)))
         except FileNotFoundError:
             return
+        except FileError as e:
+            raise QuotasUnreadable(str(e)) from None
         except OSError as e:
             raise QuotasUnreadable(
                 f"{self._path}: {e.strerror}; make it readable for this user"
             ) from None
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise QuotasUnreadable(
                 f"{self._path}: not a file of quotas; move it away to begin every "
                 "window anew"
@@ -128,9 +136,10 @@ def _rows(document: Any) -> Iterable[Row]:
         if not (
             all(type(word) is str for word in (per, rule, who))
             and type(seconds) in (int, float)
-            and seconds > 0
+            and _LEAST <= seconds < _MOST
             and type(number) is type(octets) is int
-            and octets >= 0
+            and -_MOST < number < _MOST
+            and 0 <= octets < _MOST
         ):
             raise ValueError("not a window")
         yield per, rule, who, float(seconds), number, octets
@@ -143,7 +152,9 @@ def _write(path: Path, rows: list[Row]) -> None:
     @raise OSError: it is as it was.
     """
     new = path.with_suffix(".new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    # Left by a process that was killed; or a link that somebody put there.
+    new.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with os.fdopen(os.open(new, flags, 0o600), "w") as file:
         json.dump({"version": _VERSION, "windows": rows}, file)
         file.flush()

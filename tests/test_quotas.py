@@ -124,7 +124,17 @@ def test_itCannotBeWritten(path: Path) -> None:
         b'{"version": 1, "windows": [["user", "", 7, 86400, 1, 5]]}',
         b'{"version": 1, "windows": [["user", "", "alice", 86400, 1, true]]}',
         b'{"version": 1, "windows": 5}',
+        b"[" * 200_000,
+        b'{"version": 1, "windows": [["user", "", "alice", Infinity, 1, 5]]}',
+        b'{"version": 1, "windows": [["user", "", "alice", NaN, 1, 5]]}',
+        b'{"version": 1, "windows": [["user", "", "alice", 1e-320, 1, 5]]}',
+        b'{"version": 1, "windows": [["user", "", "alice", 1%s, 1, 5]]}' % (b"0" * 400),
+        b'{"version": 1, "windows": [["user", "", "alice", 9, 1, 1%s]]}' % (b"0" * 400),
+        b'{"version": 1, "windows": [["user", "", "alice", 9, 1%s, 1]]}' % (b"0" * 400),
+        b'{"version": 1, "windows": [["user", "", "alice", 9, 1, 1%s]]}'
+        % (b"0" * 9999),
     ],
+    ids=range(19),
 )
 def test_damaged(path: Path, process: Process, octets: bytes) -> None:
     """What cannot be read is told with its remedy; nothing is taken for 0."""
@@ -134,7 +144,43 @@ def test_damaged(path: Path, process: Process, octets: bytes) -> None:
 
 
 def test_unreadable(path: Path, process: Process) -> None:
-    """So is a file that may not be read."""
-    path.mkdir()
+    """So is a file that may not be read, and one that would be waited for."""
+    path.symlink_to(path)
     with pytest.raises(QuotasUnreadable, match="make it readable"):
         process.file.load()
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    with pytest.raises(QuotasUnreadable, match="not a regular file"):
+        process.file.load()
+
+
+def test_otherPeoples(
+    path: Path, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a file believed that others have a hand in."""
+    path.write_bytes(b'{"version": 1, "windows": []}')
+    path.chmod(0o666)
+    with pytest.raises(QuotasUnreadable, match="chmod 600"):
+        process.file.load()
+    path.chmod(0o644)
+    process.file.load()
+    if os.getuid() != 0:
+        # Only root can give a file away; else it is we who are others.
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    else:
+        os.chown(path, 12345, -1)
+        monkeypatch.setattr(os, "geteuid", lambda: 4321)
+    with pytest.raises(QuotasUnreadable, match="somebody else's"):
+        process.file.load()
+
+
+def test_aLinkInItsPlace(path: Path, process: Process) -> None:
+    """What a link leads to is not written to."""
+    other = path.with_name("other")
+    other.write_text("precious")
+    path.with_suffix(".new").symlink_to(other)
+    process.counters.spend(KEY, DAY, 1)
+    process.close()
+    assert other.read_text() == "precious"
+    assert json.loads(path.read_bytes())["windows"]
+    assert not path.is_symlink()
