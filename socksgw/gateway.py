@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar, final
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -158,26 +159,32 @@ class Gateway:
 
     def _tick(self) -> None:
         self.deadlines.scan()
-        self.generation.login.look()
         self._ticks += 1
         if self.limits.usedUp and self.limits.enforced:
-            self._supervisor.cut()
+            self._seldom(self._supervisor.cut)
+        self._seldom(self.generation.login.look)
         if self._ticks % 4 == 0:
-            try:
-                self._supervisor.look()
-            except Exception:
-                # Deadlines come by this, whatever a plug-in's checker does.
-                _log.failure("looking for changes failed")
+            self._seldom(self._supervisor.look)
         if self._ticks % _KEEP == 0:
-            self._quotas.save()
+            self._seldom(self._quotas.save)
         if self._ticks % 40 == 0:
-            self._counters.sweep()
-            self._allowances.sweep()
-            try:
-                self._hosts.refresh()
-            except OSError:
-                # Out of descriptors, say: what is known stays.
-                pass
+            for call in (self._counters.sweep, self._allowances.sweep, self._refresh):
+                self._seldom(call)
+
+    def _seldom(self, call: Callable[[], object]) -> None:
+        """
+        Deadlines come by the same tick, whatever fails here (a plug-in's
+        checker, a thread that there is none of).
+        """
+        try:
+            call()
+        except Exception:
+            _log.failure("what is done once in a while failed")
+
+    def _refresh(self) -> None:
+        # Out of descriptors, say: what is known stays.
+        with suppress(OSError):
+            self._hosts.refresh()
 
     def bound(self) -> list[tuple[str, int]]:
         """Where we listen: addresses and ports."""

@@ -242,10 +242,21 @@ def test_whoCannotBeJudgedAgainEnds() -> None:
     assert len(events) == 1
 
 
-def test_deadlinesGoOn(tmp_path: Any) -> None:
+@pytest.mark.parametrize(
+    ("what", "times"),
+    [
+        ("_supervisor.look", 12),
+        ("_supervisor.cut", 48),
+        ("_quotas.save", 4),
+        ("_counters.sweep", 1),
+        ("_allowances.sweep", 1),
+        ("_hosts.refresh", 1),
+        ("generation.login.look", 48),
+    ],
+)
+def test_deadlinesGoOn(tmp_path: Any, what: str, times: int) -> None:
     """
-    A checker that fails when it is asked whether it changed takes nobody's
-    time-outs.
+    Whatever fails that is done once in a while takes nobody's time-outs.
     """
     clock = Clock()
     config = evolve(defaultConfig(), directory=tmp_path)
@@ -253,16 +264,20 @@ def test_deadlinesGoOn(tmp_path: Any) -> None:
     came: list[float] = []
     service.setDeadline(5, lambda: came.append(clock.seconds()))
 
-    def look() -> None:
+    def fail() -> None:
         raise RuntimeError("a defect")
 
-    service._supervisor.look = look  # type: ignore[method-assign]
+    *of, name = what.split(".")
+    owner: Any = service
+    for each in of:
+        owner = getattr(owner, each)
+    setattr(owner, name, fail)
     with capturedLogs() as events:
-        for _ in range(24):
+        for _ in range(48):
             clock.advance(0.25)
             service._tick()
     assert len(came) == 1
-    assert len(events) == 6
+    assert len(events) == times
 
 
 def test_includedFilesAreWatched(tmp_path: Any) -> None:
