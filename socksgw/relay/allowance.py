@@ -7,7 +7,9 @@ owes it; every L{TICK} what has flowed in pays the debts off, in equal parts. So
 a short message finds room at once, also beside somebody who takes all there is;
 and those who want more than there is get equal shares of it.
 
-Whoever finds no room waits. The one timer of all runs only while somebody owes
+Whoever finds no room waits, until there is some worth being woken for: where
+many share a rate it is saved up, since a few octets in each of their turns would
+cost more than the octets do. The one timer of all runs only while somebody owes
 something.
 """
 
@@ -31,6 +33,10 @@ _FULL: Final = 2 * TICK
 _OWED: Final = 2 * TICK
 #: and the octets that are enough to be woken for.
 _ENOUGH: Final = 1 << 14
+#: Octets that are worth being woken for,
+_QUANTUM: Final = 1 << 12
+#: and the seconds of its part of the rate that are, if it comes to less.
+_TURN: Final = 0.2
 #: Seconds that a late payment pays for, at most.
 _LATE: Final = 1.0
 #: What is less than this is nothing.
@@ -55,6 +61,9 @@ class Bucket:
     @ivar rate: octets per second.
     @ivar users: how many allowances draw on it.
     @ivar turn: who owes something.
+    @ivar waiting: who waits for room, here or elsewhere.
+    @ivar mark: the debt with which one of them is to be woken, as of the last
+        payment.
     """
 
     __slots__ = (
@@ -63,19 +72,23 @@ class Bucket:
         "_crowd",
         "_pool",
         "_settled",
+        "mark",
         "rate",
         "turn",
         "users",
+        "waiting",
     )
 
     def __init__(self, rate: int, now: float) -> None:
         self.rate = rate
         self.users = 0
         self.turn: dict[_Share, None] = {}
+        self.waiting: dict[_Share, None] = {}
         self._advanced: list[_Share] = []
         self._pool = rate * _FULL
         self._at = self._settled = now
         self._crowd = 1
+        self.mark = 0.0
 
     def fill(self, now: float) -> float:
         """
@@ -97,8 +110,18 @@ class Bucket:
 
     def fair(self) -> float:
         """How much one may owe."""
-        part = self.rate * TICK / max(self._crowd, len(self.turn))
+        part = self._part
         return max(1.0, part, min(_ENOUGH, part * _OWED / TICK))
+
+    @property
+    def _part(self) -> float:
+        """What one of the crowd has of the rate until the next payment."""
+        return self.rate * TICK / max(self._crowd, len(self.turn))
+
+    def worth(self) -> float:
+        """How much room is worth being woken for."""
+        turn = min(_QUANTUM, self._part * _TURN / TICK)
+        return max(1.0, self.fair() / 2, turn)
 
     def spend(self, share: _Share, octets: float) -> None:
         """
@@ -120,33 +143,49 @@ class Bucket:
 
     def settle(self, now: float) -> None:
         """
-        Pay the debts with what has flowed in. What is left is advanced in equal
-        parts to those who wait; whoever did not need it gives it back next time.
+        Pay the debts, and what those who wait save up, in equal parts with what
+        has flowed in. What is left is advanced to those who wait; whoever did
+        not need it gives it back next time.
         """
         turn = self.turn
         pool = self._pool + min(now - self._at, _LATE) * self.rate
         self._at = self._settled = now
-        self._crowd = len(turn) or 1
         for share in self._advanced:
-            if share.debt < 0 and not share.waiting:
+            if share.debt < 0 and share not in self.waiting:
                 pool -= share.debt
                 share.debt = 0.0
-        self._advanced = [share for share in turn if share.waiting]
-        while turn and pool > _NOTHING:
-            part = pool / len(turn)
-            for share in list(turn):
-                paid = min(part, share.debt)
+        saved = max(0.0, self.worth() - self.fair())
+        due = {share: share.debt for share in turn if share not in self.waiting}
+        for share in self.waiting:
+            if share.debt + saved > _NOTHING:
+                due[share] = share.debt + saved
+        self._crowd = len(due) or 1
+        if not due:
+            # Whoever waits does so for something else.
+            pool = min(pool, max(self._pool, self.rate * _FULL))
+        again = dict.fromkeys(share for share in self.waiting if share in due)
+        while due and pool > _NOTHING:
+            part = pool / len(due)
+            for share, owed in list(due.items()):
+                paid = min(part, owed)
                 pool -= paid
                 share.debt -= paid
-                if share.debt < _NOTHING:
-                    share.debt = 0.0
-                    del turn[share]
-        if pool > _NOTHING:
-            for share in self._advanced:
-                share.debt = -pool / len(self._advanced)
-            if self._advanced:
-                pool = 0.0
+                if owed - paid < _NOTHING:
+                    del due[share]
+                else:
+                    due[share] = owed - paid
+        for share in list(turn):
+            if share.debt < _NOTHING:
+                share.debt = min(0.0, share.debt)
+                del turn[share]
+        if pool > _NOTHING and again:
+            for share in again:
+                share.debt -= pool / len(again)
+            pool = 0.0
         self._pool = pool
+        again.update(dict.fromkeys(self._advanced))
+        self._advanced = [share for share in again if share.debt < 0]
+        self.mark = pool + self.fair() - self.worth()
 
     def leave(self, share: _Share) -> None:
         """
@@ -156,6 +195,7 @@ class Bucket:
         self._pool -= share.debt
         share.debt = 0.0
         self.turn.pop(share, None)
+        self.waiting.pop(share, None)
 
 
 @final
@@ -165,13 +205,12 @@ class _Share:
     has advanced something.
     """
 
-    __slots__ = ("bucket", "debt", "waiting")
+    __slots__ = ("bucket", "debt")
 
     def __init__(self, bucket: Bucket) -> None:
         bucket.users += 1
         self.bucket = bucket
         self.debt = 0.0
-        self.waiting = False
 
     def room(self, now: float) -> float:
         bucket = self.bucket
@@ -252,7 +291,8 @@ class Allowance:
         self._all.waiting[self] = again
         self._all.start()
         for share in self._shares:
-            share.waiting = True
+            share.bucket.waiting[share] = None
+            self._all.owes(share.bucket)
 
     def forget(self) -> Callable[[], None] | None:
         """
@@ -261,7 +301,7 @@ class Allowance:
         @return: what was to be called.
         """
         for share in self._shares:
-            share.waiting = False
+            share.bucket.waiting.pop(share, None)
         return self._all.waiting.pop(self, None)
 
     def wake(self) -> None:
@@ -272,11 +312,12 @@ class Allowance:
         if again is not None:
             again()
 
-    def ready(self, now: float) -> bool:
+    @property
+    def ready(self) -> bool:
         """
         Whether there is room worth being woken for.
         """
-        return all(s.room(now) >= max(1.0, s.bucket.fair() / 2) for s in self._shares)
+        return all(each.debt <= each.bucket.mark + _NOTHING for each in self._shares)
 
     def close(self) -> None:
         """
@@ -343,13 +384,13 @@ class Allowances:
         self._timer = None
         now = self.clock()
         for bucket in list(self._owing):
-            if bucket.turn:
+            if bucket.turn or bucket.waiting:
                 bucket.settle(now)
-            if not bucket.turn:
+            if not bucket.turn and not bucket.waiting:
                 del self._owing[bucket]
         if self._owing or self.waiting:
             self.start()
-        for allowance in [each for each in self.waiting if each.ready(now)]:
+        for allowance in [each for each in self.waiting if each.ready]:
             try:
                 allowance.wake()
             except Exception:

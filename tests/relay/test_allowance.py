@@ -57,16 +57,18 @@ class Bulk:
     Moves all it can.
 
     @ivar moved: octets so far.
+    @ivar calls: how often it was woken.
     """
 
     def __init__(
         self, world: World, buckets: Sequence[Bucket], windows: Sequence[Window] = ()
     ) -> None:
         self.allowance = world.allowance(buckets, windows)
-        self.moved = 0
+        self.moved = self.calls = 0
         self.go()
 
     def go(self) -> None:
+        self.calls += 1
         while room := self.allowance.room(MIB):
             self.allowance.spend(room)
             self.moved += room
@@ -183,6 +185,44 @@ def test_manyShortMessagesStarveNobody() -> None:
     assert within(0.15, bulk.moved, 300_000)
     for each in moved:
         assert within(0.15, each, 300_000)
+
+
+@pytest.mark.parametrize("rate", [10**6, 10**7])
+def test_aCrowdIsNotWokenForNothing(rate: int) -> None:
+    """
+    Where many share a rate each has its turn a few times a second, with
+    something to move in it; the rate, and their equal parts, are held.
+    """
+    world = World()
+    bucket = world.all.bucket("everybody", rate)
+    several = [Bulk(world, [bucket]) for _ in range(500)]
+    world.advance(1, TICK)
+    before = [each.moved for each in several]
+    for each in several:
+        each.calls = 0
+    world.advance(3, TICK)
+    moved = [each.moved - was for each, was in zip(several, before, strict=True)]
+    assert within(0.1, sum(moved), 3 * rate)
+    # Who began before there was a crowd owes for that.
+    assert within(0.1, min(moved[20:]), 3 * rate / 500)
+    assert within(0.1, max(moved), 3 * rate / 500)
+    assert max(each.calls for each in several) <= 3 * 6
+
+
+def test_waitingElsewhereSavesNothingUp() -> None:
+    """
+    Whoever waits for one rate leaves another as it is: nothing gathers there.
+    """
+    world = World()
+    everybody = world.all.bucket("everybody", 10**6)
+    Bulk(world, [everybody, world.all.bucket("slow", 100)])
+    world.advance(10, TICK)
+    other = world.allowance([everybody])
+    moved = 0
+    while room := other.room(MIB):
+        other.spend(room)
+        moved += room
+    assert moved <= 4 * TICK * 10**6
 
 
 def test_theTimerRunsOnlyWhileSomebodyOwes() -> None:
@@ -365,7 +405,7 @@ def test_atTheEndNobodyIsCalled() -> None:
 Step = tuple[str, int, int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["move", "burst", "close", "pass"]),
+        st.sampled_from(["move", "burst", "close", "pass", "wait"]),
         st.integers(0, 5),
         st.integers(1, 40),
     ),
@@ -391,6 +431,8 @@ def test_neverMoreThanFlowedIn(steps: list[Step], rate: int) -> None:
             several.pop(who).close()
         elif what == "burst":
             extra += len(allowance.charge(bytes(amount * 100)))
+        elif what == "wait":
+            allowance.wait(lambda: None)
         elif what == "pass":
             moved += amount * 100 * allowance.passes(amount * 100)
             extra += amount * 100
