@@ -236,8 +236,8 @@ class Allowance:
         """
         How many octets may move now, of C{most}; 0 for none.
         """
-        for window in self._windows:
-            most = min(most, window.left())
+        if self._windows:
+            most = self._windowed(most)
         if self._shares:
             now = self._all.clock()
             for share in self._shares:
@@ -245,6 +245,9 @@ class Allowance:
                 if room < most:
                     most = int(room)
         return max(0, most)
+
+    def _windowed(self, most: int) -> int:
+        return min([most, *(window.left() for window in self._windows)])
 
     def spend(self, octets: int) -> None:
         """
@@ -293,6 +296,13 @@ class Allowance:
         for share in self._shares:
             share.bucket.waiting[share] = None
             self._all.owes(share.bucket)
+
+    @property
+    def delaying(self) -> bool:
+        """
+        Whether somebody waits, and only for a rate: that comes to an end.
+        """
+        return self in self._all.waiting and self._windowed(1) > 0
 
     def forget(self) -> Callable[[], None] | None:
         """

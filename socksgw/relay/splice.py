@@ -308,6 +308,11 @@ class _Side:
         if was is not None and was.forget() is not None:
             self._paced()
 
+    @property
+    def delayed(self) -> bool:
+        """Whether its rate keeps back what there is to move."""
+        return self.allowance is not None and self.allowance.delaying
+
     def _pace(self, allowance: Allowance) -> None:
         """
         No more may move at the moment.
@@ -509,10 +514,14 @@ class SpliceRelay:
 
     def _idle(self) -> None:
         """
-        A quarter of the idle time passed: did anything move in it?
+        A quarter of the idle time passed: did anything move in it, or would
+        have?
         """
         moved = self.client.moved + self.destination.moved
-        self._quiet = self._quiet + 1 if moved == self._last else 0
+        quiet = moved == self._last and not (
+            self.client.delayed or self.destination.delayed
+        )
+        self._quiet = self._quiet + 1 if quiet else 0
         self._last = moved
         if self._quiet >= 4:
             self.finish("idle", True, True)

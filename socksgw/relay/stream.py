@@ -155,6 +155,11 @@ class _End(Protocol):
         if was is not None and was.forget() is not None:
             self._pace()
 
+    @property
+    def delayed(self) -> bool:
+        """Whether its rate keeps back what there is to move."""
+        return self.allowance is not None and self.allowance.delaying
+
     def _pace(self) -> None:
         """
         Hand on what is allowed of what has come, and then read on.
@@ -294,7 +299,10 @@ class StreamRelay:
 
     def _idle(self) -> None:
         moved = self.client.moved + self.destination.moved
-        self._quiet = self._quiet + 1 if moved == self._last else 0
+        quiet = moved == self._last and not (
+            self.client.delayed or self.destination.delayed
+        )
+        self._quiet = self._quiet + 1 if quiet else 0
         self._last = moved
         if self._quiet >= 4:
             self._finish("idle", True)

@@ -741,6 +741,44 @@ def test_aResetIsSeenWhileItWaitsForItsAllowance(world: World) -> None:
     assert not bounds.all.waiting
 
 
+def test_whoWaitsForTheRateIsNotIdle(worlds: Callable[..., World]) -> None:
+    """
+    It owes for longer than the idle time, and goes on afterwards; when nothing
+    comes any more it is idle as any other.
+    """
+    world = worlds(idle=100.0)
+    run = world.relay()
+    bounds = Bounds()
+    allowance = bounds.rate(100)
+    allowance.charge(bytes(40_000))
+    run.relay.limit(allowance, None)
+    run.send(run.client, b"x")
+    world.settle()
+    assert bounds.all.waiting
+    world.advance(300)
+    assert run.done == []
+    for _ in range(500):
+        bounds.clock.advance(1)
+    assert run.receive(run.server, 1) == b"x"
+    world.advance(99)
+    assert run.done == []
+    world.advance(60)
+    assert run.done == [("idle", True, True)]
+
+
+def test_whoWaitsForAQuotaIsIdle(worlds: Callable[..., World]) -> None:
+    """Nothing comes of that while the session lives."""
+    world = worlds(idle=100.0)
+    run = world.relay()
+    bounds = Bounds()
+    run.relay.limit(bounds.quota(0), None)
+    run.send(run.client, b"x")
+    world.settle()
+    world.advance(160)
+    assert run.done == [("idle", True, True)]
+    assert not bounds.all.waiting
+
+
 @pytest.mark.parametrize(("left", "arrives"), [(5, b"early"), (3, b"ear"), (0, b"")])
 def test_earlyOctetsCount(world: World, left: int, arrives: bytes) -> None:
     """What came behind the request is bounded as the rest."""

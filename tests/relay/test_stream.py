@@ -471,17 +471,26 @@ def test_whatCameBeforeTheConnectionWasLostIsHandedOn(house: House) -> None:
         assert run.relay.client.moved == len(arrives)
 
 
-def test_itEndsWhileItWaitsForItsAllowance(house: House) -> None:
-    """Nothing is held, and nobody waits, afterwards."""
+@pytest.mark.parametrize("waits", ["rate", "quota"])
+def test_itEndsWhileItWaitsForItsAllowance(house: House, waits: str) -> None:
+    """
+    Waiting for a rate is not being idle, for a quota it is; nothing is held,
+    and nobody waits, afterwards.
+    """
     run = house.relay()
     clock = Clock()
-    allowance = bounded(clock, 1000)
+    allowance = bounded(clock, 1000, 1 << 40 if waits == "rate" else 10)
     run.relay.limit(allowance, None)
     run.client.send(bytes(50_000))
     house.until(lambda: run.relay.client.moved)
     house.settle()
     assert house.memory.held > 0
     house.advance(IDLE + 20)
-    assert run.done == [("idle", True, True)]
+    if waits == "rate":
+        assert run.done == []
+        run.relay.done.cancel()
+        assert run.cancelled
+    else:
+        assert run.done == [("idle", True, True)]
     assert house.memory.held == 0
     assert allowance.forget() is None
