@@ -1,0 +1,420 @@
+"""
+Sessions that end in every way, over plain, TLS and GSSAPI connections, bounded
+by limits of every kind: afterwards nothing is left of them, to the count.
+
+The gateway runs in this process, on a reactor of its own, so that every count
+can be looked at; its clients and destinations are in threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import fail
+from twisted.internet.epollreactor import EPollReactor
+from twisted.logger import capturedLogs
+
+from socksgw.config import loads
+from socksgw.errors import AuditFailed, Revoked
+from socksgw.gateway import Gateway
+from socksgw.plugins.gssapi_stub import StubInitiator
+from socksgw.stage import Stage
+from tests.interop import raw
+from tests.interop.conftest import certificate
+from tests.interop.servers import Certificate, Destination
+from tests.running import LOOPBACK
+
+__all__ = ["certificate"]
+
+#: Seconds that any one wait of a client or a destination may take.
+PATIENCE = 5.0
+RESET = struct.pack("ii", 1, 0)
+
+CONFIGURATION = (
+    """
+[[listen]]
+name = "plain"
+address = ["127.0.0.1:0"]
+[[listen]]
+name = "tls"
+address = ["127.0.0.1:0"]
+[listen.tls]
+certificate = "{file}"
+key = "{key}"
+[[listen]]
+name = "gssapi"
+address = ["127.0.0.1:0"]
+[audit]
+sync = "never"
+[auth]
+strip_realms = ["R"]
+gssapi = {{ mechanism = "stub", protection = ["confidentiality", "integrity"] }}
+[[auth.choose]]
+listener = ["gssapi"]
+methods = ["gssapi"]
+[[auth.choose]]
+from = ["127.0.0.0/8"]
+methods = ["none"]
+[timeouts]
+idle = "500ms"
+bind = "500ms"
+handshake = "1s"
+[[rule]]
+id = "all"
+allow = ["connect", "bind", "udp"]
+limits = {{ per = "user", sessions = 1000, flows = 1000, rate = "{rate}" }}
+[[limit]]
+per = "source"
+sessions = 1000
+new_sessions = 1000
+associations = 100
+rate = "20MB/s"
+[[limit]]
+per = "listener"
+quota = "{quota}"
+"""
+    + LOOPBACK
+)
+
+
+def serve(connection: socket.socket) -> None:
+    """Do what the first octet says; whoever is gone is gone."""
+    with suppress(OSError):
+        what = connection.recv(1)
+        if what in b"fFr":
+            octets = random.randbytes(50_000)
+            for _ in range(1 if what == b"f" else 4):
+                connection.sendall(octets)
+        if what == b"e":
+            while octets := connection.recv(65536):
+                connection.sendall(octets)
+        elif what == b"r":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        elif what in b"is":
+            # Says nothing, until it is over; a stalled reader reads nothing.
+            while what == b"i" and connection.recv(65536):
+                pass
+            time.sleep(0.3)
+
+
+class Clients:
+    """
+    What the clients do, a thread for each kind.
+    """
+
+    def __init__(self, ports: dict[str, int], certificate: Certificate) -> None:
+        self._ports = ports
+        self._tls = certificate.client()
+        self._client: socket.socket | None = None
+
+    def close(self) -> None:
+        """Whatever became of the last session."""
+        if self._client is not None:
+            self._client.close()
+
+    def dial(self, kind: str) -> socket.socket:
+        """A connection that is none yet."""
+        client = self._client = raw.dial(self._ports[kind])
+        client.settimeout(PATIENCE)
+        return client
+
+    def connected(self, kind: str) -> socket.socket:
+        """Connected, and logged in."""
+        client = self.dial(kind)
+        if kind == "tls":
+            client = self._client = self._tls.wrap_socket(
+                client, server_hostname="localhost"
+            )
+        if kind != "gssapi":
+            client.sendall(raw.GREETING)
+            raw.exactly(client, 2)
+            return client
+        client.sendall(b"\x05\x01\x01")
+        raw.exactly(client, 2)
+        self.initiator = StubInitiator("alice@R")
+        # RFC 1961 sections 3.3 and 4: ver, mtyp, len, token.
+        token = self.initiator.first
+        client.sendall(b"\1\1" + struct.pack("!H", len(token)) + token)
+        self.tokens = self.initiator.established(self.message(client))
+        self.wrapped(client, b"\2", 2, False)
+        self.message(client)
+        return client
+
+    def message(self, client: socket.socket) -> bytes:
+        """The token of one message."""
+        head = raw.exactly(client, 4)
+        return raw.exactly(client, struct.unpack("!H", head[2:])[0])
+
+    def wrapped(
+        self, client: socket.socket, octets: bytes, kind: int = 3, secret: bool = True
+    ) -> None:
+        """Send a message."""
+        token = self.tokens.wrap(octets, secret)
+        client.sendall(bytes((1, kind)) + struct.pack("!H", len(token)) + token)
+
+    def say(self, kind: str, client: socket.socket, octets: bytes) -> None:
+        """Send, wrapped where it has to be."""
+        if kind != "gssapi":
+            client.sendall(octets)
+            return
+        for at in range(0, len(octets), 30_000):
+            self.wrapped(client, octets[at : at + 30_000])
+
+    def relayed(self, kind: str, port: int) -> socket.socket:
+        """A session under way, or refused."""
+        client = self.connected(kind)
+        self.say(kind, client, raw.request5("127.0.0.1", port))
+        if kind == "gssapi":
+            self.message(client)
+        else:
+            raw.exactly(client, 10)
+        return client
+
+
+def drained(client: socket.socket) -> None:
+    """Read to the end, whatever it is."""
+    with suppress(OSError):
+        while client.recv(65536):
+            pass
+
+
+def reset(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+
+
+def _ended(way: str, clients: Clients, kind: str, port: int, nobody: int) -> None:
+    """One session, and its end."""
+    if way == "handshake":
+        client = clients.dial(kind)
+        client.sendall(b"\x16\x03" if kind == "tls" else b"\x05")
+    elif way == "login":
+        client = clients.connected(kind)
+    elif way == "nobody":
+        client = clients.relayed(kind, nobody)
+    elif way in ("bind", "waited", "associate"):
+        client = clients.connected(kind)
+        command = 3 if way == "associate" else 2
+        clients.say(kind, client, raw.request5("127.0.0.1", 0, command))
+        if way == "waited":
+            drained(client)
+        elif kind != "gssapi":
+            reply = raw.exactly(client, 10)
+            if way == "associate" and reply[1] == 0:
+                with socket.socket(type=socket.SOCK_DGRAM) as sends:
+                    to = ("127.0.0.1", int.from_bytes(reply[-2:]))
+                    sends.sendto(b"\0" + raw.request5("127.0.0.1", port)[1:], to)
+                    sends.sendto(b"\0\0" + raw.request5("127.0.0.1", port)[2:], to)
+                    time.sleep(0.02)
+    elif way == "dial":
+        client = clients.connected(kind)
+        clients.say(kind, client, raw.request5("127.0.0.1", port))
+    else:
+        client = clients.relayed(kind, port)
+        first = {"fin": b"F", "half": b"e", "rst": b"F", "up": b"i"}.get(
+            way, way[:1].encode()
+        )
+        clients.say(kind, client, first)
+        if way == "half":
+            clients.say(kind, client, bytes(100_000))
+            if isinstance(client, ssl.SSLSocket):
+                with suppress(OSError):
+                    client.settimeout(0.3)
+                    client.unwrap()
+            else:
+                client.shutdown(socket.SHUT_WR)
+                drained(client)
+        elif way in ("up", "stalled"):
+            with suppress(OSError):
+                client.settimeout(0.2)
+                for _ in range(10):
+                    clients.say(kind, client, bytes(50_000))
+        elif way in ("finished", "reset", "idle"):
+            drained(client)
+        elif way == "fin":
+            client.recv(1000)
+    if way in ("rst", "dial"):
+        reset(client)
+
+
+#: Destinations do by the first letter: finish after some octets, Flood some
+#: more, reset, echo, be idle, stall.
+WAYS = (
+    "handshake", "login", "nobody", "bind", "waited", "associate", "dial", "fin", "rst",
+    "finished", "reset", "half", "idle", "up", "stalled",
+)  # fmt: skip
+
+
+class World:
+    """
+    The gateway.
+
+    @ivar ports: of its listeners.
+    """
+
+    def __init__(self, directory: Path, certificate: Certificate) -> None:
+        self.reactor: Any = EPollReactor()
+        self._certificate = certificate
+        self._directory = directory
+        self.gateway = Gateway(self.reactor, self._config("600KB/s"))
+        self.gateway.stateDir.mkdir(exist_ok=True)
+        self.gateway.listen()
+        self.gateway.start()
+        self.ports = {
+            name: each[1]
+            for name, each in zip(
+                ("plain", "tls", "gssapi"), self.gateway.bound(), strict=True
+            )
+        }
+
+    def _config(self, rate: str, quota: str = "400KB/1s") -> Any:
+        text = CONFIGURATION.format(
+            file=self._certificate.file,
+            key=self._certificate.key,
+            rate=rate,
+            quota=quota,
+        )
+        return loads(text, "gw.toml", self._directory)
+
+    def change(self, *limits: str) -> None:
+        """Other limits for who comes and who lives."""
+        config = self._config(*limits)
+        compiler = self.gateway.compiler(config)
+        compiler.prepare()
+        self.gateway.change(config, self.gateway.build(config, compiler))
+
+    def turn(self) -> None:
+        self.reactor.iterate(0.005)
+
+    def counted(self) -> dict[str, Any]:
+        """All that sessions and flows are counted in, and hold."""
+        gateway = self.gateway
+        base, allowances = gateway._base, gateway._allowances
+        gateway._counters.sweep()
+        allowances.sweep()
+        base.pipes.close()
+        return {
+            "sessions": len(gateway.sessions) + len(gateway.expiring),
+            "live": gateway.limits.live,
+            "keys": [key for key in gateway._counters.keys if key[0] != "octets"],
+            "buckets": allowances.buckets,
+            "waiting": len(allowances.waiting),
+            "memory": base.memory.held,
+            "watched": base.watch.watched,
+            "deadlines": gateway.deadlines.pending,
+            "clients": gateway.census.clients,
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "readers": len(self.reactor.getReaders()),
+            "writers": len(self.reactor.getWriters()),
+        }
+
+    def lines(self) -> list[Any]:
+        """What is in the journal."""
+        (file,) = self.gateway.journal.directory.glob("*.jsonl")
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    def stop(self) -> None:
+        done: list[object] = []
+        self.gateway.stop().addBoth(done.append)
+        while not done:
+            self.turn()
+
+
+@pytest.fixture
+def world(tmp_path: Path, certificate: Certificate) -> Iterator[World]:
+    """A gateway, with nobody there yet."""
+    made = World(tmp_path, certificate)
+    yield made
+    made.stop()
+
+
+def test_nothingIsLeft(world: World, certificate: Certificate) -> None:
+    """
+    Whatever way sessions end, while the limits change, sessions are revoked,
+    and the journal fails for a while.
+    """
+    done: dict[str, int] = dict.fromkeys(world.ports, 0)
+
+    def churn(
+        kind: str, ways: tuple[str, ...], port: int, nobody: int, end: float
+    ) -> None:
+        clients = Clients(world.ports, certificate)
+        while time.monotonic() < end:
+            for way in ways:
+                # Who is revoked, over a quota, or refused, is told in all ways.
+                with suppress(OSError, AssertionError, ssl.SSLError):
+                    _ended(way, clients, kind, port, nobody)
+                clients.close()
+                done[kind] += 1
+
+    for _ in range(20):
+        world.turn()
+    with Destination(serve) as server, closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        before = world.counted()
+        nobody = unused.getsockname()[1]
+
+        def started(ways: tuple[str, ...], seconds: float) -> list[threading.Thread]:
+            end = time.monotonic() + seconds
+            threads = [
+                threading.Thread(
+                    target=churn, args=(kind, ways, server.port, nobody, end)
+                )
+                for kind in world.ports
+            ]
+            for thread in threads:
+                thread.start()
+            return threads
+
+        commit = world.gateway.journal.commit
+        with capturedLogs() as events:
+            threads = []
+            for first in (0, 4, 8, 12):
+                threads += started(WAYS[first:] + WAYS[:first], 2.5)
+            begun = changed = time.monotonic()
+            revoked = False
+            while any(thread.is_alive() for thread in threads):
+                world.turn()
+                now = time.monotonic()
+                if now - changed > 0.3:
+                    changed = now
+                    world.change(random.choice(["300KB/s", "600KB/s", "2MB/s"]))
+                if not revoked and now - begun > 1.5:
+                    for session in list(world.gateway.sessions.values()):
+                        revoked = revoked or session.stage is Stage.RELAY
+                        session.client.end(Revoked("no longer"))
+                failing = (now - begun) % 0.7 > 0.65
+                world.gateway.journal.commit = (  # type: ignore[method-assign]
+                    (lambda _: fail(AuditFailed("full"))) if failing else commit
+                )
+            # What clients sent before they went is still on its way.
+            world.gateway.journal.commit = commit  # type: ignore[method-assign]
+            world.change("100MB/s", "1GB/1s")
+            threads = started(("idle",), 0.1)
+            until = time.monotonic() + 10
+            while any(thread.is_alive() for thread in threads) or (
+                (after := world.counted()) != before and time.monotonic() < until
+            ):
+                world.turn()
+            assert after == before
+        failures = [event["log_failure"] for event in events if "log_failure" in event]
+    assert not failures
+    assert after == before
+    assert min(done.values()) >= len(WAYS)
+    reasons = {line["reason"] for line in world.lines() if line["event"] == "end"}
+    assert reasons >= {
+        "bind-timeout", "client-lost", "client-reset", "closed", "destination-lost",
+        "destination-reset", "idle", "quota", "refused", "revoked",
+    }  # fmt: skip
