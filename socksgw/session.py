@@ -278,7 +278,7 @@ class Session:
         if tally.reset:
             self.client.abort()
         else:
-            self.client.close()
+            self.client.close(cut=tally.reason == "destination-lost")
 
     def answered(self) -> None:
         """

@@ -362,9 +362,10 @@ class Inbound(Protocol):
                 self.transport.loseConnection()
         self.transport.resumeProducing()
 
-    def close(self) -> None:
+    def close(self, cut: bool = False) -> None:
         """
-        Close in order, after what the transport still holds is sent.
+        Close, after what the transport still holds is sent: in order, or so
+        that the client can tell that it was not, where the transport knows how.
         """
         self._serving = None
         if self._gone:
@@ -379,7 +380,10 @@ class Inbound(Protocol):
             self._lingering = self._lingering or _LINGER_OCTETS
             if not self.ended:
                 self.transport.resumeProducing()
-            self.transport.loseConnection()
+            if cut and hasattr(type(self.transport), "cutOff"):
+                self.transport.cutOff()
+            else:
+                self.transport.loseConnection()
             if not self._gone:
                 self._deadline.clear()
                 self._deadline = self.door.setDeadline(_CLOSING, self.abort)

@@ -70,7 +70,7 @@ class TLSTransport:
     """
 
     __slots__ = (
-        "_broken", "_connection", "_draining", "_ended", "_ending", "_established",
+        "_broken", "_connection", "_cut", "_draining", "_ended", "_ending", "_established",
         "_fd", "_out", "_paused", "_port", "_producer", "_protocol", "_readBlocked",
         "_readEnded", "_reading", "_socket", "_tls", "_wants", "_watch", "_watched",
         "disconnected", "disconnecting",
@@ -115,6 +115,8 @@ class TLSTransport:
         self._ending = False
         self._ended = False
         self._broken = False
+        #: Whether our side ends without TLS's word for it.
+        self._cut = False
         #: As Twisted's transports have it: to be closed, and closed.
         self.disconnecting = False
         self.disconnected = False
@@ -151,6 +153,8 @@ class TLSTransport:
             return
         if not self._established:
             wanted = self._wants
+        elif self._draining:
+            wanted = READ
         else:
             wanted = READ if self._reading and not self._readEnded else 0
             if self._out or self._readBlocked or self._ending > self._ended:
@@ -297,8 +301,11 @@ class TLSTransport:
                 connection.send(out[0])
                 out.popleft()
             if self._ending > self._ended:
-                connection.shutdown()
                 self._ended = True
+                if self._cut:
+                    self._linger()
+                    return
+                connection.shutdown()
         except SSL.WantWriteError:
             return
         except SSL.Error:
@@ -353,10 +360,18 @@ class TLSTransport:
         self.disconnecting = True
         if self._established and not self._broken:
             self.loseWriteConnection()
-            if self._ended:
+            if self._ended and not self._draining:
                 self._lose(ConnectionDone())
         else:
             self._lose(ConnectionDone())
+
+    def cutOff(self) -> None:
+        """
+        Close after what is buffered, without TLS's word for the end: nobody
+        shall take that for all there was (RFC 8446 section 6.1).
+        """
+        self._cut = True
+        self.loseConnection()
 
     def abortConnection(self) -> None:
         """Close with a reset."""

@@ -310,6 +310,28 @@ def test_cutOff(house: House) -> None:
     assert protocol.lost == [ConnectionLost]
 
 
+@pytest.mark.parametrize("unread", [b"", b"never read"])
+def test_weCutOff(house: House, unread: bytes) -> None:
+    """
+    All that is buffered arrives, also where the client still sends, and then an
+    end that is none in TLS's own words; the client may close when it has it.
+    """
+    client, transport, protocol = house.secure()
+    transport.pauseProducing()
+    if unread:
+        client.connection.sendall(unread)
+    transport.write(OCTETS)
+    transport.cutOff()
+    transport.loseConnection()
+    assert house.came(client, len(OCTETS)) == OCTETS
+    house.until(lambda: client.read() or client.failed)
+    assert client.octets == OCTETS
+    assert not client.ended
+    assert protocol.lost == []
+    client.plain.close()
+    house.until(lambda: protocol.lost)
+
+
 @pytest.mark.parametrize("doing", ["reading", "paused", "writing"])
 def test_reset(house: House, doing: str) -> None:
     """Seen, whatever is going on."""

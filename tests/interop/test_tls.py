@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import random
 import socket
+import ssl
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -379,6 +381,33 @@ def test_bind(house: House) -> None:
             assert raw.reply5(client)[0] == 0
             peer.sendall(b"from the peer")
             assert raw.exactly(client, 13) == b"from the peer"
+
+
+@pytest.mark.parametrize("resets", [True, False])
+def test_destinationsEnd(house: House, resets: bool) -> None:
+    """
+    One that ends in order ends in order here, too; after one that was reset
+    TLS's own word for the end never comes.
+    """
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(DOWN[:MIB])
+        assert raw.exactly(connection, 4) == b"read"
+        if resets:
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    with Destination(serve) as server, house.dial(None, ANYBODY) as client:
+        client.sendall(raw.GREETING + raw.request5("127.0.0.1", server.port))
+        assert raw.exactly(client, 2) == b"\x05\0"
+        assert raw.reply5(client)[0] == 0
+        assert raw.exactly(client, MIB) == DOWN[:MIB]
+        client.sendall(b"read")
+        if resets:
+            with pytest.raises(ssl.SSLEOFError):
+                client.recv(1)
+        else:
+            assert client.recv(1) == b""
 
 
 # Who it is.
