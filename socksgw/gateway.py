@@ -252,7 +252,8 @@ class Gateway:
         self.generation = generation
         generation.apply()
         self._limit(config)
-        for session in self.sessions.values():
+        for session in list(self.sessions.values()):
+            # Octets that may go now may be the last of a session, or of several.
             if session.claim is not None:
                 session.recount(session.claim.rule)
 
@@ -294,8 +295,9 @@ class Gateway:
         """
         del self.sessions[session.record.session]
         self.expiring.pop(session, None)
-        if session.claim is not None:
-            self.limits.give(session.claim)
+        claim, session.claim = session.claim, None
+        if claim is not None:
+            self.limits.give(claim)
         self.settled()
 
     # Descriptors.

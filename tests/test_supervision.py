@@ -19,7 +19,7 @@ from socksgw.config import loads
 from socksgw.defaults import defaultConfig
 from socksgw.errors import Revoked
 from socksgw.gateway import Gateway as Service
-from socksgw.shape import Config
+from socksgw.shape import Config, Limit
 from socksgw.stage import Stage
 from socksgw.supervision import Supervisor
 from tests.policy.asking import ruleset
@@ -278,6 +278,39 @@ def test_deadlinesGoOn(tmp_path: Any, what: str, times: int) -> None:
             service._tick()
     assert len(came) == 1
     assert len(events) == times
+
+
+def test_whoEndsWhileLimitsChange(tmp_path: Any) -> None:
+    """
+    Other limits let octets go that were kept back, and with them sessions that
+    waited for nothing else: the change goes on, and nobody who is over is
+    counted again.
+    """
+    clock = Clock()
+    limit = (Limit("all", sessions=5),)
+    config = evolve(defaultConfig(), directory=tmp_path, limit=limit)
+    service = Service(clock, config, clock=clock.seconds)
+    service._doors.change = lambda listen: None  # type: ignore[method-assign]
+    counted: list[int] = []
+    asker: Any = SimpleNamespace(user=SimpleNamespace(name="alice"))
+
+    class Ending:
+        def __init__(self, number: int) -> None:
+            self.claim: Any = service.limits.take(asker, "connect", "all")
+            self.record = SimpleNamespace(session=number)
+
+        def recount(self, rule: str) -> None:
+            counted.append(self.record.session)
+            for each in list(service.sessions.values()):
+                service.left(each)
+
+    service.sessions = {number: Ending(number) for number in (1, 2)}  # type: ignore[misc]
+    compiler = service.compiler(config)
+    compiler.prepare()
+    service.change(config, service.build(config, compiler))
+    assert counted == [1]
+    assert service.limits.live == 0
+    assert not list(service._counters.keys)
 
 
 def test_includedFilesAreWatched(tmp_path: Any) -> None:
