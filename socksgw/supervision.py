@@ -328,15 +328,20 @@ class Supervisor:
         service = self._service
         service.limits.usedUp = False
         for session in list(service.sessions.values()):
-            if session.claim is None:
+            claim = session.claim
+            if claim is None:
                 continue
-            over = session.claim.over
-            if over is not None:
-                session.client.end(over)
-                continue
-            session.claim.wake()
-            if session.flows is not None:
-                session.flows.cut()
+            try:
+                over = claim.over
+                if over is None:
+                    claim.wake()
+                    if session.flows is not None:
+                        session.flows.cut()
+                else:
+                    session.client.end(over)
+            except Exception:
+                # The others' quotas end, too.
+                _log.failure("a session could not be ended")
 
 
 def _stampsOf(config: Config) -> object:

@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs
 
 from socksgw.config import loads
 from socksgw.defaults import defaultConfig
-from socksgw.errors import Revoked
+from socksgw.errors import QuotaUsedUp, Revoked
 from socksgw.gateway import Gateway as Service
 from socksgw.shape import Config, Limit
 from socksgw.stage import Stage
@@ -118,6 +118,7 @@ class Changing:
         self.sessions: dict[int, Any] = {}
         self.expiring: dict[Any, None] = {}
         self.listeners: dict[str, Any] = {}
+        self.limits: Any = SimpleNamespace(usedUp=True)
         policy = SimpleNamespace(ruleset=ruleset('[[rule]]\nid = "a"\nallow = "any"'))
         self.login: Any = SimpleNamespace(
             changes=0, now=lambda user: user, directory=None
@@ -239,6 +240,29 @@ def test_whoCannotBeJudgedAgainEnds() -> None:
     with capturedLogs() as events:
         assert supervisor.recheck() == 2
     assert ended == [(1, "it could not be judged again"), (2, "no longer")]
+    assert len(events) == 1
+
+
+def test_whoCannotBeCutKeepsNobody() -> None:
+    """A session that fails to be ended at its quota's end is not the last."""
+    ended: list[int] = []
+
+    def session(number: int) -> Any:
+        def end(why: Exception) -> None:
+            ended.append(number)
+            if number == 1:
+                raise RuntimeError("a defect")
+
+        over = QuotaUsedUp("over")
+        return SimpleNamespace(
+            claim=SimpleNamespace(over=over), client=SimpleNamespace(end=end)
+        )
+
+    service = Changing(Config())
+    service.sessions = {number: session(number) for number in (1, 2)}
+    with capturedLogs() as events:
+        Supervisor(service, None).cut()
+    assert ended == [1, 2]
     assert len(events) == 1
 
 
