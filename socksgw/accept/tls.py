@@ -168,7 +168,12 @@ class TLSTransport:
     def _shakeHands(self) -> None:
         connection = self._connection
         if connection is None:
-            first = self._socket.recv(1, socket.MSG_PEEK)
+            try:
+                first = self._socket.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                return
+            except OSError:
+                first = b""
             if first != _HANDSHAKE:
                 # Not TLS, or gone.
                 self._lose(ConnectionLost())

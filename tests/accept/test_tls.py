@@ -170,6 +170,17 @@ def test_nothingSaid(house: House) -> None:
     assert protocol.lost == [ConnectionDone]
 
 
+def test_resetBeforeAnything(house: House) -> None:
+    """A scanner's reset is no defect of ours: there is nothing to log."""
+    client, _, protocol = house.secure(shaken=False)
+    with capturedLogs() as events:
+        client.plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.plain.close()
+        house.until(lambda: protocol.lost)
+    assert protocol.lost == [ConnectionLost]
+    assert not [each for each in events if "log_failure" in each]
+
+
 @pytest.mark.parametrize("first", [b"\x05", b"\x04\x01\0\x50", b"GET / HTTP/1.1\r\n"])
 def test_notTLS(house: House, first: bytes) -> None:
     """The first octet tells, and not one is answered."""
