@@ -386,7 +386,10 @@ class Inbound(Protocol):
                 self.transport.loseConnection()
             if not self._gone:
                 self._deadline.clear()
-                self._deadline = self.door.setDeadline(_CLOSING, self.abort)
+                # Who made no request has been told little, or only that TLS
+                # does not take them.
+                patience = _LINGER if self.halfOpen else _CLOSING
+                self._deadline = self.door.setDeadline(patience, self.abort)
 
     def abort(self) -> None:
         """

@@ -19,7 +19,7 @@ from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
 from socksgw.accept.protocol import Inbound
 from socksgw.deadlines import Deadlines
-from socksgw.errors import ClientLost, Draining, HandshakeTimedOut
+from socksgw.errors import CertificateRefused, ClientLost, Draining, HandshakeTimedOut
 from socksgw.wire.events import MethodsOffered, Requested
 
 #: SOCKS 4 CONNECT to 192.0.2.1:80, no user id.
@@ -267,6 +267,21 @@ def test_finishingIsBounded(world: World, how: str) -> None:
             client.dataReceived(b"x" * 65536)
             sent += 1
             assert sent < 100
+    world.lose(client)
+    world.atBase()
+
+
+def test_aRefusedClientIsLetGoOf(world: World) -> None:
+    """
+    One that TLS has refused, and that stays, holds its descriptor and its
+    place among the half-open for a moment, and not for minutes.
+    """
+    client, transport = world.connect()
+    client.refused(CertificateRefused("it is revoked"))
+    client.finish()
+    assert world.listener.admission.halfOpen == 1
+    world.advance(3)
+    assert transport.disconnected
     world.lose(client)
     world.atBase()
 
