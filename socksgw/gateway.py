@@ -7,7 +7,6 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final, TypeVar, final
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -36,6 +35,7 @@ from socksgw.relay.memory import Memory
 from socksgw.session import Session
 from socksgw.shape import Config
 from socksgw.supervision import Supervisor
+from socksgw.upkeep import Upkeep
 
 __all__ = ["CannotStart", "Gateway", "SocksFactory"]
 
@@ -119,6 +119,7 @@ class Gateway:
         self._running = False
         self._stopping: Deferred[None] | None = None
         self._closing = False
+        self._upkeep = Upkeep()
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
         self._ticks = 0
@@ -158,33 +159,31 @@ class Gateway:
         self._supervisor.look()
 
     def _tick(self) -> None:
-        self.deadlines.scan()
+        """
+        Four times a second. Whatever fails here keeps nothing else from being
+        done, now or the next time.
+        """
+        do = self._upkeep.do
+        do("a deadline", self.deadlines.scan)
+        do("the look at the stores of users", self.generation.login.look)
         self._ticks += 1
         if self.limits.usedUp and self.limits.enforced:
-            self._seldom(self._supervisor.cut)
-        self._seldom(self.generation.login.look)
+            do("the end of quotas", self._supervisor.cut)
         if self._ticks % 4 == 0:
-            self._seldom(self._supervisor.look)
+            do("the look for changes", self._supervisor.look)
         if self._ticks % _KEEP == 0:
-            self._seldom(self._quotas.save)
+            do("the file of quotas", self._quotas.save)
         if self._ticks % 40 == 0:
-            for call in (self._counters.sweep, self._allowances.sweep, self._refresh):
-                self._seldom(call)
+            do("the counters", self._counters.sweep)
+            do("the allowances", self._allowances.sweep)
+            do("the look at this host's addresses", self._refreshHosts)
 
-    def _seldom(self, call: Callable[[], object]) -> None:
-        """
-        Deadlines come by the same tick, whatever fails here (a plug-in's
-        checker, a thread that there is none of).
-        """
+    def _refreshHosts(self) -> None:
         try:
-            call()
-        except Exception:
-            _log.failure("what is done once in a while failed")
-
-    def _refresh(self) -> None:
-        # Out of descriptors, say: what is known stays.
-        with suppress(OSError):
             self._hosts.refresh()
+        except OSError:
+            # Out of descriptors, say: what is known stays.
+            pass
 
     def bound(self) -> list[tuple[str, int]]:
         """Where we listen: addresses and ports."""

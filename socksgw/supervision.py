@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
 
@@ -21,6 +22,7 @@ from socksgw.errors import Revoked
 from socksgw.policy.rules import Asker, Question
 from socksgw.shape import Config
 from socksgw.stage import Stage
+from socksgw.upkeep import Upkeep, defect
 
 if TYPE_CHECKING:
     from socksgw.accept.certificates import ServerTLS
@@ -103,6 +105,7 @@ class Supervisor:
         self._wall = wall
         self._seen: object = None
         self._files: object = None
+        self._upkeep = Upkeep()
         self._reading: Deferred[Any] | None = None
         self._again = False
         self.changes = self.reloads = self.failures = 0
@@ -166,7 +169,8 @@ class Supervisor:
         elif isinstance(error, CannotStart):
             self._failed(str(error).splitlines())
         else:
-            _log.failure("a reload failed by a defect in socksgw or a plug-in", failure)
+            assert isinstance(error, Exception)
+            defect("a reload", error)
             self._failed(["internal failure; the log says more"])
 
     def _done(self, _: None) -> None:
@@ -185,23 +189,36 @@ class Supervisor:
 
     def look(self) -> None:
         """
-        Once a second: did anything change that verdicts depend on?
+        Once a second: did anything change that verdicts depend on? Never
+        raises.
         """
-        service = self._service
+        service, do = self._service, self._upkeep.do
         if service.config.gateway.reload_on_change:
-            files = _stampsOf(service.config)
-            before, self._files = self._files, files
-            if before is not None and files != before:
-                self.reload()
-        self._lookAtCertificates()
-        self._lookAtExpiry()
+            do("the look at the configuration", self._lookAtFiles)
+        for name, tls in service.generation.secured.items():
+            do(f'TLS of "{name}"', partial(self._lookAtCertificates, name, tls))
+        do("the look at what changed", self._lookAtChanges)
+        if service.config.gateway.enforce == "all":
+            do("the look at logins that end", self._lookAtExpiry)
+            do("the look at directories", self._lookAtGroups)
+
+    def _lookAtFiles(self) -> None:
+        files = _stampsOf(self._service.config)
+        before, self._files = self._files, files
+        if before is not None and files != before:
+            self.reload()
+
+    def _lookAtChanges(self) -> None:
         seen = self._sight()
         before, self._seen = self._seen, seen
         if before is not None and seen != before:
             self.changes += 1
             self.recheck()
+
+    def _lookAtGroups(self) -> None:
+        service = self._service
         directory = service.generation.login.directory
-        if directory is not None and service.config.gateway.enforce == "all":
+        if directory is not None:
             live = service.sessions.values()
             users = [s.asker.user for s in live if s.claim is not None]
             directory.refresh({user.name for user in users if user.method != "none"})
@@ -210,22 +227,21 @@ class Supervisor:
                 self.changes += 1
                 self.recheck(names)
 
-    def _lookAtCertificates(self) -> None:
+    def _lookAtCertificates(self, name: str, tls: ServerTLS) -> None:
         """
         Have files that changed read again, and say so; look again at those
         who are in by a certificate.
         """
-        service = self._service
-        for name, tls in service.generation.secured.items():
-            changes = tls.refresh()
-            if changes.problems:
-                for line in changes.problems:
-                    _log.error('TLS of "{name}": {line}', name=name, line=line)
-                service.journal.append(record.tlsFailedLine(name, changes.problems))
-            if changes.read:
-                service.journal.append(record.tlsReadLine(name, changes.read))
-            if changes.rejudge:
-                self._recheckIdentities(name, tls)
+        journal = self._service.journal
+        changes = tls.refresh()
+        if changes.problems:
+            for line in changes.problems:
+                _log.error('TLS of "{name}": {line}', name=name, line=line)
+            journal.append(record.tlsFailedLine(name, changes.problems))
+        if changes.read:
+            journal.append(record.tlsReadLine(name, changes.read))
+        if changes.rejudge:
+            self._recheckIdentities(name, tls)
 
     def _recheckIdentities(self, name: str, tls: ServerTLS) -> int:
         """
@@ -238,7 +254,11 @@ class Supervisor:
         for client in list(service.listeners[name].clients):
             if client.identity is None or (lenient and not client.halfOpen):
                 continue
-            why = tls.objection(client.identity)
+            try:
+                why = tls.objection(client.identity)
+            except Exception as e:
+                defect("the look at a certificate", e)
+                why = "it could not be judged again"
             if why:
                 client.end(Revoked(f"the client's certificate: {why}"))
                 ended += 1
@@ -246,11 +266,8 @@ class Supervisor:
 
     def _lookAtExpiry(self) -> None:
         """End whose login has ended."""
-        service = self._service
-        if not service.expiring or service.config.gateway.enforce != "all":
-            return
         now = self._wall()
-        for session in list(service.expiring):
+        for session in list(self._service.expiring):
             expires = session.asker.user.expires
             if expires is not None and now >= expires:
                 session.client.end(Revoked("the login has expired"))
@@ -285,8 +302,8 @@ class Supervisor:
                 except Revoked as e:
                     session.client.end(e)
                     ended += 1
-                except Exception:
-                    _log.failure("a session could not be judged again")
+                except Exception as e:
+                    defect("the look at a session", e)
                     session.client.end(Revoked("it could not be judged again"))
                     ended += 1
         return ended

@@ -1,0 +1,56 @@
+"""
+What is done again and again while the gateway runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from traceback import format_tb
+from typing import Final, final
+
+from twisted.logger import Logger
+
+__all__ = ["Upkeep", "defect"]
+
+_log: Final = Logger()
+
+
+def defect(what: str, error: Exception) -> None:
+    """
+    Something failed by a defect, ours or a plug-in's: log where, but neither
+    the exception's text nor any value, since both may hold a secret.
+    """
+    _log.error(
+        "{what} failed by a defect: {kind} at\n{where}",
+        what=what,
+        kind=type(error).__qualname__,
+        where="".join(format_tb(error.__traceback__)),
+    )
+
+
+@final
+class Upkeep:
+    """
+    Does parts of one work, each whether or not another fails; a failure is
+    logged once, until the part works again.
+
+    @ivar failing: the parts that do not work at the moment.
+    """
+
+    def __init__(self) -> None:
+        self.failing: set[str] = set()
+
+    def do(self, what: str, part: Callable[[], object]) -> None:
+        """
+        Do one part. Never raises.
+
+        @param what: what it is called in the log.
+        """
+        try:
+            part()
+        except Exception as e:
+            if what not in self.failing:
+                self.failing.add(what)
+                defect(what, e)
+        else:
+            self.failing.discard(what)
