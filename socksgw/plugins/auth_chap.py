@@ -13,7 +13,7 @@ from typing import Any, Final, final
 from twisted.cred.credentials import IUsernameHashedPassword
 from zope.interface import implementer
 
-from socksgw.errors import ClientLost
+from socksgw.errors import AuthenticationFailed, ClientLost
 from socksgw.interfaces import IAuthenticator, IAuthMethod
 from socksgw.wire.chap import (
     FAILURE,
@@ -93,8 +93,10 @@ class Chap:
         """Agree on the algorithm, challenge the client, read its response."""
         first = await exchange.read(readMessage, MESSAGE_LIMIT)
         if HMAC_MD5 not in first.get(Attribute.ALGORITHMS, b""):
-            exchange.write(encodeMessage({Attribute.STATUS: FAILURE}))
-            raise WireError("the client does not know HMAC-MD5")
+            # The status is written when that is recorded.
+            raise AuthenticationFailed(
+                "the client does not know HMAC-MD5", reason="algorithm", counts=False
+            )
         challenge = self._random(_CHALLENGE)
         exchange.write(
             encodeMessage({Attribute.ALGORITHMS: bytes((HMAC_MD5,))})
@@ -118,14 +120,14 @@ class Chap:
         )
 
     async def writeOutcome(
-        self, exchange: Any, credentials: ChallengeResponse, granted: bool
+        self, exchange: Any, credentials: ChallengeResponse | None, granted: bool
     ) -> None:
         """
         Write the status, with our response where the client asked for one and
         is let in; its own status follows then ("Mutual Authentication").
         """
         said = {Attribute.STATUS: SUCCESS if granted else FAILURE}
-        if granted and credentials.answer is not None:
+        if granted and credentials is not None and credentials.answer is not None:
             said[Attribute.RESPONSE] = credentials.answer
         exchange.write(encodeMessage(said))
         if Attribute.RESPONSE not in said:

@@ -33,6 +33,7 @@ from socksgw.wire.address import Address
 from socksgw.wire.events import Event
 from socksgw.wire.reader import WireError
 from socksgw.wire.server import ServerConversation
+from tests.test_session import Gateway, well
 
 CANARY = b"canary-c4a9"
 CHALLENGE = bytes(range(32))
@@ -120,6 +121,9 @@ def lead(checker: Any, *chunks: bytes, ends: bool = True) -> tuple[Client, Any]:
 
     async def session() -> Any:
         attempt: Attempt = await negotiate(client, await client.next(), [offered])
+        if attempt.failure is not None:
+            await attempt.report(False)
+            raise attempt.failure
         try:
             user = await login.settle(attempt.credentials, "chap", client.source)
         except AuthenticationFailed:
@@ -227,7 +231,17 @@ def test_noAlgorithm(checker: SecretsFile, first: bytes) -> None:
     """
     client, failure = lead(checker, OFFER, first)
     assert client.sent == CHOSEN + NO
-    assert isinstance(failure, WireError)
+    assert isinstance(failure, AuthenticationFailed)
+    assert (failure.reason, failure.counts) == ("algorithm", False)
+
+
+def test_noAlgorithmIsRecordedFirst() -> None:
+    """Nothing is told of a failure before it is recorded."""
+    gateway = Gateway([OfferedMethod("chap", 3, Chap())])
+    gateway.connect(OFFER + message(b"\x11\x01\x05"))
+    assert gateway.order == ["sent", "commit", "sent", "ended"]
+    assert gateway.lines()[0]["reason"] == "algorithm"
+    well(gateway)
 
 
 @pytest.mark.parametrize(
