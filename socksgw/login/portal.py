@@ -209,7 +209,7 @@ class Login:
                 # have a time of their own.
                 user = known[0]
                 return user if self.directory is None else await self._grouped(user)
-            if self._blind and key != method:
+            if self._blind and _guessable(credentials):
                 raise Refused("checker-failed")
             began = self._clock()
             if key is None:
@@ -404,7 +404,8 @@ class Login:
 
     def _look(self) -> list[object]:
         """
-        The stores' stamps. While one cannot be had, nobody is let in.
+        The stores' stamps. While one cannot be had, nobody is let in whom a
+        store has to know.
         """
         try:
             stamps = [store.stamp() for store in self._stores]

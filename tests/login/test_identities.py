@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.cred.credentials import Anonymous
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -20,7 +21,7 @@ from socksgw.interfaces import IChangingStore, IVerifiedIdentity
 from socksgw.login.checkers import Refused
 from socksgw.login.identities import Proved, VerifiedIdentities
 from socksgw.login.portal import Login
-from tests.login.test_portal import HERE, Checker, alice
+from tests.login.test_portal import HERE, ChangingChecker, Checker, alice
 
 
 @implementer(IVerifiedIdentity)
@@ -131,6 +132,20 @@ def test_user() -> None:
     assert (user.expires, user.proved) == (77.0, True)
     assert store.asked == 0
     assert settled(login, Identity(b"alice", "R")).expires is None
+
+
+def test_brokenStore() -> None:
+    """A store that cannot be looked at has no say in what was proved."""
+
+    class Broken(ChangingChecker):
+        def stamp(self) -> object:
+            raise OSError
+
+    checkers = [Broken(alice=b"sesame"), VerifiedIdentities(["R"])]
+    with capturedLogs():
+        login = Login(checkers, {}, 60, Clock().seconds)
+        login.look()
+    assert settled(login, Identity(b"alice", "R")).name == "alice"
 
 
 @pytest.mark.parametrize("name", [b"anonymous", b"users", b"@staff"])
