@@ -208,7 +208,13 @@ class Login:
                 # What is remembered is without the directory's groups: these
                 # have a time of their own.
                 user = known[0]
-                return user if self.directory is None else await self._grouped(user)
+                if self.directory is None:
+                    return user
+                user = await self._grouped(user)
+                if self._here(user) is not None:
+                    return user
+                # Gone from the directory: not to be remembered any longer.
+                self._known.pop(key, None)
             if self._blind and _guessable(credentials):
                 raise Refused("checker-failed")
             began = self._clock()

@@ -18,6 +18,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, IGroupSource, IVerifiedIdentity
 from socksgw.login.groups import DirectoryGroups
 from socksgw.login.identities import VerifiedIdentities
@@ -344,6 +345,31 @@ def test_rememberedLogin() -> None:
     assert settled(made, ALICE).groups == {"staff"}
     world.clock.advance(61)
     assert settled(made, ALICE).groups == {"contractors"}
+
+
+def test_rememberedLoginOfOneWhoIsGone() -> None:
+    """
+    Whom the directory has said to be gone is not let in by a login that is
+    remembered, after their sessions were ended.
+    """
+
+    class Closing(Source):
+        def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+            if self.known.get("alice") is None:
+                return fail(Refused("wrong-credentials"))
+            return super().requestAvatarId(credentials)
+
+    source = Closing(alice={"cn=staff"})
+    world, made = login(source, cache=1000)
+    user = settled(made, ALICE)
+    source.known["alice"] = None
+    world.clock.advance(61)
+    world.directory.refresh({"alice"})
+    assert made.now(user) is None
+    assert isinstance(settled(made, ALICE), AuthenticationFailed)
+    # Back again, their login counts at once.
+    source.known["alice"] = {"cn=staff"}
+    assert settled(made, ALICE).name == "alice"
 
 
 def test_nobodyInParticular() -> None:
