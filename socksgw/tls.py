@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
+from OpenSSL.crypto import Error
 
 __all__ = ["Own", "certificatesOf", "keyFor", "serverContext"]
 
@@ -40,8 +41,13 @@ def certificatesOf(octets: bytes) -> list[x509.Certificate]:
     @raise ValueError: there is none, or one cannot be read.
     """
     try:
-        return x509.load_pem_x509_certificates(octets)
-    except ValueError:
+        found = x509.load_pem_x509_certificates(octets)
+        for each in found:
+            # Read only when they are asked for.
+            _ = each.issuer, each.subject, each.not_valid_after_utc
+        return found
+    except Exception:
+        # The library raises several kinds.
         raise ValueError("holds no certificate that can be read (PEM)") from None
 
 
@@ -59,12 +65,16 @@ def keyFor(chain: Sequence[x509.Certificate], octets: bytes) -> Own:
     except Exception:
         # Never its text: it may hold what the file does.
         raise ValueError("holds no private key that can be read (PEM)") from None
-    if key.public_key() != chain[0].public_key():
+    try:
+        fits = key.public_key() == chain[0].public_key()
+    except Exception:
+        raise ValueError("the certificate's key is of an unknown kind") from None
+    if not fits:
         raise ValueError("the private key is not that of the (first) certificate")
     own = Own(chain, key)
     try:
         serverContext(own)
-    except SSL.Error as e:
+    except (SSL.Error, Error) as e:
         why = e.args[0][-1][-1] if e.args and e.args[0] else "no reason given"
         raise ValueError(f"OpenSSL refuses it: {why}") from None
     return own

@@ -127,6 +127,9 @@ class _Files:
             self._read()
         except WrongTLS as e:
             self.wrong = e.wrong
+        except Exception as e:
+            # Nobody foresaw it; what was good before is good no longer.
+            self.wrong = [(self._keys[0], f"cannot be read: {type(e).__name__}")]
         return not self.wrong or self.wrong != before
 
     @property
@@ -262,9 +265,11 @@ class ServerTLS:
         for part in parts:
             try:
                 found = x509.load_pem_x509_crl(mark + part)
-            except ValueError:
+                until = found.next_update_utc
+            except Exception:
+                # The library raises several kinds.
                 raise self._wrong("crl", "holds what is no CRL (PEM)") from None
-            if found.next_update_utc is None:
+            if until is None:
                 raise self._wrong(
                     "crl", "has no nextUpdate, so that nobody can tell when it is stale"
                 )

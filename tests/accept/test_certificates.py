@@ -4,9 +4,12 @@ A listener's TLS: its files, and whom it accepts; handshakes in memory.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import os
+import random
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -460,6 +463,41 @@ def test_brokenTrust(place: Place, name: str, octets: bytes | None) -> None:
     place.put(name, good)
     assert tls.refresh() == (("client_ca", "crl"), (), True)
     assert known(tls, bob) is not None
+
+
+def _mutated(octets: bytes, chance: random.Random) -> bytes:
+    """PEM with a few octets changed in what it holds."""
+    head, *lines, foot = octets.strip().split(b"\n")
+    der = bytearray(base64.b64decode(b"".join(lines)))
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        der[chance.randrange(len(der))] = chance.randrange(256)
+    return b"\n".join((head, base64.encodebytes(der).strip(), foot, b""))
+
+
+@pytest.mark.parametrize("name", ["ca.pem", "crl.pem", "gw.pem"])
+def test_mutatedFiles(place: Place, name: str) -> None:
+    """
+    Whatever the libraries raise about a file, at the start and later, it is
+    something wrong with the file; and who was believed before is not, for it.
+    """
+    place.put("crl.pem", ROOT.revoke())
+    good = (place.directory / name).read_bytes()
+    tls, told = place.tls(crl="crl.pem"), 0
+    chance = random.Random(29)
+    for n in range(200):
+        place.put(name, _mutated(good, chance))
+        changes = tls.refresh()
+        if changes.problems and name != "gw.pem":
+            told += 1
+            if n % 20 == 0:
+                with pytest.raises(SSL.Error):
+                    known(tls, ROOT.issue(email("bob@partner.example")))
+        with suppress(WrongTLS):
+            place.tls(crl="crl.pem")
+    assert told > 20 or name == "gw.pem"
+    place.put(name, good)
+    assert tls.refresh().problems == ()
+    assert known(tls, ROOT.issue(email("bob@partner.example"))) is not None
 
 
 def test_optionalAndBrokenTrust(place: Place) -> None:
