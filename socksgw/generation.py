@@ -203,8 +203,11 @@ class Generation:
 
     def retire(self, following: Generation) -> None:
         """
-        Another one follows; sessions of this one live on, and their look-ups.
+        Another one follows; sessions of this one live on, and their look-ups;
+        handshakes of this one are judged by the other when they are done.
         """
+        for name, tls in self.secured.items():
+            tls.successor = following.secured.get(name)
         if following._resolver is not self._resolver:
             self._base.setDeadline(2 * self._asks[1], self._resolver.stop)
 

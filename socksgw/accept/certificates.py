@@ -20,7 +20,12 @@ from OpenSSL.crypto import (
     X509StoreFlags,
 )
 
-from socksgw.accept.identity import BadName, CertificateIdentity, nameOf
+from socksgw.accept.identity import (
+    BadName,
+    CertificateIdentity,
+    Unacceptable,
+    nameOf,
+)
 from socksgw.files import FileError, readFile, readSecret, stampOf
 from socksgw.shape import ListenTLS
 from socksgw.tls import Own, certificatesOf, keyFor, serverContext
@@ -146,8 +151,11 @@ class ServerTLS:
     While the files of its own certificate are broken, the last good one is
     shown; while those of the clients' CA and its CRL are, no client's
     certificate is accepted.
+
+    @ivar successor: what another configuration has put in its place.
     """
 
+    successor: ServerTLS | None = None
     _own: Own
     _context: SSL.Context
 
@@ -368,7 +376,9 @@ class ServerTLS:
 
         @return: L{None} when it has shown no certificate, or one without any
             of the names that are wanted.
-        @raise BadName: its name is one that nobody should have.
+        @raise Unacceptable: its name is one that nobody should have; or whom
+            we believe has changed since the handshake began, and it is not
+            accepted any more.
         """
         leaf = connection.get_peer_certificate()
         if leaf is None:
@@ -380,7 +390,15 @@ class ServerTLS:
         if name is None:
             return None
         expires = leaf.to_cryptography().not_valid_after_utc.timestamp()
-        return CertificateIdentity(name, expires, leaf, tuple(verified[1:-1]))
+        identity = CertificateIdentity(name, expires, leaf, tuple(verified[1:-1]))
+        newest = self
+        while newest.successor is not None:
+            newest = newest.successor
+        if connection.get_context() is not newest._context:
+            why = newest.objection(identity)
+            if why:
+                raise Unacceptable(why)
+        return identity
 
     def _nameOf(self, leaf: X509) -> bytes | None:
         name = nameOf(leaf.to_cryptography(), self._settings.identity)

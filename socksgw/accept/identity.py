@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from socksgw.interfaces import IVerifiedIdentity
 
-__all__ = ["BadName", "CertificateIdentity", "nameOf"]
+__all__ = ["BadName", "CertificateIdentity", "Unacceptable", "nameOf"]
 
 #: Octets of the longest name.
 _LONGEST: Final = 255
@@ -24,7 +24,13 @@ _UPN: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 _UTF8_STRING: Final = 0x0C
 
 
-class BadName(ValueError):
+class Unacceptable(ValueError):
+    """
+    A certificate that OpenSSL has verified is not accepted all the same.
+    """
+
+
+class BadName(Unacceptable):
     """
     The certificate has a name that nobody should be called by.
     """

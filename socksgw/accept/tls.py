@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.accept.certificates import ServerTLS
-from socksgw.accept.identity import BadName, CertificateIdentity
+from socksgw.accept.identity import CertificateIdentity, Unacceptable
 from socksgw.accept.transport import RESET
 from socksgw.errors import CertificateRefused
 from socksgw.interfaces import Watcher
@@ -192,7 +192,7 @@ class TLSTransport:
             return
         try:
             self._protocol.identity = self._tls.identityOf(connection)
-        except BadName as e:
+        except Unacceptable as e:
             self._refuse(f"the client's certificate is not accepted: {e}")
             return
         self._established = True

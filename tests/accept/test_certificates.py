@@ -24,7 +24,7 @@ from OpenSSL import SSL
 from OpenSSL.crypto import Error, X509Store
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
-from socksgw.accept.identity import BadName, CertificateIdentity
+from socksgw.accept.identity import BadName, CertificateIdentity, Unacceptable
 from socksgw.shape import ListenTLS
 from tests.certificates import (
     CLIENT,
@@ -437,6 +437,30 @@ def test_anotherList(place: Place) -> None:
     assert tls.refresh() == (("client_ca", "crl"), (), True)
     assert "revoked" in refusal(tls, bob)
     assert "revoked" in tls.objection(found)
+
+
+@pytest.mark.parametrize("how", ["file", "reload"])
+def test_trustThatChangesDuringAHandshake(place: Place, how: str) -> None:
+    """
+    Whoever has begun a handshake before they were revoked does not get in by
+    its end; others do.
+    """
+    place.put("crl.pem", ROOT.revoke())
+    revoked, other = ROOT.issue(BOB), ROOT.issue(BOB)
+    for issued, why in ((revoked, "revoked"), (other, "")):
+        tls = place.tls(crl="crl.pem")
+        ours = shaken(tls, clientOf(issued))
+        place.put("crl.pem", ROOT.revoke(revoked.certificate))
+        if how == "file":
+            assert tls.refresh().rejudge
+        else:
+            tls.successor = place.tls(crl="crl.pem")
+        if why:
+            with pytest.raises(Unacceptable, match=why):
+                tls.identityOf(ours)
+        else:
+            assert tls.identityOf(ours) is not None
+        place.put("crl.pem", ROOT.revoke())
 
 
 @pytest.mark.parametrize("name", ["crl.pem", "ca.pem"])
