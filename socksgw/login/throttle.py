@@ -14,6 +14,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from random import Random, SystemRandom
 from typing import Any, Final, Protocol, final
+from unicodedata import normalize
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -173,12 +174,10 @@ class LoginThrottle:
 
     def _pair(self, source: Address, name: bytes) -> bytes:
         """
-        The key of a source's tries at a name, of fixed length. Directories do
-        not tell "Alice" from "alice", so nor does this.
+        The key of a source's tries at a name, of fixed length.
         """
-        network = _network(source)
         return blake2b(
-            network + name.lower(), digest_size=16, key=self._secret
+            _network(source) + _folded(name), digest_size=16, key=self._secret
         ).digest()
 
     def _add(
@@ -234,6 +233,19 @@ class LoginThrottle:
                     self._counts[key] = left
                 else:
                     del self._counts[key]
+
+
+def _folded(name: bytes) -> bytes:
+    """
+    What is the same for all spellings of a name that a directory takes for one
+    (RFC 4518: case, compatible characters, spaces).
+    """
+    if name.isascii():
+        text = name.decode("ascii").lower()
+    else:
+        text = normalize("NFKC", name.decode("utf-8", "replace")).casefold()
+        text = normalize("NFKC", text)
+    return " ".join(text.split()).encode("utf-8", "replace")
 
 
 def _network(source: Address) -> bytes:

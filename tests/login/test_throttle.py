@@ -132,12 +132,22 @@ def test_refusedDoesNotCount() -> None:
     assert not throttle.refuses(HERE, b"alice")
 
 
-def test_oneNameInTwoSpellings() -> None:
+@pytest.mark.parametrize(
+    ("name", "spellings"),
+    [
+        ("alice", ["Alice", "aLICE"]),
+        ("alice smith", ["alice  smith", " Alice Smith ", "\uff41lice\u2003smith"]),
+        ("\xe4rger", ["\xc4rger", "a\u0308rger", "A\u0308RGER"]),
+        ("strasse", ["stra\xdfe", "STRA\u1e9eE"]),
+    ],
+)
+def test_oneNameInManySpellings(name: str, spellings: list[str]) -> None:
     """Directories know one alice, however she is spelled."""
     throttle = throttling(Clock())
     for number in range(10):
-        throttle.failed(HERE, b"Alice" if number % 2 else b"aLICE")
-    assert throttle.refuses(HERE, b"alice")
+        throttle.failed(HERE, spellings[number % len(spellings)].encode())
+    assert throttle.refuses(HERE, name.encode())
+    assert not throttle.refuses(HERE, name.encode() + b"2")
 
 
 @pytest.mark.parametrize(
