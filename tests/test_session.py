@@ -1248,6 +1248,45 @@ def test_methodsRefusalCounts(logged: list[Any], counts: bool) -> None:
     well(gateway)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"\0\r\n\x1b[2J\xff" * 20_000,
+        "\udcff\ud800\u202e",
+        'x","event":"decision","verdict":"allow',
+        b"",
+    ],
+    ids=["long", "surrogates", "quotes", "empty"],
+)
+def test_claimedNames(logged: list[Any], name: Any) -> None:
+    """
+    Whatever a method takes for a name, and for a reason, is one short line of
+    ASCII in the journal.
+    """
+    gateway = Gateway()
+
+    class Odd(Method):
+        async def readCredentials(self, exchange: Any) -> Any:
+            found = await super().readCredentials(exchange)
+            found.username = name
+            return found
+
+        async def writeOutcome(self, *_: Any) -> None: ...
+
+    odd = OfferedMethod("odd", 2, Odd(ValueError()))
+    gateway.generation.methods = Methods([Choice([odd], None, None)])
+    gateway.connect(b"\x05\x01\x02" + WRONG)
+    refused = AuthenticationFailed("x", reason='"}\n{"')
+    refusing = OfferedMethod("refusing", 2, Refusing(refused))
+    gateway.generation.methods = Methods([Choice([refusing], None, None)])
+    gateway.connect(b"\x05\x01\x02" + CONNECT)
+    first, second = gateway.lines("login-failed")
+    assert len(json.dumps(first)) < 8192
+    assert first["claimed"].isprintable()
+    assert second["reason"] == '"}\n{"'
+    well(gateway)
+
+
 @pytest.mark.parametrize("login", [LOGIN, WRONG], ids=["right", "wrong"])
 @pytest.mark.parametrize(
     "error",

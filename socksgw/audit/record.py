@@ -414,7 +414,7 @@ class SessionRecord:
         """
         return (
             f'{self._who("login-failed")},"method":{quoted(self.method)},'
-            f'"claimed":{quoted(escaped(self.claimed))},"reason":"{self.reason}",'
+            f'"claimed":{quoted(escaped(self.claimed))},"reason":{quoted(self.reason)},'
             f'"why":{quoted(why)}'
         )
 
@@ -426,7 +426,7 @@ class SessionRecord:
         """
         wanted = ",".join([quoted(m.name) for m in self.wanted])
         line = (
-            f'{self._who("refused")},"reason":"{self.reason}","why":{quoted(why)},'
+            f'{self._who("refused")},"reason":{quoted(self.reason)},"why":{quoted(why)},'
             f'"wanted":[{wanted}]'
         )
         if self.offered is not None:

@@ -97,7 +97,9 @@ def _claimed(credentials: Any) -> bytes:
     The name that was given; a checker may find it no name.
     """
     name = getattr(credentials, "username", b"")
-    return name if isinstance(name, bytes) else str(name).encode()
+    if isinstance(name, bytes):
+        return name
+    return str(name).encode("utf-8", "backslashreplace")
 
 
 def _throttled() -> AuthenticationFailed:

@@ -26,6 +26,8 @@ _log = Logger()
 
 T = TypeVar("T")
 
+#: Octets of a name in the record of a failed login.
+_CLAIMED: Final = 1024
 #: What a SOCKS 4 client can do: no authentication.
 _NONE: Final = bytes((Method.NO_AUTHENTICATION,))
 
@@ -193,8 +195,12 @@ class Attempt:
         """
         name = getattr(self.credentials, "username", b"")
         realm: str = getattr(self.credentials, "realm", "")
-        name = name if isinstance(name, bytes) else str(name).encode()
-        return name + b"@" + realm.encode() if realm else name
+        if not isinstance(name, bytes):
+            name = str(name).encode("utf-8", "backslashreplace")
+        if realm:
+            name += b"@" + realm.encode("utf-8", "backslashreplace")
+        # Whatever a method takes for a name: the record has its beginning.
+        return name[:_CLAIMED]
 
     async def report(self, granted: bool) -> None:
         """
