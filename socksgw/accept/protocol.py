@@ -37,8 +37,10 @@ __all__ = ["Door", "Inbound"]
 
 #: Seconds that an orderly end may take whose last octets nobody reads.
 _CLOSING: Final = 300.0
-#: Octets that may wait behind a request before we stop reading.
+#: Octets that may wait behind a request before we stop reading, and before it
+#: (while a login is checked, say).
 _SURPLUS: Final = 65536
+_EARLY: Final = 2048
 #: Seconds, and octets, that a refused client may go on sending.
 _LINGER: Final = 2.0
 _LINGER_OCTETS: Final = 1 << 20
@@ -115,6 +117,7 @@ class Inbound(Protocol):
     _gone = False
     _lingering = 0
     _closing = False
+    _paused = False
     ended = False
 
     def __init__(self, door: Door, source: Address, port: int) -> None:
@@ -160,7 +163,8 @@ class Inbound(Protocol):
                 waiting.callback(None)
             elif self._serving is None:
                 self._serving = self.door.serve(self)
-            elif conversation.held > _SURPLUS:
+            elif conversation.held > (_EARLY if self.halfOpen else _SURPLUS):
+                self._paused = True
                 self.transport.pauseProducing()
                 if self.holding:
                     self._fail(_overfull())
@@ -212,6 +216,7 @@ class Inbound(Protocol):
         while (event := self.conversation.next()) is None:
             if self.ended:
                 raise self.failure or ClientLost("the client ended its side")
+            self._readOn()
             self._waiting = Deferred()
             await self._waiting
         return event
@@ -266,6 +271,8 @@ class Inbound(Protocol):
             self.halfOpen = False
             self._deadline.clear()
             self.door.admission.requested(self.source)
+            if self._paused and self.conversation.held <= _SURPLUS:
+                self._readOn()
 
     def hold(self) -> None:
         """
@@ -410,6 +417,11 @@ class Inbound(Protocol):
             self.abort()
 
     # Within.
+
+    def _readOn(self) -> None:
+        if self._paused and not self._gone:
+            self._paused = False
+            self.transport.resumeProducing()
 
     def _expired(self) -> None:
         self.end(HandshakeTimedOut("no request came in time"))

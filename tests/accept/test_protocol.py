@@ -159,6 +159,31 @@ def test_tooMuchBehindTheRequestPausesTheClient(world: World) -> None:
     assert client.conversation.held <= held
 
 
+def test_littleIsReadBeforeTheRequest(world: World) -> None:
+    """
+    While a login is checked 2 KiB are read ahead, and what came with them; the
+    rest when it is wanted: for the next message, or behind the request.
+    """
+    client, transport = world.connect()
+    client.dataReceived(b"\x05\x01\x00")
+    for _ in range(3):
+        client.dataReceived(bytes(1000))
+    assert transport.producerState == "paused"
+    client.conversation.surplus()
+    client.conversation.chooseMethod(0)
+    client.conversation.authenticated()
+    waiting = run(client.next())
+    assert transport.producerState == "producing"
+    client.dataReceived(b"\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50" + bytes(1000))
+    assert isinstance(waiting[0], Requested)
+    client.dataReceived(bytes(2000))
+    assert transport.producerState == "paused"
+    client.requested()
+    assert transport.producerState == "producing"
+    client.dataReceived(bytes(65536))
+    assert transport.producerState == "paused"
+
+
 @pytest.mark.parametrize("said", [b"", b"\x05", b"\x05\x02\x00", b"\x04\x01\x00"])
 def test_theHandshakeDeadlineIsAbsolute(world: World, said: bytes) -> None:
     """From accept to request, however the octets trickle."""
