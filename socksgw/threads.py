@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from threading import Thread
-from typing import Any, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.threadpool import ThreadPool
 
-__all__ = ["DaemonPool", "Threads"]
+__all__ = ["DaemonPool", "Threads", "threadsFor"]
 
 T = TypeVar("T")
 
@@ -52,6 +52,11 @@ class Threads:
         self._most = threads + waiting
         self._under = 0
 
+    def resize(self, threads: int, waiting: int) -> None:
+        """Another number of them, and of those who wait."""
+        self._most = threads + waiting
+        self._pool.adjustPoolsize(0, threads)
+
     def do(self, work: Callable[[], T]) -> Deferred[T]:
         """
         @return: fires with the result; fails at once when the queue is full.
@@ -86,3 +91,23 @@ class Threads:
                 outcome.callback(result)
             else:
                 outcome.errback(result)
+
+
+#: Those that outlive a configuration, by reactor and name.
+_lasting: Final[dict[tuple[Any, str], Threads]] = {}
+
+
+def threadsFor(
+    reactor: Any, name: str, threads: int, waiting: int, busy: Callable[[], Exception]
+) -> Threads:
+    """
+    As L{Threads}; for the same name the same, so that a reload makes no more
+    of them.
+    """
+    found = _lasting.get((reactor, name))
+    if found is None:
+        found = Threads(reactor, name, threads, waiting, busy)
+        _lasting[reactor, name] = found
+    else:
+        found.resize(threads, waiting)
+    return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
@@ -15,12 +16,14 @@ from gssapi.raw.misc import GSSError
 
 from socksgw.login.ldaplinks import Link, NotServed
 from socksgw.login.refusal import busy
-from socksgw.threads import Threads
+from socksgw.threads import threadsFor
 
 __all__ = ["KeytabAccount"]
 
 T = TypeVar("T")
 
+#: Names that no account before had, whose tickets may still be there.
+_accounts: Final = count()
 #: Messages of one login at most.
 _ROUNDS: Final = 10
 #: The security layer that is chosen: none, since TLS is one (RFC 4752 section
@@ -38,9 +41,9 @@ class KeytabAccount:
         """
         @param principal: whose key is taken; empty for the keytab's first.
         """
-        self._threads = Threads(reactor, "ldap-kerberos", 2, 62, busy)
+        self._threads = threadsFor(reactor, "ldap-kerberos", 2, 62, busy)
         # Tickets stay in this process, and with this account.
-        cache = f"MEMORY:socksgw-{id(self)}"
+        cache = f"MEMORY:socksgw-{next(_accounts)}"
         self._store: dict[bytes | str, bytes | str] = {
             "client_keytab": f"FILE:{keytab}",
             "ccache": cache,

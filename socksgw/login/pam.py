@@ -20,7 +20,7 @@ from zope.interface import implementer
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import Refused, busy
 from socksgw.login.remote import Turns, Unavailable, nameOf
-from socksgw.threads import Threads
+from socksgw.threads import threadsFor
 
 __all__ = ["PAMChecker", "pamChecker"]
 
@@ -52,7 +52,7 @@ class PAMChecker:
         @param timeout: seconds for one login, waiting for a thread included.
         """
         self._service = service
-        self._threads = Threads(reactor, f"pam-{name}", threads, _WAITING, busy)
+        self._threads = threadsFor(reactor, f"pam-{name}", threads, _WAITING, busy)
         self._turns = Turns(reactor, name, threads + _WAITING, timeout)
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:

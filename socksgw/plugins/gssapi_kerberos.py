@@ -16,7 +16,7 @@ from gssapi.raw.misc import GSSError
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.files import FileError, readSecret
-from socksgw.threads import Threads
+from socksgw.threads import Threads, threadsFor
 from socksgw.wire.gssapi import LONGEST
 from socksgw.wire.reader import WireError
 
@@ -36,10 +36,6 @@ def _busy() -> AuthenticationFailed:
     return AuthenticationFailed(
         "too many logins at a time", reason="busy", counts=False
     )
-
-
-#: One for each reactor: a reload makes no more of them.
-_threads: Final[dict[Any, Threads]] = {}
 
 
 def _words(error: GSSError) -> str:
@@ -137,9 +133,7 @@ class Kerberos:
         @raise ValueError: the keytab cannot be used.
         """
         _look(keytab)
-        if reactor not in _threads:
-            _threads[reactor] = Threads(reactor, "gssapi", _THREADS, _WAITING, _busy)
-        self._threads = _threads[reactor]
+        self._threads = threadsFor(reactor, "gssapi", _THREADS, _WAITING, _busy)
         try:
             # Kerberos alone: what else the library has (IAKERB) would talk to
             # other hosts at a stranger's wish.
