@@ -43,7 +43,10 @@ def _words(error: GSSError) -> str:
     What the library says, in one line.
     """
     lines = error.get_all_statuses(error.min_code, False) if error.min_code else []
-    lines = lines or error.get_all_statuses(error.maj_code, True)
+    # MIT's has no words for some of its own codes, and says that.
+    if not lines or lines == ["Success"]:
+        lines = error.get_all_statuses(error.maj_code, True)
+        lines = [*lines, f"(minor code {error.min_code})"]
     return " ".join(" ".join(lines).split())[:_WORDS]
 
 

@@ -377,6 +377,11 @@ def test_changedToken(gateway: Running, tickets: dict[str, str]) -> None:
             changed = bytearray(token)
             changed[chance.randrange(200, len(token))] ^= 1 << chance.randrange(8)
             assert refused(gateway, bytes(changed))["reason"] == "bad-token"
+        for cut in (20, 40, 80):
+            # The library has no words of its own for all of these.
+            line = refused(gateway, token[:cut])
+            assert line["reason"] == "bad-token"
+            assert line["why"] not in ("", "Success")
         with Client(gateway.port, initiator()) as client:
             client.greet()
             client.connection.sendall(frame(1, token))
