@@ -153,7 +153,8 @@ class TLSInside:
             came += 4 + len(record.data)
             if record.state != State.HANDSHAKE or came > _HANDSHAKE:
                 raise WireError("TLS in SOCKS begins with its handshake")
-            connection.bio_write(record.data)
+            if record.data:
+                connection.bio_write(record.data)
             failed = False
             try:
                 connection.do_handshake()

@@ -197,6 +197,13 @@ def test_wrongPassword(serving: Running) -> None:
     assert (line["method"], line["claimed"]) == ("userpass", USER)
 
 
+def test_emptyRecord(serving: Running) -> None:
+    """One of the handshake may hold nothing; that is no defect of ours."""
+    with closing(Client(serving)) as client:
+        client.plain.sendall(bytes((1, HANDSHAKE, 0, 0)))
+        assert client.login(PASSWORD) == b"\x01\x00"
+
+
 def test_pipelined(serving: Running, destination: Callable[..., Destination]) -> None:
     """
     The end of the handshake and all that follows in one segment: nothing is
