@@ -102,6 +102,7 @@ class HTTPChecker:
         name: str,
         agent: Any,
         turns: Turns,
+        groupTurns: Turns,
         evenly: Evenly,
         url: str,
         groupsURL: str = "",
@@ -109,11 +110,15 @@ class HTTPChecker:
     ) -> None:
         """
         @param agent: what connects.
+        @param turns: of logins.
+        @param groupTurns: of look-ups of groups, which a flood of strangers'
+            logins does not hold up.
         @param token: said to the service (RFC 6750), if there is one.
         """
         self.name = name
         self._agent = agent
         self._turns = turns
+        self._groupTurns = groupTurns
         self._evenly = evenly
         self._url = url
         self._groupsURL = groupsURL
@@ -159,7 +164,7 @@ class HTTPChecker:
         """
         As L{IGroupSource.groupsOf}.
         """
-        return self._turns.ask(partial(self._groupsOf, name))
+        return self._groupTurns.ask(partial(self._groupsOf, name))
 
     async def _groupsOf(self, name: str) -> frozenset[str] | None:
         if not self._groupsURL:
@@ -302,6 +307,7 @@ def httpChecker(settings: Settings, reactor: Any) -> HTTPChecker:
         settings.name,
         agent,
         Turns(reactor, settings.name, connections, timeout),
+        Turns(reactor, f"{settings.name} (groups)", connections, timeout),
         Evenly(reactor),
         url,
         groupsURL,

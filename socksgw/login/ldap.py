@@ -90,7 +90,8 @@ class LDAPChecker:
         @param become: logs a connection in as the service account; L{None} to
             ask as nobody.
         @param timeout: seconds for one login, or one user's groups.
-        @param connections: in use at a time.
+        @param connections: in use at a time by logins, and as many by look-ups
+            of groups: a flood of strangers' logins takes nobody's groups.
         """
         self.name = name
         self._reactor = reactor
@@ -99,6 +100,7 @@ class LDAPChecker:
         self._timeout = timeout
         self._evenly = Evenly(reactor)
         self._turns = Turns(reactor, name, connections, timeout)
+        self._groupTurns = Turns(reactor, f"{name} (groups)", connections, timeout)
         shared = Servers(reactor, servers)
         self._service = Links(shared, self._becomeService)
         self._users = Links(shared)
@@ -224,7 +226,7 @@ class LDAPChecker:
         """
         As L{IGroupSource.groupsOf}.
         """
-        return self._turns.ask(partial(self._groupsOf, name))
+        return self._groupTurns.ask(partial(self._groupsOf, name))
 
     async def _groupsOf(self, name: str) -> frozenset[str] | None:
         until = self._reactor.seconds() + self._timeout
