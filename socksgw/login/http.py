@@ -105,10 +105,13 @@ class HTTPChecker:
         groupTurns: Turns,
         evenly: Evenly,
         url: str,
+        groups: OrderedDict[str, frozenset[str]],
         groupsURL: str = "",
         token: bytes = b"",
     ) -> None:
         """
+        @param groups: of whoever has logged in, where there is no
+            C{groupsURL}; filled by this.
         @param agent: what connects.
         @param turns: of logins.
         @param groupTurns: of look-ups of groups, which a flood of strangers'
@@ -125,7 +128,7 @@ class HTTPChecker:
         self._headers = Headers({b"Content-Type": [b"application/json"]})
         if token:
             self._headers.addRawHeader(b"Authorization", b"Bearer " + token)
-        self._groups: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._groups = groups
 
     # Logging in.
 
@@ -283,6 +286,9 @@ def _groupsIn(answer: dict[str, Any]) -> frozenset[str]:
 
 # From the configuration.
 
+#: The groups of the latest logins, by reactor and URL: a reload takes nobody's.
+_remembered: Final[dict[tuple[Any, str], OrderedDict[str, frozenset[str]]]] = {}
+
 _KEYS: Final = (
     "url", "groups_url", "ca", "cleartext", "token_file", "timeout", "connections",
 )  # fmt: skip
@@ -310,6 +316,7 @@ def httpChecker(settings: Settings, reactor: Any) -> HTTPChecker:
         Turns(reactor, f"{settings.name} (groups)", connections, timeout),
         Evenly(reactor),
         url,
+        _remembered.setdefault((reactor, url), OrderedDict()),
         groupsURL,
         settings.secret("token_file"),
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -28,7 +29,7 @@ from tests.interop.servers import (
     missing,
     program,
 )
-from tests.running import LOOPBACK, Running
+from tests.running import LOOPBACK, Running, until
 from tests.running import running as started
 
 TOKEN, CANARY = "token-4711-secret", "canary-password-3f"
@@ -243,6 +244,29 @@ def test_userWhoIsGone(deciding: Running, service: Service) -> None:
         service.gone.add("sam")
         line = raw.end(deciding, server.port)
         assert line["why"] == "the user is there no longer"
+
+
+def test_reloadWithoutGroupsURL(
+    service: Service, gateway: Any, tmp_path: Path, certificate: Certificate
+) -> None:
+    """
+    The groups of the last login are those that count, over a reload as well:
+    who lives stays, and who comes has them.
+    """
+    asking = table(service, certificate.file, tmp_path)
+    lines = [x for x in asking.splitlines() if not x.startswith("groups_url")]
+    running = gateway(POLICY + "\n".join(lines))
+    with Destination(cut) as server, closing(raw.dial(running.port)) as client:
+        client.sendall(raw.GREETING_LOGIN + raw.login(b"alice", CANARY.encode()))
+        assert raw.exactly(client, 4) == b"\x05\x02\x01\x00"
+        client.sendall(raw.request5("127.0.0.1", server.port))
+        assert raw.reply5(client)[0] == 0
+        running.process.send_signal(signal.SIGHUP)
+        until(lambda: running.journal("reloaded"))
+        time.sleep(2.5)
+        client.sendall(b"through")
+        assert raw.exactly(client, 7) == b"through"
+    assert running.journal("decision")[-1]["rule"] == "staff"
 
 
 def test_wrongCertificate(
