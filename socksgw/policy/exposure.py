@@ -64,6 +64,13 @@ def _openTo(config: Config, everywhere: frozenset[str], listener: str) -> Choose
     return None
 
 
+def _wantsLogin(rule: Rule) -> bool:
+    """Whether whoever it lets in has logged in."""
+    return (rule.who is not None and "anonymous" not in rule.who) or (
+        rule.method is not None and "none" not in rule.method
+    )
+
+
 def _grants(everywhere: frozenset[str], rule: Rule, listener: str) -> bool:
     """
     Whether a rule grants a stranger something.
@@ -73,6 +80,7 @@ def _grants(everywhere: frozenset[str], rule: Rule, listener: str) -> bool:
         and not rule.report_only
         and rule.allow != ()
         and rule.who is None
+        and not _wantsLogin(rule)
         and _unnamed(everywhere, rule.from_)
         and _isFor(rule.listener, listener)
         and rule.to != ()
@@ -123,7 +131,7 @@ def exposures(config: Config) -> Iterator[str]:
                     continue
                 if not _isFor(rule.listener, listen.name):
                     continue
-                if rule.who is not None and "anonymous" not in rule.who:
+                if _wantsLogin(rule):
                     continue
                 sources = _some(choose.from_ or ("anywhere",))
                 if _isClosed(listen):

@@ -78,6 +78,21 @@ RULE_WHO = {"": True, 'who = ["anonymous"]': False, 'who = ["users"]': False}
 RULE_FROM = {"": True, 'from = ["any"]': True, 'from = ["10.0.0.0/8"]': False}
 
 
+@pytest.mark.parametrize(
+    ("method", "open_"),
+    [('["userpass"]', False), ('["userpass", "none"]', True)],
+)
+def test_rulesThatWantAMethod(method: str, open_: bool) -> None:
+    """Who has not logged in came by "none"; a rule may want another method."""
+    rule = f'allow = ["connect"]\nmethod = {method}'
+    choose = 'methods = ["userpass", "none"]\ncleartext_passwords = true'
+    text = configured(choose=choose, rule=rule)
+    found = examined(text)
+    assert any("exposed" in each.text for each in found.errors) == open_
+    assert open_ or not found.errors
+    assert bool(found.exposures) == open_
+
+
 @pytest.mark.parametrize("listen", LISTENERS)
 @pytest.mark.parametrize("methods", METHODS)
 def test_theMatrixOfWhatIsExposed(listen: str, methods: str) -> None:
