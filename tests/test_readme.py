@@ -179,7 +179,7 @@ def test_plugins(
     recorded = until(lambda: running.journal(event))
     assert recorded[0]["method"] == "token"
     if event == "decision":
-        (end,) = running.journal("end")
+        (end,) = until(lambda: running.journal("end"))
         assert end["why"] == "the user is there no longer"
 
 
