@@ -48,8 +48,12 @@ lint: $(VENV)/linted  ## style, types, and the walls between the folders
 	$(BIN)/lint-imports
 	$(BIN)/towncrier build --draft --version next >/dev/null
 
-bench: $(BIN)/twistd  ## measure against Dante, microsocks and asyncio-socks-server, side by side
-	$(PYTHON) tests/bench/run.py $(ARGS)
+bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by side (as root)
+	$(BIN)/python tests/bench/run.py $(ARGS)
+	$(BIN)/python tests/bench/tls.py
+	@echo "SOCKD=…/sbin/sockd names a Dante with GSSAPI (.ci/dante builds one):"
+	$(BIN)/python tests/bench/protected.py $(if $(SOCKD),--dante $(SOCKD))
+	$(BIN)/python tests/bench/policy.py
 
 clean:  ## remove what make made
 	rm -rf $(VENV) build *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

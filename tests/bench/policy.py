@@ -5,7 +5,7 @@ costs to load them.
 
 Each ruleset has a process of its own. Times are user and system time; a
 decision is L{socksgw.policy.decision.Policy.decide} with a resolver that
-answers at once. Run by hand: C{.venv/bin/python tests/bench/policy.py}.
+answers at once. A part of C{make bench}.
 """
 
 from __future__ import annotations

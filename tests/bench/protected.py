@@ -2,9 +2,8 @@
 CPU of GSSAPI's confidentiality per GiB: the gateway against Dante's own, with
 the same client, the same KDC, in turns.
 
-Debian builds Dante without GSSAPI, so its server is built from Debian's source,
-once: C{apt-get source dante}, C{./configure --with-gssapi}; C{--dante} names
-the program (C{sockd}).
+Debian builds Dante without GSSAPI; C{.ci/dante} builds one from Debian's source,
+and C{--dante} names its program (C{sockd}). A part of C{make bench}.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 TLS sessions of the gateway against HAProxy terminating the same TLS in front
 of Dante, in turns: seconds of CPU for each GiB, the whole process trees.
 
-Takes about half a minute; optional, and not a part of C{make bench}.
+Takes about half a minute; a part of C{make bench}.
 """
 
 from __future__ import annotations
