@@ -6,6 +6,7 @@ what they need: certificates, programs, a DNS server.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -41,6 +42,12 @@ def program(name: str, package: str) -> str:
         missing(f"{name} (Debian's package {package})")
     assert found is not None
     return found
+
+
+def package(name: str) -> None:
+    """A Python package that the test cannot do without."""
+    if importlib.util.find_spec(name) is None:
+        missing(f"the Python package {name}")
 
 
 def freePort(host: str = "127.0.0.1", kind: int = socket.SOCK_DGRAM) -> int:

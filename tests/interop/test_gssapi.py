@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes.util
 import hashlib
-import importlib.util
 import os
 import random
 import re
@@ -34,6 +33,7 @@ from tests.interop.servers import (
     Web,
     echo,
     missing,
+    package,
     program,
 )
 from tests.running import Running, running, socksgw, until
@@ -78,8 +78,7 @@ except = ["127.0.0.0/8"]
 @pytest.fixture(scope="module")
 def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
     """A realm with a user and two services; its KDC runs."""
-    if importlib.util.find_spec("gssapi") is None:
-        missing("the Python package gssapi")
+    package("gssapi")
     made = Realm(tmp_path_factory.mktemp("kerberos") / "realm", REALM)
     made.services(made.keytab, "rcmd/localhost", "socks/localhost")
     made.user("alice")
@@ -582,8 +581,7 @@ print(pycurl.version, page.getvalue().decode())
 @pytest.mark.parametrize("nec", [False, True])
 def test_libcurl(gateway: Running, tickets: dict[str, str], nec: bool) -> None:
     """A libcurl of today, which pycurl brings, gets its page."""
-    if importlib.util.find_spec("pycurl") is None:
-        missing("the Python package pycurl")
+    package("pycurl")
     with Web("127.0.0.1") as web:
         url = f"http://127.0.0.1:{web.port}/libcurl"
         done = subprocess.run(

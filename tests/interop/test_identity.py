@@ -6,7 +6,6 @@ certificate, by a password that travels and by one that does not.
 from __future__ import annotations
 
 import hmac
-import importlib.util
 import signal
 import socket
 import ssl
@@ -20,7 +19,7 @@ from tests.certificates import Issued, upn
 from tests.interop import raw
 from tests.interop.kerberos import Client, Realm, initiator, within
 from tests.interop.partners import House
-from tests.interop.servers import Destination, missing, untilEnd
+from tests.interop.servers import Destination, package, untilEnd
 from tests.running import LOOPBACK, Running, running, socksgw, until
 
 REALM = "CORP.EXAMPLE"
@@ -61,8 +60,7 @@ who = ["%s"]
 @pytest.fixture(scope="module")
 def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
     """A realm whose users have the names of ours."""
-    if importlib.util.find_spec("gssapi") is None:
-        missing("the Python package gssapi")
+    package("gssapi")
     made = Realm(tmp_path_factory.mktemp("kerberos") / "realm", REALM)
     made.services(made.keytab, "rcmd/localhost")
     for name in ("alice", "bob"):

@@ -25,6 +25,7 @@ from tests.interop.servers import (
     Web,
     echo,
     missing,
+    package,
     program,
 )
 from tests.running import LOOPBACK, Running, until
@@ -236,6 +237,7 @@ def test_keytab(
     keytab, and the directory knows it by its name. A key that is no longer good
     lets nobody in.
     """
+    package("gssapi")
     if not list(Path("/usr/lib").glob("*/sasl2/libgssapiv2.so")):
         missing("Kerberos for slapd (Debian's package libsasl2-modules-gssapi-mit)")
     realm = Realm(tmp_path / "realm", "CORP.EXAMPLE")
