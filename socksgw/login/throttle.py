@@ -109,7 +109,7 @@ class LoginThrottle:
         self._forget()
         refusals = self._refusals
         refused = bool(refusals) and (
-            _network(source) in refusals or self._pair(source, name) in refusals
+            source.sourceKey in refusals or self._pair(source, name) in refusals
         )
         self.refused += refused
         return refused
@@ -124,7 +124,7 @@ class LoginThrottle:
             then.
         """
         self._forget()
-        bySource = _network(source)
+        bySource = source.sourceKey
         byName = None if name is None else self._pair(source, name)
         if bySource in self._refusals or byName in self._refusals:
             self.refused += 1
@@ -177,7 +177,7 @@ class LoginThrottle:
         The key of a source's tries at a name, of fixed length.
         """
         return blake2b(
-            _network(source) + _folded(name), digest_size=16, key=self._secret
+            source.sourceKey + _folded(name), digest_size=16, key=self._secret
         ).digest()
 
     def _add(
@@ -246,7 +246,3 @@ def _folded(name: bytes) -> bytes:
         text = normalize("NFKC", name.decode("utf-8", "replace")).casefold()
         text = normalize("NFKC", text)
     return " ".join(text.split()).encode("utf-8", "replace")
-
-
-def _network(source: Address) -> bytes:
-    return source.packed if len(source.packed) == 4 else source.packed[:8]

@@ -18,6 +18,9 @@ from typing import Final, final
 __all__ = ["Address", "BadHost", "Host", "UNSPECIFIED4", "escaped", "parseHost"]
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
+#: Octets of an IPv6 address that name its network: a host has a whole /64 to
+#: itself (RFC 4291 section 2.5.4), and takes any address of it.
+_SUBNET: Final = 8
 
 
 @final
@@ -78,6 +81,22 @@ class Address:
     def isLoopback(self) -> bool:
         """Whether it never leaves the host: 127/8 or ::1."""
         return self.packed[0] == 127 if self.version == 4 else self.text == "::1"
+
+    @property
+    def sourceKey(self) -> bytes:
+        """
+        What counts as one source, wherever clients are counted by source: an
+        IPv4 address, or the /64 of an IPv6 address.
+        """
+        packed = self.packed
+        return packed if len(packed) == 4 else packed[:_SUBNET]
+
+    @property
+    def sourceText(self) -> str:
+        """The same as text: C{192.0.2.1}, or C{2001:db8::/64}."""
+        if len(self.packed) == 4:
+            return self.text
+        return str(IPv6Address(self.packed[:_SUBNET] + bytes(16 - _SUBNET))) + "/64"
 
     @property
     def isUnspecified(self) -> bool:

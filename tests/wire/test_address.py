@@ -363,6 +363,25 @@ def test_loopback(text: str, loopback: bool) -> None:
     assert Address.parse(text).isLoopback is loopback
 
 
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:0:7:1:2:3:4", "2001:db8:0:7::/64"),
+        ("2001:db8:0:7::", "2001:db8:0:7::/64"),
+        ("::1", "::/64"),
+    ],
+)
+def test_whatCountsAsOneSource(text: str, source: str) -> None:
+    """One IPv4 address, or an IPv6 host's whole /64 (RFC 4291 section 2.5.4)."""
+    address = Address.parse(text)
+    assert address.sourceText == source
+    network = ipaddress.ip_network(source)
+    same = network.network_address.packed[: 4 if network.version == 4 else 8]
+    assert address.sourceKey == same
+
+
 def test_differentAddressesDiffer() -> None:
     """An address equals itself, not another and not its text."""
     assert Address.parse("10.0.0.1") != Address.parse("10.0.0.2")
