@@ -6,9 +6,11 @@ is denied, what to try; then one line per decision.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TextIO, final
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 from socksgw.audit.follower import ConsoleFollower
+from socksgw.output import coloured, widthOf
 from socksgw.shape import Choose, Config
 
 if TYPE_CHECKING:
@@ -16,12 +18,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Console", "banner"]
 
+#: Columns before a row's text.
+_MARGIN: Final = 14
+#: Rows that may be wrapped. The others are places and commands, which are copied.
+_PROSE: Final = ("serves", "denies", "end")
 
-def banner(gateway: Gateway, colour: bool = False) -> str:
+
+def banner(gateway: Gateway, colour: bool = False, width: int = 0) -> str:
     """
     The text printed at the start.
 
-    @param colour: whether for a terminal.
+    @param colour: whether escape sequences are welcome.
+    @param width: columns of the terminal; 0 for no limit.
     """
     config = gateway.config
     bold, plain = ("\x1b[1m", "\x1b[0m") if colour else ("", "")
@@ -32,13 +40,23 @@ def banner(gateway: Gateway, colour: bool = False) -> str:
         ("journal", str(gateway.journal.directory)),
         ("try", _trial(gateway)),
         ("next", _next(config)),
+        ("end", "^C: no new clients, sessions may end; ^C again ends them at once"),
     ]
     lines = [f'{bold}socksgw "{config.gateway.name}" is ready{plain}']
     last = ""
     for title, text in rows:
-        lines.append(f"  {bold}{'' if title == last else title:<11}{plain} {text}")
-        last = title
+        parts = _wrapped(text, width - _MARGIN) if title in _PROSE else [text]
+        for part in parts:
+            lines.append(f"  {bold}{'' if title == last else title:<11}{plain} {part}")
+            last = title
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Split a text into lines, where there are enough columns to read them."""
+    if width < _MARGIN:
+        return [text]
+    return wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _places(gateway: Gateway) -> Iterator[str]:
@@ -130,8 +148,8 @@ class Console:
         """
         Print the banner, then follow the journal.
         """
-        colour = self._out.isatty()
-        self._out.write(banner(gateway, colour))
+        colour = coloured(self._out)
+        self._out.write(banner(gateway, colour, widthOf(self._out)))
         self._out.flush()
         self._follower = ConsoleFollower(
             self._reactor,

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python import usage
 
+from socksgw import output
 from socksgw.banner import Console
 from socksgw.config import ConfigError, load
 from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
@@ -203,6 +204,9 @@ def makeService(options: Options) -> GatewayService:
     parent: Any = options.parent or {}
     foreground = bool(parent.get("nodaemon"))
     console = None
-    if foreground and not options["quiet"]:
-        console = Console(reactor, sys.stdout)
+    if foreground:
+        # Before twistd opens its log, which goes there, too.
+        out = output.install(reactor)
+        if not options["quiet"]:
+            console = Console(reactor, out)
     return GatewayService(reactor, gateway, console)
