@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from socksgw.accept.admission import Census, raiseDescriptorLimit
@@ -35,6 +34,7 @@ from socksgw.relay.memory import Memory
 from socksgw.session import Session
 from socksgw.shape import Config
 from socksgw.supervision import Supervisor
+from socksgw.threads import inPool
 from socksgw.upkeep import Upkeep
 
 __all__ = ["CannotStart", "Gateway", "SocksFactory"]
@@ -218,7 +218,7 @@ class Gateway:
         @return: fires with what came of it, in the reactor's thread.
         """
         pool = self._reactor.getThreadPool()
-        return deferToThreadPool(self._reactor, pool, work)
+        return inPool(self._reactor, pool, work)
 
     def build(self, config: Config, compiler: Compiler) -> Generation:
         """

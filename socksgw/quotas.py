@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from socksgw.counters import ProcessCounters, Row
 from socksgw.files import FileError, readOwn
+from socksgw.threads import Pool, inPool
 
 __all__ = ["QuotaFile", "QuotasUnreadable"]
 
@@ -50,7 +49,7 @@ class QuotaFile:
         self._saved = counters.changes
         self._saving: Deferred[None] | None = None
         self._failing = False
-        self._pool: ThreadPool | None = None
+        self._pool: Pool | None = None
 
     def load(self) -> None:
         """
@@ -86,9 +85,9 @@ class QuotaFile:
             return
         self._saved = changes
         if self._pool is None:
-            self._pool = ThreadPool(0, 1, "quotas")
+            self._pool = Pool(0, 1, "quotas")
             self._pool.start()
-        self._saving = deferToThreadPool(
+        self._saving = inPool(
             self._reactor, self._pool, _write, self._path, self._counters.rows()
         )
         self._saving.addBoth(self._written)

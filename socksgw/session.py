@@ -26,6 +26,7 @@ from socksgw.errors import (
     Revoked,
     SocksError,
 )
+from socksgw.fairly import ASKING
 from socksgw.interfaces import User
 from socksgw.negotiate.methods import Attempt, negotiate
 from socksgw.policy.rules import Asker, Obligations
@@ -132,6 +133,8 @@ class Session:
         """
         Lead the client through all stages, and out. Never raises.
         """
+        # In the context of this coroutine, which is a copy.
+        ASKING.set(self.client.source.sourceKey)
         try:
             try:
                 await self._stages()

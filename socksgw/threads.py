@@ -4,34 +4,94 @@ Threads for what takes long, or blocks.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from threading import Thread
 from typing import Any, Final, TypeVar, final
 
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-__all__ = ["DaemonPool", "Threads", "threadsFor"]
+from socksgw.fairly import ASKING, FairQueue
+
+__all__ = ["DaemonPool", "Pool", "Threads", "inPool", "threadsFor"]
+
+_log = Logger()
 
 T = TypeVar("T")
 
 
-class DaemonPool(ThreadPool):
+class Pool(ThreadPool):
+    """A pool that can be stopped although a thread of it could not be started."""
+
+    def stop(self) -> None:
+        """
+        Stop, and wait for the threads.
+        """
+        # What was not started cannot be joined.
+        self.threads = [thread for thread in self.threads if thread.ident is not None]
+        super().stop()
+
+
+class DaemonPool(Pool):
     """Threads that somebody else's code may hold for long: no exit waits."""
 
     threadFactory: Any = staticmethod(partial(Thread, daemon=True))
 
     def abandon(self) -> None:
         """Stop, and wait for no thread."""
-        Thread(target=self.stop, daemon=True).start()
+        try:
+            Thread(target=self.stop, daemon=True).start()
+        except RuntimeError:
+            # No thread can be started. Those of the pool end with the process.
+            self.started, self.joined = False, True
+
+
+def inPool(
+    reactor: Any, pool: ThreadPool, work: Callable[..., T], *arguments: Any
+) -> Deferred[T]:
+    """
+    Have work done in a thread of a pool that is used for nothing in a hurry.
+
+    @return: fires with the result. Fails with C{RuntimeError} when the pool has
+        no thread and none can be started; Twisted's own function raises then.
+    """
+    try:
+        return deferToThreadPool(reactor, pool, work, *arguments)
+    except RuntimeError as e:
+        return fail(e)
+
+
+class _Call:
+    """Work for a thread, and who waits for what comes of it."""
+
+    __slots__ = ("outcome", "source", "stuck", "work")
+
+    def __init__(self, work: Callable[[], Any], source: bytes) -> None:
+        self.work: Callable[[], Any] | None = work
+        self.source = source
+        self.stuck = False
+        # Whoever goes away leaves no password behind.
+        self.outcome: Deferred[Any] = Deferred(lambda _: self.forget())
+
+    def forget(self) -> None:
+        """The work is not to be done any more."""
+        self.work = None
+
+    def run(self) -> Any:
+        """In a thread."""
+        work, self.work = self.work, None
+        return None if work is None else work()
 
 
 @final
 class Threads:
     """
     Threads of one purpose, with a bounded queue: a flood of logins takes no
-    other work's threads.
+    other work's threads, and a flood of one source no other source's turns.
     """
 
     def __init__(
@@ -41,56 +101,133 @@ class Threads:
         threads: int,
         waiting: int,
         busy: Callable[[], Exception],
+        patience: float | None = None,
     ) -> None:
         """
         @param waiting: most calls that wait for a thread.
         @param busy: makes the failure of a call that there is no room for.
+        @param patience: seconds after which a call counts as stuck, where
+            calls may be that. As many threads more are started in place of
+            those with stuck calls, and no source has more than half of the
+            threads, stuck ones included. L{None} where every call ends.
         """
         self._reactor = reactor
+        self._name = name
         self._busy = busy
         self._pool = DaemonPool(0, threads, name)
-        self._most = threads + waiting
-        self._under = 0
+        self._queue: FairQueue[_Call] = FairQueue()
+        self._held: Counter[bytes] = Counter()
+        self._running = self._stuck = 0
+        self._failing = False
+        self.resize(threads, waiting, patience)
 
-    def resize(self, threads: int, waiting: int) -> None:
-        """Another number of them, and of those who wait."""
-        self._most = threads + waiting
-        self._pool.adjustPoolsize(0, threads)
+    def resize(self, threads: int, waiting: int, patience: float | None = None) -> None:
+        """Have another number of threads, and of calls that wait."""
+        self._threads, self._waiting, self._patience = threads, waiting, patience
+        spare = 0 if patience is None else threads
+        self._share = threads if patience is None else max(1, threads // 2)
+        self._most = threads + spare
+        self._pool.adjustPoolsize(0, self._most)
 
     def do(self, work: Callable[[], T]) -> Deferred[T]:
         """
-        @return: fires with the result; fails at once when the queue is full.
-            When it is cancelled the thread goes on, and its place is taken
-            until it is done.
+        Have work done for the source in L{ASKING<socksgw.fairly.ASKING>}.
+
+        @return: fires with the result. When the queue is full the last call of
+            the source that has most in it fails at once. When it is cancelled
+            the thread goes on, and its place is taken until it is done.
         """
-        if self._under >= self._most:
-            return fail(self._busy())
         if not self._pool.started:
             self._pool.start()
             self._reactor.addSystemEventTrigger(
                 "during", "shutdown", self._pool.abandon
             )
-        self._under += 1
-        outcome: Deferred[T] = Deferred()
+        source = ASKING.get()
+        call = _Call(work, source)
+        self._queue.push(source, call)
+        self._next()
+        if len(self._queue) > self._waiting:
+            self._refuse(self._queue.drop(source))
+        return call.outcome
 
-        def wanted() -> T | None:
-            # Whoever went away in the meantime needs no answer.
-            return None if outcome.called else work()
+    def _refuse(self, call: _Call) -> None:
+        call.forget()
+        if not call.outcome.called:
+            call.outcome.errback(self._busy())
+
+    def _next(self) -> None:
+        """Start what waits, as far as there are threads."""
+        while (
+            self._running - self._stuck < self._threads and self._running < self._most
+        ):
+            found = self._queue.pop(self._mayHave)
+            if found is None or not self._start(*found):
+                return
+
+    def _mayHave(self, source: bytes) -> bool:
+        return self._held[source] < self._share
+
+    def _start(self, source: bytes, call: _Call) -> bool:
+        """
+        @return: whether it could be started.
+        """
 
         def finished(success: bool, result: Any) -> None:
-            self._reactor.callFromThread(self._finished, outcome, success, result)
+            self._reactor.callFromThread(self._finished, call, timer, success, result)
 
-        self._pool.callInThreadWithCallback(finished, wanted)
-        return outcome
+        timer: Any = None
+        if self._patience is not None:
+            timer = self._reactor.callLater(self._patience, self._isStuck, call)
+        try:
+            self._pool.callInThreadWithCallback(finished, call.run)
+        except RuntimeError as e:
+            # There are as many threads as the system allows.
+            if timer is not None:
+                timer.cancel()
+            self._cannotStart(source, call, e)
+            return False
+        self._failing = False
+        self._running += 1
+        self._held[source] += 1
+        return True
 
-    def _finished(self, outcome: Deferred[Any], success: bool, result: Any) -> None:
+    def _cannotStart(self, source: bytes, call: _Call, error: Exception) -> None:
+        if not self._failing:
+            self._failing = True
+            _log.error(
+                "no thread for {name}: {why}; remedy: raise TasksMax= (or ulimit -u)",
+                name=self._name,
+                why=str(error),
+            )
+        if self._running:
+            # It waits for one of the threads that there are.
+            self._queue.pushBack(source, call)
+            return
+        self._refuse(call)
+        while (found := self._queue.pop()) is not None:
+            self._refuse(found[1])
+
+    def _isStuck(self, call: _Call) -> None:
+        call.stuck = True
+        self._stuck += 1
+        self._next()
+
+    def _finished(self, call: _Call, timer: Any, success: bool, result: Any) -> None:
         # Counted when the work is done, not when the client lost patience.
-        self._under -= 1
-        if not outcome.called:
+        self._running -= 1
+        self._held[call.source] -= 1
+        if not self._held[call.source]:
+            del self._held[call.source]
+        if call.stuck:
+            self._stuck -= 1
+        elif timer is not None:
+            timer.cancel()
+        self._next()
+        if not call.outcome.called:
             if success:
-                outcome.callback(result)
+                call.outcome.callback(result)
             else:
-                outcome.errback(result)
+                call.outcome.errback(result)
 
 
 #: Those that outlive a configuration, by reactor and name.
@@ -98,7 +235,12 @@ _lasting: Final[dict[tuple[Any, str], Threads]] = {}
 
 
 def threadsFor(
-    reactor: Any, name: str, threads: int, waiting: int, busy: Callable[[], Exception]
+    reactor: Any,
+    name: str,
+    threads: int,
+    waiting: int,
+    busy: Callable[[], Exception],
+    patience: float | None = None,
 ) -> Threads:
     """
     As L{Threads}; for the same name the same, so that a reload makes no more
@@ -106,8 +248,8 @@ def threadsFor(
     """
     found = _lasting.get((reactor, name))
     if found is None:
-        found = Threads(reactor, name, threads, waiting, busy)
+        found = Threads(reactor, name, threads, waiting, busy, patience)
         _lasting[reactor, name] = found
     else:
-        found.resize(threads, waiting)
+        found.resize(threads, waiting, patience)
     return found

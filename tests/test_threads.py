@@ -5,15 +5,40 @@ Threads that outlive a configuration.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, eventAsText
 
+from socksgw.fairly import ASKING
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import busy
-from socksgw.threads import threadsFor
+from socksgw.threads import DaemonPool, Pool, Threads, inPool, threadsFor
 from tests.login.test_checkers import ThreadedReactor, reactor
 
 __all__ = ["reactor"]
+
+
+def askedBy(source: bytes, threads: Threads, work: Callable[[], Any]) -> Deferred[Any]:
+    """Work for a source."""
+
+    def ask() -> Deferred[Any]:
+        ASKING.set(source)
+        return threads.do(work)
+
+    return copy_context().run(ask)
+
+
+def reasons(waiting: list[Deferred[Any]]) -> list[str]:
+    """Why those have failed that have."""
+    found: list[str] = []
+    for each in waiting:
+        each.addErrback(lambda failure: found.append(failure.value.reason))
+    return found
 
 
 def test_reloads(reactor: ThreadedReactor) -> None:
@@ -39,3 +64,110 @@ def test_pamOverReloads(reactor: ThreadedReactor) -> None:
     pam = pytest.importorskip("socksgw.login.pam")
     made = [pam.pamChecker(Settings({}, name="system"), reactor) for _ in range(3)]
     assert len({each._threads for each in made}) == 1
+
+
+# Turns.
+
+
+def test_whoeverFillsTheQueueIsRefused(reactor: ThreadedReactor) -> None:
+    """
+    A flood of one source takes neither the turns nor the places of another
+    one: that is served second, and the flood is refused as busy.
+    """
+    threads, free = Threads(reactor, "work", 1, 8, busy), threading.Event()
+    served: list[bytes] = []
+    flood = [askedBy(b"flood", threads, free.wait)]
+    flood += [
+        askedBy(b"flood", threads, lambda: served.append(b"flood")) for _ in range(100)
+    ]
+    refused = reasons(flood)
+    assert refused == ["busy"] * 92
+    honest = [
+        askedBy(b"honest", threads, lambda: served.append(b"honest")) for _ in range(2)
+    ]
+    assert refused == ["busy"] * 94
+    free.set()
+    for each in honest:
+        reactor.result(each)
+    assert served[:4] == [b"flood", b"honest"] * 2
+
+
+class ClockedReactor(ThreadedReactor):
+    """One whose time is the test's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.callLater = self.clock.callLater
+
+
+def test_callsThatHang(reactor: ThreadedReactor) -> None:
+    """
+    Where calls may never come back, one source has half of the threads at
+    most, and a thread is started in place of one that is stuck.
+    """
+    clocked = ClockedReactor()
+    clocked.calls, clocked.atShutdown = reactor.calls, reactor.atShutdown
+    threads, free = Threads(clocked, "pam", 4, 20, busy, 8.0), threading.Event()
+    hanging = [askedBy(b"bad", threads, free.wait) for _ in range(6)]
+    assert clocked.result(askedBy(b"good", threads, lambda: 7)) == 7
+    others = [askedBy(b"worse", threads, free.wait) for _ in range(2)]
+    late = askedBy(b"good", threads, lambda: 8)
+    assert clocked.calls.empty()
+    clocked.clock.advance(8)
+    assert clocked.result(late) == 8
+    assert threads._running == 4
+    free.set()
+    for each in (*hanging, *others):
+        assert clocked.result(each) is True
+    assert (threads._running, threads._stuck, len(threads._held)) == (0, 0, 0)
+    assert not clocked.clock.getDelayedCalls()
+
+
+# Threads that cannot be started.
+
+
+class Full(threading.Thread):
+    """What pthread_create(3) answers with EAGAIN."""
+
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread can be started any more."""
+    monkeypatch.setattr(DaemonPool, "threadFactory", Full)
+    monkeypatch.setattr(Pool, "threadFactory", Full)
+
+
+def test_noThread(reactor: ThreadedReactor, full: None) -> None:
+    """Where there is no thread at all, calls fail at once; it is said once."""
+    threads = Threads(reactor, "passwords", 2, 8, busy)
+    with capturedLogs() as events:
+        assert reasons([threads.do(int) for _ in range(3)]) == ["busy"] * 3
+    assert ["no thread for passwords" in eventAsText(e) for e in events] == [True]
+    assert (threads._running, len(threads._queue), len(threads._held)) == (0, 0, 0)
+
+
+def test_noFurtherThread(
+    reactor: ThreadedReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is one, the others wait for that."""
+    threads, free = Threads(reactor, "passwords", 2, 8, busy), threading.Event()
+    under = threads.do(free.wait)
+    with monkeypatch.context() as patch:
+        patch.setattr(DaemonPool, "threadFactory", Full)
+        waiting = [threads.do(lambda: 7) for _ in range(3)]
+    free.set()
+    assert reactor.result(under) is True
+    assert [reactor.result(each) for each in waiting] == [7, 7, 7]
+
+
+def test_noThreadInAPool(reactor: ThreadedReactor, full: None) -> None:
+    """A pool that has no thread answers, and can be stopped."""
+    for made in (Pool(0, 1, "quotas"), DaemonPool(0, 1, "lookups")):
+        made.start()
+        failure = reactor.result(inPool(reactor, made, int))
+        assert isinstance(failure, RuntimeError)
+        made.stop()

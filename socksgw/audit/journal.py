@@ -22,11 +22,11 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from socksgw.audit import chain
 from socksgw.errors import AuditFailed
 from socksgw.shape import AuditConfig
+from socksgw.threads import Pool
 
 __all__ = ["Journal", "JournalError"]
 
@@ -93,7 +93,7 @@ class Journal:
         self._dirty = False
         self._second = -1
         self._stamp = ""
-        self._pool = ThreadPool(0, 1, "audit")
+        self._pool = Pool(0, 1, "audit")
         self._syncing: Deferred[None] | None = None
         self._call: Any = None
         sync = config.sync
@@ -352,7 +352,12 @@ class Journal:
             duplicate = os.dup(self._fd)
         except OSError:
             return fail()
-        return deferToThreadPool(self._reactor, self._pool, _sync, duplicate)
+        try:
+            return deferToThreadPool(self._reactor, self._pool, _sync, duplicate)
+        except RuntimeError:
+            # No thread can be started.
+            os.close(duplicate)
+            return fail()
 
     def _sync(self) -> None:
         """

@@ -9,12 +9,13 @@ from collections.abc import Callable, Coroutine
 from ipaddress import ip_address
 from typing import Any, Final, TypeVar, final
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from socksgw.fairly import ASKING, FairQueue
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import Refused, busy
 
@@ -100,33 +101,47 @@ class Turns:
         self._name = name
         self._failing = False
         self._seconds = seconds
-        self._semaphore = DeferredSemaphore(atOnce)
-        self._under = 0
+        self._free = atOnce
+        self._most = _MOST - atOnce
+        self._waiting: FairQueue[Deferred[None]] = FairQueue()
 
     def ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
         """
-        Ask when it is one's turn.
+        Ask when it is the turn of the source in
+        L{ASKING<socksgw.fairly.ASKING>}.
 
-        @return: fails with L{Refused} when too many wait, with L{Unavailable}
-            when there is no answer in time.
+        @return: fails with L{Unavailable} when there is no answer in time. When
+            too many wait, the last question of the source that has most of
+            them fails with L{Refused}.
         """
-        if self._under >= _MOST:
-            return fail(busy())
-        self._under += 1
+        source = ASKING.get()
+        turn: Deferred[None] = Deferred(lambda turn: self._waiting.remove(source, turn))
+        self._waiting.push(source, turn)
         asking: Deferred[T] = Deferred.fromCoroutine(
-            within(self._reactor, self._seconds, self._inTurn(work))
+            within(self._reactor, self._seconds, self._inTurn(turn, work))
         )
-        return asking.addBoth(self._over)
+        asking.addBoth(self._over)
+        self._next()
+        if len(self._waiting) > self._most:
+            self._waiting.drop(source).errback(busy())
+        return asking
 
-    async def _inTurn(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        await self._semaphore.acquire()
+    def _next(self) -> None:
+        while self._free and (found := self._waiting.pop()) is not None:
+            self._free -= 1
+            found[1].callback(None)
+
+    async def _inTurn(
+        self, turn: Deferred[None], work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
+        await turn
         try:
             return await work()
         finally:
-            self._semaphore.release()
+            self._free += 1
+            self._next()
 
     def _over(self, result: Any) -> Any:
-        self._under -= 1
         failing: Unavailable | None = None
         if isinstance(result, Failure):
             if result.check(TimeoutError):

@@ -4,6 +4,7 @@ What checkers have in common that ask somebody else.
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 
+from socksgw.fairly import ASKING
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Evenly, Turns, Unavailable, isLoopback, nameOf
 
@@ -141,3 +143,28 @@ def test_loopback(host: str) -> None:
     """Where no network listens."""
     assert isLoopback(host)
     assert not isLoopback(f"{host}.example")
+
+
+def test_turnsBySource() -> None:
+    """
+    A flood of one source takes neither the turns nor the places of another one.
+    """
+    asked = Asked()
+
+    def ask(source: bytes) -> list[Any]:
+        def asking() -> list[Any]:
+            ASKING.set(source)
+            return asked.ask()[1]
+
+        return copy_context().run(asking)
+
+    flood = [ask(b"flood") for _ in range(300)]
+    assert sum(bool(results) for results in flood) == 44
+    honest = ask(b"honest")
+    assert not honest
+    # It is the flood's own last question that had to make room.
+    assert [results[0].reason for results in flood if results] == ["busy"] * 45
+    for running in asked.running[:2]:
+        running.callback(None)
+    asked.running[3].callback("in")
+    assert honest == ["in"]
