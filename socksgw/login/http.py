@@ -19,12 +19,11 @@ from typing import Any, Final, final
 from urllib.parse import urlsplit
 
 from OpenSSL import SSL
-from service_identity import VerificationError
 from treq.client import HTTPClient
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
@@ -32,7 +31,6 @@ from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
     Agent,
-    BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
     RequestTransmissionFailed,
     ResponseDone,
@@ -47,6 +45,7 @@ from zope.interface import implementer
 from socksgw.interfaces import IGroupSource, Settings
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Evenly, Turns, Unavailable, isLoopback, nameOf, trustIn
+from socksgw.tlspeer import PeerRefused, TLSPeer
 
 __all__ = ["HTTPChecker", "httpChecker"]
 
@@ -64,16 +63,15 @@ class _Endpoints:
     Where an agent connects to; without a line in the log for each connection.
     """
 
-    def __init__(self, reactor: Any, policy: BrowserLikePolicyForHTTPS) -> None:
+    def __init__(self, reactor: Any, trust: Any) -> None:
         self._reactor = reactor
-        self._policy = policy
+        self._trust = trust
 
     def endpointForURI(self, uri: URI) -> _Quiet:
         host = uri.host.decode("ascii")
         endpoint: Any = HostnameEndpoint(self._reactor, host, uri.port)
         if uri.scheme == b"https":
-            options = self._policy.creatorForNetloc(uri.host, uri.port)
-            endpoint = wrapClientTLS(options, endpoint)
+            endpoint = TLSPeer(host, self._trust).over(endpoint)
         return _Quiet(endpoint)
 
 
@@ -220,8 +218,8 @@ _FAILURES: Final = (
     ConnectionClosed,
     DNSLookupError,
     OSError,
+    PeerRefused,
     SSL.Error,
-    VerificationError,
 )
 
 
@@ -234,8 +232,10 @@ def _failure(error: Exception) -> Exception:
         error = value
     if isinstance(error, CancelledError):
         return error
-    if isinstance(error, (SSL.Error, VerificationError)):
-        return Unavailable("its certificate is refused")
+    if isinstance(error, PeerRefused):
+        return Unavailable(str(error))
+    if isinstance(error, SSL.Error):
+        return Unavailable("TLS failed")
     return Unavailable(type(error).__name__)
 
 
@@ -307,7 +307,7 @@ def httpChecker(settings: Settings, reactor: Any) -> HTTPChecker:
     connections = settings.number("connections", 8, 1, 64)
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = connections
-    endpoints = _Endpoints(reactor, BrowserLikePolicyForHTTPS(trustIn(settings)))
+    endpoints = _Endpoints(reactor, trustIn(settings))
     agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
     return HTTPChecker(
         settings.name,

@@ -16,6 +16,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from socksgw.tlspeer import PeerRefused, TLSPeer
+
 __all__ = ["Entry", "Link", "NotServed", "ResultError"]
 
 #: Octets of one message at most.
@@ -73,6 +75,7 @@ class Link(LDAPClient):  # type: ignore[misc]
         super().__init__()
         self._secured: Deferred[None] = Deferred()
         self._failure: Failure | None = None
+        self._peer: TLSPeer | None = None
 
     # What comes.
 
@@ -92,9 +95,16 @@ class Link(LDAPClient):  # type: ignore[misc]
         self.abort()
 
     def handshakeCompleted(self) -> None:
-        """TLS stands, and the certificate is the server's own."""
+        """TLS stands: the server has to have the name that was configured."""
         # A certificate that was refused ends in connectionLost.
-        if not self.transport.disconnecting and not self._secured.called:
+        if self._peer is None or self._secured.called or self.transport.disconnecting:
+            return
+        try:
+            self._peer.confirm(self.transport)
+        except PeerRefused:
+            self._failure = Failure()
+            self.abort()
+        else:
             self._secured.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -112,29 +122,24 @@ class Link(LDAPClient):  # type: ignore[misc]
             self.connected = 0
             self.transport.abortConnection()
 
-    async def secured(self) -> None:
-        """
-        Wait for TLS.
-
-        @raise Exception: the connection was lost, or the certificate refused.
-        """
-        await self._secured
-        if self._failure is not None:
-            self._failure.raiseException()
-
-    async def startTLS(self, options: Any) -> None:
+    async def startTLS(self, peer: TLSPeer) -> None:
         """
         Ask for TLS, and wait for it (RFC 4511 section 4.14).
 
+        @param peer: whom the server has to prove to be.
         @raise ResultError: the server has none.
+        @raise Exception: the connection was lost, or the certificate refused.
         """
         answer = await self.send(pureldap.LDAPStartTLSRequest())
         _succeeded(answer, pureldap.LDAPExtendedResponse)
         if self.buffer:
             # Somebody on the way would like to have it taken for the server's.
             raise NotServed("octets between the answer to StartTLS and TLS")
-        self.transport.startTLS(options)
-        await self.secured()
+        self._peer = peer
+        self.transport.startTLS(peer)
+        await self._secured
+        if self._failure is not None:
+            self._failure.raiseException()
 
     async def bind(self, dn: str, password: bytes) -> None:
         """

@@ -14,16 +14,15 @@ from ldaptor.protocols.ldap.ldapclient import (
     LDAPClientConnectionLostException,
 )
 from OpenSSL import SSL
-from service_identity import VerificationError
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import TLSVersion, optionsForClientTLS
 from twisted.logger import Logger
 
 from socksgw.login.ldaplinks import Link, NotServed, ResultError
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Unavailable, isLoopback, within
+from socksgw.tlspeer import PeerRefused, TLSPeer
 
 __all__ = ["Links", "Server", "Servers", "serversOf"]
 
@@ -48,14 +47,14 @@ class Server:
     One server.
 
     @ivar url: as the configuration has it.
-    @ivar tls: how its certificate is verified; L{None} without TLS.
+    @ivar tls: the name that its certificate must have; L{None} without TLS.
     @ivar startTLS: whether TLS begins by request (RFC 4511 section 4.14).
     """
 
     url: str
     host: str
     port: int
-    tls: Any
+    tls: TLSPeer | None
     startTLS: bool
 
 
@@ -85,15 +84,9 @@ def serversOf(
                 f'"{url}" would send passwords in the clear; use ldaps://, or say '
                 "start_tls = true, or cleartext = true to accept that"
             )
-        options = None
-        if secure:
-            options = optionsForClientTLS(
-                host,
-                trustRoot=trust,
-                extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2},
-            )
+        peer = TLSPeer(host, trust) if secure else None
         port = port or (636 if scheme == "ldaps" else 389)
-        servers.append(Server(url, host, port, options, starts))
+        servers.append(Server(url, host, port, peer, starts))
     return servers
 
 
@@ -105,8 +98,8 @@ _FAILURES: Final = (
     LDAPClientConnectionLostException,
     NotServed,
     OSError,
+    PeerRefused,
     SSL.Error,
-    VerificationError,
 )
 
 
@@ -150,20 +143,19 @@ class Servers:
         endpoint: Any = HostnameEndpoint(
             self.reactor, server.host, server.port, attemptDelay=_DELAY
         )
-        if server.tls is not None and not server.startTLS:
-            endpoint = wrapClientTLS(server.tls, endpoint)
+        tls = server.tls
+        if tls is not None and not server.startTLS:
+            endpoint = tls.over(endpoint)
         factory = Factory.forProtocol(Link)
         factory.noisy = False
         link: Link = await endpoint.connect(factory)
         link.host = server.host
         try:
-            if server.startTLS:
+            if tls is not None and server.startTLS:
                 try:
-                    await link.startTLS(server.tls)
+                    await link.startTLS(tls)
                 except ResultError as e:
                     raise NotServed(f"it has no StartTLS: {e}") from None
-            elif server.tls is not None:
-                await link.secured()
         except BaseException:
             link.abort()
             raise
@@ -176,8 +168,8 @@ def _why(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, SSL.Error) and error.args and error.args[0]:
         return f"TLS: {error.args[0][0][-1]}"
-    if isinstance(error, VerificationError):
-        return "TLS: the certificate is not for this name"
+    if isinstance(error, PeerRefused):
+        return f"TLS: {error}"
     return str(error) or type(error).__name__
 
 
