@@ -17,12 +17,14 @@ from zope.interface.interface import InterfaceClass
 
 from socksgw.interfaces import (
     IConfigurableCheckerFactory,
+    INamingStore,
     IProtectingMethod,
     IRenumbered,
     IVerifyingMethod,
     IWrapper,
     Settings,
 )
+from socksgw.login.canonical import CanonicalNames
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.negotiate.discovery import findMethods
@@ -309,10 +311,14 @@ class Entrance:
             text += f"; the plug-in {module} is broken: {why}"
         return text
 
-    def identities(self) -> Iterator[ICredentialsChecker]:
+    def identities(
+        self, checkers: Sequence[ICredentialsChecker]
+    ) -> Iterator[ICredentialsChecker]:
         """
         Who says yes to what a method has verified, where one is offered that
         does.
+
+        @param checkers: among them, the directories that know users' names.
         """
         realms = self._auth.strip_realms
         for i, realm in enumerate(realms):
@@ -326,7 +332,12 @@ class Entrance:
             for choose in self._auth.choose
             for name in choose.methods
         ):
-            yield VerifiedIdentities(realms)
+            stores = [each for each in checkers if INamingStore.providedBy(each)]
+            names = None
+            if stores:
+                names = CanonicalNames(stores, self._auth.cache, self._reactor.seconds)
+            exact = self._auth.kerberos_names == "exact"
+            yield VerifiedIdentities(realms, exact, names)
 
     # Passwords on the wire.
 

@@ -17,6 +17,7 @@ from socksgw.accept.endpoints import isRoutable, parseListenAddress
 from socksgw.entrance import Entrance
 from socksgw.expectations import unmet, wrongFacts
 from socksgw.interfaces import IGroupSource
+from socksgw.login.canonical import folded
 from socksgw.negotiate.methods import Choice
 from socksgw.place import wrongPlace
 from socksgw.policy.conditions import HostFacts
@@ -153,8 +154,9 @@ class _Examiner:
         checkers = tuple(entrance.checkers() if given is None else given)
         entrance.passwords(checkers)
         entrance.certificates()
-        identities = tuple(entrance.identities())
+        identities = tuple(entrance.identities(checkers))
         self._directories(checkers)
+        self._spellings(checkers)
         self._rules(entrance)
         self._expectations(entrance)
         compiled = self._compiler.compile()
@@ -347,6 +349,31 @@ class _Examiner:
                 why = [w for w in (_notNormal(source, each) for source in sources) if w]
                 if len(why) == len(sources):
                     self._wrong(f"{path}[{i}]", why[0])
+
+    def _spellings(self, checkers: Sequence[ICredentialsChecker]) -> None:
+        """Warn of names that no user has, where all names are folded."""
+        config = self._config
+        offered = {name for choose in config.auth.choose for name in choose.methods}
+        if (
+            checkers
+            or "gssapi" not in offered
+            or "certificate" in offered
+            or config.auth.kerberos_names == "exact"
+        ):
+            return
+        named = [
+            (f"rule[{i}].who", rule.who or ()) for i, rule in enumerate(config.rule)
+        ]
+        named += [(f"groups.{g}", group.members) for g, group in config.groups.items()]
+        for path, names in named:
+            for name in names:
+                local = name.partition("@")[0]
+                if local != folded(local):
+                    self._odd(
+                        path,
+                        f'nobody is called "{name}": names of Kerberos are in lower '
+                        'case, unless kerberos_names = "exact"',
+                    )
 
     def _routable(self) -> set[str]:
         return {

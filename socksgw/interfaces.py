@@ -26,6 +26,7 @@ __all__ = [
     "IConfigurableCheckerFactory",
     "IExchange",
     "IGroupSource",
+    "INamingStore",
     "IProtectingMethod",
     "IRenumbered",
     "ISocksUser",
@@ -268,6 +269,24 @@ class IGroupSource(Interface):
         same.
 
         @raise ValueError: it is not the name of a group here.
+        """
+
+
+class INamingStore(Interface):
+    """
+    A checker that can say how its store spells the name of a user whom another
+    method has logged in: Kerberos leaves the spelling to the client.
+    """
+
+    def canonicalName(name: str) -> Any:
+        """
+        The one name of a user.
+
+        @param name: as the client spelled it, without a realm.
+        @return: a C{Deferred} of a C{str}, or of L{None} when there is no such
+            user, or none that may log in; it fails with
+            L{Refused<socksgw.login.refusal.Refused>} when the store cannot be
+            asked.
         """
 
 

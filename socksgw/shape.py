@@ -181,6 +181,8 @@ class AuthConfig:
     C{[auth]}.
 
     @ivar cache: how long a positive login is remembered.
+    @ivar kerberos_names: how Kerberos names are spelled that no directory is
+        asked about.
     @ivar groups_refresh: how long a directory's answer about somebody's groups
         is good.
     @ivar settings: the methods' own tables, by their names.
@@ -191,6 +193,7 @@ class AuthConfig:
     choose: tuple[Choose, ...] = ()
     checker: tuple[Checker, ...] = ()
     strip_realms: tuple[str, ...] = ()
+    kerberos_names: Literal["lower", "exact"] = "lower"
     groups_refresh: Duration = Duration(300)
     throttle: Throttle = Throttle()
     settings: Mapping[str, Mapping[str, Any]] = field(

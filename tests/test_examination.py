@@ -127,3 +127,22 @@ def test_whatOnlyReportsExposesNothing() -> None:
         rule = f'[[rule]]\nid = "r"\nallow = ["connect"]\nreport_only = {only}\n'
         found = examine(loads(text + rule, "gw.toml"), Facts(), MemoryReactorClock())
         assert len(found.errors) == len(found.exposures) == errors
+
+
+@pytest.mark.parametrize(("names", "warned"), [("lower", True), ("exact", False)])
+def test_namesThatNobodyHas(names: str, warned: bool) -> None:
+    """Kerberos names are folded: one with a capital is nobody's."""
+    text = HEAD.replace('methods = ["none"]', 'methods = ["gssapi"]')
+    text = text.replace('staff = ["alice"]', 'staff = ["alice", "Bob@CORP"]')
+    text = f"""
+[auth]
+kerberos_names = "{names}"
+gssapi = {{ mechanism = "stub" }}
+{text}[[rule]]
+id = "r"
+allow = ["connect"]
+who = ["Carol", "carol", "@staff", "alice@CORP"]
+"""
+    found = examine(loads(text, "gw.toml", Path()), Facts(), MemoryReactorClock())
+    paths = ["rule[0].who", "groups.staff"] if warned else []
+    assert [w.path for w in found.warnings if "nobody is called" in w.text] == paths

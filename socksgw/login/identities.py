@@ -13,6 +13,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from zope.interface import implementer
 
 from socksgw.interfaces import IVerifiedIdentity
+from socksgw.login.canonical import CanonicalNames, folded
 from socksgw.login.refusal import Refused
 
 __all__ = ["Proved", "VerifiedIdentities"]
@@ -43,20 +44,33 @@ class VerifiedIdentities:
 
     A realm that is to be stripped is cut, any other stays behind an C{@}.
     Realms are compared octet by octet, as Kerberos does (RFC 4120 section
-    6.1).
+    6.1). Names of the stripped realms are those that a directory has, however
+    the ticket spells them; where there is no directory, and in other realms,
+    they are folded.
     """
 
     credentialInterfaces = (IVerifiedIdentity,)
 
-    def __init__(self, strip: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        strip: Iterable[str] = (),
+        exact: bool = False,
+        names: CanonicalNames | None = None,
+    ) -> None:
         """
         @param strip: the realms that are cut.
+        @param exact: whether names that are not looked up stay as the ticket
+            has them.
+        @param names: where names of these realms are looked up.
         """
         self._strip = frozenset(strip)
+        self._exact = exact
+        self._names = names
 
     def requestAvatarId(self, credentials: Any) -> Any:
         """
-        @return: L{Proved}.
+        @return: L{Proved}, or a C{Deferred} of it, which fails with L{Refused}
+            when the directory knows no such user or cannot be asked.
         @raise Refused: the name cannot be a user's.
         """
         realm: str = credentials.realm
@@ -76,4 +90,16 @@ class VerifiedIdentities:
             or len(whole) > _LONGEST
         ):
             raise Refused("bad-name")
-        return Proved(name if realm in self._strip else whole, credentials.expires)
+        stripped = realm in self._strip
+        if stripped and self._names is not None:
+            asking = self._names.of(name)
+            return asking.addCallback(self._named, credentials.expires)
+        if realm and not self._exact:
+            name = folded(name)
+        whole = f"{name}@{realm}" if realm and not stripped else name
+        return Proved(whole, credentials.expires)
+
+    def _named(self, name: str | None, expires: float | None) -> Proved:
+        if name is None:
+            raise Refused("unknown-user")
+        return Proved(name, expires)

@@ -15,7 +15,7 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from socksgw.interfaces import IGroupSource, Settings
+from socksgw.interfaces import IGroupSource, INamingStore, Settings
 from socksgw.login.ldaplinks import Entry, Link, NotServed, ResultError
 from socksgw.login.ldapnames import (
     attributeOf,
@@ -63,7 +63,7 @@ class Directory:
     groupFilter: Any
 
 
-@implementer(ICredentialsChecker, IGroupSource)
+@implementer(ICredentialsChecker, IGroupSource, INamingStore)
 @final
 class LDAPChecker:
     """
@@ -213,6 +213,24 @@ class LDAPChecker:
         if len(found) > 1:
             raise Unavailable("two entries for one user")
         return found[0] if found else None
+
+    # Names.
+
+    def canonicalName(self, name: str) -> Deferred[str | None]:
+        """
+        As L{INamingStore.canonicalName}: found as at a login by password.
+        """
+        return self._turns.ask(partial(self._canonicalName, name))
+
+    async def _canonicalName(self, name: str) -> str | None:
+        until = self._reactor.seconds() + self._timeout
+        if self._directory.userFilter is None:
+            dn = fillDN(self._directory.userDN, name)
+            found = await self._service.run(partial(self._read, dn), until)
+        else:
+            node = fill(self._directory.userFilter, user=name)
+            found = await self._one(node, until)
+        return None if found is None else self._nameIn(found, name)
 
     # Groups.
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.interop import raw
 from tests.interop.directory import GROUPS, PEOPLE, SERVICE, Directory
-from tests.interop.kerberos import Realm, within
+from tests.interop.kerberos import Client, Realm, initiator, within
 from tests.interop.servers import (
     Certificate,
     Destination,
@@ -230,12 +230,17 @@ def test_dead(gateway: Start, directory: Directory, fetch: Fetch) -> None:
 
 
 def test_keytab(
-    certificate: Certificate, gateway: Start, tmp_path: Path, fetch: Fetch
+    certificate: Certificate,
+    gateway: Start,
+    tmp_path: Path,
+    fetch: Fetch,
+    destination: Callable[..., Destination],
 ) -> None:
     """
     The gateway's own account may be a Kerberos principal: the key is in a
     keytab, and the directory knows it by its name. A key that is no longer good
-    lets nobody in.
+    lets nobody in. Whoever logs in by Kerberos is the user whom the directory
+    finds, however the ticket spells the name, and nobody else gets in.
     """
     package("gssapi")
     if not list(Path("/usr/lib").glob("*/sasl2/libgssapiv2.so")):
@@ -254,10 +259,36 @@ def test_keytab(
             f'bind_keytab = "{ours}"', url=f'"ldaps://localhost:{directory.securePort}"'
         )
         table = re.sub(r"bind_(dn|password_file) = .*\n", "", table)
+        services = realm.services(tmp_path / "rcmd.keytab", "rcmd/localhost")
+        policy = POLICY.replace(
+            'methods = ["userpass"]',
+            f'''methods = ["userpass", "gssapi"]
+[auth]
+strip_realms = ["CORP.EXAMPLE"]
+gssapi = {{ keytab = "{services}", protection = ["integrity"] }}''',
+        )
         with within(realm.environment):
-            running = gateway(POLICY + table)
+            running = gateway(policy + table)
         assert fetch(running, "alice", "sesame", "127.0.0.2").returncode == 0
         assert running.journal("decision")[-1]["rule"] == "nested"
+        port = destination(echo).port
+        for name in ("ALICE", "alice"):
+            realm.user(name)
+            with (
+                within(realm.tickets(name)),
+                Client(running.port, initiator()) as client,
+            ):
+                client.login(1).request("127.0.0.1", port)
+            line = running.journal("decision")[-1]
+            assert (line["user"], line["rule"]) == ("alice", "contractors")
+        realm.user("mallory")
+        with (
+            within(realm.tickets("mallory")),
+            Client(running.port, initiator()) as client,
+            pytest.raises(AssertionError, match="aborted"),
+        ):
+            client.login(1)
+        assert running.journal("login-failed")[-1]["reason"] == "unknown-user"
         realm.administer("cpw -randkey socksgw/gateway")
         with within(realm.environment):
             later = gateway(POLICY + table)
