@@ -13,6 +13,7 @@ from socksgw.errors import (
     AddressTypeNotSupported,
     BadDestination,
     CommandNotSupported,
+    LeadsHere,
     LookupFailed,
 )
 from socksgw.flowjudge import FlowJudge
@@ -104,6 +105,9 @@ class Connect(Command):
             record.addresses, record.port, session.obligations.connect
         )
         record.dialled, record.bound = outlet.address, outlet.bound
+        if _loops(session, outlet.bound[0], outlet.address, record.port):
+            outlet.close()
+            raise LeadsHere("the destination turned out to be this host")
         client.reply(Reply.SUCCEEDED, outlet.bound)
 
         await _relay(session, outlet)
@@ -145,7 +149,11 @@ class Bind(Command):
             question = Question(session.asker, self.name, record.name, port)
             # By the rules of that moment, not of the request's.
             verdict = session.generation.policy.ruleset.judge(question, peer)
-            return (anybody or peer in expected) and verdict.allowed
+            return (
+                (anybody or peer in expected)
+                and verdict.allowed
+                and not _loops(session, inward, peer, port)
+            )
 
         try:
             record.bound = (place.advertised(inward), passive.bound[1])
@@ -331,6 +339,17 @@ def _sayable(request: Requested, addresses: tuple[Address, ...]) -> tuple[Addres
         if not addresses:
             raise LookupFailed("no IPv4 address, and SOCKS 4 knows no other")
     return addresses
+
+
+def _loops(session: Session, own: Address, other: Address, port: int) -> bool:
+    """
+    Whether both ends of a connection have one address, so that it does not leave
+    this host, and that is banned. The last net: a route may have changed since
+    the policy was asked.
+    """
+    if own != other:
+        return False
+    return session.generation.policy.ruleset.never.bansSelf(other, port)
 
 
 def _strictest(verdicts: Iterable[Verdict]) -> Verdict:

@@ -21,6 +21,7 @@ __all__ = [
     "ConnectFailed",
     "Draining",
     "HandshakeTimedOut",
+    "LeadsHere",
     "LimitReached",
     "LookupFailed",
     "NoAcceptableMethod",
@@ -135,6 +136,12 @@ class NotAllowed(SocksError):
 
     reply = Reply.NOT_ALLOWED
     reason = "policy"
+
+
+class LeadsHere(NotAllowed):
+    """A connection turned out to lead to this host, which is banned."""
+
+    reason = "self"
 
 
 class LimitReached(SocksError):

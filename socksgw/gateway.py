@@ -176,14 +176,11 @@ class Gateway:
         if self._ticks % 40 == 0:
             do("the counters", self._counters.sweep)
             do("the allowances", self._allowances.sweep)
-            do("the look at this host's addresses", self._refreshHosts)
 
-    def _refreshHosts(self) -> None:
-        try:
-            self._hosts.refresh()
-        except OSError:
-            # Out of descriptors, say: what is known stays.
-            pass
+    @property
+    def hosts(self) -> HostAddresses:
+        """What is known of this host."""
+        return self._hosts
 
     def bound(self) -> list[tuple[str, int]]:
         """Where we listen: addresses and ports."""
@@ -366,6 +363,7 @@ class Gateway:
         self._allowances.stop()
         self._base.watch.stop()
         self._base.pipes.close()
+        self._hosts.close()
         self.generation.stop()
         assert self._stopping is not None
         closed = self._quotas.close().addCallback(lambda _: self.journal.close())

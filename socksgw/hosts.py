@@ -6,15 +6,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import final
+from threading import Lock
+from typing import Protocol, final
 
-import ifaddr
+from twisted.logger import Logger
 
 from socksgw.accept.endpoints import parseListenAddress
+from socksgw.kernelroutes import KernelRoutes
+from socksgw.probedroutes import ProbedRoutes
 from socksgw.shape import Config
 from socksgw.wire.address import Address
 
-__all__ = ["HostAddresses"]
+__all__ = ["HostAddresses", "HostRoutes"]
+
+_log = Logger()
+
+
+class HostRoutes(Protocol):
+    """Knows which addresses lead to this host."""
+
+    @property
+    def changes(self) -> int:
+        """How often something has changed that leads here."""
+
+    def leadsHere(self, address: Address) -> bool:
+        """
+        Whether packets to the address stay on this host.
+
+        @raise OSError: that cannot be found out this way any more.
+        """
+
+    def look(self) -> None:
+        """
+        Take in what has changed.
+
+        @raise OSError: that cannot be found out this way any more.
+        """
+
+    def close(self) -> None:
+        """Ask nothing any more."""
 
 
 @final
@@ -25,14 +55,28 @@ class HostAddresses:
     @ivar advertised: addresses under which others reach us.
     """
 
-    def __init__(self, bound: Callable[[], Iterable[tuple[str, int]]]) -> None:
+    def __init__(
+        self,
+        bound: Callable[[], Iterable[tuple[str, int]]],
+        ask: Callable[[], HostRoutes] = KernelRoutes,
+        probe: Callable[[], HostRoutes] = ProbedRoutes,
+    ) -> None:
         """
         @param bound: where we listen, by address and port.
+        @param ask: makes what asks the kernel; raises L{OSError} where that is
+            denied.
+        @param probe: makes what serves instead.
         """
         self._bound = bound
-        self._addresses: frozenset[Address] = frozenset()
+        self._probe = probe
+        # A reload tests its expectations in a thread.
+        self._lock = Lock()
+        self._missed = 0
+        try:
+            self._routes = ask()
+        except OSError as e:
+            self._routes = self._instead(e)
         self.advertised: frozenset[Address] = frozenset()
-        self.refresh()
 
     @classmethod
     def of(cls, config: Config) -> HostAddresses:
@@ -70,27 +114,54 @@ class HostAddresses:
         self._bound = lambda: places
         self.advertised = frozenset(advertised)
 
-    def refresh(self) -> None:
-        """
-        Ask the system again.
-        """
-        found = set()
-        for adapter in ifaddr.get_adapters():
-            for ip in adapter.ips:
-                text = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
-                found.add(Address.parse(text.partition("%")[0]))
-        self._addresses = frozenset(found)
+    @property
+    def changes(self) -> int:
+        """How often it has changed which addresses lead here."""
+        with self._lock:
+            try:
+                self._routes.look()
+            except OSError as e:
+                self._degrade(e)
+            return self._missed + self._routes.changes
+
+    def _leadsHere(self, address: Address) -> bool:
+        with self._lock:
+            try:
+                return self._routes.leadsHere(address)
+            except OSError as e:
+                self._degrade(e)
+                return self._routes.leadsHere(address)
+
+    def _degrade(self, error: OSError) -> None:
+        """The kernel does not answer any more."""
+        self._missed += self._routes.changes + 1
+        self._routes.close()
+        self._routes = self._instead(error)
+
+    def _instead(self, error: OSError) -> HostRoutes:
+        _log.warn(
+            "netlink cannot be used here ({why}): this host's addresses are found "
+            "by /proc/net and by probing, which a change of local routes reaches a "
+            "second later",
+            why=error.strerror,
+        )
+        return self._probe()
+
+    def close(self) -> None:
+        """Ask the kernel nothing any more."""
+        self._routes.close()
 
     def isSelf(self, address: Address) -> bool:
         """
         Whether a connection to the address stays on this host: it is one of
-        ours, loopback, or unspecified (the kernel takes that for loopback).
+        ours, a local route covers it, or it is loopback or unspecified (the
+        kernel takes that for loopback).
         """
         return (
-            address in self._addresses
-            or address in self.advertised
+            address in self.advertised
             or address.isUnspecified
             or address.isLoopback
+            or self._leadsHere(address)
         )
 
     def isListener(self, address: Address, port: int) -> bool:

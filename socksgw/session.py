@@ -19,6 +19,7 @@ from socksgw.errors import (
     AuditFailed,
     AuthenticationFailed,
     ClientLost,
+    LeadsHere,
     LimitReached,
     NoAcceptableMethod,
     ProtocolViolated,
@@ -312,7 +313,7 @@ class Session:
         replying = failure.reply is not None and client.conversation.replyable
         record.reason = failure.reason
         record.reply = int(failure.reply or 0) if replying else 0
-        if isinstance(failure, (Revoked, QuotaUsedUp)):
+        if isinstance(failure, (Revoked, QuotaUsedUp, LeadsHere)):
             record.ending = str(failure)
         try:
             if not self._recorded:

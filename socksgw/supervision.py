@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from socksgw.accept.listener import Listener
     from socksgw.audit.journal import Journal
     from socksgw.generation import Generation
+    from socksgw.hosts import HostAddresses
     from socksgw.limits import Limits
     from socksgw.policy.document import Compiler
     from socksgw.session import Session
@@ -63,6 +64,9 @@ class Service(Protocol):
 
     @property
     def expiring(self) -> dict[Session, None]: ...
+
+    @property
+    def hosts(self) -> HostAddresses: ...
 
     @property
     def listeners(self) -> Mapping[str, Listener]: ...
@@ -277,7 +281,8 @@ class Supervisor:
         generation = self._service.generation
         ruleset = generation.policy.ruleset
         moment = ruleset.moment(self._wall()) if ruleset.timed else None
-        return moment, generation.login, generation.login.changes
+        hosts = self._service.hosts.changes
+        return moment, generation.login, generation.login.changes, hosts
 
     def recheck(self, names: Collection[str] | None = None) -> int:
         """

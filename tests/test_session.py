@@ -444,6 +444,35 @@ def test_boundToIPv6(gateway: Gateway, way: str) -> None:
     assert transport.value() == answer(way, 0, gateway.outlet.bound)
 
 
+@pytest.mark.parametrize("banned", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_ledHome(gateway: Gateway, way: str, banned: bool) -> None:
+    """
+    A connection of this host to itself, though nothing said so before: where
+    that is banned it is refused before any octet is relayed, and recorded.
+    """
+    closed: list[bool] = []
+    asked: list[tuple[Address, int]] = []
+
+    def bansSelf(address: Address, port: int) -> bool:
+        asked.append((address, port))
+        return banned
+
+    never = SimpleNamespace(bansSelf=bansSelf)
+    gateway.generation.policy.ruleset = SimpleNamespace(never=never)
+    gateway.outlet.bound = (TARGET, 40000)
+    gateway.outlet.close = lambda: closed.append(True)
+    transport = gateway.connect(WAYS[way])
+    assert asked == [(TARGET, 443)]
+    assert ("relay" in gateway.order) is not banned
+    if banned:
+        assert closed == [True]
+        assert transport.value() == answer(way, 2)
+        end = gateway.lines("end")[0]
+        assert (end["address"], end["reason"], end["reply"]) == (TARGET.text, "self", 2)
+        assert end["why"] == "the destination turned out to be this host"
+
+
 def test_reset(gateway: Gateway) -> None:
     """A destination's reset is passed on, and recorded as any end."""
     gateway.tally |= {"reason": "reset", "reset": True}

@@ -207,6 +207,18 @@ class Never:
                 return f"{banned.why(each, port or 0)} (as {each} in it)"
         return None
 
+    def bansSelf(self, address: Address, port: int) -> bool:
+        """
+        Whether the address is banned if it leads to this host: for a connection
+        that does, though nothing said so before.
+        """
+        banned = self._banned
+        return (
+            banned is not None
+            and (banned.everything or "self" in banned.words)
+            and not self._isLifted(address, port)
+        )
+
     def _isLifted(self, address: Address, port: int | None) -> bool:
         if address in self._addresses:
             return True

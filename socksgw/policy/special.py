@@ -19,14 +19,16 @@ from socksgw.wire.address import Address
 __all__ = ["KINDS", "PRIVATE", "SPECIAL", "embedded", "kinds"]
 
 #: Not globally reachable, each with its kind. C{-} takes a range out again:
-#: the registries call it globally reachable.
+#: the registries call it globally reachable. C{anycast} they call so, too, but
+#: it is answered by the nearest server of the local network: PCP (RFC 7723),
+#: TURN (RFC 8155), service registration (RFC 9665).
 _TABLE: Final = """
     0.0.0.0/8            unspecified
     127.0.0.0/8          loopback
     169.254.0.0/16       link-local
     192.0.0.0/24         reserved
-    192.0.0.9/32         -
-    192.0.0.10/32        -
+    192.0.0.9/32         anycast
+    192.0.0.10/32        anycast
     192.0.2.0/24         documentation
     192.88.99.0/24       reserved
     198.18.0.0/15        benchmarking
@@ -44,9 +46,9 @@ _TABLE: Final = """
     100::/64             reserved
     2001::/23            reserved
     2001::/32            tunnel
-    2001:1::1/128        -
-    2001:1::2/128        -
-    2001:1::3/128        -
+    2001:1::1/128        anycast
+    2001:1::2/128        anycast
+    2001:1::3/128        anycast
     2001:2::/48          benchmarking
     2001:3::/32          -
     2001:4:112::/48      -

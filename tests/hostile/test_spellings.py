@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import ifaddr
 import pytest
+from pyroute2 import IPRoute
 
 from tests.hostile import spellings
 from tests.hostile.clients import (
@@ -97,11 +97,9 @@ def traps() -> Iterator[list[Server]]:
 
 def _addresses() -> list[str]:
     """All addresses of this machine."""
-    found = []
-    for adapter in ifaddr.get_adapters():
-        for ip in adapter.ips:
-            found.append(ip.ip if isinstance(ip.ip, str) else ip.ip[0])
-    return found
+    with IPRoute() as routes:
+        found = [message.get("address") for message in routes.get_addr()]
+    return [text for text in found if text]
 
 
 class _Asking:

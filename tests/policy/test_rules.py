@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from socksgw.policy.rules import Question
+from socksgw.wire.address import Address
 from tests.policy.asking import (
     ANONYMOUS,
     PUBLIC,
@@ -555,6 +556,24 @@ def test_exceptLiftsTheBanOnly() -> None:
     # By name pattern: public addresses only, also where the ban is lifted.
     asked = question("db.corp.example", port=8080)
     assert judge(rules, "127.0.0.1", asked) == DENIED
+
+
+@pytest.mark.parametrize(
+    ("never", "banned"),
+    [
+        ("", True),
+        ('to = ["special"]', False),
+        ('to = ["any"]', True),
+        ("to = []", False),
+        ('except = ["9.9.9.9"]', False),
+        ('except = ["9.9.9.9:443"]', False),
+        ('except = ["9.9.9.9:80", "9.9.9.8"]', True),
+    ],
+)
+def test_whatTurnsOutToBeThisHost(never: str, banned: bool) -> None:
+    """It is banned where `self` is, unless it is lifted."""
+    rules = ruleset(f"[never]\n{never}\n{ALL}")
+    assert rules.never.bansSelf(Address.parse("9.9.9.9"), 443) is banned
 
 
 def test_exceptOfANetwork() -> None:

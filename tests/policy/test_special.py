@@ -26,9 +26,9 @@ REGISTRIES = """
     172.16.0.0/12        private   public   public
     192.0.0.0/24         special   public   public
     192.0.0.0/29         special   public   special
-    192.0.0.8/32         special   special  public
-    192.0.0.9/32         public    special  public
-    192.0.0.10/32        public    public   special
+    192.0.0.8/32         special   special  special
+    192.0.0.9/32         special   special  special
+    192.0.0.10/32        special   special  special
     192.0.0.170/31       special   special  special
     192.0.2.0/24         special   public   public
     192.31.196.0/24      public    public   public
@@ -52,9 +52,9 @@ REGISTRIES = """
     2000::/3             public    special  special
     2001::/23            special   public   public
     2001::/32            special   public   special
-    2001:1::1/128        public    special  public
-    2001:1::2/128        public    public   public
-    2001:1::3/128        public    public   special
+    2001:1::1/128        special   special  special
+    2001:1::2/128        special   special  special
+    2001:1::3/128        special   special  special
     2001:2::/48          special   special  special
     2001:3::/32          public    special  special
     2001:4:112::/48      public    special  special
@@ -87,6 +87,8 @@ METADATA = (
     "fd20:ce::254",  # Google
 )
 
+ANYCAST = ("192.0.0.9", "192.0.0.10", "2001:1::1", "2001:1::2", "2001:1::3")
+
 
 def edges() -> Iterator[tuple[str, str]]:
     """Every edge of every prefix, and what is there."""
@@ -108,7 +110,8 @@ def edges() -> Iterator[tuple[str, str]]:
 def test_everyEdgeOfEveryRegisteredPrefix(text: str, what: str) -> None:
     """
     C{special} is everything that the registries do not call globally
-    reachable; C{private} is RFC 1918, ULA and 100.64/10, and not special.
+    reachable, and the anycast services of the local network; C{private} is
+    RFC 1918, ULA and 100.64/10, and not special.
     """
     found = kinds(Address.parse(text))
     assert ("special" in found, "private" in found) == (
@@ -140,6 +143,10 @@ def test_everyEdgeOfEveryRegisteredPrefix(text: str, what: str) -> None:
         ("240.0.0.1", "reserved"),
         ("192.0.0.1", "reserved"),
         ("fec0::1", "reserved"),
+        # Globally reachable by the registries, but answered by the nearest
+        # router: port control (RFC 7723), TURN (RFC 8155), and service
+        # registration (RFC 9665).
+        *((text, "anycast") for text in ANYCAST),
         *((text, "metadata") for text in METADATA),
     ],
 )
@@ -149,7 +156,7 @@ def test_specialIsSplitIntoKinds(text: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "2a00:1450:4001::1", "192.0.0.9"]
+    "text", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "2a00:1450:4001::1"]
 )
 def test_publicAddressesHaveNoKind(text: str) -> None:
     """Nothing built-in but C{any} covers the public Internet."""

@@ -1,0 +1,216 @@
+"""
+Which addresses lead to this host, as the kernel says (rtnetlink(7)).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from typing import Final, final
+
+from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
+from pyroute2.netlink.rtnl import (
+    RTM_DELROUTE,
+    RTM_GETADDR,
+    RTM_GETROUTE,
+    RTM_NEWADDR,
+    RTM_NEWROUTE,
+    RTMGRP_IPV4_IFADDR,
+    RTMGRP_IPV4_ROUTE,
+    RTMGRP_IPV4_RULE,
+    RTMGRP_IPV6_IFADDR,
+    RTMGRP_IPV6_ROUTE,
+    RTMGRP_IPV6_RULE,
+    RTMGRP_LINK,
+    rt_type,
+)
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.marshal import MarshalRtnl
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from socksgw.wire.address import Address
+
+__all__ = ["KernelRoutes"]
+
+#: Whatever can change which addresses lead here.
+_GROUPS: Final = (
+    RTMGRP_LINK
+    | RTMGRP_IPV4_IFADDR
+    | RTMGRP_IPV4_ROUTE
+    | RTMGRP_IPV4_RULE
+    | RTMGRP_IPV6_IFADDR
+    | RTMGRP_IPV6_ROUTE
+    | RTMGRP_IPV6_RULE
+)
+#: A struct nlmsghdr up to its type, and what follows it in an error.
+_TYPE: Final = struct.Struct("=4xH")
+_ERRNO: Final = struct.Struct("=16xi")
+#: Where rtm_type is, behind the header, and the octets up to there.
+_RTM_TYPE: Final = 16 + 7
+_HEAD: Final = _RTM_TYPE + 1
+#: Routes whose packets are delivered on this host.
+_HERE: Final = frozenset({rt_type["local"], rt_type["anycast"]})
+#: The kernel's answers that no route leads there, or only one that forbids it.
+_NO_ROUTE: Final = frozenset(
+    {
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.EACCES,
+        # A blackhole.
+        errno.EINVAL,
+        # No such family here.
+        errno.EAFNOSUPPORT,
+        errno.EOPNOTSUPP,
+    }
+)
+#: Octets of the largest answer; the kernel fills at most 32 KiB.
+_ANSWER: Final = 1 << 16
+#: Verdicts that are remembered.
+_KNOWN: Final = 4096
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+def _netlink(groups: int) -> socket.socket:
+    """
+    A non-blocking socket for rtnetlink.
+
+    @param groups: what it is told of.
+    @raise OSError: it is denied here.
+    """
+    opened = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+    )
+    try:
+        opened.bind((0, groups))
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+@final
+class KernelRoutes:
+    """
+    Asks the kernel for the route to an address, and remembers the answer until
+    an address, a route, a rule or an interface changes. Every question takes in
+    first what has changed, so that no answer is older than the question.
+
+    @ivar changes: how often something has changed that leads here.
+    """
+
+    def __init__(self) -> None:
+        """
+        @raise OSError: netlink is denied here, or does not answer.
+        """
+        self._marshal = MarshalRtnl()
+        self._own: frozenset[Address] | None = None
+        self._known: dict[Address, bool] = {}
+        self.changes = 0
+        self._asking = _netlink(0)
+        try:
+            self._watching = _netlink(_GROUPS)
+        except OSError:
+            self._asking.close()
+            raise
+        if not self._routed(Address.parse("127.0.0.1")):
+            self.close()
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    def leadsHere(self, address: Address) -> bool:
+        """
+        Whether packets to the address stay on this host, or it is an address of
+        one of its interfaces (of one that is down or in a VRF, too).
+
+        @raise OSError: netlink does not answer any more.
+        """
+        self.look()
+        known = self._known.get(address)
+        if known is None:
+            if self._own is None:
+                self._own = self._addresses()
+            known = address in self._own or self._routed(address)
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[address] = known
+        return known
+
+    def look(self) -> None:
+        """
+        Take in what has changed.
+
+        @raise OSError: netlink does not tell any more.
+        """
+        while True:
+            try:
+                told = self._watching.recv(_HEAD)
+            except BlockingIOError:
+                return
+            except OSError as e:
+                if e.errno != errno.ENOBUFS:
+                    raise
+                # More has changed than the socket holds.
+                told = b""
+            # Another route may go in front of one that leads here, or away
+            # from there.
+            self._known.clear()
+            if len(told) == _HEAD:
+                (kind,) = _TYPE.unpack_from(told)
+                route = kind in (RTM_NEWROUTE, RTM_DELROUTE)
+                if route and told[_RTM_TYPE] not in _HERE:
+                    continue
+            self._own = None
+            self.changes += 1
+
+    def _routed(self, address: Address) -> bool:
+        """Whether the kernel's route to an address ends here."""
+        message = rtmsg()
+        message["family"] = _FAMILIES[address.version]
+        message["dst_len"] = len(address.packed) * 8
+        message["attrs"] = [("RTA_DST", address.text)]
+        answer = self._ask(message, RTM_GETROUTE, NLM_F_REQUEST)
+        (kind,) = _TYPE.unpack_from(answer)
+        if kind == NLMSG_ERROR:
+            code = -_ERRNO.unpack_from(answer)[0]
+            if code in _NO_ROUTE:
+                return False
+            raise OSError(code, os.strerror(code))
+        return answer[_RTM_TYPE] in _HERE
+
+    def _addresses(self) -> frozenset[Address]:
+        """The addresses of all interfaces."""
+        found: set[Address] = set()
+        answer = self._ask(ifaddrmsg(), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP)
+        while True:
+            for message in self._marshal.parse(answer):
+                kind = message["header"]["type"]
+                if kind == NLMSG_DONE:
+                    return frozenset(found)
+                if kind == NLMSG_ERROR:
+                    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+                # Of a point-to-point link, IFA_ADDRESS is the other end's.
+                text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+                if kind == RTM_NEWADDR and text:
+                    found.add(Address.parse(text))
+            answer = self._asking.recv(_ANSWER)
+
+    def _ask(self, message: rtmsg | ifaddrmsg, kind: int, flags: int) -> bytes:
+        """
+        Send one question. The kernel answers while it is sent, so that there is
+        nothing to wait for.
+        """
+        message["header"]["type"] = kind
+        message["header"]["flags"] = flags
+        message.encode()
+        self._asking.send(message.data)
+        return self._asking.recv(_ANSWER)
+
+    def close(self) -> None:
+        """Ask nothing any more."""
+        self._asking.close()
+        self._watching.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_watching"):
+            self.close()

@@ -1,0 +1,339 @@
+"""
+What the policy knows of this host: the kernel is the judge, in network
+namespaces where it has something to say.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import platform
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.logger import capturedLogs, eventAsText
+
+from socksgw.hosts import HostAddresses
+from socksgw.kernelroutes import KernelRoutes
+from socksgw.probedroutes import ProbedRoutes
+from socksgw.wire.address import Address
+from tests.interop import raw
+from tests.interop.servers import program
+from tests.running import HEAD, Running, environment, running
+
+OURS = (
+    "127.9.9.9",
+    # Interfaces' addresses; the third one's interface is down.
+    "10.7.0.1",
+    "fd00:7::1",
+    "10.8.0.1",
+    # Local routes, as cloud guests have them for load balancers.
+    "45.45.45.7",
+    "46.46.46.7",
+    "2a00:45::7",
+    # In another table, which is asked whatever the packet.
+    "48.0.0.1",
+    # The anycast address of routers (RFC 4291 section 2.6.1).
+    "fd00:7::",
+)
+OTHERS = (
+    "10.7.0.2",
+    "10.7.0.255",
+    "fd00:7::2",
+    "8.8.8.8",
+    "2620:fe::fe",
+    "45.45.46.1",
+    # Local for marked packets only.
+    "47.1.1.1",
+    # Unreachable.
+    "198.18.0.1",
+)
+#: Tells of each address whether it leads here, then adds some, and tells again.
+PROGRAM = f"""
+import json, subprocess, sys
+from socksgw.hosts import HostAddresses
+from socksgw.probedroutes import ProbedRoutes
+from socksgw.kernelroutes import KernelRoutes
+from socksgw.wire.address import Address
+
+def ip(*lines):
+    for line in lines:
+        subprocess.run([sys.argv[1], *line.split()], check=True)
+
+ip("link set lo up", "link add v0 type veth peer name w0", "link set w0 up",
+   "link add v1 type veth peer name w1",
+   "addr add 10.7.0.1/24 dev v0", "addr add 10.8.0.1/24 dev v1",
+   "link set v0 up", "-6 addr add fd00:7::1/64 dev v0 nodad",
+   "route add default via 10.7.0.2", "-6 route add default via fd00:7::2")
+# A host of one interface has no anycast addresses until it forwards.
+open("/proc/sys/net/ipv6/conf/all/forwarding", "w").write("1")
+ip("route add local 45.45.45.0/24 dev lo",
+   "route add local 46.46.46.0/24 dev lo src 10.7.0.1",
+   "-6 route add local 2a00:45::/48 dev lo",
+   "route add local 47.0.0.0/8 dev lo table 100", "rule add fwmark 1 lookup 100",
+   "route add local 48.0.0.0/8 dev lo table 101", "rule add lookup 101",
+   "route add unreachable 198.18.0.0/16")
+now = 0
+kernel = HostAddresses(list)
+probed = HostAddresses(list, lambda: ProbedRoutes(clock=lambda: now))
+found = []
+for hosts in (kernel, probed):
+    found.append({{a: hosts.isSelf(Address.parse(a)) for a in {OURS + OTHERS}}})
+before = [hosts.changes for hosts in (kernel, probed)]
+ip("route add 45.45.47.0/24 via 10.7.0.2")
+found.append([hosts.changes for hosts in (kernel, probed)] == before)
+ip("addr add 10.7.0.3/24 dev v0", "route add local 49.0.0.0/8 dev lo",
+   "route del local 45.45.45.0/24 dev lo")
+now = 1
+for hosts in (kernel, probed):
+    found.append([hosts.isSelf(Address.parse(a))
+                  for a in ("10.7.0.3", "49.0.0.1", "45.45.45.7")])
+found.append([hosts.changes for hosts in (kernel, probed)] > before)
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def told() -> Any:
+    """What L{PROGRAM} tells, in a network namespace of its own."""
+    unshare, ip = program("unshare", "util-linux"), program("ip", "iproute2")
+    flag = "-n" if os.geteuid() == 0 else "-rn"
+    if subprocess.run([unshare, flag, "true"], check=False).returncode:
+        pytest.skip("needs leave to make a network namespace")
+    done = subprocess.run(
+        [unshare, flag, sys.executable, "-c", PROGRAM, ip],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_theKernelsRoutes(told: Any) -> None:
+    """
+    Whatever the kernel delivers here is self: addresses and local routes, by
+    the tables that it asks.
+    """
+    kernel, *_ = told
+    assert [a for a in OURS if not kernel[a]] == []
+    assert [a for a in OTHERS if kernel[a]] == []
+
+
+def test_withoutNetlink(told: Any) -> None:
+    """
+    The same by /proc/net and probing, but for other tables.
+    """
+    _, probed, *_ = told
+    assert [a for a in OURS if not probed[a]] == ["48.0.0.1"]
+    assert [a for a in OTHERS if probed[a]] == []
+
+
+def test_changesCountAtOnce(told: Any) -> None:
+    """
+    A new address or local route is self from the next question on, and counts
+    as a change (a route to elsewhere does not).
+    """
+    _, _, unchanged, kernel, probed, changed = told
+    assert unchanged
+    assert kernel == probed == [True, True, False]
+    assert changed
+
+
+# Without netlink.
+
+
+def deny() -> None:
+    """
+    Let this process have no netlink socket (seccomp(2)), as systemd's
+    C{RestrictAddressFamilies=} does.
+    """
+    number = {"x86_64": 41, "aarch64": 198}[platform.machine()]
+
+    def step(code: int, yes: int, no: int, value: int) -> bytes:
+        return struct.pack("=HBBI", code, yes, no, value)
+
+    # Load the call's number, then its first argument, and compare.
+    filters = b"".join(
+        (
+            step(0x20, 0, 0, 0),
+            step(0x15, 0, 3, number),
+            step(0x20, 0, 0, 16),
+            step(0x15, 0, 1, socket.AF_NETLINK),
+            step(0x06, 0, 0, 0x00050000 | errno.EAFNOSUPPORT),
+            step(0x06, 0, 0, 0x7FFF0000),
+        )
+    )
+    held = ctypes.create_string_buffer(filters)
+    count = len(filters) // 8
+    asked = ctypes.create_string_buffer(
+        struct.pack("@HxxxxxxP", count, ctypes.addressof(held))
+    )
+    libc = ctypes.CDLL(None, use_errno=True)
+    # PR_SET_NO_NEW_PRIVS, then PR_SET_SECCOMP with a filter.
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, asked, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+@pytest.fixture
+def sandboxed(tmp_path: Path) -> Iterator[Running]:
+    """A gateway that has no netlink."""
+    text = HEAD.partition("[never]")[0] + '[never]\nto = ["self"]\n'
+    text += '[[rule]]\nid = "all"\nallow = "any"\n'
+    yield from running(tmp_path, text, preexec=deny)
+
+
+def test_aSandboxThatDeniesNetlink(sandboxed: Running) -> None:
+    """The gateway serves, says so in one line, and bans this host as ever."""
+    said = [line for line in sandboxed.log.splitlines() if "netlink" in line]
+    assert len(said) == 1
+    assert "Address family not supported" in said[0]
+    own = "127.0.0.1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Without a network there is no other.
+        if probe.connect_ex(("8.8.8.8", 9)) == 0:
+            own = probe.getsockname()[0]
+    with raw.dial(sandboxed.port) as client:
+        client.sendall(raw.GREETING + raw.request5(own, sandboxed.port))
+        assert raw.exactly(client, 4) == b"\x05\0\x05\x02"
+    assert sandboxed.journal("decision")[-1]["why"] == "self"
+
+
+class Failing:
+    """Asks the kernel until it answers no more."""
+
+    def __init__(self) -> None:
+        self.changes = 3
+        self.closed = False
+
+    def leadsHere(self, address: Address) -> bool:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def look(self) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_netlinkThatStopsAnswering() -> None:
+    """It is given up, said once, and everything is judged again."""
+    routes = Failing()
+    hosts = HostAddresses(list, lambda: routes)
+    with capturedLogs() as logs:
+        assert not hosts.isSelf(Address.parse("8.8.8.8"))
+        assert hosts.changes > routes.changes
+        assert hosts.isSelf(Address.parse("127.0.0.1"))
+    assert len(logs) == 1
+    assert "(Operation not permitted)" in (eventAsText(logs[0]) or "")
+    assert routes.closed
+
+
+def test_noSocketToProbeWith(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever cannot be found out to be elsewhere is here."""
+    routes = ProbedRoutes(tmp_path)
+    assert not routes.leadsHere(Address.parse("8.8.8.8"))
+
+    def exhausted(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", exhausted)
+    assert routes.leadsHere(Address.parse("8.8.8.8"))
+
+
+def test_longTablesAreReadSeldom(tmp_path: Path) -> None:
+    """What the reading takes is a fiftieth of the time, at most."""
+    now, reading = 0.0, 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += reading
+        return now
+
+    table = tmp_path / "ipv6_route"
+    routes = ProbedRoutes(tmp_path, clock)
+    place = Address.parse("2a00:45::7")
+    line = "2a000045" + 24 * "0" + " 20" + 5 * " 0" + " 0 80000001 lo\n"
+    table.write_text(line)
+    assert not routes.leadsHere(place)
+    now, reading = 1.0, 0.1
+    assert routes.leadsHere(place)
+    reading = 0
+    table.write_text("")
+    now += 4.8
+    assert routes.leadsHere(place)
+    now += 0.3
+    assert not routes.leadsHere(place)
+
+
+def test_moreChangesThanTheSocketHolds() -> None:
+    """Then everything may have changed."""
+    routes = KernelRoutes()
+    address = Address.parse("8.8.8.8")
+    assert not routes.leadsHere(address)
+    watching: Any = routes._watching
+
+    class Overrun:
+        left = 1
+
+        def recv(self, size: int) -> bytes:
+            if self.left:
+                self.left -= 1
+                raise OSError(errno.ENOBUFS, "No buffer space available")
+            return bytes(watching.recv(size))
+
+        def close(self) -> None:
+            watching.close()
+
+    routes._watching = Overrun()  # type: ignore[assignment]
+    routes.look()
+    assert routes.changes == 1
+    assert routes._known == {}
+    assert not routes.leadsHere(address)
+    routes.close()
+
+
+# Addresses and listeners.
+
+
+def test_thisHostIsSelf() -> None:
+    """Its addresses, loopback whole, and the unspecified address."""
+    hosts = HostAddresses(list)
+    for text in ("127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1"):
+        assert hosts.isSelf(Address.parse(text))
+    for text in ("8.8.8.8", "2620:fe::fe", "192.0.2.77"):
+        assert not hosts.isSelf(Address.parse(text))
+
+
+@pytest.mark.parametrize(
+    ("bound", "address", "port", "expected"),
+    [
+        (("127.0.0.1", 1080), "127.0.0.1", 1080, True),
+        (("127.0.0.1", 1080), "127.0.0.1", 1081, False),
+        (("127.0.0.1", 1080), "127.0.0.2", 1080, False),
+        # To the unspecified address the kernel connects by loopback.
+        (("127.0.0.1", 1080), "0.0.0.0", 1080, True),
+        (("0.0.0.0", 1080), "127.0.0.1", 1080, True),
+        (("0.0.0.0", 1080), "127.7.7.7", 1080, True),
+        (("::", 1080), "::1", 1080, True),
+        (("0.0.0.0", 1080), "8.8.8.8", 1080, False),
+    ],
+)
+def test_whereWeListen(
+    bound: tuple[str, int], address: str, port: int, expected: bool
+) -> None:
+    """By address and port, as the listeners are at the moment of asking."""
+    places: list[tuple[str, int]] = []
+    hosts = HostAddresses(lambda: places)
+    assert not hosts.isListener(Address.parse(address), port)
+    places.append(bound)
+    assert hosts.isListener(Address.parse(address), port) is expected
