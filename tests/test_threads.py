@@ -98,7 +98,7 @@ class ClockedReactor(ThreadedReactor):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.callLater = self.clock.callLater
+        self.callLater, self.seconds = self.clock.callLater, self.clock.seconds
 
 
 def test_callsThatHang(reactor: ThreadedReactor) -> None:

@@ -287,7 +287,7 @@ def test_wrongCertificate(
 SCRIPT = f"""#!/bin/sh
 password=$(tr -d '\\0')
 case "$PAM_USER:$password" in
-    "alice:{CANARY}") exit 0 ;;
+    "alice:{CANARY}" | "Alice:{CANARY}") exit 0 ;;
     slow:*) sleep 3; exit 0 ;;
     expired:*) exit 0 ;;
 esac
@@ -310,6 +310,8 @@ def pam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         (directory / name).chmod(0o755)
     (services / "gate").write_text(
         f"auth required pam_exec.so expose_authtok quiet {directory}/password\n"
+        # What a module does that takes a name in any case: it sets PAM_USER.
+        "auth optional pam_ftp.so ignore users=alice,Alice\n"
         f"account required pam_exec.so quiet {directory}/account\n"
     )
     prefix = [program("unshare", "util-linux"), "--mount"]
@@ -338,6 +340,16 @@ def test_pam(pam: Running) -> None:
         assert tried(pam.port, user, password) == b"\x01\x01"
         assert pam.journal("login-failed")[-1]["reason"] == "wrong-credentials"
     assert CANARY not in pam.log + str(pam.journal())
+
+
+def test_nameOfPAM(pam: Running) -> None:
+    """The user is called what PAM's modules say, however the client spelled it."""
+    with Destination(echo) as server, closing(raw.dial(pam.port)) as client:
+        client.sendall(raw.GREETING_LOGIN + raw.login(b"Alice", CANARY.encode()))
+        client.sendall(raw.request5("127.0.0.1", server.port))
+        assert raw.exactly(client, 4) == b"\x05\x02\x01\x00"
+        assert raw.reply5(client)[0] == 0
+        assert raw.decision(pam, server.port)["user"] == "alice"
 
 
 def test_slowPAM(pam: Running) -> None:
