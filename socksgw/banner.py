@@ -10,8 +10,10 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 from socksgw.audit.follower import ConsoleFollower
+from socksgw.negotiate.methods import Choice
 from socksgw.output import coloured, widthOf
 from socksgw.shape import Choose, Config
+from socksgw.wire.codes import Method
 
 if TYPE_CHECKING:
     from socksgw.gateway import Gateway
@@ -35,7 +37,7 @@ def banner(gateway: Gateway, colour: bool = False, width: int = 0) -> str:
     bold, plain = ("\x1b[1m", "\x1b[0m") if colour else ("", "")
     rows = [
         ("listens on", ", ".join(_places(gateway)) or "nothing"),
-        *(("serves", line) for line in _served(config)),
+        *(("serves", line) for line in _served(gateway)),
         *(("denies", line) for line in _denied(config)),
         ("journal", str(gateway.journal.directory)),
         ("try", _trial(gateway)),
@@ -67,10 +69,11 @@ def _places(gateway: Gateway) -> Iterator[str]:
             yield listen.endpoint
 
 
-def _served(config: Config) -> Iterator[str]:
-    for choose in config.auth.choose:
-        yield f"{_sources(choose)}: {_methods(choose)}"
-    if not config.auth.choose:
+def _served(gateway: Gateway) -> Iterator[str]:
+    choices = gateway.generation.methods.choices
+    for choose, choice in zip(gateway.config.auth.choose, choices, strict=True):
+        yield f"{_sources(choose)}: {_methods(choice)}"
+    if not choices:
         yield "nobody: there is no [[auth.choose]]"
 
 
@@ -83,16 +86,9 @@ def _sources(choose: Choose) -> str:
     return sources
 
 
-def _methods(choose: Choose) -> str:
-    words = {
-        "none": "without login",
-        "userpass": "with user and password",
-        "certificate": "with a client certificate",
-        "tls": "with a login inside TLS",
-        "chap": "with a challenge and its response",
-        "gssapi": "with Kerberos",
-    }
-    return " or ".join(words.get(m, m) for m in choose.methods) or "no method"
+def _methods(choice: Choice) -> str:
+    words = [m.capabilities.serves or m.name for m in choice.methods]
+    return " or ".join(words) or "no method"
 
 
 def _denied(config: Config) -> Iterator[str]:
@@ -118,9 +114,15 @@ def _trial(gateway: Gateway) -> str:
     listens = gateway.config.listen
     if listens and listens[0].tls is not None:
         return f"openssl s_client -connect {place}"
-    login = any("userpass" in c.methods for c in gateway.config.auth.choose[:1])
-    free = any("none" in c.methods for c in gateway.config.auth.choose[:1])
-    user = "-U USER " if login and not free else ""
+    # curl offers user and password beside no authentication.
+    codes = [
+        code
+        for choice in gateway.generation.methods.choices[:1]
+        for method in choice.methods
+        for code in method.codes
+    ]
+    login = Method.USERNAME_PASSWORD in codes
+    user = "-U USER " if login and Method.NO_AUTHENTICATION not in codes else ""
     return f"curl {user}-x socks5h://{place} https://example.com"
 
 

@@ -22,6 +22,7 @@ from socksgw.hosts import HostAddresses
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.passwords import passwdMain, setPassword
 from socksgw.login.secrets import setSecret
+from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 from socksgw.policy.document import Compiler
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
@@ -276,6 +277,7 @@ def _facts(options: argparse.Namespace, config: Config) -> Facts:
         options.listener,
         options.method,
         options.secured,
+        {name: capabilitiesOf(method) for name, method in findMethods()[0].items()},
     ):
         option = {"who": "user", "groups": "group"}.get(key, key)
         raise ValueError(f"--{option}: {why}")

@@ -18,6 +18,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Final, Self, final
 
+from twisted.cred.credentials import IAnonymous
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import Clock
@@ -26,7 +27,14 @@ from zope.interface import implementer, providedBy
 from zope.interface.verify import verifyObject
 
 from socksgw.errors import SocksError
-from socksgw.interfaces import IAuthenticator, IAuthMethod, IExchange, Settings
+from socksgw.interfaces import (
+    IAuthenticator,
+    IAuthMethod,
+    IExchange,
+    IVerifiedIdentity,
+    Settings,
+)
+from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.wire.codes import SOCKS5
 from socksgw.wire.events import Decoded
 from socksgw.wire.reader import Reader, WireError
@@ -296,6 +304,31 @@ class AuthMethodContract:
         assert 0 <= method.code < 0xFF
         assert method.help == method.help.strip() != ""
         assert "\n" not in method.help
+
+    def test_whatItDeclaresIsTrue(self) -> None:
+        """
+        What it declares (L{IMethodCapabilities}) is what it does: as far as it
+        can be seen here.
+        """
+        declared = capabilitiesOf(self.method)
+        credentials = self._goodLogin().credentials
+        anonymous = IAnonymous.providedBy(credentials)
+        assert not anonymous or declared.anonymous, (
+            "it logs nobody in: declare anonymous = True"
+        )
+        if declared.credentials is not None:
+            taken = any(kind.providedBy(credentials) for kind in declared.credentials)
+            proved = declared.verifies and IVerifiedIdentity.providedBy(credentials)
+            assert taken or proved or anonymous, "it declares other credentials"
+        if self.identity is not None:
+            assert declared.certificate, (
+                "it needs what the connection proved: declare certificate = True"
+            )
+        if declared.cleartext is False and self.secret:
+            said = b"".join(each for each in self.good if isinstance(each, bytes))
+            assert self.secret not in said, (
+                "the client says its secret: declare cleartext = True"
+            )
 
     def test_aSettingItDoesNotKnowIsAnError(self) -> None:
         """A misspelt setting is told, not ignored: C{ValueError}."""

@@ -61,13 +61,15 @@ def listeningOn(config: Config, endpoints: Sequence[str]) -> Config:
     )
 
 
-def withoutCheckers(config: Config) -> Config:
+def withoutCheckers(config: Config, cleartext: bool = False) -> Config:
     """
     The command line brings the checkers: those of the file do not count, and
     without a file every source is asked for user and password.
+
+    @param cleartext: whether these passwords may cross a network in the clear.
     """
     auth = evolve(config.auth, checkers=(), checker=())
     if not config.file:
-        choose = Choose(methods=("userpass",), cleartext_passwords=True)
+        choose = Choose(methods=("userpass",), cleartext_passwords=cleartext)
         auth = evolve(auth, choose=(choose,))
     return evolve(config, auth=auth)

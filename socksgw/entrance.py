@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, final
+from pathlib import Path
+from typing import Any, final
 
 from attrs import fields
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.strcred import InvalidAuthArgumentString
 from zope.interface.interface import InterfaceClass
 
+from socksgw.accept.endpoints import isSecured
 from socksgw.interfaces import (
     IConfigurableCheckerFactory,
+    IFileCheckerFactory,
     INamingStore,
     IProtectingMethod,
     IRenumbered,
@@ -27,19 +29,13 @@ from socksgw.interfaces import (
 from socksgw.login.canonical import CanonicalNames
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.identities import VerifiedIdentities
+from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.policy.document import Compiler
 from socksgw.shape import AuthConfig, Checker, Choose, Config
-from socksgw.wire.codes import Method
 
 __all__ = ["Entrance"]
-
-#: What has to be checked of a method's credentials, and such a checker.
-_CHECKED: Final = {
-    "userpass": (IUsernamePassword, "passwd:users"),
-    "chap": (IUsernameHashedPassword, "secrets:chap"),
-}
 
 
 def _takes(checker: ICredentialsChecker, credentials: InterfaceClass) -> bool:
@@ -47,10 +43,20 @@ def _takes(checker: ICredentialsChecker, credentials: InterfaceClass) -> bool:
     return any(map(credentials.isOrExtends, checker.credentialInterfaces))
 
 
+def _example(factory: Any) -> str:
+    """How one of its checkers is written in C{[auth]}."""
+    if IConfigurableCheckerFactory.providedBy(factory):
+        return f'kind = "{factory.authType}"'
+    argument = "users" if IFileCheckerFactory.providedBy(factory) else "…"
+    return f'"{factory.authType}:{argument}"'
+
+
 @final
 class Entrance:
     """
     The reading of one configuration's C{[auth]}.
+
+    @ivar capabilities: what the methods that are installed declare, by name.
     """
 
     def __init__(
@@ -72,6 +78,9 @@ class Entrance:
         self._routable = routable
         self._wrong = wrong
         self._found, self._broken = findMethods()
+        self.capabilities: dict[str, Capabilities] = {
+            name: capabilitiesOf(method) for name, method in self._found.items()
+        }
         self._built: dict[object, OfferedMethod | None] = {}
 
     # Methods.
@@ -140,7 +149,8 @@ class Entrance:
             except ValueError as e:
                 self._wrong(path, f'"{name}": {e}')
             else:
-                self._built[key] = OfferedMethod(name, codes, built, inner)
+                can = self.capabilities[name]
+                self._built[key] = OfferedMethod(name, codes, built, inner, can)
         return self._built[key]
 
     def _key(
@@ -170,26 +180,49 @@ class Entrance:
                 bool(self._routable),
             )
             found = method.build(table, self._reactor)
+            can = self.capabilities[name]
             if (
-                method.code == Method.NO_AUTHENTICATION
+                can.mayBeAnonymous
                 or IVerifyingMethod.providedBy(method)
                 or IWrapper.providedBy(found)
             ):
                 raise ValueError(
-                    f'"{name}" has no place inside it; "userpass" would have'
+                    f'"{name}" has no place inside it: a method there has to read '
+                    "credentials that a checker decides about, and to declare that it "
+                    "never lets anybody in without"
                 )
-            yield OfferedMethod(name, method.code, found)
+            yield OfferedMethod(name, method.code, found, capabilities=can)
 
-    def _asked(self, choose: Choose) -> frozenset[str]:
+    def _asked(self, choose: Choose) -> Iterator[str]:
         """The methods that clients are asked for, also inside others."""
-        inside = (
-            each.name
-            for name in choose.methods
-            for method in (self._built.get(self._key(name, choose.protection)),)
-            if method is not None
-            for each in method.inner
+        for name in choose.methods:
+            if name in self._found:
+                yield name
+            method = self._built.get(self._key(name, choose.protection))
+            if method is not None:
+                yield from (each.name for each in method.inner)
+
+    def _shows(self, name: str, choose: Choose) -> bool:
+        """
+        Whether it has to be assumed that a method shows secrets to the wire;
+        one that wraps others does if it does not hide them and they do.
+        """
+        if name not in self._found or not self.capabilities[name].showsSecrets:
+            return False
+        method = self._built.get(self._key(name, choose.protection))
+        if method is None or not method.inner:
+            return True
+        return any(each.capabilities.showsSecrets for each in method.inner)
+
+    @property
+    def anonymous(self) -> frozenset[str]:
+        """
+        The names of the methods of which it has to be assumed that they log
+        nobody in.
+        """
+        return frozenset(
+            name for name, can in self.capabilities.items() if can.mayBeAnonymous
         )
-        return frozenset((*choose.methods, *inside))
 
     def _narrow(
         self, name: str, table: dict[str, Any], levels: tuple[str, ...], place: str
@@ -264,9 +297,20 @@ class Entrance:
     def _ofString(
         self, factory: Any, argument: str, path: str
     ) -> Iterator[ICredentialsChecker]:
-        if factory.authType in ("passwd", "secrets") and argument:
+        if argument and not Path(argument).is_absolute():
             # As everything that is read: beside the file that names it.
-            argument = str(self._config.directory / argument)
+            beside = self._config.directory / argument
+            if IFileCheckerFactory.providedBy(factory):
+                argument = str(beside)
+            elif beside.exists() or Path(argument).exists():
+                self._wrong(
+                    path,
+                    "its argument is the relative path of a file, and the checker "
+                    f'"{factory.authType}" does not declare that it takes one, so the '
+                    "path could start from the current directory; write an absolute "
+                    "path",
+                )
+                return
         try:
             yield factory.generateChecker(argument)
         except InvalidAuthArgumentString as e:
@@ -339,32 +383,55 @@ class Entrance:
             exact = self._auth.kerberos_names == "exact"
             yield VerifiedIdentities(realms, exact, names)
 
-    # Passwords on the wire.
+    # What the methods need and show.
 
     def passwords(self, checkers: Sequence[ICredentialsChecker]) -> None:
         """
-        Whether passwords are asked for only where somebody checks them, and
-        only where nobody listens.
+        Whether credentials are asked for only where some checker takes them,
+        and secrets cross the wire only where nobody listens.
 
         @param checkers: those that work.
         """
         auth = self._auth
         broken = len(checkers) < len(auth.checkers) + len(auth.checker)
-        takes = {
-            name: broken or any(_takes(checker, kind) for checker in checkers)
-            for name, (kind, _) in _CHECKED.items()
-        }
         for i, choose in enumerate(auth.choose):
-            asked = self._asked(choose)
-            for name, (_, such) in _CHECKED.items():
-                if name in asked and not takes[name]:
+            for name in dict.fromkeys(self._asked(choose)):
+                if not broken and not self._isChecked(name, checkers):
                     self._wrong(
                         f"auth.choose[{i}].methods",
                         f'"{name}" is offered, and there is no checker for it; name '
-                        f'one in [auth] checkers, such as "{such}"',
+                        f"one in [auth] checkers{self._checkersFor(name)}",
                     )
-            if "userpass" in choose.methods and not choose.cleartext_passwords:
-                self._cleartext(i, choose, self._secured())
+            shown = [name for name in choose.methods if self._shows(name, choose)]
+            if shown and not choose.cleartext_passwords:
+                self._cleartext(i, choose, shown)
+
+    def _isChecked(self, name: str, checkers: Sequence[ICredentialsChecker]) -> bool:
+        """Whether some checker takes a method's credentials, if one has to."""
+        can = self.capabilities[name]
+        if not can.needsChecker:
+            return True
+        if can.credentials is None:
+            return bool(checkers)
+        return any(
+            _takes(checker, kind) for checker in checkers for kind in can.credentials
+        )
+
+    def _checkersFor(self, name: str) -> str:
+        """Which of the installed checkers take a method's credentials."""
+        kinds = self.capabilities[name].credentials
+        if kinds is None:
+            return " (the method does not declare which credentials it has)"
+        able = sorted(
+            _example(factory)
+            for factory in findCheckers()[0].values()
+            if any(
+                kind.isOrExtends(wanted)
+                for kind in factory.credentialInterfaces
+                for wanted in kinds
+            )
+        )
+        return f"; installed for it are: {', '.join(able) or 'none'}"
 
     def certificates(self) -> None:
         """
@@ -376,29 +443,44 @@ class Entrance:
             if listen.tls is not None and listen.tls.client_certificate != "off"
         }
         for i, choose in enumerate(self._auth.choose):
-            if "certificate" not in choose.methods:
-                continue
+            wanting = [
+                name
+                for name in choose.methods
+                if name in self._found and self.capabilities[name].certificate
+            ]
             without = [f'"{x}"' for x in choose.listener or () if x not in showing]
-            for name in without or ([] if showing else ["every listener"]):
-                self._wrong(
-                    f"auth.choose[{i}].methods",
-                    '"certificate" wants listeners that ask for one: [listen.tls] '
-                    'with client_ca and client_certificate = "required" (or '
-                    f'"optional"); missing on: {name}',
-                )
+            for method in wanting:
+                for name in without or ([] if showing else ["every listener"]):
+                    self._wrong(
+                        f"auth.choose[{i}].methods",
+                        f'"{method}" wants listeners that ask for a certificate: '
+                        "[listen.tls] with client_ca and client_certificate = "
+                        f'"required" (or "optional"); missing on: {name}',
+                    )
 
-    def _secured(self) -> Sequence[str]:
+    def _secured(self) -> Collection[str]:
         """The listeners on which everything is inside TLS."""
-        return [each.name for each in self._config.listen if each.tls is not None]
+        return {
+            each.name
+            for each in self._config.listen
+            if each.tls is not None or (each.endpoint and isSecured(each.endpoint))
+        }
 
-    def _cleartext(self, i: int, choose: Choose, secured: Sequence[str]) -> None:
+    def _cleartext(self, i: int, choose: Choose, shown: Sequence[str]) -> None:
+        secured = self._secured()
+        words = " and ".join(f'"{name}"' for name in shown)
+        declared = all(self.capabilities[name].cleartext for name in shown)
         for name in sorted(self._routable):
             if name not in secured and (
                 choose.listener is None or name in choose.listener
             ):
+                accept = "cleartext_passwords = true"
+                if not self._config.file:
+                    accept = "--cleartext-passwords"
                 self._wrong(
                     f"auth.choose[{i}]",
-                    f'"userpass" would send passwords in the clear to "{name}", which '
-                    "other hosts can reach; say cleartext_passwords = true to accept "
-                    "that, give the listener TLS, or listen on 127.0.0.1",
+                    f"{words} would send passwords in the clear"
+                    + ("" if declared else ", as far as is declared,")
+                    + f' to "{name}", which other hosts can reach; say {accept} to '
+                    "accept that, give the listener TLS, or listen on 127.0.0.1",
                 )

@@ -22,7 +22,7 @@ from socksgw.negotiate.methods import Choice
 from socksgw.place import wrongPlace
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
-from socksgw.policy.exposure import exposed, exposures
+from socksgw.policy.exposure import Exposure
 from socksgw.policy.ruleset import Ruleset
 from socksgw.route.lookup import parseServer
 from socksgw.shape import Config, Limit, Rule
@@ -161,13 +161,18 @@ class _Examiner:
         self._expectations(entrance)
         compiled = self._compiler.compile()
         errors = self._errors + compiled.errors
+        exposure = Exposure(
+            self._config,
+            entrance.anonymous,
+            lambda words: self._compiler.addresses(words, ""),
+        )
         if not errors:
-            errors += exposed(self._config, self._routable())
+            errors += exposure.problems(self._routable())
             errors += unmet(self._config, compiled.ruleset)
         return Examination(
             errors,
             self._warnings + compiled.warnings,
-            list(exposures(self._config)),
+            list(exposure.lines()),
             compiled.ruleset,
             choices,
             checkers + identities,
@@ -258,6 +263,7 @@ class _Examiner:
                 expect.listener,
                 expect.method,
                 expect.secured,
+                entrance.capabilities,
             ):
                 self._wrong(f"{path}.{key}", why)
 

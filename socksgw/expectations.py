@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, TextIO
 
 from socksgw.audit import chain
 from socksgw.explanation import destination, factsOf
+from socksgw.interfaces import ANONYMOUS
+from socksgw.negotiate.capabilities import Capabilities
 from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
 from socksgw.policy.ruleset import Ruleset
 from socksgw.shape import Config, Expect
@@ -66,9 +68,12 @@ def wrongFacts(
     listener: str | None,
     method: str | None,
     secured: str | None,
+    methods: Mapping[str, Capabilities],
 ) -> Iterator[tuple[str, str]]:
     """
     What of the facts of a question cannot be: keys, each with why.
+
+    @param methods: what those that are installed declare, by name.
     """
     for group in groups:
         if group not in config.groups:
@@ -76,11 +81,11 @@ def wrongFacts(
     known = {listen.name for listen in config.listen} | set(config.unused)
     if listener is not None and listener not in known:
         yield "listener", f'there is no [[listen]] named "{listener}"'
-    if who == "anonymous":
-        if method not in (None, "none"):
-            yield "method", f'whoever logs in by "{method}" is not anonymous'
-    elif method == "none":
-        yield "method", '"none" logs nobody in: then the user is anonymous'
+    can = methods.get(method or "")
+    if can is not None and who == ANONYMOUS and not can.mayBeAnonymous:
+        yield "method", f'whoever logs in by "{method}" is not anonymous'
+    elif can is not None and who != ANONYMOUS and not can.mayBeSomebody:
+        yield "method", f'"{method}" logs nobody in: then the user is anonymous'
     if not who or who == "users" or who.startswith("@"):
         yield "who", f'"{who}" is not the name of a user'
     if secured not in (None, *LEVELS):

@@ -8,7 +8,7 @@ passed in from another stage is a C{typing.Protocol}.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.strcred import ICheckerFactory
@@ -19,14 +19,17 @@ from socksgw.wire.address import Address
 from socksgw.wire.reader import Reader
 
 __all__ = [
+    "ANONYMOUS",
     "IAuthMethod",
     "IAuthenticator",
     "IChangingStore",
     "IConditional",
     "IConfigurableCheckerFactory",
     "IExchange",
+    "IFileCheckerFactory",
     "IGroupSource",
     "INamingStore",
+    "IMethodCapabilities",
     "IProtectingMethod",
     "IRenumbered",
     "ISocksUser",
@@ -44,6 +47,21 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+#: The name of the user whom no method has logged in. No login can have it.
+ANONYMOUS: Final = "anonymous"
+
+
+class IFileCheckerFactory(ICheckerFactory):
+    """
+    A factory that declares that the argument of its checker is the path of a
+    file. A relative one is resolved beside the configuration that names it,
+    before the factory sees it.
+
+    What a factory without this declaration does with a relative path is not
+    known. So a relative argument that is the name of an existing file is an
+    error there.
+    """
 
 
 class IConfigurableCheckerFactory(ICheckerFactory):
@@ -72,7 +90,8 @@ class IAuthMethod(Interface):
     module C{socksgw.plugins.auth_*}.
 
     It never decides: it reads credentials and reports an outcome; only the
-    Portal says yes.
+    Portal says yes. What else it can do it declares as L{IMethodCapabilities}
+    has it.
     """
 
     name = Attribute("The word used in C{[[auth.choose]] methods}, a C{str}.")
@@ -88,6 +107,52 @@ class IAuthMethod(Interface):
             or empty.
         @raise ValueError: a setting is wrong; the text says which.
         """
+
+
+class IMethodCapabilities(Interface):
+    """
+    What an L{IAuthMethod} declares of itself: attributes of it, each of which
+    may be left out. Then the worst is assumed. Nothing is concluded from the
+    name or the number of a method.
+    """
+
+    anonymous = Attribute(
+        """
+        A C{bool}: whether its credentials can be
+        C{twisted.cred.credentials.IAnonymous}, which log nobody in. Left out:
+        clients to whom it is offered count as not logged in when it is judged
+        what a configuration exposes, and yet such credentials are refused.
+        """
+    )
+    cleartext = Attribute(
+        """
+        A C{bool}: whether a secret that is of use for another login (a
+        password, a token) can be read on the client's connection. Of a method
+        that builds an L{IWrapper}: whether the octets inside can be read. Left
+        out: C{True}, so listeners that other hosts reach want TLS or
+        C{cleartext_passwords = true}.
+        """
+    )
+    credentials = Attribute(
+        """
+        A C{tuple} of the interfaces of its credentials that a checker has to
+        decide about; empty where none has to (L{IVerifiedIdentity},
+        C{IAnonymous}, an L{IWrapper}). Left out: some checker has to be there.
+        """
+    )
+    certificate = Attribute(
+        """
+        A C{bool}: whether it needs what the connection has proved
+        (C{IExchange.identity}), so that listeners must ask for a client
+        certificate. Left out: C{False}.
+        """
+    )
+    serves = Attribute(
+        """
+        What the banner says of those who log in by it, a C{str} such as
+        C{"with user and password"}. Left out: the method's name.
+        """
+    )
 
 
 class IVerifyingMethod(IAuthMethod):
@@ -349,7 +414,8 @@ class StreamProtection(Protection, Protocol):
 class ISocksUser(Interface):
     """The avatar interface of the Portal."""
 
-    name = Attribute("Who it is; C{anonymous} for nobody in particular.")
+    name = Attribute("Who it is; L{ANONYMOUS} for nobody in particular.")
+    anonymous = Attribute("Whether nobody has logged in, a C{bool}.")
     groups = Attribute("A C{frozenset} of group names.")
     method = Attribute("The policy name of the method that logged them in.")
     expires = Attribute(
@@ -382,6 +448,9 @@ class User(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def anonymous(self) -> bool: ...
 
     @property
     def groups(self) -> frozenset[str]: ...

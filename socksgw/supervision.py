@@ -225,7 +225,7 @@ class Supervisor:
         if directory is not None:
             live = service.sessions.values()
             users = [s.asker.user for s in live if s.claim is not None]
-            directory.refresh({user.name for user in users if user.method != "none"})
+            directory.refresh({user.name for user in users if not user.anonymous})
             if directory.changed:
                 names, directory.changed = directory.changed, set()
                 self.changes += 1

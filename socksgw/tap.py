@@ -23,6 +23,7 @@ from socksgw.config import ConfigError, load
 from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.doors import CannotStart
 from socksgw.gateway import Gateway
+from socksgw.rights import rightsOf
 from socksgw.shape import Config
 
 __all__ = ["GatewayService", "Options", "makeService"]
@@ -71,6 +72,11 @@ class Options(usage.Options, AuthOptionMixin):
     ]
     optFlags: ClassVar = [
         ["quiet", "q", "In the foreground, print no banner and no decisions."],
+        [
+            "cleartext-passwords",
+            None,
+            "With --auth, without --config: passwords may cross networks in the clear.",
+        ],
     ]
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
 
@@ -97,6 +103,19 @@ class Options(usage.Options, AuthOptionMixin):
             why = str(e).removeprefix("Unexpected error: ")
             _fail([f"{why} (twistd socksgw --help shows the options)"], 2)
 
+    def postOptions(self) -> None:
+        """
+        @raise usage.UsageError: options do not go together.
+        """
+        super().postOptions()  # type: ignore[no-untyped-call]
+        if self["cleartext-passwords"] and (
+            self["config"] or not self.get("credCheckers")
+        ):
+            raise usage.UsageError(
+                "--cleartext-passwords is for --auth without --config; in a file, say "
+                "cleartext_passwords = true in the [[auth.choose]]"
+            )
+
 
 def configure(options: Options) -> Config:
     """
@@ -108,7 +127,7 @@ def configure(options: Options) -> Config:
     if options["listen"]:
         config = listeningOn(config, options["listen"])
     if options.get("credCheckers"):
-        config = withoutCheckers(config)
+        config = withoutCheckers(config, bool(options["cleartext-passwords"]))
     return config
 
 
@@ -154,6 +173,10 @@ class GatewayService(Service):
         Open the journal and serve.
         """
         super().startService()  # type: ignore[no-untyped-call]
+        # twistd has changed user and group by now, if it was told to.
+        kept = rightsOf()
+        if kept is not None:
+            _log.warn("{line}", line=kept)
         self._try(self.gateway.start)
         _spareCollector()
         signal.signal(

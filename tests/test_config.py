@@ -1082,3 +1082,33 @@ def test_checkersOfTheCommandLine() -> None:
         None,
         None,
     )
+
+
+@pytest.mark.parametrize("where", ["0.0.0.0:1080", "tcp:1080", "[::]:1080"])
+def test_passwordsInTheClearOfTheCommandLine(where: str) -> None:
+    """
+    `--auth` alone does not accept that passwords cross a network: the remedy
+    is an option, since there is no file. Loopback needs none.
+    """
+    config = listeningOn(withoutCheckers(defaultConfig()), [where])
+    ((path, said),) = wrong(config)
+    assert path == "auth.choose[0]"
+    assert "say --cleartext-passwords to accept that" in said
+    accepted = withoutCheckers(defaultConfig(), cleartext=True)
+    assert wrong(listeningOn(accepted, [where])) == []
+    assert wrong(withoutCheckers(defaultConfig())) == []
+
+
+@pytest.mark.filterwarnings("ignore:X509.get_:DeprecationWarning")
+def test_passwordsInsideAnEndpointsTLS(certified: Path) -> None:
+    """Twisted's own TLS endpoints hide them, too; others do not."""
+    both = (certified / "gw.pem").read_bytes() + (certified / "gw.key").read_bytes()
+    (certified / "pems").mkdir()
+    (certified / "pems" / "gw.pem").write_bytes(both)
+    for endpoint, clear in (
+        (f"tls:{certified}/pems:1443", False),
+        (f"ssl:1443:privateKey={certified}/gw.key:certKey={certified}/gw.pem", False),
+        ("tcp:1443", True),
+    ):
+        text = f'listen = [{{ name = "main", endpoint = "{endpoint}" }}]\n' + USERPASS
+        assert [path for path, _ in wrong(text)] == ["auth.choose[0]"] * clear, endpoint

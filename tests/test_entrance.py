@@ -6,15 +6,19 @@ what is wrong with them.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
 from twisted.cred.checkers import ICredentialsChecker
 from zope.interface.verify import verifyObject
 
+import socksgw.plugins
 from socksgw.config import loads
 from socksgw.interfaces import IGroupSource
+from socksgw.login.discovery import findCheckers
 from tests.test_config import LISTEN, examined, wrong
 
 
@@ -126,6 +130,225 @@ def test_missingExtra(monkeypatch: pytest.MonkeyPatch) -> None:
     ((path, text),) = checked(*LDAP, 'url = ["ldaps://h"]')
     assert path == "auth.checker[0]"
     assert text.endswith('install it with: pip install "socksgw[ldap]"')
+
+
+PLUGIN = """
+from twisted.cred.credentials import Anonymous, IUsernamePassword
+from zope.interface import implementer
+from socksgw.interfaces import IAuthenticator, IAuthMethod, IWrapper
+
+@implementer(IAuthenticator)
+class Authenticator:
+    async def readCredentials(self, exchange):
+        return Anonymous()
+    async def writeOutcome(self, exchange, credentials, granted):
+        pass
+
+@implementer(IWrapper)
+class Wrapper:
+    inner = ("plain",)
+    async def wrap(self, exchange):
+        pass
+
+@implementer(IAuthMethod)
+class Method:
+    help = "for the test"
+    def __init__(self, name, code, built, declared):
+        self.name, self.code, self._built = name, code, built
+        self.__dict__.update(declared)
+    def build(self, settings, reactor):
+        return self._built
+"""
+#: What a module declares, by the method's name.
+DECLARED = {
+    "plain": "dict(anonymous=False, cleartext=True, credentials=(IUsernamePassword,))",
+    "mute": "{}",
+    "guest": "dict(anonymous=True, cleartext=False, credentials=())",
+    "hidden": "dict(anonymous=False, cleartext=False, credentials=(IUsernamePassword,))",
+    "proved": "dict(anonymous=False, cleartext=False, credentials=(), certificate=True)",
+    "wrap": "dict(anonymous=False, cleartext=False, credentials=())",
+    "sieve": "dict(anonymous=False, credentials=())",
+}
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Methods of somebody else, found as ours are."""
+    for i, (name, declared) in enumerate(DECLARED.items()):
+        built = "Wrapper()" if name in ("wrap", "sieve") else "Authenticator()"
+        text = f"{PLUGIN}\nmethod = Method({name!r}, {0x80 + i}, {built}, {declared})\n"
+        (tmp_path / f"auth_{name}.py").write_text(text)
+        module = f"socksgw.plugins.auth_{name}"
+        monkeypatch.setitem(sys.modules, module, None)
+        monkeypatch.delitem(sys.modules, module)
+    path = [*socksgw.plugins.__path__, str(tmp_path)]
+    monkeypatch.setattr(socksgw.plugins, "__path__", path)
+
+
+OPEN = '[[listen]]\nname = "main"\naddress = ["0.0.0.0:1080"]\n'
+ANY = '[[rule]]\nid = "r"\nallow = ["connect"]\n'
+
+
+def offering(*methods: str, more: str = "") -> str:
+    """A configuration that offers these to everybody, and grants everything."""
+    names = ", ".join(f'"{name}"' for name in methods)
+    return f"{OPEN}[[auth.choose]]\nmethods = [{names}]\n{more}\n{ANY}"
+
+
+CLEAR = "cleartext_passwords = true"
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        # Nobody has to log in: an open relay.
+        ("guest", 'exposed: "main" can be reached'),
+        ("none", 'exposed: "main" can be reached'),
+        ("mute", 'exposed: "main" can be reached'),
+        # Somebody reads the password on the way.
+        ("plain", '"plain" would send passwords in the clear'),
+        ("userpass", '"userpass" would send passwords in the clear'),
+        ("mute", '"mute" would send passwords in the clear, as far as is declared,'),
+        # What wraps hides it, if it says so.
+        ("sieve", '"sieve" would send passwords in the clear'),
+        # Only where clients show certificates.
+        ("proved", '"proved" wants listeners that ask for a certificate'),
+    ],
+)
+def test_whatAMethodDeclaresCounts(method: str, said: str) -> None:
+    """
+    For each danger, the method that declares it, and the one that declares
+    nothing, are refused on a listener that others can reach.
+    """
+    more = CLEAR if said.startswith("exposed") else ""
+    text = offering(method, more=more)
+    assert any(each.startswith(said) for _, each in wrong(text)), wrong(text)
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize("method", ["hidden", "wrap"])
+def test_whatDeclaresNoDangerIsGood(method: str) -> None:
+    """By what it declares, not by being ours."""
+    assert wrong(offering(method)) == []
+
+
+@pytest.mark.usefixtures("plugins")
+def test_whatItAcceptsIsSaid() -> None:
+    """Passwords in the clear may be accepted, for any method."""
+    assert wrong(offering("plain", more=CLEAR)) == []
+    assert wrong(offering("sieve", more=CLEAR)) == []
+    # A rule that wants a method by which somebody logs in grants nobody else.
+    rule = 'method = ["plain"]\n'
+    assert wrong(offering("guest", "plain", more=CLEAR) + rule) == []
+    assert wrong(offering("guest", "plain", more=CLEAR) + 'method = ["guest"]\n')
+    found = examined(offering("guest", "plain", more=CLEAR) + rule)
+    assert found.exposures == []
+    inside = examined(offering("guest", more='from = ["10.0.0.0/8"]'))
+    assert inside.errors == []
+    (line,) = inside.exposures
+    assert line.startswith('anonymous on "main" from 10.0.0.0/8')
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("plain", "there is no checker for it"),
+        ("mute", "there is no checker for it"),
+        ("wrap", '"plain" is offered, and there is no checker for it'),
+        ("guest", ""),
+        ("none", ""),
+    ],
+)
+def test_whichNeedAChecker(method: str, expected: str) -> None:
+    """Those that declare so, also inside others, and those that are silent."""
+    text = offering(method, more=CLEAR).replace("0.0.0.0", "127.0.0.1")
+    found = wrong(text, checkers=False)
+    assert len(found) == bool(expected)
+    assert all(expected in said for _, said in found)
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize("inside", ["guest", "mute", "none", "proved", "wrap"])
+def test_whatMayNotBeInside(inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside a method that wraps, somebody has to log in."""
+    module = import_module("socksgw.plugins.auth_wrap")
+    monkeypatch.setattr(module.method._built, "inner", (inside,))
+    found = wrong(offering("wrap"))
+    # A certificate is the connection's, which is none of its business.
+    assert bool(found) == (inside != "proved")
+    assert all("has no place inside it" in said for _, said in found)
+
+
+FACTORY = """
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.strcred import ICheckerFactory
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+from socksgw.interfaces import IFileCheckerFactory
+
+class Base:
+    authHelp = argStringFormat = "for the test"
+    credentialInterfaces = (IUsernamePassword,)
+    def generateChecker(self, argument):
+        made = InMemoryUsernamePasswordDatabaseDontUse()
+        made.argument = argument
+        return made
+
+@implementer(IFileCheckerFactory, IPlugin)
+class Declared(Base):
+    authType = "declared"
+
+@implementer(ICheckerFactory, IPlugin)
+class Silent(Base):
+    authType = "silent"
+"""
+
+
+@pytest.fixture
+def factories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Factories of somebody else, beside those that are installed."""
+    names: dict[str, Any] = {}
+    exec(FACTORY, names)
+    found, broken = findCheckers()
+    found.update(declared=names["Declared"](), silent=names["Silent"]())
+    monkeypatch.setattr("socksgw.entrance.findCheckers", lambda: (found, broken))
+
+
+@pytest.mark.usefixtures("factories")
+@pytest.mark.parametrize("table", [False, True])
+def test_relativePathsOfCheckers(tmp_path: Path, table: bool) -> None:
+    """
+    A path that is declared is beside the file that names it, Twisted's own
+    C{file:} too; one that is not declared is refused while it is relative.
+    """
+
+    def asked(kind: str, argument: str) -> tuple[list[tuple[str, str]], Any]:
+        text = f'{LISTEN}[auth]\ncheckers = ["{kind}:{argument}"]\n'
+        if table:
+            text = (
+                f'{LISTEN}[[auth.checker]]\nkind = "{kind}"\nargument = "{argument}"\n'
+            )
+        config = evolve(loads(text, "f"), directory=tmp_path)
+        found = examined(config, checkers=False)
+        errors = [(each.path, each.text) for each in found.errors]
+        return errors, found.checkers[0] if found.checkers else None
+
+    (tmp_path / "users").write_text("alice:secret\n")
+    beside = str(tmp_path / "users")
+    assert asked("declared", "users")[1].argument == beside
+    assert asked("declared", "/x/users")[1].argument == "/x/users"
+    assert asked("file", "users")[1].filename == beside
+    assert asked("silent", beside)[1].argument == beside
+    assert asked("silent", "no path:at all")[1].argument == "no path:at all"
+    ((path, said),) = asked("silent", "users")[0]
+    assert path == ("auth.checker[0]" if table else "auth.checkers[0]")
+    assert "write an absolute path" in said
+    # Nor one that is there by the chance of the current directory.
+    ((_, said),) = asked("silent", "setup.cfg")[0]
+    assert "write an absolute path" in said
 
 
 GROUP = 'groups = { g = { directory = ["%s"] } }\nrule = [{ id = "r", allow = "any", who = ["@g"] }]\n'

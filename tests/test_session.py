@@ -45,6 +45,7 @@ from socksgw.errors import (
 from socksgw.limits import Limits
 from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
+from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.place import Place
 from socksgw.plugins import auth_none, auth_userpass
@@ -61,7 +62,12 @@ from tests.wire.samples import CLIENTS
 CANARY = b"canary-e47a"
 TARGET = Address.parse("198.51.100.9")
 BOUND = (Address.parse("192.0.2.1"), 40000)
-NONE = OfferedMethod("none", 0, auth_none.method.build({}, None))
+NONE = OfferedMethod(
+    "none",
+    0,
+    auth_none.method.build({}, None),
+    capabilities=capabilitiesOf(auth_none.method),
+)
 USERPASS = OfferedMethod("userpass", 2, auth_userpass.method.build({}, None))
 
 LOGIN = userpass.encodeRequest(b"alice", CANARY)

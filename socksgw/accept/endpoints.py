@@ -16,6 +16,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.protocol import Factory
+from twisted.protocols.policies import WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from socksgw.accept.listener import Listener
@@ -28,6 +31,7 @@ __all__ = [
     "BACKLOG",
     "isMissingFamily",
     "isRoutable",
+    "isSecured",
     "isTaken",
     "listenOnAddress",
     "listenOnEndpoint",
@@ -224,6 +228,44 @@ def isRoutable(listen: str) -> bool:
             except ValueError:
                 return value != "localhost"
     return True
+
+
+class _Notes:
+    """
+    What an endpoint asks of a reactor, without any: whether a client's octets
+    would be inside TLS.
+
+    @ivar secured: whether they would.
+    """
+
+    secured = False
+
+    def listenSSL(self, *arguments: Any, **others: Any) -> None:
+        self.secured = True
+
+    def listenTCP(self, port: int, factory: Any, *rest: Any, **others: Any) -> None:
+        while isinstance(factory, WrappingFactory):
+            self.secured = self.secured or isinstance(factory, TLSMemoryBIOFactory)
+            factory = factory.wrappedFactory
+
+
+def isSecured(description: str) -> bool:
+    """
+    Whether everything that clients send to a Twisted server endpoint is inside
+    TLS, as the endpoint itself does it, whatever it is called. Only Twisted's
+    own endpoints are asked: what others do cannot be told, and counts as
+    clear.
+    """
+    notes = _Notes()
+    try:
+        endpoint: Any = serverFromString(notes, description)
+        if type(endpoint).__module__.partition(".")[0] == "twisted":
+            endpoint.listen(Factory()).addErrback(lambda _: None)
+    except Exception:
+        # What is wrong with the string is told elsewhere; some endpoints want
+        # more of a reactor, and are not TLS.
+        return False
+    return notes.secured
 
 
 def isMissingFamily(listen: str, error: BaseException) -> bool:

@@ -9,10 +9,16 @@ from importlib import import_module
 from typing import Any
 
 from twisted.cred.strcred import findCheckerFactories
+from twisted.plugins.cred_file import FileCheckerFactory
+from zope.interface import classImplements
 
 import twisted.plugins
+from socksgw.interfaces import IFileCheckerFactory
 
 __all__ = ["brokenPlugins", "findCheckers"]
+
+# Twisted's own cannot declare it.
+classImplements(FileCheckerFactory, IFileCheckerFactory)
 
 
 def findCheckers() -> tuple[dict[str, Any], list[tuple[str, str]]]:

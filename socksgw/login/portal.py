@@ -34,7 +34,7 @@ from socksgw.interfaces import (
 from socksgw.login.groups import DirectoryGroups
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.inturn import InTurn
-from socksgw.login.realm import ANYBODY, SocksRealm, SocksUser
+from socksgw.login.realm import SocksRealm, SocksUser
 from socksgw.login.refusal import Refused
 from socksgw.login.throttle import LoginThrottle
 from socksgw.wire.address import Address
@@ -363,10 +363,13 @@ class Login:
         user: Any
         _, user, _ = await self._portal.login(credentials, method, ISocksUser)
         found: SocksUser = user
+        if found.anonymous and not IAnonymous.providedBy(credentials):
+            # Some checker has answered with nobody's name.
+            raise Refused("checker-failed")
         return found
 
     async def _grouped(self, user: SocksUser) -> SocksUser:
-        if self.directory is None or user is ANYBODY:
+        if self.directory is None or user.anonymous:
             return user
         return _joined(user, await self.directory.of(user.name))
 
@@ -385,7 +388,7 @@ class Login:
         """
         As L{now}, without a directory's groups.
         """
-        if user.method == "none":
+        if user.anonymous:
             return user
         if self._everyoneTells and not user.proved and not self._knows(user.name):
             return None

@@ -7,19 +7,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, final
 
-from attrs import frozen
-from twisted.cred.checkers import ANONYMOUS
+from attrs import evolve, field, frozen
+from twisted.cred.checkers import ANONYMOUS as NOBODY
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm
 from zope.interface import implementer
 
-from socksgw.interfaces import ISocksUser
+from socksgw.interfaces import ANONYMOUS, ISocksUser
 from socksgw.login.identities import Proved
 
 __all__ = ["ANYBODY", "SocksRealm", "SocksUser"]
 
 #: Names that mean something else in a policy.
-_RESERVED: Final = frozenset({"", "anonymous", "users"})
+_RESERVED: Final = frozenset({"", ANONYMOUS, "users"})
 
 
 @implementer(ISocksUser)
@@ -33,6 +33,8 @@ class SocksUser:
     @ivar method: the policy's name of the method that logged them in.
     @ivar expires: when the login ends, in seconds since the epoch.
     @ivar proved: whether cryptography said who it is, and no store.
+    @ivar anonymous: whether nobody has logged in; the realm keeps users from
+        having that name.
     """
 
     name: str
@@ -40,10 +42,15 @@ class SocksUser:
     method: str
     expires: float | None = None
     proved: bool = False
+    anonymous: bool = field(init=False)
+
+    @anonymous.default
+    def _isAnonymous(self) -> bool:
+        return self.name == ANONYMOUS
 
 
-#: Everybody whom nobody has logged in.
-ANYBODY: Final = SocksUser("anonymous", frozenset(), "none")
+#: Everybody whom no method has logged in; of another method than this, a copy.
+ANYBODY: Final = SocksUser(ANONYMOUS, frozenset(), "none")
 
 
 @implementer(IRealm)
@@ -72,8 +79,12 @@ class SocksRealm:
         """
         if ISocksUser not in interfaces:
             raise NotImplementedError("the realm knows ISocksUser only")
-        if avatarId is ANONYMOUS:
-            return ISocksUser, ANYBODY, _logout
+        if avatarId is NOBODY:
+            method = str(mind)
+            user = (
+                ANYBODY if method == ANYBODY.method else evolve(ANYBODY, method=method)
+            )
+            return ISocksUser, user, _logout
         proved = isinstance(avatarId, Proved)
         name = avatarId.name if isinstance(avatarId, Proved) else _text(avatarId)
         if name in _RESERVED or name.startswith("@"):

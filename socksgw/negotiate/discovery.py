@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 
 import socksgw.plugins
 from socksgw.interfaces import IAuthMethod
+from socksgw.negotiate.capabilities import capabilitiesOf
 
 __all__ = ["findMethods"]
 
@@ -40,6 +41,7 @@ def findMethods() -> tuple[dict[str, Any], list[tuple[str, str]]]:
                 raise Invalid("the method's name is not a string")
             if not isinstance(method.code, int) or not 0 <= method.code < 0xFF:
                 raise Invalid("the method's code is not a number from 0 to 254")
+            capabilitiesOf(method)
         except Invalid as e:
             broken.append((name, " ".join(str(e).split())))
         except Exception as e:

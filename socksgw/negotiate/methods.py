@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from traceback import format_tb
 from typing import Any, Final, Protocol, TypeVar, final
 
+from twisted.cred.credentials import IAnonymous
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed, NoAcceptableMethod, SocksError
 from socksgw.interfaces import IConditional, IExchange, Protection
+from socksgw.negotiate.capabilities import UNDECLARED, Capabilities
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Method, Reply
 from socksgw.wire.events import Decoded, Event, MethodsOffered
@@ -58,9 +60,12 @@ class OfferedMethod:
     @ivar authenticator: an L{socksgw.interfaces.IAuthenticator}, or an
         L{socksgw.interfaces.IWrapper}.
     @ivar inner: the methods inside, of an C{IWrapper}.
+    @ivar capabilities: what it declares of itself.
     """
 
-    __slots__ = ("_applies", "authenticator", "codes", "inner", "name")
+    __slots__ = (
+        "_applies", "authenticator", "capabilities", "codes", "inner", "name",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -68,8 +73,10 @@ class OfferedMethod:
         codes: int | tuple[int, ...],
         authenticator: Any,
         inner: Sequence[OfferedMethod] = (),
+        capabilities: Capabilities = UNDECLARED,
     ) -> None:
         self.name = name
+        self.capabilities = capabilities
         self.codes = (codes,) if isinstance(codes, int) else codes
         self.authenticator = authenticator
         self.inner = tuple(inner)
@@ -112,19 +119,21 @@ class Choice:
 class Methods:
     """
     What the clients of one generation may use to log in.
+
+    @ivar choices: what is offered to whom; the first that matches counts.
     """
 
-    __slots__ = ("_choices",)
+    __slots__ = ("choices",)
 
     def __init__(self, choices: Sequence[Choice]) -> None:
-        self._choices = tuple(choices)
+        self.choices = tuple(choices)
 
     def wanted(self, listener: str, source: Address) -> tuple[OfferedMethod, ...]:
         """
         The methods acceptable from this client, best first; none when no
         choice is for it.
         """
-        for choice in self._choices:
+        for choice in self.choices:
             if choice.matches(listener, source):
                 return choice.methods
         return ()
@@ -267,6 +276,15 @@ async def _read(method: OfferedMethod, exchange: Exchange) -> Attempt:
         credentials = await method.authenticator.readCredentials(exchange)
     except AuthenticationFailed as e:
         failure = e
+    if IAnonymous.providedBy(credentials) and not method.capabilities.anonymous:
+        # What a configuration exposes was judged by the declaration.
+        credentials = None
+        failure = AuthenticationFailed(
+            f'"{method.name}" lets in without a login, which its plug-in does not '
+            "declare",
+            reason="method-failed",
+            counts=False,
+        )
     return Attempt(method.name, method.authenticator, exchange, credentials, failure)
 
 

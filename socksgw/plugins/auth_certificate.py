@@ -60,6 +60,11 @@ class CertificateMethod:
     name = "certificate"
     code = Method.NO_AUTHENTICATION
     help = "the TLS client certificate of [listen.tls] (method 00 on the wire)"
+    anonymous = False
+    cleartext = False
+    credentials = ()
+    certificate = True
+    serves = "with a client certificate"
 
     def build(self, settings: Mapping[str, Any], reactor: Any) -> Certificate:
         """

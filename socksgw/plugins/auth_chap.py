@@ -147,6 +147,10 @@ class ChapMethod:
     name = "chap"
     code = Method.CHAP
     help = "challenge and response, HMAC-MD5; needs a secrets: checker (method 03)"
+    anonymous = False
+    cleartext = False
+    credentials = (IUsernameHashedPassword,)
+    serves = "with a challenge and its response"
 
     def build(self, settings: Mapping[str, Any], reactor: Any) -> Chap:
         """

@@ -294,6 +294,10 @@ class GssapiMethod:
     code = Method.GSSAPI
     help = "Kerberos, and protection of all that follows (RFC 1961, method 01)"
     protection = ("confidentiality", "integrity")
+    anonymous = False
+    cleartext = False
+    credentials = ()
+    serves = "with Kerberos"
 
     def build(self, settings: Settings, reactor: Any) -> Gssapi:
         """

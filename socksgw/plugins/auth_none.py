@@ -43,6 +43,10 @@ class NoAuthenticationMethod:
     name = "none"
     code = Method.NO_AUTHENTICATION
     help = "no login; the user is anonymous (RFC 1928, method 00)"
+    anonymous = True
+    cleartext = False
+    credentials = ()
+    serves = "without login"
 
     def build(self, settings: Mapping[str, Any], reactor: Any) -> NoAuthentication:
         """

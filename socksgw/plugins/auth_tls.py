@@ -180,6 +180,10 @@ class TLSMethod:
     code = Method.SSL
     otherCodes = (Method.SSL_DRAFT,)
     help = "TLS inside SOCKS, and a login in it (SSL draft, methods 06 and 86)"
+    anonymous = False
+    cleartext = False
+    credentials = ()
+    serves = "with a login inside TLS"
 
     def build(self, settings: Mapping[str, Any], reactor: Any) -> TLSInside:
         """C{certificate}, C{key} and C{methods} of C{[auth.tls]}."""

@@ -69,6 +69,10 @@ class UsernamePasswordMethod:
     name = "userpass"
     code = Method.USERNAME_PASSWORD
     help = "user and password, checked by [auth] checkers (RFC 1929, method 02)"
+    anonymous = False
+    cleartext = True
+    credentials = (IUsernamePassword,)
+    serves = "with user and password"
 
     def build(self, settings: Mapping[str, Any], reactor: Any) -> UsernamePassword:
         """

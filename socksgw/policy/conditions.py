@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Protocol, final
 
-from socksgw.interfaces import User
+from socksgw.interfaces import ANONYMOUS, User
 from socksgw.policy.networks import NamePatterns, Network, Networks
 from socksgw.policy.special import KINDS, PRIVATE, SPECIAL, embedded, kinds
 from socksgw.wire.address import Address
@@ -134,11 +134,11 @@ class Who:
 
     def __init__(self, words: Iterable[str]) -> None:
         found = set(words)
-        self.anonymous = "anonymous" in found
+        self.anonymous = ANONYMOUS in found
         self.users = "users" in found
         self.groups = frozenset(w[1:] for w in found if w.startswith("@"))
         self.names = frozenset(
-            w for w in found - {"anonymous", "users"} if not w.startswith("@")
+            w for w in found - {ANONYMOUS, "users"} if not w.startswith("@")
         )
 
     def __bool__(self) -> bool:
@@ -146,7 +146,7 @@ class Who:
 
     def covers(self, user: User) -> bool:
         """Whether the user is meant."""
-        if user.method == "none":
+        if user.anonymous:
             return self.anonymous
         return (
             self.users

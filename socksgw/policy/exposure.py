@@ -5,41 +5,31 @@ and whether that is an open relay.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Final, final
 
+from socksgw.policy.conditions import Addresses
+from socksgw.policy.extent import NOWHERE, PUBLIC, Extent, extentOf, union
 from socksgw.shape import Choose, Config, Listen, Rule
 from socksgw.structuring import Problem
 
-__all__ = ["exposed", "exposures"]
+__all__ = ["Exposure"]
 
-_EVERYWHERE = frozenset({"any", "0.0.0.0/0", "::/0"})
 #: So many words of a list are shown.
-_SHOWN = 12
-
-
-def _everywhere(config: Config) -> frozenset[str]:
-    """The words that name nobody, entries of C{[networks]} among them."""
-    found = set(_EVERYWHERE)
-    known = 0
-    while len(found) > known:
-        known = len(found)
-        found.update(
-            name
-            for name, words in config.networks.items()
-            if not found.isdisjoint(words)
-        )
-    return frozenset(found)
-
-
-def _unnamed(everywhere: frozenset[str], sources: Iterable[str] | None) -> bool:
-    """Whether these are sources that nobody has named."""
-    return sources is None or not everywhere.isdisjoint(sources)
+_SHOWN: Final = 12
+#: More public addresses than this are nobody's in particular: of IPv4 the
+#: largest block that one holder ever got, a /8; of IPv6 a /16.
+_NAMED: Final = (1 << 24, 1 << 112)
 
 
 def _some(words: Sequence[str]) -> str:
     """Words, or as many of them as can be read."""
     more = len(words) - _SHOWN
     return ", ".join(words[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _several(words: Sequence[str] | str) -> Sequence[str]:
+    return (words,) if isinstance(words, str) else words
 
 
 def _isFor(listeners: Collection[str] | None, listener: str) -> bool:
@@ -51,103 +41,171 @@ def _isClosed(listen: Listen) -> bool:
     return listen.tls is not None and listen.tls.client_certificate == "required"
 
 
-def _openTo(config: Config, everywhere: frozenset[str], listener: str) -> Choose | None:
+def _areStrangers(sources: Extent) -> bool:
     """
-    The entry that lets strangers in on a listener without login, if any.
+    Whether these are too many for somebody to have named them: what counts is
+    how much of the Internet they cover, whatever the words.
     """
-    for choose in config.auth.choose:
-        if _isFor(choose.listener, listener):
-            if "none" in choose.methods and _unnamed(everywhere, choose.from_):
-                return choose
-            if choose.from_ is None or "any" in choose.from_:
-                return None
-    return None
+    four, six = (sources & PUBLIC).sizes()
+    return four > _NAMED[0] or six > _NAMED[1]
 
 
-def _wantsLogin(rule: Rule) -> bool:
-    """Whether whoever it lets in has logged in."""
-    return (rule.who is not None and "anonymous" not in rule.who) or (
-        rule.method is not None and "none" not in rule.method
-    )
+def _amount(sources: Extent) -> str:
+    """How much of the public Internet that is, for people."""
+    public = sources & PUBLIC
+    if not PUBLIC - public:
+        return "every address"
+    four, six = public.sizes()
+    whole = PUBLIC.sizes()
+    parts = [
+        f"{'under ' if 100 * size < of else ''}{max(1, 100 * size // of)} % of the "
+        f"public {family} addresses"
+        for size, of, family in ((four, whole[0], "IPv4"), (six, whole[1], "IPv6"))
+        if size
+    ]
+    return " and ".join(parts)
 
 
-def _grants(everywhere: frozenset[str], rule: Rule, listener: str) -> bool:
+@final
+class Exposure:
     """
-    Whether a rule grants a stranger something.
+    One configuration's.
     """
-    return (
-        rule.allow is not None
-        and not rule.report_only
-        and rule.allow != ()
-        and rule.who is None
-        and not _wantsLogin(rule)
-        and _unnamed(everywhere, rule.from_)
-        and _isFor(rule.listener, listener)
-        and rule.to != ()
-        and rule.ports != ()
-    )
 
+    def __init__(
+        self,
+        config: Config,
+        anonymous: Collection[str],
+        addresses: Callable[[Sequence[str] | None], Addresses | None],
+    ) -> None:
+        """
+        @param anonymous: the names of the methods of which it has to be assumed
+            that they log nobody in.
+        @param addresses: makes a set of the words of a C{from}.
+        """
+        self._config = config
+        self._anonymous = frozenset(anonymous)
+        self._addresses = addresses
+        self._extents: dict[tuple[str, ...] | None, Extent] = {}
 
-def exposed(config: Config, routable: Collection[str]) -> list[Problem]:
-    """
-    Why the configuration would make an open relay.
+    def _nobodys(self, choose: Choose) -> frozenset[str]:
+        """The methods of an entry by which clients get in without a login."""
+        return self._anonymous.intersection(choose.methods)
 
-    @param routable: the names of the listeners that other hosts can reach.
-    """
-    problems = []
-    everywhere = _everywhere(config)
-    for i, listen in enumerate(config.listen):
-        if listen.name not in routable or _isClosed(listen):
-            continue
-        choose = _openTo(config, everywhere, listen.name)
-        if choose is None:
-            continue
-        for rule in config.rule:
-            if _grants(everywhere, rule, listen.name):
-                problems.append(
-                    Problem(
-                        f"listen[{i}]",
-                        f'exposed: "{listen.name}" can be reached from other hosts, '
-                        f'offers them "none", and rule "{rule.id}" asks neither '
-                        "who nor from: an open relay. Name the clients "
-                        "([[auth.choose]] from, or the rule's from or who), ask for a "
-                        "login, or listen on 127.0.0.1",
-                    )
-                )
-                break
-    return problems
+    def _admits(self, rule: Rule, methods: Collection[str]) -> bool:
+        """Whether a rule can be for those whom none of C{methods} logged in."""
+        return (rule.who is None or "anonymous" in rule.who) and (
+            rule.method is None or not set(methods).isdisjoint(_several(rule.method))
+        )
 
+    def _grants(self, rule: Rule, methods: Collection[str], listener: str) -> bool:
+        """
+        Whether a rule grants strangers something, as far as they are its.
+        """
+        return (
+            rule.allow is not None
+            and not rule.report_only
+            and rule.allow != ()
+            and rule.who is None
+            and self._admits(rule, methods)
+            and _isFor(rule.listener, listener)
+            and rule.to != ()
+            and rule.ports != ()
+        )
 
-def exposures(config: Config) -> Iterator[str]:
-    """
-    Which rules admit C{anonymous}, from where, to what: a line each.
-    """
-    for listen in config.listen:
-        for choose in config.auth.choose:
-            if "none" not in choose.methods or not _isFor(choose.listener, listen.name):
+    def _relayed(self, listener: str) -> tuple[Extent, list[str], set[str]]:
+        """
+        @return: the sources that are granted something on a listener without a
+            login, by which rules, and by which methods.
+        """
+        granted, asked = NOWHERE, NOWHERE
+        rules: dict[str, None] = {}
+        names: set[str] = set()
+        for choose in self._config.auth.choose:
+            if not _isFor(choose.listener, listener):
                 continue
-            for rule in config.rule:
-                if rule.allow is None or rule.report_only:
+            # An earlier entry that is for a source decides about it.
+            sources = self._extent(choose.from_) - asked
+            asked |= sources
+            methods = self._nobodys(choose)
+            granting = [
+                rule
+                for rule in (self._config.rule if methods and sources else ())
+                if self._grants(rule, methods, listener)
+            ]
+            for rule in granting:
+                if rule.from_ is None:
+                    granting = [rule]
+                    break
+            theirs = sources & union(self._extent(rule.from_) for rule in granting)
+            if theirs:
+                granted |= theirs
+                names |= methods
+                rules.update(dict.fromkeys(rule.id for rule in granting))
+        return granted, list(rules), names
+
+    def _extent(self, words: tuple[str, ...] | None) -> Extent:
+        if words not in self._extents:
+            self._extents[words] = extentOf(self._addresses(words))
+        return self._extents[words]
+
+    def problems(self, routable: Collection[str]) -> Iterator[Problem]:
+        """
+        Why the configuration would make an open relay.
+
+        @param routable: the names of the listeners that other hosts can reach.
+        """
+        for i, listen in enumerate(self._config.listen):
+            if listen.name not in routable or _isClosed(listen):
+                continue
+            granted, rules, names = self._relayed(listen.name)
+            if not _areStrangers(granted):
+                continue
+            several = len(rules) > 1
+            which = _some([f'"{rule}"' for rule in rules])
+            methods = _some([f'"{name}"' for name in sorted(names)])
+            yield Problem(
+                f"listen[{i}]",
+                f'exposed: "{listen.name}" can be reached from other hosts, offers '
+                f"{_amount(granted)} {methods}, which may log nobody in, and "
+                f"{'rules' if several else 'rule'} {which} "
+                f"{'ask' if several else 'asks'} no login: an open relay. Name the clients "
+                "([[auth.choose]] from, or the rule's from or who), ask for a login, "
+                "or listen on 127.0.0.1",
+            )
+
+    def lines(self) -> Iterator[str]:
+        """
+        Which rules admit C{anonymous}, from where, to what: a line each.
+        """
+        for listen in self._config.listen:
+            for choose in self._config.auth.choose:
+                methods = self._nobodys(choose)
+                if not methods or not _isFor(choose.listener, listen.name):
                     continue
-                if not _isFor(rule.listener, listen.name):
-                    continue
-                if _wantsLogin(rule):
-                    continue
-                sources = _some(choose.from_ or ("anywhere",))
-                if _isClosed(listen):
-                    sources += " with a client certificate"
-                if rule.from_ is not None:
-                    sources += f" (of these: {_some(rule.from_)})"
-                to = _some(rule.to) if rule.to is not None else "every address"
-                if rule.to is None:
-                    to += " that no rule before denies"
-                ports = (
-                    f" port {_some([*map(str, rule.ports)])}"
-                    if rule.ports is not None
-                    else ""
-                )
-                what = rule.allow if rule.allow == "any" else ", ".join(rule.allow)
-                yield (
-                    f'anonymous on "{listen.name}" from {sources}: {what} to '
-                    f'{to}{ports} by rule "{rule.id}"'
-                )
+                for rule in self._config.rule:
+                    if (
+                        rule.allow is not None
+                        and not rule.report_only
+                        and _isFor(rule.listener, listen.name)
+                        and self._admits(rule, methods)
+                    ):
+                        yield _line(listen, choose, rule)
+
+
+def _line(listen: Listen, choose: Choose, rule: Rule) -> str:
+    sources = _some(choose.from_ or ("anywhere",))
+    if _isClosed(listen):
+        sources += " with a client certificate"
+    if rule.from_ is not None:
+        sources += f" (of these: {_some(rule.from_)})"
+    to = _some(rule.to) if rule.to is not None else "every address"
+    if rule.to is None:
+        to += " that no rule before denies"
+    ports = f" port {_some([*map(str, rule.ports)])}" if rule.ports is not None else ""
+    assert rule.allow is not None
+    what = rule.allow if rule.allow == "any" else ", ".join(rule.allow)
+    return (
+        f'anonymous on "{listen.name}" from {sources}: {what} to {to}{ports} by rule '
+        f'"{rule.id}"'
+    )

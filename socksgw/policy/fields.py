@@ -13,6 +13,7 @@ from collections.abc import Collection, Hashable, Sequence
 from itertools import chain
 from typing import Any, Final, Protocol, final
 
+from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.networks import NamePatterns
 from socksgw.policy.rules import Question, Rule
@@ -36,7 +37,7 @@ __all__ = [
 #: A rule with more ports than this is not filed under them.
 _PORTS: Final = 256
 _USERS: Final = frozenset({"users"})
-_ANONYMOUS: Final = frozenset({"anonymous"})
+_ANONYMOUS: Final = frozenset({ANONYMOUS})
 
 
 @final
@@ -340,8 +341,8 @@ class Who:
     def find(self, question: Question, address: Address, found: list[int]) -> None:
         """By the name and the groups of a user."""
         user = question.asker.user
-        if user.method == "none":
-            self._words.find("anonymous", found)
+        if user.anonymous:
+            self._words.find(ANONYMOUS, found)
             return
         self._words.find("users", found)
         self._names.find(user.name, found)
@@ -354,7 +355,7 @@ class Who:
         if who is None:
             return
         if who.anonymous:
-            self._words.find("anonymous", found)
+            self._words.find(ANONYMOUS, found)
             return
         self._words.find("users", found)
         if who.names:

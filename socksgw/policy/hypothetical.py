@@ -13,6 +13,7 @@ from typing import Final, final
 
 from attrs import evolve, frozen
 
+from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.decision import REACHING, UNREACHED
 from socksgw.policy.fields import Listener, Source
 from socksgw.policy.fields import Who as InWho
@@ -44,6 +45,11 @@ class Somebody:
     groups: frozenset[str]
     method: str
     expires: float | None = None
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody has logged in."""
+        return self.name == ANONYMOUS
 
 
 @frozen

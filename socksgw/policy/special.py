@@ -16,7 +16,7 @@ from typing import Final
 from socksgw.policy.networks import Network
 from socksgw.wire.address import Address
 
-__all__ = ["KINDS", "PRIVATE", "SPECIAL", "embedded", "kinds"]
+__all__ = ["KINDS", "PRIVATE", "SPECIAL", "borders", "embedded", "kinds"]
 
 #: Not globally reachable, each with its kind. C{-} takes a range out again:
 #: the registries call it globally reachable. C{anycast} they call so, too, but
@@ -128,6 +128,22 @@ def kinds(address: Address) -> frozenset[str]:
     if any(network.covers(address) for network in _PRIVATES):
         found.append(PRIVATE)
     return frozenset(found)
+
+
+def borders(version: int) -> list[int]:
+    """
+    Return the addresses, as numbers and in order, at which L{kinds} can change:
+    from one of them to the next every address is of the same kinds.
+    """
+    found = {0, 1 << (32 if version == 4 else 128)}
+    for shift, prefixes in _LOOKUP[version]:
+        for prefix in prefixes:
+            found.update((prefix << shift, (prefix + 1) << shift))
+    for network in _PRIVATES:
+        if network.version == version:
+            found.add(network.prefix << network.shift)
+            found.add((network.prefix + 1) << network.shift)
+    return sorted(found)
 
 
 def embedded(address: Address) -> tuple[Address, ...]:

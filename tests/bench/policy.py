@@ -202,6 +202,7 @@ class Somebody:
     groups: frozenset[str]
     method: str = "userpass"
     expires: float | None = None
+    anonymous: bool = False
 
 
 ALICE = Somebody("alice", frozenset({"engineers"}))

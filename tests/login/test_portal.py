@@ -143,6 +143,20 @@ def test_noneIsAnonymous() -> None:
     assert settled(login(), Anonymous(), "none") is ANYBODY
 
 
+def test_nobodyByAnotherMethod() -> None:
+    """A method that logs nobody in is the one that rules and records name."""
+    user = settled(login(), Anonymous(), "guest")
+    assert (user.name, user.method, user.anonymous) == ("anonymous", "guest", True)
+    assert not settled(login(Answering(b"alice")), alice()).anonymous
+
+
+def test_aCheckerThatAnswersWithNobody() -> None:
+    """Credentials that name somebody are never nobody's, whatever it answers."""
+    failure = settled(login(Answering(ANONYMOUS)), alice())
+    assert isinstance(failure, AuthenticationFailed)
+    assert failure.reason == "checker-failed"
+
+
 @pytest.mark.parametrize("name", ["", "anonymous", "users", "@staff", "@"])
 @pytest.mark.parametrize("octets", [True, False])
 def test_reservedNames(name: str, octets: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from twisted.cred.credentials import IAnonymous, IUsernamePassword
+from twisted.cred.credentials import Anonymous, IAnonymous, IUsernamePassword
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs, eventAsText
 from zope.interface import implementer
@@ -21,6 +21,7 @@ from socksgw.interfaces import (
     IExchange,
     IVerifiedIdentity,
 )
+from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.methods import (
     Attempt,
     Choice,
@@ -42,7 +43,12 @@ LOOPBACK = Address.parse("127.0.0.1")
 LOGIN = b"\x01\x05alice" + bytes((len(CANARY),)) + CANARY.encode()
 SOCKS4 = bytes.fromhex("04 01 0050 c0000207 66726564 00")
 
-NONE = OfferedMethod("none", 0, auth_none.method.build({}, None))
+NONE = OfferedMethod(
+    "none",
+    0,
+    auth_none.method.build({}, None),
+    capabilities=capabilitiesOf(auth_none.method),
+)
 USERPASS = OfferedMethod("userpass", 2, auth_userpass.method.build({}, None))
 
 
@@ -403,6 +409,33 @@ def test_severalRounds() -> None:
     client.receive(b"\x07\x05")
     assert result(reporting) is None
     assert client.conversation.surplus() == b"\x05"
+
+
+@pytest.mark.parametrize("declared", [True, False, None])
+def test_whoLogsNobodyInHasToDeclareIt(declared: bool | None) -> None:
+    """
+    What a configuration exposes was judged by the declaration: without it
+    there is no such login, and the client is told as of any other failure.
+    """
+    told: list[Any] = []
+
+    async def read(exchange: Any) -> Any:
+        return Anonymous()
+
+    async def write(exchange: Any, credentials: Any, granted: bool) -> None:
+        told.append((credentials, granted))
+
+    client = Client(b"\x05\x01\x80")
+    can = Capabilities(anonymous=declared, credentials=())
+    guest = OfferedMethod("guest", 0x80, Authenticator(read, write), capabilities=can)
+    attempt = result(begun(client, guest))
+    assert (attempt.failure is None) is bool(declared)
+    assert IAnonymous.providedBy(attempt.credentials) is bool(declared)
+    if attempt.failure is not None:
+        assert not attempt.failure.counts
+        assert "does not declare" in str(attempt.failure)
+        result(Deferred.fromCoroutine(attempt.report(False)))
+        assert told == [(None, False)]
 
 
 def test_tooLong() -> None:

@@ -14,7 +14,12 @@ from twisted.cred.checkers import (
     AllowAnonymousAccess,
     InMemoryUsernamePasswordDatabaseDontUse,
 )
-from twisted.cred.credentials import UsernamePassword
+from twisted.cred.credentials import (
+    Anonymous,
+    IUsernameHashedPassword,
+    IUsernamePassword,
+    UsernamePassword,
+)
 from zope.interface import implementer
 
 from socksgw.interfaces import IAuthenticator, IAuthMethod, IVerifiedIdentity
@@ -270,7 +275,9 @@ class Holding(Good):
             return Quiet(b"", b"")
 
 
-def contractOf(kind: type[Good], takes: frozenset[str] = frozenset()) -> Any:
+def contractOf(
+    kind: type[Good], takes: frozenset[str] = frozenset(), **declared: object
+) -> Any:
     """The contract, for a method that reads as C{kind} does."""
     implementer(IAuthenticator)(kind)
 
@@ -285,6 +292,9 @@ def contractOf(kind: type[Good], takes: frozenset[str] = frozenset()) -> Any:
             made: Any = kind()
             made.reactor = reactor
             return made
+
+    for name, value in declared.items():
+        setattr(Declaration, name, value)
 
     class Contract(AuthMethodContract):
         method = Declaration()
@@ -338,3 +348,34 @@ def test_aSettingThatIsIgnored() -> None:
     """So is a table that is not looked at."""
     contract = contractOf(Good, frozenset({"no_such_setting"}))
     assert broken(contract) == {"aSettingItDoesNotKnowIsAnError"}
+
+
+class Open(Good):
+    """Lets everybody in."""
+
+    async def readCredentials(self, exchange: Any) -> Any:
+        await super().readCredentials(exchange)
+        return Anonymous()
+
+
+@pytest.mark.parametrize(
+    ("kind", "declared", "broken_"),
+    [
+        (Good, {}, False),
+        (Good, {"anonymous": False, "cleartext": True}, False),
+        (Good, {"credentials": (IUsernamePassword,)}, False),
+        (Good, {"cleartext": False}, True),
+        (Good, {"credentials": ()}, True),
+        (Good, {"credentials": (IUsernameHashedPassword,)}, True),
+        (Open, {}, True),
+        (Open, {"anonymous": False}, True),
+        (Open, {"anonymous": True, "credentials": ()}, False),
+        (Good, {"anonymous": "no"}, True),
+    ],
+)
+def test_whatIsDeclaredWrongly(
+    kind: type[Good], declared: dict[str, object], broken_: bool
+) -> None:
+    """A declaration that is not true is found; what is left out is not."""
+    found = broken(contractOf(kind, **declared))  # type: ignore[arg-type]
+    assert ("whatItDeclaresIsTrue" in found) is broken_

@@ -52,6 +52,11 @@ class Somebody:
     groups: frozenset[str] = field(default_factory=frozenset)
     method: str = "none"
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody has logged in."""
+        return self.method == "none"
+
 
 ANONYMOUS = Somebody()
 

@@ -227,6 +227,87 @@ def test_whatCountsAsGranting(text: str, expected: bool) -> None:
     assert isExposed(text) is expected
 
 
+HALVES = '["0.0.0.0/1", "128.0.0.0/1"]'
+HALVES6 = '["::/1", "8000::/1"]'
+SIXTEENTHS = str([f"{n * 16}.0.0.0/4" for n in range(16)])
+#: 5/8 of the multicast space, and of our own: large, and of nobody public.
+INSIDE = '["private", "special", "224.0.0.0/4", "10.0.0.0/8", "fc00::/7"]'
+EIGHT = '["17.0.0.0/8", "2001:4::/32"]'
+MORE = '["17.0.0.0/8", "18.0.0.0/32"]'
+
+
+@pytest.mark.parametrize("place", ["choose", "rule", "networks"])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (HALVES, True),
+        (HALVES6, True),
+        (SIXTEENTHS, True),
+        ('["0.0.0.0/1"]', True),
+        ('["128.0.0.0/2", "10.0.0.0/8"]', True),
+        ('["2000::/3"]', True),
+        ('["2001::/16", "2002::/16", "2003::/16", "2400::/12"]', True),
+        (INSIDE, False),
+        (EIGHT, False),
+        (MORE, True),
+        ('["2400::/16"]', False),
+    ],
+)
+def test_theShareOfTheInternetCountsNotTheWords(
+    place: str, words: str, expected: bool
+) -> None:
+    """
+    However it is spelt, and wherever: more public addresses than an IPv4 /8,
+    or an IPv6 /16, have not been named by anybody.
+    """
+    parts = {
+        "choose": {"choose": f'methods = ["none"]\nfrom = {words}'},
+        "rule": {"rule": f'allow = ["connect"]\nfrom = {words}'},
+        "networks": {
+            "choose": 'methods = ["none"]\nfrom = ["a"]',
+            "rule": 'allow = ["connect"]\nfrom = ["b"]',
+            "more": f'[networks]\na = ["b"]\nb = {words}',
+        },
+    }
+    assert isExposed(configured(**parts[place])) is expected
+
+
+def test_coversOfSeveralEntriesAndRules() -> None:
+    """The halves may stand apart: each in an entry, or in a rule, of its own."""
+    low, high = 'from = ["0.0.0.0/1"]', 'from = ["128.0.0.0/1"]'
+    entries = configured(
+        choose=f'methods = ["none"]\n{low}',
+        more=f'[[auth.choose]]\nmethods = ["none"]\n{high}',
+    )
+    rules = configured(
+        rule=f'allow = ["connect"]\n{low}',
+        more=f'[[rule]]\nid = "s"\nallow = ["connect"]\n{high}',
+    )
+    for text in (entries, rules):
+        (error,) = examined(text).errors
+        assert "100 % of the public IPv4 addresses" in error.text
+    assert 'rules "r", "s" ask no login' in error.text
+    # Sixteen /12 of public space are no more than a /8; but one more is.
+    twelfths = [f'"17.{n * 16}.0.0/12"' for n in range(16)]
+    few = [
+        f'[[rule]]\nid = "r{n}"\nallow = "any"\nfrom = [{x}]'
+        for n, x in enumerate(twelfths)
+    ]
+    assert not isExposed(configured(rule='deny = ["bind"]', more="\n".join(few)))
+    few.append('[[rule]]\nid = "last"\nallow = "any"\nfrom = ["18.0.0.0/12"]')
+    assert isExposed(configured(rule='deny = ["bind"]', more="\n".join(few)))
+
+
+def test_onlyWhatEntryAndRuleShareIsGranted() -> None:
+    """Strangers that get in and are granted nothing are no relay's."""
+    text = configured(
+        choose=f'methods = ["none"]\nfrom = {HALVES}',
+        rule='allow = ["connect"]\nfrom = ["10.0.0.0/8", "::/1"]',
+    )
+    assert not isExposed(text)
+    assert isExposed(text.replace('"10.0.0.0/8"', '"192.0.0.0/3"'))
+
+
 def test_theErrorNamesListenerAndRuleAndTheRemedy() -> None:
     """Refuses to start, and says why."""
     (error,) = examined(configured()).errors

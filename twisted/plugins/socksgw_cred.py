@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import Any
 
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
-from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
+from twisted.cred.strcred import InvalidAuthArgumentString
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from socksgw.interfaces import IConfigurableCheckerFactory
+from socksgw.interfaces import IConfigurableCheckerFactory, IFileCheckerFactory
 
 _HELP = """
 A file of users with salted scrypt hashes, mode 0600. Make it, and set
@@ -27,7 +27,7 @@ passwords in it, with: socksgw passwd --secrets FILE USER
 _pools: list[Any] = []
 
 
-@implementer(ICheckerFactory, IPlugin)
+@implementer(IFileCheckerFactory, IPlugin)
 class PasswordFileFactory:
     """
     Makes L{socksgw.login.checkers.PasswordFile}.
@@ -59,7 +59,7 @@ class PasswordFileFactory:
             raise InvalidAuthArgumentString(str(e)) from None
 
 
-@implementer(ICheckerFactory, IPlugin)
+@implementer(IFileCheckerFactory, IPlugin)
 class SecretsFileFactory:
     """
     Makes L{socksgw.login.secrets.SecretsFile}.

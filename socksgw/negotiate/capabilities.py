@@ -1,0 +1,92 @@
+"""
+What authentication methods declare of themselves, and what is assumed of those
+that declare nothing: the worst.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+from attrs import frozen
+from zope.interface.exceptions import Invalid
+from zope.interface.interface import InterfaceClass
+
+from socksgw.interfaces import IVerifyingMethod
+
+__all__ = ["UNDECLARED", "Capabilities", "capabilitiesOf"]
+
+
+@frozen
+@final
+class Capabilities:
+    """
+    What one method declares (L{socksgw.interfaces.IMethodCapabilities}); L{None}
+    is left out.
+
+    @ivar verifies: whether its credentials need no checking (it is an
+        C{IVerifyingMethod}).
+    @ivar serves: what the banner says; empty for the method's name.
+    """
+
+    anonymous: bool | None = None
+    cleartext: bool | None = None
+    credentials: tuple[InterfaceClass, ...] | None = None
+    certificate: bool = False
+    serves: str = ""
+    verifies: bool = False
+
+    @property
+    def mayBeAnonymous(self) -> bool:
+        """Whether it has to be assumed that it logs nobody in."""
+        return self.anonymous is not False
+
+    @property
+    def mayBeSomebody(self) -> bool:
+        """Whether anybody can log in by it."""
+        return not (self.anonymous and self.credentials == ()) or self.verifies
+
+    @property
+    def showsSecrets(self) -> bool:
+        """Whether it has to be assumed that others can read its secrets."""
+        return self.cleartext is not False
+
+    @property
+    def needsChecker(self) -> bool:
+        """Whether some checker has to decide about its credentials."""
+        if self.credentials is None:
+            return not self.verifies
+        return bool(self.credentials)
+
+
+#: Of a method that declares nothing.
+UNDECLARED: Final = Capabilities()
+
+
+def capabilitiesOf(method: Any) -> Capabilities:
+    """
+    Return what an C{IAuthMethod} declares.
+
+    @raise Invalid: a declaration is not of its type.
+    """
+    for name in ("anonymous", "cleartext", "certificate"):
+        if type(getattr(method, name, False)) is not bool:
+            raise Invalid(f"the method's declaration `{name}` is not True or False")
+    credentials = getattr(method, "credentials", None)
+    if credentials is not None and not (
+        isinstance(credentials, tuple)
+        and all(isinstance(each, InterfaceClass) for each in credentials)
+    ):
+        raise Invalid(
+            "the method's declaration `credentials` is no tuple of interfaces"
+        )
+    serves = getattr(method, "serves", "")
+    if not isinstance(serves, str) or not serves.isprintable():
+        raise Invalid("the method's declaration `serves` is no line of text")
+    return Capabilities(
+        getattr(method, "anonymous", None),
+        getattr(method, "cleartext", None),
+        credentials,
+        getattr(method, "certificate", False),
+        serves,
+        IVerifyingMethod.providedBy(method),
+    )

@@ -1,0 +1,58 @@
+"""
+Whose rights the process has kept: what a gateway that was started as root
+should have given up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+__all__ = ["keptRights", "rightsOf"]
+
+_ROOT: Final = 0
+_REMEDY: Final = (
+    "start it as a user of its own (User= and Group= in etc/socksgw.service), or "
+    "name both: twistd --uid socksgw --gid socksgw"
+)
+
+
+def keptRights(
+    users: tuple[int, int, int], groups: tuple[int, int, int], others: Sequence[int]
+) -> str | None:
+    """
+    Return one line that says which of root's rights are left, or L{None} when
+    there are none.
+
+    @param users: the real, the effective and the saved user id.
+    @param groups: the same of the group.
+    @param others: the supplementary groups.
+    """
+    kinds = ("real", "effective", "saved")
+    owned = [kind for kind, uid in zip(kinds, users, strict=True) if uid == _ROOT]
+    shared = [kind for kind, gid in zip(kinds, groups, strict=True) if gid == _ROOT]
+    if owned == list(kinds):
+        return f"runs as root: privileges were not dropped; {_REMEDY}"
+    parts = []
+    if owned:
+        parts.append(
+            f"root is still the {_kept('user', owned)}, so its rights can be taken "
+            "again (leave --euid out)"
+        )
+    if shared:
+        parts.append(f"root's group is still the {_kept('group', shared)}")
+    if _ROOT in others:
+        parts.append("root's group is among the supplementary groups")
+    if not parts:
+        return None
+    return f"privileges were dropped only in part: {', '.join(parts)}; {_REMEDY}"
+
+
+def _kept(what: str, kinds: Sequence[str]) -> str:
+    return f"{' and '.join(kinds)} {what}"
+
+
+def rightsOf() -> str | None:
+    """As L{keptRights}, of this process."""
+    return keptRights(os.getresuid(), os.getresgid(), os.getgroups())
