@@ -9,11 +9,13 @@ import socket
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, final
 
+from socksgw.besides import Besides
 from socksgw.errors import (
     AddressTypeNotSupported,
     BadDestination,
     CommandNotSupported,
     LeadsHere,
+    LimitReached,
     LookupFailed,
 )
 from socksgw.flowjudge import FlowJudge
@@ -94,17 +96,26 @@ class Connect(Command):
         record = session.record
         question = Question(session.asker, self.name, record.name, record.port)
         addresses = (record.dialled,) if record.dialled else record.addresses
-        return _strictest(ruleset.judge(question, each) for each in addresses)
+        session.verdicts = {each: ruleset.judge(question, each) for each in addresses}
+        return _strictest(session.verdicts.values())
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Dial what was judged, tell, relay."""
         record, client = session.record, session.client
 
         session.stage = Stage.ROUTE
-        outlet = await session.generation.dialer.open(
-            record.addresses, record.port, session.obligations.connect
-        )
-        record.dialled, record.bound = outlet.address, outlet.bound
+        with Besides(session) as besides:
+
+            def admit(address: Address) -> float | None:
+                verdict = session.verdicts[address]
+                besides.admit(verdict)
+                return verdict.obligations.connect
+
+            outlet = await session.generation.dialer.open(
+                record.addresses, record.port, admit
+            )
+            record.dialled, record.bound = outlet.address, outlet.bound
+            session.livesBy(session.verdicts[outlet.address])
         if _loops(session, outlet.bound[0], outlet.address, record.port):
             outlet.close()
             raise LeadsHere("the destination turned out to be this host")
@@ -129,7 +140,8 @@ class Bind(Command):
             question = Question(session.asker, self.name, record.name, record.peerPort)
             return ruleset.judge(question, record.dialled)
         question = Question(session.asker, self.name, record.name, 0)
-        return _strictest(ruleset.awaited(question, each) for each in record.addresses)
+        session.verdicts = {a: ruleset.awaited(question, a) for a in record.addresses}
+        return _strictest(session.verdicts.values())
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Listen, tell where, wait for the peer, tell who it is, relay."""
@@ -149,11 +161,19 @@ class Bind(Command):
             question = Question(session.asker, self.name, record.name, port)
             # By the rules of that moment, not of the request's.
             verdict = session.generation.policy.ruleset.judge(question, peer)
-            return (
-                (anybody or peer in expected)
-                and verdict.allowed
-                and not _loops(session, inward, peer, port)
-            )
+            if (
+                not (anybody or peer in expected)
+                or not verdict.allowed
+                or _loops(session, inward, peer, port)
+            ):
+                return False
+            try:
+                with Besides(session) as besides:
+                    besides.admit(verdict)
+                    session.livesBy(verdict)
+            except LimitReached:
+                return False
+            return True
 
         try:
             record.bound = (place.advertised(inward), passive.bound[1])
@@ -271,8 +291,12 @@ class Resolve(Command):
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Tell the address, and end."""
-        addresses = _sayable(request, session.record.addresses)
-        session.client.reply(Reply.SUCCEEDED, (addresses[0], 0))
+        told = _sayable(request, session.record.addresses)[0]
+        verdict = session.verdicts[told]
+        with Besides(session) as besides:
+            besides.admit(verdict)
+            session.livesBy(verdict)
+        session.client.reply(Reply.SUCCEEDED, (told, 0))
         session.answered()
 
 
@@ -353,13 +377,9 @@ def _loops(session: Session, own: Address, other: Address, port: int) -> bool:
 
 
 def _strictest(verdicts: Iterable[Verdict]) -> Verdict:
-    """The first denial; without one the last allow."""
-    verdict = None
-    for verdict in verdicts:
-        if not verdict.allowed:
-            break
-    assert verdict is not None, "something was allowed once"
-    return verdict
+    """The first denial; without one the first allow."""
+    every = tuple(verdicts)
+    return next((verdict for verdict in every if not verdict.allowed), every[0])
 
 
 async def _relay(session: Session, outlet: Outlet) -> None:

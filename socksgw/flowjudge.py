@@ -12,7 +12,7 @@ from socksgw.errors import BadDestination, LimitReached
 from socksgw.policy.decision import refused
 from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
-from socksgw.relay.flows import Flow, Flows, Permit
+from socksgw.relay.flows import Flow, Flows, Permit, routed
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram
 
@@ -159,8 +159,13 @@ class FlowJudge:
                 session.asker, "udp", host, datagram.port
             )
         record.decided(decision)
-        claim = self._claim(decision.rule) if decision.allowed else None
-        grant = _Grant(decision.rule, decision.ticket)
+        claim, grant = None, _Grant("", "")
+        if decision.allowed:
+            address = routed(decision.addresses)
+            verdict = decision.verdicts[address]
+            record.livesBy(verdict.rule, verdict.ticket)
+            claim = self._claim(verdict.rule)
+            grant = _Grant(verdict.rule, verdict.ticket)
         try:
             await session.gateway.journal.commit(record.decisionLine("flow"))
         except BaseException as e:
@@ -168,37 +173,24 @@ class FlowJudge:
                 session.gateway.limits.giveFlow(claim)
                 if isinstance(e, CancelledError):
                     # Its line goes out; nothing else of it ever will.
-                    self._over(decision.addresses[0], datagram.port, "cut", grant)
+                    self._over(address, datagram.port, "cut", grant)
             raise
         if claim is None:
             return None
-        addresses, replies = decision.addresses, decision.replies
         if session.gateway.changes != changes:
             # While a name was looked up, or the line written.
-            found = self._permitted(datagram, addresses, grant)
-            if found is None:
-                session.gateway.limits.giveFlow(claim)
-                self._over(addresses[0], datagram.port, "revoked", grant)
-                return None
-            addresses, replies = found
+            ruleset = session.gateway.generation.policy.ruleset
+            verdict = self._again(ruleset, datagram, address, grant)
             limits = session.gateway.limits
+            if not verdict.allowed:
+                limits.giveFlow(claim)
+                self._over(address, datagram.port, "revoked", grant)
+                return None
             claim = limits.flowAgain(claim, session.asker, grant.rule)
         bound = self._bound(claim.rule)
-        return Permit(addresses, replies, claim, bound.sending, bound.receiving, grant)
-
-    def _permitted(
-        self, datagram: Datagram, addresses: tuple[Address, ...], grant: _Grant
-    ) -> tuple[tuple[Address, ...], str] | None:
-        """
-        What the rules of now leave of what others have allowed, and whose
-        answers come back.
-        """
-        ruleset = self._session.gateway.generation.policy.ruleset
-        verdicts = [(a, self._again(ruleset, datagram, a, grant)) for a in addresses]
-        left = tuple(a for a, verdict in verdicts if verdict.allowed)
-        if not left:
-            return None
-        return left, next(v.replies for _, v in verdicts if v.allowed)
+        return Permit(
+            address, verdict.replies, claim, bound.sending, bound.receiving, grant
+        )
 
     def _claim(self, rule: str) -> Claim:
         """
@@ -219,7 +211,7 @@ class FlowJudge:
     def failed(self, permit: Permit, port: int) -> None:
         """A flow that was permitted could not begin."""
         self._session.gateway.limits.giveFlow(permit.claim)
-        self._over(permit.addresses[0], port, "failed", permit.grant)
+        self._over(permit.address, port, "failed", permit.grant)
 
     def ended(self, flow: Flow, reason: str) -> None:
         """A flow that was permitted is over."""

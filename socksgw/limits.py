@@ -262,6 +262,24 @@ class Limits:
         self.live += 1
         return claim
 
+    def beside(self, asker: Asker, command: str, rule: str) -> Claim:
+        """
+        Count a session that was let in already by one more rule, which allows
+        another address that it may come to use.
+
+        @raise LimitReached: a limit of that rule forbids it.
+        """
+        claim = Claim(rule)
+        own = self._rules.get(rule)
+        if own is not None and (own.entering or own.associations is not None):
+            counted, events = self._wanted((own,), asker, command, rule)
+            self._enter(claim, (own,), asker, counted, events)
+        return claim
+
+    def leave(self, claim: Claim) -> None:
+        """Undo L{beside}."""
+        self._counters.give(claim.keys)
+
     def give(self, claim: Claim) -> None:
         """
         One session less.

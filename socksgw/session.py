@@ -5,7 +5,7 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, final
 
@@ -30,9 +30,10 @@ from socksgw.errors import (
 from socksgw.fairly import ASKING
 from socksgw.interfaces import User
 from socksgw.negotiate.methods import Attempt, negotiate
-from socksgw.policy.rules import Asker, Obligations
+from socksgw.policy.rules import Asker, Obligations, Verdict
 from socksgw.relay.between import Tally
 from socksgw.stage import Stage
+from socksgw.wire.address import Address
 from socksgw.wire.codes import SOCKS4, Method, Reply
 from socksgw.wire.events import Requested
 from socksgw.wire.reader import WireError
@@ -100,7 +101,8 @@ class Session:
     @ivar claim: what it takes of the limits, once it is allowed.
     @ivar asker: who it is, for the policy, once logged in.
     @ivar flows: the judge of its flows, when it is an association.
-    @ivar obligations: what the rule that allowed it asks.
+    @ivar verdicts: what the rules say of each address that it may use.
+    @ivar obligations: what the rule that it lives by asks.
     @ivar gateway: what runs.
     @ivar generation: the one that it lives by: of its beginning, or, once
         judged again, a later one.
@@ -108,7 +110,7 @@ class Session:
 
     __slots__ = (
         "_attempt", "_recorded", "_tally", "asker", "claim", "client", "command",
-        "flows", "gateway", "generation", "obligations", "record", "stage",
+        "flows", "gateway", "generation", "obligations", "record", "stage", "verdicts",
     )  # fmt: skip
 
     asker: Asker
@@ -124,6 +126,7 @@ class Session:
         self.claim: Claim | None = None
         self._tally: Tally | None = None
         self.flows = None
+        self.verdicts: Mapping[Address, Verdict] = {}
         self.client = client
         self.stage = Stage.ACCEPT
         self.record = SessionRecord(
@@ -240,6 +243,7 @@ class Session:
         self.obligations = decision.obligations
         if not decision.allowed:
             return decision.error
+        self.verdicts = decision.verdicts
         try:
             limits = self.gateway.limits
             self.claim = limits.take(self.asker, command.name, decision.rule)
@@ -247,6 +251,16 @@ class Session:
             record.limited(str(e), int(e.reply or 0), e.reason)
             return e
         return None
+
+    def livesBy(self, verdict: Verdict) -> None:
+        """
+        Count, bound and record the session by the rule that allows the address
+        which it uses.
+        """
+        self.obligations = verdict.obligations
+        self.record.livesBy(verdict.rule, verdict.ticket)
+        if self.claim is not None and self.claim.rule != verdict.rule:
+            self.recount(verdict.rule)
 
     def recount(self, rule: str) -> None:
         """

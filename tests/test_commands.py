@@ -204,6 +204,24 @@ def test_resolveWhatIsNone(world: World, name: bytes, code: int) -> None:
     assert world.ask(resolve5(name)) == replied5(code)
 
 
+def test_theAnswersRuleCounts() -> None:
+    """SOCKS 4 is told the second address: by its rule, with its ticket."""
+    world = World(
+        '[[rule]]\nid = "six"\nallow = "any"\nto = ["2620:fe::/48"]\n'
+        '[[rule]]\nid = "look6"\nallow = ["resolve"]\nto = ["2620:fe::/48"]\n'
+        '[[rule]]\nid = "four"\nallow = "any"\nto = ["8.8.0.0/16"]\n'
+        '[[rule]]\nid = "look4"\nallow = ["resolve"]\nticket = "T-4"\n'
+    )
+    world.names.addresses["good.example"] = [PUBLIC6, PUBLIC]
+    packed = Address.parse(PUBLIC).packed
+    assert world.ask(resolve4a(b"good.example")) == b"\0\x5a\0\0" + packed
+    (line,) = world.lines("decision")
+    assert line["rules"] == ["look6", "look4"]
+    (end,) = world.lines("end")
+    assert (end["rule"], end["ticket"]) == ("look4", "T-4")
+    well(world)
+
+
 # RESOLVE_PTR.
 
 

@@ -50,13 +50,14 @@ from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.place import Place
 from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Verdict
+from socksgw.policy.rules import Asker, Obligations, Verdict
 from socksgw.relay.allowance import Allowances
 from socksgw.route.failures import failureFor
 from socksgw.session import Session, Stage
-from socksgw.shape import Limit, ListenUDP, Quota, Rate, Throttle
+from socksgw.shape import Limit, ListenUDP, Quota, Rate, Rule, Throttle
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
+from tests.policy.asking import Somebody
 from tests.wire.samples import CLIENTS
 
 CANARY = b"canary-e47a"
@@ -190,6 +191,8 @@ class Gateway:
         self.clock = self.reactor.seconds
         self.checker = Checker()
         self.steps: dict[str, Any] = {}
+        #: What each address may take, as the dialler is told.
+        self.seconds: list[float | None] = []
         self.decision = Decision(Verdict(True, "all", "it may"), (TARGET,))
         self.outlet: Any = SimpleNamespace(
             address=TARGET, bound=BOUND, socket=object(), close=lambda: None
@@ -258,9 +261,11 @@ class Gateway:
         return self.decision
 
     async def _open(
-        self, addresses: tuple[Address, ...], port: int, timeout: float | None
+        self, addresses: tuple[Address, ...], port: int, admit: Callable[..., Any]
     ) -> Any:
         self.happened.append(("dial", addresses, port))
+        for address in addresses:
+            self.seconds.append(admit(address))
         await self._step("route")
         return self.outlet
 
@@ -942,6 +947,69 @@ def test_otherAllowancesForWhatRelays(logged: list[Any]) -> None:
     assert told[1:] == [(None, None)]
     well(gateway)
     assert not logged
+
+
+OTHER = Address.parse("203.0.113.9")
+
+
+def twofold(gateway: Gateway, *rules: Any) -> None:
+    """
+    The name has two addresses, of two rules; the second one is dialled in the
+    end.
+    """
+    first = Verdict(True, "first", "", ticket="T-1", obligations=Obligations(1, 10))
+    second = Verdict(True, "second", "", obligations=Obligations(9, 90))
+    verdicts = {TARGET: first, OTHER: second}
+    gateway.decision = Decision(first, (TARGET, OTHER), verdicts=verdicts)
+    gateway.outlet.address = OTHER
+    gateway.limits.apply(
+        (), [Rule(id=name, allow="any", limits=x) for name, x in rules]
+    )
+
+
+def test_theDialledAddressCounts(gateway: Gateway) -> None:
+    """
+    Of a name with several addresses, the rule of the one that is dialled bounds
+    the session and stands in its record.
+    """
+    rates = {"first": Rate(1000), "second": Rate(5)}
+    twofold(gateway, *((n, Limit("user", 1, rate=r)) for n, r in rates.items()))
+    gateway.steps["relay"] = relaying = Deferred[None]()
+    gateway.connect(WAYS["socks5"])
+    assert gateway.seconds == [1, 9]
+    (session,) = gateway.sessions
+    claim = session.claim
+    assert claim is not None
+    assert claim.rule == "second"
+    assert session.obligations.idle == 90
+    # The first rule's session is free again, the second's is taken.
+    assert gateway.connect(WAYS["socks5"]).value() == answer("socks5", 1)
+    assert gateway.lines("end")[0]["reason"] == "limit"
+    gateway.decision = Decision(gateway.decision.verdicts[TARGET], (TARGET,))
+    gateway.outlet.address = TARGET
+    assert gateway.connect(WAYS["socks5"]).value() == answer("socks5", 0, BOUND)
+    relaying.callback(None)
+    assert [line["rules"] for line in gateway.lines("decision")[:2]] == [
+        ["first", "second"]
+    ] * 2
+    end = next(line for line in gateway.lines("end") if line["session"] == 1)
+    assert end["rule"] == "second"
+    assert "ticket" not in end
+
+
+def test_theLimitsOfTheAddressThatIsTried(gateway: Gateway) -> None:
+    """An address whose rule has no room is not dialled; nothing stays counted."""
+    limits = Limit("rule", sessions=1)
+    twofold(gateway, ("second", limits))
+    asker = Asker(Somebody("bob"), TARGET, "lan")
+    taken = gateway.limits.take(asker, "connect", "second")
+    assert gateway.connect(WAYS["socks5"]).value() == answer("socks5", 1)
+    end = gateway.lines("end")[0]
+    assert (end["address"], end["reason"], end["reply"]) == (None, "limit", 1)
+    gateway.limits.give(taken)
+    assert gateway.connect(WAYS["socks5"]).value() == answer("socks5", 0, BOUND)
+    again = gateway.limits.take(asker, "connect", "second")
+    gateway.limits.give(again)
 
 
 # The journal.

@@ -30,7 +30,7 @@ class Judge:
         host = datagram.host
         assert isinstance(host, Address)
         self.asked.append((host.text, datagram.port))
-        return None if datagram.port == 13 else Permit((host,), self.replies)
+        return None if datagram.port == 13 else Permit(host, self.replies)
 
     def attach(self, flows: Flows) -> None:
         pass

@@ -13,7 +13,8 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
     host as the client spelled it, escaped), C{name} (its normal form, or
     null), C{port}, C{verdict} (C{allow} or C{deny}), C{rule} (null when no rule
     was the reason; C{limit} when a limit was), C{why} (then which),
-    C{addresses} (what may be dialled), C{struck} (what DNS gave and policy
+    C{addresses} (what may be dialled), C{rules} (that allow each of these, where
+    they differ; C{rule} is the first's, of a flow the used one's), C{struck} (what DNS gave and policy
     struck out, each with the reason), C{reply} (what a denied client is told),
     C{secured} (when the client's side is), C{ticket} (of the rule), C{reports}
     (what rules that only report would have said).
@@ -27,9 +28,10 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
   - C{end}: an allowed session is over: C{session}, C{address} (dialled),
     C{bound}, C{sent} and C{received} (octets, from the client's side),
     C{seconds}, C{reason}, C{reply}, C{why} (of a session that was revoked, or
-    whose quota was used up: the reason is C{quota} then), C{ticket}.
+    whose quota was used up: the reason is C{quota} then), C{rule} (that it lived by, where that is not the decision's:
+    the one that allows the address, or after a reload), C{ticket}.
   - C{peer}: somebody connected to a BIND's listener, and is let in:
-    C{session}, C{user}, C{address}, C{bound}, C{ticket}.
+    C{session}, C{user}, C{address}, C{bound}, C{rule} (as of C{end}), C{ticket}.
   - C{flow}: as C{decision}, of one destination of a UDP association.
   - C{flow-end}: an allowed flow is over: C{address}, C{sent}, C{received}
     (octets), C{sent_datagrams}, C{received_datagrams}, C{seconds}, C{reason},
@@ -52,7 +54,7 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
@@ -85,6 +87,13 @@ EVENTS: Final = frozenset(
 )
 
 
+class Verdict(Protocol):
+    """What the record keeps of the policy's answer for one address."""
+
+    @property
+    def rule(self) -> str: ...
+
+
 class Decision(Protocol):
     """What the record keeps of the policy's answer."""
 
@@ -108,6 +117,9 @@ class Decision(Protocol):
 
     @property
     def reports(self) -> Sequence[str]: ...
+
+    @property
+    def verdicts(self) -> Mapping[Address, Verdict]: ...
 
     @property
     def error(self) -> Any: ...
@@ -188,10 +200,10 @@ class SessionRecord:
 
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "claimed", "client",
-        "clientPort", "command", "dialled", "ending", "groups", "listener", "method",
+        "clientPort", "command", "decidedBy", "dialled", "ending", "groups", "listener", "method",
         "name", "offered", "peerPort", "port", "protocol", "reason", "received", "reply",
         "reports", "rule", "secured", "sent", "session", "strangers", "struck", "ticket",
-        "user", "userId", "wanted", "why",
+        "user", "userId", "verdicts", "wanted", "why",
     )  # fmt: skip
 
     def __init__(
@@ -214,7 +226,8 @@ class SessionRecord:
         self.name: str | None = None
         self.port = 0
         self.allowed = False
-        self.rule = ""
+        self.rule = self.decidedBy = ""
+        self.verdicts: Mapping[Address, Verdict] = {}
         self.why = ""
         self.addresses: tuple[Address, ...] = ()
         self.struck: tuple[tuple[Address, str], ...] = ()
@@ -251,7 +264,8 @@ class SessionRecord:
         Write down what the policy said.
         """
         self.allowed = decision.allowed
-        self.rule = decision.rule
+        self.rule = self.decidedBy = decision.rule
+        self.verdicts = decision.verdicts
         self.why = decision.why
         self.addresses = decision.addresses
         self.struck = decision.struck
@@ -260,6 +274,15 @@ class SessionRecord:
         if decision.error is not None:
             self.reply = int(decision.error.reply or 0)
             self.reason = decision.error.reason
+
+    def livesBy(self, rule: str, ticket: str) -> None:
+        """
+        The rule that allows the address which it uses.
+
+        @param ticket: the rule's, if it has one.
+        """
+        self.rule = rule
+        self.ticket = ticket
 
     def judgedAgain(self, rule: str, ticket: str) -> None:
         """
@@ -352,6 +375,7 @@ class SessionRecord:
         return (
             f'{self._who("peer")},"user":{quoted(self.user)},'
             f'"address":{_place(self.dialled, port)},"bound":{_place(*self.bound)}'
+            + (_named("rule", self.rule) if self.rule != self.decidedBy else "")
             + _named("ticket", self.ticket)
         )
 
@@ -374,6 +398,9 @@ class SessionRecord:
         )
         if self.groups:
             line += f',"groups":[{",".join(map(quoted, sorted(self.groups)))}]'
+        rules = [self.verdicts[a].rule for a in self.addresses if self.allowed]
+        if len(set(rules)) > 1:
+            line += f',"rules":[{",".join(map(quoted, rules))}]'
         if self.struck:
             struck = ",".join(f'["{a.text}",{quoted(w)}]' for a, w in self.struck)
             line += f',"struck":[{struck}]'
@@ -402,6 +429,7 @@ class SessionRecord:
             f'"seconds":{now - self.began:.3f},"reason":"{self.reason}",'
             f'"reply":{self.reply}'
             + (f',"strangers":{self.strangers}' if self.strangers else "")
+            + (_named("rule", self.rule) if self.rule != self.decidedBy else "")
             + _named("why", self.ending)
             + _named("ticket", self.ticket)
         )

@@ -5,7 +5,7 @@ one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
@@ -37,13 +37,15 @@ class Decision:
     @ivar ticket: of the rule that allowed it, if it has one.
     @ivar reports: what rules that only report would have said.
     @ivar addresses: what may be dialled, best first.
+    @ivar verdicts: what the rules say of each of these, at least; rule, ticket,
+        replies and obligations above are the first one's.
     @ivar struck: what the name led to and may not be dialled, with why.
     @ivar error: what the client is refused with, when nothing is allowed.
     """
 
     __slots__ = (
         "addresses", "allowed", "error", "obligations", "replies", "reports", "rule", "struck",
-        "ticket", "why",
+        "ticket", "verdicts", "why",
     )  # fmt: skip
 
     def __init__(
@@ -52,7 +54,14 @@ class Decision:
         addresses: tuple[Address, ...] = (),
         struck: tuple[tuple[Address, str], ...] = (),
         error: SocksError | None = None,
+        verdicts: Mapping[Address, Verdict] | None = None,
     ) -> None:
+        """
+        @param verdicts: by address, where they differ.
+        """
+        if verdicts is None:
+            verdicts = dict.fromkeys(addresses, verdict)
+        self.verdicts = verdicts
         self.allowed = verdict.allowed
         self.rule = verdict.rule
         self.why = verdict.why
@@ -142,7 +151,7 @@ class Policy:
             if not verdict.allowed
         )
         deciding = next((v for _, v in verdicts if v.allowed), verdicts[0][1])
-        decision = Decision(deciding, allowed, struck)
+        decision = Decision(deciding, allowed, struck, verdicts=dict(verdicts))
         return self._reported(decision, question, resolved)
 
     def associate(self, asker: Asker) -> Decision:

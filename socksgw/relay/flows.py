@@ -32,6 +32,7 @@ __all__ = [
     "FlowSettings",
     "Flows",
     "Permit",
+    "routed",
 ]
 
 _log = Logger()
@@ -60,7 +61,7 @@ class Permit(NamedTuple):
     """
     What a flow may do.
 
-    @ivar addresses: where its datagrams may go, best first.
+    @ivar address: where its datagrams go.
     @ivar replies: whose answers come back: C{exact}, C{address} or C{any}.
     @ivar claim: the judge's own; it goes with the flow.
     @ivar sending: what bounds the datagrams to the destination.
@@ -68,7 +69,7 @@ class Permit(NamedTuple):
     @ivar grant: the judge's own, which the flow keeps for it.
     """
 
-    addresses: tuple[Address, ...]
+    address: Address
     replies: str
     claim: Any = None
     sending: Allowance | None = None
@@ -110,9 +111,11 @@ class Judge(Protocol):
         """More flows than the limit were asked for; told once."""
 
 
-def _routed(addresses: tuple[Address, ...]) -> Address:
+def routed(addresses: tuple[Address, ...]) -> Address:
     """
     The first that there is a way to; the first of all, when there is none.
+
+    @raise OSError: there is no socket to find out with.
     """
     for address in addresses if len(addresses) > 1 else ():
         with socket.socket(_FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
@@ -328,7 +331,7 @@ class Flows:
         try:
             permit = await self._judge.judge(datagram)
             if permit is not None:
-                address = _routed(permit.addresses)
+                address = permit.address
                 outer = self._socket(address.version)
         except LimitReached:
             # Not at every datagram: that would cost more than the flow.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred
@@ -31,6 +31,9 @@ ATTEMPT_DELAY: Final = 0.25
 #: Keep-alive on the destination's side: seconds of silence before the first
 #: probe.
 KEEPALIVE: Final = 120
+
+#: Seconds for an address, from the start of the first attempt.
+Admit = Callable[[Address], float]
 
 _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 #: The event of a connect that succeeded or failed.
@@ -88,30 +91,38 @@ class _Attempt:
     One non-blocking connect.
     """
 
-    __slots__ = ("_race", "_socket", "address")
+    __slots__ = ("_deadline", "_race", "_socket", "address")
 
     def __init__(self, race: _Race, address: Address) -> None:
         self._race = race
+        self._deadline: Timer | None = None
         self.address = address
         # OSError: no descriptor, or no such family here.
         self._socket = socket.socket(
             _FAMILIES[address.version], socket.SOCK_STREAM | socket.SOCK_NONBLOCK
         )
 
-    def start(self) -> int:
+    def start(self, seconds: float) -> int:
         """
+        @param seconds: how long it may take.
         @return: 0 when it is under way or connected, else the errno.
         """
         race = self._race
         code = self._socket.connect_ex((self.address.text, race.port))
         if code in _UNDER_WAY or code == 0:
             race.watch.add(self._socket.fileno(), _DECIDED, self._settle)
+            self._deadline = race.setDeadline(seconds, lambda: race.expired(self))
             return 0
         self._socket.close()
         return code
 
-    def _settle(self, events: int) -> None:
+    def _stop(self) -> None:
         self._race.watch.remove(self._socket.fileno())
+        assert self._deadline is not None
+        self._deadline.clear()
+
+    def _settle(self, events: int) -> None:
+        self._stop()
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         outlet = None
         if code == 0:
@@ -133,7 +144,7 @@ class _Attempt:
         """
         Give the attempt up.
         """
-        self._race.watch.remove(self._socket.fileno())
+        self._stop()
         self._socket.close()
 
 
@@ -144,14 +155,26 @@ class _Race:
     """
 
     __slots__ = (
-        "_deadline", "_delay", "_left", "_reactor", "_running", "_worst", "done",
-        "port", "watch",
+        "_admit", "_barred", "_began", "_delay", "_left", "_reactor", "_running", "_worst", "done",
+        "port", "setDeadline", "watch",
     )  # fmt: skip
 
     def __init__(
-        self, reactor: Any, watch: Watcher, addresses: Sequence[Address], port: int
+        self,
+        reactor: Any,
+        watch: Watcher,
+        setDeadline: SetDeadline,
+        addresses: Sequence[Address],
+        port: int,
+        admit: Admit,
     ) -> None:
+        """
+        @param admit: as L{Dialer.open}'s, but always with a number.
+        """
         self._reactor = reactor
+        self._admit = admit
+        self._began = reactor.seconds()
+        self.setDeadline = setDeadline
         self.watch = watch
         self.port = port
         self.done: Deferred[Outlet] = Deferred(lambda _: self._stop())
@@ -159,32 +182,41 @@ class _Race:
         self._left.reverse()
         self._running: list[_Attempt] = []
         self._worst: SocksError | None = None
-        self._deadline: Timer | None = None
+        self._barred: SocksError | None = None
         self._delay: Any = None
 
-    def start(self, deadline: Timer) -> None:
-        self._deadline = deadline
-        self._next()
-
-    def _next(self) -> None:
+    def start(self) -> None:
+        """
+        Dial the next address.
+        """
         self._delay = None
         while self._left:
             address = self._left.pop()
             try:
+                left = self._began + self._admit(address) - self._reactor.seconds()
+                if left <= 0:
+                    # Others took all of its time.
+                    self._worst = _late()
+                    continue
                 attempt = _Attempt(self, address)
-                code = attempt.start()
+                code = attempt.start(left)
+            except SocksError as e:
+                self._barred = e
+                continue
             except OSError as e:
                 code = e.errno or errno.EINVAL
             if code == 0:
                 self._running.append(attempt)
                 if self._left:
-                    self._delay = self._reactor.callLater(ATTEMPT_DELAY, self._next)
+                    self._delay = self._reactor.callLater(ATTEMPT_DELAY, self.start)
                 return
             self._worst = _worse(self._worst, failureFor(code))
         if not self._running:
             self._stop()
-            assert self._worst is not None
-            self.done.errback(self._worst)
+            # What we keep from happening says more than what others do.
+            failure = self._barred or self._worst
+            assert failure is not None
+            self.done.errback(failure)
 
     def connected(self, attempt: _Attempt, outlet: Outlet) -> None:
         self._running.remove(attempt)
@@ -192,31 +224,33 @@ class _Race:
         self.done.callback(outlet)
 
     def failed(self, attempt: _Attempt, code: int) -> None:
-        self._running.remove(attempt)
         self._worst = _worse(self._worst, failureFor(code))
+        self._without(attempt)
+
+    def expired(self, attempt: _Attempt) -> None:
+        """An attempt took longer than it may."""
+        attempt.give()
+        self._worst = _late()
+        self._without(attempt)
+
+    def _without(self, attempt: _Attempt) -> None:
+        self._running.remove(attempt)
         if self._left or not self._running:
             if self._delay is not None:
                 self._delay.cancel()
-            self._next()
-
-    def expired(self) -> None:
-        """The deadline passed."""
-        self._stop()
-        self.done.errback(
-            ConnectFailed(
-                "no answer in time", Reply.HOST_UNREACHABLE, "connect-timeout"
-            )
-        )
+            self.start()
 
     def _stop(self) -> None:
         if self._delay is not None:
             self._delay.cancel()
             self._delay = None
-        if self._deadline is not None:
-            self._deadline.clear()
         running, self._running = self._running, []
         for attempt in running:
             attempt.give()
+
+
+def _late() -> ConnectFailed:
+    return ConnectFailed("no answer in time", Reply.HOST_UNREACHABLE, "connect-timeout")
 
 
 def _worse(known: SocksError | None, new: SocksError) -> SocksError:
@@ -245,7 +279,8 @@ class Dialer:
         timeout: float,
     ) -> None:
         """
-        @param timeout: seconds for all attempts at one destination.
+        @param timeout: seconds for all attempts at one destination, where
+            nothing else is said of an address.
         """
         self._reactor = reactor
         self._watch = watch
@@ -253,17 +288,28 @@ class Dialer:
         self._timeout = timeout
 
     async def open(
-        self, addresses: Sequence[Address], port: int, timeout: float | None = None
+        self,
+        addresses: Sequence[Address],
+        port: int,
+        admit: Callable[[Address], float | None] = lambda _: None,
     ) -> Outlet:
         """
         Connect to one of C{addresses}.
 
         @param addresses: judged literals, best first; at least one.
-        @param timeout: seconds, other than usual.
+        @param admit: called before an address is dialled: the seconds after
+            which there is to be a connection, from now, or L{None} for the usual;
+            raises L{SocksError} when the address is not to be dialled.
         @raise SocksError: with the reply for the cause.
         """
-        race = _Race(self._reactor, self._watch, addresses, port)
-        race.start(self._setDeadline(timeout or self._timeout, race.expired))
+
+        def seconds(address: Address) -> float:
+            return admit(address) or self._timeout
+
+        race = _Race(
+            self._reactor, self._watch, self._setDeadline, addresses, port, seconds
+        )
+        race.start()
         outlet = await race.done
         connected = outlet.socket
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

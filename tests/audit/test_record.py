@@ -33,6 +33,12 @@ class Said:
     error: SocksError | None = None
     ticket: str = ""
     reports: tuple[str, ...] = ()
+    #: Of the first address and of the second.
+    rules: tuple[str, str] = ("web", "web")
+
+    @property
+    def verdicts(self) -> dict[Address, Said]:
+        return {V4: Said(rule=self.rules[0]), V6: Said(rule=self.rules[1])}
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,26 @@ def test_theDecisionLineOfARefusal() -> None:
     record.decided(Said(False, "", "no such host", (), (), LookupFailed("x")))
     found = line(record.decisionLine())
     assert (found["rule"], found["reply"], found["reason"]) == (None, 4, "no-such-host")
+
+
+def test_theRuleOfTheAddressThatIsUsed() -> None:
+    """
+    The decision tells which rule allows which address, where they differ; the
+    end, which of them the session lived by.
+    """
+    record = recorded()
+    record.decided(Said(ticket="T-1"))
+    assert "rules" not in line(record.decisionLine())
+    record.decided(Said(ticket="T-1", rules=("web", "six")))
+    found = line(record.decisionLine())
+    assert (found["rule"], found["rules"]) == ("web", ["web", "six"])
+    record.livesBy("web", "T-1")
+    assert "rule" not in line(record.endLine(101.0))
+    record.livesBy("six", "")
+    record.dialled, record.bound = V6, (V6, 1)
+    for found in (line(record.endLine(101.0)), line(record.peerLine(21))):
+        assert found["rule"] == "six"
+        assert "ticket" not in found
 
 
 def test_aLiteralHasNoName() -> None:

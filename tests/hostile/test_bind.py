@@ -273,8 +273,11 @@ def test_whoMayNotBeWaitedFor(shared: Running, target: bytes) -> None:
 
 
 def test_anybodyWhereARuleSaysSo(gateway: Callable[..., Running]) -> None:
-    """DST 0.0.0.0: who comes is judged all the same."""
-    serving = gateway(TEXT + ANYBODY)
+    """
+    DST 0.0.0.0: who comes is judged all the same, and the rule that lets the
+    peer in bounds the session and stands in its record.
+    """
+    serving = gateway(TEXT + 'limits = { per = "rule", sessions = 1 }\n' + ANYBODY)
     client, (code, host, port) = associate(serving.port, four("0.0.0.0"), 0, 2)
     with closing(client):
         assert (code, host) == (0, "127.0.0.1")
@@ -282,6 +285,14 @@ def test_anybodyWhereARuleSaysSo(gateway: Callable[..., Running]) -> None:
             assert isTurnedAway(denied)
         with peerTo((host, port), "127.0.0.66") as peer:
             assert replied(client) == (0, *peer.getsockname())
+            second, place = associate(serving.port, four("0.0.0.0"), 0, 2)
+            with closing(second), peerTo(place[1:], "127.0.0.67") as other:
+                assert isTurnedAway(other)
+    (line,) = lines(serving, "peer", (host, port))
+    assert line["rule"] == "bind"
+    (end,) = until(lambda: lines(serving, "end", (host, port)))
+    assert end["rule"] == "bind"
+    assert {line["rule"] for line in serving.journal("decision")} == {"anybody"}
 
 
 def test_octetsBeforeThePeer(shared: Running) -> None:

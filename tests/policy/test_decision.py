@@ -270,6 +270,23 @@ def test_whateverTheAnswersOnlyJudgedAddressesComeOut(
         assert len(names.asked) == number
 
 
+def test_eachAddressHasItsVerdict() -> None:
+    """What the rule of another address asks, lets through or says is not its own."""
+    rules = ruleset(
+        '[[rule]]\nid = "slow"\nallow = "any"\nto = ["8.0.0.0/8"]\n'
+        'timeouts = { connect = "9s" }\nticket = "T-1"\n'
+        '[[rule]]\nid = "quick"\nallow = "any"\nto = ["9.0.0.0/8"]\n'
+        'timeouts = { connect = "1s" }\nudp = { replies = "any" }\n'
+    )
+    names = Names(["9.9.9.9", "10.0.0.1", "8.8.8.8"])
+    decision = decide(rules, names, "www.example")
+    assert (decision.rule, decision.obligations.connect) == ("quick", 1)
+    quick, slow = [decision.verdicts[address] for address in decision.addresses]
+    assert (quick.rule, quick.obligations.connect, quick.ticket) == ("quick", 1, "")
+    assert (slow.rule, slow.obligations.connect, slow.ticket) == ("slow", 9, "T-1")
+    assert (quick.replies, slow.replies) == ("any", "exact")
+
+
 #: Networks that no stranger's DNS may open, and some of their addresses.
 INSIDE = [
     "10.0.0.1",

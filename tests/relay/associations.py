@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from socksgw.relay.allowance import Allowance
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Tally
-from socksgw.relay.flows import Flow, Flows, Permit
+from socksgw.relay.flows import Flow, Flows, Permit, routed
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
 from tests.relay.test_splice import Timer, World
@@ -94,7 +94,7 @@ class Judge:
         if datagram.port in self.denied:
             return None
         addresses = tuple(map(Address.parse, self.names.get(host, [host])))
-        return Permit(addresses, self.replies, None, *self.bounds)
+        return Permit(routed(addresses), self.replies, None, *self.bounds)
 
     def ended(self, flow: Flow, reason: str) -> None:
         assert flow not in [each for each, _ in self.over]

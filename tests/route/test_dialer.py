@@ -1,0 +1,172 @@
+"""
+The dialler, with real sockets on loopback, an epoll loop and a clock of the
+test's own.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from socksgw.errors import LimitReached, SocksError
+from socksgw.route.dialer import Dialer, Outlet
+from socksgw.wire.address import Address
+from tests.relay.test_splice import World
+
+ANSWERS, MUTE, REFUSES, OTHER = (
+    Address.parse(f"127.0.0.{number}") for number in (2, 3, 4, 5)
+)
+
+
+class Dialling(World):
+    """
+    One port on loopback, which one address answers at, and another one never.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._descriptors = len(os.listdir("/proc/self/fd"))
+        self._open = ExitStack()
+        self._clock = Clock()
+        self.answering = self._listen(ANSWERS)
+        self.port = self.answering.getsockname()[1]
+        mute = self._listen(MUTE, self.port, 0)
+        # Its queue is full: to what else comes the kernel does not answer.
+        for _ in range(2):
+            waiting = self._open.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(mute.getsockname())
+        self.dialler = Dialer(self._clock, self.watcher, self._set, 10.0)
+        self.outlets: list[Outlet] = []
+        self.failures: list[SocksError] = []
+
+    def _listen(self, address: Address, port: int = 0, backlog: int = 16) -> Any:
+        listening = self._open.enter_context(socket.socket())
+        listening.bind((address.text, port))
+        listening.listen(backlog)
+        return listening
+
+    def dial(self, *addresses: Address, admit: Callable[..., Any] | None = None) -> Any:
+        more = [] if admit is None else [admit]
+        opening = self.dialler.open(addresses, self.port, *more)
+        dialling = Deferred.fromCoroutine(opening)
+        dialling.addCallbacks(
+            self.outlets.append, lambda failure: self.failures.append(failure.value)
+        )
+        return dialling
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, a twentieth of a second at once."""
+        for _ in range(round(seconds * 20)):
+            self._clock.advance(0.05)
+            super().advance(0.05)
+
+    def atBase(self) -> None:
+        """Nothing is left."""
+        for outlet in self.outlets:
+            outlet.close()
+        self._open.close()
+        assert self.watcher.calls == {}
+        assert self.timers == set()
+        assert self._clock.getDelayedCalls() == []
+        assert len(os.listdir("/proc/self/fd")) == self._descriptors
+        self.watcher.close()
+
+
+@pytest.fixture
+def world() -> Iterator[Dialling]:
+    """Where nothing is left at the end."""
+    made = Dialling()
+    yield made
+    made.atBase()
+
+
+def test_theFirstThatConnects(world: Dialling) -> None:
+    """The next is dialled as soon as one is refused, or after a quarter second."""
+    world.dial(REFUSES, MUTE, ANSWERS)
+    world.settle()
+    assert not world.outlets
+    world.advance(0.25)
+    world.until(lambda: world.outlets)
+    assert [outlet.address for outlet in world.outlets] == [ANSWERS]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "reason"),
+    [
+        ([REFUSES], "refused"),
+        ([MUTE], "connect-timeout"),
+        # A refusal is of the destination itself, the last trouble is told.
+        ([MUTE, REFUSES], "connect-timeout"),
+    ],
+)
+def test_nothingConnects(
+    world: Dialling, addresses: Sequence[Address], reason: str
+) -> None:
+    """What came of it is told when nothing more can come."""
+    world.dial(*addresses)
+    world.settle()
+    world.advance(9.9)
+    world.settle()
+    assert not world.failures or reason == "refused"
+    world.advance(0.1)
+    assert [failure.reason for failure in world.failures] == [reason]
+
+
+def test_eachAddressHasItsTime(world: Dialling) -> None:
+    """
+    An address is given up after what its own rule says, from the start of the
+    first; others go on.
+    """
+    seconds = {MUTE: 1.0, OTHER: 0.2, ANSWERS: 3.0}
+    asked: list[Address] = []
+
+    def admit(address: Address) -> float:
+        asked.append(address)
+        return seconds[address]
+
+    world.dial(MUTE, OTHER, admit=admit)
+    # When its turn comes, the other one's time is over.
+    world.advance(0.95)
+    assert asked == [MUTE, OTHER]
+    assert not world.failures
+    world.advance(0.05)
+    assert [failure.reason for failure in world.failures] == ["connect-timeout"]
+    seconds[MUTE] = 0.1
+    world.dial(MUTE, ANSWERS, admit=admit)
+    world.advance(0.1)
+    world.until(lambda: world.outlets)
+
+
+def test_whoIsNotAdmittedIsNotDialled(world: Dialling) -> None:
+    """The next one is; if there is none, why is told."""
+
+    def admit(address: Address) -> None:
+        if address == ANSWERS:
+            raise LimitReached("no room")
+
+    world.dial(ANSWERS, admit=admit)
+    assert [str(failure) for failure in world.failures] == ["no room"]
+    world.dial(ANSWERS, MUTE, admit=admit)
+    assert len(world.watcher.calls) == 1
+    world.advance(10)
+    world.dial(ANSWERS, REFUSES, admit=admit)
+    world.settle()
+    assert [str(failure) for failure in world.failures[1:]] == ["no room"] * 2
+    world.answering.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        world.answering.accept()
+
+
+def test_givenUp(world: Dialling) -> None:
+    """Whoever waits no longer leaves nothing behind."""
+    dialling = world.dial(MUTE, ANSWERS)
+    dialling.cancel()
+    assert not world.outlets
