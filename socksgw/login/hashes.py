@@ -9,6 +9,9 @@ import re
 from base64 import b64decode, b64encode
 from typing import Any, Final, NamedTuple
 
+from cryptography.exceptions import InvalidKey, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id as Kdf
+
 __all__ = ["Argon2id", "Bcrypt"]
 
 #: Octets of a password that bcrypt looks at.
@@ -91,8 +94,8 @@ class Argon2id(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Argon2id:
         """
-        @raise ValueError: it is no such hash, or costs too much, or the
-            package argon2-cffi is not there.
+        @raise ValueError: it is no such hash, or costs too much, or this
+            OpenSSL has no Argon2.
         """
         match = _ARGON2.match(text)
         if match is None:
@@ -106,7 +109,14 @@ class Argon2id(NamedTuple):
             octets = b64decode(part + "=" * (-len(part) % 4))
             if b64encode(octets).rstrip(b"=").decode() != part:
                 raise ValueError("not a $argon2id$ hash of version 19")
-        _argon2()
+        try:
+            # Says whether there is Argon2, and computes nothing.
+            Kdf(salt=b"any salt", length=4, iterations=1, lanes=1, memory_cost=8)
+        except UnsupportedAlgorithm:
+            raise ValueError(
+                "an Argon2 hash needs OpenSSL 3.2 or newer, and the one that "
+                "cryptography was built on is older: install cryptography's wheel"
+            ) from None
         return cls(memory, passes, lanes, text)
 
     @property
@@ -115,11 +125,10 @@ class Argon2id(NamedTuple):
         return "argon2id", self.memory, self.passes, self.lanes
 
     def verify(self, password: bytes) -> bool:
-        """Whether it is of this password, in constant time."""
-        argon2 = _argon2()
+        """Return whether it is the hash of this password, in constant time."""
         try:
-            argon2.verify_secret(self.text.encode(), password, argon2.Type.ID)
-        except _mismatch():
+            Kdf.verify_phc_encoded(password, self.text)
+        except InvalidKey:
             return False
         return True
 
@@ -132,19 +141,3 @@ def _bcrypt() -> Any:
             "a bcrypt hash needs a package: pip install 'socksgw[bcrypt]'"
         ) from None
     return bcrypt
-
-
-def _argon2() -> Any:
-    try:
-        from argon2 import low_level
-    except ImportError:
-        raise ValueError(
-            "an Argon2 hash needs a package: pip install 'socksgw[argon2]'"
-        ) from None
-    return low_level
-
-
-def _mismatch() -> Any:
-    from argon2.exceptions import VerifyMismatchError
-
-    return VerifyMismatchError
