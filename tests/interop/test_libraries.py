@@ -1,5 +1,5 @@
 """
-Python's SOCKS libraries: PySocks, and requests on top of it.
+Python's SOCKS libraries: python-socks, and requests with PySocks below it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pytest
 import requests
-import socks
+from python_socks import ProxyError, ProxyType
+from python_socks.sync import Proxy
 
 from tests.interop import raw
 from tests.interop.conftest import PASSWORD, USER, Shared, needsSix
@@ -35,13 +36,25 @@ def _exchange(connection: socket.socket) -> None:
     assert untilEnd(connection) == b""
 
 
+def _proxy(
+    kind: ProxyType,
+    port: int,
+    rdns: bool,
+    user: str | None = None,
+    password: str | None = None,
+    host: str = "127.0.0.1",
+) -> Proxy:
+    """A gateway, as python-socks knows it."""
+    return Proxy(kind, host, port, username=user, password=password, rdns=rdns)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("rdns", [False, True], ids=["local", "remote"])
-@pytest.mark.parametrize("version", ["socks4", "socks5"])
-def test_pysocks(
+@pytest.mark.parametrize("kind", [ProxyType.SOCKS4, ProxyType.SOCKS5])
+def test_pythonSocks(
     shared: Shared,
     destination: Callable[..., Destination],
-    version: str,
+    kind: ProxyType,
     rdns: bool,
     host: str,
 ) -> None:
@@ -50,30 +63,26 @@ def test_pysocks(
     gateway when, and only when, it is to look it up.
     """
     server = destination(echo)
-    kind = socks.SOCKS4 if version == "socks4" else socks.SOCKS5
-    with socks.socksocket() as client:
-        client.settimeout(PATIENCE)
-        client.set_proxy(kind, "127.0.0.1", shared.open, rdns, "someone")
-        client.connect((host, server.port))
+    proxy = _proxy(kind, shared.open, rdns, "someone")
+    with proxy.connect(host, server.port, timeout=PATIENCE) as client:
         _exchange(client)
     line = raw.decision(shared.gateway, server.port)
     named = rdns and host == "localhost"
     assert line["name"] == ("localhost" if named else None)
+    version = kind.name.lower()
     assert line["protocol"] == version + ("a" if named and version == "socks4" else "")
     ended = raw.end(shared.gateway, server.port)
     assert (ended["sent"], ended["received"]) == (65536, 65536)
 
 
 @pytest.mark.parametrize("rdns", [False, True], ids=["local", "remote"])
-def test_pysocksLogin(
+def test_pythonSocksLogin(
     shared: Shared, destination: Callable[..., Destination], rdns: bool
 ) -> None:
     """User and password."""
     server = destination(echo)
-    with socks.socksocket() as client:
-        client.settimeout(PATIENCE)
-        client.set_proxy(socks.SOCKS5, "127.0.0.1", shared.login, rdns, USER, PASSWORD)
-        client.connect(("127.0.0.1", server.port))
+    proxy = _proxy(ProxyType.SOCKS5, shared.login, rdns, USER, PASSWORD)
+    with proxy.connect("127.0.0.1", server.port, timeout=PATIENCE) as client:
         _exchange(client)
     line = raw.decision(shared.gateway, server.port)
     assert (line["user"], line["method"]) == (USER, "userpass")
@@ -82,53 +91,48 @@ def test_pysocksLogin(
 @pytest.mark.parametrize(
     ("kind", "user", "password", "error"),
     [
-        (socks.SOCKS5, USER, "wrong", socks.SOCKS5AuthError),
-        (socks.SOCKS5, "mallory", PASSWORD, socks.SOCKS5AuthError),
-        (socks.SOCKS5, None, None, socks.SOCKS5AuthError),
-        (socks.SOCKS4, USER, None, socks.SOCKS4Error),
+        (ProxyType.SOCKS5, USER, "wrong", "authentication failure"),
+        (ProxyType.SOCKS5, "mallory", PASSWORD, "authentication failure"),
+        (ProxyType.SOCKS5, None, None, "No acceptable authentication methods"),
+        (ProxyType.SOCKS4, USER, None, "rejected or failed"),
     ],
 )
-def test_pysocksWrongLogin(
+def test_pythonSocksWrongLogin(
     shared: Shared,
     destination: Callable[..., Destination],
-    kind: int,
+    kind: ProxyType,
     user: str | None,
     password: str | None,
-    error: type[Exception],
+    error: str,
 ) -> None:
     """A wrong login, or none, is an error of the login to the client."""
     server = destination(echo)
-    with socks.socksocket() as client:
-        client.settimeout(PATIENCE)
-        client.set_proxy(kind, "127.0.0.1", shared.login, True, user, password)
-        with pytest.raises(socks.ProxyError) as raised:
-            client.connect(("127.0.0.1", server.port))
-    assert isinstance(raised.value.socket_err, error)
+    proxy = _proxy(kind, shared.login, True, user, password)
+    with pytest.raises(ProxyError, match=error):
+        proxy.connect("127.0.0.1", server.port, timeout=PATIENCE)
     assert server.peers == []
 
 
 @pytest.mark.parametrize(
-    ("host", "port", "message"),
-    [("127.0.0.9", 80, "0x02"), ("127.0.0.1", 0, "0x01"), ("127.1", 80, "0x01")],
+    ("host", "port", "code"),
+    [("127.0.0.9", 80, 2), ("127.0.0.1", 0, 1), ("127.1", 80, 1)],
 )
-def test_pysocksRefused(shared: Shared, host: str, port: int, message: str) -> None:
+def test_pythonSocksRefused(shared: Shared, host: str, port: int, code: int) -> None:
     """The client can say why it was refused."""
-    with socks.socksocket() as client:
-        client.settimeout(PATIENCE)
-        client.set_proxy(socks.SOCKS5, "127.0.0.1", shared.open, True)
-        with pytest.raises(socks.ProxyError, match=message) as raised:
-            client.connect((host, port))
-    assert isinstance(raised.value.socket_err, socks.SOCKS5Error)
+    proxy = _proxy(ProxyType.SOCKS5, shared.open, True)
+    with pytest.raises(ProxyError) as raised:
+        proxy.connect(host, port, timeout=PATIENCE)
+    assert raised.value.error_code == code
 
 
 @needsSix
-def test_pysocksSix(shared: Shared, destination: Callable[..., Destination]) -> None:
+def test_pythonSocksSix(
+    shared: Shared, destination: Callable[..., Destination]
+) -> None:
     """An IPv6 destination."""
     server = destination(echo, "::1")
-    with socks.socksocket(socket.AF_INET6) as client:
-        client.settimeout(PATIENCE)
-        client.set_proxy(socks.SOCKS5, "::1", shared.six, True)
-        client.connect(("::1", server.port))
+    proxy = _proxy(ProxyType.SOCKS5, shared.six, True, host="::1")
+    with proxy.connect("::1", server.port, timeout=PATIENCE) as client:
         _exchange(client)
     assert raw.decision(shared.gateway, server.port)["addresses"] == ["::1"]
 
