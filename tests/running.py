@@ -45,7 +45,10 @@ ALL = '[[rule]]\nid = "all"\nallow = ["connect", "udp"]\n'
 
 def environment(**extra: str) -> dict[str, str]:
     """The environment of a process that shall find this project."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    places = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:
+        places.insert(0, str(ROOT / "tests" / "measured"))
+    path = os.pathsep.join(places)
     return {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), **extra}
 
 

@@ -21,6 +21,9 @@ from socksgw.login.secrets import setSecret
 from tests.hostile.clients import exactly, opened
 from tests.running import Running
 
+# Time is what it measures.
+pytestmark = pytest.mark.alone
+
 PASSWORD = b"correct-horse"
 
 #: Each try that is to be checked comes from an address of its own.

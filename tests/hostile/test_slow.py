@@ -27,6 +27,9 @@ from tests.hostile.clients import (
 )
 from tests.running import OPEN, Running, until
 
+# Time is what it measures.
+pytestmark = pytest.mark.alone
+
 Gateway = Callable[..., Running]
 
 #: The absolute deadline, from accept to request, in seconds.

@@ -59,6 +59,7 @@ def test_aLiveSessionGoesOnUntilItEnds(gateway: Gateway) -> None:
                 # Who was let in before may still make a request.
                 half.sendall(request5(four(echo.place[0]), echo.port))
                 assert replied5(half) == 0
+            until(lambda: started.journal("end"))
             assert started.process.poll() is None
             assert not started.journal("stop")
         assert started.process.wait(20) in IN_ORDER

@@ -24,6 +24,9 @@ from tests.interop.conftest import PASSWORD
 from tests.interop.servers import PATIENCE, Certificate, Destination, echo
 from tests.running import ALL, HEAD, LOOPBACK, Running, running, socksgw, until
 
+# Time is what it measures.
+pytestmark = pytest.mark.alone
+
 #: Octets per second of each user, each way.
 RATE = 2_000_000
 #: How long it is measured, in seconds from the first octet.
