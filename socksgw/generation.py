@@ -173,6 +173,7 @@ class Generation:
             sources,
             names,
             config.auth.groups_refresh,
+            config.auth.groups_hold,
             config.timeouts.handshake / 2,
             self._base.clock,
             self._base.setDeadline,

@@ -421,6 +421,13 @@ class ISocksUser(Interface):
     expires = Attribute(
         "When the login ends, in seconds since the epoch; L{None} for never."
     )
+    unsure = Attribute(
+        """
+        A C{frozenset} of groups that nobody can say whether the user is in: an
+        allow by one does not match, a deny does.
+        """
+    )
+    doubt = Attribute("Why there are such groups, a C{str} for the operator.")
 
 
 class IChangingStore(Interface):
@@ -460,6 +467,12 @@ class User(Protocol):
 
     @property
     def expires(self) -> float | None: ...
+
+    @property
+    def unsure(self) -> frozenset[str]: ...
+
+    @property
+    def doubt(self) -> str: ...
 
 
 class Timer(Protocol):

@@ -185,6 +185,8 @@ class AuthConfig:
         asked about.
     @ivar groups_refresh: how long a directory's answer about somebody's groups
         is good.
+    @ivar groups_hold: how long what it said last holds while it cannot be
+        asked.
     @ivar settings: the methods' own tables, by their names.
     """
 
@@ -195,6 +197,7 @@ class AuthConfig:
     strip_realms: tuple[str, ...] = ()
     kerberos_names: Literal["lower", "exact"] = "lower"
     groups_refresh: Duration = Duration(300)
+    groups_hold: Duration = Duration(3600)
     throttle: Throttle = Throttle()
     settings: Mapping[str, Mapping[str, Any]] = field(
         factory=dict, metadata={"toml": "*", "only": dict}

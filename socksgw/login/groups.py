@@ -1,6 +1,9 @@
 """
 What directories say of users' groups: asked for once, remembered for a while,
 asked again for those who live.
+
+While a directory cannot be asked, what it said last holds for a time. After
+that the groups are not known: an allow by one does not match, a deny does.
 """
 
 from __future__ import annotations
@@ -9,15 +12,15 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from socksgw.interfaces import SetDeadline
+from socksgw.interfaces import SetDeadline, User
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Unavailable
 
-__all__ = ["Answer", "DirectoryGroups"]
+__all__ = ["NOWHERE", "Answer", "DirectoryGroups", "Membership"]
 
 #: Users remembered, and those asked about at a time because somebody logs in,
 #: or because they live.
@@ -33,6 +36,25 @@ Failed = Callable[[str, str, str], None]
 
 
 @frozen
+class Membership:
+    """
+    The groups of a user, by the configuration's names.
+
+    @ivar groups: those that a directory has said.
+    @ivar unsure: those of which none can say whether the user is in them.
+    @ivar doubt: why there are such, for the operator.
+    """
+
+    groups: frozenset[str]
+    unsure: frozenset[str] = frozenset()
+    doubt: str = ""
+
+
+#: In no group, for certain.
+NOWHERE: Final = Membership(_NONE)
+
+
+@frozen
 class Answer:
     """
     What is known of a user.
@@ -40,12 +62,17 @@ class Answer:
     @ivar names: the directories' names of their groups.
     @ivar known: whether some directory knows the user, or could not say.
     @ivar until: when it is to be asked again, in monotonic seconds.
+    @ivar said: when directories said this; L{None} when they never did.
+    @ivar doubt: why C{names} are not what directories say now; empty while they
+        are, or hold.
     @ivar told: when it was last told that it failed.
     """
 
     names: frozenset[str]
     known: bool
     until: float
+    said: float | None = None
+    doubt: str = ""
     told: float | None = None
 
 
@@ -85,6 +112,7 @@ class DirectoryGroups:
         sources: Sequence[Any],
         groups: Mapping[str, Iterable[str]],
         seconds: float,
+        hold: float,
         patience: float,
         clock: Callable[[], float],
         setDeadline: SetDeadline,
@@ -94,6 +122,8 @@ class DirectoryGroups:
         @param sources: the L{IGroupSource<socksgw.interfaces.IGroupSource>}s.
         @param groups: the directories' names of each group.
         @param seconds: how long an answer is good.
+        @param hold: how long what was said last counts while nothing new can
+            be had, in seconds.
         @param patience: seconds after which there is none.
         """
         self._sources = tuple(sources)
@@ -104,6 +134,7 @@ class DirectoryGroups:
                     self._groups.setdefault(normal, set()).add(group)
         self._all = frozenset(groups)
         self._seconds = seconds
+        self._hold = hold
         self._patience = patience
         self._clock = clock
         self._setDeadline = setDeadline
@@ -121,18 +152,18 @@ class DirectoryGroups:
         until they are asked about again.
         """
         for name, answer in before._known.items():
-            self._known[name] = Answer(answer.names, answer.known, 0, answer.told)
+            self._known[name] = evolve(answer, until=0)
 
     # For whoever logs in.
 
-    async def of(self, name: str) -> frozenset[str]:
+    async def of(self, name: str) -> Membership:
         """
-        The groups of a user. None when no directory can be asked.
+        The groups of a user.
         """
         answer = self._known.get(name)
         if answer is None or self._isDue(name):
             answer = await self._wait(name)
-        return self._ours(answer.names)
+        return self._membership(answer)
 
     def _wait(self, name: str) -> Deferred[Answer]:
         question = self._asked.get(name)
@@ -150,14 +181,18 @@ class DirectoryGroups:
 
     # For whoever lives.
 
-    def lately(self, name: str, had: frozenset[str]) -> frozenset[str]:
+    def lately(self, user: User) -> Membership:
         """
         What is known now, be it old.
 
-        @param had: the groups to go on with when nothing is known.
+        @param user: goes on as they are when nothing is known.
         """
-        answer = self._known.get(name)
-        return had & self._all if answer is None else self._ours(answer.names)
+        answer = self._known.get(user.name)
+        if answer is None:
+            return Membership(
+                user.groups & self._all, user.unsure & self._all, user.doubt
+            )
+        return self._membership(answer)
 
     def knows(self, name: str) -> bool:
         """
@@ -251,7 +286,7 @@ class DirectoryGroups:
             answer = self._failedAnswer(result.value, name, before, now)
         else:
             names, known = result
-            answer = Answer(names, known, now + self._seconds)
+            answer = Answer(names, known, now + self._seconds, now)
         self._known[name] = answer
         self._known.move_to_end(name)
         if len(self._known) > _REMEMBERED:
@@ -270,20 +305,33 @@ class DirectoryGroups:
         self, error: BaseException | None, name: str, before: Answer | None, now: float
     ) -> Answer:
         told = None if before is None else before.told
+        source, why = "", type(error).__name__
+        if isinstance(error, _Failed):
+            source, why = error.source, str(error)
         if told is None or now - told >= self._seconds:
             told = now
-            source, why = "", type(error).__name__
-            if isinstance(error, _Failed):
-                source, why = error.source, str(error)
             self._failed(source, name, why)
-        return Answer(_NONE, True, now + min(self._seconds, _FAILED), told)
+        until = now + min(self._seconds, _FAILED)
+        said = None if before is None else before.said
+        if before is not None and said is not None and now - said <= self._hold:
+            return evolve(before, until=until, told=told)
+        asked = f'"{source}" cannot be asked' if source else "none can be asked"
+        doubt = f"which groups the user is in is not known: {asked}: {why}"
+        return Answer(_NONE, True, until, said, doubt, told)
 
     def _differ(self, before: Answer | None, now: Answer) -> bool:
         return (
             before is None
             or before.known != now.known
-            or self._ours(before.names) != self._ours(now.names)
+            or self._membership(before) != self._membership(now)
         )
+
+    def _membership(self, answer: Answer) -> Membership:
+        """What an answer says, by the configuration's names."""
+        if answer.doubt:
+            return Membership(_NONE, self._all, answer.doubt)
+        groups = self._ours(answer.names)
+        return Membership(groups) if groups else NOWHERE
 
     def _ours(self, names: frozenset[str]) -> frozenset[str]:
         if not names:

@@ -31,7 +31,7 @@ from socksgw.interfaces import (
     IVerifiedIdentity,
     User,
 )
-from socksgw.login.groups import DirectoryGroups
+from socksgw.login.groups import NOWHERE, DirectoryGroups, Membership
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.inturn import InTurn
 from socksgw.login.realm import SocksRealm, SocksUser
@@ -49,8 +49,18 @@ _REMEMBERED: Final = 10_000
 _WRONG: Final = "wrong-credentials"
 
 
-def _joined(user: SocksUser, groups: frozenset[str]) -> SocksUser:
-    return evolve(user, groups=user.groups | groups) if groups else user
+def _joined(user: SocksUser, found: Membership) -> SocksUser:
+    """
+    Return the user with the groups of the configuration and those that
+    directories say.
+    """
+    if found is NOWHERE:
+        return user
+    groups = user.groups | found.groups
+    unsure = found.unsure - groups
+    return evolve(
+        user, groups=groups, unsure=unsure, doubt=found.doubt if unsure else ""
+    )
 
 
 def _inOctets(checker: ICredentialsChecker) -> ICredentialsChecker:
@@ -382,7 +392,7 @@ class Login:
         today = self._here(user)
         if today is None or today is user or self.directory is None:
             return today
-        return _joined(today, self.directory.lately(user.name, user.groups))
+        return _joined(today, self.directory.lately(user))
 
     def _here(self, user: SocksUser) -> SocksUser | None:
         """
@@ -392,7 +402,8 @@ class Login:
             return user
         if self._everyoneTells and not user.proved and not self._knows(user.name):
             return None
-        return evolve(user, groups=self._realm.groupsOf(user.name))
+        groups = self._realm.groupsOf(user.name)
+        return evolve(user, groups=groups, unsure=frozenset(), doubt="")
 
     def _knows(self, name: str) -> bool:
         octets = name.encode()

@@ -33,6 +33,8 @@ class SocksUser:
     @ivar method: the policy's name of the method that logged them in.
     @ivar expires: when the login ends, in seconds since the epoch.
     @ivar proved: whether cryptography said who it is, and no store.
+    @ivar unsure: groups of which it is not known whether the user is in them.
+    @ivar doubt: why there are such groups, for the operator.
     @ivar anonymous: whether nobody has logged in; the realm keeps users from
         having that name.
     """
@@ -42,6 +44,8 @@ class SocksUser:
     method: str
     expires: float | None = None
     proved: bool = False
+    unsure: frozenset[str] = frozenset()
+    doubt: str = ""
     anonymous: bool = field(init=False)
 
     @anonymous.default

@@ -154,6 +154,10 @@ class Who:
             or not self.groups.isdisjoint(user.groups)
         )
 
+    def mayCover(self, user: User) -> bool:
+        """Whether the user may be meant, by a group of which that is not known."""
+        return not user.anonymous and not self.groups.isdisjoint(user.unsure)
+
     def contains(self, other: Who) -> bool:
         """Whether this surely covers all whom the other does."""
         if other.anonymous and not self.anonymous:

@@ -346,7 +346,8 @@ class Who:
             return
         self._words.find("users", found)
         self._names.find(user.name, found)
-        for group in self._groups.rules.keys() & user.groups:
+        groups = user.groups | user.unsure if user.unsure else user.groups
+        for group in self._groups.rules.keys() & groups:
             self._groups.find(group, found)
 
     def around(self, rule: Rule, found: list[int]) -> None:

@@ -45,6 +45,8 @@ class Somebody:
     groups: frozenset[str]
     method: str
     expires: float | None = None
+    unsure: frozenset[str] = frozenset()
+    doubt: str = ""
 
     @property
     def anonymous(self) -> bool:

@@ -69,6 +69,13 @@ class Question:
         self.port = port
         self.at = at
 
+    def because(self, why: str) -> str:
+        """
+        The reason of a denial, with what is not known of the user's groups.
+        """
+        user = self.asker.user
+        return f"{why}; {user.doubt}" if user.unsure else why
+
     @property
     def askedBy(self) -> str:
         """Whether a C{name} or an C{address} was asked for."""
@@ -198,7 +205,9 @@ class Rule:
         if self.commands is not None and question.command not in self.commands:
             return "command"
         if self.who is not None and not self.who.covers(asker.user):
-            return "who"
+            # What is not known matches no allow, and is not missed by a deny.
+            if self.allow or not self.who.mayCover(asker.user):
+                return "who"
         if self.listeners is not None and asker.listener not in self.listeners:
             return "listener"
         if self.sources is not None and not self.sources.covers(asker.source):

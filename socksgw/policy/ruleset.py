@@ -58,8 +58,8 @@ class Ruleset:
                     continue
                 if rule.allow:
                     return rule.allows()
-                return Verdict(False, rule.id, "a rule denies it")
-        return Verdict(False, DEFAULT, "no rule allows it")
+                return Verdict(False, rule.id, question.because("a rule denies it"))
+        return Verdict(False, DEFAULT, question.because("no rule allows it"))
 
     def prospect(self, question: Question, address: Address | None = None) -> Verdict:
         """
@@ -95,8 +95,8 @@ class Ruleset:
             if rule.allow:
                 return rule.allows()
             if sure and rule.ports is None and rule.services is None:
-                return Verdict(False, rule.id, "a rule denies it")
-        return Verdict(False, DEFAULT, "no rule allows it")
+                return Verdict(False, rule.id, question.because("a rule denies it"))
+        return Verdict(False, DEFAULT, question.because("no rule allows it"))
 
     def awaited(self, question: Question, address: Address) -> Verdict:
         """
@@ -118,7 +118,7 @@ class Ruleset:
             if not rule.allow:
                 some = rule.ports is not None or rule.services is not None
                 if not some and rule.unmetBy(question, address) is None:
-                    return Verdict(False, rule.id, "a rule denies it")
+                    return Verdict(False, rule.id, question.because("a rule denies it"))
                 continue
             to = rule.to.addresses if rule.to is not None else None
             if to is not None and (
@@ -140,8 +140,8 @@ class Ruleset:
             if rule.allow:
                 return None
             if rule.surelyMatches(question):
-                return Verdict(False, rule.id, "a rule denies it")
-        return Verdict(False, DEFAULT, "no rule allows it")
+                return Verdict(False, rule.id, question.because("a rule denies it"))
+        return Verdict(False, DEFAULT, question.because("no rule allows it"))
 
     @property
     def timed(self) -> bool:
@@ -208,6 +208,10 @@ class Ruleset:
             return f'{text}; "{rule}" is there no longer'
         ask = was.unmet if question.port else was.unmetByAsker
         unmet = ask(question) or (address and was.unmetBy(question, address))
+        if unmet == "who" and was.who is not None:
+            if was.who.mayCover(question.asker.user):
+                # The verdict has told what is not known.
+                return f'{text}; "{rule}" may match still'
         return f'{text}; "{rule}" matches no longer: {unmet}' if unmet else text
 
     def explain(

@@ -390,6 +390,7 @@ allow = ["connect"]
 who = ["bob"]
 [auth]
 groups_refresh = "500ms"
+groups_hold = "1s"
 """
 
 
@@ -411,7 +412,8 @@ def test_whoLives(
     Who is taken out of a group loses what lives by it: the reason is in the
     record, and a login that is remembered brings nothing back. So does who is
     taken out of the directory. A reload meanwhile ends nothing. When the
-    directory hangs, its groups count no more.
+    directory hangs, what it said holds for a while, and the record says that
+    its groups are not known any more.
     """
     with Directory(tmp_path / "slapd", certificate) as directory, ExitStack() as stack:
         running = gateway(LIVE + POLICY + directory.table('timeout = "1s"'))
@@ -450,7 +452,10 @@ def test_whoLives(
         until(lambda: client(b"alice", b"sesame")[1] == 0)
         assert not running.journal("groups-failed")
         directory.hang()
-        assert ended() == revoked
+        reason, ended_ = ended()
+        assert reason == "revoked"
+        assert 'is not known: "ad" cannot be asked: ' in ended_
+        assert ended_.endswith('; "contractors" may match still')
         failed = running.journal("groups-failed")[0]
         assert (failed["checker"], failed["user"]) == ("ad", "alice")
         assert "no answer" in failed["reason"]

@@ -20,10 +20,10 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, IGroupSource, IVerifiedIdentity
-from socksgw.login.groups import DirectoryGroups
+from socksgw.login.groups import NOWHERE, DirectoryGroups, Membership
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.portal import Login
-from socksgw.login.realm import ANYBODY
+from socksgw.login.realm import ANYBODY, SocksUser
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Unavailable
 from tests.login.test_portal import settled, settling
@@ -65,8 +65,9 @@ class Source:
 class World:
     """A source, its clock, and what the journal was told."""
 
-    def __init__(self, *sources: Any) -> None:
+    def __init__(self, *sources: Any, hold: float = 0) -> None:
         self.clock = Clock()
+        self.hold = hold
         self.told: list[tuple[str, str, str]] = []
         self.directory = self.follower(*sources)
 
@@ -82,16 +83,25 @@ class World:
             return Timer()
 
         return DirectoryGroups(
-            sources, GROUPS, 60, 5, self.clock.seconds, setDeadline,
+            sources, GROUPS, 60, self.hold, 5, self.clock.seconds, setDeadline,
             lambda *line: self.told.append(line),
         )  # fmt: skip
 
     def of(self, name: str) -> Any:
         """The groups of a user, which must be known without waiting."""
+        return self.membership(name).groups
+
+    def membership(self, name: str) -> Any:
+        """The same, with what is not known."""
         results: list[Any] = []
         Deferred.fromCoroutine(self.directory.of(name)).addBoth(results.append)
         assert results, "it waits"
         return results[0]
+
+
+def who(name: str, *groups: str) -> SocksUser:
+    """Somebody who is in."""
+    return SocksUser(name, frozenset(groups), "userpass")
 
 
 def test_groups() -> None:
@@ -134,7 +144,7 @@ def test_askedOnce() -> None:
     assert isinstance(results.pop().value, CancelledError)
     assert source.asked == ["alice"]
     source.waiting[0].callback({"cn=staff"})
-    assert results == [{"staff"}, {"staff"}]
+    assert [each.groups for each in results] == [{"staff"}, {"staff"}]
     assert world.of("alice") == {"staff"}
 
 
@@ -178,7 +188,8 @@ def test_noAnswer() -> None:
     world.clock.advance(4.9)
     assert not results
     world.clock.advance(0.2)
-    assert results == [frozenset()]
+    assert results[0].groups == frozenset()
+    assert results[0].unsure == set(GROUPS)
     assert world.told == [("ad", "alice", "no answer in time")]
     assert not world.clock.getDelayedCalls()
 
@@ -195,6 +206,43 @@ def test_tooMany() -> None:
     assert len(source.asked) == 1024
     for each in source.waiting:
         each.callback(set())
+
+
+def test_hold() -> None:
+    """
+    What the directory said last holds for its time, and then is not known any
+    more: not even that somebody is in no group. Then its word counts again.
+    """
+    source = Source(alice={"cn=staff"}, bob=set(), carol=None)
+    world = World(source, hold=600)
+    before = {name: world.membership(name) for name in ("alice", "bob", "carol")}
+    assert before["bob"] == before["carol"] == NOWHERE
+    source.known = dict.fromkeys(("alice", "bob", "carol"), Unavailable("no server"))
+    for _ in range(50):
+        world.clock.advance(11)
+        for name, found in before.items():
+            assert world.membership(name) == found
+    assert world.directory.knows("bob")
+    assert not world.directory.knows("carol")
+    assert len(world.told) > 3
+    world.clock.advance(61)
+    for name in before:
+        found = world.membership(name)
+        assert (found.groups, found.unsure) == (frozenset(), set(GROUPS))
+        assert found.doubt == (
+            'which groups the user is in is not known: "ad" cannot be asked: no server'
+        )
+        assert world.directory.lately(who(name)) == found
+        assert world.directory.knows(name)
+    source.known = {"alice": {"cn=contractors"}}
+    world.clock.advance(11)
+    assert world.membership("alice") == Membership(frozenset({"contractors"}))
+
+
+def test_strangerMeanwhile() -> None:
+    """Of whom the directory has said nothing yet, nothing holds."""
+    source = Source(alice=Unavailable("no server"))
+    assert World(source, hold=600).membership("alice").unsure == set(GROUPS)
 
 
 # Those who live.
@@ -214,14 +262,14 @@ def test_refresh() -> None:
     source.known["alice"] = {"cn=contractors"}
     world.directory.refresh({"alice", "bob"})
     assert world.directory.changed == {"alice"}
-    assert world.directory.lately("alice", frozenset()) == {"contractors"}
-    assert world.directory.lately("bob", frozenset()) == {"staff"}
+    assert world.directory.lately(who("alice")).groups == {"contractors"}
+    assert world.directory.lately(who("bob")).groups == {"staff"}
     world.directory.changed.clear()
     source.known["bob"] = Unavailable("down")
     source.known["alice"] = None
     world.clock.advance(61)
     # What is old counts until there is something new.
-    assert world.directory.lately("alice", frozenset()) == {"contractors"}
+    assert world.directory.lately(who("alice")).groups == {"contractors"}
     world.directory.refresh({"alice", "bob"})
     assert world.directory.changed == {"alice", "bob"}
     assert not world.directory.knows("alice")
@@ -235,7 +283,7 @@ def test_whoOnlyJustComes() -> None:
     assert not world.directory.changed
     # Unless they live already: since a reload, say.
     live = World(Source(alice={"cn=staff"}))
-    assert live.directory.lately("alice", frozenset({"staff", "gone"})) == {"staff"}
+    assert live.directory.lately(who("alice", "staff", "gone")).groups == {"staff"}
     live.directory.refresh({"alice"})
     assert live.directory.changed == {"alice"}
 
@@ -276,7 +324,7 @@ def test_reload() -> None:
     after = world.follower(source)
     after.follow(world.directory)
     world.directory = after
-    assert after.lately("alice", frozenset()) == {"staff"}
+    assert after.lately(who("alice")).groups == {"staff"}
     source.known["alice"] = set()
     after.refresh({"alice"})
     assert after.changed == {"alice"}

@@ -28,6 +28,7 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, ISocksUser
+from socksgw.login.groups import Membership
 from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY, SocksRealm, SocksUser
 from socksgw.wire.address import Address
@@ -330,11 +331,11 @@ class Directory:
     def __init__(self, *groups: str) -> None:
         self.groups = frozenset(groups)
 
-    async def of(self, name: str) -> frozenset[str]:
-        return self.groups
+    async def of(self, name: str) -> Membership:
+        return Membership(self.groups)
 
-    def lately(self, name: str, had: frozenset[str]) -> frozenset[str]:
-        return self.groups
+    def lately(self, user: Any) -> Membership:
+        return Membership(self.groups)
 
     def knows(self, name: str) -> bool:
         return True

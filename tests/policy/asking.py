@@ -51,6 +51,8 @@ class Somebody:
     name: str = "anonymous"
     groups: frozenset[str] = field(default_factory=frozenset)
     method: str = "none"
+    unsure: frozenset[str] = field(default_factory=frozenset)
+    doubt: str = "it is not known"
 
     @property
     def anonymous(self) -> bool:
@@ -64,6 +66,11 @@ ANONYMOUS = Somebody()
 def loggedIn(name: str, *groups: str) -> Somebody:
     """A user who logged in."""
     return Somebody(name, frozenset(groups), "userpass")
+
+
+def doubted(name: str, *unsure: str) -> Somebody:
+    """A user of whom nobody knows whether they are in these groups."""
+    return Somebody(name, frozenset(), "userpass", frozenset(unsure))
 
 
 def config(text: str) -> Config:

@@ -25,7 +25,7 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded, kinds
 from socksgw.shape import Config, Group, Listen, Moment, Never, Rule, Schedule
 from socksgw.wire.address import Address
-from tests.policy.asking import ANONYMOUS, Facts, Somebody, loggedIn
+from tests.policy.asking import ANONYMOUS, Facts, Somebody, doubted, loggedIn
 
 FACTS = Facts()
 NETWORKS = {"dc": ("10.1.0.0/16", "*.corp.example"), "home": ("192.168.0.0/16",)}
@@ -131,11 +131,13 @@ def isOneOf(words: Iterable[str] | None, word: str) -> bool:
     return words is None or word in words
 
 
-def isMeant(who: Iterable[str], user: Somebody) -> bool:
+def isMeant(who: Iterable[str], user: Somebody, allow: bool) -> bool:
     if user.method == "none":
         return "anonymous" in who
     for word in who:
         if word == "users" or (word.startswith("@") and word[1:] in user.groups):
+            return True
+        if word[1:] in user.unsure and word.startswith("@") and not allow:
             return True
         if word == user.name and word not in ("anonymous", "users"):
             return True
@@ -151,7 +153,7 @@ def matches(rule: Rule, question: Question, address: Address, user: Somebody) ->
         commands = COMMANDS if rule.allow is None else COMMANDS[:-1]
     if question.command not in commands:
         return False
-    if rule.who is not None and not isMeant(rule.who, user):
+    if rule.who is not None and not isMeant(rule.who, user, rule.allow is not None):
         return False
     if rule.listener is not None and question.asker.listener not in rule.listener:
         return False
@@ -284,6 +286,7 @@ USERS = [
     loggedIn("alice", "g"),
     loggedIn("bob", "h"),
     loggedIn("carol"),
+    doubted("dave", "g"),
     loggedIn("anonymous"),
     Somebody("bob", frozenset("gh"), "gssapi"),
 ]
@@ -374,10 +377,14 @@ def compile_(config: Config) -> Ruleset:
 
 
 @st.composite
-def questions(draw_: st.DrawFn) -> tuple[Question, Somebody]:
-    """Anybody's question."""
+def questions(draw_: st.DrawFn, sure: bool = False) -> tuple[Question, Somebody]:
+    """
+    Anybody's question.
+
+    @param sure: only of users whose groups are known.
+    """
     random = draw_(st.randoms(use_true_random=False))
-    user = random.choice(USERS)
+    user = random.choice([each for each in USERS if not (sure and each.unsure)])
     asker = Asker(
         user,
         Address.parse(random.choice(ADDRESSES[:16])),

@@ -15,6 +15,7 @@ from tests.policy.asking import (
     Facts,
     Somebody,
     compiled,
+    doubted,
     errors,
     judge,
     loggedIn,
@@ -162,6 +163,36 @@ def test_who(who: str, user: Somebody, expected: bool) -> None:
     """A name, a group, nobody in particular, anyone logged in."""
     rules = ruleset(f'{GROUPS}[[rule]]\nid = "r"\nallow = "any"\nwho = ["{who}"]\n')
     assert judge(rules, PUBLIC, question(user=user))[0] is expected
+
+
+def test_whoMayBeMeant() -> None:
+    """
+    A group that nobody can say whether a user is in matches no allow, and is
+    not missed by a deny; the verdict tells what is not known.
+    """
+    allow, deny = (
+        ruleset(
+            f'{GROUPS}[[rule]]\nid = "r"\n{word} = "any"\nwho = ["@engineers"]\n'
+            '[[rule]]\nid = "all"\nallow = "any"\nwho = ["bob"]\n'
+        )
+        for word in ("allow", "deny")
+    )
+    bob, alice = (question(user=doubted(n, "engineers")) for n in ("bob", "alice"))
+    assert judge(allow, PUBLIC, bob) == (True, "all")
+    assert judge(deny, PUBLIC, bob) == (False, "r")
+    assert judge(allow, PUBLIC, alice) == (False, "default")
+    address = Address.parse(PUBLIC)
+    for rules, asked, why in (
+        (deny, bob, "a rule denies it"),
+        (allow, alice, "no rule allows it"),
+    ):
+        assert rules.judge(asked, address).why == f"{why}; it is not known"
+    verdict = allow.judge(alice, address)
+    assert allow.revoked("r", alice, address, verdict) == (
+        'rule "default": no rule allows it; it is not known; "r" may match still'
+    )
+    other = question(user=doubted("bob", "others"))
+    assert judge(deny, PUBLIC, other) == (True, "all")
 
 
 @pytest.mark.parametrize("word", ["anonymous", "users", "@engineers"])
