@@ -229,7 +229,7 @@ class Associate(Command):
 
         session.stage = Stage.RELAY
         # What came behind the request counts for nothing.
-        client.conversation.surplus()
+        client.surplus()
         await session.relayed(
             lambda tally: generation.associations.over(
                 client,
@@ -265,7 +265,7 @@ class Tunnelled(Associate):
         client.reply(Reply.SUCCEEDED, (echoed, request.port))
 
         session.stage = Stage.RELAY
-        early = client.conversation.surplus()
+        early = client.surplus()
         record.bound = None
         await session.relayed(
             lambda tally: generation.associations.inside(
@@ -388,7 +388,7 @@ async def _relay(session: Session, outlet: Outlet) -> None:
     """
     session.stage = Stage.RELAY
     client = session.client
-    early = client.conversation.surplus()
+    early = client.surplus()
     claim = session.claim
     assert claim is not None
     await session.relayed(

@@ -20,10 +20,15 @@ __all__ = ["Deadline", "Deadlines"]
 _log = Logger()
 
 
+def _nothing() -> None:
+    """Stands for a call that was made or forgotten."""
+
+
 @final
 class Deadline:
     """
-    One call that is to come, unless it is cleared.
+    One call that is to come, unless it is cleared. Afterwards it refers to the
+    call no longer: whoever is called usually keeps the deadline.
     """
 
     __slots__ = ("call", "due")
@@ -37,6 +42,7 @@ class Deadline:
         Forget the call; without effect when it has been made.
         """
         self.due.discard(self)
+        self.call = _nothing
 
 
 @final
@@ -85,8 +91,9 @@ class Deadlines:
             due = self._due[tick]
             while due:
                 deadline = due.pop()
+                call, deadline.call = deadline.call, _nothing
                 try:
-                    deadline.call()
+                    call()
                 except Exception:
                     _log.failure("a deadline's call failed")
             del self._due[tick]

@@ -138,6 +138,7 @@ class FlowJudge:
         """
         The association is over, and all flows are.
         """
+        self._flows = None
         for each in self._bounds.values():
             each.close()
 

@@ -62,6 +62,7 @@ class Gateway:
     @ivar sessions: the live sessions by number.
     @ivar expiring: those of users whose login has an end.
     @ivar census: how many clients, pauses and refusals there are.
+    @ivar memory: what everything that waits for a reader is counted in.
     """
 
     def __init__(
@@ -87,12 +88,13 @@ class Gateway:
         self.setDeadline = self.deadlines.set
         self.census = Census(raiseDescriptorLimit())
         self._hosts = HostAddresses(self.bound)
+        self.memory = Memory(config.relay.memory)
         self._base = Foundation(
             reactor,
             clock,
             self.setDeadline,
             self._hosts,
-            Memory(config.relay.memory),
+            self.memory,
             lambda line: self.journal.append(line),
         )
         self._checkers = checkers

@@ -20,6 +20,7 @@ from socksgw.wire.reader import Reader
 
 __all__ = [
     "ANONYMOUS",
+    "Budget",
     "IAuthMethod",
     "IAuthenticator",
     "IChangingStore",
@@ -498,6 +499,23 @@ class Watcher(Protocol):
     def remove(self, fd: int) -> None: ...
 
     def closing(self, fd: int) -> None: ...
+
+
+class Budget(Protocol):
+    """
+    Who counts the octets that wait for somebody to take them
+    (L{socksgw.relay.memory.Memory}).
+
+    @ivar scarce: whether so many are held already that one connection shall
+        hold few.
+    """
+
+    @property
+    def scarce(self) -> bool: ...
+
+    def take(self, octets: int) -> None: ...
+
+    def give(self, octets: int) -> None: ...
 
 
 class NameResolver(Protocol):

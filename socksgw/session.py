@@ -139,21 +139,26 @@ class Session:
         """
         # In the context of this coroutine, which is a copy.
         ASKING.set(self.client.source.sourceKey)
+        failure: SocksError | None = None
         try:
             try:
                 await self._stages()
             except WireError as e:
-                raise _violation(e) from None
+                failure = _violation(e)
             except CancelledError:
-                raise self.client.failure or ClientLost() from None
-        except SocksError as e:
-            await self._refuse(e)
-        except Exception:
-            _log.failure("a session failed by a defect in socksgw")
-            await self._refuse(SocksError("internal failure", reason="internal"))
+                failure = self.client.failure or ClientLost()
+            except SocksError as e:
+                # The client may keep it, and its frames hold the session.
+                failure = e.with_traceback(None)
+            except Exception:
+                _log.failure("a session failed by a defect in socksgw")
+                failure = SocksError("internal failure", reason="internal")
+            if failure is not None:
+                await self._refuse(failure)
         finally:
             if self.flows is not None:
                 self.flows.close()
+                self.flows = None
             self.gateway.left(self)
 
     async def _stages(self) -> None:
@@ -338,10 +343,11 @@ class Session:
                 )
             elif record.allowed and not isinstance(failure, AuditFailed):
                 self.gateway.journal.append(record.endLine(self.gateway.clock()))
-        except (AuditFailed, CancelledError):
+        except (AuditFailed, CancelledError) as e:
             # Nothing is granted, so the refusal stands without its line (the
-            # journal counts it), or without the client that it was for.
-            pass
+            # journal counts it), or without the client that it was for. The
+            # frames of its traceback hold all of them.
+            e.__traceback__ = None
         attempt = self._attempt
         if loginFailed and attempt is not None and not attempt.told:
             # A method that fails at that has been logged; a client that is

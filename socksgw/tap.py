@@ -33,8 +33,9 @@ _log = Logger()
 T = TypeVar("T")
 
 #: Of the garbage collector: new objects, and younger collections, before the
-#: next one of each age. A session makes some hundred objects.
-_THRESHOLDS: Final = (20_000, 20, 20)
+#: next one of each age. Sessions free what they made themselves, so it is for
+#: what plug-ins and libraries leave; each live session has some fifty objects.
+_THRESHOLDS: Final = (5_000, 10, 10)
 
 
 class _Ended(SystemExit, Exception):
@@ -133,9 +134,8 @@ def configure(options: Options) -> Config:
 
 def _spareCollector() -> None:
     """
-    Have the garbage collector look at what sessions leave, less often, and not
-    again and again at all that lives from the start on: a twelfth of a
-    session's CPU.
+    Have the garbage collector look less often, and not again and again at all
+    that lives from the start on.
     """
     gc.collect()
     gc.freeze()

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-__all__ = ["READ", "WRITE", "Watch"]
+__all__ = ["GONE", "READ", "WRITE", "Watch"]
 
 _log = Logger()
 
@@ -25,6 +25,8 @@ _log = Logger()
 READ: Final = select.EPOLLIN
 #: Room to write, or a connect that is decided.
 WRITE: Final = select.EPOLLOUT
+#: The peer has ended its side, whatever is still unread.
+GONE: Final = select.EPOLLRDHUP
 
 #: Events taken up at once; the rest wait for the reactor's next turn.
 _AT_ONCE: Final = 256
@@ -64,7 +66,7 @@ class Watch:
         self._epoll.close()
 
     def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
-        """Watch C{fd} for L{READ}, L{WRITE}, or both."""
+        """Watch C{fd} for any of L{READ}, L{WRITE} and L{GONE}."""
         self._epoll.register(fd, events)
         self._calls[fd] = ready
         if self._telling:

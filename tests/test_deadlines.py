@@ -4,6 +4,10 @@ Coarse deadlines: never early, at most one tick late.
 
 from __future__ import annotations
 
+import gc
+import weakref
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,3 +142,31 @@ def test_afterALongPauseEverythingComesOnce(pause: float) -> None:
     called = {what for what, _ in world.called}
     assert {n for n in range(50) if n / 3 + TICK <= pause} <= called
     assert called <= {n for n in range(50) if n / 3 <= pause}
+
+
+@pytest.mark.parametrize("over", ["made", "cleared"])
+def test_afterwardsTheCallIsNotKept(over: str) -> None:
+    """
+    Whoever is called usually keeps the deadline: then nothing of both is left
+    for the garbage collector.
+    """
+    world = World()
+
+    class Session:
+        deadline: Any = None
+
+        def expired(self) -> None: ...
+
+    session = Session()
+    session.deadline = world.deadlines.set(1, session.expired)
+    if over == "made":
+        world.advance(2)
+    else:
+        session.deadline.clear()
+    gone = weakref.ref(session)
+    gc.disable()
+    try:
+        del session
+        assert gone() is None
+    finally:
+        gc.enable()

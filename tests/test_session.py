@@ -52,6 +52,7 @@ from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Asker, Obligations, Verdict
 from socksgw.relay.allowance import Allowances
+from socksgw.relay.memory import Memory
 from socksgw.route.failures import failureFor
 from socksgw.session import Session, Stage
 from socksgw.shape import Limit, ListenUDP, Quota, Rate, Rule, Throttle
@@ -218,6 +219,7 @@ class Gateway:
         self.limits.apply(limits, ())
         self.journal: Any = SimpleNamespace(commit=self._commit, append=self._append)
         self.census = Census(10_000)
+        self.memory = Memory(256_000_000)
         self.listener = Listener(self, "lan")
         self.listener.configure(protocols, 100, 100, 10.0)
         self.sessions: list[Session] = []

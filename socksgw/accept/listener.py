@@ -17,7 +17,7 @@ from zope.interface import implementer
 from socksgw.accept.admission import Admission, Census
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.protocol import Inbound
-from socksgw.interfaces import Timer
+from socksgw.interfaces import Budget, Timer
 from socksgw.wire.address import Address
 from socksgw.wire.codes import SOCKS4, SOCKS5
 
@@ -31,6 +31,9 @@ class Service(Seam):
     """What a listener needs of the gateway."""
 
     census: Census
+
+    @property
+    def memory(self) -> Budget: ...
 
     def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer: ...
 
@@ -57,6 +60,7 @@ class Listener(Factory):
     @ivar handshake: seconds from accept to request.
     @ivar tls: what stands under SOCKS here, if anything.
     @ivar clients: who is connected.
+    @ivar memory: what everything that waits for a reader is counted in.
     """
 
     noisy = False
@@ -68,6 +72,7 @@ class Listener(Factory):
         self.tls: ServerTLS | None = None
         self.admission = Admission(service.census, 0, 0)
         self.clients: dict[Inbound, None] = {}
+        self.memory = service.memory
         self.setDeadline = service.setDeadline
         self.serve = service.serve
         self._settled = service.settled

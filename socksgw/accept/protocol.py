@@ -26,7 +26,7 @@ from socksgw.errors import (
     ProtocolViolated,
     SocksError,
 )
-from socksgw.interfaces import Protection, StreamProtection, Timer
+from socksgw.interfaces import Budget, Protection, StreamProtection, Timer
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event
@@ -38,7 +38,7 @@ __all__ = ["Door", "Inbound"]
 #: Seconds that an orderly end may take whose last octets nobody reads.
 _CLOSING: Final = 300.0
 #: Octets that may wait behind a request before we stop reading, and before it
-#: (while a login is checked, say).
+#: (while a login is checked, say), or when much of the memory is held already.
 _SURPLUS: Final = 65536
 _EARLY: Final = 2048
 #: Seconds, and octets, that a refused client may go on sending.
@@ -67,6 +67,9 @@ class Door(Seam):
 
     @property
     def handshake(self) -> float: ...
+
+    @property
+    def memory(self) -> Budget: ...
 
     def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer: ...
 
@@ -118,6 +121,8 @@ class Inbound(Protocol):
     _lingering = 0
     _closing = False
     _paused = False
+    #: Octets of the conversation that count in the memory.
+    _counted = 0
     ended = False
 
     def __init__(self, door: Door, source: Address, port: int) -> None:
@@ -140,34 +145,31 @@ class Inbound(Protocol):
         self._deadline = self.door.setDeadline(self.door.handshake, self._expired)
         self.door.opened(self)
 
-    def dataReceived(self, octets: bytes) -> None:
+    def dataReceived(self, data: bytes | memoryview) -> None:
         if self.protection is not None:
             try:
-                octets = self.protection.unwrap(octets)
+                data = self.protection.unwrap(bytes(data))
             except WireError as e:
                 self.end(ProtocolViolated(str(e), reason="protection"))
                 return
-            if not octets:
+            if not data:
                 return
         if self.taken is not None:
-            self.taken.dataReceived(octets)
+            self.taken.dataReceived(bytes(data))
         elif self._lingering:
-            self._lingering -= len(octets)
+            self._lingering -= len(data)
             if self._lingering <= 0:
                 self.abort()
         else:
             conversation = self.conversation
-            conversation.receive(octets)
+            conversation.receive(data)
             if self._waiting is not None:
                 waiting, self._waiting = self._waiting, None
                 waiting.callback(None)
             elif self._serving is None:
                 self._serving = self.door.serve(self)
-            elif conversation.held > (_EARLY if self.halfOpen else _SURPLUS):
-                self._paused = True
-                self.transport.pauseProducing()
-                if self.holding:
-                    self._fail(_overfull())
+            if conversation.held or self._counted:
+                self._keep()
 
     def refused(self, failure: SocksError) -> None:
         """
@@ -189,6 +191,16 @@ class Inbound(Protocol):
             self._fail(ClientLost("the client ended its side"))
             self.close()
 
+    def departed(self) -> None:
+        """
+        The client ended its side, and has octets waiting that we do not read
+        yet.
+        """
+        if self.taken is None:
+            # Before there is a peer, it sent more than we hold for it: nobody
+            # does that and waits for an answer.
+            self._fail(ClientLost("the client went away"))
+
     def writeConnectionLost(self) -> None:
         if self.taken is not None:
             IHalfCloseableProtocol(self.taken).writeConnectionLost()
@@ -197,6 +209,7 @@ class Inbound(Protocol):
         self._gone = True
         self.socket = None
         self._deadline.clear()
+        self._drop()
         self.requested()
         self.door.admission.census.left()
         self.door.closed(self)
@@ -219,7 +232,18 @@ class Inbound(Protocol):
             self._readOn()
             self._waiting = Deferred()
             await self._waiting
+        if self._counted:
+            self._count()
         return event
+
+    def surplus(self) -> bytes:
+        """
+        Everything that came behind the request. Who takes it counts it from
+        here on.
+        """
+        octets = self.conversation.surplus()
+        self._count()
+        return octets
 
     def send(self, octets: bytes) -> None:
         """
@@ -251,7 +275,7 @@ class Inbound(Protocol):
             it should be.
         @raise ClientLost: the client is gone.
         """
-        held = self.conversation.surplus()
+        held = self.surplus()
         if isinstance(self.transport, PlainTransport):
             # Puts Twisted's transport in its own place.
             self.transport.handOver()
@@ -271,7 +295,7 @@ class Inbound(Protocol):
             self.halfOpen = False
             self._deadline.clear()
             self.door.admission.requested(self.source)
-            if self._paused and self.conversation.held <= _SURPLUS:
+            if self._paused and self.conversation.held <= self._most:
                 self._readOn()
 
     def hold(self) -> None:
@@ -347,6 +371,7 @@ class Inbound(Protocol):
         if self.ended:
             self.close()
             return
+        self._drop()
         self._deadline.clear()
         self._lingering = _LINGER_OCTETS
         self._deadline = self.door.setDeadline(_LINGER, self.close)
@@ -384,6 +409,7 @@ class Inbound(Protocol):
             # TLS waits for the client's word. Unread it would never come; nor
             # may somebody send on for ever instead.
             self._closing = True
+            self._drop()
             self._lingering = self._lingering or _LINGER_OCTETS
             if not self.ended:
                 self.transport.resumeProducing()
@@ -417,6 +443,38 @@ class Inbound(Protocol):
             self.abort()
 
     # Within.
+
+    @property
+    def _most(self) -> int:
+        """Octets that may wait here."""
+        return _EARLY if self.halfOpen or self.door.memory.scarce else _SURPLUS
+
+    def _count(self) -> None:
+        """Have the octets that wait here count in the memory."""
+        held, counted = self.conversation.held, self._counted
+        self._counted = held
+        if held > counted:
+            self.door.memory.take(held - counted)
+        elif held < counted:
+            self.door.memory.give(counted - held)
+
+    def _keep(self) -> None:
+        """
+        Octets came that nobody asks for yet: read no more when they are many.
+        """
+        self._count()
+        held = self._counted
+        if held <= self._most or self._waiting is not None or self._gone:
+            return
+        self._paused = True
+        self.transport.pauseProducing()
+        if self.holding and held > _SURPLUS:
+            self._fail(_overfull())
+
+    def _drop(self) -> None:
+        """Nobody will ask for what the client has sent."""
+        self.conversation.drop()
+        self._count()
 
     def _readOn(self) -> None:
         if self._paused and not self._gone:

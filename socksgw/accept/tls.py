@@ -25,7 +25,7 @@ from socksgw.accept.identity import CertificateIdentity, Unacceptable
 from socksgw.accept.transport import RESET
 from socksgw.errors import CertificateRefused
 from socksgw.interfaces import Watcher
-from socksgw.watch import READ, WRITE
+from socksgw.watch import GONE, READ, WRITE
 
 __all__ = ["TLSTransport"]
 
@@ -54,6 +54,8 @@ class SecuredProtocol(Seam):
 
     def readConnectionLost(self) -> None: ...
 
+    def departed(self) -> None: ...
+
     def connectionLost(self, reason: Failure) -> None: ...
 
 
@@ -70,7 +72,7 @@ class TLSTransport:
     """
 
     __slots__ = (
-        "_broken", "_connection", "_cut", "_draining", "_ended", "_ending", "_established",
+        "_broken", "_connection", "_cut", "_departed", "_draining", "_ended", "_ending", "_established",
         "_fd", "_out", "_paused", "_port", "_producer", "_protocol", "_readBlocked",
         "_readEnded", "_reading", "_socket", "_tls", "_wants", "_watch", "_watched",
         "disconnected", "disconnecting",
@@ -91,7 +93,7 @@ class TLSTransport:
         accepted.setblocking(False)
         self._socket = accepted
         self._fd = accepted.fileno()
-        self._protocol = protocol
+        self._protocol: Any = protocol
         self._port = port
         self._watch = watch
         self._tls = tls
@@ -104,6 +106,8 @@ class TLSTransport:
         #: Whether the protocol wants octets, and whether more will come.
         self._reading = True
         self._readEnded = False
+        #: Whether the protocol knows that the client ended its side unread.
+        self._departed = False
         #: OpenSSL cannot read on before it has written (a key update).
         self._readBlocked = False
         #: What is to be written. OpenSSL may hold the first part of the first:
@@ -133,11 +137,14 @@ class TLSTransport:
                 self._drain()
             elif not self._established:
                 self._shakeHands()
-            elif not watched:
+            elif not watched & (READ | WRITE) and events & ~GONE:
                 # Nobody reads or writes at the moment, and it was reset.
                 self._lose(ConnectionLost())
             else:
-                if watched & WRITE and events & ~READ:
+                if watched & GONE and events & GONE:
+                    self._departed = True
+                    self._protocol.departed()
+                if watched & WRITE and events & ~(READ | GONE):
                     self._flush()
                 if self._readBlocked or (watched & READ and events & ~WRITE):
                     self._read()
@@ -156,7 +163,11 @@ class TLSTransport:
         elif self._draining:
             wanted = READ
         else:
-            wanted = READ if self._reading and not self._readEnded else 0
+            wanted = 0
+            if self._reading:
+                wanted = 0 if self._readEnded else READ
+            elif not self._departed:
+                wanted = GONE
             if self._out or self._readBlocked or self._ending > self._ended:
                 wanted |= WRITE
         if wanted != self._watched:
@@ -210,8 +221,9 @@ class TLSTransport:
             self._linger()
 
     def _refuse(self, why: str) -> None:
+        protocol = self._protocol
         self._linger()
-        self._protocol.refused(CertificateRefused(why))
+        protocol.refused(CertificateRefused(why))
 
     def _linger(self) -> None:
         """
@@ -395,7 +407,9 @@ class TLSTransport:
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.stopProducing()
-        self._protocol.connectionLost(Failure(reason))
+        # What the session held is free at once, without the garbage collector.
+        protocol, self._protocol = self._protocol, None
+        protocol.connectionLost(Failure(reason))
 
     # What it is.
 

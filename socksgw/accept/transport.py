@@ -11,26 +11,91 @@ from __future__ import annotations
 import socket
 import struct
 from typing import Any, Final, final
+from typing import Protocol as Seam
 
 from twisted.internet import tcp
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ITransport
-from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.interfaces import Watcher
-from socksgw.watch import READ
+from socksgw.watch import GONE, READ
 
 __all__ = ["RESET", "PlainTransport"]
 
 _log = Logger()
 
-#: Octets read at once.
-_CHUNK: Final = 1 << 16
+#: Octets read at once: more than the messages of most logins and the request,
+#: and little to hold for each of many clients that send on behind it.
+_CHUNK: Final = 1 << 12
+_BUFFER: Final = bytearray(_CHUNK)
+_VIEW: Final = memoryview(_BUFFER)
+_ZEROS: Final = bytes(_CHUNK)
 #: SO_LINGER with no time at all: close() sends a reset.
 RESET: Final = struct.pack("ii", 1, 0)
+
+
+class ClientProtocol(Seam):
+    """What a transport of ours needs of the client's protocol."""
+
+    transport: Any
+    taken: Any
+
+    def makeConnection(self, transport: Any) -> None: ...
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Octets came.
+
+        @param data: from L{PlainTransport} a view of a buffer, which holds them
+            during this call only.
+        """
+
+    def readConnectionLost(self) -> None:
+        """The client ended its side, and all it sent has been read."""
+
+    def departed(self) -> None:
+        """The client ended its side while its connection is not read."""
+
+    def connectionLost(self, reason: Failure) -> None: ...
+
+
+class _Buffering(tcp.Server):
+    """
+    Twisted's transport, which learns also while it does not read that its
+    client ended its side.
+    """
+
+    watch: Watcher
+    _watched = False
+
+    def pauseProducing(self) -> None:
+        super().pauseProducing()  # type: ignore[no-untyped-call]
+        protocol: Any = self.protocol
+        # A relay learns of it by reading on.
+        if protocol.taken is None and not self._watched and self.connected:
+            self._watched = True
+            self.watch.add(self.fileno(), GONE, self._departed)
+
+    def resumeProducing(self) -> None:
+        self._unwatch()
+        super().resumeProducing()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._unwatch()
+        super().connectionLost(reason)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self.watch.remove(self.fileno())
+
+    def _departed(self, events: int) -> None:
+        self._unwatch()
+        protocol: Any = self.protocol
+        protocol.departed()
 
 
 @implementer(ITransport)
@@ -38,13 +103,20 @@ RESET: Final = struct.pack("ii", 1, 0)
 class PlainTransport:
     """
     A client's connection until the relay takes its socket.
+
+    After the end it refers to nothing that refers to it: what a session held
+    is free at once, and not when the garbage collector comes by.
     """
 
     __slots__ = ("_fd", "_port", "_protocol", "_reading", "_socket",
-                 "_watch", "disconnecting")  # fmt: skip
+                 "_watch", "_watched", "disconnecting")  # fmt: skip
 
     def __init__(
-        self, accepted: socket.socket, protocol: Protocol, port: Any, watch: Watcher
+        self,
+        accepted: socket.socket,
+        protocol: ClientProtocol,
+        port: Any,
+        watch: Watcher,
     ) -> None:
         """
         @param accepted: the client's socket.
@@ -53,45 +125,65 @@ class PlainTransport:
         accepted.setblocking(False)
         self._socket = accepted
         self._fd = accepted.fileno()
-        self._protocol = protocol
+        self._protocol: Any = protocol
         self._port = port
         self._watch = watch
-        self._reading = False
+        self._reading = self._watched = True
         self.disconnecting = False
-        self.resumeProducing()
+        watch.add(self._fd, READ, self._ready)
         protocol.makeConnection(self)
 
     def _ready(self, events: int) -> None:
         try:
-            self._read()
+            if self._reading:
+                self._read()
+            elif events & ~GONE:
+                # Nothing is read, and the connection was reset.
+                self.connectionLost(Failure(ConnectionLost()))
+            else:
+                self._watch.change(self._fd, 0)
+                self._protocol.departed()
         except Exception:
             _log.failure("a client's protocol failed")
             self.connectionLost(Failure(ConnectionLost()))
 
     def _read(self) -> None:
         try:
-            octets = self._socket.recv(_CHUNK)
+            came = self._socket.recv_into(_BUFFER)
         except BlockingIOError:
             return
         except OSError:
             self.connectionLost(Failure(ConnectionLost()))
             return
-        if octets:
-            self._protocol.dataReceived(octets)
+        if came:
+            try:
+                self._protocol.dataReceived(_VIEW[:came])
+            finally:
+                # It may hold a password.
+                _VIEW[:came] = _ZEROS[:came]
         else:
-            self.pauseProducing()
-            self._protocol.readConnectionLost()  # type: ignore[attr-defined]
+            self._reading = False
+            self._watch.change(self._fd, 0)
+            self._protocol.readConnectionLost()
 
     def pauseProducing(self) -> None:
-        """Read nothing for the time being."""
+        """
+        Read nothing for the time being; the protocol is told when the client
+        ends its side meanwhile.
+        """
         if self._reading:
             self._reading = False
-            self._watch.remove(self._fd)
+            self._watch.change(self._fd, GONE)
 
     def resumeProducing(self) -> None:
         """Read on."""
-        if not self._reading and not self.disconnecting:
-            self._reading = True
+        if self._reading or self.disconnecting:
+            return
+        self._reading = True
+        if self._watched:
+            self._watch.change(self._fd, READ)
+        else:
+            self._watched = True
             self._watch.add(self._fd, READ, self._ready)
 
     def release(self) -> bool:
@@ -101,6 +193,9 @@ class PlainTransport:
         @return: whether it is watched for that (L{Watcher.hand}).
         """
         reading, self._reading = self._reading, False
+        if not reading and self._watched:
+            self._watch.remove(self._fd)
+        self._watched = False
         return reading
 
     def handOver(self) -> Any:
@@ -109,14 +204,20 @@ class PlainTransport:
 
         @return: its transport, or L{None} when the connection is gone.
         """
-        self.pauseProducing()
-        protocol, port = self._protocol, self._port
+        protocol, port, reading = self._protocol, self._port, self._reading
         try:
             peer = self._socket.getpeername()
         except OSError:
             self.connectionLost(Failure(ConnectionLost()))
             return None
-        transport = tcp.Server(self._socket, protocol, peer, port, 0, port.reactor)
+        if self._watched:
+            self._reading = self._watched = False
+            self._watch.remove(self._fd)
+        transport: Any = _Buffering(self._socket, protocol, peer, port, 0, port.reactor)
+        transport.watch = self._watch
+        if not reading:
+            transport.pauseProducing()
+        self._protocol = None
         protocol.transport = transport
         return transport
 
@@ -166,6 +267,9 @@ class PlainTransport:
         """
         if not self.disconnecting:
             self.disconnecting = True
-            self.pauseProducing()
+            if self._watched:
+                self._reading = self._watched = False
+                self._watch.closing(self._fd)
             self._socket.close()
-            self._protocol.connectionLost(reason)
+            protocol, self._protocol = self._protocol, None
+            protocol.connectionLost(reason)

@@ -84,7 +84,7 @@ class Bucket:
         self.users = 0
         self.turn: dict[_Share, None] = {}
         self.waiting: dict[_Share, None] = {}
-        self._advanced: list[_Share] = []
+        self._advanced: dict[_Share, None] = {}
         self._pool = rate * _FULL
         self._at = self._settled = now
         self._crowd = 1
@@ -183,8 +183,8 @@ class Bucket:
                 share.debt -= pool / len(again)
             pool = 0.0
         self._pool = pool
-        again.update(dict.fromkeys(self._advanced))
-        self._advanced = [share for share in again if share.debt < 0]
+        again.update(self._advanced)
+        self._advanced = {share: None for share in again if share.debt < 0}
         self.mark = pool + self.fair() - self.worth()
 
     def leave(self, share: _Share) -> None:
@@ -196,6 +196,7 @@ class Bucket:
         share.debt = 0.0
         self.turn.pop(share, None)
         self.waiting.pop(share, None)
+        self._advanced.pop(share, None)
 
 
 @final

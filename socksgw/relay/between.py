@@ -121,6 +121,7 @@ class Relays:
                 tally.sent = relay.client.moved
                 tally.received = relay.destination.moved
                 tally.relay = client.taken = None
+                relay.dissolve()
         finally:
             if resetDestination:
                 destination.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

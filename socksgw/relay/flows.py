@@ -514,3 +514,4 @@ class Flows:
             self._settings.watch.remove(outer.fileno())
             outer.close()
         self._outer.clear()
+        self.carrier = None

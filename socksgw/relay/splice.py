@@ -429,6 +429,12 @@ class _Side:
         if self.held:
             self._discard()
 
+    def part(self) -> None:
+        """
+        Refer to the other side and the relay no longer.
+        """
+        del self.other, self._relay
+
     def begin(self, early: bytes) -> None:
         """
         Start this direction.
@@ -569,3 +575,10 @@ class SpliceRelay:
             self._deadline.clear()
         self.client.release(closing)
         self.destination.release(closing)
+
+    def dissolve(self) -> None:
+        """
+        It is over, and its figures are read: what refers to each other lets go.
+        """
+        self.client.part()
+        self.destination.part()

@@ -81,8 +81,9 @@ class _End(Protocol):
             self._ending = True
         elif not self.ended:
             self.ended = True
+            relay = self.relay
             self.other.endWriting()
-            self.relay.settle(self)
+            relay.settle(self)
 
     def writeConnectionLost(self) -> None:
         pass
@@ -206,6 +207,13 @@ class _End(Protocol):
         elif len(rest) < before:
             memory.give(before - len(rest))
 
+    def part(self) -> None:
+        """
+        Refer to the other end, the relay and the transport no longer.
+        """
+        self.lost = True
+        del self.other, self.relay, self.transport
+
     def forget(self) -> None:
         """
         The relay is over.
@@ -286,11 +294,13 @@ class StreamRelay:
 
     def settle(self, end: _End) -> None:
         """An end has sent all it had."""
-        if end.other.ended:
+        if not self._over and end.other.ended:
             self._finish("closed")
 
     def lost(self, end: _End) -> None:
         """An end's connection is gone."""
+        if self._over:
+            return
         if end.ended or end.other.ended:
             self._finish("closed")
             return
@@ -321,6 +331,14 @@ class StreamRelay:
     def _cancel(self) -> None:
         self._over = True
         self._release()
+
+    def dissolve(self) -> None:
+        """
+        It is over, and its figures are read: what refers to each other lets
+        go. The destination's end lasts until what is buffered there is sent.
+        """
+        self.client.part()
+        del self.destination
 
     def _release(self, reset: bool = False) -> None:
         if self._deadline is not None:

@@ -62,7 +62,7 @@ class TunnelCarrier(Protocol):
         self._framing = framing
         self._flows = flows
         self._end = end
-        self._buffer = b""
+        self._buffer = bytearray()
         self._full = False
         flows.carrier = self
         transport: Any = client.transport
@@ -71,24 +71,33 @@ class TunnelCarrier(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Octets of the client's."""
-        self._buffer += data
-        while self._buffer:
-            reader = Reader(self._buffer)
+        buffer = self._buffer
+        buffer += data
+        start, failed = 0, False
+        with memoryview(buffer) as view:
+            reader = Reader(view)
             try:
-                datagram = self._framing.read(reader)
+                while start < len(view):
+                    datagram = self._framing.read(reader)
+                    start = reader.position
+                    self._send(datagram)
             except NeedMoreData:
-                return
+                pass
             except WireError:
                 # The stream cannot be followed any further.
-                self._end("protocol")
-                return
-            self._buffer = self._buffer[reader.position :]
-            key = datagram.asked + datagram.port.to_bytes(2, "big")
-            flow = self._flows.get(key)
-            if flow is not None:
-                flow.send(datagram.payload)
-            else:
-                self._flows.begin(key, datagram)
+                failed = True
+        del buffer[:start]
+        if failed:
+            self._end("protocol")
+
+    def _send(self, datagram: Datagram) -> None:
+        """To the destination."""
+        key = datagram.asked + datagram.port.to_bytes(2, "big")
+        flow = self._flows.get(key)
+        if flow is not None:
+            flow.send(datagram.payload)
+        else:
+            self._flows.begin(key, datagram)
 
     def deliver(self, header: bytes, length: int) -> None:
         """As L{socksgw.relay.flows.Carrier.deliver}."""

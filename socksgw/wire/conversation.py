@@ -26,6 +26,9 @@ class Conversation:
     Octets in, events out. However the octets are split, the events are the
     same: a message is decoded from its start until it is whole.
 
+    Octets are overwritten as soon as they are consumed: a message may hold a
+    password.
+
     @ivar version: 4 or 5; 0 until it is known.
     @ivar failed: whether the peer broke the protocol; nothing more is read.
     """
@@ -35,16 +38,16 @@ class Conversation:
     def __init__(self) -> None:
         self.version = 0
         self.failed = False
-        self._buffer = b""
+        self._buffer = bytearray()
         self._decode: Callable[[Reader], Any] | None = None
         self._limit = 0
 
-    def receive(self, octets: bytes) -> None:
+    def receive(self, octets: bytes | memoryview) -> None:
         """
         Octets came. Whoever feeds this looks at L{held}, and reads no more
         from the peer while it is large.
         """
-        self._buffer = self._buffer + octets if self._buffer else octets
+        self._buffer += octets
 
     @property
     def held(self) -> int:
@@ -55,8 +58,21 @@ class Conversation:
         """
         Everything behind the last message; it is consumed by this.
         """
-        octets, self._buffer = self._buffer, b""
+        octets = bytes(self._buffer)
+        self._consume(len(octets))
         return octets
+
+    def drop(self) -> None:
+        """
+        Forget what has come: nobody will ask for it, nor for a message.
+        """
+        self._decode = None
+        self._consume(len(self._buffer))
+
+    def _consume(self, count: int) -> None:
+        buffer = self._buffer
+        buffer[:count] = bytes(count)
+        del buffer[:count]
 
     def _await(self, decode: Callable[[Reader], Any], limit: int) -> None:
         """
@@ -73,25 +89,27 @@ class Conversation:
         @raise WireError: it breaks the protocol, or the limit.
         """
         decode = self._decode
-        octets = self._buffer
-        if decode is None or not octets:
+        if decode is None or not self._buffer:
             return None
-        full = len(octets) >= self._limit
-        reader = Reader(octets[: self._limit] if full else octets)
-        try:
-            message = decode(reader)
-        except NeedMoreData:
-            if not full:
-                return None
-            self._fail()
-            raise WireError(f"a message of more than {self._limit} octets") from None
-        except WireError as e:
-            self._fail()
-            if e.reply is None and self.version == SOCKS4:
-                # A SOCKS 4 server can always answer.
-                e.reply = Reply.GENERAL_FAILURE
-            raise
-        self._buffer = octets[reader.position :]
+        full = len(self._buffer) >= self._limit
+        # Released before the buffer changes: no exception's frame may hold it.
+        with memoryview(self._buffer) as view, view[: self._limit] as octets:
+            reader = Reader(octets)
+            try:
+                message = decode(reader)
+            except NeedMoreData:
+                if not full:
+                    return None
+                self._fail()
+                text = f"a message of more than {self._limit} octets"
+                raise WireError(text) from None
+            except WireError as e:
+                self._fail()
+                if e.reply is None and self.version == SOCKS4:
+                    # A SOCKS 4 server can always answer.
+                    e.reply = Reply.GENERAL_FAILURE
+                raise
+        self._consume(reader.position)
         self._decode = None
         return message
 

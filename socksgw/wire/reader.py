@@ -35,12 +35,13 @@ class WireError(Exception):
 @final
 class Reader:
     """
-    Reads one message from C{octets}, starting at C{position}.
+    Reads one message from C{octets}, starting at C{position}. What it returns is
+    a copy: C{octets} may be a view of a buffer that changes afterwards.
     """
 
     __slots__ = ("octets", "position")
 
-    def __init__(self, octets: bytes, position: int = 0) -> None:
+    def __init__(self, octets: bytes | memoryview, position: int = 0) -> None:
         self.octets = octets
         self.position = position
 
@@ -63,7 +64,7 @@ class Reader:
         if end > len(self.octets):
             raise NeedMoreData
         self.position = end
-        return self.octets[start:end]
+        return bytes(self.octets[start:end])
 
     def until(self, delimiter: int, limit: int, what: str) -> bytes:
         """
@@ -73,10 +74,11 @@ class Reader:
         @raise WireError: more than C{limit} octets came without it.
         """
         start = self.position
-        end = self.octets.find(bytes((delimiter,)), start, start + limit + 1)
-        if end < 0:
-            if len(self.octets) - start > limit:
+        within = bytes(self.octets[start : start + limit + 1])
+        found, delimiters, _ = within.partition(bytes((delimiter,)))
+        if not delimiters:
+            if len(within) > limit:
                 raise WireError(f"{what} is longer than {limit} octets")
             raise NeedMoreData
-        self.position = end + 1
-        return self.octets[start:end]
+        self.position = start + len(found) + 1
+        return found

@@ -109,7 +109,7 @@ class Records:
         @param state: what the stream is in already.
         """
         self.state = state
-        self._held = b""
+        self._held = bytearray()
 
     def receive(self, octets: bytes) -> bytes:
         """
@@ -119,18 +119,21 @@ class Records:
         @raise WireError: it is no record, or one of a state that is over;
             nothing is of use any more then.
         """
-        reader = Reader(self._held + octets if self._held else octets)
+        held = self._held
+        held += octets
         parts = []
         start = 0
-        try:
-            while start < len(reader.octets):
-                record = readRecord(reader)
-                start = reader.position
-                if record.state < self.state:
-                    raise WireError("a record of TLS in SOCKS goes back to a state")
-                self.state = record.state
-                parts.append(record.data)
-        except NeedMoreData:
-            pass
-        self._held = reader.octets[start:]
+        with memoryview(held) as view:
+            reader = Reader(view)
+            try:
+                while start < len(view):
+                    record = readRecord(reader)
+                    start = reader.position
+                    if record.state < self.state:
+                        raise WireError("a record of TLS in SOCKS goes back to a state")
+                    self.state = record.state
+                    parts.append(record.data)
+            except NeedMoreData:
+                pass
+        del held[:start]
         return b"".join(parts)

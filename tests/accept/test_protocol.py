@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -20,6 +20,7 @@ from socksgw.accept.listener import Listener
 from socksgw.accept.protocol import Inbound
 from socksgw.deadlines import Deadlines
 from socksgw.errors import CertificateRefused, ClientLost, Draining, HandshakeTimedOut
+from socksgw.relay.memory import Memory
 from socksgw.wire.events import MethodsOffered, Requested
 
 #: SOCKS 4 CONNECT to 192.0.2.1:80, no user id.
@@ -42,6 +43,7 @@ class World:
         self.clock = Clock()
         self.deadlines = Deadlines(self.clock.seconds)
         self.census = Census(1024)
+        self.memory = Memory(256_000_000)
         self.setDeadline = self.deadlines.set
         self.served: list[Inbound] = []
         self.events: list[object] = []
@@ -89,6 +91,7 @@ class World:
         assert self.listener.clients == {}
         assert self.listener.admission.halfOpen == 0
         assert self.census.clients == 0
+        assert self.memory.held == 0
         assert self.deadlines.pending == 0
 
 
@@ -182,6 +185,62 @@ def test_littleIsReadBeforeTheRequest(world: World) -> None:
     assert transport.producerState == "producing"
     client.dataReceived(bytes(65536))
     assert transport.producerState == "paused"
+
+
+def test_whatWaitsCountsInTheMemory(world: World) -> None:
+    """
+    Behind a request as before one: until somebody takes it, or the client is
+    gone.
+    """
+    client, _ = world.connect()
+    client.dataReceived(CONNECT4 + bytes(1000))
+    assert world.memory.held == 1000
+    client.requested()
+    client.dataReceived(bytes(50_000))
+    assert world.memory.held == 51_000
+    assert len(client.surplus()) == 51_000
+    assert world.memory.held == 0
+    client.dataReceived(bytes(500))
+    assert world.memory.held == 500
+    world.lose(client)
+    assert world.memory.held == client.conversation.held == 0
+
+
+@pytest.mark.parametrize("end", ["finish", "close"])
+def test_whatWaitsIsForgottenAtTheEnd(world: World, end: str) -> None:
+    """A client that lingers, or is slow to take our last octets, holds nothing."""
+    client, _ = world.connect()
+    client.dataReceived(CONNECT4 + bytes(1000))
+    getattr(client, end)()
+    assert world.memory.held == client.conversation.held == 0
+    world.lose(client)
+
+
+def test_littleWaitsWhileMuchIsHeld(world: World) -> None:
+    """Half of the memory is the relays' own: a crowd cannot fill it all."""
+    world.memory.take(200_000_000)
+    client, transport = world.connect()
+    client.dataReceived(CONNECT4)
+    client.requested()
+    client.dataReceived(bytes(2048))
+    assert transport.producerState == "producing"
+    client.dataReceived(bytes(1))
+    assert transport.producerState == "paused"
+    world.lose(client)
+
+
+def test_oneThatGoesWhileNothingIsRead(world: World) -> None:
+    """It has sent more than we hold: its session ends, not only its reading."""
+    client, transport = world.connect()
+    client.dataReceived(CONNECT4)
+    client.requested()
+    client.dataReceived(bytes(70_000))
+    assert transport.producerState == "paused"
+    client.departed()
+    assert isinstance(client.failure, ClientLost)
+    assert [type(each) for each in world.ended] == [CancelledError]
+    world.lose(client)
+    world.atBase()
 
 
 @pytest.mark.parametrize("said", [b"", b"\x05", b"\x05\x02\x00", b"\x04\x01\x00"])

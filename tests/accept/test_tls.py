@@ -274,6 +274,20 @@ def test_paused(house: House) -> None:
     transport.abortConnection()
 
 
+def test_theEndIsSeenWhilePaused(house: House) -> None:
+    """Told once; what it sent can still be read."""
+    client, transport, protocol = house.secure()
+    transport.pauseProducing()
+    client.connection.sendall(b"unread")
+    client.plain.shutdown(socket.SHUT_WR)
+    house.until(lambda: protocol.departures)
+    house.settle()
+    assert (protocol.departures, protocol.octets, protocol.lost) == (1, b"", [])
+    transport.resumeProducing()
+    house.until(lambda: protocol.octets == b"unread")
+    house.until(lambda: protocol.lost)
+
+
 def test_clientEndsItsSide(house: House) -> None:
     """What was before arrives, then the end; ours goes on."""
     client, transport, protocol = house.secure()

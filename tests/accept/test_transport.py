@@ -24,6 +24,7 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from socksgw.accept import transport
 from socksgw.accept.transport import PlainTransport
 from socksgw.watch import Watch
 from tests.accept.test_protocol import World
@@ -38,10 +39,12 @@ class Recorder(Protocol):
     """
 
     transport: Any
+    taken: Any = None
 
     def __init__(self) -> None:
         self.octets = b""
         self.readEnds = 0
+        self.departures = 0
         self.lost: list[type[BaseException]] = []
         self.failing: Exception | None = None
 
@@ -52,6 +55,9 @@ class Recorder(Protocol):
 
     def readConnectionLost(self) -> None:
         self.readEnds += 1
+
+    def departed(self) -> None:
+        self.departures += 1
 
     def writeConnectionLost(self) -> None: ...
 
@@ -187,6 +193,61 @@ def test_pausing(floor: Floor) -> None:
     transport.resumeProducing()
     floor.until(lambda: protocol.octets == b"later")
     transport.loseConnection()
+
+
+def paused(floor: Floor, handed: bool) -> tuple[socket.socket, Any, Recorder]:
+    """A client whose octets nobody reads."""
+    protocol = Recorder()
+    client, transport = floor.connect(protocol)
+    if handed:
+        transport = transport.handOver()
+    transport.pauseProducing()
+    client.sendall(b"unread")
+    floor.settle()
+    return client, transport, protocol
+
+
+@pytest.mark.parametrize("handed", [False, True], ids=["own", "Twisted's"])
+def test_theEndIsSeenWhilePaused(floor: Floor, handed: bool) -> None:
+    """
+    Told once, with what it sent still unread, which can be read afterwards.
+    """
+    client, transport, protocol = paused(floor, handed)
+    assert protocol.departures == 0
+    client.shutdown(socket.SHUT_WR)
+    floor.until(lambda: protocol.departures)
+    floor.settle()
+    assert (protocol.departures, protocol.octets, protocol.lost) == (1, b"", [])
+    transport.resumeProducing()
+    floor.until(lambda: protocol.readEnds)
+    assert protocol.octets == b"unread"
+    transport.loseConnection()
+    floor.until(lambda: protocol.lost)
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["open", "ended"])
+def test_aResetIsSeenWhilePaused(floor: Floor, ended: bool) -> None:
+    """So it is when the client had ended its side before."""
+    protocol = Recorder()
+    client, transport = floor.connect(protocol)
+    if ended:
+        client.shutdown(socket.SHUT_WR)
+        floor.until(lambda: protocol.readEnds)
+    transport.pauseProducing()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    floor.until(lambda: protocol.lost)
+    assert protocol.lost == [ConnectionLost]
+
+
+def test_whatWasReadIsOverwritten(floor: Floor) -> None:
+    """The buffer of all transports does not keep anybody's password."""
+    protocol = Recorder()
+    client, connection = floor.connect(protocol)
+    client.sendall(b"password")
+    floor.until(lambda: protocol.octets == b"password")
+    assert not any(transport._BUFFER)
+    connection.loseConnection()
 
 
 def test_halfClose(floor: Floor) -> None:

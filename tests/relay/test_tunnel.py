@@ -5,6 +5,7 @@ towards the client.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,8 @@ from twisted.internet.testing import StringTransport
 
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Tally
-from socksgw.relay.tunnel import FRAMINGS
+from socksgw.relay.tunnel import FRAMINGS, TunnelCarrier
+from tests.measuring import allocated
 from tests.relay.associations import IDLE, MOST, Judge, Sea
 
 #: 127.0.0.1 (RFC 1928 section 5).
@@ -215,3 +217,19 @@ def test_theClientIsLost(sea: Sea, tunnel: Tunnel) -> None:
     assert tunnel.done == [None]
     assert tunnel.tally.reason == "client-lost"
     assert len(tunnel.judge.over) == 1
+
+
+@pytest.mark.parametrize("framing", ["hev", "gost"])
+def test_manyDatagramsAtOnce(framing: str) -> None:
+    """
+    Each costs by its own octets, however many stand behind it in what came at
+    once: the rest of the stream is not copied for each.
+    """
+    sent: deque[bytes] = deque(maxlen=2)
+    flows: Any = SimpleNamespace(get=lambda _: SimpleNamespace(send=sent.append))
+    client: Any = SimpleNamespace(transport=StringTransport())
+    carrier = TunnelCarrier(client, FRAMINGS[framing], flows, pytest.fail)
+    stream = frame(framing, HOME, 53, b"") * 5000 + frame(framing, HOME, 53, b"x")[:-1]
+    assert allocated(lambda: carrier.dataReceived(stream)) < 1.6 * len(stream)
+    carrier.dataReceived(b"y")
+    assert list(sent) == [b"", b"y"]

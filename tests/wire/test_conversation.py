@@ -5,6 +5,7 @@ comes out of octets.
 
 from __future__ import annotations
 
+import ctypes
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,7 @@ from socksgw.wire.client import ClientConversation
 from socksgw.wire.events import Decoded, MethodsOffered, Replied, Requested
 from socksgw.wire.reader import Reader, WireError
 from socksgw.wire.server import ServerConversation
+from tests.measuring import allocated
 from tests.wire.samples import CLIENTS, LOGIN, SERVERS, call, serve
 
 SPLITS = settings(
@@ -238,3 +240,36 @@ def test_decoderOfAnotherReadsTheStart() -> None:
         conversation.next()
         conversation.receive(octets)
     assert seen == [b"a", b"ab", b"abc"]
+
+
+def test_anOctetMoreCopiesNothingOfWhatIsHeld() -> None:
+    """What trickles in costs by its octets, not by their square."""
+    conversation = ServerConversation()
+    conversation.receive(b"\5\1\0" + bytes(60_000))
+    assert isinstance(conversation.next(), MethodsOffered)
+    costs = [allocated(lambda: conversation.receive(b"x")) for _ in range(5)]
+    assert min(costs) < 10_000
+
+
+def test_whatIsConsumedIsOverwritten() -> None:
+    """
+    A message may hold a password: neither the buffer of a conversation that
+    goes on nor that of one that is over has it any longer.
+    """
+    password = b"correct horse battery"
+    conversation = ServerConversation()
+    conversation.receive(b"\5\1\2" + userpass.encodeRequest(b"alice", password))
+    conversation.next()
+    conversation.chooseMethod(2)
+    buffer = conversation._buffer
+    start = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    size = len(buffer)
+    assert password in ctypes.string_at(start, size)
+    conversation.expect(userpass.readRequest, userpass.REQUEST_LIMIT)
+    assert conversation.next() is not None
+    assert password not in ctypes.string_at(start, size)
+    conversation.receive(password)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    conversation.drop()
+    assert conversation.held == 0
+    assert password not in ctypes.string_at(start, len(password))

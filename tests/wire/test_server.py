@@ -464,7 +464,7 @@ def test_decoderSeesNothingBeyondTheLimit() -> None:
     seen: list[bytes] = []
 
     def decode(reader: Reader) -> bytes:
-        seen.append(reader.octets)
+        seen.append(bytes(reader.octets))
         return reader.take(2)
 
     conversation = chosen()

@@ -19,6 +19,7 @@ from socksgw.wire.tls import (
     readOptions,
     readRecord,
 )
+from tests.measuring import allocated
 
 #: "SSL Record Framing": VER 01, STATE, LEN (MSB first), DATA.
 HANDSHAKE = bytes.fromhex("01 01 0005") + b"hello"
@@ -98,3 +99,11 @@ def test_noWayBack() -> None:
     assert records.receive(OPTIONS[3:]) == b"\xff"
     with pytest.raises(WireError):
         records.receive(HANDSHAKE)
+
+
+def test_anOctetMoreCopiesNothingOfWhatIsHeld() -> None:
+    """A record that trickles in costs by its octets, not by their square."""
+    records = Records(State.DATA)
+    records.receive(b"\1\3\xff\xff" + bytes(60_000))
+    costs = [allocated(lambda: records.receive(b"x")) for _ in range(5)]
+    assert min(costs) < 10_000
