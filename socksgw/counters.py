@@ -259,10 +259,17 @@ class ProcessCounters:
         ]
 
     def restore(self, rows: Iterable[Row]) -> None:
-        """Go on with windows that were kept."""
+        """
+        Go on with windows that were kept; of two of one key, with the later one,
+        and with the octets of both if they are the same.
+        """
         for per, rule, who, seconds, number, octets in rows:
-            key = ("octets", per, rule, who)
-            self._windows[key, seconds] = _Window(number, octets)
+            at = (("octets", per, rule, who), seconds)
+            before = self._windows.get(at)
+            if before is not None and before.number >= number:
+                before.octets += octets if before.number == number else 0
+            else:
+                self._windows[at] = _Window(number, octets)
         if len(self._windows) > self._most:
             self._forget()
 

@@ -6,7 +6,7 @@ what it exposes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, final
+from typing import Any, Final, final
 
 from attrs import frozen
 from twisted.cred.checkers import ICredentialsChecker
@@ -134,6 +134,10 @@ def _withoutEffect(
             )
 
 
+#: Amounts of a limit that count one command alone.
+_COUNTING: Final = {"associations": "udp", "flows": "udp", "binds": "bind"}
+
+
 @final
 class _Examiner:
     def __init__(self, config: Config, compiler: Compiler, reactor: Any) -> None:
@@ -218,7 +222,7 @@ class _Examiner:
             self._wrong("audit.max_size", 'must be at least "1MB"')
 
     def _limit(self, path: str, limit: Limit) -> None:
-        amounts = ("sessions", "associations", "new_sessions", "flows")
+        amounts = ("sessions", "associations", "binds", "new_sessions", "flows")
         said = [getattr(limit, x) for x in (*amounts, "rate", "quota")]
         if not any(each is not None for each in said):
             self._wrong(path, "limits nothing; say sessions = 500")
@@ -232,12 +236,14 @@ class _Examiner:
         self._limit(path, limit)
         if rule.deny is not None:
             self._wrong(path, "counts what a rule allows, and this one denies")
-        elif rule.allow != "any" and "udp" not in (rule.allow or ()):
-            for name in ("associations", "flows"):
-                if getattr(limit, name) is not None:
-                    self._odd(
-                        f"{path}.{name}", "counts nothing: the rule does not allow udp"
-                    )
+        elif rule.allow != "any":
+            for name, command in _COUNTING.items():
+                if getattr(limit, name) is None or command in (rule.allow or ()):
+                    continue
+                self._odd(
+                    f"{path}.{name}",
+                    f"counts nothing: the rule does not allow {command}",
+                )
 
     # Rules and their tests, as far as they name what is declared elsewhere.
 

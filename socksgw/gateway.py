@@ -27,6 +27,7 @@ from socksgw.errors import Draining
 from socksgw.generation import Foundation, Generation
 from socksgw.hosts import HostAddresses
 from socksgw.limits import Limits
+from socksgw.place import portShares
 from socksgw.policy.document import Compiler
 from socksgw.quotas import QuotaFile, QuotasUnreadable
 from socksgw.relay.allowance import Allowances
@@ -256,7 +257,12 @@ class Gateway:
                 session.recount(session.claim.rule)
 
     def _limit(self, config: Config) -> None:
-        self.limits.apply(config.limit, config.rule, config.gateway.enforce == "all")
+        self.limits.apply(
+            config.limit,
+            config.rule,
+            config.gateway.enforce == "all",
+            ports=portShares(config.listen),
+        )
 
     def _prepare(self, config: Config, generation: Generation) -> None:
         self._doors.prepare(

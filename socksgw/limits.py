@@ -5,7 +5,7 @@ configuration, counted for each session and each flow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, final
 
 from socksgw.counters import Counters, Key
@@ -14,10 +14,17 @@ from socksgw.policy.rules import Asker
 from socksgw.relay.allowance import Allowance, Allowances, Bucket
 from socksgw.shape import Limit, Quota, Rule
 
-__all__ = ["Claim", "Limits", "named"]
+__all__ = ["DEFAULTS", "Claim", "Limits", "named"]
 
-#: Live associations of one user, where no limit says otherwise.
-_ASSOCIATIONS: Final = Limit("user", associations=4096)
+#: Where no limit of the configuration says otherwise: live associations of one
+#: user; live associations and BINDs of one source, so that it takes neither all
+#: ports nor all descriptors (an association needs four).
+DEFAULTS: Final = (
+    Limit("user", associations=4096),
+    Limit("source", associations=1024, binds=1024),
+)
+#: What is counted besides of the sessions of a command.
+_OF_COMMAND: Final[Mapping[str, str]] = {"udp": "associations", "bind": "binds"}
 #: Commands that end in a stream; of an association each flow is bounded.
 _STREAMS: Final = ("connect", "bind")
 #: More octets than anybody moves.
@@ -101,11 +108,12 @@ class _Bound:
     The smallest number counts; quotas of different windows all do.
 
     @ivar moving: whether it bounds what moves.
-    @ivar entering: whether it bounds sessions that are no associations.
+    @ivar entering: whether it bounds sessions of every command.
+    @ivar ofCommand: how many sessions of a command may live, by its name.
     """
 
     __slots__ = (
-        "associations", "entering", "flows", "moving", "newSessions", "per", "quotas",
+        "entering", "flows", "moving", "newSessions", "ofCommand", "per", "quotas",
         "rate", "rule", "sessions",
     )  # fmt: skip
 
@@ -118,7 +126,8 @@ class _Bound:
             return min(said, default=None)
 
         self.sessions = least("sessions")
-        self.associations = least("associations")
+        most = {command: least(name) for command, name in _OF_COMMAND.items()}
+        self.ofCommand = {c: n for c, n in most.items() if n is not None}
         self.newSessions = least("new_sessions")
         self.rate = least("rate")
         self.flows = least("flows")
@@ -143,12 +152,24 @@ class _Bound:
         if per == "user":
             return (asker.user.name,)
         if per == "source":
-            return (asker.source.text,)
+            return (asker.source.sourceText,)
         if per == "all":
             return ("",)
         if per == "listener":
             return (asker.listener,)
         return (rule,) if per == "rule" else sorted(asker.user.groups)
+
+
+def _missing(limits: Sequence[Limit], defaults: Sequence[Limit]) -> list[Limit]:
+    """What of the defaults none of the limits says otherwise."""
+    return [
+        Limit(default.per, **{name: getattr(default, name)})
+        for default in defaults
+        for name in _OF_COMMAND.values()
+        if not any(
+            x.per == default.per and getattr(x, name) is not None for x in limits
+        )
+    ]
 
 
 @final
@@ -209,31 +230,44 @@ class Limits:
         self._counters = counters
         self._allowances = allowances
         self._entering: tuple[_Bound, ...] = ()
-        self._associating: tuple[_Bound, ...] = ()
+        self._ofCommand: dict[str, tuple[_Bound, ...]] = {}
         self._flowing: tuple[_Bound, ...] = ()
         self._rules: dict[str, _Bound] = {}
+        self._ports: Mapping[str, int] = {}
         self.live = self.refused = 0
         self.enforced = True
         self.usedUp = False
         self.apply((), ())
 
     def apply(
-        self, limits: Sequence[Limit], rules: Sequence[Rule], enforced: bool = True
+        self,
+        limits: Sequence[Limit],
+        rules: Sequence[Rule],
+        enforced: bool = True,
+        *,
+        defaults: Sequence[Limit] = DEFAULTS,
+        ports: Mapping[str, int] | None = None,
     ) -> None:
         """
         These are the limits from now on. Nothing that was counted is forgotten;
         what lives is counted by them once L{again} is called for it.
+
+        @param defaults: amounts that hold where none of C{limits} says another,
+            of associations and BINDs.
+        @param ports: how many ports a source may have at a listener that has a
+            range of them for relay sockets and BIND.
         """
-        if not any(x.per == "user" and x.associations is not None for x in limits):
-            limits = (*limits, _ASSOCIATIONS)
+        self._ports = ports or {}
+        limits = (*limits, *_missing(limits, defaults))
         bounds = [
             _Bound(per, "", [x for x in limits if x.per == per])
             for per in dict.fromkeys(x.per for x in limits)
         ]
         self._entering = tuple(b for b in bounds if b.entering)
-        self._associating = tuple(
-            b for b in bounds if b.entering or b.associations is not None
-        )
+        self._ofCommand = {
+            command: tuple(b for b in bounds if b.entering or command in b.ofCommand)
+            for command in _OF_COMMAND
+        }
         self._flowing = tuple(b for b in bounds if b.moving or b.flows is not None)
         self._rules = {
             rule.id: _Bound(rule.limits.per, rule.id, [rule.limits])
@@ -254,8 +288,9 @@ class Limits:
         """
         bounds = self._boundsOf(command, rule)
         claim = Claim(rule)
-        if bounds:
+        if bounds or self._ports:
             counted, events = self._wanted(bounds, asker, command, rule)
+            counted += self._wantedPort(asker, command)
             self._enter(claim, bounds, asker, counted, events)
             if command in _STREAMS:
                 self._allow(claim, bounds, asker)
@@ -271,7 +306,7 @@ class Limits:
         """
         claim = Claim(rule)
         own = self._rules.get(rule)
-        if own is not None and (own.entering or own.associations is not None):
+        if own is not None and (own.entering or command in own.ofCommand):
             counted, events = self._wanted((own,), asker, command, rule)
             self._enter(claim, (own,), asker, counted, events)
         return claim
@@ -296,13 +331,14 @@ class Limits:
         """
         bounds = self._boundsOf(command, rule)
         counted, _ = self._wanted(bounds, asker, command, rule)
+        counted += self._wantedPort(asker, command)
         new = self._moved(claim, bounds, asker, rule, counted)
         if command in _STREAMS:
             self._allow(new, bounds, asker)
         return new
 
     def _boundsOf(self, command: str, rule: str) -> tuple[_Bound, ...]:
-        bounds = self._associating if command == "udp" else self._entering
+        bounds = self._ofCommand.get(command, self._entering)
         own = self._rules.get(rule)
         return bounds if own is None else (*bounds, own)
 
@@ -319,11 +355,22 @@ class Limits:
                 at = (bound.per, bound.rule, who)
                 if bound.sessions is not None:
                     counted.append((("sessions", *at), bound.sessions))
-                if bound.associations is not None and command == "udp":
-                    counted.append((("associations", *at), bound.associations))
+                if command in bound.ofCommand:
+                    what = _OF_COMMAND[command]
+                    counted.append(((what, *at), bound.ofCommand[command]))
                 if bound.newSessions is not None:
                     events.append((("new sessions", *at), bound.newSessions))
         return counted, events
+
+    def _wantedPort(self, asker: Asker, command: str) -> list[tuple[Key, int]]:
+        """
+        A port of the listener's range.
+        """
+        if command not in _OF_COMMAND or asker.listener not in self._ports:
+            return []
+        most = self._ports[asker.listener]
+        who = f"{asker.listener} {asker.source.sourceText}"
+        return [(("ports", "source", "", who), most)]
 
     # Flows.
 

@@ -5,13 +5,13 @@ Where the relay sockets and BIND's listeners of a C{[[listen]]} are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, final
 
-from socksgw.shape import ListenUDP
+from socksgw.shape import Listen, ListenUDP
 from socksgw.wire.address import Address
 
-__all__ = ["Place", "wrongPlace"]
+__all__ = ["Place", "portShares", "wrongPlace"]
 
 _RANGE: Final = re.compile(r"(\d{1,5})-(\d{1,5})\Z", re.ASCII)
 
@@ -53,15 +53,17 @@ class Place:
     A C{[listen.udp]}, ready for use.
 
     @ivar ports: the ports that may be used; L{None} for any.
+    @ivar share: how many of these one source may have: half of them.
     @ivar reassemble: whether fragments are put together.
     @ivar tunnels: the framings of UDP in TCP that are allowed.
     @ivar outside: the address that is advertised, or L{None}.
     """
 
-    __slots__ = ("outside", "ports", "reassemble", "tunnels")
+    __slots__ = ("outside", "ports", "reassemble", "share", "tunnels")
 
     def __init__(self, udp: ListenUDP) -> None:
         self.ports = _ports(udp.ports) if udp.ports else None
+        self.share = (len(self.ports) + 1) // 2 if self.ports else None
         self.outside = Address.parse(udp.advertise) if udp.advertise else None
         self.reassemble = udp.fragments == "reassemble"
         self.tunnels = frozenset(udp.tunnels)
@@ -75,3 +77,11 @@ class Place:
         if outside is not None and outside.version == bound.version:
             return outside
         return bound
+
+
+def portShares(listens: Iterable[Listen]) -> dict[str, int]:
+    """
+    How many ports one source may have at each listener that has a range.
+    """
+    shares = ((listen.name, Place(listen.udp).share) for listen in listens)
+    return {name: share for name, share in shares if share is not None}

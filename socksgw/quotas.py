@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from socksgw.counters import ProcessCounters, Row
 from socksgw.files import FileError, readOwn
 from socksgw.threads import Pool, inPool
+from socksgw.wire.address import Address
 
 __all__ = ["QuotaFile", "QuotasUnreadable"]
 
@@ -141,6 +142,9 @@ def _rows(document: Any) -> Iterable[Row]:
             and 0 <= octets < _MOST
         ):
             raise ValueError("not a window")
+        if per == "source":
+            # An earlier version kept whole IPv6 addresses.
+            who = Address.parse(who.removesuffix("/64")).sourceText
         yield per, rule, who, float(seconds), number, octets
 
 

@@ -269,6 +269,7 @@ class Limit:
     """
     One C{[[limit]]}, or C{limits} of a rule (for what that rule allows).
 
+    @ivar binds: BINDs that live, before and after their peer has come.
     @ivar new_sessions: at most, in any one second.
     @ivar rate: octets per second, each way.
     @ivar quota: octets per window, both ways together.
@@ -282,6 +283,7 @@ class Limit:
     rate: Rate | None = None
     quota: Quota | None = None
     flows: int | None = None
+    binds: int | None = None
 
 
 @frozen

@@ -439,12 +439,13 @@ def test_limits(per: str) -> None:
     """Every amount, of everybody, in general and of a rule."""
     amounts = (
         'sessions = 0, associations = 1, new_sessions = 2, rate = "1MB/s", '
-        'quota = "1GB/1d", flows = 3'
+        'quota = "1GB/1d", flows = 3, binds = 4'
     )
+    rule = RULE.replace('"connect"', '"udp", "bind"')
     text = (
         f'limit = [{{ per = "{per}", {amounts} }}]\n'
         f'groups = {{ staff = ["alice"] }}\n{LISTEN}'
-        f'{RULE.replace("connect", "udp")}limits = {{ per = "{per}", {amounts} }}\n'
+        f'{rule}limits = {{ per = "{per}", {amounts} }}\n'
     )
     found = examined(text)
     assert found.errors == []
@@ -458,12 +459,13 @@ def test_oddLimits() -> None:
         LISTEN
         + '[[limit]]\nper = "group"\nsessions = 1\n'
         + RULE
-        + 'limits = { per = "user", flows = 1, associations = 1, sessions = 1 }'
+        + 'limits = { per = "user", flows = 1, associations = 1, binds = 1, sessions = 1 }'
     )
     assert [problem.path for problem in examined(text).warnings] == [
         "limit[0].per",
         "rule[0].limits.associations",
         "rule[0].limits.flows",
+        "rule[0].limits.binds",
     ]
 
 

@@ -23,6 +23,7 @@ from socksgw.wire.codes import Reply
 from tests.policy.asking import ANONYMOUS, Somebody
 
 A, B, C = (Address.parse(f"192.0.2.{number}") for number in (1, 2, 3))
+sources = [Address.parse(f"198.51.100.{number}") for number in range(5)]
 ALICE = Somebody("alice", frozenset({"staff", "web"}))
 BOB = Somebody("bob", frozenset({"staff"}))
 DAY = 86400.0
@@ -228,15 +229,104 @@ def test_associations() -> None:
 
 
 def test_associationsWhereNothingIsSaid() -> None:
-    """One user has 4096, at most; a limit may say more, or fewer."""
+    """
+    One user has 4096, at most, and one source 1024; a limit may say more, or
+    fewer.
+    """
     world = World()
-    for _ in range(4096):
-        world.take(command="udp")
-    assert world.refused(command="udp") == "4096 associations per user"
+    for number in range(4096):
+        world.take(asker(source=sources[number % 4]), command="udp")
+    for source in (sources[0], sources[4]):
+        who = asker(source=source)
+        assert world.refused(who, command="udp") == "4096 associations per user"
     world = World([Limit("user", associations=4097)])
-    for _ in range(4097):
-        world.take(command="udp")
+    for number in range(4097):
+        world.take(asker(source=sources[number % 5]), command="udp")
     assert world.refused(command="udp") == "4097 associations per user"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [("udp", "associations"), ("bind", "binds")]
+)
+def test_theShareOfASource(command: str, name: str) -> None:
+    """
+    One source has 1024 associations and as many BINDs, whoever its users are; a
+    limit of another thing changes nothing of that.
+    """
+    world = World([Limit("source", sessions=5000)])
+    for number in range(1024):
+        world.take(asker(Somebody(f"user{number}")), command=command)
+    assert world.refused(asker(ALICE), command=command) == f"1024 {name} per source"
+    world.take(asker(ALICE, B), command=command)
+    world.take(asker(ALICE))
+    world = World([Limit("source", **{name: 1}), Limit("source", **{name: 7})])
+    world.take(command=command)
+    assert world.refused(command=command) == f"1 {name} per source"
+
+
+def test_binds() -> None:
+    """They are sessions, and counted by themselves besides; a rule's own, too."""
+    world = World([Limit("user", binds=2)], rule("ftp", Limit("source", binds=1)))
+    claim = world.take(by="ftp", command="bind")
+    assert world.refused(by="ftp", command="bind") == (
+        '1 binds per source (rule "ftp")'
+    )
+    world.take(command="bind")
+    assert world.refused(command="bind") == "2 binds per user"
+    world.take(command="udp")
+    world.take()
+    world.limits.give(claim)
+    world.take(command="bind")
+
+
+def test_thePortsOfARange() -> None:
+    """
+    Of a listener's range a source has a share, by UDP and BIND together; a
+    reload counts those who live.
+    """
+    world = World()
+    limits = world.limits
+    limits.apply((), (), ports={"lan": 2})
+    udp, bind = world.take(command="udp"), world.take(command="bind")
+    for command in ("udp", "bind"):
+        assert world.refused(asker(ALICE), command=command) == "2 ports per source"
+    world.take()
+    world.take(asker(source=B), command="udp")
+    world.take(asker(listener="wan"), command="udp")
+    limits.apply((), (), ports={"lan": 3})
+    before, udp = udp, limits.again(udp, asker(), "udp", "web")
+    before.close()
+    third = world.take(command="bind")
+    assert world.refused(command="udp") == "3 ports per source"
+    limits.apply((), ())
+    for claim in (udp, bind, third):
+        limits.give(claim)
+    world.take(command="udp")
+
+
+def test_anIpv6SourceIsItsSubnet() -> None:
+    """Whatever is counted by source: of IPv6 it is the /64 (RFC 4291)."""
+    one, same, other = (
+        asker(source=Address.parse(text))
+        for text in ("2001:db8::1", "2001:db8::f:1", "2001:db8:0:1::1")
+    )
+    world = World(
+        [Limit("source", sessions=1, flows=1, quota=Quota(10, DAY), rate=Rate(1000))]
+    )
+    world.take(one)
+    world.limits.takeFlow(one, "web")
+    assert world.refused(same) == "1 sessions per source"
+    with pytest.raises(LimitReached):
+        world.limits.takeFlow(same, "web")
+    world.take(other)
+    assert {key[3] for key in world.counters.keys} == {
+        "2001:db8::/64",
+        "2001:db8:0:1::/64",
+    }
+    world = World([Limit("source", quota=Quota(10, DAY))])
+    assert moved(world.take(one).sending, 100) == 10
+    with pytest.raises(QuotaUsedUp):
+        world.take(same)
 
 
 def test_flows() -> None:

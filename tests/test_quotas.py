@@ -71,6 +71,21 @@ def test_kept(path: Path, process: Process) -> None:
     assert os.listdir(path.parent) == ["quotas.json"]
 
 
+def test_keptBySource(path: Path, process: Process) -> None:
+    """A file with whole IPv6 addresses goes on with what counts as one source."""
+    rows = [
+        ["source", "", "2001:db8::1", DAY, 1000, 5],
+        ["source", "", "2001:db8::2", DAY, 1000, 7],
+        ["source", "", "2001:db8::/64", DAY, 999, 100],
+        ["source", "", "192.0.2.1", DAY, 1000, 3],
+    ]
+    path.write_text(json.dumps({"version": 1, "windows": rows}))
+    path.chmod(0o600)
+    process.file.load()
+    for who, octets in (("2001:db8::/64", 12), ("192.0.2.1", 3)):
+        assert process.counters.spent(("octets", "source", "", who), DAY) == octets
+
+
 def test_nothingIsWrittenWithoutNeed(path: Path, process: Process) -> None:
     """Who has no quota has no file, and no thread."""
     process.file.load()
@@ -123,6 +138,7 @@ def test_itCannotBeWritten(path: Path) -> None:
         b'{"version": 1, "windows": [["user", "", "alice", 0, 1, 5]]}',
         b'{"version": 1, "windows": [["user", "", 7, 86400, 1, 5]]}',
         b'{"version": 1, "windows": [["user", "", "alice", 86400, 1, true]]}',
+        b'{"version": 1, "windows": [["source", "", "alice", 86400, 1, 5]]}',
         b'{"version": 1, "windows": 5}',
         b"[" * 200_000,
         b'{"version": 1, "windows": [["user", "", "alice", Infinity, 1, 5]]}',
@@ -134,7 +150,7 @@ def test_itCannotBeWritten(path: Path) -> None:
         b'{"version": 1, "windows": [["user", "", "alice", 9, 1, 1%s]]}'
         % (b"0" * 9999),
     ],
-    ids=range(19),
+    ids=range(20),
 )
 def test_damaged(path: Path, process: Process, octets: bytes) -> None:
     """What cannot be read is told with its remedy; nothing is taken for 0."""
