@@ -16,7 +16,7 @@ from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.endpoints import isRoutable, parseListenAddress
 from socksgw.entrance import Entrance
 from socksgw.expectations import unmet, wrongFacts
-from socksgw.interfaces import IGroupSource
+from socksgw.interfaces import IGroupSource, IReportingStore
 from socksgw.login.canonical import folded
 from socksgw.negotiate.methods import Choice
 from socksgw.place import wrongPlace
@@ -161,6 +161,7 @@ class _Examiner:
         identities = tuple(entrance.identities(checkers))
         self._directories(checkers)
         self._spellings(checkers)
+        self._stores(checkers)
         self._rules(entrance)
         self._expectations(entrance)
         compiled = self._compiler.compile()
@@ -361,6 +362,13 @@ class _Examiner:
                 why = [w for w in (_notNormal(source, each) for source in sources) if w]
                 if len(why) == len(sources):
                     self._wrong(f"{path}[{i}]", why[0])
+
+    def _stores(self, checkers: Sequence[ICredentialsChecker]) -> None:
+        """Warn of what is wrong with files of users that can be used."""
+        for each in checkers:
+            if IReportingStore.providedBy(each):
+                for line in each.problems():
+                    self._odd("auth.checkers", line)
 
     def _spellings(self, checkers: Sequence[ICredentialsChecker]) -> None:
         """Warn of names that no user has, where all names are folded."""

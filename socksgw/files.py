@@ -102,4 +102,4 @@ def stampOf(path: Path) -> object:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode, found.st_uid

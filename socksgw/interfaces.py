@@ -33,6 +33,7 @@ __all__ = [
     "IMethodCapabilities",
     "IProtectingMethod",
     "IRenumbered",
+    "IReportingStore",
     "ISocksUser",
     "IVerifiedIdentity",
     "IVerifyingMethod",
@@ -448,6 +449,20 @@ class IChangingStore(Interface):
         """
         Whether there is such a user now: sessions of one who is gone are
         ended.
+        """
+
+
+class IReportingStore(Interface):
+    """
+    A checker that can say what is wrong with its store, for the one who looks
+    after the gateway.
+    """
+
+    def problems() -> Any:
+        """
+        What is wrong now: a sequence of C{str}, a line each, which names the
+        file, the line and the remedy, and holds no secret. Called when the
+        stamp of L{IChangingStore} differs, and by C{socksgw check}.
         """
 
 

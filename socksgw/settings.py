@@ -151,7 +151,9 @@ class Settings(Mapping[str, Any]):
         if self.path(key) is None:
             return b""
         octets = self.content(key, secret=True)
-        found = octets.removesuffix(b"\n").removesuffix(b"\r")
+        # A byte-order mark is an editor's, not part of a password.
+        found = octets.removeprefix(b"\xef\xbb\xbf")
+        found = found.removesuffix(b"\n").removesuffix(b"\r")
         if octets and not found:
             self.wrong(key, f"{self.path(key)}: is empty")
         return found

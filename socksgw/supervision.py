@@ -109,6 +109,7 @@ class Supervisor:
         self._wall = wall
         self._seen: object = None
         self._files: object = None
+        self._problems: list[str] = []
         self._upkeep = Upkeep()
         self._reading: Deferred[Any] | None = None
         self._again = False
@@ -202,6 +203,7 @@ class Supervisor:
         for name, tls in service.generation.secured.items():
             do(f'TLS of "{name}"', partial(self._lookAtCertificates, name, tls))
         do("the look at what changed", self._lookAtChanges)
+        do("the look at the files of users", self._lookAtStores)
         if service.config.gateway.enforce == "all":
             do("the look at logins that end", self._lookAtExpiry)
             do("the look at directories", self._lookAtGroups)
@@ -218,6 +220,13 @@ class Supervisor:
         if before is not None and seen != before:
             self.changes += 1
             self.recheck()
+
+    def _lookAtStores(self) -> None:
+        """Record what is wrong with the files of users, when that changes."""
+        problems = self._service.generation.login.problems
+        if problems != self._problems:
+            self._problems = problems
+            self._service.journal.append(record.storesLine(problems))
 
     def _lookAtGroups(self) -> None:
         service = self._service

@@ -12,6 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config import loads
 from socksgw.examination import Examination, examine
+from socksgw.login import passwords
 from tests.policy.asking import Facts
 
 HEAD = """
@@ -146,3 +147,17 @@ who = ["Carol", "carol", "@staff", "alice@CORP"]
     found = examine(loads(text, "gw.toml", Path()), Facts(), MemoryReactorClock())
     paths = ["rule[0].who", "groups.staff"] if warned else []
     assert [w.path for w in found.warnings if "nobody is called" in w.text] == paths
+
+
+def test_wrongLinesOfUsers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of a file of users that is wrong is told with its number."""
+    monkeypatch.setattr(passwords, "_LN", 2)
+    passwords.setPassword(tmp_path / "users", "alice", b"sesame")
+    with (tmp_path / "users").open("a") as opened:
+        opened.write("bob:nothing\n")
+    text = '[auth]\ncheckers = ["passwd:users"]\n' + HEAD
+    config = loads(text, "gw.toml", tmp_path)
+    found = examine(config, Facts(), MemoryReactorClock())
+    assert not found.errors
+    (warning,) = [w for w in found.warnings if w.path == "auth.checkers"]
+    assert warning.text.startswith(f"{tmp_path}/users: line 2: not a $scrypt$")

@@ -5,6 +5,7 @@ that come while a session is in the middle of something.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -122,7 +123,7 @@ class Changing:
         self.limits: Any = SimpleNamespace(usedUp=True)
         policy = SimpleNamespace(ruleset=ruleset('[[rule]]\nid = "a"\nallow = "any"'))
         self.login: Any = SimpleNamespace(
-            changes=0, now=lambda user: user, directory=None
+            changes=0, now=lambda user: user, directory=None, problems=[]
         )
         self.generation: Any = SimpleNamespace(
             policy=policy, login=self.login, warnings=[], secured={}
@@ -378,3 +379,20 @@ def test_includedFilesAreWatched(tmp_path: Any) -> None:
         supervisor.look()
         supervisor.look()
         assert supervisor.reloads == count
+
+
+def test_storesThatCannotBeRead() -> None:
+    """What is wrong with files of users is recorded when that changes."""
+    service = Changing(defaultConfig())
+    supervisor = Supervisor(service, None)
+    supervisor.look()
+    assert not service.lines
+    for problems in ["users: line 3: not a hash"], []:
+        service.login.problems = problems
+        for _ in range(3):
+            supervisor.look()
+    found = [json.loads("{" + line + "}") for line in service.lines]
+    assert [(line["event"], line["problems"]) for line in found] == [
+        ("stores", ["users: line 3: not a hash"]),
+        ("stores", []),
+    ]

@@ -65,7 +65,9 @@ class Service:
         self.ended: list[str] = []
         self.generation: Any = SimpleNamespace(
             secured={},
-            login=SimpleNamespace(changes=0, directory=None, now=lambda user: user),
+            login=SimpleNamespace(
+                changes=0, directory=None, problems=[], now=lambda user: user
+            ),
             policy=SimpleNamespace(ruleset=SimpleNamespace(timed=False, rules=())),
             warnings=(),
         )
@@ -76,7 +78,11 @@ class Service:
     def session(self, again: Any, expires: float | None = None) -> Any:
         """One that relays."""
         user = SimpleNamespace(
-            name="alice", method="userpass", groups=frozenset(), expires=expires
+            name="alice",
+            method="userpass",
+            anonymous=False,
+            groups=frozenset(),
+            expires=expires,
         )
         number = len(self.sessions)
         session = Live(

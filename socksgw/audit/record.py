@@ -47,6 +47,8 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
     C{listener}, C{files} (their keys).
   - C{tls-failed}: they cannot be used, or are stale: C{listener},
     C{problems}.
+  - C{stores}: what is wrong with files of users now: C{problems}, each with
+    file, line and remedy; none when all is well again. Whoever is in stays.
   - C{recovered}: at the start a torn last line was cut off: C{octets}.
   - C{resumed}: lines could not be written for a while: C{refused}, C{lost}.
 """
@@ -80,6 +82,7 @@ EVENTS: Final = frozenset(
         "groups-failed",
         "peer",
         "recovered",
+        "stores",
         "tls-read",
         "tls-failed",
         "resumed",
@@ -166,6 +169,11 @@ def tlsFailedLine(listener: str, problems: Sequence[str]) -> str:
         f'"event":"tls-failed","listener":{quoted(listener)},'
         f'"problems":[{",".join(map(quoted, problems))}]'
     )
+
+
+def storesLine(problems: Sequence[str]) -> str:
+    """The line that says what is wrong with the files of users now."""
+    return f'"event":"stores","problems":[{",".join(map(quoted, problems))}]'
 
 
 def groupsFailedLine(checker: str, user: str, reason: str) -> str:

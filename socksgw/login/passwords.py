@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TextIO, final
 
 from socksgw.login.hashes import Argon2id, Bcrypt
-from socksgw.login.userfile import PasswordFileError, readUsers, setUser
+from socksgw.login.userfile import PasswordFileError, WrongLine, readUsers, setUser
 
 __all__ = [
     "DUMMY",
@@ -175,14 +175,15 @@ def _derive(password: bytes, ln: int, r: int, p: int, salt: bytes) -> bytes:
 DUMMY: Final = Scrypt(_LN, _R, _P, bytes(16), bytes(32))
 
 
-def readPasswords(path: Path) -> Hashes:
+def readPasswords(path: Path, wrong: list[WrongLine] | None = None) -> Hashes:
     """
     The hashes by user name.
 
+    @param wrong: gets the lines that are wrong, and are left out.
     @raise PasswordFileError: the file cannot be read, others can read it,
-        or a line is wrong.
+        or a line is wrong (all of them, where C{wrong} gets them).
     """
-    return Hashes(readUsers(path, parseHash, "socksgw passwd"))
+    return Hashes(readUsers(path, parseHash, "socksgw passwd", wrong=wrong))
 
 
 def setPassword(path: Path, user: str, password: bytes) -> None:

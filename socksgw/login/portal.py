@@ -27,6 +27,7 @@ from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import (
     IChangingStore,
     IGroupSource,
+    IReportingStore,
     ISocksUser,
     IVerifiedIdentity,
     User,
@@ -112,6 +113,18 @@ def _claimed(credentials: Any) -> bytes:
     return str(name).encode("utf-8", "backslashreplace")
 
 
+def _mayKnow(store: Any, name: bytes) -> bool:
+    """
+    Whether there may be such a user: a store that cannot be read does not say
+    that anybody is gone.
+    """
+    try:
+        return bool(store.knows(name))
+    except Exception as e:
+        _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
+        return True
+
+
 def _throttled() -> AuthenticationFailed:
     return AuthenticationFailed(
         "too many logins failed", reason="throttled", counts=False
@@ -138,6 +151,7 @@ class Login:
     for a while that it did, by an HMAC of the whole credential.
 
     @ivar changes: how often a store has changed.
+    @ivar problems: what the stores say is wrong with them, a line each.
     """
 
     def __init__(
@@ -173,6 +187,7 @@ class Login:
         self.changes = 0
         self._blind = False
         self._stamps = self._look()
+        self.problems = self._problems()
         self._seconds = cacheSeconds
         self._clock = clock
         # Copied for each login: setting the key up costs more than the rest.
@@ -407,7 +422,7 @@ class Login:
 
     def _knows(self, name: str) -> bool:
         octets = name.encode()
-        return any(store.knows(octets) for store in self._stores) or (
+        return any(_mayKnow(store, octets) for store in self._stores) or (
             self.directory is not None and self.directory.knows(name)
         )
 
@@ -423,6 +438,18 @@ class Login:
             self._checks.clear()
             self._stamps = stamps
             self.changes += 1
+            self.problems = self._problems()
+
+    def _problems(self) -> list[str]:
+        """What the stores say is wrong with them."""
+        told: list[str] = []
+        for store in self._stores:
+            if IReportingStore.providedBy(store):
+                try:
+                    told += store.problems()
+                except Exception as e:
+                    _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
+        return told
 
     def _look(self) -> list[object]:
         """

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from socksgw.login.passwords import requirePassword
 from socksgw.login.refusal import Refused
-from socksgw.login.userfile import UserFile, readUsers, setUser
+from socksgw.login.userfile import UserFile, WrongLine, readUsers, setUser
 
 __all__ = ["SecretsFile", "readSecrets", "setSecret"]
 
@@ -55,14 +55,17 @@ class Secret:
         return cls(password)
 
 
-def readSecrets(path: Path) -> dict[bytes, Secret]:
+def readSecrets(
+    path: Path, wrong: list[WrongLine] | None = None
+) -> dict[bytes, Secret]:
     """
     The passwords by user name.
 
+    @param wrong: gets the lines that are wrong, and are left out.
     @raise PasswordFileError: the file cannot be read, is not ours (or root's)
-        alone, or a line is wrong.
+        alone, or a line is wrong (all of them, where C{wrong} gets them).
     """
-    return readUsers(path, Secret.parse, "socksgw passwd --secrets", private=True)
+    return readUsers(path, Secret.parse, "socksgw passwd --secrets", True, wrong)
 
 
 def setSecret(path: Path, user: str, password: bytes) -> None:

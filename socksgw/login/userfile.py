@@ -1,7 +1,8 @@
 """
 Files of users: a line C{name:value} for each.
 
-Empty lines and lines beginning with C{#} count for nothing.
+Empty lines and lines beginning with C{#} count for nothing. A byte-order mark
+and the carriage returns of Windows' editors change nothing.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from socksgw.files import FileError, readSecret, stampOf
-from socksgw.interfaces import IChangingStore
+from socksgw.interfaces import IChangingStore, IReportingStore
 
-__all__ = ["PasswordFileError", "UserFile", "readUsers", "setUser"]
+__all__ = ["PasswordFileError", "UserFile", "WrongLine", "readUsers", "setUser"]
 
 _log = Logger()
 
@@ -27,6 +28,25 @@ T = TypeVar("T")
 U = TypeVar("U", bound=Mapping[bytes, object])
 
 _NAME: Final = re.compile(r"[^:#\s\x00-\x1f\x7f][^:\x00-\x1f\x7f]{0,254}\Z")
+
+
+#: What Windows' editors put in front of UTF-8, and of UTF-16.
+_MARK: Final = b"\xef\xbb\xbf"
+_WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
+#: Wrong lines of a file that are told, each by a line of its own.
+_TOLD: Final = 10
+
+
+class WrongLine(NamedTuple):
+    """
+    A line that counts for nothing.
+
+    @ivar name: the user's, where it can be read.
+    @ivar why: names file, line and remedy.
+    """
+
+    name: bytes
+    why: str
 
 
 class PasswordFileError(Exception):
@@ -37,7 +57,11 @@ class PasswordFileError(Exception):
 
 
 def readUsers(
-    path: Path, parse: Callable[[str], T], command: str, private: bool = False
+    path: Path,
+    parse: Callable[[str], T],
+    command: str,
+    private: bool = False,
+    wrong: list[WrongLine] | None = None,
 ) -> dict[bytes, T]:
     """
     The values by user name.
@@ -46,8 +70,9 @@ def readUsers(
         none, without the text.
     @param command: what makes such a file, for the remedy.
     @param private: whether it has to be ours, or root's.
-    @raise PasswordFileError: the file cannot be read, others can read it,
-        or a line is wrong.
+    @param wrong: gets the lines that are wrong, whose users are then left out.
+    @raise PasswordFileError: the file cannot be read, others can read it, or a
+        line is wrong: any, where nobody takes them, else all of them.
     """
     try:
         octets = readSecret(path, private)
@@ -57,8 +82,11 @@ def readUsers(
         raise PasswordFileError(
             f"{path}: {e.strerror}; make it with: {command} {path} USER"
         ) from None
+    if octets.startswith(_WIDE):
+        raise PasswordFileError(f"{path}: UTF-16; save it as UTF-8")
     users: dict[bytes, T] = {}
-    for number, line in enumerate(octets.splitlines(), 1):
+    found: list[WrongLine] = []
+    for number, line in enumerate(octets.removeprefix(_MARK).splitlines(), 1):
         if not line.strip() or line.startswith(b"#"):
             continue
         name, colon, value = line.partition(b":")
@@ -70,9 +98,19 @@ def readUsers(
             users[name] = parse(value.strip().decode("ascii", "replace"))
         except ValueError as e:
             why = "not UTF-8" if isinstance(e, UnicodeError) else str(e)
-            raise PasswordFileError(
-                f"{path}: line {number}: {why}; set it with: {command} {path} USER"
-            ) from None
+            found.append(
+                WrongLine(
+                    name if colon else b"",
+                    f"{path}: line {number}: {why}; set it with: {command} {path} USER",
+                )
+            )
+    # Of a name that stands twice, neither line counts.
+    for each in found:
+        users.pop(each.name, None)
+    if found and (wrong is None or not users):
+        raise PasswordFileError(found[0].why)
+    if wrong is not None:
+        wrong += found
     return users
 
 
@@ -100,7 +138,7 @@ def setUser(
     owner: os.stat_result | None = None
     if path.exists():
         check(path)
-        lines = path.read_bytes().splitlines()
+        lines = path.read_bytes().removeprefix(_MARK).splitlines()
         owner = path.stat()
     made = f"{user}:{make()}".encode()
     prefix = f"{user}:".encode()
@@ -125,21 +163,24 @@ def setUser(
         raise
 
 
-@implementer(IChangingStore)
+@implementer(IChangingStore, IReportingStore)
 class UserFile(Generic[U]):
     """
-    A file of users, read again when it changes. When it cannot be read, it
-    has none.
+    A file of users, read again when it changes. Lines that are wrong count for
+    nothing. While it cannot be read it lets nobody in, and whoever is in stays.
     """
 
-    def __init__(self, path: Path, read: Callable[[Path], U]) -> None:
+    def __init__(self, path: Path, read: Callable[[Path, list[WrongLine]], U]) -> None:
         """
+        @param read: the file's users; adds the lines that are wrong.
         @raise PasswordFileError: the file cannot be used.
         """
         self._path = path
-        self._read = read
+        self._readFile = read
         self._stamp = self.stamp()
-        self._users: U | None = read(path)
+        self._names: frozenset[bytes] = frozenset()
+        self._problems: tuple[str, ...] = ()
+        self._users: U | None = self._read()
 
     def stamp(self) -> object:
         """
@@ -149,10 +190,18 @@ class UserFile(Generic[U]):
 
     def knows(self, name: bytes) -> bool:
         """
-        Whether there is such a user now.
+        Whether there is such a user now, or was when the file could last be
+        read. A user whose line is wrong is there, and cannot log in.
         """
-        users = self.users()
-        return users is not None and name in users
+        self.users()
+        return name in self._names
+
+    def problems(self) -> tuple[str, ...]:
+        """
+        As L{IReportingStore.problems}.
+        """
+        self.users()
+        return self._problems
 
     def users(self) -> U | None:
         """
@@ -161,9 +210,24 @@ class UserFile(Generic[U]):
         stamp = self.stamp()
         if stamp != self._stamp:
             self._stamp = stamp
+            before = self._problems
             try:
-                self._users = self._read(self._path)
+                self._users = self._read()
             except PasswordFileError as e:
                 self._users = None
-                _log.error("{why}; nobody can log in", why=str(e))
+                self._problems = (f"{e}; nobody can log in, whoever is in stays",)
+            if before and not self._problems:
+                _log.info("{path}: can be used again", path=str(self._path))
+            for why in self._problems:
+                _log.error("{why}", why=why)
         return self._users
+
+    def _read(self) -> U:
+        wrong: list[WrongLine] = []
+        users = self._readFile(self._path, wrong)
+        self._names = frozenset(users) | {each.name for each in wrong}
+        lines = [f"{each.why}; this user cannot log in" for each in wrong[:_TOLD]]
+        if len(wrong) > _TOLD:
+            lines.append(f"{self._path}: {len(wrong) - _TOLD} more lines are wrong")
+        self._problems = tuple(lines)
+        return users

@@ -19,12 +19,15 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
+from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import IChangingStore
 from socksgw.login import checkers, passwords
 from socksgw.login.checkers import HashingPool, PasswordFile
 from socksgw.login.passwords import PasswordFileError, Scrypt, setPassword
 from socksgw.login.portal import Login
+from socksgw.login.realm import SocksUser
 from socksgw.wire.address import Address
 from tests.running import environment
 
@@ -430,3 +433,118 @@ def test_strcred(file: Path, tmp_path: Path) -> None:
     assert "needs a file" in lines[0]
     assert f"{file}.not" in lines[2]
     assert "socksgw passwd" in lines[2]
+
+
+@pytest.mark.parametrize("harm", [remove, publish, spoil, fifo])
+def test_unreadableAndTheLiving(
+    reactor: ThreadedReactor, file: Path, harm: Callable[[Path], None]
+) -> None:
+    """
+    A file that can no longer be read ends nobody's session; it is told, and so
+    is that it can be read again. Only a file that can be read says who is gone.
+    """
+    setPassword(file, "bob", b"x")
+    whole = file.read_bytes()
+    login = Login([PasswordFile(file, HashingPool(reactor))], {}, 60, Clock().seconds)
+    users = [SocksUser(name, frozenset(), "userpass") for name in ("alice", "bob")]
+    with capturedLogs():
+        harm(file)
+        login.look()
+    assert [login.now(user) for user in users] == users
+    (problem,) = login.problems
+    assert str(file) in problem
+    assert "whoever is in stays" in problem
+    file.unlink(missing_ok=True)
+    file.touch(0o600)
+    file.write_bytes(whole)
+    login.look()
+    assert not login.problems
+    lines = [line for line in whole.splitlines() if not line.startswith(b"bob:")]
+    file.write_bytes(b"\n".join(lines))
+    login.look()
+    assert [login.now(user) for user in users] == [users[0], None]
+
+
+def test_storeThatRaises() -> None:
+    """Nor does a store of somebody else's that fails say that anybody is gone."""
+
+    @implementer(IChangingStore)
+    class Broken:
+        credentialInterfaces = ()
+
+        def stamp(self) -> object:
+            return 0
+
+        def knows(self, name: bytes) -> bool:
+            raise OSError
+
+    login = Login([Broken()], {}, 60, Clock().seconds)
+    user = SocksUser("alice", frozenset(), "userpass")
+    with capturedLogs() as events:
+        assert login.now(user) == user
+    assert eventAsText(events[0]).endswith("a checker failed: OSError")
+
+
+def test_oneWrongLine(reactor: ThreadedReactor, file: Path) -> None:
+    """
+    Whose line is wrong cannot log in and stays, if they are in; the others get
+    in. File and line are said, once, and never what stands there.
+    """
+    setPassword(file, "bob", b"x")
+    whole = file.read_bytes()
+    checker = PasswordFile(file, HashingPool(reactor))
+    with capturedLogs() as events:
+        file.write_bytes(whole + f"bob:{CANARY}\ncarol:{CANARY}\nnothing\n".encode())
+        for _ in range(2):
+            assert ask(reactor, checker, b"alice", b"sesame") == b"alice"
+            for name in (b"bob", b"carol", b"nothing"):
+                failure = ask(reactor, checker, name, b"x")
+                assert failure.reason == "wrong-credentials"
+    told = [eventAsText(event) for event in events]
+    assert [f"{file}: line {n}: " in text for n, text in enumerate(told, 3)] == [
+        True
+    ] * 3
+    assert CANARY not in "".join(told)
+    assert checker.knows(b"bob")
+    assert not checker.knows(b"nothing")
+    file.write_bytes(whole)
+    assert ask(reactor, checker, b"bob", b"x") == b"bob"
+    assert not checker.problems()
+
+
+def test_manyWrongLines(reactor: ThreadedReactor, file: Path) -> None:
+    """So many are told one by one."""
+    with file.open("a") as opened:
+        opened.writelines(f"user{n}:x\n" for n in range(20))
+    problems = PasswordFile(file, HashingPool(reactor)).problems()
+    assert len(problems) == 11
+    assert problems[-1] == f"{file}: 10 more lines are wrong"
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_editors(
+    reactor: ThreadedReactor, file: Path, mark: bytes, end: bytes, last: bool
+) -> None:
+    """
+    A byte-order mark, the line ends of Windows and no last one change nothing,
+    for whoever reads the file and for C{socksgw passwd}.
+    """
+    setPassword(file, "bob", b"x")
+    lines = file.read_bytes().splitlines()
+    file.write_bytes(mark + end.join(lines) + (end if last else b""))
+    checker = PasswordFile(file, HashingPool(reactor))
+    assert not checker.problems()
+    for name, password in ((b"alice", b"sesame"), (b"bob", b"x")):
+        assert ask(reactor, checker, name, password) == name
+    setPassword(file, "alice", b"another")
+    assert ask(reactor, checker, b"alice", b"another") == b"alice"
+    assert ask(reactor, checker, b"bob", b"x") == b"bob"
+
+
+def test_wideText(reactor: ThreadedReactor, file: Path) -> None:
+    """UTF-16 is called what it is."""
+    file.write_text(file.read_text(), "utf-16")
+    with pytest.raises(PasswordFileError, match="UTF-16; save it as UTF-8"):
+        PasswordFile(file, HashingPool(reactor))
