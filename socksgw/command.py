@@ -5,6 +5,7 @@ The C{socksgw} console command.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from socksgw.login.passwords import passwdMain, setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
+from socksgw.output import coloured, readable
 from socksgw.policy.document import Compiler
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
 from socksgw.policy.ruleset import Ruleset
@@ -91,6 +93,15 @@ def _parser() -> argparse.ArgumentParser:
         "its last. Exit status 0 when it is whole, 1 when it is not.",
     )
     _configured(verifying)
+    verifying.add_argument(
+        "--head",
+        metavar="N:HASH",
+        type=_head,
+        action="append",
+        default=[],
+        help="line N has to be there with this hash, as verify or the log said "
+        "it and somebody else has kept it; may be repeated",
+    )
     verifying.set_defaults(run=_verify)
     following = audit.add_parser(
         "follow",
@@ -183,6 +194,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _head(text: str) -> tuple[int, str]:
+    """
+    @raise argparse.ArgumentTypeError: it is no number and hash.
+    """
+    match = re.fullmatch(r"([0-9]+):([0-9a-f]{64})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a line's number and hash, such as 17:2fd4e1c6…"
+        )
+    return int(match[1]), match[2]
+
+
 def _configuration(file: str | None) -> Config:
     return load(file) if file else defaultConfig()
 
@@ -213,14 +236,14 @@ def _passwd(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    return verify.verifyMain(_journal(options.config), sys.stdout)
+    return verify.verifyMain(_journal(options.config), sys.stdout, options.head)
 
 
 def _follow(options: argparse.Namespace) -> int:
     return follower.followMain(
         _journal(options.config),
         sys.stdout,
-        colour=sys.stdout.isatty(),
+        colour=coloured(sys.stdout),
         fromStart=options.all,
         raw=options.json,
         config=options.config or "",
@@ -334,6 +357,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     @return: the exit status.
     """
+    readable(sys.stdout)
+    readable(sys.stderr)
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)

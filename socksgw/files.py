@@ -5,12 +5,21 @@ and not believed when they hold a secret that others can read.
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FileError", "readFile", "readOwn", "readSecret", "stampOf"]
+__all__ = [
+    "FileError",
+    "ownDirectory",
+    "readFile",
+    "readOwn",
+    "readSecret",
+    "stampOf",
+]
 
 #: Octets of the largest file that is read.
 _MOST: Final = 64 << 20
@@ -74,6 +83,70 @@ def readOwn(path: Path) -> bytes:
         raise FileError(f"{path}: others can change it; remedy: chmod 600 {path}")
     _checkOwner(path, found)
     return octets
+
+
+def ownDirectory(path: Path, shared: bool = False) -> None:
+    """
+    Make a directory (mode 0700), and its parents, unless it is there; then see
+    that nobody else can change it or put another in its place: it, the
+    directory that holds it, and a link that leads to it are ours or root's.
+
+    @param shared: accept that others can write to them, as the operator said.
+    @raise OSError: it cannot be made or looked at.
+    @raise FileError: somebody else can change it.
+    """
+    path = path.absolute()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    real = path.resolve()
+    for place in dict.fromkeys((path.parent.resolve(), real.parent)):
+        found = place.stat()
+        # In a sticky directory only owners rename what is theirs (unlink(2)).
+        _checkDirectory(place, found, shared or bool(found.st_mode & stat.S_ISVTX))
+    if path.is_symlink():
+        _checkDirectory(path, path.lstat(), True)
+    _checkDirectory(real, real.lstat(), shared)
+
+
+def _checkDirectory(path: Path, found: os.stat_result, shared: bool) -> None:
+    us = os.geteuid()
+    # Not even root believes what another user can replace.
+    if found.st_uid not in (0, us):
+        raise FileError(
+            f"{path}: it belongs to user {found.st_uid}, who can replace what is in it; "
+            f"remedy: chown {us} {path}, or name another [gateway] state_dir"
+        )
+    writable = found.st_mode & 0o002 or (
+        found.st_mode & 0o020 and not _groupIsOurs(found)
+    )
+    if writable and not shared:
+        raise FileError(
+            f"{path}: others can replace what is in it; remedy: chmod go-w {path}, or, "
+            "where nobody else has an account, as in a container: [gateway] "
+            "shared_state_dir = true"
+        )
+
+
+def _groupIsOurs(found: os.stat_result) -> bool:
+    """
+    Tell whether a file's group is nobody's but ours (and root's): group 0, the
+    private group of our user, or one of our groups that has no name here, as a
+    container's volumes have.
+    """
+    gid = found.st_gid
+    if gid == 0:
+        return True
+    if gid != os.getegid() and gid not in os.getgroups():
+        return False
+    try:
+        group = grp.getgrgid(gid)
+    except KeyError:
+        return True
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return False
+    return group.gr_name == name and set(group.gr_mem) <= {name, "root"}
 
 
 def _checkOwner(path: Path, found: os.stat_result) -> None:

@@ -24,6 +24,7 @@ from socksgw.counters import ProcessCounters
 from socksgw.deadlines import Deadlines
 from socksgw.doors import CannotStart, Doors
 from socksgw.errors import Draining
+from socksgw.files import FileError, ownDirectory
 from socksgw.generation import Foundation, Generation
 from socksgw.hosts import HostAddresses
 from socksgw.limits import Limits
@@ -108,7 +109,10 @@ class Gateway:
         self.stateDir = config.directory / config.gateway.state_dir
         self._quotas = QuotaFile(self.stateDir / "quotas.json", self._counters, reactor)
         self.journal = Journal(
-            self.stateDir / config.audit.journal, config.audit, reactor
+            self.stateDir / config.audit.journal,
+            config.audit,
+            reactor,
+            shared=config.gateway.shared_state_dir,
         )
         self._doors = Doors(self, reactor, self._base.watch, self._exhausted)
         self.census.pause = self._rest
@@ -149,11 +153,17 @@ class Gateway:
         if self._running:
             return
         try:
+            ownDirectory(self.stateDir, self.config.gateway.shared_state_dir)
             self.journal.open()
             # The journal's lock keeps other processes away from it.
             self._quotas.load()
-        except (JournalError, QuotasUnreadable) as e:
+        except (JournalError, QuotasUnreadable, FileError) as e:
             raise CannotStart(str(e)) from None
+        except OSError as e:
+            raise CannotStart(
+                f"[gateway] state_dir {self.stateDir} cannot be used: {e.strerror}; make "
+                "it writable for this user, or name another"
+            ) from None
         self._running = True
         self.generation.start()
         self._base.watch.start()
@@ -174,6 +184,7 @@ class Gateway:
             do("the end of quotas", self._supervisor.cut)
         if self._ticks % 4 == 0:
             do("the look for changes", self._supervisor.look)
+            do("the look at the journal", self.journal.look)
         if self._ticks % _KEEP == 0:
             do("the file of quotas", self._quotas.save)
         if self._ticks % 40 == 0:
@@ -251,6 +262,7 @@ class Gateway:
         self.generation = generation
         generation.apply()
         self._limit(config)
+        self.journal.apply(config.audit)
         for session in list(self.sessions.values()):
             # Octets that may go now may be the last of a session, or of several.
             if session.claim is not None:

@@ -206,7 +206,11 @@ class Session:
         refusal = await self._decide(event)
 
         self.stage = Stage.AUDIT
-        await self._record(record.decisionLine())
+        self._recorded = True
+        # A user of none is nobody yet: strangers do not fill the journal.
+        await self.gateway.journal.commit(
+            record.decisionLine(), stranger=user.method == "none"
+        )
         if refusal is not None:
             raise refusal
 
@@ -311,13 +315,21 @@ class Session:
         self.gateway.journal.append(self.record.endLine(self.gateway.clock()))
         self.client.finish()
 
-    async def _record(self, line: str) -> None:
+    async def _refusal(self, why: str, loginFailed: bool) -> None:
         """
-        Nothing is dialled, and nothing refused, before its line is in the
-        kernel.
+        Record a refusal before any decision.
+
+        @param why: for the operator.
         """
-        self._recorded = True
-        await self.gateway.journal.commit(line)
+        record, journal = self.record, self.gateway.journal
+
+        def line() -> str:
+            return (record.loginFailedLine if loginFailed else record.refusedLine)(why)
+
+        if record.user and record.method != "none":
+            await journal.commit(line())
+        else:
+            await journal.refusal(record.client, record.reason, line)
 
     async def _refuse(self, failure: SocksError) -> None:
         """
@@ -336,11 +348,8 @@ class Session:
             record.ending = str(failure)
         try:
             if not self._recorded:
-                await self._record(
-                    record.loginFailedLine(str(failure))
-                    if loginFailed
-                    else record.refusedLine(str(failure))
-                )
+                self._recorded = True
+                await self._refusal(str(failure), loginFailed)
             elif record.allowed and not isinstance(failure, AuditFailed):
                 self.gateway.journal.append(record.endLine(self.gateway.clock()))
         except (AuditFailed, CancelledError) as e:

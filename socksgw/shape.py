@@ -58,6 +58,7 @@ class GatewayConfig:
 
     name: str = "socksgw"
     state_dir: str = "var"
+    shared_state_dir: bool = False
     enforce: Literal["all", "new-only"] = "all"
     reload_on_change: bool = False
 

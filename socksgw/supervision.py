@@ -407,7 +407,8 @@ def _unchangeable(old: Config, new: Config) -> list[str]:
             ("gateway.name", old.gateway.name, new.gateway.name),
             ("gateway.state_dir", old.gateway.state_dir, new.gateway.state_dir),
             ("relay.memory", old.relay.memory, new.relay.memory),
-            ("audit", old.audit, new.audit),
+            ("audit.journal", old.audit.journal, new.audit.journal),
+            ("audit.sync", old.audit.sync, new.audit.sync),
         )
         if before != after
     ]

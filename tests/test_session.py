@@ -217,7 +217,11 @@ class Gateway:
             ProcessCounters(self.clock), Allowances(self.reactor, self.clock)
         )
         self.limits.apply(limits, ())
-        self.journal: Any = SimpleNamespace(commit=self._commit, append=self._append)
+        self.journal: Any = SimpleNamespace(
+            commit=self._commit,
+            append=self._append,
+            refusal=lambda source, reason, line: self._commit(line()),
+        )
         self.census = Census(10_000)
         self.memory = Memory(256_000_000)
         self.listener = Listener(self, "lan")
@@ -288,7 +292,7 @@ class Gateway:
             for name, value in self.tally.items():
                 setattr(tally, name, value)
 
-    async def _commit(self, line: str) -> None:
+    async def _commit(self, line: str, stranger: bool = False) -> None:
         await self._step("audit")
         self._append(line, "commit")
 

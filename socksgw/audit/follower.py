@@ -15,6 +15,7 @@ from typing import Any, Final, TextIO, final
 from twisted.internet.task import LoopingCall
 
 from socksgw.audit import chain
+from socksgw.audit.verify import remedy
 
 __all__ = ["ConsoleFollower", "Follower", "followMain", "humanLine"]
 
@@ -139,8 +140,17 @@ def _groupsFailed(line: Mapping[str, Any], colour: bool, _: str) -> str:
     return f"{word} of {line['user']!r}: {line['checker']}: {line['reason']}"
 
 
+def _refusals(line: Mapping[str, Any], colour: bool, _: str) -> str:
+    word = _paint("REFUSE", _YELLOW, colour)
+    reasons = ", ".join(f"{_printable(r)} {n}" for r, n in line["reasons"].items())
+    source = line["source"] or "many sources"
+    return f"{word} {source}: {line['count']} more within a second ({reasons})"
+
+
 def _trouble(line: Mapping[str, Any], colour: bool, _: str) -> str:
     word = _paint("JOURNAL", _YELLOW, colour)
+    if line["event"] == "missing":
+        return f"{word} lines {line['from']} to {line['to']} were moved, deleted or cut"
     if line["event"] == "recovered":
         return f"{word} a torn last line of {line['octets']} octets was cut off"
     return f"{word} written again; {line['refused']} requests were refused meanwhile"
@@ -153,7 +163,9 @@ _HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool, str], str]]] = {
     "refused": _refused,
     "groups-failed": _groupsFailed,
     "login-failed": _loginFailed,
+    "missing": _trouble,
     "recovered": _trouble,
+    "refusals": _refusals,
     "resumed": _trouble,
 }
 
@@ -253,8 +265,8 @@ def followMain(
 
     @param raw: print the lines as they stand, not for people.
     """
-    follower = Follower(directory, fromStart)
     try:
+        follower = Follower(directory, fromStart)
         if not directory.is_dir():
             waiting = f"{directory}: is not there yet; waiting (is --config right?)"
             print(waiting, file=sys.stderr)
@@ -273,5 +285,5 @@ def followMain(
     except KeyboardInterrupt:
         return 0
     except OSError as e:
-        print(f"{directory}: {e.strerror}; is --config right?", file=out)
+        print(f"{directory}: {remedy(e)}", file=sys.stderr)
         return 2

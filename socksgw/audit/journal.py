@@ -9,14 +9,12 @@ tries again by itself.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.threads import deferToThreadPool
@@ -24,28 +22,48 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.audit import chain
+from socksgw.audit.growth import Growth
+from socksgw.audit.refusals import Refusals
+from socksgw.audit.segments import InUse, Segments
 from socksgw.errors import AuditFailed
+from socksgw.files import FileError
 from socksgw.shape import AuditConfig
 from socksgw.threads import Pool
+from socksgw.wire.address import Address
 
 __all__ = ["Journal", "JournalError"]
 
 _log = Logger()
 
-#: Octets after which a new file is begun, unless max_size wants it sooner.
-_ROTATE: Final = 64_000_000
 #: Lines kept while they cannot be written; what comes beyond is counted.
 _KEPT: Final = 100_000
 #: Seconds between two tries to write again.
 _RETRY: Final = 0.25
-#: Shares of C{max_size} that are told of.
-_ALARMS: Final = (0.5, 0.8, 0.95)
+#: The share of C{max_size} up to which lines of clients without a login are
+#: written: the rest is for users that log in.
+_STRANGERS: Final = 0.9
+#: Seconds between two lines in the log that tell the head.
+_SAY: Final = 3600.0
 
 
 class JournalError(Exception):
     """
     The journal cannot be opened; the text has the remedy.
     """
+
+
+class _Waiting(NamedTuple):
+    """
+    A line that is not written yet.
+
+    @ivar body: its members from C{event} on.
+    @ivar committed: fires when it is; L{None} when nobody waits for it.
+    @ivar stranger: whether it is of a client that has not logged in.
+    """
+
+    body: str
+    committed: Deferred[None] | None
+    stranger: bool
 
 
 @final
@@ -67,40 +85,56 @@ class Journal:
         reactor: Any,
         wall: Callable[[], float] = time.time,
         onTrouble: Callable[[str], None] | None = None,
+        shared: bool = False,
     ) -> None:
         """
         @param wall: seconds since the epoch, for the lines' times.
         @param onTrouble: told in one line what is wrong, and that it is
             over; logged by default.
+        @param shared: accept a directory that others can write to.
         """
         self.directory = directory
         self._config = config
         self._reactor = reactor
         self._wall = wall
         self._onTrouble = onTrouble or (lambda text: _log.error("{text}", text=text))
+        self._segments = Segments(directory, config, wall, self._tell, shared)
+        self._refusals = Refusals()
         self.number = 0
         self.head = chain.FIRST
         self.failing = False
         self.refused = 0
         self._lost = 0
-        self._size = 0
-        self._others = 0
-        self._alarmed = 0
-        self._fd = -1
-        self._lock = -1
-        self._lines: deque[tuple[str, Deferred[None] | None]] = deque()
+        # The present file has gone.
+        self._gone = False
+        # Lines of strangers are not written.
+        self._short = False
+        # The directory could not be looked at, and that was said.
+        self._unseen = False
+        self._growth = Growth(self._tell)
+        self._lines: deque[_Waiting] = deque()
         self._due = False
         self._dirty = False
         self._second = -1
         self._stamp = ""
+        self._saidHead = -_SAY
         self._pool = Pool(0, 1, "audit")
         self._syncing: Deferred[None] | None = None
         self._call: Any = None
         sync = config.sync
         self._each = sync == "each"
-        # What is dropped, or goes by `keep`, goes by whole files.
-        self._rotateAt = min(_ROTATE, config.max_size // 4)
         self._interval = None if isinstance(sync, str) else float(sync)
+
+    def _tell(self, text: str) -> None:
+        self._onTrouble(text)
+
+    def apply(self, config: AuditConfig) -> None:
+        """
+        Go by another configuration's C{keep}, C{max_size}, C{when_full} and
+        C{on_failure} from now on.
+        """
+        self._config = self._segments.config = config
+        self._growth.apply(self._segments.full, config)
 
     # Opening.
 
@@ -111,120 +145,84 @@ class Journal:
         @raise JournalError: it cannot be had, or is not a journal.
         """
         try:
-            self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.directory.mkdir(mode=0o700, exist_ok=True)
-            self._lock = os.open(
-                self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise JournalError(
-                    f"the journal {self.directory} is in use by another process; "
-                    "stop it, or give this one its own [gateway] state_dir"
-                ) from None
-            torn = self._recover()
+            found = self._segments.open()
+        except InUse:
+            raise JournalError(
+                f"the journal {self.directory} is in use by another process; "
+                "stop it, or give this one its own [gateway] state_dir"
+            ) from None
+        except FileError as e:
+            raise JournalError(str(e)) from None
+        except chain.Broken as e:
+            raise JournalError(f"{e}; move the file away to begin another") from None
         except OSError as e:
             raise JournalError(
                 f"the journal {self.directory} cannot be opened: {e.strerror}; "
                 "make the directory writable for this user, or change "
                 "[gateway] state_dir"
             ) from None
+        self.number, self.head = found.number, found.head
         self._pool.start()
-        if torn:
-            self.append(f'"event":"recovered","octets":{torn}')
+        if found.torn:
+            self.append(f'"event":"recovered","octets":{found.torn}')
+        if found.missing:
+            self._missing(found.missing, found.number, "")
         if self._interval is not None:
             self._call = self._reactor.callLater(self._interval, self._sync)
 
-    def _recover(self) -> int:
-        """
-        @return: the octets of a torn last line.
-        """
-        found = chain.files(self.directory)
-        if not found:
-            self._begin(1)
-            return 0
-        last = found[-1]
-        whole, octets = chain.tail(last)
-        if octets:
-            try:
-                line = chain.read(octets, None)
-            except chain.Broken as e:
-                raise JournalError(
-                    f"{last}: the last line is {e}; move the file away to begin anew"
-                ) from None
-            self.number, self.head = line.number, line.hash
-        else:
-            self.number = chain.firstOf(last) - 1
-            if len(found) > 1:
-                _, octets = chain.tail(found[-2])
-                self.head = chain.read(octets, None).hash
-        self._fd = os.open(last, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        self._size = os.fstat(self._fd).st_size
-        torn = self._size - whole
-        if torn:
-            os.ftruncate(self._fd, whole)
-            self._size = whole
-        self._count()
-        return torn
-
-    def _begin(self, first: int) -> None:
-        """
-        Begin the file whose first line has the number C{first}.
-        """
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(self.directory / chain.nameOf(first), flags, 0o600)
-        if self._fd >= 0:
-            self._fsync().addErrback(self._synced)
-            os.close(self._fd)
-        self._fd = fd
-        self._size = 0
-        self._count()
-
-    def _count(self) -> None:
-        """
-        How large the other files are; drop those that are too old, or, if so
-        told, too many.
-        """
-        others = chain.files(self.directory)[:-1]
-        sizes = {file: file.stat().st_size for file in others}
-        oldest = self._wall() - self._config.keep
-        for file in others:
-            full = sum(sizes.values()) + 2 * self._rotateAt > self._config.max_size
-            if file.stat().st_mtime < oldest or (
-                full and self._config.when_full == "drop-oldest"
-            ):
-                file.unlink()
-                del sizes[file]
-                self._onTrouble(f"the journal dropped {file.name}")
-        self._others = sum(sizes.values())
+    def _missing(self, first: int, last: int, file: str) -> None:
+        """Tell of lines that somebody took away, in the log and in the journal."""
+        where = f" with {file}" if file else ""
+        self._tell(
+            f"the journal's lines {first} to {last} were moved, deleted or cut{where}; "
+            f"it goes on with line {last + 1}, and audit verify will not call it whole"
+        )
+        self.append(f'"event":"missing","from":{first},"to":{last}')
 
     # Lines.
 
-    def commit(self, line: str) -> Deferred[None]:
+    def commit(self, line: str, stranger: bool = False) -> Deferred[None]:
         """
         Add a line that somebody waits for.
 
         @param line: its members from C{event} on, without braces, ASCII.
+        @param stranger: it is of a client that has not logged in.
         @return: fires when the line is in the kernel (with C{sync = "each"}:
             on the disk); fails with L{AuditFailed} when it cannot be.
         """
         waiting: Deferred[None] = Deferred()
-        self._lines.append((line, waiting))
+        self._lines.append(_Waiting(line, waiting, stranger))
         if not self._due:
             self._schedule(0)
         return waiting
 
-    def append(self, line: str) -> None:
+    def append(self, line: str, stranger: bool = False) -> None:
         """
         Add a line that nobody waits for; kept until it can be written.
+
+        @param stranger: as of L{commit}.
         """
         if len(self._lines) >= _KEPT:
             self._lost += 1
             return
-        self._lines.append((line, None))
+        self._lines.append(_Waiting(line, None, stranger))
         if not self._due:
             self._schedule(0)
+
+    def refusal(
+        self, source: Address, reason: str, line: Callable[[], str]
+    ) -> Deferred[None]:
+        """
+        Add the line of a client that is refused before it has logged in; beyond
+        a rate it is only counted.
+
+        @param reason: the fixed word of the refusal.
+        @param line: makes the line.
+        @return: as of L{commit}.
+        """
+        if self._refusals.whole(source, reason):
+            return self.commit(line(), stranger=True)
+        return succeed(None)
 
     def _schedule(self, seconds: float) -> None:
         self._due = True
@@ -244,15 +242,22 @@ class Journal:
         Write all lines that wait, in one go.
         """
         self._due = False
-        if not self._lines or self._fd < 0:
+        if not self._lines or self._segments.fd < 0:
             return
         taken = list(self._lines)
         self._lines.clear()
+        short = self._isShort()
+        if short:
+            taken = self._withoutStrangers(taken)
+        resumed = self.failing or (self._short and not short)
+        self._short = short
+        if not taken:
+            return
         number, head = self.number, self.head
         stamp = self._time()
         out: list[bytes] = []
-        bodies = [line for line, _ in taken]
-        if self.failing:
+        bodies = [line.body for line in taken]
+        if resumed:
             bodies.insert(
                 0,
                 f'"event":"resumed","refused":{self.refused},"lost":{self._lost}',
@@ -266,24 +271,24 @@ class Journal:
         octets = b"".join(out)
         try:
             self._write(octets)
-        except OSError as e:
+        except (OSError, FileError, InUse) as e:
             self._failed(taken, e)
             return
         self.number, self.head = number, head
-        self._size += len(octets)
         self._dirty = True
+        if resumed:
+            self.refused = self._lost = 0
         if self.failing:
             self.failing = False
-            self.refused = self._lost = 0
-            self._onTrouble("the journal is written again")
-        waiting = [w for _, w in taken if w is not None]
+            self._tell("the journal is written again")
+        waiting = [line.committed for line in taken if line.committed is not None]
         if self._each:
             self._fsync().addCallbacks(
                 lambda _: _fire(waiting), lambda f: _fail(waiting, f.value)
             )
         else:
             _fire(waiting)
-        if self._size >= self._rotateAt:
+        if self._segments.due:
             self._rotate()
 
     def _write(self, octets: bytes) -> None:
@@ -291,44 +296,69 @@ class Journal:
         All of C{octets}, or nothing.
 
         @raise OSError: nothing was written.
+        @raise FileError: the same; others can change the directory.
+        @raise InUse: the same; another process has taken it.
         """
-        full = self._others + self._size + len(octets)
-        if full > self._config.max_size and self._config.when_full == "refuse":
-            # Unless some files have passed `keep` since.
-            self._count()
-            full = self._others + self._size + len(octets)
-            if full > self._config.max_size:
-                raise OSError(errno.ENOSPC, "[audit] max_size is reached")
-        share = full / self._config.max_size
-        if self._alarmed < len(_ALARMS) and share >= _ALARMS[self._alarmed]:
-            self._onTrouble(f"the journal has {share:.0%} of its max_size")
-            self._alarmed += 1
-        try:
-            written = os.write(self._fd, octets)
-            if written != len(octets):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError:
-            os.ftruncate(self._fd, self._size)
-            raise
+        if self._gone:
+            self._segments.replace(self.number + 1)
+            self._gone = False
+        self._segments.write(octets)
+        self._growth.wrote(len(octets), self._segments.full, self._config)
 
-    def _failed(
-        self, taken: list[tuple[str, Deferred[None] | None]], error: OSError
-    ) -> None:
+    def _isShort(self) -> bool:
+        """
+        Whether what room is left is kept for users who log in.
+        """
+        most = self._config.max_size
+        return (
+            self._config.when_full == "refuse"
+            and self._segments.full >= most * _STRANGERS
+        )
+
+    def _withoutStrangers(self, taken: list[_Waiting]) -> list[_Waiting]:
+        """
+        Refuse those who have not logged in.
+
+        @return: the lines of the others.
+        """
+        strangers = [line for line in taken if line.stranger]
+        if not strangers:
+            return taken
+        if not self._short:
+            self._tell(
+                f"the journal has {_STRANGERS:.0%} of its max_size: clients without a "
+                "login are refused, and their lines counted; raise audit.max_size, "
+                "which a reload applies"
+            )
+        waiting = [each.committed for each in strangers if each.committed is not None]
+        self.refused += len(waiting)
+        self._lost += len(strangers) - len(waiting)
+        if self._config.on_failure == "refuse":
+            _fail(waiting, AuditFailed("the journal is nearly full"))
+        else:
+            _fire(waiting)
+        return [line for line in taken if not line.stranger]
+
+    def _failed(self, taken: list[_Waiting], error: Exception) -> None:
         """
         Nothing was written: keep what nobody waits for, refuse the rest.
         """
         if not self.failing:
             self.failing = True
-            self._onTrouble(
-                f"the journal cannot be written: {error.strerror}; "
+            if isinstance(error, InUse):
+                why = "another process has taken its directory"
+            else:
+                why = getattr(error, "strerror", None) or str(error)
+            self._tell(
+                f"the journal cannot be written: {why}; "
                 + (
                     "new requests are refused until it can"
                     if self._config.on_failure == "refuse"
                     else "requests go on without a record"
                 )
             )
-        self._lines.extendleft(reversed([t for t in taken if t[1] is None]))
-        waiting = [w for _, w in taken if w is not None]
+        self._lines.extendleft(reversed([t for t in taken if t.committed is None]))
+        waiting = [line.committed for line in taken if line.committed is not None]
         self.refused += len(waiting)
         self._schedule(_RETRY)
         if self._config.on_failure == "refuse":
@@ -337,11 +367,57 @@ class Journal:
             _fire(waiting)
 
     def _rotate(self) -> None:
+        # Whatever the disk has not been asked for yet is in the present file.
+        syncing = self._fsync()
+        if self._segments.rotate(self.number + 1):
+            syncing.addErrback(self._synced)
+        else:
+            syncing.addErrback(lambda _: None)
+
+    # Once a second.
+
+    def look(self) -> None:
+        """
+        Look whether the file that is written to is still there, write down the
+        sums of refusals and where the chain ends, and tell of growth.
+        """
+        if self._segments.fd < 0:
+            return
+        now = self._reactor.seconds()
+        for line in self._refusals.sums(now):
+            self.append(line, stranger=True)
+        if not self._gone:
+            self._lookAtFile()
+        self._segments.look(now)
+        self._growth.look(now, self._segments.full, self._config)
+        if now - self._saidHead >= _SAY:
+            self._sayHead(now)
+
+    def _lookAtFile(self) -> None:
         try:
-            self._begin(self.number + 1)
+            if self._segments.displaced():
+                self._gone = True
+                first = chain.firstOf(Path(self._segments.name))
+                self._missing(first, self.number, self._segments.name)
+            else:
+                self._segments.save(self.number, self.head)
         except OSError as e:
-            # The old file goes on; the next line tries again.
-            self._onTrouble(f"no new journal file: {e.strerror}")
+            if not self._unseen:
+                self._tell(f"the journal's directory cannot be used: {e.strerror}")
+            self._unseen = True
+        else:
+            self._unseen = False
+
+    def _sayHead(self, now: float) -> None:
+        """
+        Tell the log the head, where others may keep it: C{audit verify --head}
+        asks for it.
+        """
+        self._saidHead = now
+        if self.number:
+            _log.info(
+                "journal head {number}:{head}", number=self.number, head=self.head
+            )
 
     # The disk.
 
@@ -349,7 +425,7 @@ class Journal:
         self._dirty = False
         try:
             # A duplicate, since rotation may close the file in the meantime.
-            duplicate = os.dup(self._fd)
+            duplicate = os.dup(self._segments.fd)
         except OSError:
             return fail()
         try:
@@ -373,7 +449,7 @@ class Journal:
         self._syncing = None
         if isinstance(result, Failure):
             self._dirty = True
-            self._onTrouble(f"the journal's disk failed: {result.getErrorMessage()}")
+            self._tell(f"the journal's disk failed: {result.getErrorMessage()}")
 
     # Closing.
 
@@ -383,9 +459,14 @@ class Journal:
 
         @return: fires when all is done.
         """
-        if self._fd < 0:
+        if self._segments.fd < 0:
             return succeed(None)
+        for line in self._refusals.sums(self._reactor.seconds()):
+            self.append(line, stranger=True)
         self._flush()
+        if not self._gone:
+            self._lookAtFile()
+        self._sayHead(self._reactor.seconds())
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -397,9 +478,7 @@ class Journal:
         return done.addBoth(self._closed)
 
     def _closed(self, _: object) -> None:
-        os.close(self._fd)
-        os.close(self._lock)
-        self._fd = self._lock = -1
+        self._segments.close()
         self._pool.stop()
 
 

@@ -19,9 +19,13 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
     C{secured} (when the client's side is), C{ticket} (of the rule), C{reports}
     (what rules that only report would have said).
   - C{refused}: a client refused before the policy was asked: C{reason},
-    C{why}, C{offered} and C{wanted} methods, C{asked}, C{reply}.
-  - C{login-failed}: C{method}, C{claimed} (the name given, escaped),
-    C{reason}, C{why}.
+    C{why}, C{offered} (the first 16) and C{wanted} methods, C{asked} (cut after 128 octets), C{reply}.
+  - C{refusals}: refusals and failed logins of clients without a login that
+    have no lines of their own, since they were too many: C{source} (an address,
+    an IPv6 /64, or null for many sources together), C{count}, C{reasons} (how
+    many of each).
+  - C{login-failed}: C{method}, C{claimed} (the name given, escaped, cut
+    after 128 octets), C{reason}, C{why}.
   - C{groups-failed}: no directory could say which groups a user is in, so
     they are in none: C{checker}, C{user}, C{reason}; one line for each user
     and C{auth.groups_refresh}.
@@ -50,6 +54,7 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
   - C{stores}: what is wrong with files of users now: C{problems}, each with
     file, line and remedy; none when all is well again. Whoever is in stays.
   - C{recovered}: at the start a torn last line was cut off: C{octets}.
+  - C{missing}: lines that somebody moved, deleted or cut: C{from}, C{to}.
   - C{resumed}: lines could not be written for a while: C{refused}, C{lost}.
 """
 
@@ -65,13 +70,20 @@ from socksgw.wire.events import Event, MethodsOffered, Requested
 
 __all__ = ["EVENTS", "SessionRecord", "startLine", "stopLine"]
 
+#: Octets of a name that a client without a login sent, and methods that it
+#: offered, which are written.
+_SHOWN: Final = 128
+_OFFERED: Final = 16
+
 #: The catalogue.
 EVENTS: Final = frozenset(
     {
         "start",
         "stop",
         "decision",
+        "missing",
         "refused",
+        "refusals",
         "reloaded",
         "reload-failed",
         "login-failed",
@@ -188,6 +200,16 @@ def _place(address: Address, port: int) -> str:
     if len(address.packed) == 4:
         return f'"{address.text}:{port}"'
     return f'"[{address.text}]:{port}"'
+
+
+def _shown(octets: bytes) -> str:
+    """
+    What somebody who is not logged in sent, escaped, and cut: it would fill the
+    journal.
+    """
+    if len(octets) <= _SHOWN:
+        return quoted(escaped(octets))
+    return quoted(f"{escaped(octets[:_SHOWN])}... ({len(octets)} octets)")
 
 
 def _named(key: str, text: str) -> str:
@@ -450,7 +472,7 @@ class SessionRecord:
         """
         return (
             f'{self._who("login-failed")},"method":{quoted(self.method)},'
-            f'"claimed":{quoted(escaped(self.claimed))},"reason":{quoted(self.reason)},'
+            f'"claimed":{_shown(self.claimed)},"reason":{quoted(self.reason)},'
             f'"why":{quoted(why)}'
         )
 
@@ -466,14 +488,15 @@ class SessionRecord:
             f'"wanted":[{wanted}]'
         )
         if self.offered is not None:
-            line += f',"offered":[{",".join(map(str, self.offered))}]'
+            offered = self.offered[:_OFFERED]
+            line += f',"offered":[{",".join(map(str, offered))}]'
         if self.user:
             line += f',"user":{quoted(self.user)},"method":{quoted(self.method)}'
         if self.command:
             line += (
                 f',"command":"{self.command}",'
-                f'"asked":{quoted(escaped(self.asked))},"port":{self.port}'
+                f'"asked":{_shown(self.asked)},"port":{self.port}'
             )
         if self.userId:
-            line += f',"user_id":{quoted(escaped(self.userId))}'
+            line += f',"user_id":{_shown(self.userId)}'
         return f'{line},"reply":{self.reply}'

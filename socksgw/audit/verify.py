@@ -4,12 +4,14 @@ Whether the journal is whole: no line changed, lost, added or moved.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from attrs import define, field
 
-from socksgw.audit import chain
+from socksgw.audit import chain, segments
 
 __all__ = ["Verification", "verify", "verifyMain"]
 
@@ -35,12 +37,31 @@ class Verification:
     remarks: list[str] = field(factory=list)
 
 
-def verify(directory: Path) -> Verification:
+def remedy(error: OSError) -> str:
+    """Say what to do about a journal that cannot be read."""
+    if isinstance(error, PermissionError):
+        return f"{error.strerror}; run this as the gateway's user, or as root"
+    return f"{error.strerror}; is --config right?"
+
+
+def verify(
+    directory: Path, heads: Sequence[tuple[int, str]] = (), patience: float = 0.05
+) -> Verification:
     """
     Read the whole journal, a line at a time.
 
+    @param heads: numbers of lines, each with the hash that it had, from
+        somewhere else.
+    @param patience: seconds that a line may take that is just being written.
     @raise OSError: it cannot be read.
     """
+    # Before the lines: whoever writes meanwhile writes it after them.
+    kept = segments.headOf(directory)
+    wanted = [(*head, "--head") for head in heads]
+    if kept is not None:
+        wanted.append((*kept, segments.HEAD))
+    numbers = {number for number, _, _ in wanted}
+    hashes: dict[int, str] = {}
     found = chain.files(directory)
     result = Verification()
     previous: str | None = None
@@ -56,17 +77,20 @@ def verify(directory: Path) -> Verification:
             result.problems.append(
                 f"{file.name}: begins with line {first}, and {expected} should follow"
             )
-            expected = first
+            expected, previous = first, None
         for place, (octets, whole) in enumerate(chain.lines(file), 1):
             where = f"{file.name}:{place}"
             if not whole:
-                if file is found[-1]:
-                    result.remarks.append(
-                        f"{where}: a torn last line, cut off at the next start"
-                    )
-                else:
+                if file is not found[-1]:
                     result.problems.append(f"{where}: a torn line")
-                continue
+                    continue
+                if not _growing(file, octets, patience):
+                    result.problems.append(
+                        f"{where}: the last line is cut off (by a crash, or by "
+                        "somebody); the next start removes the rest of it, and says so"
+                    )
+                # What comes meanwhile is left to the next time.
+                break
             try:
                 line = chain.read(octets, previous)
             except chain.Broken as e:
@@ -82,23 +106,54 @@ def verify(directory: Path) -> Verification:
                 result.problems.append(
                     f"{where}: has the number {line.number}, not {expected}"
                 )
+            if line.number in numbers:
+                hashes[line.number] = line.hash
             previous, expected = line.hash, line.number + 1
             result.first = result.first or line.number
             result.last, result.head = line.number, line.hash
             result.lines += 1
+    for number, digest, source in wanted:
+        if number and hashes.get(number) != digest:
+            result.problems.append(_unlike(result, number, hashes, source))
     return result
 
 
-def verifyMain(directory: Path, out: TextIO) -> int:
+def _growing(file: Path, octets: bytes, patience: float) -> bool:
+    """
+    Tell whether an unfinished last line is just being written.
+    """
+    time.sleep(patience)
+    with file.open("rb") as opened:
+        content = opened.read()
+    return octets + b"\n" in content or not content.endswith(octets)
+
+
+def _unlike(
+    result: Verification, number: int, hashes: Mapping[int, str], source: str
+) -> str:
+    """Say how the journal differs from a head that was kept."""
+    if number in hashes:
+        return f"line {number} is not the one that {source} names: its hash is another"
+    if number > result.last:
+        return (
+            f"{source} names line {number}, and the journal ends with line "
+            f"{result.last}: {number - result.last} are missing"
+        )
+    return f"{source} names line {number}, which is not kept: nothing can be told of it"
+
+
+def verifyMain(
+    directory: Path, out: TextIO, heads: Sequence[tuple[int, str]] = ()
+) -> int:
     """
     C{socksgw audit verify}.
 
     @return: the exit status: 0 whole, 1 not, 2 unreadable.
     """
     try:
-        result = verify(directory)
+        result = verify(directory, heads)
     except OSError as e:
-        print(f"{directory}: {e.strerror}; is --config right?", file=out)
+        print(f"{directory}: {remedy(e)}", file=out)
         return 2
     for text in (*result.remarks, *result.problems):
         print(text, file=out)
@@ -110,7 +165,7 @@ def verifyMain(directory: Path, out: TextIO) -> int:
         return 0
     print(
         f"{directory}: whole: {result.lines} lines, {result.first} to {result.last}, "
-        f"head {result.head}",
+        f"head {result.last}:{result.head}",
         file=out,
     )
     return 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.audit import chain
+from socksgw.audit import chain, segments
 from socksgw.audit.verify import verify, verifyMain
 from tests.audit.journals import Kept, event
 
@@ -134,15 +134,66 @@ def test_theProblemNamesFileAndLine(directory: Path) -> None:
     assert problem.startswith(f"{file.name}:5: ")
 
 
-def test_aTornLastLineIsARemark(directory: Path) -> None:
-    """No grant depended on it: it is cut off at the next start."""
+def test_aTornLastLineIsNotCalledWhole(directory: Path) -> None:
+    """Somebody may have cut it; a crash, too, is told until the next start."""
     file = only(directory)
     file.write_bytes(file.read_bytes() + b'{"v":1,"n":11,"ti')
-    found = verify(directory)
-    assert found.problems == []
-    assert len(found.remarks) == 1
+    found = verify(directory, patience=0)
     assert found.lines == 10
-    assert verifyMain(directory, io.StringIO()) == 0
+    (problem,) = found.problems
+    assert f"{file.name}:11" in problem
+    assert "next start" in problem
+
+
+def test_aLineThatIsJustBeingWrittenIsNoProblem(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever verifies a journal that is in use."""
+    file = only(directory)
+    octets = file.read_bytes()
+    file.write_bytes(octets[:-20])
+    (directory / segments.HEAD).unlink()
+    monkeypatch.setattr(
+        "socksgw.audit.verify.time.sleep", lambda _: file.write_bytes(octets)
+    )
+    assert verify(directory).problems == []
+
+
+@pytest.mark.parametrize("octets", [1, 30, 300, 5000])
+def test_linesCutOffAtTheEndAreMissed(directory: Path, octets: int) -> None:
+    """Whole lines or parts of them: the head says what should be there."""
+    file = only(directory)
+    file.write_bytes(file.read_bytes()[:-octets])
+    assert verify(directory, patience=0).problems
+    file.write_bytes(b"")
+    (problem,) = verify(directory, patience=0).problems
+    assert "10 are missing" in problem
+
+
+def test_aHeadKeptElsewhere(directory: Path) -> None:
+    """
+    Whoever rewrites the whole journal, its head too, is found by a line's
+    number and hash that somebody else has kept.
+    """
+    heads = [
+        (line["n"], line["hash"])
+        for line in map(json.loads, only(directory).read_bytes().splitlines())
+    ]
+    assert verify(directory, heads).problems == []
+    other = Kept(directory.parent / "other").open()
+    for number in range(9):
+        other.append(event(100 + number))
+    other.close()
+    assert verify(other.directory).problems == []
+    (problem,) = verify(other.directory, [heads[4]]).problems
+    assert "line 5 is not the one" in problem
+    (problem,) = verify(other.directory, [heads[9]]).problems
+    assert "1 are missing" in problem
+    number, digest = heads[9]
+    out = io.StringIO()
+    assert verifyMain(other.directory, out, [(number, digest)]) == 1
+    assert verifyMain(directory, out, [(number, digest)]) == 0
+    assert f"head {number}:{digest}" in out.getvalue()
 
 
 def several(tmp_path: Path, count: int = 3) -> Path:

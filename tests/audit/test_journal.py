@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.audit import chain
+from socksgw.audit import chain, segments
 from socksgw.audit import journal as journals
 from socksgw.audit.journal import JournalError
 from socksgw.audit.verify import verify
@@ -43,6 +43,11 @@ def fileLimit(octets: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def killed(directory: Path) -> None:
+    """As after a kill -9 in the second of the last line: the head is older."""
+    (directory / segments.HEAD).unlink()
 
 
 # Opening.
@@ -82,6 +87,7 @@ def test_aTornLastLineIsCutOffAndSaid(tmp_path: Path, cut: int) -> None:
     first, second = octets.splitlines(keepends=True)
     assert cut < len(second)
     file.write_bytes(octets[:-cut])
+    killed(tmp_path)
     kept = Kept(tmp_path).open()
     kept.turn()
     kept.append(event(3))
@@ -103,6 +109,7 @@ def test_aFileOfNothingButATornLine(tmp_path: Path) -> None:
     kept.close()
     last = chain.files(tmp_path)[-1]
     last.write_bytes(last.read_bytes()[:20])
+    killed(tmp_path)
     kept = Kept(tmp_path).open()
     kept.turn()
     kept.close()
@@ -518,7 +525,7 @@ def filled(kept: Kept, octets: int) -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of 100 kB."""
-    monkeypatch.setattr(journals, "_ROTATE", 100_000)
+    monkeypatch.setattr(segments, "_ROTATE", 100_000)
 
 
 @pytest.mark.usefixtures("small")
@@ -596,7 +603,7 @@ def test_whenFullDropOldest(
     within max_size, and what was dropped is said.
     """
     if files == "small files":
-        monkeypatch.setattr(journals, "_ROTATE", 100_000)
+        monkeypatch.setattr(segments, "_ROTATE", 100_000)
     kept = Kept(tmp_path, max_size=1_000_000, when_full="drop-oldest").open()
     for _ in range(15):
         filled(kept, 200_000)

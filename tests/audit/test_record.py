@@ -243,3 +243,17 @@ def test_theCatalogueIsTheDocumentedOne() -> None:
     """Every event of the module's text is in C{EVENTS}, and no other."""
     assert records.__doc__ is not None
     assert set(re.findall(r"^  - C\{([a-z-]+)\}", records.__doc__, re.M)) == EVENTS
+
+
+def test_whatStrangersSendIsCut() -> None:
+    """A refusal is a short line, whatever was claimed or offered."""
+    made = recorded()
+    made.claimed = made.userId = made.asked = b"\\" * 255
+    made.offered = bytes(range(255))
+    made.command = "connect"
+    failed, refused = made.loginFailedLine("w"), made.refusedLine("w")
+    assert len(failed) < 1000
+    assert len(refused) < 1600
+    assert "(255 octets)" in failed
+    # A decision says all of it.
+    assert made.decisionLine().count("x5c") == 2 * 255

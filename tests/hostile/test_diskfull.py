@@ -162,8 +162,9 @@ def test_maxSizeIsAFullDiskToo(tmp_path: Path) -> None:
             assert echo.peers == []
         files = list((directory / "var" / "audit").glob("*.jsonl"))
         size = sum(file.stat().st_size for file in files)
-        assert 990_000 < size <= 1_000_000
-        assert "95% of its max_size" in gateway.log
+        # The last tenth is for users who log in, and nobody does here.
+        assert 890_000 < size <= 910_000
+        assert "90% of its max_size" in gateway.log
         gateway.stop()
         assert "Traceback" not in gateway.log
     finally:

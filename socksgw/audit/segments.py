@@ -1,0 +1,391 @@
+"""
+The journal's files: which one is written to, which are dropped, and whether
+they are still where they were put.
+
+Beside them a small file, C{head}, holds the number and the hash of the last
+line. It is written once a second, so that a start that does not find the last
+file goes on with the numbers, instead of beginning anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, final
+
+from socksgw.audit import chain
+from socksgw.files import ownDirectory
+from socksgw.shape import AuditConfig
+
+__all__ = ["HEAD", "Found", "InUse", "Segments", "headOf"]
+
+#: Octets after which a new file is begun, unless max_size wants it sooner.
+_ROTATE: Final = 64_000_000
+#: The share of max_size that one file has at most: whole files are dropped.
+_PARTS: Final = 16
+#: Seconds between two looks for files that have passed C{keep}.
+_HOUR: Final = 3600.0
+#: The share of the files that C{keep} drops at most in an hour, as 1/n: when
+#: the clock jumps there is time to notice.
+_SHARE: Final = 20
+#: Files that look too old at once, before that is told of.
+_MANY: Final = 3
+#: The name of the file with the head.
+HEAD: Final = "head"
+_HEAD: Final = re.compile(rb"(\d{20}):([0-9a-f]{64})\n", re.ASCII)
+
+
+class InUse(Exception):
+    """Another process has the journal."""
+
+
+class Found(NamedTuple):
+    """
+    What a start found.
+
+    @ivar number: the number of the last line that was written.
+    @ivar head: its hash.
+    @ivar torn: octets of a torn last line that were cut off.
+    @ivar missing: the first line that should be there and is not; 0 when all
+        are.
+    """
+
+    number: int
+    head: str
+    torn: int
+    missing: int
+
+
+def headOf(directory: Path) -> tuple[int, str] | None:
+    """
+    Read the number and the hash that C{head} holds; L{None} when it holds none.
+
+    @raise OSError: it cannot be read.
+    """
+    try:
+        octets = (directory / HEAD).read_bytes()
+    except FileNotFoundError:
+        return None
+    match = _HEAD.fullmatch(octets)
+    return (int(match[1]), match[2].decode("ascii")) if match else None
+
+
+@final
+class Segments:
+    """
+    The files of one journal, of one process.
+
+    @ivar config: what holds now; a reload may change it.
+    @ivar size: octets of the present file.
+    @ivar others: octets of all others.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        config: AuditConfig,
+        wall: Callable[[], float],
+        tell: Callable[[str], None],
+        shared: bool = False,
+    ) -> None:
+        """
+        @param wall: seconds since the epoch.
+        @param tell: told in one line what the operator should know.
+        @param shared: accept a directory that others can write to.
+        """
+        self._shared = shared
+        self.config = config
+        self.size = self.others = 0
+        self.fd = -1
+        self._directory = directory
+        self._wall = wall
+        self._tell = tell
+        self._path = directory
+        self._lock = self._head = -1
+        self._kept = (0, "")
+        # The present file has the beginning of a line behind its end.
+        self._torn = False
+        # No new file could be had: until the next look, and said.
+        self._stuck = self._stuckSaid = False
+        self._suspected = False
+        self._looked = 0.0
+
+    # Opening and closing.
+
+    def open(self) -> Found:
+        """
+        Take the directory, cut off a torn last line, go on behind it.
+
+        @raise OSError: it cannot be had.
+        @raise FileError: others can change it.
+        @raise InUse: another process has it.
+        @raise chain.Broken: the last line is none; the text names the file.
+        """
+        self._take()
+        kept = headOf(self._directory)
+        found = chain.files(self._directory)
+        number, head, torn = 0, chain.FIRST, 0
+        if found:
+            number, head, whole = self._lastOf(found)
+            self._append(found[-1])
+            torn = self.size - whole
+            if torn:
+                os.ftruncate(self.fd, whole)
+                self.size = whole
+        missing = 0
+        if kept is not None and kept[0] > number:
+            missing = number + 1
+            number, head = kept
+        if missing or not found:
+            self.begin(number + 1)
+        self._count()
+        self.save(number, head)
+        return Found(number, head, torn, missing)
+
+    def _take(self) -> None:
+        ownDirectory(self._directory.parent, self._shared)
+        ownDirectory(self._directory, self._shared)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        lock = os.open(self._directory / "lock", flags, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise InUse from None
+        head = os.open(self._directory / HEAD, flags, 0o600)
+        for old in (self._lock, self._head):
+            if old >= 0:
+                os.close(old)
+        self._lock, self._head = lock, head
+
+    def _lastOf(self, found: list[Path]) -> tuple[int, str, int]:
+        """
+        @return: number and hash of the last whole line, and where it ends in
+            the last file.
+        """
+        whole, octets = chain.tail(found[-1])
+        number = chain.firstOf(found[-1]) - 1
+        for file in reversed(found[-2:]):
+            if file is not found[-1]:
+                _, octets = chain.tail(file)
+            if octets:
+                try:
+                    line = chain.read(octets, None)
+                except chain.Broken as e:
+                    raise chain.Broken(f"{file}: the last line is {e}") from None
+                number = line.number if file is found[-1] else number
+                return number, line.hash, whole
+        return number, chain.FIRST, whole
+
+    def _append(self, file: Path) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self.fd = os.open(file, flags)
+        self.size = os.fstat(self.fd).st_size
+        self._path = file
+
+    def begin(self, first: int) -> None:
+        """
+        Begin the file whose first line has the number C{first}; what was
+        written to the one before is the caller's to sync.
+
+        @raise OSError: the present file goes on.
+        """
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        path = self._directory / chain.nameOf(first)
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd, self._path = fd, path
+        self.size = 0
+        self._torn = self._stuck = self._stuckSaid = False
+        self._count()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for fd in (self.fd, self._lock, self._head):
+            if fd >= 0:
+                os.close(fd)
+        self.fd = self._lock = self._head = -1
+
+    # Writing.
+
+    @property
+    def rotateAt(self) -> int:
+        """The octets after which a new file is due."""
+        return min(_ROTATE, self.config.max_size // _PARTS)
+
+    @property
+    def full(self) -> int:
+        """The octets of all files."""
+        return self.others + self.size
+
+    def write(self, octets: bytes) -> None:
+        """
+        Write all of C{octets}, or nothing.
+
+        @raise OSError: nothing was written.
+        """
+        self._room(len(octets))
+        if self._torn:
+            self._cut()
+        try:
+            written = os.write(self.fd, octets)
+            if written != len(octets):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            self._torn = True
+            self._cut()
+            raise
+        self.size += len(octets)
+
+    def _cut(self) -> None:
+        """
+        Take back the beginning of a line. As long as that fails nothing is
+        written behind it.
+        """
+        os.ftruncate(self.fd, self.size)
+        self._torn = False
+
+    def _room(self, octets: int) -> None:
+        """
+        @raise OSError: max_size would be exceeded.
+        """
+        most = self.config.max_size
+        if self.full + octets <= most:
+            return
+        # Someone else may have removed files, and some may have passed `keep`.
+        self._count()
+        refuse = self.config.when_full == "refuse"
+        for file in self._old() if refuse else chain.files(self._directory):
+            if self.full + octets <= most:
+                return
+            if file != self._path:
+                self._drop(file)
+        if refuse and self.full + octets > most:
+            raise OSError(errno.ENOSPC, "[audit] max_size is reached")
+
+    def rotate(self, first: int) -> bool:
+        """
+        Begin a new file, if one can be had; said once if not.
+
+        @return: whether it was begun.
+        """
+        try:
+            self.begin(first)
+        except OSError as e:
+            self._stuck = True
+            if not self._stuckSaid:
+                self._stuckSaid = True
+                self._tell(
+                    f"no new journal file: {e.strerror}; the present one goes on"
+                )
+            return False
+        self._expire(1)
+        return True
+
+    @property
+    def due(self) -> bool:
+        """Whether a new file should be begun now."""
+        return self.size >= self.rotateAt and not self._stuck
+
+    # What others did to the files, once a second.
+
+    @property
+    def name(self) -> str:
+        """The name of the present file."""
+        return self._path.name
+
+    def displaced(self) -> bool:
+        """
+        Tell whether the present file was moved, deleted or cut: what is written
+        to it is lost.
+
+        @raise OSError: that cannot be told.
+        """
+        opened = os.fstat(self.fd)
+        try:
+            found = self._path.lstat()
+        except FileNotFoundError:
+            return True
+        return (found.st_ino, found.st_dev) != (opened.st_ino, opened.st_dev) or (
+            opened.st_size < self.size
+        )
+
+    def replace(self, first: int) -> None:
+        """
+        Begin a new file where the present one has gone, with a new directory if
+        need be.
+
+        @raise OSError: none can be had.
+        @raise FileError: others can change the directory.
+        @raise InUse: another process has taken the journal.
+        """
+        held = os.fstat(self._lock)
+        try:
+            found = (self._directory / "lock").lstat()
+        except FileNotFoundError:
+            found = None
+        if found is None or (found.st_ino, found.st_dev) != (held.st_ino, held.st_dev):
+            self._take()
+        self._kept = (0, "")
+        self.begin(first)
+
+    def save(self, number: int, head: str) -> None:
+        """
+        Write down where the chain ends, if it has grown.
+
+        @raise OSError: it is not written.
+        """
+        if (number, head) != self._kept:
+            os.pwrite(self._head, f"{number:020d}:{head}\n".encode("ascii"), 0)
+            self._kept = (number, head)
+
+    def look(self, now: float) -> None:
+        """
+        Once an hour, drop what has passed C{keep}; try again to begin a file.
+
+        @param now: monotonic seconds.
+        """
+        self._stuck = False
+        if now - self._looked >= _HOUR:
+            self._looked = now
+            self._expire(max(1, len(chain.files(self._directory)) // _SHARE))
+
+    # Dropping.
+
+    def _count(self) -> None:
+        found = chain.files(self._directory)
+        self.others = sum(f.stat().st_size for f in found if f != self._path)
+
+    def _old(self) -> list[Path]:
+        """Files that have passed C{keep} by their times, oldest first."""
+        oldest = self._wall() - self.config.keep
+        return [
+            file
+            for file in chain.files(self._directory)
+            if file != self._path and file.stat().st_mtime < oldest
+        ]
+
+    def _expire(self, most: int) -> None:
+        """
+        Drop files that have passed C{keep}, but few at once: by a clock that
+        has jumped they all have.
+        """
+        old = self._old()
+        if len(old) > max(most, _MANY) and not self._suspected:
+            self._tell(
+                f"{len(old)} files of the journal have passed audit.keep at once; has "
+                f"the clock jumped? At most 1/{_SHARE} of the files go in an hour"
+            )
+        self._suspected = len(old) > max(most, _MANY)
+        for file in old[:most]:
+            self._drop(file)
+
+    def _drop(self, file: Path) -> None:
+        self.others -= file.stat().st_size
+        file.unlink()
+        self._tell(f"the journal dropped {file.name}")
