@@ -159,6 +159,7 @@ class Console:
             self._out,
             colour,
             gateway.config.file,
+            widthOf(self._out),
         )
         self._follower.start()
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO, final
 
 from twisted.internet.task import LoopingCall
 
 from socksgw.audit import chain
+from socksgw.audit.human import Human
 from socksgw.audit.verify import remedy
+from socksgw.output import widthOf
 
-__all__ = ["ConsoleFollower", "Follower", "followMain", "humanLine"]
+__all__ = ["ConsoleFollower", "Follower", "followMain"]
 
 #: Seconds between two looks.
 _LOOK: Final = 0.25
@@ -25,13 +26,6 @@ _LOOK: Final = 0.25
 _READABLE: Final = 25
 #: Octets read at once.
 _CHUNK: Final = 1 << 20
-
-#: What stands as the rule where no rule of the policy's decided.
-_OWN: Final = (None, "never", "default", "limit")
-
-_RED: Final = "31"
-_GREEN: Final = "32"
-_YELLOW: Final = "33"
 
 
 @final
@@ -92,103 +86,6 @@ class Follower:
         return None
 
 
-def _paint(text: str, colour: str, on: bool) -> str:
-    return f"\x1b[{colour}m{text}\x1b[0m" if on else text
-
-
-def _target(line: Mapping[str, Any]) -> str:
-    host = line.get("name") or line.get("asked") or "?"
-    if ":" in host:
-        host = f"[{host}]"
-    # What a CONNECT is everybody knows; the others are named.
-    command = line.get("command", "connect")
-    what = "" if command == "connect" else f"{command} "
-    if line["event"] == "decision" and command == "udp":
-        return "udp"
-    return f"{what}{host}:{line.get('port')}"
-
-
-def _decision(line: Mapping[str, Any], colour: bool, config: str) -> str:
-    why = f"why: socksgw explain --record {line['n']}"
-    if config:
-        why += f" --config {config}"
-    user, target = line["user"], _target(line)
-    if line["verdict"] == "allow":
-        addresses = line["addresses"]
-        at = f" ({', '.join(addresses)})" if line.get("name") else ""
-        word = _paint("ALLOW", _GREEN, colour)
-        return f'{word} {user} → {target}{at} by rule "{line["rule"]}" · {why}'
-    word = _paint("DENY", _RED, colour)
-    rule = f' by rule "{line["rule"]}"' if line["rule"] else ""
-    # A rule's id says it all, where it is one that the policy wrote.
-    because = f": {line['why']}" if line["rule"] in _OWN else ""
-    return f"{word} {user} → {target}{rule}{because} · {why}"
-
-
-def _refused(line: Mapping[str, Any], colour: bool, _: str) -> str:
-    word = _paint("REFUSE", _YELLOW, colour)
-    return f"{word} {line['client']} on {line['listener']}: {line['why']}"
-
-
-def _loginFailed(line: Mapping[str, Any], colour: bool, _: str) -> str:
-    word = _paint("LOGIN FAILED", _RED, colour)
-    return f"{word} {line['claimed']!r} from {line['client']} by {line['method']}"
-
-
-def _groupsFailed(line: Mapping[str, Any], colour: bool, _: str) -> str:
-    word = _paint("GROUPS UNKNOWN", _YELLOW, colour)
-    return f"{word} of {line['user']!r}: {line['checker']}: {line['reason']}"
-
-
-def _refusals(line: Mapping[str, Any], colour: bool, _: str) -> str:
-    word = _paint("REFUSE", _YELLOW, colour)
-    reasons = ", ".join(f"{_printable(r)} {n}" for r, n in line["reasons"].items())
-    source = line["source"] or "many sources"
-    return f"{word} {source}: {line['count']} more within a second ({reasons})"
-
-
-def _trouble(line: Mapping[str, Any], colour: bool, _: str) -> str:
-    word = _paint("JOURNAL", _YELLOW, colour)
-    if line["event"] == "missing":
-        return f"{word} lines {line['from']} to {line['to']} were moved, deleted or cut"
-    if line["event"] == "recovered":
-        return f"{word} a torn last line of {line['octets']} octets was cut off"
-    return f"{word} written again; {line['refused']} requests were refused meanwhile"
-
-
-_HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool, str], str]]] = {
-    "decision": _decision,
-    "flow": _decision,
-    "flows-refused": _refused,
-    "refused": _refused,
-    "groups-failed": _groupsFailed,
-    "login-failed": _loginFailed,
-    "missing": _trouble,
-    "recovered": _trouble,
-    "refusals": _refusals,
-    "resumed": _trouble,
-}
-
-
-def humanLine(line: Mapping[str, Any], colour: bool, config: str = "") -> str | None:
-    """
-    What people read of a line, or L{None} for those that say nothing new
-    (ends, starts, stops).
-
-    @param config: the configuration's file, for the commands to try.
-    """
-    human = _HUMAN.get(line["event"])
-    if human is None:
-        return None
-    # A terminal must not take anybody's name for a command.
-    safe = {k: _printable(v) if isinstance(v, str) else v for k, v in line.items()}
-    return human(safe, colour, config)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 @final
 class ConsoleFollower:
     """
@@ -202,11 +99,15 @@ class ConsoleFollower:
         out: TextIO,
         colour: bool,
         config: str,
+        width: int = 0,
     ) -> None:
+        """
+        @param out: what is written to; must never block.
+        @param width: columns of the terminal; 0 for no limit.
+        """
         self._follower = Follower(directory, False)
         self._out = out
-        self._colour = colour
-        self._config = config
+        self._human = Human(colour, config, width)
         self._looking = LoopingCall(self.look)
         self._looking.clock = reactor
 
@@ -230,9 +131,7 @@ class ConsoleFollower:
             start = 0
             while printed < _READABLE and start < len(octets):
                 end = octets.index(b"\n", start)
-                human = humanLine(
-                    json.loads(octets[start:end]), self._colour, self._config
-                )
+                human = self._human.read(json.loads(octets[start:end]))
                 start = end + 1
                 if human is not None:
                     text.append(human)
@@ -265,6 +164,7 @@ def followMain(
 
     @param raw: print the lines as they stand, not for people.
     """
+    lines = Human(colour, config, widthOf(out))
     try:
         follower = Follower(directory, fromStart)
         if not directory.is_dir():
@@ -279,7 +179,7 @@ def followMain(
                 out.write(octets.decode("ascii"))
             else:
                 for line in octets.splitlines():
-                    human = humanLine(json.loads(line), colour, config)
+                    human = lines.read(json.loads(line))
                     if human is not None:
                         print(human, file=out)
     except KeyboardInterrupt:

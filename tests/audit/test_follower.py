@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socksgw.audit import chain
-from socksgw.audit.follower import ConsoleFollower, Follower, followMain, humanLine
+from socksgw.audit.follower import ConsoleFollower, Follower, followMain
+from socksgw.audit.human import Human, humanLine
 from tests.audit.journals import Kept, event
 
 
@@ -184,7 +185,8 @@ def test_aGrant() -> None:
     """With the addresses that a name led to."""
     text = human(verdict="allow", name="x.example", addresses=["8.8.8.8"], rule="web")
     assert text.startswith(
-        'ALLOW anonymous → x.example:80 (8.8.8.8) by rule "web" · why: '
+        'ALLOW anonymous → x.example:80 (8.8.8.8) by rule "web" '
+        "· from 127.0.0.1:4000 · why: "
     )
 
 
@@ -235,6 +237,72 @@ def test_theOtherFormsOfALine(line: dict[str, Any], words: tuple[str, ...]) -> N
 def test_whatSaysNothingNew(event: str) -> None:
     """Ends, starts, stops, and what this version does not know."""
     assert humanLine({"event": event}, False) is None
+
+
+def test_aLineHasItsTime() -> None:
+    """UTC, as in the journal."""
+    text = human(time="2026-11-23T12:34:56.789Z")
+    assert text.startswith("12:34:56Z DENY anonymous")
+    assert " · from 127.0.0.1:4000 · " in text
+
+
+def test_whyAndReasonAreBothSaid() -> None:
+    """And what Kerberos says for itself."""
+    failed = {
+        "event": "login-failed",
+        "client": "1.2.3.4:5",
+        "claimed": "",
+        "method": "gssapi",
+        "reason": "bad-token",
+        "why": "Clock skew too great",
+    }
+    text = humanLine(failed, False)
+    assert text is not None
+    assert text.endswith("by gssapi: Clock skew too great (bad-token)")
+    throttled = {**failed, "reason": "throttled", "why": "too many logins failed"}
+    text = humanLine(throttled, False)
+    assert text is not None
+    assert text.startswith("THROTTLED '' from 1.2.3.4:5")
+    assert "LOGIN FAILED" not in text
+    assert human(rule=None, why="no answer in time", reason="no-such-host").count(
+        "no answer in time (no-such-host)"
+    )
+
+
+def test_aGrantThatCameToNothingIsFollowedByItsOutcome() -> None:
+    """A refused dial names who asked for what; an orderly end says nothing."""
+    lines = Human(False)
+    grant = {**DECISION, "verdict": "allow", "rule": "web", "session": 3}
+    end = {
+        "event": "end",
+        "n": 18,
+        "session": 3,
+        "time": "2026-11-23T12:34:57.001Z",
+        "address": "192.168.1.1",
+        "reason": "refused",
+        "reply": 5,
+    }
+    assert (lines.read(grant) or "").startswith("ALLOW ")
+    assert lines.read(end) == (
+        "12:34:57Z FAILED anonymous → 192.168.1.1:80 · from 127.0.0.1:4000 "
+        "at 192.168.1.1: refused, reply 05"
+    )
+    lines.read(grant)
+    assert lines.read({**end, "reply": 0, "reason": "closed"}) is None
+    lines.read(grant)
+    revoked = {**end, "reply": 0, "reason": "revoked", "why": "the user is gone"}
+    assert "ENDED anonymous" in (lines.read(revoked) or "")
+    # Whoever began to follow later knows the number.
+    assert "FAILED session 3 at" in (lines.read(end) or "")
+
+
+def test_aNarrowTerminalKeepsTheFacts() -> None:
+    """What can be looked up goes first."""
+    wide = humanLine(DECISION, True, "", 200) or ""
+    narrow = humanLine(DECISION, True, "", 80) or ""
+    assert "why: socksgw explain --record 17" in wide
+    assert "explain" not in narrow
+    assert narrow.endswith("· from 127.0.0.1:4000 · record 17")
 
 
 def test_colourOnlyWhereItIsWanted() -> None:

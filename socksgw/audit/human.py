@@ -1,0 +1,203 @@
+"""
+What people read of the journal's lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final, final
+
+__all__ = ["Human", "humanLine"]
+
+#: What stands as the rule where no rule of the policy's decided.
+_OWN: Final = (None, "never", "default", "limit")
+#: Decisions that are remembered until their session ends.
+_REMEMBERED: Final = 10_000
+
+_RED: Final = "31"
+_GREEN: Final = "32"
+_YELLOW: Final = "33"
+
+_ESCAPES: Final = re.compile("\x1b\\[[0-9;]*m")
+
+
+def _paint(text: str, colour: str, on: bool) -> str:
+    return f"\x1b[{colour}m{text}\x1b[0m" if on else text
+
+
+def _target(line: Mapping[str, Any]) -> str:
+    host = line.get("name") or line.get("asked") or "?"
+    if ":" in host:
+        host = f"[{host}]"
+    # What a CONNECT is everybody knows; the others are named.
+    command = line.get("command", "connect")
+    what = "" if command == "connect" else f"{command} "
+    if line["event"] == "decision" and command == "udp":
+        return "udp"
+    return f"{what}{host}:{line.get('port')}"
+
+
+def _from(line: Mapping[str, Any]) -> str:
+    return f" · from {line['client']}" if "client" in line else ""
+
+
+def _because(line: Mapping[str, Any]) -> str:
+    """Why and reason, where the line has them."""
+    why, reason = line.get("why", ""), line.get("reason", "")
+    if not why or not reason or reason in why:
+        return f": {why or reason}" if why or reason else ""
+    return f": {why} ({reason})"
+
+
+def _decision(line: Mapping[str, Any], colour: bool) -> str:
+    user, target = line["user"], _target(line)
+    if line["verdict"] == "allow":
+        addresses = line["addresses"]
+        at = f" ({', '.join(addresses)})" if line.get("name") else ""
+        word = _paint("ALLOW", _GREEN, colour)
+        return f'{word} {user} → {target}{at} by rule "{line["rule"]}"{_from(line)}'
+    word = _paint("DENY", _RED, colour)
+    rule = f' by rule "{line["rule"]}"' if line["rule"] else ""
+    # A rule's id says it all, where it is one that the policy wrote.
+    because = _because(line) if line["rule"] in _OWN else ""
+    return f"{word} {user} → {target}{rule}{because}{_from(line)}"
+
+
+def _refused(line: Mapping[str, Any], colour: bool) -> str:
+    word = _paint("REFUSE", _YELLOW, colour)
+    return f"{word} {line['client']} on {line['listener']}{_because(line)}"
+
+
+def _refusals(line: Mapping[str, Any], colour: bool) -> str:
+    word = _paint("REFUSE", _YELLOW, colour)
+    reasons = ", ".join(f"{_printable(r)} {n}" for r, n in line["reasons"].items())
+    source = line["source"] or "many sources"
+    return f"{word} {source}: {line['count']} more within a second ({reasons})"
+
+
+def _loginFailed(line: Mapping[str, Any], colour: bool) -> str:
+    throttled = line.get("reason") == "throttled"
+    # A right password is not asked for, and so not wrong.
+    text = "THROTTLED" if throttled else "LOGIN FAILED"
+    word = _paint(text, _YELLOW if throttled else _RED, colour)
+    return (
+        f"{word} {line['claimed']!r} from {line['client']} by {line['method']}"
+        f"{_because(line)}"
+    )
+
+
+def _groupsFailed(line: Mapping[str, Any], colour: bool) -> str:
+    word = _paint("GROUPS UNKNOWN", _YELLOW, colour)
+    return f"{word} of {line['user']!r}: {line['checker']}: {line['reason']}"
+
+
+def _trouble(line: Mapping[str, Any], colour: bool) -> str:
+    word = _paint("JOURNAL", _YELLOW, colour)
+    if line["event"] == "missing":
+        return f"{word} lines {line['from']} to {line['to']} were moved, deleted or cut"
+    if line["event"] == "recovered":
+        return f"{word} a torn last line of {line['octets']} octets was cut off"
+    return f"{word} written again; {line['refused']} requests were refused meanwhile"
+
+
+_HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool], str]]] = {
+    "decision": _decision,
+    "flow": _decision,
+    "flows-refused": _refused,
+    "refused": _refused,
+    "refusals": _refusals,
+    "groups-failed": _groupsFailed,
+    "login-failed": _loginFailed,
+    "missing": _trouble,
+    "recovered": _trouble,
+    "resumed": _trouble,
+}
+
+
+def humanLine(
+    line: Mapping[str, Any], colour: bool, config: str = "", width: int = 0
+) -> str | None:
+    """
+    What people read of a line, or L{None} for those that say nothing new
+    (ends, starts, stops).
+
+    @param config: the configuration's file, for the commands to try.
+    @param width: columns of the terminal, for which what can be looked up is
+        left out; 0 for no limit.
+    """
+    human = _HUMAN.get(line["event"])
+    if human is None:
+        return None
+    text = _time(line) + human(_safe(line), colour)
+    if human is _decision:
+        why = f" · why: socksgw explain --record {line['n']}"
+        if config:
+            why += f" --config {_printable(config)}"
+        short = f" · record {line['n']}"
+        plain = len(_ESCAPES.sub("", text))
+        text += why if not width or plain + len(why) <= width else short
+    return text
+
+
+def _safe(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A terminal must not take anybody's name for a command."""
+    return {k: _printable(v) if isinstance(v, str) else v for k, v in line.items()}
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _time(line: Mapping[str, Any]) -> str:
+    """The time of day, UTC as in the journal."""
+    time = line.get("time", "")
+    return f"{_printable(time[11:19])}Z " if time else ""
+
+
+@final
+class Human:
+    """
+    The lines of a journal for people, each with what was said of its session
+    before: a grant whose connection then fails is followed by its outcome.
+    """
+
+    def __init__(self, colour: bool, config: str = "", width: int = 0) -> None:
+        """
+        As of L{humanLine}.
+        """
+        self._colour = colour
+        self._config = config
+        self._width = width
+        # Session numbers begin anew with every start.
+        self._allowed: OrderedDict[int, str] = OrderedDict()
+
+    def read(self, line: Mapping[str, Any]) -> str | None:
+        """
+        Return what people read of a line, or L{None}.
+        """
+        event = line["event"]
+        if event == "end":
+            return self._ended(line)
+        if event == "start":
+            self._allowed.clear()
+        elif event == "decision" and line["verdict"] == "allow":
+            safe = _safe(line)
+            self._allowed[line["session"]] = f"{safe['user']} → {_target(safe)}" + (
+                _from(safe)
+            )
+            if len(self._allowed) > _REMEMBERED:
+                self._allowed.popitem(last=False)
+        return humanLine(line, self._colour, self._config, self._width)
+
+    def _ended(self, line: Mapping[str, Any]) -> str | None:
+        """What became of a grant, unless it came to its orderly end."""
+        of = self._allowed.pop(line["session"], f"session {line['session']}")
+        safe = _safe(line)
+        if not line.get("reply") and not safe.get("why"):
+            return None
+        word = _paint("FAILED" if line.get("reply") else "ENDED", _RED, self._colour)
+        reply = f", reply {line['reply']:02x}" if line.get("reply") else ""
+        address = f" at {safe['address']}" if safe.get("address") else ""
+        return f"{_time(line)}{word} {of}{address}{_because(safe)}{reply}"
