@@ -35,6 +35,11 @@ def wrongPlace(udp: ListenUDP) -> Iterator[tuple[str, str]]:
             _ports(udp.ports)
         except ValueError as e:
             yield "ports", str(e)
+    if udp.ports_per_source is not None:
+        if udp.ports_per_source < 1:
+            yield "ports_per_source", "must be 1, at least"
+        elif not udp.ports:
+            yield "ports", "is needed with ports_per_source: it is a part of them"
     if udp.advertise:
         try:
             address = Address.parse(udp.advertise)
@@ -53,7 +58,7 @@ class Place:
     A C{[listen.udp]}, ready for use.
 
     @ivar ports: the ports that may be used; L{None} for any.
-    @ivar share: how many of these one source may have: half of them.
+    @ivar share: how many of these one source may have.
     @ivar reassemble: whether fragments are put together.
     @ivar tunnels: the framings of UDP in TCP that are allowed.
     @ivar outside: the address that is advertised, or L{None}.
@@ -63,7 +68,9 @@ class Place:
 
     def __init__(self, udp: ListenUDP) -> None:
         self.ports = _ports(udp.ports) if udp.ports else None
-        self.share = (len(self.ports) + 1) // 2 if self.ports else None
+        self.share: int | None = None
+        if self.ports:
+            self.share = udp.ports_per_source or (len(self.ports) + 1) // 2
         self.outside = Address.parse(udp.advertise) if udp.advertise else None
         self.reassemble = udp.fragments == "reassemble"
         self.tunnels = frozenset(udp.tunnels)

@@ -96,9 +96,15 @@ class ResolverConfig:
 
 @frozen
 class ListenUDP:
-    """C{[listen.udp]}: where relay sockets, and BIND's listeners, are bound."""
+    """
+    C{[listen.udp]}: where relay sockets, and BIND's listeners, are bound.
+
+    @ivar ports_per_source: how many of C{ports} one source may have; L{None} for
+        half of them.
+    """
 
     ports: str = ""
+    ports_per_source: int | None = None
     advertise: str = ""
     fragments: Literal["reassemble", "drop"] = "reassemble"
     tunnels: tuple[Literal["hev", "gost"], ...] = ()

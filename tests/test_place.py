@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from socksgw.defaults import defaultConfig
 from socksgw.errors import LimitReached
 from socksgw.gateway import Gateway
-from socksgw.place import portShares
+from socksgw.place import portShares, wrongPlace
 from socksgw.policy.rules import Asker
 from socksgw.shape import Listen, ListenUDP
 from socksgw.wire.address import Address
@@ -32,7 +32,22 @@ def test_halfOfTheRange() -> None:
         listen("even", "40000-40999"),
         listen("none", ""),
     ]
+    said = ListenUDP(ports="40000-40999", ports_per_source=1000)
+    assert portShares([Listen(name="said", udp=said)]) == {"said": 1000}
     assert portShares(listens) == {"one": 1, "odd": 3, "even": 500}
+
+
+@pytest.mark.parametrize(
+    ("udp", "key"),
+    [
+        (ListenUDP(ports="40000-40001", ports_per_source=0), "ports_per_source"),
+        (ListenUDP(ports_per_source=1), "ports"),
+    ],
+)
+def test_aShareOfNothing(udp: ListenUDP, key: str) -> None:
+    """It is an error."""
+    assert [where for where, _ in wrongPlace(udp)] == [key]
+    assert not list(wrongPlace(ListenUDP(ports="40000-40001", ports_per_source=1)))
 
 
 def test_theGatewayHoldsIt(tmp_path: Path) -> None:

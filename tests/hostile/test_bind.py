@@ -427,7 +427,10 @@ def test_portsAndAdvertise(gateway: Callable[..., Running]) -> None:
     in the reply and in the journal; without a free port 01.
     """
     first = _freePorts(2)
-    place = f'[listen.udp]\nports = "{first}-{first + 1}"\nadvertise = "198.51.100.7"\n'
+    place = (
+        f'[listen.udp]\nports = "{first}-{first + 1}"\nports_per_source = 2\n'
+        'advertise = "198.51.100.7"\n'
+    )
     serving = gateway(LISTEN + place + ENTRY + LOOPBACK + RULES)
     with ExitStack() as stack:
         taken = set()

@@ -544,7 +544,7 @@ def test_portsAdvertiseAndFragments(gateway: Callable[..., Running]) -> None:
     with ExitStack() as stack:
         first = _freePorts(3)
         place = (
-            f'[listen.udp]\nports = "{first}-{first + 2}"\n'
+            f'[listen.udp]\nports = "{first}-{first + 2}"\nports_per_source = 3\n'
             'advertise = "198.51.100.7"\nfragments = "drop"\n'
         )
         listen = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:0"]\n'
