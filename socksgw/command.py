@@ -16,9 +16,9 @@ from socksgw.audit import follower, verify
 from socksgw.config import ConfigError, load
 from socksgw.defaults import defaultConfig
 from socksgw.errors import LookupFailed
-from socksgw.examination import examine
+from socksgw.examination import Examination, examine
 from socksgw.expectations import LEVELS, diffMain, wrongFacts
-from socksgw.explanation import destination, explainFacts, explainRecord
+from socksgw.explanation import destination, explainFacts
 from socksgw.hosts import HostAddresses
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.passwords import passwdMain, setPassword
@@ -29,6 +29,7 @@ from socksgw.output import coloured, readable
 from socksgw.policy.document import Compiler
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
 from socksgw.policy.ruleset import Ruleset
+from socksgw.recorded import explainRecord
 from socksgw.route.resolver import lookUpNow
 from socksgw.shape import Config
 from socksgw.wire.address import Address
@@ -121,11 +122,14 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser(
         "explain",
         help="say what would be decided, or why something was",
-        description="Say what the policy would decide, by which rule, and for each "
-        "rule before it the first condition that does not hold. With --record, "
-        "why a decision of the journal was made, and what today's policy says. "
+        description="Say whether such a client gets in, and by what; then what the "
+        "policy would decide, by which rule, and for each rule before it the first "
+        "condition that does not hold. A client of which --from or --listener is "
+        "not said is any that gets in. With --record, why a line of the journal is "
+        "there, what became of it, and what today's configuration says. "
         "Exit status 0 for allow, 1 for deny, 2 when it cannot be told (which "
-        "fact is missing is said; nothing is guessed).",
+        "fact is missing is said; nothing is guessed), or when check refuses the "
+        "configuration.",
     )
     _configured(explain)
     explain.add_argument("--record", metavar="N", type=int, help="a journal line")
@@ -251,12 +255,36 @@ def _follow(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
+    from twisted.internet import reactor
+
     config = _configuration(options.config)
-    ruleset = _ruleset(config)
+    found = examine(config, HostAddresses.of(config), reactor)
+    if found.unclear:
+        raise ConfigError(config.file, found.errors)
+    status = _explained(options, config, found)
+    for line in ConfigError(config.file, found.errors).lines() if found.errors else ():
+        print(line, file=sys.stderr)
+    if found.errors:
+        print(
+            f"{config.file}: cannot be used, so no gateway decides like that "
+            "(socksgw check)",
+            file=sys.stderr,
+        )
+        return 2
+    return status
+
+
+def _explained(options: argparse.Namespace, config: Config, found: Examination) -> int:
+    ruleset, offers = found.ruleset, found.offers
     if options.record is not None:
-        directory = _journal(options.config)
         return explainRecord(
-            directory, options.record, config, ruleset, sys.stdout, options.json
+            _journal(options.config),
+            options.record,
+            config,
+            offers,
+            ruleset,
+            sys.stdout,
+            options.json,
         )
     if options.destination is None:
         print("socksgw explain: name COMMAND HOST:PORT, or --record N", file=sys.stderr)
@@ -272,7 +300,7 @@ def _explain(options: argparse.Namespace) -> int:
             raise LookupFailed("the configuration's own name servers are not asked")
         return lookUpNow(name, config.resolver.family)
 
-    return explainFacts(facts, ruleset, lookUp, sys.stdout, options.json)
+    return explainFacts(facts, offers, ruleset, lookUp, sys.stdout, options.json)
 
 
 def _facts(options: argparse.Namespace, config: Config) -> Facts:

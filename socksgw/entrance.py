@@ -32,6 +32,8 @@ from socksgw.login.identities import VerifiedIdentities
 from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
+from socksgw.offers import Offers
+from socksgw.policy.conditions import Addresses
 from socksgw.policy.document import Compiler
 from socksgw.shape import AuthConfig, Checker, Choose, Config
 
@@ -57,6 +59,7 @@ class Entrance:
     The reading of one configuration's C{[auth]}.
 
     @ivar capabilities: what the methods that are installed declare, by name.
+    @ivar sources: the C{from} of each entry, once L{choices} has come to it.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Entrance:
         self.capabilities: dict[str, Capabilities] = {
             name: capabilitiesOf(method) for name, method in self._found.items()
         }
+        self.sources: list[Addresses | None] = []
         self._built: dict[object, OfferedMethod | None] = {}
 
     # Methods.
@@ -101,6 +105,7 @@ class Entrance:
                 if method is not None:
                     methods.append(method)
             sources = self._compiler.addresses(choose.from_, f"{path}.from")
+            self.sources.append(sources)
             listeners = self._compiler.listeners(choose.listener, f"{path}.listener")
             if choose.protection is not None and not any(
                 IProtectingMethod.providedBy(self._found.get(name))
@@ -263,6 +268,20 @@ class Entrance:
                 return f'"{name}": its plug-in {module} is broken: {why}'
         known = ", ".join(sorted(self._found))
         return f'there is no method "{name}"; installed are: {known}'
+
+    def offers(self, choices: Sequence[Choice]) -> Offers:
+        """
+        Return who gets in.
+
+        @param choices: all that L{choices} has yielded.
+        """
+        protecting = [
+            name
+            for name, method in self._found.items()
+            if IProtectingMethod.providedBy(method)
+        ]
+        secured = self._secured()
+        return Offers(self._config, choices, self.sources, secured, protecting)
 
     # Checkers.
 

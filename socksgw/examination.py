@@ -19,6 +19,7 @@ from socksgw.expectations import unmet, wrongFacts
 from socksgw.interfaces import IGroupSource, IReportingStore
 from socksgw.login.canonical import folded
 from socksgw.negotiate.methods import Choice
+from socksgw.offers import Offers
 from socksgw.place import wrongPlace
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
@@ -43,6 +44,9 @@ class Examination:
     @ivar choices: the methods offered.
     @ivar checkers: who decides about credentials.
     @ivar secured: the TLS of the listeners that have it, by name.
+    @ivar offers: who gets in, for questions that nobody has asked.
+    @ivar unclear: the errors of the policy itself: with any, the ruleset says
+        nothing.
     """
 
     errors: list[Problem]
@@ -52,6 +56,8 @@ class Examination:
     choices: tuple[Choice, ...]
     checkers: tuple[ICredentialsChecker, ...]
     secured: Mapping[str, ServerTLS]
+    offers: Offers
+    unclear: list[Problem]
 
     def lines(self, file: str, verdict: str) -> Iterator[str]:
         """For people: errors, warnings, the verdict, and what is exposed."""
@@ -164,6 +170,7 @@ class _Examiner:
         self._stores(checkers)
         self._rules(entrance)
         self._expectations(entrance)
+        offers = entrance.offers(choices)
         compiled = self._compiler.compile()
         errors = self._errors + compiled.errors
         exposure = Exposure(
@@ -173,7 +180,7 @@ class _Examiner:
         )
         if not errors:
             errors += exposure.problems(self._routable())
-            errors += unmet(self._config, compiled.ruleset)
+            errors += unmet(self._config, compiled.ruleset, offers)
         return Examination(
             errors,
             self._warnings + compiled.warnings,
@@ -182,6 +189,8 @@ class _Examiner:
             choices,
             checkers + identities,
             secured,
+            offers,
+            compiled.errors,
         )
 
     def _wrong(self, path: str, text: str) -> None:

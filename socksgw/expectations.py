@@ -15,6 +15,7 @@ from socksgw.audit import chain
 from socksgw.explanation import destination, factsOf
 from socksgw.interfaces import ANONYMOUS
 from socksgw.negotiate.capabilities import Capabilities
+from socksgw.offers import Offers
 from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
 from socksgw.policy.ruleset import Ruleset
 from socksgw.shape import Config, Expect
@@ -30,9 +31,15 @@ LEVELS: Final = ("clear", "integrity", "confidentiality")
 _SHOWN = 100
 
 
-def unmet(config: Config, ruleset: Ruleset) -> Iterator[Problem]:
+def unmet(
+    config: Config, ruleset: Ruleset, offers: Offers | None = None
+) -> Iterator[Problem]:
     """
-    The expectations that the rules do not meet, or that cannot be told.
+    The expectations that entrance and rules do not meet, or that cannot be
+    told. Whoever does not get in is denied; whether some rule would deny them,
+    too, can be expected besides.
+
+    @param offers: who gets in; by default everybody.
     """
     for i, expect in enumerate(config.expect):
         place = expect.place or f"expect[{i}]"
@@ -41,6 +48,19 @@ def unmet(config: Config, ruleset: Ruleset) -> Iterator[Problem]:
         except ValueError as e:
             yield Problem(place, str(e))
             continue
+        refusal = None if offers is None else offers.refusal(facts)
+        if refusal is not None:
+            if expect.verdict == "deny" and expect.rule in (None, refusal.rule):
+                continue
+            if expect.verdict == "allow":
+                yield Problem(
+                    place,
+                    f"expects allow for {expect.command} to {expect.to}, and "
+                    f"{refusal.why}",
+                )
+                continue
+        elif offers is not None:
+            facts = offers.known(facts)
         try:
             outcome = outcomeOf(ruleset, facts)
         except Missing as e:

@@ -1,70 +1,32 @@
 """
-C{socksgw explain}: what would be decided, and why; and of a journalled
-decision, why it was made and what today's policy says.
+C{socksgw explain}: what would be decided, and why, from the entrance to the
+last rule.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, TextIO
 
 from attrs import evolve
 
-from socksgw.audit import chain
 from socksgw.errors import SocksError
+from socksgw.offers import Offers, Way
 from socksgw.policy.hypothetical import Facts, Missing, Outcome, consider, groupsOf
 from socksgw.policy.ruleset import Ruleset
 from socksgw.shape import Config
 from socksgw.wire.address import Address, BadHost, parseHost
 
-__all__ = ["destination", "explainFacts", "explainRecord", "factsOf", "lineOf"]
-
-_FACTS = (
-    ("time", "time"),
-    ("client", "client"),
-    ("listener", "listener"),
-    ("user", "user"),
-    ("groups", "groups"),
-    ("method", "method"),
-    ("command", "command"),
-    ("asked", "asked"),
-    ("port", "port"),
-    ("addresses", "may dial"),
-    ("verdict", "verdict"),
-    ("rule", "rule"),
-    ("ticket", "ticket"),
-    ("why", "why"),
-    ("reason", "reason"),
-    ("reply", "reply"),
-)
+__all__ = ["asJson", "destination", "explainFacts", "factsOf", "judged", "printed"]
 
 #: What can be done about C{[never]}.
 _LIFTING: Final = "([never] except lifts that for a literal; a rule must allow it, too)"
+#: Ways in that are shown.
+_SHOWN: Final = 6
 #: Commands that lead nowhere without a port.
 _WITH_PORT: Final = ("connect", "udp")
-
-
-def lineOf(directory: Path, number: int) -> Mapping[str, Any] | None:
-    """
-    The line of the journal with that number, or L{None} when it is not
-    there (any more).
-
-    @raise OSError: the journal cannot be read.
-    """
-    containing = None
-    for file in chain.files(directory):
-        if chain.firstOf(file) <= number:
-            containing = file
-    if containing is not None:
-        place = number - chain.firstOf(containing)
-        for i, (octets, whole) in enumerate(chain.lines(containing)):
-            if i == place and whole:
-                line: Mapping[str, Any] = json.loads(octets)
-                return line
-    return None
 
 
 def destination(text: str, command: str) -> tuple[Address | str, int]:
@@ -87,27 +49,41 @@ def destination(text: str, command: str) -> tuple[Address | str, int]:
     return found, int(port)
 
 
+def judged(offers: Offers, ruleset: Ruleset, facts: Facts) -> Outcome:
+    """
+    What is decided of a client from its entrance on.
+
+    @raise Missing: that depends on something that is not known.
+    """
+    refusal = offers.refusal(facts)
+    if refusal is not None:
+        return Outcome(refusal, ())
+    return consider(ruleset, offers.known(facts))
+
+
 def explainFacts(
     facts: Facts,
+    offers: Offers,
     ruleset: Ruleset,
     lookUp: Callable[[str], tuple[Address, ...]],
     out: TextIO,
     json_: bool = False,
 ) -> int:
     """
-    Say what the policy would decide.
+    Say what would be decided: by the entrance, then by the rules.
 
     @param lookUp: asks DNS, where the facts do not say where a name leads.
     @return: the exit status: 0 allow, 1 deny, 2 when it cannot be told.
     """
+    ways = offers.waysFor(facts)
     try:
         try:
-            outcome = consider(ruleset, facts)
+            outcome = judged(offers, ruleset, facts)
         except Missing as e:
             if e.fact != "resolving_to" or facts.name is None:
                 raise
             facts = evolve(facts, addresses=lookUp(facts.name))
-            outcome = consider(ruleset, facts)
+            outcome = judged(offers, ruleset, facts)
     except Missing as e:
         if json_:
             print(json.dumps({"verdict": None, "missing": e.fact}), file=out)
@@ -121,15 +97,25 @@ def explainFacts(
             print(f"cannot be told: {facts.name}: {e}; give --resolving-to", file=out)
         return 2
     if json_:
-        print(json.dumps(_asJson(outcome)), file=out)
+        print(json.dumps(asJson(outcome, ways)), file=out)
     else:
-        _print(outcome, out)
+        printed(outcome, out, ways)
     return 0 if outcome.verdict.allowed else 1
 
 
-def _asJson(outcome: Outcome) -> Mapping[str, Any]:
+def asJson(outcome: Outcome, ways: Sequence[Way] = ()) -> Mapping[str, Any]:
+    """What is decided, for programs."""
     verdict = outcome.verdict
     return {
+        "ways_in": [
+            {
+                "listener": way.listener,
+                "method": way.method,
+                "entry": way.entry,
+                "client_certificate": way.certificate,
+            }
+            for way in ways
+        ],
         "verdict": "allow" if verdict.allowed else "deny",
         "rule": verdict.rule,
         "why": verdict.why,
@@ -146,7 +132,12 @@ def _asJson(outcome: Outcome) -> Mapping[str, Any]:
     }
 
 
-def _print(outcome: Outcome, out: TextIO) -> None:
+def printed(outcome: Outcome, out: TextIO, ways: Sequence[Way] = ()) -> None:
+    """Print what is decided, for people."""
+    if ways:
+        shown = ", or ".join(map(str, ways[:_SHOWN]))
+        more = f", or {len(ways) - _SHOWN} other ways" if len(ways) > _SHOWN else ""
+        print(f"  comes in by {shown}{more}", file=out)
     struck = dict(outcome.struck)
     for address, steps in outcome.steps:
         if address is not None:
@@ -167,68 +158,6 @@ def _print(outcome: Outcome, out: TextIO) -> None:
 
 def _option(fact: str) -> str:
     return f"--{'group' if fact == 'groups' else fact.replace('_', '-')}"
-
-
-def explainRecord(
-    directory: Path,
-    number: int,
-    config: Config,
-    ruleset: Ruleset,
-    out: TextIO,
-    json_: bool = False,
-) -> int:
-    """
-    Explain one line of the journal.
-
-    @return: the exit status: that of the recorded verdict (0 allow, 1 deny),
-        or 2 when there is nothing to explain.
-    """
-    try:
-        line = lineOf(directory, number)
-    except OSError as e:
-        print(f"{directory}: {e.strerror}; is --config right?", file=out)
-        return 2
-    if line is None:
-        print(f"{directory}: has no line {number}", file=out)
-        return 2
-    if line["event"] not in ("decision", "flow"):
-        print(json.dumps(line), file=out)
-        print(f"line {number} is no decision of the policy", file=out)
-        return 2
-    facts = factsOf(line, config)
-    if json_:
-        found = {"record": line, "today": _today(facts, ruleset)}
-        print(json.dumps(found), file=out)
-        return 0 if line["verdict"] == "allow" else 1
-    for key, title in _FACTS:
-        if line.get(key, "") != "":
-            value = line[key]
-            text = ", ".join(value) or "nothing" if isinstance(value, list) else value
-            print(f"  {title:<10}{text if text is not None else '-'}", file=out)
-    for address, why in line.get("struck", ()):
-        print(f"  struck out {address}: {why}", file=out)
-    if facts is not None:
-        print(
-            "by today's policy, with today's groups (a directory's of then):", file=out
-        )
-        try:
-            _print(consider(ruleset, facts), out)
-        except Missing:
-            print("depends on the addresses that the name has now", file=out)
-    return 0 if line["verdict"] == "allow" else 1
-
-
-def _today(facts: Facts | None, ruleset: Ruleset) -> Mapping[str, Any] | None:
-    """
-    What today's policy says, with today's groups; L{None} when no policy can
-    be asked.
-    """
-    if facts is None:
-        return None
-    try:
-        return _asJson(consider(ruleset, facts))
-    except Missing as e:
-        return {"verdict": None, "missing": e.fact}
 
 
 def _directorys(line: Mapping[str, Any], config: Config) -> frozenset[str]:

@@ -111,7 +111,11 @@ def test_wrong(text: str, path: str, said: str) -> None:
         RULE.replace("connect", "udp") + 'services = ["both", "web"]',
         RULE + 'asked_by = ["address", "name"]\nto = ["*.example"]',
         RULE.replace('["connect"]', "[]") + 'services = ["dns"]',
-        RULE + EXPECT + 'groups = ["staff"]\nlistener = "main"\nmethod = "userpass"',
+        '[[auth.checker]]\nkind = "memory"\nargument = "alice:x"\n'
+        '[[auth.choose]]\nmethods = ["userpass"]\n'
+        + RULE
+        + EXPECT
+        + 'groups = ["staff"]\nlistener = "main"\nmethod = "userpass"',
     ],
 )
 def test_right(text: str) -> None:

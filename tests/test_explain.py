@@ -28,9 +28,14 @@ POLICY = """
 [[listen]]
 name = "lan"
 address = ["127.0.0.1:0"]
+[auth]
+checkers = ["memory:alice:x"]
 [[auth.choose]]
 methods = ["none"]
 from = ["127.0.0.1"]
+[[auth.choose]]
+methods = ["userpass"]
+from = ["10.0.0.0/8"]
 [groups]
 staff = ["alice"]
 [schedules]
@@ -270,6 +275,10 @@ DIRECTORY = """
 [[listen]]
 name = "lan"
 address = ["127.0.0.1:0"]
+[auth]
+checkers = ["memory:alice:x"]
+[[auth.choose]]
+methods = ["userpass", "none"]
 [groups]
 staff = { directory = ["cn=staff,dc=example"], members = ["carol"] }
 own = ["bob"]

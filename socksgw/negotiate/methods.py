@@ -108,6 +108,10 @@ class Choice:
         self._listeners = listeners
         self._sources = sources
 
+    def isFor(self, listener: str) -> bool:
+        """Whether it is for clients of a listener."""
+        return self._listeners is None or listener in self._listeners
+
     def matches(self, listener: str, source: Address) -> bool:
         """Whether it is for this client."""
         return (self._listeners is None or listener in self._listeners) and (

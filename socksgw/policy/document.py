@@ -27,7 +27,7 @@ from socksgw.policy.networks import (
     Ports,
     Services,
 )
-from socksgw.policy.rules import Obligations, Rule
+from socksgw.policy.rules import DEFAULT, NEVER, UNOFFERED, Obligations, Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import shadows
@@ -277,7 +277,7 @@ class Compiler:
         commands = table.allow if table.allow is not None else table.deny
         if not table.id:
             self._wrong(f"{path}.id", "must not be empty")
-        elif table.id in ("never", "default", "limit"):
+        elif table.id in (NEVER, DEFAULT, "limit", UNOFFERED):
             self._wrong(f"{path}.id", f'"{table.id}" is a name of the gateway\'s own')
         return Rule(
             id=table.id,

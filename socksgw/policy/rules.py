@@ -16,11 +16,22 @@ from socksgw.policy.schedules import Schedule
 from socksgw.policy.special import kinds
 from socksgw.wire.address import Address
 
-__all__ = ["DEFAULT", "NEVER", "Asker", "Obligations", "Question", "Rule", "Verdict"]
+__all__ = [
+    "DEFAULT",
+    "NEVER",
+    "UNOFFERED",
+    "Asker",
+    "Obligations",
+    "Question",
+    "Rule",
+    "Verdict",
+]
 
 #: The rule of a verdict when no rule matched, and when [never] did.
 DEFAULT: Final = "default"
 NEVER: Final = "never"
+#: In place of a rule's id: no C{[[auth.choose]]} lets such a client in.
+UNOFFERED: Final = "auth.choose"
 
 
 @final

@@ -7,6 +7,7 @@ integer; it never raises by itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "SOCKS4",
     "SOCKS5",
     "Socks4Reply",
+    "methodsText",
 ]
 
 SOCKS4 = 4
@@ -34,6 +36,32 @@ class Method(IntEnum):
     #: The number in draft-ietf-aft-socks-ssl-00.
     SSL_DRAFT = 0x86
     NO_ACCEPTABLE = 0xFF
+
+
+#: What people call the methods (IANA's registry of SOCKS methods).
+_CALLED = {
+    0x00: "no authentication",
+    0x01: "GSSAPI",
+    0x02: "user and password",
+    0x03: "CHAP",
+    0x05: "challenge-response",
+    0x06: "TLS inside SOCKS",
+    0x07: "NDS",
+    0x08: "multi-authentication framework",
+    0x09: "JSON parameter block",
+    0x86: "TLS inside SOCKS",
+}
+
+
+def methodsText(codes: Iterable[int]) -> str:
+    """
+    Return method numbers for people: C{00 (no authentication), 80}.
+    """
+    found = []
+    for code in codes:
+        called = _CALLED.get(code)
+        found.append(f"{code:02X} ({called})" if called else f"{code:02X}")
+    return ", ".join(found) or "nothing"
 
 
 class Command(IntEnum):

@@ -1,0 +1,207 @@
+"""
+Who gets in, for questions that nobody has asked: which methods a client is
+offered (C{[[auth.choose]]}), on which listener, and by which of them it can be
+the user that is asked about. What logins depend on besides (passwords, tickets,
+the throttle) is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, final
+
+from attrs import evolve, frozen
+
+from socksgw.interfaces import ANONYMOUS
+from socksgw.negotiate.methods import Choice, OfferedMethod
+from socksgw.policy.conditions import Addresses
+from socksgw.policy.extent import NOWHERE, extentOf
+from socksgw.policy.hypothetical import Facts
+from socksgw.policy.rules import UNOFFERED, Verdict
+from socksgw.shape import Config, Listen
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Method
+
+__all__ = ["Offers", "Way"]
+
+#: Of TLS, whichever layer it is.
+_PROTECTED: Final = "confidentiality"
+#: Ways that are shown.
+_SHOWN: Final = 6
+
+
+@frozen
+class Way:
+    """
+    One way in.
+
+    @ivar entry: the place of its C{[[auth.choose]]}.
+    @ivar secured: how the client's side is protected then; L{None} where the
+        client has a say in it.
+    @ivar certificate: whether nobody comes this way without a client
+        certificate.
+    """
+
+    listener: str
+    entry: str
+    method: str
+    secured: str | None
+    certificate: bool
+
+    def __str__(self) -> str:
+        wanted = ", with a client certificate" if self.certificate else ""
+        return f'"{self.method}" on "{self.listener}"{wanted} ({self.entry})'
+
+
+@final
+class Offers:
+    """
+    The entrance of one configuration.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        choices: Sequence[Choice],
+        sources: Sequence[Addresses | None],
+        secured: Collection[str],
+        protecting: Collection[str],
+    ) -> None:
+        """
+        @param choices: what C{auth.choose} came to.
+        @param sources: the C{from} of each.
+        @param secured: the listeners on which everything is inside TLS.
+        @param protecting: the methods that may protect what follows them.
+        """
+        self._config = config
+        self._choices = list(zip(choices, sources, strict=True))
+        self._secured = frozenset(secured)
+        self._protecting = frozenset(protecting)
+
+    def _offered(
+        self, listener: str, source: Address | None
+    ) -> Iterator[tuple[str, Choice]]:
+        """
+        The entries that can be for a client of a listener, with their places.
+        A source that is not known can be any.
+        """
+        before = NOWHERE
+        for i, (choice, sources) in enumerate(self._choices):
+            if not choice.isFor(listener):
+                continue
+            if source is None:
+                # What earlier entries take is left to no later one; where this
+                # host is, is no set that could be taken.
+                theirs = extentOf(sources)
+                moving = sources is not None and sources.words & {"self", "listeners"}
+                if not moving and not theirs - before:
+                    continue
+                before |= theirs
+            elif not choice.matches(listener, source):
+                continue
+            yield f"auth.choose[{i}]", choice
+            if source is not None:
+                return
+
+    def _ways(self, listen: Listen, entry: str, choice: Choice) -> Iterator[Way]:
+        tls = listen.tls
+        shown = tls.client_certificate if tls is not None else "off"
+        for outer in choice.methods:
+            if "socks5" not in listen.protocols and not _isWordless(outer):
+                continue
+            for method in outer.inner or (outer,):
+                if method.capabilities.certificate and shown == "off":
+                    continue
+                level: str | None = "clear"
+                if listen.name in self._secured:
+                    level = _PROTECTED
+                elif outer.inner or outer.name in self._protecting:
+                    level = None
+                wanted = shown == "required" or method.capabilities.certificate
+                yield Way(listen.name, entry, method.name, level, wanted)
+
+    def waysFor(self, facts: Facts) -> list[Way]:
+        """The ways by which such a client can be that user."""
+        return [
+            way
+            for way, method in self._all(facts)
+            if (
+                method.capabilities.anonymous
+                if facts.user == ANONYMOUS
+                else method.capabilities.mayBeSomebody
+            )
+            and facts.method in (None, way.method)
+            and (None in (facts.secured, way.secured) or facts.secured == way.secured)
+        ]
+
+    def _all(self, facts: Facts) -> Iterator[tuple[Way, OfferedMethod]]:
+        """Every way that such a client is offered, whoever it is."""
+        for listen in self._config.listen:
+            if facts.listener not in (None, listen.name):
+                continue
+            for entry, choice in self._offered(listen.name, facts.source):
+                methods = {
+                    method.name: method
+                    for outer in choice.methods
+                    for method in outer.inner or (outer,)
+                }
+                for way in self._ways(listen, entry, choice):
+                    yield way, methods[way.method]
+
+    def offeredTo(self, listener: str, source: Address) -> list[str]:
+        """The ways that a client is offered, whoever it is; for people."""
+        return [
+            str(way)
+            for listen in self._config.listen
+            if listen.name == listener
+            for entry, choice in self._offered(listener, source)
+            for way in self._ways(listen, entry, choice)
+        ]
+
+    def refusal(self, facts: Facts) -> Verdict | None:
+        """
+        Why no such client gets in as that user; L{None} when some do.
+        """
+        if self.waysFor(facts):
+            return None
+        client = f"clients from {facts.source}" if facts.source else "clients"
+        if facts.listener is not None:
+            client += f' on "{facts.listener}"'
+        offered = list(dict.fromkeys(str(way) for way, _ in self._all(facts)))
+        if not offered:
+            return Verdict(False, UNOFFERED, f"no [[auth.choose]] is for {client}")
+        who = "without a login" if facts.user == ANONYMOUS else f"as {facts.user}"
+        how = f' by "{facts.method}"' if facts.method is not None else ""
+        side = f", {facts.secured}" if facts.secured is not None else ""
+        more = len(offered) - _SHOWN
+        rest = f" and {more} more" if more > 0 else ""
+        return Verdict(
+            False,
+            UNOFFERED,
+            f"nobody gets in {who}{how}{side}: {client} are offered "
+            f"{', '.join(offered[:_SHOWN])}{rest}",
+        )
+
+    def known(self, facts: Facts) -> Facts:
+        """
+        The facts, with those that follow from the only ways in.
+        """
+        ways = self.waysFor(facts)
+        listeners = {way.listener for way in ways}
+        methods = {way.method for way in ways}
+        levels = {way.secured for way in ways}
+        return evolve(
+            facts,
+            listener=facts.listener or _only(listeners),
+            method=facts.method or _only(methods),
+            secured=facts.secured or _only(levels),
+        )
+
+
+def _only(values: Collection[str | None]) -> str | None:
+    return next(iter(values)) if len(values) == 1 else None
+
+
+def _isWordless(method: OfferedMethod) -> bool:
+    """Whether a SOCKS 4 client, which has no login, can come in by it."""
+    return Method.NO_AUTHENTICATION in method.codes

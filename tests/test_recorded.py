@@ -1,0 +1,186 @@
+"""
+Why something stands in the journal: `socksgw explain --record`, for every kind
+of line.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from contextlib import closing, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from socksgw.command import main
+from socksgw.recorded import Journalled
+from tests.hostile.clients import GREETING, four, opened, request5
+from tests.hostile.datagrams import Association, Echo
+from tests.running import Running, until
+
+TEXT = """
+[[listen]]
+name = "lan"
+address = ["127.0.0.1:0"]
+[auth]
+checkers = ["memory:alice:x"]
+[[auth.choose]]
+methods = ["none", "userpass"]
+[never]
+except = ["127.0.0.1"]
+[[rule]]
+id = "all"
+allow = ["connect", "udp"]
+"""
+
+
+@pytest.fixture(scope="module")
+def journalled(tmp_path_factory: pytest.TempPathFactory) -> Running:
+    """A gateway that has stopped, and has written every kind of a session's line."""
+    running = Running(tmp_path_factory.mktemp("recorded"), TEXT)
+    try:
+        running.ready()
+        _written(running)
+        assert running.stop() in (0, -15)
+    finally:
+        if running.process.poll() is None:
+            running.kill()
+    return running
+
+
+def _written(running: Running) -> None:
+    """Have it write."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        open_ = server.getsockname()[1]
+        with closing(opened(running.port)) as client:
+            client.sendall(GREETING + request5(four("127.0.0.1"), open_, 1))
+            assert client.recv(2) == b"\x05\x00"
+            accepted, _ = server.accept()
+            accepted.close()
+        until(lambda: running.journal("end"))
+    for octets in (
+        GREETING + request5(four("127.0.0.1"), open_, 1),  # it is closed by now
+        GREETING + request5(four("10.0.0.1"), 0, 2),  # denied
+        b"\x05\x02\x01\x80",  # no such method
+        b"\x05\x01\x02\x01\x05alice\x01y",  # a wrong password
+    ):
+        with closing(opened(running.port)) as client:
+            client.sendall(octets)
+            while client.recv(100):
+                pass
+    with Echo() as echo, Association(running.port) as association:
+        association.echo(echo, b"hello")
+    until(lambda: running.journal("flow-end"))
+
+
+def explained(running: Running, number: int, *more: str) -> tuple[int, str]:
+    said = io.StringIO()
+    with redirect_stdout(said):
+        config = str(running.directory / "gw.toml")
+        status = main(["explain", "--config", config, "--record", str(number), *more])
+    return status, said.getvalue()
+
+
+def test_everyKindOfLine(journalled: Running) -> None:
+    """Each is explained in words and as JSON, with the same status; none raw."""
+    lines = journalled.journal()
+    kinds = {line["event"] for line in lines}
+    assert kinds >= {
+        "start", "decision", "end", "refused", "login-failed", "flow", "flow-end", "stop",
+    }  # fmt: skip
+    for line in lines:
+        status, said = explained(journalled, line["n"])
+        assert said.startswith(f"{line['event']}, line {line['n']}:\n"), said
+        assert "{" not in said
+        as_, text = explained(journalled, line["n"], "--json")
+        found = json.loads(text)
+        assert (as_, found["record"]) == (status, line)
+        denied = line["event"] in ("refused", "login-failed") or (
+            line.get("verdict") == "deny"
+        )
+        assert status == denied, said
+
+
+def numbered(running: Running, event: str, **wanted: object) -> int:
+    """The first line of that kind that has these values."""
+    for line in running.journal(event):
+        if all(line.get(key) == value for key, value in wanted.items()):
+            return int(line["n"])
+    raise AssertionError(f"no {event} with {wanted}")
+
+
+@pytest.mark.parametrize(
+    ("event", "wanted", "said"),
+    [
+        # A grant is shown with what became of it.
+        ("decision", {"session": 1}, "0 octets out, 0 back"),
+        ("decision", {"session": 2}, "nothing was connected: refused, reply 5"),
+        ("flow", {}, "5 octets out, 5 back"),
+        # An end, with what it was the end of.
+        ("end", {"session": 2}, "after the decision, line"),
+        ("flow-end", {}, "after the flow, line"),
+        # What was refused before any rule: what was offered, and is now.
+        ("refused", {}, "01 (GSSAPI), 80"),
+        ("refused", {}, 'is offered "none" on "lan" (auth.choose[0])'),
+        ("login-failed", {}, "claimed   alice"),
+        ("login-failed", {}, "wrong credentials"),
+        ("start", {}, "gateway"),
+    ],
+)
+def test_whatIsSaid(
+    journalled: Running, event: str, wanted: dict[str, object], said: str
+) -> None:
+    """What somebody wants to know who looks at that line."""
+    number = numbered(journalled, event, **wanted)
+    assert said in explained(journalled, number)[1]
+
+
+def test_theEndOfAnotherProcess(tmp_path: Path) -> None:
+    """Sessions are numbered anew by each process: nobody's end is another's."""
+    text = "\n".join(
+        f'{{"v":1,"n":{n},"time":"2026-11-27T10:00:00Z",{body}}}'
+        for n, body in enumerate(
+            (
+                '"event":"start","gateway":"g","pid":1',
+                '"event":"decision","session":1,"verdict":"allow"',
+                '"event":"start","gateway":"g","pid":2',
+                '"event":"end","session":1,"address":null',
+            ),
+            1,
+        )
+    )
+    (tmp_path / "audit-000000000001.jsonl").write_text(text + "\n")
+    journal = Journalled(tmp_path)
+    granted, ended = journal.line(2), journal.line(4)
+    assert granted is not None
+    assert ended is not None
+    assert journal.outcome(granted) is None
+    assert journal.decision(ended) is None
+
+
+def test_aLineThatIsNotThere(journalled: Running) -> None:
+    """Not found is status 1, and no journal at all is a wrong use."""
+    status, said = explained(journalled, 10_000)
+    assert (status, "has no line 10000" in said) == (1, True)
+
+
+def test_acrossFiles(tmp_path: Path) -> None:
+    """The end may stand in a later file than the decision."""
+    lines = [
+        '"event":"start","gateway":"g","pid":1',
+        '"event":"decision","session":7,"verdict":"allow"',
+        '"event":"stop","gateway":"x"',
+        '"event":"end","session":7,"address":null',
+    ]
+    for n, body in enumerate(lines, 1):
+        (tmp_path / f"audit-{n:012}.jsonl").write_text(
+            f'{{"v":1,"n":{n},"time":"2026-11-27T10:00:00Z",{body}}}\n'
+        )
+    journal = Journalled(tmp_path)
+    granted, ended = journal.line(2), journal.line(4)
+    assert granted is not None
+    assert ended is not None
+    assert journal.outcome(granted) == ended
+    assert journal.decision(ended) == granted
+    assert journal.line(5) is None
