@@ -311,7 +311,9 @@ class ResolvePtr(Resolve):
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Look the name up, tell it, and end."""
-        name = await session.generation.nameOf(session.record.addresses[0])
+        name = await session.generation.nameOf(
+            session.record.addresses[0], session.asker.source
+        )
         session.client.reply(Reply.SUCCEEDED, (name, 0))
         session.answered()
 

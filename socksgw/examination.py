@@ -25,7 +25,9 @@ from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
 from socksgw.policy.exposure import Exposure
 from socksgw.policy.ruleset import Ruleset
-from socksgw.route.lookup import parseServer
+from socksgw.route.lookup import THREADS
+from socksgw.route.nameservers import parseServer
+from socksgw.route.resolvconf import NSSWITCH, readChoice
 from socksgw.shape import Config, Limit, Rule
 from socksgw.structuring import ConfigError, Problem
 
@@ -215,6 +217,13 @@ class _Examiner:
                 parseServer(server)
             except ValueError as e:
                 self._wrong(f"resolver.servers[{i}]", f'"{server}": {e}')
+        if not config.resolver.servers and (only := readChoice().why):
+            self._odd(
+                "resolver.servers",
+                f'names are looked up in {THREADS} threads at most: "{only}" in the'
+                f" hosts line of {NSSWITCH} needs the C library; name servers here"
+                " need none",
+            )
         for i, limit in enumerate(config.limit):
             self._limit(f"limit[{i}]", limit)
             if limit.per == "group" and not config.groups:

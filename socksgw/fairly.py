@@ -5,12 +5,12 @@ is who is refused.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, final
 
-__all__ = ["ASKING", "FairQueue"]
+__all__ = ["ASKING", "FairQueue", "Places", "TooManyWaiting"]
 
 T = TypeVar("T")
 
@@ -92,3 +92,74 @@ class FairQueue(Generic[T]):
         self._length -= 1
         if not self._queues[source]:
             del self._queues[source]
+
+
+class TooManyWaiting(Exception):
+    """As many calls of this source wait as may."""
+
+
+@final
+class Places:
+    """
+    A bounded number of places. A source has so many at most; while none is free
+    its calls wait, and a free place goes to the sources that wait in turn. So a
+    source that asks for more than it gets delays nobody but itself.
+    """
+
+    def __init__(self, places: int, perSource: int, waiting: int) -> None:
+        """
+        @param places: places in all.
+        @param perSource: most places of one source.
+        @param waiting: most calls of one source that wait.
+        """
+        self._places = places
+        self._perSource = perSource
+        self._waiting = waiting
+        self._held: Counter[bytes] = Counter()
+        self._queue: FairQueue[Callable[[], bool]] = FairQueue()
+        self._giving = False
+        #: How many are taken.
+        self.taken = 0
+
+    def enter(self, source: bytes, begin: Callable[[], bool]) -> None:
+        """
+        Call C{begin} when the source has a place, which may be now.
+
+        @param source: L{Address.sourceKey<socksgw.wire.address.Address.sourceKey>}.
+        @param begin: takes the place and returns L{True}, or returns L{False}
+            when it needs none any more. Who took one calls L{leave}.
+        @raise TooManyWaiting: as many wait already.
+        """
+        if self._queue.of(source) >= self._waiting:
+            raise TooManyWaiting
+        self._queue.push(source, begin)
+        self._give()
+
+    def leave(self, source: bytes) -> None:
+        """Give a place of the source back."""
+        self.taken -= 1
+        self._held[source] -= 1
+        if not self._held[source]:
+            del self._held[source]
+        self._give()
+
+    def _mayHave(self, source: bytes) -> bool:
+        return self._held[source] < self._perSource
+
+    def _give(self) -> None:
+        # A call that leaves at once comes back here from below.
+        if self._giving:
+            return
+        self._giving = True
+        try:
+            while self.taken < self._places:
+                found = self._queue.pop(self._mayHave)
+                if found is None:
+                    return
+                source, begin = found
+                self.taken += 1
+                self._held[source] += 1
+                if not begin():
+                    self.leave(source)
+        finally:
+            self._giving = False

@@ -25,6 +25,7 @@ from socksgw.relay.between import Relays
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.route.dialer import Dialer
+from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver
 from socksgw.shape import Config, ListenUDP
 from socksgw.structuring import ConfigError
@@ -105,12 +106,15 @@ class Generation:
         self.secured = found.secured
         timeouts = config.timeouts
         self._base = base
-        self._asks = (config.resolver, timeouts.lookup)
+        choice = HostChoice() if config.resolver.servers else readChoice()
+        self._asks = (config.resolver, choice, timeouts.lookup)
         self._ownsResolver = before is None or before._asks != self._asks
         if before is None or before._asks != self._asks:
             self._resolver = Resolver.of(
                 base.reactor,
+                base.watch,
                 config.resolver,
+                choice,
                 timeouts.lookup,
                 base.setDeadline,
                 base.clock,
@@ -210,7 +214,7 @@ class Generation:
         for name, tls in self.secured.items():
             tls.successor = following.secured.get(name)
         if following._resolver is not self._resolver:
-            self._base.setDeadline(2 * self._asks[1], self._resolver.stop)
+            self._base.setDeadline(2 * self._asks[2], self._resolver.stop)
 
     def stop(self) -> None:
         """No session uses this any more."""

@@ -536,12 +536,13 @@ class Budget(Protocol):
 class NameResolver(Protocol):
     """How the policy learns the addresses of a name, once per request."""
 
-    def lookUp(self, name: str) -> Awaitable[tuple[Address, ...]]:
+    def lookUp(self, name: str, source: Address) -> Awaitable[tuple[Address, ...]]:
         """
         Every address of C{name}, in the order of preference.
 
         @param name: in normal form (L{socksgw.wire.address.parseHost}).
+        @param source: who asks: look-ups at a time are bounded by source.
         @raise socksgw.errors.LookupFailed: there is none, or no answer came
             in time.
-        @raise socksgw.errors.LimitReached: too many look-ups are in flight.
+        @raise socksgw.errors.LimitReached: too many look-ups of the source wait.
         """

@@ -63,13 +63,13 @@ class Names:
         self.names: dict[str, str] = {}
         self.asked: list[str] = []
 
-    async def lookUp(self, name: str) -> tuple[Address, ...]:
+    async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
         self.asked.append(name)
         if name not in self.addresses:
             raise LookupFailed("no such name")
         return tuple(map(Address.parse, self.addresses[name]))
 
-    async def nameOf(self, address: Address) -> str:
+    async def nameOf(self, address: Address, source: Address) -> str:
         self.asked.append(address.text)
         if address.text not in self.names:
             raise LookupFailed("no such name")
@@ -264,7 +264,7 @@ def test_resolvePtrInSocks4(world: World) -> None:
 def test_aFailureAfterTheDecisionHasItsEnd(world: World, failure: SocksError) -> None:
     """The session was allowed, so its end is in the journal, with the reply."""
 
-    async def failing(_: Any) -> str:
+    async def failing(*_: Any) -> str:
         raise failure
 
     world.generation.nameOf = failing

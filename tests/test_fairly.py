@@ -4,10 +4,13 @@ Turns by source.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socksgw.fairly import FairQueue
+from socksgw.fairly import FairQueue, Places, TooManyWaiting
 
 
 def drained(queue: FairQueue[int]) -> list[int]:
@@ -82,3 +85,78 @@ def test_length(steps: list[tuple[str, int]]) -> None:
                 queue.drop(bytes([source]))
         assert len(queue) == sum(queue.of(bytes([each])) for each in range(4))
         assert all(queue._queues.values())
+
+
+# Places.
+
+
+def test_aSourceHasSoManyPlacesAndOthersTheirs() -> None:
+    """The rest of its calls wait."""
+    begun: list[bytes] = []
+    turns = Places(10, 3, 100)
+    for source in (b"a", b"a", b"a", b"a", b"a", b"b"):
+        turns.enter(source, _taking(begun, source))
+    assert begun == [b"a", b"a", b"a", b"b"]
+    turns.leave(b"a")
+    assert begun == [b"a", b"a", b"a", b"b", b"a"]
+
+
+def _taking(begun: list[bytes], source: bytes) -> Callable[[], bool]:
+    def begin() -> bool:
+        begun.append(source)
+        return True
+
+    return begin
+
+
+def test_freePlacesGoToTheSourcesInTurn() -> None:
+    """Not to the one with the most calls."""
+    begun: list[bytes] = []
+    turns = Places(2, 2, 100)
+    for source in (b"a", b"a", b"a", b"a", b"a", b"b", b"c", b"b"):
+        turns.enter(source, _taking(begun, source))
+    assert begun == [b"a", b"a"]
+    for source in (b"a", b"a", b"b", b"c", b"a"):
+        turns.leave(source)
+    assert begun[2:] == [b"a", b"b", b"c", b"a", b"b"]
+
+
+def test_whoNeedsNoneAnyMoreTakesNone() -> None:
+    """The next has the place."""
+    begun: list[bytes] = []
+    turns = Places(1, 1, 100)
+    turns.enter(b"a", _taking(begun, b"a"))
+    for _ in range(50):
+        turns.enter(b"a", lambda: False)
+    turns.enter(b"a", _taking(begun, b"a"))
+    turns.leave(b"a")
+    assert (begun, turns.taken) == ([b"a", b"a"], 1)
+    turns.leave(b"a")
+    assert turns.taken == 0
+
+
+def test_whoLeavesAtOnceIsNotTooDeep() -> None:
+    """Thousands of calls that are done when they begin."""
+    turns = Places(1, 1, 10_000)
+    done: list[int] = []
+
+    def begin() -> bool:
+        done.append(1)
+        turns.leave(b"a")
+        return True
+
+    turns.enter(b"a", lambda: True)
+    for _ in range(5000):
+        turns.enter(b"a", begin)
+    turns.leave(b"a")
+    assert (len(done), turns.taken) == (5000, 0)
+
+
+def test_moreThanMayWaitAreRefused() -> None:
+    """Those of that source."""
+    turns = Places(1, 1, 2)
+    for _ in range(3):
+        turns.enter(b"a", lambda: True)
+    with pytest.raises(TooManyWaiting):
+        turns.enter(b"a", lambda: True)
+    turns.enter(b"b", lambda: True)

@@ -140,7 +140,7 @@ class Policy:
         """
         assert question.name is not None
         try:
-            resolved = await self._resolver.lookUp(question.name)
+            resolved = await self._resolver.lookUp(question.name, question.asker.source)
         except SocksError as e:
             return refused(e)
         verdicts = [(a, judge(a)) for a in resolved]

@@ -1,49 +1,78 @@
 """
-Who is asked for the addresses of a name: the system's resolver, in threads of
-its own, or servers, by Twisted's.
+Who is asked for the addresses of a name: the name servers of the
+configuration, those of this host after its hosts file, or the C library, in
+threads of its own.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
-from ipaddress import ip_address
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, Protocol, final
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.names.hosts import searchFileForAll
-from twisted.python.failure import Failure
-from twisted.python.filepath import FilePath
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 
 from socksgw.errors import LookupFailed
+from socksgw.files import stampOf
+from socksgw.interfaces import Watcher
+from socksgw.route.dnsmessages import NoSuchName
+from socksgw.route.hostsfile import HostsFile
+from socksgw.route.nameservers import NameServers, ServerSettings
+from socksgw.route.resolvconf import RESOLV_CONF, HostChoice, HostServers, readServers
 from socksgw.threads import DaemonPool
 from socksgw.wire.address import Address
 
-__all__ = ["Lookup", "ServersLookup", "SystemLookup", "Unwanted", "parseServer"]
+__all__ = [
+    "HostLookup",
+    "LibraryLookup",
+    "Lookup",
+    "ServersLookup",
+    "askLibrary",
+]
 
-#: Threads for the system's resolver at most.
-_THREADS: Final = 128
+#: Threads for the C library at most, and of one source.
+THREADS: Final = 128
+THREADS_PER_SOURCE: Final = 32
+#: Questions to name servers at a time, and of one source.
+QUESTIONS: Final = 1024
+QUESTIONS_PER_SOURCE: Final = 256
+#: Seconds between two looks whether a file has changed.
+_LOOK: Final = 1.0
 
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+#: Names that only nss-myhostname(8) knows, besides this host's.
+_LOCAL: Final = ("localhost", "localhost.localdomain", "_gateway", "_outbound")
 
-class Unwanted(LookupFailed):
-    """Nobody waited any more when a look-up's turn came."""
+_log: Final = Logger()
 
 
 class Lookup(Protocol):
-    """Where answers come from."""
+    """
+    Where answers come from.
 
-    def look(self, name: str, wanted: Callable[[], bool]) -> Deferred[list[Address]]:
+    @ivar places: questions at a time.
+    @ivar perSource: the same, of one source.
+    @ivar cancels: whether a question that is cancelled costs nothing more.
+    """
+
+    places: int
+    perSource: int
+    cancels: bool
+
+    def addresses(self, name: str, version: int) -> Deferred[list[Address]]:
         """
-        @param wanted: whether anybody still waits.
-        @return: fires with what was found; fails with
-            L{socksgw.errors.SocksError} (L{Unwanted} when nobody waits).
+        @param version: 4 or 6.
+        @return: fires with what was found, nothing where the name has only
+            others; fails with L{socksgw.errors.LookupFailed}, with
+            L{NoSuchName} when there is no such name.
         """
 
-    def name(self, address: Address) -> Deferred[str]:
+    def pointer(self, address: Address) -> Deferred[str]:
         """
         @return: fires with the name that DNS gives the address; fails with
-            L{socksgw.errors.SocksError}.
+            L{socksgw.errors.LookupFailed}.
         """
 
     def start(self) -> None: ...
@@ -51,196 +80,259 @@ class Lookup(Protocol):
     def stop(self) -> None: ...
 
 
-def parseServer(text: str) -> tuple[str, int]:
+@final
+class ServersLookup:
     """
-    The address and port of a DNS server: C{"9.9.9.9"}, C{"9.9.9.9:5353"},
-    C{"[2620:fe::fe]:53"}.
+    Name servers alone.
+    """
 
-    @raise ValueError: it is none of these.
-    """
-    host, port = text, "53"
-    if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")):
-            raise ValueError('must be "[address]" or "[address]:port"')
-        port = rest[1:] if rest else port
-    elif text.count(":") == 1:
-        host, port = text.split(":")
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise ValueError("the port is not within 1 to 65535")
-    return Address.parse(host).text, int(port)
+    places = QUESTIONS
+    perSource = QUESTIONS_PER_SOURCE
+    cancels = True
+
+    def __init__(
+        self, reactor: Any, watch: Watcher, settings: ServerSettings, timeout: float
+    ) -> None:
+        self._servers = NameServers(reactor, watch, settings, timeout)
+        self.addresses = self._servers.addresses
+        self.pointer = self._servers.pointer
+        self.stop = self._servers.stop
+
+    def start(self) -> None:
+        """Nothing runs while nobody asks."""
 
 
 @final
-class SystemLookup:
+class LibraryLookup:
     """
-    The system's resolver: the hosts file, then C{getaddrinfo} for the name as
-    it stands, never with a search domain.
+    The hosts file, then C{getaddrinfo} for the name as it stands, never with a
+    search domain.
     """
+
+    places = THREADS
+    perSource = THREADS_PER_SOURCE
+    cancels = False
 
     def __init__(
         self,
         reactor: Any,
-        threads: int = _THREADS,
+        hosts: HostsFile,
         getaddrinfo: Callable[..., Any] = socket.getaddrinfo,
-        hostsFile: str = "/etc/hosts",
     ) -> None:
         self._reactor = reactor
-        self._pool = DaemonPool(0, threads, "lookups")
+        self._pool = DaemonPool(0, THREADS, "lookups")
         self._getaddrinfo = getaddrinfo
-        self._hosts = FilePath(hostsFile)
+        self._hosts = hosts
+        self._looked = 0.0
 
     def start(self) -> None:
         """Threads come as they are needed."""
+        self._hosts.refresh()
         self._pool.start()
 
     def stop(self) -> None:
         """Do not wait for the threads: a resolver may hold them for long."""
         self._pool.abandon()
 
-    def look(self, name: str, wanted: Callable[[], bool]) -> Deferred[list[Address]]:
+    def addresses(self, name: str, version: int) -> Deferred[list[Address]]:
         """
-        Ask in a thread.
+        Ask in a thread for what the hosts file does not say.
         """
-        return self._do(self.inThread, name, wanted)
+        self._refresh()
+        found = self._hosts.addresses(name)
+        if found is not None:
+            return succeed([a for a in found if a.version == version])
+        return self._do(askLibrary, name, _FAMILIES[version], self._getaddrinfo)
 
-    def name(self, address: Address) -> Deferred[str]:
+    def pointer(self, address: Address) -> Deferred[str]:
         """
         Ask in a thread.
         """
-        return self._do(self._nameInThread, address)
+        return self._do(_nameOf, address)
+
+    def _refresh(self) -> None:
+        now = self._reactor.seconds()
+        if now - self._looked >= _LOOK:
+            self._looked = now
+            self._hosts.refresh(self.inThread)
+
+    def inThread(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """
+        Call C{done} with what C{work} returns in a thread.
+        """
+        self._do(work).addCallback(done)
 
     def _do(self, work: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        done: Deferred[Any] = Deferred()
+        outcome: Deferred[Any] = Deferred()
 
         def finished(success: bool, result: Any) -> None:
             self._reactor.callFromThread(
-                done.callback if success else done.errback, result
+                outcome.callback if success else outcome.errback, result
             )
 
         self._pool.callInThreadWithCallback(finished, work, *arguments)
-        return done
-
-    def _nameInThread(self, address: Address) -> str:
-        try:
-            place = (address.text, 0)
-            return socket.getnameinfo(place, socket.NI_NAMEREQD)[0]
-        except socket.gaierror as e:
-            if e.errno == socket.EAI_NONAME:
-                raise LookupFailed("the address has no name") from None
-            raise LookupFailed(
-                f"the look-up failed: {e.strerror}", reason="lookup-failed"
-            ) from None
-
-    def inThread(self, name: str, wanted: Callable[[], bool]) -> list[Address]:
-        """
-        Ask here and now.
-
-        @raise socksgw.errors.SocksError: there is no answer.
-        """
-        if not wanted():
-            raise Unwanted("nobody waits")
-        found = searchFileForAll(self._hosts, name.encode("ascii"))
-        if not found:
-            found = self._ask(name)
-        addresses = []
-        for text in found:
-            try:
-                addresses.append(Address.parse(text))
-            except ValueError:
-                # A zone id: such an address means nothing to another host.
-                continue
-        return addresses
-
-    def _ask(self, name: str) -> list[str]:
-        try:
-            # The root dot keeps search domains out.
-            answers = self._getaddrinfo(f"{name}.", None, type=socket.SOCK_STREAM)
-        except socket.gaierror as e:
-            if e.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
-                raise LookupFailed("no such host") from None
-            raise LookupFailed(
-                f"the look-up failed: {e.strerror}", reason="lookup-failed"
-            ) from None
-        except UnicodeError:
-            raise LookupFailed("no such host") from None
-        return [answer[4][0] for answer in answers]
+        return outcome
 
 
 @final
-class ServersLookup:
+class HostLookup:
     """
-    Twisted's resolver, asking the servers that the configuration names.
+    What the C library would ask, in its order, and without its threads: the
+    hosts file, and the name servers of resolv.conf, both read again when they
+    change.
     """
+
+    places = QUESTIONS
+    perSource = QUESTIONS_PER_SOURCE
+    cancels = True
 
     def __init__(
-        self, reactor: Any, servers: Sequence[tuple[str, int]], timeout: float
+        self,
+        reactor: Any,
+        watch: Watcher,
+        choice: HostChoice,
+        timeout: float,
+        hosts: HostsFile,
+        resolvConf: Path = RESOLV_CONF,
     ) -> None:
-        from twisted.names.client import Resolver as DNSResolver
-
-        class Client(DNSResolver):
-            """
-            Fails by its Deferred, also when there is no descriptor: else the
-            name would count as being asked for, for ever.
-            """
-
-            def queryUDP(self, *arguments: Any) -> Deferred[Any]:
-                return maybeDeferred(super().queryUDP, *arguments)
-
-        tries = (timeout / 4, timeout / 4, timeout / 2)
-        self._resolver: Any = Client(  # type: ignore[no-untyped-call]
-            servers=list(servers), timeout=tries, reactor=reactor
-        )
+        self._reactor = reactor
+        self._watch = watch
+        self._choice = choice
+        self._timeout = timeout
+        self._hosts = hosts
+        self._resolvConf = resolvConf
+        self._library = LibraryLookup(reactor, hosts)
+        self._looked = 0.0
+        self._stamp: object = None
+        self._said: HostServers | None = None
+        self._servers: NameServers
+        self._read()
 
     def start(self) -> None:
-        """Nothing runs while nobody asks."""
+        """Read the hosts file."""
+        self._library.start()
 
     def stop(self) -> None:
-        """Nothing runs while nobody asks."""
+        """End whatever is being asked."""
+        self._servers.stop()
+        self._library.stop()
 
-    def look(self, name: str, wanted: Callable[[], bool]) -> Deferred[list[Address]]:
+    def addresses(self, name: str, version: int) -> Deferred[list[Address]]:
         """
-        Ask for A and AAAA records at once.
+        As L{Lookup.addresses}.
         """
-        both = DeferredList(
-            [
-                self._resolver.lookupIPV6Address(name),
-                self._resolver.lookupAddress(name),
-            ],
-            consumeErrors=True,
+        self._refresh()
+        if self._choice.local and _isLocal(name):
+            return self._library.addresses(name, version)
+        if self._choice.order == ("dns", "files"):
+            asked = self._asked(name, version)
+            return asked.addErrback(self._orListed, name, version)
+        found = self._hosts.addresses(name) if "files" in self._choice.order else None
+        if found is not None:
+            return succeed([a for a in found if a.version == version])
+        if "dns" in self._choice.order:
+            return self._asked(name, version)
+        raise NoSuchName
+
+    def _asked(self, name: str, version: int) -> Deferred[list[Address]]:
+        assert self._said is not None
+        if version == 6 and not self._said.aaaa:
+            return succeed([])
+        return self._servers.addresses(name, version)
+
+    def _orListed(self, failure: Any, name: str, version: int) -> Any:
+        failure.trap(LookupFailed)
+        found = self._hosts.addresses(name)
+        if found is None:
+            return failure
+        return [a for a in found if a.version == version]
+
+    def pointer(self, address: Address) -> Deferred[str]:
+        """
+        As L{Lookup.pointer}.
+        """
+        self._refresh()
+        name = self._hosts.name(address)
+        return succeed(name) if name is not None else self._servers.pointer(address)
+
+    def _refresh(self) -> None:
+        now = self._reactor.seconds()
+        if now - self._looked >= _LOOK:
+            self._looked = now
+            self._hosts.refresh(self._library.inThread)
+            self._read()
+
+    def _read(self) -> None:
+        stamp = stampOf(self._resolvConf)
+        if stamp == self._stamp and self._said is not None:
+            return
+        self._stamp = stamp
+        said = readServers(self._resolvConf)
+        if said == self._said:
+            return
+        self._said = said
+        # Questions to the former servers go on.
+        self._servers = NameServers(
+            self._reactor, self._watch, said.settings, self._timeout
         )
-        return both.addCallback(self._answered)
+        _log.info(
+            "names are looked up by {servers} ({file})",
+            servers=", ".join(self._servers.names),
+            file=str(self._resolvConf),
+        )
 
-    def _answered(self, results: Any) -> list[Address]:
-        from twisted.names import dns, error
 
-        found: list[Address] = []
-        failures: list[Failure] = []
-        for success, result in results:
-            if not success:
-                failures.append(result)
-                continue
-            for record in result[0]:
-                if record.type in (dns.A, dns.AAAA):
-                    found.append(Address(record.payload.address))
-        if not found and failures and not failures[0].check(error.DNSNameError):
-            if failures[0].check(DeferredTimeout):
-                raise LookupFailed("no answer in time", reason="lookup-timeout")
-            raise LookupFailed("the look-up failed", reason="lookup-failed")
-        return found
+def _isLocal(name: str) -> bool:
+    return (
+        name in _LOCAL
+        or name.endswith((".localhost", ".localhost.localdomain"))
+        or name == socket.gethostname().lower()
+    )
 
-    def name(self, address: Address) -> Deferred[str]:
-        """
-        Ask for a PTR record.
-        """
-        reverse = ip_address(address.packed).reverse_pointer
-        asked: Deferred[Any] = self._resolver.lookupPointer(reverse)
-        return asked.addCallback(self._named)
 
-    def _named(self, result: Any) -> str:
-        from twisted.names import dns
+def askLibrary(
+    name: str,
+    family: int = socket.AF_UNSPEC,
+    getaddrinfo: Callable[..., Any] = socket.getaddrinfo,
+) -> list[Address]:
+    """
+    Ask the C library, and wait.
 
-        for record in result[0]:
-            if record.type == dns.PTR:
-                return str(record.payload.name)
-        raise LookupFailed("the address has no name")
+    @raise LookupFailed: there is no answer.
+    """
+    try:
+        # The root dot keeps search domains out.
+        answers = getaddrinfo(f"{name}.", None, family, socket.SOCK_STREAM)
+    except socket.gaierror as e:
+        if e.errno in (socket.EAI_NODATA, socket.EAI_ADDRFAMILY):
+            return []
+        if e.errno == socket.EAI_NONAME:
+            raise NoSuchName from None
+        raise LookupFailed(
+            f"the look-up failed: {e.strerror}", reason="lookup-failed"
+        ) from None
+    except UnicodeError:
+        raise NoSuchName from None
+    addresses = []
+    for answer in answers:
+        try:
+            addresses.append(Address.parse(answer[4][0]))
+        except ValueError:
+            # A zone id: such an address means nothing to another host.
+            continue
+    return addresses
+
+
+def _nameOf(address: Address) -> str:
+    """
+    @raise LookupFailed: there is none.
+    """
+    try:
+        place = (address.text, 0)
+        return socket.getnameinfo(place, socket.NI_NAMEREQD)[0]
+    except socket.gaierror as e:
+        if e.errno == socket.EAI_NONAME:
+            raise LookupFailed("the address has no name") from None
+        raise LookupFailed(
+            f"the look-up failed: {e.strerror}", reason="lookup-failed"
+        ) from None

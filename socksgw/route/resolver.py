@@ -3,7 +3,8 @@ From a name to its addresses: looked up with a deadline, once for all who ask
 at the same time.
 
 A resolver that does not answer costs those who asked it their deadline, and
-nobody else anything.
+nobody else anything: look-ups at a time are bounded by source, and shared
+between sources in turn.
 """
 
 from __future__ import annotations
@@ -16,66 +17,178 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from socksgw.errors import LimitReached, LookupFailed, SocksError
-from socksgw.interfaces import SetDeadline, Timer
+from socksgw.fairly import Places, TooManyWaiting
+from socksgw.interfaces import SetDeadline, Timer, Watcher
+from socksgw.route.dnsmessages import NoSuchName
+from socksgw.route.hostsfile import HostsFile
 from socksgw.route.lookup import (
+    HostLookup,
+    LibraryLookup,
     Lookup,
     ServersLookup,
-    SystemLookup,
-    Unwanted,
-    parseServer,
+    askLibrary,
 )
+from socksgw.route.nameservers import ServerSettings, parseServer
+from socksgw.route.resolvconf import HostChoice
 from socksgw.shape import ResolverConfig
 from socksgw.wire.address import Address, parseHost
 
 __all__ = ["Resolver", "lookUpNow", "preferred"]
 
-#: Names looked up at a time.
-_MOST: Final = 1024
+#: Questions of one source that wait for their turn, at most.
+_WAITING: Final = 1024
 #: Answers remembered, how long (seconds), and addresses kept of each.
-_REMEMBERED: Final = 4096
+_REMEMBERED: Final = 8192
 _SECONDS: Final = 10.0
 _SECONDS_FAILED: Final = 3.0
 _ADDRESSES: Final = 32
+#: Seconds that IPv6 addresses may come later than the answer about IPv4 (RFC
+#: 8305 section 3, the Resolution Delay). What is judged is dialled and nothing
+#: else, so IPv4 addresses, which every host can dial, are waited for.
+_DELAY: Final = 0.05
 
-Answer = tuple[Address, ...] | SocksError
+#: The addresses of one version, or the name of an address, or why there is none.
+Answer = tuple[Any, ...] | SocksError
+#: A name and a version, or an address whose name is wanted.
+_Key = tuple[str | Address, int]
 
 
 def lookUpNow(name: str, family: str) -> tuple[Address, ...]:
     """
-    Ask the system's resolver, and wait: for commands, never in the gateway.
+    Ask as the C library does, and wait: for commands, never in the gateway.
 
-    @raise SocksError: there is no answer.
+    @raise LookupFailed: there is no answer.
     """
-    found = SystemLookup(None).inThread(name, lambda: True)
-    return preferred(found, family)
+    hosts = HostsFile()
+    hosts.refresh()
+    found = hosts.addresses(name)
+    return preferred(askLibrary(name) if found is None else found, family)
 
 
 def preferred(found: list[Address], family: str) -> tuple[Address, ...]:
     """
-    Without repetitions, in the order of preference.
+    Return the addresses without repetitions, in the order of preference.
 
     @param family: C{prefer6}, C{prefer4}, C{only4} or C{only6}.
     @raise LookupFailed: nothing is left.
     """
-    first = int(family[-1])
-    addresses = list(dict.fromkeys(found))
-    if family.startswith("only"):
-        addresses = [a for a in addresses if a.version == first]
-    addresses.sort(key=lambda a: a.version != first)
+    versions = _versions(family)
+    addresses = [a for a in dict.fromkeys(found) if a.version in versions]
+    addresses.sort(key=lambda a: versions.index(a.version))
     if not addresses:
         raise LookupFailed("no such host")
     return tuple(addresses[:_ADDRESSES])
 
 
+def _versions(family: str) -> tuple[int, ...]:
+    first = int(family[-1])
+    return (first,) if family.startswith("only") else (first, 10 - first)
+
+
+@final
 class _Question:
     """
-    One name that is being looked up, and who waits for it.
+    One question that is being asked, or waits for its turn.
+
+    @ivar key: what it is about.
+    @ivar waiting: who waits for the answer.
+    @ivar running: the look-up; L{None} before its turn.
+    @ivar queued: the sources in whose name it waits.
     """
 
-    __slots__ = ("waiting",)
+    __slots__ = ("key", "queued", "running", "waiting")
 
-    def __init__(self) -> None:
-        self.waiting: dict[Deferred[Answer], Timer] = {}
+    def __init__(self, key: _Key) -> None:
+        self.key = key
+        self.waiting: dict[_Asking, None] = {}
+        self.running: Deferred[Any] | None = None
+        self.queued: set[bytes] = set()
+
+
+@final
+class _Asking:
+    """
+    Somebody who asks about one name or address.
+
+    @ivar answer: fires with what is known when enough is, by version.
+    """
+
+    __slots__ = ("_deadline", "_delay", "_resolver", "answer", "answers", "missing")
+
+    def __init__(self, resolver: Resolver, answers: dict[int, Answer]) -> None:
+        """
+        @param answers: what is known already.
+        """
+        self._resolver = resolver
+        self._delay: Any = None
+        self._deadline: Timer | None = None
+        self.answers = answers
+        self.missing: dict[int, _Question] = {}
+        self.answer: Deferred[dict[int, Answer]] = Deferred(lambda _: self.leave())
+
+    def wait(self, seconds: float, setDeadline: SetDeadline) -> None:
+        """
+        Begin to wait for what is missing.
+        """
+        if not self.answer.called:
+            self._deadline = setDeadline(seconds, self._expired)
+            self._enough()
+
+    def got(self, version: int, answer: Answer) -> None:
+        """
+        One of the questions is answered.
+        """
+        del self.missing[version]
+        self.answers[version] = answer
+        if not self.missing:
+            self._finish()
+        elif self._deadline is not None:
+            self._enough()
+
+    def _enough(self) -> None:
+        """
+        Wait for IPv6 no longer than the delay, once it is known whether there
+        are IPv4 addresses, or that there is no such name.
+        """
+        known = self.answers.get(4)
+        if not known or (
+            isinstance(known, SocksError) and not isinstance(known, NoSuchName)
+        ):
+            return
+        if self._delay is None:
+            reactor = self._resolver.reactor
+            self._delay = reactor.callLater(_DELAY, self._late)
+
+    def _late(self) -> None:
+        self._delay = None
+        question = self.missing[6]
+        if len(question.waiting) == 1 and question.running is not None:
+            # Without this each who asks would wait for it again.
+            self._resolver.remember(question.key, _unanswered())
+        self._finish()
+
+    def _expired(self) -> None:
+        self._deadline = None
+        for version in self.missing:
+            self.answers[version] = _unanswered()
+        self._finish()
+
+    def _finish(self) -> None:
+        self.leave()
+        if not self.answer.called:
+            self.answer.callback(self.answers)
+
+    def leave(self) -> None:
+        """Wait no longer."""
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
+        if self._deadline is not None:
+            self._deadline.clear()
+            self._deadline = None
+        for question in list(self.missing.values()):
+            self._resolver.leave(question, self)
+        self.missing.clear()
 
 
 @final
@@ -86,6 +199,7 @@ class Resolver:
 
     def __init__(
         self,
+        reactor: Any,
         lookup: Lookup,
         family: str,
         timeout: float,
@@ -97,34 +211,42 @@ class Resolver:
         @param timeout: seconds.
         @param clock: monotonic seconds.
         """
+        self.reactor = reactor
         self._lookup = lookup
-        self._family = family
+        self._versions = _versions(family)
         self._timeout = timeout
         self._setDeadline = setDeadline
         self._clock = clock
-        self._known: OrderedDict[str, tuple[Answer, float]] = OrderedDict()
-        self._reverse = 0
-        self._asked: dict[str, _Question] = {}
+        self._known: OrderedDict[_Key, tuple[Answer, float]] = OrderedDict()
+        self._asked: dict[_Key, _Question] = {}
+        self._turns = Places(lookup.places, lookup.perSource, _WAITING)
 
     @classmethod
     def of(
         cls,
         reactor: Any,
+        watch: Watcher,
         config: ResolverConfig,
+        choice: HostChoice,
         timeout: float,
         setDeadline: SetDeadline,
         clock: Callable[[], float],
     ) -> Resolver:
         """
-        The resolver that a configuration asks for.
+        Return the resolver that a configuration asks for.
+
+        @param choice: who is asked where the configuration names no servers.
         """
         lookup: Lookup
         if config.servers:
-            servers = [parseServer(server) for server in config.servers]
-            lookup = ServersLookup(reactor, servers, timeout)
+            servers = tuple(map(parseServer, config.servers))
+            settings = ServerSettings(servers)
+            lookup = ServersLookup(reactor, watch, settings, timeout)
+        elif choice.order:
+            lookup = HostLookup(reactor, watch, choice, timeout, HostsFile())
         else:
-            lookup = SystemLookup(reactor)
-        return cls(lookup, config.family, timeout, setDeadline, clock)
+            lookup = LibraryLookup(reactor, HostsFile())
+        return cls(reactor, lookup, config.family, timeout, setDeadline, clock)
 
     def start(self) -> None:
         """Be ready for look-ups."""
@@ -134,97 +256,162 @@ class Resolver:
         """No look-ups any more."""
         self._lookup.stop()
 
-    async def lookUp(self, name: str) -> tuple[Address, ...]:
+    async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
         """
         As L{socksgw.interfaces.NameResolver.lookUp}.
         """
-        known = self._known.get(name)
-        if known is not None and self._clock() < known[1]:
-            answer = known[0]
-        else:
-            answer = await self._wait(name)
-        if isinstance(answer, SocksError):
-            # A fresh one: an exception gathers the traceback of each raise.
-            raise type(answer)(str(answer), answer.reply, answer.reason)
-        return answer
+        answers = await self._answers(name, self._versions, source)
+        found: tuple[Address, ...] = ()
+        errors: list[SocksError] = []
+        for version in self._versions:
+            answer = answers.get(version, ())
+            if isinstance(answer, SocksError):
+                errors.append(answer)
+            else:
+                found += answer
+        if found:
+            return found[:_ADDRESSES]
+        # No such name is so for both versions (RFC 8020), but some servers say it
+        # of IPv6 where they mean that there are other addresses (RFC 4074).
+        known = answers.get(4)
+        if isinstance(known, NoSuchName):
+            raise _again(known)
+        errors.sort(key=lambda error: isinstance(error, NoSuchName))
+        raise _again(errors[0]) if errors else LookupFailed("no such host")
 
-    async def nameOf(self, address: Address) -> str:
+    async def nameOf(self, address: Address, source: Address) -> str:
         """
-        The name that DNS gives an address: a claim of the address's owner.
+        Return the name that DNS gives an address: a claim of the address's
+        owner.
 
+        @param source: who asks.
         @raise LookupFailed: there is none, or no answer came in time.
-        @raise LimitReached: too many look-ups are in flight.
+        @raise LimitReached: too many look-ups of the source wait.
         """
-        if self._reverse >= _MOST:
-            raise LimitReached("too many names are being looked up")
-        answer: Deferred[str] = Deferred()
-
-        def expired() -> None:
-            answer.errback(LookupFailed("no answer in time", reason="lookup-timeout"))
-
-        def found(result: Any) -> None:
-            self._reverse -= 1
-            deadline.clear()
-            if not answer.called:
-                answer.callback(result)
-
-        deadline = self._setDeadline(self._timeout, expired)
-        self._reverse += 1
-        asked: Deferred[Any] = maybeDeferred(self._lookup.name, address)
-        asked.addCallback(_hostName).addErrback(_errorOf).addCallback(found)
-        name = await answer
-        if isinstance(name, SocksError):
-            raise name
+        answers = await self._answers(address, (0,), source)
+        answer = answers[0]
+        if isinstance(answer, SocksError):
+            raise _again(answer)
+        name: str = answer[0]
         return name
 
-    def _wait(self, name: str) -> Deferred[Answer]:
-        question = self._asked.get(name)
-        fresh = question is None
+    def _answers(
+        self, subject: str | Address, versions: tuple[int, ...], source: Address
+    ) -> Deferred[dict[int, Answer]]:
+        answers: dict[int, Answer] = {}
+        missing: list[_Key] = []
+        for version in versions:
+            known = self._known.get((subject, version))
+            if known is not None and self._clock() < known[1]:
+                answers[version] = known[0]
+            else:
+                missing.append((subject, version))
+        asking = _Asking(self, answers)
+        if not missing:
+            asking.answer.callback(answers)
+            return asking.answer
+        questions = [self._join(key, asking) for key in missing]
+        try:
+            for question in questions:
+                self._turn(question, source.sourceKey)
+        except TooManyWaiting:
+            asking.leave()
+            raise LimitReached(
+                "too many names are being looked up for this source"
+            ) from None
+        asking.wait(self._timeout, self._setDeadline)
+        return asking.answer
+
+    def _join(self, key: _Key, asking: _Asking) -> _Question:
+        question = self._asked.get(key)
         if question is None:
-            if len(self._asked) >= _MOST:
-                raise LimitReached("too many names are being looked up")
-            question = self._asked[name] = _Question()
-        waiting = question.waiting
+            question = self._asked[key] = _Question(key)
+        question.waiting[asking] = None
+        asking.missing[key[1]] = question
+        return question
 
-        def gone(answer: Deferred[Answer]) -> None:
-            waiting.pop(answer).clear()
+    def _turn(self, question: _Question, source: bytes) -> None:
+        """
+        Ask when it is the source's turn, unless the question is asked by then:
+        who asks for what another source waits for need not wait as long.
 
-        def expired() -> None:
-            del waiting[answer]
-            answer.callback(LookupFailed("no answer in time", reason="lookup-timeout"))
-
-        answer: Deferred[Answer] = Deferred(gone)
-        waiting[answer] = self._setDeadline(self._timeout, expired)
-        if fresh:
-            self._look(name, question)
-        return answer
-
-    def _look(self, name: str, question: _Question) -> None:
-        found: Deferred[Any] = maybeDeferred(
-            self._lookup.look, name, lambda: bool(question.waiting)
-        )
-        found.addCallback(self._sorted)
-        found.addErrback(_errorOf)
-        found.addCallback(self._settle, name)
-
-    def _sorted(self, found: list[Address]) -> Answer:
-        return preferred(found, self._family)
-
-    def _settle(self, answer: Answer, name: str) -> None:
-        if isinstance(answer, Unwanted) and self._asked[name].waiting:
-            # Somebody came since.
-            self._look(name, self._asked[name])
+        @raise TooManyWaiting: too many of the source's questions wait.
+        """
+        if question.running is not None or source in question.queued:
             return
-        waiting = self._asked.pop(name).waiting
-        if waiting:
-            lasts = _SECONDS_FAILED if isinstance(answer, SocksError) else _SECONDS
-            self._known[name] = (answer, self._clock() + lasts)
-            self._known.move_to_end(name)
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        for each, timer in list(waiting.items()):
-            timer.clear()
-            each.callback(answer)
+        question.queued.add(source)
+
+        def begin() -> bool:
+            question.queued.discard(source)
+            if question.running is not None or not question.waiting:
+                return False
+            self._look(question, source)
+            return True
+
+        try:
+            self._turns.enter(source, begin)
+        except TooManyWaiting:
+            question.queued.discard(source)
+            raise
+
+    def _look(self, question: _Question, source: bytes) -> None:
+        subject, version = question.key
+
+        def settle(answer: Answer) -> None:
+            self._turns.leave(source)
+            self._settle(question, answer)
+
+        found: Deferred[Any]
+        if isinstance(subject, Address):
+            found = maybeDeferred(self._lookup.pointer, subject)
+            found.addCallback(lambda text: (_hostName(text),))
+        else:
+            found = maybeDeferred(self._lookup.addresses, subject, version)
+            found.addCallback(lambda all_: tuple(dict.fromkeys(all_))[:_ADDRESSES])
+        question.running = found
+        found.addErrback(_errorOf).addCallback(settle)
+
+    def _settle(self, question: _Question, answer: Answer) -> None:
+        if self._asked.get(question.key) is question:
+            del self._asked[question.key]
+            self.remember(question.key, answer)
+        waiting, question.waiting = question.waiting, {}
+        for asking in waiting:
+            asking.got(question.key[1], answer)
+
+    def remember(self, key: _Key, answer: Answer) -> None:
+        """
+        Answer with this for some seconds.
+        """
+        lasts = _SECONDS_FAILED if isinstance(answer, SocksError) else _SECONDS
+        self._known[key] = (answer, self._clock() + lasts)
+        self._known.move_to_end(key)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    def leave(self, question: _Question, asking: _Asking) -> None:
+        """
+        Somebody waits no longer. A question that nobody waits for ends, where
+        it can be ended.
+        """
+        question.waiting.pop(asking, None)
+        if question.waiting:
+            return
+        if question.running is None:
+            self._asked.pop(question.key, None)
+        elif self._lookup.cancels:
+            # Its answer, which says that it was cancelled, is no answer.
+            self._asked.pop(question.key, None)
+            question.running.cancel()
+
+
+def _again(error: SocksError) -> SocksError:
+    # A fresh one: an exception gathers the traceback of each raise.
+    return LookupFailed(str(error), error.reply, error.reason)
+
+
+def _unanswered() -> LookupFailed:
+    return LookupFailed("no answer in time", reason="lookup-timeout")
 
 
 def _hostName(text: str) -> str:

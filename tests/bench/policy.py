@@ -244,7 +244,7 @@ class Answers:
     def __init__(self, answer: Sequence[str]) -> None:
         self._answer = tuple(map(Address.parse, answer))
 
-    async def lookUp(self, name: str) -> tuple[Address, ...]:
+    async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
         return self._answer
 
 

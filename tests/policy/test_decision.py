@@ -42,7 +42,7 @@ class Names:
         self._answers = list(answers)
         self.asked: list[str] = []
 
-    async def lookUp(self, name: str) -> tuple[Address, ...]:
+    async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
         self.asked.append(name)
         answer = self._answers.pop(0)
         if isinstance(answer, SocksError):

@@ -1,45 +1,79 @@
 """
-Look-ups: once for all who ask at the same time, bounded in time and number.
+Look-ups: once for all who ask at the same time, bounded in time and number,
+and shared between sources in turn.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from socksgw.deadlines import Deadlines
 from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.route import resolver as resolvers
-from socksgw.route.lookup import SystemLookup, Unwanted, parseServer
+from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.resolver import Resolver
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
+
+US = Address.parse("192.0.2.200")
+THEM = Address.parse("2001:db8::bad")
 
 
 class Answers:
     """
     Look-ups that the test answers.
 
-    @ivar asked: every look-up: the name, whether it is wanted, the answer.
+    @ivar asked: every look-up: the name, the version, the answer.
+    @ivar ended: those that were cancelled.
     """
 
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, Callable[[], bool], Deferred[list[Address]]]] = []
+    places = 8
+    perSource = 4
 
-    def look(self, name: str, wanted: Callable[[], bool]) -> Deferred[list[Address]]:
-        answer: Deferred[list[Address]] = Deferred()
-        self.asked.append((name, wanted, answer))
+    def __init__(self, cancels: bool) -> None:
+        self.cancels = cancels
+        self.asked: list[tuple[str | Address, int, Deferred[Any]]] = []
+        self.ended: list[str | Address] = []
+
+    def addresses(self, name: str, version: int) -> Deferred[list[Address]]:
+        return self._ask(name, version)
+
+    def pointer(self, address: Address) -> Deferred[str]:
+        return self._ask(address, 0)
+
+    def _ask(self, subject: str | Address, version: int) -> Deferred[Any]:
+        answer: Deferred[Any] = Deferred(lambda _: self.ended.append(subject))
+        self.asked.append((subject, version, answer))
         return answer
 
-    def answer(self, *texts: str) -> None:
-        """Answer the last."""
-        self.asked[-1][2].callback([Address.parse(text) for text in texts])
+    def names(self, version: int) -> list[str | Address]:
+        """What was asked for of one version."""
+        return [name for name, its, _ in self.asked if its == version]
+
+    def _of(self, name: str | Address, version: int) -> Deferred[Any]:
+        return next(
+            answer
+            for asked, its, answer in reversed(self.asked)
+            if asked == name and its == version and not answer.called
+        )
+
+    def give(self, version: int, *texts: str, name: str = "www.example") -> None:
+        """Answer about one version."""
+        self._of(name, version).callback([Address.parse(text) for text in texts])
+
+    def fail(self, version: int, why: Exception, name: str = "www.example") -> None:
+        """Fail about one version."""
+        self._of(name, version).errback(why)
+
+    def answer(self, *texts: str, name: str = "www.example") -> None:
+        """Answer about both versions."""
+        for version in (4, 6):
+            every = [text for text in texts if (":" in text) == (version == 6)]
+            self.give(version, *every, name=name)
 
     def start(self) -> None: ...
 
@@ -49,18 +83,25 @@ class Answers:
 class World:
     """A resolver, its clock, and what is asked."""
 
-    def __init__(self, family: str = "prefer6") -> None:
+    def __init__(self, family: str = "prefer6", cancels: bool = True) -> None:
         self.clock = Clock()
         self.deadlines = Deadlines(self.clock.seconds)
-        self.answers = Answers()
+        self.answers = Answers(cancels)
         self.resolver = Resolver(
-            self.answers, family, 5.0, self.deadlines.set, self.clock.seconds
+            self.clock,
+            self.answers,
+            family,
+            5.0,
+            self.deadlines.set,
+            self.clock.seconds,
         )
 
-    def ask(self, name: str = "www.example") -> tuple[list[Any], Deferred[Any]]:
+    def ask(
+        self, name: str = "www.example", source: Address = US
+    ) -> tuple[list[Any], Deferred[Any]]:
         """Look up; what comes of it will be in the list."""
         found: list[Any] = []
-        asking = Deferred.fromCoroutine(self.resolver.lookUp(name))
+        asking = Deferred.fromCoroutine(self.resolver.lookUp(name, source))
         asking.addCallbacks(
             lambda addresses: found.append([a.text for a in addresses]),
             lambda failure: found.append(failure.value),
@@ -90,13 +131,21 @@ def world() -> World:
 def test_addressesComeOnceAndInTheOrderOfPreference(
     family: str, expected: list[str]
 ) -> None:
-    """Within a family the resolver's order stays."""
+    """
+    Within a family the resolver's order stays; of another than the wanted
+    ones nobody is asked.
+    """
     world = World(family)
     found, _ = world.ask()
-    world.answers.answer(
-        "192.0.2.1", "2001:db8::1", "192.0.2.1", "192.0.2.2", "2001:db8::2"
-    )
+    for _, version, answer in world.answers.asked:
+        texts = {
+            4: ["192.0.2.1", "192.0.2.1", "192.0.2.2"],
+            6: ["2001:db8::1", "2001:db8::2"],
+        }[version]
+        answer.callback([Address.parse(text) for text in texts])
     assert found == [expected]
+    wanted = {int(family[-1])} if "only" in family else {4, 6}
+    assert {version for _, version, _ in world.answers.asked} == wanted
 
 
 @pytest.mark.parametrize("family", ["prefer6", "only6"])
@@ -104,7 +153,8 @@ def test_noAddressIsNoSuchHost(family: str) -> None:
     """Reply 04, host unreachable."""
     world = World(family)
     found, _ = world.ask()
-    world.answers.answer(*(["192.0.2.1"] if family == "only6" else []))
+    for _, _, answer in world.answers.asked:
+        answer.callback([])
     assert isinstance(found[0], LookupFailed)
     assert (found[0].reply, found[0].reason) == (
         Reply.HOST_UNREACHABLE,
@@ -113,18 +163,17 @@ def test_noAddressIsNoSuchHost(family: str) -> None:
 
 
 def test_whoAsksAtTheSameTimeSharesOneLookUp(world: World) -> None:
-    """One question on the wire, the same answer for all."""
+    """One question of each version on the wire, the same answer for all."""
     asks = [world.ask()[0] for _ in range(10)]
     other, _ = world.ask("other.example")
-    assert [name for name, _, _ in world.answers.asked] == [
-        "www.example",
-        "other.example",
-    ]
-    world.answers.asked[0][2].callback([Address.parse("192.0.2.1")])
+    assert world.answers.names(4) == ["www.example", "other.example"]
+    assert world.answers.names(6) == ["www.example", "other.example"]
+    world.answers.answer("192.0.2.1")
     assert asks == [[["192.0.2.1"]]] * 10
     assert other == []
-    world.answers.answer("192.0.2.2")
+    world.answers.answer("192.0.2.2", name="other.example")
     assert world.deadlines.pending == 0
+    assert not world.clock.getDelayedCalls()
 
 
 def test_answersAreRememberedForAShortTime(world: World) -> None:
@@ -134,11 +183,11 @@ def test_answersAreRememberedForAShortTime(world: World) -> None:
     world.advance(5)
     found, _ = world.ask()
     assert found == [["192.0.2.1"]]
-    assert len(world.answers.asked) == 1
+    assert len(world.answers.asked) == 2
     world.advance(60)
     found, _ = world.ask()
     assert found == []
-    assert len(world.answers.asked) == 2
+    assert len(world.answers.asked) == 4
     world.answers.answer("192.0.2.9")
     assert found == [["192.0.2.9"]]
 
@@ -146,15 +195,111 @@ def test_answersAreRememberedForAShortTime(world: World) -> None:
 def test_failuresAreRememberedForAShorterTime(world: World) -> None:
     """A name that comes up is found soon."""
     first, _ = world.ask()
-    world.answers.answer()
+    world.answers.fail(4, NoSuchName())
+    world.answers.fail(6, NoSuchName())
     second, _ = world.ask()
-    assert len(world.answers.asked) == 1
+    assert len(world.answers.asked) == 2
     # Each who asks gets an exception of their own.
     assert type(first[0]) is type(second[0]) is LookupFailed
     assert first[0] is not second[0]
     world.advance(5)
     world.ask()
-    assert len(world.answers.asked) == 2
+    assert len(world.answers.asked) == 4
+
+
+# One version, and not the other.
+
+
+def test_ipv6IsWaitedForNotLongAfterIPv4(world: World) -> None:
+    """RFC 8305 section 3; whoever asks next does not wait again."""
+    found, _ = world.ask()
+    world.answers.give(4, "192.0.2.1")
+    world.clock.advance(0.049)
+    assert found == []
+    world.clock.advance(0.002)
+    assert found == [["192.0.2.1"]]
+    # The other question is ended.
+    assert world.answers.ended == ["www.example"]
+    again, _ = world.ask()
+    assert again == [["192.0.2.1"]]
+    assert world.deadlines.pending == 0
+    assert not world.clock.getDelayedCalls()
+
+
+def test_ipv6ThatComesWithinTheDelayCounts(world: World) -> None:
+    """And is preferred."""
+    found, _ = world.ask()
+    world.answers.give(4, "192.0.2.1")
+    world.clock.advance(0.04)
+    world.answers.give(6, "2001:db8::1")
+    assert found == [["2001:db8::1", "192.0.2.1"]]
+    assert not world.clock.getDelayedCalls()
+
+
+def test_ipv4IsWaitedFor(world: World) -> None:
+    """Until the deadline; then what there is counts."""
+    found, _ = world.ask()
+    world.answers.give(6, "2001:db8::1")
+    world.advance(4.75)
+    assert found == []
+    world.advance(0.5)
+    assert found == [["2001:db8::1"]]
+
+
+def test_aNameWithoutIPv4AddressesHasTheWholeTimeForIPv6(world: World) -> None:
+    """Nothing is known yet."""
+    found, _ = world.ask()
+    world.answers.give(4)
+    world.advance(4)
+    world.answers.give(6, "2001:db8::1")
+    assert found == [["2001:db8::1"]]
+
+
+def test_aNameThatIsNotThereIsNotThereForIPv6Either(world: World) -> None:
+    """RFC 8020: told after the delay, not at the deadline."""
+    found, _ = world.ask()
+    world.answers.fail(4, NoSuchName())
+    world.clock.advance(0.06)
+    assert found[0].reason == "no-such-host"
+
+
+@pytest.mark.parametrize("order", [(4, 6), (6, 4)])
+def test_oneVersionThatFailsLeavesTheOther(
+    world: World, order: tuple[int, int]
+) -> None:
+    """RFC 4074: servers that answer A, and anything at all to AAAA."""
+    found, _ = world.ask()
+    for version in order:
+        if version == 6:
+            world.answers.fail(6, NoSuchName())
+        else:
+            world.answers.give(4, "192.0.2.1")
+    assert found == [["192.0.2.1"]]
+
+
+@pytest.mark.parametrize(
+    ("four", "six", "reason"),
+    [
+        (None, LookupFailed("x", reason="lookup-failed"), "lookup-failed"),
+        (LookupFailed("x", reason="lookup-failed"), None, "lookup-failed"),
+        (NoSuchName(), LookupFailed("x", reason="lookup-failed"), "no-such-host"),
+        (LookupFailed("x", reason="lookup-failed"), NoSuchName(), "lookup-failed"),
+    ],
+)
+def test_whatIsToldOfANameWithoutAddresses(
+    world: World, four: Exception | None, six: Exception | None, reason: str
+) -> None:
+    """A failure, rather than that there is no such host."""
+    found, _ = world.ask()
+    for version, error in ((4, four), (6, six)):
+        if error is None:
+            world.answers.give(version)
+        else:
+            world.answers.fail(version, error)
+    assert found[0].reason == reason
+
+
+# Deadlines, and who goes away.
 
 
 def test_theDeadlineIsEachAskersOwn(world: World) -> None:
@@ -171,73 +316,120 @@ def test_theDeadlineIsEachAskersOwn(world: World) -> None:
     assert second == []
     world.answers.answer("192.0.2.1")
     assert second == [["192.0.2.1"]]
-    assert len(world.answers.asked) == 1
+    assert len(world.answers.asked) == 2
     assert world.deadlines.pending == 0
 
 
 def test_whoGoesAwayIsForgotten(world: World) -> None:
-    """A cancelled asker leaves no timer, and the look-up is not wanted."""
+    """A cancelled asker leaves no timer, and the look-up is ended."""
     found, asking = world.ask()
-    wanted = world.answers.asked[0][1]
-    assert wanted()
     asking.cancel()
-    assert not wanted()
+    assert world.answers.ended == ["www.example"] * 2
     assert world.deadlines.pending == 0
-    world.answers.answer("192.0.2.1")
-    assert found == [] or not isinstance(found[0], list)
-
-
-def test_whoComesAfterALookUpWasGivenUpIsAnswered(world: World) -> None:
-    """
-    The look-up's turn came when nobody waited; before that is known somebody
-    asks again: they must get the name's answer.
-    """
-    _, asking = world.ask()
-    asking.cancel()
-    assert not world.answers.asked[0][1]()
+    assert isinstance(found[0], CancelledError)
     found, _ = world.ask()
-    world.answers.asked[0][2].errback(Unwanted("nobody waits"))
-    assert found == []
     world.answers.answer("192.0.2.1")
     assert found == [["192.0.2.1"]]
 
 
-def test_aLateAnswerThatNobodyWaitsForIsNoHarm(world: World) -> None:
-    """After the deadline of all."""
+def test_aLookUpThatCannotBeEndedKeepsItsPlace() -> None:
+    """A thread in the C library, say; who asks again gets its answer."""
+    world = World(cancels=False)
+    _, asking = world.ask()
+    asking.cancel()
+    assert world.answers.ended == []
+    assert world.resolver._turns.taken == 2
+    found, _ = world.ask()
+    assert len(world.answers.asked) == 2
+    world.answers.answer("192.0.2.1")
+    assert found == [["192.0.2.1"]]
+    assert world.resolver._turns.taken == 0
+
+
+def test_aLateAnswerThatNobodyWaitsForIsNoHarm() -> None:
+    """After the deadline of all; it is remembered."""
+    world = World(cancels=False)
     found, _ = world.ask()
     world.advance(6)
     assert len(found) == 1
     world.answers.answer("192.0.2.1")
     assert len(found) == 1
     again, _ = world.ask()
-    if again == []:
-        world.answers.answer("192.0.2.1")
     assert again == [["192.0.2.1"]]
 
 
-def test_tooManyNamesAtATime(world: World) -> None:
+def test_aLookUpThatFailsByADefectIsAFailedLookUp(world: World) -> None:
+    """It is told as one, and the next asker may try again later."""
+    found, _ = world.ask()
+    world.answers.fail(4, ZeroDivisionError())
+    world.answers.fail(6, ZeroDivisionError())
+    assert isinstance(found[0], LookupFailed)
+    assert found[0].reason == "lookup-failed"
+
+
+# Sources.
+
+
+def test_aSourceThatFillsItsPlacesDelaysOnlyItself(world: World) -> None:
+    """Names that nobody answers, and one of another source."""
+    mute = [world.ask(f"m{number}.example", THEM)[0] for number in range(50)]
+    assert len(world.answers.asked) == Answers.perSource
+    found, _ = world.ask()
+    world.answers.answer("192.0.2.1")
+    assert found == [["192.0.2.1"]]
+    assert mute == [[]] * 50
+    world.advance(5.25)
+    assert {error.reason for (error,) in mute} == {"lookup-timeout"}
+    assert world.resolver._turns.taken == 0
+    assert world.resolver._asked == {}
+
+
+def test_addressesOfOneNetworkAreOneSource(world: World) -> None:
+    """A host has its whole /64 to choose from."""
+    for number in range(8):
+        world.ask(f"m{number}.example", Address.parse(f"2001:db8::{number}"))
+    assert len(world.answers.asked) == Answers.perSource
+
+
+def test_whatWaitsForAnothersTurnIsAskedInOnesOwn(world: World) -> None:
+    """A name behind fifty names that nobody answers is not out of reach."""
+    for number in range(50):
+        world.ask(f"m{number}.example", THEM)
+    theirs, _ = world.ask("www.example", THEM)
+    found, _ = world.ask("www.example")
+    world.answers.answer("192.0.2.1")
+    assert found == theirs == [["192.0.2.1"]]
+
+
+def test_aSourceWithTooManyQuestionsIsRefused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Reply 01: out of resources; the others are served."""
-    for number in range(resolvers._MOST):
-        world.ask(f"n{number}.example")
-    found, _ = world.ask("one.more.example")
-    assert isinstance(found[0], LimitReached)
-    assert found[0].reply == Reply.GENERAL_FAILURE
-    shared, _ = world.ask("n1.example")
-    assert shared == []
-    for _, _, answer in list(world.answers.asked):
-        answer.callback([Address.parse("192.0.2.1")])
-    assert shared == [["192.0.2.1"]]
-    found, _ = world.ask("one.more.example")
+    world = World()
+    world.resolver._turns._waiting = 10
+    asked = [world.ask(f"m{number}.example", THEM)[0] for number in range(12)]
+    refused = [found[0] for found in asked if found]
+    assert len(refused) == 5
+    for error in refused:
+        assert isinstance(error, LimitReached)
+        assert error.reply == Reply.GENERAL_FAILURE
+    found, _ = world.ask()
     world.answers.answer("192.0.2.1")
     assert found == [["192.0.2.1"]]
 
 
-def test_whatIsRememberedIsBounded(world: World) -> None:
+# What is kept.
+
+
+def test_whatIsRememberedIsBounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A small cache, whatever is asked."""
-    for number in range(resolvers._REMEMBERED + 50):
-        world.ask(f"n{number}.example")
-        world.answers.answer("192.0.2.1")
-    assert len(world.resolver._known) <= resolvers._REMEMBERED
+    monkeypatch.setattr(resolvers, "_REMEMBERED", 64)
+    for number in range(100):
+        world.ask(name := f"n{number}.example")
+        world.answers.answer("192.0.2.1", name=name)
+    assert len(world.resolver._known) <= 64
 
 
 def test_anAnswerOfManyAddressesIsCut(world: World) -> None:
@@ -247,128 +439,31 @@ def test_anAnswerOfManyAddressesIsCut(world: World) -> None:
     assert 1 < len(found[0]) <= 64
 
 
-def test_aLookUpThatFailsByADefectIsAFailedLookUp(world: World) -> None:
-    """It is told as one, and the next asker may try again later."""
-    found, _ = world.ask()
-    world.answers.asked[0][2].errback(ZeroDivisionError())
-    assert isinstance(found[0], LookupFailed)
-    assert found[0].reason == "lookup-failed"
-
-
-# The system's resolver.
-
-
-def lookup(getaddrinfo: Callable[..., Any], hosts: str = "/nonexistent") -> Any:
-    return SystemLookup(None, 1, getaddrinfo, hosts)
-
-
-def info(*texts: str) -> list[tuple[Any, ...]]:
-    """What getaddrinfo returns."""
-    return [
-        (
-            socket.AF_INET6 if ":" in text else socket.AF_INET,
-            socket.SOCK_STREAM,
-            6,
-            "",
-            (text, 0),
-        )
-        for text in texts
-    ]
-
-
-def test_theNameIsAskedForAsItStands() -> None:
-    """With the root dot: never with a search domain."""
-    asked: list[tuple[Any, ...]] = []
-
-    def getaddrinfo(*arguments: Any, **keywords: Any) -> Any:
-        asked.append(arguments)
-        return info("192.0.2.1", "2001:db8::1", "fe80::1%eth0")
-
-    found = lookup(getaddrinfo).inThread("www.example", lambda: True)
-    assert [name for name, *_ in asked] == ["www.example."]
-    # An address with a zone id means nothing to anybody else.
-    assert [a.text for a in found] == ["192.0.2.1", "2001:db8::1"]
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (socket.gaierror(socket.EAI_NONAME, "x"), "no-such-host"),
-        (socket.gaierror(socket.EAI_NODATA, "x"), "no-such-host"),
-        (socket.gaierror(socket.EAI_AGAIN, "x"), "lookup-failed"),
-        (socket.gaierror(socket.EAI_FAIL, "x"), "lookup-failed"),
-        (UnicodeError("label too long"), "no-such-host"),
-    ],
-)
-def test_whatTheSystemSaysIsTold(error: Exception, reason: str) -> None:
-    """No such host is told from a resolver that failed; both are 04."""
-
-    def getaddrinfo(*arguments: Any, **keywords: Any) -> Any:
-        raise error
-
-    with pytest.raises(SocksError) as caught:
-        lookup(getaddrinfo)._ask("www.example")
-    assert caught.value.reason == reason
-    assert caught.value.reply == Reply.HOST_UNREACHABLE
-
-
-def test_theHostsFileCounts(tmp_path: Path) -> None:
-    """As for every program of this host, and before DNS."""
-    hosts = tmp_path / "hosts"
-    hosts.write_text("192.0.2.5 printer printer.example\n2001:db8::5 printer\n")
-
-    def getaddrinfo(*arguments: Any, **keywords: Any) -> Any:
-        raise AssertionError("asked")
-
-    found = lookup(getaddrinfo, str(hosts)).inThread("printer", lambda: True)
-    assert {a.text for a in found} == {"192.0.2.5", "2001:db8::5"}
-
-
-def test_whatNobodyWaitsForIsNotAsked() -> None:
-    """A queue behind a dead resolver empties at once."""
-
-    def getaddrinfo(*arguments: Any, **keywords: Any) -> Any:
-        raise AssertionError("asked")
-
-    with pytest.raises(Unwanted):
-        lookup(getaddrinfo).inThread("www.example", lambda: False)
+# The name of an address.
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [
-        ("9.9.9.9", ("9.9.9.9", 53)),
-        ("9.9.9.9:5353", ("9.9.9.9", 5353)),
-        ("2620:fe::fe", ("2620:fe::fe", 53)),
-        ("[2620:fe::fe]", ("2620:fe::fe", 53)),
-        ("[2620:fe::fe]:5353", ("2620:fe::fe", 5353)),
-    ],
+    [("www.example.", "www.example"), ("WWW.Example", "www.example")],
 )
-def test_aServersAddress(text: str, expected: tuple[str, int]) -> None:
-    """An address, or one with a port."""
-    assert parseServer(text) == expected
+def test_theNameOfAnAddress(world: World, text: str, expected: str) -> None:
+    """In its normal form, and shared."""
+    address = Address.parse("192.0.2.1")
+    asks = [
+        Deferred.fromCoroutine(world.resolver.nameOf(address, US)) for _ in range(2)
+    ]
+    ((_, _, answer),) = world.answers.asked
+    answer.callback(text)
+    assert [asked.result for asked in asks] == [expected] * 2
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "dns",
-        "dns:53",
-        "9.9.9.9:",
-        "9.9.9.9:0",
-        "9.9.9.9:65536",
-        "9.9.9.9:x",
-        "[::1",
-        "[::1]53",
-        "[::1]:",
-        "::1]",
-        "[]",
-        "9.9.9",
-        "9.9.9.9:53:53",
-    ],
-)
-def test_whatIsNoServersAddress(text: str) -> None:
-    """Everything else."""
-    with pytest.raises(ValueError):
-        parseServer(text)
+@pytest.mark.parametrize("text", ["", "a b.example", "192.0.2.1"])
+def test_anAddresssNameThatIsNone(world: World, text: str) -> None:
+    """What DNS gives is a claim of the address's owner."""
+    failed: list[SocksError] = []
+    asked = Deferred.fromCoroutine(
+        world.resolver.nameOf(Address.parse("192.0.2.1"), US)
+    )
+    asked.addErrback(lambda failure: failed.append(failure.value))
+    world.answers.asked[0][2].callback(text)
+    assert isinstance(failed[0], LookupFailed)

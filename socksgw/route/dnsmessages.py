@@ -1,0 +1,151 @@
+"""
+DNS messages (RFC 1035): the questions that the gateway asks, and what their
+answers say.
+"""
+
+from __future__ import annotations
+
+import secrets
+from ipaddress import ip_address
+from typing import Any, Final, final
+
+import dns.exception
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+from dns.flags import AA, RA
+
+from socksgw.errors import LookupFailed
+from socksgw.wire.address import Address
+
+__all__ = ["LONGEST", "Asked", "BadAnswer", "NoSuchName", "Truncated"]
+
+#: What fits into one datagram on every path (RFC 9715 section 3.1).
+_PAYLOAD: Final = 1232
+#: Octets of the longest answer that is read: parsing takes the reactor's time.
+#: Of a name's addresses 32 are kept, whose records have less.
+LONGEST: Final = 8192
+#: In the third octet: a response (QR), and truncated (TC).
+_CUT: Final = 0x82
+
+_TYPES: Final = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
+
+
+class BadAnswer(Exception):
+    """
+    An answer that another server may know better than. The text says why.
+
+    @ivar edns: whether the server may know the question without EDNS.
+    """
+
+    def __init__(self, why: str, edns: bool = False) -> None:
+        super().__init__(why)
+        self.edns = edns
+
+
+class NoSuchName(LookupFailed):
+    """The name does not exist, whatever it is asked for (RFC 8020)."""
+
+    def __init__(self) -> None:
+        super().__init__("no such host")
+
+
+class Truncated(Exception):
+    """The answer is whole only over TCP (RFC 2181 section 9)."""
+
+
+@final
+class Asked:
+    """
+    One question.
+
+    @ivar name: what it is about.
+    """
+
+    __slots__ = ("_kind", "name")
+
+    def __init__(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> None:
+        self.name = name
+        self._kind = kind
+
+    @classmethod
+    def addresses(cls, name: str, version: int) -> Asked:
+        """
+        For a name's addresses.
+
+        @param version: 4 or 6.
+        """
+        return cls(dns.name.from_text(f"{name}."), _TYPES[version])
+
+    @classmethod
+    def pointer(cls, address: Address) -> Asked:
+        """For an address's name."""
+        reverse = ip_address(address.packed).reverse_pointer
+        return cls(dns.name.from_text(f"{reverse}."), dns.rdatatype.PTR)
+
+    @classmethod
+    def probe(cls) -> Asked:
+        """
+        For what a server that works has at hand: the name servers of the root
+        (RFC 8109 section 3).
+        """
+        return cls(dns.name.root, dns.rdatatype.NS)
+
+    def query(self, edns: bool) -> dns.message.QueryMessage:
+        """Return a message that asks, with an identifier nobody can guess."""
+        return dns.message.make_query(
+            self.name,
+            self._kind,
+            use_edns=0 if edns else False,
+            payload=_PAYLOAD,
+            id=secrets.randbelow(1 << 16),
+        )
+
+    def read(self, query: dns.message.QueryMessage, octets: bytes) -> list[Any] | None:
+        """
+        Return the records of an answer, L{None} when the octets are no answer
+        to the query (RFC 5452 section 9.1).
+
+        @raise BadAnswer: another server may have a better one.
+        @raise NoSuchName: there is no such name.
+        @raise Truncated: it is cut.
+        """
+        if len(octets) < 12 or octets[:2] != query.id.to_bytes(2, "big"):
+            return None
+        if octets[2] & _CUT == _CUT:
+            # It may end within a record. Whoever sent it, TCP tells.
+            raise Truncated
+        try:
+            answer = dns.message.from_wire(octets, ignore_trailing=True)
+        except (dns.exception.DNSException, ValueError):
+            # It knew the identifier: the server's own, or a very lucky guess.
+            raise BadAnswer("an answer that cannot be read") from None
+        if not isinstance(answer, dns.message.QueryMessage):
+            return None
+        if not query.is_response(answer):
+            return None
+        return self._records(query, answer)
+
+    def _records(
+        self, query: dns.message.QueryMessage, answer: dns.message.QueryMessage
+    ) -> list[Any]:
+        rcode = answer.rcode()
+        if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+            refusals = (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS)
+            edns = query.edns >= 0 and rcode in refusals
+            raise BadAnswer(dns.rcode.to_text(rcode), edns)
+        if not answer.question:
+            raise BadAnswer("an answer without its question")
+        try:
+            found = answer.resolve_chaining()
+        except dns.exception.DNSException:
+            raise BadAnswer("aliases without end") from None
+        if found.answer is not None:
+            return list(found.answer)
+        if rcode == dns.rcode.NXDOMAIN:
+            raise NoSuchName
+        if not answer.answer and not answer.flags & (AA | RA):
+            raise BadAnswer("a referral")
+        return []

@@ -1,0 +1,170 @@
+"""
+One question to one name server, by UDP or TCP.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, Final, Protocol, final
+
+from twisted.internet.interfaces import IReactorTCP
+from twisted.internet.protocol import ClientFactory
+from twisted.protocols.basic import Int16StringReceiver
+from twisted.python.failure import Failure
+
+from socksgw.interfaces import Watcher
+from socksgw.route.dnsmessages import LONGEST
+from socksgw.watch import READ
+
+__all__ = ["Datagrams", "Stream", "Talk", "place"]
+
+#: Octets of a datagram that are read: more than was asked for (EDNS).
+_DATAGRAM: Final = 4096
+#: Datagrams read at once.
+_AT_ONCE: Final = 16
+
+Place = tuple[Any, ...]
+
+
+def place(host: str, port: int) -> tuple[socket.AddressFamily, Place]:
+    """
+    The family and the socket address of an address, which may have a zone id.
+
+    @raise ValueError: it is none.
+    """
+    try:
+        found = socket.getaddrinfo(
+            host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+        )
+    except OSError as e:
+        raise ValueError(str(e)) from None
+    family, _, _, _, where = found[0]
+    return family, where
+
+
+class Talk(Protocol):
+    """A question on its way."""
+
+    def close(self) -> None:
+        """Read nothing more. May be called again."""
+
+
+@final
+class Datagrams:
+    """
+    By UDP, from a socket, and so from a port, of its own, which hears nothing
+    but the server's address and port (RFC 5452 section 9.2).
+    """
+
+    def __init__(
+        self,
+        watch: Watcher,
+        where: tuple[socket.AddressFamily, Place],
+        octets: bytes,
+        came: Callable[[bytes], None],
+        lost: Callable[[], None],
+    ) -> None:
+        """
+        @param came: called with each datagram.
+        @param lost: called when the server cannot be reached.
+        @raise OSError: nothing could be sent.
+        """
+        self._watch = watch
+        self._came = came
+        self._lost = lost
+        self._socket = found = socket.socket(where[0], socket.SOCK_DGRAM)
+        try:
+            found.setblocking(False)
+            found.connect(where[1])
+            found.send(octets)
+            watch.add(found.fileno(), READ, self._ready)
+        except BaseException:
+            found.close()
+            raise
+
+    def _ready(self, events: int) -> None:
+        for _ in range(_AT_ONCE):
+            if self._socket.fileno() < 0:
+                return
+            try:
+                octets = self._socket.recv(_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError:
+                # What ICMP said: nobody is there (RFC 1122 section 4.1.3.3).
+                self.close()
+                self._lost()
+                return
+            self._came(octets)
+
+    def close(self) -> None:
+        fd = self._socket.fileno()
+        if fd >= 0:
+            self._watch.closing(fd)
+            self._socket.close()
+
+
+class _Messages(Int16StringReceiver):
+    """DNS messages with their lengths (RFC 1035 section 4.2.2)."""
+
+    MAX_LENGTH = LONGEST
+    factory: Stream
+
+    def connectionMade(self) -> None:
+        self.sendString(self.factory.octets)  # type: ignore[no-untyped-call]
+
+    def stringReceived(self, string: bytes) -> None:
+        self.factory.came(string)
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        self.factory.failed()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self.factory.failed()
+
+
+@final
+class Stream(ClientFactory):
+    """
+    By TCP.
+    """
+
+    noisy = False
+    protocol = _Messages  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        reactor: IReactorTCP,
+        where: tuple[socket.AddressFamily, Place],
+        octets: bytes,
+        seconds: float,
+        came: Callable[[bytes], None],
+        lost: Callable[[], None],
+    ) -> None:
+        """
+        @param seconds: for the connection to be made.
+        @param came: called with each message.
+        @param lost: called when there will be no more.
+        """
+        self.octets = octets
+        self.came = came
+        self._lost: Callable[[], None] | None = lost
+        host, port = where[1][:2]
+        if where[0] == socket.AF_INET6 and where[1][3]:
+            host = f"{host.partition('%')[0]}%{where[1][3]}"
+        self._connector: Any = reactor.connectTCP(host, port, self, timeout=seconds)
+
+    def failed(self) -> None:
+        """Nothing more will come."""
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            self.close()
+            lost()
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self.failed()
+
+    def close(self) -> None:
+        self._lost = None
+        self._connector.disconnect()
