@@ -229,7 +229,7 @@ def _check(options: argparse.Namespace) -> int:
     config = load(file)
     examination = examine(config, HostAddresses.of(config), reactor)
     failed = bool(examination.errors or (options.strict and examination.warnings))
-    for line in examination.lines(file, "cannot be used" if failed else "is good"):
+    for line in examination.lines(config, "cannot be used" if failed else "is good"):
         print(line)
     return 2 if failed else 0
 
@@ -354,7 +354,7 @@ def _ruleset(config: Config) -> Ruleset:
     """
     compiled = Compiler(config, HostAddresses.of(config)).compile()
     if compiled.errors:
-        raise ConfigError(config.file, compiled.errors)
+        raise ConfigError(config.file, compiled.errors, config.positions)
     return compiled.ruleset
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar, get_args
 from attrs import evolve, fields_dict, frozen
 from cattrs.errors import BaseValidationError
 
+from socksgw.positions import Positions
 from socksgw.shape import (
     CommandName,
     Commands,
@@ -226,6 +227,7 @@ def loads(text: str, file: str, directory: Path = Path()) -> Config:
     @raise ConfigError: with everything that is wrong in its shape.
     """
     problems: list[Problem] = []
+    positions = {"": Positions(text)}
     config = _structured(_parsed(text, file), Config, problems) or Config()
     config = _placed(config, "")
     for i, pattern in enumerate(config.include):
@@ -234,10 +236,10 @@ def loads(text: str, file: str, directory: Path = Path()) -> Config:
         except ValueError as e:
             problems.append(Problem(f"include[{i}]", f'"{pattern}": {e}'))
         else:
-            config = _including(config, paths, directory, problems)
+            config = _including(config, paths, directory, problems, positions)
     if problems:
-        raise ConfigError(file, problems)
-    return evolve(config, file=file, directory=directory)
+        raise ConfigError(file, problems, positions)
+    return evolve(config, file=file, directory=directory, positions=positions)
 
 
 def _structured(document: Any, kind: type[T], problems: list[Problem]) -> T | None:
@@ -302,7 +304,11 @@ def included(directory: Path, pattern: str) -> list[Path]:
 
 
 def _including(
-    config: Config, paths: Sequence[Path], directory: Path, problems: list[Problem]
+    config: Config,
+    paths: Sequence[Path],
+    directory: Path,
+    problems: list[Problem],
+    positions: dict[str, Positions],
 ) -> Config:
     """
     Add what these files hold behind what is there.
@@ -315,7 +321,9 @@ def _including(
         )
         inside: list[Problem] = []
         try:
-            document = _parsed(_read(path, name), name)
+            text = _read(path, name)
+            document = _parsed(text, name)
+            positions[name] = Positions(text)
             part = _structured(document, Included, inside)
         except ConfigError as e:
             inside += e.problems

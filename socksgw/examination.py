@@ -61,13 +61,17 @@ class Examination:
     offers: Offers
     unclear: list[Problem]
 
-    def lines(self, file: str, verdict: str) -> Iterator[str]:
-        """For people: errors, warnings, the verdict, and what is exposed."""
-        for problem in self.errors:
-            yield ConfigError(file, [problem]).lines()[0]
-        for problem in self.warnings:
-            yield f"warning: {ConfigError(file, [problem]).lines()[0]}"
-        yield f"{file}: {verdict}"
+    def lines(self, config: Config, verdict: str) -> Iterator[str]:
+        """
+        Yield for people: errors, warnings, the verdict, and what is exposed.
+
+        @param config: what was examined.
+        """
+        yield from ConfigError(config.file, self.errors, config.positions).lines()
+        odd = ConfigError(config.file, self.warnings, config.positions)
+        for line in odd.lines():
+            yield f"warning: {line}"
+        yield f"{config.file}: {verdict}"
         yield (
             "exposed without login:"
             if self.exposures

@@ -96,11 +96,13 @@ class Generation:
         with base.hosts.supposing(config):
             found = examine(config, base.hosts, base.reactor, checkers, compiler)
         if found.errors:
-            raise ConfigError(config.file or "the command line", found.errors)
+            raise ConfigError(
+                config.file or "the command line", found.errors, config.positions
+            )
         self.warnings = [
             line
             for warning in found.warnings
-            for line in ConfigError(config.file, [warning]).lines()
+            for line in ConfigError(config.file, [warning], config.positions).lines()
         ]
         self.exposures = found.exposures
         self.secured = found.secured

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
+from socksgw.positions import Positions
 from socksgw.structuring import Duration, Octets
 
 __all__ = [
@@ -376,6 +377,8 @@ class Config:
     @ivar directory: what relative paths of things we read start from.
     @ivar unused: listeners of the file that the command line replaced; rules
         may still name them.
+    @ivar positions: where things stand in it, by the empty name, and in the
+        files that it includes, by theirs.
     """
 
     gateway: GatewayConfig = GatewayConfig()
@@ -397,6 +400,9 @@ class Config:
     file: str = field(default="", metadata={"toml": None})
     directory: Path = field(default=Path(), metadata={"toml": None})
     unused: tuple[str, ...] = field(default=(), metadata={"toml": None})
+    positions: Mapping[str, Positions] = field(
+        factory=dict, eq=False, repr=False, metadata={"toml": None}
+    )
 
 
 @frozen

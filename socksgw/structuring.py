@@ -24,6 +24,8 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn
 
+from socksgw.positions import Positions
+
 __all__ = [
     "ConfigError",
     "Duration",
@@ -67,17 +69,41 @@ class ConfigError(Exception):
     @ivar problems: everything that is wrong, in the order of the file.
     """
 
-    def __init__(self, file: str, problems: list[Problem]) -> None:
+    def __init__(
+        self,
+        file: str,
+        problems: list[Problem],
+        positions: Mapping[str, Positions] | None = None,
+    ) -> None:
+        """
+        @param positions: the lines of the file, by the empty name, and of the
+            files that it includes, by theirs.
+        """
         self.file = file
         self.problems = problems
+        self._positions = positions or {}
         super().__init__("\n".join(self.lines()))
 
     def lines(self) -> list[str]:
-        """One line for each problem: file, place, what to do."""
-        return [
-            f"{self.file}: {p.path}: {p.text}" if p.path else f"{self.file}: {p.text}"
-            for p in self.problems
-        ]
+        """
+        Return a line for each problem: file and line, place, what to do. The
+        place counts from 1, and has the name of its table.
+        """
+        return [self._line(each) for each in self.problems]
+
+    def _line(self, problem: Problem) -> str:
+        file, path = self.file, problem.path
+        positions = self._positions.get("")
+        for name, those in self._positions.items():
+            if name and path.startswith(f"{name}: "):
+                file, path = f"{file}: {name}", path[len(name) + 2 :]
+                positions = those
+        if positions is not None and path:
+            number = positions.lineOf(path)
+            if number is not None:
+                file = f"{file}:{number}"
+            path = positions.shown(path)
+        return f"{file}: {path}: {problem.text}" if path else f"{file}: {problem.text}"
 
 
 _DURATION: Final = re.compile(r"(\d{1,12})(ms|s|m|h|d)\Z", re.ASCII)

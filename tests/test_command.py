@@ -36,15 +36,24 @@ def test_checkOfTheShippedExample(option: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[gateway\n", "line 1, column 9"),
-        (GOOD + "protocol = 5\n", 'listen[0].protocol: unknown key; did you mean "'),
-        (GOOD + 'leave_by = "same"\n', "listen[0].leave_by: not built yet"),
-        (GOOD + '[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n', "rule[0].to[0]: "),
-        ("", "listen: "),
+        ("[gateway\n", ": line 1, column 9"),
+        (
+            GOOD + "protocol = 5\n",
+            ':4: listen[1].protocol ("main"): unknown key; did you mean "',
+        ),
+        (
+            GOOD + 'leave_by = "same"\n',
+            ':4: listen[1].leave_by ("main"): not built yet',
+        ),
+        (
+            GOOD + '[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n',
+            ':7: rule[1].to[1] ("r"): ',
+        ),
+        ("", ": listen: "),
         (
             GOOD.replace("127.0.0.1", "0.0.0.0")
             + '[[auth.choose]]\nmethods = ["none"]\n[[rule]]\nid = "r"\nallow = "any"\n',
-            "listen[0]: exposed",
+            ':1: listen[1] ("main"): exposed',
         ),
     ],
 )
@@ -54,7 +63,7 @@ def test_checkOfWhatIsWrong(file: Path, text: str, said: str) -> None:
     found = socksgw("check", str(file))
     assert found.returncode == 2
     out = found.stdout + found.stderr
-    assert f"{file}: {said}" in out
+    assert f"{file}{said}" in out
     assert "Traceback" not in out
 
 
@@ -62,8 +71,8 @@ def test_checkSaysAllErrorsAtOnce(file: Path) -> None:
     """Not one after the other."""
     file.write_text(GOOD + "a = 1\nb = 2\n[c]\n")
     found = socksgw("check", str(file))
-    for path in ("listen[0].a", "listen[0].b", "c"):
-        assert f"{file}: {path}: unknown key" in found.stderr
+    for place in ('4: listen[1].a ("main")', '5: listen[1].b ("main")', "6: c"):
+        assert f"{file}:{place}: unknown key" in found.stderr
 
 
 def test_warningsCountOnlyStrictly(file: Path) -> None:
@@ -71,7 +80,7 @@ def test_warningsCountOnlyStrictly(file: Path) -> None:
     file.write_text(GOOD + '[groups]\ng = ["a"]\n')
     found = socksgw("check", str(file))
     assert found.returncode == 0
-    assert f"warning: {file}: groups.g: is not used" in found.stdout
+    assert f"warning: {file}:5: groups.g: is not used" in found.stdout
     assert socksgw("check", "--strict", str(file)).returncode == 2
 
 

@@ -47,7 +47,7 @@ def problems(text: str) -> list[tuple[str, str]]:
     with pytest.raises(ConfigError) as caught:
         loads(text, "gw.toml")
     for line in caught.value.lines():
-        assert line.startswith("gw.toml: ")
+        assert re.match(r"gw\.toml(:\d+)?: ", line)
         assert "\n" not in line
     for problem in caught.value.problems:
         assert not PYTHON.search(problem.text), problem.text
@@ -995,12 +995,14 @@ def test_aPasswordFileIsBesideTheFileThatNamesIt(tmp_path: Path) -> None:
 
 def test_theLinesForPeople() -> None:
     """Errors, warnings, what is exposed: each in one line, in this order."""
-    found = examined(
-        LISTEN + '[groups]\ng = []\n[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n'
+    config = loads(
+        LISTEN + '[groups]\ng = []\n[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n',
+        "gw.toml",
     )
-    lines = list(found.lines("gw.toml", "cannot be used"))
-    assert lines[0].startswith("gw.toml: rule[0].to[0]: ")
-    assert lines[1].startswith("warning: gw.toml: groups.g: ")
+    found = examined(config)
+    lines = list(found.lines(config, "cannot be used"))
+    assert lines[0].startswith('gw.toml:9: rule[1].to[1] ("r"): ')
+    assert lines[1].startswith("warning: gw.toml:5: groups.g: ")
     assert lines[-1] == "exposed without login: nothing"
 
 

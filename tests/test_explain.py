@@ -163,7 +163,7 @@ rule = "staff"
     ("more", "status", "said"),
     [
         (EXPECT.format(verdict="allow"), 0, "is good"),
-        (EXPECT.format(verdict="deny"), 2, "expect[0]: expects deny"),
+        (EXPECT.format(verdict="deny"), 2, "expect[1]: expects deny"),
         (
             EXPECT.format(verdict="allow").replace('from = "10.1.1.1"\n', ""),
             2,
@@ -186,7 +186,7 @@ def test_expectationsBeforeTheStart(tmp_path: Path) -> None:
     """With an expectation that fails the gateway does not start."""
     gateway = Running(tmp_path, POLICY + EXPECT.format(verdict="deny"))
     assert gateway.process.wait(30) == 2
-    assert "expect[0]: expects deny" in gateway.log
+    assert "expect[1]: expects deny" in gateway.log
 
 
 @pytest.mark.parametrize("how", ["explain", "check", "start"])
@@ -417,7 +417,7 @@ def test_expectedRulesThatAreInDoubt(tmp_path: Path) -> None:
     (tmp_path / "gw.toml").write_text(POLICY + more)
     done = socksgw("check", "gw.toml", cwd=tmp_path)
     assert done.returncode == 2
-    assert "expect[0]: which rule decides depends on `from`: give it" in done.stdout
+    assert "expect[1]: which rule decides depends on `from`: give it" in done.stdout
 
 
 def test_include(tmp_path: Path) -> None:
@@ -440,7 +440,7 @@ def test_include(tmp_path: Path) -> None:
     done = socksgw("check", "gw.toml", cwd=tmp_path)
     assert done.returncode == 2
     said = done.stdout + done.stderr
-    assert "rules.d/c.toml: listen: unknown key in an included file" in said
+    assert "rules.d/c.toml:1: listen: unknown key in an included file" in said
     assert "rules.d/d.toml: line 1" in said or "rules.d/d.toml: " in said
 
 

@@ -102,6 +102,6 @@ def test_broken(tmp_path: Path, text: str, why: str) -> None:
     checked = run(
         tmp_path, "check", configuration(tmp_path, f'kind = "{kind}"'), broken=text
     )
-    assert f'auth.checker[0].kind: there is no checker "{kind}"' in checked
+    assert f'auth.checker[1].kind: there is no checker "{kind}"' in checked
     assert "the plug-in twisted.plugins.broken is broken" in checked
     assert why in checked

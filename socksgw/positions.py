@@ -1,0 +1,183 @@
+"""
+Where the keys of a TOML text stand: lines for messages about a configuration.
+
+C{tomllib} tells no positions. A text that it has read is cut here into its
+statements, each of which C{tomllib} reads once more by itself, so that what is
+a statement is never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from functools import reduce
+from operator import getitem
+from typing import Any, Final, final
+
+__all__ = ["Positions"]
+
+#: A value of several lines ends on a line that has one of these.
+_CLOSING: Final = re.compile(r"\]|\}|\"\"\"|'''")
+_INDEX: Final = re.compile(r"\[(\d+)\]")
+_LAST_INDEX: Final = re.compile(r"\[(\d+)\]\Z")
+#: Keys further down are no keys of a configuration.
+_DEEPEST: Final = 32
+#: What people call a table by, in the order of preference.
+_NAMES: Final = ("id", "name")
+
+
+def _under(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+@final
+class Positions:
+    """
+    The lines of one text, by TOML path such as C{rule[2].to[0]}.
+    """
+
+    def __init__(self, text: str) -> None:
+        """
+        @param text: TOML that C{tomllib} can read.
+        """
+        self._text = text
+        self._found: dict[str, int] | None = None
+        self._names: dict[str, str] = {}
+        #: Arrays of several lines: these, and the keys within the statement.
+        self._long: dict[str, tuple[list[str], tuple[str, ...]]] = {}
+        self._arrays: Counter[str] = Counter()
+
+    def lineOf(self, path: str) -> int | None:
+        """
+        Return the line of a key, counted from 1; of a key that is not there,
+        the line of the table that it is missed in.
+
+        @return: L{None} where not even a table of the path is in the text.
+        """
+        found = self._read()
+        while path:
+            whole, index = self._split(path)
+            if index is not None and whole in self._long:
+                return self._within(whole, index)
+            if path in found:
+                return found[path]
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return None
+
+    def shown(self, path: str) -> str:
+        """
+        Return a path as people count, from 1, with the C{id} or C{name} of the
+        innermost table that has one.
+        """
+        self._read()
+        text = _INDEX.sub(lambda match: f"[{int(match[1]) + 1}]", path)
+        for place in sorted(self._names, key=len, reverse=True):
+            if path == place or path.startswith((f"{place}.", f"{place}[")):
+                return f'{text} ("{self._names[place]}")'
+        return text
+
+    @staticmethod
+    def _split(path: str) -> tuple[str, int | None]:
+        """Split C{networks.dc[3]} into its array and its index, if it has one."""
+        last = _LAST_INDEX.search(path)
+        return (path, None) if last is None else (path[: last.start()], int(last[1]))
+
+    def _read(self) -> dict[str, int]:
+        if self._found is None:
+            self._found = {}
+            table = ""
+            for number, lines, document in self._statements():
+                if lines[0].lstrip().startswith("["):
+                    table = self._header(document, number)
+                else:
+                    self._values(document, table, number, lines)
+        return self._found
+
+    def _statements(self) -> Iterator[tuple[int, list[str], dict[str, Any]]]:
+        """Yield each statement: its first line's number, its lines, its value."""
+        chunk: list[str] = []
+        first = 0
+        for number, line in enumerate(self._text.split("\n"), 1):
+            if not chunk:
+                if not line.strip() or line.lstrip().startswith("#"):
+                    continue
+                first = number
+            chunk.append(line)
+            if len(chunk) > 1 and not _CLOSING.search(line):
+                continue
+            try:
+                document = tomllib.loads("\n".join(chunk))
+            except tomllib.TOMLDecodeError:
+                # More lines belong to it.
+                continue
+            yield first, chunk, document
+            chunk = []
+
+    def _header(self, document: Any, number: int) -> str:
+        """Return the path of the table that a header begins."""
+        assert self._found is not None
+        path = ""
+        while document:
+            ((key, document),) = document.items()
+            path = _under(path, key)
+            self._found.setdefault(path, number)
+            if isinstance(document, list):
+                self._arrays[path] += 1
+                document = document[0]
+            if path in self._arrays:
+                path = f"{path}[{self._arrays[path] - 1}]"
+                self._found.setdefault(path, number)
+        return path
+
+    def _values(self, document: Any, table: str, number: int, lines: list[str]) -> None:
+        """Note where the keys of one statement stand."""
+        assert self._found is not None
+        left: list[tuple[Any, str, tuple[str, ...]]] = [(document, table, ())]
+        while left:
+            value, path, keys = left.pop()
+            if path:
+                self._found.setdefault(path, number)
+            if isinstance(value, dict):
+                for name in _NAMES:
+                    if isinstance(value.get(name), str):
+                        self._names.setdefault(path, value[name])
+                        break
+                if len(keys) < _DEEPEST:
+                    for key, inner in value.items():
+                        left.append((inner, _under(path, key), (*keys, key)))
+            elif isinstance(value, list):
+                if len(lines) > 1:
+                    self._long[path] = lines, keys
+                    continue
+                for i, inner in enumerate(value):
+                    left.append((inner, f"{path}[{i}]", keys))
+
+    def _within(self, path: str, index: int) -> int:
+        """
+        Return the line of an element of an array of several lines: the first
+        up to which the array, if it ended there, would hold the element. Of an
+        array inside an inline table it is the table's line.
+        """
+        assert self._found is not None
+        lines, keys = self._long[path]
+
+        def holds(count: int) -> bool:
+            while count < len(lines):
+                try:
+                    begun: Any = tomllib.loads("\n".join([*lines[:count], "]"]))
+                except tomllib.TOMLDecodeError:
+                    count += 1
+                    continue
+                return len(reduce(getitem, keys, begun)) > index
+            return True
+
+        low, high = 1, len(lines)
+        while low < high:
+            middle = (low + high) // 2
+            if holds(middle):
+                high = middle
+            else:
+                low = middle + 1
+        return self._found[path] + low - 1
