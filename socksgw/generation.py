@@ -168,11 +168,11 @@ class Generation:
         before: Generation | None,
     ) -> DirectoryGroups | None:
         """
-        Who asks directories for groups, where some group is one's.
+        Who asks directories for groups, and whether there still are users.
         """
         names = {name: g.directory for name, g in config.groups.items() if g.directory}
         sources = [c for c in checkers if IGroupSource.providedBy(c)]
-        if not names or not sources:
+        if not sources:
             return None
         append = self._base.append
         directory = DirectoryGroups(

@@ -28,6 +28,7 @@ __all__ = [
     "IConfigurableCheckerFactory",
     "IExchange",
     "IFileCheckerFactory",
+    "IGroupCatalogue",
     "IGroupSource",
     "INamingStore",
     "IMethodCapabilities",
@@ -336,6 +337,21 @@ class IGroupSource(Interface):
         same.
 
         @raise ValueError: it is not the name of a group here.
+        """
+
+
+class IGroupCatalogue(IGroupSource):
+    """
+    A group source that can say whether a group exists.
+    """
+
+    def missing() -> Any:
+        """
+        Of the groups that L{normal} was asked about, those that do not exist,
+        or of which it cannot say who is in them; in normal form.
+
+        @return: a C{Deferred} of a C{frozenset} of C{str}; it fails when the
+            directory cannot be asked.
         """
 
 

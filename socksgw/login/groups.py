@@ -9,7 +9,7 @@ that the groups are not known: an allow by one does not match, a deny does.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, final
 
 from attrs import evolve, frozen
@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from socksgw.interfaces import SetDeadline, User
+from socksgw.login.namedgroups import NamedGroups
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Unavailable
 
@@ -127,12 +128,7 @@ class DirectoryGroups:
         @param patience: seconds after which there is none.
         """
         self._sources = tuple(sources)
-        self._groups: dict[str, set[str]] = {}
-        for group, names in groups.items():
-            for name in names:
-                for normal in _normals(self._sources, name):
-                    self._groups.setdefault(normal, set()).add(group)
-        self._all = frozenset(groups)
+        self._groups = NamedGroups(sources, groups, seconds, clock, self._alter)
         self._seconds = seconds
         self._hold = hold
         self._patience = patience
@@ -160,6 +156,11 @@ class DirectoryGroups:
         """
         The groups of a user.
         """
+        if not self._groups.all:
+            # There is nothing to wait for; whether there are such users is looked
+            # at for those who live.
+            return NOWHERE
+        self._groups.look()
         answer = self._known.get(name)
         if answer is None or self._isDue(name):
             answer = await self._wait(name)
@@ -190,7 +191,9 @@ class DirectoryGroups:
         answer = self._known.get(user.name)
         if answer is None:
             return Membership(
-                user.groups & self._all, user.unsure & self._all, user.doubt
+                user.groups & self._groups.all,
+                user.unsure & self._groups.all,
+                user.doubt,
             )
         return self._membership(answer)
 
@@ -207,6 +210,7 @@ class DirectoryGroups:
         Ask again about those of these users whose answer is no longer good, a
         few at a time.
         """
+        self._groups.look()
         due = filter(self._isDue, names)
         self._due = deque(sorted(due, key=self._until))
         self._next()
@@ -329,26 +333,14 @@ class DirectoryGroups:
     def _membership(self, answer: Answer) -> Membership:
         """What an answer says, by the configuration's names."""
         if answer.doubt:
-            return Membership(_NONE, self._all, answer.doubt)
-        groups = self._ours(answer.names)
+            return Membership(_NONE, self._groups.all, answer.doubt)
+        if not answer.known:
+            return NOWHERE
+        groups, lost = self._groups.of(answer.names), self._groups.lost
+        if lost:
+            return Membership(groups, lost - groups, self._groups.doubt)
         return Membership(groups) if groups else NOWHERE
 
-    def _ours(self, names: frozenset[str]) -> frozenset[str]:
-        if not names:
-            return _NONE
-        found: set[str] = set()
-        for name in names:
-            found |= self._groups.get(name, _NONE)
-        return frozenset(found)
-
-
-def _normals(sources: Iterable[Any], name: str) -> Iterator[str]:
-    """
-    What the sources call a group that the configuration names.
-    """
-    for source in sources:
-        try:
-            yield source.normal(name)
-        except ValueError:
-            # It is another source's.
-            continue
+    def _alter(self) -> None:
+        """Which groups exist has changed: a matter of all users."""
+        self.changed.update(self._known)

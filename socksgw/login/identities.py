@@ -10,6 +10,7 @@ from typing import Any, Final, final
 
 from attrs import frozen
 from twisted.cred.checkers import ICredentialsChecker
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from socksgw.interfaces import IVerifiedIdentity
@@ -17,6 +18,8 @@ from socksgw.login.canonical import CanonicalNames, folded
 from socksgw.login.refusal import Refused
 
 __all__ = ["Proved", "VerifiedIdentities"]
+
+_log = Logger()
 
 #: Characters of a name with its realm.
 _LONGEST: Final = 1024
@@ -29,10 +32,13 @@ class Proved:
 
     @ivar name: the user's.
     @ivar expires: when the proof ends, in seconds since the epoch.
+    @ivar named: whether a directory has said the name: it has to know the user
+        as long as there are sessions.
     """
 
     name: str
     expires: float | None
+    named: bool = False
 
 
 @implementer(ICredentialsChecker)
@@ -64,6 +70,9 @@ class VerifiedIdentities:
         @param names: where names of these realms are looked up.
         """
         self._strip = frozenset(strip)
+        self._alike: dict[str, set[str]] = {}
+        for each in self._strip:
+            self._alike.setdefault(each.casefold(), set()).add(each)
         self._exact = exact
         self._names = names
 
@@ -91,6 +100,8 @@ class VerifiedIdentities:
         ):
             raise Refused("bad-name")
         stripped = realm in self._strip
+        if realm and not stripped:
+            self._compare(realm)
         if stripped and self._names is not None:
             asking = self._names.of(name)
             return asking.addCallback(self._named, credentials.expires)
@@ -99,7 +110,19 @@ class VerifiedIdentities:
         whole = f"{name}@{realm}" if realm and not stripped else name
         return Proved(whole, credentials.expires)
 
+    def _compare(self, realm: str) -> None:
+        """
+        Tell, once, of a realm that is to be stripped in another case.
+        """
+        for each in self._alike.pop(realm.casefold(), ()):
+            _log.warn(
+                'auth.strip_realms has "{said}" and tickets have "{realm}": case counts '
+                "in realms, so that users are called NAME@{realm}",
+                said=each,
+                realm=realm,
+            )
+
     def _named(self, name: str | None, expires: float | None) -> Proved:
         if name is None:
             raise Refused("unknown-user")
-        return Proved(name, expires)
+        return Proved(name, expires, True)

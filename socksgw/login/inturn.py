@@ -12,7 +12,7 @@ from twisted.cred.error import LoginFailed
 from twisted.internet.defer import maybeDeferred
 from zope.interface import implementer
 
-from socksgw.login.refusal import Refused
+from socksgw.login.refusal import WRONG, Refused
 
 __all__ = ["InTurn"]
 
@@ -50,4 +50,4 @@ class InTurn:
 
 
 def _plain(refused: LoginFailed) -> bool:
-    return not isinstance(refused, Refused) or refused.reason == "wrong-credentials"
+    return not isinstance(refused, Refused) or refused.reason == WRONG

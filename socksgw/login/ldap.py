@@ -7,7 +7,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 from attrs import frozen
 from twisted.cred.checkers import ICredentialsChecker
@@ -15,14 +15,28 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from socksgw.interfaces import IGroupSource, INamingStore, Settings
-from socksgw.login.ldaplinks import Entry, Link, NotServed, ResultError
+from socksgw.interfaces import IGroupCatalogue, INamingStore, Settings
+from socksgw.login.ldapgroups import (
+    ANYTHING,
+    GroupNames,
+    byMembers,
+    byToken,
+    isActiveDirectory,
+)
+from socksgw.login.ldaplinks import (
+    Entry,
+    Link,
+    NotServed,
+    ResultError,
+    TooMany,
+    TooMuch,
+)
 from socksgw.login.ldapnames import (
     attributeOf,
-    either,
-    equal,
     fill,
+    fillAs,
     fillDN,
+    firstOf,
     normalDN,
     parseFilter,
 )
@@ -32,13 +46,10 @@ from socksgw.login.remote import Evenly, Turns, Unavailable, nameOf, trustIn
 
 __all__ = ["Directory", "LDAPChecker", "ldapChecker"]
 
+T = TypeVar("T")
+
 _USER_FILTER: Final = "(&(objectClass=person)(uid={user}))"
 _GROUP_FILTER: Final = "(|(member={dn})(uniqueMember={dn}))"
-#: Groups of one user at most, how deep they are nested, and how many are
-#: asked about at a time.
-_GROUPS: Final = 1000
-_DEEP: Final = 32
-_AT_ONCE: Final = 16
 #: What a directory answers to a bind that is simply refused: no such object,
 #: bad syntax of a name, wrong kind, wrong password, no rights, unwilling (a
 #: locked account, say), a constraint (RFC 4511 section 4.1.9).
@@ -53,6 +64,7 @@ class Directory:
     @ivar userFilter: finds a user; L{None} where C{userDN} says it.
     @ivar userDN: with C{{user}}.
     @ivar userName: the attribute that holds a user's one name.
+    @ivar ownFilter: whether the configuration has a filter for groups.
     """
 
     base: str
@@ -61,9 +73,10 @@ class Directory:
     userName: str
     groupBase: str
     groupFilter: Any
+    ownFilter: bool
 
 
-@implementer(ICredentialsChecker, IGroupSource, INamingStore)
+@implementer(ICredentialsChecker, IGroupCatalogue, INamingStore)
 @final
 class LDAPChecker:
     """
@@ -103,7 +116,9 @@ class LDAPChecker:
         self._groupTurns = Turns(reactor, f"{name} (groups)", connections, timeout)
         shared = Servers(reactor, servers)
         self._service = Links(shared, self._becomeService)
-        self._users = Links(shared)
+        self._users = Links(shared, self._hello)
+        self._names = GroupNames()
+        self._active: bool | None = None
         # A bind of nobody: what is refused costs the same, known or not.
         self._nobody = f"cn={secrets.token_hex(16)},{directory.base}"
 
@@ -135,7 +150,7 @@ class LDAPChecker:
         if found is None:
             # Somebody has the name that nobody can have.
             raise Refused("wrong-credentials")
-        return self._nameIn(found, name).encode()
+        return self._nameIn(found).encode()
 
     async def _bind(self, dn: str, password: bytes, link: Link) -> None:
         try:
@@ -143,7 +158,8 @@ class LDAPChecker:
         except ResultError as e:
             if e.code in _WRONG:
                 raise Refused("wrong-credentials") from None
-            raise NotServed(str(e)) from None
+            # Of this account, maybe, and not of the server.
+            raise Unavailable(f"a user's bind: {e}", alone=True) from None
 
     async def _bindAndRead(self, dn: str, password: bytes, link: Link) -> Entry | None:
         """
@@ -152,13 +168,14 @@ class LDAPChecker:
         await self._bind(dn, password, link)
         found = await self._read(dn, link)
         if found is None:
-            raise Unavailable(f"a user may not read their own {self._userName}")
+            raise Unavailable(
+                f"a user may not read their own {self._userName}", alone=True
+            )
         return found
 
     async def _read(self, dn: str, link: Link) -> Entry | None:
-        anything = parseFilter("(objectClass=*)")
         try:
-            found = await link.search(dn, False, anything, (self._userName,), 1)
+            found = await link.search(dn, False, ANYTHING, (self._userName,), 1)
         except ResultError as e:
             if e.code in _WRONG:
                 return None
@@ -169,21 +186,33 @@ class LDAPChecker:
     def _userName(self) -> str:
         return self._directory.userName
 
-    def _nameIn(self, entry: Entry, said: str) -> str:
+    def _nameIn(self, entry: Entry) -> str:
         """
-        The user's one name.
+        The user's one name: the attribute's only value, or of several the one
+        in the distinguished name.
 
         @raise Refused: it cannot be told.
         """
-        names = []
-        for value in entry.values.get(self._userName.lower(), ()):
-            names.append(nameOf(value))
-        if said in names:
-            return said
-        alike = [each for each in names if each.casefold() == said.casefold()]
-        if len(alike) != 1 and len(names) != 1:
-            raise Unavailable(f"{len(names)} values of {self._userName}, or none alike")
-        return (alike or names)[0]
+        attribute = self._userName
+        values = entry.values.get(attribute.lower(), ())
+        names = [nameOf(value) for value in values]
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise Unavailable(
+                f"an entry without {attribute}, or one that may not be read; name "
+                "an attribute that everybody has as user_name",
+                alone=True,
+            )
+        first = firstOf(entry.dn, attribute)
+        if first in names:
+            return first
+        raise Refused(
+            "ambiguous",
+            f"an entry with {len(names)} values of {attribute}, so that one user "
+            "would have several names; name an attribute of one value as user_name",
+            counts=True,
+        )
 
     # Finding.
 
@@ -194,11 +223,20 @@ class LDAPChecker:
             except ResultError as e:
                 raise NotServed(f"the service account is refused: {e}") from None
 
+    async def _hello(self, link: Link) -> None:
+        """
+        Hear from the server, whatever it says.
+        """
+        try:
+            await link.search("", False, ANYTHING, ("1.1",), 1)
+        except ResultError:
+            pass
+
     async def _one(self, node: Any, until: float) -> Entry | None:
         """
         The one user that a filter finds.
 
-        @raise Unavailable: there are two, or the directory does not say.
+        @raise Refused: there are several, or the directory does not say.
         """
 
         async def find(link: Link) -> list[Entry]:
@@ -206,13 +244,36 @@ class LDAPChecker:
                 self._directory.base, True, node, (self._userName,), 2
             )
 
+        found: list[Entry] | None
         try:
             found = await self._service.run(find, until)
         except ResultError as e:
             raise Unavailable(f"looking for a user: {e}") from None
-        if len(found) > 1:
-            raise Unavailable("two entries for one user")
+        except TooMany:
+            found = None
+        except TooMuch as e:
+            raise Unavailable(f"looking for a user: {e}", alone=True) from None
+        if found is None or len(found) > 1:
+            raise Refused(
+                "ambiguous", "user_filter finds several entries for one name", True
+            )
         return found[0] if found else None
+
+    async def _named(self, name: str, until: float) -> Entry | None:
+        """
+        The user who has this name here.
+
+        @raise Refused: as L{_one}.
+        """
+        directory = self._directory
+        if directory.userFilter is None:
+            dn = fillDN(directory.userDN, name)
+            found = await self._service.run(partial(self._read, dn), until)
+        else:
+            # With its other conditions: a disabled account is nobody's.
+            node = fillAs(directory.userFilter, self._userName, name)
+            found = await self._one(node, until)
+        return None if found is None or self._nameIn(found) != name else found
 
     # Names.
 
@@ -230,7 +291,7 @@ class LDAPChecker:
         else:
             node = fill(self._directory.userFilter, user=name)
             found = await self._one(node, until)
-        return None if found is None else self._nameIn(found, name)
+        return None if found is None else self._nameIn(found)
 
     # Groups.
 
@@ -238,62 +299,54 @@ class LDAPChecker:
         """
         Groups are distinguished names.
         """
-        return normalDN(name)
+        return self._names.expect(name)
 
     def groupsOf(self, name: str) -> Deferred[frozenset[str] | None]:
         """
-        As L{IGroupSource.groupsOf}.
+        As L{IGroupCatalogue.groupsOf}.
         """
         return self._groupTurns.ask(partial(self._groupsOf, name))
 
     async def _groupsOf(self, name: str) -> frozenset[str] | None:
         until = self._reactor.seconds() + self._timeout
-        directory = self._directory
-        if directory.userFilter is None:
-            dn = fillDN(directory.userDN, name)
-            user = await self._service.run(partial(self._read, dn), until)
-        elif attributeOf(directory.userFilter, "{user}") == self._userName:
-            user = await self._one(fill(directory.userFilter, user=name), until)
-        else:
-            # Found by something else than the name that they have here.
-            user = await self._one(equal(self._userName, name), until)
-        if user is None or self._nameIn(user, name) != name:
+        user = await self._named(name, until)
+        if user is None:
             return None
+        return await self._asService(partial(self._groupsAt, user.dn, name), until)
+
+    async def _asService(self, work: Callable[[Link], Awaitable[T]], until: float) -> T:
         try:
-            return await self._service.run(
-                partial(self._groupsAt, user.dn, name), until
-            )
-        except ResultError as e:
-            raise Unavailable(f"looking for groups: {e}") from None
+            return await self._service.run(work, until)
+        except (ResultError, TooMuch) as e:
+            alone = isinstance(e, TooMuch)
+            raise Unavailable(f"looking for groups: {e}", alone) from None
 
     async def _groupsAt(self, dn: str, name: str, link: Link) -> frozenset[str]:
+        directory = self._directory
+        if await self._tellsTokens(link):
+            return await byToken(link, self._names, dn)
+        return await byMembers(
+            link, directory.groupBase, directory.groupFilter, dn, name
+        )
+
+    async def _tellsTokens(self, link: Link) -> bool:
         """
-        The groups of an entry, theirs, and so on.
+        Whether it is Active Directory, and nothing else is configured.
         """
-        groups: set[str] = set()
-        asked = [dn]
-        for _ in range(_DEEP):
-            found: list[str] = []
-            for i in range(0, len(asked), _AT_ONCE):
-                node = either(
-                    [
-                        fill(self._directory.groupFilter, dn=each, user=name)
-                        for each in asked[i : i + _AT_ONCE]
-                    ]
-                )
-                for entry in await link.search(
-                    self._directory.groupBase, True, node, ("1.1",), _GROUPS
-                ):
-                    group = normalDN(entry.dn)
-                    if group not in groups:
-                        groups.add(group)
-                        found.append(entry.dn)
-            if not found:
-                return frozenset(groups)
-            if len(groups) > _GROUPS:
-                raise Unavailable(f"a user in more than {_GROUPS} groups")
-            asked = found
-        raise Unavailable(f"groups nested deeper than {_DEEP}")
+        if not self._directory.ownFilter and self._active is None:
+            self._active = await isActiveDirectory(link)
+        return bool(self._active)
+
+    def missing(self) -> Deferred[frozenset[str]]:
+        """
+        As L{IGroupCatalogue.missing}.
+        """
+        return self._groupTurns.ask(self._missing)
+
+    async def _missing(self) -> frozenset[str]:
+        until = self._reactor.seconds() + self._timeout
+        await self._asService(self._names.look, until)
+        return self._names.missing
 
 
 # From the configuration.
@@ -395,6 +448,7 @@ def _directory(settings: Settings) -> Directory:
         name,
         settings.word("group_base", base),
         _filter(settings, "group_filter", _GROUP_FILTER, "{dn}", "{user}"),
+        "group_filter" in settings,
     )
 
 

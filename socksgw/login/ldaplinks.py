@@ -18,12 +18,14 @@ from zope.interface import implementer
 
 from socksgw.tlspeer import PeerRefused, TLSPeer
 
-__all__ = ["Entry", "Link", "NotServed", "ResultError"]
+__all__ = ["Entry", "Link", "NotServed", "ResultError", "TooMany", "TooMuch"]
 
-#: Octets of one message at most.
+#: Octets of the answer to one question at most.
 _LONGEST: Final = 1 << 20
 #: Result codes (RFC 4511 section 4.1.9).
 _SUCCESS: Final = 0
+_SIZE_LIMIT: Final = 4
+_STRONGER: Final = frozenset({8, 13})
 _IN_PROGRESS: Final = 14
 _BUSY: Final = frozenset({51, 52})
 
@@ -36,12 +38,28 @@ class ResultError(Exception):
     """
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"the directory answers with result code {code}")
+        text = f"the directory answers with result code {code}"
+        if code in _STRONGER:
+            # Active Directory: "The server requires binds to turn on integrity
+            # checking if SSL\\TLS are not already active".
+            text += ": it wants signing or TLS; use ldaps:// or start_tls = true"
+        super().__init__(text)
         self.code = code
 
 
 class NotServed(Exception):
     """A server cannot do its service."""
+
+
+class TooMuch(Exception):
+    """
+    There is more to an answer than was asked for, or is read. That is a matter
+    of the question, and says nothing of the server.
+    """
+
+
+class TooMany(TooMuch):
+    """There are more entries than were asked for."""
 
 
 @frozen
@@ -76,15 +94,20 @@ class Link(LDAPClient):  # type: ignore[misc]
         self._secured: Deferred[None] = Deferred()
         self._failure: Failure | None = None
         self._peer: TLSPeer | None = None
+        self._came = 0
 
     # What comes.
 
     def dataReceived(self, octets: bytes) -> None:
         """Octets from the directory; whatever is wrong with them ends the link."""
         try:
-            if len(self.buffer) + len(octets) > _LONGEST:
-                raise ValueError("a message is too long")
+            self._came += len(octets)
+            if self._came > _LONGEST:
+                raise TooMuch(f"an answer of more than {_LONGEST} octets")
             super().dataReceived(octets)
+        except TooMuch:
+            self._failure = Failure()
+            self.abort()
         except Exception as e:
             # The library raises whatever its decoding runs into.
             self._failure = Failure(NotServed(f"no LDAP: {type(e).__name__}"))
@@ -115,6 +138,11 @@ class Link(LDAPClient):  # type: ignore[misc]
             self._secured.callback(None)
 
     # What is asked.
+
+    def _send(self, op: Any, controls: Any = None) -> Any:
+        """The library's; each question has octets of its own."""
+        self._came = 0
+        return super()._send(op, controls)
 
     def abort(self) -> None:
         """Close at once."""
@@ -180,7 +208,9 @@ class Link(LDAPClient):  # type: ignore[misc]
         not followed.
 
         @param most: how many are wanted at most.
-        @raise ResultError: the directory says no, or there are more.
+        @raise ResultError: the directory says no.
+        @raise TooMany: there are more.
+        @raise TooMuch: they are too large.
         """
         found: list[Entry] = []
         done: Deferred[Any] = Deferred()
@@ -189,7 +219,8 @@ class Link(LDAPClient):  # type: ignore[misc]
             if isinstance(message, pureldap.LDAPSearchResultEntry):
                 found.append(_entry(message))
                 if len(found) > most:
-                    raise ValueError("more entries than asked for")
+                    # Samba knows no size limit.
+                    raise TooMany(f"more than {most} entries")
                 return False
             if isinstance(message, pureldap.LDAPSearchResultReference):
                 return False
@@ -206,7 +237,10 @@ class Link(LDAPClient):  # type: ignore[misc]
             attributes=attributes,
         )
         self.send_multiResponse(request, came).addErrback(done.errback)
-        _succeeded(await done, pureldap.LDAPSearchResultDone)
+        answer = await done
+        if getattr(answer, "resultCode", None) == _SIZE_LIMIT:
+            raise TooMany(f"more than {len(found)} entries")
+        _succeeded(answer, pureldap.LDAPSearchResultDone)
         return found
 
 

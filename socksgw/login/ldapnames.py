@@ -22,6 +22,8 @@ __all__ = [
     "either",
     "equal",
     "fill",
+    "fillAs",
+    "firstOf",
     "fillDN",
     "normalDN",
     "parseFilter",
@@ -100,6 +102,21 @@ def attributeOf(node: Any, place: str) -> str | None:
     return None
 
 
+def fillAs(node: Any, attribute: str, value: str) -> Any:
+    """
+    A copy of a filter that asks for an attribute's value wherever it has
+    C{{user}}: for a user of whom another attribute is known than those by which
+    clients are found. Its other conditions stay.
+    """
+    if isinstance(node, pureldap.LDAPFilterSet):
+        return type(node)([fillAs(each, attribute, value) for each in node])
+    if isinstance(node, pureldap.LDAPFilter_not):
+        return pureldap.LDAPFilter_not(fillAs(node.value, attribute, value))
+    if fill(node, user="").toWire() != node.toWire():
+        return equal(attribute, value)
+    return node
+
+
 def equal(attribute: str, value: str) -> Any:
     """A filter: the attribute has the value."""
     return pureldap.LDAPFilter_equalityMatch(
@@ -132,9 +149,34 @@ def normalDN(text: str) -> str:
     return ",".join("+".join(pairs) for pairs in names)
 
 
+def firstOf(text: str, attribute: str) -> str:
+    """
+    The value of an attribute in the first part of a distinguished name; nothing
+    where it is not there.
+    """
+    try:
+        parsed = DistinguishedName(stringValue=_ESCAPES.sub(_unescaped, text))
+        pairs = parsed.split()[0].split()
+    except (InvalidRelativeDistinguishedName, IndexError, ValueError):
+        return ""
+    for pair in pairs:
+        if pair.attributeType.strip().lower() == attribute.lower():
+            value: str = pair.value.strip()
+            return value
+    return ""
+
+
+def _folded(text: str) -> str:
+    """
+    Lower case, character by character: directories tell apart what Python's
+    C{casefold} makes the same, such as ß and ss, and the two small sigmas.
+    """
+    return "".join(low if len(low := c.lower()) == 1 else c for c in text)
+
+
 def _pair(pair: Any) -> str:
-    kind = pair.attributeType.strip().casefold()
-    value = _SPACES.sub(" ", pair.value.strip()).casefold()
+    kind = pair.attributeType.strip().lower()
+    value = _folded(_SPACES.sub(" ", pair.value.strip()))
     if not kind or not value:
         raise ValueError("half a pair")
     return f"{escape(kind)}={escape(value)}"

@@ -36,6 +36,9 @@ _REST: Final = 5.0
 _IDLE: Final = 60.0
 #: Seconds between the first tries at the addresses of one server.
 _DELAY: Final = 0.1
+#: How much of its time a question has on a connection that was kept: a new one
+#: is tried with the rest.
+_KEPT: Final = 0.4
 #: How much of the time that is left goes to the servers: what they do not
 #: use is for saying that they did not answer.
 _SHARE: Final = 0.9
@@ -173,6 +176,18 @@ def _why(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+class _Dead(Exception):
+    """
+    A server does not answer.
+
+    @ivar error: how that showed.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
 @final
 class Links:
     """
@@ -180,10 +195,10 @@ class Links:
     """
 
     def __init__(
-        self, servers: Servers, prepare: Callable[[Link], Awaitable[None]] | None = None
+        self, servers: Servers, prepare: Callable[[Link], Awaitable[None]]
     ) -> None:
         """
-        @param prepare: done with a new connection.
+        @param prepare: done with a new connection; the server has to answer it.
         """
         self._servers = servers
         self._reactor = servers.reactor
@@ -195,45 +210,74 @@ class Links:
         Do something with a connection: with the next server when one does not
         answer.
 
+        A server rests when a connection to it cannot be had. What goes wrong
+        with the work itself, such as a search that takes too long, says nothing
+        of the server to others.
+
         @param until: when it must be over, in the reactor's seconds.
-        @raise ResultError: from C{work}, as L{Refused}.
-        @raise Unavailable: no server answers.
+        @raise ResultError: from C{work}, as L{Refused} and L{TooMuch}.
+        @raise Unavailable: no server answers, or none answers this in time.
         """
         live = self._servers.live()
-        why = "none of its servers answered a moment ago"
+        failure = Unavailable("none of its servers answered a moment ago")
         for i, server in enumerate(live):
             left = _SHARE * (until - self._reactor.seconds()) / (len(live) - i)
             try:
-                result = await within(
-                    self._reactor, max(left, 0), self._at(server, work)
-                )
-            except _FAILURES as e:
-                self._servers.died(server, e)
-                why = f"{server.url}: {_why(e)}"
-            except (ResultError, Refused):
-                self._servers.answered(server)
-                raise
-            else:
-                self._servers.answered(server)
-                return result
-        raise Unavailable(why)
+                return await self._at(server, work, self._reactor.seconds() + left)
+            except _Dead as e:
+                self._servers.died(server, e.error)
+                failure = Unavailable(f"{server.url}: {_why(e.error)}")
+            except TimeoutError:
+                # The connection was made, and used: others may have answers.
+                failure = Unavailable(f"{server.url}: no answer in time", alone=True)
+        raise failure
 
-    async def _at(self, server: Server, work: Callable[[Link], Awaitable[T]]) -> T:
+    async def _at(
+        self, server: Server, work: Callable[[Link], Awaitable[T]], until: float
+    ) -> T:
+        """
+        @raise _Dead: there is no connection, or not any more.
+        @raise TimeoutError: the work takes too long.
+        """
         link = self._kept(server)
         if link is not None:
+            left = self._left(until)
             try:
-                return await self._use(server, link, work)
-            except (ConnectionClosed, LDAPClientConnectionLostException):
-                # Closed while nobody looked.
+                return await within(
+                    self._reactor, _KEPT * left, self._use(server, link, work)
+                )
+            except (*_FAILURES, TimeoutError):
+                # It may have died while nobody looked, and silently.
                 pass
+        try:
+            link = await within(self._reactor, self._left(until), self._open(server))
+        except _FAILURES as e:
+            raise _Dead(e) from None
+        self._servers.answered(server)
+        try:
+            return await within(
+                self._reactor, self._left(until), self._use(server, link, work)
+            )
+        except TimeoutError:
+            raise
+        except _FAILURES as e:
+            raise _Dead(e) from None
+
+    async def _open(self, server: Server) -> Link:
+        """
+        A connection on which the server has answered.
+        """
         link = await self._servers.open(server)
         try:
-            if self._prepare is not None:
-                await self._prepare(link)
+            await self._prepare(link)
         except BaseException:
             link.abort()
             raise
-        return await self._use(server, link, work)
+        return link
+
+    def _left(self, until: float) -> float:
+        left: float = until - self._reactor.seconds()
+        return max(left, 0)
 
     async def _use(
         self, server: Server, link: Link, work: Callable[[Link], Awaitable[T]]
@@ -242,12 +286,14 @@ class Links:
             result = await work(link)
         except (ResultError, Refused):
             self._keep(server, link)
+            self._servers.answered(server)
             raise
         except BaseException:
             # Whoever comes next must not get the answer to this question.
             link.abort()
             raise
         self._keep(server, link)
+        self._servers.answered(server)
         return result
 
     def _kept(self, server: Server) -> Link | None:

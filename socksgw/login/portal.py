@@ -36,7 +36,7 @@ from socksgw.login.groups import NOWHERE, DirectoryGroups, Membership
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.inturn import InTurn
 from socksgw.login.realm import SocksRealm, SocksUser
-from socksgw.login.refusal import Refused
+from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.throttle import LoginThrottle
 from socksgw.wire.address import Address
 
@@ -46,8 +46,6 @@ _log = Logger()
 
 #: Logins remembered at most.
 _REMEMBERED: Final = 10_000
-#: Why a login failed that was checked in earnest.
-_WRONG: Final = "wrong-credentials"
 
 
 def _joined(user: SocksUser, found: Membership) -> SocksUser:
@@ -256,12 +254,12 @@ class Login:
                 "no checker takes these credentials", reason="no-checker", counts=False
             ) from None
         except LoginFailed as e:
-            reason = e.reason if isinstance(e, Refused) else _WRONG
-            counts = reason == _WRONG
+            refused = e if isinstance(e, Refused) else Refused(WRONG)
+            counts = refused.counts
             if counts and not await self._count(credentials, method, source, began):
                 raise _throttled() from None
             raise AuthenticationFailed(
-                "wrong credentials", reason=reason, counts=counts
+                refused.why, reason=refused.reason, counts=counts
             ) from None
         except Exception as e:
             # Neither the text nor the traceback: both may hold a secret.
@@ -415,7 +413,11 @@ class Login:
         """
         if user.anonymous:
             return user
-        if self._everyoneTells and not user.proved and not self._knows(user.name):
+        if user.named:
+            # Of a proof a directory has made a name: it alone knows the user.
+            if self.directory is not None and not self.directory.knows(user.name):
+                return None
+        elif self._everyoneTells and not user.proved and not self._knows(user.name):
             return None
         groups = self._realm.groupsOf(user.name)
         return evolve(user, groups=groups, unsure=frozenset(), doubt="")

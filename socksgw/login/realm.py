@@ -33,6 +33,8 @@ class SocksUser:
     @ivar method: the policy's name of the method that logged them in.
     @ivar expires: when the login ends, in seconds since the epoch.
     @ivar proved: whether cryptography said who it is, and no store.
+    @ivar named: whether a directory has said the name of somebody whom no store
+        has logged in.
     @ivar unsure: groups of which it is not known whether the user is in them.
     @ivar doubt: why there are such groups, for the operator.
     @ivar anonymous: whether nobody has logged in; the realm keeps users from
@@ -44,6 +46,7 @@ class SocksUser:
     method: str
     expires: float | None = None
     proved: bool = False
+    named: bool = False
     unsure: frozenset[str] = frozenset()
     doubt: str = ""
     anonymous: bool = field(init=False)
@@ -89,6 +92,14 @@ class SocksRealm:
                 ANYBODY if method == ANYBODY.method else evolve(ANYBODY, method=method)
             )
             return ISocksUser, user, _logout
+        proved = isinstance(avatarId, Proved)
+        name = avatarId.name if isinstance(avatarId, Proved) else _text(avatarId)
+        if name in _RESERVED or name.startswith("@"):
+            raise UnauthorizedLogin("a name that means something else in a policy")
+        expires = avatarId.expires if isinstance(avatarId, Proved) else None
+        named = isinstance(avatarId, Proved) and avatarId.named
+        user = SocksUser(name, self.groupsOf(name), str(mind), expires, proved, named)
+        return ISocksUser, user, _logout
         proved = isinstance(avatarId, Proved)
         name = avatarId.name if isinstance(avatarId, Proved) else _text(avatarId)
         if name in _RESERVED or name.startswith("@"):

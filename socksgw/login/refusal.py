@@ -4,21 +4,35 @@ Not being let in.
 
 from __future__ import annotations
 
+from typing import Final
+
 from twisted.cred.error import UnauthorizedLogin
 
-__all__ = ["Refused", "busy"]
+__all__ = ["WRONG", "Refused", "busy"]
+
+#: The reason of a refusal that says no more than that.
+WRONG: Final = "wrong-credentials"
 
 
 class Refused(UnauthorizedLogin):
     """
     Not logged in, with the reason for the journal.
+
+    @ivar why: for the operator; holds no secret.
+    @ivar counts: whether it is a try that failed, for the throttle.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, why: str = "", counts: bool | None = None) -> None:
+        """
+        @param why: by default the words of the reason.
+        @param counts: by default only what is wrong counts.
+        """
         super().__init__(reason)
         self.reason = reason
+        self.why = why or reason.replace("-", " ")
+        self.counts = reason == WRONG if counts is None else counts
 
 
 def busy() -> Refused:
-    """Too many are being asked for already."""
-    return Refused("busy")
+    """Return the refusal where too many are being asked for already."""
+    return Refused("busy", "too many are being asked for already")

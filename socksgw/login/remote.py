@@ -42,14 +42,15 @@ _MOST: Final = 256
 
 class Unavailable(Refused):
     """
-    Nobody could be asked: that is no answer, and lets nobody in.
+    The store gave no answer, which lets nobody in.
 
-    @ivar why: for the log; holds no secret.
+    @ivar alone: whether that says something of this question only, and nothing
+        of the store.
     """
 
-    def __init__(self, why: str) -> None:
-        super().__init__("store-unavailable")
-        self.why = why
+    def __init__(self, why: str, alone: bool = False) -> None:
+        super().__init__("store-unavailable", why)
+        self.alone = alone
 
 
 def nameOf(octets: bytes) -> str:
@@ -148,6 +149,8 @@ class Turns:
                 failing = Unavailable("no answer in time")
                 result = Failure(failing)
             elif isinstance(result.value, Unavailable):
+                if result.value.alone:
+                    return result
                 failing = result.value
             elif not isinstance(result.value, Refused):
                 return result

@@ -384,6 +384,37 @@ def test_loginByProof(method: str) -> None:
     assert today.groups == frozenset()
 
 
+def test_loginByProofOfWhomTheDirectoryNames() -> None:
+    """
+    A Kerberos user has the directory's name; when the directory knows them no
+    more, or has disabled them, their sessions end, whatever other stores say.
+    """
+
+    class Names:
+        def of(self, name: str) -> Deferred[Any]:
+            known = source.known.get(name.lower(), set()) is not None
+            return succeed(name.lower() if known else None)
+
+    source = Source(alice={"cn=staff"})
+    names: Any = Names()
+    identities = VerifiedIdentities(["CORP.EXAMPLE"], names=names)
+    world, made = login(source, identities, OtherStore())
+    proof = Proof(b"ALICE", "CORP.EXAMPLE")
+    user = settled(made, proof, "gssapi")
+    assert (user.name, user.groups) == ("alice", {"staff"})
+    assert made.now(user) == user
+    source.known["alice"] = None
+    world.clock.advance(61)
+    world.directory.refresh({"alice"})
+    assert made.now(user) is None
+    assert settled(made, proof, "gssapi").reason == "unknown-user"
+    # A directory that cannot be asked has not said that.
+    source.known["alice"] = Unavailable("down")
+    world.clock.advance(61)
+    world.directory.refresh({"alice"})
+    assert made.now(user) is not None
+
+
 def test_rememberedLogin() -> None:
     """A login that is remembered has the groups of now, not of then."""
     source = Source(alice={"cn=staff"})
@@ -440,6 +471,13 @@ def test_goneWhileAsked() -> None:
     assert isinstance(results[0], CancelledError)
     source.waiting[0].callback({"cn=staff"})
     assert settled(made, ALICE).groups == {"staff"}
+
+
+@implementer(ICredentialsChecker)
+class OtherStore:
+    """One that cannot tell who there is."""
+
+    credentialInterfaces = ()
 
 
 @implementer(ICredentialsChecker, IChangingStore)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.cred.credentials import Anonymous
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, eventAsText
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -315,3 +315,19 @@ def test_now() -> None:
     assert login.now(proved) == proved
     assert login.now(known) is None
     assert login.now(settled(login, Anonymous())) is not None
+
+
+def test_realmOfAnotherCase() -> None:
+    """
+    A realm that is to be stripped, and comes in another case, is not stripped;
+    the log tells it, once.
+    """
+    checker = VerifiedIdentities(["corp.example"])
+    with capturedLogs() as events:
+        for realm in ("OTHER.EXAMPLE", "CORP.EXAMPLE", "CORP.EXAMPLE"):
+            found = checker.requestAvatarId(Identity(b"alice", realm))
+            assert found.name == f"alice@{realm}"
+    (event,) = events
+    assert 'strip_realms has "corp.example" and tickets have "CORP.' in eventAsText(
+        event
+    )
