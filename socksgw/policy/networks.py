@@ -281,7 +281,12 @@ class NamePattern:
             text, self.exact, self.below = pattern[1:], True, True
         else:
             text, self.exact, self.below = pattern.removeprefix("="), True, False
-        host = parseHost(text.encode("ascii", "replace"))
+        octets = text.encode("ascii", "replace")
+        host = parseHost(octets)
+        if self.below and text.startswith("-"):
+            # A label below a name may begin with a hyphen, and a name may not.
+            host = parseHost(b"a." + octets)
+            host = host[2:] if isinstance(host, str) else host
         if not isinstance(host, str):
             raise ValueError(f'"{pattern}" can never match a host name')
         self.name = host

@@ -3,9 +3,10 @@ Addresses, host names, and the one place that tells them apart.
 
 An L{Address} is made only from packed octets or by the strict parser; policy
 and dialler accept nothing else. A host name is ASCII letters, digits,
-hyphens and underscores in labels of at most 63 octets, 253 in all, with at
-most one root dot (which is cut). What the C library's C{inet_aton} would
-take for an address without being a strict dotted quad is neither.
+hyphens and underscores in labels of at most 63 octets, 253 in all, with no
+hyphen at the start and at most one root dot (which is cut). What the C
+library's C{inet_aton} would take for an address without being a strict dotted
+quad is neither.
 """
 
 from __future__ import annotations
@@ -148,9 +149,10 @@ class BadHost:
 #: or something refused.
 Host = Address | str | BadHost
 
-_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z", re.ASCII)
-#: One part of what inet_aton takes: decimal, octal or hexadecimal.
-_NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z", re.ASCII)
+_LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}\Z", re.ASCII)
+#: One part of what inet_aton takes: decimal, octal or hexadecimal; or the same
+#: with a sign.
+_NUMBER: Final = re.compile(r"-?(?:0x[0-9a-f]*|[0-9]+)\Z", re.ASCII)
 
 
 @lru_cache(maxsize=4096)
@@ -186,9 +188,10 @@ def parseHost(raw: bytes) -> Host:
             return Address.parse(text)
         except ValueError:
             return BadHost(raw, "a number, but not a strict IPv4 address")
-    for label in labels:
-        if not _LABEL.match(label):
-            return BadHost(raw, "not a host name")
+    # Labels may begin and end with a hyphen, and a name may only end with one:
+    # what RFC 952 forbids exists, and the C library looks it up.
+    if text.startswith("-") or not all(map(_LABEL.match, labels)):
+        return BadHost(raw, "not a host name")
     return text
 
 

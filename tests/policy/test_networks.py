@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from ipaddress import ip_network
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from socksgw.policy.networks import (
     Networks,
     Ports,
 )
-from socksgw.wire.address import Address
+from socksgw.wire.address import Address, parseHost
 
 #: More than are ever copied, of IPv4 and of IPv6.
 LARGE = [
@@ -112,6 +113,34 @@ def test_patternsOfOthers(own: list[str], one: list[str], other: list[str]) -> N
     for part in parts:
         if part.contains(whole):
             assert {n for n in NAMES if n in whole} == {n for n in NAMES if n in part}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matched", "others"),
+    [
+        ("=api-.example", ["api-.example"], ["x.api-.example", "api.example"]),
+        (".api-.example", ["api-.example", "x.api-.example"], ["xapi-.example"]),
+        ("*.-b.example", ["a.-b.example"], ["b.example", "x-b.example"]),
+        (".-b.example", ["a.-b.example"], ["b.example"]),
+    ],
+)
+def test_hyphensAtTheEndsOfLabels(
+    pattern: str, matched: list[str], others: list[str]
+) -> None:
+    """What a client can ask for can be named."""
+    found = patterns([pattern])
+    for name in [*matched, *others]:
+        assert parseHost(name.encode()) == name
+        assert (name in found) is (name in matched)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["=-b.example", "*.", ".", "=", ".-1", "*.-0x1", "*.-a b"]
+)
+def test_whatMatchesNoName(pattern: str) -> None:
+    """An error rather than a rule that never holds."""
+    with pytest.raises(ValueError, match="never match"):
+        NamePattern(pattern)
 
 
 def test_largeSetsAreShared() -> None:

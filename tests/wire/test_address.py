@@ -64,6 +64,12 @@ NAMES: list[tuple[bytes, str]] = [
     (b"a", "a"),
     (b"a-b.c", "a-b.c"),
     (b"a--b", "a--b"),
+    # Hyphens at the ends of a label, as the C library takes them.
+    (b"a-.example", "a-.example"),
+    (b"API-.example.", "api-.example"),
+    (b"a.-b.example", "a.-b.example"),
+    (b"a.b-.-", "a.b-.-"),
+    (b"a.1-", "a.1-"),
     (b"xn--bcher-kva.example", "xn--bcher-kva.example"),
     (b"_sip._tcp.example.com", "_sip._tcp.example.com"),
     (b"under_score.example", "under_score.example"),
@@ -189,11 +195,12 @@ REFUSED: list[bytes] = [
     "bücher.example".encode(),
     b"b\xfccher.example",
     b"\xff\xfe\x00",
-    # Hyphens at the ends of a label.
+    # A hyphen at the start of the name.
     b"-a.example",
-    b"a-.example",
     b"-",
-    b"example.-",
+    b"-.a",
+    b"--",
+    b"a.-0x1",
     # Lengths.
     b"a" * 64,
     b"a" * 64 + b".example",
