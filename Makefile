@@ -17,10 +17,12 @@ help:  ## this text
 # The plug-in directory twisted/plugins is found through sys.path, hence the
 # compat mode of the editable install.
 $(BIN)/twistd: setup.cfg pyproject.toml
+	@test -w . || { echo "This directory is read-only, and .venv and var belong in it: copy it, and run make in the copy."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "socksgw needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --retries 1 --config-settings editable_mode=compat --editable . \
+		|| { echo "pip could not install what socksgw needs (above). Without a network, name a folder that holds the packages and setuptools: make run PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER"; exit 1; }
 	@$(BIN)/twistd --help >/dev/null
 	@touch $@
 

@@ -162,7 +162,8 @@ class Gateway:
         except OSError as e:
             raise CannotStart(
                 f"[gateway] state_dir {self.stateDir} cannot be used: {e.strerror}; make "
-                "it writable for this user, or name another"
+                "it writable for this user, "
+                + ("or name another" if self.config.file else "or start elsewhere")
             ) from None
         self._running = True
         self.generation.start()

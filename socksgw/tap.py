@@ -5,7 +5,6 @@ The C{twistd} command: options and assembly.
 from __future__ import annotations
 
 import gc
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
@@ -25,6 +24,7 @@ from socksgw.doors import CannotStart
 from socksgw.gateway import Gateway
 from socksgw.rights import rightsOf
 from socksgw.shape import Config
+from socksgw.signals import Hangups
 
 __all__ = ["GatewayService", "Options", "makeService"]
 
@@ -84,6 +84,8 @@ class Options(usage.Options, AuthOptionMixin):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self["listen"] = []
+        self.parent: Any = None
+        self.hangups: Hangups | None = None
 
     def opt_listen(self, endpoint: str) -> None:
         """
@@ -95,8 +97,15 @@ class Options(usage.Options, AuthOptionMixin):
 
     def parseOptions(self, options: Any = None) -> None:
         """
-        As always, but what is wrong is told in one line.
+        As always, but what is wrong is told in one line. In the foreground there
+        is no pid file unless one is named: in a container the pid is 1 again
+        after a crash, and twistd takes itself for the process that left the file.
         """
+        self.hangups = Hangups()
+        parent = self.parent
+        named = any(word.startswith("--pid") for word in sys.argv[1:])
+        if parent is not None and parent.get("nodaemon") and not named:
+            parent["pidfile"] = ""
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as e:
@@ -149,10 +158,19 @@ class GatewayService(Service):
 
     name = "socksgw"
 
-    def __init__(self, reactor: Any, gateway: Gateway, console: Console | None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        gateway: Gateway,
+        console: Console | None,
+        hangups: Hangups,
+        foreground: bool,
+    ) -> None:
         """
         @param console: where people look, in the foreground.
         """
+        self._hangups = hangups
+        self._foreground = foreground
         self._reactor = reactor
         self.gateway = gateway
         self._console = console
@@ -179,19 +197,34 @@ class GatewayService(Service):
             _log.warn("{line}", line=kept)
         self._try(self.gateway.start)
         _spareCollector()
-        signal.signal(
-            signal.SIGHUP,
-            lambda *_: self._reactor.callFromThread(self.gateway.reload),
+        self._hangups.serve(
+            self._reactor, self.gateway.reload, self._hungUp, self._foreground
         )
         if self._console is not None:
             self._console.start(self.gateway)
+
+    def _hungUp(self) -> None:
+        if not self.gateway.stopping:
+            _log.warn("the terminal was closed: stopping")
+            self._reactor.stop()
 
     def stopService(self) -> Deferred[None]:
         """
         Stop accepting, let the sessions end, end them.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        return self.gateway.stop().addBoth(self._stopped)
+        sessions = len(self.gateway.sessions)
+        # From here on a second signal ends them.
+        stopped = self.gateway.stop()
+        if sessions:
+            _log.warn(
+                "stopping: {sessions} sessions may go on for {drain:g} s; {again} ends "
+                "them at once",
+                sessions=sessions,
+                drain=float(self.gateway.config.timeouts.drain),
+                again="^C" if self._foreground else "a second SIGTERM",
+            )
+        return stopped.addBoth(self._stopped)
 
     def _stopped(self, result: None) -> None:
         if self._console is not None:
@@ -232,4 +265,5 @@ def makeService(options: Options) -> GatewayService:
         out = output.install(reactor)
         if not options["quiet"]:
             console = Console(reactor, out)
-    return GatewayService(reactor, gateway, console)
+    hangups = options.hangups or Hangups()
+    return GatewayService(reactor, gateway, console, hangups, foreground)

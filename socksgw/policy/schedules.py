@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final, final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 __all__ = ["Schedule"]
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_UTC: Final = ("UTC", "Etc/UTC")
 _HOURS: Final = re.compile(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})\Z", re.ASCII)
 
 
@@ -48,6 +49,25 @@ def _minutes(text: str) -> tuple[int, int]:
     return start, end
 
 
+def _zone(name: str) -> tzinfo:
+    """
+    @raise ValueError: it is not known, or nothing is.
+    """
+    if name in _UTC:
+        # Known without the database, which small containers lack.
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    if not available_timezones():
+        raise ValueError(
+            f'"{name}": this system has no time zones but UTC; install tzdata (its '
+            "package, or: pip install tzdata)"
+        )
+    raise ValueError(f'"{name}" is no time zone that is known here')
+
+
 @final
 class Schedule:
     """
@@ -73,10 +93,7 @@ class Schedule:
         """
         self._days = _dayNumbers(days) if days else frozenset(range(7))
         self._start, self._end = _minutes(hours) if hours else (0, 24 * 60)
-        try:
-            self._zone = ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f'"{zone}" is no time zone that is known here') from None
+        self._zone = _zone(zone)
         if first is not None and last is not None and last < first:
             raise ValueError("it ends before it begins")
         self._first, self._last = first, last

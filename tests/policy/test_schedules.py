@@ -4,7 +4,8 @@ When rules hold: schedules, ends, and what the clock changes.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 from hypothesis import given
@@ -257,3 +258,23 @@ def test_reportOnlyShadowsNothing() -> None:
 def test_aRuleForAWhileShadowsNothing() -> None:
     """Nor is one unreachable behind a rule that does not always hold."""
     assert not errors(RULES + '[[rule]]\nid = "last"\nallow = ["connect"]\n')
+
+
+def test_withoutTheDatabaseOfZonesThereIsUtc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small containers have none; the error for others has the remedy."""
+    tried: list[str] = []
+
+    def none(name: str) -> None:
+        tried.append(name)
+        raise ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr("socksgw.policy.schedules.ZoneInfo", none)
+    monkeypatch.setattr("socksgw.policy.schedules.available_timezones", set)
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()
+    for zone in ("UTC", "Etc/UTC"):
+        schedule = Schedule([], "11:00-13:00", zone)
+        assert schedule.covers(noon)
+        assert not schedule.covers(noon + 7200)
+    assert tried == []
+    with pytest.raises(ValueError, match="install tzdata"):
+        Schedule([], "11:00-13:00", "Europe/Berlin")

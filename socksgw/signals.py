@@ -1,0 +1,89 @@
+"""
+Signals. SIGHUP: read the configuration again, or, when it says that the
+terminal was closed, stop. SIGTERM before the reactor runs: stop then, where
+Twisted has its own handler afterwards (process 1 of a container ignores signals
+that it does not handle).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final, final
+
+__all__ = ["Hangups"]
+
+#: Seconds until the kernel has taken a closed terminal from its processes; the
+#: signal comes before.
+_SETTLE: Final = 0.2
+
+
+def _hasTerminal() -> bool:
+    """
+    Tell whether this process has a controlling terminal; one that was hung up
+    counts no more (tty(4), ENXIO).
+    """
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+@final
+class Hangups:
+    """
+    Catches SIGHUP from the first moment on; what comes before the gateway
+    serves is done then.
+    """
+
+    def __init__(self) -> None:
+        self._came = False
+        self._act: Callable[[], None] | None = None
+        self._terminal = _hasTerminal()
+        signal.signal(signal.SIGTERM, self._stopLater)
+        # As nohup(1) does: a closed terminal ends nothing.
+        self._ignored = signal.signal(signal.SIGHUP, self._caught) is signal.SIG_IGN
+
+    @staticmethod
+    def _stopLater(*_: object) -> None:
+        reactor: Any = import_module("twisted.internet.reactor")
+        reactor.callWhenRunning(reactor.stop)
+
+    def _caught(self, *_: object) -> None:
+        if self._act is None:
+            self._came = True
+        else:
+            self._act()
+
+    def serve(
+        self,
+        reactor: Any,
+        reload: Callable[[], None],
+        stop: Callable[[], None],
+        foreground: bool,
+    ) -> None:
+        """
+        Act on signals from now on.
+
+        @param stop: called when the terminal is closed.
+        @param foreground: whether the terminal is ours.
+        """
+
+        def decide() -> None:
+            if not (foreground and self._terminal) or _hasTerminal():
+                reload()
+            elif not self._ignored:
+                stop()
+
+        def act() -> None:
+            # In a signal handler: hand it to the reactor's thread.
+            delay = _SETTLE if foreground and self._terminal else 0
+            reactor.callFromThread(reactor.callLater, delay, decide)
+
+        self._act = act
+        if self._came:
+            self._came = False
+            act()
