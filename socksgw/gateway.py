@@ -26,6 +26,7 @@ from socksgw.doors import CannotStart, Doors
 from socksgw.errors import Draining
 from socksgw.files import FileError, ownDirectory
 from socksgw.generation import Foundation, Generation
+from socksgw.heap import Heap
 from socksgw.hosts import HostAddresses
 from socksgw.limits import Limits
 from socksgw.place import portShares
@@ -127,6 +128,7 @@ class Gateway:
         self._stopping: Deferred[None] | None = None
         self._closing = False
         self._upkeep = Upkeep()
+        self._heap = Heap()
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
         self._ticks = 0
@@ -183,6 +185,7 @@ class Gateway:
         self._ticks += 1
         if self.limits.usedUp and self.limits.enforced:
             do("the end of quotas", self._supervisor.cut)
+        do("the heap", lambda: self._heap.look(self.census.clients))
         if self._ticks % 4 == 0:
             do("the look for changes", self._supervisor.look)
             do("the look at the journal", self.journal.look)
