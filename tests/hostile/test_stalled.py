@@ -6,17 +6,27 @@ from __future__ import annotations
 
 import fcntl
 import os
+import selectors
 import socket
 import struct
 import termios
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import Server, descriptorsFor, isClosed, reset, tunnel
+from tests.hostile.clients import (
+    GREETING,
+    Server,
+    descriptorsFor,
+    four,
+    isClosed,
+    request5,
+    reset,
+    tunnel,
+)
 from tests.running import OPEN, Running, until
 
 Gateway = Callable[..., Running]
@@ -175,3 +185,61 @@ def _settled(flood: Server) -> bool:
     sent = flood.sent
     time.sleep(0.5)
     return flood.sent == sent > 0
+
+
+@contextmanager
+def hole() -> Iterator[int]:
+    """The port of a server whose queue is full: it never answers a connect."""
+    with socket.socket() as full, ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(closing(socket.socket()))
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
+def _sendAndGo(port: int, octets: bytes, clients: int, atOnce: int) -> None:
+    """
+    Have many clients say this, as far as it is taken, and go.
+    """
+    with selectors.DefaultSelector() as selector:
+        begun = done = 0
+        end = time.monotonic() + 60
+        while done < clients:
+            assert time.monotonic() < end, f"{done} clients of {clients}"
+            while begun < clients and begun - done < atOnce:
+                client = socket.socket()
+                client.setblocking(False)
+                client.connect_ex(("127.0.0.1", port))
+                left = [memoryview(octets), time.monotonic() + 2]
+                selector.register(client, selectors.EVENT_WRITE, left)
+                begun += 1
+            ready = [key for key, _ in selector.select(0.1)]
+            for key in ready:
+                with suppress(BlockingIOError):
+                    key.data[0] = key.data[0][key.fileobj.send(key.data[0]) :]  # type: ignore[union-attr]
+            for key in list(selector.get_map().values()):
+                # What the gateway does not read, it need not take.
+                if not key.data[0] or key.data[1] < time.monotonic():
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]
+                    done += 1
+
+
+def test_clientsThatSendMuchAndGo(gateway: Gateway) -> None:
+    """
+    They ask for what never answers, send 128 KiB behind the request, and go
+    before there is a peer: they are seen to go at once, though nothing is read
+    of them any more, and what was held for them is given back to the system.
+    """
+    with hole() as silent, descriptorsFor(4000):
+        started = gateway(_CONFIGURATION)
+        before, fewest = resident(started), sockets(started)
+        request = GREETING + request5(four("127.0.0.1"), silent)
+        _sendAndGo(started.port, request + bytes(1 << 17), 1500, 300)
+        assert resident(started) - before <= MEMORY + ELSE
+        # Well before the connect is given up.
+        until(lambda: sockets(started) <= fewest, 8)
+        until(lambda: resident(started) <= 1.2 * before)
