@@ -431,7 +431,7 @@ def test_nothingIsLeft(world: World, certificate: Certificate) -> None:
                         session.client.end(Revoked("no longer"))
                 failing = (now - begun) % 0.7 > 0.65
                 world.gateway.journal.commit = (  # type: ignore[method-assign]
-                    (lambda _: fail(AuditFailed("full"))) if failing else commit
+                    (lambda *_, **__: fail(AuditFailed("full"))) if failing else commit
                 )
             # What clients sent before they went is still on its way.
             world.gateway.journal.commit = commit  # type: ignore[method-assign]
