@@ -119,6 +119,7 @@ class Connect(Command):
         if _loops(session, outlet.bound[0], outlet.address, record.port):
             outlet.close()
             raise LeadsHere("the destination turned out to be this host")
+        session.generation.outward.connected(_client(session), outlet.address)
         client.reply(Reply.SUCCEEDED, outlet.bound)
 
         await _relay(session, outlet)
@@ -153,7 +154,11 @@ class Bind(Command):
         # Of the client's own family, where the peer has such an address.
         own = client.local
         peer = next((a for a in expected if a.version == own.version), expected[0])
-        inward = own if anybody else localTowards(peer)
+        if anybody:
+            outward = generation.outward
+            inward = outward.local(_client(session), own, peer.version)
+        else:
+            inward = localTowards(peer)
         place = generation.placeOf(record.listener)
         passive = Passive(generation.watch, generation.setDeadline, inward, place.ports)
 
@@ -365,6 +370,11 @@ def _sayable(request: Requested, addresses: tuple[Address, ...]) -> tuple[Addres
         if not addresses:
             raise LookupFailed("no IPv4 address, and SOCKS 4 knows no other")
     return addresses
+
+
+def _client(session: Session) -> tuple[bytes, str]:
+    """What tells a client's sessions from others."""
+    return session.asker.source.sourceKey, session.asker.user.name
 
 
 def _loops(session: Session, own: Address, other: Address, port: int) -> bool:

@@ -25,6 +25,7 @@ from socksgw.relay.between import Relays
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.route.dialer import Dialer
+from socksgw.route.outward import Outward
 from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver
 from socksgw.shape import Config, ListenUDP
@@ -65,6 +66,7 @@ class Foundation:
         self.hosts = hosts
         self.memory = memory
         self.pipes = Pipes()
+        self.outward = Outward()
         self.watch = Watch(reactor)
         self.throttle = LoginThrottle(clock, reactor.callLater)
 
@@ -142,6 +144,7 @@ class Generation:
         self.dialer = Dialer(
             base.reactor, base.watch, base.setDeadline, timeouts.connect
         )
+        self.outward = base.outward
         self.watch = base.watch
         self.setDeadline = base.setDeadline
         self.bindTimeout = timeouts.bind

@@ -54,6 +54,7 @@ from socksgw.policy.rules import Asker, Obligations, Verdict
 from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.route.failures import failureFor
+from socksgw.route.outward import Outward
 from socksgw.session import Session, Stage
 from socksgw.shape import Limit, ListenUDP, Quota, Rate, Rule, Throttle
 from socksgw.wire import socks4, socks5, userpass
@@ -210,6 +211,7 @@ class Gateway:
             policy=SimpleNamespace(decide=self._decide),
             dialer=SimpleNamespace(open=self._open),
             relays=SimpleNamespace(between=self._between),
+            outward=Outward(),
             placeOf=lambda name: Place(ListenUDP()),
         )
         self.changes = 0

@@ -207,8 +207,9 @@ class _Case:
 
         @raise Missing: it depends on something that is not known.
         """
-        command, port = self._facts.command, self._facts.port
-        if command == "bind" and not port and address and address.isUnspecified:
+        command = self._facts.command
+        # Whatever the port: who comes is judged on its own.
+        if command == "bind" and address and address.isUnspecified:
             return self._anybody(address), ()
         verdict, steps = self._judged(command, address)
         if command == "resolve" and verdict.allowed:

@@ -180,6 +180,13 @@ class Rule:
         """Whether it can match at one time and not at another."""
         return self.during is not None or self.until is not None
 
+    def names(self, address: Address) -> bool:
+        """Whether its C{to} says an unspecified address, in so many words."""
+        to = self.to.addresses if self.to is not None else None
+        return to is not None and (
+            "unspecified" in to.words or to.networks.names(address)
+        )
+
     @property
     def isEmpty(self) -> bool:
         """

@@ -120,10 +120,7 @@ class Ruleset:
                 if not some and rule.unmetBy(question, address) is None:
                     return Verdict(False, rule.id, question.because("a rule denies it"))
                 continue
-            to = rule.to.addresses if rule.to is not None else None
-            if to is not None and (
-                "unspecified" in to.words or to.networks.names(address)
-            ):
+            if rule.names(address):
                 return Verdict(True, rule.id, "")
         return Verdict(False, DEFAULT, "no rule names the unspecified address")
 

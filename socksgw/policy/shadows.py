@@ -5,11 +5,15 @@ Rules that can never match, since one before them always does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.rules import Rule
+from socksgw.wire.address import Address
 
 __all__ = ["shadows"]
+
+_UNSPECIFIED: Final = (Address.parse("0.0.0.0"), Address.parse("::"))
 
 
 def shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
@@ -28,6 +32,8 @@ def shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
         earlier.commands, commands if later.commands is None else later.commands
     ):
         return False
+    if _waitsForAnybody(earlier, later, commands):
+        return False
     if not within(earlier.listeners, later.listeners):
         return False
     if earlier.who is not None and (
@@ -43,6 +49,22 @@ def shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
     if not _covers(earlier.resolving, later.resolving):
         return False
     return _shadowsTo(earlier, later)
+
+
+def _waitsForAnybody(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
+    """
+    Whether the later rule lets a BIND wait for anybody, and the earlier one says
+    nothing of that: it does not name the unspecified address, or denies some ports
+    only.
+    """
+    if "bind" not in (commands if later.commands is None else later.commands):
+        return False
+    named = [each for each in _UNSPECIFIED if later.names(each)]
+    if not (later.allow and named):
+        return False
+    if earlier.allow:
+        return not all(map(earlier.names, named))
+    return earlier.ports is not None or earlier.services is not None
 
 
 def _shadowsWhen(

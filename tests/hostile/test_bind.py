@@ -280,7 +280,7 @@ def test_anybodyWhereARuleSaysSo(gateway: Callable[..., Running]) -> None:
     serving = gateway(TEXT + 'limits = { per = "rule", sessions = 1 }\n' + ANYBODY)
     client, (code, host, port) = associate(serving.port, four("0.0.0.0"), 0, 2)
     with closing(client):
-        assert (code, host) == (0, "127.0.0.1")
+        assert code == 0
         with peerTo((host, port), "127.0.0.9") as denied:
             assert isTurnedAway(denied)
         with peerTo((host, port), "127.0.0.66") as peer:
@@ -293,6 +293,33 @@ def test_anybodyWhereARuleSaysSo(gateway: Callable[..., Running]) -> None:
     (end,) = until(lambda: lines(serving, "end", (host, port)))
     assert end["rule"] == "bind"
     assert {line["rule"] for line in serving.journal("decision")} == {"anybody"}
+
+
+def test_anybodyComesFromWhereTheClientConnected(
+    gateway: Callable[..., Running],
+) -> None:
+    """
+    BIND for anybody listens on the side that the client's last connection left
+    by (RFC 1928 section 4), else on the one that the default route leaves by.
+    """
+    serving = gateway(TEXT.replace('allow = ["bind"]', 'allow = "any"') + ANYBODY)
+    outside = "127.0.0.1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        if probe.connect_ex(("198.41.0.4", 9)) == 0:
+            outside = probe.getsockname()[0]
+    client, (code, host, port) = associate(serving.port, four("0.0.0.0"), 0, 2)
+    with closing(client):
+        assert (code, host) == (0, outside)
+        with peerTo((host, port), "127.0.0.66") as peer:
+            assert replied(client) == (0, *peer.getsockname())
+    with socket.create_server(("127.0.0.3", 0)) as server:
+        place = four("127.0.0.3"), server.getsockname()[1]
+        client, (code, _, _) = associate(serving.port, *place, 1)
+        client.close()
+        assert code == 0
+    client, (code, host, _) = associate(serving.port, four("0.0.0.0"), 0, 2)
+    client.close()
+    assert (code, host) == (0, "127.0.0.1")
 
 
 def test_octetsBeforeThePeer(shared: Running) -> None:

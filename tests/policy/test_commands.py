@@ -9,10 +9,18 @@ import pytest
 
 from socksgw.errors import LookupFailed, SocksError
 from socksgw.policy.decision import Decision, Policy
-from socksgw.policy.rules import DEFAULT, NEVER, Asker
+from socksgw.policy.rules import DEFAULT, NEVER, Asker, Question
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
-from tests.policy.asking import ANONYMOUS, PUBLIC, PUBLIC6, Somebody, loggedIn, ruleset
+from tests.policy.asking import (
+    ANONYMOUS,
+    PUBLIC,
+    PUBLIC6,
+    Somebody,
+    compiled,
+    loggedIn,
+    ruleset,
+)
 from tests.policy.test_decision import Names, run, texts
 
 SOURCE = Address.parse("192.168.7.7")
@@ -153,6 +161,35 @@ def test_anybodyIsDeniedBeforeItIsAllowed() -> None:
     assert denied(Asking(rules, user=BOB).expect("0.0.0.0"), "not-bob")
     assert Asking(rules, user=loggedIn("eve")).expect("0.0.0.0").allowed
     assert denied(Asking(rules).expect("0.0.0.0"))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "shadowed"),
+    [
+        (rule("first", allow="any", to=["any"]), False),
+        (rule("first", allow="any"), False),
+        (rule("first", allow=["bind"], to=["0.0.0.0/0", "::/0"]), False),
+        (rule("first", allow=["bind"], to=["0.0.0.0"]), False),
+        (rule("first", allow=["bind"], to=["0.0.0.0", "::"]), True),
+        (rule("first", deny=["bind"]), True),
+        (rule("first", deny=["bind"], to=["any"]), True),
+        (rule("first", deny=["bind"], ports=["1-65535"]), False),
+    ],
+)
+def test_theRuleForAnybodyCanMatch(earlier: str, shadowed: bool) -> None:
+    """
+    A rule that covers everything says nothing of a BIND that waits for anybody,
+    so that one behind it which does is reached.
+    """
+    text = earlier + rule("anybody", allow=["bind"], to=["0.0.0.0", "::"])
+    found = compiled(text)
+    assert [error.path for error in found.errors] == ["rule[1]"] * shadowed
+    question = Question(Asker(ANONYMOUS, SOURCE, "main"), "bind", None, 0)
+    deciding = {
+        found.ruleset.namesUnspecified(question, Address.parse(host)).rule
+        for host in ("0.0.0.0", "::")
+    }
+    assert ("anybody" in deciding) is not shadowed
 
 
 def test_namesThatAreWaitedFor() -> None:

@@ -89,7 +89,7 @@ def live(rules: Ruleset, question: Question, address: Address) -> Verdict:
     if question.command == "resolve":
         portless = Question(question.asker, "resolve", question.name, 0, question.at)
         return tellable(rules, portless)(address)
-    if question.port == 0:
+    if question.port == 0 or (question.command == "bind" and address.isUnspecified):
         return rules.awaited(question, address)
     return rules.judge(question, address)
 
@@ -121,7 +121,7 @@ def test_explainAgreesWithTheDecision(
             if question.command == "resolve":
                 continue
             if verdict.rule != "never" and not embedded(address):
-                if not question.port:
+                if not question.port or address.isUnspecified:
                     continue
                 steps = rules.explain(question, address)
                 assert [(s.rule, s.unmet) for s in outcome.steps[0][1]] == steps

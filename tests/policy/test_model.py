@@ -97,6 +97,10 @@ def test_anUnreachableRuleReallyNeverDecides(
         verdict = found.ruleset.judge(question, Address.parse(text))
         if question.command != "resolve" or verdict.allowed:
             assert verdict.rule not in unreachable
+    for text in ("0.0.0.0", "::"):
+        anybody = Question(question.asker, "bind", None, 0, question.at)
+        verdict = found.ruleset.namesUnspecified(anybody, Address.parse(text))
+        assert not verdict.allowed or verdict.rule not in unreachable
 
 
 def said(verdict: Verdict | None) -> tuple[bool, str, str] | None:

@@ -1,0 +1,70 @@
+"""
+Where to listen for a peer that is not announced: on the side that the client's
+connections leave by.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, final
+
+from socksgw.errors import ConnectFailed, LimitReached
+from socksgw.route.passive import localTowards
+from socksgw.wire.address import Address
+
+__all__ = ["Outward"]
+
+#: Clients whose last destination is remembered, by family.
+_MOST: Final = 4096
+#: Addresses that the default route leads to: of the root servers A. Nothing is
+#: sent there.
+_ANYWHERE: Final = {
+    4: Address.parse("198.41.0.4"),
+    6: Address.parse("2001:503:ba3e::2:30"),
+}
+
+
+@final
+class Outward:
+    """
+    Remembers where each client connected to last. BIND is for secondary
+    connections "after a primary connection is established using CONNECT" (RFC 1928
+    section 4): their peers come from there.
+    """
+
+    def __init__(self, most: int = _MOST) -> None:
+        """
+        @param most: clients that are remembered.
+        """
+        self._most = most
+        self._last: OrderedDict[tuple[object, int], Address] = OrderedDict()
+
+    def connected(self, client: object, destination: Address) -> None:
+        """
+        Remember a destination.
+
+        @param client: what tells the client from others.
+        """
+        last, key = self._last, (client, destination.version)
+        last[key] = destination
+        last.move_to_end(key)
+        if len(last) > self._most:
+            last.popitem(last=False)
+
+    def local(self, client: object, own: Address, version: int) -> Address:
+        """
+        Our own address on the way to the client's last destination; if there was
+        none, on the default route; if there is none either, the one that the client
+        came to.
+
+        @param own: the address that the client came to.
+        @param version: of the address that is wanted.
+        @raise SocksError: there is none of that version.
+        """
+        towards = self._last.get((client, version), _ANYWHERE[version])
+        try:
+            return localTowards(towards)
+        except (ConnectFailed, LimitReached):
+            if own.version != version:
+                raise
+            return own
