@@ -87,11 +87,6 @@ def _flapping(name: str, kind: int, nth: int, query: bytes) -> bytes:
     return answer(query, *records)
 
 
-def _reached(trace: Path, server: NameServer) -> list[tuple[str, int]]:
-    """What was dialled, besides the name server."""
-    return [place for place in dialled(trace) if place != ("127.0.0.1", server.port)]
-
-
 def test_onlyWhatWasJudgedIsDialled(gateway: Gateway, tmp_path: Path) -> None:
     """
     However the answers change, between queries or within one, only the
@@ -105,13 +100,13 @@ def test_onlyWhatWasJudgedIsDialled(gateway: Gateway, tmp_path: Path) -> None:
             started = gateway(_configuration(server), prefix=tracing(trace))
             _flap(started, server, good)
             ended(started, trace)
-        assert set(_reached(trace, server)) == {(GOOD, good.port)}
+        assert set(dialled(trace, server)) == {(GOOD, good.port)}
         assert evil.peers == []
         assert evil6.peers == []
         decisions = started.journal("decision")
     allowed = [line for line in decisions if line["verdict"] == "allow"]
     assert {tuple(line["addresses"]) for line in allowed} == {(GOOD,)}
-    assert len(_reached(trace, server)) == len(allowed)
+    assert len(dialled(trace, server)) == len(allowed)
     # What was struck is on record, with the reason.
     mixed = next(line for line in allowed if line["name"] == "mix0.test")
     struck = {address for address, _ in mixed["struck"]}
@@ -165,7 +160,7 @@ def test_anExceptionForOnePortOpensNoOther(gateway: Gateway, tmp_path: Path) -> 
         assert verdict5(started.port, name, shut.port) == DENIED
         assert verdict5(started.port, named(b"good.test"), open_.port) == DENIED
         ended(started, trace)
-        assert _reached(trace, server) == [(EVIL, open_.port)]
+        assert dialled(trace, server) == [(EVIL, open_.port)]
 
 
 @pytest.mark.parametrize("restriction", ["", 'resolving_to = ["private"]'])
@@ -183,7 +178,7 @@ def test_aStrangersNameOpensNoInside(
         for label in (b"good", b"evil", b"mix", b"chaingood", b"onlysix"):
             assert verdict5(started.port, named(label + b".test"), good.port) == DENIED
         ended(started, trace)
-        assert _reached(trace, server) == []
+        assert dialled(trace, server) == []
         assert good.peers == []
 
 
@@ -250,7 +245,7 @@ def test_garbageFromTheResolver(gateway: Gateway, tmp_path: Path) -> None:
         assert denied <= {"short-address", "long-address", "short-address-6"}
         assert verdict5(started.port, named(b"fine.test"), good.port) == GRANTED
         ended(started, trace)
-        assert set(_reached(trace, server)) == {(GOOD, good.port)}
+        assert set(dialled(trace, server)) == {(GOOD, good.port)}
 
 
 def test_aDeadResolverHindersNobody(gateway: Gateway) -> None:

@@ -221,7 +221,7 @@ def test_builtInRulesDenyWhereNamesLead(
     assert home.asked["localhost", A] == 1
     asking.recorded()
     ended(started, trace)
-    assert dialled(trace) == []
+    assert dialled(trace, home) == []
     assert [trap.peers for trap in traps] == [[], []]
 
 
@@ -256,5 +256,5 @@ servers = ["{home.place}"]
             client.sendall(b"hello")
             assert exactly(client, 5) == b"hello"
         ended(started, trace)
-    assert dialled(trace) == [(host, port)]
+    assert dialled(trace, home) == [(host, port)]
     assert [trap.peers for trap in traps] == [[], []]

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from tests.hostile.clients import need
+from tests.hostile.names import NameServer
 from tests.running import Running, until
 
 __all__ = ["dialled", "ended", "tracing"]
@@ -31,8 +32,13 @@ def tracing(file: Path) -> list[str]:
     return [strace, "-D", "-f", "--seccomp-bpf", *only, "-o", str(file)]
 
 
-def dialled(file: Path) -> list[tuple[str, int]]:
-    """The address and port of every connect(2) to an Internet address."""
+def dialled(file: Path, names: NameServer | None = None) -> list[tuple[str, int]]:
+    """
+    The address and port of every connect(2) to an Internet address.
+
+    @param names: the name server that the gateway asks; not it.
+    """
+    besides = None if names is None else ("127.0.0.1", names.port)
     found = []
     for line in file.read_text().splitlines():
         if "connect(" not in line or "AF_UNIX" in line or "AF_UNSPEC" in line:
@@ -40,7 +46,8 @@ def dialled(file: Path) -> list[tuple[str, int]]:
         match = _FOUR.search(line) or _SIX.search(line)
         # What is written in another way must not pass unseen.
         assert match is not None, line
-        found.append((match[2], int(match[1])))
+        if (place := (match[2], int(match[1]))) != besides:
+            found.append(place)
     return found
 
 
