@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from cryptography import x509
 from OpenSSL import SSL
@@ -358,14 +358,11 @@ class ServerTLS:
 
     # Connections.
 
-    def connection(self, socket: Any) -> SSL.Connection:
+    def connection(self) -> SSL.Connection:
         """
-        The server's side of a connection.
-
-        @param socket: it is read and written directly; L{None} for octets in
-            memory.
+        The server's side of a connection, on octets in memory.
         """
-        connection = SSL.Connection(self._context, socket)
+        connection = SSL.Connection(self._context, None)
         connection.set_accept_state()
         return connection
 

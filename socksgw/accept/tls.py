@@ -1,9 +1,10 @@
 """
 The transport of a client on a TCP socket with TLS.
 
-OpenSSL reads and writes the socket itself, without the copies that octets in
-memory would cost: a bulk transfer costs half as much CPU as through Twisted's
-transport for TLS, and an idle session holds no buffers.
+Each turn reads a bounded number of octets and hands them to OpenSSL record by
+record (L{socksgw.tls.Stream}), whatever the client sends. A bulk transfer costs
+half as much CPU as through Twisted's transport for TLS, and an idle session holds
+no more than a record's buffers.
 """
 
 from __future__ import annotations
@@ -23,18 +24,23 @@ from zope.interface import implementer
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.identity import CertificateIdentity, Unacceptable
 from socksgw.accept.transport import RESET
-from socksgw.errors import CertificateRefused
+from socksgw.errors import CertificateRefused, ProtocolViolated, SocksError
 from socksgw.interfaces import Watcher
+from socksgw.tls import Excessive, Stream
 from socksgw.watch import GONE, READ, WRITE
 
 __all__ = ["TLSTransport"]
 
 _log = Logger()
 
-#: The most that one record holds (RFC 8446 section 5.1), and how many are read
-#: at once.
-_RECORD: Final = 1 << 14
-_RECORDS: Final = 4
+#: Octets read in one turn, before and after the handshake is done. Octets of a
+#: handshake cost the most: in one of the smallest records each, these are some
+#: 700 calls of OpenSSL.
+_OPENING: Final = 1 << 12
+_CHUNK: Final = 1 << 16
+#: Where they are read.
+_BUFFER: Final = bytearray(_CHUNK)
+_VIEW: Final = memoryview(_BUFFER)
 #: The first octet of every handshake (RFC 8446 section 5.1).
 _HANDSHAKE: Final = b"\x16"
 #: Octets that a client may go on sending that was refused.
@@ -48,7 +54,9 @@ class SecuredProtocol(Seam):
 
     def makeConnection(self, transport: Any) -> None: ...
 
-    def refused(self, failure: CertificateRefused) -> None: ...
+    def refused(self, failure: SocksError) -> None: ...
+
+    def end(self, failure: SocksError) -> None: ...
 
     def dataReceived(self, data: bytes) -> None: ...
 
@@ -72,9 +80,9 @@ class TLSTransport:
     """
 
     __slots__ = (
-        "_broken", "_connection", "_cut", "_departed", "_draining", "_ended", "_ending", "_established",
-        "_fd", "_out", "_paused", "_port", "_producer", "_protocol", "_readBlocked",
-        "_readEnded", "_reading", "_socket", "_tls", "_wants", "_watch", "_watched",
+        "_broken", "_cut", "_departed", "_draining", "_ended", "_ending", "_established",
+        "_fd", "_out", "_paused", "_port", "_producer", "_protocol", "_readEnded",
+        "_reading", "_sealed", "_socket", "_stream", "_tls", "_watch", "_watched",
         "disconnected", "disconnecting",
     )  # fmt: skip
 
@@ -97,9 +105,8 @@ class TLSTransport:
         self._port = port
         self._watch = watch
         self._tls = tls
-        self._connection: SSL.Connection | None = None
-        #: What the handshake waits for.
-        self._wants = READ
+        self._stream: Stream | None = None
+        #: Whether the handshake is done, and the client accepted.
         self._established = False
         #: Octets of a refused client that are still thrown away.
         self._draining = 0
@@ -108,11 +115,9 @@ class TLSTransport:
         self._readEnded = False
         #: Whether the protocol knows that the client ended its side unread.
         self._departed = False
-        #: OpenSSL cannot read on before it has written (a key update).
-        self._readBlocked = False
-        #: What is to be written. OpenSSL may hold the first part of the first:
-        #: it has to be asked again for the same.
-        self._out: deque[bytes] = deque()
+        #: What is to be sent: sealed already, and not.
+        self._sealed: bytes | memoryview = b""
+        self._out: deque[bytes | memoryview] = deque()
         self._producer: Any = None
         self._paused = False
         #: Whether our side is to be ended, and whether it is.
@@ -135,8 +140,6 @@ class TLSTransport:
         try:
             if self._draining:
                 self._drain()
-            elif not self._established:
-                self._shakeHands()
             elif not watched & (READ | WRITE) and events & ~GONE:
                 # Nobody reads or writes at the moment, and it was reset.
                 self._lose(ConnectionLost())
@@ -146,7 +149,7 @@ class TLSTransport:
                     self._protocol.departed()
                 if watched & WRITE and events & ~(READ | GONE):
                     self._flush()
-                if self._readBlocked or (watched & READ and events & ~WRITE):
+                if watched & READ and events & ~WRITE and not self.disconnected:
                     self._read()
         except Exception:
             # No octet goes on from where something failed.
@@ -158,9 +161,7 @@ class TLSTransport:
         """Watch for what is of interest now: a reset always is."""
         if self.disconnected:
             return
-        if not self._established:
-            wanted = self._wants
-        elif self._draining:
+        if self._draining or not self._established:
             wanted = READ
         else:
             wanted = 0
@@ -168,62 +169,63 @@ class TLSTransport:
                 wanted = 0 if self._readEnded else READ
             elif not self._departed:
                 wanted = GONE
-            if self._out or self._readBlocked or self._ending > self._ended:
-                wanted |= WRITE
+        if self._sealed or (self._established and self._ending > self._ended):
+            wanted |= WRITE
         if wanted != self._watched:
             self._watched = wanted
             self._watch.change(self._fd, wanted)
 
     # The handshake.
 
-    def _shakeHands(self) -> None:
-        connection = self._connection
-        if connection is None:
-            try:
-                first = self._socket.recv(1, socket.MSG_PEEK)
-            except BlockingIOError:
-                return
-            except OSError:
-                first = b""
-            if first != _HANDSHAKE:
-                # Not TLS, or gone.
-                self._lose(ConnectionLost())
-                return
-            connection = self._connection = self._tls.connection(self._socket)
+    def _begins(self) -> bool:
+        """Whether the client's first octet is that of a handshake."""
         try:
-            connection.do_handshake()
-        except SSL.WantReadError:
-            self._wants = READ
-            return
-        except SSL.WantWriteError:
-            self._wants = WRITE
-            return
-        except SSL.Error as e:
-            self._failed(connection, e)
-            return
+            first = self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            first = b""
+        if first != _HANDSHAKE:
+            # Not TLS, or gone.
+            self._lose(ConnectionLost())
+            return False
+        self._stream = Stream(self._tls.connection())
+        return True
+
+    def _opened(self, stream: Stream) -> bool:
+        """
+        The handshake is done.
+
+        @return: whether the client is accepted.
+        """
         try:
-            self._protocol.identity = self._tls.identityOf(connection)
+            self._protocol.identity = self._tls.identityOf(stream.connection)
         except Unacceptable as e:
-            self._refuse(f"the client's certificate is not accepted: {e}")
-            return
+            self._refuse(
+                CertificateRefused(f"the client's certificate is not accepted: {e}")
+            )
+            return False
         self._established = True
         self._flush()
-        self._read()
+        return not self.disconnected
 
-    def _failed(self, connection: SSL.Connection, error: SSL.Error) -> None:
-        why = connection.get_app_data()
+    def _failed(self, stream: Stream, error: SSL.Error) -> None:
+        """The handshake has failed."""
+        why = stream.connection.get_app_data()
         if why is not None:
-            self._refuse(f"the client's certificate is not accepted: {why}")
+            self._refuse(
+                CertificateRefused(f"the client's certificate is not accepted: {why}")
+            )
         elif "peer did not return a certificate" in str(error):
-            self._refuse("the client has shown no certificate")
+            self._refuse(CertificateRefused("the client has shown no certificate"))
         else:
             # Nobody who could be named: a scanner, or a TLS of old.
             self._linger()
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, failure: SocksError) -> None:
         protocol = self._protocol
         self._linger()
-        protocol.refused(CertificateRefused(why))
+        protocol.refused(failure)
 
     def _linger(self) -> None:
         """
@@ -231,7 +233,8 @@ class TLSTransport:
         input unread would send a reset, and that destroys an alert in flight.
         """
         self._draining = _LINGER_OCTETS
-        self._wants = READ
+        self._push()
+        self._sealed = b""
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -239,42 +242,52 @@ class TLSTransport:
 
     def _drain(self) -> None:
         try:
-            octets = self._socket.recv(_RECORD)
+            count = self._socket.recv_into(_BUFFER)
         except BlockingIOError:
             return
         except OSError:
-            octets = b""
-        self._draining -= len(octets)
-        if not octets or self._draining <= 0:
+            count = 0
+        self._draining -= count
+        if not count or self._draining <= 0:
             self._lose(ConnectionLost())
 
     # Reading.
 
     def _read(self) -> None:
-        connection = self._connection
-        parts: list[bytes] = []
-        lost = False
-        self._readBlocked = False
-        if connection is None or not self._reading or self._readEnded:
+        if self._stream is None and not self._begins():
             return
+        stream = self._stream
+        assert stream is not None
+        size = _CHUNK if self._established else _OPENING
         try:
-            for _ in range(_RECORDS):
-                parts.append(connection.recv(_RECORD))
-        except SSL.WantReadError:
-            pass
-        except SSL.WantWriteError:
-            self._readBlocked = True
-        except SSL.ZeroReturnError:
-            self._readEnded = True
-        except SSL.Error:
-            lost = True
-        if parts:
-            self._protocol.dataReceived(
-                parts[0] if len(parts) == 1 else b"".join(parts)
-            )
-        if lost:
+            count = self._socket.recv_into(_BUFFER, size)
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        data = stream.receive(_VIEW[:count])
+        error = stream.failure
+        if not self._established or not data or error is not None:
+            self._sealed = bytes(self._sealed) + stream.outgoing()
+            self._push()
+        if not stream.established:
+            if error is not None:
+                self._failed(stream, error)
+            elif not count:
+                self._lose(ConnectionLost())
+            return
+        if not self._established and not self._opened(stream):
+            return
+        self._readEnded = stream.ended
+        if data:
+            self._protocol.dataReceived(data)
+        if self.disconnected:
+            return
+        if isinstance(error, Excessive):
+            self._protocol.end(ProtocolViolated(str(error), reason="tls"))
+        elif error is not None or (not count and not stream.ended):
             self._lose(ConnectionLost())
-        elif self._readEnded and not self.disconnected:
+        elif stream.ended:
             self._protocol.readConnectionLost()
 
     def pauseProducing(self) -> None:
@@ -297,10 +310,15 @@ class TLSTransport:
         """Send octets, or keep them until there is room."""
         if not data or self.disconnected or self._ending or self._broken:
             return
-        self._out.append(data)
-        if len(self._out) == 1 and self._established:
+        if len(data) <= _CHUNK:
+            self._out.append(data)
+        else:
+            view = memoryview(data)
+            starts = range(0, len(data), _CHUNK)
+            self._out.extend(view[start : start + _CHUNK] for start in starts)
+        if self._established and not self._sealed:
             self._flush()
-        if self._out and self._producer is not None and not self._paused:
+        if self._unsent and self._producer is not None and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
         self._rewatch()
@@ -309,22 +327,46 @@ class TLSTransport:
         """As L{write}."""
         self.write(b"".join(data))
 
+    @property
+    def _unsent(self) -> bool:
+        """Whether the socket has not taken all that was written."""
+        return bool(self._out or self._sealed)
+
+    def _push(self) -> bool:
+        """
+        Send what is sealed.
+
+        @return: whether all of it went.
+        """
+        if self._sealed and not self._broken:
+            try:
+                sent = self._socket.send(self._sealed)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._break()
+                return False
+            # Without a copy of the rest, where there is one.
+            self._sealed = memoryview(self._sealed)[sent:]
+        return not self._sealed
+
     def _flush(self) -> None:
-        out, connection = self._out, self._connection
-        if connection is None or self._broken:
+        out, stream = self._out, self._stream
+        if stream is None or not self._push() or not self._established:
             return
         try:
             while out:
-                connection.send(out[0])
-                out.popleft()
+                self._sealed = stream.send(out.popleft())
+                if not self._push():
+                    return
             if self._ending > self._ended:
                 self._ended = True
                 if self._cut:
                     self._linger()
                     return
-                connection.shutdown()
-        except SSL.WantWriteError:
-            return
+                self._sealed = stream.end()
+                if not self._push():
+                    return
         except SSL.Error:
             self._break()
             return
@@ -341,6 +383,7 @@ class TLSTransport:
         """
         self._broken = True
         self._out.clear()
+        self._sealed = b""
         self._port.reactor.callLater(0, self._lose, ConnectionLost())
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
@@ -351,7 +394,7 @@ class TLSTransport:
             producer.stopProducing()
             return
         self._producer = producer
-        if self._out:
+        if self._unsent:
             self._paused = True
             producer.pauseProducing()
 
@@ -377,7 +420,7 @@ class TLSTransport:
         self.disconnecting = True
         if self._established and not self._broken:
             self.loseWriteConnection()
-            if self._ended and not self._draining:
+            if self._ended and not self._draining and not self._sealed:
                 self._lose(ConnectionDone())
         else:
             self._lose(ConnectionDone())
@@ -402,8 +445,9 @@ class TLSTransport:
         self.disconnected = self.disconnecting = True
         self._watch.closing(self._fd)
         self._socket.close()
-        self._connection = None
+        self._stream = None
         self._out.clear()
+        self._sealed = b""
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.stopProducing()
@@ -415,11 +459,11 @@ class TLSTransport:
 
     def getHandle(self) -> SSL.Connection | None:
         """The connection, as OpenSSL has it."""
-        return self._connection
+        return None if self._stream is None else self._stream.connection
 
     def getPeerCertificate(self) -> Any:
         """The client's certificate, or L{None}."""
-        connection = self._connection
+        connection = self.getHandle()
         return None if connection is None else connection.get_peer_certificate()
 
     def getHost(self) -> Any:

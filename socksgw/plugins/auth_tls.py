@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IRenumbered, IWrapper, Settings
-from socksgw.tls import certificatesOf, keyFor, serverContext
+from socksgw.tls import Stream, certificatesOf, keyFor, serverContext
 from socksgw.wire.codes import Method
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import (
@@ -35,18 +35,6 @@ __all__ = ["method"]
 
 #: Octets of a client's side of the handshake, at most.
 _HANDSHAKE: Final = 1 << 17
-#: Octets of one of TLS's own records (RFC 8446 section 5.1).
-_RECORD: Final = 1 << 14
-
-
-def _outgoing(connection: SSL.Connection) -> bytes:
-    """What OpenSSL has to send."""
-    parts = []
-    try:
-        while True:
-            parts.append(connection.bio_read(1 << 17))
-    except SSL.WantReadError:
-        return b"".join(parts)
 
 
 @final
@@ -60,10 +48,10 @@ class Secured:
 
     level = "confidentiality"
 
-    __slots__ = ("_connection", "_over", "_records", "naked")
+    __slots__ = ("_over", "_records", "_stream", "naked")
 
-    def __init__(self, connection: SSL.Connection) -> None:
-        self._connection = connection
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
         self._records = Records(State.HANDSHAKE)
         #: Nothing can be said any more.
         self._over = False
@@ -71,39 +59,31 @@ class Secured:
 
     def unwrap(self, octets: bytes) -> bytes:
         """Octets came."""
-        connection = self._connection
+        stream = self._stream
         try:
-            data = self._records.receive(octets)
-            if data:
-                connection.bio_write(data)
-            parts = []
-            while True:
-                parts.append(connection.recv(_RECORD))
-        except (SSL.WantReadError, SSL.ZeroReturnError):
-            return b"".join(parts)
-        except SSL.Error:
-            self._over = True
-            raise WireError("what came is not the client's TLS") from None
+            data = stream.receive(self._records.receive(octets))
         except WireError:
             self._over = True
             raise
+        if stream.failure is not None:
+            self._over = True
+            raise WireError("what came is not the client's TLS") from None
+        return data
 
     def wrap(self, octets: bytes) -> bytes:
         """What to send; nothing, when all is over."""
         if self._over:
             return b""
-        self._connection.send(octets)
         # Of the state that the client has come to.
         state = min(self._records.state, State.DATA)
-        return encodeRecords(state, _outgoing(self._connection))
+        return encodeRecords(state, self._stream.send(octets))
 
     def close(self) -> bytes:
         """The orderly end of our side ("Orderly closure")."""
         if self._over:
             return b""
         self._over = True
-        self._connection.shutdown()
-        return encodeRecords(State.CLOSING, _outgoing(self._connection))
+        return encodeRecords(State.CLOSING, self._stream.end())
 
     def unwrapDatagram(self, octets: bytes) -> bytes:
         """As it is."""
@@ -131,8 +111,9 @@ class TLSInside:
         """As L{IWrapper.wrap}."""
         connection = SSL.Connection(self._context, None)
         connection.set_accept_state()
-        await self._shakeHands(exchange, connection)
-        protection = Secured(connection)
+        stream = Stream(connection)
+        await self._shakeHands(exchange, stream)
+        protection = Secured(stream)
         exchange.protect(protection)
         offered = await exchange.read(readOptions, OPTIONS_LIMIT)
         chosen = bytes(option for option in Option if option in offered)
@@ -145,28 +126,21 @@ class TLSInside:
                 counts=False,
             )
 
-    async def _shakeHands(self, exchange: Any, connection: SSL.Connection) -> None:
-        came, done = 0, False
-        while not done:
+    async def _shakeHands(self, exchange: Any, stream: Stream) -> None:
+        came = 0
+        while not stream.established:
             record = await exchange.read(readRecord, RECORD_LIMIT)
             # A record costs something, also an empty one.
             came += 4 + len(record.data)
             if record.state != State.HANDSHAKE or came > _HANDSHAKE:
                 raise WireError("TLS in SOCKS begins with its handshake")
-            if record.data:
-                connection.bio_write(record.data)
-            failed = False
-            try:
-                connection.do_handshake()
-                done = True
-            except SSL.WantReadError:
-                pass
-            except SSL.Error:
-                failed = True
+            early = stream.receive(record.data)
             # An alert, too, is to arrive.
-            exchange.write(encodeRecords(State.HANDSHAKE, _outgoing(connection)))
-            if failed:
+            exchange.write(encodeRecords(State.HANDSHAKE, stream.outgoing()))
+            if stream.failure is not None:
                 raise WireError("the handshake of TLS in SOCKS failed")
+            if early:
+                raise WireError("a record of TLS in SOCKS holds more than its state")
 
 
 @implementer(IRenumbered)

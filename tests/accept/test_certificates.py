@@ -110,7 +110,7 @@ def shaken(tls: ServerTLS, client: Any) -> SSL.Connection:
 
     @raise SSL.Error: it failed.
     """
-    ours = tls.connection(None)
+    ours = tls.connection()
     done: set[Any] = set()
     for _ in range(20):
         for each, other in ((client, ours), (ours, client)):
@@ -138,8 +138,8 @@ def refusal(tls: ServerTLS, issued: Issued | None) -> str:
     seen: list[SSL.Connection] = []
     made = tls.connection
 
-    def connection(socket: Any) -> SSL.Connection:
-        seen.append(made(socket))
+    def connection() -> SSL.Connection:
+        seen.append(made())
         return seen[-1]
 
     tls.connection = connection  # type: ignore[method-assign]

@@ -19,12 +19,16 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
+from socksgw import tls
+from socksgw.accept import tls as accepted
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.tls import TLSTransport
-from socksgw.errors import CertificateRefused
+from socksgw.errors import SocksError
 from socksgw.shape import ListenTLS
+from socksgw.watch import READ
 from tests.accept.test_transport import Floor, Recorder
 from tests.certificates import Authority, Issued, email, pemOf, rawName, server
+from tests.libssl import Updating
 
 ROOT = Authority()
 OWN = server(ROOT)
@@ -40,13 +44,18 @@ class Secured(Recorder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.refusals: list[CertificateRefused] = []
+        self.refusals: list[SocksError] = []
         self.paused = 0
         self.resumed = 0
         self.stopped = 0
 
-    def refused(self, failure: CertificateRefused) -> None:
+        self.ends: list[SocksError] = []
+
+    def refused(self, failure: SocksError) -> None:
         self.refusals.append(failure)
+
+    def end(self, failure: SocksError) -> None:
+        self.ends.append(failure)
 
     # As a producer.
 
@@ -116,14 +125,14 @@ class House(Floor):
     ) -> tuple[Client, Any, Secured]:
         """A client, its transport and its protocol."""
         protocol = Secured()
-        plain, _ = self.connect(protocol, transport=self._transport)
+        plain, _ = self.connect(protocol, transport=self.transport)
         client = Client(plain, issued)
         if shaken:
             self.until(client.shake)
             self.until(lambda: client.failed or protocol.identity)
         return client, protocol.transport, protocol
 
-    def _transport(self, *arguments: Any) -> Any:
+    def transport(self, *arguments: Any) -> Any:
         return TLSTransport(*arguments, self._tls)
 
     def came(self, client: Client, octets: int) -> bytes:
@@ -378,6 +387,51 @@ def test_changedOnTheWay(house: House) -> None:
     client.plain.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
     house.until(lambda: protocol.lost)
     assert (protocol.octets, protocol.lost) == (b"", [ConnectionLost])
+
+
+def test_recordsWithoutData(
+    house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    A client that changes its keys and changes its keys is ended, with a reason
+    for the record; its data before that arrives.
+    """
+    monkeypatch.setattr(tls, "EMPTY", 3)
+    protocol = Secured()
+    plain, transport = house.connect(protocol, transport=house.transport)
+    client = Updating(plain, BOB.writeTogether(tmp_path, "bob"))
+    house.until(client.shake)
+    client.send(b"before")
+    for _ in range(3):
+        client.update()
+    house.until(lambda: protocol.octets == b"before")
+    house.settle()
+    assert protocol.ends == []
+    client.update()
+    client.send(b"after")
+    house.until(lambda: protocol.ends)
+    assert [each.reason for each in protocol.ends] == ["tls"]
+    assert protocol.octets == b"before"
+    transport.abortConnection()
+    client.close()
+
+
+def test_aTurnReadsSoMuch(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever waits: others have their turn in between."""
+    client, transport, protocol = house.secure()
+    transport.pauseProducing()
+    came: list[int] = []
+    monkeypatch.setattr(protocol, "dataReceived", lambda data: came.append(len(data)))
+    client.connection.send(bytes(16_000))
+    house.settle()
+    monkeypatch.setattr(accepted, "_CHUNK", 1000)
+    transport.resumeProducing()
+    for turn in range(16):
+        assert not came, turn
+        transport._ready(READ)
+    transport._ready(READ)
+    assert came == [16_000]
+    transport.abortConnection()
 
 
 def test_abort(house: House) -> None:
