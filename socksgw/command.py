@@ -260,11 +260,11 @@ def _explain(options: argparse.Namespace) -> int:
     config = _configuration(options.config)
     found = examine(config, HostAddresses.of(config), reactor)
     if found.unclear:
-        raise ConfigError(config.file, found.errors)
+        raise ConfigError(config.file, found.errors, config.positions)
     status = _explained(options, config, found)
-    for line in ConfigError(config.file, found.errors).lines() if found.errors else ():
-        print(line, file=sys.stderr)
     if found.errors:
+        for line in ConfigError(config.file, found.errors, config.positions).lines():
+            print(line, file=sys.stderr)
         print(
             f"{config.file}: cannot be used, so no gateway decides like that "
             "(socksgw check)",

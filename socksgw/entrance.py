@@ -53,6 +53,15 @@ def _example(factory: Any) -> str:
     return f'"{factory.authType}:{argument}"'
 
 
+def _insistent(name: str, later: str) -> str:
+    """What a method does to clients that offer it without being able to use it."""
+    return (
+        f'"{name}" comes before "{later}": programs on libcurl (curl, git, PHP) that '
+        "have a password offer both, cannot fall back, and fail; put "
+        f'"{later}" first: clients that have a ticket only do not offer it'
+    )
+
+
 @final
 class Entrance:
     """
@@ -451,6 +460,45 @@ class Entrance:
             )
         )
         return f"; installed for it are: {', '.join(able) or 'none'}"
+
+    def orders(self) -> Iterator[tuple[str, str]]:
+        """
+        Yield what an order of methods does to clients that offer several of
+        them: places, each with a text.
+        """
+        for i, choose in enumerate(self._auth.choose):
+            path = f"auth.choose[{i}].methods"
+            names = [name for name in choose.methods if name in self._found]
+            free = [n for n in names if not self.capabilities[n].mayBeSomebody]
+            asking = [
+                name
+                for name in names
+                if name not in free and not self.capabilities[name].certificate
+            ]
+            if free and asking:
+                yield path, self._optional(names, free[0], asking[0])
+            listeners = choose.listener or [each.name for each in self._config.listen]
+            if set(listeners) <= set(self._secured()):
+                continue
+            for name in names:
+                if self.capabilities[name].protects:
+                    for later in names[names.index(name) + 1 :]:
+                        if self.capabilities[later].credentials:
+                            yield path, _insistent(name, later)
+
+    def _optional(self, names: Sequence[str], free: str, asking: str) -> str:
+        """What a login that is optional comes to, in either order."""
+        if names.index(free) < names.index(asking):
+            does = (
+                f'"{free}" comes before "{asking}": clients that offer both are '
+                "anonymous, also those that have a password"
+            )
+        else:
+            does = (
+                f'"{asking}" comes before "{free}": clients that always offer both '
+                "(Java, tsocks, Dante's) have to log in, and fail without a password"
+            )
+        return f"{does}; two listeners, one for each, leave the choice to the client"
 
     def certificates(self) -> None:
         """

@@ -170,6 +170,8 @@ class _Examiner:
         checkers = tuple(entrance.checkers() if given is None else given)
         entrance.passwords(checkers)
         entrance.certificates()
+        for path, why in entrance.orders():
+            self._odd(path, why)
         identities = tuple(entrance.identities(checkers))
         self._directories(checkers)
         self._spellings(checkers)

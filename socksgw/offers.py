@@ -35,7 +35,7 @@ class Way:
     """
     One way in.
 
-    @ivar entry: the place of its C{[[auth.choose]]}.
+    @ivar entry: the place of its C{[[auth.choose]]}, counted from 1.
     @ivar secured: how the client's side is protected then; L{None} where the
         client has a say in it.
     @ivar certificate: whether nobody comes this way without a client
@@ -99,7 +99,7 @@ class Offers:
                 before |= theirs
             elif not choice.matches(listener, source):
                 continue
-            yield f"auth.choose[{i}]", choice
+            yield f"auth.choose[{i + 1}]", choice
             if source is not None:
                 return
 

@@ -170,7 +170,9 @@ class Session:
         wanted = generation.methods.wanted(record.listener, client.source)
         record.opened(event, wanted)
         try:
-            attempt = self._attempt = await negotiate(client, event, wanted)
+            attempt = self._attempt = await negotiate(
+                client, event, wanted, record.chose
+            )
             record.method, record.claimed = attempt.method, attempt.claimed
             if attempt.failure is not None:
                 raise attempt.failure

@@ -177,7 +177,7 @@ def test_explain(directory: Path) -> None:
     alice = ("--user", "alice", "--from", "10.0.1.7")
     status, said, _ = explained(file, *alice, "connect", "8.8.8.8:80")
     assert status == 0
-    assert 'comes in by "userpass" on "lan" (auth.choose[1])' in said
+    assert 'comes in by "userpass" on "lan" (auth.choose[2])' in said
     status, said, _ = explained(file, "--from", "10.0.1.7", "connect", "8.8.8.8:80")
     assert status == 1
     assert 'deny by rule "auth.choose": nobody gets in without a login' in said
@@ -196,7 +196,7 @@ def test_explain(directory: Path) -> None:
         {
             "listener": "partners",
             "method": "certificate",
-            "entry": "auth.choose[3]",
+            "entry": "auth.choose[4]",
             "client_certificate": True,
         }
     ]
@@ -211,7 +211,7 @@ def test_aFileThatCheckRefusesIsNotExplainedSilently(directory: Path) -> None:
     status, said, errors = explained(file, *alice, "connect", "8.8.8.8:80")
     assert status == 2
     assert 'allow by rule "all"' in said
-    assert "auth.checkers[0]: " in errors
+    assert "auth.checkers[1]: " in errors
     assert "cannot be used" in errors
     file.write_text(TEXT.replace('allow = ["connect"]', 'allow = "everything"'))
     assert explained(file, *alice, "connect", "8.8.8.8:80")[:2] == (2, "")

@@ -122,7 +122,7 @@ def numbered(running: Running, event: str, **wanted: object) -> int:
         ("flow-end", {}, "after the flow, line"),
         # What was refused before any rule: what was offered, and is now.
         ("refused", {}, "01 (GSSAPI), 80"),
-        ("refused", {}, 'is offered "none" on "lan" (auth.choose[0])'),
+        ("refused", {}, 'is offered "none" on "lan" (auth.choose[1])'),
         ("login-failed", {}, "claimed   alice"),
         ("login-failed", {}, "wrong credentials"),
         ("start", {}, "gateway"),

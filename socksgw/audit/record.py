@@ -19,7 +19,8 @@ L{socksgw.audit.chain}). The events, and what they hold besides:
     C{secured} (when the client's side is), C{ticket} (of the rule), C{reports}
     (what rules that only report would have said).
   - C{refused}: a client refused before the policy was asked: C{reason},
-    C{why}, C{offered} (the first 16) and C{wanted} methods, C{asked} (cut after 128 octets), C{reply}.
+    C{why}, C{offered} (the first 16) and C{wanted} methods, C{method} (the one
+    chosen, if it came so far), C{asked} (cut after 128 octets), C{reply}.
   - C{refusals}: refusals and failed logins of clients without a login that
     have no lines of their own, since they were too many: C{source} (an address,
     an IPv6 /64, or null for many sources together), C{count}, C{reasons} (how
@@ -229,7 +230,7 @@ class SessionRecord:
     """
 
     __slots__ = (
-        "addresses", "allowed", "asked", "began", "bound", "claimed", "client",
+        "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed", "client",
         "clientPort", "command", "decidedBy", "dialled", "ending", "groups", "listener", "method",
         "name", "offered", "peerPort", "port", "protocol", "reason", "received", "reply",
         "reports", "rule", "secured", "sent", "session", "strangers", "struck", "ticket",
@@ -247,6 +248,7 @@ class SessionRecord:
         self.protocol = ""
         self.userId = b""
         self.claimed = b""
+        self.chosen = ""
         self.user = ""
         self.method = ""
         self.offered: bytes | None = None
@@ -288,6 +290,13 @@ class SessionRecord:
         elif isinstance(event, Requested):
             self.protocol = "socks4"
             self.userId = event.userId
+
+    def chose(self, method: str) -> None:
+        """
+        Write down which method was chosen; the client may be lost in its
+        sub-negotiation.
+        """
+        self.chosen = method
 
     def decided(self, decision: Decision) -> None:
         """
@@ -492,6 +501,8 @@ class SessionRecord:
             line += f',"offered":[{",".join(map(str, offered))}]'
         if self.user:
             line += f',"user":{quoted(self.user)},"method":{quoted(self.method)}'
+        else:
+            line += _named("method", self.chosen)
         if self.command:
             line += (
                 f',"command":"{self.command}",'

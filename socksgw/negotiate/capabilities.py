@@ -11,7 +11,7 @@ from attrs import frozen
 from zope.interface.exceptions import Invalid
 from zope.interface.interface import InterfaceClass
 
-from socksgw.interfaces import IVerifyingMethod
+from socksgw.interfaces import IProtectingMethod, IVerifyingMethod
 
 __all__ = ["UNDECLARED", "Capabilities", "capabilitiesOf"]
 
@@ -25,6 +25,8 @@ class Capabilities:
 
     @ivar verifies: whether its credentials need no checking (it is an
         C{IVerifyingMethod}).
+    @ivar protects: whether what follows the login may be protected by it (it is
+        an C{IProtectingMethod}).
     @ivar serves: what the banner says; empty for the method's name.
     """
 
@@ -34,6 +36,7 @@ class Capabilities:
     certificate: bool = False
     serves: str = ""
     verifies: bool = False
+    protects: bool = False
 
     @property
     def mayBeAnonymous(self) -> bool:
@@ -89,4 +92,5 @@ def capabilitiesOf(method: Any) -> Capabilities:
         getattr(method, "certificate", False),
         serves,
         IVerifyingMethod.providedBy(method),
+        IProtectingMethod.providedBy(method),
     )

@@ -17,7 +17,7 @@ from socksgw.errors import AuthenticationFailed, NoAcceptableMethod, SocksError
 from socksgw.interfaces import IConditional, IExchange, Protection
 from socksgw.negotiate.capabilities import UNDECLARED, Capabilities
 from socksgw.wire.address import Address
-from socksgw.wire.codes import Method, Reply
+from socksgw.wire.codes import Method, Reply, methodsText
 from socksgw.wire.events import Decoded, Event, MethodsOffered
 from socksgw.wire.reader import Reader, WireError
 from socksgw.wire.server import ServerConversation
@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 #: Octets of a name in the record of a failed login.
 _CLAIMED: Final = 1024
+#: The protection of TLS.
+_CONFIDENTIAL: Final = "confidentiality"
 #: What a SOCKS 4 client can do: no authentication.
 _NONE: Final = bytes((Method.NO_AUTHENTICATION,))
 
@@ -42,6 +44,9 @@ class Client(Protocol):
 
     @property
     def identity(self) -> Any: ...
+
+    @property
+    def secured(self) -> str: ...
 
     def protect(self, protection: Protection) -> None: ...
 
@@ -265,10 +270,39 @@ def _unmet(offered: bytes, wanted: Sequence[OfferedMethod]) -> str:
                 f'"{method.name}" is wanted here, and this connection lacks what '
                 "it needs"
             )
-    names = ", ".join(method.name for method in wanted)
-    if not names:
-        return "nobody may log in here: no [[auth.choose]] is for this client"
-    return f"none of the methods offered is wanted here: {names}"
+    theirs = f"the client offered {methodsText(offered)}"
+    if not wanted:
+        return (
+            "nobody may log in here: no [[auth.choose]] is for this client; " + theirs
+        )
+    names = ", ".join(f"{m.name} = {methodsText(m.codes[:1])}" for m in wanted)
+    return f"none of the methods offered is wanted here: {names} wanted; {theirs}"
+
+
+def _chosen(
+    offered: bytes, wanted: Sequence[OfferedMethod], exchange: Exchange, client: Client
+) -> tuple[OfferedMethod, int] | None:
+    """
+    The best method that the client offered and that can serve this connection
+    (RFC 1928 section 3), with its number.
+
+    A method that could protect the connection has nothing to add where all of it
+    is inside TLS. There it gives way to a later one that reads a credential:
+    programs on libcurl that have a password offer both, and cannot fall back.
+    """
+    found: tuple[OfferedMethod, int] | None = None
+    for method in wanted:
+        code = next((code for code in method.codes if code in offered), None)
+        if code is None or not method.isFor(exchange):
+            continue
+        if found is not None:
+            if method.capabilities.credentials:
+                return method, code
+            continue
+        found = method, code
+        if not method.capabilities.protects or client.secured != _CONFIDENTIAL:
+            break
+    return found
 
 
 async def _read(method: OfferedMethod, exchange: Exchange) -> Attempt:
@@ -293,7 +327,10 @@ async def _read(method: OfferedMethod, exchange: Exchange) -> Attempt:
 
 
 async def negotiate(
-    client: Client, event: Event, wanted: Sequence[OfferedMethod]
+    client: Client,
+    event: Event,
+    wanted: Sequence[OfferedMethod],
+    chosen: Callable[[str], None] | None = None,
 ) -> Attempt:
     """
     Choose a method and lead its sub-negotiation.
@@ -309,6 +346,8 @@ async def negotiate(
         with that as its C{failure}.
     @param event: the client's first message.
     @param wanted: the acceptable methods, best first.
+    @param chosen: told the name of the method before its sub-negotiation, in
+        which the client may go away.
     @raise NoAcceptableMethod: there is none; nothing has been sent.
     @raise WireError: the client broke the protocol.
     @raise AuthenticationFailed: the method failed by a defect of its own.
@@ -316,19 +355,16 @@ async def negotiate(
     exchange = Exchange(client)
     isFive = isinstance(event, MethodsOffered)
     offered = event.methods if isinstance(event, MethodsOffered) else _NONE
-    for method in wanted:
-        for code in method.codes:
-            if code in offered and method.isFor(exchange):
-                break
-        else:
-            continue
-        break
-    else:
+    found = _chosen(offered, wanted, exchange, client)
+    if found is None:
         if isFive:
             raise NoAcceptableMethod(_unmet(offered, wanted))
         raise NoAcceptableMethod(
             "SOCKS 4 has no login, and one is wanted here", Reply.NOT_ALLOWED
         )
+    method, code = found
+    if chosen is not None:
+        chosen(method.name)
     if isFive:
         client.send(client.conversation.chooseMethod(code))
     try:
@@ -341,4 +377,4 @@ async def negotiate(
     except Exception as e:
         raise _defect(method.name, e) from None
     client.conversation.selectAgain()
-    return await negotiate(client, await client.next(), method.inner)
+    return await negotiate(client, await client.next(), method.inner, chosen)

@@ -24,7 +24,7 @@ class Ruleset:
     @ivar index: finds the rules that a question can concern.
     """
 
-    __slots__ = ("_reporting", "_timed", "index", "never", "rules")
+    __slots__ = ("_byName", "_reporting", "_timed", "index", "never", "rules")
 
     def __init__(self, rules: Sequence[Rule], never: Never) -> None:
         self.rules = tuple(rules)
@@ -32,6 +32,24 @@ class Ruleset:
         self.index = Index(self.rules)
         self._reporting = any(rule.reportOnly for rule in rules)
         self._timed = tuple(rule for rule in rules if rule.timed)
+        self._byName = any(
+            rule.allow and not rule.reportOnly and rule.to and rule.to.names
+            for rule in rules
+        )
+
+    def default(self, question: Question) -> Verdict:
+        """
+        The denial of what no rule allows. A client that sends the address of a
+        name that it has looked up itself is told from one that asks for that
+        address: as far as there are rules that it could have meant.
+        """
+        why = "no rule allows it"
+        if self._byName and question.name is None:
+            why += (
+                "; there are rules by name, and the client sent an address: have it "
+                "send the name (socks5h://, SOCKS 4a, remote DNS)"
+            )
+        return Verdict(False, DEFAULT, question.because(why))
 
     def judge(self, question: Question, address: Address) -> Verdict:
         """
@@ -59,7 +77,7 @@ class Ruleset:
                 if rule.allow:
                     return rule.allows()
                 return Verdict(False, rule.id, question.because("a rule denies it"))
-        return Verdict(False, DEFAULT, question.because("no rule allows it"))
+        return self.default(question)
 
     def prospect(self, question: Question, address: Address | None = None) -> Verdict:
         """
@@ -96,7 +114,7 @@ class Ruleset:
                 return rule.allows()
             if sure and rule.ports is None and rule.services is None:
                 return Verdict(False, rule.id, question.because("a rule denies it"))
-        return Verdict(False, DEFAULT, question.because("no rule allows it"))
+        return self.default(question)
 
     def awaited(self, question: Question, address: Address) -> Verdict:
         """
@@ -138,7 +156,7 @@ class Ruleset:
                 return None
             if rule.surelyMatches(question):
                 return Verdict(False, rule.id, question.because("a rule denies it"))
-        return Verdict(False, DEFAULT, question.because("no rule allows it"))
+        return self.default(question)
 
     @property
     def timed(self) -> bool:

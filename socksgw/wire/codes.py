@@ -7,7 +7,7 @@ integer; it never raises by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import IntEnum
 
 __all__ = [
@@ -53,14 +53,21 @@ _CALLED = {
 }
 
 
-def methodsText(codes: Iterable[int]) -> str:
+#: Of a client's methods so many are shown.
+_SHOWN = 12
+
+
+def methodsText(codes: Sequence[int]) -> str:
     """
-    Return method numbers for people: C{00 (no authentication), 80}.
+    Return method numbers for people: C{00 (no authentication), 80}. Of a long
+    list the beginning is shown.
     """
     found = []
-    for code in codes:
+    for code in codes[:_SHOWN]:
         called = _CALLED.get(code)
         found.append(f"{code:02X} ({called})" if called else f"{code:02X}")
+    if len(codes) > _SHOWN:
+        found.append(f"and {len(codes) - _SHOWN} more")
     return ", ".join(found) or "nothing"
 
 

@@ -31,6 +31,7 @@ from socksgw.interfaces import IChangingStore, ISocksUser
 from socksgw.login.groups import Membership
 from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY, SocksRealm, SocksUser
+from socksgw.login.refusal import Refused
 from socksgw.wire.address import Address
 
 CANARY = "canary-9c1e"
@@ -737,3 +738,11 @@ def test_equalCredentialsAreCheckedOnce() -> None:
     alone.addErrback(results.append)
     alone.cancel()
     assert checks[1].called
+
+
+@pytest.mark.parametrize("reason", ["store-unreadable", "checker-failed", "bad-name"])
+def test_theTextAgreesWithTheReason(reason: str) -> None:
+    """A store that cannot be asked is not "wrong credentials"."""
+    failure = settled(login(Answering(Refused(reason))), alice())
+    assert failure.reason == reason
+    assert str(failure) != "wrong credentials"

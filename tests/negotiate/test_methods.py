@@ -56,6 +56,7 @@ class Client:
     """A client with a real conversation; what it is sent is kept."""
 
     identity = None
+    secured = "clear"
 
     def __init__(self, octets: bytes) -> None:
         self.conversation = ServerConversation()
@@ -234,6 +235,10 @@ def test_noneAcceptable(offered: bytes, wanted: list[OfferedMethod]) -> None:
     ("offered", "wanted", "words"),
     [
         (b"\0", [USERPASS], "none of the methods offered is wanted here: userpass"),
+        (b"\0", [USERPASS], "userpass = 02 (user and password) wanted"),
+        (b"\0\x80", [USERPASS], "the client offered 00 (no authentication), 80"),
+        (b"\x01", [], "the client offered 01 (GSSAPI)"),
+        (bytes(range(1, 200)), [NONE], "0C, and 187 more"),
         (b"\0\2", [], "nobody may log in here: no [[auth.choose]]"),
         (b"\0\2", [CERTIFICATE], '"certificate" is wanted here, and this connection'),
     ],
@@ -436,6 +441,48 @@ def test_whoLogsNobodyInHasToDeclareIt(declared: bool | None) -> None:
         assert "does not declare" in str(attempt.failure)
         result(Deferred.fromCoroutine(attempt.report(False)))
         assert told == [(None, False)]
+
+
+TICKET = Capabilities(anonymous=False, credentials=(), verifies=True, protects=True)
+READING = Capabilities(anonymous=False, credentials=(IUsernamePassword,))
+
+
+@pytest.mark.parametrize(
+    ("offered", "secured", "chosen"),
+    [
+        # As libcurl offers them when it has a password: in the clear the
+        # order counts, and inside TLS there is nothing to be protected.
+        (b"\0\1\2", "clear", "ticket"),
+        (b"\0\1\2", "integrity", "ticket"),
+        (b"\0\1\2", "confidentiality", "password"),
+        # Who has a ticket only, or a password only.
+        (b"\0\1", "confidentiality", "ticket"),
+        (b"\1", "confidentiality", "ticket"),
+        (b"\2", "confidentiality", "password"),
+        (b"\0\2", "clear", "password"),
+    ],
+)
+def test_insideTLSAPasswordIsPreferredToATicket(
+    offered: bytes, secured: str, chosen: str
+) -> None:
+    """By what else is offered, where no password can be read on the way."""
+    told: list[str] = []
+
+    async def lead() -> Attempt:
+        return await negotiate(client, await client.next(), wanted, told.append)
+
+    wanted = [
+        OfferedMethod("ticket", 1, Authenticator(readLogin), capabilities=TICKET),
+        OfferedMethod("password", 2, Authenticator(readLogin), capabilities=READING),
+        NONE,
+    ]
+    client = Client(bytes((5, len(offered))) + offered)
+    client.secured = secured
+    waiting = Deferred.fromCoroutine(lead())
+    assert told == [chosen]
+    assert client.sent == bytes((5, 1 if chosen == "ticket" else 2))
+    waiting.cancel()
+    assert isinstance(result(waiting), CancelledError)
 
 
 def test_tooLong() -> None:

@@ -330,7 +330,10 @@ def test_clientGoesAway(gateway: Gateway) -> None:
         if steps > 1:
             peer.agreed(2)
         peer.transport.lost()
-    assert [line["reason"] for line in gateway.lines()] == ["client-lost"] * 2
+    lost = gateway.lines()
+    assert [line["reason"] for line in lost] == ["client-lost"] * 2
+    # In its sub-negotiation, and behind it: which one it was.
+    assert [line["method"] for line in lost] == ["gssapi"] * 2
 
 
 # After the agreement.

@@ -628,3 +628,25 @@ def test_theVerdictNamesTheRule(address: str) -> None:
         "10.0.0.1": (True, "private"),
     }
     assert judge(rules, address) == expected[address]
+
+
+def test_anAddressWhereThereAreRulesByName() -> None:
+    """
+    A client that looks names up itself meets no rule by name: the denial says
+    so, where there are such rules, and not when a name was asked for.
+    """
+    named = '[[rule]]\nid = "n"\nallow = ["connect"]\nto = ["*.example"]\n'
+    hint = "have it send the name (socks5h://, SOCKS 4a, remote DNS)"
+    rules = ruleset(named)
+    denied = rules.judge(question(name=None), Address.parse(PUBLIC))
+    assert (denied.rule, denied.why[:20]) == ("default", "no rule allows it; t")
+    assert denied.why.endswith(hint)
+    other = rules.judge(question(name="a.other"), Address.parse(PUBLIC))
+    assert other.why == "no rule allows it"
+    for text in (
+        named.replace("*.example", "10.0.0.0/8"),
+        named.replace('allow = ["connect"]', 'deny = ["connect"]'),
+        named + "report_only = true",
+    ):
+        found = ruleset(text).judge(question(name=None), Address.parse("9.8.7.6"))
+        assert found.why == "no rule allows it"
