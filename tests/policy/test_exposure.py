@@ -351,10 +351,8 @@ def test_aLongListOfExposuresCanBeRead() -> None:
 
 def test_nothingIsExposedWhereEverybodyLogsIn() -> None:
     """And `check` says so."""
-    found = examined(
-        configured(choose='methods = ["userpass"]\ncleartext_passwords = true')
-    )
+    text = configured(choose='methods = ["userpass"]\ncleartext_passwords = true')
+    found = examined(text)
     assert found.exposures == []
-    assert (
-        list(found.lines("gw.toml", "is good"))[-1] == "exposed without login: nothing"
-    )
+    lines = list(found.lines(loads(text, "gw.toml"), "is good"))
+    assert lines[-1] == "exposed without login: nothing"
