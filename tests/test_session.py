@@ -1323,7 +1323,8 @@ def test_throttled(logged: list[Any]) -> None:
     """
     gateway = Gateway()
     throttled(gateway, 2, 0)
-    failed = [gateway.connect(b"\x05\x01\x02" + WRONG) for _ in range(2)]
+    wrong = [WRONG[:-1] + end for end in (b"1", b"2")]
+    failed = [gateway.connect(b"\x05\x01\x02" + each) for each in wrong]
     assert len(logged) == 1
     late = gateway.connect(b"\x05\x01\x02" + LOGIN + CONNECT)
     assert late.value() == b"\x05\x02"
@@ -1332,7 +1333,9 @@ def test_throttled(logged: list[Any]) -> None:
     lines = {line["session"]: line for line in gateway.lines("login-failed")}
     assert lines[3].pop("reason") == "throttled"
     assert {lines[n].pop("reason") for n in (1, 2)} == {"wrong-credentials"}
-    assert lines[3].pop("why") == "too many logins failed"
+    assert lines[3].pop("why") == (
+        "throttled: too many logins failed, so this one was not checked"
+    )
     assert lines[1].pop("why") == "wrong credentials"
     assert {**lines[1], "session": 3} == lines[3]
     assert "decide" not in gateway.order

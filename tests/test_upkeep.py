@@ -60,6 +60,7 @@ class Service:
         self.config: Any = SimpleNamespace(
             gateway=SimpleNamespace(enforce="all", reload_on_change=False)
         )
+        self.hosts: Any = SimpleNamespace(changes=0)
         self.lines: list[str] = []
         self.journal: Any = SimpleNamespace(append=self.lines.append)
         self.ended: list[str] = []

@@ -69,6 +69,9 @@ class PasswordFile(UserFile[Hashes]):
         users = self.users()
         if users is None:
             return fail(Refused("store-unreadable"))
+        if not credentials.password:
+            # Nobody has that, so it tells nothing of who is there.
+            return fail(Refused("wrong-credentials"))
         name: bytes = credentials.username
         known = users.get(name)
 

@@ -8,7 +8,7 @@ import hmac
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
 from attrs import evolve
 from twisted.cred.checkers import (
@@ -125,8 +125,29 @@ def _mayKnow(store: Any, name: bytes) -> bool:
 
 def _throttled() -> AuthenticationFailed:
     return AuthenticationFailed(
-        "too many logins failed", reason="throttled", counts=False
+        "throttled: too many logins failed, so this one was not checked",
+        reason="throttled",
+        counts=False,
     )
+
+
+class _Again(Refused):
+    """
+    A password that was wrong a moment ago. No store is asked twice about it:
+    some lock an account after a few.
+    """
+
+
+class _Wrong(NamedTuple):
+    """
+    What is remembered of a wrong password.
+
+    @ivar until: in monotonic seconds.
+    """
+
+    until: float
+    reason: str
+    why: str
 
 
 class _Check:
@@ -192,6 +213,7 @@ class Login:
         self._hmac = hmac.new(os.urandom(32), digestmod="sha256")
         self._checks: dict[object, _Check] = {}
         self._known: OrderedDict[object, tuple[SocksUser, float]] = OrderedDict()
+        self._wrong: OrderedDict[object, _Wrong] = OrderedDict()
         self._throttle = throttle
 
     def inherit(self, before: Login) -> None:
@@ -203,6 +225,7 @@ class Login:
         if before._stamps != self._stamps:
             return
         self._hmac = before._hmac
+        self._wrong.update(before._wrong)
         latest = self._clock() + self._seconds
         for key, (user, end) in before._known.items():
             found = self._here(user)
@@ -225,11 +248,13 @@ class Login:
             await throttle.imitate(method)
             raise _throttled()
         began = 0.0
+        key = None
         try:
             key = self._digest(credentials, method)
             known = self._known.get(key)
             # Nobody in particular stays that; no store has a say in it.
             if known is not None and (key == method or self._clock() < known[1]):
+                self._succeeded(credentials, source)
                 # What is remembered is without the directory's groups: these
                 # have a time of their own.
                 user = known[0]
@@ -242,6 +267,9 @@ class Login:
                 self._known.pop(key, None)
             if self._blind and _guessable(credentials):
                 raise Refused("checker-failed")
+            again = self._wrong.get(key)
+            if again is not None and self._clock() < again.until:
+                raise _Again(again.reason, again.why, True)
             began = self._clock()
             if key is None:
                 user = await self._askAlone(credentials, method, source)
@@ -255,11 +283,19 @@ class Login:
             ) from None
         except LoginFailed as e:
             refused = e if isinstance(e, Refused) else Refused(WRONG)
-            counts = refused.counts
-            if counts and not await self._count(credentials, method, source, began):
+            if isinstance(e, _Again):
+                assert throttle is not None
+                await throttle.imitate(method)
+                answered = self._fail(credentials, source)
+            elif refused.counts:
+                self._rememberWrong(key, refused)
+                answered = await self._count(credentials, method, source, began)
+            else:
+                answered = True
+            if not answered:
                 raise _throttled() from None
             raise AuthenticationFailed(
-                refused.why, reason=refused.reason, counts=counts
+                refused.why, reason=refused.reason, counts=refused.counts
             ) from None
         except Exception as e:
             # Neither the text nor the traceback: both may hold a secret.
@@ -273,6 +309,7 @@ class Login:
             # So many failed while this was checked that even yes is no answer.
             await throttle.linger()
             raise _throttled()
+        self._succeeded(credentials, source)
         return user if self.directory is None else await self._grouped(user)
 
     # Throttling.
@@ -298,10 +335,44 @@ class Login:
         if throttle is None:
             return True
         throttle.took(method, self._clock() - began)
-        counted = throttle.failed(source, _claimed(credentials))
+        counted = self._fail(credentials, source)
         if throttle.past:
             await throttle.linger()
         return counted
+
+    def _fail(self, credentials: Any, source: Address) -> bool:
+        """
+        Count a failure. An empty password is no guess: clients send one that
+        offer a password always, and have none.
+
+        @return: whether it is an answer.
+        """
+        throttle = self._throttle
+        if throttle is None:
+            return True
+        password = None
+        if IUsernamePassword.providedBy(credentials):
+            password = credentials.password
+            if not password:
+                return True
+        return throttle.failed(source, _claimed(credentials), password)
+
+    def _succeeded(self, credentials: Any, source: Address) -> None:
+        if self._throttle is not None and _guessable(credentials):
+            self._throttle.succeeded(source, _claimed(credentials))
+
+    def _rememberWrong(self, key: object, refused: Refused) -> None:
+        """
+        Remember that a password is wrong, for as long as it counts.
+        """
+        if key is None or self._throttle is None:
+            return
+        # Not the exception: its traceback leads to the password.
+        until = self._clock() + self._throttle.window
+        self._wrong[key] = _Wrong(until, refused.reason, refused.why)
+        self._wrong.move_to_end(key)
+        if len(self._wrong) > _REMEMBERED:
+            self._wrong.popitem(last=False)
 
     def failed(self, source: Address) -> None:
         """
@@ -437,6 +508,7 @@ class Login:
         if stamps != self._stamps:
             # Checks under way end for those who wait, and for nobody else.
             self._known.clear()
+            self._wrong.clear()
             self._checks.clear()
             self._stamps = stamps
             self.changes += 1

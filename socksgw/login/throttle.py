@@ -26,7 +26,7 @@ __all__ = ["LoginThrottle"]
 
 _log = Logger()
 
-#: Failures remembered at most; each counts for two keys. The oldest goes first:
+#: Failures remembered at most; each counts for three keys. The oldest goes first:
 #: to make this forget one, so many others must fail within C{window}.
 _FAILURES: Final = 40_000
 #: Refusals in force at most.
@@ -39,6 +39,14 @@ _DURATION: Final = 0.05
 _BLUR: Final = 0.01
 _RANDOM: Final = SystemRandom()
 _OFF: Final = Throttle(0, 0)
+#: Good logins of one source under one name that are remembered at most, and for
+#: how many seconds.
+_GOOD: Final = 20_000
+_RECENT: Final = 3600.0
+
+#: When, and the keys of the source, of the source and the name, and of both and
+#: the password.
+_Failure = tuple[float, bytes | None, bytes | None, bytes | None]
 
 
 class CallLater(Protocol):
@@ -58,6 +66,11 @@ class LoginThrottle:
     victim's own logins would wipe out the count of an attacker behind the same
     address, and one known password the count of whoever sprays.
 
+    The same wrong password of one source at one name counts once: a program
+    that tries again is not one that guesses. While a source is refused,
+    whoever has logged in from there of late is not, until their own name fails
+    from there: that is one guess at such a name in a C{window}.
+
     A source is an IPv4 address, or the /64 of an IPv6 address, which is what
     one host has to itself.
 
@@ -75,7 +88,7 @@ class LoginThrottle:
         """
         @param clock: monotonic seconds.
         """
-        self.past: deque[tuple[float, bytes | None, bytes | None]] = deque()
+        self.past: deque[_Failure] = deque()
         self.refused = 0
         self._clock = clock
         self._callLater = callLater
@@ -85,6 +98,8 @@ class LoginThrottle:
         self._counts: dict[bytes, int] = {}
         # By their ends: all last equally long.
         self._refusals: OrderedDict[bytes | None, float] = OrderedDict()
+        # By their ends, too.
+        self._good: OrderedDict[bytes, float] = OrderedDict()
         self._took: dict[str, deque[float]] = {}
 
     def configure(self, limits: Throttle) -> None:
@@ -99,8 +114,13 @@ class LoginThrottle:
         self.past.clear()
         self._counts.clear()
         self._refusals.clear()
-        for when, bySource, byName in past:
-            self._add(when, bySource, byName)
+        for when, bySource, byName, tried in past:
+            self._add(when, bySource, byName, tried)
+
+    @property
+    def window(self) -> float:
+        """For how many seconds a failure counts."""
+        return float(self._limits.window)
 
     def refuses(self, source: Address, name: bytes) -> bool:
         """
@@ -108,28 +128,61 @@ class LoginThrottle:
         """
         self._forget()
         refusals = self._refusals
-        refused = bool(refusals) and (
-            source.sourceKey in refusals or self._pair(source, name) in refusals
+        refused = bool(refusals) and self._isRefused(
+            source.sourceKey, self._pair(source, name)
         )
         self.refused += refused
         return refused
 
-    def failed(self, source: Address, name: bytes | None) -> bool:
+    def _isRefused(self, bySource: bytes, byName: bytes | None) -> bool:
+        refusals = self._refusals
+        return byName in refusals or (bySource in refusals and not self._isGood(byName))
+
+    def _isGood(self, byName: bytes | None) -> bool:
+        """Whether a name has logged in from there of late, and not failed."""
+        return (
+            byName in self._good
+            and byName not in self._counts
+            and bool(self._limits.per_user)
+        )
+
+    def succeeded(self, source: Address, name: bytes) -> None:
+        """
+        Remember that a login was right.
+        """
+        if not self._limits.per_source:
+            return
+        byName = self._pair(source, name)
+        self._good[byName] = self._clock() + _RECENT
+        self._good.move_to_end(byName)
+        if len(self._good) > _GOOD:
+            self._good.popitem(last=False)
+
+    def failed(
+        self, source: Address, name: bytes | None, password: bytes | None = None
+    ) -> bool:
         """
         A login failed by the client's fault.
 
         @param name: whom it claimed to be; L{None} where the method that
             failed does not say.
+        @param password: what it was tried with; L{None} where that is not known,
+            or where each try counts.
         @return: L{False} if such logins are refused by now; it is not counted
             then.
         """
         self._forget()
         bySource = source.sourceKey
         byName = None if name is None else self._pair(source, name)
-        if bySource in self._refusals or byName in self._refusals:
+        if self._isRefused(bySource, byName):
             self.refused += 1
             return False
-        for limit in self._add(self._clock(), bySource, byName):
+        tried = None
+        if password is not None and byName is not None:
+            tried = self._digest(byName + password)
+            if tried in self._counts:
+                return True
+        for limit in self._add(self._clock(), bySource, byName, tried):
             _log.warn(
                 "too many logins from {source} failed: refused for {seconds:g} s "
                 "({limit}); {refused} refused so far",
@@ -176,12 +229,17 @@ class LoginThrottle:
         """
         The key of a source's tries at a name, of fixed length.
         """
-        return blake2b(
-            source.sourceKey + _folded(name), digest_size=16, key=self._secret
-        ).digest()
+        return self._digest(source.sourceKey + _folded(name))
+
+    def _digest(self, octets: bytes) -> bytes:
+        return blake2b(octets, digest_size=16, key=self._secret).digest()
 
     def _add(
-        self, when: float, bySource: bytes | None, byName: bytes | None
+        self,
+        when: float,
+        bySource: bytes | None,
+        byName: bytes | None,
+        tried: bytes | None = None,
     ) -> list[str]:
         """
         One more failure.
@@ -193,6 +251,8 @@ class LoginThrottle:
         byName = byName if limits.per_user else None
         if bySource is None and byName is None:
             return []
+        if tried is not None:
+            counts[tried] = 1
         reached = []
         for limit, key, most in (
             ("auth.throttle.per_source", bySource, limits.per_source),
@@ -203,7 +263,7 @@ class LoginThrottle:
                 if count >= most and key not in self._refusals:
                     self._refusals[key] = when + limits.window
                     reached.append(limit)
-        self.past.append((when, bySource, byName))
+        self.past.append((when, bySource, byName, tried))
         if len(self.past) > _FAILURES:
             self._drop()
         if len(self._refusals) > _REFUSALS:
@@ -222,6 +282,11 @@ class LoginThrottle:
             if end > now:
                 break
             del self._refusals[key]
+        while self._good:
+            good, end = next(iter(self._good.items()))
+            if end > now:
+                break
+            del self._good[good]
 
     def _drop(self) -> None:
         """The oldest failure counts no longer."""

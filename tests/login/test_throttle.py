@@ -22,7 +22,7 @@ from twisted.logger import capturedLogs, eventAsText
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import IVerifiedIdentity
+from socksgw.interfaces import IChangingStore, IVerifiedIdentity
 from socksgw.login import throttle as module
 from socksgw.login.checkers import Refused
 from socksgw.login.portal import Login
@@ -211,6 +211,93 @@ def test_configuredAnew() -> None:
     assert not throttle.past
 
 
+def test_theSamePasswordCountsOnce() -> None:
+    """
+    A program that tries a wrong password again is not one that guesses: it
+    counts once a window, by source and name; the source of such programs is
+    not refused either.
+    """
+    clock = Clock()
+    throttle = throttling(clock)
+    for _ in range(48):
+        for name in (b"alice", b"ALICE", b"bob"):
+            assert throttle.failed(HERE, name, b"old")
+    assert len(throttle.past) == 2
+    assert not throttle.refuses(HERE, b"alice")
+    for number in range(9):
+        throttle.failed(HERE, b"alice", b"guess%d" % number)
+    assert throttle.refuses(HERE, b"alice")
+    assert not throttle.failed(HERE, b"alice", b"old")
+    clock.advance(60)
+    assert not throttle.refuses(HERE, b"alice")
+    assert not throttle.past
+    assert not throttle._counts
+    assert throttle.failed(HERE, b"alice", b"old")
+    assert len(throttle.past) == 1
+
+
+def test_passwordsOverConfigurations() -> None:
+    """A reload does not count a password again."""
+    throttle = throttling(Clock())
+    throttle.failed(HERE, b"alice", b"old")
+    throttle.configure(Throttle(2, 50, Duration(60)))
+    throttle.failed(HERE, b"alice", b"old")
+    assert not throttle.refuses(HERE, b"alice")
+    throttle.failed(HERE, b"alice", b"older")
+    assert throttle.refuses(HERE, b"alice")
+
+
+def spray(throttle: LoginThrottle, source: Address) -> None:
+    """One password at many names, until the source is refused."""
+    for number in range(50):
+        throttle.failed(source, b"user%d" % number, b"summer")
+    assert throttle.refuses(source, b"stranger")
+
+
+def test_othersFailures() -> None:
+    """
+    Who has logged in from a source of late is not refused for what others do
+    there, and gives them one guess: after that, or later, the name is as any
+    other.
+    """
+    clock = Clock()
+    throttle = throttling(clock)
+    for name in (b"alice", b"bob"):
+        throttle.succeeded(HERE, name)
+    throttle.succeeded(THERE, b"carol")
+    spray(throttle, HERE)
+    assert not throttle.refuses(HERE, b"alice")
+    assert not throttle.refuses(HERE, b"ALICE")
+    assert throttle.refuses(HERE, b"carol")
+    assert throttle.failed(HERE, b"alice", b"guess")
+    assert throttle.refuses(HERE, b"alice")
+    assert not throttle.failed(HERE, b"alice", b"another")
+    assert not throttle.refuses(HERE, b"bob")
+    clock.advance(3600)
+    spray(throttle, HERE)
+    assert throttle.refuses(HERE, b"bob")
+    assert not throttle._good
+
+
+def test_goodLoginsAreBounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So are the good logins that are remembered."""
+    monkeypatch.setattr(module, "_GOOD", 2)
+    throttle = throttling(Clock())
+    for name in (b"alice", b"bob", b"carol"):
+        throttle.succeeded(HERE, name)
+    spray(throttle, HERE)
+    refused = [throttle.refuses(HERE, x) for x in (b"alice", b"bob", b"carol")]
+    assert refused == [True, False, False]
+
+
+def test_withoutCountsByName() -> None:
+    """Where names are not counted, a good login spares no name."""
+    throttle = throttling(Clock(), Throttle(0, 50, Duration(60)))
+    throttle.succeeded(HERE, b"alice")
+    spray(throttle, HERE)
+    assert throttle.refuses(HERE, b"alice")
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=60),
     st.integers(1, 4),
@@ -332,6 +419,7 @@ class House:
         self.checker = Checker(self.clock)
         self.throttle = throttling(self.clock, limits, random)
         self.login = self.generation()
+        self.guesses = 0
 
     def generation(self) -> Login:
         """Another login with the same throttle, as after a reload."""
@@ -364,7 +452,8 @@ class House:
     def fail(self, times: int) -> None:
         """So many wrong passwords."""
         for _ in range(times):
-            failure, _ = self.settle(b"wrong")
+            self.guesses += 1
+            failure, _ = self.settle(b"wrong%d" % self.guesses)
             assert failure.reason == "wrong-credentials"
 
 
@@ -391,6 +480,92 @@ def test_refusedUnchecked() -> None:
     house.clock.advance(60)
     user, _ = house.settle(b"sesame")
     assert user.name == "alice"
+
+
+def test_triedAgain() -> None:
+    """
+    The same wrong password is checked once in a window, however often and from
+    where it comes, and every time refused after as long; it counts once for
+    each source. A store that changes is asked again.
+    """
+    house = House()
+    for source in (HERE, THERE):
+        for _ in range(48):
+            failure, seconds = house.settle(b"old", source)
+            assert (failure.reason, str(failure)) == (
+                "wrong-credentials", "wrong credentials",
+            )  # fmt: skip
+            assert seconds == pytest.approx(0.04)
+    assert house.checker.asked == 1
+    assert len(house.throttle.past) == 2
+    assert house.settle(b"sesame")[0].name == "alice"
+    house.clock.advance(60)
+    house.settle(b"old")
+    assert house.checker.asked == 3
+    before, house.login = house.login, house.generation()
+    house.login.inherit(before)
+    house.settle(b"old")
+    assert house.checker.asked == 3
+
+
+def test_passwordThatBecomesRight() -> None:
+    """A password that was wrong is asked about anew when the store has changed."""
+
+    @implementer(IChangingStore)
+    class Store(Checker):
+        changes = 0
+
+        def stamp(self) -> object:
+            return self.changes
+
+        def knows(self, name: bytes) -> bool:
+            return True
+
+    house = House()
+    house.checker = store = Store(house.clock)
+    house.login = house.generation()
+    for _ in range(2):
+        house.settle(b"old")
+    assert store.asked == 1
+    store.changes = 1
+    house.login.look()
+    house.settle(b"old")
+    assert store.asked == 2
+
+
+def test_failureOfTheStoreIsNotRemembered() -> None:
+    """Only what a store has said of a password is."""
+    house = House()
+    house.checker.error = Refused("store-unavailable")
+    for number in range(1, 4):
+        assert house.settle(b"old")[0].reason == "store-unavailable"
+        assert house.checker.asked == number
+
+
+def test_emptyPassword() -> None:
+    """
+    Clients that have no password send an empty one: that is wrong, and no
+    guess.
+    """
+    house = House()
+    for _ in range(30):
+        assert house.settle(b"")[0].reason == "wrong-credentials"
+    assert not house.throttle.past
+    assert house.settle(b"sesame")[0].name == "alice"
+
+
+def test_othersBehindOneAddress() -> None:
+    """Who has logged in goes on to, while others there are refused."""
+    house = House()
+    assert house.settle(b"sesame")[0].name == "alice"
+    spray(house.throttle, HERE)
+    assert house.settle(b"sesame")[0].name == "alice"
+    assert house.settle(b"x", name=b"bob")[0].reason == "throttled"
+    house.clock.advance(61)
+    spray(house.throttle, HERE)
+    assert house.settle(b"sesame")[0].name == "alice"
+    assert house.settle(b"x")[0].reason == "wrong-credentials"
+    assert house.settle(b"sesame")[0].reason == "throttled"
 
 
 def test_judgedBeforeTheMemory() -> None:
