@@ -1,0 +1,320 @@
+"""
+Questions to a service by HTTP: JSON there and back, on connections that are
+kept, with bounds on all that comes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any, Final, final
+
+from OpenSSL import SSL
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    URI,
+    Agent,
+    FileBodyProducer,
+    HTTPConnectionPool,
+    RequestTransmissionFailed,
+    ResponseDone,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from socksgw.login.remote import Unavailable
+from socksgw.tlspeer import PeerRefused, TLSPeer
+
+__all__ = ["JSONService"]
+
+#: Octets of an answer at most, and of all that comes for one question: with
+#: headers, provisional answers, and the framing of chunks.
+_LONGEST: Final = 64 << 10
+_ALL: Final = 96 << 10
+#: Seconds that a connection is kept which nobody uses.
+_IDLE: Final = 60
+#: How much of its time a question has on a connection that was kept: a new one
+#: is tried with the rest.
+_KEPT: Final = 0.4
+
+
+@final
+class JSONService:
+    """
+    A service that is asked by POST.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        peers: Mapping[str, TLSPeer],
+        connections: int,
+        seconds: float,
+        token: bytes = b"",
+    ) -> None:
+        """
+        @param peers: by the host of a URL whom it has to be, for https.
+        @param connections: kept at most.
+        @param seconds: that a question has.
+        @param token: said to the service (RFC 6750), if there is one.
+        """
+        self._reactor = reactor
+        self._peers = peers
+        self._seconds = seconds
+        self._pool = HTTPConnectionPool(reactor)
+        self._pool.maxPersistentPerHost = connections
+        self._pool.cachedConnectionTimeout = _IDLE
+        self._fresh = HTTPConnectionPool(reactor, persistent=False)
+        # Answers come as they are: what is compressed could be of any size.
+        self._headers = Headers({b"Content-Type": [b"application/json"]})
+        if token:
+            self._headers.addRawHeader(b"Authorization", b"Bearer " + token)
+
+    async def ask(self, url: str, question: Mapping[str, str]) -> dict[str, Any]:
+        """
+        Ask; once more, on a new connection, when a kept one has died.
+
+        @raise Unavailable: there is no answer that can be understood.
+        """
+        body = json.dumps(question).encode()
+        try:
+            code, octets = await self._post(url, body)
+        except _FAILURES as e:
+            raise _failure(e) from None
+        if code != 200:
+            raise Unavailable(f"status {code}")
+        try:
+            answer = json.loads(octets)
+        except (ValueError, RecursionError):
+            # The text would hold a part of the answer.
+            raise Unavailable("an answer that is no JSON") from None
+        if not isinstance(answer, dict):
+            raise Unavailable("an answer that is no object")
+        return answer
+
+    async def _post(self, url: str, body: bytes) -> tuple[int, bytes]:
+        endpoints = _Endpoints(self._reactor, self._peers)
+        asking = Deferred.fromCoroutine(self._once(endpoints, self._pool, url, body))
+        silent = False
+
+        def look() -> None:
+            nonlocal silent
+            if not endpoints.opened:
+                silent = True
+                asking.cancel()
+
+        timer = self._reactor.callLater(_KEPT * self._seconds, look)
+        try:
+            return await asking
+        except (*_FAILURES, CancelledError) as e:
+            if endpoints.opened or not (silent or _isDeath(e)):
+                raise
+        finally:
+            if timer.active():
+                timer.cancel()
+        endpoints = _Endpoints(self._reactor, self._peers)
+        return await self._once(endpoints, self._fresh, url, body)
+
+    async def _once(
+        self, endpoints: _Endpoints, pool: HTTPConnectionPool, url: str, body: bytes
+    ) -> tuple[int, bytes]:
+        # It follows no redirection: a password goes where it was sent.
+        agent = Agent.usingEndpointFactory(self._reactor, endpoints, pool)
+        response: Any = await agent.request(
+            b"POST",
+            url.encode("ascii"),
+            self._headers,
+            FileBodyProducer(BytesIO(body), cooperator=_Whole()),
+        )
+        came = _Body()
+        response.deliverBody(came)
+        return response.code, await came.done
+
+
+@final
+class _Whole:
+    """
+    A cooperator that does all of a task at once: bodies are short.
+    """
+
+    def cooperate(self, iterator: Any) -> _Whole:
+        self._done: Deferred[Any] = Deferred()
+        for _ in iterator:
+            pass
+        self._done.callback(iterator)
+        return self
+
+    def whenDone(self) -> Deferred[Any]:
+        return self._done
+
+    def stop(self) -> None:
+        """It has ended already."""
+
+
+@implementer(IAgentEndpointFactory)
+@final
+class _Endpoints:
+    """
+    Where one question connects to.
+
+    @ivar opened: whether it had to: else it had a connection that was kept.
+    """
+
+    def __init__(self, reactor: Any, peers: Mapping[str, TLSPeer]) -> None:
+        self._reactor = reactor
+        self._peers = peers
+        self.opened = False
+
+    def endpointForURI(self, uri: URI) -> _Endpoint:
+        """As C{IAgentEndpointFactory}."""
+        host = uri.host.decode("ascii")
+        endpoint: Any = HostnameEndpoint(self._reactor, host, uri.port)
+        if uri.scheme == b"https":
+            endpoint = self._peers[host].over(endpoint)
+        return _Endpoint(self, endpoint)
+
+
+@implementer(IStreamClientEndpoint)
+@final
+class _Endpoint:
+    """
+    An endpoint whose connections are bounded, without a line in the log for
+    each of them.
+    """
+
+    def __init__(self, endpoints: _Endpoints, endpoint: Any) -> None:
+        self._endpoints = endpoints
+        self._endpoint = endpoint
+
+    def connect(self, protocolFactory: Any) -> Any:
+        """As C{IStreamClientEndpoint}."""
+        self._endpoints.opened = True
+        protocolFactory.noisy = False
+        factory = WrappingFactory(protocolFactory)
+        factory.protocol = _Bounded
+        factory.noisy = False
+        connecting = self._endpoint.connect(factory)
+        return connecting.addCallback(lambda bounded: bounded.wrappedProtocol)
+
+
+class _TooLong(ConnectionClosed):
+    """There came more than is read."""
+
+
+class _Bounded(ProtocolWrapper):
+    """
+    Ends a connection on which too much comes for one question. Twisted's
+    client has no bound of its own on headers.
+    """
+
+    transport: Any
+
+    def __init__(self, factory: Any, wrapped: IProtocol) -> None:
+        super().__init__(factory, wrapped)
+        self._came = 0
+
+    def write(self, data: bytes) -> None:
+        """A question, or a part of one."""
+        self._came = 0
+        self.transport.write(data)
+
+    def writeSequence(self, data: Any) -> None:
+        """As L{write}."""
+        self._came = 0
+        self.transport.writeSequence(data)
+
+    def dataReceived(self, data: bytes) -> None:
+        """A part of the answer."""
+        self._came += len(data)
+        if self._came <= _ALL:
+            self.wrappedProtocol.dataReceived(data)
+        else:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Nothing comes any more."""
+        why = Failure(_TooLong()) if self._came > _ALL else reason
+        super().connectionLost(why)  # type: ignore[no-untyped-call]
+
+
+@final
+class _Body(Protocol):
+    """
+    Gathers the octets of an answer; whoever gives up closes the connection.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self._octets = b""
+        self.done: Deferred[bytes] = Deferred(lambda _: self.transport.loseConnection())
+
+    def dataReceived(self, octets: bytes) -> None:
+        self._octets += octets
+        if len(self._octets) > _LONGEST and not self.done.called:
+            self.done.errback(_TooLong())
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.done.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(self._octets)
+        else:
+            self.done.errback(reason)
+
+
+#: What Twisted wraps the reasons in.
+_WRAPPED: Final = (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived)
+_FAILURES: Final = (
+    *_WRAPPED,
+    ConnectError,
+    ConnectionClosed,
+    DNSLookupError,
+    OSError,
+    PeerRefused,
+    SSL.Error,
+)
+
+
+def _reason(error: Exception) -> Exception:
+    """What Twisted has wrapped."""
+    while isinstance(error, _WRAPPED) and error.reasons:
+        value = error.reasons[0].value
+        if not isinstance(value, Exception):
+            break
+        error = value
+    return error
+
+
+def _isDeath(error: Exception) -> bool:
+    """Whether a connection ended before anything of an answer came on it."""
+    if not isinstance(error, (RequestTransmissionFailed, ResponseNeverReceived)):
+        return False
+    reason = _reason(error)
+    return not isinstance(reason, (CancelledError, _TooLong))
+
+
+def _failure(error: Exception) -> Exception:
+    """What went wrong, without anything that was sent."""
+    error = _reason(error)
+    if isinstance(error, CancelledError):
+        return error
+    if isinstance(error, _TooLong):
+        return Unavailable("an answer that is too long", alone=True)
+    if isinstance(error, PeerRefused):
+        return Unavailable(str(error))
+    if isinstance(error, SSL.Error):
+        return Unavailable("TLS failed")
+    return Unavailable(type(error).__name__)
