@@ -4,6 +4,7 @@ Whether the journal is whole: no line changed, lost, added or moved.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ from attrs import define, field
 from socksgw.audit import chain, segments
 
 __all__ = ["Verification", "verify", "verifyMain"]
+
+
+#: What a line has that tells of missing ones (another may have it in a value).
+_MISSING = b'"event":"missing"'
 
 
 @define
@@ -62,6 +67,8 @@ def verify(
         wanted.append((*kept, segments.HEAD))
     numbers = {number for number, _, _ in wanted}
     hashes: dict[int, str] = {}
+    missed: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     found = chain.files(directory)
     result = Verification()
     previous: str | None = None
@@ -106,16 +113,36 @@ def verify(
                 result.problems.append(
                     f"{where}: has the number {line.number}, not {expected}"
                 )
+            if _MISSING in octets:
+                missed += _missedBy(octets)
+            if spans and spans[-1][1] + 1 == line.number:
+                spans[-1] = (spans[-1][0], line.number)
+            else:
+                spans.append((line.number, line.number))
             if line.number in numbers:
                 hashes[line.number] = line.hash
             previous, expected = line.hash, line.number + 1
             result.first = result.first or line.number
             result.last, result.head = line.number, line.hash
             result.lines += 1
+    for first, last in missed:
+        # Unless somebody has put them back.
+        if not any(span[0] <= first and last <= span[1] for span in spans):
+            result.problems.append(
+                f"lines {first} to {last} were moved, deleted or cut, as a line says"
+            )
     for number, digest, source in wanted:
         if number and hashes.get(number) != digest:
             result.problems.append(_unlike(result, number, hashes, source))
     return result
+
+
+def _missedBy(octets: bytes) -> list[tuple[int, int]]:
+    """Return the lines that a line says are missing."""
+    line = json.loads(octets)
+    if line.get("event") != "missing":
+        return []
+    return [(line["from"], line["to"])]
 
 
 def _growing(file: Path, octets: bytes, patience: float) -> bool:

@@ -30,6 +30,7 @@ __all__ = [
     "named",
     "need",
     "opened",
+    "powerless",
     "replied5",
     "request4",
     "request5",
@@ -56,6 +57,18 @@ def need(program: str, package: str) -> str:
         missing(f"{program} is missing: apt-get install {package}")
     assert found is not None
     return found
+
+
+def powerless() -> list[str]:
+    """
+    A command that runs another without the powers over files and ports that
+    root has.
+    """
+    if os.geteuid() != 0:
+        return []
+    setpriv = need("setpriv", "util-linux")
+    without = "-dac_override,-dac_read_search,-net_bind_service"
+    return [setpriv, f"--bounding-set={without}", "--inh-caps=-all"]
 
 
 def missing(text: str) -> None:

@@ -5,7 +5,6 @@ with a remedy, and nothing is left behind.
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import subprocess
@@ -15,22 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import need
+from tests.hostile.clients import powerless
 from tests.running import OPEN, TWISTD, Running, environment
 
 Gateway = Callable[..., Running]
-
-
-def _powerless() -> list[str]:
-    """
-    A command that runs another without the powers over files and ports that
-    root has.
-    """
-    if os.geteuid() != 0:
-        return []
-    setpriv = need("setpriv", "util-linux")
-    without = "-dac_override,-dac_read_search,-net_bind_service"
-    return [setpriv, f"--bounding-set={without}", "--inh-caps=-all"]
 
 
 def _fails(
@@ -125,7 +112,7 @@ def test_aPrivilegedPort(tmp_path: Path) -> None:
         pytest.skip("this kernel has no privileged ports")
     (tmp_path / "gw.toml").write_text(_at("127.0.0.1:81"))
     arguments = ("--config", "gw.toml")
-    (line,) = _fails(tmp_path, *arguments, prefix=_powerless())
+    (line,) = _fails(tmp_path, *arguments, prefix=powerless())
     assert "127.0.0.1:81" in line
     assert "permission" in line
     assert "CAP_NET_BIND_SERVICE" in line
@@ -139,7 +126,7 @@ def test_anUnreadableConfiguration(tmp_path: Path) -> None:
     file = tmp_path / "gw.toml"
     file.write_text(OPEN)
     file.chmod(0)
-    (line,) = _fails(tmp_path, "--config", "gw.toml", prefix=_powerless())
+    (line,) = _fails(tmp_path, "--config", "gw.toml", prefix=powerless())
     assert line.startswith("gw.toml: ")
     assert "Permission denied" in line
     assert "permissions" in line
@@ -256,7 +243,7 @@ def test_theStateDirectoryCannotBeWritten(tmp_path: Path) -> None:
     state.mkdir()
     state.chmod(0o500)
     (tmp_path / "gw.toml").write_text(f'[gateway]\nstate_dir = "{state}/gw"\n{OPEN}')
-    (line,) = _fails(tmp_path, "--config", "gw.toml", prefix=_powerless())
+    (line,) = _fails(tmp_path, "--config", "gw.toml", prefix=powerless())
     assert str(state) in line
     assert "writable" in line
     assert "state_dir" in line

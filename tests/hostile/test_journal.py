@@ -1,0 +1,99 @@
+"""
+What others do to the journal of a gateway that runs.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.clients import Server, opened, powerless, tunnel
+from tests.running import OPEN, Running, environment, socksgw, until
+
+
+def test_aJournalThatIsDeletedWhileItRuns(tmp_path: Path) -> None:
+    """
+    Within a second or so: an alarm, and a new file; clients are served, and
+    their lines are there.
+    """
+    gateway = Running(tmp_path)
+    try:
+        gateway.ready()
+        with Server() as server:
+            with closing(tunnel(gateway.port, server.place)):
+                until(lambda: gateway.journal("decision"))
+                for file in (tmp_path / "var" / "audit").glob("*.jsonl"):
+                    file.unlink()
+                until(lambda: gateway.journal("missing"), 3)
+            with closing(tunnel(gateway.port, server.place)):
+                assert gateway.journal("decision")
+        assert "were moved, deleted or cut" in gateway.log
+        gateway.stop()
+        assert len(gateway.journal("end")) == 2
+        verified = socksgw("audit", "verify", "--config", "gw.toml", cwd=tmp_path)
+        assert verified.returncode == 1
+        assert "NOT whole" in verified.stdout
+        log = gateway.log.splitlines()
+        head = [line.split()[-1] for line in log if "journal head" in line][-1]
+        assert f"{gateway.journal()[-1]['n']}:" in head
+    finally:
+        if gateway.process.poll() is None:
+            gateway.kill()
+
+
+def test_aReloadAppliesMaxSizeAndStrangersAreSummed(
+    gateway: Callable[..., Running],
+) -> None:
+    """Refused clients are counted, and what max_size says holds at once."""
+    started = gateway('[audit]\nmax_size = "1MB"\n' + OPEN)
+    for _ in range(40):
+        with closing(opened(started.port)) as client:
+            # Only a method that nobody knows (RFC 1928 section 3).
+            client.sendall(b"\x05\x01\x80")
+            assert client.recv(2) == b"\x05\xff"
+    until(lambda: started.journal("refusals"))
+    summed = sum(line["count"] for line in started.journal("refusals"))
+    assert summed >= 20
+    assert summed + len(started.journal("refused")) == 40
+    (started.directory / "gw.toml").write_text('[audit]\nmax_size = "2MB"\n' + OPEN)
+    started.process.send_signal(signal.SIGHUP)
+    until(lambda: started.journal("reloaded"))
+    assert "takes effect at the next start" not in started.log
+
+
+@pytest.mark.parametrize("command", ["follow", "verify"])
+def test_whoMayNotReadTheJournalIsTold(tmp_path: Path, command: str) -> None:
+    """One line with the remedy, and status 2."""
+    (tmp_path / "gw.toml").write_text(OPEN)
+    directory = tmp_path / "var" / "audit"
+    directory.mkdir(parents=True)
+    directory.parent.chmod(0)
+    done = subprocess.run(
+        [
+            *powerless(),
+            sys.executable,
+            "-m",
+            "socksgw.command",
+            "audit",
+            command,
+            "--config",
+            "gw.toml",
+        ],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    directory.parent.chmod(0o700)
+    assert done.returncode == 2
+    (line,) = (done.stdout + done.stderr).splitlines()
+    assert "Permission denied" in line
+    assert "gateway's user" in line

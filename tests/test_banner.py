@@ -1,0 +1,27 @@
+"""
+What people see at the start.
+"""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet import reactor
+
+from socksgw.banner import banner
+from socksgw.defaults import defaultConfig
+from socksgw.gateway import Gateway
+
+
+@pytest.mark.parametrize("width", [0, 40, 60, 200])
+def test_theTextFitsTheTerminal(width: int) -> None:
+    """Sentences are wrapped, commands and places stay to be copied."""
+    gateway = Gateway(reactor, defaultConfig())
+    text = banner(gateway, False, width)
+    assert "curl -x socks5h://127.0.0.1:1080 https://example.com\n" in text
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if "  end  " in line)
+    ending = lines[start:]
+    assert " ".join(" ".join(ending).split()).endswith("^C again ends them at once")
+    if width:
+        assert max(map(len, ending)) <= width
+    assert (len(ending) > 1) is (0 < width < 80)
