@@ -188,6 +188,7 @@ class Bind(Command):
             outlet = await waiting
         finally:
             passive.close()
+            record.strangers = passive.strangers
             client.holding = False
         try:
             record.dialled, record.peerPort = outlet.address, outlet.port

@@ -301,7 +301,7 @@ class Session:
             await relay(tally)
         finally:
             record.sent, record.received = tally.sent, tally.received
-            record.strangers = tally.strangers
+            record.strangers += tally.strangers
         record.reason = tally.reason
         self.gateway.journal.append(record.endLine(self.gateway.clock()))
         if tally.reset:

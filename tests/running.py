@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.catalogue import catalogued
+
 ROOT = Path(__file__).parent.parent
 TWISTD = Path(sys.executable).with_name("twistd")
 
@@ -178,7 +180,7 @@ class Running:
     def healthy(self) -> None:
         """
         Stop it and see that it was well: no traceback, ended in order, the
-        journal whole.
+        journal whole, and every line of it as the catalogue says.
         """
         status = self.stop()
         log = self.log
@@ -188,6 +190,8 @@ class Running:
         assert status in (0, -signal.SIGTERM), log
         verified = socksgw("audit", "verify", *self._config(), cwd=self.directory)
         assert verified.returncode == 0, verified.stdout
+        for line in self.journal():
+            catalogued(line)
 
     def _config(self) -> list[str]:
         here = (self.directory / "gw.toml").exists()

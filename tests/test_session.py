@@ -59,6 +59,7 @@ from socksgw.session import Session, Stage
 from socksgw.shape import Limit, ListenUDP, Quota, Rate, Rule, Throttle
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
+from tests.catalogue import catalogued
 from tests.policy.asking import Somebody
 from tests.wire.samples import CLIENTS
 
@@ -300,7 +301,9 @@ class Gateway:
 
     def _append(self, line: str, how: str = "append") -> None:
         assert line.isascii()
-        self.happened.append((how, json.loads("{" + line + "}")))
+        found = json.loads("{" + line + "}")
+        catalogued(found)
+        self.happened.append((how, found))
 
     # For the test.
 

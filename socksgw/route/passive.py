@@ -90,6 +90,7 @@ class Passive:
     One listener, for one connection.
 
     @ivar bound: where it listens.
+    @ivar strangers: how many connections were not the one.
     """
 
     def __init__(

@@ -9,15 +9,26 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from socksgw.audit import chain
 from socksgw.audit import record as records
-from socksgw.audit.record import EVENTS, SessionRecord, startLine, stopLine
+from socksgw.audit.record import (
+    CATALOGUE,
+    COMMON,
+    EVENTS,
+    SessionRecord,
+    startLine,
+    stopLine,
+)
 from socksgw.errors import LookupFailed, NotAllowed, SocksError
 from socksgw.wire.address import Address
+from tests.catalogue import catalogued
 
+#: Of every line about a client.
+CLIENT = ("session", "listener", "client", "protocol")
 V4, V6 = Address.parse("192.0.2.7"), Address.parse("2001:db8::7")
 
 
@@ -243,6 +254,85 @@ def test_theCatalogueIsTheDocumentedOne() -> None:
     """Every event of the module's text is in C{EVENTS}, and no other."""
     assert records.__doc__ is not None
     assert set(re.findall(r"^  - C\{([a-z-]+)\}", records.__doc__, re.M)) == EVENTS
+
+
+def test_theFieldsAreTheDocumentedOnes() -> None:
+    """Every field of an event is named in the module's text about it, and no other."""
+    text = records.__doc__
+    assert text is not None
+    head, *entries = re.split(r"^  - ", text, flags=re.M)
+    for entry in entries:
+        heading, _, rest = entry.partition(":")
+        event = heading.strip("C{}*")
+        fields = set(CATALOGUE[event])
+        said = set(re.findall(r"C\{([a-z_]+)\}", rest))
+        if heading.endswith("*"):
+            assert fields >= set(CLIENT)
+            said |= set(CLIENT)
+        if event == "flow":
+            assert CATALOGUE["flow"] == CATALOGUE["decision"]
+            continue
+        assert fields - said == set(), event
+        # What else is named is a value of one of them, or another event.
+        assert said - fields - EVENTS <= {"allow", "deny", "limit", "quota"}, event
+    assert set(re.findall(r"C\{([a-z]+)\}", head)) >= {*COMMON, *CLIENT}
+
+
+def everyLine() -> list[str]:
+    """Each line that the recorders can write, with everything that it can hold."""
+    record = recorded()
+    said = Said(
+        struck=((V4, "x"),), ticket="T-1", reports=("r: deny",), rules=("web", "six")
+    )
+    record.groups, record.secured, record.userId = ("staff",), "integrity", b"fred"
+    record.claimed, record.offered, record.wanted = b"al", b"\0", [Method("none")]
+    record.decided(said)
+    lines = [record.decisionLine(), record.ofFlow(b"x", V4, 53).decisionLine("flow")]
+    record.dialled, record.bound, record.strangers = V4, (V4, 1), 3
+    record.livesBy("six", "T-2")
+    record.ending = "revoked"
+    lines += [record.endLine(101.0), record.peerLine(21), record.refusedLine("w")]
+    lines += [record.loginFailedLine("w"), record.flowsRefusedLine("w")]
+    lines.append(
+        record.flowEndLine(V4, 53, (1, 1), (2, 2), 0.5, "quota", 3, "why", "T-1")
+    )
+    record.decided(Said(False, "no", "w", (), (), NotAllowed()))
+    lines.append(record.decisionLine())
+    return [
+        *lines,
+        startLine("g"),
+        stopLine("g"),
+        records.reloadedLine(1, 2),
+        records.reloadFailedLine(["p"]),
+        records.tlsReadLine("lan", ["key"]),
+        records.tlsFailedLine("lan", ["p"]),
+        records.storesLine(["p"]),
+        records.groupsFailedLine("c", "u", "r"),
+    ]
+
+
+def test_everyFieldIsInTheCatalogue() -> None:
+    """
+    And each of the catalogue can be written. (What the journal says of itself is
+    looked at where it is.)
+    """
+    found: dict[str, set[str]] = {}
+    for body in everyLine():
+        made = line(body)
+        catalogued(made)
+        found.setdefault(made["event"], set()).update(made)
+    found["flow"] |= found["decision"]
+    own = {"missing", "recovered", "refusals", "resumed"}
+    assert set(found) == EVENTS - own
+    for event, fields in found.items():
+        assert fields - set(COMMON) == set(CATALOGUE[event]), event
+
+
+@pytest.mark.parametrize("key", ["event", "why"])
+def test_whatTheCatalogueDoesNotKnow(key: str) -> None:
+    """It is found, wherever a test reads a journal."""
+    with pytest.raises(AssertionError):
+        catalogued({"event": "stop", "gateway": "g", key: "new"})
 
 
 def test_whatStrangersSendIsCut() -> None:

@@ -196,6 +196,8 @@ def test_onlyTheAnnouncedPeer(shared: Running) -> None:
             peer.sendall(b"peer")
             assert exactly(client, 4) == b"peer"
     assert len(lines(shared, "peer", place)) == 1
+    (end,) = until(lambda: lines(shared, "end", place))
+    assert end["strangers"] == 3
 
 
 def test_strangersWhoRaceForThePort(shared: Running) -> None:
