@@ -168,7 +168,9 @@ class FlowJudge:
             claim = self._claim(verdict.rule)
             grant = _Grant(verdict.rule, verdict.ticket)
         try:
-            await session.gateway.journal.commit(record.decisionLine("flow"))
+            await session.gateway.journal.commit(
+                record.decisionLine("flow"), stranger=not record.loggedIn
+            )
         except BaseException as e:
             if claim is not None:
                 session.gateway.limits.giveFlow(claim)

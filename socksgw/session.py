@@ -186,6 +186,7 @@ class Session:
             attempt.credentials, attempt.method, client.source
         )
         record.user, record.method = user.name, user.method
+        record.loggedIn = not user.anonymous
         await attempt.report(True)
         # What it holds may be a secret.
         self._attempt = None
@@ -209,9 +210,8 @@ class Session:
 
         self.stage = Stage.AUDIT
         self._recorded = True
-        # A user of none is nobody yet: strangers do not fill the journal.
         await self.gateway.journal.commit(
-            record.decisionLine(), stranger=user.method == "none"
+            record.decisionLine(), stranger=not record.loggedIn
         )
         if refusal is not None:
             raise refusal
@@ -328,7 +328,7 @@ class Session:
         def line() -> str:
             return (record.loginFailedLine if loginFailed else record.refusedLine)(why)
 
-        if record.user and record.method != "none":
+        if record.loggedIn:
             await journal.commit(line())
         else:
             await journal.refusal(record.client, record.reason, line)

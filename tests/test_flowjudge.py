@@ -55,7 +55,7 @@ def test_theAddressThatIsUsedCounts(monkeypatch: pytest.MonkeyPatch) -> None:
     names.addresses["two.example"] = [PUBLIC6, PUBLIC]
     lines: list[Any] = []
 
-    async def commit(line: str) -> None:
+    async def commit(line: str, stranger: bool = False) -> None:
         lines.append(json.loads("{" + line + "}"))
 
     gateway = SimpleNamespace(

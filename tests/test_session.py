@@ -216,6 +216,7 @@ class Gateway:
             placeOf=lambda name: Place(ListenUDP()),
         )
         self.changes = 0
+        self.stranger: bool | None = None
         self.limits = Limits(
             ProcessCounters(self.clock), Allowances(self.reactor, self.clock)
         )
@@ -297,6 +298,7 @@ class Gateway:
 
     async def _commit(self, line: str, stranger: bool = False) -> None:
         await self._step("audit")
+        self.stranger = stranger
         self._append(line, "commit")
 
     def _append(self, line: str, how: str = "append") -> None:
@@ -456,6 +458,8 @@ def test_wholeSession(gateway: Gateway, way: str, single: bool) -> None:
         443,
     )
     assert gateway.happened[start + 2] == ("dial", (TARGET,), 443)
+    # Part of the journal is for those who have logged in.
+    assert gateway.stranger is (user == "anonymous")
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -250,15 +250,17 @@ class SessionRecord:
     @ivar session: its number in this process.
     @ivar began: monotonic seconds.
     @ivar asked: the host, as the client spelled it.
+    @ivar loggedIn: whether the client is a user, and not just anybody.
     @ivar reason: how it ended, a fixed word.
     """
 
     __slots__ = (
-        "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed", "client",
-        "clientPort", "command", "decidedBy", "dialled", "ending", "groups", "listener", "method",
-        "name", "offered", "peerPort", "port", "protocol", "reason", "received", "reply",
-        "reports", "rule", "secured", "sent", "session", "strangers", "struck", "ticket",
-        "user", "userId", "verdicts", "wanted", "why",
+        "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed",
+        "client", "clientPort", "command", "decidedBy", "dialled", "ending", "groups",
+        "listener", "loggedIn", "method", "name", "offered", "peerPort", "port",
+        "protocol", "reason", "received", "reply", "reports", "rule", "secured", "sent",
+        "session", "strangers", "struck", "ticket", "user", "userId", "verdicts",
+        "wanted", "why",
     )  # fmt: skip
 
     def __init__(
@@ -274,6 +276,7 @@ class SessionRecord:
         self.claimed = b""
         self.chosen = ""
         self.user = ""
+        self.loggedIn = False
         self.method = ""
         self.offered: bytes | None = None
         self.wanted: Sequence[Wanted] = ()
@@ -386,7 +389,7 @@ class SessionRecord:
             self.session, self.listener, self.client, self.clientPort, self.began
         )
         flow.protocol, flow.user, flow.method = self.protocol, self.user, self.method
-        flow.groups = self.groups
+        flow.groups, flow.loggedIn = self.groups, self.loggedIn
         flow.command, flow.secured = self.command, self.secured
         flow.asked, flow.port = asked, port
         flow.name = host if isinstance(host, str) else None
