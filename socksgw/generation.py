@@ -12,7 +12,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from socksgw.audit.record import groupsFailedLine
 from socksgw.examination import examine
 from socksgw.hosts import HostAddresses
-from socksgw.interfaces import IGroupSource, SetDeadline
+from socksgw.interfaces import IGroupSource, ILockingStore, SetDeadline
 from socksgw.login.groups import DirectoryGroups
 from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
@@ -175,6 +175,9 @@ class Generation:
         """
         names = {name: g.directory for name, g in config.groups.items() if g.directory}
         sources = [c for c in checkers if IGroupSource.providedBy(c)]
+        locking: list[Any] = [c for c in checkers if ILockingStore.providedBy(c)]
+        for each in locking:
+            each.tries(config.auth.throttle.per_user)
         if not sources:
             return None
         append = self._base.append

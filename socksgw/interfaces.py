@@ -30,6 +30,7 @@ __all__ = [
     "IFileCheckerFactory",
     "IGroupCatalogue",
     "IGroupSource",
+    "ILockingStore",
     "INamingStore",
     "IMethodCapabilities",
     "IProtectingMethod",
@@ -352,6 +353,19 @@ class IGroupCatalogue(IGroupSource):
 
         @return: a C{Deferred} of a C{frozenset} of C{str}; it fails when the
             directory cannot be asked.
+        """
+
+
+class ILockingStore(Interface):
+    """
+    A checker whose store locks accounts of its own accord.
+    """
+
+    def tries(perUser: int) -> None:
+        """
+        How many wrong passwords for one user the gateway passes on from one
+        source, 0 for any number. Where the store locks an account at as few or
+        fewer, the log says so when that is known.
         """
 
 

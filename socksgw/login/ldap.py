@@ -13,15 +13,16 @@ from attrs import frozen
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from socksgw.interfaces import IGroupCatalogue, INamingStore, Settings
+from socksgw.interfaces import IGroupCatalogue, ILockingStore, INamingStore, Settings
 from socksgw.login.ldapgroups import (
     ANYTHING,
     GroupNames,
     byMembers,
     byToken,
-    isActiveDirectory,
+    lockoutOf,
 )
 from socksgw.login.ldaplinks import (
     Entry,
@@ -45,6 +46,8 @@ from socksgw.login.refusal import Refused
 from socksgw.login.remote import Evenly, Turns, Unavailable, nameOf, trustIn
 
 __all__ = ["Directory", "LDAPChecker", "ldapChecker"]
+
+_log = Logger()
 
 T = TypeVar("T")
 
@@ -76,7 +79,7 @@ class Directory:
     ownFilter: bool
 
 
-@implementer(ICredentialsChecker, IGroupCatalogue, INamingStore)
+@implementer(ICredentialsChecker, IGroupCatalogue, ILockingStore, INamingStore)
 @final
 class LDAPChecker:
     """
@@ -118,7 +121,8 @@ class LDAPChecker:
         self._service = Links(shared, self._becomeService)
         self._users = Links(shared, self._hello)
         self._names = GroupNames()
-        self._active: bool | None = None
+        self._seen = self._active = False
+        self._tries: int | None = None
         # A bind of nobody: what is refused costs the same, known or not.
         self._nobody = f"cn={secrets.token_hex(16)},{directory.base}"
 
@@ -222,6 +226,28 @@ class LDAPChecker:
                 await self._become(link)
             except ResultError as e:
                 raise NotServed(f"the service account is refused: {e}") from None
+        if not self._seen:
+            lockout = await lockoutOf(link)
+            self._seen, self._active = True, lockout is not None
+            self._compare(lockout or 0)
+
+    def tries(self, perUser: int) -> None:
+        """
+        As L{ILockingStore.tries}.
+        """
+        self._tries = perUser
+
+    def _compare(self, lockout: int) -> None:
+        tries = self._tries
+        if lockout and tries is not None and (not tries or tries >= lockout):
+            _log.warn(
+                "{name} locks an account after {lockout} wrong passwords, and "
+                "auth.throttle.per_user is {tries}: guesses by this gateway's clients "
+                "can lock users out of everything; set per_user below {lockout}",
+                name=self.name,
+                lockout=lockout,
+                tries=tries,
+            )
 
     async def _hello(self, link: Link) -> None:
         """
@@ -323,19 +349,11 @@ class LDAPChecker:
 
     async def _groupsAt(self, dn: str, name: str, link: Link) -> frozenset[str]:
         directory = self._directory
-        if await self._tellsTokens(link):
+        if self._active and not directory.ownFilter:
             return await byToken(link, self._names, dn)
         return await byMembers(
             link, directory.groupBase, directory.groupFilter, dn, name
         )
-
-    async def _tellsTokens(self, link: Link) -> bool:
-        """
-        Whether it is Active Directory, and nothing else is configured.
-        """
-        if not self._directory.ownFilter and self._active is None:
-            self._active = await isActiveDirectory(link)
-        return bool(self._active)
 
     def missing(self) -> Deferred[frozenset[str]]:
         """

@@ -12,7 +12,7 @@ from socksgw.login.ldaplinks import Link, ResultError, TooMuch
 from socksgw.login.ldapnames import either, fill, normalDN, parseFilter
 from socksgw.login.remote import Unavailable
 
-__all__ = ["ANYTHING", "GroupNames", "byMembers", "byToken", "isActiveDirectory"]
+__all__ = ["ANYTHING", "GroupNames", "byMembers", "byToken", "lockoutOf"]
 
 ANYTHING: Final = parseFilter("(objectClass=*)")
 #: Groups of one user at most, how deep they are nested, and how many are
@@ -29,17 +29,26 @@ _ACTIVE_DIRECTORY: Final = b"1.2.840.113556.1.4.800"
 _SECURITY: Final = 0x80000000
 
 
-async def isActiveDirectory(link: Link) -> bool:
+async def lockoutOf(link: Link) -> int | None:
     """
-    Whether the server is a domain controller, by its root entry.
+    Return after how many wrong passwords the domain locks an account, 0 for
+    never (or where that may not be read); L{None} where the server is no domain
+    controller.
     """
+    names = ("supportedCapabilities", "defaultNamingContext")
     try:
-        found = await link.search("", False, ANYTHING, ("supportedCapabilities",), 1)
+        found = await link.search("", False, ANYTHING, names, 1)
     except ResultError:
-        return False
-    return bool(found) and _ACTIVE_DIRECTORY in found[0].values.get(
-        "supportedcapabilities", ()
-    )
+        return None
+    root = found[0].values if found else {}
+    if _ACTIVE_DIRECTORY not in root.get("supportedcapabilities", ()):
+        return None
+    try:
+        base = root["defaultnamingcontext"][0].decode()
+        found = await link.search(base, False, ANYTHING, ("lockoutThreshold",), 1)
+        return int(found[0].values["lockoutthreshold"][0])
+    except (IndexError, KeyError, ResultError, ValueError):
+        return 0
 
 
 async def byMembers(

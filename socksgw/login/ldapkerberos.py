@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, final
 import gssapi
 from gssapi.raw.misc import GSSError
 
-from socksgw.login.ldaplinks import Link, NotServed
+from socksgw.login.ldaplinks import Link, NotServed, ResultError
 from socksgw.login.refusal import busy
 from socksgw.threads import threadsFor
 
@@ -29,6 +29,15 @@ _ROUNDS: Final = 10
 #: The security layer that is chosen: none, since TLS is one (RFC 4752 section
 #: 3.1: the bit of the layer, and the size of the receive buffer).
 _NO_LAYER: Final = b"\x01\x00\x00\x00"
+#: strongerAuthRequired (RFC 4511 section 4.1.9). Samba's default answers so inside
+#: TLS, too.
+_STRONGER: Final = 8
+_SIGNING: Final = (
+    "Kerberos: the server takes a keytab only when messages are signed, which is not "
+    "supported; use ldaps:// or start_tls = true, and where that is refused, too, "
+    "bind_dn with bind_password_file (or Samba's setting "
+    "ldap server require strong auth = allow_sasl_over_tls)"
+)
 
 
 @final
@@ -66,11 +75,22 @@ class KeytabAccount:
                 break
         else:
             raise NotServed("Kerberos: too many rounds")
+        await self._choose(link, context, said)
+
+    async def _choose(self, link: Link, context: Any, said: bytes) -> None:
+        """
+        Agree on no layer of SASL's (RFC 4752 section 3.1).
+        """
         offer = (await self._do(partial(context.unwrap, said))).message
         if len(offer) != 4 or not offer[0] & _NO_LAYER[0]:
-            raise NotServed("Kerberos: it wants a security layer of its own")
+            raise NotServed(_SIGNING)
         choice = (await self._do(partial(context.wrap, _NO_LAYER, False))).message
-        await link.sasl("GSSAPI", choice, last=True)
+        try:
+            await link.sasl("GSSAPI", choice, last=True)
+        except ResultError as e:
+            if e.code != _STRONGER:
+                raise
+            raise NotServed(_SIGNING) from None
 
     def _context(self, host: str) -> Any:
         name = None

@@ -197,6 +197,9 @@ GROUPS = [f"CN=G{i},OU=Groups,{BASE}" for i in range(4)]
 SECURITY, DISTRIBUTION = "-2147483646", "2"
 
 
+DOMAIN = "DC=corp,DC=test"
+
+
 def sid(number: int) -> bytes:
     return b"\1\5\0\0\0\0\0\5" + number.to_bytes(4, "little")
 
@@ -205,6 +208,8 @@ def domain(tokens: list[bytes]) -> Directory:
     """A domain controller: the second group is a list for mail, the third gone."""
 
     def search(base: str, text: str) -> Found:
+        if base == DOMAIN:
+            return [(base, {"lockoutThreshold": ["5"]})]
         if base == BASE:
             return [person("alice")] if "(uid=alice)" in text else []
         if base == f"uid=alice,{BASE}":
@@ -216,7 +221,10 @@ def domain(tokens: list[bytes]) -> Directory:
         return [(base, {"objectSid": [sid(number)], "groupType": [kind]})]
 
     directory = Directory(search)
-    directory.root = {"supportedCapabilities": [CAPABILITY, b"1.2.3"]}
+    directory.root = {
+        "supportedCapabilities": [CAPABILITY, b"1.2.3"],
+        "defaultNamingContext": [DOMAIN],
+    }
     return directory
 
 
@@ -231,9 +239,9 @@ def test_tokens() -> None:
         world.checker.normal(name)
     expected = {world.checker.normal(GROUPS[i]) for i in (0, 3)}
     assert world.result(world.checker.groupsOf("alice")) == expected
-    assert len(directory.asked) == 2 + len(GROUPS)
+    assert len(directory.asked) == 3 + len(GROUPS)
     assert world.result(world.checker.groupsOf("alice")) == expected
-    assert len(directory.asked) == 4 + len(GROUPS)
+    assert len(directory.asked) == 5 + len(GROUPS)
     # One that is gone, and one that no token has, whoever is a member.
     missing = {world.checker.normal(GROUPS[i]) for i in (1, 2)}
     assert world.result(world.checker.missing()) == missing
@@ -245,6 +253,18 @@ def test_noTokens() -> None:
     failure = world.result(world.checker.groupsOf("alice"))
     assert isinstance(failure, Unavailable)
     assert "Windows Authorization Access Group" in failure.why
+
+
+@pytest.mark.parametrize(("tries", "warned"), [(4, False), (5, True), (0, True)])
+def test_lockout(tries: int, warned: bool) -> None:
+    """A domain that locks accounts before the gateway refuses tries is told of."""
+    world = World(domain([sid(0)]))
+    world.checker.tries(tries)
+    with capturedLogs() as events:
+        for _ in range(2):
+            world.result(world.checker.groupsOf("alice"))
+    text = f"ad locks an account after 5 wrong passwords, and auth.throttle.per_user is {tries}"
+    assert logged(events).count(text) == warned
 
 
 def test_ownFilter() -> None:

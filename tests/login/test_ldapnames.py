@@ -15,7 +15,9 @@ from socksgw.login.ldapnames import (
     attributeOf,
     either,
     fill,
+    fillAs,
     fillDN,
+    firstOf,
     normalDN,
     parseFilter,
 )
@@ -102,6 +104,7 @@ def test_noFilter(text: str) -> None:
         ("CN=Lu\\C4\\8Di\\C4\\87", "cn=Lučić"),
         ("OU=Sales+CN=J.  Smith,DC=net", "cn=J. Smith+ou=Sales,dc=net"),
         ("cn=a\\ ", "cn=a"),
+        ("cn=\u00dcBER \u03a3", "cn=\u00fcber \u03c3"),
     ],
 )  # fmt: skip
 def test_sameName(text: str, other: str) -> None:
@@ -119,6 +122,9 @@ def test_sameName(text: str, other: str) -> None:
         ("cn=a", "cn=a,dc=b"),
         ("cn=a+cn=b", "cn=a\\+cn\\=b"),
         ("cn=a\\\\2c", "cn=a\\2c"),
+        # Active Directory keeps these apart, and Python's casefold does not.
+        ("cn=Stra\u00dfe", "cn=Strasse"),
+        ("cn=\u017f", "cn=s"),
     ],
 )
 def test_otherName(text: str, other: str) -> None:
@@ -143,3 +149,26 @@ def test_escapedName(user: str) -> None:
     with_ = normalDN(fillDN("uid={user}", user))
     assert whole == f"{with_},ou=people,dc=x"
     assert whole.startswith("uid=")
+
+
+@pytest.mark.parametrize(
+    ("text", "attribute", "value"),
+    [
+        ("uid=alice,dc=x", "UID", "alice"),
+        ("cn=M\u00fcller\\, R.,dc=x", "cn", "M\u00fcller, R."),
+        ("cn=a+uid=b,dc=x", "uid", "b"),
+        ("cn=a,uid=b", "uid", ""),
+        ("", "uid", ""),
+    ],
+)
+def test_firstOf(text: str, attribute: str, value: str) -> None:
+    """What the first part of a name says."""
+    assert firstOf(text, attribute) == value
+
+
+def test_fillAs() -> None:
+    """Whatever a client is found by gives way to a name; the rest stays."""
+    node = parseFilter("(&(|(mail={user}@x)(!(cn=*{user}*)))(!(a=b))(k=*))")
+    expected = parseFilter("(&(|(uid={user})(!(uid={user})))(!(a=b))(k=*))")
+    found = fillAs(node, "uid", "al*ice")
+    assert found.toWire() == fill(expected, user="al*ice").toWire()
