@@ -182,6 +182,11 @@ _converter: Final = makeConverter(
 )
 
 
+#: Byte-order marks of UTF-8, and of UTF-16.
+_MARK: Final = b"\xef\xbb\xbf"
+_WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
 def _parsed(text: str, file: str) -> Any:
     """
     @raise ConfigError: it is no TOML.
@@ -210,7 +215,11 @@ def _read(path: Path, file: str) -> str:
             # Never wait for the other end of a FIFO.
             why = "cannot be read: not a regular file; check the path"
             raise ConfigError(file, [Problem("", why)])
-        return path.read_bytes().decode("utf-8")
+        octets = path.read_bytes()
+        if octets.startswith(_WIDE):
+            raise ConfigError(file, [Problem("", "is UTF-16; save the file as UTF-8")])
+        # A byte-order mark is an editor's, not part of the text.
+        return octets.removeprefix(_MARK).decode("utf-8")
     except OSError as e:
         why = f"cannot be read: {e.strerror}; check the path and its permissions"
     except UnicodeDecodeError as e:

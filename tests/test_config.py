@@ -28,6 +28,7 @@ from socksgw.login.secrets import setSecret
 from socksgw.plugins import auth_none
 from socksgw.shape import Checker, Config, Group, Quota
 from tests.certificates import HOUR, Authority, dns, pemOf, server
+from tests.editors import EDITED, wide
 from tests.policy.asking import Facts
 from tests.running import ROOT
 
@@ -744,6 +745,28 @@ def test_aFileThatIsADirectory(tmp_path: Path) -> None:
     """The same."""
     with pytest.raises(ConfigError, match="cannot be read"):
         load(str(tmp_path))
+
+
+@pytest.mark.parametrize("edited", EDITED)
+def test_filesOfAnyEditor(tmp_path: Path, edited: str) -> None:
+    """A byte-order mark and other line ends change nothing, in included files, too."""
+    main = 'include = ["rules.d/*.toml"]\n\n' + LISTEN + "\n"
+    (tmp_path / "rules.d").mkdir()
+    found = []
+    for edit in (lambda octets: octets, EDITED[edited]):
+        (tmp_path / "gw.toml").write_bytes(edit(main.encode()))
+        (tmp_path / "rules.d" / "a.toml").write_bytes(edit(RULE.encode()))
+        found.append(load(str(tmp_path / "gw.toml")))
+    assert found[0] == found[1]
+    assert found[0].rule
+
+
+def test_aWideFile(tmp_path: Path) -> None:
+    """UTF-16 is told by name."""
+    file = tmp_path / "gw.toml"
+    file.write_bytes(wide(LISTEN.encode()))
+    with pytest.raises(ConfigError, match="is UTF-16; save the file as UTF-8"):
+        load(str(file))
 
 
 def test_aFileThatIsNotUtf8(tmp_path: Path) -> None:

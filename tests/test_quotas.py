@@ -17,6 +17,7 @@ from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.counters import Key, ProcessCounters
 from socksgw.quotas import QuotaFile, QuotasUnreadable
+from tests.editors import EDITED
 
 KEY: Key = ("octets", "user", 'a "rule"', "älice")
 DAY = 86400.0
@@ -84,6 +85,17 @@ def test_keptBySource(path: Path, process: Process) -> None:
     process.file.load()
     for who, octets in (("2001:db8::/64", 12), ("192.0.2.1", 3)):
         assert process.counters.spent(("octets", "source", "", who), DAY) == octets
+
+
+@pytest.mark.parametrize("edited", EDITED)
+def test_aFileOfAnyEditor(path: Path, process: Process, edited: str) -> None:
+    """A byte-order mark and other line ends change nothing."""
+    rows = [[*KEY[1:], DAY, 1000, 123]]
+    octets = json.dumps({"version": 1, "windows": rows}, indent=1) + "\n"
+    path.write_bytes(EDITED[edited](octets.encode()))
+    path.chmod(0o600)
+    process.file.load()
+    assert process.counters.spent(KEY, DAY) == 123
 
 
 def test_nothingIsWrittenWithoutNeed(path: Path, process: Process) -> None:

@@ -38,6 +38,7 @@ from tests.certificates import (
     rawName,
     server,
 )
+from tests.editors import EDITED, wide
 
 ROOT = Authority()
 BELOW = Authority("Below", ROOT)
@@ -222,6 +223,26 @@ def test_off(place: Place) -> None:
     """What a client shows is not asked for."""
     tls = place.tls(client_certificate="off", client_ca="")
     assert known(tls, ROOT.issue(BOB)) is None
+
+
+@pytest.mark.parametrize("edited", EDITED)
+def test_filesOfAnyEditor(place: Place, edited: str) -> None:
+    """A byte-order mark and other line ends change nothing, in none of the files."""
+    place.put("crl.pem", ROOT.revoke() + BELOW.revoke())
+    for name in ("gw.pem", "gw.key", "ca.pem", "crl.pem"):
+        octets = EDITED[edited]((place.directory / name).read_bytes())
+        place.put(name, octets)
+    assert known(place.tls(crl="crl.pem"), BELOW.issue(BOB)) is not None
+
+
+@pytest.mark.parametrize("key", ["certificate", "key", "client_ca", "crl"])
+def test_aWideFile(place: Place, key: str) -> None:
+    """UTF-16 is no PEM, which is said of that file."""
+    place.put("crl.pem", ROOT.revoke())
+    names = {"certificate": "gw.pem", "key": "gw.key", "client_ca": "ca.pem"}
+    name = names.get(key, "crl.pem")
+    place.put(name, wide((place.directory / name).read_bytes()))
+    assert "PEM" in place.wrong(crl="crl.pem")[key]
 
 
 # Revocation.

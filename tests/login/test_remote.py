@@ -5,6 +5,7 @@ What checkers have in common that ask somebody else.
 from __future__ import annotations
 
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,17 @@ from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.fairly import ASKING
 from socksgw.login.refusal import Refused
-from socksgw.login.remote import Evenly, Turns, Unavailable, isLoopback, nameOf
+from socksgw.login.remote import (
+    Evenly,
+    Turns,
+    Unavailable,
+    isLoopback,
+    nameOf,
+    trustIn,
+)
+from socksgw.settings import Settings
+from tests.certificates import Authority, pemOf
+from tests.editors import EDITED, wide
 
 
 class Asked:
@@ -143,6 +154,17 @@ def test_loopback(host: str) -> None:
     """Where no network listens."""
     assert isLoopback(host)
     assert not isLoopback(f"{host}.example")
+
+
+@pytest.mark.parametrize("edited", EDITED)
+def test_authoritiesOfAnyEditor(tmp_path: Path, edited: str) -> None:
+    """A byte-order mark and other line ends change nothing of C{ca}."""
+    octets = pemOf(Authority().certificate) + pemOf(Authority().certificate)
+    (tmp_path / "ca.pem").write_bytes(EDITED[edited](octets))
+    trustIn(Settings({"ca": "ca.pem"}, tmp_path))
+    (tmp_path / "ca.pem").write_bytes(wide(octets))
+    with pytest.raises(ValueError, match="ca: is not a file of certificates in PEM"):
+        trustIn(Settings({"ca": "ca.pem"}, tmp_path))
 
 
 def test_turnsBySource() -> None:
