@@ -297,12 +297,18 @@ class Resolve(Command):
 
     async def serve(self, session: Session, request: Requested) -> None:
         """Tell the address, and end."""
-        told = _sayable(request, session.record.addresses)[0]
-        verdict = session.verdicts[told]
+        sayable = _sayable(request, session.record.addresses)
+        # One answer: in the family that every client takes. Programs that look
+        # names up so (torsocks) fail with an IPv6 address.
+        address = next((a for a in sayable if a.version == 4), sayable[0])
+        verdict = session.verdicts[address]
         with Besides(session) as besides:
             besides.admit(verdict)
             session.livesBy(verdict)
-        session.client.reply(Reply.SUCCEEDED, (told, 0))
+        if session.record.name is not None:
+            told = session.generation.policy.told
+            told.tell(session.asker, session.record.name, address)
+        session.client.reply(Reply.SUCCEEDED, (address, 0))
         session.answered()
 
 

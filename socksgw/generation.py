@@ -20,6 +20,7 @@ from socksgw.negotiate.methods import Methods
 from socksgw.place import Place
 from socksgw.policy.decision import Policy
 from socksgw.policy.document import Compiler
+from socksgw.policy.told import Told
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.memory import Memory, Pipes
@@ -66,6 +67,7 @@ class Foundation:
         self.hosts = hosts
         self.memory = memory
         self.pipes = Pipes()
+        self.told = Told(clock)
         self.outward = Outward()
         self.watch = Watch(reactor)
         self.throttle = LoginThrottle(clock, reactor.callLater)
@@ -140,7 +142,7 @@ class Generation:
         self._checkedBy = (config.directory, auth.checkers, auth.checker, checkers)
         if before is not None and before._checkedBy == self._checkedBy:
             self.login.inherit(before.login)
-        self.policy = Policy(found.ruleset, self._resolver)
+        self.policy = Policy(found.ruleset, self._resolver, base.told)
         self.dialer = Dialer(
             base.reactor, base.watch, base.setDeadline, timeouts.connect
         )

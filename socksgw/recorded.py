@@ -41,6 +41,7 @@ _FACTS: Final = (
     ("rule", "rule"),
     ("ticket", "ticket"),
     ("why", "why"),
+    ("hint", "hint"),
     ("reason", "reason"),
     ("reply", "reply"),
 )

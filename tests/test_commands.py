@@ -150,9 +150,9 @@ def test_whichCommand(
 def test_resolve(world: World) -> None:
     """The address in the reply, port 0, then the end; recorded as answered."""
     world.names.addresses["good.example"] = [PUBLIC6, PUBLIC]
-    six = b"\x04" + Address.parse(PUBLIC6).packed
-    assert world.ask(resolve5(b"good.example")) == replied5(0, six)
     four = Address.parse(PUBLIC).packed
+    # IPv4, which every client takes.
+    assert world.ask(resolve5(b"good.example")) == replied5(0, b"\x01" + four)
     assert world.ask(resolve4a(b"good.example")) == b"\0\x5a\0\0" + four
     assert world.ask(resolve5(PUBLIC)) == replied5(0, b"\x01" + four)
     assert world.names.asked == ["good.example"] * 2
@@ -162,6 +162,13 @@ def test_resolve(world: World) -> None:
     }
     assert [x["reason"] for x in world.lines("end")] == ["answered"] * 3
     assert "dial" not in world.order
+
+
+def test_resolveIpv6Only(world: World) -> None:
+    """Where the name has nothing else."""
+    world.names.addresses["six.example"] = [PUBLIC6]
+    six = b"\x04" + Address.parse(PUBLIC6).packed
+    assert world.ask(resolve5(b"six.example")) == replied5(0, six)
 
 
 def test_resolveIpv6OnlyInSocks4a(world: World) -> None:
@@ -180,6 +187,46 @@ def test_resolveWhatCannotBeReached(world: World, answers: list[str]) -> None:
     world.names.addresses["mixed.example"] = [*answers, PUBLIC]
     four = b"\x01" + Address.parse(PUBLIC).packed
     assert world.ask(resolve5(b"mixed.example")) == replied5(0, four)
+
+
+def connect5(host: str | bytes) -> bytes:
+    """A CONNECT to port 42."""
+    return resolve5(host, 1)
+
+
+BY_NAME = """
+[[rule]]
+id = "look-up"
+allow = ["resolve"]
+[[rule]]
+id = "bad"
+deny = ["connect"]
+to = ["=bad.example"]
+[[rule]]
+id = "by name"
+allow = ["connect"]
+to = [".example"]
+[[rule]]
+id = "by address"
+allow = ["connect"]
+to = ["8.8.4.4"]
+"""
+
+
+def test_anAddressThatResolveGaveMeetsARuleByName() -> None:
+    """The record says which name it was, where that makes a difference."""
+    world = World(BY_NAME)
+    world.names.addresses["good.example"] = ["8.8.8.8"]
+    world.names.addresses["fine.example"] = ["8.8.4.4"]
+    assert world.ask(connect5("8.8.8.8")) == replied5(2)
+    world.ask(resolve5(b"good.example"))
+    world.ask(resolve5(b"fine.example"))
+    assert world.ask(connect5("8.8.8.8")) == replied5(2)
+    world.ask(connect5("8.8.4.4"))
+    hints = [line.get("hint") for line in world.lines("decision")]
+    assert [hint is not None for hint in hints] == [False, False, False, True, False]
+    assert 'good.example, which rule "by name" allows by name' in hints[3]
+    well(world)
 
 
 @pytest.mark.parametrize("allow", ['"any"', '["connect", "udp", "bind"]'])

@@ -51,18 +51,24 @@ def _because(line: Mapping[str, Any]) -> str:
     return f": {why} ({reason})"
 
 
+def _hint(line: Mapping[str, Any]) -> str:
+    hint = line.get("hint")
+    return f" ({hint})" if hint else ""
+
+
 def _decision(line: Mapping[str, Any], colour: bool) -> str:
     user, target = line["user"], _target(line)
     if line["verdict"] == "allow":
         addresses = line["addresses"]
         at = f" ({', '.join(addresses)})" if line.get("name") else ""
         word = _paint("ALLOW", _GREEN, colour)
-        return f'{word} {user} → {target}{at} by rule "{line["rule"]}"{_from(line)}'
+        rule = f' by rule "{line["rule"]}"'
+        return f"{word} {user} → {target}{at}{rule}{_hint(line)}{_from(line)}"
     word = _paint("DENY", _RED, colour)
     rule = f' by rule "{line["rule"]}"' if line["rule"] else ""
     # A rule's id says it all, where it is one that the policy wrote.
     because = _because(line) if line["rule"] in _OWN else ""
-    return f"{word} {user} → {target}{rule}{because}{_from(line)}"
+    return f"{word} {user} → {target}{rule}{because}{_hint(line)}{_from(line)}"
 
 
 def _refused(line: Mapping[str, Any], colour: bool) -> str:

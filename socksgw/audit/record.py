@@ -20,7 +20,9 @@ events, and what they hold besides (L{CATALOGUE}; what says nothing is left out)
     and policy struck out, each with the reason), C{reply} (what a denied client
     is told) and C{reason} (a fixed word for it), C{secured} (when the client's
     side is), C{ticket} (of the rule), C{reports} (what rules that only report
-    would have said), C{user_id} (of SOCKS 4, escaped: a claim that nobody checks).
+    would have said), C{hint} (that the client had the address from RESOLVE of a
+    name of which the rules say something else), C{user_id} (of SOCKS 4, escaped: a
+    claim that nobody checks).
   - C{refused}*: a client refused before the policy was asked: C{reason}, C{why},
     C{offered} (the first 16) and C{wanted} methods, C{method} (the one chosen, if
     it came so far), C{user} (of one who has logged in), C{command}, C{asked} (cut after 128 octets), C{port},
@@ -89,7 +91,7 @@ _CLIENT: Final = ("session", "listener", "client", "protocol")
 _DECISION: Final = (
     *_CLIENT, "user", "method", "command", "asked", "name", "port", "verdict", "rule",
     "why", "addresses", "groups", "rules", "struck", "user_id", "secured", "ticket",
-    "reports", "reply", "reason",
+    "reports", "hint", "reply", "reason",
 )  # fmt: skip
 
 #: The fields that the lines of each event may have.
@@ -157,6 +159,9 @@ class Decision(Protocol):
 
     @property
     def reports(self) -> Sequence[str]: ...
+
+    @property
+    def hint(self) -> str: ...
 
     @property
     def verdicts(self) -> Mapping[Address, Verdict]: ...
@@ -257,7 +262,7 @@ class SessionRecord:
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed",
         "client", "clientPort", "command", "decidedBy", "dialled", "ending", "groups",
-        "listener", "loggedIn", "method", "name", "offered", "peerPort", "port",
+        "hint", "listener", "loggedIn", "method", "name", "offered", "peerPort", "port",
         "protocol", "reason", "received", "reply", "reports", "rule", "secured", "sent",
         "session", "strangers", "struck", "ticket", "user", "userId", "verdicts",
         "wanted", "why",
@@ -303,6 +308,7 @@ class SessionRecord:
         self.secured = "clear"
         self.groups: Collection[str] = ()
         self.reports: Sequence[str] = ()
+        self.hint = ""
 
     def opened(self, event: Event, wanted: Sequence[Wanted]) -> None:
         """
@@ -337,6 +343,7 @@ class SessionRecord:
         self.struck = decision.struck
         self.ticket = decision.ticket
         self.reports = decision.reports
+        self.hint = decision.hint
         if decision.error is not None:
             self.reply = int(decision.error.reply or 0)
             self.reason = decision.error.reason
@@ -477,6 +484,7 @@ class SessionRecord:
         line += _named("ticket", self.ticket)
         if self.reports:
             line += f',"reports":[{",".join(map(quoted, self.reports))}]'
+        line += _named("hint", self.hint)
         if not self.allowed:
             line += f',"reply":{self.reply},"reason":"{self.reason}"'
         return line

@@ -12,6 +12,7 @@ from socksgw.errors import BadDestination, NotAllowed, SocksError
 from socksgw.interfaces import NameResolver
 from socksgw.policy.rules import DEFAULT, Asker, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
+from socksgw.policy.told import Told
 from socksgw.wire.address import Address
 
 __all__ = ["REACHING", "UNREACHED", "Decision", "Policy", "refused", "tellable"]
@@ -36,6 +37,7 @@ class Decision:
     @ivar obligations: of the rule that allowed it.
     @ivar ticket: of the rule that allowed it, if it has one.
     @ivar reports: what rules that only report would have said.
+    @ivar hint: for the operator, of an address that RESOLVE gave the client.
     @ivar addresses: what may be dialled, best first.
     @ivar verdicts: what the rules say of each of these, at least; rule, ticket,
         replies and obligations above are the first one's.
@@ -44,7 +46,7 @@ class Decision:
     """
 
     __slots__ = (
-        "addresses", "allowed", "error", "obligations", "replies", "reports", "rule", "struck",
+        "addresses", "allowed", "error", "hint", "obligations", "replies", "reports", "rule", "struck",
         "ticket", "verdicts", "why",
     )  # fmt: skip
 
@@ -69,6 +71,7 @@ class Decision:
         self.ticket = verdict.ticket
         self.obligations = verdict.obligations
         self.reports: list[str] = []
+        self.hint = ""
         self.addresses = addresses
         self.struck = struck
         if error is None and not verdict.allowed:
@@ -82,13 +85,17 @@ class Policy:
     A ruleset, and how names are looked up for it.
 
     @ivar ruleset: the rules.
+    @ivar told: the answers to RESOLVE of a moment ago.
     """
 
-    __slots__ = ("_resolver", "ruleset")
+    __slots__ = ("_resolver", "ruleset", "told")
 
-    def __init__(self, ruleset: Ruleset, resolver: NameResolver) -> None:
+    def __init__(
+        self, ruleset: Ruleset, resolver: NameResolver, told: Told | None = None
+    ) -> None:
         self.ruleset = ruleset
         self._resolver = resolver
+        self.told = Told() if told is None else told
 
     async def decide(
         self,
@@ -107,12 +114,34 @@ class Policy:
             question = Question(asker, command, None, port)
             verdict = self.ruleset.judge(question, host)
             decision = Decision(verdict, (host,) if verdict.allowed else ())
+            name = self.told.name(asker, host)
+            if name is not None:
+                decision.hint = self._hint(question, name, host, verdict)
             return self._reported(decision, question, (host,))
         question = Question(asker, command, host, port)
         hopeless = self.ruleset.hopeless(question)
         if hopeless is not None:
             return self._reported(Decision(hopeless), question, (None,))
         return await self._judgeAll(question, lambda a: self.ruleset.judge(question, a))
+
+    def _hint(
+        self, question: Question, name: str, address: Address, verdict: Verdict
+    ) -> str:
+        """
+        Say what the rules would say of a name whose address the client had from
+        RESOLVE, where that is something else.
+        """
+        asked = Question(question.asker, question.command, name, question.port)
+        named = self.ruleset.judge(asked, address)
+        if named.allowed == verdict.allowed:
+            return ""
+        had = f"the client had this address from RESOLVE of {name}, which"
+        if named.allowed:
+            return (
+                f'{had} rule "{named.rule}" allows by name: let the client send names'
+                " (socks5h), or allow the address"
+            )
+        return f'{had} rule "{named.rule}" denies by name: deny the address, too'
 
     def _reported(
         self,

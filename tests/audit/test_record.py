@@ -44,6 +44,7 @@ class Said:
     error: SocksError | None = None
     ticket: str = ""
     reports: tuple[str, ...] = ()
+    hint: str = ""
     #: Of the first address and of the second.
     rules: tuple[str, str] = ("web", "web")
 
@@ -282,7 +283,11 @@ def everyLine() -> list[str]:
     """Each line that the recorders can write, with everything that it can hold."""
     record = recorded()
     said = Said(
-        struck=((V4, "x"),), ticket="T-1", reports=("r: deny",), rules=("web", "six")
+        struck=((V4, "x"),),
+        ticket="T-1",
+        reports=("r: deny",),
+        hint="h",
+        rules=("web", "six"),
     )
     record.groups, record.secured, record.userId = ("staff",), "integrity", b"fred"
     record.claimed, record.offered, record.wanted = b"al", b"\0", [Method("none")]

@@ -391,9 +391,10 @@ def _labels(name: str) -> bytes:
 
 class NameServer:
     """
-    A DNS server that knows the A records it is given (and, for a name below
-    C{in-addr.arpa}, the PTR record), and says of every other name that it does
-    not exist (RFC 1035 section 4.1). Use it as a context.
+    A DNS server that knows the addresses it is given, one of each version for a
+    name (and, for a name below C{in-addr.arpa}, the PTR record), and says of
+    every other name that it does not exist (RFC 1035 section 4.1). Use it as a
+    context.
 
     @ivar port: where it listens.
     @ivar asked: the names it was asked for.
@@ -426,9 +427,17 @@ class NameServer:
         self.asked.append(name)
         known = self._known.get(name)
         reverse = name.endswith(".in-addr.arpa")
+        contents: dict[int, bytes] = {}
+        if known is not None and reverse:
+            contents[12] = _labels(known)
+        elif known is not None:
+            for text in known.split():
+                its, family = (
+                    (28, socket.AF_INET6) if ":" in text else (1, socket.AF_INET)
+                )
+                contents[its] = socket.inet_pton(family, text)
         answers = b""
-        if known is not None and kind == (12 if reverse else 1):
-            content = _labels(known) if reverse else socket.inet_aton(known)
+        if (content := contents.get(kind)) is not None:
             answers = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(content))
             answers += content
         flags = 0x8180 if known is not None else 0x8183

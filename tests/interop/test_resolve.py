@@ -15,6 +15,7 @@ from tests.running import Running, running, until
 
 KNOWN = {
     "open.example": "127.0.0.7",
+    "both.example": "2620:fe::9 127.0.0.7",
     "hidden.example": "127.0.0.9",
     "other.test": "127.0.0.8",
     "7.0.0.127.in-addr.arpa": "open.example",
@@ -41,7 +42,7 @@ to = ["127.0.0.9"]
 id = "names"
 allow = ["resolve"]
 to = ["*.example", "127.0.0.7", "127.0.0.9"]
-resolving_to = ["127.0.0.0/8"]
+resolving_to = ["127.0.0.0/8", "2620:fe::/48"]
 listener = ["open"]
 [[rule]]
 id = "all"
@@ -199,13 +200,18 @@ def test_torsocks(gateway: Gateway, quiet: dict[str, str]) -> None:
         "TORSOCKS_TOR_PORT": str(gateway.open),
     }
     command = [program("torsocks", "torsocks"), "getent", "ahostsv4"]
-    before = len(gateway.running.journal("decision"))
-    status, said, errors = _run(environment, *command, "open.example")
-    assert (status, errors) == (0, "")
-    assert {line.split()[0] for line in said.splitlines()} == {"127.0.0.7"}
-    for line in gateway.resolved(before):
-        assert (line["command"], line["verdict"]) == ("resolve", "allow")
-        assert line["name"] == "open.example"
+    # It takes no IPv6 address, and the other name has one, preferred.
+    for name, addresses in (
+        ("open.example", ["127.0.0.7"]),
+        ("both.example", ["2620:fe::9", "127.0.0.7"]),
+    ):
+        before = len(gateway.running.journal("decision"))
+        status, said, errors = _run(environment, *command, name)
+        assert (status, errors) == (0, "")
+        assert {line.split()[0] for line in said.splitlines()} == {"127.0.0.7"}
+        for line in gateway.resolved(before):
+            assert (line["command"], line["verdict"]) == ("resolve", "allow")
+            assert (line["name"], line["addresses"]) == (name, addresses)
 
     status, said, errors = _run(environment, *command, "hidden.example")
     assert (status != 0, said) == (True, "")

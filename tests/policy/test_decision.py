@@ -448,3 +448,55 @@ def test_whatOnlyReportsOfANameThatIsNotLookedUp() -> None:
     assert not decision.allowed
     assert names.asked == []
     assert decision.reports == ["new: deny", "named: allow"]
+
+
+# Addresses that the client had from RESOLVE.
+
+BY_NAME = """
+[[rule]]
+id = "bad"
+deny = "any"
+to = ["=bad.example"]
+[[rule]]
+id = "by name"
+allow = ["connect", "udp"]
+to = [".example"]
+[[rule]]
+id = "by address"
+allow = "any"
+to = ["8.8.4.4"]
+"""
+
+
+@pytest.mark.parametrize("command", ["connect", "udp"])
+@pytest.mark.parametrize(
+    ("name", "address", "hint"),
+    [
+        ("good.example", "8.8.8.8", 'rule "by name" allows by name'),
+        ("bad.example", "8.8.4.4", 'rule "bad" denies by name'),
+        ("good.example", "8.8.4.4", None),
+        ("bad.example", "8.8.8.8", None),
+        ("other.test", "8.8.8.8", None),
+    ],
+)
+def test_anAddressThatResolveGaveMeetsARuleByName(
+    command: str, name: str, address: str, hint: str | None
+) -> None:
+    """
+    The decision is that of the address; which name it was is told where the
+    rules say something else of it, and to nobody else's request.
+    """
+    policy = Policy(ruleset(BY_NAME), Names())
+    asker = Asker(ANONYMOUS, Address.parse("192.168.7.7"), "main")
+    other = Asker(ANONYMOUS, Address.parse("192.168.7.8"), "main")
+    literal = Address.parse(address)
+    before = run(policy.decide(asker, command, literal, 443))
+    policy.told.tell(asker, name, literal)
+    decision = run(policy.decide(asker, command, literal, 443))
+    assert (decision.allowed, decision.rule) == (before.allowed, before.rule)
+    assert before.hint == run(policy.decide(other, command, literal, 443)).hint == ""
+    if hint is None:
+        assert decision.hint == ""
+    else:
+        assert f"RESOLVE of {name}" in decision.hint
+        assert hint in decision.hint
