@@ -23,12 +23,10 @@ from socksgw.hosts import HostAddresses
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.passwords import passwdMain, setPassword
 from socksgw.login.secrets import setSecret
-from socksgw.negotiate.capabilities import capabilitiesOf
+from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 from socksgw.output import coloured, readable
-from socksgw.policy.document import Compiler
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
-from socksgw.policy.ruleset import Ruleset
 from socksgw.recorded import explainRecord
 from socksgw.route.resolver import lookUpNow
 from socksgw.shape import Config
@@ -255,12 +253,8 @@ def _follow(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from twisted.internet import reactor
-
     config = _configuration(options.config)
-    found = examine(config, HostAddresses.of(config), reactor)
-    if found.unclear:
-        raise ConfigError(config.file, found.errors, config.positions)
+    found = _examined(config)
     status = _explained(options, config, found)
     if found.errors:
         for line in ConfigError(config.file, found.errors, config.positions).lines():
@@ -348,26 +342,36 @@ def _facts(options: argparse.Namespace, config: Config) -> Facts:
     )
 
 
-def _ruleset(config: Config) -> Ruleset:
+def _examined(config: Config) -> Examination:
     """
     @raise ConfigError: the policy has errors.
     """
-    compiled = Compiler(config, HostAddresses.of(config)).compile()
-    if compiled.errors:
-        raise ConfigError(config.file, compiled.errors, config.positions)
-    return compiled.ruleset
+    from twisted.internet import reactor
+
+    found = examine(config, HostAddresses.of(config), reactor)
+    if found.unclear:
+        raise ConfigError(config.file, found.errors, config.positions)
+    return found
 
 
 def _diff(options: argparse.Namespace) -> int:
-    old, new = load(options.old), load(options.new)
+    judges = []
+    for config in (load(options.old), load(options.new)):
+        found = _examined(config)
+        if found.errors:
+            errors = ConfigError(config.file, found.errors, config.positions)
+            for line in errors.lines():
+                print(f"warning: {line}", file=sys.stderr)
+        judges.append((config, found.ruleset, found.offers))
     journal = options.replay or _journal(options.old)
-    return diffMain((old, _ruleset(old)), (new, _ruleset(new)), journal, sys.stdout)
+    old, new = judges
+    return diffMain(old, new, journal, sys.stdout)
 
 
 def _plugins(_: argparse.Namespace) -> int:
     methods, broken = findMethods()
     for name, method in sorted(methods.items()):
-        print(f"method  {name:<12} {method.help}")
+        print(f"method  {name:<12} {method.help}{_worst(capabilitiesOf(method))}")
     checkers, ambiguous = findCheckers()
     for kind, factory in sorted(checkers.items()):
         # A Twisted plug-in's help is a text of several lines.
@@ -377,6 +381,18 @@ def _plugins(_: argparse.Namespace) -> int:
     for module, why in broken:
         print(f"BROKEN  {module}: {why}")
     return 1 if broken else 0
+
+
+def _worst(can: Capabilities) -> str:
+    """What is assumed of a method, since it does not declare otherwise."""
+    assumed = []
+    if can.anonymous is None:
+        assumed.append("lets in without a login")
+    if can.cleartext is None:
+        assumed.append("shows passwords to the wire")
+    if can.credentials is None and can.needsChecker:
+        assumed.append("needs some checker")
+    return f" (not declared, so assumed: {', '.join(assumed)})" if assumed else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

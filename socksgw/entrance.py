@@ -541,11 +541,11 @@ class Entrance:
             if name not in secured and (
                 choose.listener is None or name in choose.listener
             ):
-                accept = "cleartext_passwords = true"
+                place, accept = f"auth.choose[{i}]", "cleartext_passwords = true"
                 if not self._config.file:
-                    accept = "--cleartext-passwords"
+                    place, accept = "--auth", "--cleartext-passwords"
                 self._wrong(
-                    f"auth.choose[{i}]",
+                    place,
                     f"{words} would send passwords in the clear"
                     + ("" if declared else ", as far as is declared,")
                     + f' to "{name}", which other hosts can reach; say {accept} to '

@@ -184,7 +184,8 @@ class _Examiner:
         exposure = Exposure(
             self._config,
             entrance.anonymous,
-            lambda words: self._compiler.addresses(words, ""),
+            entrance.sources,
+            [rule.sources for rule in compiled.ruleset.rules],
         )
         if not errors:
             errors += exposure.problems(self._routable())

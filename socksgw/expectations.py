@@ -136,24 +136,24 @@ def _facts(expect: Expect, config: Config) -> Facts:
     )
 
 
-def _verdict(ruleset: Ruleset, facts: Facts) -> str:
+def _verdict(ruleset: Ruleset, offers: Offers, facts: Facts) -> str:
     try:
-        verdict = outcomeOf(ruleset, facts).verdict
+        verdict = offers.refusal(facts) or outcomeOf(ruleset, facts).verdict
     except Missing as e:
         return f"depends on {e.fact}"
     return f'{"allow" if verdict.allowed else "deny"} by rule "{verdict.rule}"'
 
 
 def diffMain(
-    old: tuple[Config, Ruleset],
-    new: tuple[Config, Ruleset],
+    old: tuple[Config, Ruleset, Offers],
+    new: tuple[Config, Ruleset, Offers],
     journal: Path,
     out: TextIO,
 ) -> int:
     """
     C{socksgw diff}: which decisions of the recorded traffic would change. Both
-    policies judge what the journal says of each: addresses, time, user and
-    the rest.
+    configurations judge what the journal says of each, from the entrance on:
+    source, method, addresses, time, user and the rest.
 
     @param journal: a journal's directory, or one of its files.
     @return: the exit status: 0 when none changes, 1 when some do, 2 when the
@@ -171,7 +171,7 @@ def diffMain(
                 if before is None or after is None:
                     continue
                 decisions += 1
-                was, becomes = _verdict(old[1], before), _verdict(new[1], after)
+                was, becomes = _verdict(*old[1:], before), _verdict(*new[1:], after)
                 if was.split()[0] != becomes.split()[0]:
                     target = f"{line['name'] or line['asked']}:{line['port']}"
                     text = f"{line['user']} {line['command']} {target}"

@@ -118,6 +118,7 @@ def test_plugins() -> None:
     assert found.returncode == 0
     assert "none" in found.stdout
     assert "userpass" in found.stdout
+    assert "not declared" not in found.stdout
 
 
 def test_auditVerify(file: Path) -> None:

@@ -1119,7 +1119,7 @@ def test_passwordsInTheClearOfTheCommandLine(where: str) -> None:
     """
     config = listeningOn(withoutCheckers(defaultConfig()), [where])
     ((path, said),) = wrong(config)
-    assert path == "auth.choose[0]"
+    assert path == "--auth"
     assert "say --cleartext-passwords to accept that" in said
     accepted = withoutCheckers(defaultConfig(), cleartext=True)
     assert wrong(listeningOn(accepted, [where])) == []

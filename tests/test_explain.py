@@ -463,3 +463,9 @@ def test_diff(tmp_path: Path, gateway: Callable[..., Running]) -> None:
     assert other.returncode == 1
     assert "3 × anonymous connect 127.0.0.1:1" in other.stdout
     assert "of 3 decisions 3 would change" in other.stdout
+    # Who is let in no longer is a change, too, whatever the rules say.
+    closed = OPEN.replace('from = ["127.0.0.0/8", "::1"]', 'from = ["10.0.0.0/8"]')
+    (directory / "closed.toml").write_text(closed)
+    other = socksgw("diff", "gw.toml", "closed.toml", cwd=directory)
+    assert other.returncode == 1
+    assert 'allow by rule "all" → deny by rule "auth.choose"' in other.stdout

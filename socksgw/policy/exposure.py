@@ -5,7 +5,7 @@ and whether that is an open relay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, final
 
 from socksgw.policy.conditions import Addresses
@@ -76,17 +76,19 @@ class Exposure:
         self,
         config: Config,
         anonymous: Collection[str],
-        addresses: Callable[[Sequence[str] | None], Addresses | None],
+        entries: Sequence[Addresses | None],
+        rules: Sequence[Addresses | None],
     ) -> None:
         """
         @param anonymous: the names of the methods of which it has to be assumed
             that they log nobody in.
-        @param addresses: makes a set of the words of a C{from}.
+        @param entries: what C{from} of each C{[[auth.choose]]} came to.
+        @param rules: what C{from} of each C{[[rule]]} came to.
         """
         self._config = config
         self._anonymous = frozenset(anonymous)
-        self._addresses = addresses
-        self._extents: dict[tuple[str, ...] | None, Extent] = {}
+        self._entries = entries
+        self._rules = rules
 
     def _nobodys(self, choose: Choose) -> frozenset[str]:
         """The methods of an entry by which clients get in without a login."""
@@ -119,35 +121,32 @@ class Exposure:
             login, by which rules, and by which methods.
         """
         granted, asked = NOWHERE, NOWHERE
-        rules: dict[str, None] = {}
         names: set[str] = set()
-        for choose in self._config.auth.choose:
+        ids: dict[str, None] = {}
+        for choose, entry in zip(self._config.auth.choose, self._entries, strict=True):
             if not _isFor(choose.listener, listener):
                 continue
             # An earlier entry that is for a source decides about it.
-            sources = self._extent(choose.from_) - asked
+            sources = extentOf(entry) - asked
             asked |= sources
             methods = self._nobodys(choose)
-            granting = [
-                rule
-                for rule in (self._config.rule if methods and sources else ())
+            if not methods or not sources:
+                continue
+            granting = {
+                rule.id: origin
+                for rule, origin in zip(self._config.rule, self._rules, strict=True)
                 if self._grants(rule, methods, listener)
-            ]
-            for rule in granting:
-                if rule.from_ is None:
-                    granting = [rule]
+            }
+            for name, origin in granting.items():
+                if origin is None:
+                    granting = {name: None}
                     break
-            theirs = sources & union(self._extent(rule.from_) for rule in granting)
+            theirs = sources & union(map(extentOf, granting.values()))
             if theirs:
                 granted |= theirs
                 names |= methods
-                rules.update(dict.fromkeys(rule.id for rule in granting))
-        return granted, list(rules), names
-
-    def _extent(self, words: tuple[str, ...] | None) -> Extent:
-        if words not in self._extents:
-            self._extents[words] = extentOf(self._addresses(words))
-        return self._extents[words]
+                ids.update(dict.fromkeys(granting))
+        return granted, list(ids), names
 
     def problems(self, routable: Collection[str]) -> Iterator[Problem]:
         """

@@ -11,6 +11,7 @@ from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from zope.interface import implementer
 from zope.interface.exceptions import Invalid
 
+from socksgw.command import _worst
 from socksgw.interfaces import IAuthMethod, IVerifyingMethod
 from socksgw.negotiate.capabilities import UNDECLARED, Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
@@ -92,3 +93,14 @@ def test_declarationsThatAreNone(declared: dict[str, object]) -> None:
     with pytest.raises(Invalid) as told:
         capabilitiesOf(declaring(**declared))
     assert next(iter(declared)) in str(told.value)
+
+
+def test_whatIsAssumedIsListed() -> None:
+    """C{socksgw plugins} tells what a plug-in should declare."""
+    assert _worst(UNDECLARED) == (
+        " (not declared, so assumed: lets in without a login, shows passwords to the "
+        "wire, needs some checker)"
+    )
+    some = Capabilities(anonymous=False, credentials=())
+    assert _worst(some) == " (not declared, so assumed: shows passwords to the wire)"
+    assert _worst(Capabilities(False, True, ())) == ""
