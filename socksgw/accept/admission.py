@@ -9,12 +9,15 @@ import resource
 from collections.abc import Callable
 from typing import Final, final
 
+from socksgw.sockets import tellOnce
 from socksgw.wire.address import Address
 
 __all__ = ["Admission", "Census", "raiseDescriptorLimit"]
 
 #: Descriptors kept for the journal, look-ups, configuration and the reactor.
 _RESERVED: Final = 64
+#: The limit of most systems, where it cannot be asked for.
+_USUAL: Final = 1024
 
 
 def raiseDescriptorLimit() -> int:
@@ -23,12 +26,16 @@ def raiseDescriptorLimit() -> int:
 
     @return: the limit now in force.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except OSError as e:
+        tellOnce("getrlimit(2)", e, f"{_USUAL} descriptors are taken for the limit")
+        return _USUAL
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except OSError:
-            # A sandbox that forbids it: the soft limit is what there is.
+        except OSError as e:
+            tellOnce("setrlimit(2)", e, f"{soft} descriptors are all there are")
             hard = soft
     return hard if hard != resource.RLIM_INFINITY else 1 << 30
 

@@ -25,6 +25,7 @@ from socksgw.accept.listener import Listener
 from socksgw.accept.tls import TLSTransport
 from socksgw.accept.transport import PlainTransport
 from socksgw.interfaces import Watcher
+from socksgw.sockets import keepAlive, quick
 from socksgw.wire.address import Address
 
 __all__ = [
@@ -42,10 +43,6 @@ __all__ = [
 #: Connections that may wait to be accepted (the kernel cuts it to
 #: C{net.core.somaxconn}).
 BACKLOG: Final = 4096
-
-#: Keep-alive on the client's side: seconds of silence before the first
-#: probe.
-_KEEPALIVE: Final = 120
 
 #: What accept(2) says when the process, the system or the kernel's memory is
 #: at its limit.
@@ -153,9 +150,8 @@ def _prepare(port: Any) -> None:
     listening = port.getHandle() if hasattr(port, "getHandle") else port.socket
     listening.listen(BACKLOG)
     if listening.family in (socket.AF_INET, socket.AF_INET6):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE)
+        quick(listening)
+        keepAlive(listening)
 
 
 def listenOnAddress(

@@ -23,9 +23,9 @@ from zope.interface import implementer
 
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.identity import CertificateIdentity, Unacceptable
-from socksgw.accept.transport import RESET
 from socksgw.errors import CertificateRefused, ProtocolViolated, SocksError
 from socksgw.interfaces import Watcher
+from socksgw.sockets import resetting
 from socksgw.tls import Excessive, Stream
 from socksgw.watch import GONE, READ, WRITE
 
@@ -436,7 +436,7 @@ class TLSTransport:
     def abortConnection(self) -> None:
         """Close with a reset."""
         if not self.disconnected:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            resetting(self._socket)
             self._lose(ConnectionAborted())
 
     def _lose(self, reason: Exception) -> None:

@@ -9,7 +9,6 @@ as octets have to be buffered it hands over to Twisted's.
 from __future__ import annotations
 
 import socket
-import struct
 from typing import Any, Final, final
 from typing import Protocol as Seam
 
@@ -21,9 +20,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.interfaces import Watcher
+from socksgw.sockets import resetting
 from socksgw.watch import GONE, READ
 
-__all__ = ["RESET", "PlainTransport"]
+__all__ = ["PlainTransport"]
 
 _log = Logger()
 
@@ -33,8 +33,6 @@ _CHUNK: Final = 1 << 12
 _BUFFER: Final = bytearray(_CHUNK)
 _VIEW: Final = memoryview(_BUFFER)
 _ZEROS: Final = bytes(_CHUNK)
-#: SO_LINGER with no time at all: close() sends a reset.
-RESET: Final = struct.pack("ii", 1, 0)
 
 
 class ClientProtocol(Seam):
@@ -258,7 +256,7 @@ class PlainTransport:
 
     def abortConnection(self) -> None:
         """Close with a reset."""
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        resetting(self._socket)
         self.connectionLost(Failure(ConnectionAborted()))
 
     def connectionLost(self, reason: Failure) -> None:

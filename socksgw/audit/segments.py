@@ -156,6 +156,9 @@ class Segments:
         except BlockingIOError:
             os.close(lock)
             raise InUse from None
+        except OSError as e:
+            os.close(lock)
+            raise OSError(e.errno, f"flock(2): {e.strerror}") from None
         head = os.open(self._directory / HEAD, flags, 0o600)
         for old in (self._lock, self._head):
             if old >= 0:

@@ -4,10 +4,8 @@ Which relay serves which pair of connections.
 
 from __future__ import annotations
 
-import os
 import socket
-import struct
-from typing import Any, Final, final
+from typing import Any, final
 from typing import Protocol as Seam
 
 from twisted.internet.protocol import Protocol
@@ -17,11 +15,9 @@ from socksgw.relay.allowance import Allowance
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.stream import StreamRelay
+from socksgw.sockets import resetting
 
 __all__ = ["Relays", "Tally"]
-
-#: SO_LINGER with no time at all: close() sends a reset.
-_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Client(Seam):
@@ -97,7 +93,7 @@ class Relays:
         resetDestination = True
         plain = client.socket
         try:
-            if plain is not None and hasattr(os, "splice"):
+            if plain is not None:
                 # Only a transport of our own can tell that it is watched.
                 release = getattr(client.transport, "release", None)
                 watched = release is not None and release()
@@ -124,5 +120,5 @@ class Relays:
                 relay.dissolve()
         finally:
             if resetDestination:
-                destination.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                resetting(destination)
             destination.close()

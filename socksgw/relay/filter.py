@@ -13,6 +13,7 @@ import socket
 import struct
 from typing import Final
 
+from socksgw.sockets import tellOnce
 from socksgw.wire.address import Address
 
 __all__ = ["admitOnly", "dropped"]
@@ -73,7 +74,12 @@ def admitOnly(connection: socket.socket, address: Address, port: int | None) -> 
     program = struct.pack("HL", 2 * len(wanted) + 2, ctypes.addressof(octets))
     try:
         connection.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-    except OSError:
+    except OSError as e:
+        tellOnce(
+            "SO_ATTACH_FILTER",
+            e,
+            "a flood of datagrams from strangers may displace those of a client",
+        )
         return False
     return True
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol, final
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -134,7 +135,9 @@ def outerSocket(version: int) -> socket.socket:
     family = _FAMILIES[version]
     outer = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
-        outer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE)
+        with suppress(OSError):
+            # Where that is refused, the system's own size has to do.
+            outer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE)
         if version == 6:
             outer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         outer.bind(("", 0))

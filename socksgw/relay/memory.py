@@ -4,10 +4,13 @@ What stalled readers may hold, and the pipes they hold it in.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
 from typing import Final, final
+
+from socksgw.sockets import isRefusal, tellOnce
 
 __all__ = ["Memory", "Pipe", "Pipes"]
 
@@ -17,6 +20,8 @@ MOST: Final = 1 << 20
 LEAST: Final = 1 << 16
 #: Octets at a time when three quarters of the memory are held.
 SCARCE: Final = 1 << 12
+#: How a sandbox refuses a system call, whatever it is asked.
+_FOR_EVER: Final = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 
 
 @final
@@ -91,7 +96,7 @@ class Pipes:
     (C{fs.pipe-user-pages-soft} limits unprivileged processes).
     """
 
-    __slots__ = ("_free", "_kept")
+    __slots__ = ("_free", "_kept", "_refused")
 
     def __init__(self, kept: int = 64) -> None:
         """
@@ -99,16 +104,33 @@ class Pipes:
         """
         self._kept = kept
         self._free: list[Pipe] = []
+        self._refused = not hasattr(os, "splice")
+
+    def refused(self, what: str, error: OSError) -> None:
+        """
+        The system refuses a call that works elsewhere; no more pipes where it
+        will do so again.
+
+        @param what: the system call.
+        """
+        tellOnce(what, error, "octets are copied instead, which costs more CPU")
+        if error.errno in _FOR_EVER:
+            self._refused = True
 
     def take(self) -> Pipe | None:
         """
-        An empty pipe, or L{None} when the process is out of descriptors.
+        An empty pipe, or L{None}: the process is out of descriptors, or the
+        system refuses what is needed.
         """
+        if self._refused:
+            return None
         if self._free:
             return self._free.pop()
         try:
             ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
+        except OSError as e:
+            if isRefusal(e):
+                self.refused("pipe2(2)", e)
             return None
         try:
             fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, MOST)

@@ -14,6 +14,7 @@ written to it, since readiness is told once per descriptor.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -28,6 +29,7 @@ from socksgw.interfaces import Timer
 from socksgw.relay.allowance import Allowance
 from socksgw.relay.memory import SCARCE, Pipe
 from socksgw.relay.settings import RelaySettings
+from socksgw.sockets import isRefusal
 
 __all__ = ["SpliceRelay"]
 
@@ -60,7 +62,7 @@ class _Side:
     """
 
     __slots__ = (
-        "_bulk", "_events", "_fd", "_pipe", "_relay", "_rest", "_taken", "_waiting",
+        "_bulk", "_copies", "_events", "_fd", "_pipe", "_relay", "_rest", "_taken", "_waiting",
         "_watched",
         "allowance", "broken", "ended", "held", "moved", "other", "shut", "socket",
     )  # fmt: skip
@@ -78,6 +80,7 @@ class _Side:
         self.shut = False
         self.broken = False
         self._bulk = False
+        self._copies = False
         self._pipe: Pipe | None = None
         self._rest = b""
         self._events = 0
@@ -149,7 +152,7 @@ class _Side:
         if went < came:
             self._rest = bytes(_VIEW[went:came])
             self._account(came - went)
-        elif came == len(_BUFFER):
+        elif came == len(_BUFFER) and not self._copies:
             self._bulk = True
 
     def _splice(self) -> None:
@@ -176,10 +179,13 @@ class _Side:
             settings.pipes.give(pipe, True)
             self._bulk = False
             return
-        except OSError:
+        except OSError as e:
             self._pipe = None
             settings.pipes.give(pipe, True)
-            self._end(broken=True)
+            if self._isRefused(e):
+                self._bulk = False
+            else:
+                self._end(broken=True)
             return
         if came == 0:
             self._pipe = None
@@ -205,7 +211,10 @@ class _Side:
                 went = os.splice(pipe[0], target, left, flags=_FLAGS)
             except BlockingIOError:
                 break
-            except OSError:
+            except OSError as e:
+                if self._isRefused(e):
+                    self._pour(left)
+                    return
                 self._account(left)
                 self.other.unwritable()
                 return
@@ -217,6 +226,33 @@ class _Side:
             self._pipe = None
             self._relay.settings.pipes.give(pipe, True)
             self._account(0)
+
+    def _isRefused(self, error: OSError) -> bool:
+        """
+        Whether it is splice(2) that failed, and not a connection.
+        """
+        if error.errno != errno.ENOMEM and not isRefusal(error):
+            return False
+        # Of these two sockets, where it is not for ever.
+        self._copies = error.errno == errno.EINVAL
+        self._relay.settings.pipes.refused("splice(2)", error)
+        return True
+
+    def _pour(self, held: int) -> None:
+        """
+        Go on by copying with what the pipe holds.
+        """
+        pipe, self._pipe = self._pipe, None
+        assert pipe is not None
+        self._bulk = False
+        parts, left = [], held
+        while left:
+            parts.append(os.read(pipe[0], left))
+            left -= len(parts[-1])
+        self._relay.settings.pipes.give(pipe, True)
+        self._rest = b"".join(parts)
+        self._account(held)
+        self._deliver()
 
     # Holding.
 

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from socksgw.errors import ConnectFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.route.failures import failureFor
+from socksgw.sockets import keepAlive, quick
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
@@ -27,10 +28,6 @@ __all__ = ["Dialer", "Outlet", "interleaved"]
 
 #: Seconds between the starts of two attempts (RFC 8305 section 5).
 ATTEMPT_DELAY: Final = 0.25
-
-#: Keep-alive on the destination's side: seconds of silence before the first
-#: probe.
-KEEPALIVE: Final = 120
 
 #: Seconds for an address, from the start of the first attempt.
 Admit = Callable[[Address], float]
@@ -123,7 +120,11 @@ class _Attempt:
 
     def _settle(self, events: int) -> None:
         self._stop()
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        try:
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except OSError as e:
+            # Nobody can tell whether it is connected.
+            code = e.errno or errno.EINVAL
         outlet = None
         if code == 0:
             try:
@@ -312,14 +313,6 @@ class Dialer:
         race.start()
         outlet = await race.done
         connected = outlet.socket
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        quick(connected)
         keepAlive(connected)
         return outlet
-
-
-def keepAlive(connection: socket.socket) -> None:
-    """
-    Switch TCP keep-alive on, with probes well before firewalls forget.
-    """
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE)

@@ -13,8 +13,9 @@ from twisted.internet.defer import Deferred
 
 from socksgw.errors import ConnectFailed, LimitReached
 from socksgw.interfaces import SetDeadline, Timer, Watcher
-from socksgw.route.dialer import Outlet, keepAlive
+from socksgw.route.dialer import Outlet
 from socksgw.route.failures import failureFor
+from socksgw.sockets import keepAlive, quick
 from socksgw.watch import READ
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -140,7 +141,7 @@ class Passive:
                     connection.close()
                     continue
                 connection.setblocking(False)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                quick(connection)
                 keepAlive(connection)
                 self.close()
                 done.callback(Outlet(connection, peer, name[1]))

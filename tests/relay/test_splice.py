@@ -5,20 +5,26 @@ the test's own.
 
 from __future__ import annotations
 
+import errno
 import os
+import random
 import select
 import socket
+import stat
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from socksgw import sockets
 from socksgw.relay.allowance import Allowance, Allowances
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
@@ -817,3 +823,88 @@ def test_otherAllowancesWhileItMoves(world: World) -> None:
     assert len(bounds.all.waiting) == 1
     run.relay.limit(None, None)
     assert run.receive(run.server, 12) == b"45" + b"12345" + b"12345"
+
+
+REFUSALS = (errno.EPERM, errno.ENOSYS, errno.ENOMEM, errno.EINVAL)
+
+
+class Refusing:
+    """
+    A system that refuses splice(2), into pipes or out of them.
+
+    @ivar refused: how often it has.
+    @ivar lines: what is logged.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, code: int, way: str) -> None:
+        self.refused = 0
+        real = os.splice
+
+        def splice(source: int, target: int, *rest: Any, **flags: Any) -> int:
+            into = stat.S_ISFIFO(os.fstat(target).st_mode)
+            if way == ("into" if into else "out of"):
+                self.refused += 1
+                raise OSError(code, os.strerror(code))
+            return real(source, target, *rest, **flags)
+
+        monkeypatch.setattr(os, "splice", splice)
+        monkeypatch.setattr(sockets, "_told", set())
+        self.lines: list[str] = []
+        log = SimpleNamespace(
+            warn=lambda text, **of: self.lines.append(text.format(**of))
+        )
+        monkeypatch.setattr(sockets, "_log", log)
+
+
+@pytest.mark.parametrize("way", ["into", "out of"])
+@pytest.mark.parametrize("code", REFUSALS, ids=errno.errorcode.get)
+def test_spliceIsRefused(
+    worlds: Callable[..., World], monkeypatch: pytest.MonkeyPatch, code: int, way: str
+) -> None:
+    """
+    Octets are copied instead, both ways, whether or not their reader stalls; it
+    is told once. It is not tried again where it will be refused again.
+    """
+    system = Refusing(monkeypatch, code, way)
+    world = worlds()
+    octets = random.Random(code).randbytes(MIB)
+    for buffer in (0, 8192):
+        run = world.relay(buffer=buffer)
+        for sender, receiver in (
+            (run.server, run.client),
+            (run.client, run.server),
+        ):
+            sent = run.stall(sender)
+            assert run.receive(receiver, sent) == b"x" * sent
+            sender.setblocking(True)
+            sending = threading.Thread(target=sender.sendall, args=(octets,))
+            sending.start()
+            assert run.receive(receiver, len(octets)) == octets
+            sending.join()
+            sender.setblocking(False)
+        assert not run.done
+    assert [line.partition(":")[0] for line in system.lines] == [
+        f"splice(2) is refused here ({os.strerror(code)})"
+    ]
+    if code in (errno.EPERM, errno.ENOSYS):
+        assert system.refused == 1
+    elif code == errno.EINVAL:
+        # Once for each direction.
+        assert 1 <= system.refused <= 4
+
+
+def test_pipesAreRefused(
+    worlds: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same; that there is no descriptor is nothing to tell."""
+    system = Refusing(monkeypatch, 0, "nowhere")
+    for code, lines in ((errno.EMFILE, 0), (errno.ENOSYS, 1)):
+
+        def pipe2(_: int, code: int = code) -> None:
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(os, "pipe2", pipe2)
+        run = worlds().relay()
+        sent = run.stall(run.server)
+        assert run.receive(run.client, sent) == b"x" * sent
+        assert len(system.lines) == lines

@@ -1,0 +1,118 @@
+"""
+What a system may refuse although it is Linux: sandboxes (seccomp filters of
+containers, gVisor) refuse system calls and socket options that most systems
+have.
+
+What is refused is told once in the life of the process, with what happens
+instead.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from typing import Final
+
+from twisted.logger import Logger
+
+__all__ = ["isRefusal", "keepAlive", "quick", "resetting", "tellOnce"]
+
+_log = Logger()
+
+#: Seconds of silence before keep-alive asks: well before firewalls forget.
+_KEEPALIVE: Final = 120
+#: What sandboxes answer in place of a system call that works elsewhere.
+_REFUSALS: Final = frozenset(
+    {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP,
+     errno.ENOPROTOOPT}
+)  # fmt: skip
+#: SO_LINGER with no time at all: close() sends a reset.
+_RESET: Final = struct.pack("ii", 1, 0)
+
+_told: set[str] = set()
+
+
+def isRefusal(error: OSError) -> bool:
+    """Return whether the system refuses such calls, rather than this one."""
+    return error.errno in _REFUSALS
+
+
+def tellOnce(what: str, error: OSError, instead: str) -> None:
+    """
+    Log that the system refuses something.
+
+    @param what: the system call or the option.
+    @param instead: what happens instead.
+    """
+    if what not in _told:
+        _told.add(what)
+        _log.warn(
+            "{what} is refused here ({why}): {instead}",
+            what=what,
+            why=error.strerror,
+            instead=instead,
+        )
+
+
+def _prefer(
+    connection: socket.socket,
+    option: tuple[int, int, int | bytes],
+    name: str,
+    instead: str,
+) -> None:
+    """
+    Set an option that the connection can do without.
+
+    @param option: level, number and value.
+    """
+    level, number, value = option
+    try:
+        connection.setsockopt(level, number, value)
+    except OSError as e:
+        if isRefusal(e):
+            tellOnce(name, e, instead)
+        # Else the connection is broken already; using it tells.
+
+
+def quick(connection: socket.socket) -> None:
+    """
+    Have short messages sent at once.
+    """
+    _prefer(
+        connection,
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        "TCP_NODELAY",
+        "short messages may wait for the acknowledgement of those before",
+    )
+
+
+def keepAlive(connection: socket.socket) -> None:
+    """
+    Have a silent peer asked whether it is still there.
+    """
+    instead = "a peer that vanished is noticed by [timeouts] idle only"
+    _prefer(
+        connection,
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        "SO_KEEPALIVE",
+        instead,
+    )
+    _prefer(
+        connection,
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE),
+        "TCP_KEEPIDLE",
+        "a peer that vanished is noticed after the system's own time",
+    )
+
+
+def resetting(connection: socket.socket) -> None:
+    """
+    Have the close of the connection send a reset.
+    """
+    _prefer(
+        connection,
+        (socket.SOL_SOCKET, socket.SO_LINGER, _RESET),
+        "SO_LINGER",
+        "connections that are cut off end as if in order",
+    )
