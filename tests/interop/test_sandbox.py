@@ -46,7 +46,8 @@ def serve(connection: socket.socket) -> None:
 
 
 def reset(connection: socket.socket) -> None:
-    """End with a reset."""
+    """End with a reset, once the first octet has come."""
+    connection.recv(1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -102,6 +103,7 @@ def test_servedInASandbox(gateway: Callable[..., Running], name: str) -> None:
     # A relay that ends with a reset.
     with Destination(reset) as server, closing(raw.dial(started.port)) as client:
         raw.through(client, "127.0.0.1", server.port)
+        client.sendall(b"x")
         with suppress(ConnectionResetError):
             assert not client.recv(1)
     served(started)
