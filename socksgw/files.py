@@ -91,39 +91,45 @@ def ownDirectory(path: Path, shared: bool = False) -> None:
     that nobody else can change it or put another in its place: it, the
     directory that holds it, and a link that leads to it are ours or root's.
 
-    @param shared: accept that others can write to them, as the operator said.
+    @param shared: the operator says that nobody else has an account: others may
+        own them and write to them.
     @raise OSError: it cannot be made or looked at.
     @raise FileError: somebody else can change it.
     """
     path = path.absolute()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
+    if shared:
+        return
     real = path.resolve()
     for place in dict.fromkeys((path.parent.resolve(), real.parent)):
         found = place.stat()
         # In a sticky directory only owners rename what is theirs (unlink(2)).
-        _checkDirectory(place, found, shared or bool(found.st_mode & stat.S_ISVTX))
+        _checkDirectory(place, found, bool(found.st_mode & stat.S_ISVTX))
     if path.is_symlink():
         _checkDirectory(path, path.lstat(), True)
-    _checkDirectory(real, real.lstat(), shared)
+    _checkDirectory(real, real.lstat(), False)
 
 
-def _checkDirectory(path: Path, found: os.stat_result, shared: bool) -> None:
+def _checkDirectory(path: Path, found: os.stat_result, sticky: bool) -> None:
     us = os.geteuid()
+    alone = (
+        "or, where nobody else has an account, as in a container: [gateway] "
+        "shared_state_dir = true"
+    )
     # Not even root believes what another user can replace.
     if found.st_uid not in (0, us):
         raise FileError(
             f"{path}: it belongs to user {found.st_uid}, who can replace what is in it; "
-            f"remedy: chown {us} {path}, or name another [gateway] state_dir"
+            f"remedy: chown {us} {path}, {alone}"
         )
     writable = found.st_mode & 0o002 or (
         found.st_mode & 0o020 and not _groupIsOurs(found)
     )
-    if writable and not shared:
+    if writable and not sticky:
         raise FileError(
-            f"{path}: others can replace what is in it; remedy: chmod go-w {path}, or, "
-            "where nobody else has an account, as in a container: [gateway] "
-            "shared_state_dir = true"
+            f"{path}: others can replace what is in it; remedy: chmod go-w {path}, "
+            f"{alone}"
         )
 
 

@@ -39,11 +39,17 @@ class Hangups:
     serves is done then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, foreground: bool) -> None:
+        """
+        @param foreground: whether this process is the one that will serve, and
+            the terminal ours.
+        """
+        self._foreground = foreground
         self._came = False
         self._act: Callable[[], None] | None = None
         self._terminal = _hasTerminal()
-        signal.signal(signal.SIGTERM, self._stopLater)
+        if foreground:
+            signal.signal(signal.SIGTERM, self._stopLater)
         # As nohup(1) does: a closed terminal ends nothing.
         self._ignored = signal.signal(signal.SIGHUP, self._caught) is signal.SIG_IGN
 
@@ -63,24 +69,23 @@ class Hangups:
         reactor: Any,
         reload: Callable[[], None],
         stop: Callable[[], None],
-        foreground: bool,
     ) -> None:
         """
         Act on signals from now on.
 
         @param stop: called when the terminal is closed.
-        @param foreground: whether the terminal is ours.
         """
+        terminal = self._foreground and self._terminal
 
         def decide() -> None:
-            if not (foreground and self._terminal) or _hasTerminal():
+            if not terminal or _hasTerminal():
                 reload()
             elif not self._ignored:
                 stop()
 
         def act() -> None:
             # In a signal handler: hand it to the reactor's thread.
-            delay = _SETTLE if foreground and self._terminal else 0
+            delay = _SETTLE if terminal else 0
             reactor.callFromThread(reactor.callLater, delay, decide)
 
         self._act = act

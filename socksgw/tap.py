@@ -101,10 +101,11 @@ class Options(usage.Options, AuthOptionMixin):
         is no pid file unless one is named: in a container the pid is 1 again
         after a crash, and twistd takes itself for the process that left the file.
         """
-        self.hangups = Hangups()
         parent = self.parent
+        foreground = parent is not None and bool(parent.get("nodaemon"))
+        self.hangups = Hangups(foreground)
         named = any(word.startswith("--pid") for word in sys.argv[1:])
-        if parent is not None and parent.get("nodaemon") and not named:
+        if foreground and not named:
             parent["pidfile"] = ""
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
@@ -197,9 +198,7 @@ class GatewayService(Service):
             _log.warn("{line}", line=kept)
         self._try(self.gateway.start)
         _spareCollector()
-        self._hangups.serve(
-            self._reactor, self.gateway.reload, self._hungUp, self._foreground
-        )
+        self._hangups.serve(self._reactor, self.gateway.reload, self._hungUp)
         if self._console is not None:
             self._console.start(self.gateway)
 
@@ -265,5 +264,5 @@ def makeService(options: Options) -> GatewayService:
         out = output.install(reactor)
         if not options["quiet"]:
             console = Console(reactor, out)
-    hangups = options.hangups or Hangups()
+    hangups = options.hangups or Hangups(foreground)
     return GatewayService(reactor, gateway, console, hangups, foreground)
