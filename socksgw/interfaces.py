@@ -27,6 +27,7 @@ __all__ = [
     "IConditional",
     "IConfigurableCheckerFactory",
     "IExchange",
+    "IForgetful",
     "IFileCheckerFactory",
     "IGroupCatalogue",
     "IGroupSource",
@@ -292,6 +293,17 @@ class IExchange(Interface):
         certificate that was verified), or L{None}.
         """
     )
+
+
+class IForgetful(ICredentials):
+    """
+    Credentials that hold a secret, and can drop it. Whoever holds them longer
+    (a traceback, a cycle that waits for the garbage collector) holds no secret
+    then.
+    """
+
+    def forget() -> None:
+        """Drop the secret: nobody will ask for it any more."""
 
 
 class IVerifiedIdentity(ICredentials):

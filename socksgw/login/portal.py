@@ -8,6 +8,7 @@ import hmac
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from traceback import clear_frames
 from typing import Any, Final, NamedTuple, final
 
 from attrs import evolve
@@ -26,6 +27,7 @@ from twisted.python.failure import Failure
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import (
     IChangingStore,
+    IForgetful,
     IGroupSource,
     IReportingStore,
     ISocksUser,
@@ -109,6 +111,27 @@ def _claimed(credentials: Any) -> bytes:
     if isinstance(name, bytes):
         return name
     return str(name).encode("utf-8", "backslashreplace")
+
+
+def _forget(credentials: Any) -> None:
+    """Have credentials drop their secret."""
+    if IForgetful.providedBy(credentials):
+        credentials.forget()
+
+
+def _strip(error: BaseException | None) -> None:
+    """
+    Cut an exception, and those in whose handling it was raised, from the
+    frames that they went through: these hold a password, and with the
+    exception in one of them a cycle that waits for the garbage collector.
+    """
+    while error is not None:
+        # A Failure keeps the traceback, too.
+        clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        before = error.__context__
+        error.__context__ = None
+        error = before
 
 
 def _mayKnow(store: Any, name: bytes) -> bool:
@@ -212,6 +235,9 @@ class Login:
         # Copied for each login: setting the key up costs more than the rest.
         self._hmac = hmac.new(os.urandom(32), digestmod="sha256")
         self._checks: dict[object, _Check] = {}
+        # Credentials that are being checked, and whether their own client has
+        # an answer, or is gone.
+        self._lent: dict[int, bool] = {}
         self._known: OrderedDict[object, tuple[SocksUser, float]] = OrderedDict()
         self._wrong: OrderedDict[object, _Wrong] = OrderedDict()
         self._throttle = throttle
@@ -243,6 +269,18 @@ class Login:
         @raise AuthenticationFailed: the Portal did not say yes; every cause
             looks the same to the client.
         """
+        try:
+            return await self._settle(credentials, method, source)
+        finally:
+            if id(credentials) in self._lent:
+                # A check goes on with them, for others who wait for it.
+                self._lent[id(credentials)] = True
+            else:
+                _forget(credentials)
+
+    async def _settle(
+        self, credentials: Any, method: str, source: Address
+    ) -> SocksUser:
         throttle = self._throttle
         if throttle is not None and self._refuses(credentials, source):
             await throttle.imitate(method)
@@ -282,6 +320,7 @@ class Login:
                 "no checker takes these credentials", reason="no-checker", counts=False
             ) from None
         except LoginFailed as e:
+            _strip(e)
             refused = e if isinstance(e, Refused) else Refused(WRONG)
             if isinstance(e, _Again):
                 assert throttle is not None
@@ -299,6 +338,7 @@ class Login:
             ) from None
         except Exception as e:
             # Neither the text nor the traceback: both may hold a secret.
+            _strip(e)
             _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
             raise AuthenticationFailed(
                 "the credentials could not be checked",
@@ -434,7 +474,12 @@ class Login:
 
     async def _remember(self, key: object, credentials: Any, method: str) -> SocksUser:
         stamps = self._stamps
-        user = await self._ask(credentials, method)
+        self._lent[id(credentials)] = False
+        try:
+            user = await self._ask(credentials, method)
+        finally:
+            if self._lent.pop(id(credentials)):
+                _forget(credentials)
         # Not what a store said that has changed in the meantime.
         if self._seconds > 0 and stamps == self._look():
             self._known[key] = (user, self._clock() + self._seconds)
@@ -549,9 +594,9 @@ class Login:
         if IUsernamePassword.providedBy(credentials):
             name, password = credentials.username, credentials.password
             digest = self._hmac.copy()
-            digest.update(
-                b"%d:%d:%b%b%b"
-                % (len(name), len(password), name, password, method.encode())
-            )
+            digest.update(b"%d:%d:%b" % (len(name), len(password), name))
+            # By itself: joined it would be one more copy in memory.
+            digest.update(password)
+            digest.update(method.encode())
             return digest.digest()
         return None

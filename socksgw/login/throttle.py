@@ -179,7 +179,7 @@ class LoginThrottle:
             return False
         tried = None
         if password is not None and byName is not None:
-            tried = self._digest(byName + password)
+            tried = self._digest(byName, password)
             if tried in self._counts:
                 return True
         for limit in self._add(self._clock(), bySource, byName, tried):
@@ -229,10 +229,14 @@ class LoginThrottle:
         """
         The key of a source's tries at a name, of fixed length.
         """
-        return self._digest(source.sourceKey + _folded(name))
+        return self._digest(source.sourceKey, _folded(name))
 
-    def _digest(self, octets: bytes) -> bytes:
-        return blake2b(octets, digest_size=16, key=self._secret).digest()
+    def _digest(self, *parts: bytes) -> bytes:
+        digest = blake2b(digest_size=16, key=self._secret)
+        # Not joined: that would leave one more copy of a password in memory.
+        for part in parts:
+            digest.update(part)
+        return digest.digest()
 
     def _add(
         self,

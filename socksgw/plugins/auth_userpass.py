@@ -10,14 +10,14 @@ from typing import Any, final
 from twisted.cred.credentials import IUsernamePassword
 from zope.interface import implementer
 
-from socksgw.interfaces import IAuthenticator, IAuthMethod
+from socksgw.interfaces import IAuthenticator, IAuthMethod, IForgetful
 from socksgw.wire import userpass
 from socksgw.wire.codes import Method
 
 __all__ = ["method"]
 
 
-@implementer(IUsernamePassword)
+@implementer(IUsernamePassword, IForgetful)
 @final
 class Credentials:
     """
@@ -33,6 +33,10 @@ class Credentials:
     def checkPassword(self, password: bytes) -> bool:
         """Whether this is the password."""
         return self.password == password
+
+    def forget(self) -> None:
+        """Drop the password."""
+        self.password = b""
 
     def __repr__(self) -> str:
         return "<Credentials>"

@@ -5,6 +5,7 @@ The Portal: who is let in, what is remembered of it, and what is never said.
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from twisted.logger import capturedLogs, eventAsText
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import IChangingStore, ISocksUser
+from socksgw.interfaces import IChangingStore, IForgetful, ISocksUser
 from socksgw.login.groups import Membership
 from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY, SocksRealm, SocksUser
@@ -746,3 +747,72 @@ def test_theTextAgreesWithTheReason(reason: str) -> None:
     failure = settled(login(Answering(Refused(reason))), alice())
     assert failure.reason == reason
     assert str(failure) != "wrong credentials"
+
+
+# What is not kept.
+
+
+@implementer(IForgetful, IUsernamePassword)
+class Secretive(UsernamePassword):
+    """Credentials that can drop their password."""
+
+    def forget(self) -> None:
+        self.password = b""
+
+
+@pytest.mark.parametrize("error", [UnauthorizedLogin, ValueError, None])
+def test_passwordIsDropped(error: type[Exception] | None) -> None:
+    """
+    After a login, right or wrong, nothing holds the password: neither the
+    credentials nor the frame of a checker that raised, and none of it waits for
+    the garbage collector.
+    """
+
+    @implementer(ICredentialsChecker)
+    class Holding:
+        credentialInterfaces = (IUsernamePassword,)
+
+        async def requestAvatarId(self, credentials: Any) -> Any:
+            password = credentials.password
+            if error is not None:
+                raise error
+            return b"alice" if password else ()
+
+    password = bytes(bytearray(b"sesame"))
+    gc.disable()
+    try:
+        before = sys.getrefcount(password)
+        with capturedLogs():
+            settled(login(Holding()), Secretive(b"alice", password))
+        assert sys.getrefcount(password) == before
+    finally:
+        gc.enable()
+
+
+def test_passwordOfASharedCheck() -> None:
+    """
+    The client is gone by whose credentials a check goes on for another one:
+    they hold the password as long as the check.
+    """
+
+    @implementer(ICredentialsChecker)
+    class Slow:
+        credentialInterfaces = (IUsernamePassword,)
+        waiting: Deferred[Any] = Deferred()
+
+        async def requestAvatarId(self, credentials: Any) -> Any:
+            await self.waiting
+            return b"alice" if credentials.password == b"sesame" else ()
+
+    shared, results = login(Slow()), []
+    both = [Secretive(b"alice", b"sesame") for _ in range(2)]
+    waiting = [
+        Deferred.fromCoroutine(shared.settle(each, "userpass", HERE)) for each in both
+    ]
+    waiting[1].addBoth(results.append)
+    waiting[0].addErrback(lambda failure: None)
+    waiting[0].cancel()
+    assert both[0].password == b"sesame"
+    Slow.waiting.callback(None)
+    assert results[0].name == "alice"
+    assert [each.password for each in both] == [b"", b""]
