@@ -88,7 +88,11 @@ class Connect(Command):
     async def decide(self, session: Session, request: Requested) -> Decision:
         """As everywhere: the destination's addresses, one by one."""
         return await session.generation.policy.decide(
-            session.asker, self.name, _named(request), request.port
+            session.asker,
+            self.name,
+            _named(request),
+            request.port,
+            session.arrive,
         )
 
     def again(self, session: Session, ruleset: Ruleset) -> Verdict:
@@ -132,7 +136,9 @@ class Bind(Command):
 
     async def decide(self, session: Session, request: Requested) -> Decision:
         """Who may be waited for; who comes is judged again."""
-        return await session.generation.policy.expect(session.asker, _named(request))
+        return await session.generation.policy.expect(
+            session.asker, _named(request), session.arrive
+        )
 
     def again(self, session: Session, ruleset: Ruleset) -> Verdict:
         """The peer that came; before that, each that may come."""
@@ -287,7 +293,9 @@ class Resolve(Command):
 
     async def decide(self, session: Session, request: Requested) -> Decision:
         """Whether the client may know it."""
-        return await session.generation.policy.resolve(session.asker, _named(request))
+        return await session.generation.policy.resolve(
+            session.asker, _named(request), session.arrive
+        )
 
     def again(self, session: Session, ruleset: Ruleset) -> Verdict:
         """The answer, as long as it is on its way."""

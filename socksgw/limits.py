@@ -6,7 +6,7 @@ configuration, counted for each session and each flow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, final
+from typing import Final, NoReturn, final
 
 from socksgw.counters import Counters, Key
 from socksgw.errors import LimitReached, QuotaUsedUp
@@ -27,6 +27,8 @@ DEFAULTS: Final = (
 _OF_COMMAND: Final[Mapping[str, str]] = {"udp": "associations", "bind": "binds"}
 #: Commands that end in a stream; of an association each flow is bounded.
 _STREAMS: Final = ("connect", "bind")
+#: Whose limits nobody else shares.
+_ALONE: Final = ("source", "user")
 #: More octets than anybody moves.
 _ENDLESS: Final = 1 << 62
 
@@ -230,6 +232,7 @@ class Limits:
         self._counters = counters
         self._allowances = allowances
         self._entering: tuple[_Bound, ...] = ()
+        self._arriving: tuple[_Bound, ...] = ()
         self._ofCommand: dict[str, tuple[_Bound, ...]] = {}
         self._flowing: tuple[_Bound, ...] = ()
         self._rules: dict[str, _Bound] = {}
@@ -264,6 +267,9 @@ class Limits:
             for per in dict.fromkeys(x.per for x in limits)
         ]
         self._entering = tuple(b for b in bounds if b.entering)
+        self._arriving = tuple(
+            b for b in bounds if b.per in _ALONE and b.newSessions is not None
+        )
         self._ofCommand = {
             command: tuple(b for b in bounds if b.entering or command in b.ofCommand)
             for command in _OF_COMMAND
@@ -279,17 +285,38 @@ class Limits:
 
     # Sessions.
 
-    def take(self, asker: Asker, command: str, rule: str) -> Claim:
+    def arrive(self, asker: Asker) -> None:
+        """
+        Count a session as new before its name is looked up, whatever the rules
+        will say of it: by the limits that bound nobody else. Those that others
+        share count what is allowed.
+
+        @raise LimitReached: a limit forbids it; the text says which.
+        """
+        events = [
+            (("new sessions", bound.per, bound.rule, who), bound.newSessions)
+            for bound in self._arriving
+            if bound.newSessions is not None
+            for who in bound.who(asker, "")
+        ]
+        full = self._counters.happen(events) if events else None
+        if full is not None:
+            self._refuse(full, events)
+
+    def take(
+        self, asker: Asker, command: str, rule: str, arrived: bool = False
+    ) -> Claim:
         """
         One more session.
 
         @param rule: the one that allows it.
+        @param arrived: whether it was counted by L{arrive}.
         @raise LimitReached: a limit forbids it; the text says which.
         """
         bounds = self._boundsOf(command, rule)
         claim = Claim(rule)
         if bounds or self._ports:
-            counted, events = self._wanted(bounds, asker, command, rule)
+            counted, events = self._wanted(bounds, asker, command, rule, arrived)
             counted += self._wantedPort(asker, command)
             self._enter(claim, bounds, asker, counted, events)
             if command in _STREAMS:
@@ -343,7 +370,12 @@ class Limits:
         return bounds if own is None else (*bounds, own)
 
     def _wanted(
-        self, bounds: Sequence[_Bound], asker: Asker, command: str, rule: str
+        self,
+        bounds: Sequence[_Bound],
+        asker: Asker,
+        command: str,
+        rule: str,
+        arrived: bool = False,
     ) -> tuple[list[tuple[Key, int]], list[tuple[Key, int]]]:
         """
         What is counted of a session, and what happens with it.
@@ -358,7 +390,9 @@ class Limits:
                 if command in bound.ofCommand:
                     what = _OF_COMMAND[command]
                     counted.append(((what, *at), bound.ofCommand[command]))
-                if bound.newSessions is not None:
+                if bound.newSessions is not None and not (
+                    arrived and bound in self._arriving
+                ):
                     events.append((("new sessions", *at), bound.newSessions))
         return counted, events
 
@@ -451,12 +485,18 @@ class Limits:
             if full is not None:
                 self._counters.give(keys)
         if full is not None:
-            self.refused += 1
-            most = dict((*counted, *events))[full]
-            per = " per second" if full[0] == "new sessions" else ""
-            raise LimitReached(named(f"{most} {full[0]}{per}", full))
+            self._refuse(full, (*counted, *events))
         claim.keys = keys
         claim.windows = windows
+
+    def _refuse(self, full: Key, wanted: Iterable[tuple[Key, int]]) -> NoReturn:
+        """
+        @raise LimitReached: always.
+        """
+        self.refused += 1
+        most = dict(wanted)[full]
+        per = " per second" if full[0] == "new sessions" else ""
+        raise LimitReached(named(f"{most} {full[0]}{per}", full))
 
     def _moved(
         self,

@@ -109,7 +109,7 @@ class Session:
     """
 
     __slots__ = (
-        "_attempt", "_recorded", "_tally", "asker", "claim", "client", "command",
+        "_arrived", "_attempt", "_recorded", "_tally", "asker", "claim", "client", "command",
         "flows", "gateway", "generation", "obligations", "record", "stage", "verdicts",
     )  # fmt: skip
 
@@ -122,6 +122,7 @@ class Session:
         self.gateway = gateway
         self.generation: Generation = gateway.generation
         self._attempt: Attempt | None = None
+        self._arrived = False
         self._recorded = False
         self.claim: Claim | None = None
         self._tally: Tally | None = None
@@ -252,16 +253,32 @@ class Session:
         decision = await command.decide(self, request)
         record.decided(decision)
         self.obligations = decision.obligations
+        if isinstance(decision.error, LimitReached):
+            return self._limited(decision.error)
         if not decision.allowed:
             return decision.error
         self.verdicts = decision.verdicts
         try:
             limits = self.gateway.limits
-            self.claim = limits.take(self.asker, command.name, decision.rule)
+            self.claim = limits.take(
+                self.asker, command.name, decision.rule, self._arrived
+            )
         except LimitReached as e:
-            record.limited(str(e), int(e.reply or 0), e.reason)
-            return e
+            return self._limited(e)
         return None
+
+    def _limited(self, error: LimitReached) -> LimitReached:
+        self.record.limited(str(error), int(error.reply or 0), error.reason)
+        return error
+
+    def arrive(self) -> None:
+        """
+        Count the session as new, since a name is about to be looked up for it.
+
+        @raise LimitReached: a limit forbids it.
+        """
+        self.gateway.limits.arrive(self.asker)
+        self._arrived = True
 
     def livesBy(self, verdict: Verdict) -> None:
         """

@@ -13,6 +13,7 @@ import pytest
 from socksgw.commands import commandFor
 from socksgw.errors import CommandNotSupported, LookupFailed, SocksError
 from socksgw.policy.decision import Policy
+from socksgw.shape import Limit
 from socksgw.wire.address import Address
 from socksgw.wire.events import Requested
 from tests.policy.asking import PUBLIC, PUBLIC6, ruleset
@@ -226,6 +227,23 @@ def test_anAddressThatResolveGaveMeetsARuleByName() -> None:
     hints = [line.get("hint") for line in world.lines("decision")]
     assert [hint is not None for hint in hints] == [False, False, False, True, False]
     assert 'good.example, which rule "by name" allows by name' in hints[3]
+    well(world)
+
+
+@pytest.mark.parametrize("command", [0x01, 0x02, 0xF0])
+def test_newSessionsAreCountedBeforeTheLookUp(command: int) -> None:
+    """A flood of names is not looked up; the record says which limit it was."""
+    rules = BY_NAME.replace("allow = [", 'allow = ["bind", ')
+    world = World(rules.replace('"bind", "resolve"', '"resolve"'))
+    world.limits.apply([Limit("source", new_sessions=2)], ())
+    for number in range(5):
+        world.ask(resolve5(b"n%d.example" % number, command))
+    assert world.names.asked == ["n0.example", "n1.example"]
+    lines = world.lines("decision")
+    assert [line["rule"] for line in lines[2:]] == ["limit"] * 3
+    assert lines[2]["why"] == "2 new sessions per second per source"
+    # What no rule could allow is not counted.
+    assert world.ask(connect5(b"bad.example")) == replied5(2)
     well(world)
 
 

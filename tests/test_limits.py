@@ -204,6 +204,30 @@ def test_newSessions() -> None:
     world.take(asker(ALICE))
 
 
+@pytest.mark.parametrize("per", ["source", "user"])
+def test_namesCountBeforeTheyAreLookedUp(per: Any) -> None:
+    """Also those that are denied then; what is allowed is not counted twice."""
+    world = World([Limit(per, new_sessions=2)])
+    world.limits.arrive(asker())
+    world.limits.take(asker(), "connect", "web", True)
+    world.limits.arrive(asker())
+    with pytest.raises(LimitReached) as raised:
+        world.limits.arrive(asker())
+    assert str(raised.value) == f"2 new sessions per second per {per}"
+    assert world.refused() == str(raised.value)
+    world.limits.arrive(asker(ALICE, B))
+
+
+@pytest.mark.parametrize("per", ["all", "listener", "group"])
+def test_whatIsDeniedTakesNothingOfWhatIsShared(per: Any) -> None:
+    """A flood of denied names leaves the others' new sessions."""
+    world = World([Limit(per, new_sessions=1)])
+    for _ in range(9):
+        world.limits.arrive(asker(ALICE))
+    world.limits.take(asker(ALICE), "connect", "web", True)
+    assert "new sessions" in world.refused(asker(ALICE))
+
+
 def test_whoComesTooSoonTakesNothing() -> None:
     """Of the other limits."""
     world = World([Limit("user", sessions=3, new_sessions=1)])

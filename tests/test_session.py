@@ -264,7 +264,10 @@ class Gateway:
         if step is not None:
             await step
 
-    async def _decide(self, asker: Any, *question: Any) -> Decision:
+    async def _decide(
+        self, asker: Any, command: str, host: Any, port: int, arrive: Any
+    ) -> Decision:
+        question = command, host, port
         who = (asker.user.name, asker.source, asker.listener)
         self.happened.append(("decide", *who, *question))
         await self._step("policy")

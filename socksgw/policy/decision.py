@@ -17,6 +17,8 @@ from socksgw.wire.address import Address
 
 __all__ = ["REACHING", "UNREACHED", "Decision", "Policy", "refused", "tellable"]
 
+#: Counts what a look-up is made for; may raise a C{SocksError}.
+Arrive = Callable[[], None]
 #: The commands that lead somewhere.
 REACHING: Final = ("connect", "udp", "bind")
 #: Of a look-up of what none of these leads to.
@@ -103,10 +105,13 @@ class Policy:
         command: str,
         host: Address | str,
         port: int,
+        arrive: Arrive | None = None,
     ) -> Decision:
         """
         Decide one request. A name is looked up at most once, and not at all
         when no rule could allow it.
+
+        @param arrive: called before a look-up.
         """
         if port == 0:
             return refused(BadDestination("port 0"))
@@ -122,7 +127,9 @@ class Policy:
         hopeless = self.ruleset.hopeless(question)
         if hopeless is not None:
             return self._reported(Decision(hopeless), question, (None,))
-        return await self._judgeAll(question, lambda a: self.ruleset.judge(question, a))
+        return await self._judgeAll(
+            question, lambda a: self.ruleset.judge(question, a), arrive
+        )
 
     def _hint(
         self, question: Question, name: str, address: Address, verdict: Verdict
@@ -162,13 +169,18 @@ class Policy:
         return decision
 
     async def _judgeAll(
-        self, question: Question, judge: Callable[[Address], Verdict]
+        self,
+        question: Question,
+        judge: Callable[[Address], Verdict],
+        arrive: Arrive | None,
     ) -> Decision:
         """
         Look a name up, once, and judge what it leads to.
         """
         assert question.name is not None
         try:
+            if arrive is not None:
+                arrive()
             resolved = await self._resolver.lookUp(question.name, question.asker.source)
         except SocksError as e:
             return refused(e)
@@ -191,11 +203,14 @@ class Policy:
         question = Question(asker, "udp", None, 0)
         return Decision(self.ruleset.prospect(question))
 
-    async def expect(self, asker: Asker, host: Address | str) -> Decision:
+    async def expect(
+        self, asker: Asker, host: Address | str, arrive: Arrive | None = None
+    ) -> Decision:
         """
         Whose connection a BIND may wait for. The peer's port is not known
         yet, so who comes is judged again.
 
+        @param arrive: as of L{decide}.
         @return: with the addresses that may come; with the unspecified
             address, anybody.
         """
@@ -209,12 +224,18 @@ class Policy:
         verdict = ruleset.prospect(question)
         if not verdict.allowed:
             return self._reported(Decision(verdict), question, (None,))
-        return await self._judgeAll(question, lambda a: ruleset.prospect(question, a))
+        return await self._judgeAll(
+            question, lambda a: ruleset.prospect(question, a), arrive
+        )
 
-    async def resolve(self, asker: Asker, host: Address | str) -> Decision:
+    async def resolve(
+        self, asker: Asker, host: Address | str, arrive: Arrive | None = None
+    ) -> Decision:
         """
         Whether a name may be looked up (or an address, for its name): where
         no command could ever lead, nothing is told.
+
+        @param arrive: as of L{decide}.
         """
         name = host if isinstance(host, str) else None
         question = Question(asker, "resolve", name, 0)
@@ -226,7 +247,7 @@ class Policy:
         verdict = judge(None)
         if not verdict.allowed:
             return self._reported(Decision(verdict), question, (None,))
-        return await self._judgeAll(question, judge)
+        return await self._judgeAll(question, judge, arrive)
 
 
 def tellable(
