@@ -64,7 +64,8 @@ class JSONService:
         token: bytes = b"",
     ) -> None:
         """
-        @param peers: by the host of a URL whom it has to be, for https.
+        @param peers: by the host of a URL, in lower case, whom it has to be,
+            for https.
         @param connections: kept at most.
         @param seconds: that a question has.
         @param token: said to the service (RFC 6750), if there is one.
@@ -181,7 +182,7 @@ class _Endpoints:
         host = uri.host.decode("ascii")
         endpoint: Any = HostnameEndpoint(self._reactor, host, uri.port)
         if uri.scheme == b"https":
-            endpoint = self._peers[host].over(endpoint)
+            endpoint = self._peers[host.lower()].over(endpoint)
         return _Endpoint(self, endpoint)
 
 

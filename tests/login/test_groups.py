@@ -352,6 +352,25 @@ def test_login() -> None:
     assert settled(made, ALICE).groups == {"admins", "staff"}
 
 
+def test_loginWhileAway() -> None:
+    """
+    Who logs in while the directory is away is in none of its groups, and not
+    out of them either, for the rules.
+    """
+    source = Source(alice=Unavailable("down"))
+    world, made = login(source, groups={"admins": ["alice"]})
+    user = settled(made, ALICE)
+    assert (user.groups, user.unsure) == ({"admins"}, set(GROUPS))
+    assert user.doubt.endswith('"ad" cannot be asked: down')
+    assert made.now(user) == user
+    source.known["alice"] = {"cn=staff"}
+    world.clock.advance(11)
+    world.directory.refresh({"alice"})
+    today = made.now(user)
+    assert today is not None
+    assert (today.groups, today.unsure) == ({"admins", "staff"}, frozenset())
+
+
 @implementer(IVerifiedIdentity)
 class Proof:
     """Who has shown a ticket, or a certificate."""

@@ -11,8 +11,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
+from twisted.web.client import URI
 
-from socksgw.login.httpservice import JSONService
+from socksgw.interfaces import Settings
+from socksgw.login.http import httpChecker
+from socksgw.login.httpservice import JSONService, _Endpoints
 from socksgw.login.remote import Unavailable
 
 URL = "http://127.0.0.1:81/login"
@@ -153,6 +156,15 @@ def test_endless(head: bytes, part: bytes) -> None:
     assert failure.why == "an answer that is too long"
     assert failure.alone
     assert asking.connections[0][1].disconnecting
+
+
+@pytest.mark.parametrize("host", ["Decide.Example", "[2001:DB8::1]", "192.0.2.1:444"])
+def test_peers(host: str) -> None:
+    """However a host is written, it is known whom a connection has to reach."""
+    reactor: Any = MemoryReactorClock()
+    checker = httpChecker(Settings({"url": f"https://{host}/x"}, name="h"), reactor)
+    endpoints = _Endpoints(reactor, checker._service._peers)
+    assert endpoints.endpointForURI(URI.fromBytes(f"https://{host}/x".encode()))
 
 
 def test_compressed() -> None:
