@@ -9,26 +9,24 @@ tries again by itself.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, final
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from socksgw.audit import chain
+from socksgw.audit.disk import Disk
 from socksgw.audit.growth import Growth
 from socksgw.audit.refusals import Refusals
 from socksgw.audit.segments import InUse, Segments
 from socksgw.errors import AuditFailed
 from socksgw.files import FileError
 from socksgw.shape import AuditConfig
-from socksgw.threads import Pool
 from socksgw.wire.address import Address
 
 __all__ = ["Journal", "JournalError"]
@@ -109,21 +107,16 @@ class Journal:
         self._gone = False
         # Lines of strangers are not written.
         self._short = False
-        # The directory could not be looked at, and that was said.
-        self._unseen = False
+        # What does not work at the moment, and was told.
+        self._unable: set[str] = set()
         self._growth = Growth(self._tell)
         self._lines: deque[_Waiting] = deque()
         self._due = False
-        self._dirty = False
+        self._disk = Disk(reactor, lambda: self._segments.fd, self._tell)
         self._second = -1
         self._stamp = ""
         self._saidHead = -_SAY
-        self._pool = Pool(0, 1, "audit")
-        self._syncing: Deferred[None] | None = None
-        self._call: Any = None
-        sync = config.sync
-        self._each = sync == "each"
-        self._interval = None if isinstance(sync, str) else float(sync)
+        self._each = config.sync == "each"
 
     def _tell(self, text: str) -> None:
         self._onTrouble(text)
@@ -133,7 +126,7 @@ class Journal:
         Go by another configuration's C{keep}, C{max_size}, C{when_full} and
         C{on_failure} from now on.
         """
-        self._config = self._segments.config = config
+        self._config = self._segments.retention.config = config
         self._growth.apply(self._segments.full, config)
 
     # Opening.
@@ -162,13 +155,12 @@ class Journal:
                 "[gateway] state_dir"
             ) from None
         self.number, self.head = found.number, found.head
-        self._pool.start()
+        sync = self._config.sync
+        self._disk.start(None if isinstance(sync, str) else float(sync))
         if found.torn:
             self.append(f'"event":"recovered","octets":{found.torn}')
         if found.missing:
             self._missing(found.missing, found.number, "")
-        if self._interval is not None:
-            self._call = self._reactor.callLater(self._interval, self._sync)
 
     def _missing(self, first: int, last: int, file: str) -> None:
         """Tell of lines that somebody took away, in the log and in the journal."""
@@ -275,7 +267,7 @@ class Journal:
             self._failed(taken, e)
             return
         self.number, self.head = number, head
-        self._dirty = True
+        self._disk.dirty = True
         if resumed:
             self.refused = self._lost = 0
         if self.failing:
@@ -283,7 +275,7 @@ class Journal:
             self._tell("the journal is written again")
         waiting = [line.committed for line in taken if line.committed is not None]
         if self._each:
-            self._fsync().addCallbacks(
+            self._disk.ask().addCallbacks(
                 lambda _: _fire(waiting), lambda f: _fail(waiting, f.value)
             )
         else:
@@ -367,12 +359,12 @@ class Journal:
             _fire(waiting)
 
     def _rotate(self) -> None:
+        self._lookAtFile()
+        if self._gone:
+            return
         # Whatever the disk has not been asked for yet is in the present file.
-        syncing = self._fsync()
-        if self._segments.rotate(self.number + 1):
-            syncing.addErrback(self._synced)
-        else:
-            syncing.addErrback(lambda _: None)
+        self._disk.ask().addErrback(self._disk.failed)
+        self._segments.rotate(self.number + 1)
 
     # Once a second.
 
@@ -386,27 +378,38 @@ class Journal:
         now = self._reactor.seconds()
         for line in self._refusals.sums(now):
             self.append(line, stranger=True)
-        if not self._gone:
-            self._lookAtFile()
+        self._lookAtFile()
+        self._save()
         self._segments.look(now)
         self._growth.look(now, self._segments.full, self._config)
         if now - self._saidHead >= _SAY:
             self._sayHead(now)
 
     def _lookAtFile(self) -> None:
-        try:
+        if self._gone:
+            return
+        with self._watched("the journal's file cannot be looked at"):
             if self._segments.displaced():
                 self._gone = True
                 first = chain.firstOf(Path(self._segments.name))
                 self._missing(first, self.number, self._segments.name)
-            else:
+
+    def _save(self) -> None:
+        if not self._gone:
+            with self._watched("where the journal ends is not kept"):
                 self._segments.save(self.number, self.head)
+
+    @contextmanager
+    def _watched(self, what: str) -> Iterator[None]:
+        """Tell once what does not work, until it does."""
+        try:
+            yield
         except OSError as e:
-            if not self._unseen:
-                self._tell(f"the journal's directory cannot be used: {e.strerror}")
-            self._unseen = True
+            if what not in self._unable:
+                self._unable.add(what)
+                self._tell(f"{what}: {e.strerror}")
         else:
-            self._unseen = False
+            self._unable.discard(what)
 
     def _sayHead(self, now: float) -> None:
         """
@@ -418,38 +421,6 @@ class Journal:
             _log.info(
                 "journal head {number}:{head}", number=self.number, head=self.head
             )
-
-    # The disk.
-
-    def _fsync(self) -> Deferred[None]:
-        self._dirty = False
-        try:
-            # A duplicate, since rotation may close the file in the meantime.
-            duplicate = os.dup(self._segments.fd)
-        except OSError:
-            return fail()
-        try:
-            return deferToThreadPool(self._reactor, self._pool, _sync, duplicate)
-        except RuntimeError:
-            # No thread can be started.
-            os.close(duplicate)
-            return fail()
-
-    def _sync(self) -> None:
-        """
-        Once an interval: ask the disk, if there is anything to ask.
-        """
-        assert self._interval is not None
-        self._call = self._reactor.callLater(self._interval, self._sync)
-        if self._dirty and self._syncing is None:
-            self._syncing = self._fsync()
-            self._syncing.addBoth(self._synced)
-
-    def _synced(self, result: object) -> None:
-        self._syncing = None
-        if isinstance(result, Failure):
-            self._dirty = True
-            self._tell(f"the journal's disk failed: {result.getErrorMessage()}")
 
     # Closing.
 
@@ -463,33 +434,17 @@ class Journal:
             return succeed(None)
         for line in self._refusals.sums(self._reactor.seconds()):
             self.append(line, stranger=True)
+        self._lookAtFile()
         self._flush()
-        if not self._gone:
-            self._lookAtFile()
+        self._save()
         self._sayHead(self._reactor.seconds())
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-        done = (
-            maybeDeferred(self._fsync)
-            if self._config.sync != "never"
-            else succeed(None)
-        )
+        self._disk.rest()
+        done = self._disk.ask() if self._config.sync != "never" else succeed(None)
         return done.addBoth(self._closed)
 
     def _closed(self, _: object) -> None:
         self._segments.close()
-        self._pool.stop()
-
-
-def _sync(fd: int) -> None:
-    """
-    Ask the disk, in the journal's thread.
-    """
-    try:
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
+        self._disk.stop()
 
 
 def _fire(waiting: list[Deferred[None]]) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, final
 
 from socksgw.audit import chain
+from socksgw.audit.retention import Retention
 from socksgw.files import ownDirectory
 from socksgw.shape import AuditConfig
 
@@ -27,13 +28,6 @@ __all__ = ["HEAD", "Found", "InUse", "Segments", "headOf"]
 _ROTATE: Final = 64_000_000
 #: The share of max_size that one file has at most: whole files are dropped.
 _PARTS: Final = 16
-#: Seconds between two looks for files that have passed C{keep}.
-_HOUR: Final = 3600.0
-#: The share of the files that C{keep} drops at most in an hour, as 1/n: when
-#: the clock jumps there is time to notice.
-_SHARE: Final = 20
-#: Files that look too old at once, before that is told of.
-_MANY: Final = 3
 #: The name of the file with the head.
 HEAD: Final = "head"
 _HEAD: Final = re.compile(rb"(\d{20}):([0-9a-f]{64})\n", re.ASCII)
@@ -79,9 +73,9 @@ class Segments:
     """
     The files of one journal, of one process.
 
-    @ivar config: what holds now; a reload may change it.
+    @ivar fd: the descriptor of the present file; -1 when closed.
     @ivar size: octets of the present file.
-    @ivar others: octets of all others.
+    @ivar retention: what becomes of the others.
     """
 
     def __init__(
@@ -98,11 +92,10 @@ class Segments:
         @param shared: accept a directory that others can write to.
         """
         self._shared = shared
-        self.config = config
-        self.size = self.others = 0
+        self.retention = Retention(directory, config, wall, tell)
+        self.size = 0
         self.fd = -1
         self._directory = directory
-        self._wall = wall
         self._tell = tell
         self._path = directory
         self._lock = self._head = -1
@@ -111,8 +104,6 @@ class Segments:
         self._torn = False
         # No new file could be had: until the next look, and said.
         self._stuck = self._stuckSaid = False
-        self._suspected = False
-        self._looked = 0.0
 
     # Opening and closing.
 
@@ -142,7 +133,7 @@ class Segments:
             number, head = kept
         if missing or not found:
             self.begin(number + 1)
-        self._count()
+        self.retention.begun(self._path)
         self.save(number, head)
         return Found(number, head, torn, missing)
 
@@ -205,7 +196,7 @@ class Segments:
         self.fd, self._path = fd, path
         self.size = 0
         self._torn = self._stuck = self._stuckSaid = False
-        self._count()
+        self.retention.begun(path)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -219,12 +210,12 @@ class Segments:
     @property
     def rotateAt(self) -> int:
         """The octets after which a new file is due."""
-        return min(_ROTATE, self.config.max_size // _PARTS)
+        return min(_ROTATE, self.retention.config.max_size // _PARTS)
 
     @property
     def full(self) -> int:
         """The octets of all files."""
-        return self.others + self.size
+        return self.retention.octets + self.size
 
     def write(self, octets: bytes) -> None:
         """
@@ -232,7 +223,7 @@ class Segments:
 
         @raise OSError: nothing was written.
         """
-        self._room(len(octets))
+        self.retention.room(self.size + len(octets))
         if self._torn:
             self._cut()
         try:
@@ -253,24 +244,6 @@ class Segments:
         os.ftruncate(self.fd, self.size)
         self._torn = False
 
-    def _room(self, octets: int) -> None:
-        """
-        @raise OSError: max_size would be exceeded.
-        """
-        most = self.config.max_size
-        if self.full + octets <= most:
-            return
-        # Someone else may have removed files, and some may have passed `keep`.
-        self._count()
-        refuse = self.config.when_full == "refuse"
-        for file in self._old() if refuse else chain.files(self._directory):
-            if self.full + octets <= most:
-                return
-            if file != self._path:
-                self._drop(file)
-        if refuse and self.full + octets > most:
-            raise OSError(errno.ENOSPC, "[audit] max_size is reached")
-
     def rotate(self, first: int) -> bool:
         """
         Begin a new file, if one can be had; said once if not.
@@ -287,7 +260,7 @@ class Segments:
                     f"no new journal file: {e.strerror}; the present one goes on"
                 )
             return False
-        self._expire(1)
+        self.retention.expire(1)
         return True
 
     @property
@@ -349,46 +322,10 @@ class Segments:
 
     def look(self, now: float) -> None:
         """
-        Once an hour, drop what has passed C{keep}; try again to begin a file.
+        Try again to begin a file, if none could be had, and look for files that
+        have passed C{keep}.
 
         @param now: monotonic seconds.
         """
         self._stuck = False
-        if now - self._looked >= _HOUR:
-            self._looked = now
-            self._expire(max(1, len(chain.files(self._directory)) // _SHARE))
-
-    # Dropping.
-
-    def _count(self) -> None:
-        found = chain.files(self._directory)
-        self.others = sum(f.stat().st_size for f in found if f != self._path)
-
-    def _old(self) -> list[Path]:
-        """Files that have passed C{keep} by their times, oldest first."""
-        oldest = self._wall() - self.config.keep
-        return [
-            file
-            for file in chain.files(self._directory)
-            if file != self._path and file.stat().st_mtime < oldest
-        ]
-
-    def _expire(self, most: int) -> None:
-        """
-        Drop files that have passed C{keep}, but few at once: by a clock that
-        has jumped they all have.
-        """
-        old = self._old()
-        if len(old) > max(most, _MANY) and not self._suspected:
-            self._tell(
-                f"{len(old)} files of the journal have passed audit.keep at once; has "
-                f"the clock jumped? At most 1/{_SHARE} of the files go in an hour"
-            )
-        self._suspected = len(old) > max(most, _MANY)
-        for file in old[:most]:
-            self._drop(file)
-
-    def _drop(self, file: Path) -> None:
-        self.others -= file.stat().st_size
-        file.unlink()
-        self._tell(f"the journal dropped {file.name}")
+        self.retention.look(now)

@@ -102,6 +102,46 @@ def test_afterARestartTheNumbersGoOn(tmp_path: Path, how: str) -> None:
     assert verify(directory).problems
 
 
+@pytest.mark.parametrize("then", ["rotated", "closed"])
+def test_aLostFileIsNoticedBeforeItIsLeft(tmp_path: Path, then: str) -> None:
+    """Between two looks the file may be full, or the gateway end."""
+    kept = Kept(tmp_path / "audit").open()
+    kept.append(event(1), event(2))
+    present(kept.directory).unlink()
+    if then == "rotated":
+        kept.journal._rotate()
+        kept.turn()
+    kept.close()
+    assert [line["event"] for line in kept.lines()] == ["missing"]
+    assert kept.lines()[0]["n"] == 3
+    assert sum("were moved" in text for text in kept.told) == 1
+
+
+def test_aHeadThatCannotBeKeptIsSaidOnce(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, say; the journal goes on."""
+    kept = Kept(tmp_path).open()
+
+    def failing(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", failing)
+        for number in range(3):
+            kept.append(event(number))
+            kept.journal.look()
+    assert kept.told == ["where the journal ends is not kept: No space left on device"]
+    kept.journal.look()
+    kept.append(event(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", failing)
+        kept.journal.look()
+    assert len(kept.told) == 2
+    kept.close()
+    assert verify(tmp_path).problems == []
+
+
 def test_whileNoNewFileCanBeHadNothingIsGranted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,119 @@
+"""
+Which of the journal's files are dropped: by C{keep}, and for C{max_size}.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, final
+
+from socksgw.audit import chain
+from socksgw.shape import AuditConfig
+
+__all__ = ["Retention"]
+
+#: Seconds between two looks for files that have passed C{keep}.
+_HOUR: Final = 3600.0
+#: The share of the files that C{keep} drops at most in an hour, as 1/n: when
+#: the clock jumps there is time to notice.
+_SHARE: Final = 20
+#: Files that look too old at once, before that is told of.
+_MANY: Final = 3
+
+
+@final
+class Retention:
+    """
+    The files of one journal that are not written to any more.
+
+    @ivar config: what holds now; a reload may change it.
+    @ivar octets: how many these files have.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        config: AuditConfig,
+        wall: Callable[[], float],
+        tell: Callable[[str], None],
+    ) -> None:
+        """
+        @param wall: seconds since the epoch.
+        @param tell: told in one line what the operator should know.
+        """
+        self.config = config
+        self.octets = 0
+        self._directory = directory
+        self._wall = wall
+        self._tell = tell
+        self._present: Path | None = None
+        self._suspected = False
+        self._looked = 0.0
+
+    def begun(self, present: Path) -> None:
+        """
+        Count the files again, but for the one that is written to now.
+        """
+        self._present = present
+        self.octets = sum(file.stat().st_size for file in self._files())
+
+    def _files(self) -> list[Path]:
+        return [f for f in chain.files(self._directory) if f != self._present]
+
+    def room(self, octets: int) -> None:
+        """
+        Make room for the present file, where the configuration lets us.
+
+        @param octets: how many the present file is to have.
+        @raise OSError: max_size would be exceeded.
+        """
+        most = self.config.max_size
+        if self.octets + octets <= most:
+            return
+        # Someone else may have removed files, and some may have passed `keep`.
+        if self._present is not None:
+            self.begun(self._present)
+        refuse = self.config.when_full == "refuse"
+        for file in self._old() if refuse else self._files():
+            if self.octets + octets <= most:
+                return
+            self._drop(file)
+        if refuse and self.octets + octets > most:
+            raise OSError(errno.ENOSPC, "[audit] max_size is reached")
+
+    def look(self, now: float) -> None:
+        """
+        Once an hour, drop some of the files that have passed C{keep}.
+
+        @param now: monotonic seconds.
+        """
+        if now - self._looked >= _HOUR:
+            self._looked = now
+            self.expire(max(1, (len(self._files()) + 1) // _SHARE))
+
+    def expire(self, most: int) -> None:
+        """
+        Drop files that have passed C{keep}, but few at once: by a clock that
+        has jumped they all have.
+        """
+        old = self._old()
+        if len(old) > max(most, _MANY) and not self._suspected:
+            self._tell(
+                f"{len(old)} files of the journal have passed audit.keep at once; has "
+                f"the clock jumped? At most 1/{_SHARE} of the files go in an hour"
+            )
+        self._suspected = len(old) > max(most, _MANY)
+        for file in old[:most]:
+            self._drop(file)
+
+    def _old(self) -> list[Path]:
+        """Files that have passed C{keep} by their times, oldest first."""
+        oldest = self._wall() - self.config.keep
+        return [file for file in self._files() if file.stat().st_mtime < oldest]
+
+    def _drop(self, file: Path) -> None:
+        self.octets -= file.stat().st_size
+        file.unlink()
+        self._tell(f"the journal dropped {file.name}")
