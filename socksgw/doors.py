@@ -148,6 +148,7 @@ class Doors:
             self._closeAll(gone)
         for before, after in renamed.items():
             port = self._ports[after] = self._ports.pop(before)
+            self.listeners[before[0]].leaving += 1
             port.handTo(self.listeners[after[0]])
 
     def _renamed(
@@ -175,6 +176,7 @@ class Doors:
 
     def _closeAll(self, places: Sequence[Place]) -> None:
         for place in places:
+            self.listeners[place[0]].leaving += 1
             maybeDeferred(self._ports.pop(place).stopListening)
 
     def _open(self, place: Place, skipped: list[str] | None) -> None:

@@ -65,6 +65,8 @@ class Gateway:
     @ivar sessions: the live sessions by number.
     @ivar expiring: those of users whose login has an end.
     @ivar census: how many clients, pauses and refusals there are.
+    @ivar failed: told, in a line, why the gateway cannot go on; whoever runs it
+        ends the process.
     @ivar memory: what everything that waits for a reader is counted in.
     """
 
@@ -115,7 +117,7 @@ class Gateway:
             reactor,
             shared=config.gateway.shared_state_dir,
         )
-        self._doors = Doors(self, reactor, self._base.watch, self._exhausted)
+        self._doors = Doors(self, reactor, self._base.watch, self.exhausted)
         self.census.pause = self._rest
         self.census.resume = self._doors.resume
         self._prepare(config, self.generation)
@@ -133,6 +135,9 @@ class Gateway:
         self._ticking.clock = reactor
         self._ticks = 0
         self._said = -_SAY
+        self.failed: Callable[[str], None] = lambda line: _log.critical(
+            "{line}", line=line
+        )
 
     # Starting.
 
@@ -337,10 +342,20 @@ class Gateway:
                 pauses=self.census.pauses,
             )
 
-    def _exhausted(self) -> None:
-        """accept(2) had no descriptor to give."""
+    def exhausted(self) -> None:
+        """
+        A client could not be taken: there was no descriptor, or no memory.
+        """
         self.census.exhausted()
         self.setDeadline(_REST, self.census.recovered)
+
+    def lost(self, name: str) -> None:
+        """
+        A listener is gone that was not told to go. Whoever watches the process
+        would take it for healthy: it ends.
+        """
+        if not self.stopping:
+            self.failed(f'the listener "{name}" was lost and cannot be kept: ending')
 
     # Stopping.
 

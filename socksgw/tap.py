@@ -4,7 +4,9 @@ The C{twistd} command: options and assembly.
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
@@ -53,6 +55,15 @@ def _fail(lines: Sequence[str], status: int) -> NoReturn:
     for line in lines:
         print(f"socksgw: {line}", file=sys.stderr)
     raise _Ended(status)
+
+
+def _exitFailed() -> None:
+    """
+    End the process with a status that says that it failed.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 class Options(usage.Options, AuthOptionMixin):
@@ -197,10 +208,17 @@ class GatewayService(Service):
         if kept is not None:
             _log.warn("{line}", line=kept)
         self._try(self.gateway.start)
+        self.gateway.failed = self._failed
         _spareCollector()
         self._hangups.serve(self._reactor, self.gateway.reload, self._hungUp)
         if self._console is not None:
             self._console.start(self.gateway)
+
+    def _failed(self, line: str) -> None:
+        _log.critical("{line}", line=line)
+        # After twistd has cleaned up; it has no other way to a status.
+        atexit.register(_exitFailed)
+        self._reactor.stop()
 
     def _hungUp(self) -> None:
         if not self.gateway.stopping:

@@ -90,9 +90,10 @@ class Watch:
 
     def closing(self, fd: int) -> None:
         """
-        C{fd} is about to be closed (which takes it out by itself).
+        C{fd} is about to be closed (which takes it out by itself), if it is
+        watched at all.
         """
-        del self._calls[fd]
+        self._calls.pop(fd, None)
 
     @property
     def watched(self) -> int:

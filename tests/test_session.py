@@ -246,6 +246,10 @@ class Gateway:
         serving.addErrback(self.unhandled.append)
         return serving
 
+    def exhausted(self) -> None: ...
+
+    def lost(self, name: str) -> None: ...
+
     def settled(self) -> None:
         pass
 

@@ -1,13 +1,14 @@
 """
 How many may be in: clients that have not made their request yet, in all and
-by source, and connections that the process has descriptors for.
+by source, and connections that the process has descriptors for. A source is an
+IPv4 address or the /64 of an IPv6 address (L{Address.sourceKey}).
 """
 
 from __future__ import annotations
 
 import resource
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, Protocol, final
 
 from socksgw.sockets import tellOnce
 from socksgw.wire.address import Address
@@ -47,7 +48,9 @@ class Census:
 
     Each client counts twice, for its own connection and the one it asks for.
     At the high-water mark every listener pauses (what waits then stays in
-    the kernel's backlog, unharmed); when clients have left they go on.
+    the kernel's backlog, unharmed); when clients have left they go on. One source
+    may have three quarters of the places, so that it does not shut others out;
+    this host's own clients, who are many users at one address, may have all.
 
     @ivar clients: connected clients.
     @ivar most: most clients that the descriptors allow.
@@ -62,6 +65,8 @@ class Census:
         reserved = min(_RESERVED, descriptors // 4)
         self.most = max(1, (descriptors - reserved) // 2)
         self._slack = min(32, self.most // 4)
+        self._share = max(1, self.most * 3 // 4)
+        self._bySource: dict[bytes, int] = {}
         self.clients = 0
         self.pauses = 0
         self.refused = 0
@@ -69,24 +74,35 @@ class Census:
         self.pause: Callable[[], None] = lambda: None
         self.resume: Callable[[], None] = lambda: None
 
-    def entered(self) -> bool:
+    def entered(self, source: Address) -> bool:
         """
         A client came.
 
         @return: whether there is room for it.
         """
-        if self.clients >= self.most:
+        key = source.sourceKey
+        count = self._bySource.get(key, 0)
+        if self.clients >= self.most or (
+            count >= self._share and not source.isLoopback
+        ):
             self.refused += 1
             return False
+        self._bySource[key] = count + 1
         self.clients += 1
         if not self.paused and self.clients >= self.most - self._slack:
             self.exhausted()
         return True
 
-    def left(self) -> None:
+    def left(self, source: Address) -> None:
         """
         A client went.
         """
+        key = source.sourceKey
+        count = self._bySource[key] - 1
+        if count:
+            self._bySource[key] = count
+        else:
+            del self._bySource[key]
         self.clients -= 1
         if self.paused and self.clients < self.most - 2 * self._slack:
             self.recovered()
@@ -109,20 +125,41 @@ class Census:
             self.resume()
 
 
+class HalfOpen(Protocol):
+    """A client that has not made its request yet."""
+
+    @property
+    def source(self) -> Address: ...
+
+    def displaced(self) -> None:
+        """Another client takes its place: it ends at once."""
+
+
 @final
 class Admission:
     """
     The half-open clients of one listener.
 
+    When there are as many as there may be, the oldest of the source that has the
+    most makes room for the next: so a source that opens many connections shuts
+    itself out, and nobody else.
+
     @ivar halfOpen: how many there are.
     """
 
-    __slots__ = ("_bySource", "_most", "_mostPerSource", "census", "halfOpen")
+    __slots__ = (
+        "_byCount", "_bySource", "_largest", "_most", "_mostPerSource", "census",
+        "halfOpen",
+    )  # fmt: skip
 
     def __init__(self, census: Census, most: int, mostPerSource: int) -> None:
         self.census = census
         self.limit(most, mostPerSource)
-        self._bySource: dict[bytes, int] = {}
+        #: The clients of each source, oldest first.
+        self._bySource: dict[bytes, dict[HalfOpen, None]] = {}
+        #: The sources that have so many, and the largest such number.
+        self._byCount: dict[int, dict[bytes, None]] = {}
+        self._largest = 0
         self.halfOpen = 0
 
     def limit(self, most: int, mostPerSource: int) -> None:
@@ -132,30 +169,52 @@ class Admission:
         self._most = most
         self._mostPerSource = mostPerSource
 
-    def admit(self, source: Address) -> bool:
+    def admit(self, client: HalfOpen) -> bool:
         """
         A client came; count it if it may stay.
         """
-        bySource = self._bySource
-        key = source.packed
-        count = bySource.get(key, 0)
-        if self.halfOpen >= self._most or count >= self._mostPerSource:
+        key = client.source.sourceKey
+        if len(self._bySource.get(key, ())) >= self._mostPerSource or not self._most:
             self.census.refused += 1
             return False
-        if not self.census.entered():
+        if self.halfOpen >= self._most:
+            self.census.refused += 1
+            self._displace()
+        if not self.census.entered(client.source):
             return False
-        bySource[key] = count + 1
+        clients = self._bySource.setdefault(key, {})
+        clients[client] = None
+        self._moved(key, len(clients) - 1, len(clients))
         self.halfOpen += 1
         return True
 
-    def requested(self, source: Address) -> None:
+    def requested(self, client: HalfOpen) -> None:
         """
         A client is no longer half-open: it made its request, or went.
         """
-        key = source.packed
-        count = self._bySource[key] - 1
-        if count:
-            self._bySource[key] = count
-        else:
+        key = client.source.sourceKey
+        clients = self._bySource[key]
+        del clients[client]
+        self._moved(key, len(clients) + 1, len(clients))
+        if not clients:
             del self._bySource[key]
         self.halfOpen -= 1
+
+    def _displace(self) -> None:
+        """Have the oldest client of the largest source go."""
+        largest = next(iter(self._byCount[self._largest]))
+        next(iter(self._bySource[largest])).displaced()
+
+    def _moved(self, key: bytes, before: int, after: int) -> None:
+        """A source has another number of clients than before."""
+        byCount = self._byCount
+        if before:
+            same = byCount[before]
+            del same[key]
+            if not same:
+                del byCount[before]
+        if after:
+            byCount.setdefault(after, {})[key] = None
+        if after > self._largest or before == self._largest:
+            # One more or one less: the next number below has some, or none has.
+            self._largest = max(after, before if before in byCount else 0)

@@ -17,6 +17,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -49,6 +50,7 @@ BACKLOG: Final = 4096
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _DONE: Final = Failure(ConnectionDone())
+_log: Final = Logger()
 
 
 def parseListenAddress(text: str) -> tuple[Address, int]:
@@ -117,7 +119,6 @@ class _Port(tcp.Port):
         return created
 
     def doRead(self) -> None:
-        factory: Any = self.factory
         for _ in range(self.numberAccepts):
             if self._paused:
                 return
@@ -131,15 +132,49 @@ class _Port(tcp.Port):
                     return
                 # The client went away before we came to it.
                 continue
+            except Exception as e:
+                # Nothing that comes from here may reach the reactor: it would
+                # close the listener for good.
+                self._failed(e)
+                return
+            if not self._take(accepted, address):
+                return
+
+    def _take(self, accepted: socket.socket, address: Any) -> bool:
+        """
+        A client has come.
+
+        @return: whether others may be taken, too.
+        """
+        factory: Any = self.factory
+        protocol = None
+        try:
             protocol = factory.buildProtocol(self._addressType("TCP", *address))
             if protocol is None:
                 accepted.close()
-                continue
-            tls = factory.tls
-            if tls is None:
+            elif factory.tls is None:
                 PlainTransport(accepted, protocol, self, self.watch)
             else:
-                TLSTransport(accepted, protocol, self, self.watch, tls)
+                TLSTransport(accepted, protocol, self, self.watch, factory.tls)
+        except Exception as e:
+            # No memory, or no room in epoll.
+            self.watch.closing(accepted.fileno())
+            accepted.close()
+            if protocol is not None:
+                protocol.abandon()
+            self._failed(e)
+            return False
+        return True
+
+    def _failed(self, error: Exception) -> None:
+        """A client could not be taken; rest before the next."""
+        _log.error(
+            "a client of {place} could not be taken, and was closed: {kind}: {error}",
+            place=self._realPortNumber,
+            kind=type(error).__name__,
+            error=str(error),
+        )
+        self.exhausted()
 
 
 def _prepare(port: Any) -> None:

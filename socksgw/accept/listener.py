@@ -12,6 +12,7 @@ from typing import Protocol as Seam
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from socksgw.accept.admission import Admission, Census
@@ -24,6 +25,7 @@ from socksgw.wire.codes import SOCKS4, SOCKS5
 __all__ = ["Listener", "Service"]
 
 _VERSIONS: Final = {"socks4": SOCKS4, "socks5": SOCKS5}
+_log: Final = Logger()
 _LOOPBACK: Final = Address(b"\x7f\x00\x00\x01")
 
 
@@ -40,6 +42,12 @@ class Service(Seam):
     def serve(self, client: Inbound) -> Deferred[None]: ...
 
     def settled(self) -> None: ...
+
+    def exhausted(self) -> None:
+        """A client could not be taken: accepting rests."""
+
+    def lost(self, name: str) -> None:
+        """A listener is gone that was not told to go."""
 
 
 def _addressOf(host: str) -> Address:
@@ -60,6 +68,7 @@ class Listener(Factory):
     @ivar handshake: seconds from accept to request.
     @ivar tls: what stands under SOCKS here, if anything.
     @ivar clients: who is connected.
+    @ivar leaving: how many of its ports have been told to close.
     @ivar memory: what everything that waits for a reader is counted in.
     """
 
@@ -76,6 +85,11 @@ class Listener(Factory):
         self.setDeadline = service.setDeadline
         self.serve = service.serve
         self._settled = service.settled
+        self._lost = service.lost
+        self._exhausted = service.exhausted
+        self.leaving = 0
+        #: The client that was built last, as long as it has no connection.
+        self._built: Inbound | None = None
 
     def configure(
         self,
@@ -89,7 +103,7 @@ class Listener(Factory):
         What holds for the clients that come from now on.
 
         @param halfOpen: most clients that have not made their request.
-        @param halfOpenPerSource: the same for one source address.
+        @param halfOpenPerSource: the same for one source.
         @param handshake: seconds from accept to request.
         """
         self.versions = frozenset(_VERSIONS[p] for p in protocols)
@@ -104,15 +118,41 @@ class Listener(Factory):
         host: Any = getattr(addr, "host", None)
         # A client on a Unix socket is on this machine.
         source = _LOOPBACK if host is None else _addressOf(host)
-        if not self.admission.admit(source):
+        built, self._built = self._built, None
+        if built is not None and built.transport is None:
+            # Twisted could not make its transport, and logged why.
+            built.abandon()
+            self._exhausted()
+        try:
+            client = Inbound(self, source, getattr(addr, "port", 0))
+            if not self.admission.admit(client):
+                return None
+        except MemoryError:
+            # Closed here, and not by whoever collects what Twisted has logged.
+            _log.error("there is no memory for a client, which was closed")
+            self._exhausted()
             return None
-        return Inbound(self, source, getattr(addr, "port", 0))
+        self._built = client
+        return client
+
+    def doStop(self) -> None:
+        """
+        A port is gone: it was told to, or it could not be kept.
+        """
+        super().doStop()  # type: ignore[no-untyped-call]
+        if self.leaving:
+            self.leaving -= 1
+        else:
+            self._lost(self.name)
 
     def opened(self, client: Inbound) -> None:
         """A client's connection is ready."""
+        self._built = None
         self.clients[client] = None
 
     def closed(self, client: Inbound) -> None:
         """A client's connection is gone."""
+        if self._built is client:
+            self._built = None
         self.clients.pop(client, None)
         self._settled()

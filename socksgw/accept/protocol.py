@@ -23,6 +23,7 @@ from socksgw.accept.transport import PlainTransport
 from socksgw.errors import (
     ClientLost,
     HandshakeTimedOut,
+    LimitReached,
     ProtocolViolated,
     SocksError,
 )
@@ -116,6 +117,7 @@ class Inbound(Protocol):
     socket: socket.socket | None = None
     _serving: Deferred[None] | None = None
     _waiting: Deferred[None] | None = None
+    _deadline: Timer | None = None
     halfOpen = True
     _gone = False
     _lingering = 0
@@ -134,6 +136,14 @@ class Inbound(Protocol):
     # From the transport.
 
     def connectionMade(self) -> None:
+        try:
+            self._connected()
+        except Exception:
+            # Without a deadline it would stay for ever.
+            self.transport.abortConnection()
+            raise
+
+    def _connected(self) -> None:
         handle = getattr(self.transport, "getHandle", None)
         if handle is not None:
             handle = handle()
@@ -208,10 +218,10 @@ class Inbound(Protocol):
     def connectionLost(self, reason: Failure = _DONE) -> None:
         self._gone = True
         self.socket = None
-        self._deadline.clear()
+        self._disarm()
         self._drop()
         self.requested()
-        self.door.admission.census.left()
+        self.door.admission.census.left(self.source)
         self.door.closed(self)
         if self.taken is not None:
             self.taken.connectionLost(reason)
@@ -293,8 +303,8 @@ class Inbound(Protocol):
         """
         if self.halfOpen:
             self.halfOpen = False
-            self._deadline.clear()
-            self.door.admission.requested(self.source)
+            self._disarm()
+            self.door.admission.requested(self)
             if self._paused and self.conversation.held <= self._most:
                 self._readOn()
 
@@ -372,7 +382,7 @@ class Inbound(Protocol):
             self.close()
             return
         self._drop()
-        self._deadline.clear()
+        self._disarm()
         self._lingering = _LINGER_OCTETS
         self._deadline = self.door.setDeadline(_LINGER, self.close)
         plain = self.socket
@@ -389,7 +399,7 @@ class Inbound(Protocol):
                 self.transport.loseWriteConnection()
             else:
                 # Ends our side; it waits for the client to end its own.
-                self._deadline.clear()
+                self._disarm()
                 self._deadline = self.door.setDeadline(_LINGER, self.abort)
                 self.transport.loseConnection()
         self.transport.resumeProducing()
@@ -418,7 +428,7 @@ class Inbound(Protocol):
             else:
                 self.transport.loseConnection()
             if not self._gone:
-                self._deadline.clear()
+                self._disarm()
                 # Who made no request has been told little, or only that TLS
                 # does not take them.
                 patience = _LINGER if self.halfOpen else _CLOSING
@@ -442,7 +452,27 @@ class Inbound(Protocol):
         if self.conversation.state is not State.REPLIED or not replying:
             self.abort()
 
+    def abandon(self) -> None:
+        """
+        Its connection could not be made: let go of its place.
+        """
+        if not self._gone:
+            self.connectionLost()
+
+    def displaced(self) -> None:
+        """As L{socksgw.accept.admission.HalfOpen.displaced}."""
+        if self.halfOpen:
+            # At once: Twisted's transports take another turn to close.
+            self.halfOpen = False
+            self.door.admission.requested(self)
+        self.end(LimitReached("as many clients as may have not made their request"))
+
     # Within.
+
+    def _disarm(self) -> None:
+        """There is no deadline, for the time being."""
+        if self._deadline is not None:
+            self._deadline.clear()
 
     @property
     def _most(self) -> int:

@@ -4,6 +4,8 @@ How many may be in.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +13,32 @@ from socksgw.accept.admission import Admission, Census
 from socksgw.wire.address import Address
 
 A, B, C = (Address.parse(f"192.0.2.{number}") for number in (1, 2, 3))
+
+
+class Client:
+    """
+    One that has not made its request.
+
+    @ivar displaced: called when another takes its place.
+    """
+
+    def __init__(self, source: Address, admission: Admission | None = None) -> None:
+        self.source = source
+        self._admission = admission
+        self.gone = False
+
+    def displaced(self) -> None:
+        assert not self.gone
+        self.gone = True
+        assert self._admission is not None
+        self._admission.requested(self)
+        self._admission.census.left(self.source)
+
+
+def numbered(count: int, prefix: str = "10.0.0.0") -> list[Address]:
+    """So many IPv4 addresses."""
+    first = int(ip_address(prefix))
+    return [Address((first + n).to_bytes(4, "big")) for n in range(count)]
 
 
 def counted(descriptors: int) -> tuple[Census, list[str]]:
@@ -33,12 +61,13 @@ def test_eachClientHasRoomForTwoConnections() -> None:
 def test_atTheMarkItPausesAndAfterwardsGoesOn() -> None:
     """Each once, however many come and go around the mark."""
     census, said = counted(1024)
-    while census.entered():
+    came = numbered(2 * census.most)
+    while census.entered(came[census.clients]):
         pass
     assert said == ["pause"]
     assert (census.clients, census.refused, census.pauses) == (census.most, 1, 1)
     while census.clients:
-        census.left()
+        census.left(came[census.clients - 1])
     assert said == ["pause", "resume"]
     assert not census.paused
 
@@ -46,8 +75,9 @@ def test_atTheMarkItPausesAndAfterwardsGoesOn() -> None:
 def test_itPausesBeforeTheLastPlaceIsTaken() -> None:
     """What waits then stays in the kernel's backlog, unharmed."""
     census, said = counted(1024)
+    came = numbered(census.most)
     while not said:
-        assert census.entered()
+        assert census.entered(came[census.clients])
     assert census.clients < census.most
     assert census.refused == 0
 
@@ -63,27 +93,83 @@ def test_exhaustionOfTheSystemPausesToo() -> None:
     assert said == ["pause", "resume"]
 
 
-def test_halfOpenClientsInAllAndPerSource() -> None:
+def test_oneSourceLeavesRoomForOthers() -> None:
+    """It has three quarters of the places, however many addresses of its /64."""
+    for text in ("192.0.2.1", "2001:db8:0:7::1"):
+        census, _ = counted(1024)
+        source = Address.parse(text)
+        while census.entered(source):
+            pass
+        assert census.clients == census.most * 3 // 4
+        sibling = Address.parse("2001:db8:0:7::2" if source.version == 6 else text)
+        assert not census.entered(sibling)
+        assert census.entered(Address.parse("2001:db8:0:8::1"))
+        census.left(source)
+        assert census.entered(sibling)
+
+
+def test_thisHostsClientsAreManyUsers() -> None:
+    """They may have all places."""
+    census, _ = counted(1024)
+    while census.entered(Address.parse("127.0.0.1")):
+        pass
+    assert census.clients == census.most
+
+
+def test_halfOpenClientsPerSource() -> None:
     """At N they come in, at N+1 they do not; refusals are counted."""
     census = Census(1024)
-    admission = Admission(census, 3, 2)
-    assert admission.admit(A)
-    assert admission.admit(A)
-    assert not admission.admit(A)
-    assert admission.admit(B)
-    assert not admission.admit(C)
-    assert (admission.halfOpen, census.refused, census.clients) == (3, 2, 3)
-    admission.requested(A)
-    assert admission.admit(C)
-    assert not admission.admit(A)
+    admission = Admission(census, 10, 2)
+    first, second = Client(A), Client(A)
+    assert admission.admit(first)
+    assert admission.admit(second)
+    assert not admission.admit(Client(A))
+    assert admission.admit(Client(B))
+    assert (admission.halfOpen, census.refused, census.clients) == (3, 1, 3)
+    admission.requested(first)
+    assert admission.admit(Client(A))
+
+
+def test_aNetworkOfIPv6IsOneSource() -> None:
+    """A host has a whole /64 to itself."""
+    admission = Admission(Census(1024), 10, 2)
+    for number, expected in ((1, True), (2, True), (3, False)):
+        source = Address.parse(f"2001:db8:0:7::{number}")
+        assert admission.admit(Client(source)) is expected
+    assert admission.admit(Client(Address.parse("2001:db8:0:8::1")))
+
+
+def test_atTheMarkTheOldestOfTheLargestSourceGoes() -> None:
+    """So whoever opens many shuts itself out, and nobody else."""
+    census = Census(1024)
+    admission = Admission(census, 5, 5)
+    many = [Client(A, admission) for _ in range(4)]
+    few = [Client(B, admission)]
+    for each in (*many[:2], *few, *many[2:]):
+        assert admission.admit(each)
+    assert admission.admit(Client(C, admission))
+    assert [each.gone for each in many] == [True, False, False, False]
+    assert admission.admit(Client(A, admission))
+    assert [each.gone for each in many] == [True, True, False, False]
+    assert not few[0].gone
+    assert (admission.halfOpen, census.clients, census.refused) == (5, 5, 2)
+
+
+def test_amongSourcesOfOneClientTheOldestGoes() -> None:
+    """There is none that is larger."""
+    admission = Admission(Census(1024), 3, 3)
+    clients = [Client(source, admission) for source in numbered(4)]
+    for each in clients:
+        assert admission.admit(each)
+    assert [each.gone for each in clients] == [True, False, False, False]
 
 
 def test_withoutADescriptorNothingIsCounted() -> None:
     """A client that is refused leaves no trace in the counters."""
     census = Census(8)
     admission = Admission(census, 100, 100)
-    while admission.admit(A):
-        pass
+    for source in numbered(100):
+        admission.admit(Client(source))
     assert admission.halfOpen == census.clients == census.most
 
 
@@ -91,26 +177,44 @@ def test_withoutADescriptorNothingIsCounted() -> None:
 def test_countersReturnToNothing(steps: list[tuple[Address, bool]]) -> None:
     """However clients come, make their requests and go."""
     census = Census(40)
+    share = census.most * 3 // 4
     admission = Admission(census, 5, 3)
-    halfOpen: list[Address] = []
-    served = 0
+    halfOpen: list[Client] = []
+    served: list[Address] = []
     for source, comes in steps:
+        sources = [each.source for each in halfOpen]
         if comes:
-            expected = (
-                len(halfOpen) < 5
-                and halfOpen.count(source) < 3
-                and len(halfOpen) + served < census.most
-            )
-            assert admission.admit(source) is expected
-            if expected:
-                halfOpen.append(source)
+            client = Client(source, admission)
+            full = sources.count(source) >= 3
+            if not full and len(halfOpen) >= 5:
+                largest = max(map(sources.count, sources))
+                # Of the largest, some source's oldest.
+                oldest = [halfOpen[sources.index(x)] for x in set(sources)
+                          if sources.count(x) == largest]  # fmt: skip
+            there = served.count(source)
+            admitted = admission.admit(client)
+            gone = [each for each in halfOpen if each.gone]
+            halfOpen = [each for each in halfOpen if not each.gone]
+            if not full and len(sources) >= 5:
+                assert len(gone) == 1
+                assert gone[0] in oldest
+            else:
+                assert not gone
+            there += sum(each.source == source for each in halfOpen)
+            room = len(halfOpen) + len(served) < census.most and there < share
+            assert admitted is (not full and room)
+            if admitted:
+                halfOpen.append(client)
         elif halfOpen:
-            admission.requested(halfOpen.pop(0))
-            served += 1
+            client = halfOpen.pop(0)
+            admission.requested(client)
+            served.append(client.source)
         assert admission.halfOpen == len(halfOpen)
-        assert census.clients == len(halfOpen) + served
-    for source in halfOpen:
-        admission.requested(source)
-    for _ in range(census.clients):
-        census.left()
+        assert census.clients == len(halfOpen) + len(served)
+    for client in halfOpen:
+        admission.requested(client)
+        served.append(client.source)
+    for source in served:
+        census.left(source)
     assert (admission.halfOpen, admission._bySource, census.clients) == (0, {}, 0)
+    assert (admission._byCount, admission._largest, census._bySource) == ({}, 0, {})

@@ -69,6 +69,12 @@ class World:
 
     def settled(self) -> None: ...
 
+    def exhausted(self) -> None:
+        self.events.append("exhausted")
+
+    def lost(self, name: str) -> None:
+        self.events.append(f"lost {name}")
+
     def connect(self, address: Any = None) -> tuple[Inbound, Transport]:
         client = self.listener.buildProtocol(
             address or IPv4Address("TCP", "192.0.2.9", 4000)

@@ -136,8 +136,9 @@ def _dribble(client: socket.socket, octets: Iterator[int]) -> None:
 def test_halfOpenLimitsHoldExactly(gateway: Gateway, echo: Server) -> None:
     """
     C{half_open_per_source} clients of one source and C{half_open} in all may
-    be without a request; one more is closed at once, others still get in,
-    and who makes its request, or leaves, makes room.
+    be without a request; one more of the source is closed at once. One more in
+    all is let in, and the oldest of the source that has the most goes. Who makes
+    its request, or leaves, makes room.
     """
     configuration = OPEN.replace("[[auth.choose]]", _HALF_OPEN + "[[auth.choose]]", 1)
     started = gateway(configuration)
@@ -155,17 +156,20 @@ def test_halfOpenLimitsHoldExactly(gateway: Gateway, echo: Server) -> None:
         closed(another("127.0.1.1"))
         _served(started, echo, "127.0.1.2")
         second = [another("127.0.1.2") for _ in range(3)]
-        closed(another("127.0.1.2"))
-        closed(another("127.0.1.3"))
         # Not one of those that were let in has suffered.
+        assert [isClosed(client) for client in (*first, *second)] == [False] * 8
+        # At the mark the largest source does, and only its oldest.
+        second.append(another("127.0.1.2"))
+        closed(first.pop(0))
         assert [isClosed(client) for client in (*first, *second)] == [False] * 8
         # A request makes room, though the session goes on.
         live = _finished(first.pop(), echo)
         first.append(another("127.0.1.1"))
-        closed(another("127.0.1.1"))
+        assert [isClosed(client) for client in (*first, *second)] == [False] * 8
         # So does leaving.
         second.pop().close()
         until(lambda: _getsIn(started, "127.0.1.3"))
+        assert [isClosed(client) for client in (*first, *second)] == [False] * 7
         for client in (*first, *second, live):
             client.settimeout(20)
         live.sendall(b"hello")

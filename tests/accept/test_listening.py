@@ -1,0 +1,213 @@
+"""
+The accept loop, with real sockets: a failure there costs one client, and never
+the listener.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.selectreactor import SelectReactor
+from twisted.logger import capturedLogs
+
+from socksgw.accept import endpoints
+from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
+from socksgw.accept.protocol import Inbound
+from socksgw.watch import Watch
+from tests.accept.test_protocol import World
+
+WAYS = ("address", "endpoint")
+
+
+class House(World):
+    """
+    A listener on loopback, with a reactor of the test's own.
+    """
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.reactor: Any = SelectReactor()
+        self.watch = Watch(self.reactor)
+        self.watch.start()
+        self.rests = 0
+        opened: list[Any] = []
+        if way == "address":
+            port: Any = listenOnAddress(
+                self.reactor, "127.0.0.1:0", self.listener, self.rest, self.watch
+            )
+        else:
+            listening = listenOnEndpoint(
+                self.reactor, "tcp:0:interface=127.0.0.1", self.listener
+            )
+            listening.addCallback(opened.append)
+            (port,) = opened
+        self.port = port
+
+    def rest(self) -> None:
+        self.rests += 1
+
+    def close(self) -> None:
+        """Nobody is there any more."""
+        self.listener.leaving += 1
+        self.port.stopListening()
+        for client in list(self.listener.clients):
+            client.abort()
+        self.until(lambda: not self.listener.clients)
+        self.reactor.iterate(0.01)
+        self.watch.stop()
+
+    def exhausted(self) -> None:
+        self.rest()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Turn until something is so."""
+        for _ in range(500):
+            if condition():
+                return
+            self.reactor.iterate(0.01)
+        raise AssertionError("it did not come in time")
+
+    def call(self) -> socket.socket:
+        """A client."""
+        client = socket.create_connection(self.port.socket.getsockname()[:2], 5)
+        client.setblocking(False)
+        return client
+
+    def serves(self) -> bool:
+        """Whether a client that comes now is heard."""
+        before = len(self.events)
+        with self.call() as client:
+            client.sendall(b"\x05\x01\x00")
+            self.until(lambda: len(self.events) > before)
+        return True
+
+
+@pytest.fixture(params=WAYS)
+def house(request: pytest.FixtureRequest) -> Iterator[House]:
+    """One for each way of listening; nothing of any client is left."""
+    made = House(request.param)
+    yield made
+    made.close()
+    made.atBase()
+
+
+class Once:
+    """Fails the first time."""
+
+    def __init__(self, error: Exception, call: Callable[..., Any]) -> None:
+        self.left = [error]
+        self._call = call
+
+    def __call__(self, *arguments: Any, **others: Any) -> Any:
+        if self.left:
+            raise self.left.pop()
+        return self._call(*arguments, **others)
+
+
+def _building(house: House, monkeypatch: pytest.MonkeyPatch) -> Once:
+    failing = Once(MemoryError(), house.census.entered)
+    monkeypatch.setattr(house.census, "entered", failing)
+    return failing
+
+
+def _watching(house: House, monkeypatch: pytest.MonkeyPatch) -> Once:
+    """As epoll_ctl(2) says it, to the reactor or to our own."""
+    error = OSError(errno.ENOMEM, "Cannot allocate memory")
+    place: Any = house.watch if isinstance(house.port, endpoints._Port) else None
+    name = "add" if place else "addReader"
+    place = place or house.reactor
+    failing = Once(error, getattr(place, name))
+    monkeypatch.setattr(place, name, failing)
+    return failing
+
+
+def _connecting(house: House, monkeypatch: pytest.MonkeyPatch) -> Once:
+    failing = Once(MemoryError(), house.listener.setDeadline)
+    monkeypatch.setattr(house.listener, "setDeadline", failing)
+    return failing
+
+
+@pytest.mark.parametrize("where", [_building, _watching, _connecting])
+def test_aFailureWhileAccepting(
+    house: House, monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    """
+    The client is closed and counted no longer; the next one is served.
+    """
+    failing = where(house, monkeypatch)
+    client = house.call()
+    with capturedLogs() as events:
+        house.until(lambda: not failing.left)
+    failures = sum("log_failure" in each for each in events)
+    assert events
+    ours = isinstance(house.port, endpoints._Port)
+    if ours or where is not _watching:
+        # What Twisted has logged may hold it for a while.
+        house.until(lambda: _closed(client))
+    client.close()
+    assert house.serves()
+    assert "lost lan" not in house.events
+    assert house.listener.admission.halfOpen == house.census.clients == 1
+    assert house.rests == (1 if ours or where is not _connecting else 0)
+    if ours:
+        assert failures == 0
+
+
+def _closed(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "no memory")])
+def test_acceptItselfFails(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It rests, and goes on."""
+    house = House("address")
+    port: Any = house.port
+
+    class Listening:
+        """Its socket, as it is when memory is short."""
+
+        def __init__(self, below: socket.socket) -> None:
+            self.accept = Once(error, below.accept)
+            self.fileno = below.fileno
+
+    below = port.socket
+    port.socket = Listening(below)
+    with capturedLogs():
+        port.doRead()
+    assert house.rests == 1
+    port.socket = below
+    assert house.serves()
+    house.close()
+
+
+def test_aPortThatIsLost(house: House) -> None:
+    """It is told, unlike one that was told to go."""
+    house.listener.doStart()
+    house.listener.doStop()
+    assert house.events == ["lost lan"]
+
+
+def test_displaced(house: House) -> None:
+    """At the mark the oldest goes at once, and another has its place."""
+    house.listener.admission.limit(2, 2)
+    clients = [house.call() for _ in range(2)]
+    house.until(lambda: house.listener.admission.halfOpen == 2)
+    house.listener.admission.limit(2, 3)
+    with house.call() as third:
+        house.until(lambda: len(house.listener.clients) == 2)
+        house.until(lambda: _closed(clients[0]))
+        assert not _closed(third)
+        assert house.listener.admission.halfOpen == 2
+        survivors: list[Inbound] = list(house.listener.clients)
+        assert len(survivors) == 2
+    for each in clients:
+        each.close()
