@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol, final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
 from socksgw.errors import LookupFailed
@@ -160,7 +160,10 @@ class LibraryLookup:
         """
         Call C{done} with what C{work} returns in a thread.
         """
-        self._do(work).addCallback(done)
+        asking = self._do(work)
+        # Where no thread can be started it is done here, late as it is.
+        asking.addErrback(lambda failure: failure.trap(LookupFailed) and work())
+        asking.addCallback(done)
 
     def _do(self, work: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         outcome: Deferred[Any] = Deferred()
@@ -170,7 +173,10 @@ class LibraryLookup:
                 outcome.callback if success else outcome.errback, result
             )
 
-        self._pool.callInThreadWithCallback(finished, work, *arguments)
+        try:
+            self._pool.callInThreadWithCallback(finished, work, *arguments)
+        except RuntimeError as e:
+            return fail(LookupFailed(f"no thread: {e}", reason="lookup-failed"))
         return outcome
 
 

@@ -158,6 +158,28 @@ def test_theHostsFileCounts(reactor: Reactor, tmp_path: Path) -> None:
     assert result(library.addresses("printer.example", 6)) == []
 
 
+def test_noThread(
+    reactor: Reactor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no thread can be started a look-up fails, and nothing waits for one."""
+
+    class Full(Inline):
+        def callInThreadWithCallback(self, *_: Any) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(lookups, "DaemonPool", lambda *_: Full())
+    library = LibraryLookup(reactor, HostsFile(tmp_path / "hosts"))
+    failures: list[Any] = []
+    library.addresses("www.example", 4).addErrback(failures.append)
+    assert failures[0].check(LookupFailed)
+    assert failures[0].value.reason == "lookup-failed"
+    library.pointer(Address.parse("192.0.2.1")).addErrback(failures.append)
+    assert failures[1].check(LookupFailed)
+    done: list[int] = []
+    library.inThread(lambda: 7, done.append)
+    assert done == [7]
+
+
 # The host's files and name servers.
 
 
