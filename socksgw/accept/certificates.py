@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
@@ -309,9 +310,17 @@ class ServerTLS:
             wanted = SSL.VERIFY_PEER
             if self._settings.client_certificate == "required":
                 wanted |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-            context.set_verify(wanted, _verified)
+            context.set_verify(wanted, partial(_verified, self._unusable()))
             context.set_verify_depth(_DEPTH)
         return context
+
+    def _unusable(self) -> str:
+        """
+        Why no client's certificate can be judged; empty where each can. Nobody is
+        believed then, and OpenSSL knows only that.
+        """
+        wrong = "; ".join(f"{key}: {why}" for key, why in self._trustFiles.wrong)
+        return f"client certificates cannot be judged: {wrong}" if wrong else ""
 
     def refresh(self) -> Changes:
         """
@@ -411,6 +420,9 @@ class ServerTLS:
                 return "its owner is called otherwise now"
         except BadName as e:
             return str(e)
+        unusable = self._unusable()
+        if unusable:
+            return unusable
         store = self._context.get_cert_store()
         assert store is not None
         try:
@@ -421,12 +433,20 @@ class ServerTLS:
 
 
 def _verified(
-    connection: SSL.Connection, _certificate: X509, error: int, _depth: int, good: int
+    unusable: str,
+    connection: SSL.Connection,
+    _certificate: X509,
+    error: int,
+    _depth: int,
+    good: int,
 ) -> bool:
     """
     OpenSSL's verdict on one certificate of a chain. It stands; why it is no is
     kept for the record.
+
+    @param unusable: why none can be judged; empty where each can.
     """
     if not good:
-        connection.set_app_data(_WHY.get(error, f"OpenSSL's error {error}"))
+        why = unusable or _WHY.get(error, f"OpenSSL's error {error}")
+        connection.set_app_data(why)
     return bool(good)

@@ -68,7 +68,7 @@ class PasswordFile(UserFile[Hashes]):
         """
         users = self.users()
         if users is None:
-            return fail(Refused("store-unreadable"))
+            return fail(Refused("store-unreadable", "the file of users cannot be read"))
         if not credentials.password:
             # Nobody has that, so it tells nothing of who is there.
             return fail(Refused("wrong-credentials"))

@@ -124,5 +124,8 @@ class VerifiedIdentities:
 
     def _named(self, name: str | None, expires: float | None) -> Proved:
         if name is None:
-            raise Refused("unknown-user")
+            raise Refused(
+                "unknown-user",
+                "no directory finds the user among those who may log in",
+            )
         return Proved(name, expires, True)

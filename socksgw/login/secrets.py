@@ -105,7 +105,7 @@ class SecretsFile(UserFile[dict[bytes, Secret]]):
         """
         users = self.users()
         if users is None:
-            return fail(Refused("store-unreadable"))
+            return fail(Refused("store-unreadable", "the file of users cannot be read"))
         name: bytes = credentials.username
         known = users.get(name)
         right = credentials.checkPassword((known or self._nobody).password)

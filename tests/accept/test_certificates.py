@@ -503,7 +503,10 @@ def test_brokenTrust(place: Place, name: str, octets: bytes | None) -> None:
     assert changes.read == ()
     assert len(changes.problems) == 1
     assert not changes.rejudge
-    assert refusal(tls, bob)
+    # It is not said to be the client's certificate that is wrong.
+    why = refusal(tls, bob)
+    assert why.startswith("client certificates cannot be judged: ")
+    assert name in why
     assert tls.refresh() == ((), (), False)
     place.put(name, good)
     assert tls.refresh() == (("client_ca", "crl"), (), True)
