@@ -167,8 +167,10 @@ def test_halfOpenLimitsHoldExactly(gateway: Gateway, echo: Server) -> None:
         first.append(another("127.0.1.1"))
         assert [isClosed(client) for client in (*first, *second)] == [False] * 8
         # So does leaving.
+        before = started.descriptors
         second.pop().close()
-        until(lambda: _getsIn(started, "127.0.1.3"))
+        until(lambda: started.descriptors < before)
+        assert _getsIn(started, "127.0.1.3")
         assert [isClosed(client) for client in (*first, *second)] == [False] * 7
         for client in (*first, *second, live):
             client.settimeout(20)
