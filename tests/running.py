@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,14 @@ class Running:
             for line in file.read_bytes().split(b"\n")[:-1]:
                 found.append(json.loads(line))
         return [line for line in found if event in (None, line["event"])]
+
+    @property
+    def summed(self) -> Counter[str]:
+        """The reasons of refusals that came too fast for lines of their own."""
+        found: Counter[str] = Counter()
+        for line in self.journal("refusals"):
+            found.update(line["reasons"])
+        return found
 
     def stop(self, seconds: float = 30.0) -> int:
         """End it in order, and return its exit status."""

@@ -172,10 +172,16 @@ class _Asking:
             self.name(name, DENIED)
 
     def recorded(self) -> None:
-        """Each request has one line, and none allows anything."""
-        until(lambda: len(self._lines()) >= self.asked)
+        """
+        Each request has one line, or is in a sum of refusals; none allows anything.
+        """
+
+        def told() -> int:
+            return len(self._lines()) + self._gateway.summed.total()
+
+        until(lambda: told() >= self.asked)
+        assert told() == self.asked
         lines = self._lines()
-        assert len(lines) == self.asked
         assert not [line for line in lines if line.get("verdict") == "allow"]
 
     def _lines(self) -> list[dict[str, object]]:
