@@ -174,7 +174,7 @@ class _Examiner:
             self._odd(path, why)
         identities = tuple(entrance.identities(checkers))
         self._directories(checkers)
-        self._spellings(checkers)
+        self._spellings(entrance, checkers)
         self._stores(checkers)
         self._rules(entrance)
         self._expectations(entrance)
@@ -395,14 +395,21 @@ class _Examiner:
                 for line in each.problems():
                     self._odd("auth.checkers", line)
 
-    def _spellings(self, checkers: Sequence[ICredentialsChecker]) -> None:
+    def _spellings(
+        self, entrance: Entrance, checkers: Sequence[ICredentialsChecker]
+    ) -> None:
         """Warn of names that no user has, where all names are folded."""
         config = self._config
         offered = {name for choose in config.auth.choose for name in choose.methods}
+        proving = [
+            entrance.capabilities[name]
+            for name in offered
+            if name in entrance.capabilities and entrance.capabilities[name].verifies
+        ]
         if (
             checkers
-            or "gssapi" not in offered
-            or "certificate" in offered
+            or not proving
+            or any(can.certificate for can in proving)
             or config.auth.kerberos_names == "exact"
         ):
             return

@@ -17,6 +17,13 @@ from twisted.internet.testing import MemoryReactorClock
 from socksgw.command import main
 from socksgw.config import loads
 from socksgw.examination import examine
+from socksgw.negotiate.capabilities import Capabilities
+from socksgw.negotiate.methods import Choice, OfferedMethod
+from socksgw.offers import Offers
+from socksgw.policy.document import Compiler
+from socksgw.policy.hypothetical import Facts as Asked
+from socksgw.policy.hypothetical import Missing, outcomeOf
+from socksgw.wire.address import Address
 from tests.certificates import Authority, pemOf, server
 from tests.policy.asking import Facts
 
@@ -160,6 +167,39 @@ def test_whatFollowsFromTheOnlyWayIn(directory: Path) -> None:
         assert unmet(directory, *facts, fact, text=text) == []
         # Partners come from everywhere, by another method.
         assert any("give it" in said for said in unmet(directory, *facts, text=text))
+
+
+def test_nobodyBySeveralMethods(tmp_path: Path) -> None:
+    """Where two methods let in without a login, a rule may tell them apart."""
+
+    class Guest:
+        name, code, help = "guest", 0x80, "for the test"
+
+    can = Capabilities(anonymous=True, cleartext=False, credentials=())
+    methods = [
+        OfferedMethod(x, 0, Guest(), capabilities=can) for x in ("none", "guest")
+    ]
+    text = """
+    listen = [{ name = "lan", address = ["127.0.0.1:0"] }]
+    rule = [{ id = "r", allow = ["connect"], method = ["guest"] }]
+    """
+    config = loads(text, "gw.toml")
+    rules = Compiler(config, Facts()).compile().ruleset
+    facts = Asked(
+        "anonymous", frozenset(), "connect", None, 80, (Address.parse("8.8.8.8"),)
+    )
+    for offered, expected in (
+        (methods, None),
+        (methods[:1], False),
+        (methods[1:], True),
+    ):
+        offers = Offers(config, [Choice(offered, None, None)], [None], [], [])
+        if expected is None:
+            with pytest.raises(Missing, match="method"):
+                outcomeOf(rules, offers.known(facts))
+        else:
+            verdict = outcomeOf(rules, offers.known(facts)).verdict
+            assert verdict.allowed is expected
 
 
 def explained(file: Path, *arguments: str) -> tuple[int, str, str]:

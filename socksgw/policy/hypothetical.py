@@ -34,6 +34,8 @@ __all__ = [
     "unsureOf",
 ]
 
+#: By which nobody in particular comes, where nothing else is known.
+_NOBODYS: Final = "none"
 _SOMEWHERE: Final = Address(bytes(4))
 
 
@@ -67,6 +69,8 @@ class Facts:
         an association (which has neither name nor addresses).
     @ivar addresses: the address asked for, or what the name leads to.
     @ivar at: seconds since the epoch.
+    @ivar severalMethods: whether the anonymous user can have come by several
+        methods; else it is the one that the gateway has for that.
     """
 
     user: str
@@ -81,6 +85,7 @@ class Facts:
     secured: str | None = None
     at: float | None = None
     unsure: frozenset[str] = frozenset()
+    severalMethods: bool = False
 
     def question(self, command: str) -> Question:
         """
@@ -88,7 +93,8 @@ class Facts:
 
         @param command: this one, or one that it rests on.
         """
-        method = "none" if self.user == "anonymous" else self.method or "?"
+        nobodys = self.user == ANONYMOUS and not self.severalMethods
+        method = self.method or (_NOBODYS if nobodys else "?")
         asker = Asker(
             Somebody(self.user, self.groups, method),
             self.source or _SOMEWHERE,
@@ -390,7 +396,7 @@ class _Walk:
         missing: list[str] = []
         known, who = rule, rule.who
         if who is not None and not who.groups.isdisjoint(facts.unsure):
-            if facts.user != "anonymous" and not who.covers(self._question.asker.user):
+            if facts.user != ANONYMOUS and not who.covers(self._question.asker.user):
                 missing.append("groups")
                 known = evolve(known, who=None)
         if rule.listeners and facts.listener is None:
@@ -400,7 +406,7 @@ class _Walk:
             missing.append("from")
             known = evolve(known, sources=None)
         if rule.methods and facts.method is None:
-            if facts.user != "anonymous":
+            if facts.user != ANONYMOUS or facts.severalMethods:
                 missing.append("method")
                 known = evolve(known, methods=None)
         if rule.secured and facts.secured is None:
@@ -426,7 +432,7 @@ def unsureOf(
     @param given: the user's groups, if they have been said; then there are no
         others.
     """
-    if given is not None or user == "anonymous":
+    if given is not None or user == ANONYMOUS:
         return frozenset()
     return frozenset(
         name
