@@ -9,17 +9,14 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Protocol, final
 
-from twisted.logger import Logger
-
 from socksgw.accept.endpoints import parseListenAddress
 from socksgw.kernelroutes import KernelRoutes
 from socksgw.probedroutes import ProbedRoutes
 from socksgw.shape import Config
+from socksgw.sockets import tellOnce
 from socksgw.wire.address import Address
 
 __all__ = ["HostAddresses", "HostRoutes"]
-
-_log = Logger()
 
 
 class HostRoutes(Protocol):
@@ -139,11 +136,11 @@ class HostAddresses:
         self._routes = self._instead(error)
 
     def _instead(self, error: OSError) -> HostRoutes:
-        _log.warn(
-            "netlink cannot be used here ({why}): this host's addresses are found "
-            "by /proc/net and by probing, which a change of local routes reaches a "
-            "second later",
-            why=error.strerror,
+        tellOnce(
+            "netlink",
+            error,
+            "this host's addresses are found by /proc/net and by probing; a change of "
+            "local routes counts a second later",
         )
         return self._probe()
 

@@ -30,6 +30,7 @@ from socksgw.errors import (
 from socksgw.fairly import ASKING
 from socksgw.interfaces import User
 from socksgw.negotiate.methods import Attempt, negotiate
+from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Asker, Obligations, Verdict
 from socksgw.relay.between import Tally
 from socksgw.stage import Stage
@@ -258,14 +259,27 @@ class Session:
         if not decision.allowed:
             return decision.error
         self.verdicts = decision.verdicts
-        try:
-            limits = self.gateway.limits
-            self.claim = limits.take(
-                self.asker, command.name, decision.rule, self._arrived
-            )
-        except LimitReached as e:
-            return self._limited(e)
-        return None
+        return self._enter(decision)
+
+    def _enter(self, decision: Decision) -> LimitReached | None:
+        """
+        Take what the session needs of the limits: by the rule of the first address,
+        or, where that has no room, by that of the next one.
+
+        @return: why there is none.
+        """
+        limits, command = self.gateway.limits, self.command.name
+        refusal = None
+        rules = dict.fromkeys(self.verdicts[a].rule for a in decision.addresses)
+        for rule in rules or (decision.rule,):
+            try:
+                self.claim = limits.take(self.asker, command, rule, self._arrived)
+            except LimitReached as e:
+                refusal = refusal or e
+            else:
+                return None
+        assert refusal is not None
+        return self._limited(refusal)
 
     def _limited(self, error: LimitReached) -> LimitReached:
         self.record.limited(str(error), int(error.reply or 0), error.reason)

@@ -6,11 +6,12 @@ for BIND real sockets; resolver, journal's disk and relay are the test's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from socksgw.commands import commandFor
+from socksgw.commands import _loops, commandFor
 from socksgw.errors import CommandNotSupported, LookupFailed, SocksError
 from socksgw.policy.decision import Policy
 from socksgw.shape import Limit
@@ -336,3 +337,23 @@ def test_aFailureAfterTheDecisionHasItsEnd(world: World, failure: SocksError) ->
     assert world.ask(resolve5(PUBLIC, 0xF1)) == replied5(int(failure.reply or 0))
     (end,) = world.lines("end")
     assert end["reply"] == failure.reply
+
+
+# The last net.
+
+
+@pytest.mark.parametrize(
+    ("own", "banned", "loops"),
+    [(PUBLIC, True, True), (PUBLIC, False, False), ("8.8.8.9", True, False)],
+)
+def test_aConnectionThatLoops(own: str, banned: bool, loops: bool) -> None:
+    """
+    Both ends have one address, and `self` is banned: so a destination, and the peer
+    of a BIND, is known for this host though nothing said so before.
+    """
+    never = SimpleNamespace(bansSelf=lambda address, port: banned)
+    ruleset = SimpleNamespace(never=never)
+    session: Any = SimpleNamespace(
+        generation=SimpleNamespace(policy=SimpleNamespace(ruleset=ruleset))
+    )
+    assert _loops(session, Address.parse(own), Address.parse(PUBLIC), 443) is loops

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from twisted.logger import capturedLogs, eventAsText
 
+from socksgw import sockets
 from socksgw.hosts import HostAddresses
 from socksgw.kernelroutes import KernelRoutes
 from socksgw.probedroutes import ProbedRoutes
@@ -225,8 +226,9 @@ class Failing:
         self.closed = True
 
 
-def test_netlinkThatStopsAnswering() -> None:
+def test_netlinkThatStopsAnswering(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up, said once, and everything is judged again."""
+    monkeypatch.setattr(sockets, "_told", set())
     routes = Failing()
     hosts = HostAddresses(list, lambda: routes)
     with capturedLogs() as logs:

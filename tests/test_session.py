@@ -1019,6 +1019,34 @@ def test_theDialledAddressCounts(gateway: Gateway) -> None:
     assert "ticket" not in end
 
 
+def test_theFirstRuleHasNoRoom(gateway: Gateway) -> None:
+    """Then the addresses of the next rule are dialled, and counted by that."""
+    twofold(gateway, ("first", Limit("rule", sessions=1)))
+    asker = Asker(Somebody("bob"), TARGET, "lan")
+    taken = gateway.limits.take(asker, "connect", "first")
+    gateway.steps["relay"] = relaying = Deferred[None]()
+    tried: list[str] = []
+
+    async def open_(addresses: Any, port: int, admit: Callable[..., Any]) -> Any:
+        for address in addresses:
+            try:
+                admit(address)
+                tried.append(address.text)
+            except LimitReached:
+                pass
+        return gateway.outlet
+
+    gateway.generation.dialer.open = open_
+    gateway.connect(WAYS["socks5"])
+    assert tried == [OTHER.text]
+    claim = gateway.sessions[0].claim
+    assert claim is not None
+    assert claim.rule == "second"
+    relaying.callback(None)
+    assert gateway.lines("end")[0]["rule"] == "second"
+    gateway.limits.give(taken)
+
+
 def test_theLimitsOfTheAddressThatIsTried(gateway: Gateway) -> None:
     """An address whose rule has no room is not dialled; nothing stays counted."""
     limits = Limit("rule", sessions=1)
