@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, final
 
-__all__ = ["Hangups"]
+__all__ = ["Hangups", "hangups"]
 
 #: Seconds until the kernel has taken a closed terminal from its processes; the
 #: signal comes before.
@@ -39,19 +39,20 @@ class Hangups:
     serves is done then.
     """
 
-    def __init__(self, foreground: bool) -> None:
-        """
-        @param foreground: whether this process is the one that will serve, and
-            the terminal ours.
-        """
-        self._foreground = foreground
+    def __init__(self) -> None:
+        self._foreground = False
         self._came = False
         self._act: Callable[[], None] | None = None
         self._terminal = _hasTerminal()
-        if foreground:
-            signal.signal(signal.SIGTERM, self._stopLater)
         # As nohup(1) does: a closed terminal ends nothing.
         self._ignored = signal.signal(signal.SIGHUP, self._caught) is signal.SIG_IGN
+
+    def foreground(self) -> None:
+        """
+        This process is the one that will serve, and the terminal is ours.
+        """
+        self._foreground = True
+        signal.signal(signal.SIGTERM, self._stopLater)
 
     @staticmethod
     def _stopLater(*_: object) -> None:
@@ -92,3 +93,15 @@ class Hangups:
         if self._came:
             self._came = False
             act()
+
+
+_first: Final[list[Hangups]] = []
+
+
+def hangups() -> Hangups:
+    """
+    Return what catches this process's signals; from the first call on it does.
+    """
+    if not _first:
+        _first.append(Hangups())
+    return _first[0]

@@ -26,7 +26,7 @@ from socksgw.doors import CannotStart
 from socksgw.gateway import Gateway
 from socksgw.rights import rightsOf
 from socksgw.shape import Config
-from socksgw.signals import Hangups
+from socksgw.signals import Hangups, hangups
 
 __all__ = ["GatewayService", "Options", "makeService"]
 
@@ -96,7 +96,6 @@ class Options(usage.Options, AuthOptionMixin):
         super().__init__()  # type: ignore[no-untyped-call]
         self["listen"] = []
         self.parent: Any = None
-        self.hangups: Hangups | None = None
 
     def opt_listen(self, endpoint: str) -> None:
         """
@@ -114,7 +113,8 @@ class Options(usage.Options, AuthOptionMixin):
         """
         parent = self.parent
         foreground = parent is not None and bool(parent.get("nodaemon"))
-        self.hangups = Hangups(foreground)
+        if foreground:
+            hangups().foreground()
         named = any(word.startswith("--pid") for word in sys.argv[1:])
         if foreground and not named:
             parent["pidfile"] = ""
@@ -175,13 +175,13 @@ class GatewayService(Service):
         reactor: Any,
         gateway: Gateway,
         console: Console | None,
-        hangups: Hangups,
+        signals: Hangups,
         foreground: bool,
     ) -> None:
         """
         @param console: where people look, in the foreground.
         """
-        self._hangups = hangups
+        self._hangups = signals
         self._foreground = foreground
         self._reactor = reactor
         self.gateway = gateway
@@ -282,5 +282,4 @@ def makeService(options: Options) -> GatewayService:
         out = output.install(reactor)
         if not options["quiet"]:
             console = Console(reactor, out)
-    hangups = options.hangups or Hangups(foreground)
-    return GatewayService(reactor, gateway, console, hangups, foreground)
+    return GatewayService(reactor, gateway, console, hangups(), foreground)

@@ -4,12 +4,14 @@ The C{socksgw} command, as a process.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.audit.journals import Kept, event
-from tests.running import ROOT, socksgw
+from tests.running import ROOT, environment, socksgw
 
 GOOD = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:1080"]\n'
 
@@ -147,3 +149,20 @@ def test_theStateDirectoryIsBesideTheFile(file: Path, tmp_path: Path) -> None:
         "audit", "verify", "--config", str(file), cwd=tmp_path / "elsewhere"
     )
     assert found.returncode == 0, found.stdout
+
+
+def test_anAsciiTerminalShowsEveryLine(tmp_path: Path) -> None:
+    """Whatever is in it; nothing is a traceback."""
+    file = tmp_path / "gw.toml"
+    file.write_text('[gateway]\n"nöme" = "x"\n', encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "socksgw.command", "check", str(file)],
+        env=environment(PYTHONIOENCODING="ascii:strict"),
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 2
+    text = (ended.stdout + ended.stderr).decode("ascii")
+    assert "n\\xf6me" in text
+    assert "Traceback" not in text

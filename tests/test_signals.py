@@ -115,15 +115,18 @@ def test_interruptSaysThatItDrainsAndHowToEnd(tmp_path: Path) -> None:
             assert shown.ended(5) is not None
 
 
-def test_hangupJustAfterTheStartIsAReload(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [("import", "socksgw.gateway"), ("open", "gw.toml")]
+)
+def test_hangupJustAfterTheStartIsAReload(tmp_path: Path, kind: str, name: str) -> None:
     """From the moment on that our part of twistd runs, no SIGHUP ends it."""
     slow = tmp_path / "slow"
     slow.mkdir()
-    # Where the configuration is read, before anything runs.
+    # Before anything runs.
     (slow / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
         "def hook(event, arguments):\n"
-        "    if event == 'open' and str(arguments[0]).endswith('gw.toml'):\n"
+        f"    if event == {kind!r} and str(arguments[0]).endswith({name!r}):\n"
         "        if not hook.done:\n"
         "            hook.done = True\n"
         "            os.kill(os.getpid(), signal.SIGHUP)\n"

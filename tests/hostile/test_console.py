@@ -27,7 +27,8 @@ def unread(directory: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     process = subprocess.Popen(
         [str(TWISTD), "-n", "--pidfile=", "socksgw", "--config", "gw.toml"],
         cwd=directory,
-        env=environment(),
+        # An old terminal, too.
+        env=environment(PYTHONIOENCODING="ascii"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -72,3 +73,5 @@ def test_anUnreadStandardOutputStopsNobody(tmp_path: Path) -> None:
     more = sum(int(n) for n in re.findall(rb"(\d+) more decisions", text))
     assert shown + more == sessions + 1
     assert b"Server Shut Down" in text
+    assert text.isascii()
+    assert b"ALLOW anonymous -> " in text
