@@ -80,13 +80,6 @@ class Question:
         self.port = port
         self.at = at
 
-    def because(self, why: str) -> str:
-        """
-        The reason of a denial, with what is not known of the user's groups.
-        """
-        user = self.asker.user
-        return f"{why}; {user.doubt}" if user.unsure else why
-
     @property
     def askedBy(self) -> str:
         """Whether a C{name} or an C{address} was asked for."""

@@ -49,7 +49,10 @@ class Ruleset:
                 "; there are rules by name, and the client sent an address: have it "
                 "send the name (socks5h://, SOCKS 4a, remote DNS)"
             )
-        return Verdict(False, DEFAULT, question.because(why))
+        user = question.asker.user
+        if user.unsure and any(r.who and r.who.mayCover(user) for r in self.rules):
+            why += f"; {user.doubt}"
+        return Verdict(False, DEFAULT, why)
 
     def judge(self, question: Question, address: Address) -> Verdict:
         """
@@ -76,7 +79,7 @@ class Ruleset:
                     continue
                 if rule.allow:
                     return rule.allows()
-                return Verdict(False, rule.id, question.because("a rule denies it"))
+                return _denied(rule, question)
         return self.default(question)
 
     def prospect(self, question: Question, address: Address | None = None) -> Verdict:
@@ -113,7 +116,7 @@ class Ruleset:
             if rule.allow:
                 return rule.allows()
             if sure and rule.ports is None and rule.services is None:
-                return Verdict(False, rule.id, question.because("a rule denies it"))
+                return _denied(rule, question)
         return self.default(question)
 
     def awaited(self, question: Question, address: Address) -> Verdict:
@@ -136,7 +139,7 @@ class Ruleset:
             if not rule.allow:
                 some = rule.ports is not None or rule.services is not None
                 if not some and rule.unmetBy(question, address) is None:
-                    return Verdict(False, rule.id, question.because("a rule denies it"))
+                    return _denied(rule, question)
                 continue
             if rule.names(address):
                 return Verdict(True, rule.id, "")
@@ -155,7 +158,7 @@ class Ruleset:
             if rule.allow:
                 return None
             if rule.surelyMatches(question):
-                return Verdict(False, rule.id, question.because("a rule denies it"))
+                return _denied(rule, question)
         return self.default(question)
 
     @property
@@ -245,3 +248,11 @@ class Ruleset:
             if unmet is None:
                 break
         return steps
+
+
+def _denied(rule: Rule, question: Question) -> Verdict:
+    """The denial by a rule; with the doubts about the user, where it may match."""
+    user, why = question.asker.user, "a rule denies it"
+    if user.unsure and rule.who is not None and not rule.who.covers(user):
+        why = f"{why}; {user.doubt}"
+    return Verdict(False, rule.id, why)

@@ -252,7 +252,9 @@ def test_keytab(
     The gateway's own account may be a Kerberos principal: the key is in a
     keytab, and the directory knows it by its name. A key that is no longer good
     lets nobody in. Whoever logs in by Kerberos is the user whom the directory
-    finds, however the ticket spells the name, and nobody else gets in.
+    finds, however the ticket spells the name, and nobody else gets in. Whom the
+    filter does not find any more, since the account is disabled, ends, and does
+    not come in anew.
     """
     package("gssapi")
     if not list(Path("/usr/lib").glob("*/sasl2/libgssapiv2.so")):
@@ -268,7 +270,9 @@ def test_keytab(
         Directory(tmp_path / "slapd", certificate, more, slapd) as directory,
     ):
         table = directory.table(
-            f'bind_keytab = "{ours}"', url=f'"ldaps://localhost:{directory.securePort}"'
+            f'bind_keytab = "{ours}"',
+            'user_filter = "(&(uid={user})(!(employeeType=gone)))"',
+            url=f'"ldaps://localhost:{directory.securePort}"',
         )
         table = re.sub(r"bind_(dn|password_file) = .*\n", "", table)
         services = realm.services(tmp_path / "rcmd.keytab", "rcmd/localhost")
@@ -277,6 +281,8 @@ def test_keytab(
             f'''methods = ["userpass", "gssapi"]
 [auth]
 strip_realms = ["CORP.EXAMPLE"]
+cache = "100ms"
+groups_refresh = "500ms"
 gssapi = {{ keytab = "{services}", protection = ["integrity"] }}''',
         )
         with within(realm.environment):
@@ -301,6 +307,33 @@ gssapi = {{ keytab = "{services}", protection = ["integrity"] }}''',
         ):
             client.login(1)
         assert running.journal("login-failed")[-1]["reason"] == "unknown-user"
+        tickets = realm.tickets("ALICE")
+        with within(tickets), Client(running.port, initiator()) as client:
+            client.login(1).request("127.0.0.1", port)
+            directory.modify(
+                f"dn: uid=alice,{PEOPLE}\nchangetype: modify\n"
+                "add: employeeType\nemployeeType: gone\n"
+            )
+            until(
+                lambda: (
+                    [
+                        each["why"]
+                        for each in running.journal("end")
+                        if each["reason"] == "revoked"
+                    ]
+                    == ["the user is there no longer"]
+                )
+            )
+        with (
+            within(tickets),
+            Client(running.port, initiator()) as client,
+            pytest.raises(AssertionError, match="aborted"),
+        ):
+            client.login(1)
+        assert running.journal("login-failed")[-1]["reason"] == "unknown-user"
+        directory.modify(
+            f"dn: uid=alice,{PEOPLE}\nchangetype: modify\ndelete: employeeType\n"
+        )
         realm.administer("cpw -randkey socksgw/gateway")
         with within(realm.environment):
             later = gateway(POLICY + table)
@@ -425,10 +458,12 @@ def test_whoLives(
     record, and a login that is remembered brings nothing back. So does who is
     taken out of the directory. A reload meanwhile ends nothing. When the
     directory hangs, what it said holds for a while, and the record says that
-    its groups are not known any more.
+    its groups are not known any more. A group that it does not have is told of.
     """
     with Directory(tmp_path / "slapd", certificate) as directory, ExitStack() as stack:
-        running = gateway(LIVE + POLICY + directory.table('timeout = "1s"'))
+        lost = f'lost = {{ directory = ["cn=Gone,{GROUPS}"] }}\nstaff = ['
+        policy = POLICY.replace("staff = [", lost)
+        running = gateway(LIVE + policy + directory.table('timeout = "1s"'))
         server = destination(cut)
 
         def client(user: bytes, password: bytes) -> tuple[socket.socket, int]:
@@ -463,6 +498,7 @@ def test_whoLives(
         assert ended() == ("revoked", "the user is there no longer")
         until(lambda: client(b"alice", b"sesame")[1] == 0)
         assert not running.journal("groups-failed")
+        assert f'group "lost": no directory has "cn=Gone,{GROUPS}"' in running.log
         directory.hang()
         reason, ended_ = ended()
         assert reason == "revoked"
