@@ -44,6 +44,16 @@ class _Encapsulated:
         self._close()
         self.below.loseConnection()
 
+    @property
+    def bufferSize(self) -> int:
+        """Octets read at once, and kept before the producer pauses."""
+        size: int = self.below.bufferSize
+        return size
+
+    @bufferSize.setter
+    def bufferSize(self, size: int) -> None:
+        self.below.bufferSize = size
+
     def write(self, data: bytes) -> None:
         """Send octets, wrapped."""
         if data:

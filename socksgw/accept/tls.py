@@ -33,9 +33,9 @@ __all__ = ["TLSTransport"]
 
 _log = Logger()
 
-#: Octets read in one turn, before and after the handshake is done. Octets of a
-#: handshake cost the most: in one of the smallest records each, these are some
-#: 700 calls of OpenSSL.
+#: Octets read in one turn, at first and at most. Octets of a handshake cost the
+#: most: in one of the smallest records each, these are some 700 calls of OpenSSL.
+#: And many clients may send on behind their request before there is a relay.
 _OPENING: Final = 1 << 12
 _CHUNK: Final = 1 << 16
 #: Where they are read.
@@ -83,7 +83,7 @@ class TLSTransport:
         "_broken", "_cut", "_departed", "_draining", "_ended", "_ending", "_established",
         "_fd", "_out", "_paused", "_port", "_producer", "_protocol", "_readEnded",
         "_reading", "_sealed", "_socket", "_stream", "_tls", "_watch", "_watched",
-        "disconnected", "disconnecting",
+        "bufferSize", "disconnected", "disconnecting",
     )  # fmt: skip
 
     def __init__(
@@ -126,7 +126,9 @@ class TLSTransport:
         self._broken = False
         #: Whether our side ends without TLS's word for it.
         self._cut = False
-        #: As Twisted's transports have it: to be closed, and closed.
+        #: As Twisted's transports have it: octets read at once; to be closed, and
+        #: closed.
+        self.bufferSize = _OPENING
         self.disconnecting = False
         self.disconnected = False
         self._watched = READ
@@ -258,7 +260,7 @@ class TLSTransport:
             return
         stream = self._stream
         assert stream is not None
-        size = _CHUNK if self._established else _OPENING
+        size = self.bufferSize if self._established else _OPENING
         try:
             count = self._socket.recv_into(_BUFFER, size)
         except BlockingIOError:

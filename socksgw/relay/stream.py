@@ -9,7 +9,7 @@ buffer is full pauses the reading of the other.
 from __future__ import annotations
 
 import socket
-from typing import Any, final
+from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -24,16 +24,16 @@ from zope.interface import implementer
 
 from socksgw.interfaces import Timer
 from socksgw.relay.allowance import Allowance
+from socksgw.relay.memory import SCARCE
 from socksgw.relay.settings import RelaySettings
 
 __all__ = ["StreamRelay"]
 
-#: Octets that a paused direction may hold: the transport's buffer up to its
-#: mark, and the chunk that passed it.
-_HELD = 2 << 16
-#: Octets read at once that are to be wrapped: one message then, which does not
-#: pass the mark of the other transport's buffer.
-_CHUNK = 60 << 10
+#: Octets read at once, and as many a transport keeps before it pauses who writes
+#: to it.
+_CHUNK: Final = 1 << 16
+#: The same for what is to be wrapped: one message then.
+_WRAPPED: Final = 60 << 10
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -44,14 +44,17 @@ class _End(Protocol):
     @ivar allowance: what bounds this direction; L{None} for nothing.
     @ivar moved: octets handed to the other end.
     @ivar ended: nothing more will come from here.
+    @ivar size: octets that its transport reads at once.
     """
 
     other: _End
     transport: Any
     ended = False
     lost = False
-    _holding = False
-    _waiting = False
+    size = 0
+    #: Octets that count in the memory while we are paused: as many as the other
+    #: transport keeps, and those that were too many.
+    _holding = 0
     allowance: Allowance | None = None
     #: What came and may not move yet: no more than what came at once.
     _rest = b""
@@ -69,6 +72,8 @@ class _End(Protocol):
     def dataReceived(self, octets: bytes) -> None:
         if self.other.lost:
             return
+        if self.relay.settings.memory.scarce or self.size < self.relay.most:
+            self.relay.resize()
         if self.allowance is not None or self._rest:
             self._keep(self._rest + octets)
             self._pace()
@@ -120,31 +125,25 @@ class _End(Protocol):
 
     def pauseProducing(self) -> None:
         if not self._holding:
-            self._holding = True
-            self.relay.settings.memory.take(_HELD)
+            self._holding = 2 * self.size
+            self.relay.settings.memory.take(self._holding)
         if not self.lost:
             self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        memory = self.relay.settings.memory
+        # Also where no memory is left: who takes all there is needs none. What
+        # is read at once is little then, so that one who stalls holds little.
         self._release()
-        if memory.room() < _HELD:
-            self._waiting = True
-            memory.wait(self.resumeProducing)
-        else:
-            self._pace()
+        self.relay.resize()
+        self._pace()
 
     def stopProducing(self) -> None:
         self._release()
 
     def _release(self) -> None:
-        memory = self.relay.settings.memory
-        if self._waiting:
-            self._waiting = False
-            memory.forget(self.resumeProducing)
-        if self._holding:
-            self._holding = False
-            memory.give(_HELD)
+        holding, self._holding = self._holding, 0
+        if holding:
+            self.relay.settings.memory.give(holding)
 
     # The allowance.
 
@@ -166,7 +165,7 @@ class _End(Protocol):
         Hand on what is allowed of what has come, and then read on.
         """
         rest, allowance = self._rest, self.allowance
-        while rest and not self._holding and not self._waiting:
+        while rest and not self._holding:
             room = len(rest)
             if allowance is not None:
                 room = allowance.room(room)
@@ -191,7 +190,7 @@ class _End(Protocol):
         elif self._ending:
             self._ending = False
             self.readConnectionLost()
-        elif not self.ended and not self._holding and not self._waiting:
+        elif not self.ended and not self._holding:
             self.transport.resumeProducing()
 
     def _write(self, octets: bytes) -> None:
@@ -229,6 +228,7 @@ class StreamRelay:
     """
     Octets between a client's transport and a destination's socket.
 
+    @ivar most: octets that an end reads at once.
     @ivar done: fires with the reason, a fixed word, and with whether the
         client and the destination are to be closed with a reset.
     """
@@ -253,7 +253,7 @@ class StreamRelay:
         self.destination.other = self.client
         self.client.transport = transport
         self._socket = destination
-        self._wrapped = wrapped
+        self.most = _WRAPPED if wrapped else _CHUNK
         self.done: Deferred[tuple[str, bool, bool]] = Deferred(lambda _: self._cancel())
         self._early = b""
         self._deadline: Timer | None = None
@@ -276,14 +276,25 @@ class StreamRelay:
 
     def connected(self) -> None:
         """The destination's transport is ready."""
-        if self._wrapped:
-            self.destination.transport.bufferSize = _CHUNK
+        self.resize()
         self.client.transport.registerProducer(self.destination, True)
         self.destination.transport.registerProducer(self.client, True)
         if self._early:
             self.client.dataReceived(self._early)
             self._early = b""
         self.client.readOn()
+
+    def resize(self) -> None:
+        """
+        Read as much at once as there is memory for, should it not be taken.
+        """
+        memory = self.settings.memory
+        size = self.most
+        if memory.scarce:
+            size = min(size, max(SCARCE, memory.room()))
+        for end in (self.client, self.destination):
+            if size != end.size:
+                end.size = end.transport.bufferSize = size
 
     def limit(self, sending: Allowance | None, receiving: Allowance | None) -> None:
         """

@@ -20,7 +20,6 @@ from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
 from socksgw import tls
-from socksgw.accept import tls as accepted
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.tls import TLSTransport
 from socksgw.errors import SocksError
@@ -424,7 +423,7 @@ def test_aTurnReadsSoMuch(house: House, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(protocol, "dataReceived", lambda data: came.append(len(data)))
     client.connection.send(bytes(16_000))
     house.settle()
-    monkeypatch.setattr(accepted, "_CHUNK", 1000)
+    transport.bufferSize = 1000
     transport.resumeProducing()
     for turn in range(16):
         assert not came, turn

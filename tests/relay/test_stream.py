@@ -11,6 +11,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.relay.allowance import Allowance, Allowances
-from socksgw.relay.memory import Memory, Pipes
+from socksgw.relay.memory import SCARCE, Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.stream import StreamRelay
 from tests.relay.test_allowance import Quota
@@ -321,7 +322,10 @@ def test_aReaderThatStalls(house: House, stalled: str) -> None:
 
 
 def test_noRoomInTheBudget(house: House) -> None:
-    """A direction that stalled waits until others give back, and goes on then."""
+    """
+    A direction that stalled goes on in small pieces, and in large ones when
+    others have given back.
+    """
     run = house.relay(buffer=16384)
     total = 4 * MIB
     view = memoryview(b"y" * total)
@@ -354,6 +358,37 @@ def test_noRoomInTheBudget(house: House) -> None:
     house.memory.give(others)
     house.until(receive)
     run.client.close()
+
+
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_whoReadsIsServedThoughNoMemoryIsLeft(house: House, way: str) -> None:
+    """
+    Others that stall hold all the memory: who takes what comes is not held up
+    by them, and holds little when it stalls as well.
+    """
+    run = house.relay(buffer=16384)
+    house.until(lambda: run.relay.destination.transport)
+    house.memory.take(house.memory.limit)
+    sender, reader = run.server, run.client
+    if way == "up":
+        sender, reader = reader, sender
+    sent = 0
+
+    def stalled() -> bool:
+        nonlocal sent
+        with suppress(BlockingIOError):
+            sent += sender.send(b"x" * 65536)
+        return house.memory.held > house.memory.limit
+
+    # The first time it had begun to read before.
+    for most in (1 << 17, 2 * SCARCE, 2 * SCARCE):
+        sent = 0
+        house.until(stalled)
+        house.settle()
+        assert house.memory.held - house.memory.limit <= most
+        assert read(house, reader, sent) == b"x" * sent
+        house.until(lambda: house.memory.held == house.memory.limit)
+    house.memory.give(house.memory.limit)
 
 
 @pytest.mark.parametrize("talking", ["client", "server", "nobody"])
