@@ -33,6 +33,7 @@ from socksgw.login.groups import Membership
 from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY, SocksRealm, SocksUser
 from socksgw.login.refusal import Refused
+from socksgw.login.remote import Unavailable
 from socksgw.wire.address import Address
 
 CANARY = "canary-9c1e"
@@ -600,6 +601,24 @@ class Counted:
     def __call__(self, credentials: Any) -> Deferred[bytes]:
         self.asked += 1
         return succeed(b"alice")
+
+
+@pytest.mark.parametrize(
+    ("refused", "counts"),
+    [
+        (Unavailable("ldaps://dc1: no answer in time"), False),
+        (Refused("ambiguous", "user_filter finds several entries", True), True),
+    ],
+)
+def test_whyOfARefusal(refused: Refused, counts: bool) -> None:
+    """
+    What a checker says of its refusal is in the record, as the reason is; a
+    store without an answer is no try that failed, several users are.
+    """
+    failure = settled(login(Answering(refused)), alice())
+    assert isinstance(failure, AuthenticationFailed)
+    assert (str(failure), failure.reason) == (refused.why, refused.reason)
+    assert failure.counts is counts
 
 
 # What is never said.
