@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from socksgw.audit import follower, verify
-from socksgw.config import ConfigError, load
+from socksgw.config import ConfigError, load, refused
 from socksgw.defaults import defaultConfig
 from socksgw.errors import LookupFailed
 from socksgw.examination import Examination, examine
@@ -257,7 +257,7 @@ def _explain(options: argparse.Namespace) -> int:
     found = _examined(config)
     status = _explained(options, config, found)
     if found.errors:
-        for line in ConfigError(config.file, found.errors, config.positions).lines():
+        for line in refused(config, found.errors).lines():
             print(line, file=sys.stderr)
         print(
             f"{config.file}: cannot be used, so no gateway decides like that "
@@ -297,12 +297,26 @@ def _explained(options: argparse.Namespace, config: Config, found: Examination) 
     return explainFacts(facts, offers, ruleset, lookUp, sys.stdout, options.json)
 
 
+def _address(option: str, text: str) -> Address:
+    """
+    @raise ValueError: the text is no address.
+    """
+    try:
+        return Address.parse(text)
+    except ValueError:
+        raise ValueError(
+            f'--{option} "{text}": not an IPv4 or IPv6 address, such as 10.0.1.7 or '
+            "2001:db8::7"
+        ) from None
+
+
 def _facts(options: argparse.Namespace, config: Config) -> Facts:
     """
     @raise ValueError: a fact is none.
     """
     host, port = destination(options.destination, options.command)
-    addresses = tuple(map(Address.parse, options.resolving_to))
+    addresses = tuple(_address("resolving-to", each) for each in options.resolving_to)
+    source = None if options.source is None else _address("from", options.source)
     at = time.time()
     if options.at is not None:
         try:
@@ -334,7 +348,7 @@ def _facts(options: argparse.Namespace, config: Config) -> Facts:
         port=port,
         addresses=(host,) if isinstance(host, Address) else addresses,
         method=options.method,
-        source=None if options.source is None else Address.parse(options.source),
+        source=source,
         listener=options.listener,
         secured=options.secured,
         at=at,
@@ -350,7 +364,7 @@ def _examined(config: Config) -> Examination:
 
     found = examine(config, HostAddresses.of(config), reactor)
     if found.unclear:
-        raise ConfigError(config.file, found.errors, config.positions)
+        raise refused(config, found.errors)
     return found
 
 

@@ -42,7 +42,7 @@ from socksgw.structuring import (
     problemsIn,
 )
 
-__all__ = ["ConfigError", "included", "load", "loads"]
+__all__ = ["ConfigError", "included", "load", "loads", "refused"]
 
 T = TypeVar("T")
 C = TypeVar("C", Config, Included)
@@ -355,6 +355,15 @@ def _including(
 
 def _within(file: str, path: str) -> str:
     return f"{file}: {path}" if path else file
+
+
+def refused(config: Config, problems: Sequence[Problem]) -> ConfigError:
+    """
+    Return what is wrong with a configuration as an error, whose lines say where
+    in its files that is.
+    """
+    file = config.file or "the command line"
+    return ConfigError(file, [*problems], config.positions)
 
 
 def load(file: str) -> Config:

@@ -5,7 +5,6 @@ checkers that decide.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -36,6 +35,7 @@ from socksgw.offers import Offers
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.document import Compiler
 from socksgw.shape import AuthConfig, Checker, Choose, Config
+from socksgw.structuring import nearest
 
 __all__ = ["Entrance"]
 
@@ -265,18 +265,16 @@ class Entrance:
         for name in self._auth.settings:
             if name not in self._found:
                 known = [*self._found, *(each.name for each in fields(AuthConfig))]
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f'; did you mean "{near[0]}"?' if near else ""
-                self._wrong(
-                    f"auth.{name}", f"unknown key, and no method of that name{hint}"
-                )
+                why = f"unknown key, and no method of that name{nearest(name, known)}"
+                self._wrong(f"auth.{name}", why)
 
     def _unknownMethod(self, name: str) -> str:
         for module, why in self._broken:
             if module.endswith(f"auth_{name}"):
                 return f'"{name}": its plug-in {module} is broken: {why}'
         known = ", ".join(sorted(self._found))
-        return f'there is no method "{name}"; installed are: {known}'
+        why = f'there is no method "{name}"; installed are: {known}'
+        return why + nearest(name, self._found)
 
     def offers(self, choices: Sequence[Choice]) -> Offers:
         """

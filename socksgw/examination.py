@@ -6,6 +6,7 @@ what it exposes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, final
 
 from attrs import frozen
@@ -14,9 +15,16 @@ from twisted.internet.endpoints import serverFromString
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.endpoints import isRoutable, parseListenAddress
+from socksgw.config import refused
 from socksgw.entrance import Entrance
 from socksgw.expectations import unmet, wrongFacts
-from socksgw.interfaces import IGroupSource, IReportingStore
+from socksgw.files import trustGroups
+from socksgw.interfaces import (
+    ANONYMOUS,
+    IChangingStore,
+    IGroupSource,
+    IReportingStore,
+)
 from socksgw.login.canonical import folded
 from socksgw.negotiate.methods import Choice
 from socksgw.offers import Offers
@@ -29,7 +37,7 @@ from socksgw.route.lookup import THREADS
 from socksgw.route.nameservers import parseServer
 from socksgw.route.resolvconf import NSSWITCH, readChoice
 from socksgw.shape import Config, Limit, Rule
-from socksgw.structuring import ConfigError, Problem
+from socksgw.structuring import Problem
 
 __all__ = ["Examination", "examine"]
 
@@ -67,9 +75,8 @@ class Examination:
 
         @param config: what was examined.
         """
-        yield from ConfigError(config.file, self.errors, config.positions).lines()
-        odd = ConfigError(config.file, self.warnings, config.positions)
-        for line in odd.lines():
+        yield from refused(config, self.errors).lines()
+        for line in refused(config, self.warnings).lines():
             yield f"warning: {line}"
         yield f"{config.file}: {verdict}"
         yield (
@@ -174,6 +181,7 @@ class _Examiner:
             self._odd(path, why)
         identities = tuple(entrance.identities(checkers))
         self._directories(checkers)
+        self._users(checkers, bool(identities))
         self._spellings(entrance, checkers)
         self._stores(checkers)
         self._rules(entrance)
@@ -217,6 +225,10 @@ class _Examiner:
                 self._wrong(f"timeouts.{name}", "must be longer than nothing")
         if config.relay.memory < 1 << 20:
             self._wrong("relay.memory", 'must be at least "1MiB"')
+        for i, why in enumerate(trustGroups(config.gateway.trusted_groups)):
+            if why is not None:
+                name = config.gateway.trusted_groups[i]
+                self._wrong(f"gateway.trusted_groups[{i}]", f'"{name}": {why}')
         if not config.gateway.name:
             self._wrong("gateway.name", "must not be empty")
         for i, server in enumerate(config.resolver.servers):
@@ -394,6 +406,30 @@ class _Examiner:
             if IReportingStore.providedBy(each):
                 for line in each.problems():
                     self._odd("auth.checkers", line)
+
+    def _users(self, checkers: Sequence[ICredentialsChecker], verifies: bool) -> None:
+        """
+        Warn of names in rules and groups that no store knows, where every store
+        can be asked at once and nobody logs in past them.
+
+        @param verifies: whether a method verifies who the client is by itself.
+        """
+        stores: list[Any] = [c for c in checkers if IChangingStore.providedBy(c)]
+        if verifies or not stores or len(stores) < len(checkers):
+            return
+        config = self._config
+        for path, words in chain(
+            ((f"groups.{g}", group.members) for g, group in config.groups.items()),
+            (
+                (f"{rule.place or f'rule[{i}]'}.who", rule.who or ())
+                for i, rule in enumerate(config.rule)
+            ),
+        ):
+            for i, name in enumerate(words):
+                if name[:1] == "@" or name in (ANONYMOUS, "users", ""):
+                    continue
+                if not any(store.knows(name.encode()) for store in stores):
+                    self._odd(f"{path}[{i}]", f'no checker knows a user "{name}"')
 
     def _spellings(
         self, entrance: Entrance, checkers: Sequence[ICredentialsChecker]

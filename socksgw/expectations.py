@@ -16,10 +16,11 @@ from socksgw.explanation import destination, factsOf
 from socksgw.interfaces import ANONYMOUS
 from socksgw.negotiate.capabilities import Capabilities
 from socksgw.offers import Offers
+from socksgw.policy.document import isPattern
 from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
 from socksgw.policy.ruleset import Ruleset
 from socksgw.shape import Config, Expect
-from socksgw.structuring import Problem
+from socksgw.structuring import Problem, nearest
 from socksgw.wire.address import Address
 
 __all__ = ["LEVELS", "diffMain", "unmet", "wrongFacts"]
@@ -97,10 +98,12 @@ def wrongFacts(
     """
     for group in groups:
         if group not in config.groups:
-            yield "groups", f'"{group}" is not declared in [groups]'
+            near = nearest(group, config.groups)
+            yield "groups", f'"{group}" is not declared in [groups]{near}'
     known = {listen.name for listen in config.listen} | set(config.unused)
     if listener is not None and listener not in known:
-        yield "listener", f'there is no [[listen]] named "{listener}"'
+        near = nearest(listener, known)
+        yield "listener", f'there is no [[listen]] named "{listener}"{near}'
     can = methods.get(method or "")
     if can is not None and who == ANONYMOUS and not can.mayBeAnonymous:
         yield "method", f'whoever logs in by "{method}" is not anonymous'
@@ -108,6 +111,8 @@ def wrongFacts(
         yield "method", f'"{method}" logs nobody in: then the user is anonymous'
     if not who or who == "users" or who.startswith("@"):
         yield "who", f'"{who}" is not the name of a user'
+    elif isPattern(who):
+        yield "who", f'"{who}": a question is about one user'
     if secured not in (None, *LEVELS):
         choice = ", ".join(f'"{each}"' for each in LEVELS)
         yield "secured", f'"{secured}" is none of {choice}'

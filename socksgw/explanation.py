@@ -36,11 +36,17 @@ def destination(text: str, command: str) -> tuple[Address | str, int]:
     @param command: some need a port.
     @raise ValueError: it is none of these.
     """
+    scheme, slashes, rest = text.partition("://")
+    if slashes:
+        host = rest.partition("/")[0]
+        port = "80" if scheme.lower() in ("http", "ws") else "443"
+        example = host if ":" in host.rpartition("]")[2] else f"{host}:{port}"
+        raise ValueError(f'"{text}": a URL; say host and port: {example}')
     host, colon, port = text.rpartition(":")
     if not colon or (":" in host and not host.endswith("]")):
         host, port = text, "0"
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f'"{text}": the port is not within 0 to 65535')
+        raise ValueError(f'"{text}": the port is not a number from 0 to 65535')
     found = parseHost(host.encode("utf-8"))
     if isinstance(found, BadHost):
         raise ValueError(f'"{host}": {found.why}')

@@ -9,6 +9,7 @@ import grp
 import os
 import pwd
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +20,13 @@ __all__ = [
     "readOwn",
     "readSecret",
     "stampOf",
+    "trustGroups",
 ]
 
 #: Octets of the largest file that is read.
 _MOST: Final = 64 << 20
+#: Groups whose members may read secrets, by the configuration in force.
+_trusted: Final[set[int]] = set()
 
 
 class FileError(Exception):
@@ -57,15 +61,19 @@ def readFile(path: Path) -> bytes:
 
 def readSecret(path: Path, private: bool = False) -> bytes:
     """
-    The content of a file that nobody else can read.
+    Return the content of a file that nobody else can read: its mode has nothing
+    for others, and nothing for its group unless that is ours alone (a volume of
+    a container's) or one that the operator trusts (L{trustGroups}).
 
     @param private: whether it has to be ours, or root's.
     @raise OSError: it cannot be read.
     @raise FileError: others can read it, or as L{readFile}.
     """
     octets, found = _read(path)
-    if found.st_mode & (0o007 if _isCredential(path) else 0o077):
-        raise FileError(f"{path}: others can read it; remedy: chmod 600 {path}")
+    if not _isCredential(path):
+        _checkGroup(path, found, 0o070, "read")
+    if found.st_mode & 0o007:
+        raise FileError(f"{path}: others can read it; remedy: chmod o-rwx {path}")
     if private:
         _checkOwner(path, found)
     return octets
@@ -79,10 +87,47 @@ def readOwn(path: Path) -> bytes:
     @raise FileError: others can change it, or as L{readFile}.
     """
     octets, found = _read(path)
-    if found.st_mode & 0o022:
-        raise FileError(f"{path}: others can change it; remedy: chmod 600 {path}")
+    _checkGroup(path, found, 0o020, "change")
+    if found.st_mode & 0o002:
+        raise FileError(f"{path}: others can change it; remedy: chmod o-w {path}")
     _checkOwner(path, found)
     return octets
+
+
+def trustGroups(names: Iterable[str]) -> Iterator[str | None]:
+    """
+    Let the members of these groups, and of no others, read files that hold
+    secrets, where the mode of a file lets them.
+
+    @param names: names of groups of this machine, or their numbers.
+    @return: for each, why it is none, or L{None}.
+    """
+    _trusted.clear()
+    for name in names:
+        try:
+            _trusted.add(int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid)
+        except KeyError:
+            yield "there is no such group on this machine; its number will do, too"
+        else:
+            yield None
+
+
+def _checkGroup(path: Path, found: os.stat_result, bits: int, what: str) -> None:
+    """
+    @raise FileError: the group's part of the mode has some of these bits, and
+        the group is neither ours alone nor trusted.
+    """
+    gid = found.st_gid
+    if not found.st_mode & bits or gid in _trusted or _groupIsOurs(found):
+        return
+    try:
+        name = grp.getgrgid(gid).gr_name
+    except KeyError:
+        name = str(gid)
+    raise FileError(
+        f"{path}: the group {name} can {what} it; remedy: chmod g-rwx {path}, or, where "
+        f'all its members may: [gateway] trusted_groups = ["{name}"]'
+    )
 
 
 def ownDirectory(path: Path, shared: bool = False) -> None:

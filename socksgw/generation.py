@@ -10,6 +10,7 @@ from typing import Any, Final, final
 from twisted.cred.checkers import ICredentialsChecker
 
 from socksgw.audit.record import groupsFailedLine
+from socksgw.config import refused
 from socksgw.examination import examine
 from socksgw.hosts import HostAddresses
 from socksgw.interfaces import IGroupSource, ILockingStore, SetDeadline
@@ -30,7 +31,6 @@ from socksgw.route.outward import Outward
 from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver
 from socksgw.shape import Config, ListenUDP
-from socksgw.structuring import ConfigError
 from socksgw.watch import Watch
 
 __all__ = ["Foundation", "Generation"]
@@ -100,13 +100,11 @@ class Generation:
         with base.hosts.supposing(config):
             found = examine(config, base.hosts, base.reactor, checkers, compiler)
         if found.errors:
-            raise ConfigError(
-                config.file or "the command line", found.errors, config.positions
-            )
+            raise refused(config, found.errors)
         self.warnings = [
             line
             for warning in found.warnings
-            for line in ConfigError(config.file, [warning], config.positions).lines()
+            for line in refused(config, [warning]).lines()
         ]
         self.exposures = found.exposures
         self.secured = found.secured

@@ -6,13 +6,12 @@ Plug-ins and whoever makes them take it from L{socksgw.interfaces}.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
 from socksgw.files import FileError, readFile, readSecret
-from socksgw.structuring import duration, kindOf
+from socksgw.structuring import duration, kindOf, nearest
 
 __all__ = ["Settings"]
 
@@ -71,10 +70,8 @@ class Settings(Mapping[str, Any]):
         """
         for key in self._table:
             if key not in keys:
-                near = difflib.get_close_matches(key, keys, 1)
-                hint = f'; did you mean "{near[0]}"?' if near else ""
                 known = ", ".join(keys) or "none"
-                self.wrong(key, f"unknown key; there are: {known}{hint}")
+                self.wrong(key, f"unknown key; there are: {known}{nearest(key, keys)}")
 
     def word(self, key: str, default: str = "") -> str:
         """A string."""

@@ -55,11 +55,16 @@ __all__ = [
 
 @frozen
 class GatewayConfig:
-    """C{[gateway]}; C{state_dir} is beside the file when relative."""
+    """
+    C{[gateway]}; C{state_dir} is beside the file when relative.
+
+    @ivar trusted_groups: groups of this machine whose members may read secrets.
+    """
 
     name: str = "socksgw"
     state_dir: str = "var"
     shared_state_dir: bool = False
+    trusted_groups: tuple[str, ...] = ()
     enforce: Literal["all", "new-only"] = "all"
     reload_on_change: bool = False
 

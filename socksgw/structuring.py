@@ -5,7 +5,7 @@ what is wrong is told by its place in the file, without Python's names.
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import eq
 from typing import Any, Final, Literal, get_args, get_origin
@@ -34,6 +34,7 @@ __all__ = [
     "Wrong",
     "duration",
     "kindOf",
+    "nearest",
     "makeConverter",
     "octets",
     "problemsIn",
@@ -113,6 +114,15 @@ _OCTETS: Final = {
     None: 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9,
     "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """
+    Return the end of a message about a word that is none of those known: which
+    of them may be meant, or nothing.
+    """
+    near = difflib.get_close_matches(word, [*known], 1)
+    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 class Wrong(ValueError):
@@ -285,9 +295,7 @@ def problemsIn(
             if re.sub(r"\[\d+\]", ".*", place) in notBuilt:
                 yield Problem(place, "not built yet in this version of socksgw")
                 continue
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f'; did you mean "{near[0]}"?' if near else ""
-            yield Problem(place, f"unknown key{hint}")
+            yield Problem(place, f"unknown key{nearest(key, known)}")
     elif isinstance(error, KeyError):
         yield Problem(path, "is missing, and is needed")
     else:

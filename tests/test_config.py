@@ -562,7 +562,7 @@ def test_tls(certified: Path) -> None:
         assert said
     (certified / "gw.key").chmod(0o644)
     ((found, said),) = wrong(loads(TLS, "gw.toml", certified))
-    assert (found, "chmod 600" in said) == ("listen[0].tls.key", True)
+    assert (found, "chmod o-rwx" in said) == ("listen[0].tls.key", True)
 
 
 def test_tlsGoesWithAddress(certified: Path) -> None:

@@ -28,6 +28,8 @@ staff = ["alice"]
 web = ["tcp/80", "tcp/443"]
 dns = ["udp/53"]
 both = ["tcp/53", "udp/53"]
+[schedules]
+office = { hours = "08:00-18:00" }
 """
 RULE = '[[rule]]\nid = "r"\nallow = ["connect"]\n'
 EXPECT = '[[expect]]\nto = "8.8.8.8:80"\nverdict = "allow"\nwho = "alice"\n'
@@ -37,6 +39,37 @@ def examined(text: str) -> Examination:
     """What is found in C{text}, after L{HEAD}."""
     config = loads(HEAD + text, "gw.toml", Path())
     return examine(config, Facts(), MemoryReactorClock())
+
+
+def test_usersThatNobodyKnows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Names in rules and groups that no file of users has are warned of, unless
+    somebody may log in whom no checker is asked about.
+    """
+    monkeypatch.setattr(passwords, "_LN", 2)
+    passwords.setPassword(tmp_path / "users", "alice", b"sesame")
+    rest = """
+    [groups]
+    staff = ["alice", "alise"]
+    [[rule]]
+    id = "r"
+    allow = ["connect"]
+    who = ["anonymous", "users", "@staff", "bob"]
+    [auth]
+    checkers = ["passwd:users"]
+    [[auth.choose]]
+    cleartext_passwords = true
+    methods = ["userpass"]
+    """
+    listen = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:1080"]\n'
+
+    def found(text: str) -> list[str]:
+        config = loads(listen + text, "gw.toml", tmp_path)
+        warnings = examine(config, Facts(), MemoryReactorClock()).warnings
+        return [each.path for each in warnings if "knows a user" in each.text]
+
+    assert found(rest) == ["groups.staff[1]", "rule[0].who[3]"]
+    assert found(rest.replace('["userpass"]', '["userpass", "certificate"]')) == []
 
 
 def problems(text: str) -> list[tuple[str, str]]:
@@ -49,7 +82,22 @@ def problems(text: str) -> list[tuple[str, str]]:
         # Methods that are not there.
         (RULE + 'method = ["usrpass"]', "rule[0].method", "userpass"),
         (RULE + 'method = "usrpass"', "rule[0].method", "usrpass"),
+        (RULE + 'who = ["bot-*"]', "rule[0].who[0]", "no patterns"),
+        ('[groups.bots]\nmembers = ["bot-?"]\n', "groups.bots[0]", "no patterns"),
+        (
+            '[gateway]\ntrusted_groups = ["nobody here"]',
+            "gateway.trusted_groups[0]",
+            "no such group",
+        ),
+        # What may be meant.
+        (RULE + 'who = ["@staf"]', "rule[0].who[0]", 'did you mean "@staff"?'),
+        (RULE + 'services = ["wb"]', "rule[0].services[0]", 'did you mean "web"?'),
+        (RULE + 'during = ["offce"]', "rule[0].during[0]", 'did you mean "office"?'),
+        (RULE + 'to = ["privat"]', "rule[0].to[0]", 'did you mean "private"?'),
+        (RULE + 'listener = ["mian"]', "rule[0].listener[0]", 'did you mean "main"?'),
+        (RULE + 'method = "nnone"', "rule[0].method", 'did you mean "none"?'),
         # Facts that cannot be.
+        (RULE + EXPECT.replace("alice", "bot-*"), "expect[0].who", "one user"),
         (RULE + EXPECT + 'groups = ["stuff"]', "expect[0].groups", "[groups]"),
         (RULE + EXPECT + 'listener = "lan"', "expect[0].listener", '"lan"'),
         (RULE + EXPECT + 'secured = "very"', "expect[0].secured", '"integrity"'),

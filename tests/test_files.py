@@ -4,13 +4,14 @@ Files that the configuration names.
 
 from __future__ import annotations
 
+import grp
 import os
 from pathlib import Path
 
 import pytest
 
 from socksgw import files
-from socksgw.files import FileError, readFile, readSecret, stampOf
+from socksgw.files import FileError, readFile, readSecret, stampOf, trustGroups
 
 
 def test_content(tmp_path: Path) -> None:
@@ -44,17 +45,68 @@ def test_tooLarge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         readFile(tmp_path / "file")
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
-def test_secret(tmp_path: Path, mode: int) -> None:
+@pytest.fixture
+def strangersGroup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group of every file has other members, too."""
+    monkeypatch.setattr(files, "_groupIsOurs", lambda found: False)
+
+
+@pytest.mark.usefixtures("strangersGroup")
+@pytest.mark.parametrize(
+    ("mode", "remedy"),
+    [(0o640, "chmod g-rwx"), (0o604, "chmod o-rwx"), (0o620, "chmod g-rwx")],
+)
+def test_secret(tmp_path: Path, mode: int, remedy: str) -> None:
     """A secret is its owner's alone; the remedy is told."""
     file = tmp_path / "key"
     file.write_bytes(b"sesame")
     file.chmod(0o600)
     assert readSecret(file) == b"sesame"
     file.chmod(mode)
-    with pytest.raises(FileError, match="chmod 600") as caught:
+    with pytest.raises(FileError, match=remedy) as caught:
         readSecret(file)
     assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o440, 0o640, 0o660])
+def test_ourGroup(tmp_path: Path, mode: int) -> None:
+    """
+    Where the group of a file is nobody's but ours, as that of a container's
+    volume, what its group can do counts for nothing. Others' rights do.
+    """
+    file = tmp_path / "key"
+    file.write_bytes(b"sesame")
+    os.chown(file, -1, os.getegid())
+    file.chmod(mode)
+    assert files._groupIsOurs(file.stat())
+    assert readSecret(file) == b"sesame"
+    file.chmod(mode | 0o004)
+    with pytest.raises(FileError, match="others can read it"):
+        readSecret(file)
+
+
+@pytest.mark.usefixtures("strangersGroup")
+def test_trustedGroups(tmp_path: Path) -> None:
+    """
+    Groups that the operator trusts may read, by name and by number; those
+    that were trusted before and are not any more may not.
+    """
+    gid = os.getegid()
+    file = tmp_path / "key"
+    file.write_bytes(b"sesame")
+    os.chown(file, -1, gid)
+    file.chmod(0o640)
+    name = grp.getgrgid(gid).gr_name
+    try:
+        for each in (name, str(gid)):
+            assert list(trustGroups([each])) == [None]
+            assert readSecret(file) == b"sesame"
+            (why,) = trustGroups(["no such group"])
+            assert why is not None
+            with pytest.raises(FileError, match=f'trusted_groups = ."{name}"'):
+                readSecret(file)
+    finally:
+        assert list(trustGroups([])) == []
 
 
 def test_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

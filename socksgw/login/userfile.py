@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -56,6 +58,10 @@ class PasswordFileError(Exception):
     """
 
 
+class WrongLines(PasswordFileError):
+    """Lines are wrong, and none is right or wrong ones are not taken."""
+
+
 def readUsers(
     path: Path,
     parse: Callable[[str], T],
@@ -79,9 +85,13 @@ def readUsers(
     except FileError as e:
         raise PasswordFileError(str(e)) from None
     except OSError as e:
-        raise PasswordFileError(
-            f"{path}: {e.strerror}; make it with: {command} {path} USER"
-        ) from None
+        remedy = f"make it with: {command} {path} USER"
+        if isinstance(e, PermissionError):
+            us = os.geteuid()
+            remedy = f"let user {us} read it: chown {us} {path}"
+        elif not isinstance(e, FileNotFoundError):
+            remedy = "name a file"
+        raise PasswordFileError(f"{path}: {e.strerror}; {remedy}") from None
     if octets.startswith(_WIDE):
         raise PasswordFileError(f"{path}: UTF-16; save it as UTF-8")
     users: dict[bytes, T] = {}
@@ -98,31 +108,44 @@ def readUsers(
             users[name] = parse(value.strip().decode("ascii", "replace"))
         except ValueError as e:
             why = "not UTF-8" if isinstance(e, UnicodeError) else str(e)
-            found.append(
-                WrongLine(
-                    name if colon else b"",
-                    f"{path}: line {number}: {why}; set it with: {command} {path} USER",
-                )
-            )
+            said = f"{path}: line {number}: {why}; "
+            found.append(WrongLine(name if colon else b"", said))
     # Of a name that stands twice, neither line counts.
     for each in found:
         users.pop(each.name, None)
-    if found and (wrong is None or not users):
-        raise PasswordFileError(found[0].why)
+    # Where no line is right it may be some other kind of file.
+    found = [_withRemedy(each, f"{command} {path}" if users else "") for each in found]
     if wrong is not None:
         wrong += found
+    if found and (wrong is None or not users):
+        raise WrongLines(found[0].why)
     return users
 
 
+def _withRemedy(line: WrongLine, command: str) -> WrongLine:
+    """
+    @param command: what sets the value of a user, if anything does.
+    """
+    user = line.name.decode("utf-8", "replace")
+    remedy = "mend or remove the line"
+    if command and _NAME.match(user) and "\ufffd" not in user:
+        remedy = f"set it anew: {command} {shlex.quote(user)}"
+    return line._replace(why=line.why + remedy)
+
+
 def setUser(
-    path: Path, user: str, make: Callable[[], str], check: Callable[[Path], object]
+    path: Path,
+    user: str,
+    make: Callable[[], str],
+    check: Callable[[Path, list[WrongLine]], object],
 ) -> None:
     """
     Set a user's value in the file, which is made when it is not there;
     everything else in it stays as it is.
 
     @param make: makes the value.
-    @param check: raises when the file cannot be used.
+    @param check: raises when the file cannot be used, and gives the lines that
+        are wrong. They have to be mended first; those of this user are, here.
     @raise ValueError: the name cannot be.
     @raise PasswordFileError: the file cannot be used.
     @raise OSError: it cannot be written.
@@ -132,28 +155,33 @@ def setUser(
             "a user name has no colon, no control character, no @ or # in front, "
             'and is not "anonymous" or "users"'
         )
+    prefix = f"{user}:".encode()
     # A link stays one: what it leads to is replaced.
     path = path.resolve()
     lines: list[bytes] = []
     owner: os.stat_result | None = None
     if path.exists():
-        check(path)
+        wrong: list[WrongLine] = []
+        check(path, wrong)
+        if wrong and all(each.name != user.encode() for each in wrong):
+            raise WrongLines(wrong[0].why)
         lines = path.read_bytes().removeprefix(_MARK).splitlines()
         owner = path.stat()
     made = f"{user}:{make()}".encode()
-    prefix = f"{user}:".encode()
-    for i, line in enumerate(lines):
-        if line.startswith(prefix):
-            lines[i] = made
-            break
+    places = [i for i, line in enumerate(lines) if line.startswith(prefix)]
+    if places:
+        lines[places[0]] = made
+        lines = [line for i, line in enumerate(lines) if i not in places[1:]]
     else:
         lines.append(made)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".passwd-")
     try:
         with os.fdopen(handle, "wb") as opened:
-            if owner is not None and owner.st_uid != os.geteuid():
-                # Set by root: the gateway's user goes on reading it.
-                os.fchown(handle, owner.st_uid, owner.st_gid)
+            if owner is not None:
+                # Set by root: the gateway's user, or its group, goes on reading it.
+                if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(handle, owner.st_uid, owner.st_gid)
+                os.fchmod(handle, stat.S_IMODE(owner.st_mode))
             opened.write(b"\n".join(lines) + b"\n")
             opened.flush()
             os.fsync(opened.fileno())

@@ -33,14 +33,15 @@ from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import shadows
 from socksgw.shape import Config
 from socksgw.shape import Rule as RuleTable
-from socksgw.structuring import Problem
+from socksgw.structuring import Problem, nearest
 from socksgw.wire.address import Address
 
-__all__ = ["Compiled", "Compiler"]
+__all__ = ["Compiled", "Compiler", "isPattern"]
 
 _DEFAULT_NEVER: Final = ("special", "self")
 _LEVELS: Final = frozenset({"clear", "integrity", "confidentiality"})
 _ASKED: Final = frozenset({"name", "address"})
+_NO_PATTERN: Final = "users have no patterns; name each, or a group as @group"
 _COMMANDS: Final = frozenset({"connect", "bind", "udp", "resolve"})
 
 
@@ -185,6 +186,8 @@ class Compiler:
             for i, member in enumerate(group.members):
                 if not member or member[0] == "@" or member in ("anonymous", "users"):
                     self._wrong(f"groups.{name}[{i}]", f'"{member}" is not a user name')
+                elif isPattern(member):
+                    self._wrong(f"groups.{name}[{i}]", f'"{member}": {_NO_PATTERN}')
             if not group.members and not group.directory:
                 self._odd(f"groups.{name}", "is empty")
         for name, ports in self._config.services.items():
@@ -238,7 +241,8 @@ class Compiler:
                 self._wrong(
                     place,
                     f'"{word}" is neither a built-in name nor declared in [networks]; '
-                    f'a host name is written "={word}"',
+                    f'a host name is written "={word}"'
+                    + nearest(word, [*self._config.networks, *WORDS]),
                 )
         if len(entries) == 1 and not (builtin or networks or patterns):
             return entries[0]
@@ -319,7 +323,7 @@ class Compiler:
         ports: list[str] = []
         for i, word in enumerate(words):
             if word not in self._config.services:
-                self._wrong(f"{path}[{i}]", f'"{word}" is not declared in [services]')
+                self._undeclared(f"{path}[{i}]", word, "services")
             self._used.add(f"services.{word}")
             ports += self._config.services.get(word, ())
         key = tuple(ports)
@@ -331,6 +335,12 @@ class Compiler:
                 self._servicesOf[key] = Services(())
         return self._servicesOf[key]
 
+    def _undeclared(self, path: str, word: str, table: str) -> None:
+        prefix = "@" if table == "groups" else ""
+        known = [f"{prefix}{each}" for each in getattr(self._config, table)]
+        why = f'"{word}" is not declared in [{table}]{nearest(word, known)}'
+        self._wrong(path, why)
+
     def _during(
         self, words: Sequence[str] | None, path: str
     ) -> tuple[Schedule, ...] | None:
@@ -338,7 +348,7 @@ class Compiler:
             return None
         for i, word in enumerate(words):
             if word not in self._config.schedules:
-                self._wrong(f"{path}[{i}]", f'"{word}" is not declared in [schedules]')
+                self._undeclared(f"{path}[{i}]", word, "schedules")
             self._used.add(f"schedules.{word}")
         return tuple(self._schedules[w] for w in words if w in self._schedules)
 
@@ -365,9 +375,11 @@ class Compiler:
             if word.startswith("@"):
                 self._used.add(word)
                 if word[1:] not in self._config.groups:
-                    self._wrong(f"{path}[{i}]", f'"{word}" is not declared in [groups]')
+                    self._undeclared(f"{path}[{i}]", word, "groups")
             elif not word:
                 self._wrong(f"{path}[{i}]", "must not be empty")
+            elif isPattern(word):
+                self._wrong(f"{path}[{i}]", f'"{word}": {_NO_PATTERN}')
         return Who(words)
 
     def listeners(
@@ -382,7 +394,8 @@ class Compiler:
         known.update(self._config.unused)
         for i, word in enumerate(words):
             if word not in known:
-                self._wrong(f"{path}[{i}]", f'there is no [[listen]] named "{word}"')
+                why = f'there is no [[listen]] named "{word}"{nearest(word, known)}'
+                self._wrong(f"{path}[{i}]", why)
         return frozenset(words)
 
     def _never(self) -> Never:
@@ -417,14 +430,14 @@ class Compiler:
     # What the rules are together.
 
     def _ids(self, tables: Sequence[RuleTable]) -> None:
-        first: dict[str, int] = {}
+        known: set[str] = set()
         for i, table in enumerate(tables):
-            if table.id in first:
+            if table.id in known:
                 self._wrong(
                     f"{self._places[i]}.id",
-                    f'"{table.id}" is the id of {self._places[first[table.id]]}, too',
+                    f'"{table.id}" is the id of an earlier rule, too',
                 )
-            first.setdefault(table.id, i)
+            known.add(table.id)
 
     def _unreachable(self, ruleset: Ruleset) -> None:
         commands = _COMMANDS
@@ -466,6 +479,11 @@ def _commands(words: Sequence[str] | str | None, allow: bool) -> frozenset[str] 
     if words is None or words == "any":
         return _COMMANDS - {"resolve"} if allow else None
     return frozenset(words)
+
+
+def isPattern(user: str) -> bool:
+    """Tell whether the name of a user is written as a pattern of several."""
+    return "*" in user or "?" in user
 
 
 def _place(word: str) -> Network | tuple[Address, int]:

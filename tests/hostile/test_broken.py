@@ -138,21 +138,21 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     # Files that it names.
     "a password file that is not there": (
         checker("passwd:nowhere"),
-        r"auth\.checkers\[0\]: .*nowhere: No such file",
+        r"auth\.checkers\[1\]: .*nowhere: No such file",
     ),
     "a password file that is a directory": (
         checker("passwd:var"),
-        r"auth\.checkers\[0\]: .*var: Is a directory",
+        r"auth\.checkers\[1\]: .*var: Is a directory",
     ),
     "a password file that others can read": (
         checker("passwd:public"),
-        r"auth\.checkers\[0\]: .*chmod 600",
+        r"auth\.checkers\[1\]: .*chmod o-rwx",
     ),
     "a password file with a wrong line": (
         checker("passwd:wrong"),
-        r"auth\.checkers\[0\]: .*line 1",
+        r"auth\.checkers\[1\]: .*line 1",
     ),
-    "no such checker": (checker("ldpa:x"), r'auth\.checkers\[0\]: .*"ldpa"'),
+    "no such checker": (checker("ldpa:x"), r'auth\.checkers\[1\]: .*"ldpa"'),
     "an included file that is not there": (
         including("nowhere.toml"),
         r"include\[0\]: .*nowhere\.toml",

@@ -4,6 +4,7 @@ Password hashes, their file, and C{socksgw passwd}.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socksgw.login import passwords
+from socksgw.login import passwords, userfile
 from socksgw.login.passwords import (
     PasswordFileError,
     Scrypt,
@@ -223,10 +224,53 @@ def test_keepsOwner(file: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o602, 0o601, 0o666])
 def test_othersMayNotReachIt(file: Path, mode: int) -> None:
-    """A file of secrets that others can read is an error with its remedy."""
+    """
+    A file of secrets that others can read, its group among them, is an error
+    with its remedy.
+    """
+    os.chown(file, -1, 54321)
     file.chmod(mode)
-    with pytest.raises(PasswordFileError, match="chmod 600"):
+    with pytest.raises(PasswordFileError, match=r"chmod [go]-rwx") as caught:
         readPasswords(file)
+    assert file.stat().st_mode & 0o070 or "chmod o-rwx" in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["carol:x", f"carol:{KNOWN}\ncarol:{KNOWN}"])
+def test_theRemedyHelps(file: Path, cheap: None, wrong: str) -> None:
+    """
+    A user's line that is wrong, or stands twice, is mended by the command that
+    the message names, also beside others that are.
+    """
+    with file.open("a") as opened:
+        opened.write(f"{wrong}\ndave:y\n")
+    with pytest.raises(PasswordFileError, match=f"passwd {file} carol"):
+        readPasswords(file)
+    for user in ("carol", "dave"):
+        setPassword(file, user, b"sesame")
+    known = readPasswords(file)
+    assert all(verifyPassword(b"sesame", known[user]) for user in (b"carol", b"dave"))
+
+
+def test_theOwnersGroupGoesOnReadingIt(file: Path) -> None:
+    """Root's change leaves owner, group and mode as they are."""
+    os.chown(file, 0, os.getegid())
+    file.chmod(0o640)
+    setPassword(file, "alice", b"another")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def test_whatCannotBeRead(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is there is not said to be made."""
+
+    def denied(*_: object) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(userfile, "readSecret", denied)
+    with pytest.raises(
+        PasswordFileError, match=r"Permission denied; .*chown"
+    ) as caught:
+        readPasswords(file)
+    assert "make it" not in str(caught.value)
 
 
 def fifo(path: Path) -> None:
@@ -422,7 +466,7 @@ def test_commandOnReadableFile(file: Path) -> None:
     file.chmod(0o644)
     err = io.StringIO()
     assert passwdMain(str(file), "alice", io.StringIO(CANARY), err) == 1
-    assert "chmod 600" in err.getvalue()
+    assert "chmod o-rwx" in err.getvalue()
 
 
 def test_commandLine(tmp_path: Path) -> None:

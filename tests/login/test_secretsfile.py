@@ -103,12 +103,12 @@ def test_readAgain(file: Path) -> None:
     assert ask(checker, b"bob", b"x") == b"bob"
     assert checker.knows(b"bob")
     assert not checker.knows(b"carol")
-    file.chmod(0o640)
+    file.chmod(0o604)
     with capturedLogs() as events:
         for _ in range(2):
             assert ask(checker, b"bob", b"x").reason == "store-unreadable"
     (event,) = events
-    assert "chmod 600" in eventAsText(event)
+    assert "chmod o-rwx" in eventAsText(event)
 
 
 def test_madeForItsOwnerOnly(tmp_path: Path) -> None:
@@ -122,9 +122,13 @@ def test_madeForItsOwnerOnly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601, 0o666])
 def test_othersMayNotReachIt(file: Path, mode: int) -> None:
-    """A file of secrets that others can read is an error with its remedy."""
+    """
+    A file of secrets that others can read, its group among them, is an error
+    with its remedy.
+    """
+    os.chown(file, -1, 54321)
     file.chmod(mode)
-    with pytest.raises(PasswordFileError, match="chmod 600"):
+    with pytest.raises(PasswordFileError, match=r"chmod [go]-rwx"):
         SecretsFile(file)
 
 
