@@ -96,7 +96,7 @@ def test_everyMistakeOfAChecker(tmp_path: Path) -> None:
         "auth.checker[1].token_file",
     ]
     assert 'did you mean "base"' in found[0][1]
-    assert f"remedy: chmod 600 {tmp_path / 'secret'}" in found[1][1]
+    assert f"remedy: chmod o-rwx {tmp_path / 'secret'}" in found[1][1]
     assert "canary" not in str(found)
 
 

@@ -188,7 +188,7 @@ def test_otherPeoples(
     """Nor is a file believed that others have a hand in."""
     path.write_bytes(b'{"version": 1, "windows": []}')
     path.chmod(0o666)
-    with pytest.raises(QuotasUnreadable, match="chmod 600"):
+    with pytest.raises(QuotasUnreadable, match="chmod o-w"):
         process.file.load()
     path.chmod(0o644)
     process.file.load()

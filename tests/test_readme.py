@@ -20,6 +20,7 @@ from twisted.internet.testing import MemoryReactorClock
 from socksgw.config import loads
 from socksgw.examination import examine
 from socksgw.login import http, ldap
+from socksgw.login.passwords import setPassword
 from tests.interop.servers import Certificate
 from tests.policy.asking import Facts
 from tests.running import ROOT, Running, environment, socksgw, until
@@ -39,6 +40,7 @@ def block(language: str, containing: str) -> str:
 def test_policy(tmp_path: Path) -> None:
     """The realistic policy is good, once its users are there."""
     users = tmp_path / "users"
+    setPassword(users, "bob", b"secret")
     made = socksgw("passwd", str(users), "alice", stdin="secret\n")
     assert made.returncode == 0, made.stderr
     text = block("toml", "no-private").replace("/etc/socksgw/users", str(users))

@@ -404,11 +404,11 @@ def test_wrongSettings(place: Place) -> None:
 def test_aKeyThatOthersCanRead(place: Place) -> None:
     """A secret; also where it is in one file with the certificate."""
     (place.directory / "gw.key").chmod(0o644)
-    assert "chmod 600" in place.wrong()["key"]
+    assert "chmod o-rwx" in place.wrong()["key"]
     both = OWN.writeTogether(place.directory, "gw")
     assert place.tls(certificate=both.name, key="")
     both.chmod(0o644)
-    assert "chmod 600" in place.wrong(certificate=both.name, key="")["certificate"]
+    assert "chmod o-rwx" in place.wrong(certificate=both.name, key="")["certificate"]
 
 
 # Files that change.

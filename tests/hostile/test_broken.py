@@ -43,13 +43,13 @@ def including(name: str) -> str:
 BROKEN: dict[str, tuple[str | bytes, str]] = {
     # No TOML.
     "a table that is not closed": ("[[rule]\n", r"line 1, column \d+"),
-    "half a file": (GOOD[: len(GOOD) - 30], r"line \d+|rule\[0\]"),
+    "half a file": (GOOD[: len(GOOD) - 30], r"line \d+|rule\[1\]"),
     "half a string": (GOOD + '[gateway]\nname = "edge', r"line \d+"),
     "a key twice": (GOOD + "[gateway]\nname = 'a'\nname = 'b'\n", r"line \d+"),
     "a table twice": (GOOD + "[never]\n", r"line \d+"),
     "another language": ("listen: [127.0.0.1:1080]\n", r"line 1"),
     "not UTF-8": (GOOD.encode() + b"# \xff\xfe\n", r"octet \d+: not UTF-8"),
-    "UTF-16": (GOOD.encode("utf-16"), r"not UTF-8"),
+    "UTF-16": (GOOD.encode("utf-16"), r"UTF-16; save the file as UTF-8"),
     "NUL": (GOOD.encode() + b"\0", r"line \d+"),
     "a number of many digits": (f"a = {'9' * 5000}\n", r"too many digits"),
     "arrays in arrays": ("a = " + "[" * 5000 + "]" * 5000, r"too deep"),
@@ -58,47 +58,47 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "an unknown table": (GOOD + "[gatewy]\n", r'gatewy: unknown key.*"gateway"'),
     "an unknown key": (GOOD + "[timeouts]\nidel = '5s'\n", r"timeouts\.idel"),
     "a number for a duration": (GOOD + "[timeouts]\nidle = 5\n", r"timeouts\.idle"),
-    "a string for a list": (rule('deny = "connect"'), r"rule\[0\]\.deny"),
+    "a string for a list": (rule('deny = "connect"'), r"rule\[1\]\.deny"),
     "a list for a string": (GOOD + "[gateway]\nname = ['a']\n", r"gateway\.name"),
     "a float for a number": (
         HEAD.replace('name = "main"', 'name = "main"\nhalf_open = 1.5') + ALL,
-        r"listen\[0\]\.half_open",
+        r"listen\[1\]\.half_open",
     ),
     "no time at all": (GOOD + "[timeouts]\nhandshake = '0s'\n", r"timeouts\.hand"),
     "little memory": (GOOD + "[relay]\nmemory = 17\n", r"relay\.memory"),
     "a date without offset": (
         rule('deny = "any"', "until = 2026-03-02T10:00:00"),
-        r"rule\[0\]\.until: .*offset",
+        r"rule\[1\]\.until: .*offset",
     ),
     # Rules.
-    "neither allow nor deny": (rule(), r"rule\[0\]: needs either"),
-    "allow and deny": (rule('allow = "any"', 'deny = "any"'), r"rule\[0\]: needs"),
-    "no such command": (rule('deny = ["conect"]'), r"rule\[0\]\.deny"),
-    "no id": (HEAD + '[[rule]]\nallow = "any"\n', r"rule\[0\]\.id: is missing"),
-    "an id twice": (HEAD + ALL + ALL, r'rule\[1\]\.id: "all"'),
+    "neither allow nor deny": (rule(), r"rule\[1\].*: needs either"),
+    "allow and deny": (rule('allow = "any"', 'deny = "any"'), r"rule\[1\].*: needs"),
+    "no such command": (rule('deny = ["conect"]'), r"rule\[1\]\.deny"),
+    "no id": (HEAD + '[[rule]]\nallow = "any"\n', r"rule\[1\]\.id: is missing"),
+    "an id twice": (HEAD + ALL + ALL, r'rule\[2\]\.id: "all"'),
     "an unreachable rule": (
         HEAD + ALL + '[[rule]]\nid = "b"\nallow = ["udp"]\n',
-        r'rule\[1\]: "b" can never match',
+        r'rule\[2\]: "b" can never match',
     ),
     "a group that is not there": (
         rule('deny = "any"', 'who = ["@nobody"]'),
-        r"rule\[0\]\.who\[0\].*\[groups\]",
+        r"rule\[1\]\.who\[1\].*\[groups\]",
     ),
     "a network that is not there": (
         rule('deny = "any"', 'to = ["dc"]'),
-        r"rule\[0\]\.to\[0\].*\[networks\]",
+        r"rule\[1\]\.to\[1\].*\[networks\]",
     ),
     "a service that is not there": (
         rule('deny = "any"', 'services = ["web"]'),
-        r"rule\[0\]\.services\[0\].*\[services\]",
+        r"rule\[1\]\.services\[1\].*\[services\]",
     ),
     "a schedule that is not there": (
         rule('deny = "any"', 'during = ["office"]'),
-        r"rule\[0\]\.during\[0\].*\[schedules\]",
+        r"rule\[1\]\.during\[1\].*\[schedules\]",
     ),
     "a listener that is not there": (
         rule('deny = "any"', 'listener = ["lan"]'),
-        r"rule\[0\]\.listener\[0\]",
+        r"rule\[1\]\.listener\[1\]",
     ),
     "a zone that is not there": (
         GOOD + '[schedules]\ns = { zone = "Europe/Atlantis" }\n',
@@ -106,34 +106,34 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "a pattern that never matches": (
         rule('deny = "any"', 'to = ["*corp.example"]'),
-        r"rule\[0\]\.to\[0\].*never match",
+        r"rule\[1\]\.to\[1\].*never match",
     ),
     "host bits": (
         rule('deny = "any"', 'to = ["10.0.0.1/8"]'),
-        r"rule\[0\]\.to\[0\].*10\.0\.0\.0/8",
+        r"rule\[1\]\.to\[1\].*10\.0\.0\.0/8",
     ),
     "ports out of order": (
         rule('deny = "any"', 'ports = ["9-8"]'),
-        r"rule\[0\]\.ports.*order",
+        r"rule\[1\]\.ports.*order",
     ),
     "a network in itself": (
         GOOD + '[networks]\na = ["a"]\n',
-        r"networks\.a\[0\].*itself",
+        r"networks\.a\[1\].*itself",
     ),
-    "a limit of nothing": (limited('per = "all"'), r"limit\[0\]"),
-    "a limit per nothing": (limited("sessions = 5"), r"limit\[0\]\.per: is missing"),
+    "a limit of nothing": (limited('per = "all"'), r"limit\[1\]"),
+    "a limit per nothing": (limited("sessions = 5"), r"limit\[1\]\.per: is missing"),
     # Tests of the policy.
     "an expectation that fails": (
         GOOD + '[[expect]]\nto = "127.0.0.1:1"\nverdict = "deny"\n',
-        r'expect\[0\]: expects deny.*it is allow by rule "all"',
+        r'expect\[1\]: expects deny.*it is allow by rule "all"',
     ),
     "an expectation by another rule": (
         GOOD + '[[expect]]\nto = "127.0.0.1:1"\nverdict = "allow"\nrule = "other"\n',
-        r"expect\[0\]: expects allow by rule",
+        r"expect\[1\]: expects allow by rule",
     ),
     "an expectation that says too little": (
         GOOD + '[[expect]]\nto = "a.example:1"\nverdict = "allow"\n',
-        r"expect\[0\]: .*resolving_to",
+        r"expect\[1\]: .*resolving_to",
     ),
     # Files that it names.
     "a password file that is not there": (
@@ -155,11 +155,11 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "no such checker": (checker("ldpa:x"), r'auth\.checkers\[1\]: .*"ldpa"'),
     "an included file that is not there": (
         including("nowhere.toml"),
-        r"include\[0\]: .*nowhere\.toml",
+        r"include\[1\]: .*nowhere\.toml",
     ),
     "an included file with a wrong rule": (
         including("rules.d/wrong.toml"),
-        r"rules\.d/wrong\.toml: rule\[0\]\.to\[0\]",
+        r"rules\.d/wrong\.toml:\d+: rule\[1\]\.to\[1\]",
     ),
     "an included file that is no TOML": (
         including("rules.d/no.toml"),
@@ -167,39 +167,39 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "an included file with a listener": (
         including("rules.d/listen.toml"),
-        r"rules\.d/listen\.toml: listen: unknown key.* move it to the file that",
+        r"rules\.d/listen\.toml:\d+: listen: unknown key.* move it to the file that",
     ),
     "an include below a table": (
         GOOD + "[timeouts]\ninclude = ['x']\n",
         r"timeouts\.include: .*above the first table",
     ),
     "an included directory": (including("rules.*"), r"rules\.d: cannot be read"),
-    "a pattern of no file": (including(""), r"include\[0\]"),
+    "a pattern of no file": (including(""), r"include\[1\]"),
     # Who gets in, and where.
-    "no such method": (HEAD.replace("none", "nonsense") + ALL, r"auth\.choose\[0\]"),
+    "no such method": (HEAD.replace("none", "nonsense") + ALL, r"auth\.choose\[1\]"),
     "nobody to ask about passwords": (
         HEAD.replace("none", "userpass") + ALL,
-        r"auth\.choose\[0\]\.methods: .*no checker",
+        r"auth\.choose\[1\]\.methods: .*no checker",
     ),
     "an open relay": (
         HEAD.replace("127.0.0.1:0", "0.0.0.0:0").replace(
             'from = ["127.0.0.0/8", "::1"]\n', ""
         )
         + ALL,
-        r'listen\[0\]: exposed: .*"all"',
+        r'listen\[1\]: exposed: .*"all"',
     ),
     "passwords in the clear": (
         checker("memory:a:b").replace("127.0.0.1:0", "0.0.0.0:0"),
-        r"auth\.choose\[0\]: .*cleartext_passwords",
+        r"auth\.choose\[1\]: .*cleartext_passwords",
     ),
-    "no such port": (HEAD.replace("1:0", "1:99999") + ALL, r"listen\[0\]\.address"),
+    "no such port": (HEAD.replace("1:0", "1:99999") + ALL, r"listen\[1\]\.address"),
     "an address that is not ours": (
         HEAD.replace("127.0.0.1:0", "192.0.2.77:1080") + ALL,
         r"192\.0\.2\.77:1080: this machine has no such address",
     ),
     "two listeners of one name": (
         HEAD + ALL + '[[listen]]\nname = "main"\naddress = ["127.0.0.1:0"]\n',
-        r'listen\[1\]\.name: "main"',
+        r'listen\[2\].name: "main"',
     ),
     "what is not built": (GOOD + "[admin]\n", r"admin: not built yet"),
 }
@@ -215,6 +215,11 @@ def prepared(directory: Path) -> None:
     for name, mode in (("public", 0o644), ("wrong", 0o600)):
         (directory / name).write_text("alice:secret\n")
         os.chmod(directory / name, mode)
+
+
+def unnamed(text: str) -> str:
+    """Messages without the names of the tables that they speak of."""
+    return re.sub(r' \("[^"]*"\)', "", text)
 
 
 def test_brokenFilesChangeNothing(gateway: Callable[..., Running]) -> None:
@@ -238,7 +243,7 @@ def test_brokenFilesChangeNothing(gateway: Callable[..., Running]) -> None:
             line = reloaded(running)
             assert line["event"] == "reload-failed", kind
             problems = "\n".join(line["problems"])  # type: ignore[arg-type]
-            assert re.search(said, problems), f"{kind}: {problems}"
+            assert re.search(said, unnamed(problems)), f"{kind}: {problems}"
             unchanged(kind)
         for kind, make in (
             ("not there", lambda: None),
@@ -271,4 +276,4 @@ def test_aMistakeIsToldBeforehand(tmp_path: Path) -> None:
         (tmp_path / "gw.toml").write_text(text)
         done = socksgw("check", "gw.toml", cwd=tmp_path)
         assert done.returncode == 2, kind
-        assert re.search(said, done.stdout + done.stderr), kind
+        assert re.search(said, unnamed(done.stdout + done.stderr)), kind

@@ -488,7 +488,7 @@ def test_keytabs(realm: Realm, tmp_path: Path) -> None:
     for name, octets, mode in (
         ("empty", b"", 0o600),
         ("text", b"no keytab", 0o600),
-        ("open", realm.keytab.read_bytes(), 0o640),
+        ("open", realm.keytab.read_bytes(), 0o644),
         ("good", realm.keytab.read_bytes(), 0o600),
     ):
         (tmp_path / name).write_bytes(octets)
@@ -499,7 +499,7 @@ def test_keytabs(realm: Realm, tmp_path: Path) -> None:
             "absent": "absent: No such file or directory",
             "empty": "empty: ",
             "text": "text: ",
-            "open": "open: others can read it; remedy: chmod 600",
+            "open": "open: others can read it; remedy: chmod o-rwx",
             "directory": "directory: Is a directory",
         }.items():
             with pytest.raises(ValueError, match=said):
