@@ -19,8 +19,10 @@ from socksgw.wire.address import Address
 
 __all__ = ["Refusals"]
 
-#: Lines of one source in a second.
-_EACH: Final = 5
+#: Lines of one source in a second, while at least half of the budget is left,
+#: and below that.
+_EACH: Final = 500
+_FEW: Final = 5
 #: Lines of all sources: at once, and more in a second.
 _BURST: Final = 2_000
 _REFILL: Final = 20.0
@@ -69,7 +71,8 @@ class Refusals:
                 self._rest.add(reason)
                 return False
             found = self._sources[source.sourceKey] = _Sum(source.sourceText)
-        if found.taken < _EACH and self._budget >= 1:
+        most = _EACH if self._budget > _BURST / 2 else _FEW
+        if found.taken < most and self._budget >= 1:
             found.taken += 1
             self._budget -= 1
             return True
