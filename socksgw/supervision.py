@@ -268,7 +268,7 @@ class Supervisor:
             if client.identity is None or (lenient and not client.halfOpen):
                 continue
             try:
-                why = tls.objection(client.identity)
+                why = tls.objection(client.identity, living=True)
             except Exception as e:
                 defect("the look at a certificate", e)
                 why = "it could not be judged again"

@@ -16,6 +16,7 @@ from OpenSSL import SSL
 from OpenSSL.crypto import (
     X509,
     Error,
+    X509Store,
     X509StoreContext,
     X509StoreContextError,
     X509StoreFlags,
@@ -35,6 +36,11 @@ __all__ = ["Changes", "ServerTLS", "WrongTLS"]
 
 #: Intermediate certificates between a client's and its CA, at most.
 _DEPTH: Final = 8
+#: X509_V_FLAG_NO_CHECK_TIME, which pyOpenSSL does not name: certificates and CRLs
+#: as if it were their time.
+_NO_CHECK_TIME: Final = 0x200000
+#: X509_V_ERR_* that say that a CRL is not of now.
+_STALE: Final = (11, 12)
 #: X509_V_ERR_*, in words.
 _WHY: Final[Mapping[int, str]] = {
     3: "there is no CRL of its issuer",
@@ -339,9 +345,9 @@ class ServerTLS:
                 *(self._trustFiles.good if trust else ()),
             ),
             tuple(line for line in lines if line not in told),
-            # A list that is stale, or cannot be read, keeps everybody out; it
-            # is no reason to turn out those who are in.
-            trust and not self._trustFiles.wrong and not self._isStale(),
+            # What cannot be read keeps everybody out, and is no reason to turn
+            # out those who are in; a stale list is one of several, maybe.
+            trust and not self._trustFiles.wrong,
         )
 
     def aged(self) -> Iterator[tuple[str, str]]:
@@ -410,10 +416,13 @@ class ServerTLS:
         name = nameOf(leaf.to_cryptography(), self._settings.identity)
         return None if name is None else (self._settings.prefix + name).encode()
 
-    def objection(self, identity: CertificateIdentity) -> str:
+    def objection(self, identity: CertificateIdentity, living: bool = False) -> str:
         """
-        Why a client's certificate, which was accepted once, would not be now;
-        empty when it would.
+        Say why a client's certificate, which was accepted once, would not be now.
+
+        @param living: whether the client is in already. That a CRL is stale is
+            then no objection; all that is known besides is.
+        @return: empty when it would be accepted.
         """
         try:
             if self._nameOf(identity.leaf) != identity.username:
@@ -425,11 +434,42 @@ class ServerTLS:
             return unusable
         store = self._context.get_cert_store()
         assert store is not None
-        try:
-            X509StoreContext(store, identity.leaf, identity.chain).verify_certificate()
-        except X509StoreContextError as e:
-            return _WHY.get(e.errors[0], str(e))
-        return ""
+        error = _errorOf(store, identity)
+        if living and error is not None and error.errors[0] in _STALE:
+            # OpenSSL stops at that. So once more, with the lists as if they were
+            # fresh, and then at the time of now, without any.
+            error = _errorOf(self._storeOf(_NO_CHECK_TIME), identity)
+            error = error or _errorOf(self._storeOf(None), identity)
+        return "" if error is None else _WHY.get(error.errors[0], str(error))
+
+    def _storeOf(self, flags: int | None) -> X509Store:
+        """
+        Whom the gateway believes, for other questions than the handshake's.
+
+        @param flags: with the lists, and these flags besides; L{None} for none
+            of both.
+        """
+        store = X509Store()
+        for authority in self._trust.authorities:
+            store.add_cert(X509.from_cryptography(authority))
+        if flags is not None:
+            for each in self._trust.lists:
+                store.add_crl(each)
+            store.set_flags(
+                X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL | flags
+            )
+        return store
+
+
+def _errorOf(
+    store: X509Store, identity: CertificateIdentity
+) -> X509StoreContextError | None:
+    """What is wrong with a client's certificate; L{None} when nothing is."""
+    try:
+        X509StoreContext(store, identity.leaf, identity.chain).verify_certificate()
+    except X509StoreContextError as e:
+        return e
+    return None
 
 
 def _verified(

@@ -574,6 +574,50 @@ def test_goesStale(place: Place) -> None:
     assert tls.refresh() == (("client_ca", "crl"), (), True)
 
 
+@pytest.mark.parametrize("who", ["leaf", "intermediate"])
+def test_revokedWhileAnotherListIsStale(place: Place, who: str) -> None:
+    """
+    A stale CRL of one issuer spares nobody whom a fresh one of another revokes,
+    be it above or below it in the chain.
+    """
+    bob, other = BELOW.issue(BOB), ROOT.issue(BOB)
+    place.put("crl.pem", ROOT.revoke() + BELOW.revoke())
+    tls = place.tls(crl="crl.pem")
+    found, bystander = known(tls, bob), known(tls, other)
+    assert found is not None
+    assert bystander is not None
+    if who == "leaf":
+        fresh, stale = BELOW.revoke(bob.certificate), ROOT.revoke(until=-HOUR)
+    else:
+        fresh, stale = ROOT.revoke(BELOW.certificate), BELOW.revoke(until=-HOUR)
+    place.put("crl.pem", stale + fresh)
+    changes = tls.refresh()
+    assert changes.rejudge
+    assert "revoked" in tls.objection(found, living=True)
+    assert tls.objection(bystander, living=True) == ""
+
+
+def test_staleSparesTheLivingAlone(place: Place) -> None:
+    """Nobody comes in by it, and a CA that is gone takes its people with it."""
+    bob = ROOT.issue(BOB)
+    place.put("crl.pem", ROOT.revoke())
+    tls = place.tls(crl="crl.pem")
+    found = known(tls, bob)
+    assert found is not None
+    place.put("crl.pem", ROOT.revoke(until=-HOUR))
+    assert tls.refresh().rejudge
+    assert tls.objection(found, living=True) == ""
+    assert "stale" in tls.objection(found)
+    assert "stale" in refusal(tls, bob)
+    # What it says, stale or not, it says.
+    place.put("crl.pem", ROOT.revoke(bob.certificate, until=-HOUR))
+    tls.refresh()
+    assert "revoked" in tls.objection(found, living=True)
+    place.put("ca.pem", pemOf(STRANGER.certificate))
+    tls.refresh()
+    assert "client_ca" in tls.objection(found, living=True)
+
+
 def test_whatOnlyOpenSSLRefuses(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """What could be read and yet not be used lets nobody in."""
     place.put("crl.pem", ROOT.revoke())

@@ -164,7 +164,9 @@ def test_halfOpenLimitsHoldExactly(gateway: Gateway, echo: Server) -> None:
         assert [isClosed(client) for client in (*first, *second)] == [False] * 8
         # A request makes room, though the session goes on.
         live = _finished(first.pop(), echo)
+        before = started.descriptors
         first.append(another("127.0.1.1"))
+        until(lambda: started.descriptors > before)
         assert [isClosed(client) for client in (*first, *second)] == [False] * 8
         # So does leaving.
         before = started.descriptors
