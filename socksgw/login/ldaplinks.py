@@ -28,6 +28,7 @@ _SIZE_LIMIT: Final = 4
 _STRONGER: Final = frozenset({8, 13})
 _IN_PROGRESS: Final = 14
 _BUSY: Final = frozenset({51, 52})
+_ANYTHING: Final = pureldap.LDAPFilter_present("objectClass")
 
 
 class ResultError(Exception):
@@ -82,10 +83,12 @@ class Link(LDAPClient):  # type: ignore[misc]
     One connection; one question at a time.
 
     @ivar retiring: closes it when nobody uses it for long.
+    @ivar kept: since when it is kept idle, in the reactor's seconds.
     @ivar host: the server's name.
     """
 
     retiring: Any = None
+    kept = 0.0
     connected: Any
     host = ""
 
@@ -183,6 +186,15 @@ class Link(LDAPClient):  # type: ignore[misc]
             pureldap.LDAPBindRequest(dn=dn.encode(), auth=password)
         )
         _succeeded(answer, pureldap.LDAPBindResponse)
+
+    async def hello(self) -> None:
+        """
+        Ask for the root entry, to hear from the server: whatever it says.
+        """
+        try:
+            await self.search("", False, _ANYTHING, ("1.1",), 1)
+        except ResultError:
+            pass
 
     async def sasl(self, mechanism: str, token: bytes, last: bool = False) -> bytes:
         """

@@ -19,7 +19,7 @@ from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupErro
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from socksgw.login.ldaplinks import Link, NotServed, ResultError
+from socksgw.login.ldaplinks import Link, NotServed, ResultError, TooMuch
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Unavailable, isLoopback, within
 from socksgw.tlspeer import PeerRefused, TLSPeer
@@ -36,8 +36,9 @@ _REST: Final = 5.0
 _IDLE: Final = 60.0
 #: Seconds between the first tries at the addresses of one server.
 _DELAY: Final = 0.1
-#: How much of its time a question has on a connection that was kept: a new one
-#: is tried with the rest.
+#: Seconds after which a connection that was kept has to answer before it is
+#: used, and how much of a question's time that may take.
+_TRUSTED: Final = 1.0
 _KEPT: Final = 0.4
 #: How much of the time that is left goes to the servers: what they do not
 #: use is for saying that they did not answer.
@@ -240,14 +241,15 @@ class Links:
         @raise TimeoutError: the work takes too long.
         """
         link = self._kept(server)
-        if link is not None:
-            left = self._left(until)
+        if link is not None and await self._lives(link, until):
             try:
                 return await within(
-                    self._reactor, _KEPT * left, self._use(server, link, work)
+                    self._reactor, self._left(until), self._use(server, link, work)
                 )
-            except (*_FAILURES, TimeoutError):
-                # It may have died while nobody looked, and silently.
+            except TimeoutError:
+                raise
+            except _FAILURES:
+                # It died while nobody looked.
                 pass
         try:
             link = await within(self._reactor, self._left(until), self._open(server))
@@ -262,6 +264,23 @@ class Links:
             raise
         except _FAILURES as e:
             raise _Dead(e) from None
+
+    async def _lives(self, link: Link, until: float) -> bool:
+        """
+        Whether a kept connection can be used: one that has been idle for a while
+        may have lost its way silently, and no password is to be sent twice.
+        """
+        if self._reactor.seconds() - link.kept < _TRUSTED:
+            return True
+        try:
+            await within(self._reactor, _KEPT * self._left(until), link.hello())
+        except (*_FAILURES, TooMuch):
+            link.abort()
+            return False
+        except BaseException:
+            link.abort()
+            raise
+        return True
 
     async def _open(self, server: Server) -> Link:
         """
@@ -309,4 +328,5 @@ class Links:
     def _keep(self, server: Server, link: Link) -> None:
         if link.connected:
             self._idle.setdefault(server, []).append(link)
+            link.kept = self._reactor.seconds()
             link.retiring = self._reactor.callLater(_IDLE, link.abort)

@@ -114,7 +114,7 @@ class LDAPChecker:
         self._groupTurns = Turns(reactor, f"{name} (groups)", connections, timeout)
         shared = Servers(reactor, servers)
         self._service = Links(shared, self._becomeService)
-        self._users = Links(shared, self._hello)
+        self._users = Links(shared, Link.hello)
         self._names = GroupNames()
         self._seen = self._active = False
         self._tries: int | None = None
@@ -243,15 +243,6 @@ class LDAPChecker:
                 lockout=lockout,
                 tries=tries,
             )
-
-    async def _hello(self, link: Link) -> None:
-        """
-        Hear from the server, whatever it says.
-        """
-        try:
-            await link.search("", False, ANYTHING, ("1.1",), 1)
-        except ResultError:
-            pass
 
     async def _one(self, node: Any, until: float) -> Entry | None:
         """

@@ -55,6 +55,7 @@ class Directory:
         entry.
     @ivar bound: names of all binds.
     @ivar silent: answers nothing at all.
+    @ivar mute: answers no bind.
     """
 
     def __init__(self, search: Callable[[str, str], Found]) -> None:
@@ -64,6 +65,7 @@ class Directory:
         self.bound: list[str] = []
         self.root: dict[str, list[bytes | str]] = {}
         self.silent = False
+        self.mute = False
 
 
 class _Server(BaseLDAPServer):
@@ -76,7 +78,8 @@ class _Server(BaseLDAPServer):
         code = expected if isinstance(expected, int) else 49
         if expected == request.auth.decode():
             code = 0
-        reply(pureldap.LDAPBindResponse(resultCode=code))
+        if not self.directory.mute:
+            reply(pureldap.LDAPBindResponse(resultCode=code))
 
     def handle_LDAPSearchRequest(self, request: Any, controls: Any, reply: Any) -> None:
         base, found = request.baseObject.decode(), None

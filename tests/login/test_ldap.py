@@ -87,6 +87,7 @@ def test_deadConnection() -> None:
     assert world.connections == before + 2
     assert not second.asked
     first.silent = True
+    world.reactor.advance(2)
     with capturedLogs() as events:
         assert world.result(logIn(world, "alice"), 5) == b"alice"
     assert "ldap://127.0.0.1:1001 does not answer: no answer in time" in logged(events)
@@ -105,8 +106,26 @@ def test_mute() -> None:
     world = World(directory)
     assert world.result(logIn(world, "alice"), 0.3) == b"alice"
     kept, world._pairs = world._pairs, []
+    world.reactor.advance(2)
     assert world.result(logIn(world, "alice"), 4.5) == b"alice"
     assert len(kept) == 2
+
+
+def test_slowBind() -> None:
+    """
+    A password is sent once, however long the directory thinks about it: it
+    counts what is wrong.
+    """
+    directory = finding(alice=[person("alice")])
+    world = World(directory)
+    assert world.result(logIn(world, "alice"), 0.3) == b"alice"
+    directory.passwords.clear()
+    directory.mute = True
+    before = len(directory.bound)
+    world.reactor.advance(2)
+    failure = world.result(logIn(world, "alice", "wrong"), 6)
+    assert isinstance(failure, Unavailable)
+    assert len(directory.bound) == before + 1
 
 
 @pytest.mark.parametrize(
