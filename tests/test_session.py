@@ -42,6 +42,7 @@ from socksgw.errors import (
     Revoked,
     SocksError,
 )
+from socksgw.fairly import ASKING
 from socksgw.limits import Limits
 from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
@@ -1486,3 +1487,18 @@ def test_passwordsAreNowhere(gateway: Gateway) -> None:
     gateway.connect(b"\x05\x01\x02" + b"\x05" + LOGIN[1:])
     gateway.connect(b"\x05\x01\x00" + LOGIN)
     assert len(gateway.lines()) == 6
+
+
+def test_askedBySource() -> None:
+    """A checker is asked in the turn of the client's source."""
+    gateway, asking = Gateway(), []
+    ask = gateway.checker.requestAvatarId
+
+    def recorded(credentials: Any) -> Any:
+        asking.append(ASKING.get())
+        return ask(credentials)
+
+    gateway.checker.requestAvatarId = recorded  # type: ignore[method-assign]
+    transport = gateway.connect(b"\x05\x01\x02" + LOGIN)
+    assert asking == [transport.protocol.source.sourceKey]
+    assert ASKING.get() == b""
