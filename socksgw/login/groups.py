@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from socksgw.interfaces import SetDeadline, User
 from socksgw.login.namedgroups import NamedGroups
+from socksgw.login.realm import SocksUser
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Unavailable
 
@@ -49,6 +50,17 @@ class Membership:
     groups: frozenset[str]
     unsure: frozenset[str] = frozenset()
     doubt: str = ""
+
+    def joined(self, user: SocksUser) -> SocksUser:
+        """
+        Return the user with these groups beside those of the configuration.
+        """
+        if not self.groups and not self.unsure:
+            return user
+        groups = user.groups | self.groups
+        unsure = self.unsure - groups
+        doubt = self.doubt if unsure else ""
+        return evolve(user, groups=groups, unsure=unsure, doubt=doubt)
 
 
 #: In no group, for certain.

@@ -34,7 +34,7 @@ from socksgw.interfaces import (
     IVerifiedIdentity,
     User,
 )
-from socksgw.login.groups import NOWHERE, DirectoryGroups, Membership
+from socksgw.login.groups import DirectoryGroups
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.inturn import InTurn
 from socksgw.login.realm import SocksRealm, SocksUser
@@ -48,20 +48,6 @@ _log = Logger()
 
 #: Logins remembered at most.
 _REMEMBERED: Final = 10_000
-
-
-def _joined(user: SocksUser, found: Membership) -> SocksUser:
-    """
-    Return the user with the groups of the configuration and those that
-    directories say.
-    """
-    if found is NOWHERE:
-        return user
-    groups = user.groups | found.groups
-    unsure = found.unsure - groups
-    return evolve(
-        user, groups=groups, unsure=unsure, doubt=found.doubt if unsure else ""
-    )
 
 
 def _inOctets(checker: ICredentialsChecker) -> ICredentialsChecker:
@@ -510,7 +496,7 @@ class Login:
     async def _grouped(self, user: SocksUser) -> SocksUser:
         if self.directory is None or user.anonymous:
             return user
-        return _joined(user, await self.directory.of(user.name))
+        return (await self.directory.of(user.name)).joined(user)
 
     def now(self, user: User) -> User | None:
         """
@@ -521,7 +507,7 @@ class Login:
         today = self._here(user)
         if today is None or today is user or self.directory is None:
             return today
-        return _joined(today, self.directory.lately(user))
+        return self.directory.lately(user).joined(today)
 
     def _here(self, user: SocksUser) -> SocksUser | None:
         """
