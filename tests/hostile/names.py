@@ -74,8 +74,12 @@ class NameServer:
     @ivar silent: whether it answers nobody.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, streams: Script | None = None) -> None:
+        """
+        @param streams: what it answers over TCP; L{None} for no such thing.
+        """
         self._script = script
+        self._streams = streams
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket.bind(("127.0.0.1", 0))
@@ -83,10 +87,16 @@ class NameServer:
         self.place = f"127.0.0.1:{self.port}"
         self.asked: Counter[tuple[str, int]] = Counter()
         self.silent = False
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
+        if streams is not None:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._threads.append(
+                threading.Thread(target=self._accept, args=(streams,), daemon=True)
+            )
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -97,8 +107,13 @@ class NameServer:
     ) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waking:
             waking.sendto(b"", ("127.0.0.1", self.port))
-        self._thread.join(20)
+        if self._streams is not None:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        for thread in self._threads:
+            thread.join(20)
         self._socket.close()
+        if self._streams is not None:
+            self._listener.close()
 
     def _serve(self) -> None:
         while True:
@@ -110,3 +125,15 @@ class NameServer:
             self.asked[name, kind] += 1
             if response is not None and not self.silent:
                 self._socket.sendto(response, peer)
+
+    def _accept(self, script: Script) -> None:
+        while True:
+            client, _ = self._listener.accept()
+            with client, client.makefile("rb") as reading:
+                length = reading.read(2)
+                if not length:
+                    return
+                query = reading.read(int.from_bytes(length, "big"))
+                response = script(*_asked(query), 0, query)
+                if response is not None:
+                    client.sendall(len(response).to_bytes(2, "big") + response)
