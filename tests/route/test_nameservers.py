@@ -19,6 +19,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from socksgw.errors import LookupFailed
+from socksgw.route import dnsmessages
 from socksgw.route.dnsmessages import LONGEST
 from socksgw.route.nameservers import NameServers, ServerSettings, parseServer
 from socksgw.watch import Watch
@@ -66,6 +67,10 @@ def records(*texts: str, code: int = 0, flags: int = dns.flags.RA) -> Script:
     return script
 
 
+#: What servers read queries with, whatever a test puts in its place.
+_query = dns.message.from_wire
+
+
 class Server:
     """
     One name server.
@@ -102,7 +107,7 @@ class Server:
             octets, peer = self.socket.recvfrom(4096)
         except (BlockingIOError, OSError):
             return False
-        query = dns.message.from_wire(octets)
+        query = _query(octets)
         self.asked.append(query)
         self.peers.append(peer)
         response = self.script(query)
@@ -244,6 +249,35 @@ def test_theNameOfAnAddress(worlds: Worlds) -> None:
     assert world.servers[0].names[1].endswith("8.b.d.0.1.0.0.2.ip6.arpa PTR")
 
 
+def test_whatStandsBehindAnAnswerIsNotParsed(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns a name decides how much that is."""
+    parsed: list[dns.message.Message] = []
+    real = dns.message.from_wire
+
+    def parse(octets: bytes, **options: Any) -> dns.message.Message:
+        parsed.append(real(octets, **options))
+        return parsed[-1]
+
+    def stuffed(query: dns.message.Message) -> bytes:
+        named = query.question[0].name.to_text().startswith("www")
+        answer = records(*(["192.0.2.1"] if named else []))(query)
+        assert isinstance(answer, dns.message.Message)
+        for section in (answer.authority, answer.additional):
+            for number in range(60):
+                owner = f"n{number}.example."
+                section.append(dns.rrset.from_text(owner, 60, "IN", "NS", owner))
+        return answer.to_wire(max_size=65535)
+
+    world = worlds(stuffed)
+    monkeypatch.setattr(dns.message, "from_wire", parse)
+    assert world.ask("www.example")[0] == [["192.0.2.1"]]
+    assert world.ask("none.example")[0] == [[]]
+    sizes = [len(each.authority) + len(each.additional) for each in parsed]
+    assert sizes == [0, dnsmessages._OTHERS]
+
+
 # What is no answer (RFC 5452).
 
 
@@ -327,8 +361,9 @@ def test_eachQuestionHasItsOwnPortAndIdentifier(worlds: Worlds) -> None:
         records(code=5),
         records(flags=0),
         lambda query: query.id.to_bytes(2, "big") + b"\x81\x80" + b"\xff" * 20,
+        lambda query: query.id.to_bytes(2, "big") + b"\x81\x80\0\1\0\1" + b"\xff" * 9,
     ],
-    ids=["SERVFAIL", "NOTIMP", "REFUSED", "referral", "garbage"],
+    ids=["SERVFAIL", "NOTIMP", "REFUSED", "referral", "questions", "garbage"],
 )
 def test_aServerThatFailsIsFollowedByTheNext(worlds: Worlds, script: Script) -> None:
     """At once; and when all fail so does the look-up, with what they said."""
@@ -557,7 +592,7 @@ def test_aTruncatedAnswerIsReadOverTCP(worlds: Worlds) -> None:
     for at in range(10, len(octets), 500):
         assert found == []
         tcp.protocol.dataReceived(octets[at : at + 500])
-    assert len(found[0]) == 100
+    assert len(found[0]) == dnsmessages._RECORDS
     assert world.reactor.connectors[-1]._disconnected
 
 
