@@ -250,6 +250,9 @@ class Associate(Command):
                 FlowJudge(session),
                 place.reassemble,
                 tally,
+                # Other addresses are no hint: clients behind an address
+                # translation, or of several addresses, name what nobody sees.
+                (request.port or None) if request.host == client.source else None,
             )
         )
 

@@ -28,6 +28,9 @@ __all__ = ["Associations"]
 #: Seconds that verdicts on the client's last datagrams may take; with a
 #: deadline's tick less than the one second in which an association must end.
 _LAST: Final = 0.5
+#: Seconds that a client may take for its first datagram, where it has not said
+#: which port it sends from: until then any program on its host may send it.
+_FIRST: Final = 60.0
 
 
 @implementer(IHalfCloseableProtocol)
@@ -85,6 +88,7 @@ class Associations:
         judge: Judge,
         reassemble: bool,
         tally: Tally,
+        port: int | None = None,
     ) -> None:
         """
         Relay datagrams until the control connection ends, or nothing has
@@ -94,6 +98,7 @@ class Associations:
         @param relay: the relay socket, bound; it is closed at the end.
         @param reassemble: whether fragments are put together.
         @param tally: filled in, also when this is cancelled.
+        @param port: the only one that the client sends from, where it said so.
         """
         done: Deferred[str] = Deferred()
         end = _once(done)
@@ -103,8 +108,14 @@ class Associations:
         if protection is not None and not isinstance(protection, StreamProtection):
             own = ProtectedSocket(relay, protection)
         carrier = DatagramCarrier(
-            own, source, flows, self._watch, self._setDeadline, reassemble
+            own, source, flows, self._watch, self._setDeadline, reassemble, port
         )
+
+        def claimed() -> None:
+            if not carrier.owned:
+                end("idle")
+
+        first = self._setDeadline(_FIRST, claimed)
 
         def ended(reason: str) -> None:
             # A client that sends one datagram and goes (an SNMP trap) was
@@ -112,7 +123,10 @@ class Associations:
             carrier.drain()
             end(reason)
 
-        await self._last(client, _Control(ended), done, flows, carrier, tally)
+        try:
+            await self._last(client, _Control(ended), done, flows, carrier, tally)
+        finally:
+            first.clear()
 
     async def inside(
         self, client: Client, framing: Framing, early: bytes, judge: Judge, tally: Tally

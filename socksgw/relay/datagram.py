@@ -29,15 +29,15 @@ _IPV6: Final = 4
 @final
 class DatagramCarrier:
     """
-    The relay socket. The sender must be the client's address; the port is
-    that of its first datagram.
+    The relay socket. The sender must be the client's address; the port is the one
+    that the client named with its address, else that of the first datagram.
 
     @ivar strangers: datagrams from elsewhere.
     """
 
     __slots__ = (
-        "_flows", "_fragments", "_owner", "_reassemble", "_setDeadline", "_socket",
-        "_source", "_text", "_timer", "_watch", "strangers",
+        "_flows", "_fragments", "_owner", "_port", "_reassemble", "_setDeadline",
+        "_socket", "_source", "_text", "_timer", "_watch", "strangers",
     )  # fmt: skip
 
     def __init__(
@@ -48,16 +48,19 @@ class DatagramCarrier:
         watch: Watcher,
         setDeadline: SetDeadline,
         reassemble: bool,
+        port: int | None = None,
     ) -> None:
         """
         @param relay: bound, non-blocking; closed by L{close}.
         @param source: the client's address.
+        @param port: the only one that the client sends from, where it said so.
         @param reassemble: whether fragments are put together; else they are
             dropped.
         """
         self._socket = relay
         self._source = source
         self._text = socket.inet_ntop(relay.family, source.packed)
+        self._port = port
         self._owner: tuple[str, int] | None = None
         self._flows = flows
         self._watch = watch
@@ -66,9 +69,14 @@ class DatagramCarrier:
         self._fragments = Reassembly(_FRAGMENTS)
         self._timer: Timer | None = None
         self.strangers = 0
-        admitOnly(relay, source, None)
+        admitOnly(relay, source, port)
         flows.carrier = self
         watch.add(relay.fileno(), READ, self._ready)
+
+    @property
+    def owned(self) -> bool:
+        """Whether it is known which port the client sends from."""
+        return self._owner is not None or self._port is not None
 
     def drain(self) -> None:
         """
@@ -93,7 +101,10 @@ class DatagramCarrier:
         Whether this is the client's first valid datagram: from then on its
         port is the only one.
         """
-        if self._owner is not None or peer[0] != self._text:
+        # A link-local address has its interface behind it.
+        if self._owner is not None or peer[0].partition("%")[0] != self._text:
+            return False
+        if self._port is not None and peer[1] != self._port:
             return False
         try:
             readDatagram(bytes(VIEW[:length]))

@@ -222,6 +222,7 @@ class Association:
         idle: float = IDLE,
         ended: bool = False,
         protection: Any = None,
+        port: int | None = None,
     ) -> None:
         self.judge = Judge()
         self.tally = Tally()
@@ -246,6 +247,7 @@ class Association:
                 self.judge,
                 reassemble,
                 self.tally,
+                port,
             )
         )
         self.over.addBoth(self.done.append)

@@ -120,6 +120,34 @@ def test_theFirstPortIsTheOnlyOne(sea: Sea, filtered: str) -> None:
     assert association.tally.strangers == 1
 
 
+def test_theNamedPortIsTheOnlyOne(sea: Sea, filtered: str) -> None:
+    """
+    A client that named its port has the association, and not another program of
+    its host that is earlier.
+    """
+    client, other, server = sea.socket(), sea.socket(), sea.socket()
+    association = sea.associate(port=client.getsockname()[1])
+    to = header("127.0.0.1", server.getsockname()[1])
+    other.sendto(to + b"first", association.place)
+    sea.silent(server, other, client)
+    echoed(sea, association, client, b"owner")
+    association.end()
+    assert association.tally.strangers == 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_theFirstDatagramHasItsTime(sea: Sea, named: bool) -> None:
+    """A minute, where anybody of the client's host could send it."""
+    port = 4000 if named else None
+    association = sea.associate(idle=3600.0, port=port)
+    sea.advance(59)
+    assert not association.done
+    sea.advance(2)
+    assert bool(association.done) is not named
+    association.end()
+    assert association.tally.reason == ("closed" if named else "idle")
+
+
 @pytest.mark.parametrize(
     "octets",
     [
