@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
+from socksgw import examination
 from socksgw.config import loads
 from socksgw.examination import Examination, examine
 from socksgw.login import passwords
+from socksgw.route.resolvconf import readChoice
 from tests.policy.asking import Facts
 
 HEAD = """
@@ -213,3 +215,30 @@ def test_wrongLinesOfUsers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert not found.errors
     (warning,) = [w for w in found.warnings if w.path == "auth.checkers"]
     assert warning.text.startswith(f"{tmp_path}/users: line 2: not a $scrypt$")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "text", "warned"),
+    [
+        ("files dns", RULE, False),
+        ("files dns myhostname", RULE, False),
+        ("files mdns4_minimal dns", RULE, True),
+        ("files mdns4_minimal dns", f'{RULE}[resolver]\nservers = ["::1"]\n', False),
+    ],
+)
+def test_whatOnlyTheLibraryLooksUp(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hosts: str,
+    text: str,
+    warned: bool,
+) -> None:
+    """It has threads, and so a bound: said, with the remedy."""
+    file = tmp_path / "nsswitch.conf"
+    file.write_text(f"hosts: {hosts}\n")
+    monkeypatch.setattr(examination, "readChoice", lambda: readChoice(file))
+    found = [w for w in examined(text).warnings if w.path == "resolver.servers"]
+    assert len(found) == warned
+    if warned:
+        assert "128 threads" in found[0].text
+        assert '"mdns4_minimal"' in found[0].text
