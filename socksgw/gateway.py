@@ -400,10 +400,11 @@ class Gateway:
         self.journal.append(record.stopLine(self.config.gateway.name))
         self._ticking.stop()
         self._allowances.stop()
+        # It has sockets that are watched.
+        self.generation.stop()
         self._base.watch.stop()
         self._base.pipes.close()
         self._hosts.close()
-        self.generation.stop()
         assert self._stopping is not None
         closed = self._quotas.close().addCallback(lambda _: self.journal.close())
         closed.chainDeferred(self._stopping)
