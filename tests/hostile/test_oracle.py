@@ -101,10 +101,12 @@ def test_noOracle(
     serving = gateway(CONFIGURATION.format(directory=tmp_path))
     sources = (f"127.1.{n >> 8}.{n & 255}" for n in itertools.count())
     names = (b"nobody%d" % number for number in itertools.count())
+    # The same one again would not be checked, nor counted.
+    guesses = (b"wrong%d" % number for number in itertools.count())
     kinds: dict[str, Callable[[], tuple[str, bytes, bytes]]] = {
-        "wrong": lambda: (next(sources), b"alice", b"wrong"),
-        "unknown": lambda: (next(sources), next(names), b"wrong"),
-        "throttled": lambda: ("127.0.0.2", b"alice", b"wrong"),
+        "wrong": lambda: (next(sources), b"alice", next(guesses)),
+        "unknown": lambda: (next(sources), next(names), next(guesses)),
+        "throttled": lambda: ("127.0.0.2", b"alice", next(guesses)),
         "throttled, right": lambda: ("127.0.0.2", b"alice", PASSWORD),
     }
     for _ in range(5):

@@ -253,7 +253,7 @@ methods = ["chap", "userpass"]
     reasons = {line["reason"] for line in started.journal("login-failed")}
     assert reasons == {"wrong-credentials", "throttled", "store-unreadable"}
     assert "throttle" in started.log
-    assert "secrets: line 1" in started.log
+    until(lambda: "secrets: line 1" in started.log)
     _clean(started)
 
 
