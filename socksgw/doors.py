@@ -220,7 +220,8 @@ class Doors:
         for port in self._ports.values():
             host: Any = port.getHost()
             if hasattr(host, "host"):
-                yield host.host, host.port
+                # A link-local address has its interface behind it.
+                yield host.host.partition("%")[0], host.port
 
     def pause(self) -> None:
         """Accept nobody for the time being."""

@@ -28,6 +28,8 @@ from socksgw.interfaces import Watcher
 from socksgw.sockets import resetting
 from socksgw.tls import Excessive, Stream
 from socksgw.watch import GONE, READ, WRITE
+from socksgw.wire.codes import SOCKS4, SOCKS5
+from socksgw.wire.server import lookOf
 
 __all__ = ["TLSTransport"]
 
@@ -43,8 +45,20 @@ _BUFFER: Final = bytearray(_CHUNK)
 _VIEW: Final = memoryview(_BUFFER)
 #: The first octet of every handshake (RFC 8446 section 5.1).
 _HANDSHAKE: Final = b"\x16"
+#: Octets that tell what a client speaks that does not speak TLS.
+_LOOK: Final = 6
 #: Octets that a client may go on sending that was refused.
 _LINGER_OCTETS: Final = 1 << 20
+
+
+def _clear(first: bytes) -> str:
+    """Say what came in the place of TLS, and what to do."""
+    if first[0] in (SOCKS4, SOCKS5):
+        return (
+            f"SOCKS {first[0]} without TLS, which is wanted here: use a client with "
+            "TLS (stunnel, socat), or a listener without"
+        )
+    return f"TLS is wanted here, and this is {lookOf(first)}"
 
 
 class SecuredProtocol(Seam):
@@ -182,14 +196,16 @@ class TLSTransport:
     def _begins(self) -> bool:
         """Whether the client's first octet is that of a handshake."""
         try:
-            first = self._socket.recv(1, socket.MSG_PEEK)
+            first = self._socket.recv(_LOOK, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:
             first = b""
-        if first != _HANDSHAKE:
-            # Not TLS, or gone.
+        if not first:
             self._lose(ConnectionLost())
+            return False
+        if not first.startswith(_HANDSHAKE):
+            self._refuse(ProtocolViolated(_clear(first), reason="not-tls"))
             return False
         self._stream = Stream(self._tls.connection())
         return True

@@ -82,6 +82,17 @@ def interleaved(addresses: Sequence[Address]) -> list[Address]:
     return turns
 
 
+def _isSourceless(address: Address) -> bool:
+    """
+    Return whether this host has no address to reach another from (IPv6 switched
+    off by C{disable_ipv6}, say). For TCP the kernel says the same when no port
+    is left.
+    """
+    with socket.socket(_FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
+        # Sends nothing: the kernel looks for a route, and a source.
+        return probe.connect_ex((address.text, 9)) == errno.EADDRNOTAVAIL
+
+
 @final
 class _Attempt:
     """
@@ -111,6 +122,8 @@ class _Attempt:
             self._deadline = race.setDeadline(seconds, lambda: race.expired(self))
             return 0
         self._socket.close()
+        if code == errno.EADDRNOTAVAIL and _isSourceless(self.address):
+            return errno.ENETUNREACH
         return code
 
     def _stop(self) -> None:

@@ -16,7 +16,7 @@ from socksgw.wire.conversation import Conversation, OutOfOrder
 from socksgw.wire.events import Decoded, Event, MethodsOffered, Requested
 from socksgw.wire.reader import Reader, WireError
 
-__all__ = ["ServerConversation", "State"]
+__all__ = ["ServerConversation", "State", "lookOf"]
 
 
 class State(Enum):
@@ -46,13 +46,36 @@ BOTH: Final = frozenset({SOCKS4, SOCKS5})
 _UNBOUND: Final = (UNSPECIFIED4, 0)
 #: The longest first message.
 _FIRST_LIMIT: Final = max(socks4.REQUEST_LIMIT, socks5.METHODS_LIMIT)
-#: What clients that were pointed at the wrong kind of proxy begin with.
+_HTTP: Final = (
+    "HTTP: the client takes this for an HTTP proxy; say socks5h:// to it, and to "
+    "Chromium --proxy-server=socks5:// (which under ALL_PROXY=socks5h:// speaks HTTP)"
+)
+_PROXY: Final = (
+    "a PROXY header, which is not taken here: switch it off at the balancer "
+    "(send-proxy), or listen by an endpoint that takes it (haproxy:tcp:...)"
+)
+#: What others begin with, by the first octet.
 _LOOKS_LIKE: Final = {
     SOCKS4: "SOCKS 4, which is not spoken here",
     SOCKS5: "SOCKS 5, which is not spoken here",
-    0x16: "TLS, which is not spoken here; SOCKS alone is",
-    **dict.fromkeys(b"CDGHOPT", "HTTP, it seems; say socks5h:// to the client"),
+    0x16: "TLS, which is not spoken here; use a listener with TLS, or none at the "
+    "client",
+    # The PROXY protocol, version 2, section 2.2.
+    0x0D: _PROXY,
+    **dict.fromkeys(b"CDGHOPT", _HTTP),
 }
+#: Version 1 (section 2.1), whose first letter several methods of HTTP have.
+_PROXY1: Final = b"PROXY "
+
+
+def lookOf(octets: bytes) -> str:
+    """
+    Say what octets look like that begin no SOCKS which is spoken here, and what
+    to do. As many as C{PROXY} and a space has are looked at.
+    """
+    if octets.startswith(_PROXY1):
+        return _PROXY
+    return _LOOKS_LIKE.get(octets[0], "no SOCKS that is spoken here")
 
 
 @final
@@ -79,8 +102,8 @@ class ServerConversation(Conversation):
     def _readFirst(self, reader: Reader) -> Event:
         version = reader.octets[0]
         if version not in self._versions:
-            spoken = _LOOKS_LIKE.get(version, "no SOCKS that is spoken here")
-            raise WireError(f"first octet {version}: {spoken}")
+            first = bytes(reader.octets[: len(_PROXY1)])
+            raise WireError(f"first octet {version}: {lookOf(first)}")
         self.version = version
         if version == SOCKS5:
             return socks5.readMethods(reader)

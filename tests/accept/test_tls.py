@@ -189,11 +189,28 @@ def test_resetBeforeAnything(house: House) -> None:
     assert not [each for each in events if "log_failure" in each]
 
 
-@pytest.mark.parametrize("first", [b"\x05", b"\x04\x01\0\x50", b"GET / HTTP/1.1\r\n"])
-def test_notTLS(house: House, first: bytes) -> None:
-    """The first octet tells, and not one is answered."""
-    client, _, protocol = house.secure(shaken=False)
+@pytest.mark.parametrize(
+    ("first", "what"),
+    [
+        (b"\x05", "SOCKS 5 without TLS"),
+        (b"\x04\x01\0\x50", "SOCKS 4 without TLS"),
+        (b"GET / HTTP/1.1\r\n", "HTTP"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 1080\r\n", "PROXY header"),
+        (b"\r\n\r\n\0\r\nQUIT\n", "PROXY header"),
+        (b"\0", "no SOCKS"),
+    ],
+)
+def test_notTLS(house: House, first: bytes, what: str) -> None:
+    """The first octet tells; what came is on record, and not one is answered."""
+    client, transport, protocol = house.secure(shaken=False)
     client.plain.send(first)
+    house.until(lambda: protocol.refusals)
+    assert [each.reason for each in protocol.refusals] == ["not-tls"]
+    assert what in str(protocol.refusals[0])
+    transport.loseConnection()
+    house.settle()
+    assert house.read(client.plain, 1) == b""
+    client.plain.close()
     house.until(lambda: protocol.lost)
     assert protocol.lost == [ConnectionLost]
     assert protocol.octets == b""

@@ -5,10 +5,12 @@ test's own.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from socksgw.errors import LimitReached, SocksError
-from socksgw.route.dialer import Dialer, Outlet
+from socksgw.route.dialer import Dialer, Outlet, _Attempt
 from socksgw.wire.address import Address
 from tests.relay.test_splice import World
 
@@ -170,3 +172,23 @@ def test_givenUp(world: Dialling) -> None:
     dialling = world.dial(MUTE, ANSWERS)
     dialling.cancel()
     assert not world.outlets
+
+
+@pytest.mark.parametrize("switchedOff", [True, False])
+def test_noLocalAddressIsNoWay(
+    monkeypatch: pytest.MonkeyPatch, switchedOff: bool
+) -> None:
+    """
+    Without any address of the family (disable_ipv6=1) the kernel says
+    EADDRNOTAVAIL also for datagrams; without a free port only for TCP.
+    """
+
+    class Refusing(socket.socket):
+        def connect_ex(self, address: Any) -> int:
+            tcp = self.type == socket.SOCK_STREAM
+            return errno.EADDRNOTAVAIL if tcp or switchedOff else 0
+
+    monkeypatch.setattr("socksgw.route.dialer.socket.socket", Refusing)
+    race: Any = SimpleNamespace(port=80)
+    code = _Attempt(race, Address.parse("2001:db8::1")).start(1)
+    assert code == (errno.ENETUNREACH if switchedOff else errno.EADDRNOTAVAIL)

@@ -297,6 +297,11 @@ def test_versionNotSpoken(versions: tuple[int], octets: bytes) -> None:
     [
         (b"GET / HTTP/1.1\r\n", (4, 5), "HTTP"),
         (b"CONNECT a:1 HTTP/1.1\r\n", (4, 5), "HTTP"),
+        (b"GET / HTTP/1.1\r\n", (4, 5), "--proxy-server=socks5://"),
+        (b"POST / HTTP/1.1\r\n", (4, 5), "HTTP"),
+        (b"PUT / HTTP/1.1\r\n", (4, 5), "HTTP"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 1080\r\n", (4, 5), "PROXY header"),
+        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", (4, 5), "PROXY header"),
         (b"\x16\x03\x01", (4, 5), "TLS"),
         (REQUEST4, (5,), "SOCKS 4"),
     ],
