@@ -47,18 +47,25 @@ _VIEW: Final = memoryview(_BUFFER)
 _HANDSHAKE: Final = b"\x16"
 #: Octets that tell what a client speaks that does not speak TLS.
 _LOOK: Final = 6
+#: How version 2 of a PROXY header begins.
+_PROXY2: Final = b"\r\n\r\n"
 #: Octets that a client may go on sending that was refused.
 _LINGER_OCTETS: Final = 1 << 20
 
 
 def _clear(first: bytes) -> str:
-    """Say what came in the place of TLS, and what to do."""
-    if first[0] in (SOCKS4, SOCKS5):
+    """
+    Say what came in the place of TLS, and what to do; empty where that is nothing
+    that is known (scanners send much).
+    """
+    if first[0] == SOCKS4 or (first[0] == SOCKS5 and first[1:2] < b"\x10"):
         return (
             f"SOCKS {first[0]} without TLS, which is wanted here: use a client with "
             "TLS (stunnel, socat), or a listener without"
         )
-    return f"TLS is wanted here, and this is {lookOf(first)}"
+    if first[:3].isalpha() or first.startswith(_PROXY2):
+        return f"TLS is wanted here, and this is {lookOf(first)}"
+    return ""
 
 
 class SecuredProtocol(Seam):
@@ -205,7 +212,11 @@ class TLSTransport:
             self._lose(ConnectionLost())
             return False
         if not first.startswith(_HANDSHAKE):
-            self._refuse(ProtocolViolated(_clear(first), reason="not-tls"))
+            why = _clear(first)
+            if why:
+                self._refuse(ProtocolViolated(why, reason="not-tls"))
+            else:
+                self._lose(ConnectionLost())
             return False
         self._stream = Stream(self._tls.connection())
         return True

@@ -197,7 +197,6 @@ def test_resetBeforeAnything(house: House) -> None:
         (b"GET / HTTP/1.1\r\n", "HTTP"),
         (b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 1080\r\n", "PROXY header"),
         (b"\r\n\r\n\0\r\nQUIT\n", "PROXY header"),
-        (b"\0", "no SOCKS"),
     ],
 )
 def test_notTLS(house: House, first: bytes, what: str) -> None:
@@ -214,6 +213,15 @@ def test_notTLS(house: House, first: bytes, what: str) -> None:
     house.until(lambda: protocol.lost)
     assert protocol.lost == [ConnectionLost]
     assert protocol.octets == b""
+
+
+@pytest.mark.parametrize("first", [b"\0", b"\x05\xee\x01", b"\xff" * 100])
+def test_nothingThatIsKnown(house: House, first: bytes) -> None:
+    """It is closed, and leaves no record."""
+    client, _, protocol = house.secure(shaken=False)
+    client.plain.send(first)
+    house.until(lambda: protocol.lost)
+    assert (protocol.refusals, protocol.octets) == ([], b"")
 
 
 def test_notAHandshake(house: House) -> None:
