@@ -275,7 +275,8 @@ class Session:
             try:
                 self.claim = limits.take(self.asker, command, rule, self._arrived)
             except LimitReached as e:
-                refusal = refusal or e
+                # Without this frame, which holds the session, and it.
+                refusal = refusal or e.with_traceback(None)
             else:
                 return None
         assert refusal is not None
