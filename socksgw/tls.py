@@ -5,11 +5,13 @@ SOCKS; and TLS over octets in memory, record by record.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 from OpenSSL import SSL
 from OpenSSL.crypto import Error
 
@@ -59,10 +61,12 @@ class Own(NamedTuple):
 
     @ivar chain: its certificate, and those between it and the root.
     @ivar key: its private key.
+    @ivar pem: the key as it was read, where OpenSSL has to read it itself.
     """
 
     chain: Sequence[x509.Certificate]
     key: Any
+    pem: bytes = b""
 
 
 def certificatesOf(octets: bytes) -> list[x509.Certificate]:
@@ -102,7 +106,10 @@ def keyFor(chain: Sequence[x509.Certificate], octets: bytes) -> Own:
         raise ValueError("the certificate's key is of an unknown kind") from None
     if not fits:
         raise ValueError("the private key is not that of the (first) certificate")
-    own = Own(chain, key)
+    # Of a key that is for RSA-PSS alone (RFC 8446 section 4.2.3, rsa_pss_pss) the
+    # library makes one of plain RSA, which OpenSSL does not take for the same.
+    pss = chain[0].public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS
+    own = Own(chain, key, octets if pss else b"")
     try:
         serverContext(own)
     except (SSL.Error, Error) as e:
@@ -134,7 +141,14 @@ def serverContext(own: Own) -> SSL.Context:
     context.use_certificate(own.chain[0])
     for each in own.chain[1:]:
         context.add_extra_chain_cert(each)
-    context.use_privatekey(own.key)
+    if own.pem:
+        # OpenSSL reads files only; this one is in memory, and nobody else's.
+        with open(os.memfd_create("key"), "wb") as file:
+            file.write(own.pem)
+            file.flush()
+            context.use_privatekey_file(f"/proc/self/fd/{file.fileno()}")
+    else:
+        context.use_privatekey(own.key)
     context.check_privatekey()
     return context
 

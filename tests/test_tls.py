@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import random
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from OpenSSL import SSL
 
 from socksgw import tls
-from socksgw.tls import Excessive, Own, Stream, serverContext
+from socksgw.tls import (
+    Excessive,
+    Own,
+    Stream,
+    certificatesOf,
+    keyFor,
+    serverContext,
+)
 from tests.certificates import Authority, server
+from tests.hostile.clients import need
 from tests.libssl import Updating
 
 OWN = server(Authority())
@@ -166,6 +176,28 @@ def test_whoSendsDataMayChangeKeys(updater: Updater) -> None:
         updater.client.send(bytes(100))
         assert updater.read() == bytes(100)
     assert updater.stream.failure is None
+
+
+def test_keysForRSAPSS(tmp_path: Path) -> None:
+    """A key that is for RSA-PSS alone fits its certificate, and serves."""
+    openssl = need("openssl", "openssl")
+    key, file = tmp_path / "pss.key", tmp_path / "pss.pem"
+    bits = ("-pkeyopt", "rsa_keygen_bits:2048")
+    for command in (
+        ("genpkey", "-algorithm", "RSA-PSS", *bits, "-out", key),
+        ("req", "-x509", "-new", "-key", key, "-subj", "/CN=gw", "-out", file),
+    ):
+        subprocess.run([openssl, *command], check=True, capture_output=True)
+    own = keyFor(certificatesOf(file.read_bytes()), key.read_bytes())
+    connection = SSL.Connection(serverContext(own), None)
+    connection.set_accept_state()
+    ours, client = Stream(connection), clientOf()
+    while not ours.established:
+        with suppress(SSL.WantReadError):
+            client.do_handshake()
+        ours.receive(heard(client))
+        client.bio_write(ours.outgoing() or b"")
+        assert ours.failure is None
 
 
 def test_fragmentsOfAHandshake(monkeypatch: pytest.MonkeyPatch) -> None:
