@@ -166,7 +166,10 @@ class Bind(Command):
         else:
             inward = localTowards(peer)
         place = generation.placeOf(record.listener)
-        passive = Passive(generation.watch, generation.setDeadline, inward, place.ports)
+        scope = client.scope if inward == own else 0
+        passive = Passive(
+            generation.watch, generation.setDeadline, inward, place.ports, scope
+        )
 
         def admits(peer: Address, port: int) -> bool:
             question = Question(session.asker, self.name, record.name, port)
@@ -235,7 +238,7 @@ class Associate(Command):
 
         session.stage = Stage.ROUTE
         place = generation.placeOf(record.listener)
-        relay = bindWithin(socket.SOCK_DGRAM, client.local, place.ports)
+        relay = bindWithin(socket.SOCK_DGRAM, client.local, place.ports, client.scope)
         record.bound = (place.advertised(client.local), relay.getsockname()[1])
         client.reply(Reply.SUCCEEDED, record.bound)
 

@@ -369,6 +369,20 @@ class Inbound(Protocol):
             host = getattr(self.transport.getHost(), "host", "")
         return Address.parse(host.partition("%")[0]) if host else _LOOPBACK
 
+    @property
+    def scope(self) -> int:
+        """
+        The interface of our own address, where that is link-local (sin6_scope_id,
+        RFC 3493 section 3.3); else 0.
+        """
+        if self.socket is not None:
+            name = self.socket.getsockname()
+            return name[3] if isinstance(name, tuple) and len(name) == 4 else 0
+        _, scoped, interface = getattr(self.transport.getHost(), "host", "").partition(
+            "%"
+        )
+        return socket.if_nametoindex(interface) if scoped else 0
+
     def finish(self) -> None:
         """
         Close so that what was sent arrives: end our side, read what still

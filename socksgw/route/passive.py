@@ -30,18 +30,20 @@ _AT_ONCE: Final = 16
 
 
 def bindWithin(
-    kind: socket.SocketKind, address: Address, ports: range | None
+    kind: socket.SocketKind, address: Address, ports: range | None, scope: int = 0
 ) -> socket.socket:
     """
     A non-blocking socket bound to C{address}, on any port or on one of
     C{ports}; of a stream, it listens already.
 
+    @param scope: the interface of a link-local address.
     @raise LimitReached: no port of the range is free, or no descriptor is.
     """
     try:
         bound = socket.socket(_FAMILIES[address.version], kind | socket.SOCK_NONBLOCK)
     except OSError as e:
         raise LimitReached(f"no socket: {e.strerror}", reason="resources") from None
+    scoped = (0, scope) if scope else ()
     try:
         if address.version == 6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -49,7 +51,7 @@ def bindWithin(
             # A port of the range is free again as soon as nobody listens there.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if ports is None:
-            bound.bind((address.text, 0))
+            bound.bind((address.text, 0, *scoped))
             if kind == socket.SOCK_STREAM:
                 bound.listen(_BACKLOG)
             return bound
@@ -57,7 +59,7 @@ def bindWithin(
         start = random.SystemRandom().randrange(len(ports))
         for i in range(len(ports)):
             try:
-                bound.bind((address.text, ports[(start + i) % len(ports)]))
+                bound.bind((address.text, ports[(start + i) % len(ports)], *scoped))
                 if kind == socket.SOCK_STREAM:
                     bound.listen(_BACKLOG)
             except OSError:
@@ -100,15 +102,17 @@ class Passive:
         setDeadline: SetDeadline,
         address: Address,
         ports: range | None,
+        scope: int = 0,
     ) -> None:
         """
         @param address: where to listen.
+        @param scope: the interface of a link-local address.
         @param ports: on which ports; L{None} for any.
         @raise LimitReached: it cannot be had.
         """
         self._watch = watch
         self._setDeadline = setDeadline
-        self._listening = bindWithin(socket.SOCK_STREAM, address, ports)
+        self._listening = bindWithin(socket.SOCK_STREAM, address, ports, scope)
         self.bound = (address, self._listening.getsockname()[1])
         self._watched = False
         self._deadline: Timer | None = None

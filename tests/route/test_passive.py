@@ -266,3 +266,19 @@ def test_noWay() -> None:
     """As a connect that fails."""
     with pytest.raises(ConnectFailed):
         localTowards(Address.parse("255.255.255.255"))
+
+
+@pytest.mark.parametrize("ports", [None, range(40000, 40010)])
+def test_aLinkLocalAddressIsBoundAtItsInterface(
+    monkeypatch: pytest.MonkeyPatch, ports: range | None
+) -> None:
+    """Without it the kernel does not know which link is meant (EINVAL)."""
+    asked: list[Any] = []
+
+    class Bound(socket.socket):
+        def bind(self, place: Any) -> None:
+            asked.append(place)
+
+    monkeypatch.setattr("socksgw.route.passive.socket.socket", Bound)
+    bindWithin(socket.SOCK_DGRAM, Address.parse("fe80::1"), ports, 7).close()
+    assert [(place[0], *place[2:]) for place in asked] == [("fe80::1", 0, 7)]
