@@ -229,15 +229,17 @@ def test_aBindThatWaits(gateway: Callable[..., Running], peer: str) -> None:
     comes is judged by the rules of that moment.
     """
     running = gateway(HEAD + BINDS)
+    # For anybody it listens where the world comes in.
+    home = ("127.0.0.1", 0)
     control, (code, host, port) = associate(running.port, four(peer), 0, 2)
     with closing(control):
         assert code == 0
         later = BINDS.replace('id = "b"', 'id = "b"\nports = [1]')
         assert changed(running, HEAD + later)["event"] == "reloaded"
-        with socket.create_connection((host, port), 5) as stranger:
+        with socket.create_connection((host, port), 5, home) as stranger:
             assert ends(stranger)
         assert changed(running, HEAD + BINDS)["event"] == "reloaded"
-        with socket.create_connection((host, port), 5) as right:
+        with socket.create_connection((host, port), 5, home) as right:
             assert replied(control)[0] == 0
             right.sendall(b"hello")
             assert exactly(control, 5) == b"hello"
