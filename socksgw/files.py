@@ -10,6 +10,7 @@ import os
 import pwd
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ __all__ = [
     "readOwn",
     "readSecret",
     "stampOf",
+    "supposingTrust",
     "trustGroups",
 ]
 
@@ -110,6 +112,20 @@ def trustGroups(names: Iterable[str]) -> Iterator[str | None]:
             yield "there is no such group on this machine; its number will do, too"
         else:
             yield None
+
+
+@contextmanager
+def supposingTrust() -> Iterator[None]:
+    """
+    Meanwhile L{trustGroups} is for the tests of a configuration; afterwards those
+    are trusted again who were before.
+    """
+    before = frozenset(_trusted)
+    try:
+        yield
+    finally:
+        _trusted.clear()
+        _trusted.update(before)
 
 
 def _checkGroup(path: Path, found: os.stat_result, bits: int, what: str) -> None:

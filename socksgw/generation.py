@@ -12,6 +12,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from socksgw.audit.record import groupsFailedLine
 from socksgw.config import refused
 from socksgw.examination import examine
+from socksgw.files import supposingTrust, trustGroups
 from socksgw.hosts import HostAddresses
 from socksgw.interfaces import IGroupSource, ILockingStore, SetDeadline
 from socksgw.login.groups import DirectoryGroups
@@ -97,7 +98,7 @@ class Generation:
         @param compiler: of C{config}, one that has done its work already.
         @raise ConfigError: with everything that is wrong.
         """
-        with base.hosts.supposing(config):
+        with base.hosts.supposing(config), supposingTrust():
             found = examine(config, base.hosts, base.reactor, checkers, compiler)
         if found.errors:
             raise refused(config, found.errors)
@@ -110,6 +111,7 @@ class Generation:
         self.secured = found.secured
         timeouts = config.timeouts
         self._base = base
+        self._trusted = config.gateway.trusted_groups
         choice = HostChoice() if config.resolver.servers else readChoice()
         self._asks = (config.resolver, choice, timeouts.lookup)
         self._ownsResolver = before is None or before._asks != self._asks
@@ -197,6 +199,9 @@ class Generation:
 
     def apply(self) -> None:
         """It is the one in force."""
+        # What is wrong with them has been told.
+        for _ in trustGroups(self._trusted):
+            pass
         self._base.throttle.configure(self._throttle)
         self._base.hosts.advertised = frozenset(
             place.outside for place in self._places.values() if place.outside

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,12 +17,14 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from socksgw import files
 from socksgw.config import loads
 from socksgw.defaults import defaultConfig
 from socksgw.errors import QuotaUsedUp, Revoked
 from socksgw.gateway import Gateway as Service
-from socksgw.shape import Config, Limit
+from socksgw.shape import Config, GatewayConfig, Limit, Timeouts
 from socksgw.stage import Stage
+from socksgw.structuring import ConfigError
 from socksgw.supervision import Supervisor
 from tests.policy.asking import ruleset
 from tests.test_session import BOUND, CONNECT, LOGIN, Gateway, answer, well
@@ -344,6 +347,38 @@ def test_whoEndsWhileLimitsChange(tmp_path: Any) -> None:
     assert counted == [1]
     assert service.limits.live == 0
     assert not list(service._counters.keys)
+
+
+@pytest.mark.parametrize("lookup", [0.0, 5.0])
+def test_trustIsThatOfTheConfigurationInForce(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, lookup: float
+) -> None:
+    """
+    Groups that may read secrets are those of the configuration in force, and
+    not of one that was only looked at, refused or not.
+    """
+    monkeypatch.setattr(files, "_groupIsOurs", lambda found: False)
+    monkeypatch.setattr(files, "_trusted", set())
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"sesame")
+    secret.chmod(0o640)
+    clock = Clock()
+    group = (str(secret.stat().st_gid),)
+    config = evolve(
+        defaultConfig(), directory=tmp_path, gateway=GatewayConfig(trusted_groups=group)
+    )
+    service = Service(clock, config, clock=clock.seconds)
+    service._doors.change = lambda listen: None  # type: ignore[method-assign]
+    other = evolve(config, gateway=GatewayConfig(), timeouts=Timeouts(lookup=lookup))
+    compiler = service.compiler(other)
+    compiler.prepare()
+    with nullcontext() if lookup else pytest.raises(ConfigError):
+        generation = service.build(other, compiler)
+    assert files.readSecret(secret) == b"sesame"
+    if lookup:
+        service.change(other, generation)
+        with pytest.raises(files.FileError):
+            files.readSecret(secret)
 
 
 def test_includedFilesAreWatched(tmp_path: Any) -> None:

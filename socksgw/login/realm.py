@@ -100,13 +100,6 @@ class SocksRealm:
         named = isinstance(avatarId, Proved) and avatarId.named
         user = SocksUser(name, self.groupsOf(name), str(mind), expires, proved, named)
         return ISocksUser, user, _logout
-        proved = isinstance(avatarId, Proved)
-        name = avatarId.name if isinstance(avatarId, Proved) else _text(avatarId)
-        if name in _RESERVED or name.startswith("@"):
-            raise UnauthorizedLogin("a name that means something else in a policy")
-        expires = avatarId.expires if isinstance(avatarId, Proved) else None
-        user = SocksUser(name, self.groupsOf(name), str(mind), expires, proved)
-        return ISocksUser, user, _logout
 
     def groupsOf(self, name: str) -> frozenset[str]:
         """
