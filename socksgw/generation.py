@@ -136,6 +136,7 @@ class Generation:
             base.clock,
             throttle=base.throttle,
             directory=self._directory(config, found.checkers, before),
+            others=self.methods.authenticators,
         )
         self._throttle = config.auth.throttle
         auth = config.auth

@@ -496,15 +496,16 @@ class IChangingStore(Interface):
 
 class IReportingStore(Interface):
     """
-    A checker that can say what is wrong with its store, for the one who looks
-    after the gateway.
+    A checker, or a method's authenticator, that can say what is wrong with its
+    files, for the one who looks after the gateway.
     """
 
     def problems() -> Any:
         """
         What is wrong now: a sequence of C{str}, a line each, which names the
-        file, the line and the remedy, and holds no secret. Called when the
-        stamp of L{IChangingStore} differs, and by C{socksgw check}.
+        file, the line and the remedy, and holds no secret. Called once a
+        second: at most a C{stat(2)} while nothing changes. Called by C{socksgw
+        check}, too.
         """
 
 

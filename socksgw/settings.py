@@ -7,10 +7,12 @@ Plug-ins and whoever makes them take it from L{socksgw.interfaces}.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
 from socksgw.files import FileError, readFile, readSecret
+from socksgw.keptsecret import KeptSecret
 from socksgw.structuring import duration, kindOf, nearest
 
 __all__ = ["Settings"]
@@ -153,6 +155,18 @@ class Settings(Mapping[str, Any]):
         found = found.removesuffix(b"\n").removesuffix(b"\r")
         if octets and not found:
             self.wrong(key, f"{self.path(key)}: is empty")
+        return found
+
+    def kept(self, *keys: str) -> list[KeptSecret]:
+        """
+        The files of secrets that are named here, to be looked at while the
+        gateway runs; those that can be read.
+        """
+        found = []
+        for path in filter(None, map(self.path, keys)):
+            # What is wrong by now, secret() and content() tell.
+            with suppress(OSError, FileError):
+                found.append(KeptSecret.of(path))
         return found
 
     def path(self, key: str) -> Path | None:

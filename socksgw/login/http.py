@@ -13,6 +13,7 @@ login.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, final
 from urllib.parse import urlsplit
@@ -22,7 +23,8 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from socksgw.interfaces import IGroupSource, Settings
+from socksgw.interfaces import IGroupSource, IReportingStore, Settings
+from socksgw.keptsecret import KeptSecret
 from socksgw.login.httpservice import JSONService
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Evenly, Turns, Unavailable, isLoopback, nameOf, trustIn
@@ -36,7 +38,7 @@ _GROUPS: Final = 1000
 _REMEMBERED: Final = 10_000
 
 
-@implementer(ICredentialsChecker, IGroupSource)
+@implementer(ICredentialsChecker, IGroupSource, IReportingStore)
 @final
 class HTTPChecker:
     """
@@ -55,11 +57,13 @@ class HTTPChecker:
         url: str,
         groups: OrderedDict[str, frozenset[str]],
         groupsURL: str = "",
+        files: Sequence[KeptSecret] = (),
     ) -> None:
         """
         @param groups: of whoever has logged in, where there is no
             C{groupsURL}; filled by this.
         @param service: what is asked.
+        @param files: the token.
         @param turns: of logins.
         @param groupTurns: of look-ups of groups, which a flood of strangers'
             logins does not hold up.
@@ -72,6 +76,11 @@ class HTTPChecker:
         self._url = url
         self._groupsURL = groupsURL
         self._groups = groups
+        self._files = files
+
+    def problems(self) -> list[str]:
+        """As L{IReportingStore.problems}."""
+        return [line for line in (each.problem() for each in self._files) if line]
 
     # Logging in.
 
@@ -173,6 +182,7 @@ def httpChecker(settings: Settings, reactor: Any) -> HTTPChecker:
         url,
         _remembered.setdefault((reactor, url), OrderedDict()),
         groupsURL,
+        settings.kept("token_file"),
     )
 
 

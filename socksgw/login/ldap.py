@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
+from socksgw.files import FileError
 from socksgw.interfaces import Settings
 from socksgw.login.ldaplinks import Link
 from socksgw.login.ldapnames import attributeOf, normalDN, parseFilter
@@ -63,6 +64,7 @@ def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
         become,
         timeout,
         connections,
+        settings.kept("bind_password_file", "bind_keytab"),
     )
 
 
@@ -87,7 +89,11 @@ def _keytabIn(
             'needs gssapi; install it with: pip install "socksgw[gssapi]"',
         )
         return None
-    return KeytabAccount(reactor, keytab, principal).bind
+    try:
+        return KeytabAccount(reactor, keytab, principal).bind
+    except (OSError, FileError) as e:
+        settings.wrong("bind_keytab", str(e))
+        return None
 
 
 def _directory(settings: Settings) -> Directory:

@@ -14,8 +14,10 @@ from typing import Any, Final, TypeVar, final
 import gssapi
 from gssapi.raw.misc import GSSError
 
+from socksgw.files import FileError
+from socksgw.keptsecret import KeptSecret
 from socksgw.login.ldaplinks import Link, NotServed, ResultError
-from socksgw.login.refusal import busy
+from socksgw.login.refusal import Refused, busy
 from socksgw.threads import threadsFor
 
 __all__ = ["KeytabAccount"]
@@ -49,7 +51,10 @@ class KeytabAccount:
     def __init__(self, reactor: Any, keytab: Path, principal: str) -> None:
         """
         @param principal: whose key is taken; empty for the keytab's first.
+        @raise OSError: the keytab cannot be read.
+        @raise FileError: others can read it.
         """
+        self._keytab = KeptSecret.of(keytab)
         self._threads = threadsFor(reactor, "ldap-kerberos", 2, 62, busy)
         # Tickets stay in this process, and with this account.
         cache = f"MEMORY:socksgw-{next(_accounts)}"
@@ -63,9 +68,14 @@ class KeytabAccount:
         """
         Become the account.
 
+        @raise Refused: others can read the keytab by now.
         @raise NotServed: Kerberos says no, or wants what is not here.
         @raise ResultError: the directory says no.
         """
+        try:
+            self._keytab.check()
+        except FileError as e:
+            raise Refused("store-unreadable", str(e)) from None
         context = await self._do(partial(self._context, link.host))
         said: bytes | None = None
         for _ in range(_ROUNDS):

@@ -16,7 +16,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from socksgw.interfaces import IGroupCatalogue, ILockingStore, INamingStore
+from socksgw.interfaces import (
+    IGroupCatalogue,
+    ILockingStore,
+    INamingStore,
+    IReportingStore,
+)
+from socksgw.keptsecret import KeptSecret
 from socksgw.login.ldapgroups import (
     ANYTHING,
     GroupNames,
@@ -74,7 +80,9 @@ class Directory:
     ownFilter: bool
 
 
-@implementer(ICredentialsChecker, IGroupCatalogue, ILockingStore, INamingStore)
+@implementer(
+    ICredentialsChecker, IGroupCatalogue, ILockingStore, INamingStore, IReportingStore
+)
 @final
 class LDAPChecker:
     """
@@ -96,6 +104,7 @@ class LDAPChecker:
         become: Callable[[Link], Awaitable[None]] | None,
         timeout: float = 5.0,
         connections: int = 8,
+        files: Sequence[KeptSecret] = (),
     ) -> None:
         """
         @param become: logs a connection in as the service account; L{None} to
@@ -103,6 +112,7 @@ class LDAPChecker:
         @param timeout: seconds for one login, or one user's groups.
         @param connections: in use at a time by logins, and as many by look-ups
             of groups: a flood of strangers' logins takes nobody's groups.
+        @param files: the secrets of the service account.
         """
         self.name = name
         self._reactor = reactor
@@ -116,10 +126,15 @@ class LDAPChecker:
         self._service = Links(shared, self._becomeService)
         self._users = Links(shared, Link.hello)
         self._names = GroupNames()
+        self._files = files
         self._seen = self._active = False
         self._tries: int | None = None
         # A bind of nobody: what is refused costs the same, known or not.
         self._nobody = f"cn={secrets.token_hex(16)},{directory.base}"
+
+    def problems(self) -> list[str]:
+        """As L{IReportingStore.problems}."""
+        return [line for line in (each.problem() for each in self._files) if line]
 
     # Logging in.
 

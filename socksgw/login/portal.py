@@ -179,7 +179,6 @@ class Login:
     for a while that it did, by an HMAC of the whole credential.
 
     @ivar changes: how often a store has changed.
-    @ivar problems: what the stores say is wrong with them, a line each.
     """
 
     def __init__(
@@ -190,12 +189,14 @@ class Login:
         clock: Callable[[], float],
         throttle: LoginThrottle | None = None,
         directory: DirectoryGroups | None = None,
+        others: Iterable[Any] = (),
     ) -> None:
         """
         @param cacheSeconds: how long a positive login is remembered.
         @param clock: monotonic seconds.
         @param throttle: who counts the failures; by default nobody does.
         @param directory: the groups that are a directory's, if there are any.
+        @param others: who else may have files to report on.
         """
         self.directory = directory
         self._realm = SocksRealm(groups)
@@ -215,7 +216,9 @@ class Login:
         self.changes = 0
         self._blind = False
         self._stamps = self._look()
-        self.problems = self._problems()
+        self._reporting: list[Any] = [
+            each for each in (*checkers, *others) if IReportingStore.providedBy(each)
+        ]
         self._seconds = cacheSeconds
         self._clock = clock
         # Copied for each login: setting the key up costs more than the rest.
@@ -543,18 +546,18 @@ class Login:
             self._checks.clear()
             self._stamps = stamps
             self.changes += 1
-            self.problems = self._problems()
 
-    def _problems(self) -> list[str]:
-        """What the stores say is wrong with them."""
+    @property
+    def problems(self) -> list[str]:
+        """What the stores, and whatever else has files, say is wrong with them."""
         told: list[str] = []
-        for store in self._stores:
-            if IReportingStore.providedBy(store):
-                try:
-                    told += store.problems()
-                except Exception as e:
-                    _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
-        return told
+        for each in self._reporting:
+            try:
+                told += each.problems()
+            except Exception as e:
+                _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
+        # Several methods may use one file.
+        return list(dict.fromkeys(told))
 
     def _look(self) -> list[object]:
         """

@@ -137,6 +137,14 @@ class Methods:
     def __init__(self, choices: Sequence[Choice]) -> None:
         self.choices = tuple(choices)
 
+    @property
+    def authenticators(self) -> list[Any]:
+        """Every one that is offered to somebody, also inside another."""
+        methods = [each for choice in self.choices for each in choice.methods]
+        for each in methods:
+            methods += each.inner
+        return list(dict.fromkeys(each.authenticator for each in methods))
+
     def wanted(self, listener: str, source: Address) -> tuple[OfferedMethod, ...]:
         """
         The methods acceptable from this client, best first; none when no

@@ -8,7 +8,7 @@ C{gssapi_stub.py} for tests and demonstrations.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol, final
 
 from zope.interface import implementer
@@ -17,6 +17,7 @@ from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import (
     IAuthenticator,
     IProtectingMethod,
+    IReportingStore,
     IVerifiedIdentity,
     IVerifyingMethod,
     Settings,
@@ -92,7 +93,14 @@ class Mechanism(Protocol):
     """Where contexts come from."""
 
     def accept(self) -> Context:
-        """The context of a client that begins."""
+        """
+        The context of a client that begins.
+
+        @raise AuthenticationFailed: there can be none at the moment.
+        """
+
+    def problems(self) -> Sequence[str]:
+        """As L{socksgw.interfaces.IReportingStore.problems}."""
 
 
 @implementer(IVerifiedIdentity)
@@ -183,7 +191,7 @@ class Encapsulation:
         return encode(MessageType.DATA, token)
 
 
-@implementer(IAuthenticator)
+@implementer(IAuthenticator, IReportingStore)
 @final
 class Gssapi:
     """
@@ -202,6 +210,10 @@ class Gssapi:
         self._mechanism = mechanism
         self._levels = levels
         self._nec = nec
+
+    def problems(self) -> Sequence[str]:
+        """As L{IReportingStore.problems}."""
+        return self._mechanism.problems()
 
     async def readCredentials(self, exchange: Any) -> Credentials:
         """Establish the context, but for our last token."""

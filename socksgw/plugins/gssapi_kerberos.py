@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -15,7 +16,8 @@ from gssapi import raw
 from gssapi.raw.misc import GSSError
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.files import FileError, readSecret
+from socksgw.files import FileError
+from socksgw.keptsecret import KeptSecret
 from socksgw.threads import Threads, threadsFor
 from socksgw.wire.gssapi import LONGEST
 from socksgw.wire.reader import WireError
@@ -128,14 +130,15 @@ class Kerberos:
     """
     As L{socksgw.plugins.auth_gssapi.Mechanism}: accepts tickets for every
     principal in a keytab. The library reads it anew for each client, so new
-    keys need no reload.
+    keys need no reload, and a keytab that others can read by then lets nobody
+    in.
     """
 
     def __init__(self, keytab: Path, reactor: Any) -> None:
         """
         @raise ValueError: the keytab cannot be used.
         """
-        _look(keytab)
+        self._keytab = _kept(keytab)
         self._threads = threadsFor(reactor, "gssapi", _THREADS, _WAITING, _busy)
         try:
             # Kerberos alone: what else the library has (IAKERB) would talk to
@@ -149,16 +152,30 @@ class Kerberos:
             raise ValueError(f"{keytab}: {_words(e)}") from None
 
     def accept(self) -> KerberosContext:
-        """A client begins."""
+        """
+        A client begins.
+
+        @raise AuthenticationFailed: the keytab cannot be used any more.
+        """
+        try:
+            self._keytab.check()
+        except FileError as e:
+            raise AuthenticationFailed(
+                str(e), reason="store-unreadable", counts=False
+            ) from None
         return KerberosContext(self._credentials, self._threads)
 
+    def problems(self) -> Sequence[str]:
+        """As L{socksgw.interfaces.IReportingStore.problems}."""
+        return [line for line in [self._keytab.problem()] if line]
 
-def _look(keytab: Path) -> None:
+
+def _kept(keytab: Path) -> KeptSecret:
     """
     @raise ValueError: the file cannot be read, or others can read it.
     """
     try:
-        readSecret(keytab)
+        return KeptSecret.of(keytab)
     except OSError as e:
         raise ValueError(
             f"{keytab}: {e.strerror}; make it with kadmin's ktadd"

@@ -167,6 +167,10 @@ class StubMechanism:
         """A client begins."""
         return StubContext(os.urandom(_NONCE))
 
+    def problems(self) -> tuple[str, ...]:
+        """It has no files."""
+        return ()
+
 
 @final
 class StubInitiator:

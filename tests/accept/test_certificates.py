@@ -8,6 +8,7 @@ import base64
 import itertools
 import os
 import random
+import subprocess
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -39,6 +40,7 @@ from tests.certificates import (
     server,
 )
 from tests.editors import EDITED, wide
+from tests.hostile.clients import need
 
 ROOT = Authority()
 BELOW = Authority("Below", ROOT)
@@ -136,6 +138,36 @@ def known(tls: ServerTLS, issued: Issued | None) -> CertificateIdentity | None:
 
 def refusal(tls: ServerTLS, issued: Issued | None) -> str:
     """Why nobody is let in by this certificate."""
+    return refusalOf(tls, clientOf(issued))
+
+
+def run(directory: Path, *command: str) -> None:
+    """OpenSSL's program, which makes kinds of keys that our library does not."""
+    made = [need("openssl", "openssl"), *command]
+    done = subprocess.run(made, cwd=directory, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def pss(directory: Path, name: str, *request: str) -> None:
+    """A key for RSA-PSS alone, and a request or a certificate for it."""
+    bits = ("-pkeyopt", "rsa_keygen_bits:2048")
+    run(directory, "genpkey", "-algorithm", "RSA-PSS", *bits, "-out", f"{name}.key")
+    of = ("-key", f"{name}.key", "-out", f"{name}.pem")
+    run(directory, "req", "-new", *of, *request)
+
+
+def showing(directory: Path, name: str) -> Any:
+    """A client in memory that shows the certificate of these files."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.use_certificate_file(str(directory / f"{name}.pem"))
+    context.use_privatekey_file(str(directory / f"{name}.key"))
+    client = SSL.Connection(context, None)
+    client.set_connect_state()
+    return client
+
+
+def refusalOf(tls: ServerTLS, client: Any) -> str:
+    """Why this client is not let in."""
     seen: list[SSL.Connection] = []
     made = tls.connection
 
@@ -146,7 +178,7 @@ def refusal(tls: ServerTLS, issued: Issued | None) -> str:
     tls.connection = connection  # type: ignore[method-assign]
     try:
         with pytest.raises(SSL.Error) as caught:
-            shaken(tls, clientOf(issued))
+            shaken(tls, client)
     finally:
         tls.connection = made  # type: ignore[method-assign]
     return str(seen[0].get_app_data() or caught.value)
@@ -193,6 +225,43 @@ def test_bad(place: Place, issued: Any, why: str) -> None:
 def test_usages(place: Place, usage: tuple[Any, ...]) -> None:
     """A certificate for more than clients will do, or for nothing said."""
     assert known(place.tls(), ROOT.issue(BOB, usage=usage)) is not None
+
+
+def test_keysForRSAPSS(tmp_path: Path) -> None:
+    """
+    A CA and clients whose keys are for RSA-PSS alone (RFC 4055 section 1.2): who
+    has a certificate gets in, and who is revoked does not.
+    """
+    place = Place(tmp_path)
+    root = ("-x509", "-subj", "/CN=root", "-addext", "keyUsage=keyCertSign,cRLSign")
+    pss(tmp_path, "root", *root)
+    for name in ("bob", "carol"):
+        (tmp_path / "names").write_text(
+            f"subjectAltName=email:{name}@partner.example\nextendedKeyUsage=clientAuth"
+        )
+        pss(tmp_path, name, "-subj", "/CN=x")
+        issue = "x509 -req -CA root.pem -CAkey root.key -extfile names -CAcreateserial"
+        run(tmp_path, *issue.split(), "-in", f"{name}.pem", "-out", f"{name}.pem")
+    (tmp_path / "index").touch()
+    (tmp_path / "ca").write_text("[ca]\ndefault_ca=x\n[x]\ndatabase=index\n")
+    ca = [
+        "ca",
+        "-config",
+        "ca",
+        "-cert",
+        "root.pem",
+        "-keyfile",
+        "root.key",
+        "-md",
+        "sha256",
+    ]
+    run(tmp_path, *ca, "-revoke", "carol.pem")
+    run(tmp_path, *ca, "-gencrl", "-crldays", "1", "-out", "crl.pem")
+    tls = place.tls(client_ca="root.pem", crl="crl.pem")
+    identity = tls.identityOf(shaken(tls, showing(tmp_path, "bob")))
+    assert identity is not None
+    assert identity.username == b"bob@partner.example"
+    assert "revoked" in refusalOf(tls, showing(tmp_path, "carol"))
 
 
 def test_aCertificateIsNoAuthority(place: Place) -> None:
@@ -409,6 +478,30 @@ def test_aKeyThatOthersCanRead(place: Place) -> None:
     assert place.tls(certificate=both.name, key="")
     both.chmod(0o644)
     assert "chmod o-rwx" in place.wrong(certificate=both.name, key="")["certificate"]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_aKeyThatBecomesReadable(place: Place, together: bool) -> None:
+    """
+    While running: said once; the pair that was read is used on, and counts as
+    read again when the mode is mended.
+    """
+    file = place.directory / "gw.key"
+    tls = place.tls()
+    if together:
+        file = OWN.writeTogether(place.directory, "gw")
+        tls = place.tls(certificate=file.name, key="")
+    file.chmod(0o644)
+    changes = tls.refresh()
+    assert changes.read == ()
+    (line,) = changes.problems
+    assert line.startswith("certificate: " if together else "key: ")
+    assert line.endswith(f"chmod o-rwx {file}")
+    assert shownBy(tls) == OWN.certificate
+    assert tls.refresh() == ((), (), False)
+    file.chmod(0o600)
+    assert tls.refresh().read[0] == "certificate"
+    assert tls.refresh() == ((), (), False)
 
 
 # Files that change.

@@ -512,6 +512,44 @@ def test_keytabs(realm: Realm, tmp_path: Path) -> None:
     assert f'auth.gssapi: "gssapi": {tmp_path}/open: others' in checked.stdout
 
 
+def test_aKeytabThatBecomesReadable(
+    gateway: Running,
+    realm: Realm,
+    tickets: dict[str, str],
+    destination: Callable[..., Destination],
+) -> None:
+    """
+    While running: nobody gets in from then on, and log and journal say why and
+    what to do; when its mode is mended all is as before.
+    """
+    port = destination(echo).port
+
+    def served() -> None:
+        with within(tickets), Client(gateway.port, initiator()) as client:
+            client.login(1).request("127.0.0.1", port)
+
+    served()
+    remedy = f"chmod o-rwx {realm.keytab}"
+    realm.keytab.chmod(0o644)
+    try:
+        with (
+            within(tickets),
+            Client(gateway.port, initiator()) as client,
+            pytest.raises(AssertionError, match="aborted"),
+        ):
+            client.login(1)
+        failed = gateway.journal("login-failed")[-1]
+        assert failed["reason"] == "store-unreadable"
+        assert failed["why"].endswith(remedy)
+        until(lambda: gateway.journal("stores"))
+        assert gateway.journal("stores")[-1]["problems"][0].endswith(remedy)
+        assert gateway.log.count(f"#error] {realm.keytab}: others can read it") == 1
+    finally:
+        realm.keytab.chmod(0o600)
+    served()
+    until(lambda: gateway.journal("stores")[-1]["problems"] == [])
+
+
 # curl.
 
 

@@ -4,13 +4,16 @@ The gateway's own login to a directory by Kerberos, where it is refused.
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 
 from socksgw.login.ldaplinks import NotServed, ResultError
+from socksgw.login.refusal import Refused
 
 
 class Context:
@@ -73,3 +76,17 @@ def test_layer(offer: int, code: int, error: type[Exception] | None) -> None:
             text = results[0].getErrorMessage()
             assert "bind_dn" in text
             assert "allow_sasl_over_tls" in text
+
+
+def test_aKeytabThatOthersCanRead(tmp_path: Path) -> None:
+    """It is not used from then on, which is no fault of the directory's."""
+    module = pytest.importorskip("socksgw.login.ldapkerberos")
+    keytab = tmp_path / "keytab"
+    keytab.touch(0o600)
+    account = module.KeytabAccount(Clock(), keytab, "")
+    keytab.chmod(0o644)
+    results: list[Any] = []
+    Deferred.fromCoroutine(account.bind(Link(0))).addErrback(results.append)
+    assert results[0].type is Refused
+    assert results[0].value.reason == "store-unreadable"
+    assert results[0].value.why.endswith(f"chmod o-rwx {keytab}")
