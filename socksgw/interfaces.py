@@ -8,7 +8,7 @@ passed in from another stage is a C{typing.Protocol}.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, final, runtime_checkable
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.strcred import ICheckerFactory
@@ -20,6 +20,7 @@ from socksgw.wire.reader import Reader
 
 __all__ = [
     "ANONYMOUS",
+    "Asker",
     "Budget",
     "IAuthMethod",
     "IAuthenticator",
@@ -532,6 +533,26 @@ class User(Protocol):
 
     @property
     def doubt(self) -> str: ...
+
+
+@final
+class Asker:
+    """
+    Who asks.
+
+    @ivar secured: how the client's side is protected: C{clear},
+        C{integrity} or C{confidentiality}.
+    """
+
+    __slots__ = ("listener", "secured", "source", "user")
+
+    def __init__(
+        self, user: User, source: Address, listener: str, secured: str = "clear"
+    ) -> None:
+        self.user = user
+        self.source = source
+        self.listener = listener
+        self.secured = secured
 
 
 class Timer(Protocol):

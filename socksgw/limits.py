@@ -10,7 +10,7 @@ from typing import Final, NoReturn, final
 
 from socksgw.counters import Counters, Key
 from socksgw.errors import LimitReached, QuotaUsedUp
-from socksgw.policy.rules import Asker
+from socksgw.interfaces import Asker
 from socksgw.relay.allowance import Allowance, Allowances, Bucket
 from socksgw.shape import Limit, Quota, Rule
 

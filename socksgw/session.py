@@ -28,10 +28,10 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.fairly import ASKING
-from socksgw.interfaces import User
+from socksgw.interfaces import Asker, User
 from socksgw.negotiate.methods import Attempt, negotiate
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Asker, Obligations, Verdict
+from socksgw.policy.rules import Obligations, Verdict
 from socksgw.relay.between import Tally
 from socksgw.stage import Stage
 from socksgw.wire.address import Address

@@ -19,7 +19,8 @@ from socksgw.audit import record
 from socksgw.config import ConfigError, included
 from socksgw.doors import CannotStart
 from socksgw.errors import Revoked
-from socksgw.policy.rules import Asker, Question
+from socksgw.interfaces import Asker
+from socksgw.policy.rules import Question
 from socksgw.shape import Config
 from socksgw.stage import Stage
 from socksgw.upkeep import Upkeep, defect

@@ -16,9 +16,9 @@ from socksgw import flowjudge
 from socksgw.audit.record import SessionRecord
 from socksgw.counters import ProcessCounters
 from socksgw.errors import LimitReached
+from socksgw.interfaces import Asker
 from socksgw.limits import Limits
 from socksgw.policy.decision import Policy
-from socksgw.policy.rules import Asker
 from socksgw.relay.allowance import Allowances
 from socksgw.shape import Limit, Rate, Rule
 from socksgw.wire.address import Address

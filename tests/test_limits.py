@@ -14,8 +14,8 @@ from twisted.internet.task import Clock
 
 from socksgw.counters import ProcessCounters
 from socksgw.errors import LimitReached, QuotaUsedUp
+from socksgw.interfaces import Asker
 from socksgw.limits import Claim, Limits
-from socksgw.policy.rules import Asker
 from socksgw.relay.allowance import Allowance, Allowances
 from socksgw.shape import Limit, Quota, Rate, Rule
 from socksgw.wire.address import Address

@@ -13,8 +13,8 @@ from twisted.internet.task import Clock
 from socksgw.defaults import defaultConfig
 from socksgw.errors import LimitReached
 from socksgw.gateway import Gateway
+from socksgw.interfaces import Asker
 from socksgw.place import portShares, wrongPlace
-from socksgw.policy.rules import Asker
 from socksgw.shape import Listen, ListenUDP
 from socksgw.wire.address import Address
 from tests.policy.asking import ANONYMOUS

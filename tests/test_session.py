@@ -43,6 +43,7 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.fairly import ASKING
+from socksgw.interfaces import Asker
 from socksgw.limits import Limits
 from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
@@ -51,7 +52,7 @@ from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.place import Place
 from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Asker, Obligations, Verdict
+from socksgw.policy.rules import Obligations, Verdict
 from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.route.failures import failureFor

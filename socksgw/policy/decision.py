@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
-from socksgw.interfaces import NameResolver
-from socksgw.policy.rules import DEFAULT, Asker, Question, Verdict
+from socksgw.interfaces import Asker, NameResolver
+from socksgw.policy.rules import DEFAULT, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address

@@ -13,11 +13,11 @@ from typing import Final, final
 
 from attrs import evolve, frozen
 
-from socksgw.interfaces import ANONYMOUS
+from socksgw.interfaces import ANONYMOUS, Asker
 from socksgw.policy.decision import REACHING, UNREACHED
 from socksgw.policy.fields import Listener, Source
 from socksgw.policy.fields import Who as InWho
-from socksgw.policy.rules import DEFAULT, NEVER, Asker, Question, Rule, Verdict
+from socksgw.policy.rules import DEFAULT, NEVER, Question, Rule, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded
 from socksgw.shape import Group

@@ -9,7 +9,7 @@ from typing import Final, final
 
 from attrs import frozen
 
-from socksgw.interfaces import User
+from socksgw.interfaces import Asker
 from socksgw.policy.conditions import Addresses, Destinations, Who
 from socksgw.policy.networks import Ports, Services
 from socksgw.policy.schedules import Schedule
@@ -20,7 +20,6 @@ __all__ = [
     "DEFAULT",
     "NEVER",
     "UNOFFERED",
-    "Asker",
     "Obligations",
     "Question",
     "Rule",
@@ -32,26 +31,6 @@ DEFAULT: Final = "default"
 NEVER: Final = "never"
 #: In place of a rule's id: no C{[[auth.choose]]} lets such a client in.
 UNOFFERED: Final = "auth.choose"
-
-
-@final
-class Asker:
-    """
-    Who asks.
-
-    @ivar secured: how the client's side is protected: C{clear},
-        C{integrity} or C{confidentiality}.
-    """
-
-    __slots__ = ("listener", "secured", "source", "user")
-
-    def __init__(
-        self, user: User, source: Address, listener: str, secured: str = "clear"
-    ) -> None:
-        self.user = user
-        self.source = source
-        self.listener = listener
-        self.secured = secured
 
 
 @final

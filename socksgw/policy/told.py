@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, final
 
-from socksgw.policy.rules import Asker
+from socksgw.interfaces import Asker
 from socksgw.wire.address import Address
 
 __all__ = ["Told"]

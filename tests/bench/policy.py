@@ -25,8 +25,8 @@ from random import Random
 
 from socksgw.config import load
 from socksgw.examination import examine
+from socksgw.interfaces import Asker
 from socksgw.policy.decision import Policy
-from socksgw.policy.rules import Asker
 from socksgw.wire.address import Address
 
 LISTS = 100_000

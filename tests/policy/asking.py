@@ -8,8 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from socksgw.config import loads
+from socksgw.interfaces import Asker
 from socksgw.policy.document import Compiled, Compiler
-from socksgw.policy.rules import Asker, Question, Verdict
+from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.shape import Config
 from socksgw.structuring import Problem

@@ -19,8 +19,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from socksgw.interfaces import Asker
 from socksgw.policy.document import Compiler
-from socksgw.policy.rules import Asker, Question
+from socksgw.policy.rules import Question
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded, kinds
 from socksgw.shape import Config, Group, Listen, Moment, Never, Rule, Schedule

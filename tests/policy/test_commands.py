@@ -8,8 +8,9 @@ from __future__ import annotations
 import pytest
 
 from socksgw.errors import LookupFailed, SocksError
+from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision, Policy
-from socksgw.policy.rules import DEFAULT, NEVER, Asker, Question
+from socksgw.policy.rules import DEFAULT, NEVER, Question
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from tests.policy.asking import (

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from socksgw.errors import LookupFailed, SocksError
+from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision, Policy
-from socksgw.policy.rules import Asker
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
+from socksgw.interfaces import Asker
 from socksgw.policy import told as tolds
-from socksgw.policy.rules import Asker
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address
 from tests.policy.asking import ANONYMOUS
