@@ -4,6 +4,7 @@ The flows of an association before the policy, and in the record.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 from twisted.internet.defer import CancelledError
@@ -160,26 +161,23 @@ class FlowJudge:
                 session.asker, "udp", host, datagram.port
             )
         record.decided(decision)
-        claim, grant = None, _Grant("", "")
-        if decision.allowed:
-            address = routed(decision.addresses)
-            verdict = decision.verdicts[address]
-            record.livesBy(verdict.rule, verdict.ticket)
-            claim = self._claim(verdict.rule)
-            grant = _Grant(verdict.rule, verdict.ticket)
-        try:
-            await session.gateway.journal.commit(
-                record.decisionLine("flow"), stranger=not record.loggedIn
-            )
-        except BaseException as e:
-            if claim is not None:
-                session.gateway.limits.giveFlow(claim)
-                if isinstance(e, CancelledError):
-                    # Its line goes out; nothing else of it ever will.
-                    self._over(address, datagram.port, "cut", grant)
-            raise
-        if claim is None:
+        journal, line = session.gateway.journal, partial(record.decisionLine, "flow")
+        if not decision.allowed:
+            await journal.refusal(record.denial(), line)
             return None
+        address = routed(decision.addresses)
+        verdict = decision.verdicts[address]
+        record.livesBy(verdict.rule, verdict.ticket)
+        claim = self._claim(verdict.rule)
+        grant = _Grant(verdict.rule, verdict.ticket)
+        try:
+            await journal.commit(line(), stranger=not record.loggedIn)
+        except BaseException as e:
+            session.gateway.limits.giveFlow(claim)
+            if isinstance(e, CancelledError):
+                # Its line goes out; nothing else of it ever will.
+                self._over(address, datagram.port, "cut", grant)
+            raise
         if session.gateway.changes != changes:
             # While a name was looked up, or the line written.
             ruleset = session.gateway.generation.policy.ruleset

@@ -397,6 +397,8 @@ class Gateway:
                 client.end(Draining("the gateway is stopping"))
 
     def _close(self) -> None:
+        # The last sums stand before the last line.
+        self.journal.look()
         self.journal.append(record.stopLine(self.config.gateway.name))
         self._ticking.stop()
         self._allowances.stop()

@@ -53,6 +53,8 @@ _ENDS: Final = {"decision": "end", "flow": "flow-end"}
 _PARTS: Final = frozenset({"end", "flow-end", "peer", "flows-refused"})
 #: Refused before any rule was asked.
 _REFUSALS: Final = frozenset({"refused", "login-failed"})
+#: Sums of what was refused or denied.
+_SUMS: Final = frozenset({"refusals", "denials"})
 
 Line = Mapping[str, Any]
 
@@ -190,7 +192,7 @@ def explainRecord(
 
 
 def _status(line: Line) -> int:
-    if line["event"] in _REFUSALS:
+    if line["event"] in _REFUSALS | _SUMS:
         return 1
     return 1 if line.get("verdict") == "deny" else 0
 
@@ -202,6 +204,12 @@ def _print(line: Line, before: Line, ended: Line | None, out: TextIO) -> None:
         _printFacts(line, out)
     else:
         _printFields(line, out)
+    if line["event"] in _SUMS:
+        print(
+            "the first ones of that second have lines of their own; these were too "
+            "many for that",
+            file=out,
+        )
     if before is not line:
         print(f"after the {before['event']}, line {before['n']}:", file=out)
         _printFacts(before, out)
@@ -243,6 +251,8 @@ def _text(key: str, value: Any) -> str:
         return methodsText(value)
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "nothing"
+    if isinstance(value, dict):
+        return ", ".join(f"{each} {count:,}" for each, count in value.items())
     return "-" if value is None else str(value)
 
 

@@ -212,11 +212,11 @@ class Session:
 
         self.stage = Stage.AUDIT
         self._recorded = True
-        await self.gateway.journal.commit(
-            record.decisionLine(), stranger=not record.loggedIn
-        )
+        journal = self.gateway.journal
         if refusal is not None:
+            await journal.refusal(record.denial(), record.decisionLine)
             raise refusal
+        await journal.commit(record.decisionLine(), stranger=not record.loggedIn)
 
         if self.gateway.changes != changes:
             # Something changed while a name was looked up, say, or the line written.
@@ -360,10 +360,7 @@ class Session:
         def line() -> str:
             return (record.loginFailedLine if loginFailed else record.refusedLine)(why)
 
-        if record.loggedIn:
-            await journal.commit(line())
-        else:
-            await journal.refusal(record.client, record.reason, line)
+        await journal.refusal(record.refusal(), line)
 
     async def _refuse(self, failure: SocksError) -> None:
         """

@@ -13,9 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from socksgw.audit.human import humanLine
+from socksgw.audit.refusals import Refusal
 from socksgw.command import main
 from socksgw.recorded import Journalled
-from tests.hostile.clients import GREETING, four, opened, request5
+from socksgw.wire.address import Address
+from tests.audit.journals import Kept, event
+from tests.hostile.clients import GREETING, exactly, four, opened, request5
 from tests.hostile.datagrams import Association, Echo
 from tests.running import Running, until
 
@@ -30,9 +34,18 @@ methods = ["none", "userpass"]
 [never]
 except = ["127.0.0.1"]
 [[rule]]
+id = "by-name"
+deny = ["connect"]
+to = ["=localhost"]
+[[rule]]
 id = "all"
-allow = ["connect", "udp"]
+allow = ["connect", "udp", "resolve"]
 """
+#: As of RFC 1928, a domain name.
+LOCALHOST = b"\x03\x09localhost"
+#: Nobody listens on it; it tells the decision with the hint.
+HINTED = 1
+SOURCE = Address.parse("192.0.2.7")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +85,15 @@ def _written(running: Running) -> None:
     with Echo() as echo, Association(running.port) as association:
         association.echo(echo, b"hello")
     until(lambda: running.journal("flow-end"))
+    with closing(opened(running.port)) as client:
+        # Tor's RESOLVE; the client then asks for the address that it got.
+        client.sendall(GREETING + request5(LOCALHOST, 0, 0xF0))
+        resolved = b"\x05\x00" + b"\x05\0\0" + four("127.0.0.1") + b"\0\0"
+        assert exactly(client, 12) == resolved
+    with closing(opened(running.port)) as client:
+        client.sendall(GREETING + request5(four("127.0.0.1"), HINTED, 1))
+        while client.recv(100):
+            pass
 
 
 def explained(running: Running, number: int, *more: str) -> tuple[int, str]:
@@ -126,6 +148,13 @@ def numbered(running: Running, event: str, **wanted: object) -> int:
         ("login-failed", {}, "claimed   alice"),
         ("login-failed", {}, "wrong credentials"),
         ("start", {}, "gateway"),
+        # What is known of a name that the client looked up a moment ago.
+        (
+            "decision",
+            {"port": HINTED},
+            "  hint      the client had this address from RESOLVE of localhost, which "
+            'rule "by-name" denies by name: deny the address, too\n',
+        ),
     ],
 )
 def test_whatIsSaid(
@@ -134,6 +163,53 @@ def test_whatIsSaid(
     """What somebody wants to know who looks at that line."""
     number = numbered(journalled, event, **wanted)
     assert said in explained(journalled, number)[1]
+
+
+def test_theHintOnTheConsole(journalled: Running) -> None:
+    """Behind the rule that decided."""
+    number = numbered(journalled, "decision", port=HINTED)
+    (line,) = [line for line in journalled.journal() if line["n"] == number]
+    text = humanLine(line, False) or ""
+    hint = f"({line['hint']}) · from {line['client']}"
+    assert f'→ 127.0.0.1:{HINTED} by rule "all" {hint}' in text
+    assert f"record {number} " not in text
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (
+            Refusal(SOURCE, "", False, "no-method"),
+            "  source     192.0.2.7\n  count      2\n  reasons    no-method 2\n",
+        ),
+        (
+            Refusal(SOURCE, "anonymous", False, "policy", "a.example:23", "no"),
+            "  source     192.0.2.7\n"
+            "  user       anonymous\n"
+            "  rule       no\n"
+            "  count      2\n"
+            "  reasons    policy 2\n"
+            "  first      a.example:23\n"
+            "  last       a.example:23\n",
+        ),
+    ],
+)
+def test_sumsOfRefusals(tmp_path: Path, refusal: Refusal, said: str) -> None:
+    """What was too much for lines of its own is told, and why it is."""
+    kept = Kept(tmp_path / "var" / "audit").open()
+    for _ in range(502):
+        kept.journal.refusal(refusal, event)
+    kept.turn(1)
+    kept.journal.look()
+    kept.close()
+    (tmp_path / "gw.toml").write_text(TEXT)
+    out = io.StringIO()
+    with redirect_stdout(out):
+        config = str(tmp_path / "gw.toml")
+        status = main(["explain", "--config", config, "--record", "501"])
+    assert status == 1
+    assert said in out.getvalue()
+    assert "have lines of their own" in out.getvalue()
 
 
 def test_theEndOfAnotherProcess(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ class Gateway:
         self.journal: Any = SimpleNamespace(
             commit=self._commit,
             append=self._append,
-            refusal=lambda source, reason, line: self._commit(line()),
+            refusal=lambda refusal, line: self._commit(line(), not refusal.loggedIn),
         )
         self.census = Census(10_000)
         self.memory = Memory(256_000_000)

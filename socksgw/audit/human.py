@@ -78,9 +78,23 @@ def _refused(line: Mapping[str, Any], colour: bool) -> str:
 
 def _refusals(line: Mapping[str, Any], colour: bool) -> str:
     word = _paint("REFUSE", _YELLOW, colour)
-    reasons = ", ".join(f"{_printable(r)} {n}" for r, n in line["reasons"].items())
     source = line["source"] or "many sources"
-    return f"{word} {source}: {line['count']} more within a second ({reasons})"
+    user = f" {line['user']}" if line.get("user") else ""
+    return f"{word}{user} {source}: {_more(line)}"
+
+
+def _denials(line: Mapping[str, Any], colour: bool) -> str:
+    word = _paint("DENY", _RED, colour)
+    user, source = line.get("user", "many"), line["source"] or "many sources"
+    rule = f' by rule "{line["rule"]}"' if line.get("rule") else ""
+    span = f"{line['first']} … {line['last']}"
+    return f"{word} {user} → {span}{rule}: {_more(line)} · from {source}"
+
+
+def _more(line: Mapping[str, Any]) -> str:
+    """How many a sum counts."""
+    reasons = ", ".join(f"{_printable(r)} {n}" for r, n in line["reasons"].items())
+    return f"{line['count']:,} more within a second ({reasons})"
 
 
 def _loginFailed(line: Mapping[str, Any], colour: bool) -> str:
@@ -114,6 +128,7 @@ _HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool], str]]] = {
     "flows-refused": _refused,
     "refused": _refused,
     "refusals": _refusals,
+    "denials": _denials,
     "groups-failed": _groupsFailed,
     "login-failed": _loginFailed,
     "missing": _trouble,

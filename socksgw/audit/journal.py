@@ -22,12 +22,11 @@ from twisted.logger import Logger
 from socksgw.audit import chain
 from socksgw.audit.disk import Disk
 from socksgw.audit.growth import Growth
-from socksgw.audit.refusals import Refusals
+from socksgw.audit.refusals import Refusal, Refusals
 from socksgw.audit.segments import InUse, Segments
 from socksgw.errors import AuditFailed
 from socksgw.files import FileError
 from socksgw.shape import AuditConfig
-from socksgw.wire.address import Address
 
 __all__ = ["Journal", "JournalError"]
 
@@ -201,20 +200,22 @@ class Journal:
         if not self._due:
             self._schedule(0)
 
-    def refusal(
-        self, source: Address, reason: str, line: Callable[[], str]
-    ) -> Deferred[None]:
+    def refusal(self, refusal: Refusal, line: Callable[[], str]) -> Deferred[None]:
         """
-        Add the line of a client that is refused before it has logged in; beyond
-        a rate it is only counted.
+        Add the line of a client that is refused, by the policy or before it was
+        asked; beyond a rate it is only counted.
 
-        @param reason: the fixed word of the refusal.
         @param line: makes the line.
         @return: as of L{commit}.
         """
-        if self._refusals.whole(source, reason):
-            return self.commit(line(), stranger=True)
+        if self._refusals.whole(refusal):
+            return self.commit(line(), stranger=not refusal.loggedIn)
         return succeed(None)
+
+    def _sum(self) -> None:
+        """Add the sums of refusals that were only counted."""
+        for line, stranger in self._refusals.sums(self._reactor.seconds()):
+            self.append(line, stranger)
 
     def _schedule(self, seconds: float) -> None:
         self._due = True
@@ -376,8 +377,7 @@ class Journal:
         if self._segments.fd < 0:
             return
         now = self._reactor.seconds()
-        for line in self._refusals.sums(now):
-            self.append(line, stranger=True)
+        self._sum()
         self._lookAtFile()
         self._save()
         self._segments.look(now)
@@ -432,8 +432,7 @@ class Journal:
         """
         if self._segments.fd < 0:
             return succeed(None)
-        for line in self._refusals.sums(self._reactor.seconds()):
-            self.append(line, stranger=True)
+        self._sum()
         self._lookAtFile()
         self._flush()
         self._save()

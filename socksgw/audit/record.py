@@ -27,10 +27,13 @@ events, and what they hold besides (L{CATALOGUE}; what says nothing is left out)
     C{offered} (the first 16) and C{wanted} methods, C{method} (the one chosen, if
     it came so far), C{user} (of one who has logged in), C{command}, C{asked} (cut after 128 octets), C{port},
     C{user_id} (cut as well), C{reply}.
-  - C{refusals}: refusals and failed logins of clients without a login that
-    have no lines of their own, since they were too many: C{source} (an address,
-    an IPv6 /64, or null for many sources together), C{count}, C{reasons} (how
-    many of each).
+  - C{refusals}: refusals and failed logins that have no lines of their own,
+    since they were too many within a second: C{source} (an address, an IPv6 /64,
+    or null for many clients together), C{user} (of those who have logged in),
+    C{count}, C{reasons} (how many of each).
+  - C{denials}: the same of decisions and flows that were denied: C{source},
+    C{user}, C{rule}, C{count}, C{reasons}, C{first} and C{last} (what was asked
+    for, cut after 128 octets).
   - C{login-failed}*: C{method}, C{claimed} (the name given, escaped, cut
     after 128 octets), C{reason}, C{why}.
   - C{groups-failed}: no directory could say which groups a user is in, so
@@ -75,6 +78,7 @@ from collections.abc import Collection, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
+from socksgw.audit.refusals import Refusal
 from socksgw.wire.address import Address, escaped
 from socksgw.wire.events import Event, MethodsOffered, Requested
 
@@ -103,7 +107,8 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
         *_CLIENT, "reason", "why", "wanted", "offered", "user", "method", "command",
         "asked", "port", "user_id", "reply",
     ),
-    "refusals": ("source", "count", "reasons"),
+    "refusals": ("source", "user", "count", "reasons"),
+    "denials": ("source", "user", "rule", "count", "reasons", "first", "last"),
     "login-failed": (*_CLIENT, "method", "claimed", "reason", "why"),
     "groups-failed": ("checker", "user", "reason"),
     "end": (
@@ -377,6 +382,21 @@ class SessionRecord:
         self.why = why
         self.reply = reply
         self.reason = reason
+
+    def refusal(self) -> Refusal:
+        """What is counted when the client is refused before a decision."""
+        user = self.user if self.loggedIn else ""
+        return Refusal(self.client, user, self.loggedIn, self.reason)
+
+    def denial(self) -> Refusal:
+        """What is counted when the policy, or a limit, denies the request."""
+        host = escaped(self.asked[:_SHOWN])
+        if ":" in host:
+            host = f"[{host}]"
+        command = "" if self.command == "connect" else f"{self.command} "
+        destination = f"{command}{host}:{self.port}"
+        user, loggedIn = self.user, self.loggedIn
+        return Refusal(self.client, user, loggedIn, self.reason, destination, self.rule)
 
     def _who(self, event: str) -> str:
         return (

@@ -1,50 +1,172 @@
 """
-Refusals of clients that never log in: the first ones of each source are lines
-of their own, and beyond a rate they are summed, so that nobody fills the
-journal from outside.
+Refusals, before the policy was asked and by it: the first ones of each client
+are lines of their own, and beyond a rate they are summed, so that nobody fills
+the journal with what is refused.
 
-Each source (an IPv4 address, or an IPv6 /64) has some lines a second, and all
-sources together have a budget that refills. What exceeds either is counted, by
-source and event, and becomes one line for each source and second; sources that
-do not fit are counted together.
+Clients without a login are told apart by source (an IPv4 address, or an IPv6
+/64), the others by user. Each has some lines a second, and all of its kind
+together have a budget that refills; users have a larger one of their own. What
+exceeds either is counted, and becomes one line a second for each source, user
+and rule; what does not fit is counted together. Grants are never counted here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from socksgw.wire.address import Address
 
-__all__ = ["Refusals"]
+__all__ = ["Refusal", "Refusals"]
 
-#: Lines of one source in a second, while at least half of the budget is left,
-#: and below that.
-_EACH: Final = 500
-_FEW: Final = 5
-#: Lines of all sources: at once, and more in a second.
-_BURST: Final = 2_000
-_REFILL: Final = 20.0
-#: Sums in a second; further sources are summed together.
+#: Sums of one kind of clients in a second; further ones are summed together.
 _SUMS: Final = 20
-#: Sources told apart within a second.
-_SOURCES: Final = 4_096
+#: Clients, and sums, told apart within a second.
+_APART: Final = 4_096
+
+
+class Refusal(NamedTuple):
+    """
+    What is counted of a refusal.
+
+    @ivar source: the client's.
+    @ivar user: the name that it goes by; empty when it has none yet.
+    @ivar loggedIn: whether the client is a user, and not just anybody.
+    @ivar reason: a fixed word.
+    @ivar destination: what the policy refused; empty when it was not asked.
+    @ivar rule: which said so; empty when none did.
+    """
+
+    source: Address
+    user: str
+    loggedIn: bool
+    reason: str
+    destination: str = ""
+    rule: str = ""
 
 
 @final
 class _Sum:
-    """The refusals of one source within a second."""
+    """
+    Refusals that have no lines of their own, within a second.
+    """
 
-    __slots__ = ("reasons", "source", "taken")
+    __slots__ = ("count", "first", "last", "reasons", "which")
 
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.taken = 0
+    def __init__(self, which: Refusal | None) -> None:
+        """
+        @param which: the first of them; L{None} for a sum of many kinds.
+        """
+        self.which = which
+        self.count = 0
         self.reasons: dict[str, int] = {}
+        self.first = self.last = ""
 
-    def add(self, reason: str, count: int = 1) -> None:
+    def add(self, reason: str, first: str, last: str, count: int = 1) -> None:
+        """Count refusals for one reason, from the first destination to the last."""
+        self.count += count
         self.reasons[reason] = self.reasons.get(reason, 0) + count
+        self.first = self.first or first
+        self.last = last
+
+    def merge(self, other: _Sum) -> None:
+        """Count all that another sum has."""
+        for reason, count in other.reasons.items():
+            self.add(reason, other.first, other.last, count)
+
+    def line(self) -> str:
+        """Return the members of the sum's line."""
+        which = self.which
+        source = quoted(which.source.sourceText) if which is not None else "null"
+        event = "denials" if self.first else "refusals"
+        line = f'"event":"{event}","source":{source}'
+        if which is not None and which.user:
+            line += f',"user":{quoted(which.user)}'
+        if which is not None and which.rule:
+            line += f',"rule":{quoted(which.rule)}'
+        reasons = ",".join(f"{quoted(r)}:{n}" for r, n in self.reasons.items())
+        line += f',"count":{self.count},"reasons":{{{reasons}}}'
+        if self.first:
+            line += f',"first":{quoted(self.first)},"last":{quoted(self.last)}'
+        return line
+
+
+class _Rate(NamedTuple):
+    """
+    How many lines there are for one kind of clients.
+
+    @ivar each: lines of one client in a second, while at least half of the
+        budget is left.
+    @ivar few: the same, below that.
+    @ivar burst: the budget: lines of all clients at once.
+    @ivar refill: lines that are added to it in a second.
+    """
+
+    each: int
+    few: int
+    burst: int
+    refill: float
+
+
+_STRANGERS: Final = _Rate(500, 5, 2_000, 20.0)
+_USERS: Final = _Rate(500, 20, 10_000, 50.0)
+
+
+@final
+class _Clients:
+    """
+    The refusals of one kind of clients.
+    """
+
+    def __init__(self, rate: _Rate) -> None:
+        self._rate = rate
+        self._budget = float(rate.burst)
+        self._taken: dict[Hashable, int] = {}
+        self._sums: dict[Hashable, _Sum] = {}
+
+    def take(self, client: Hashable) -> bool:
+        """Tell whether one more refusal of that client has its own line."""
+        rate, taken = self._rate, self._taken.get(client, 0)
+        most = rate.each if self._budget > rate.burst / 2 else rate.few
+        known = taken or len(self._taken) < _APART
+        if taken >= most or self._budget < 1 or not known:
+            return False
+        self._taken[client] = taken + 1
+        self._budget -= 1
+        return True
+
+    def count(self, refusal: Refusal) -> None:
+        """Count a refusal that has none."""
+        source, user, _, reason, destination, rule = refusal
+        key: Hashable = (source.sourceKey, user, rule, bool(destination))
+        which: Refusal | None = refusal
+        if key not in self._sums and len(self._sums) >= _APART:
+            key, which = bool(destination), None
+        found = self._sums.get(key)
+        if found is None:
+            found = self._sums[key] = _Sum(which)
+        found.add(reason, destination, destination)
+
+    def sums(self, seconds: float) -> Iterator[str]:
+        """
+        Return the lines of what was counted, and begin anew.
+
+        @param seconds: how many have passed.
+        """
+        rate = self._rate
+        self._budget = min(float(rate.burst), self._budget + seconds * rate.refill)
+        self._taken.clear()
+        found = sorted(self._sums.values(), key=lambda each: -each.count)
+        self._sums.clear()
+        named = [each for each in found if each.which is not None]
+        # Refusals and denials that do not fit.
+        rest = _Sum(None), _Sum(None)
+        for each in [each for each in found if each.which is None] + named[_SUMS:]:
+            rest[bool(each.first)].merge(each)
+        for each in [*named[:_SUMS], *rest]:
+            if each.count:
+                yield each.line()
 
 
 @final
@@ -54,56 +176,31 @@ class Refusals:
     """
 
     def __init__(self) -> None:
-        self._sources: dict[bytes, _Sum] = {}
-        self._rest = _Sum("")
-        self._budget = float(_BURST)
+        self._strangers = _Clients(_STRANGERS)
+        self._users = _Clients(_USERS)
         self._at: float | None = None
 
-    def whole(self, source: Address, reason: str) -> bool:
+    def whole(self, refusal: Refusal) -> bool:
         """
         Tell whether a refusal has a line of its own; it is counted if not.
-
-        @param reason: the fixed word of the refusal.
         """
-        found = self._sources.get(source.sourceKey)
-        if found is None:
-            if len(self._sources) >= _SOURCES:
-                self._rest.add(reason)
-                return False
-            found = self._sources[source.sourceKey] = _Sum(source.sourceText)
-        most = _EACH if self._budget > _BURST / 2 else _FEW
-        if found.taken < most and self._budget >= 1:
-            found.taken += 1
-            self._budget -= 1
+        clients = self._users if refusal.loggedIn else self._strangers
+        client = refusal.user if refusal.loggedIn else refusal.source.sourceKey
+        if clients.take(client):
             return True
-        found.add(reason)
+        clients.count(refusal)
         return False
 
-    def sums(self, now: float) -> Iterator[str]:
+    def sums(self, now: float) -> Iterator[tuple[str, bool]]:
         """
-        End a second, and return the lines of what was only counted.
+        End a second, and return the lines of what was only counted, each with
+        whether it is of clients without a login.
 
         @param now: monotonic seconds.
         """
         before, self._at = self._at, now
-        if before is not None:
-            more = (now - before) * _REFILL
-            self._budget = min(float(_BURST), self._budget + more)
-        sums = [found for found in self._sources.values() if found.reasons]
-        self._sources.clear()
-        rest, self._rest = self._rest, _Sum("")
-        for found in sums[_SUMS:]:
-            for reason, count in found.reasons.items():
-                rest.add(reason, count)
-        for found in sums[:_SUMS]:
-            yield _line(found.source, found.reasons)
-        if rest.reasons:
-            yield _line("", rest.reasons)
-
-
-def _line(source: str, reasons: dict[str, int]) -> str:
-    counted = ",".join(f"{quoted(r)}:{n}" for r, n in reasons.items())
-    return (
-        f'"event":"refusals","source":{quoted(source) if source else "null"},'
-        f'"count":{sum(reasons.values())},"reasons":{{{counted}}}'
-    )
+        seconds = now - before if before is not None else 0.0
+        for line in self._strangers.sums(seconds):
+            yield line, True
+        for line in self._users.sums(seconds):
+            yield line, False

@@ -220,6 +220,32 @@ def test_anIPv6LiteralStandsInBrackets() -> None:
             },
             ("GROUPS UNKNOWN", "bob", "ad", "no answer in time"),
         ),
+        (
+            {
+                "event": "refusals",
+                "source": None,
+                "user": "alice",
+                "count": 3,
+                "reasons": {"no-command": 3},
+            },
+            ("REFUSE alice many sources: 3 more within a second (no-command 3)",),
+        ),
+        (
+            {
+                "event": "denials",
+                "source": "10.0.0.1",
+                "user": "anonymous",
+                "rule": "no-telnet",
+                "count": 4000,
+                "reasons": {"policy": 4000},
+                "first": "a.example:23",
+                "last": "b.example:23",
+            },
+            (
+                'DENY anonymous → a.example:23 … b.example:23 by rule "no-telnet": ',
+                "4,000 more within a second (policy 4000) · from 10.0.0.1",
+            ),
+        ),
         ({"event": "recovered", "octets": 9}, ("JOURNAL", "9")),
         ({"event": "resumed", "refused": 3, "lost": 0}, ("JOURNAL", "3")),
     ],

@@ -327,7 +327,7 @@ def test_everyFieldIsInTheCatalogue() -> None:
         catalogued(made)
         found.setdefault(made["event"], set()).update(made)
     found["flow"] |= found["decision"]
-    own = {"missing", "recovered", "refusals", "resumed"}
+    own = {"denials", "missing", "recovered", "refusals", "resumed"}
     assert set(found) == EVENTS - own
     for event, fields in found.items():
         assert fields - set(COMMON) == set(CATALOGUE[event]), event

@@ -13,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import Server, opened, powerless, tunnel
+from tests.hostile.clients import (
+    GREETING,
+    Server,
+    exactly,
+    four,
+    opened,
+    powerless,
+    request5,
+    tunnel,
+)
 from tests.running import OPEN, Running, environment, socksgw, until
 
 
@@ -70,6 +79,35 @@ def test_aReloadAppliesMaxSizeAndStrangersAreSummed(
     started.process.send_signal(signal.SIGHUP)
     until(lambda: started.journal("reloaded"))
     assert "takes effect at the next start" not in started.log
+
+
+def _denied(gateway: Running) -> int:
+    """How many denials its journal tells of."""
+    summed = sum(line["count"] for line in gateway.journal("denials"))
+    lines = gateway.journal("decision")
+    return summed + sum(line["verdict"] == "deny" for line in lines)
+
+
+def test_aFloodOfDeniedRequests(gateway: Callable[..., Running]) -> None:
+    """All are refused and counted, most in sums; each grant has its line."""
+    started = gateway(OPEN)
+    count, grants = 1200, 0
+    denied = GREETING + request5(four("10.0.0.1"), 23, 2)
+    with Server() as server:
+        for n in range(count):
+            with closing(opened(started.port)) as client:
+                client.sendall(denied)
+                assert exactly(client, 4) == b"\x05\x00\x05\x02"
+            if n % 100 == 0:
+                tunnel(started.port, server.place).close()
+                grants += 1
+    until(lambda: _denied(started) == count)
+    lines = started.journal("decision")
+    assert sum(line["verdict"] == "allow" for line in lines) == grants
+    (first, *_) = started.journal("denials")
+    assert (first["user"], first["first"]) == ("anonymous", "bind 10.0.0.1:23")
+    started.stop()
+    assert started.journal()[-1]["event"] == "stop"
 
 
 @pytest.mark.parametrize("command", ["follow", "verify"])
