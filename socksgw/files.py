@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from socksgw.rights import supplementary
+
 __all__ = [
     "FileError",
     "ownDirectory",
@@ -203,7 +205,7 @@ def _groupIsOurs(found: os.stat_result) -> bool:
     gid = found.st_gid
     if gid == 0:
         return True
-    if gid != os.getegid() and gid not in os.getgroups():
+    if gid != os.getegid() and gid not in supplementary():
         return False
     try:
         group = grp.getgrgid(gid)

@@ -119,7 +119,7 @@ class Gateway:
         )
         self._doors = Doors(self, reactor, self._base.watch, self.exhausted)
         self.census.pause = self._rest
-        self.census.resume = self._doors.resume
+        self.census.resume = self._resume
         self._prepare(config, self.generation)
         self.listeners = self._doors.listeners
         self._supervisor = Supervisor(self, reread)
@@ -348,6 +348,17 @@ class Gateway:
         """
         self.census.exhausted()
         self.setDeadline(_REST, self.census.recovered)
+
+    def _resume(self) -> None:
+        """
+        Go on accepting; where the kernel has no memory for that, a little later.
+        """
+        try:
+            self._doors.resume()
+        except (OSError, MemoryError) as e:
+            # epoll_ctl(2): ENOMEM, ENOSPC.
+            _log.error("accepting cannot go on yet: {why}", why=str(e))
+            self.exhausted()
 
     def lost(self, name: str) -> None:
         """

@@ -9,7 +9,9 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["keptRights", "rightsOf"]
+from socksgw.sockets import tellOnce
+
+__all__ = ["keptRights", "rightsOf", "supplementary"]
 
 _ROOT: Final = 0
 _REMEDY: Final = (
@@ -53,6 +55,22 @@ def _kept(what: str, kinds: Sequence[str]) -> str:
     return f"{' and '.join(kinds)} {what}"
 
 
+def supplementary() -> Sequence[int]:
+    """
+    Return the supplementary groups of this process; none, which is told, where the
+    system does not say.
+    """
+    try:
+        return os.getgroups()
+    except OSError as e:
+        instead = (
+            "whether root's group is among ours is not known, and secrets that our "
+            "supplementary groups can read are not believed"
+        )
+        tellOnce("getgroups(2)", e, instead)
+        return ()
+
+
 def rightsOf() -> str | None:
     """As L{keptRights}, of this process."""
-    return keptRights(os.getresuid(), os.getresgid(), os.getgroups())
+    return keptRights(os.getresuid(), os.getresgid(), supplementary())

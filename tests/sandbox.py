@@ -18,11 +18,11 @@ __all__ = ["Denied", "denying"]
 _NUMBERS: Final = {
     "x86_64": {
         "splice": 275, "pipe2": 293, "setsockopt": 54, "socket": 41, "getrlimit": 97,
-        "prlimit64": 302, "flock": 73,
+        "prlimit64": 302, "flock": 73, "getgroups": 115,
     },
     "aarch64": {
         "splice": 76, "pipe2": 59, "setsockopt": 208, "socket": 198, "getrlimit": 163,
-        "prlimit64": 261, "flock": 32,
+        "prlimit64": 261, "flock": 32, "getgroups": 158,
     },
 }  # fmt: skip
 # linux/seccomp.h, linux/prctl.h, linux/filter.h: load a word of seccomp_data,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -114,14 +115,26 @@ def _building(house: House, monkeypatch: pytest.MonkeyPatch) -> Once:
     return failing
 
 
+class Epoll:
+    """A kernel that has no memory to watch one more (epoll_ctl(2))."""
+
+    def __init__(self, below: Any) -> None:
+        self._below = below
+        self.register = Once(OSError(errno.ENOMEM, "no memory"), below.register)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._below, name)
+
+
 def _watching(house: House, monkeypatch: pytest.MonkeyPatch) -> Once:
-    """As epoll_ctl(2) says it, to the reactor or to our own."""
+    """In our own epoll, or in the reactor's."""
+    if isinstance(house.port, endpoints._Port):
+        epoll = Epoll(house.watch._epoll)
+        monkeypatch.setattr(house.watch, "_epoll", epoll)
+        return epoll.register
     error = OSError(errno.ENOMEM, "Cannot allocate memory")
-    place: Any = house.watch if isinstance(house.port, endpoints._Port) else None
-    name = "add" if place else "addReader"
-    place = place or house.reactor
-    failing = Once(error, getattr(place, name))
-    monkeypatch.setattr(place, name, failing)
+    failing = Once(error, house.reactor.addReader)
+    monkeypatch.setattr(house.reactor, "addReader", failing)
     return failing
 
 
@@ -155,6 +168,21 @@ def test_aFailureWhileAccepting(
     assert house.rests == (1 if ours or where is not _connecting else 0)
     if ours:
         assert failures == 0
+
+
+def test_noRoomForAClientOfTLS(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with the transport that TLS has."""
+    house = House("address")
+    house.listener.tls = object()  # type: ignore[assignment]
+    failing = _watching(house, monkeypatch)
+    with closing(house.call()) as client, capturedLogs():
+        house.until(lambda: _closed(client))
+    assert not failing.left
+    assert (house.rests, house.census.clients) == (1, 0)
+    house.listener.tls = None
+    assert house.serves()
+    house.close()
+    house.atBase()
 
 
 def _closed(client: socket.socket) -> bool:

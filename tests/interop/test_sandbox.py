@@ -83,6 +83,7 @@ STRICT = {
     "SO_LINGER": (option(socket.SOL_SOCKET, socket.SO_LINGER),),
     "SO_ATTACH_FILTER": (option(socket.SOL_SOCKET, SO_ATTACH_FILTER),),
     "getrlimit(2)": (Denied("prlimit64"), Denied("getrlimit")),
+    "getgroups(2)": (Denied("getgroups"),),
     "netlink": (Denied("socket", errno.EAFNOSUPPORT, {0: socket.AF_NETLINK}),),
 }
 #: Nothing is said of this one: the system's own size does.
