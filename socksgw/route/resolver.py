@@ -427,6 +427,8 @@ def _hostName(text: str) -> str:
 def _errorOf(failure: Failure) -> Answer:
     error = failure.value
     if isinstance(error, SocksError):
+        # It is remembered. The frames that it went through hold the whole answer.
+        error.__traceback__ = error.__context__ = None
         return error
     return LookupFailed(
         f"the look-up failed: {type(error).__name__}", reason="lookup-failed"

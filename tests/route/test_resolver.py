@@ -207,6 +207,24 @@ def test_failuresAreRememberedForAShorterTime(world: World) -> None:
     assert len(world.answers.asked) == 4
 
 
+def test_ofAFailureNoFramesAreRemembered(world: World) -> None:
+    """The frames that a failure went through hold the whole of the answer."""
+
+    def failure() -> NoSuchName:
+        try:
+            raise NoSuchName
+        except NoSuchName as e:
+            return e
+
+    found, _ = world.ask()
+    failures = failure(), failure()
+    for version, each in zip((4, 6), failures, strict=True):
+        assert each.__traceback__ is not None
+        world.answers.fail(version, each)
+    assert str(found[0]) == "no such host"
+    assert [each.__traceback__ for each in failures] == [None, None]
+
+
 # One version, and not the other.
 
 
