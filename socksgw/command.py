@@ -15,10 +15,12 @@ from pathlib import Path
 from socksgw.audit import follower, verify
 from socksgw.config import ConfigError, load, refused
 from socksgw.defaults import defaultConfig
+from socksgw.diff import diffMain
 from socksgw.errors import LookupFailed
 from socksgw.examination import Examination, examine
-from socksgw.expectations import LEVELS, diffMain, wrongFacts
-from socksgw.explanation import destination, explainFacts
+from socksgw.expectations import LEVELS, wrongFacts
+from socksgw.explanation import explainFacts
+from socksgw.facts import destination
 from socksgw.hosts import HostAddresses
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.passwords import passwdMain, setPassword

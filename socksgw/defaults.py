@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import evolve
 
-from socksgw.accept.endpoints import parseListenAddress
+from socksgw.listening import parseListenAddress
 from socksgw.shape import AuthConfig, Choose, Config, Listen, Rule
 
 __all__ = ["defaultConfig", "listeningOn", "withoutCheckers"]

@@ -18,11 +18,11 @@ from socksgw.accept.endpoints import (
     isTaken,
     listenOnAddress,
     listenOnEndpoint,
-    parseListenAddress,
     remedyFor,
 )
 from socksgw.accept.listener import Listener, Service
 from socksgw.interfaces import Watcher
+from socksgw.listening import parseListenAddress
 from socksgw.shape import Listen
 
 __all__ = ["CannotStart", "Doors"]

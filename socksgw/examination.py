@@ -14,7 +14,6 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.endpoints import serverFromString
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
-from socksgw.accept.endpoints import isRoutable, parseListenAddress
 from socksgw.config import refused
 from socksgw.entrance import Entrance
 from socksgw.expectations import unmet, wrongFacts
@@ -25,6 +24,7 @@ from socksgw.interfaces import (
     IGroupSource,
     IReportingStore,
 )
+from socksgw.listening import isRoutable, parseListenAddress
 from socksgw.login.canonical import folded
 from socksgw.negotiate.methods import Choice
 from socksgw.offers import Offers

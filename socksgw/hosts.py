@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Protocol, final
 
-from socksgw.accept.endpoints import parseListenAddress
 from socksgw.kernelroutes import KernelRoutes
+from socksgw.listening import parseListenAddress
 from socksgw.probedroutes import ProbedRoutes
 from socksgw.shape import Config
 from socksgw.sockets import tellOnce

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, TextIO, final
 
 from socksgw.audit import chain
-from socksgw.explanation import asJson, factsOf, judged, printed
+from socksgw.explanation import asJson, judged, printed
+from socksgw.facts import factsOf
 from socksgw.offers import Offers
 from socksgw.policy.hypothetical import Missing
 from socksgw.policy.ruleset import Ruleset

@@ -17,7 +17,7 @@ import pytest
 from socksgw.command import main
 from socksgw.config import loads
 from socksgw.expectations import unmet
-from socksgw.explanation import factsOf
+from socksgw.facts import factsOf
 from socksgw.hosts import HostAddresses
 from socksgw.policy.document import Compiler
 from tests.hostile.clients import GREETING, four, named, opened, request5

@@ -26,18 +26,16 @@ from socksgw.accept.listener import Listener
 from socksgw.accept.tls import TLSTransport
 from socksgw.accept.transport import PlainTransport
 from socksgw.interfaces import Watcher
+from socksgw.listening import parseListenAddress
 from socksgw.sockets import keepAlive, quick
-from socksgw.wire.address import Address
 
 __all__ = [
     "BACKLOG",
     "isMissingFamily",
-    "isRoutable",
     "isSecured",
     "isTaken",
     "listenOnAddress",
     "listenOnEndpoint",
-    "parseListenAddress",
     "remedyFor",
 ]
 
@@ -51,22 +49,6 @@ _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _DONE: Final = Failure(ConnectionDone())
 _log: Final = Logger()
-
-
-def parseListenAddress(text: str) -> tuple[Address, int]:
-    """
-    The interface and port of C{"10.0.0.2:1080"} or C{"[::1]:1080"}.
-
-    @raise ValueError: it is neither.
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError('must be "address:port" or "[address]:port"')
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError('an IPv6 address stands in brackets: "[::1]:1080"')
-    return Address.parse(host), int(port)
 
 
 class _Port(tcp.Port):
@@ -233,32 +215,6 @@ def listenOnEndpoint(
         return port
 
     return (endpoint.listen(factory) or succeed(None)).addCallback(listening)
-
-
-def isRoutable(listen: str) -> bool:
-    """
-    Whether a listener can be reached from other hosts: an C{address} or
-    endpoint string that is not bound to loopback nor to a local path. What
-    cannot be told counts as routable.
-    """
-    try:
-        address, _ = parseListenAddress(listen)
-    except ValueError:
-        pass
-    else:
-        return not address.isLoopback
-    parts = listen.replace("\\:", "\0").split(":")
-    if parts[0] == "unix":
-        return False
-    # Of several, Twisted takes the last.
-    for part in reversed(parts[1:]):
-        key, equals, value = part.partition("=")
-        if key == "interface" and equals:
-            try:
-                return not Address.parse(value.replace("\0", ":")).isLoopback
-            except ValueError:
-                return value != "localhost"
-    return True
 
 
 class _Notes:

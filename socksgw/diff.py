@@ -1,0 +1,76 @@
+"""
+C{socksgw diff}: what a change of policy would have changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Final, TextIO
+
+from socksgw.audit import chain
+from socksgw.facts import factsOf
+from socksgw.offers import Offers
+from socksgw.policy.hypothetical import Facts, Missing, outcomeOf
+from socksgw.policy.ruleset import Ruleset
+from socksgw.shape import Config
+
+__all__ = ["diffMain"]
+
+#: Changes that are shown one by one.
+_SHOWN: Final = 100
+
+
+def _verdict(ruleset: Ruleset, offers: Offers, facts: Facts) -> str:
+    try:
+        verdict = offers.refusal(facts) or outcomeOf(ruleset, facts).verdict
+    except Missing as e:
+        return f"depends on {e.fact}"
+    return f'{"allow" if verdict.allowed else "deny"} by rule "{verdict.rule}"'
+
+
+def diffMain(
+    old: tuple[Config, Ruleset, Offers],
+    new: tuple[Config, Ruleset, Offers],
+    journal: Path,
+    out: TextIO,
+) -> int:
+    """
+    C{socksgw diff}: which decisions of the recorded traffic would change. Both
+    configurations judge what the journal says of each, from the entrance on:
+    source, method, addresses, time, user and the rest.
+
+    @param journal: a journal's directory, or one of its files.
+    @return: the exit status: 0 when none changes, 1 when some do, 2 when the
+        journal cannot be read.
+    """
+    changed: Counter[str] = Counter()
+    decisions = 0
+    try:
+        for file in chain.files(journal) if journal.is_dir() else [journal]:
+            for octets, whole in chain.lines(file):
+                if not whole or b'"verdict":' not in octets:
+                    continue
+                line = json.loads(octets)
+                before, after = (factsOf(line, each[0]) for each in (old, new))
+                if before is None or after is None:
+                    continue
+                decisions += 1
+                was, becomes = _verdict(*old[1:], before), _verdict(*new[1:], after)
+                if was.split()[0] != becomes.split()[0]:
+                    target = f"{line['name'] or line['asked']}:{line['port']}"
+                    text = f"{line['user']} {line['command']} {target}"
+                    changed[f"{text}: {was} → {becomes}"] += 1
+    except OSError as e:
+        print(f"{journal}: {e.strerror}; name a journal with --replay", file=out)
+        return 2
+    except (ValueError, KeyError) as e:
+        print(f"{journal}: not a journal: {type(e).__name__}", file=out)
+        return 2
+    for text, count in changed.most_common(_SHOWN):
+        print(f"{count:>8} × {text}", file=out)
+    if len(changed) > _SHOWN:
+        print(f"{'…':>8} and {len(changed) - _SHOWN:,} more kinds", file=out)
+    print(f"of {decisions:,} decisions {changed.total():,} would change", file=out)
+    return 1 if changed else 0

@@ -1,0 +1,51 @@
+"""
+Where a listener listens, as a configuration says it.
+"""
+
+from __future__ import annotations
+
+from socksgw.wire.address import Address
+
+__all__ = ["isRoutable", "parseListenAddress"]
+
+
+def parseListenAddress(text: str) -> tuple[Address, int]:
+    """
+    The interface and port of C{"10.0.0.2:1080"} or C{"[::1]:1080"}.
+
+    @raise ValueError: it is neither.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError('must be "address:port" or "[address]:port"')
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError('an IPv6 address stands in brackets: "[::1]:1080"')
+    return Address.parse(host), int(port)
+
+
+def isRoutable(listen: str) -> bool:
+    """
+    Whether a listener can be reached from other hosts: an C{address} or
+    endpoint string that is not bound to loopback nor to a local path. What
+    cannot be told counts as routable.
+    """
+    try:
+        address, _ = parseListenAddress(listen)
+    except ValueError:
+        pass
+    else:
+        return not address.isLoopback
+    parts = listen.replace("\\:", "\0").split(":")
+    if parts[0] == "unix":
+        return False
+    # Of several, Twisted takes the last.
+    for part in reversed(parts[1:]):
+        key, equals, value = part.partition("=")
+        if key == "interface" and equals:
+            try:
+                return not Address.parse(value.replace("\0", ":")).isLoopback
+            except ValueError:
+                return value != "localhost"
+    return True
