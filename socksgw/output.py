@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from threading import Condition, Thread
 from typing import Any, Final, TextIO, cast, final
 
-__all__ = ["Output", "coloured", "readable", "widthOf"]
+__all__ = ["Output", "coloured", "install", "readable", "widthOf"]
 
 #: Octets that wait for the reader at most.
 _MOST: Final = 1 << 20
@@ -152,11 +152,20 @@ class Output(io.TextIOBase):
                 self._queue.append(octets)
                 self._held += len(octets)
             if self._thread is None:
-                # Here, since a thread does not live through a fork.
-                self._thread = Thread(target=self._run, name="output", daemon=True)
-                self._thread.start()
+                self._start()
             self._ready.notify_all()
         return len(text)
+
+    def _start(self) -> None:
+        # Not before the first line, since a thread does not live through a fork.
+        thread = Thread(target=self._run, name="output", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # There are as many threads as the system allows; the next line tries
+            # again.
+            return
+        self._thread = thread
 
     def flush(self) -> None:
         """

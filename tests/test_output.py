@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -78,6 +79,22 @@ def test_theEndWaitsForTheReaderButNotForLong(monkeypatch: pytest.MonkeyPatch) -
         output = Output(writing, "utf-8")
         output.write("last words\n")
         output.finish()
+
+
+def test_aThreadThatCannotBeStarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who writes fails by it, and the lines come when there is a thread."""
+
+    def fail(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    reading, writing = os.pipe()
+    output = Output(writing, "utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", fail)
+        output.write("one\n")
+    output.write("two\n")
+    assert os.read(reading, 64) == b"one\ntwo\n"
+    os.close(reading)
 
 
 def test_aReaderThatIsGoneIsNoError(monkeypatch: pytest.MonkeyPatch) -> None:
