@@ -30,6 +30,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from socksgw.sockets import FAMILIES
 from socksgw.wire.address import Address
 
 __all__ = ["KernelRoutes"]
@@ -69,7 +70,6 @@ _NO_ROUTE: Final = frozenset(
 _ANSWER: Final = 1 << 16
 #: Verdicts that are remembered.
 _KNOWN: Final = 4096
-_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def _netlink(groups: int) -> socket.socket:
@@ -166,7 +166,7 @@ class KernelRoutes:
     def _routed(self, address: Address) -> bool:
         """Whether the kernel's route to an address ends here."""
         message = rtmsg()
-        message["family"] = _FAMILIES[address.version]
+        message["family"] = FAMILIES[address.version]
         message["dst_len"] = len(address.packed) * 8
         message["attrs"] = [("RTA_DST", address.text)]
         answer = self._ask(message, RTM_GETROUTE, NLM_F_REQUEST)

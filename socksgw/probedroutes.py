@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final, final
 
 from socksgw.policy.networks import Network, Networks
+from socksgw.sockets import FAMILIES
 from socksgw.wire.address import Address
 
 __all__ = ["ProbedRoutes"]
 
-_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 #: In /proc/net/fib_trie: a table, a prefix' first address, and its routes.
 _TABLE: Final = re.compile(r"(\S.*):\n?\Z")
 _PREFIX: Final = re.compile(r"\s+\|-- (\S+)\n?\Z")
@@ -125,7 +125,7 @@ def _probed(address: Address) -> bool:
     when there is no socket to be had.
     """
     try:
-        probe = socket.socket(_FAMILIES[address.version], socket.SOCK_DGRAM)
+        probe = socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM)
     except OSError:
         # Without the family nothing leads anywhere, and nothing is lost.
         return True

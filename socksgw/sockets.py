@@ -16,10 +16,20 @@ from typing import Final
 
 from twisted.logger import Logger
 
-__all__ = ["isRefusal", "keepAlive", "quick", "resetting", "tellOnce"]
+__all__ = [
+    "FAMILIES",
+    "isRefusal",
+    "keepAlive",
+    "quick",
+    "resetting",
+    "roomy",
+    "tellOnce",
+]
 
 _log = Logger()
 
+#: The socket family of each version of IP.
+FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 #: Seconds of silence before keep-alive asks: well before firewalls forget.
 _KEEPALIVE: Final = 120
 #: What sandboxes answer in place of a system call that works elsewhere.
@@ -103,6 +113,18 @@ def keepAlive(connection: socket.socket) -> None:
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE),
         "TCP_KEEPIDLE",
         "a peer that vanished is noticed after the system's own time",
+    )
+
+
+def roomy(connection: socket.socket, octets: int) -> None:
+    """
+    Have the kernel keep so many octets that came and are not read yet.
+    """
+    _prefer(
+        connection,
+        (socket.SOL_SOCKET, socket.SO_RCVBUF, octets),
+        "SO_RCVBUF",
+        "datagrams that come in a burst may be lost",
     )
 
 

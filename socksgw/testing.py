@@ -5,16 +5,15 @@ For tests, ours and those of plug-in authors: what Twisted's own fakes lack.
 from __future__ import annotations
 
 import itertools
-import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, final
 
 from socksgw.contract import AuthMethodContract, Script
+from socksgw.sockets import FAMILIES
 
 __all__ = ["AuthMethodContract", "DatagramNetwork", "FakeDatagramSocket", "Script"]
 
-_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 #: What UDP can carry at most, over IPv4.
 _LONGEST: Final = 65507
 
@@ -130,7 +129,7 @@ class DatagramNetwork:
         @param version: 4 or 6.
         @param host: its address; by default one that stands for this host's.
         """
-        made = FakeDatagramSocket(self, _FAMILIES[version], next(self._numbers))
+        made = FakeDatagramSocket(self, FAMILIES[version], next(self._numbers))
         made.bind((host or ("192.0.2.1" if version == 4 else "2001:db8::1"), port))
         return made
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol, final
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from socksgw.errors import LimitReached, SocksError
 from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.relay.allowance import Allowance
+from socksgw.sockets import FAMILIES, roomy
 from socksgw.watch import READ
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import HEADROOM, Datagram, encodeHeader
@@ -54,8 +54,6 @@ _RECEIVE: Final = 1 << 20
 _HEADERS: Final = 256
 #: Seconds before a flow that a limit was in the way of is asked for again.
 _AGAIN: Final = 1.0
-
-_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 class Permit(NamedTuple):
@@ -119,7 +117,7 @@ def routed(addresses: tuple[Address, ...]) -> Address:
     @raise OSError: there is no socket to find out with.
     """
     for address in addresses if len(addresses) > 1 else ():
-        with socket.socket(_FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
+        with socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
             # Sends nothing: the kernel looks for a route.
             if probe.connect_ex((address.text, 9)) == 0:
                 return address
@@ -132,12 +130,10 @@ def outerSocket(version: int) -> socket.socket:
 
     @raise OSError: there is none.
     """
-    family = _FAMILIES[version]
+    family = FAMILIES[version]
     outer = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
-        with suppress(OSError):
-            # Where that is refused, the system's own size has to do.
-            outer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE)
+        roomy(outer, _RECEIVE)
         if version == 6:
             outer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         outer.bind(("", 0))

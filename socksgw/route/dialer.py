@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from socksgw.errors import ConnectFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.route.failures import failureFor
-from socksgw.sockets import keepAlive, quick
+from socksgw.sockets import FAMILIES, keepAlive, quick
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
@@ -32,7 +32,6 @@ ATTEMPT_DELAY: Final = 0.25
 #: Seconds for an address, from the start of the first attempt.
 Admit = Callable[[Address], float]
 
-_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 #: The event of a connect that succeeded or failed.
 _DECIDED: Final = select.EPOLLOUT
 _UNDER_WAY: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
@@ -56,7 +55,7 @@ class Outlet:
         self.address = address
         self.port = port
         name = connected.getsockname()
-        family = _FAMILIES[address.version]
+        family = FAMILIES[address.version]
         host = name[0].partition("%")[0]
         self.bound = (Address(socket.inet_pton(family, host)), name[1])
 
@@ -88,7 +87,7 @@ def _isSourceless(address: Address) -> bool:
     off by C{disable_ipv6}, say). For TCP the kernel says the same when no port
     is left.
     """
-    with socket.socket(_FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
+    with socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
         # Sends nothing: the kernel looks for a route, and a source.
         return probe.connect_ex((address.text, 9)) == errno.EADDRNOTAVAIL
 
@@ -107,7 +106,7 @@ class _Attempt:
         self.address = address
         # OSError: no descriptor, or no such family here.
         self._socket = socket.socket(
-            _FAMILIES[address.version], socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+            FAMILIES[address.version], socket.SOCK_STREAM | socket.SOCK_NONBLOCK
         )
 
     def start(self, seconds: float) -> int:

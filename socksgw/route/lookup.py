@@ -9,10 +9,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, NoReturn, Protocol, final
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from socksgw.errors import LookupFailed
 from socksgw.files import stampOf
@@ -21,7 +22,8 @@ from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostsfile import HostsFile
 from socksgw.route.nameservers import NameServers, ServerSettings
 from socksgw.route.resolvconf import RESOLV_CONF, HostChoice, HostServers, readServers
-from socksgw.threads import DaemonPool
+from socksgw.sockets import FAMILIES
+from socksgw.threads import DaemonPool, inPool
 from socksgw.wire.address import Address
 
 __all__ = [
@@ -41,7 +43,6 @@ QUESTIONS_PER_SOURCE: Final = 256
 #: Seconds between two looks whether a file has changed.
 _LOOK: Final = 1.0
 
-_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 #: Names that only nss-myhostname(8) knows, besides this host's.
 _LOCAL: Final = ("localhost", "localhost.localdomain", "_gateway", "_outbound")
 
@@ -142,7 +143,7 @@ class LibraryLookup:
         found = self._hosts.addresses(name)
         if found is not None:
             return succeed([a for a in found if a.version == version])
-        return self._do(askLibrary, name, _FAMILIES[version], self._getaddrinfo)
+        return self._do(askLibrary, name, FAMILIES[version], self._getaddrinfo)
 
     def pointer(self, address: Address) -> Deferred[str]:
         """
@@ -166,18 +167,7 @@ class LibraryLookup:
         asking.addCallback(done)
 
     def _do(self, work: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        outcome: Deferred[Any] = Deferred()
-
-        def finished(success: bool, result: Any) -> None:
-            self._reactor.callFromThread(
-                outcome.callback if success else outcome.errback, result
-            )
-
-        try:
-            self._pool.callInThreadWithCallback(finished, work, *arguments)
-        except RuntimeError as e:
-            return fail(LookupFailed(f"no thread: {e}", reason="lookup-failed"))
-        return outcome
+        return inPool(self._reactor, self._pool, work, *arguments).addErrback(_noThread)
 
 
 @final
@@ -286,6 +276,14 @@ class HostLookup:
             servers=", ".join(self._servers.names),
             file=str(self._resolvConf),
         )
+
+
+def _noThread(failure: Failure) -> NoReturn:
+    """
+    @raise LookupFailed: in place of a C{RuntimeError}.
+    """
+    failure.trap(RuntimeError)
+    raise LookupFailed(f"no thread: {failure.value}", reason="lookup-failed")
 
 
 def _isLocal(name: str) -> bool:

@@ -15,14 +15,13 @@ from socksgw.errors import ConnectFailed, LimitReached
 from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.route.dialer import Outlet
 from socksgw.route.failures import failureFor
-from socksgw.sockets import keepAlive, quick
+from socksgw.sockets import FAMILIES, keepAlive, quick
 from socksgw.watch import READ
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
 __all__ = ["Passive", "bindWithin", "localTowards"]
 
-_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 #: Strangers that may wait to be turned away.
 _BACKLOG: Final = 16
 #: Connections taken before others have their turn.
@@ -40,7 +39,7 @@ def bindWithin(
     @raise LimitReached: no port of the range is free, or no descriptor is.
     """
     try:
-        bound = socket.socket(_FAMILIES[address.version], kind | socket.SOCK_NONBLOCK)
+        bound = socket.socket(FAMILIES[address.version], kind | socket.SOCK_NONBLOCK)
     except OSError as e:
         raise LimitReached(f"no socket: {e.strerror}", reason="resources") from None
     scoped = (0, scope) if scope else ()
@@ -79,7 +78,7 @@ def localTowards(address: Address) -> Address:
     @raise ConnectFailed: there is no way.
     """
     try:
-        with socket.socket(_FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
+        with socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
             # Sends nothing: the kernel looks for a route.
             probe.connect((address.text, 9))
             return Address.parse(probe.getsockname()[0].partition("%")[0])
