@@ -375,8 +375,7 @@ def _diff(options: argparse.Namespace) -> int:
     for config in (load(options.old), load(options.new)):
         found = _examined(config)
         if found.errors:
-            errors = ConfigError(config.file, found.errors, config.positions)
-            for line in errors.lines():
+            for line in refused(config, found.errors).lines():
                 print(f"warning: {line}", file=sys.stderr)
         judges.append((config, found.ruleset, found.offers))
     journal = options.replay or _journal(options.old)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO, final
 
 from socksgw.audit import chain
+from socksgw.audit.verify import remedy
 from socksgw.explanation import asJson, judged, printed
 from socksgw.facts import factsOf
 from socksgw.offers import Offers
@@ -177,7 +178,7 @@ def explainRecord(
             before = journal.decision(line) or line
         ended = journal.outcome(before) if before.get("verdict") == "allow" else None
     except OSError as e:
-        print(f"{directory}: {e.strerror}; is --config right?", file=out)
+        print(f"{directory}: {remedy(e)}", file=out)
         return 2
     if json_:
         found = {"record": line, "today": _today(before, config, offers, ruleset)}

@@ -25,8 +25,8 @@ events, and what they hold besides (L{CATALOGUE}; what says nothing is left out)
     claim that nobody checks).
   - C{refused}*: a client refused before the policy was asked: C{reason}, C{why},
     C{offered} (the first 16) and C{wanted} methods, C{method} (the one chosen, if
-    it came so far), C{user} (of one who has logged in), C{command}, C{asked} (cut after 128 octets), C{port},
-    C{user_id} (cut as well), C{reply}.
+    it came so far), C{user} (of one who has logged in), C{command}, C{asked}
+    (cut after 128 octets), C{port}, C{user_id} (cut as well), C{reply}.
   - C{refusals}: refusals and failed logins that have no lines of their own,
     since they were too many within a second: C{source} (an address, an IPv6 /64,
     or null for many clients together), C{user} (of those who have logged in),
@@ -36,9 +36,9 @@ events, and what they hold besides (L{CATALOGUE}; what says nothing is left out)
     for, cut after 128 octets).
   - C{login-failed}*: C{method}, C{claimed} (the name given, escaped, cut
     after 128 octets), C{reason}, C{why}.
-  - C{groups-failed}: no directory could say which groups a user is in, so
-    they are in none: C{checker}, C{user}, C{reason}; one line for each user
-    and C{auth.groups_refresh}.
+  - C{groups-failed}: no directory could say which groups a user is in; what was
+    said last holds for C{auth.groups_hold}: C{checker}, C{user}, C{reason}; one
+    line for each user and C{auth.groups_refresh}.
   - C{end}: an allowed session is over: C{session}, C{address} (dialled),
     C{bound}, C{sent} and C{received} (octets, from the client's side),
     C{seconds}, C{reason}, C{reply}, C{strangers} (connections to a BIND's listener

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from socksgw.audit import chain, segments
 
-__all__ = ["Verification", "verify", "verifyMain"]
+__all__ = ["Verification", "remedy", "verify", "verifyMain"]
 
 
 #: What a line has that tells of missing ones (another may have it in a value).

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from socksgw.login.passwords import Hash, Hashes, readPasswords, verifyPassword
-from socksgw.login.refusal import Refused, busy
+from socksgw.login.refusal import WRONG, Refused, busy
 from socksgw.login.userfile import UserFile
 from socksgw.threads import Threads
 
@@ -71,13 +71,13 @@ class PasswordFile(UserFile[Hashes]):
             return fail(Refused("store-unreadable", "the file of users cannot be read"))
         if not credentials.password:
             # Nobody has that, so it tells nothing of who is there.
-            return fail(Refused("wrong-credentials"))
+            return fail(Refused(WRONG))
         name: bytes = credentials.username
         known = users.get(name)
 
         def verified(right: bool) -> bytes | tuple[()]:
             if not right or known is None:
-                raise Refused("wrong-credentials")
+                raise Refused(WRONG)
             return name
 
         # Users that are not there cost what the others cost.

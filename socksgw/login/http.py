@@ -26,7 +26,7 @@ from zope.interface import implementer
 from socksgw.interfaces import IGroupSource, IReportingStore, Settings
 from socksgw.keptsecret import KeptSecret
 from socksgw.login.httpservice import JSONService
-from socksgw.login.refusal import Refused
+from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.remote import Evenly, Turns, Unavailable, isLoopback, nameOf, trustIn
 from socksgw.tlspeer import TLSPeer
 
@@ -96,12 +96,12 @@ class HTTPChecker:
         try:
             secret = password.decode("utf-8", "strict")
         except UnicodeDecodeError:
-            raise Refused("wrong-credentials") from None
+            raise Refused(WRONG) from None
         if not secret:
-            raise Refused("wrong-credentials")
+            raise Refused(WRONG)
         answer = await self._service.ask(self._url, {"user": name, "password": secret})
         if answer.get("allow") is not True:
-            raise Refused("wrong-credentials")
+            raise Refused(WRONG)
         found, groups = _nameIn(answer, name), _groupsIn(answer)
         self._groups[found] = groups
         self._groups.move_to_end(found)

@@ -45,7 +45,7 @@ from socksgw.login.ldapnames import (
     firstOf,
 )
 from socksgw.login.ldapservers import Links, Server, Servers
-from socksgw.login.refusal import Refused
+from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.remote import Evenly, Turns, Unavailable, nameOf
 
 __all__ = ["Directory", "LDAPChecker"]
@@ -150,7 +150,7 @@ class LDAPChecker:
         if not password:
             # Most directories would take that for a bind of nobody, and agree
             # (RFC 4513 section 5.1.2).
-            raise Refused("wrong-credentials")
+            raise Refused(WRONG)
         until = self._reactor.seconds() + self._timeout
         if self._directory.userFilter is None:
             dn = fillDN(self._directory.userDN, name)
@@ -163,7 +163,7 @@ class LDAPChecker:
             await self._users.run(partial(self._bind, dn, password), until)
         if found is None:
             # Somebody has the name that nobody can have.
-            raise Refused("wrong-credentials")
+            raise Refused(WRONG)
         return self._nameIn(found).encode()
 
     async def _bind(self, dn: str, password: bytes, link: Link) -> None:
@@ -171,7 +171,7 @@ class LDAPChecker:
             await link.bind(dn, password)
         except ResultError as e:
             if e.code in _WRONG:
-                raise Refused("wrong-credentials") from None
+                raise Refused(WRONG) from None
             # Of this account, maybe, and not of the server.
             raise Unavailable(f"a user's bind: {e}", alone=True) from None
 

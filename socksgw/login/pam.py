@@ -20,7 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from socksgw.interfaces import Settings
-from socksgw.login.refusal import Refused, busy
+from socksgw.login.refusal import WRONG, Refused, busy
 from socksgw.login.remote import Turns, Unavailable, nameOf
 from socksgw.threads import threadsFor
 
@@ -89,7 +89,7 @@ class PAMChecker:
     async def _logIn(self, username: bytes, password: bytes) -> bytes | tuple[()]:
         name = nameOf(username)
         if not password or b"\0" in password:
-            raise Refused("wrong-credentials")
+            raise Refused(WRONG)
         key = name.casefold()
         if key in self._hanging:
             raise Unavailable("PAM has not come back from an earlier login")
@@ -107,7 +107,7 @@ class PAMChecker:
         if code in _BROKEN:
             raise Unavailable(f"PAM answers with code {code}")
         if found is None:
-            raise Refused("wrong-credentials")
+            raise Refused(WRONG)
         # The name is a client's word until PAM has said which user it took.
         return nameOf(found).encode()
 

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from socksgw.fairly import ASKING, FairQueue
 from socksgw.interfaces import Settings
-from socksgw.login.refusal import Refused, busy
+from socksgw.login.refusal import WRONG, Refused, busy
 
 __all__ = [
     "Evenly",
@@ -62,9 +62,9 @@ def nameOf(octets: bytes) -> str:
     try:
         name = octets.decode("utf-8", "strict")
     except UnicodeDecodeError:
-        raise Refused("wrong-credentials") from None
+        raise Refused(WRONG) from None
     if not name or not name.isprintable():
-        raise Refused("wrong-credentials")
+        raise Refused(WRONG)
     return name
 
 

@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from socksgw.login.passwords import requirePassword
-from socksgw.login.refusal import Refused
+from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.userfile import UserFile, WrongLine, readUsers, setUser
 
 __all__ = ["SecretsFile", "readSecrets", "setSecret"]
@@ -110,5 +110,5 @@ class SecretsFile(UserFile[dict[bytes, Secret]]):
         known = users.get(name)
         right = credentials.checkPassword((known or self._nobody).password)
         if not right or known is None:
-            return fail(Refused("wrong-credentials"))
+            return fail(Refused(WRONG))
         return succeed(name)

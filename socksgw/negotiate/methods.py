@@ -119,9 +119,7 @@ class Choice:
 
     def matches(self, listener: str, source: Address) -> bool:
         """Whether it is for this client."""
-        return (self._listeners is None or listener in self._listeners) and (
-            self._sources is None or self._sources(source)
-        )
+        return self.isFor(listener) and (self._sources is None or self._sources(source))
 
 
 @final
