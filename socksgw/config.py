@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar, get_args
 from attrs import evolve, fields_dict, frozen
 from cattrs.errors import BaseValidationError
 
+from socksgw.files import isWide, unmarked
 from socksgw.positions import Positions
 from socksgw.shape import (
     CommandName,
@@ -182,11 +183,6 @@ _converter: Final = makeConverter(
 )
 
 
-#: Byte-order marks of UTF-8, and of UTF-16.
-_MARK: Final = b"\xef\xbb\xbf"
-_WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
-
-
 def _parsed(text: str, file: str) -> Any:
     """
     @raise ConfigError: it is no TOML.
@@ -216,10 +212,9 @@ def _read(path: Path, file: str) -> str:
             why = "cannot be read: not a regular file; check the path"
             raise ConfigError(file, [Problem("", why)])
         octets = path.read_bytes()
-        if octets.startswith(_WIDE):
+        if isWide(octets):
             raise ConfigError(file, [Problem("", "is UTF-16; save the file as UTF-8")])
-        # A byte-order mark is an editor's, not part of the text.
-        return octets.removeprefix(_MARK).decode("utf-8")
+        return unmarked(octets).decode("utf-8")
     except OSError as e:
         why = f"cannot be read: {e.strerror}; check the path and its permissions"
     except UnicodeDecodeError as e:

@@ -19,7 +19,6 @@ from socksgw.entrance import Entrance
 from socksgw.expectations import unmet, wrongFacts
 from socksgw.files import trustGroups
 from socksgw.interfaces import (
-    ANONYMOUS,
     IChangingStore,
     IGroupSource,
     IReportingStore,
@@ -33,6 +32,7 @@ from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
 from socksgw.policy.exposure import Exposure
 from socksgw.policy.ruleset import Ruleset
+from socksgw.reserved import isReserved
 from socksgw.route.lookup import THREADS
 from socksgw.route.nameservers import parseServer
 from socksgw.route.resolvconf import NSSWITCH, readChoice
@@ -225,10 +225,13 @@ class _Examiner:
                 self._wrong(f"timeouts.{name}", "must be longer than nothing")
         if config.relay.memory < 1 << 20:
             self._wrong("relay.memory", 'must be at least "1MiB"')
-        for i, why in enumerate(trustGroups(config.gateway.trusted_groups)):
-            if why is not None:
-                name = config.gateway.trusted_groups[i]
-                self._wrong(f"gateway.trusted_groups[{i}]", f'"{name}": {why}')
+        trusted = config.gateway.trusted_groups
+        for name in trustGroups(trusted):
+            self._wrong(
+                f"gateway.trusted_groups[{trusted.index(name)}]",
+                f'"{name}": there is no such group on this machine; its number will '
+                "do, too",
+            )
         if not config.gateway.name:
             self._wrong("gateway.name", "must not be empty")
         for i, server in enumerate(config.resolver.servers):
@@ -417,6 +420,12 @@ class _Examiner:
         stores: list[Any] = [c for c in checkers if IChangingStore.providedBy(c)]
         if verifies or not stores or len(stores) < len(checkers):
             return
+        for path, name in self._named():
+            if not any(store.knows(name.encode()) for store in stores):
+                self._odd(path, f'no checker knows a user "{name}"')
+
+    def _named(self) -> Iterator[tuple[str, str]]:
+        """Yield the users that groups and rules name, each with the place."""
         config = self._config
         for path, words in chain(
             ((f"groups.{g}", group.members) for g, group in config.groups.items()),
@@ -426,10 +435,8 @@ class _Examiner:
             ),
         ):
             for i, name in enumerate(words):
-                if name[:1] == "@" or name in (ANONYMOUS, "users", ""):
-                    continue
-                if not any(store.knows(name.encode()) for store in stores):
-                    self._odd(f"{path}[{i}]", f'no checker knows a user "{name}"')
+                if not isReserved(name):
+                    yield f"{path}[{i}]", name
 
     def _spellings(
         self, entrance: Entrance, checkers: Sequence[ICredentialsChecker]
@@ -449,19 +456,14 @@ class _Examiner:
             or config.auth.kerberos_names == "exact"
         ):
             return
-        named = [
-            (f"rule[{i}].who", rule.who or ()) for i, rule in enumerate(config.rule)
-        ]
-        named += [(f"groups.{g}", group.members) for g, group in config.groups.items()]
-        for path, names in named:
-            for name in names:
-                local = name.partition("@")[0]
-                if local != folded(local):
-                    self._odd(
-                        path,
-                        f'nobody is called "{name}": names of Kerberos are in lower '
-                        'case, unless kerberos_names = "exact"',
-                    )
+        for path, name in self._named():
+            local = name.partition("@")[0]
+            if local != folded(local):
+                self._odd(
+                    path,
+                    f'nobody is called "{name}": names of Kerberos are in lower '
+                    'case, unless kerberos_names = "exact"',
+                )
 
     def _routable(self) -> set[str]:
         return {

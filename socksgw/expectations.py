@@ -14,6 +14,7 @@ from socksgw.offers import Offers
 from socksgw.policy.document import isPattern
 from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
 from socksgw.policy.ruleset import Ruleset
+from socksgw.reserved import isReserved
 from socksgw.shape import Config, Expect
 from socksgw.structuring import Problem, nearest
 from socksgw.wire.address import Address
@@ -101,7 +102,7 @@ def wrongFacts(
         yield "method", f'whoever logs in by "{method}" is not anonymous'
     elif can is not None and who != ANONYMOUS and not can.mayBeSomebody:
         yield "method", f'"{method}" logs nobody in: then the user is anonymous'
-    if not who or who == "users" or who.startswith("@"):
+    if who != ANONYMOUS and isReserved(who):
         yield "who", f'"{who}" is not the name of a user'
     elif isPattern(who):
         yield "who", f'"{who}": a question is about one user'

@@ -21,12 +21,17 @@ __all__ = [
     "ownDirectory",
     "readFile",
     "readOwn",
+    "isWide",
     "readSecret",
     "stampOf",
     "supposingTrust",
     "trustGroups",
+    "unmarked",
 ]
 
+#: Byte-order marks, which editors put in front of UTF-8, and of UTF-16.
+_MARK: Final = b"\xef\xbb\xbf"
+_WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
 #: Octets of the largest file that is read.
 _MOST: Final = 64 << 20
 #: Groups whose members may read secrets, by the configuration in force.
@@ -61,6 +66,19 @@ def readFile(path: Path) -> bytes:
     @raise FileError: it is not a regular file, or is larger than 64 MiB.
     """
     return _read(path)[0]
+
+
+def unmarked(octets: bytes) -> bytes:
+    """
+    Return a text in UTF-8 without the byte-order mark that an editor has put in
+    front of it.
+    """
+    return octets.removeprefix(_MARK)
+
+
+def isWide(octets: bytes) -> bool:
+    """Tell whether a text begins with the byte-order mark of UTF-16."""
+    return octets.startswith(_WIDE)
 
 
 def readSecret(path: Path, private: bool = False) -> bytes:
@@ -98,22 +116,22 @@ def readOwn(path: Path) -> bytes:
     return octets
 
 
-def trustGroups(names: Iterable[str]) -> Iterator[str | None]:
+def trustGroups(names: Iterable[str]) -> list[str]:
     """
     Let the members of these groups, and of no others, read files that hold
     secrets, where the mode of a file lets them.
 
     @param names: names of groups of this machine, or their numbers.
-    @return: for each, why it is none, or L{None}.
+    @return: those of them that are no groups.
     """
     _trusted.clear()
+    unknown = []
     for name in names:
         try:
             _trusted.add(int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid)
         except KeyError:
-            yield "there is no such group on this machine; its number will do, too"
-        else:
-            yield None
+            unknown.append(name)
+    return unknown
 
 
 @contextmanager

@@ -201,8 +201,7 @@ class Generation:
     def apply(self) -> None:
         """It is the one in force."""
         # What is wrong with them has been told.
-        for _ in trustGroups(self._trusted):
-            pass
+        trustGroups(self._trusted)
         self._base.throttle.configure(self._throttle)
         self._base.hosts.advertised = frozenset(
             place.outside for place in self._places.values() if place.outside

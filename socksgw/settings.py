@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
-from socksgw.files import FileError, readFile, readSecret
+from socksgw.files import FileError, readFile, readSecret, unmarked
 from socksgw.keptsecret import KeptSecret
 from socksgw.structuring import duration, kindOf, nearest
 
@@ -150,9 +150,7 @@ class Settings(Mapping[str, Any]):
         if self.path(key) is None:
             return b""
         octets = self.content(key, secret=True)
-        # A byte-order mark is an editor's, not part of a password.
-        found = octets.removeprefix(b"\xef\xbb\xbf")
-        found = found.removesuffix(b"\n").removesuffix(b"\r")
+        found = unmarked(octets).removesuffix(b"\n").removesuffix(b"\r")
         if octets and not found:
             self.wrong(key, f"{self.path(key)}: is empty")
         return found

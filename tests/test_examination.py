@@ -188,7 +188,8 @@ def test_whatOnlyReportsExposesNothing() -> None:
 def test_namesThatNobodyHas(names: str, warned: bool) -> None:
     """Kerberos names are folded: one with a capital is nobody's."""
     text = HEAD.replace('methods = ["none"]', 'methods = ["gssapi"]')
-    text = text.replace('staff = ["alice"]', 'staff = ["alice", "Bob@CORP"]')
+    groups = 'staff = ["alice", "Bob@CORP"]\nEngineers = ["alice"]'
+    text = text.replace('staff = ["alice"]', groups)
     text = f"""
 [auth]
 kerberos_names = "{names}"
@@ -196,10 +197,10 @@ gssapi = {{ mechanism = "stub" }}
 {text}[[rule]]
 id = "r"
 allow = ["connect"]
-who = ["Carol", "carol", "@staff", "alice@CORP"]
+who = ["Carol", "carol", "@staff", "@Engineers", "alice@CORP"]
 """
     found = examine(loads(text, "gw.toml", Path()), Facts(), MemoryReactorClock())
-    paths = ["rule[0].who", "groups.staff"] if warned else []
+    paths = ["groups.staff[1]", "rule[0].who[0]"] if warned else []
     assert [w.path for w in found.warnings if "nobody is called" in w.text] == paths
 
 

@@ -15,11 +15,9 @@ from zope.interface import implementer
 
 from socksgw.interfaces import ANONYMOUS, ISocksUser
 from socksgw.login.identities import Proved
+from socksgw.reserved import isReserved
 
 __all__ = ["ANYBODY", "SocksRealm", "SocksUser"]
-
-#: Names that mean something else in a policy.
-_RESERVED: Final = frozenset({"", ANONYMOUS, "users"})
 
 
 @implementer(ISocksUser)
@@ -92,13 +90,13 @@ class SocksRealm:
                 ANYBODY if method == ANYBODY.method else evolve(ANYBODY, method=method)
             )
             return ISocksUser, user, _logout
-        proved = isinstance(avatarId, Proved)
-        name = avatarId.name if isinstance(avatarId, Proved) else _text(avatarId)
-        if name in _RESERVED or name.startswith("@"):
+        proof = avatarId if isinstance(avatarId, Proved) else None
+        name = _text(avatarId) if proof is None else proof.name
+        if isReserved(name):
             raise UnauthorizedLogin("a name that means something else in a policy")
-        expires = avatarId.expires if isinstance(avatarId, Proved) else None
-        named = isinstance(avatarId, Proved) and avatarId.named
-        user = SocksUser(name, self.groupsOf(name), str(mind), expires, proved, named)
+        user = SocksUser(name, self.groupsOf(name), str(mind))
+        if proof is not None:
+            user = evolve(user, expires=proof.expires, proved=True, named=proof.named)
         return ISocksUser, user, _logout
 
     def groupsOf(self, name: str) -> frozenset[str]:

@@ -19,8 +19,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from socksgw.files import FileError, readSecret, stampOf
+from socksgw.files import FileError, isWide, readSecret, stampOf, unmarked
 from socksgw.interfaces import IChangingStore, IReportingStore
+from socksgw.reserved import isReserved
 
 __all__ = ["PasswordFileError", "UserFile", "WrongLine", "readUsers", "setUser"]
 
@@ -32,9 +33,6 @@ U = TypeVar("U", bound=Mapping[bytes, object])
 _NAME: Final = re.compile(r"[^:#\s\x00-\x1f\x7f][^:\x00-\x1f\x7f]{0,254}\Z")
 
 
-#: What Windows' editors put in front of UTF-8, and of UTF-16.
-_MARK: Final = b"\xef\xbb\xbf"
-_WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
 #: Wrong lines of a file that are told, each by a line of its own.
 _TOLD: Final = 10
 
@@ -92,11 +90,11 @@ def readUsers(
         elif not isinstance(e, FileNotFoundError):
             remedy = "name a file"
         raise PasswordFileError(f"{path}: {e.strerror}; {remedy}") from None
-    if octets.startswith(_WIDE):
+    if isWide(octets):
         raise PasswordFileError(f"{path}: UTF-16; save it as UTF-8")
     users: dict[bytes, T] = {}
     found: list[WrongLine] = []
-    for number, line in enumerate(octets.removeprefix(_MARK).splitlines(), 1):
+    for number, line in enumerate(unmarked(octets).splitlines(), 1):
         if not line.strip() or line.startswith(b"#"):
             continue
         name, colon, value = line.partition(b":")
@@ -150,7 +148,7 @@ def setUser(
     @raise PasswordFileError: the file cannot be used.
     @raise OSError: it cannot be written.
     """
-    if not _NAME.match(user) or user in ("anonymous", "users") or user[0] == "@":
+    if not _NAME.match(user) or isReserved(user):
         raise ValueError(
             "a user name has no colon, no control character, no @ or # in front, "
             'and is not "anonymous" or "users"'
@@ -165,7 +163,7 @@ def setUser(
         check(path, wrong)
         if wrong and all(each.name != user.encode() for each in wrong):
             raise WrongLines(wrong[0].why)
-        lines = path.read_bytes().removeprefix(_MARK).splitlines()
+        lines = unmarked(path.read_bytes()).splitlines()
         owner = path.stat()
     made = f"{user}:{make()}".encode()
     places = [i for i, line in enumerate(lines) if line.startswith(prefix)]

@@ -10,6 +10,7 @@ from typing import Final, Protocol, final
 from socksgw.interfaces import ANONYMOUS, User
 from socksgw.policy.networks import NamePatterns, Network, Networks
 from socksgw.policy.special import KINDS, PRIVATE, SPECIAL, embedded, kinds
+from socksgw.reserved import USERS, isReserved
 from socksgw.wire.address import Address
 
 __all__ = ["WORDS", "Addresses", "Destinations", "HostFacts", "Never", "Who"]
@@ -135,11 +136,9 @@ class Who:
     def __init__(self, words: Iterable[str]) -> None:
         found = set(words)
         self.anonymous = ANONYMOUS in found
-        self.users = "users" in found
+        self.users = USERS in found
         self.groups = frozenset(w[1:] for w in found if w.startswith("@"))
-        self.names = frozenset(
-            w for w in found - {ANONYMOUS, "users"} if not w.startswith("@")
-        )
+        self.names = frozenset(w for w in found if not isReserved(w))
 
     def __bool__(self) -> bool:
         return bool(self.anonymous or self.users or self.groups or self.names)

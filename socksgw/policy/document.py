@@ -31,6 +31,7 @@ from socksgw.policy.rules import DEFAULT, NEVER, UNOFFERED, Obligations, Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import shadows
+from socksgw.reserved import isReserved
 from socksgw.shape import Config
 from socksgw.shape import Rule as RuleTable
 from socksgw.structuring import Problem, nearest
@@ -184,7 +185,7 @@ class Compiler:
                 self._entry(name)
         for name, group in self._config.groups.items():
             for i, member in enumerate(group.members):
-                if not member or member[0] == "@" or member in ("anonymous", "users"):
+                if isReserved(member):
                     self._wrong(f"groups.{name}[{i}]", f'"{member}" is not a user name')
                 elif isPattern(member):
                     self._wrong(f"groups.{name}[{i}]", f'"{member}": {_NO_PATTERN}')

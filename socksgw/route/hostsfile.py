@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 from twisted.logger import Logger
 
-from socksgw.files import FileError, readFile, stampOf
+from socksgw.files import FileError, readFile, stampOf, unmarked
 from socksgw.wire.address import Address
 
 __all__ = ["HOSTS", "HostsFile"]
@@ -42,8 +42,7 @@ class _Index:
     def __init__(self, octets: bytes) -> None:
         self.addresses: dict[str, list[bytes]] = {}
         self.names: dict[bytes, str] = {}
-        # A byte-order mark is no part of the first address.
-        text = octets.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").lower()
+        text = unmarked(octets).decode("ascii", "replace").lower()
         for line in text.split("\n"):
             words = line.partition("#")[0].split()
             if len(words) < 2:

@@ -13,7 +13,7 @@ from typing import Final
 from attrs import frozen
 from twisted.logger import Logger
 
-from socksgw.files import FileError, readFile
+from socksgw.files import FileError, readFile, unmarked
 from socksgw.route.dnstransport import place
 from socksgw.route.nameservers import ServerSettings
 
@@ -87,7 +87,7 @@ def _lines(file: Path) -> list[str]:
     except (OSError, FileError) as e:
         _log.warn("{file} is not used: {why}", file=str(file), why=str(e))
         return []
-    return octets.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").splitlines()
+    return unmarked(octets).decode("utf-8", "replace").splitlines()
 
 
 @frozen

@@ -1,0 +1,23 @@
+"""
+Words that stand in a policy where names of users stand, and so are no names.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from socksgw.interfaces import ANONYMOUS
+
+__all__ = ["USERS", "isReserved"]
+
+#: Everybody who has logged in.
+USERS: Final = "users"
+_WORDS: Final = frozenset({"", ANONYMOUS, USERS})
+
+
+def isReserved(name: str) -> bool:
+    """
+    Tell whether no user can have a name: it is C{anonymous}, C{users}, empty, or
+    a group's (C{@group}).
+    """
+    return name in _WORDS or name.startswith("@")
