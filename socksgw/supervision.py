@@ -110,6 +110,8 @@ class Supervisor:
         self._wall = wall
         self._seen: object = None
         self._files: object = None
+        # They had changed at the last look.
+        self._unsettled = False
         self._problems: list[str] = []
         self._upkeep = Upkeep()
         self._reading: Deferred[Any] | None = None
@@ -213,6 +215,10 @@ class Supervisor:
         files = _stampsOf(self._service.config)
         before, self._files = self._files, files
         if before is not None and files != before:
+            # Perhaps one is being written just now; half of it may be a whole one.
+            self._unsettled = True
+        elif self._unsettled:
+            self._unsettled = False
             self.reload()
 
     def _lookAtChanges(self) -> None:

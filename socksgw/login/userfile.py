@@ -14,6 +14,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from twisted.logger import Logger
@@ -35,6 +36,11 @@ _NAME: Final = re.compile(r"[^:#\s\x00-\x1f\x7f][^:\x00-\x1f\x7f]{0,254}\Z")
 
 #: Wrong lines of a file that are told, each by a line of its own.
 _TOLD: Final = 10
+#: Seconds for which a file that lost users has to stay as it is until they are
+#: believed to be removed: editors that write in place empty it first.
+_SETTLED: Final = 1.0
+#: The same for users that are missing from a file that goes on changing.
+_PATIENCE: Final = 5.0
 
 
 class WrongLine(NamedTuple):
@@ -194,6 +200,8 @@ class UserFile(Generic[U]):
     """
     A file of users, read again when it changes. Lines that are wrong count for
     nothing. While it cannot be read it lets nobody in, and whoever is in stays.
+    A user who is missing cannot log in at once, and is believed to be removed
+    when the file has stayed as it is for a second.
     """
 
     def __init__(self, path: Path, read: Callable[[Path, list[WrongLine]], U]) -> None:
@@ -203,24 +211,47 @@ class UserFile(Generic[U]):
         """
         self._path = path
         self._readFile = read
-        self._stamp = self.stamp()
+        self._stamp = stampOf(path)
+        self._changed = monotonic()
         self._names: frozenset[bytes] = frozenset()
+        # Who is missing, but not believed to be removed, and since when.
+        self._missing: dict[bytes, float] = {}
+        self._removals = 0
         self._problems: tuple[str, ...] = ()
         self._users: U | None = self._read()
 
     def stamp(self) -> object:
         """
-        Differs when the file may.
+        Differs when the file may, and when users turn out to be removed.
         """
-        return stampOf(self._path)
+        if self._missing:
+            # What is not read yet may have them again.
+            self.users()
+            self._settle()
+        return stampOf(self._path), self._removals
+
+    def _settle(self) -> None:
+        """
+        Believe that users are removed who have been missing for long enough.
+        """
+        now = monotonic()
+        settled = now - self._changed >= _SETTLED
+        missing = {
+            name: since
+            for name, since in self._missing.items()
+            if not settled and now - since < _PATIENCE
+        }
+        self._removals += len(self._missing) - len(missing)
+        self._missing = missing
 
     def knows(self, name: bytes) -> bool:
         """
         Whether there is such a user now, or was when the file could last be
-        read. A user whose line is wrong is there, and cannot log in.
+        read, or a moment ago. A user whose line is wrong is there, and cannot log
+        in.
         """
         self.users()
-        return name in self._names
+        return name in self._names or name in self._missing
 
     def problems(self) -> tuple[str, ...]:
         """
@@ -233,14 +264,17 @@ class UserFile(Generic[U]):
         """
         Who there is now; L{None} when the file cannot be used.
         """
-        stamp = self.stamp()
+        stamp = stampOf(self._path)
         if stamp != self._stamp:
             self._stamp = stamp
+            self._changed = monotonic()
             before = self._problems
             try:
                 self._users = self._read()
             except PasswordFileError as e:
                 self._users = None
+                self._names |= self._missing.keys()
+                self._missing.clear()
                 self._problems = (f"{e}; nobody can log in, whoever is in stays",)
             if before and not self._problems:
                 _log.info("{path}: can be used again", path=str(self._path))
@@ -251,7 +285,10 @@ class UserFile(Generic[U]):
     def _read(self) -> U:
         wrong: list[WrongLine] = []
         users = self._readFile(self._path, wrong)
-        self._names = frozenset(users) | {each.name for each in wrong}
+        names = frozenset(users) | {each.name for each in wrong if each.name}
+        missing = dict.fromkeys(self._names - names, self._changed) | self._missing
+        self._missing = {n: since for n, since in missing.items() if n not in names}
+        self._names = names
         lines = [f"{each.why}; this user cannot log in" for each in wrong[:_TOLD]]
         if len(wrong) > _TOLD:
             lines.append(f"{self._path}: {len(wrong) - _TOLD} more lines are wrong")

@@ -9,6 +9,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore
-from socksgw.login import checkers, passwords
+from socksgw.login import checkers, passwords, userfile
 from socksgw.login.checkers import HashingPool, PasswordFile
 from socksgw.login.passwords import PasswordFileError, Scrypt, setPassword
 from socksgw.login.portal import Login
@@ -437,7 +438,10 @@ def test_strcred(file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [remove, publish, spoil, fifo])
 def test_unreadableAndTheLiving(
-    reactor: ThreadedReactor, file: Path, harm: Callable[[Path], None]
+    reactor: ThreadedReactor,
+    file: Path,
+    harm: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
     A file that can no longer be read ends nobody's session; it is told, and so
@@ -462,6 +466,12 @@ def test_unreadableAndTheLiving(
     lines = [line for line in whole.splitlines() if not line.startswith(b"bob:")]
     file.write_bytes(b"\n".join(lines))
     login.look()
+    assert [login.now(user) for user in users] == users
+    # Nobody has put them back for a second.
+    monkeypatch.setattr(userfile, "monotonic", lambda: time.monotonic() + 1)
+    before = login.changes
+    login.look()
+    assert login.changes == before + 1
     assert [login.now(user) for user in users] == [users[0], None]
 
 
