@@ -5,7 +5,9 @@ Which of the journal's files are dropped: by C{keep}, and for C{max_size}.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -57,10 +59,16 @@ class Retention:
         Count the files again, but for the one that is written to now.
         """
         self._present = present
-        self.octets = sum(file.stat().st_size for file in self._files())
+        self.octets = sum(found.st_size for _, found in self._found())
 
     def _files(self) -> list[Path]:
         return [f for f in chain.files(self._directory) if f != self._present]
+
+    def _found(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Yield these files; someone else may remove some meanwhile."""
+        for file in self._files():
+            with suppress(FileNotFoundError):
+                yield file, file.stat()
 
     def room(self, octets: int) -> None:
         """
@@ -111,9 +119,14 @@ class Retention:
     def _old(self) -> list[Path]:
         """Files that have passed C{keep} by their times, oldest first."""
         oldest = self._wall() - self.config.keep
-        return [file for file in self._files() if file.stat().st_mtime < oldest]
+        return [file for file, found in self._found() if found.st_mtime < oldest]
 
     def _drop(self, file: Path) -> None:
-        self.octets -= file.stat().st_size
-        file.unlink()
+        try:
+            octets = file.stat().st_size
+            file.unlink()
+        except FileNotFoundError:
+            # Not counted again when this is next asked for room.
+            return
+        self.octets -= octets
         self._tell(f"the journal dropped {file.name}")
