@@ -27,7 +27,7 @@ from socksgw.kernelroutes import KernelRoutes
 from socksgw.probedroutes import ProbedRoutes
 from socksgw.wire.address import Address
 from tests.interop import raw
-from tests.interop.servers import program
+from tests.interop.servers import missing, program
 from tests.running import HEAD, Running, environment, running
 
 OURS = (
@@ -108,7 +108,7 @@ def told() -> Any:
     unshare, ip = program("unshare", "util-linux"), program("ip", "iproute2")
     flag = "-n" if os.geteuid() == 0 else "-rn"
     if subprocess.run([unshare, flag, "true"], check=False).returncode:
-        pytest.skip("needs leave to make a network namespace")
+        missing("leave to make a network namespace")
     done = subprocess.run(
         [unshare, flag, sys.executable, "-c", PROGRAM, ip],
         env=environment(),

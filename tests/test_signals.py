@@ -177,7 +177,7 @@ def test_asProcessOneOfAContainer(
         missing("unshare is missing: apt-get install util-linux")
     prefix = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this user cannot make a namespace of processes")
+        missing("this user cannot make a namespace of processes")
     for number in range(2):
         directory = tmp_path / "container"
         directory.mkdir(exist_ok=True)
