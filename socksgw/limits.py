@@ -146,7 +146,9 @@ class _Bound:
 
     def who(self, asker: Asker, rule: str) -> Sequence[str]:
         """
-        Who somebody is to it; in several groups, several.
+        Who somebody is to it; in several groups, several. Groups of which it is not
+        known whether the user is in them count, too: no directory that is away
+        opens a limit.
 
         @param rule: the one that allows what they do.
         """
@@ -159,7 +161,8 @@ class _Bound:
             return ("",)
         if per == "listener":
             return (asker.listener,)
-        return (rule,) if per == "rule" else sorted(asker.user.groups)
+        user = asker.user
+        return (rule,) if per == "rule" else sorted(user.groups | user.unsure)
 
 
 def _missing(limits: Sequence[Limit], defaults: Sequence[Limit]) -> list[Limit]:

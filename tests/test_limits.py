@@ -120,6 +120,23 @@ def test_sessionsPerRule() -> None:
     world.take(by="mail")
 
 
+def test_groupsThatAreNotKnown() -> None:
+    """
+    A user counts in each group that they may be in while the directory is away, and
+    in none when it turns out that they are not.
+    """
+    world = World([Limit("group", sessions=2)])
+    unknown = asker(Somebody("carol", unsure=frozenset({"staff", "web"})))
+    first = world.take(unknown)
+    second = world.take(asker(BOB))
+    assert world.refused(unknown) == '2 sessions per group "staff"'
+    assert world.refused(asker(BOB)) == '2 sessions per group "staff"'
+    known = world.limits.again(first, asker(Somebody("carol")), "connect", "web")
+    world.take(asker(BOB))
+    world.limits.give(known)
+    world.limits.give(second)
+
+
 def test_theLimitsOfARule() -> None:
     """They count what that rule allowed, and nothing else."""
     world = World([], rule("web", Limit("user", sessions=1)))

@@ -507,3 +507,74 @@ def test_whoLives(
         failed = running.journal("groups-failed")[0]
         assert (failed["checker"], failed["user"]) == ("ad", "alice")
         assert "no answer" in failed["reason"]
+
+
+#: Contractors are denied one place, whoever is in a group around theirs gets to
+#: another, and everybody to the first.
+DENIED = (
+    POLICY[: POLICY.index("[[rule]]")]
+    + """
+[[rule]]
+id = "no contractors"
+deny = ["connect"]
+who = ["@contractors"]
+to = ["127.0.0.2"]
+[[rule]]
+id = "nested"
+allow = ["connect"]
+who = ["@office"]
+to = ["127.0.0.1"]
+[[rule]]
+id = "rest"
+allow = ["connect"]
+to = ["127.0.0.2"]
+[auth]
+groups_refresh = "500ms"
+groups_hold = "1s"
+"""
+    + POLICY[POLICY.index("\n[groups]") :]
+)
+
+
+def test_aDenyByAGroupOutlivesTheDirectory(
+    certificate: Certificate,
+    gateway: Start,
+    destination: Callable[..., Destination],
+    tmp_path: Path,
+) -> None:
+    """
+    After slapd has stopped, and its last answer holds no longer, a user whom a
+    group denies is denied still, and a session that a group allows ends; the
+    records say why.
+    """
+    with Directory(tmp_path / "slapd", certificate) as directory, ExitStack() as stack:
+        running = gateway(DENIED + directory.table('timeout = "1s"'))
+        server = destination(cut)
+
+        def client(user: bytes, password: bytes) -> Callable[[str], int]:
+            """A client that has logged in, and asks for a place later."""
+            connection = stack.enter_context(closing(raw.dial(running.port)))
+            connection.sendall(raw.GREETING_LOGIN + raw.login(user, password))
+            assert raw.exactly(connection, 4) == b"\x05\x02\x01\x00"
+
+            def ask(host: str) -> int:
+                connection.sendall(raw.request5(host, server.port))
+                return raw.reply5(connection)[0]
+
+            return ask
+
+        alice = (b"alice", b"sesame")
+        assert client(*alice)("127.0.0.2") == 2
+        assert client(*alice)("127.0.0.1") == 0
+        assert running.journal("decision")[0]["rule"] == "no contractors"
+        waiting = client(*alice)
+        directory.stop()
+        line = raw.end(running, server.port)
+        assert line["reason"] == "revoked"
+        assert 'is not known: "ad" cannot be asked: ' in line["why"]
+        assert line["why"].endswith('; "nested" may match still')
+        for ask in waiting, client(*alice):
+            assert ask("127.0.0.2") == 2
+            denied = running.journal("decision")[-1]
+            assert denied["rule"] == "no contractors"
+            assert 'is not known: "ad" cannot be asked: ' in denied["why"]
