@@ -6,6 +6,7 @@ threads of its own.
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,13 @@ from socksgw.interfaces import Watcher
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostsfile import HostsFile
 from socksgw.route.nameservers import NameServers, ServerSettings
-from socksgw.route.resolvconf import RESOLV_CONF, HostChoice, HostServers, readServers
+from socksgw.route.resolvconf import (
+    RESOLV_CONF,
+    SERVERS,
+    HostChoice,
+    HostServers,
+    readServers,
+)
 from socksgw.sockets import FAMILIES
 from socksgw.threads import DaemonPool, inPool
 from socksgw.wire.address import Address
@@ -37,9 +44,13 @@ __all__ = [
 #: Threads for the C library at most, and of one source.
 THREADS: Final = 128
 THREADS_PER_SOURCE: Final = 32
-#: Questions to name servers at a time, and of one source.
+#: Questions to name servers at a time, at most, and the share of one source.
 QUESTIONS: Final = 1024
-QUESTIONS_PER_SOURCE: Final = 256
+_SOURCES: Final = 4
+#: The share of the descriptors that their sockets take, as 1/n.
+_SHARE: Final = 4
+#: The limit on descriptors of most systems, where it cannot be asked for.
+_USUAL: Final = 1024
 #: Seconds between two looks whether a file has changed.
 _LOOK: Final = 1.0
 
@@ -81,19 +92,34 @@ class Lookup(Protocol):
     def stop(self) -> None: ...
 
 
+def _places(servers: int) -> tuple[int, int]:
+    """
+    Return how many questions may be asked at a time, in all and by one source.
+    A question that nobody answers has a socket for each server: few descriptors
+    allow few questions, or one source's would leave none for new clients.
+    """
+    try:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except OSError:
+        limit = _USUAL
+    places = QUESTIONS
+    if limit != resource.RLIM_INFINITY:
+        places = min(places, max(_SOURCES, limit // _SHARE // servers))
+    return places, places // _SOURCES
+
+
 @final
 class ServersLookup:
     """
     Name servers alone.
     """
 
-    places = QUESTIONS
-    perSource = QUESTIONS_PER_SOURCE
     cancels = True
 
     def __init__(
         self, reactor: Any, watch: Watcher, settings: ServerSettings, timeout: float
     ) -> None:
+        self.places, self.perSource = _places(len(settings.servers))
         self._servers = NameServers(reactor, watch, settings, timeout)
         self.addresses = self._servers.addresses
         self.pointer = self._servers.pointer
@@ -178,8 +204,6 @@ class HostLookup:
     change.
     """
 
-    places = QUESTIONS
-    perSource = QUESTIONS_PER_SOURCE
     cancels = True
 
     def __init__(
@@ -191,6 +215,7 @@ class HostLookup:
         hosts: HostsFile,
         resolvConf: Path = RESOLV_CONF,
     ) -> None:
+        self.places, self.perSource = _places(SERVERS)
         self._reactor = reactor
         self._watch = watch
         self._choice = choice

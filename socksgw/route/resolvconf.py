@@ -20,6 +20,7 @@ from socksgw.route.nameservers import ServerSettings
 __all__ = [
     "NSSWITCH",
     "RESOLV_CONF",
+    "SERVERS",
     "HostChoice",
     "HostServers",
     "readChoice",
@@ -32,7 +33,7 @@ RESOLV_CONF: Final = Path("/etc/resolv.conf")
 #: Who can be asked without the C library, C{myhostname} for all but its names.
 _OURS: Final = ("files", "dns", "myhostname")
 #: Name servers that the C library uses (resolv.h, C{MAXNS}).
-_SERVERS: Final = 3
+SERVERS: Final = 3
 #: The same, of attempts (C{RES_MAXRETRY}).
 _ROUNDS: Final = 5
 
@@ -116,7 +117,7 @@ def readServers(
         words = line.split()
         if len(words) < 2 or not line.startswith(words[0]):
             continue
-        if words[0] == "nameserver" and len(servers) < _SERVERS:
+        if words[0] == "nameserver" and len(servers) < SERVERS:
             try:
                 place(words[1], 53)
             except ValueError as e:

@@ -4,6 +4,7 @@ Whom a host asks, in which order, and that its files are read again.
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,12 @@ from socksgw.errors import LookupFailed
 from socksgw.route import lookup as lookups
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostsfile import HostsFile
-from socksgw.route.lookup import HostLookup, LibraryLookup, askLibrary
+from socksgw.route.lookup import (
+    HostLookup,
+    LibraryLookup,
+    ServersLookup,
+    askLibrary,
+)
 from socksgw.route.nameservers import ServerSettings
 from socksgw.route.resolvconf import HostChoice
 from socksgw.wire.address import Address
@@ -47,6 +53,39 @@ def result(asked: Deferred[Any]) -> Any:
     )
     (value,) = found
     return value
+
+
+@pytest.mark.parametrize(
+    ("limit", "places", "perSource"),
+    [
+        (524288, 1024, 256),
+        (resource.RLIM_INFINITY, 1024, 256),
+        (1024, 85, 21),
+        (256, 21, 5),
+        (16, 4, 1),
+    ],
+)
+def test_fewDescriptorsAllowFewQuestions(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    limit: int,
+    places: int,
+    perSource: int,
+) -> None:
+    """
+    A question that three servers do not answer has three sockets: all of them
+    take no more than a quarter of the descriptors, those of one source no more
+    than a sixteenth.
+    """
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    watch: Any = None
+    servers = tuple((f"192.0.2.{number}", 53) for number in range(3))
+    lookup = ServersLookup(Clock(), watch, ServerSettings(servers), 5.0)
+    assert (lookup.places, lookup.perSource) == (places, perSource)
+    host = HostLookup(
+        Clock(), watch, HostChoice(), 5.0, HostsFile(), tmp_path / "resolv.conf"
+    )
+    assert (host.places, host.perSource) == (places, perSource)
 
 
 # The C library.
