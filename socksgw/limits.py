@@ -10,11 +10,11 @@ from typing import Final, NoReturn, final
 
 from socksgw.counters import Counters, Key
 from socksgw.errors import LimitReached, QuotaUsedUp
-from socksgw.interfaces import Asker
+from socksgw.interfaces import Asker, User
 from socksgw.relay.allowance import Allowance, Allowances, Bucket
 from socksgw.shape import Limit, Quota, Rule
 
-__all__ = ["DEFAULTS", "Claim", "Limits", "named"]
+__all__ = ["DEFAULTS", "Claim", "Limits", "countedIn", "named"]
 
 #: Where no limit of the configuration says otherwise: live associations of one
 #: user; live associations and BINDs of one source, so that it takes neither all
@@ -42,6 +42,15 @@ def _short(amount: float, units: Iterable[tuple[int, str]], least: str) -> str:
         if amount >= size and amount % size == 0:
             return f"{amount / size:.0f}{unit}"
     return f"{amount:g}{least}"
+
+
+def countedIn(user: User) -> frozenset[str]:
+    """
+    The groups in whose limits a user is counted. Those of which it is not known
+    whether the user is in them are among them: no directory that is away opens a
+    limit.
+    """
+    return user.groups | user.unsure
 
 
 def named(what: str, key: Key) -> str:
@@ -146,9 +155,7 @@ class _Bound:
 
     def who(self, asker: Asker, rule: str) -> Sequence[str]:
         """
-        Who somebody is to it; in several groups, several. Groups of which it is not
-        known whether the user is in them count, too: no directory that is away
-        opens a limit.
+        Who somebody is to it; in several groups, several.
 
         @param rule: the one that allows what they do.
         """
@@ -161,8 +168,7 @@ class _Bound:
             return ("",)
         if per == "listener":
             return (asker.listener,)
-        user = asker.user
-        return (rule,) if per == "rule" else sorted(user.groups | user.unsure)
+        return (rule,) if per == "rule" else sorted(countedIn(asker.user))
 
 
 def _missing(limits: Sequence[Limit], defaults: Sequence[Limit]) -> list[Limit]:

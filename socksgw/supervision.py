@@ -20,6 +20,7 @@ from socksgw.config import ConfigError, included
 from socksgw.doors import CannotStart
 from socksgw.errors import Revoked
 from socksgw.interfaces import Asker
+from socksgw.limits import countedIn
 from socksgw.policy.rules import Question
 from socksgw.shape import Config
 from socksgw.stage import Stage
@@ -355,7 +356,7 @@ class Supervisor:
         facts.judgedAgain(verdict.rule, verdict.ticket)
         claim = session.claim
         if claim is not None and (
-            verdict.rule != claim.rule or user.groups != was.user.groups
+            verdict.rule != claim.rule or countedIn(user) != countedIn(was.user)
         ):
             session.recount(verdict.rule)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace as evolved
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,11 +23,13 @@ from socksgw.config import loads
 from socksgw.defaults import defaultConfig
 from socksgw.errors import QuotaUsedUp, Revoked
 from socksgw.gateway import Gateway as Service
+from socksgw.interfaces import Asker
 from socksgw.shape import Config, GatewayConfig, Limit, Timeouts
 from socksgw.stage import Stage
 from socksgw.structuring import ConfigError
 from socksgw.supervision import Supervisor
-from tests.policy.asking import ruleset
+from socksgw.wire.address import Address
+from tests.policy.asking import Somebody, ruleset
 from tests.test_session import BOUND, CONNECT, LOGIN, Gateway, answer, well
 
 
@@ -434,3 +437,26 @@ def test_storesThatCannotBeRead() -> None:
         ("stores", ["users: line 3: not a hash"]),
         ("stores", []),
     ]
+
+
+@pytest.mark.parametrize("unsure", [frozenset(), frozenset({"staff"})])
+def test_whoseGroupsAreNotKnownAnyMore(unsure: frozenset[str]) -> None:
+    """The limits of these groups count the session from then on."""
+    service = Changing(defaultConfig())
+    before = Somebody("alice")
+    service.login.now = lambda user: evolved(user, unsure=unsure)
+    recounted: list[str] = []
+    session: Any = SimpleNamespace(
+        asker=Asker(before, Address.parse("192.0.2.7"), "lan"),
+        generation=None,
+        record=SimpleNamespace(judgedAgain=lambda rule, ticket: None),
+        command=SimpleNamespace(
+            again=lambda session, ruleset: SimpleNamespace(
+                allowed=True, rule="all", ticket=""
+            )
+        ),
+        claim=SimpleNamespace(rule="all"),
+        recount=recounted.append,
+    )
+    Supervisor(service, None).check(session)
+    assert recounted == (["all"] if unsure else [])
