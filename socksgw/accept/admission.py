@@ -19,6 +19,9 @@ __all__ = ["Admission", "Census", "raiseDescriptorLimit"]
 _RESERVED: Final = 64
 #: The limit of most systems, where it cannot be asked for.
 _USUAL: Final = 1024
+#: The share of a listener's half-open clients above which a source counts as
+#: large, as 1/n.
+_LARGE: Final = 16
 
 
 def raiseDescriptorLimit() -> int:
@@ -142,25 +145,29 @@ class Admission:
 
     When there are as many as there may be, the oldest of the source that has the
     most makes room for the next: so a source that opens many connections shuts
-    itself out, and nobody else.
-
-    @ivar halfOpen: how many there are.
+    itself out, and nobody else. Where no source has many, as when an attacker has
+    many sources, the oldest of all makes room: else many users behind one address,
+    who are soon done, would go before those who wait out their time.
     """
 
     __slots__ = (
-        "_byCount", "_bySource", "_largest", "_most", "_mostPerSource", "census",
-        "halfOpen",
+        "_all", "_byCount", "_bySource", "_largest", "_most", "_mostPerSource", "census",
     )  # fmt: skip
 
     def __init__(self, census: Census, most: int, mostPerSource: int) -> None:
         self.census = census
         self.limit(most, mostPerSource)
-        #: The clients of each source, oldest first.
+        #: The clients, oldest first, and those of each source.
+        self._all: dict[HalfOpen, None] = {}
         self._bySource: dict[bytes, dict[HalfOpen, None]] = {}
         #: The sources that have so many, and the largest such number.
         self._byCount: dict[int, dict[bytes, None]] = {}
         self._largest = 0
-        self.halfOpen = 0
+
+    @property
+    def halfOpen(self) -> int:
+        """Return how many there are."""
+        return len(self._all)
 
     def limit(self, most: int, mostPerSource: int) -> None:
         """
@@ -183,9 +190,8 @@ class Admission:
         if not self.census.entered(client.source):
             return False
         clients = self._bySource.setdefault(key, {})
-        clients[client] = None
+        clients[client] = self._all[client] = None
         self._moved(key, len(clients) - 1, len(clients))
-        self.halfOpen += 1
         return True
 
     def requested(self, client: HalfOpen) -> None:
@@ -194,16 +200,17 @@ class Admission:
         """
         key = client.source.sourceKey
         clients = self._bySource[key]
-        del clients[client]
+        del clients[client], self._all[client]
         self._moved(key, len(clients) + 1, len(clients))
         if not clients:
             del self._bySource[key]
-        self.halfOpen -= 1
 
     def _displace(self) -> None:
-        """Have the oldest client of the largest source go."""
-        largest = next(iter(self._byCount[self._largest]))
-        next(iter(self._bySource[largest])).displaced()
+        """Have the oldest client of the largest source go, or of all."""
+        clients = self._all
+        if self._largest > self._most // _LARGE:
+            clients = self._bySource[next(iter(self._byCount[self._largest]))]
+        next(iter(clients)).displaced()
 
     def _moved(self, key: bytes, before: int, after: int) -> None:
         """A source has another number of clients than before."""

@@ -164,6 +164,25 @@ def test_amongSourcesOfOneClientTheOldestGoes() -> None:
     assert [each.gone for each in clients] == [True, False, False, False]
 
 
+def test_amongManySmallSourcesTheOldestGoes() -> None:
+    """
+    Users behind one address, of whom some are about to make their requests at any
+    time, do not go before the clients of an attacker with many sources, who have
+    waited for longer. A source with more than a sixteenth does.
+    """
+    admission = Admission(Census(1 << 12), 64, 64)
+    waiting = [Client(source, admission) for source in numbered(62)]
+    users = [Client(A, admission) for _ in range(4)]
+    for each in (*waiting[:60], *users, *waiting[60:]):
+        assert admission.admit(each)
+    assert [each.gone for each in waiting[:3]] == [True, True, False]
+    assert not any(each.gone for each in users)
+    assert admission.admit(Client(A, admission))
+    assert admission.admit(Client(B, admission))
+    assert [each.gone for each in users] == [True, False, False, False]
+    assert sum(each.gone for each in waiting) == 3
+
+
 def test_withoutADescriptorNothingIsCounted() -> None:
     """A client that is refused leaves no trace in the counters."""
     census = Census(8)
