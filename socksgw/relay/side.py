@@ -108,7 +108,8 @@ class Side:
             if not self._taken:
                 self._wait()
                 return
-            # None is left; what the other side takes at once needs none.
+            # The memory budget is used up, but octets that the other socket
+            # accepts immediately are never held.
             most = SCARCE
         allowance = self.allowance
         if allowance is not None and (most := allowance.room(most)) == 0:
