@@ -195,7 +195,6 @@ class Offers:
             listener=facts.listener or _only(listeners),
             method=facts.method or _only(methods),
             secured=facts.secured or _only(levels),
-            severalMethods=len(methods) > 1,
         )
 
 

@@ -34,8 +34,6 @@ __all__ = [
     "unsureOf",
 ]
 
-#: By which nobody in particular comes, where nothing else is known.
-_NOBODYS: Final = "none"
 _SOMEWHERE: Final = Address(bytes(4))
 
 
@@ -69,8 +67,6 @@ class Facts:
         an association (which has neither name nor addresses).
     @ivar addresses: the address asked for, or what the name leads to.
     @ivar at: seconds since the epoch.
-    @ivar severalMethods: whether the anonymous user can have come by several
-        methods; else it is the one that the gateway has for that.
     """
 
     user: str
@@ -85,7 +81,6 @@ class Facts:
     secured: str | None = None
     at: float | None = None
     unsure: frozenset[str] = frozenset()
-    severalMethods: bool = False
 
     def question(self, command: str) -> Question:
         """
@@ -93,10 +88,8 @@ class Facts:
 
         @param command: this one, or one that it rests on.
         """
-        nobodys = self.user == ANONYMOUS and not self.severalMethods
-        method = self.method or (_NOBODYS if nobodys else "?")
         asker = Asker(
-            Somebody(self.user, self.groups, method),
+            Somebody(self.user, self.groups, self.method or "?"),
             self.source or _SOMEWHERE,
             self.listener or "",
             self.secured or "clear",
@@ -406,9 +399,8 @@ class _Walk:
             missing.append("from")
             known = evolve(known, sources=None)
         if rule.methods and facts.method is None:
-            if facts.user != ANONYMOUS or facts.severalMethods:
-                missing.append("method")
-                known = evolve(known, methods=None)
+            missing.append("method")
+            known = evolve(known, methods=None)
         if rule.secured and facts.secured is None:
             missing.append("secured")
             known = evolve(known, secured=None)

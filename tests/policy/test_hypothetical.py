@@ -33,7 +33,7 @@ CHOICES = {
     "source": [Address.parse(text) for text in ADDRESSES[:16]],
     "listener": ["main", "second"],
     "secured": LEVELS,
-    "method": METHODS[1:],
+    "method": METHODS,
     "at": MOMENTS,
 }
 
@@ -48,7 +48,7 @@ def factsOf(question: Question, user: Somebody, address: Address) -> Facts:
         name=question.name,
         port=question.port,
         addresses=(address,),
-        method=None if user.method == "none" else user.method,
+        method=user.method,
         source=asker.source,
         listener=asker.listener,
         secured=asker.secured,
@@ -106,7 +106,7 @@ def test_explainAgreesWithTheDecision(
     rules = compile_(config)
     for question, user in asked:
         if user.name == "anonymous" and user.method != "none":
-            # No option of explain says so.
+            # There is no such user here.
             continue
         if question.command == "bind" and question.port == 80:
             # The peer's port, which is not known yet.
@@ -156,8 +156,7 @@ def test_whatIsToldWithoutAFactHoldsWhateverTheFactIs(
         return
     every = [facts]
     for name in without:
-        if name != "method" or user.method != "none":
-            every = [evolve(f, **{name: v}) for f in every for v in CHOICES[name]]
+        every = [evolve(f, **{name: v}) for f in every for v in CHOICES[name]]
     for each in every:
         found = considered(rules, each)
         assert not isinstance(found, str)
