@@ -22,7 +22,7 @@ $(BIN)/twistd: setup.cfg pyproject.toml
 		|| { echo "socksgw needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --retries 1 --config-settings editable_mode=compat --editable . \
-		|| { echo "pip could not install what socksgw needs (above). Without a network, name a folder that holds the packages and setuptools: make run PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER"; exit 1; }
+		|| { echo "pip could not install what socksgw needs (above). Without a network, name a folder that holds the packages and setuptools: make run PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER (on a machine that has one, in a copy of this directory: pip download -d FOLDER . setuptools)"; exit 1; }
 	@$(BIN)/twistd --help >/dev/null
 	@touch $@
 

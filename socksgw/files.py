@@ -27,6 +27,7 @@ __all__ = [
     "supposingTrust",
     "trustGroups",
     "unmarked",
+    "unreadable",
 ]
 
 #: Byte-order marks, which editors put in front of UTF-8, and of UTF-16.
@@ -56,6 +57,20 @@ def _read(path: Path) -> tuple[bytes, os.stat_result]:
     if len(octets) > _MOST:
         raise FileError(f"{path}: larger than {_MOST >> 20} MiB")
     return octets, found
+
+
+def unreadable(path: Path, error: OSError) -> str:
+    """
+    Tell why a file cannot be read; with the remedy, where that is a permission.
+    """
+    why = f"{path}: {error.strerror}"
+    if not isinstance(error, PermissionError):
+        return why
+    us = os.geteuid()
+    for above in reversed(path.absolute().parents):
+        if not os.access(above, os.X_OK, effective_ids=True):
+            return f"{why}; let user {us} enter {above}"
+    return f"{why}; let user {us} read it: chown {us} {path}"
 
 
 def readFile(path: Path) -> bytes:
@@ -160,8 +175,13 @@ def _checkGroup(path: Path, found: os.stat_result, bits: int, what: str) -> None
         name = grp.getgrgid(gid).gr_name
     except KeyError:
         name = str(gid)
+    us = os.geteuid()
+    remedy = f"chmod g-rwx {path}"
+    if us not in (0, found.st_uid):
+        # Without the group's right we could not read it ourselves.
+        remedy = f"chown {us} {path} && {remedy}"
     raise FileError(
-        f"{path}: the group {name} can {what} it; remedy: chmod g-rwx {path}, or, where "
+        f"{path}: the group {name} can {what} it; remedy: {remedy}, or, where "
         f'all its members may: [gateway] trusted_groups = ["{name}"]'
     )
 

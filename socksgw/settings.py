@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
-from socksgw.files import FileError, readFile, readSecret, unmarked
+from socksgw.files import FileError, readFile, readSecret, unmarked, unreadable
 from socksgw.keptsecret import KeptSecret
 from socksgw.structuring import duration, kindOf, nearest
 
@@ -136,7 +136,7 @@ class Settings(Mapping[str, Any]):
         try:
             return readSecret(path) if secret else readFile(path)
         except OSError as e:
-            self.wrong(key, f"{path}: {e.strerror}")
+            self.wrong(key, unreadable(path, e))
         except FileError as e:
             self.wrong(key, str(e))
         return b""

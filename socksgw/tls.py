@@ -96,7 +96,10 @@ def keyFor(chain: Sequence[x509.Certificate], octets: bytes) -> Own:
     try:
         key = load_pem_private_key(octets, None)
     except TypeError:
-        raise ValueError("the private key is encrypted; store it without") from None
+        raise ValueError(
+            "the private key is encrypted; store it without a passphrase: "
+            "openssl pkey -in FILE -out NEW"
+        ) from None
     except Exception:
         # Never its text: it may hold what the file does.
         raise ValueError("holds no private key that can be read (PEM)") from None

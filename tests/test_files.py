@@ -4,6 +4,7 @@ Files that the configuration names.
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 from pathlib import Path
@@ -11,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from socksgw import files
-from socksgw.files import FileError, readFile, readSecret, stampOf, trustGroups
+from socksgw.files import (
+    FileError,
+    readFile,
+    readSecret,
+    stampOf,
+    trustGroups,
+    unreadable,
+)
 
 
 def test_content(tmp_path: Path) -> None:
@@ -106,6 +114,43 @@ def test_trustedGroups(tmp_path: Path) -> None:
                 readSecret(file)
     finally:
         assert trustGroups([]) == []
+
+
+@pytest.mark.usefixtures("strangersGroup")
+def test_groupOfAnothersFile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who reads a file by its group's right alone is not told to take that away
+    without becoming its owner.
+    """
+    file = tmp_path / "key"
+    file.write_bytes(b"sesame")
+    file.chmod(0o440)
+    us = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: us)
+    with pytest.raises(FileError, match=f"remedy: chown {us} {file} && chmod g-rwx"):
+        readSecret(file)
+
+
+def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, or the first directory on the way to it, is what has to be opened."""
+    closed = tmp_path / "closed"
+    file = closed / "within" / "key"
+
+    def access(path: Path, mode: int, *, effective_ids: bool) -> bool:
+        assert (mode, effective_ids) == (os.X_OK, True)
+        return path not in forbidden
+
+    monkeypatch.setattr(os, "access", access)
+    us = os.geteuid()
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    forbidden = {closed, closed / "within"}
+    assert unreadable(file, denied).endswith(f"denied; let user {us} enter {closed}")
+    forbidden = set()
+    assert unreadable(file, denied).endswith(
+        f"let user {us} read it: chown {us} {file}"
+    )
+    gone = FileNotFoundError(errno.ENOENT, "No such file or directory")
+    assert unreadable(file, gone) == f"{file}: No such file or directory"
 
 
 def test_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

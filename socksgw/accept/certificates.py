@@ -28,7 +28,7 @@ from socksgw.accept.identity import (
     Unacceptable,
     nameOf,
 )
-from socksgw.files import FileError, readFile, readSecret, stampOf
+from socksgw.files import FileError, readFile, readSecret, stampOf, unreadable
 from socksgw.shape import ListenTLS
 from socksgw.tls import Own, certificatesOf, keyFor, serverContext
 
@@ -231,7 +231,7 @@ class ServerTLS:
         try:
             return read(path)
         except OSError as e:
-            raise WrongTLS([_Wrong(key, f"{path}: {e.strerror}")]) from None
+            raise WrongTLS([_Wrong(key, unreadable(path, e))]) from None
         except FileError as e:
             raise WrongTLS([_Wrong(key, str(e))]) from None
 

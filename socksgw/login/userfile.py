@@ -20,7 +20,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from socksgw.files import FileError, isWide, readSecret, stampOf, unmarked
+from socksgw.files import FileError, isWide, readSecret, stampOf, unmarked, unreadable
 from socksgw.interfaces import IChangingStore, IReportingStore
 from socksgw.reserved import isReserved
 
@@ -89,13 +89,12 @@ def readUsers(
     except FileError as e:
         raise PasswordFileError(str(e)) from None
     except OSError as e:
-        remedy = f"make it with: {command} {path} USER"
-        if isinstance(e, PermissionError):
-            us = os.geteuid()
-            remedy = f"let user {us} read it: chown {us} {path}"
-        elif not isinstance(e, FileNotFoundError):
-            remedy = "name a file"
-        raise PasswordFileError(f"{path}: {e.strerror}; {remedy}") from None
+        why = unreadable(path, e)
+        if isinstance(e, FileNotFoundError):
+            why += f"; make it with: {command} {path} USER"
+        elif not isinstance(e, PermissionError):
+            why += "; name a file"
+        raise PasswordFileError(why) from None
     if isWide(octets):
         raise PasswordFileError(f"{path}: UTF-16; save it as UTF-8")
     users: dict[bytes, T] = {}
