@@ -184,8 +184,9 @@ class LoginThrottle:
                 return True
         for limit in self._add(self._clock(), bySource, byName, tried):
             _log.warn(
-                "too many logins from {source} failed: refused for {seconds:g} s "
+                "too many logins{whose} from {source} failed: refused for {seconds:g} s "
                 "({limit}); {refused} refused so far",
+                whose=" by one name" if limit.endswith("per_user") else "",
                 source=source.text + ("/64" if source.version == 6 else ""),
                 seconds=float(self._limits.window),
                 limit=limit,

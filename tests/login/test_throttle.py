@@ -370,7 +370,13 @@ def test_told() -> None:
     text = eventAsText(event)
     assert "2001:db8:0:7::1/64" in text
     assert "60 s (auth.throttle.per_user)" in text
+    assert "by one name" in text
     assert "ice" not in text
+    throttle = throttling(Clock(), Throttle(0, 1, Duration(60)))
+    with capturedLogs() as events:
+        throttle.failed(SIX, b"alice")
+    (event,) = events
+    assert "too many logins from 2001" in (eventAsText(event) or "")
 
 
 # What the login makes of it.
