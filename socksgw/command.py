@@ -32,6 +32,7 @@ from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
 from socksgw.recorded import explainRecord
 from socksgw.route.resolver import lookUpNow
 from socksgw.shape import Config
+from socksgw.structuring import nearest
 from socksgw.wire.address import Address
 
 __all__ = ["main"]
@@ -331,6 +332,13 @@ def _facts(options: argparse.Namespace, config: Config) -> Facts:
                 "2026-03-02T10:00:00+01:00"
             )
         at = moment.timestamp()
+    methods = findMethods()[0]
+    if options.method not in (None, *methods):
+        known = ", ".join(sorted(methods))
+        raise ValueError(
+            f'--method: there is no method "{options.method}"; installed are: {known}'
+            + nearest(options.method, methods)
+        )
     for key, why in wrongFacts(
         config,
         options.user,
@@ -338,7 +346,7 @@ def _facts(options: argparse.Namespace, config: Config) -> Facts:
         options.listener,
         options.method,
         options.secured,
-        {name: capabilitiesOf(method) for name, method in findMethods()[0].items()},
+        {name: capabilitiesOf(method) for name, method in methods.items()},
     ):
         option = {"who": "user", "groups": "group"}.get(key, key)
         raise ValueError(f"--{option}: {why}")

@@ -199,6 +199,8 @@ def _parsed(text: str, file: str) -> Any:
     except (ValueError, RecursionError):
         where = "somewhere"
         what = "a number has too many digits, or arrays are too deep in each other"
+    if what == "Invalid value":
+        what += " (a string stands in quotes, true and false in lower case)"
     raise ConfigError(file, [Problem("", f"{where}: {what}")])
 
 

@@ -377,6 +377,7 @@ class Entrance:
     def _unknownChecker(self, kind: str, factories: Mapping[str, Any]) -> str:
         known = ", ".join(sorted(factories))
         text = f'there is no checker "{kind}"; installed are: {known}'
+        text += nearest(kind, factories)
         for module, why in (*findCheckers()[1], *brokenPlugins()):
             text += f"; the plug-in {module} is broken: {why}"
         return text

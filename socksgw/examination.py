@@ -319,7 +319,11 @@ class _Examiner:
     def _listeners(self) -> None:
         listeners = self._config.listen
         if not listeners:
-            self._wrong("listen", "is missing: at least one [[listen]] is needed")
+            self._wrong(
+                "listen",
+                "is missing: at least one [[listen]] is needed, "
+                "with a name and an address, as in etc/socksgw.toml",
+            )
         names: set[str] = set()
         for i, listen in enumerate(listeners):
             path = f"listen[{i}]"

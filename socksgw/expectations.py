@@ -39,8 +39,8 @@ def unmet(
         place = expect.place or f"expect[{i}]"
         try:
             facts = _facts(expect, config)
-        except ValueError as e:
-            yield Problem(place, str(e))
+        except _WrongFact as e:
+            yield Problem(f"{place}.{e.key}", e.why)
             continue
         refusal = None if offers is None else offers.refusal(facts)
         if refusal is not None:
@@ -111,12 +111,37 @@ def wrongFacts(
         yield "secured", f'"{secured}" is none of {choice}'
 
 
+class _WrongFact(Exception):
+    """What an expectation says under this key cannot be used."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"{key}: {why}")
+        self.key = key
+        self.why = why
+
+
+def _address(key: str, text: str) -> Address:
+    """
+    @raise _WrongFact: the text is no address.
+    """
+    try:
+        return Address.parse(text)
+    except ValueError as e:
+        raise _WrongFact(key, f'"{text}": {e}') from None
+
+
 def _facts(expect: Expect, config: Config) -> Facts:
     """
-    @raise ValueError: a fact is none.
+    @raise _WrongFact: a fact is none.
     """
-    host, port = destination(expect.to, expect.command)
-    addresses = tuple(map(Address.parse, expect.resolving_to))
+    try:
+        host, port = destination(expect.to, expect.command)
+    except ValueError as e:
+        raise _WrongFact("to", str(e)) from None
+    addresses = tuple(
+        _address(f"resolving_to[{i}]", text)
+        for i, text in enumerate(expect.resolving_to)
+    )
     groups = groupsOf(expect.who, config.groups) | set(expect.groups or ())
     return Facts(
         user=expect.who,
@@ -126,7 +151,7 @@ def _facts(expect: Expect, config: Config) -> Facts:
         port=port,
         addresses=(host,) if isinstance(host, Address) else addresses,
         method=expect.method,
-        source=None if expect.from_ is None else Address.parse(expect.from_),
+        source=None if expect.from_ is None else _address("from", expect.from_),
         listener=expect.listener,
         secured=expect.secured,
         at=expect.at,

@@ -41,6 +41,8 @@ def destination(text: str, command: str) -> tuple[Address | str, int]:
     if isinstance(found, BadHost):
         raise ValueError(f'"{host}": {found.why}')
     if int(port) == 0 and command in _WITH_PORT:
+        if isinstance(found, Address) and found.version == 6:
+            host = f"[{found}]"
         raise ValueError(f'"{text}": {command} needs a port, as in "{host}:443"')
     return found, int(port)
 

@@ -209,7 +209,10 @@ def makeConverter(
 
         def structure(value: Any, cl: Any) -> Any:
             if not isinstance(value, list):
-                raise Wrong(f"must be an array, not {kindOf(value)}")
+                hint = ""
+                if isinstance(value, dict) and has(get_args(kind)[0]):
+                    hint = "; write its header in double brackets"
+                raise Wrong(f"must be an array, not {kindOf(value)}{hint}")
             return inner(value, cl)
 
         return structure

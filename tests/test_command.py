@@ -39,6 +39,11 @@ def test_checkOfTheShippedExample(option: tuple[str, ...]) -> None:
     ("text", "said"),
     [
         ("[gateway\n", ": line 1, column 9"),
+        ("[gateway]\nname = edge\n", ": line 2, column 8: Invalid value (a string"),
+        (
+            "[listen]\nname = 'a'\n",
+            ':1: listen ("a"): must be an array, not a table; w',
+        ),
         (
             GOOD + "protocol = 5\n",
             ':4: listen[1].protocol ("main"): unknown key; did you mean "',
@@ -51,7 +56,7 @@ def test_checkOfTheShippedExample(option: tuple[str, ...]) -> None:
             GOOD + '[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n',
             ':7: rule[1].to[1] ("r"): ',
         ),
-        ("", ": listen: "),
+        ("", ": listen: is missing: at least one [[listen]] is needed, with a name"),
         (
             GOOD.replace("127.0.0.1", "0.0.0.0")
             + '[[auth.choose]]\nmethods = ["none"]\n[[rule]]\nid = "r"\nallow = "any"\n',

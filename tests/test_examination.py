@@ -74,6 +74,14 @@ def test_usersThatNobodyKnows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert found(rest.replace('["userpass"]', '["userpass", "certificate"]')) == []
 
 
+def test_remedyForSources() -> None:
+    """A word that is none is told to be a host's name only where one can stand."""
+    ((_, source),) = problems(RULE + 'from = ["office"]')
+    ((_, destination),) = problems(RULE + 'to = ["office"]')
+    assert "host name" not in source
+    assert '"=office"' in destination
+
+
 def problems(text: str) -> list[tuple[str, str]]:
     return [(each.path, each.text) for each in examined(text).errors]
 
@@ -111,6 +119,19 @@ def problems(text: str) -> list[tuple[str, str]]:
             "not anonymous",
         ),
         (RULE + EXPECT.replace("alice", "@staff"), "expect[0].who", "name of a user"),
+        (
+            RULE + EXPECT + 'from = "10.0.1.700"',
+            "expect[0].from",
+            '"10.0.1.700": not an IPv4 address: four numbers up to 255',
+        ),
+        (
+            RULE + EXPECT + 'resolving_to = ["2001:db8:::1"]',
+            "expect[0].resolving_to[0]",
+            "not an IPv6 address, such as 2001:db8::7",
+        ),
+        # Addresses and names.
+        (RULE + 'to = ["https://a.example:1/b"]', "rule[0].to[0]", '"=a.example"'),
+        (RULE + 'to = ["10.0.0.700"]', "rule[0].to[0]", "up to 255"),
         # What can have no effect.
         (RULE + 'timeouts = { idle = "0s" }', "rule[0].timeouts.idle", "longer"),
         (RULE + 'timeouts = { connect = "0s" }', "rule[0].timeouts.connect", "longer"),

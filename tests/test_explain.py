@@ -113,6 +113,7 @@ def explain(tmp_path: Path, *arguments: str) -> tuple[int, str]:
         (["--at", "noon", "connect", "8.8.8.8:80"], 2, '--at "noon": needs'),
         ([], 2, "COMMAND HOST:PORT"),
         (["connect", "8.8.8.8"], 2, "connect needs a port"),
+        (["connect", "2001:db8::1:443"], 2, 'as in "[2001:db8::1:443]:443"'),
         (["udp", "[2620:fe::fe]"], 2, 'as in "[2620:fe::fe]:443"'),
         (["--group", "stuff", "connect", "8.8.8.8:80"], 2, '--group: "stuff"'),
         (["--listener", "wan", "connect", "8.8.8.8:80"], 2, "--listener: there is no"),
@@ -122,6 +123,11 @@ def explain(tmp_path: Path, *arguments: str) -> tuple[int, str]:
             "--method",
         ),
         (["--method", "userpass", "connect", "8.8.8.8:80"], 2, "not anonymous"),
+        (
+            ["--method", "userpas", "connect", "8.8.8.8:80"],
+            2,
+            'did you mean "userpass"?',
+        ),
     ],
 )
 def test_explain(tmp_path: Path, arguments: list[str], status: int, said: str) -> None:

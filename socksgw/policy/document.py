@@ -162,7 +162,7 @@ class Compiler:
         """
         if words is None:
             return None
-        found = self._sort(words, path)
+        found = self._sort(words, path, names=False)
         for place, pattern in found.allPlaces():
             self._wrong(place, f'"{pattern}" is a name, and here an address counts')
         return Addresses(found.words, found.networks, self._facts)
@@ -207,9 +207,11 @@ class Compiler:
             except ValueError as e:
                 self._wrong(f"schedules.{name}", str(e))
 
-    def _sort(self, words: Iterable[str], path: str) -> _Sorted:
+    def _sort(self, words: Iterable[str], path: str, names: bool = True) -> _Sorted:
         """
         Words into addresses and patterns, C{[networks]} entries opened.
+
+        @param names: whether names of hosts can stand here.
         """
         builtin: list[str] = []
         networks: list[Network] = []
@@ -233,6 +235,9 @@ class Compiler:
                     entries.append(entry)
             elif word in WORDS:
                 builtin.append(word)
+            elif "://" in word:
+                host = word.partition("://")[2].partition("/")[0].partition(":")[0]
+                self._wrong(place, f'"{word}": a URL; a host name is written "={host}"')
             elif ":" in word or word[:1].isdigit():
                 try:
                     networks.append(Network.parse(word))
@@ -241,8 +246,8 @@ class Compiler:
             else:
                 self._wrong(
                     place,
-                    f'"{word}" is neither a built-in name nor declared in [networks]; '
-                    f'a host name is written "={word}"'
+                    f'"{word}" is neither a built-in name nor declared in [networks]'
+                    + (f'; a host name is written "={word}"' if names else "")
                     + nearest(word, [*self._config.networks, *WORDS]),
                 )
         if len(entries) == 1 and not (builtin or networks or patterns):

@@ -70,8 +70,12 @@ class Address:
                     raise ValueError("zone ids are not accepted")
                 return cls(IPv6Address(text).packed)
             return cls(IPv4Address(text).packed)
-        except AddressValueError as e:
-            raise ValueError(str(e)) from None
+        except AddressValueError:
+            # The library's own words are those of its parser.
+            kind = "6 address, such as 2001:db8::7"
+            if ":" not in text:
+                kind = "4 address: four numbers up to 255, without leading zeros"
+            raise ValueError(f"not an IPv{kind}") from None
 
     @property
     def version(self) -> int:
