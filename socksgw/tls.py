@@ -47,7 +47,7 @@ _SEALED: Final = 1 << 16
 _TYPES: Final = range(20, 24)
 #: Records that a handshake may take: a chain of certificates in fragments of 512
 #: octets, the fewest that a client can ask for (RFC 6066 section 4), is of 200.
-OPENING: Final = 1024
+OPENING: Final = 256
 #: Records without application data that may come after the handshake, for each
 #: L{_MEANWHILE} octets of data. Clients change their keys after 2^24 records or
 #: more (RFC 8446 section 5.5).

@@ -215,3 +215,18 @@ def test_fragmentsOfAHandshake(monkeypatch: pytest.MonkeyPatch) -> None:
         ours = stream()
         ours.receive(octets)
         assert (ours.failure is None) == (limit == len(pieces))
+
+
+@pytest.mark.parametrize(("records", "taken"), [(205, True), (300, False)])
+def test_aHandshakeHasNoMoreRecordsThanItNeeds(records: int, taken: bool) -> None:
+    """
+    The longest chain of certificates that OpenSSL takes (100 KiB), in fragments of
+    512 octets, is of 200 records. What is much more costs whoever has not logged in
+    little, and everybody a few milliseconds.
+    """
+    ours = stream()
+    ours.receive(b"\x16\x03\x01\x00\x01\x01\x16\x03\x01\x00\x03\x00\x3f\xff")
+    for _ in range(records - 2):
+        ours.receive(b"\x16\x03\x01\x00\x01\x00")
+    assert (ours.failure is None) == taken
+    assert taken or isinstance(ours.failure, Excessive)
