@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from socksgw.accept.admission import Census, raiseDescriptorLimit
 from socksgw.accept.protocol import Inbound
-from socksgw.audit import record
+from socksgw.audit import process
 from socksgw.audit.journal import Journal, JournalError
 from socksgw.counters import ProcessCounters
 from socksgw.deadlines import Deadlines
@@ -176,7 +176,7 @@ class Gateway:
         self.generation.start()
         self._base.watch.start()
         self._ticking.start(Deadlines.TICK, now=False)
-        self.journal.append(record.startLine(self.config.gateway.name))
+        self.journal.append(process.startLine(self.config.gateway.name))
         self._supervisor.look()
 
     def _tick(self) -> None:
@@ -410,7 +410,7 @@ class Gateway:
     def _close(self) -> None:
         # The last sums stand before the last line.
         self.journal.look()
-        self.journal.append(record.stopLine(self.config.gateway.name))
+        self.journal.append(process.stopLine(self.config.gateway.name))
         self._ticking.stop()
         self._allowances.stop()
         # It has sockets that are watched.

@@ -9,7 +9,7 @@ from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
 
-from socksgw.audit.record import groupsFailedLine
+from socksgw.audit.process import groupsFailedLine
 from socksgw.config import refused
 from socksgw.examination import examine
 from socksgw.files import supposingTrust, trustGroups

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from socksgw.audit import record
+from socksgw.audit import process
 from socksgw.config import ConfigError, included
 from socksgw.doors import CannotStart
 from socksgw.errors import Revoked
@@ -164,7 +164,7 @@ class Supervisor:
         for name, tls in generation.secured.items():
             ended += self._recheckIdentities(name, tls)
         rules = len(generation.policy.ruleset.rules)
-        service.journal.append(record.reloadedLine(rules, ended))
+        service.journal.append(process.reloadedLine(rules, ended))
         _log.info(
             "reloaded: {rules} rules; {ended} sessions ended", rules=rules, ended=ended
         )
@@ -192,7 +192,7 @@ class Supervisor:
         self.failures += 1
         for line in problems:
             _log.error("not reloaded: {line}", line=line)
-        self._service.journal.append(record.reloadFailedLine(problems))
+        self._service.journal.append(process.reloadFailedLine(problems))
 
     # Whoever lives.
 
@@ -234,7 +234,7 @@ class Supervisor:
         problems = self._service.generation.login.problems
         if problems != self._problems:
             self._problems = problems
-            self._service.journal.append(record.storesLine(problems))
+            self._service.journal.append(process.storesLine(problems))
 
     def _lookAtGroups(self) -> None:
         service = self._service
@@ -258,9 +258,9 @@ class Supervisor:
         if changes.problems:
             for line in changes.problems:
                 _log.error('TLS of "{name}": {line}', name=name, line=line)
-            journal.append(record.tlsFailedLine(name, changes.problems))
+            journal.append(process.tlsFailedLine(name, changes.problems))
         if changes.read:
-            journal.append(record.tlsReadLine(name, changes.read))
+            journal.append(process.tlsReadLine(name, changes.read))
         if changes.rejudge:
             self._recheckIdentities(name, tls)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from socksgw.audit.record import CATALOGUE, COMMON
+from socksgw.audit.catalogue import CATALOGUE, COMMON
 
 __all__ = ["catalogued"]
 

@@ -5,24 +5,15 @@ The lines of a session: JSON in ASCII whatever anybody sends.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from socksgw.audit import chain
-from socksgw.audit import record as records
-from socksgw.audit.record import (
-    CATALOGUE,
-    COMMON,
-    EVENTS,
-    SessionRecord,
-    startLine,
-    stopLine,
-)
+from socksgw.audit import chain, process
+from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
+from socksgw.audit.record import SessionRecord
 from socksgw.errors import LookupFailed, NotAllowed, SocksError
 from socksgw.wire.address import Address
 from tests.catalogue import catalogued
@@ -196,8 +187,8 @@ def test_theOtherLines() -> None:
     assert (found["claimed"], found["method"]) == ("bob", "userpass")
     assert found["why"] == "why not"
     assert "user" not in found
-    assert line(startLine('edge "1"\n'))["gateway"] == 'edge "1"\n'
-    assert line(stopLine("edge"))["event"] == "stop"
+    assert line(process.startLine('edge "1"\n'))["gateway"] == 'edge "1"\n'
+    assert line(process.stopLine("edge"))["event"] == "stop"
 
 
 OCTETS = st.binary(max_size=40) | st.sampled_from(
@@ -240,7 +231,7 @@ def test_nothingThatAnybodySendsForgesALine(
         (record.decisionLine(), plain.decisionLine()),
         (record.refusedLine(why), plain.refusedLine("a")),
         (record.loginFailedLine(why), plain.loginFailedLine("a")),
-        (startLine(user), startLine("a")),
+        (process.startLine(user), process.startLine("a")),
     ]
     for hostile, ordinary in lines:
         found = line(hostile)
@@ -249,34 +240,6 @@ def test_nothingThatAnybodySendsForgesALine(
     assert decision["verdict"] == ("allow" if allowed else "deny")
     assert decision["user"] == user
     assert decision["asked"].isprintable()
-
-
-def test_theCatalogueIsTheDocumentedOne() -> None:
-    """Every event of the module's text is in C{EVENTS}, and no other."""
-    assert records.__doc__ is not None
-    assert set(re.findall(r"^  - C\{([a-z-]+)\}", records.__doc__, re.M)) == EVENTS
-
-
-def test_theFieldsAreTheDocumentedOnes() -> None:
-    """Every field of an event is named in the module's text about it, and no other."""
-    text = records.__doc__
-    assert text is not None
-    head, *entries = re.split(r"^  - ", text, flags=re.M)
-    for entry in entries:
-        heading, _, rest = entry.partition(":")
-        event = heading.strip("C{}*")
-        fields = set(CATALOGUE[event])
-        said = set(re.findall(r"C\{([a-z_]+)\}", rest))
-        if heading.endswith("*"):
-            assert fields >= set(CLIENT)
-            said |= set(CLIENT)
-        if event == "flow":
-            assert CATALOGUE["flow"] == CATALOGUE["decision"]
-            continue
-        assert fields - said == set(), event
-        # What else is named is a value of one of them, or another event.
-        assert said - fields - EVENTS <= {"allow", "deny", "limit", "quota"}, event
-    assert set(re.findall(r"C\{([a-z]+)\}", head)) >= {*COMMON, *CLIENT}
 
 
 def everyLine() -> list[str]:
@@ -305,14 +268,14 @@ def everyLine() -> list[str]:
     lines.append(record.decisionLine())
     return [
         *lines,
-        startLine("g"),
-        stopLine("g"),
-        records.reloadedLine(1, 2),
-        records.reloadFailedLine(["p"]),
-        records.tlsReadLine("lan", ["key"]),
-        records.tlsFailedLine("lan", ["p"]),
-        records.storesLine(["p"]),
-        records.groupsFailedLine("c", "u", "r"),
+        process.startLine("g"),
+        process.stopLine("g"),
+        process.reloadedLine(1, 2),
+        process.reloadFailedLine(["p"]),
+        process.tlsReadLine("lan", ["key"]),
+        process.tlsFailedLine("lan", ["p"]),
+        process.storesLine(["p"]),
+        process.groupsFailedLine("c", "u", "r"),
     ]
 
 
@@ -331,13 +294,6 @@ def test_everyFieldIsInTheCatalogue() -> None:
     assert set(found) == EVENTS - own
     for event, fields in found.items():
         assert fields - set(COMMON) == set(CATALOGUE[event]), event
-
-
-@pytest.mark.parametrize("key", ["event", "why"])
-def test_whatTheCatalogueDoesNotKnow(key: str) -> None:
-    """It is found, wherever a test reads a journal."""
-    with pytest.raises(AssertionError):
-        catalogued({"event": "stop", "gateway": "g", key: "new"})
 
 
 def test_whatStrangersSendIsCut() -> None:
