@@ -16,7 +16,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["FIRST", "Broken", "chained", "files", "nameOf", "read", "tail"]
+__all__ = [
+    "FIRST",
+    "Broken",
+    "Line",
+    "chained",
+    "files",
+    "firstOf",
+    "lines",
+    "nameOf",
+    "read",
+    "tail",
+]
 
 #: The hash before the first line.
 FIRST: Final = "0" * 64
@@ -49,21 +60,21 @@ class Line(NamedTuple):
 
 def nameOf(number: int) -> str:
     """
-    The name of the file whose first line has that number.
+    Return the name of the file whose first line has that number.
     """
     return f"audit-{number:012d}.jsonl"
 
 
 def files(directory: Path) -> list[Path]:
     """
-    The journal's files, oldest first.
+    Return the journal's files, oldest first.
     """
     return sorted(p for p in directory.iterdir() if _NAME.match(p.name))
 
 
 def firstOf(file: Path) -> int:
     """
-    The number that a file's first line has, by its name.
+    Return the number of a file's first line, by the file's name.
     """
     match = _NAME.match(file.name)
     assert match is not None
@@ -72,7 +83,7 @@ def firstOf(file: Path) -> int:
 
 def chained(body: str, previous: str) -> tuple[bytes, str]:
     """
-    A line from its body.
+    Make a line of its body.
 
     @param body: the members from C{v} on, without braces, ASCII.
     @param previous: the hash of the line before.
@@ -85,7 +96,7 @@ def chained(body: str, previous: str) -> tuple[bytes, str]:
 
 def read(octets: bytes, previous: str | None) -> Line:
     """
-    Check one line.
+    Check one line, and return it.
 
     @param octets: the line, without the line feed.
     @param previous: the hash of the line before; L{None} when not known (the
@@ -111,7 +122,7 @@ def read(octets: bytes, previous: str | None) -> Line:
 
 def lines(file: Path) -> Iterator[tuple[bytes, bool]]:
     """
-    The lines of a file, each with whether it is whole (ends in a line feed).
+    Read the lines of a file, each with whether it is whole (ends in a line feed).
     """
     with file.open("rb") as opened:
         for octets in opened:
@@ -120,7 +131,7 @@ def lines(file: Path) -> Iterator[tuple[bytes, bool]]:
 
 def tail(file: Path) -> tuple[int, bytes]:
     """
-    The end of a file: how many octets are whole lines, and the last whole
+    Read the end of a file: how many octets are whole lines, and the last whole
     line (empty when there is none).
     """
     with file.open("rb") as opened:

@@ -50,7 +50,7 @@ class Follower:
 
     def poll(self) -> bytes:
         """
-        The whole lines that came since, at most a chunk of them; empty when
+        Read the whole lines that came since, at most a chunk of them; empty when
         there are none.
         """
         while True:
@@ -77,7 +77,7 @@ class Follower:
             self._file, self._offset = following, 0
 
     def _next(self) -> Path | None:
-        """The file behind the present one."""
+        """Return the file behind the present one."""
         if not self._directory.is_dir():
             return None
         for file in chain.files(self._directory):

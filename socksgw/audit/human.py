@@ -44,7 +44,7 @@ def _from(line: Mapping[str, Any]) -> str:
 
 
 def _because(line: Mapping[str, Any]) -> str:
-    """Why and reason, where the line has them."""
+    """Return why and reason, where the line has them."""
     why, reason = line.get("why", ""), line.get("reason", "")
     if not why or not reason or reason in why:
         return f": {why or reason}" if why or reason else ""
@@ -92,7 +92,7 @@ def _denials(line: Mapping[str, Any], colour: bool) -> str:
 
 
 def _more(line: Mapping[str, Any]) -> str:
-    """How many a sum counts."""
+    """Say how many refusals a sum counts."""
     reasons = ", ".join(f"{_printable(r)} {n}" for r, n in line["reasons"].items())
     return f"{line['count']:,} more within a second ({reasons})"
 
@@ -141,7 +141,7 @@ def humanLine(
     line: Mapping[str, Any], colour: bool, config: str = "", width: int = 0
 ) -> str | None:
     """
-    What people read of a line, or L{None} for those that say nothing new
+    Return what people read of a line, or L{None} for those that say nothing new
     (ends, starts, stops).
 
     @param config: the configuration's file, for the commands to try.
@@ -163,7 +163,7 @@ def humanLine(
 
 
 def _safe(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A terminal must not take anybody's name for a command."""
+    """Escape what a terminal would take for a command."""
     return {k: _printable(v) if isinstance(v, str) else v for k, v in line.items()}
 
 
@@ -172,7 +172,7 @@ def _printable(text: str) -> str:
 
 
 def _time(line: Mapping[str, Any]) -> str:
-    """The time of day, UTC as in the journal."""
+    """Return the time of day, UTC as in the journal."""
     time = line.get("time", "")
     return f"{_printable(time[11:19])}Z " if time else ""
 
@@ -213,7 +213,7 @@ class Human:
         return humanLine(line, self._colour, self._config, self._width)
 
     def _ended(self, line: Mapping[str, Any]) -> str | None:
-        """What became of a grant, unless it came to its orderly end."""
+        """Say what became of a grant, unless it came to its orderly end."""
         of = self._allowed.pop(line["session"], f"session {line['session']}")
         safe = _safe(line)
         if not line.get("reply") and not safe.get("why"):

@@ -94,7 +94,7 @@ class Journal:
         self._config = config
         self._reactor = reactor
         self._wall = wall
-        self._onTrouble = onTrouble or (lambda text: _log.error("{text}", text=text))
+        self._tell = onTrouble or (lambda text: _log.error("{text}", text=text))
         self._segments = Segments(directory, config, wall, self._tell, shared)
         self._refusals = Refusals()
         self.number = 0
@@ -116,9 +116,6 @@ class Journal:
         self._stamp = ""
         self._saidHead = -_SAY
         self._each = config.sync == "each"
-
-    def _tell(self, text: str) -> None:
-        self._onTrouble(text)
 
     def apply(self, config: AuditConfig) -> None:
         """
@@ -222,7 +219,7 @@ class Journal:
         self._reactor.callLater(seconds, self._flush)
 
     def _time(self) -> str:
-        """Now, as RFC 3339 with milliseconds."""
+        """Return the time now, as RFC 3339 with milliseconds."""
         now = self._wall()
         second = int(now)
         if second != self._second:
@@ -286,7 +283,7 @@ class Journal:
 
     def _write(self, octets: bytes) -> None:
         """
-        All of C{octets}, or nothing.
+        Write all of C{octets}, or nothing.
 
         @raise OSError: nothing was written.
         @raise FileError: the same; others can change the directory.
@@ -300,7 +297,7 @@ class Journal:
 
     def _isShort(self) -> bool:
         """
-        Whether what room is left is kept for users who log in.
+        Tell whether the room that is left is kept for users who log in.
         """
         most = self._config.max_size
         return (
@@ -334,7 +331,8 @@ class Journal:
 
     def _failed(self, taken: list[_Waiting], error: Exception) -> None:
         """
-        Nothing was written: keep what nobody waits for, refuse the rest.
+        After a write that failed, keep the lines that nobody waits for, and refuse
+        the rest.
         """
         if not self.failing:
             self.failing = True

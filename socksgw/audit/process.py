@@ -22,27 +22,27 @@ __all__ = [
 
 
 def startLine(gateway: str) -> str:
-    """The line that says that the gateway starts."""
+    """Return the line that says that the gateway starts."""
     return f'"event":"start","gateway":{quoted(gateway)},"pid":{os.getpid()}'
 
 
 def stopLine(gateway: str) -> str:
-    """The line that says that the gateway has stopped."""
+    """Return the line that says that the gateway has stopped."""
     return f'"event":"stop","gateway":{quoted(gateway)}'
 
 
 def reloadedLine(rules: int, ended: int) -> str:
-    """The line that says that a new configuration is in force."""
+    """Return the line that says that a new configuration is in force."""
     return f'"event":"reloaded","rules":{rules},"ended":{ended}'
 
 
 def reloadFailedLine(problems: Sequence[str]) -> str:
-    """The line that says that it is not, and why."""
+    """Return the line that says that it is not, and why."""
     return f'"event":"reload-failed","problems":[{",".join(map(quoted, problems))}]'
 
 
 def tlsReadLine(listener: str, files: Sequence[str]) -> str:
-    """The line that says that files of a listener's TLS were read again."""
+    """Return the line that says that files of a listener's TLS were read again."""
     return (
         f'"event":"tls-read","listener":{quoted(listener)},'
         f'"files":[{",".join(map(quoted, files))}]'
@@ -50,7 +50,7 @@ def tlsReadLine(listener: str, files: Sequence[str]) -> str:
 
 
 def tlsFailedLine(listener: str, problems: Sequence[str]) -> str:
-    """The line that says what is wrong with them."""
+    """Return the line that says what is wrong with them."""
     return (
         f'"event":"tls-failed","listener":{quoted(listener)},'
         f'"problems":[{",".join(map(quoted, problems))}]'
@@ -58,12 +58,12 @@ def tlsFailedLine(listener: str, problems: Sequence[str]) -> str:
 
 
 def storesLine(problems: Sequence[str]) -> str:
-    """The line that says what is wrong with the files of users now."""
+    """Return the line that says what is wrong with the files of users now."""
     return f'"event":"stores","problems":[{",".join(map(quoted, problems))}]'
 
 
 def groupsFailedLine(checker: str, user: str, reason: str) -> str:
-    """The line of a user whose groups no directory could say."""
+    """Return the line of a user whose groups no directory could say."""
     return (
         f'"event":"groups-failed","checker":{quoted(checker)},'
         f'"user":{quoted(user)},"reason":{quoted(reason)}'

@@ -86,7 +86,7 @@ def _shown(octets: bytes) -> str:
 
 
 def _named(key: str, text: str) -> str:
-    """One more field, where there is something to say."""
+    """Return one more field; nothing when the text is empty."""
     return f',"{key}":{quoted(text)}' if text else ""
 
 
@@ -193,7 +193,7 @@ class SessionRecord:
 
     def livesBy(self, rule: str, ticket: str) -> None:
         """
-        The rule that allows the address which it uses.
+        Write down the rule that allows the address in use.
 
         @param ticket: the rule's, if it has one.
         """
@@ -202,18 +202,18 @@ class SessionRecord:
 
     def judgedAgain(self, rule: str, ticket: str) -> None:
         """
-        Other rules allow it, too.
+        Write down the rule that allows the session after a change.
 
-        @param ticket: of the rule that does, if it has one.
+        @param ticket: the rule's, if it has one.
         """
         self.rule = rule
         self.ticket = ticket or self.ticket
 
     def limited(self, why: str, reply: int, reason: str) -> None:
         """
-        The policy allowed it, but a limit is reached.
+        Write down that the policy allowed the request, and a limit is reached.
 
-        @param why: which.
+        @param why: which limit.
         """
         self.allowed = False
         self.rule = "limit"
@@ -222,12 +222,12 @@ class SessionRecord:
         self.reason = reason
 
     def refusal(self) -> Refusal:
-        """What is counted when the client is refused before a decision."""
+        """Return what is counted when the client is refused before a decision."""
         user = self.user if self.loggedIn else ""
         return Refusal(self.client, user, self.loggedIn, self.reason)
 
     def denial(self) -> Refusal:
-        """What is counted when the policy, or a limit, denies the request."""
+        """Return what is counted when the policy, or a limit, denies the request."""
         host = escaped(self.asked[:_SHOWN])
         if ":" in host:
             host = f"[{host}]"
@@ -246,7 +246,7 @@ class SessionRecord:
 
     def ofFlow(self, asked: bytes, host: object, port: int) -> SessionRecord:
         """
-        The record of one flow of an association.
+        Return the record of one flow of this association.
 
         @param host: the destination; its name is kept if it is one.
         """
@@ -273,7 +273,7 @@ class SessionRecord:
         ticket: str = "",
     ) -> str:
         """
-        The line of a flow that is over.
+        Return the line of a flow that is over.
 
         @param sent: octets and datagrams to the destination.
         @param received: octets and datagrams from it.
@@ -292,12 +292,12 @@ class SessionRecord:
         )
 
     def flowsRefusedLine(self, why: str) -> str:
-        """The line of an association that asks for too many flows."""
+        """Return the line of an association that asks for too many flows."""
         return f'{self._who("flows-refused")},"why":{quoted(why)}'
 
     def peerLine(self, port: int) -> str:
         """
-        The line of the peer that a BIND let in, before the client is told.
+        Return the line of the peer that a BIND let in, before the client is told.
 
         @param port: the peer's.
         """
@@ -312,7 +312,7 @@ class SessionRecord:
 
     def decisionLine(self, event: str = "decision") -> str:
         """
-        The line that goes out before the first SYN or the refusal.
+        Return the line that goes out before the first SYN or the refusal.
 
         @param event: C{decision}, or C{flow} for a flow of an association.
         """
@@ -349,7 +349,7 @@ class SessionRecord:
 
     def endLine(self, now: float) -> str:
         """
-        The line of an allowed session that is over.
+        Return the line of an allowed session that is over.
 
         @param now: monotonic seconds.
         """
@@ -368,7 +368,7 @@ class SessionRecord:
 
     def loginFailedLine(self, why: str) -> str:
         """
-        The line of credentials that were not accepted.
+        Return the line of credentials that were not accepted.
 
         @param why: for the operator.
         """
@@ -380,7 +380,7 @@ class SessionRecord:
 
     def refusedLine(self, why: str) -> str:
         """
-        The line of a client that was refused before the policy was asked.
+        Return the line of a client that was refused before the policy was asked.
 
         @param why: for the operator.
         """

@@ -117,7 +117,7 @@ class Retention:
             self._drop(file)
 
     def _old(self) -> list[Path]:
-        """Files that have passed C{keep} by their times, oldest first."""
+        """Return files that have passed C{keep} by their times, oldest first."""
         oldest = self._wall() - self.config.keep
         return [file for file, found in self._found() if found.st_mtime < oldest]
 

@@ -158,8 +158,9 @@ class Segments:
 
     def _lastOf(self, found: list[Path]) -> tuple[int, str, int]:
         """
-        @return: number and hash of the last whole line, and where it ends in
-            the last file.
+        Read the last whole line.
+
+        @return: its number, its hash, and where it ends in the last file.
         """
         whole, octets = chain.tail(found[-1])
         number = chain.firstOf(found[-1]) - 1
@@ -208,11 +209,6 @@ class Segments:
     # Writing.
 
     @property
-    def rotateAt(self) -> int:
-        """The octets after which a new file is due."""
-        return min(_ROTATE, self.retention.config.max_size // _PARTS)
-
-    @property
     def full(self) -> int:
         """The octets of all files."""
         return self.retention.octets + self.size
@@ -244,11 +240,9 @@ class Segments:
         os.ftruncate(self.fd, self.size)
         self._torn = False
 
-    def rotate(self, first: int) -> bool:
+    def rotate(self, first: int) -> None:
         """
         Begin a new file, if one can be had; said once if not.
-
-        @return: whether it was begun.
         """
         try:
             self.begin(first)
@@ -259,14 +253,14 @@ class Segments:
                 self._tell(
                     f"no new journal file: {e.strerror}; the present one goes on"
                 )
-            return False
-        self.retention.expire(1)
-        return True
+        else:
+            self.retention.expire(1)
 
     @property
     def due(self) -> bool:
         """Whether a new file should be begun now."""
-        return self.size >= self.rotateAt and not self._stuck
+        rotateAt = min(_ROTATE, self.retention.config.max_size // _PARTS)
+        return self.size >= rotateAt and not self._stuck
 
     # What others did to the files, once a second.
 

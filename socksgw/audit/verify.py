@@ -16,7 +16,6 @@ from socksgw.audit import chain, segments
 
 __all__ = ["Verification", "remedy", "verify", "verifyMain"]
 
-
 #: What a line has that tells of missing ones (another may have it in a value).
 _MISSING = b'"event":"missing"'
 
