@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -24,7 +24,7 @@ from socksgw.audit.disk import Disk
 from socksgw.audit.growth import Growth
 from socksgw.audit.refusals import Refusal, Refusals
 from socksgw.audit.segments import InUse, Segments
-from socksgw.errors import AuditFailed
+from socksgw.audit.waiting import Waiting, awaited, fail, fire
 from socksgw.files import FileError
 from socksgw.shape import AuditConfig
 
@@ -47,20 +47,6 @@ class JournalError(Exception):
     """
     The journal cannot be opened; the text has the remedy.
     """
-
-
-class _Waiting(NamedTuple):
-    """
-    A line that is not written yet.
-
-    @ivar body: its members from C{event} on.
-    @ivar committed: fires when it is; L{None} when nobody waits for it.
-    @ivar stranger: whether it is of a client that has not logged in.
-    """
-
-    body: str
-    committed: Deferred[None] | None
-    stranger: bool
 
 
 @final
@@ -109,7 +95,7 @@ class Journal:
         # What does not work at the moment, and was told.
         self._unable: set[str] = set()
         self._growth = Growth(self._tell)
-        self._lines: deque[_Waiting] = deque()
+        self._lines: deque[Waiting] = deque()
         self._due = False
         self._disk = Disk(reactor, lambda: self._segments.fd, self._tell)
         self._second = -1
@@ -179,7 +165,7 @@ class Journal:
             on the disk); fails with L{AuditFailed} when it cannot be.
         """
         waiting: Deferred[None] = Deferred()
-        self._lines.append(_Waiting(line, waiting, stranger))
+        self._lines.append(Waiting(line, waiting, stranger))
         if not self._due:
             self._schedule(0)
         return waiting
@@ -193,7 +179,7 @@ class Journal:
         if len(self._lines) >= _KEPT:
             self._lost += 1
             return
-        self._lines.append(_Waiting(line, None, stranger))
+        self._lines.append(Waiting(line, None, stranger))
         if not self._due:
             self._schedule(0)
 
@@ -271,13 +257,12 @@ class Journal:
         if self.failing:
             self.failing = False
             self._tell("the journal is written again")
-        waiting = [line.committed for line in taken if line.committed is not None]
         if self._each:
             self._disk.ask().addCallbacks(
-                lambda _: _fire(waiting), lambda f: _fail(waiting, f.value)
+                lambda _: fire(taken), lambda f: fail(taken, str(f.value))
             )
         else:
-            _fire(waiting)
+            fire(taken)
         if self._segments.due:
             self._rotate()
 
@@ -305,31 +290,26 @@ class Journal:
             and self._segments.full >= most * _STRANGERS
         )
 
-    def _withoutStrangers(self, taken: list[_Waiting]) -> list[_Waiting]:
+    def _withoutStrangers(self, taken: list[Waiting]) -> list[Waiting]:
         """
         Refuse those who have not logged in.
 
         @return: the lines of the others.
         """
         strangers = [line for line in taken if line.stranger]
-        if not strangers:
-            return taken
         if not self._short:
             self._tell(
                 f"the journal has {_STRANGERS:.0%} of its max_size: clients without a "
                 "login are refused, and their lines counted; raise audit.max_size, "
                 "which a reload applies"
             )
-        waiting = [each.committed for each in strangers if each.committed is not None]
-        self.refused += len(waiting)
-        self._lost += len(strangers) - len(waiting)
-        if self._config.on_failure == "refuse":
-            _fail(waiting, AuditFailed("the journal is nearly full"))
-        else:
-            _fire(waiting)
+        refused = awaited(strangers)
+        self.refused += refused
+        self._lost += len(strangers) - refused
+        self._notWritten(strangers, "the journal is nearly full")
         return [line for line in taken if not line.stranger]
 
-    def _failed(self, taken: list[_Waiting], error: Exception) -> None:
+    def _failed(self, taken: list[Waiting], error: Exception) -> None:
         """
         After a write that failed, keep the lines that nobody waits for, and refuse
         the rest.
@@ -349,13 +329,16 @@ class Journal:
                 )
             )
         self._lines.extendleft(reversed([t for t in taken if t.committed is None]))
-        waiting = [line.committed for line in taken if line.committed is not None]
-        self.refused += len(waiting)
+        self.refused += awaited(taken)
         self._schedule(_RETRY)
+        self._notWritten(taken, "the journal cannot be written")
+
+    def _notWritten(self, lines: list[Waiting], why: str) -> None:
+        """Tell those who wait, as C{on_failure} says."""
         if self._config.on_failure == "refuse":
-            _fail(waiting, AuditFailed("the journal cannot be written"))
+            fail(lines, why)
         else:
-            _fire(waiting)
+            fire(lines)
 
     def _rotate(self) -> None:
         self._lookAtFile()
@@ -442,15 +425,3 @@ class Journal:
     def _closed(self, _: object) -> None:
         self._segments.close()
         self._disk.stop()
-
-
-def _fire(waiting: list[Deferred[None]]) -> None:
-    for each in waiting:
-        if not each.called:
-            each.callback(None)
-
-
-def _fail(waiting: list[Deferred[None]], error: Exception) -> None:
-    for each in waiting:
-        if not each.called:
-            each.errback(AuditFailed(str(error)))

@@ -242,3 +242,16 @@ def test_growthIsAlarmed(tmp_path: Path, when: str, words: str) -> None:
         quiet.journal.look()
     assert quiet.told == []
     quiet.close()
+
+
+def test_theLastTenthIsToldOfWhoeverCameToIt(tmp_path: Path) -> None:
+    """Also when a user's line did."""
+    kept = Kept(tmp_path, max_size=100_000).open()
+    body = f'"event":"end","filler":"{"x" * 900}"'
+    for _ in range(95):
+        kept.append(body)
+    committed = outcome(kept.journal.commit(body, stranger=True))
+    kept.turn()
+    assert isinstance(committed[0], AuditFailed)
+    assert sum("login are refused" in text for text in kept.told) == 1
+    kept.close()
