@@ -30,9 +30,10 @@ def wrongPlace(udp: ListenUDP) -> Iterator[tuple[str, str]]:
     """
     What is wrong with a C{[listen.udp]}: keys, each with why.
     """
+    ports = None
     if udp.ports:
         try:
-            _ports(udp.ports)
+            ports = _ports(udp.ports)
         except ValueError as e:
             yield "ports", str(e)
     if udp.ports_per_source is not None:
@@ -40,6 +41,11 @@ def wrongPlace(udp: ListenUDP) -> Iterator[tuple[str, str]]:
             yield "ports_per_source", "must be 1, at least"
         elif not udp.ports:
             yield "ports", "is needed with ports_per_source: it is a part of them"
+        elif ports is not None and udp.ports_per_source > len(ports):
+            yield (
+                "ports_per_source",
+                f"must be {len(ports)}, at most: as many as ports has",
+            )
     if udp.advertise:
         try:
             address = Address.parse(udp.advertise)

@@ -41,11 +41,13 @@ def test_halfOfTheRange() -> None:
     ("udp", "key"),
     [
         (ListenUDP(ports="40000-40001", ports_per_source=0), "ports_per_source"),
+        (ListenUDP(ports="40000-40001", ports_per_source=3), "ports_per_source"),
+        (ListenUDP(ports="40000-x", ports_per_source=3), "ports"),
         (ListenUDP(ports_per_source=1), "ports"),
     ],
 )
-def test_aShareOfNothing(udp: ListenUDP, key: str) -> None:
-    """It is an error."""
+def test_aShareThatCannotBe(udp: ListenUDP, key: str) -> None:
+    """A share of nothing, and one of more than there is, are errors."""
     assert [where for where, _ in wrongPlace(udp)] == [key]
     assert not list(wrongPlace(ListenUDP(ports="40000-40001", ports_per_source=1)))
 
