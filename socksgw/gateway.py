@@ -4,6 +4,7 @@ The running service: its generation, its listeners, its live sessions.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -167,9 +168,13 @@ class Gateway:
         except (JournalError, QuotasUnreadable, FileError) as e:
             raise CannotStart(str(e)) from None
         except OSError as e:
+            remedy = "make it writable for this user"
+            if isinstance(e, PermissionError):
+                make = f"install -d -m 0700 -o {os.geteuid()} {self.stateDir}"
+                remedy += f" (as root: {make})"
             raise CannotStart(
-                f"[gateway] state_dir {self.stateDir} cannot be used: {e.strerror}; make "
-                "it writable for this user, "
+                f"[gateway] state_dir {self.stateDir} cannot be used: {e.strerror}; "
+                f"{remedy}, "
                 + ("or name another" if self.config.file else "or start elsewhere")
             ) from None
         self._running = True

@@ -50,7 +50,7 @@ def wrongPlace(udp: ListenUDP) -> Iterator[tuple[str, str]]:
         try:
             address = Address.parse(udp.advertise)
         except ValueError as e:
-            yield "advertise", f'"{udp.advertise}" is not an address: {e}'
+            yield "advertise", f'"{udp.advertise}": {e}'
         else:
             if address.isUnspecified:
                 yield "advertise", "clients cannot send to the unspecified address"

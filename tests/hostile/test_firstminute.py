@@ -5,6 +5,7 @@ with a remedy, and nothing is left behind.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -245,7 +246,8 @@ def test_theStateDirectoryCannotBeWritten(tmp_path: Path) -> None:
     (tmp_path / "gw.toml").write_text(f'[gateway]\nstate_dir = "{state}/gw"\n{OPEN}')
     (line,) = _fails(tmp_path, "--config", "gw.toml", prefix=powerless())
     assert str(state) in line
-    assert "writable" in line
+    remedy = f"install -d -m 0700 -o {os.geteuid()} {state}/gw"
+    assert f"make it writable for this user (as root: {remedy})" in line
     assert "state_dir" in line
 
 
