@@ -5,7 +5,7 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, final
 
@@ -270,8 +270,10 @@ class Session:
         """
         limits, command = self.gateway.limits, self.command.name
         refusal = None
-        rules = dict.fromkeys(self.verdicts[a].rule for a in decision.addresses)
-        for rule in rules or (decision.rule,):
+        rules: Iterable[str] = (decision.rule,)
+        if len(decision.addresses) > 1:
+            rules = dict.fromkeys(self.verdicts[a].rule for a in decision.addresses)
+        for rule in rules:
             try:
                 self.claim = limits.take(self.asker, command, rule, self._arrived)
             except LimitReached as e:

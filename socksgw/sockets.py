@@ -101,6 +101,17 @@ def keepAlive(connection: socket.socket) -> None:
     """
     Have a silent peer asked whether it is still there.
     """
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE)
+    except OSError:
+        _keepAliveAsFarAs(connection)
+
+
+def _keepAliveAsFarAs(connection: socket.socket) -> None:
+    """
+    Do the same as far as it is not refused.
+    """
     instead = "a peer that vanished is noticed by [timeouts] idle only"
     _prefer(
         connection,

@@ -16,6 +16,7 @@ from OpenSSL import SSL
 from OpenSSL.crypto import Error
 
 __all__ = [
+    "AT_ONCE",
     "RECORD",
     "Excessive",
     "Own",
@@ -39,10 +40,10 @@ RECORD: Final = 1 << 14
 _HEADER: Final = 5
 _LONGEST: Final = RECORD + 2048
 #: Octets that are sealed at once: two records.
-_AT_ONCE: Final = 2 * RECORD
+AT_ONCE: Final = 2 * RECORD
 #: Octets that OpenSSL has to send then, at most: also what it had to say about
 #: records of the peer before.
-_SEALED: Final = 1 << 16
+_SEALED: Final = AT_ONCE + 4096
 #: Content types: from change_cipher_spec to application_data.
 _TYPES: Final = range(20, 24)
 #: Records that a handshake may take: a chain of certificates in fragments of 512
@@ -283,8 +284,8 @@ class Stream:
         parts: list[bytes] = []
         view = memoryview(data)
         # OpenSSL keeps a buffer as large as what it was given at once.
-        for start in range(0, len(data), _AT_ONCE):
-            self.connection.send(view[start : start + _AT_ONCE])
+        for start in range(0, len(data), AT_ONCE):
+            self.connection.send(view[start : start + AT_ONCE])
             parts.append(self.connection.bio_read(_SEALED))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

@@ -160,8 +160,9 @@ class Admission:
         #: The clients, oldest first, and those of each source.
         self._all: dict[HalfOpen, None] = {}
         self._bySource: dict[bytes, dict[HalfOpen, None]] = {}
-        #: The sources that have so many, and the largest such number.
-        self._byCount: dict[int, dict[bytes, None]] = {}
+        #: The sources that have so many, and the largest such number; made when a
+        #: client first has to make room, and kept while there are many.
+        self._byCount: dict[int, dict[bytes, None]] | None = None
         self._largest = 0
 
     @property
@@ -191,7 +192,8 @@ class Admission:
             return False
         clients = self._bySource.setdefault(key, {})
         clients[client] = self._all[client] = None
-        self._moved(key, len(clients) - 1, len(clients))
+        if self._byCount is not None:
+            self._moved(self._byCount, key, len(clients) - 1, len(clients))
         return True
 
     def requested(self, client: HalfOpen) -> None:
@@ -201,20 +203,30 @@ class Admission:
         key = client.source.sourceKey
         clients = self._bySource[key]
         del clients[client], self._all[client]
-        self._moved(key, len(clients) + 1, len(clients))
+        if self._byCount is not None:
+            self._moved(self._byCount, key, len(clients) + 1, len(clients))
+            if len(self._all) * 2 < self._most:
+                self._byCount = None
         if not clients:
             del self._bySource[key]
 
     def _displace(self) -> None:
         """Have the oldest client of the largest source go, or of all."""
-        clients = self._all
-        if self._largest > self._most // _LARGE:
-            clients = self._bySource[next(iter(self._byCount[self._largest]))]
-        next(iter(clients)).displaced()
-
-    def _moved(self, key: bytes, before: int, after: int) -> None:
-        """A source has another number of clients than before."""
         byCount = self._byCount
+        if byCount is None:
+            byCount = self._byCount = {}
+            for key, clients in self._bySource.items():
+                byCount.setdefault(len(clients), {})[key] = None
+            self._largest = max(byCount)
+        among = self._all
+        if self._largest > self._most // _LARGE:
+            among = self._bySource[next(iter(byCount[self._largest]))]
+        next(iter(among)).displaced()
+
+    def _moved(
+        self, byCount: dict[int, dict[bytes, None]], key: bytes, before: int, after: int
+    ) -> None:
+        """A source has another number of clients than before."""
         if before:
             same = byCount[before]
             del same[key]

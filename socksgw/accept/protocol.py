@@ -137,23 +137,20 @@ class Inbound(Protocol):
 
     def connectionMade(self) -> None:
         try:
-            self._connected()
+            handle = getattr(self.transport, "getHandle", None)
+            if handle is not None:
+                handle = handle()
+                if isinstance(handle, socket.socket):
+                    self.socket = handle
+            if not self.inherited and hasattr(self.transport, "setTcpNoDelay"):
+                self.transport.setTcpNoDelay(True)
+                self.transport.setTcpKeepAlive(True)
+            self._deadline = self.door.setDeadline(self.door.handshake, self._expired)
+            self.door.opened(self)
         except Exception:
             # Without a deadline it would stay for ever.
             self.transport.abortConnection()
             raise
-
-    def _connected(self) -> None:
-        handle = getattr(self.transport, "getHandle", None)
-        if handle is not None:
-            handle = handle()
-            if isinstance(handle, socket.socket):
-                self.socket = handle
-        if not self.inherited and hasattr(self.transport, "setTcpNoDelay"):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
-        self._deadline = self.door.setDeadline(self.door.handshake, self._expired)
-        self.door.opened(self)
 
     def dataReceived(self, data: bytes | memoryview) -> None:
         if self.protection is not None:
@@ -252,7 +249,8 @@ class Inbound(Protocol):
         here on.
         """
         octets = self.conversation.surplus()
-        self._count()
+        if self._counted:
+            self._count()
         return octets
 
     def send(self, octets: bytes) -> None:
@@ -518,7 +516,8 @@ class Inbound(Protocol):
     def _drop(self) -> None:
         """Nobody will ask for what the client has sent."""
         self.conversation.drop()
-        self._count()
+        if self._counted:
+            self._count()
 
     def _readOn(self) -> None:
         if self._paused and not self._gone:

@@ -26,7 +26,7 @@ from socksgw.accept.identity import CertificateIdentity, Unacceptable
 from socksgw.errors import CertificateRefused, ProtocolViolated, SocksError
 from socksgw.interfaces import Watcher
 from socksgw.sockets import resetting
-from socksgw.tls import Excessive, Stream
+from socksgw.tls import AT_ONCE, Excessive, Stream
 from socksgw.watch import GONE, READ, WRITE
 from socksgw.wire.codes import SOCKS4, SOCKS5
 from socksgw.wire.server import lookOf
@@ -339,12 +339,13 @@ class TLSTransport:
         """Send octets, or keep them until there is room."""
         if not data or self.disconnected or self._ending or self._broken:
             return
-        if len(data) <= _CHUNK:
+        if len(data) <= AT_ONCE:
             self._out.append(data)
         else:
+            # Each part is sent as it was sealed: joined they would be copied.
             view = memoryview(data)
-            starts = range(0, len(data), _CHUNK)
-            self._out.extend(view[start : start + _CHUNK] for start in starts)
+            starts = range(0, len(data), AT_ONCE)
+            self._out.extend([view[start : start + AT_ONCE] for start in starts])
         if self._established and not self._sealed:
             self._flush()
         if self._unsent and self._producer is not None and not self._paused:
@@ -375,8 +376,11 @@ class TLSTransport:
             except OSError:
                 self._break()
                 return False
-            # Without a copy of the rest, where there is one.
-            self._sealed = memoryview(self._sealed)[sent:]
+            if sent == len(self._sealed):
+                self._sealed = b""
+            else:
+                # Without a copy of the rest.
+                self._sealed = memoryview(self._sealed)[sent:]
         return not self._sealed
 
     def _flush(self) -> None:

@@ -329,9 +329,10 @@ class SessionRecord:
         )
         if self.groups:
             line += f',"groups":[{",".join(map(quoted, sorted(self.groups)))}]'
-        rules = [self.verdicts[a].rule for a in self.addresses if self.allowed]
-        if len(set(rules)) > 1:
-            line += f',"rules":[{",".join(map(quoted, rules))}]'
+        if self.allowed and len(self.addresses) > 1:
+            rules = [self.verdicts[a].rule for a in self.addresses]
+            if len(set(rules)) > 1:
+                line += f',"rules":[{",".join(map(quoted, rules))}]'
         if self.struck:
             struck = ",".join(f'["{a.text}",{quoted(w)}]' for a, w in self.struck)
             line += f',"struck":[{struck}]'

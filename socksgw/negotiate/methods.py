@@ -298,8 +298,12 @@ def _chosen(
     """
     found: tuple[OfferedMethod, int] | None = None
     for method in wanted:
-        code = next((code for code in method.codes if code in offered), None)
-        if code is None or not method.isFor(exchange):
+        for code in method.codes:
+            if code in offered:
+                break
+        else:
+            continue
+        if not method.isFor(exchange):
             continue
         if found is not None:
             if method.capabilities.credentials:

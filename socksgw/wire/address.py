@@ -34,12 +34,17 @@ class Address:
 
     @ivar packed: 4 or 16 octets, network order.
     @ivar text: the canonical text (RFC 5952 for IPv6).
+    @ivar version: 4 or 6.
+    @ivar sourceKey: what counts as one source, wherever clients are counted by
+        source: an IPv4 address, or the /64 of an IPv6 address.
     """
 
-    __slots__ = ("packed", "text")
+    __slots__ = ("packed", "sourceKey", "text", "version")
 
     packed: bytes
     text: str
+    version: int
+    sourceKey: bytes
 
     def __init__(self, packed: bytes) -> None:
         """
@@ -53,8 +58,12 @@ class Address:
         self.packed = packed
         if len(packed) == 4:
             self.text = "{}.{}.{}.{}".format(*packed)
+            self.version = 4
+            self.sourceKey = packed
         else:
             self.text = str(IPv6Address(packed))
+            self.version = 6
+            self.sourceKey = packed[:_SUBNET]
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -78,30 +87,16 @@ class Address:
             raise ValueError(f"not an IPv{kind}") from None
 
     @property
-    def version(self) -> int:
-        """4 or 6."""
-        return 4 if len(self.packed) == 4 else 6
-
-    @property
     def isLoopback(self) -> bool:
         """Whether it never leaves the host: 127/8 or ::1."""
         return self.packed[0] == 127 if self.version == 4 else self.text == "::1"
 
     @property
-    def sourceKey(self) -> bytes:
-        """
-        What counts as one source, wherever clients are counted by source: an
-        IPv4 address, or the /64 of an IPv6 address.
-        """
-        packed = self.packed
-        return packed if len(packed) == 4 else packed[:_SUBNET]
-
-    @property
     def sourceText(self) -> str:
-        """The same as text: C{192.0.2.1}, or C{2001:db8::/64}."""
-        if len(self.packed) == 4:
+        """L{sourceKey} as text: C{192.0.2.1}, or C{2001:db8::/64}."""
+        if self.version == 4:
             return self.text
-        return str(IPv6Address(self.packed[:_SUBNET] + bytes(16 - _SUBNET))) + "/64"
+        return str(IPv6Address(self.sourceKey + bytes(16 - _SUBNET))) + "/64"
 
     @property
     def isUnspecified(self) -> bool:

@@ -58,6 +58,8 @@ class Conversation:
         """
         Everything behind the last message; it is consumed by this.
         """
+        if not self._buffer:
+            return b""
         octets = bytes(self._buffer)
         self._consume(len(octets))
         return octets
@@ -67,7 +69,8 @@ class Conversation:
         Forget what has come: nobody will ask for it, nor for a message.
         """
         self._decode = None
-        self._consume(len(self._buffer))
+        if self._buffer:
+            self._consume(len(self._buffer))
 
     def _consume(self, count: int) -> None:
         buffer = self._buffer
@@ -93,7 +96,7 @@ class Conversation:
             return None
         full = len(self._buffer) >= self._limit
         # Released before the buffer changes: no exception's frame may hold it.
-        with memoryview(self._buffer) as view, view[: self._limit] as octets:
+        with memoryview(self._buffer)[: self._limit] as octets:
             reader = Reader(octets)
             try:
                 message = decode(reader)

@@ -236,4 +236,4 @@ def test_countersReturnToNothing(steps: list[tuple[Address, bool]]) -> None:
     for source in served:
         census.left(source)
     assert (admission.halfOpen, admission._bySource, census.clients) == (0, {}, 0)
-    assert (admission._byCount, admission._largest, census._bySource) == ({}, 0, {})
+    assert (admission._byCount, census._bySource) == (None, {})
