@@ -89,6 +89,14 @@ def _guessable(credentials: Any) -> bool:
     )
 
 
+def _isEmpty(credentials: Any) -> bool:
+    """
+    Whether the password is empty: no guess. The checkers ask no store about it,
+    so that nothing needs to be remembered of it.
+    """
+    return IUsernamePassword.providedBy(credentials) and not credentials.password
+
+
 def _claimed(credentials: Any) -> bytes:
     """
     The name that was given; a checker may find it no name.
@@ -321,7 +329,8 @@ class Login:
                 await throttle.imitate(method)
                 answered = self._fail(credentials, source)
             elif refused.counts:
-                self._rememberWrong(key, refused)
+                if not _isEmpty(credentials):
+                    self._rememberWrong(key, refused)
                 answered = await self._count(credentials, method, source, began)
             else:
                 answered = True
@@ -384,11 +393,11 @@ class Login:
         throttle = self._throttle
         if throttle is None:
             return True
+        if _isEmpty(credentials):
+            return True
         password = None
         if IUsernamePassword.providedBy(credentials):
             password = credentials.password
-            if not password:
-                return True
         return throttle.failed(source, _claimed(credentials), password)
 
     def _succeeded(self, credentials: Any, source: Address) -> None:

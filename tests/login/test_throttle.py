@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, IVerifiedIdentity
+from socksgw.login import portal
 from socksgw.login import throttle as module
 from socksgw.login.checkers import Refused
 from socksgw.login.portal import Login
@@ -546,6 +547,21 @@ def test_failureOfTheStoreIsNotRemembered() -> None:
     for number in range(1, 4):
         assert house.settle(b"old")[0].reason == "store-unavailable"
         assert house.checker.asked == number
+
+
+def test_emptyPasswordsMakeNothingForgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is remembered of wrong passwords, so that no store locks an account, is
+    not washed away by empty ones, which are no tries and come as fast as one likes.
+    """
+    monkeypatch.setattr(portal, "_REMEMBERED", 2)
+    house = House()
+    house.settle(b"wrong")
+    for number in range(3):
+        house.settle(b"", name=b"user%d" % number)
+    asked = house.checker.asked
+    assert house.settle(b"wrong")[0].reason == "wrong-credentials"
+    assert house.checker.asked == asked
 
 
 def test_emptyPassword() -> None:
