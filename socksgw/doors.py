@@ -208,7 +208,7 @@ class Doors:
             failures.append(remedyFor(endpoint, failure.value))
 
         try:
-            listening = listenOnEndpoint(self._reactor, endpoint, listener)
+            listening = listenOnEndpoint(self._reactor, endpoint, listener, self._watch)
         except ValueError as e:
             raise CannotStart(f"endpoint {endpoint}: {e}") from None
         listening.addCallbacks(opened, failed)

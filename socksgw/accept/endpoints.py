@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 
 from socksgw.accept.listener import Listener
 from socksgw.accept.tls import TLSTransport
-from socksgw.accept.transport import PlainTransport
+from socksgw.accept.transport import PlainTransport, watching
 from socksgw.interfaces import Watcher
 from socksgw.listening import parseListenAddress
 from socksgw.sockets import keepAlive, quick
@@ -196,11 +196,12 @@ def listenOnAddress(
 
 
 def listenOnEndpoint(
-    reactor: Any, description: str, factory: IProtocolFactory
+    reactor: Any, description: str, factory: IProtocolFactory, watch: Watcher
 ) -> Deferred[IListeningPort]:
     """
     Listen on a Twisted server endpoint string.
 
+    @param watch: tells of clients that go while they are not read.
     @raise ValueError: Twisted does not know such an endpoint; the text says
         what it said.
     """
@@ -212,6 +213,7 @@ def listenOnEndpoint(
 
     def listening(port: IListeningPort) -> IListeningPort:
         _prepare(port)
+        watching(port, watch)
         return port
 
     return (endpoint.listen(factory) or succeed(None)).addCallback(listening)

@@ -16,6 +16,7 @@ from twisted.internet import tcp
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ITransport
 from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -23,7 +24,7 @@ from socksgw.interfaces import Watcher
 from socksgw.sockets import resetting
 from socksgw.watch import GONE, READ
 
-__all__ = ["PlainTransport"]
+__all__ = ["PlainTransport", "watching"]
 
 _log = Logger()
 
@@ -60,10 +61,12 @@ class ClientProtocol(Seam):
     def connectionLost(self, reason: Failure) -> None: ...
 
 
-class _Buffering(tcp.Server):
+class _Watching(tcp.Connection):
     """
-    Twisted's transport, which learns also while it does not read that its
+    A transport of Twisted's, which learns also while it does not read that its
     client ended its side.
+
+    @ivar watch: tells of that.
     """
 
     watch: Watcher
@@ -71,9 +74,8 @@ class _Buffering(tcp.Server):
 
     def pauseProducing(self) -> None:
         super().pauseProducing()  # type: ignore[no-untyped-call]
-        protocol: Any = self.protocol
         # A relay learns of it by reading on.
-        if protocol.taken is None and not self._watched and self.connected:
+        if self._client().taken is None and not self._watched and self.connected:
             self._watched = True
             self.watch.add(self.fileno(), GONE, self._departed)
 
@@ -81,9 +83,23 @@ class _Buffering(tcp.Server):
         self._unwatch()
         super().resumeProducing()  # type: ignore[no-untyped-call]
 
+    def release(self) -> bool:
+        """As L{PlainTransport.release}: it is not watched for that."""
+        self._unwatch()
+        super().pauseProducing()  # type: ignore[no-untyped-call]
+        return False
+
     def connectionLost(self, reason: Failure) -> None:
         self._unwatch()
         super().connectionLost(reason)
+
+    def _client(self) -> ClientProtocol:
+        """The client's protocol, which may be inside that of TLS."""
+        protocol: Any = self.protocol
+        while isinstance(protocol, ProtocolWrapper):
+            protocol = protocol.wrappedProtocol
+        found: ClientProtocol = protocol
+        return found
 
     def _unwatch(self) -> None:
         if self._watched:
@@ -92,8 +108,21 @@ class _Buffering(tcp.Server):
 
     def _departed(self, events: int) -> None:
         self._unwatch()
-        protocol: Any = self.protocol
-        protocol.departed()
+        self._client().departed()
+
+
+class _Buffering(_Watching, tcp.Server):
+    """What a L{PlainTransport} becomes."""
+
+
+def watching(port: Any, watch: Watcher) -> None:
+    """
+    Have a port of Twisted's make transports that learn also while they do not
+    read that their client ended its side, where it makes any of Twisted's.
+    """
+    made = getattr(port, "transport", None)
+    if isinstance(made, type) and issubclass(made, tcp.Connection):
+        port.transport = type("Watching", (_Watching, made), {"watch": watch})
 
 
 @implementer(ITransport)

@@ -96,9 +96,9 @@ class Relays:
             if plain is not None:
                 # Only a transport of our own can tell that it is watched.
                 release = getattr(client.transport, "release", None)
-                watched = release is not None and release()
-                if not watched:
+                if release is None:
                     client.transport.pauseProducing()
+                watched = release is not None and release()
                 relay = SpliceRelay(settings, plain, destination, watched)
             else:
                 client.transport.pauseProducing()

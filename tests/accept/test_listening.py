@@ -9,6 +9,7 @@ import errno
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.protocol import Inbound
 from socksgw.watch import Watch
 from tests.accept.test_protocol import World
+from tests.certificates import Authority, server
 
 WAYS = ("address", "endpoint")
 
@@ -41,9 +43,8 @@ class House(World):
                 self.reactor, "127.0.0.1:0", self.listener, self.rest, self.watch
             )
         else:
-            listening = listenOnEndpoint(
-                self.reactor, "tcp:0:interface=127.0.0.1", self.listener
-            )
+            where = "tcp:0:interface=127.0.0.1" if way == "endpoint" else way
+            listening = listenOnEndpoint(self.reactor, where, self.listener, self.watch)
             listening.addCallback(opened.append)
             (port,) = opened
         self.port = port
@@ -74,7 +75,8 @@ class House(World):
 
     def call(self) -> socket.socket:
         """A client."""
-        client = socket.create_connection(self.port.socket.getsockname()[:2], 5)
+        client = socket.socket(self.port.socket.family)
+        client.connect(self.port.socket.getsockname())
         client.setblocking(False)
         return client
 
@@ -233,6 +235,39 @@ def test_aPortThatIsLost(house: House) -> None:
     house.listener.doStart()
     house.listener.doStop()
     assert house.events == ["lost lan"]
+
+
+@pytest.mark.filterwarnings("ignore:(.*X509|Passing pyOpenSSL):DeprecationWarning")
+@pytest.mark.parametrize("kind", ["tcp", "unix", "ssl"])
+def test_whoGoesWhilePaused(kind: str, tmp_path: Path) -> None:
+    """
+    Of Twisted's own endpoints, too: it is told, once, with what was sent still
+    unread; also when it had been read on in the meantime.
+    """
+    own = server(Authority()).writeTogether(tmp_path, "gw")
+    house = House(
+        {
+            "tcp": "endpoint",
+            "unix": f"unix:{tmp_path}/s",
+            "ssl": f"ssl:0:interface=127.0.0.1:privateKey={own}",
+        }[kind]
+    )
+    with closing(house.call()) as client:
+        house.until(lambda: house.listener.clients)
+        (inbound,) = house.listener.clients
+        inbound.transport.pauseProducing()
+        inbound.transport.resumeProducing()
+        inbound.transport.pauseProducing()
+        client.sendall(b"\x05")
+        for _ in range(3):
+            house.reactor.iterate(0.01)
+        assert inbound.failure is None
+        client.shutdown(socket.SHUT_WR)
+        house.until(lambda: inbound.failure)
+        assert "went away" in str(inbound.failure)
+        assert house.watch.watched == 0
+        house.close()
+    house.atBase()
 
 
 def test_displaced(house: House) -> None:
