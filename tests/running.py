@@ -169,9 +169,9 @@ class Running:
 
     @property
     def summed(self) -> Counter[str]:
-        """The reasons of refusals that came too fast for lines of their own."""
+        """The reasons of refusals and denials that came too fast for own lines."""
         found: Counter[str] = Counter()
-        for line in self.journal("refusals"):
+        for line in [*self.journal("refusals"), *self.journal("denials")]:
             found.update(line["reasons"])
         return found
 

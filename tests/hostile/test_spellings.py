@@ -173,7 +173,7 @@ class _Asking:
 
     def recorded(self) -> None:
         """
-        Each request has one line, or is in a sum of refusals; none allows anything.
+        Each request has one line, or is in a sum; none allows anything.
         """
 
         def told() -> int:
