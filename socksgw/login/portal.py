@@ -29,7 +29,6 @@ from socksgw.interfaces import (
     IChangingStore,
     IForgetful,
     IGroupSource,
-    IReportingStore,
     ISocksUser,
     IVerifiedIdentity,
     User,
@@ -39,6 +38,7 @@ from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.inturn import InTurn
 from socksgw.login.realm import SocksRealm, SocksUser
 from socksgw.login.refusal import WRONG, Refused
+from socksgw.login.reports import reportedBy
 from socksgw.login.throttle import LoginThrottle
 from socksgw.wire.address import Address
 
@@ -224,9 +224,7 @@ class Login:
         self.changes = 0
         self._blind = False
         self._stamps = self._look()
-        self._reporting: list[Any] = [
-            each for each in (*checkers, *others) if IReportingStore.providedBy(each)
-        ]
+        self._reporting = (*checkers, *others)
         self._seconds = cacheSeconds
         self._clock = clock
         # Copied for each login: setting the key up costs more than the rest.
@@ -564,14 +562,7 @@ class Login:
     @property
     def problems(self) -> list[str]:
         """What the stores, and whatever else has files, say is wrong with them."""
-        told: list[str] = []
-        for each in self._reporting:
-            try:
-                told += each.problems()
-            except Exception as e:
-                _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
-        # Several methods may use one file.
-        return list(dict.fromkeys(told))
+        return reportedBy(self._reporting)
 
     def _look(self) -> list[object]:
         """

@@ -1,0 +1,31 @@
+"""
+What stores, and methods with files of their own, say is wrong with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from twisted.logger import Logger
+
+from socksgw.interfaces import IReportingStore
+
+__all__ = ["reportedBy"]
+
+_log: Final = Logger()
+
+
+def reportedBy(found: Iterable[Any]) -> list[str]:
+    """
+    Return what those of them that report say now, a line each. Several may use
+    one file, of which a line is told once.
+    """
+    told: dict[str, None] = {}
+    for each in found:
+        if IReportingStore.providedBy(each):
+            try:
+                told.update(dict.fromkeys(each.problems()))
+            except Exception as e:
+                _log.error("a checker failed: {kind}", kind=type(e).__qualname__)
+    return list(told)
