@@ -98,6 +98,14 @@ class Deadlines:
                     _log.failure("a deadline's call failed")
             del self._due[tick]
 
+    def sweep(self) -> None:
+        """
+        Let go of the sets whose deadlines were all cleared: an emptied set keeps
+        the memory that a crowd needed until it is due.
+        """
+        for tick in [tick for tick, due in self._due.items() if not due]:
+            del self._due[tick]
+
     @property
     def pending(self) -> int:
         """

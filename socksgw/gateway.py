@@ -199,6 +199,7 @@ class Gateway:
         if self._ticks % 4 == 0:
             do("the look for changes", self._supervisor.look)
             do("the look at the journal", self.journal.look)
+            do("the cleared deadlines", self.deadlines.sweep)
         if self._ticks % _KEEP == 0:
             do("the file of quotas", self._quotas.save)
         if self._ticks % 40 == 0:

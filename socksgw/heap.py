@@ -20,6 +20,8 @@ _CROWD: Final = 250
 _CALM: Final = 20
 #: With more clients than this a full garbage collection would hold up everybody.
 _FEW: Final = 1000
+#: Found once: each search makes a class, and leaves it to the next collection.
+_release: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def trim() -> None:
@@ -27,9 +29,8 @@ def trim() -> None:
     Give free memory back to the kernel, where the C library can (malloc_trim(3)
     is glibc's own).
     """
-    release = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if release is not None:
-        release(0)
+    if _release is not None:
+        _release(0)
 
 
 @final

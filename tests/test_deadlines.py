@@ -170,3 +170,23 @@ def test_afterwardsTheCallIsNotKept(over: str) -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_whatACrowdClearedIsNotKeptUntilItIsDue() -> None:
+    """
+    An emptied set has the room that it ever needed; sets of which something is
+    to come stay, and a set that was let go of is made again.
+    """
+    world = World()
+    cleared = [world.deadlines.set(600, lambda: None) for _ in range(1000)]
+    room = weakref.ref(cleared[0].due)
+    world.set(601, "kept")
+    for each in cleared:
+        each.clear()
+    del each
+    cleared.clear()
+    world.deadlines.sweep()
+    assert room() is None
+    world.set(600, "again")
+    world.advance(602)
+    assert [what for what, _ in world.called] == ["again", "kept"]

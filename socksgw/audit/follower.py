@@ -137,6 +137,7 @@ class ConsoleFollower:
                     text.append(human)
                     printed += 1
             left += octets.count(b'"event":"decision"', start)
+            self._human.passOver(octets, start)
         if left:
             text.append(f"… {left:,} more decisions: socksgw audit follow")
         if text:

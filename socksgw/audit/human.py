@@ -21,6 +21,7 @@ _GREEN: Final = "32"
 _YELLOW: Final = "33"
 
 _ESCAPES: Final = re.compile("\x1b\\[[0-9;]*m")
+_ENDED: Final = re.compile(rb'"event":"end","session":(\d+)')
 
 
 def _paint(text: str, colour: str, on: bool) -> str:
@@ -211,6 +212,16 @@ class Human:
             if len(self._allowed) > _REMEMBERED:
                 self._allowed.popitem(last=False)
         return humanLine(line, self._colour, self._config, self._width)
+
+    def passOver(self, lines: bytes, start: int) -> None:
+        """
+        Forget the sessions that end in lines that nobody reads.
+
+        @param start: where these lines begin.
+        """
+        if self._allowed:
+            for ended in _ENDED.finditer(lines, start):
+                self._allowed.pop(int(ended[1]), None)
 
     def _ended(self, line: Mapping[str, Any]) -> str | None:
         """Say what became of a grant, unless it came to its orderly end."""

@@ -378,3 +378,34 @@ def test_theForegroundPrintsWhatCanBeReadAndCountsTheRest(tmp_path: Path) -> Non
     console.stop()
     assert out.getvalue().count("DENY") == 28
     kept.close()
+
+
+def test_whoseEndIsPassedOverIsForgotten(tmp_path: Path) -> None:
+    """What was said of a session is kept until its end, be that read or not."""
+    kept = Kept(tmp_path).open()
+    out = io.StringIO()
+    console = ConsoleFollower(kept.reactor, tmp_path, out, False, "")
+    console.start()
+
+    def failed(session: int) -> str:
+        return (
+            f'"event":"end","session":{session},"address":null,"reason":"refused",'
+            '"reply":5'
+        )
+
+    for session in range(1, 26):
+        grant = {**DECISION, "verdict": "allow", "session": session}
+        body = json.dumps(grant, separators=(",", ":"))[1:-1]
+        kept.append(body.replace('"n":17,', ""))
+    kept.append(failed(3), failed(4))
+    kept.turn(0.25)
+    assert out.getvalue().count("ALLOW") == 25
+    assert "FAILED" not in out.getvalue()
+    kept.append(failed(3), failed(5))
+    kept.turn(0.25)
+    assert "FAILED session 3: refused" in out.getvalue()
+    assert "FAILED anonymous → 192.168.1.1:80 · from 127.0.0.1:4000: refused" in (
+        out.getvalue()
+    )
+    console.stop()
+    kept.close()
