@@ -8,12 +8,13 @@ passed in from another stage is a C{typing.Protocol}.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeVar, final, runtime_checkable
+from typing import Any, Protocol, TypeVar, final, runtime_checkable
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.strcred import ICheckerFactory
 from zope.interface import Attribute, Interface
 
+from socksgw.reserved import ANONYMOUS
 from socksgw.settings import Settings
 from socksgw.wire.address import Address
 from socksgw.wire.reader import Reader
@@ -53,9 +54,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-#: The name of the user whom no method has logged in. No login can have it.
-ANONYMOUS: Final = "anonymous"
 
 
 class IFileCheckerFactory(ICheckerFactory):

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from socksgw.interfaces import ANONYMOUS
+__all__ = ["ANONYMOUS", "USERS", "isReserved"]
 
-__all__ = ["USERS", "isReserved"]
-
+#: The name of the user whom no method has logged in. No login can have it.
+ANONYMOUS: Final = "anonymous"
 #: Everybody who has logged in.
 USERS: Final = "users"
 _WORDS: Final = frozenset({"", ANONYMOUS, USERS})
