@@ -10,9 +10,9 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 from socksgw.audit.follower import ConsoleFollower
+from socksgw.config.schema import Choose, Config
 from socksgw.negotiate.methods import Choice
 from socksgw.output import coloured, widthOf
-from socksgw.shape import Choose, Config
 from socksgw.wire.codes import Method
 
 if TYPE_CHECKING:

@@ -13,8 +13,10 @@ from datetime import datetime
 from pathlib import Path
 
 from socksgw.audit import follower, verify
-from socksgw.config import ConfigError, load, refused
-from socksgw.defaults import defaultConfig
+from socksgw.config.convert import nearest
+from socksgw.config.defaults import defaultConfig
+from socksgw.config.load import ConfigError, load, refused
+from socksgw.config.schema import Config
 from socksgw.diff import diffMain
 from socksgw.errors import LookupFailed
 from socksgw.examination import Examination, examine
@@ -31,8 +33,6 @@ from socksgw.output import coloured, readable
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
 from socksgw.recorded import explainRecord
 from socksgw.route.resolver import lookUpNow
-from socksgw.shape import Config
-from socksgw.structuring import nearest
 from socksgw.wire.address import Address
 
 __all__ = ["main"]

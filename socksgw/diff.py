@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from socksgw.audit import chain
+from socksgw.config.schema import Config
 from socksgw.facts import factsOf
 from socksgw.offers import Offers
 from socksgw.policy.hypothetical import Facts, Missing, outcomeOf
 from socksgw.policy.ruleset import Ruleset
-from socksgw.shape import Config
 
 __all__ = ["diffMain"]
 

@@ -21,9 +21,9 @@ from socksgw.accept.endpoints import (
     remedyFor,
 )
 from socksgw.accept.listener import Listener, Service
+from socksgw.config.listening import parseListenAddress
+from socksgw.config.schema import Listen
 from socksgw.interfaces import Watcher
-from socksgw.listening import parseListenAddress
-from socksgw.shape import Listen
 
 __all__ = ["CannotStart", "Doors"]
 

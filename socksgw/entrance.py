@@ -15,6 +15,8 @@ from twisted.cred.strcred import InvalidAuthArgumentString
 from zope.interface.interface import InterfaceClass
 
 from socksgw.accept.endpoints import isSecured
+from socksgw.config.convert import nearest
+from socksgw.config.schema import AuthConfig, Checker, Choose, Config
 from socksgw.interfaces import (
     IConfigurableCheckerFactory,
     IFileCheckerFactory,
@@ -34,8 +36,6 @@ from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.offers import Offers
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.document import Compiler
-from socksgw.shape import AuthConfig, Checker, Choose, Config
-from socksgw.structuring import nearest
 
 __all__ = ["Entrance"]
 

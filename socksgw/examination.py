@@ -14,7 +14,11 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.endpoints import serverFromString
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
-from socksgw.config import refused
+from socksgw.config.convert import Problem
+from socksgw.config.listening import isRoutable, parseListenAddress
+from socksgw.config.load import refused
+from socksgw.config.reserved import isReserved
+from socksgw.config.schema import Config, Limit, Rule
 from socksgw.entrance import Entrance
 from socksgw.expectations import unmet, wrongFacts
 from socksgw.files import trustGroups
@@ -23,7 +27,6 @@ from socksgw.interfaces import (
     IGroupSource,
     IReportingStore,
 )
-from socksgw.listening import isRoutable, parseListenAddress
 from socksgw.login.canonical import folded
 from socksgw.negotiate.methods import Choice
 from socksgw.offers import Offers
@@ -32,12 +35,9 @@ from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
 from socksgw.policy.exposure import Exposure
 from socksgw.policy.ruleset import Ruleset
-from socksgw.reserved import isReserved
 from socksgw.route.lookup import THREADS
 from socksgw.route.nameservers import parseServer
 from socksgw.route.resolvconf import NSSWITCH, readChoice
-from socksgw.shape import Config, Limit, Rule
-from socksgw.structuring import Problem
 
 __all__ = ["Examination", "examine"]
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from socksgw.config.convert import Problem, nearest
+from socksgw.config.reserved import isReserved
+from socksgw.config.schema import Config, Expect
 from socksgw.facts import destination
 from socksgw.interfaces import ANONYMOUS
 from socksgw.negotiate.capabilities import Capabilities
@@ -14,9 +17,6 @@ from socksgw.offers import Offers
 from socksgw.policy.document import isPattern
 from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
 from socksgw.policy.ruleset import Ruleset
-from socksgw.reserved import isReserved
-from socksgw.shape import Config, Expect
-from socksgw.structuring import Problem, nearest
 from socksgw.wire.address import Address
 
 __all__ = ["LEVELS", "unmet", "wrongFacts"]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from socksgw.config.schema import Config
 from socksgw.policy.hypothetical import Facts, groupsOf
-from socksgw.shape import Config
 from socksgw.wire.address import Address, BadHost, parseHost
 
 __all__ = ["destination", "factsOf"]

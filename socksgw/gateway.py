@@ -21,6 +21,7 @@ from socksgw.accept.admission import Census, raiseDescriptorLimit
 from socksgw.accept.protocol import Inbound
 from socksgw.audit import process
 from socksgw.audit.journal import Journal, JournalError
+from socksgw.config.schema import Config
 from socksgw.counters import ProcessCounters
 from socksgw.deadlines import Deadlines
 from socksgw.doors import CannotStart, Doors
@@ -36,7 +37,6 @@ from socksgw.quotas import QuotaFile, QuotasUnreadable
 from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.session import Session
-from socksgw.shape import Config
 from socksgw.supervision import Supervisor
 from socksgw.threads import inPool
 from socksgw.upkeep import Upkeep
@@ -84,7 +84,7 @@ class Gateway:
         @param checkers: used instead of those that C{config} names.
         @param reread: reads the configuration again, for L{reload}.
         @param clock: monotonic seconds.
-        @raise socksgw.config.ConfigError: with everything that is wrong,
+        @raise socksgw.config.load.ConfigError: with everything that is wrong,
             also when the configuration would make an open relay.
         """
         self.config = config

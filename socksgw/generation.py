@@ -10,7 +10,8 @@ from typing import Any, Final, final
 from twisted.cred.checkers import ICredentialsChecker
 
 from socksgw.audit.process import groupsFailedLine
-from socksgw.config import refused
+from socksgw.config.load import refused
+from socksgw.config.schema import Config, ListenUDP
 from socksgw.examination import examine
 from socksgw.files import supposingTrust, trustGroups
 from socksgw.hosts import HostAddresses
@@ -31,7 +32,6 @@ from socksgw.route.dialer import Dialer
 from socksgw.route.outward import Outward
 from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver
-from socksgw.shape import Config, ListenUDP
 from socksgw.watch import Watch
 
 __all__ = ["Foundation", "Generation"]

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Protocol, final
 
+from socksgw.config.listening import parseListenAddress
+from socksgw.config.schema import Config
 from socksgw.kernelroutes import KernelRoutes
-from socksgw.listening import parseListenAddress
 from socksgw.probedroutes import ProbedRoutes
-from socksgw.shape import Config
 from socksgw.sockets import tellOnce
 from socksgw.wire.address import Address
 

@@ -14,8 +14,8 @@ from twisted.cred.credentials import ICredentials
 from twisted.cred.strcred import ICheckerFactory
 from zope.interface import Attribute, Interface
 
-from socksgw.reserved import ANONYMOUS
-from socksgw.settings import Settings
+from socksgw.config.reserved import ANONYMOUS
+from socksgw.config.settings import Settings
 from socksgw.wire.address import Address
 from socksgw.wire.reader import Reader
 

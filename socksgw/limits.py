@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NoReturn, final
 
+from socksgw.config.schema import Limit, Quota, Rule
 from socksgw.counters import Counters, Key
 from socksgw.errors import LimitReached, QuotaUsedUp
 from socksgw.interfaces import Asker, User
 from socksgw.relay.allowance import Allowance, Allowances, Bucket
-from socksgw.shape import Limit, Quota, Rule
 
 __all__ = ["DEFAULTS", "Claim", "Limits", "countedIn", "named"]
 

@@ -12,13 +12,13 @@ from typing import Final, final
 
 from attrs import evolve, frozen
 
+from socksgw.config.schema import Config, Listen
 from socksgw.interfaces import ANONYMOUS
 from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.extent import NOWHERE, extentOf
 from socksgw.policy.hypothetical import Facts
 from socksgw.policy.rules import UNOFFERED, Verdict
-from socksgw.shape import Config, Listen
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Method
 

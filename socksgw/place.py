@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, final
 
-from socksgw.shape import Listen, ListenUDP
+from socksgw.config.schema import Listen, ListenUDP
 from socksgw.wire.address import Address
 
 __all__ = ["Place", "portShares", "wrongPlace"]

@@ -12,12 +12,12 @@ from typing import Any, Final, TextIO, final
 
 from socksgw.audit import chain
 from socksgw.audit.verify import remedy
+from socksgw.config.schema import Config
 from socksgw.explanation import asJson, judged, printed
 from socksgw.facts import factsOf
 from socksgw.offers import Offers
 from socksgw.policy.hypothetical import Missing
 from socksgw.policy.ruleset import Ruleset
-from socksgw.shape import Config
 from socksgw.wire.address import Address
 from socksgw.wire.codes import methodsText
 

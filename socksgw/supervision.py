@@ -16,13 +16,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.audit import process
-from socksgw.config import ConfigError, included
+from socksgw.config.load import ConfigError, included
+from socksgw.config.schema import Config
 from socksgw.doors import CannotStart
 from socksgw.errors import Revoked
 from socksgw.interfaces import Asker
 from socksgw.limits import countedIn
 from socksgw.policy.rules import Question
-from socksgw.shape import Config
 from socksgw.stage import Stage
 from socksgw.upkeep import Upkeep, defect
 

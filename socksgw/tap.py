@@ -20,12 +20,12 @@ from twisted.python import usage
 
 from socksgw import output
 from socksgw.banner import Console
-from socksgw.config import ConfigError, load
-from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
+from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
+from socksgw.config.load import ConfigError, load
+from socksgw.config.schema import Config
 from socksgw.doors import CannotStart
 from socksgw.gateway import Gateway
 from socksgw.rights import rightsOf
-from socksgw.shape import Config
 from socksgw.signals import Hangups, hangups
 
 __all__ = ["GatewayService", "Options", "makeService"]

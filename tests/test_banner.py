@@ -8,7 +8,7 @@ import pytest
 from twisted.internet import reactor
 
 from socksgw.banner import banner
-from socksgw.defaults import defaultConfig
+from socksgw.config.defaults import defaultConfig
 from socksgw.gateway import Gateway
 
 

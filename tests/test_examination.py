@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from socksgw import examination
-from socksgw.config import loads
+from socksgw.config.load import loads
 from socksgw.examination import Examination, examine
 from socksgw.login import passwords
 from socksgw.route.resolvconf import readChoice

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from socksgw.config import loads
+from socksgw.config.load import loads
 from socksgw.expectations import unmet
 from socksgw.hosts import HostAddresses
 from socksgw.login.passwords import setPassword

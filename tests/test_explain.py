@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from socksgw.command import main
-from socksgw.config import loads
+from socksgw.config.load import loads
 from socksgw.expectations import unmet
 from socksgw.facts import factsOf
 from socksgw.hosts import HostAddresses

@@ -14,13 +14,13 @@ from twisted.internet.task import Clock
 
 from socksgw import flowjudge
 from socksgw.audit.record import SessionRecord
+from socksgw.config.schema import Limit, Rate, Rule
 from socksgw.counters import ProcessCounters
 from socksgw.errors import LimitReached
 from socksgw.interfaces import Asker
 from socksgw.limits import Limits
 from socksgw.policy.decision import Policy
 from socksgw.relay.allowance import Allowances
-from socksgw.shape import Limit, Rate, Rule
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
 from tests.policy.asking import PUBLIC, PUBLIC6, ruleset

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from socksgw.config.schema import Limit, Quota, Rate, Rule
 from socksgw.counters import ProcessCounters
 from socksgw.errors import LimitReached, QuotaUsedUp
 from socksgw.interfaces import Asker
 from socksgw.limits import Claim, Limits
 from socksgw.relay.allowance import Allowance, Allowances
-from socksgw.shape import Limit, Quota, Rate, Rule
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from tests.policy.asking import ANONYMOUS, Somebody

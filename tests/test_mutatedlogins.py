@@ -17,11 +17,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.accept.listener import Listener
+from socksgw.config.schema import Throttle
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.portal import Login
 from socksgw.login.secrets import SecretsFile
 from socksgw.login.throttle import LoginThrottle
-from socksgw.shape import Throttle
 from tests.plugins.gssapi import REALM
 from tests.test_logins import ALPHABET, LISTENERS, WAYS, Peer, gatewayWith, secrets
 from tests.test_session import Gateway, denied

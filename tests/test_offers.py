@@ -15,7 +15,7 @@ from attrs import evolve
 from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.command import main
-from socksgw.config import loads
+from socksgw.config.load import loads
 from socksgw.examination import examine
 from socksgw.negotiate.capabilities import Capabilities
 from socksgw.negotiate.methods import Choice, OfferedMethod

@@ -10,12 +10,12 @@ import pytest
 from attrs import evolve
 from twisted.internet.task import Clock
 
-from socksgw.defaults import defaultConfig
+from socksgw.config.defaults import defaultConfig
+from socksgw.config.schema import Listen, ListenUDP
 from socksgw.errors import LimitReached
 from socksgw.gateway import Gateway
 from socksgw.interfaces import Asker
 from socksgw.place import portShares, wrongPlace
-from socksgw.shape import Listen, ListenUDP
 from socksgw.wire.address import Address
 from tests.policy.asking import ANONYMOUS
 

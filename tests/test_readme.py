@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
-from socksgw.config import loads
+from socksgw.config.load import loads
 from socksgw.examination import examine
 from socksgw.login import http, ldap
 from socksgw.login.passwords import setPassword

@@ -31,6 +31,7 @@ import socksgw
 from socksgw import errors
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
+from socksgw.config.schema import Limit, ListenUDP, Quota, Rate, Rule, Throttle
 from socksgw.counters import ProcessCounters
 from socksgw.errors import (
     AuditFailed,
@@ -58,7 +59,6 @@ from socksgw.relay.memory import Memory
 from socksgw.route.failures import failureFor
 from socksgw.route.outward import Outward
 from socksgw.session import Session, Stage
-from socksgw.shape import Limit, ListenUDP, Quota, Rate, Rule, Throttle
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
 from tests.catalogue import catalogued

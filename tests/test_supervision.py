@@ -19,14 +19,14 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from socksgw import files
-from socksgw.config import loads
-from socksgw.defaults import defaultConfig
+from socksgw.config.convert import ConfigError
+from socksgw.config.defaults import defaultConfig
+from socksgw.config.load import loads
+from socksgw.config.schema import Config, GatewayConfig, Limit, Timeouts
 from socksgw.errors import QuotaUsedUp, Revoked
 from socksgw.gateway import Gateway as Service
 from socksgw.interfaces import Asker
-from socksgw.shape import Config, GatewayConfig, Limit, Timeouts
 from socksgw.stage import Stage
-from socksgw.structuring import ConfigError
 from socksgw.supervision import Supervisor
 from socksgw.wire.address import Address
 from tests.policy.asking import Somebody, ruleset

@@ -28,8 +28,8 @@ from socksgw.accept.identity import (
     Unacceptable,
     nameOf,
 )
+from socksgw.config.schema import ListenTLS
 from socksgw.files import FileError, readFile, readSecret, stampOf, unreadable
-from socksgw.shape import ListenTLS
 from socksgw.tls import Own, certificatesOf, keyFor, serverContext
 
 __all__ = ["Changes", "ServerTLS", "WrongTLS"]

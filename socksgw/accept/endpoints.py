@@ -25,8 +25,8 @@ from twisted.python.failure import Failure
 from socksgw.accept.listener import Listener
 from socksgw.accept.tls import TLSTransport
 from socksgw.accept.transport import PlainTransport, watching
+from socksgw.config.listening import parseListenAddress
 from socksgw.interfaces import Watcher
-from socksgw.listening import parseListenAddress
 from socksgw.sockets import keepAlive, quick
 
 __all__ = [

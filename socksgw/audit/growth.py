@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from socksgw.shape import AuditConfig
+from socksgw.config.schema import AuditConfig
 
 __all__ = ["Growth"]
 

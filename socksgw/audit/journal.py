@@ -25,8 +25,8 @@ from socksgw.audit.growth import Growth
 from socksgw.audit.refusals import Refusal, Refusals
 from socksgw.audit.segments import InUse, Segments
 from socksgw.audit.waiting import Waiting, awaited, fail, fire
+from socksgw.config.schema import AuditConfig
 from socksgw.files import FileError
-from socksgw.shape import AuditConfig
 
 __all__ = ["Journal", "JournalError"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, final
 
 from socksgw.audit import chain
-from socksgw.shape import AuditConfig
+from socksgw.config.schema import AuditConfig
 
 __all__ = ["Retention"]
 

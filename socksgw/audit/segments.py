@@ -19,8 +19,8 @@ from typing import Final, NamedTuple, final
 
 from socksgw.audit import chain
 from socksgw.audit.retention import Retention
+from socksgw.config.schema import AuditConfig
 from socksgw.files import ownDirectory
-from socksgw.shape import AuditConfig
 
 __all__ = ["HEAD", "Found", "InUse", "Segments", "headOf"]
 

@@ -13,9 +13,9 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm
 from zope.interface import implementer
 
+from socksgw.config.reserved import isReserved
 from socksgw.interfaces import ANONYMOUS, ISocksUser
 from socksgw.login.identities import Proved
-from socksgw.reserved import isReserved
 
 __all__ = ["ANYBODY", "SocksRealm", "SocksUser"]
 

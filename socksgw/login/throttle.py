@@ -19,7 +19,7 @@ from unicodedata import normalize
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from socksgw.shape import Throttle
+from socksgw.config.schema import Throttle
 from socksgw.wire.address import Address
 
 __all__ = ["LoginThrottle"]

@@ -20,9 +20,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from socksgw.config.reserved import isReserved
 from socksgw.files import FileError, isWide, readSecret, stampOf, unmarked, unreadable
 from socksgw.interfaces import IChangingStore, IReportingStore
-from socksgw.reserved import isReserved
 
 __all__ = ["PasswordFileError", "UserFile", "WrongLine", "readUsers", "setUser"]
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Protocol, final
 
+from socksgw.config.reserved import USERS, isReserved
 from socksgw.interfaces import ANONYMOUS, User
 from socksgw.policy.networks import NamePatterns, Network, Networks
 from socksgw.policy.special import KINDS, PRIVATE, SPECIAL, embedded, kinds
-from socksgw.reserved import USERS, isReserved
 from socksgw.wire.address import Address
 
 __all__ = ["WORDS", "Addresses", "Destinations", "HostFacts", "Never", "Who"]

@@ -11,6 +11,10 @@ from typing import Final, final
 
 from attrs import field, frozen
 
+from socksgw.config.convert import Problem, nearest
+from socksgw.config.reserved import isReserved
+from socksgw.config.schema import Config
+from socksgw.config.schema import Rule as RuleTable
 from socksgw.policy.conditions import (
     WORDS,
     Addresses,
@@ -31,10 +35,6 @@ from socksgw.policy.rules import DEFAULT, NEVER, UNOFFERED, Obligations, Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import shadows
-from socksgw.reserved import isReserved
-from socksgw.shape import Config
-from socksgw.shape import Rule as RuleTable
-from socksgw.structuring import Problem, nearest
 from socksgw.wire.address import Address
 
 __all__ = ["Compiled", "Compiler", "isPattern"]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, final
 
+from socksgw.config.convert import Problem
+from socksgw.config.schema import Choose, Config, Listen, Rule
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.extent import NOWHERE, PUBLIC, Extent, extentOf, union
-from socksgw.shape import Choose, Config, Listen, Rule
-from socksgw.structuring import Problem
 
 __all__ = ["Exposure"]
 

@@ -13,6 +13,7 @@ from typing import Final, final
 
 from attrs import evolve, frozen
 
+from socksgw.config.schema import Group
 from socksgw.interfaces import ANONYMOUS, Asker
 from socksgw.policy.decision import REACHING, UNREACHED
 from socksgw.policy.fields import Listener, Source
@@ -20,7 +21,6 @@ from socksgw.policy.fields import Who as InWho
 from socksgw.policy.rules import DEFAULT, NEVER, Question, Rule, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded
-from socksgw.shape import Group
 from socksgw.wire.address import Address
 
 __all__ = [

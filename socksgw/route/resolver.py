@@ -16,6 +16,7 @@ from typing import Any, Final, final
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
+from socksgw.config.schema import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.fairly import Places, TooManyWaiting
 from socksgw.interfaces import SetDeadline, Timer, Watcher
@@ -30,7 +31,6 @@ from socksgw.route.lookup import (
 )
 from socksgw.route.nameservers import ServerSettings, parseServer
 from socksgw.route.resolvconf import HostChoice
-from socksgw.shape import ResolverConfig
 from socksgw.wire.address import Address, parseHost
 
 __all__ = ["Resolver", "lookUpNow", "preferred"]

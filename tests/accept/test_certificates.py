@@ -26,7 +26,7 @@ from OpenSSL.crypto import Error, X509Store
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.identity import BadName, CertificateIdentity, Unacceptable
-from socksgw.shape import ListenTLS
+from socksgw.config.schema import ListenTLS
 from tests.certificates import (
     CLIENT,
     HOUR,

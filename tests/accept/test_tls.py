@@ -22,8 +22,8 @@ from zope.interface.verify import verifyObject
 from socksgw import tls
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.tls import TLSTransport
+from socksgw.config.schema import ListenTLS
 from socksgw.errors import SocksError
-from socksgw.shape import ListenTLS
 from socksgw.watch import READ
 from tests.accept.test_transport import Floor, Recorder
 from tests.certificates import Authority, Issued, email, pemOf, rawName, server

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from socksgw.audit import chain
 from socksgw.audit.journal import Journal
-from socksgw.shape import AuditConfig
+from socksgw.config.schema import AuditConfig
 
 #: A wall clock that stands: 2026-11-23T12:00:00Z.
 NOON = 1795435200.0

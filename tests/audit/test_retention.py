@@ -10,7 +10,7 @@ import pytest
 
 from socksgw.audit import chain
 from socksgw.audit.retention import Retention
-from socksgw.shape import AuditConfig
+from socksgw.config.schema import AuditConfig
 
 
 def test_filesThatSomeoneElseRemoves(

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from socksgw.config import load
+from socksgw.config.load import load
 from socksgw.examination import examine
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Policy

@@ -27,7 +27,7 @@ from twisted.internet.defer import fail
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import capturedLogs
 
-from socksgw.config import loads
+from socksgw.config.load import loads
 from socksgw.errors import AuditFailed, Revoked
 from socksgw.gateway import Gateway
 from socksgw.plugins.gssapi_stub import StubInitiator
@@ -337,7 +337,7 @@ class World:
 ONCE_A_RELOAD = {
     "socksgw.accept.certificates.ServerTLS",
     "socksgw.accept.certificates._Files",
-    "socksgw.shape.ListenTLS",
+    "socksgw.config.schema.ListenTLS",
     "socksgw.tls.Own",
 }
 

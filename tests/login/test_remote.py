@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 
+from socksgw.config.settings import Settings
 from socksgw.fairly import ASKING
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import (
@@ -23,7 +24,6 @@ from socksgw.login.remote import (
     nameOf,
     trustIn,
 )
-from socksgw.settings import Settings
 from tests.certificates import Authority, pemOf
 from tests.editors import EDITED, wide
 

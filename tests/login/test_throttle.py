@@ -21,6 +21,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 from zope.interface import implementer
 
+from socksgw.config.convert import Duration
+from socksgw.config.schema import Throttle
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, IVerifiedIdentity
 from socksgw.login import portal
@@ -28,8 +30,6 @@ from socksgw.login import throttle as module
 from socksgw.login.checkers import Refused
 from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
-from socksgw.shape import Throttle
-from socksgw.structuring import Duration
 from socksgw.wire.address import Address
 
 HERE, THERE = Address.parse("192.0.2.7"), Address.parse("192.0.2.8")

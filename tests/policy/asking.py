@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from socksgw.config import loads
+from socksgw.config.convert import Problem
+from socksgw.config.load import loads
+from socksgw.config.schema import Config
 from socksgw.interfaces import Asker
 from socksgw.policy.document import Compiled, Compiler
 from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
-from socksgw.shape import Config
-from socksgw.structuring import Problem
 from socksgw.wire.address import Address
 
 #: A listener, so that rules have one to name.

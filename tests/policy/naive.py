@@ -19,12 +19,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from socksgw.config.schema import Config, Group, Listen, Moment, Never, Rule, Schedule
 from socksgw.interfaces import Asker
 from socksgw.policy.document import Compiler
 from socksgw.policy.rules import Question
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded, kinds
-from socksgw.shape import Config, Group, Listen, Moment, Never, Rule, Schedule
 from socksgw.wire.address import Address
 from tests.policy.asking import ANONYMOUS, Facts, Somebody, doubted, loggedIn
 

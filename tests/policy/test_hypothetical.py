@@ -10,12 +10,12 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from socksgw.config.schema import Config
 from socksgw.policy.decision import tellable
 from socksgw.policy.hypothetical import Facts, Missing, Outcome, consider, outcomeOf
 from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded
-from socksgw.shape import Config
 from socksgw.wire.address import Address
 from tests.policy.asking import PUBLIC, Somebody, ruleset
 from tests.policy.naive import (

@@ -10,12 +10,12 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from socksgw.config.schema import Config
 from socksgw.policy import index
 from socksgw.policy.document import Compiler
 from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded
-from socksgw.shape import Config
 from socksgw.wire.address import Address
 from tests.policy.asking import Somebody
 from tests.policy.naive import (

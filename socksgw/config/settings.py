@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
+from socksgw.config.convert import duration, kindOf, nearest
 from socksgw.files import FileError, readFile, readSecret, unmarked, unreadable
 from socksgw.keptsecret import KeptSecret
-from socksgw.structuring import duration, kindOf, nearest
 
 __all__ = ["Settings"]
 

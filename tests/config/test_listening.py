@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from socksgw.listening import isRoutable, parseListenAddress
+from socksgw.config.listening import isRoutable, parseListenAddress
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
-from socksgw.positions import Positions
-from socksgw.structuring import Duration, Octets
+from socksgw.config.convert import Duration, Octets
+from socksgw.config.positions import Positions
 
 __all__ = [
     "AuditConfig",

@@ -24,7 +24,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn
 
-from socksgw.positions import Positions
+from socksgw.config.positions import Positions
 
 __all__ = [
     "ConfigError",

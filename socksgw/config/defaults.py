@@ -9,8 +9,8 @@ from typing import Final
 
 from attrs import evolve
 
-from socksgw.listening import parseListenAddress
-from socksgw.shape import AuthConfig, Choose, Config, Listen, Rule
+from socksgw.config.listening import parseListenAddress
+from socksgw.config.schema import AuthConfig, Choose, Config, Listen, Rule
 
 __all__ = ["defaultConfig", "listeningOn", "withoutCheckers"]
 

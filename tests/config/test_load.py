@@ -1,6 +1,6 @@
 """
-The configuration file: its shape (C{socksgw.config}), what it means as a whole
-(C{socksgw.examination}), and what applies without one (C{socksgw.defaults}).
+The configuration file: its shape (C{socksgw.config.load}), what it means as a whole
+(C{socksgw.examination}), and what applies without one (C{socksgw.config.defaults}).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
 
-from socksgw.config import ConfigError, load, loads
-from socksgw.defaults import defaultConfig, listeningOn, withoutCheckers
+from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
+from socksgw.config.load import ConfigError, load, loads
+from socksgw.config.schema import Checker, Config, Group, Quota
 from socksgw.examination import Examination, examine
 from socksgw.interfaces import IVerifyingMethod
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.plugins import auth_none
-from socksgw.shape import Checker, Config, Group, Quota
 from tests.certificates import HOUR, Authority, dns, pemOf, server
 from tests.editors import EDITED, wide
 from tests.policy.asking import Facts

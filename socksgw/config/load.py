@@ -17,9 +17,18 @@ from typing import Any, Final, TypeVar, get_args
 from attrs import evolve, fields_dict, frozen
 from cattrs.errors import BaseValidationError
 
-from socksgw.files import isWide, unmarked
-from socksgw.positions import Positions
-from socksgw.shape import (
+from socksgw.config.convert import (
+    ConfigError,
+    Problem,
+    Wrong,
+    duration,
+    kindOf,
+    makeConverter,
+    octets,
+    problemsIn,
+)
+from socksgw.config.positions import Positions
+from socksgw.config.schema import (
     CommandName,
     Commands,
     Config,
@@ -32,16 +41,7 @@ from socksgw.shape import (
     Sync,
     Words,
 )
-from socksgw.structuring import (
-    ConfigError,
-    Problem,
-    Wrong,
-    duration,
-    kindOf,
-    makeConverter,
-    octets,
-    problemsIn,
-)
+from socksgw.files import isWide, unmarked
 
 __all__ = ["ConfigError", "included", "load", "loads", "refused"]
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socksgw.positions import Positions
+from socksgw.config.positions import Positions
 from tests.running import ROOT
 
 TEXT = '''\

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.settings import Settings
+from socksgw.config.settings import Settings
 
 
 @pytest.mark.parametrize(

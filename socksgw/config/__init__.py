@@ -1,0 +1,8 @@
+"""
+The configuration: its file, its schema, its defaults.
+"""
+
+from socksgw.config.defaults import defaultConfig
+from socksgw.config.load import ConfigError, load, loads
+
+__all__ = ["ConfigError", "defaultConfig", "load", "loads"]
