@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, final
 from socksgw.audit.follower import ConsoleFollower
 from socksgw.config.schema import Choose, Config
 from socksgw.negotiate.methods import Choice
-from socksgw.output import coloured, widthOf
+from socksgw.system.output import coloured, widthOf
 from socksgw.wire.codes import Method
 
 if TYPE_CHECKING:

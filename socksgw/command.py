@@ -29,10 +29,10 @@ from socksgw.login.passwords import passwdMain, setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
-from socksgw.output import coloured, readable
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
 from socksgw.recorded import explainRecord
 from socksgw.route.resolver import lookUpNow
+from socksgw.system.output import coloured, readable
 from socksgw.wire.address import Address
 
 __all__ = ["main"]

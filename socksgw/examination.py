@@ -21,7 +21,6 @@ from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config, Limit, Rule
 from socksgw.entrance import Entrance
 from socksgw.expectations import unmet, wrongFacts
-from socksgw.files import trustGroups
 from socksgw.interfaces import (
     IChangingStore,
     IGroupSource,
@@ -38,6 +37,7 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.route.lookup import THREADS
 from socksgw.route.nameservers import parseServer
 from socksgw.route.resolvconf import NSSWITCH, readChoice
+from socksgw.system.files import trustGroups
 
 __all__ = ["Examination", "examine"]
 

@@ -23,12 +23,9 @@ from socksgw.audit import process
 from socksgw.audit.journal import Journal, JournalError
 from socksgw.config.schema import Config
 from socksgw.counters import ProcessCounters
-from socksgw.deadlines import Deadlines
 from socksgw.doors import CannotStart, Doors
 from socksgw.errors import Draining
-from socksgw.files import FileError, ownDirectory
 from socksgw.generation import Foundation, Generation
-from socksgw.heap import Heap
 from socksgw.hosts import HostAddresses
 from socksgw.limits import Limits
 from socksgw.place import portShares
@@ -38,8 +35,11 @@ from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.session import Session
 from socksgw.supervision import Supervisor
-from socksgw.threads import inPool
-from socksgw.upkeep import Upkeep
+from socksgw.system.deadlines import Deadlines
+from socksgw.system.files import FileError, ownDirectory
+from socksgw.system.heap import Heap
+from socksgw.system.threads import inPool
+from socksgw.system.upkeep import Upkeep
 
 __all__ = ["CannotStart", "Gateway", "SocksFactory"]
 

@@ -13,7 +13,6 @@ from socksgw.audit.process import groupsFailedLine
 from socksgw.config.load import refused
 from socksgw.config.schema import Config, ListenUDP
 from socksgw.examination import examine
-from socksgw.files import supposingTrust, trustGroups
 from socksgw.hosts import HostAddresses
 from socksgw.interfaces import IGroupSource, ILockingStore, SetDeadline
 from socksgw.login.groups import DirectoryGroups
@@ -32,7 +31,8 @@ from socksgw.route.dialer import Dialer
 from socksgw.route.outward import Outward
 from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver
-from socksgw.watch import Watch
+from socksgw.system.files import supposingTrust, trustGroups
+from socksgw.system.watch import Watch
 
 __all__ = ["Foundation", "Generation"]
 

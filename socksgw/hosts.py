@@ -13,7 +13,7 @@ from socksgw.config.listening import parseListenAddress
 from socksgw.config.schema import Config
 from socksgw.kernelroutes import KernelRoutes
 from socksgw.probedroutes import ProbedRoutes
-from socksgw.sockets import tellOnce
+from socksgw.system.sockets import tellOnce
 from socksgw.wire.address import Address
 
 __all__ = ["HostAddresses", "HostRoutes"]

@@ -559,7 +559,7 @@ SetDeadline = Callable[[float, Callable[[], None]], Timer]
 
 
 class Watcher(Protocol):
-    """Who tells that a descriptor is ready (L{socksgw.watch.Watch})."""
+    """Who tells that a descriptor is ready (L{socksgw.system.watch.Watch})."""
 
     def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None: ...
     def hand(self, fd: int, ready: Callable[[int], None]) -> None: ...

@@ -30,7 +30,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from socksgw.sockets import FAMILIES
+from socksgw.system.sockets import FAMILIES
 from socksgw.wire.address import Address
 
 __all__ = ["KernelRoutes"]

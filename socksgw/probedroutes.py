@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, final
 
 from socksgw.policy.networks import Network, Networks
-from socksgw.sockets import FAMILIES
+from socksgw.system.sockets import FAMILIES
 from socksgw.wire.address import Address
 
 __all__ = ["ProbedRoutes"]

@@ -18,8 +18,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.counters import ProcessCounters, Row
-from socksgw.files import FileError, readOwn
-from socksgw.threads import Pool, inPool
+from socksgw.system.files import FileError, readOwn
+from socksgw.system.threads import Pool, inPool
 from socksgw.wire.address import Address
 
 __all__ = ["QuotaFile", "QuotasUnreadable"]

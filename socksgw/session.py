@@ -27,13 +27,13 @@ from socksgw.errors import (
     Revoked,
     SocksError,
 )
-from socksgw.fairly import ASKING
 from socksgw.interfaces import Asker, User
 from socksgw.negotiate.methods import Attempt, negotiate
 from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Obligations, Verdict
 from socksgw.relay.between import Tally
 from socksgw.stage import Stage
+from socksgw.system.fairly import ASKING
 from socksgw.wire.address import Address
 from socksgw.wire.codes import SOCKS4, Method, Reply
 from socksgw.wire.events import Requested

@@ -24,7 +24,7 @@ from socksgw.interfaces import Asker
 from socksgw.limits import countedIn
 from socksgw.policy.rules import Question
 from socksgw.stage import Stage
-from socksgw.upkeep import Upkeep, defect
+from socksgw.system.upkeep import Upkeep, defect
 
 if TYPE_CHECKING:
     from socksgw.accept.certificates import ServerTLS

@@ -18,15 +18,15 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python import usage
 
-from socksgw import output
 from socksgw.banner import Console
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.config.load import ConfigError, load
 from socksgw.config.schema import Config
 from socksgw.doors import CannotStart
 from socksgw.gateway import Gateway
-from socksgw.rights import rightsOf
-from socksgw.signals import Hangups, hangups
+from socksgw.system import output
+from socksgw.system.rights import rightsOf
+from socksgw.system.signals import Hangups, hangups
 
 __all__ = ["GatewayService", "Options", "makeService"]
 

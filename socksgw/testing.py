@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, final
 
 from socksgw.contract import AuthMethodContract, Script
-from socksgw.sockets import FAMILIES
+from socksgw.system.sockets import FAMILIES
 
 __all__ = ["AuthMethodContract", "DatagramNetwork", "FakeDatagramSocket", "Script"]
 

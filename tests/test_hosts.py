@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 from twisted.logger import capturedLogs, eventAsText
 
-from socksgw import sockets
 from socksgw.hosts import HostAddresses
 from socksgw.kernelroutes import KernelRoutes
 from socksgw.probedroutes import ProbedRoutes
+from socksgw.system import sockets
 from socksgw.wire.address import Address
 from tests.interop import raw
 from tests.interop.servers import missing, program

@@ -43,7 +43,6 @@ from socksgw.errors import (
     Revoked,
     SocksError,
 )
-from socksgw.fairly import ASKING
 from socksgw.interfaces import Asker
 from socksgw.limits import Limits
 from socksgw.login.portal import Login
@@ -59,6 +58,7 @@ from socksgw.relay.memory import Memory
 from socksgw.route.failures import failureFor
 from socksgw.route.outward import Outward
 from socksgw.session import Session, Stage
+from socksgw.system.fairly import ASKING
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
 from tests.catalogue import catalogued

@@ -18,7 +18,6 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from socksgw import files
 from socksgw.config.convert import ConfigError
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.load import loads
@@ -28,6 +27,7 @@ from socksgw.gateway import Gateway as Service
 from socksgw.interfaces import Asker
 from socksgw.stage import Stage
 from socksgw.supervision import Supervisor
+from socksgw.system import files
 from socksgw.wire.address import Address
 from tests.policy.asking import Somebody, ruleset
 from tests.test_session import BOUND, CONNECT, LOGIN, Gateway, answer, well

@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable
 from typing import Final, Protocol, final
 
-from socksgw.sockets import tellOnce
+from socksgw.system.sockets import tellOnce
 from socksgw.wire.address import Address
 
 __all__ = ["Admission", "Census", "raiseDescriptorLimit"]

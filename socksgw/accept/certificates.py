@@ -29,8 +29,8 @@ from socksgw.accept.identity import (
     nameOf,
 )
 from socksgw.config.schema import ListenTLS
-from socksgw.files import FileError, readFile, readSecret, stampOf, unreadable
-from socksgw.tls import Own, certificatesOf, keyFor, serverContext
+from socksgw.system.files import FileError, readFile, readSecret, stampOf, unreadable
+from socksgw.system.tls import Own, certificatesOf, keyFor, serverContext
 
 __all__ = ["Changes", "ServerTLS", "WrongTLS"]
 

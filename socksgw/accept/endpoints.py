@@ -27,7 +27,7 @@ from socksgw.accept.tls import TLSTransport
 from socksgw.accept.transport import PlainTransport, watching
 from socksgw.config.listening import parseListenAddress
 from socksgw.interfaces import Watcher
-from socksgw.sockets import keepAlive, quick
+from socksgw.system.sockets import keepAlive, quick
 
 __all__ = [
     "BACKLOG",

@@ -2,7 +2,7 @@
 The transport of a client on a TCP socket with TLS.
 
 Each turn reads a bounded number of octets and hands them to OpenSSL record by
-record (L{socksgw.tls.Stream}), whatever the client sends. A bulk transfer costs
+record (L{socksgw.system.tls.Stream}), whatever the client sends. A bulk transfer costs
 half as much CPU as through Twisted's transport for TLS, and an idle session holds
 no more than a record's buffers.
 """
@@ -25,9 +25,9 @@ from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.identity import CertificateIdentity, Unacceptable
 from socksgw.errors import CertificateRefused, ProtocolViolated, SocksError
 from socksgw.interfaces import Watcher
-from socksgw.sockets import resetting
-from socksgw.tls import AT_ONCE, Excessive, Stream
-from socksgw.watch import GONE, READ, WRITE
+from socksgw.system.sockets import resetting
+from socksgw.system.tls import AT_ONCE, Excessive, Stream
+from socksgw.system.watch import GONE, READ, WRITE
 from socksgw.wire.codes import SOCKS4, SOCKS5
 from socksgw.wire.server import lookOf
 

@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.interfaces import Watcher
-from socksgw.sockets import resetting
-from socksgw.watch import GONE, READ
+from socksgw.system.sockets import resetting
+from socksgw.system.watch import GONE, READ
 
 __all__ = ["PlainTransport", "watching"]
 

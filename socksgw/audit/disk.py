@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from socksgw.threads import Pool
+from socksgw.system.threads import Pool
 
 __all__ = ["Disk"]
 

@@ -16,7 +16,7 @@ from twisted.internet.task import LoopingCall
 from socksgw.audit import chain
 from socksgw.audit.human import Human
 from socksgw.audit.verify import remedy
-from socksgw.output import widthOf
+from socksgw.system.output import widthOf
 
 __all__ = ["ConsoleFollower", "Follower", "followMain"]
 

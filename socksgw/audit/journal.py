@@ -26,7 +26,7 @@ from socksgw.audit.refusals import Refusal, Refusals
 from socksgw.audit.segments import InUse, Segments
 from socksgw.audit.waiting import Waiting, awaited, fail, fire
 from socksgw.config.schema import AuditConfig
-from socksgw.files import FileError
+from socksgw.system.files import FileError
 
 __all__ = ["Journal", "JournalError"]
 

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, final
 from socksgw.audit import chain
 from socksgw.audit.retention import Retention
 from socksgw.config.schema import AuditConfig
-from socksgw.files import ownDirectory
+from socksgw.system.files import ownDirectory
 
 __all__ = ["HEAD", "Found", "InUse", "Segments", "headOf"]
 

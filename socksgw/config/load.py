@@ -41,7 +41,7 @@ from socksgw.config.schema import (
     Sync,
     Words,
 )
-from socksgw.files import isWide, unmarked
+from socksgw.system.files import isWide, unmarked
 
 __all__ = ["ConfigError", "included", "load", "loads", "refused"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, final
 
 from socksgw.config.convert import duration, kindOf, nearest
-from socksgw.files import FileError, readFile, readSecret, unmarked, unreadable
-from socksgw.keptsecret import KeptSecret
+from socksgw.system.files import FileError, readFile, readSecret, unmarked, unreadable
+from socksgw.system.keptsecret import KeptSecret
 
 __all__ = ["Settings"]
 

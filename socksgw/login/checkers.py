@@ -15,7 +15,7 @@ from zope.interface import implementer
 from socksgw.login.passwords import Hash, Hashes, readPasswords, verifyPassword
 from socksgw.login.refusal import WRONG, Refused, busy
 from socksgw.login.userfile import UserFile
-from socksgw.threads import Threads
+from socksgw.system.threads import Threads
 
 __all__ = ["HashingPool", "PasswordFile", "Refused"]
 

@@ -24,11 +24,11 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from socksgw.interfaces import IGroupSource, IReportingStore, Settings
-from socksgw.keptsecret import KeptSecret
 from socksgw.login.httpservice import JSONService
 from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.remote import Evenly, Turns, Unavailable, isLoopback, nameOf, trustIn
-from socksgw.tlspeer import TLSPeer
+from socksgw.system.keptsecret import KeptSecret
+from socksgw.system.tlspeer import TLSPeer
 
 __all__ = ["HTTPChecker", "httpChecker"]
 

@@ -34,7 +34,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from socksgw.login.remote import Unavailable
-from socksgw.tlspeer import PeerRefused, TLSPeer
+from socksgw.system.tlspeer import PeerRefused, TLSPeer
 
 __all__ = ["JSONService"]
 

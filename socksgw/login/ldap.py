@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-from socksgw.files import FileError
 from socksgw.interfaces import Settings
 from socksgw.login.ldaplinks import Link
 from socksgw.login.ldapnames import attributeOf, normalDN, parseFilter
 from socksgw.login.ldapservers import Server, serversOf
 from socksgw.login.ldapusers import Directory, LDAPChecker
 from socksgw.login.remote import trustIn
+from socksgw.system.files import FileError
 
 __all__ = ["LDAPChecker", "ldapChecker"]
 

@@ -14,11 +14,11 @@ from typing import Any, Final, TypeVar, final
 import gssapi
 from gssapi.raw.misc import GSSError
 
-from socksgw.files import FileError
-from socksgw.keptsecret import KeptSecret
 from socksgw.login.ldaplinks import Link, NotServed, ResultError
 from socksgw.login.refusal import Refused, busy
-from socksgw.threads import threadsFor
+from socksgw.system.files import FileError
+from socksgw.system.keptsecret import KeptSecret
+from socksgw.system.threads import threadsFor
 
 __all__ = ["KeytabAccount"]
 

@@ -16,7 +16,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksgw.tlspeer import PeerRefused, TLSPeer
+from socksgw.system.tlspeer import PeerRefused, TLSPeer
 
 __all__ = ["Entry", "Link", "NotServed", "ResultError", "TooMany", "TooMuch"]
 

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from socksgw.login.ldaplinks import Link, NotServed, ResultError, TooMuch
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import Unavailable, isLoopback, within
-from socksgw.tlspeer import PeerRefused, TLSPeer
+from socksgw.system.tlspeer import PeerRefused, TLSPeer
 
 __all__ = ["Links", "Server", "Servers", "serversOf"]
 

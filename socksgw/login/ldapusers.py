@@ -22,7 +22,6 @@ from socksgw.interfaces import (
     INamingStore,
     IReportingStore,
 )
-from socksgw.keptsecret import KeptSecret
 from socksgw.login.ldapgroups import (
     ANYTHING,
     GroupNames,
@@ -47,6 +46,7 @@ from socksgw.login.ldapnames import (
 from socksgw.login.ldapservers import Links, Server, Servers
 from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.remote import Evenly, Turns, Unavailable, nameOf
+from socksgw.system.keptsecret import KeptSecret
 
 __all__ = ["Directory", "LDAPChecker"]
 

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from socksgw.interfaces import IGroupCatalogue
 from socksgw.login.refusal import Refused
-from socksgw.upkeep import defect
+from socksgw.system.upkeep import defect
 
 __all__ = ["NamedGroups"]
 

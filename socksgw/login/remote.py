@@ -15,9 +15,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from socksgw.fairly import ASKING, FairQueue
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import WRONG, Refused, busy
+from socksgw.system.fairly import ASKING, FairQueue
 
 __all__ = [
     "Evenly",
@@ -109,7 +109,7 @@ class Turns:
     def ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
         """
         Ask when it is the turn of the source in
-        L{ASKING<socksgw.fairly.ASKING>}.
+        L{ASKING<socksgw.system.fairly.ASKING>}.
 
         @return: fails with L{Unavailable} when there is no answer in time. When
             too many wait, the last question of the source that has most of

@@ -21,8 +21,15 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from socksgw.config.reserved import isReserved
-from socksgw.files import FileError, isWide, readSecret, stampOf, unmarked, unreadable
 from socksgw.interfaces import IChangingStore, IReportingStore
+from socksgw.system.files import (
+    FileError,
+    isWide,
+    readSecret,
+    stampOf,
+    unmarked,
+    unreadable,
+)
 
 __all__ = ["PasswordFileError", "UserFile", "WrongLine", "readUsers", "setUser"]
 

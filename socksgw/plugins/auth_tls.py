@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IRenumbered, IWrapper, Settings
-from socksgw.tls import Stream, certificatesOf, keyFor, serverContext
+from socksgw.system.tls import Stream, certificatesOf, keyFor, serverContext
 from socksgw.wire.codes import Method
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import (

@@ -16,9 +16,9 @@ from gssapi import raw
 from gssapi.raw.misc import GSSError
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.files import FileError
-from socksgw.keptsecret import KeptSecret
-from socksgw.threads import Threads, threadsFor
+from socksgw.system.files import FileError
+from socksgw.system.keptsecret import KeptSecret
+from socksgw.system.threads import Threads, threadsFor
 from socksgw.wire.gssapi import LONGEST
 from socksgw.wire.reader import WireError
 

@@ -15,7 +15,7 @@ from socksgw.relay.allowance import Allowance
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.stream import StreamRelay
-from socksgw.sockets import resetting
+from socksgw.system.sockets import resetting
 
 __all__ = ["Relays", "Tally"]
 

@@ -11,7 +11,7 @@ from typing import Final, final
 from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.relay.filter import admitOnly, dropped
 from socksgw.relay.flows import BATCH, BUFFER, VIEW, Flows
-from socksgw.watch import READ
+from socksgw.system.watch import READ
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import HEADROOM, Reassembly, readDatagram
 from socksgw.wire.reader import WireError

@@ -13,7 +13,7 @@ import socket
 import struct
 from typing import Final
 
-from socksgw.sockets import tellOnce
+from socksgw.system.sockets import tellOnce
 from socksgw.wire.address import Address
 
 __all__ = ["admitOnly", "dropped"]

@@ -19,8 +19,8 @@ from twisted.python.failure import Failure
 from socksgw.errors import LimitReached, SocksError
 from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.relay.allowance import Allowance
-from socksgw.sockets import FAMILIES, roomy
-from socksgw.watch import READ
+from socksgw.system.sockets import FAMILIES, roomy
+from socksgw.system.watch import READ
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import HEADROOM, Datagram, encodeHeader
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Final, final
 
-from socksgw.sockets import isRefusal, tellOnce
+from socksgw.system.sockets import isRefusal, tellOnce
 
 __all__ = ["Memory", "Pipe", "Pipes"]
 

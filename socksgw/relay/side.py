@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from socksgw.relay.allowance import Allowance
 from socksgw.relay.memory import SCARCE, Pipe
-from socksgw.sockets import isRefusal
+from socksgw.system.sockets import isRefusal
 
 if TYPE_CHECKING:
     from socksgw.relay.splice import SpliceRelay

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from socksgw.errors import ConnectFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.route.failures import failureFor
-from socksgw.sockets import FAMILIES, keepAlive, quick
+from socksgw.system.sockets import FAMILIES, keepAlive, quick
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from socksgw.interfaces import Watcher
 from socksgw.route.dnsmessages import LONGEST
-from socksgw.watch import READ
+from socksgw.system.watch import READ
 
 __all__ = ["Datagrams", "Stream", "Talk", "place"]
 

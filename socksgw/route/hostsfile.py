@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 from twisted.logger import Logger
 
-from socksgw.files import FileError, readFile, stampOf, unmarked
+from socksgw.system.files import FileError, readFile, stampOf, unmarked
 from socksgw.wire.address import Address
 
 __all__ = ["HOSTS", "HostsFile"]

@@ -17,7 +17,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.errors import LookupFailed
-from socksgw.files import stampOf
 from socksgw.interfaces import Watcher
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostsfile import HostsFile
@@ -29,8 +28,9 @@ from socksgw.route.resolvconf import (
     HostServers,
     readServers,
 )
-from socksgw.sockets import FAMILIES
-from socksgw.threads import DaemonPool, inPool
+from socksgw.system.files import stampOf
+from socksgw.system.sockets import FAMILIES
+from socksgw.system.threads import DaemonPool, inPool
 from socksgw.wire.address import Address
 
 __all__ = [

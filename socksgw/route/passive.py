@@ -15,8 +15,8 @@ from socksgw.errors import ConnectFailed, LimitReached
 from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.route.dialer import Outlet
 from socksgw.route.failures import failureFor
-from socksgw.sockets import FAMILIES, keepAlive, quick
-from socksgw.watch import READ
+from socksgw.system.sockets import FAMILIES, keepAlive, quick
+from socksgw.system.watch import READ
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 

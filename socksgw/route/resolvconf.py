@@ -13,9 +13,9 @@ from typing import Final
 from attrs import frozen
 from twisted.logger import Logger
 
-from socksgw.files import FileError, readFile, unmarked
 from socksgw.route.dnstransport import place
 from socksgw.route.nameservers import ServerSettings
+from socksgw.system.files import FileError, readFile, unmarked
 
 __all__ = [
     "NSSWITCH",

@@ -18,7 +18,6 @@ from twisted.python.failure import Failure
 
 from socksgw.config.schema import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed, SocksError
-from socksgw.fairly import Places, TooManyWaiting
 from socksgw.interfaces import SetDeadline, Timer, Watcher
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostsfile import HostsFile
@@ -31,6 +30,7 @@ from socksgw.route.lookup import (
 )
 from socksgw.route.nameservers import ServerSettings, parseServer
 from socksgw.route.resolvconf import HostChoice
+from socksgw.system.fairly import Places, TooManyWaiting
 from socksgw.wire.address import Address, parseHost
 
 __all__ = ["Resolver", "lookUpNow", "preferred"]

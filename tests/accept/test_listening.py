@@ -19,7 +19,7 @@ from twisted.logger import capturedLogs
 from socksgw.accept import endpoints
 from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.protocol import Inbound
-from socksgw.watch import Watch
+from socksgw.system.watch import Watch
 from tests.accept.test_protocol import World
 from tests.certificates import Authority, server
 

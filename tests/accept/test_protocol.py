@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
 from socksgw.accept.protocol import Inbound
-from socksgw.deadlines import Deadlines
 from socksgw.errors import CertificateRefused, ClientLost, Draining, HandshakeTimedOut
 from socksgw.relay.memory import Memory
+from socksgw.system.deadlines import Deadlines
 from socksgw.wire.events import MethodsOffered, Requested
 
 #: SOCKS 4 CONNECT to 192.0.2.1:80, no user id.

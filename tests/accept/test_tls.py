@@ -19,12 +19,12 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
-from socksgw import tls
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.tls import TLSTransport
 from socksgw.config.schema import ListenTLS
 from socksgw.errors import SocksError
-from socksgw.watch import READ
+from socksgw.system import tls
+from socksgw.system.watch import READ
 from tests.accept.test_transport import Floor, Recorder
 from tests.certificates import Authority, Issued, email, pemOf, rawName, server
 from tests.libssl import Updating

@@ -26,7 +26,7 @@ from zope.interface import implementer
 
 from socksgw.accept import transport
 from socksgw.accept.transport import PlainTransport
-from socksgw.watch import Watch
+from socksgw.system.watch import Watch
 from tests.accept.test_protocol import World
 
 RESET = struct.pack("ii", 1, 0)

@@ -15,7 +15,7 @@ from socksgw.audit import chain, segments
 from socksgw.audit.journal import JournalError
 from socksgw.audit.verify import verify
 from socksgw.errors import AuditFailed
-from socksgw.files import FileError, ownDirectory
+from socksgw.system.files import FileError, ownDirectory
 from tests.audit.journals import NOON, Kept, event, outcome
 
 NOBODY = 65534

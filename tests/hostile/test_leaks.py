@@ -338,7 +338,7 @@ ONCE_A_RELOAD = {
     "socksgw.accept.certificates.ServerTLS",
     "socksgw.accept.certificates._Files",
     "socksgw.config.schema.ListenTLS",
-    "socksgw.tls.Own",
+    "socksgw.system.tls.Own",
 }
 
 

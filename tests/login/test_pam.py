@@ -13,9 +13,9 @@ import pytest
 from twisted.cred.credentials import UsernamePassword
 from twisted.internet.defer import Deferred
 
-from socksgw.fairly import ASKING
+from socksgw.system.fairly import ASKING
 from tests.login.test_checkers import ThreadedReactor, reactor
-from tests.test_threads import ClockedReactor
+from tests.system.test_threads import ClockedReactor
 
 __all__ = ["reactor"]
 

@@ -14,7 +14,6 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.config.settings import Settings
-from socksgw.fairly import ASKING
 from socksgw.login.refusal import Refused
 from socksgw.login.remote import (
     Evenly,
@@ -24,6 +23,7 @@ from socksgw.login.remote import (
     nameOf,
     trustIn,
 )
+from socksgw.system.fairly import ASKING
 from tests.certificates import Authority, pemOf
 from tests.editors import EDITED, wide
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 import pytest
 from OpenSSL import SSL
 
-from socksgw import tls
 from socksgw.plugins.auth_tls import Secured
-from socksgw.tls import Own, Stream, serverContext
+from socksgw.system import tls
+from socksgw.system.tls import Own, Stream, serverContext
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import State, encodeRecords
 from tests.certificates import Authority, server

@@ -22,7 +22,7 @@ from socksgw.errors import LookupFailed
 from socksgw.route import dnsmessages
 from socksgw.route.dnsmessages import LONGEST
 from socksgw.route.nameservers import NameServers, ServerSettings, parseServer
-from socksgw.watch import Watch
+from socksgw.system.watch import Watch
 from socksgw.wire.address import Address
 
 #: From a query to its response; None for no response.

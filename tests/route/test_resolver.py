@@ -11,11 +11,11 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
-from socksgw.deadlines import Deadlines
 from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.route import resolver as resolvers
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.resolver import Resolver
+from socksgw.system.deadlines import Deadlines
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 

@@ -16,7 +16,7 @@ class EarlySignals(ServiceMaker):
     @property
     def options(self) -> Any:
         """The class of the command line's options."""
-        from socksgw.signals import hangups
+        from socksgw.system.signals import hangups
 
         hangups()
         from socksgw.tap import Options

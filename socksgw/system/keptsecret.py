@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from twisted.logger import Logger
 
-from socksgw.files import FileError, readSecret, stampOf
+from socksgw.system.files import FileError, readSecret, stampOf
 
 __all__ = ["KeptSecret"]
 

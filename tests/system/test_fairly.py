@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socksgw.fairly import FairQueue, Places, TooManyWaiting
+from socksgw.system.fairly import FairQueue, Places, TooManyWaiting
 
 
 def drained(queue: FairQueue[int]) -> list[int]:

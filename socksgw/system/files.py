@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from socksgw.rights import supplementary
+from socksgw.system.rights import supplementary
 
 __all__ = [
     "FileError",

@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from socksgw.fairly import ASKING, FairQueue
+from socksgw.system.fairly import ASKING, FairQueue
 
 __all__ = ["DaemonPool", "Pool", "Threads", "inPool", "threadsFor"]
 
@@ -131,7 +131,7 @@ class Threads:
 
     def do(self, work: Callable[[], T]) -> Deferred[T]:
         """
-        Have work done for the source in L{ASKING<socksgw.fairly.ASKING>}.
+        Have work done for the source in L{ASKING<socksgw.system.fairly.ASKING>}.
 
         @return: fires with the result. When the queue is full the last call of
             the source that has most in it fails at once. When it is cancelled

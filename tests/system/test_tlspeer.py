@@ -22,8 +22,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksgw.tls import Own, serverContext
-from socksgw.tlspeer import PeerRefused, TLSPeer
+from socksgw.system.tls import Own, serverContext
+from socksgw.system.tlspeer import PeerRefused, TLSPeer
 from tests.certificates import (
     CLIENT,
     HOUR,

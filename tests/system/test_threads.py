@@ -14,10 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 
-from socksgw.fairly import ASKING
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import busy
-from socksgw.threads import DaemonPool, Pool, Threads, inPool, threadsFor
+from socksgw.system.fairly import ASKING
+from socksgw.system.threads import DaemonPool, Pool, Threads, inPool, threadsFor
 from tests.login.test_checkers import ThreadedReactor, reactor
 
 __all__ = ["reactor"]

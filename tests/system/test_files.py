@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from socksgw import files
-from socksgw.files import (
+from socksgw.system import files
+from socksgw.system.files import (
     FileError,
     readFile,
     readSecret,

@@ -12,7 +12,7 @@ import weakref
 
 import pytest
 
-from socksgw.heap import Heap, trim
+from socksgw.system.heap import Heap, trim
 from tests.running import ROOT, environment
 
 
@@ -82,7 +82,7 @@ def test_memoryIsGivenBack() -> None:
 
 #: Says how many octets of a crowd's small objects stay when one in 5,000 lives.
 _SCATTERED = """
-from socksgw.heap import trim
+from socksgw.system.heap import trim
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) << 12

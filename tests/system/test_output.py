@@ -15,7 +15,7 @@ from threading import Thread
 
 import pytest
 
-from socksgw.output import Output, coloured, readable
+from socksgw.system.output import Output, coloured, readable
 from tests.running import until
 
 
@@ -74,7 +74,7 @@ def test_theEndWaitsForTheReaderButNotForLong(monkeypatch: pytest.MonkeyPatch) -
     output.write("last words\n")
     output.finish()
     assert os.read(reading, 100) == b"last words\n"
-    monkeypatch.setattr("socksgw.output._PATIENCE", 0.02)
+    monkeypatch.setattr("socksgw.system.output._PATIENCE", 0.02)
     with full() as (_, writing):
         output = Output(writing, "utf-8")
         output.write("last words\n")
@@ -99,7 +99,7 @@ def test_aThreadThatCannotBeStarted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_aReaderThatIsGoneIsNoError(monkeypatch: pytest.MonkeyPatch) -> None:
     """EPIPE and the like lose lines; when it works again they are counted."""
-    monkeypatch.setattr("socksgw.output._REST", 0.01)
+    monkeypatch.setattr("socksgw.system.output._REST", 0.01)
     reading, writing = os.pipe()
     os.close(reading)
     output = Output(writing, "utf-8")

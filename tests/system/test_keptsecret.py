@@ -13,13 +13,13 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 from zope.interface import implementer
 
-from socksgw.files import FileError
 from socksgw.interfaces import IReportingStore, Settings
-from socksgw.keptsecret import KeptSecret
 from socksgw.login.http import httpChecker
 from socksgw.login.ldap import ldapChecker
 from socksgw.login.portal import Login
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
+from socksgw.system.files import FileError
+from socksgw.system.keptsecret import KeptSecret
 
 
 @pytest.fixture

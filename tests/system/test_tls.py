@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from socksgw import tls
-from socksgw.tls import (
+from socksgw.system import tls
+from socksgw.system.tls import (
     Excessive,
     Own,
     Stream,

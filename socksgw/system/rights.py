@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from socksgw.sockets import tellOnce
+from socksgw.system.sockets import tellOnce
 
 __all__ = ["keptRights", "rightsOf", "supplementary"]
 

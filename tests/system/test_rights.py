@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.rights import keptRights
+from socksgw.system.rights import keptRights
 from tests.running import environment
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
-from socksgw.deadlines import Deadlines
+from socksgw.system.deadlines import Deadlines
 
 TICK = Deadlines.TICK
 

@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs, eventAsText
 from socksgw.errors import Revoked
 from socksgw.stage import Stage
 from socksgw.supervision import Supervisor
-from socksgw.upkeep import Upkeep
+from socksgw.system.upkeep import Upkeep
 
 CANARY = "canary-77b0"
 

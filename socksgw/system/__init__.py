@@ -1,0 +1,3 @@
+"""
+What the gateway needs of the machine: descriptors, sockets, threads, files, TLS.
+"""
