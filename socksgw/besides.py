@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
-    from socksgw.limits import Claim
+    from socksgw.limits.limits import Claim
     from socksgw.policy.rules import Verdict
     from socksgw.session import Session
 

@@ -18,7 +18,7 @@ from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram
 
 if TYPE_CHECKING:
-    from socksgw.limits import Claim
+    from socksgw.limits.limits import Claim
     from socksgw.session import Session
 
 __all__ = ["FlowJudge"]

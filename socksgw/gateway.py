@@ -22,15 +22,15 @@ from socksgw.accept.protocol import Inbound
 from socksgw.audit import process
 from socksgw.audit.journal import Journal, JournalError
 from socksgw.config.schema import Config
-from socksgw.counters import ProcessCounters
 from socksgw.doors import CannotStart, Doors
 from socksgw.errors import Draining
 from socksgw.generation import Foundation, Generation
 from socksgw.hosts import HostAddresses
-from socksgw.limits import Limits
+from socksgw.limits.counters import ProcessCounters
+from socksgw.limits.limits import Limits
+from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
 from socksgw.place import portShares
 from socksgw.policy.document import Compiler
-from socksgw.quotas import QuotaFile, QuotasUnreadable
 from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.session import Session

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from socksgw.audit.journal import Journal
     from socksgw.flowjudge import FlowJudge
     from socksgw.generation import Generation
-    from socksgw.limits import Claim, Limits
+    from socksgw.limits.limits import Claim, Limits
 
 __all__ = ["Session"]
 

@@ -21,7 +21,7 @@ from socksgw.config.schema import Config
 from socksgw.doors import CannotStart
 from socksgw.errors import Revoked
 from socksgw.interfaces import Asker
-from socksgw.limits import countedIn
+from socksgw.limits.limits import countedIn
 from socksgw.policy.rules import Question
 from socksgw.stage import Stage
 from socksgw.system.upkeep import Upkeep, defect
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from socksgw.audit.journal import Journal
     from socksgw.generation import Generation
     from socksgw.hosts import HostAddresses
-    from socksgw.limits import Limits
+    from socksgw.limits.limits import Limits
     from socksgw.policy.document import Compiler
     from socksgw.session import Session
 

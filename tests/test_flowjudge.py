@@ -15,10 +15,10 @@ from twisted.internet.task import Clock
 from socksgw import flowjudge
 from socksgw.audit.record import SessionRecord
 from socksgw.config.schema import Limit, Rate, Rule
-from socksgw.counters import ProcessCounters
 from socksgw.errors import LimitReached
 from socksgw.interfaces import Asker
-from socksgw.limits import Limits
+from socksgw.limits.counters import ProcessCounters
+from socksgw.limits.limits import Limits
 from socksgw.policy.decision import Policy
 from socksgw.relay.allowance import Allowances
 from socksgw.wire.address import Address

@@ -32,7 +32,6 @@ from socksgw import errors
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
 from socksgw.config.schema import Limit, ListenUDP, Quota, Rate, Rule, Throttle
-from socksgw.counters import ProcessCounters
 from socksgw.errors import (
     AuditFailed,
     AuthenticationFailed,
@@ -44,7 +43,8 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.interfaces import Asker
-from socksgw.limits import Limits
+from socksgw.limits.counters import ProcessCounters
+from socksgw.limits.limits import Limits
 from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
 from socksgw.negotiate.capabilities import capabilitiesOf

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from socksgw.counters import ProcessCounters, Row
+from socksgw.limits.counters import ProcessCounters, Row
 from socksgw.system.files import FileError, readOwn
 from socksgw.system.threads import Pool, inPool
 from socksgw.wire.address import Address

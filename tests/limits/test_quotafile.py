@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import capturedLogs, eventAsText
 
-from socksgw.counters import Key, ProcessCounters
-from socksgw.quotas import QuotaFile, QuotasUnreadable
+from socksgw.limits.counters import Key, ProcessCounters
+from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
 from tests.editors import EDITED
 
 KEY: Key = ("octets", "user", 'a "rule"', "älice")

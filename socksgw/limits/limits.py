@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NoReturn, final
 
 from socksgw.config.schema import Limit, Quota, Rule
-from socksgw.counters import Counters, Key
 from socksgw.errors import LimitReached, QuotaUsedUp
 from socksgw.interfaces import Asker, User
+from socksgw.limits.counters import Counters, Key
 from socksgw.relay.allowance import Allowance, Allowances, Bucket
 
 __all__ = ["DEFAULTS", "Claim", "Limits", "countedIn", "named"]

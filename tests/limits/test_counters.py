@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from socksgw.counters import Key, ProcessCounters
+from socksgw.limits.counters import Key, ProcessCounters
 
 DAY = 86400.0
 

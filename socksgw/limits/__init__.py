@@ -1,0 +1,3 @@
+"""
+How much clients may take: sessions, rates, quotas.
+"""
