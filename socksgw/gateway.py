@@ -33,7 +33,7 @@ from socksgw.place import portShares
 from socksgw.policy.document import Compiler
 from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
-from socksgw.session import Session
+from socksgw.session.session import Session
 from socksgw.supervision import Supervisor
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.files import FileError, ownDirectory

@@ -23,7 +23,7 @@ from socksgw.errors import Revoked
 from socksgw.interfaces import Asker
 from socksgw.limits.limits import countedIn
 from socksgw.policy.rules import Question
-from socksgw.stage import Stage
+from socksgw.session.stage import Stage
 from socksgw.system.upkeep import Upkeep, defect
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from socksgw.hosts import HostAddresses
     from socksgw.limits.limits import Limits
     from socksgw.policy.document import Compiler
-    from socksgw.session import Session
+    from socksgw.session.session import Session
 
 __all__ = ["Supervisor"]
 

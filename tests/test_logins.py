@@ -33,7 +33,7 @@ from socksgw.wire.reader import WireError
 from socksgw.wire.tls import Records, State, encodeRecords
 from tests.certificates import Authority, server
 from tests.plugins.gssapi import REALM, method
-from tests.test_session import (
+from tests.session.test_session import (
     CANARY,
     CONNECT,
     CONNECT4,

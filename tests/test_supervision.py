@@ -25,12 +25,12 @@ from socksgw.config.schema import Config, GatewayConfig, Limit, Timeouts
 from socksgw.errors import QuotaUsedUp, Revoked
 from socksgw.gateway import Gateway as Service
 from socksgw.interfaces import Asker
-from socksgw.stage import Stage
+from socksgw.session.stage import Stage
 from socksgw.supervision import Supervisor
 from socksgw.system import files
 from socksgw.wire.address import Address
 from tests.policy.asking import Somebody, ruleset
-from tests.test_session import BOUND, CONNECT, LOGIN, Gateway, answer, well
+from tests.session.test_session import BOUND, CONNECT, LOGIN, Gateway, answer, well
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from socksgw.config.load import loads
 from socksgw.errors import AuditFailed, Revoked
 from socksgw.gateway import Gateway
 from socksgw.plugins.gssapi_stub import StubInitiator
-from socksgw.stage import Stage
+from socksgw.session.stage import Stage
 from tests.interop import raw
 from tests.interop.conftest import certificate
 from tests.interop.servers import Certificate, Destination

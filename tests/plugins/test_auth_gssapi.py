@@ -39,7 +39,7 @@ from tests.plugins.gssapi import (
     gatewayWith,
     method,
 )
-from tests.test_session import BOUND, CONNECT, LOGIN, Gateway, answer, well
+from tests.session.test_session import BOUND, CONNECT, LOGIN, Gateway, answer, well
 
 REPLY = answer("socks5", 0, BOUND)[2:]
 

@@ -12,7 +12,7 @@ import pytest
 from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.errors import Revoked
-from socksgw.stage import Stage
+from socksgw.session.stage import Stage
 from socksgw.supervision import Supervisor
 from socksgw.system.upkeep import Upkeep
 

@@ -13,7 +13,6 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from socksgw.audit.record import SessionRecord
-from socksgw.commands import Command, commandFor
 from socksgw.errors import (
     AddressTypeNotSupported,
     AuditFailed,
@@ -32,7 +31,8 @@ from socksgw.negotiate.methods import Attempt, negotiate
 from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Obligations, Verdict
 from socksgw.relay.between import Tally
-from socksgw.stage import Stage
+from socksgw.session.commands import Command, commandFor
+from socksgw.session.stage import Stage
 from socksgw.system.fairly import ASKING
 from socksgw.wire.address import Address
 from socksgw.wire.codes import SOCKS4, Method, Reply
@@ -42,9 +42,9 @@ from socksgw.wire.reader import WireError
 if TYPE_CHECKING:
     from socksgw.accept.protocol import Inbound
     from socksgw.audit.journal import Journal
-    from socksgw.flowjudge import FlowJudge
     from socksgw.generation import Generation
     from socksgw.limits.limits import Claim, Limits
+    from socksgw.session.flowjudge import FlowJudge
 
 __all__ = ["Session"]
 

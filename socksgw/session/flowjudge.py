@@ -19,7 +19,7 @@ from socksgw.wire.datagram import Datagram
 
 if TYPE_CHECKING:
     from socksgw.limits.limits import Claim
-    from socksgw.session import Session
+    from socksgw.session.session import Session
 
 __all__ = ["FlowJudge"]
 

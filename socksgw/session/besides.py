@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 if TYPE_CHECKING:
     from socksgw.limits.limits import Claim
     from socksgw.policy.rules import Verdict
-    from socksgw.session import Session
+    from socksgw.session.session import Session
 
 __all__ = ["Besides"]
 

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, final
 
-from socksgw.besides import Besides
 from socksgw.errors import (
     AddressTypeNotSupported,
     BadDestination,
@@ -18,21 +17,22 @@ from socksgw.errors import (
     LimitReached,
     LookupFailed,
 )
-from socksgw.flowjudge import FlowJudge
 from socksgw.policy.decision import tellable
 from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.tunnel import FRAMINGS
 from socksgw.route.dialer import Outlet
 from socksgw.route.passive import Passive, bindWithin, localTowards
-from socksgw.stage import Stage
+from socksgw.session.besides import Besides
+from socksgw.session.flowjudge import FlowJudge
+from socksgw.session.stage import Stage
 from socksgw.wire.address import UNSPECIFIED4, Address, BadHost
 from socksgw.wire.codes import SOCKS4, Reply
 from socksgw.wire.codes import Command as Code
 
 if TYPE_CHECKING:
     from socksgw.policy.decision import Decision
-    from socksgw.session import Session
+    from socksgw.session.session import Session
     from socksgw.wire.events import Requested
 
 __all__ = ["Command", "commandFor"]

@@ -12,7 +12,6 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from socksgw import flowjudge
 from socksgw.audit.record import SessionRecord
 from socksgw.config.schema import Limit, Rate, Rule
 from socksgw.errors import LimitReached
@@ -21,10 +20,11 @@ from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
 from socksgw.policy.decision import Policy
 from socksgw.relay.allowance import Allowances
+from socksgw.session import flowjudge
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
 from tests.policy.asking import PUBLIC, PUBLIC6, ruleset
-from tests.test_commands import Names
+from tests.session.test_commands import Names
 
 RULES = f"""
 [[rule]]

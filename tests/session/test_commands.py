@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from socksgw.commands import _loops, commandFor
 from socksgw.config.schema import Limit
 from socksgw.errors import CommandNotSupported, LookupFailed, SocksError
 from socksgw.policy.decision import Policy
+from socksgw.session.commands import _loops, commandFor
 from socksgw.wire.address import Address
 from socksgw.wire.events import Requested
 from tests.policy.asking import PUBLIC, PUBLIC6, ruleset
-from tests.test_session import Gateway, Transport, well
+from tests.session.test_session import Gateway, Transport, well
 
 RULES = """
 [[rule]]

@@ -57,7 +57,7 @@ from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.route.failures import failureFor
 from socksgw.route.outward import Outward
-from socksgw.session import Session, Stage
+from socksgw.session.session import Session, Stage
 from socksgw.system.fairly import ASKING
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address

@@ -1,0 +1,3 @@
+"""
+One client, from its first message to its record.
+"""
