@@ -16,7 +16,7 @@ from socksgw.system.output import coloured, widthOf
 from socksgw.wire.codes import Method
 
 if TYPE_CHECKING:
-    from socksgw.gateway import Gateway
+    from socksgw.gateway.gateway import Gateway
 
 __all__ = ["Console", "banner"]
 

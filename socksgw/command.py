@@ -19,11 +19,11 @@ from socksgw.config.load import ConfigError, load, refused
 from socksgw.config.schema import Config
 from socksgw.diff import diffMain
 from socksgw.errors import LookupFailed
-from socksgw.examination import Examination, examine
-from socksgw.expectations import LEVELS, wrongFacts
 from socksgw.explanation import explainFacts
-from socksgw.facts import destination
-from socksgw.hosts import HostAddresses
+from socksgw.gateway.examination import Examination, examine
+from socksgw.gateway.expectations import LEVELS, wrongFacts
+from socksgw.gateway.facts import destination
+from socksgw.gateway.host import HostAddresses
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.passwords import passwdMain, setPassword
 from socksgw.login.secrets import setSecret

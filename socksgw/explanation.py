@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO
 from attrs import evolve
 
 from socksgw.errors import SocksError
-from socksgw.offers import Offers, Way
+from socksgw.gateway.offers import Offers, Way
 from socksgw.policy.hypothetical import Facts, Missing, Outcome, consider
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address

@@ -14,8 +14,8 @@ from socksgw.audit import chain
 from socksgw.audit.verify import remedy
 from socksgw.config.schema import Config
 from socksgw.explanation import asJson, judged, printed
-from socksgw.facts import factsOf
-from socksgw.offers import Offers
+from socksgw.gateway.facts import factsOf
+from socksgw.gateway.offers import Offers
 from socksgw.policy.hypothetical import Missing
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address

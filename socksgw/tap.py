@@ -22,8 +22,8 @@ from socksgw.banner import Console
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.config.load import ConfigError, load
 from socksgw.config.schema import Config
-from socksgw.doors import CannotStart
-from socksgw.gateway import Gateway
+from socksgw.gateway.gateway import Gateway
+from socksgw.gateway.listeners import CannotStart
 from socksgw.system import output
 from socksgw.system.rights import rightsOf
 from socksgw.system.signals import Hangups, hangups

@@ -9,7 +9,7 @@ from twisted.internet import reactor
 
 from socksgw.banner import banner
 from socksgw.config.defaults import defaultConfig
-from socksgw.gateway import Gateway
+from socksgw.gateway.gateway import Gateway
 
 
 @pytest.mark.parametrize("width", [0, 40, 60, 200])

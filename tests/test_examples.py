@@ -12,8 +12,8 @@ import pytest
 from attrs import evolve
 
 from socksgw.config.load import loads
-from socksgw.expectations import unmet
-from socksgw.hosts import HostAddresses
+from socksgw.gateway.expectations import unmet
+from socksgw.gateway.host import HostAddresses
 from socksgw.login.passwords import setPassword
 from socksgw.policy.document import Compiler
 from tests.certificates import Authority, dns, pemOf, server

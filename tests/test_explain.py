@@ -16,9 +16,9 @@ import pytest
 
 from socksgw.command import main
 from socksgw.config.load import loads
-from socksgw.expectations import unmet
-from socksgw.facts import factsOf
-from socksgw.hosts import HostAddresses
+from socksgw.gateway.expectations import unmet
+from socksgw.gateway.facts import factsOf
+from socksgw.gateway.host import HostAddresses
 from socksgw.policy.document import Compiler
 from tests.hostile.clients import GREETING, four, named, opened, request5
 from tests.hostile.datagrams import Association, Echo

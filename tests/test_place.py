@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.schema import Listen, ListenUDP
 from socksgw.errors import LimitReached
-from socksgw.gateway import Gateway
+from socksgw.gateway.gateway import Gateway
 from socksgw.interfaces import Asker
 from socksgw.place import portShares, wrongPlace
 from socksgw.wire.address import Address

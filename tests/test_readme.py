@@ -18,7 +18,7 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config.load import loads
-from socksgw.examination import examine
+from socksgw.gateway.examination import examine
 from socksgw.login import http, ldap
 from socksgw.login.passwords import setPassword
 from tests.interop.servers import Certificate

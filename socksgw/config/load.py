@@ -4,7 +4,7 @@ The configuration file: TOML into frozen values, strictly typed.
 L{load} reads a file and raises L{ConfigError} with every problem at once,
 each at its place. What rules mean together (undeclared names, unreachable
 rules, what is exposed) is judged by L{socksgw.policy.document} and
-L{socksgw.generation}; here is only the shape.
+L{socksgw.gateway.generation}; here is only the shape.
 """
 
 import re

@@ -42,7 +42,7 @@ from socksgw.wire.reader import WireError
 if TYPE_CHECKING:
     from socksgw.accept.protocol import Inbound
     from socksgw.audit.journal import Journal
-    from socksgw.generation import Generation
+    from socksgw.gateway.generation import Generation
     from socksgw.limits.limits import Claim, Limits
     from socksgw.session.flowjudge import FlowJudge
 

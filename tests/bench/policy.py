@@ -24,7 +24,7 @@ from pathlib import Path
 from random import Random
 
 from socksgw.config.load import load
-from socksgw.examination import examine
+from socksgw.gateway.examination import examine
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Policy
 from socksgw.wire.address import Address

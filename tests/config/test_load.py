@@ -1,6 +1,6 @@
 """
 The configuration file: its shape (C{socksgw.config.load}), what it means as a whole
-(C{socksgw.examination}), and what applies without one (C{socksgw.config.defaults}).
+(C{socksgw.gateway.examination}), and what applies without one (C{socksgw.config.defaults}).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zope.interface import implementer
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.config.load import ConfigError, load, loads
 from socksgw.config.schema import Checker, Config, Group, Quota
-from socksgw.examination import Examination, examine
+from socksgw.gateway.examination import Examination, examine
 from socksgw.interfaces import IVerifyingMethod
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.passwords import setPassword
@@ -516,7 +516,7 @@ def test_identitiesAreTakenWhereAMethodVerifies(
             return self
 
     methods = {"none": auth_none.method, "verifying": Verifying()}
-    monkeypatch.setattr("socksgw.entrance.findMethods", lambda: (methods, []))
+    monkeypatch.setattr("socksgw.gateway.logins.findMethods", lambda: (methods, []))
     auth = '[auth]\nstrip_realms = ["A"]\n[[auth.choose]]\nmethods = ["%s"]\n'
     for method, expected in (("verifying", True), ("none", False)):
         for brought in (True, False):

@@ -29,7 +29,7 @@ from twisted.logger import capturedLogs
 
 from socksgw.config.load import loads
 from socksgw.errors import AuditFailed, Revoked
-from socksgw.gateway import Gateway
+from socksgw.gateway.gateway import Gateway
 from socksgw.plugins.gssapi_stub import StubInitiator
 from socksgw.session.stage import Stage
 from tests.interop import raw

@@ -19,7 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.scripts.twistd import run
-from socksgw.gateway import Gateway
+from socksgw.gateway.gateway import Gateway
 
 def start(self, start=Gateway.start):
     start(self)

@@ -171,7 +171,7 @@ from pathlib import Path
 from twisted.internet import endpoints, reactor
 from twisted.python import log
 from socksgw.config.load import load
-from socksgw.gateway import Gateway, SocksFactory
+from socksgw.gateway.gateway import Gateway, SocksFactory
 
 log.startLogging(sys.stderr)
 gateway = Gateway(reactor, load("gw.toml"))

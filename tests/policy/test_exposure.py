@@ -16,7 +16,7 @@ from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config.load import loads
-from socksgw.examination import Examination, examine
+from socksgw.gateway.examination import Examination, examine
 from tests.certificates import Authority, pemOf, server
 from tests.policy.asking import Facts
 

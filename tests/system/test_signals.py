@@ -116,7 +116,7 @@ def test_interruptSaysThatItDrainsAndHowToEnd(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("import", "socksgw.gateway"), ("open", "gw.toml")]
+    ("kind", "name"), [("import", "socksgw.gateway.gateway"), ("open", "gw.toml")]
 )
 def test_hangupJustAfterTheStartIsAReload(tmp_path: Path, kind: str, name: str) -> None:
     """From the moment on that our part of twistd runs, no SIGHUP ends it."""

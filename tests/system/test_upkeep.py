@@ -12,8 +12,8 @@ import pytest
 from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.errors import Revoked
+from socksgw.gateway.reload import Supervisor
 from socksgw.session.stage import Stage
-from socksgw.supervision import Supervisor
 from socksgw.system.upkeep import Upkeep
 
 CANARY = "canary-77b0"

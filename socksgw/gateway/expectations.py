@@ -10,10 +10,10 @@ from typing import Final
 from socksgw.config.convert import Problem, nearest
 from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config, Expect
-from socksgw.facts import destination
+from socksgw.gateway.facts import destination
+from socksgw.gateway.offers import Offers
 from socksgw.interfaces import ANONYMOUS
 from socksgw.negotiate.capabilities import Capabilities
-from socksgw.offers import Offers
 from socksgw.policy.document import isPattern
 from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
 from socksgw.policy.ruleset import Ruleset

@@ -14,7 +14,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import capturedLogs
 
 from socksgw.config.load import loads
-from socksgw.gateway import Gateway
+from socksgw.gateway.gateway import Gateway
 from tests.running import OPEN
 
 

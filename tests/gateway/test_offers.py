@@ -16,10 +16,10 @@ from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.command import main
 from socksgw.config.load import loads
-from socksgw.examination import examine
+from socksgw.gateway.examination import examine
+from socksgw.gateway.offers import Offers
 from socksgw.negotiate.capabilities import Capabilities
 from socksgw.negotiate.methods import Choice, OfferedMethod
-from socksgw.offers import Offers
 from socksgw.policy.document import Compiler
 from socksgw.policy.hypothetical import Facts as Asked
 from socksgw.policy.hypothetical import Missing, outcomeOf

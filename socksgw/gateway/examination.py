@@ -19,8 +19,9 @@ from socksgw.config.listening import isRoutable, parseListenAddress
 from socksgw.config.load import refused
 from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config, Limit, Rule
-from socksgw.entrance import Entrance
-from socksgw.expectations import unmet, wrongFacts
+from socksgw.gateway.expectations import unmet, wrongFacts
+from socksgw.gateway.logins import Entrance
+from socksgw.gateway.offers import Offers
 from socksgw.interfaces import (
     IChangingStore,
     IGroupSource,
@@ -28,7 +29,6 @@ from socksgw.interfaces import (
 )
 from socksgw.login.canonical import folded
 from socksgw.negotiate.methods import Choice
-from socksgw.offers import Offers
 from socksgw.place import wrongPlace
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler

@@ -22,10 +22,11 @@ from socksgw.accept.protocol import Inbound
 from socksgw.audit import process
 from socksgw.audit.journal import Journal, JournalError
 from socksgw.config.schema import Config
-from socksgw.doors import CannotStart, Doors
 from socksgw.errors import Draining
-from socksgw.generation import Foundation, Generation
-from socksgw.hosts import HostAddresses
+from socksgw.gateway.generation import Foundation, Generation
+from socksgw.gateway.host import HostAddresses
+from socksgw.gateway.listeners import CannotStart, Doors
+from socksgw.gateway.reload import Supervisor
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
 from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
@@ -34,7 +35,6 @@ from socksgw.policy.document import Compiler
 from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.session.session import Session
-from socksgw.supervision import Supervisor
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.files import FileError, ownDirectory
 from socksgw.system.heap import Heap

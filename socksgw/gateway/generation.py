@@ -12,8 +12,8 @@ from twisted.cred.checkers import ICredentialsChecker
 from socksgw.audit.process import groupsFailedLine
 from socksgw.config.load import refused
 from socksgw.config.schema import Config, ListenUDP
-from socksgw.examination import examine
-from socksgw.hosts import HostAddresses
+from socksgw.gateway.examination import examine
+from socksgw.gateway.host import HostAddresses
 from socksgw.interfaces import IGroupSource, ILockingStore, SetDeadline
 from socksgw.login.groups import DirectoryGroups
 from socksgw.login.portal import Login

@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 from socksgw.audit import process
 from socksgw.config.load import ConfigError, included
 from socksgw.config.schema import Config
-from socksgw.doors import CannotStart
 from socksgw.errors import Revoked
+from socksgw.gateway.listeners import CannotStart
 from socksgw.interfaces import Asker
 from socksgw.limits.limits import countedIn
 from socksgw.policy.rules import Question
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from socksgw.accept.certificates import ServerTLS
     from socksgw.accept.listener import Listener
     from socksgw.audit.journal import Journal
-    from socksgw.generation import Generation
-    from socksgw.hosts import HostAddresses
+    from socksgw.gateway.generation import Generation
+    from socksgw.gateway.host import HostAddresses
     from socksgw.limits.limits import Limits
     from socksgw.policy.document import Compiler
     from socksgw.session.session import Session

@@ -11,8 +11,8 @@ from typing import Protocol, final
 
 from socksgw.config.listening import parseListenAddress
 from socksgw.config.schema import Config
-from socksgw.kernelroutes import KernelRoutes
-from socksgw.probedroutes import ProbedRoutes
+from socksgw.gateway.kernelroutes import KernelRoutes
+from socksgw.gateway.probedroutes import ProbedRoutes
 from socksgw.system.sockets import tellOnce
 from socksgw.wire.address import Address
 

@@ -17,6 +17,7 @@ from zope.interface.interface import InterfaceClass
 from socksgw.accept.endpoints import isSecured
 from socksgw.config.convert import nearest
 from socksgw.config.schema import AuthConfig, Checker, Choose, Config
+from socksgw.gateway.offers import Offers
 from socksgw.interfaces import (
     IConfigurableCheckerFactory,
     IFileCheckerFactory,
@@ -33,7 +34,6 @@ from socksgw.login.identities import VerifiedIdentities
 from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
-from socksgw.offers import Offers
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.document import Compiler
 

@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 from twisted.logger import capturedLogs, eventAsText
 
-from socksgw.hosts import HostAddresses
-from socksgw.kernelroutes import KernelRoutes
-from socksgw.probedroutes import ProbedRoutes
+from socksgw.gateway.host import HostAddresses
+from socksgw.gateway.kernelroutes import KernelRoutes
+from socksgw.gateway.probedroutes import ProbedRoutes
 from socksgw.system import sockets
 from socksgw.wire.address import Address
 from tests.interop import raw
@@ -60,9 +60,9 @@ OTHERS = (
 #: Tells of each address whether it leads here, then adds some, and tells again.
 PROGRAM = f"""
 import json, subprocess, sys
-from socksgw.hosts import HostAddresses
-from socksgw.probedroutes import ProbedRoutes
-from socksgw.kernelroutes import KernelRoutes
+from socksgw.gateway.host import HostAddresses
+from socksgw.gateway.probedroutes import ProbedRoutes
+from socksgw.gateway.kernelroutes import KernelRoutes
 from socksgw.wire.address import Address
 
 def ip(*lines):

@@ -1,5 +1,5 @@
 """
-From C{[auth]} to checkers (C{socksgw.entrance}): those that are tables, and
+From C{[auth]} to checkers (C{socksgw.gateway.logins}): those that are tables, and
 what is wrong with them.
 """
 
@@ -359,7 +359,7 @@ def factories(monkeypatch: pytest.MonkeyPatch) -> None:
     exec(FACTORY, names)
     found, broken = findCheckers()
     found.update(declared=names["Declared"](), silent=names["Silent"]())
-    monkeypatch.setattr("socksgw.entrance.findCheckers", lambda: (found, broken))
+    monkeypatch.setattr("socksgw.gateway.logins.findCheckers", lambda: (found, broken))
 
 
 @pytest.mark.usefixtures("factories")

@@ -23,10 +23,10 @@ from socksgw.config.defaults import defaultConfig
 from socksgw.config.load import loads
 from socksgw.config.schema import Config, GatewayConfig, Limit, Timeouts
 from socksgw.errors import QuotaUsedUp, Revoked
-from socksgw.gateway import Gateway as Service
+from socksgw.gateway.gateway import Gateway as Service
+from socksgw.gateway.reload import Supervisor
 from socksgw.interfaces import Asker
 from socksgw.session.stage import Stage
-from socksgw.supervision import Supervisor
 from socksgw.system import files
 from socksgw.wire.address import Address
 from tests.policy.asking import Somebody, ruleset

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
-from socksgw import examination
 from socksgw.config.load import loads
-from socksgw.examination import Examination, examine
+from socksgw.gateway import examination
+from socksgw.gateway.examination import Examination, examine
 from socksgw.login import passwords
 from socksgw.route.resolvconf import readChoice
 from tests.policy.asking import Facts
