@@ -18,10 +18,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python import usage
 
-from socksgw.banner import Console
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.config.load import ConfigError, load
 from socksgw.config.schema import Config
+from socksgw.console.banner import Console
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.listeners import CannotStart
 from socksgw.system import output

@@ -74,7 +74,7 @@ def socksgw(
 ) -> subprocess.CompletedProcess[str]:
     """Run C{socksgw ARGUMENTS} to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "socksgw.command", *arguments],
+        [sys.executable, "-m", "socksgw.console.command", *arguments],
         cwd=cwd,
         env=environment(),
         input=stdin,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.command import main
 from socksgw.config.load import loads
+from socksgw.console.command import main
 from socksgw.gateway.expectations import unmet
 from socksgw.gateway.facts import factsOf
 from socksgw.gateway.host import HostAddresses

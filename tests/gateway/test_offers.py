@@ -14,8 +14,8 @@ import pytest
 from attrs import evolve
 from twisted.internet.testing import MemoryReactorClock
 
-from socksgw.command import main
 from socksgw.config.load import loads
+from socksgw.console.command import main
 from socksgw.gateway.examination import examine
 from socksgw.gateway.offers import Offers
 from socksgw.negotiate.capabilities import Capabilities

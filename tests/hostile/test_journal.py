@@ -122,7 +122,7 @@ def test_whoMayNotReadTheJournalIsTold(tmp_path: Path, command: str) -> None:
             *powerless(),
             sys.executable,
             "-m",
-            "socksgw.command",
+            "socksgw.console.command",
             "audit",
             command,
             "--config",

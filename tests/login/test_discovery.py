@@ -39,7 +39,7 @@ def run(tmp_path: Path, *command: str, **modules: str) -> str:
     What a C{socksgw} command says with these modules among Twisted's plug-ins.
     """
     return subprocess.run(
-        [sys.executable, "-m", "socksgw.command", *command],
+        [sys.executable, "-m", "socksgw.console.command", *command],
         cwd=tmp_path,
         env=withPlugins(tmp_path, "twisted.plugins", **modules),
         capture_output=True,

@@ -11,7 +11,7 @@ from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from zope.interface import implementer
 from zope.interface.exceptions import Invalid
 
-from socksgw.command import _worst
+from socksgw.console.command import _worst
 from socksgw.interfaces import IAuthMethod, IVerifyingMethod
 from socksgw.negotiate.capabilities import UNDECLARED, Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods

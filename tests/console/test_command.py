@@ -161,7 +161,7 @@ def test_anAsciiTerminalShowsEveryLine(tmp_path: Path) -> None:
     file = tmp_path / "gw.toml"
     file.write_text('[gateway]\n"nöme" = "x"\n', encoding="utf-8")
     ended = subprocess.run(
-        [sys.executable, "-m", "socksgw.command", "check", str(file)],
+        [sys.executable, "-m", "socksgw.console.command", "check", str(file)],
         env=environment(PYTHONIOENCODING="ascii:strict"),
         capture_output=True,
         timeout=30,

@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO, final
 from socksgw.audit import chain
 from socksgw.audit.verify import remedy
 from socksgw.config.schema import Config
-from socksgw.explanation import asJson, judged, printed
+from socksgw.console.explain import asJson, judged, printed
 from socksgw.gateway.facts import factsOf
 from socksgw.gateway.offers import Offers
 from socksgw.policy.hypothetical import Missing

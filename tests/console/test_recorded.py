@@ -15,8 +15,8 @@ import pytest
 
 from socksgw.audit.human import humanLine
 from socksgw.audit.refusals import Refusal
-from socksgw.command import main
-from socksgw.recorded import Journalled
+from socksgw.console.command import main
+from socksgw.console.recorded import Journalled
 from socksgw.wire.address import Address
 from tests.audit.journals import Kept, event
 from tests.hostile.clients import GREETING, exactly, four, opened, request5

@@ -17,9 +17,10 @@ from socksgw.config.convert import nearest
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.load import ConfigError, load, refused
 from socksgw.config.schema import Config
-from socksgw.diff import diffMain
+from socksgw.console.diff import diffMain
+from socksgw.console.explain import explainFacts
+from socksgw.console.recorded import explainRecord
 from socksgw.errors import LookupFailed
-from socksgw.explanation import explainFacts
 from socksgw.gateway.examination import Examination, examine
 from socksgw.gateway.expectations import LEVELS, wrongFacts
 from socksgw.gateway.facts import destination
@@ -30,7 +31,6 @@ from socksgw.login.secrets import setSecret
 from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
-from socksgw.recorded import explainRecord
 from socksgw.route.resolver import lookUpNow
 from socksgw.system.output import coloured, readable
 from socksgw.wire.address import Address

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 from twisted.internet import reactor
 
-from socksgw.banner import banner
 from socksgw.config.defaults import defaultConfig
+from socksgw.console.banner import banner
 from socksgw.gateway.gateway import Gateway
 
 

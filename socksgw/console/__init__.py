@@ -1,0 +1,3 @@
+"""
+The C{socksgw} command, and what people read on a console.
+"""
