@@ -32,7 +32,7 @@ from socksgw.plugins import (
     auth_userpass,
 )
 from socksgw.plugins.gssapi_stub import StubInitiator
-from socksgw.testing import AuthMethodContract, Script
+from socksgw.testing.datagrams import AuthMethodContract, Script
 from socksgw.wire.chap import Attribute, encodeMessage
 from socksgw.wire.gssapi import MessageType
 

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from socksgw.relay.datagram import DatagramCarrier
 from socksgw.relay.flows import Flow, Flows, FlowSettings, Permit
-from socksgw.testing import DatagramNetwork
+from socksgw.testing.datagrams import DatagramNetwork
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram, encodeDatagram, readDatagram
 

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, final
 
-from socksgw.contract import AuthMethodContract, Script
 from socksgw.system.sockets import FAMILIES
+from socksgw.testing.contract import AuthMethodContract, Script
 
 __all__ = ["AuthMethodContract", "DatagramNetwork", "FakeDatagramSocket", "Script"]
 
