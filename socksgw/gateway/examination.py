@@ -29,13 +29,13 @@ from socksgw.interfaces import (
 )
 from socksgw.login.canonical import folded
 from socksgw.negotiate.methods import Choice
-from socksgw.place import wrongPlace
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
 from socksgw.policy.exposure import Exposure
 from socksgw.policy.ruleset import Ruleset
 from socksgw.route.lookup import THREADS
 from socksgw.route.nameservers import parseServer
+from socksgw.route.placement import wrongPlace
 from socksgw.route.resolvconf import NSSWITCH, readChoice
 from socksgw.system.files import trustGroups
 

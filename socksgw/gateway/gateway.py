@@ -30,10 +30,10 @@ from socksgw.gateway.reload import Supervisor
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
 from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
-from socksgw.place import portShares
 from socksgw.policy.document import Compiler
 from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
+from socksgw.route.placement import portShares
 from socksgw.session.session import Session
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.files import FileError, ownDirectory

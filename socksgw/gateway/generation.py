@@ -19,7 +19,6 @@ from socksgw.login.groups import DirectoryGroups
 from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
 from socksgw.negotiate.methods import Methods
-from socksgw.place import Place
 from socksgw.policy.decision import Policy
 from socksgw.policy.document import Compiler
 from socksgw.policy.told import Told
@@ -29,6 +28,7 @@ from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.route.dialer import Dialer
 from socksgw.route.outward import Outward
+from socksgw.route.placement import Place
 from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver
 from socksgw.system.files import supposingTrust, trustGroups

@@ -49,7 +49,6 @@ from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
 from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
-from socksgw.place import Place
 from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Obligations, Verdict
@@ -57,6 +56,7 @@ from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.route.failures import failureFor
 from socksgw.route.outward import Outward
+from socksgw.route.placement import Place
 from socksgw.session.session import Session, Stage
 from socksgw.system.fairly import ASKING
 from socksgw.wire import socks4, socks5, userpass

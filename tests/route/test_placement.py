@@ -15,7 +15,7 @@ from socksgw.config.schema import Listen, ListenUDP
 from socksgw.errors import LimitReached
 from socksgw.gateway.gateway import Gateway
 from socksgw.interfaces import Asker
-from socksgw.place import portShares, wrongPlace
+from socksgw.route.placement import portShares, wrongPlace
 from socksgw.wire.address import Address
 from tests.policy.asking import ANONYMOUS
 
