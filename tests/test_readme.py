@@ -19,8 +19,8 @@ from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config.load import loads
 from socksgw.gateway.examination import examine
-from socksgw.login import http, ldap
 from socksgw.login.passwords import setPassword
+from socksgw.login.stores import http, ldap
 from tests.interop.servers import Certificate
 from tests.policy.asking import Facts
 from tests.running import ROOT, Running, environment, socksgw, until

@@ -20,7 +20,7 @@ from socksgw.interfaces import SetDeadline, User
 from socksgw.login.namedgroups import NamedGroups
 from socksgw.login.realm import SocksUser
 from socksgw.login.refusal import Refused
-from socksgw.login.remote import Unavailable
+from socksgw.login.stores.remote import Unavailable
 
 __all__ = ["NOWHERE", "Answer", "DirectoryGroups", "Membership"]
 

@@ -125,10 +125,10 @@ def test_checkersThatCanBe(tmp_path: Path) -> None:
 
 def test_missingExtra(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an extra would bring is said, and how it is brought."""
-    for module in ("socksgw.login.ldap", "socksgw.login.ldaplinks"):
+    for module in ("socksgw.login.stores.ldap", "socksgw.login.stores.ldaplinks"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "ldaptor.protocols", None)
-    monkeypatch.setitem(sys.modules, "socksgw.login.ldaplinks", None)
+    monkeypatch.setitem(sys.modules, "socksgw.login.stores.ldaplinks", None)
     ((path, text),) = checked(*LDAP, 'url = ["ldaps://h"]')
     assert path == "auth.checker[0]"
     assert text.endswith('install it with: pip install "socksgw[ldap]"')

@@ -16,7 +16,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from socksgw.interfaces import Settings
-from socksgw.login.ldap import LDAPChecker, ldapChecker
+from socksgw.login.stores.ldap import LDAPChecker, ldapChecker
 
 BASE = "dc=corp,dc=test"
 #: One entry: its name, and its attributes.

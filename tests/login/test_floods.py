@@ -19,14 +19,14 @@ def http(reactor: Any) -> Any:
     """Asks a service that never answers."""
     url = "http://127.0.0.1:9/login"
     table = {"url": url, "groups_url": url}
-    module = pytest.importorskip("socksgw.login.http")
+    module = pytest.importorskip("socksgw.login.stores.http")
     return module.httpChecker(Settings(table, name="service"), reactor)
 
 
 def ldap(reactor: Any) -> Any:
     """Asks a directory that never answers."""
     table = {"url": ["ldap://127.0.0.1:9"], "base": "dc=example"}
-    module = pytest.importorskip("socksgw.login.ldap")
+    module = pytest.importorskip("socksgw.login.stores.ldap")
     return module.ldapChecker(Settings(table, name="ad"), reactor)
 
 

@@ -25,7 +25,7 @@ from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY, SocksUser
 from socksgw.login.refusal import Refused
-from socksgw.login.remote import Unavailable
+from socksgw.login.stores.remote import Unavailable
 from tests.login.test_portal import settled, settling
 
 CANARY = "canary-0b"

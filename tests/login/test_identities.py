@@ -23,7 +23,7 @@ from socksgw.login.canonical import CanonicalNames
 from socksgw.login.checkers import Refused
 from socksgw.login.identities import Proved, VerifiedIdentities
 from socksgw.login.portal import Login
-from socksgw.login.remote import Unavailable
+from socksgw.login.stores.remote import Unavailable
 from tests.login.test_portal import HERE, ChangingChecker, Checker, alice
 
 

@@ -33,7 +33,7 @@ from socksgw.login.groups import Membership
 from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY, SocksRealm, SocksUser
 from socksgw.login.refusal import Refused
-from socksgw.login.remote import Unavailable
+from socksgw.login.stores.remote import Unavailable
 from socksgw.wire.address import Address
 
 CANARY = "canary-9c1e"

@@ -14,9 +14,9 @@ from twisted.logger import capturedLogs, eventAsText
 from zope.interface import implementer
 
 from socksgw.interfaces import IReportingStore, Settings
-from socksgw.login.http import httpChecker
-from socksgw.login.ldap import ldapChecker
 from socksgw.login.portal import Login
+from socksgw.login.stores.http import httpChecker
+from socksgw.login.stores.ldap import ldapChecker
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.system.files import FileError
 from socksgw.system.keptsecret import KeptSecret

@@ -61,7 +61,7 @@ def test_reloads(reactor: ThreadedReactor) -> None:
 
 def test_pamOverReloads(reactor: ThreadedReactor) -> None:
     """A checker that is made anew asks in the threads of the one before."""
-    pam = pytest.importorskip("socksgw.login.pam")
+    pam = pytest.importorskip("socksgw.login.stores.pam")
     made = [pam.pamChecker(Settings({}, name="system"), reactor) for _ in range(3)]
     assert len({each._threads for each in made}) == 1
 

@@ -122,7 +122,7 @@ class TableFactory:
         @raise ValueError: it cannot be made.
         """
         try:
-            module = import_module(f"socksgw.login.{self.authType}")
+            module = import_module(f"socksgw.login.stores.{self.authType}")
         except ImportError as e:
             raise ValueError(
                 f'needs {e.name}; install it with: pip install "socksgw[{self._extra}]"'

@@ -19,7 +19,7 @@ from tests.system.test_threads import ClockedReactor
 
 __all__ = ["reactor"]
 
-pam = pytest.importorskip("socksgw.login.pam")
+pam = pytest.importorskip("socksgw.login.stores.pam")
 
 
 @pytest.fixture

@@ -22,14 +22,15 @@ from socksgw.interfaces import (
     INamingStore,
     IReportingStore,
 )
-from socksgw.login.ldapgroups import (
+from socksgw.login.refusal import WRONG, Refused
+from socksgw.login.stores.ldapgroups import (
     ANYTHING,
     GroupNames,
     byMembers,
     byToken,
     lockoutOf,
 )
-from socksgw.login.ldaplinks import (
+from socksgw.login.stores.ldaplinks import (
     Entry,
     Link,
     NotServed,
@@ -37,15 +38,14 @@ from socksgw.login.ldaplinks import (
     TooMany,
     TooMuch,
 )
-from socksgw.login.ldapnames import (
+from socksgw.login.stores.ldapnames import (
     fill,
     fillAs,
     fillDN,
     firstOf,
 )
-from socksgw.login.ldapservers import Links, Server, Servers
-from socksgw.login.refusal import WRONG, Refused
-from socksgw.login.remote import Evenly, Turns, Unavailable, nameOf
+from socksgw.login.stores.ldapservers import Links, Server, Servers
+from socksgw.login.stores.remote import Evenly, Turns, Unavailable, nameOf
 from socksgw.system.keptsecret import KeptSecret
 
 __all__ = ["Directory", "LDAPChecker"]

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any, Final
 
 from socksgw.interfaces import Settings
-from socksgw.login.ldaplinks import Link
-from socksgw.login.ldapnames import attributeOf, normalDN, parseFilter
-from socksgw.login.ldapservers import Server, serversOf
-from socksgw.login.ldapusers import Directory, LDAPChecker
-from socksgw.login.remote import trustIn
+from socksgw.login.stores.ldaplinks import Link
+from socksgw.login.stores.ldapnames import attributeOf, normalDN, parseFilter
+from socksgw.login.stores.ldapservers import Server, serversOf
+from socksgw.login.stores.ldapusers import Directory, LDAPChecker
+from socksgw.login.stores.remote import trustIn
 from socksgw.system.files import FileError
 
 __all__ = ["LDAPChecker", "ldapChecker"]
@@ -82,7 +82,7 @@ def _keytabIn(
     if "bind_dn" in settings:
         settings.wrong("bind_keytab", "is another account than bind_dn; choose one")
     try:
-        from socksgw.login.ldapkerberos import KeytabAccount
+        from socksgw.login.stores.ldapkerberos import KeytabAccount
     except ImportError:
         settings.wrong(
             "bind_keytab",

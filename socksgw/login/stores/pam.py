@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import WRONG, Refused, busy
-from socksgw.login.remote import Turns, Unavailable, nameOf
+from socksgw.login.stores.remote import Turns, Unavailable, nameOf
 from socksgw.system.threads import threadsFor
 
 __all__ = ["PAMChecker", "pamChecker"]

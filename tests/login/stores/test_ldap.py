@@ -13,7 +13,7 @@ from twisted.cred.credentials import UsernamePassword
 from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.login.refusal import Refused
-from socksgw.login.remote import Unavailable
+from socksgw.login.stores.remote import Unavailable
 from tests.login.directories import BASE, Directory, Entry, Found, World
 
 #: MS-ADTS section 3.1.1.3.4.3.1.

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ldaptor.protocols import pureber, pureldap
 
-from socksgw.login.ldapnames import (
+from socksgw.login.stores.ldapnames import (
     attributeOf,
     either,
     fill,

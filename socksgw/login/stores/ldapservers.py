@@ -19,9 +19,9 @@ from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupErro
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from socksgw.login.ldaplinks import Link, NotServed, ResultError, TooMuch
 from socksgw.login.refusal import Refused
-from socksgw.login.remote import Unavailable, isLoopback, within
+from socksgw.login.stores.ldaplinks import Link, NotServed, ResultError, TooMuch
+from socksgw.login.stores.remote import Unavailable, isLoopback, within
 from socksgw.system.tlspeer import PeerRefused, TLSPeer
 
 __all__ = ["Links", "Server", "Servers", "serversOf"]

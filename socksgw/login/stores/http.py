@@ -24,9 +24,16 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from socksgw.interfaces import IGroupSource, IReportingStore, Settings
-from socksgw.login.httpservice import JSONService
 from socksgw.login.refusal import WRONG, Refused
-from socksgw.login.remote import Evenly, Turns, Unavailable, isLoopback, nameOf, trustIn
+from socksgw.login.stores.httpservice import JSONService
+from socksgw.login.stores.remote import (
+    Evenly,
+    Turns,
+    Unavailable,
+    isLoopback,
+    nameOf,
+    trustIn,
+)
 from socksgw.system.keptsecret import KeptSecret
 from socksgw.system.tlspeer import TLSPeer
 

@@ -33,7 +33,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from socksgw.login.remote import Unavailable
+from socksgw.login.stores.remote import Unavailable
 from socksgw.system.tlspeer import PeerRefused, TLSPeer
 
 __all__ = ["JSONService"]

@@ -12,8 +12,8 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from socksgw.login.ldaplinks import NotServed, ResultError
 from socksgw.login.refusal import Refused
+from socksgw.login.stores.ldaplinks import NotServed, ResultError
 
 
 class Context:
@@ -56,7 +56,7 @@ class Link:
 )
 def test_layer(offer: int, code: int, error: type[Exception] | None) -> None:
     """A directory that wants signing is named, with what to do."""
-    module = pytest.importorskip("socksgw.login.ldapkerberos")
+    module = pytest.importorskip("socksgw.login.stores.ldapkerberos")
 
     class Account(module.KeytabAccount):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -80,7 +80,7 @@ def test_layer(offer: int, code: int, error: type[Exception] | None) -> None:
 
 def test_aKeytabThatOthersCanRead(tmp_path: Path) -> None:
     """It is not used from then on, which is no fault of the directory's."""
-    module = pytest.importorskip("socksgw.login.ldapkerberos")
+    module = pytest.importorskip("socksgw.login.stores.ldapkerberos")
     keytab = tmp_path / "keytab"
     keytab.touch(0o600)
     account = module.KeytabAccount(Clock(), keytab, "")

@@ -15,7 +15,7 @@ from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.config.settings import Settings
 from socksgw.login.refusal import Refused
-from socksgw.login.remote import (
+from socksgw.login.stores.remote import (
     Evenly,
     Turns,
     Unavailable,

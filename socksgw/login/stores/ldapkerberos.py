@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar, final
 import gssapi
 from gssapi.raw.misc import GSSError
 
-from socksgw.login.ldaplinks import Link, NotServed, ResultError
 from socksgw.login.refusal import Refused, busy
+from socksgw.login.stores.ldaplinks import Link, NotServed, ResultError
 from socksgw.system.files import FileError
 from socksgw.system.keptsecret import KeptSecret
 from socksgw.system.threads import threadsFor

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, final
 
-from socksgw.login.ldaplinks import Link, ResultError, TooMuch
-from socksgw.login.ldapnames import either, fill, normalDN, parseFilter
-from socksgw.login.remote import Unavailable
+from socksgw.login.stores.ldaplinks import Link, ResultError, TooMuch
+from socksgw.login.stores.ldapnames import either, fill, normalDN, parseFilter
+from socksgw.login.stores.remote import Unavailable
 
 __all__ = ["ANYTHING", "GroupNames", "byMembers", "byToken", "lockoutOf"]
 

@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 from twisted.web.client import URI
 
 from socksgw.interfaces import Settings
-from socksgw.login.http import httpChecker
-from socksgw.login.httpservice import JSONService, _Endpoints
-from socksgw.login.remote import Unavailable
+from socksgw.login.stores.http import httpChecker
+from socksgw.login.stores.httpservice import JSONService, _Endpoints
+from socksgw.login.stores.remote import Unavailable
 
 URL = "http://127.0.0.1:81/login"
 YES = b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"allow": true}'

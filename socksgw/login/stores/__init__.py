@@ -1,0 +1,3 @@
+"""
+Where users are kept elsewhere: directories, a decision service, PAM.
+"""
