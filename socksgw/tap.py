@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
-from socksgw.config.load import ConfigError, load
+from socksgw.config.loading import ConfigError, load
 from socksgw.config.schema import Config
 from socksgw.console.banner import Console
 from socksgw.gateway.gateway import Gateway

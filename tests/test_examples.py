@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.gateway.expectations import unmet
 from socksgw.gateway.host import HostAddresses
 from socksgw.login.passwords import setPassword

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.gateway.examination import examine
 from socksgw.login.passwords import setPassword
 from socksgw.login.stores import http, ldap

@@ -15,7 +15,7 @@ from pathlib import Path
 from socksgw.audit import follower, verify
 from socksgw.config.convert import nearest
 from socksgw.config.defaults import defaultConfig
-from socksgw.config.load import ConfigError, load, refused
+from socksgw.config.loading import ConfigError, load, refused
 from socksgw.config.schema import Config
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts

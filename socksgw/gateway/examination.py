@@ -16,7 +16,7 @@ from twisted.internet.endpoints import serverFromString
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.config.convert import Problem
 from socksgw.config.listening import isRoutable, parseListenAddress
-from socksgw.config.load import refused
+from socksgw.config.loading import refused
 from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config, Limit, Rule
 from socksgw.gateway.expectations import unmet, wrongFacts

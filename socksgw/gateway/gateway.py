@@ -84,7 +84,7 @@ class Gateway:
         @param checkers: used instead of those that C{config} names.
         @param reread: reads the configuration again, for L{reload}.
         @param clock: monotonic seconds.
-        @raise socksgw.config.load.ConfigError: with everything that is wrong,
+        @raise socksgw.config.ConfigError: with everything that is wrong,
             also when the configuration would make an open relay.
         """
         self.config = config

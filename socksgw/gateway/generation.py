@@ -10,7 +10,7 @@ from typing import Any, Final, final
 from twisted.cred.checkers import ICredentialsChecker
 
 from socksgw.audit.process import groupsFailedLine
-from socksgw.config.load import refused
+from socksgw.config.loading import refused
 from socksgw.config.schema import Config, ListenUDP
 from socksgw.gateway.examination import examine
 from socksgw.gateway.host import HostAddresses

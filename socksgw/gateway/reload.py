@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.audit import process
-from socksgw.config.load import ConfigError, included
+from socksgw.config.loading import ConfigError, included
 from socksgw.config.schema import Config
 from socksgw.errors import Revoked
 from socksgw.gateway.listeners import CannotStart

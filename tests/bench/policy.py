@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from socksgw.config.load import load
+from socksgw.config.loading import load
 from socksgw.gateway.examination import examine
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Policy

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.console.command import main
 from socksgw.gateway.expectations import unmet
 from socksgw.gateway.facts import factsOf

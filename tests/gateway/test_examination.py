@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.gateway import examination
 from socksgw.gateway.examination import Examination, examine
 from socksgw.login import passwords

@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import capturedLogs
 
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.gateway.gateway import Gateway
 from tests.running import OPEN
 

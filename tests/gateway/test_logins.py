@@ -17,11 +17,11 @@ from twisted.cred.checkers import ICredentialsChecker
 from zope.interface.verify import verifyObject
 
 import socksgw.plugins
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.interfaces import IGroupSource
 from socksgw.login.discovery import findCheckers
 from tests.certificates import Authority, pemOf, server
-from tests.config.test_load import LISTEN, examined, wrong
+from tests.config.test_loading import LISTEN, examined, wrong
 
 
 def checked(*lines: str, directory: Path | None = None) -> list[tuple[str, str]]:

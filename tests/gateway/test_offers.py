@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 from twisted.internet.testing import MemoryReactorClock
 
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.console.command import main
 from socksgw.gateway.examination import examine
 from socksgw.gateway.offers import Offers

@@ -20,7 +20,7 @@ from twisted.logger import capturedLogs
 
 from socksgw.config.convert import ConfigError
 from socksgw.config.defaults import defaultConfig
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.config.schema import Config, GatewayConfig, Limit, Timeouts
 from socksgw.errors import QuotaUsedUp, Revoked
 from socksgw.gateway.gateway import Gateway as Service

@@ -34,6 +34,9 @@ from tests.hostile.clients import (
 from tests.hostile.names import A, NameServer, a, answer
 from tests.running import OPEN, Running, until
 
+# It takes all descriptors, and all of a processor.
+pytestmark = pytest.mark.alone
+
 Gateway = Callable[..., Running]
 
 #: All that the gateway may have open.

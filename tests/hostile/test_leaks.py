@@ -27,7 +27,7 @@ from twisted.internet.defer import fail
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import capturedLogs
 
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.errors import AuditFailed, Revoked
 from socksgw.gateway.gateway import Gateway
 from socksgw.plugins.gssapi_stub import StubInitiator

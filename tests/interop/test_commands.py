@@ -170,7 +170,7 @@ import sys
 from pathlib import Path
 from twisted.internet import endpoints, reactor
 from twisted.python import log
-from socksgw.config.load import load
+from socksgw.config.loading import load
 from socksgw.gateway.gateway import Gateway, SocksFactory
 
 log.startLogging(sys.stderr)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from socksgw.config.convert import Problem
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.config.schema import Config
 from socksgw.interfaces import Asker
 from socksgw.policy.document import Compiled, Compiler

@@ -15,7 +15,7 @@ import pytest
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.testing import MemoryReactorClock
 
-from socksgw.config.load import loads
+from socksgw.config.loading import loads
 from socksgw.gateway.examination import Examination, examine
 from tests.certificates import Authority, pemOf, server
 from tests.policy.asking import Facts

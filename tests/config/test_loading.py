@@ -1,5 +1,5 @@
 """
-The configuration file: its shape (C{socksgw.config.load}), what it means as a whole
+The configuration file: its shape (C{socksgw.config}), what it means as a whole
 (C{socksgw.gateway.examination}), and what applies without one (C{socksgw.config.defaults}).
 """
 
@@ -19,7 +19,7 @@ from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
 
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
-from socksgw.config.load import ConfigError, load, loads
+from socksgw.config.loading import ConfigError, load, loads
 from socksgw.config.schema import Checker, Config, Group, Quota
 from socksgw.gateway.examination import Examination, examine
 from socksgw.interfaces import IVerifyingMethod
