@@ -41,7 +41,9 @@ run: $(BIN)/twistd  ## install into .venv and start the gateway here
 
 test: $(VENV)/tested  ## run every test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile -m "not alone" $(ARGS) || test $$? = 5
+	$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile -m "not alone" $(ARGS) || test $$? = 5 \
+		|| { echo "What failed beside others has to pass by itself:"; \
+		$(BIN)/coverage run -m pytest --last-failed --last-failed-no-failures none -m "not alone" $(ARGS); }
 	$(BIN)/coverage run -m pytest -m alone $(ARGS) || test $$? = 5
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report $(if $(ARGS),,--fail-under=95)

@@ -5,6 +5,7 @@ Fixtures for all tests.
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 from hypothesis import settings
 
 from tests.running import Running, running
+
+# The tests may run under nohup, and a process that ignores SIGHUP hands that on.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A busy machine makes any example slow; that is no failure.
 settings.register_profile("socksgw", deadline=None)
