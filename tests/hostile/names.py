@@ -4,6 +4,7 @@ A DNS server whose answers are scripted (RFC 1035).
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import threading
@@ -65,6 +66,24 @@ def _asked(query: bytes) -> tuple[str, int]:
     return ".".join(labels), int.from_bytes(query[at + 1 : at + 3], "big")
 
 
+def _sockets(both: bool) -> tuple[socket.socket, socket.socket | None]:
+    """
+    A socket for datagrams, and a listener on the same port if C{both}.
+    """
+    while True:
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind(("127.0.0.1", 0))
+        if not both:
+            return datagrams, None
+        try:
+            return datagrams, socket.create_server(datagrams.getsockname())
+        except OSError as e:
+            # Somebody's connection has that port.
+            datagrams.close()
+            if e.errno != errno.EADDRINUSE:
+                raise
+
+
 class NameServer:
     """
     The server, in a thread.
@@ -80,16 +99,14 @@ class NameServer:
         """
         self._script = script
         self._streams = streams
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket, self._listener = _sockets(streams is not None)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.place = f"127.0.0.1:{self.port}"
         self.asked: Counter[tuple[str, int]] = Counter()
         self.silent = False
         self._threads = [threading.Thread(target=self._serve, daemon=True)]
         if streams is not None:
-            self._listener = socket.create_server(("127.0.0.1", self.port))
             self._threads.append(
                 threading.Thread(target=self._accept, args=(streams,), daemon=True)
             )

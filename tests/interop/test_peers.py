@@ -61,8 +61,9 @@ class Listening:
     def __call__(self, connection: socket.socket) -> None:
         try:
             if self._starts:
-                self.clear += connection.recv(4096)
-                connection.sendall(EXTENDED.replace(b"ID", self.clear[2:5]))
+                asked = connection.recv(4096)
+                self.clear += asked
+                connection.sendall(EXTENDED.replace(b"ID", asked[2:5]))
             with self._tls.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             ) as secured:

@@ -133,7 +133,8 @@ def test_hangupJustAfterTheStartIsAReload(tmp_path: Path, kind: str, name: str) 
         "hook.done = False\n"
         "sys.addaudithook(hook)\n"
     )
-    path = os.pathsep.join([environment()["PYTHONPATH"], str(slow)])
+    # In front of another module of that name, which coverage has.
+    path = os.pathsep.join([str(slow), environment()["PYTHONPATH"]])
     gateway = Running(tmp_path, extra={"PYTHONPATH": path})
     try:
         gateway.ready()
