@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.running import Running, running
+from tests.live.running import Running, running
 
 # The tests may run under nohup, and a process that ignores SIGHUP hands that on.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

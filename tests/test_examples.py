@@ -16,8 +16,8 @@ from socksgw.gateway.expectations import unmet
 from socksgw.gateway.host import HostAddresses
 from socksgw.login.passwords import setPassword
 from socksgw.policy.document import Compiler
-from tests.certificates import Authority, dns, pemOf, server
-from tests.running import ROOT, socksgw
+from tests.live.running import ROOT, socksgw
+from tests.tools.certificates import Authority, dns, pemOf, server
 
 EXAMPLES = sorted((ROOT / "etc" / "examples").glob("*.toml"))
 

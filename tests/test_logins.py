@@ -31,8 +31,7 @@ from socksgw.system.tls import Own, serverContext
 from socksgw.wire.gssapi import MessageType, encode
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import Records, State, encodeRecords
-from tests.certificates import Authority, server
-from tests.plugins.gssapi import REALM, method
+from tests.fakes.gssapi import REALM, method
 from tests.session.test_session import (
     CANARY,
     CONNECT,
@@ -45,6 +44,7 @@ from tests.session.test_session import (
     Transport,
     well,
 )
+from tests.tools.certificates import Authority, server
 
 OWN = server(Authority())
 CHAP = OfferedMethod("chap", 3, auth_chap.method.build({}, None))

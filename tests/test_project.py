@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import ROOT, TWISTD, environment, socksgw
+from tests.live.running import ROOT, TWISTD, environment, socksgw
 
 MODULES = sorted((ROOT / "socksgw").rglob("*.py"))
 

@@ -21,9 +21,9 @@ from socksgw.config.loading import loads
 from socksgw.gateway.examination import examine
 from socksgw.login.passwords import setPassword
 from socksgw.login.stores import http, ldap
-from tests.interop.servers import Certificate
-from tests.policy.asking import Facts
-from tests.running import ROOT, Running, environment, socksgw, until
+from tests.fakes.policy import Facts
+from tests.live.running import ROOT, Running, environment, socksgw, until
+from tests.live.servers import Certificate
 
 README = (ROOT / "README.rst").read_text()
 

@@ -27,7 +27,8 @@ from OpenSSL.crypto import Error, X509Store
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.identity import BadName, CertificateIdentity, Unacceptable
 from socksgw.config.schema import ListenTLS
-from tests.certificates import (
+from tests.live.clients import need
+from tests.tools.certificates import (
     CLIENT,
     HOUR,
     SERVER,
@@ -39,8 +40,7 @@ from tests.certificates import (
     rawName,
     server,
 )
-from tests.editors import EDITED, wide
-from tests.hostile.clients import need
+from tests.tools.editors import EDITED, wide
 
 ROOT = Authority()
 BELOW = Authority("Below", ROOT)

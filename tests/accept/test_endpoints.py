@@ -19,7 +19,7 @@ from socksgw.accept.endpoints import (
     isSecured,
     remedyFor,
 )
-from tests.certificates import Authority, server
+from tests.tools.certificates import Authority, server
 
 
 @pytest.mark.parametrize(

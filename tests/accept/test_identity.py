@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from socksgw.accept.identity import BadName, CertificateIdentity, nameOf
 from socksgw.interfaces import IVerifiedIdentity
-from tests.certificates import (
+from tests.tools.certificates import (
     Authority,
     dns,
     email,

@@ -21,7 +21,7 @@ from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.protocol import Inbound
 from socksgw.system.watch import Watch
 from tests.accept.test_protocol import World
-from tests.certificates import Authority, server
+from tests.tools.certificates import Authority, server
 
 WAYS = ("address", "endpoint")
 

@@ -26,8 +26,8 @@ from socksgw.errors import SocksError
 from socksgw.system import tls
 from socksgw.system.watch import READ
 from tests.accept.test_transport import Floor, Recorder
-from tests.certificates import Authority, Issued, email, pemOf, rawName, server
-from tests.libssl import Updating
+from tests.tools.certificates import Authority, Issued, email, pemOf, rawName, server
+from tests.tools.libssl import Updating
 
 ROOT = Authority()
 OWN = server(ROOT)

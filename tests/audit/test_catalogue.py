@@ -10,7 +10,7 @@ import pytest
 
 from socksgw.audit import catalogue
 from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
-from tests.catalogue import catalogued
+from tests.tools.catalogue import catalogued
 
 #: Of every line about a client.
 CLIENT = ("session", "listener", "client", "protocol")

@@ -14,7 +14,7 @@ import pytest
 
 from socksgw.audit import chain, segments
 from socksgw.audit.verify import verify, verifyMain
-from tests.audit.journals import Kept, event
+from tests.fakes.journal import Kept, event
 
 
 @pytest.fixture

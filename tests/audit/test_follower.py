@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from socksgw.audit import chain
 from socksgw.audit.follower import ConsoleFollower, Follower, followMain
 from socksgw.audit.human import Human, humanLine
-from tests.audit.journals import Kept, event
+from tests.fakes.journal import Kept, event
 
 
 def polled(follower: Follower) -> list[int]:

@@ -21,8 +21,8 @@ from socksgw.audit import journal as journals
 from socksgw.audit.journal import JournalError
 from socksgw.audit.verify import verify
 from socksgw.errors import AuditFailed
-from tests.audit.journals import NOON, Kept, event, lines, outcome
-from tests.running import environment, until
+from tests.fakes.journal import NOON, Kept, event, lines, outcome
+from tests.live.running import environment, until
 
 
 def whole(directory: Path) -> None:
@@ -144,7 +144,7 @@ def test_aSecondProcessIsRefused(tmp_path: Path) -> None:
     kept = Kept(tmp_path).open()
     code = (
         "import sys; from pathlib import Path\n"
-        "from tests.audit.journals import Kept\n"
+        "from tests.fakes.journal import Kept\n"
         "Kept(Path(sys.argv[1])).open()\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -641,7 +641,7 @@ def test_killedWhileWritingEveryLineBeforeIsWhole(tmp_path: Path) -> None:
     """
     code = (
         "import sys; from pathlib import Path\n"
-        "from tests.audit.journals import Kept, event\n"
+        "from tests.fakes.journal import Kept, event\n"
         "kept = Kept(Path(sys.argv[1])).open(); n = 0\n"
         "while True:\n"
         "    for _ in range(50):\n"

@@ -16,7 +16,7 @@ from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
 from socksgw.audit.record import SessionRecord
 from socksgw.errors import LookupFailed, NotAllowed, SocksError
 from socksgw.wire.address import Address
-from tests.catalogue import catalogued
+from tests.tools.catalogue import catalogued
 
 #: Of every line about a client.
 CLIENT = ("session", "listener", "client", "protocol")

@@ -14,8 +14,8 @@ from socksgw.audit import chain
 from socksgw.audit.refusals import Refusal, Refusals
 from socksgw.errors import AuditFailed
 from socksgw.wire.address import Address
-from tests.audit.journals import Kept, event, outcome
-from tests.catalogue import catalogued
+from tests.fakes.journal import Kept, event, outcome
+from tests.tools.catalogue import catalogued
 
 
 def source(number: int) -> Address:

@@ -16,7 +16,7 @@ from socksgw.audit.journal import JournalError
 from socksgw.audit.verify import verify
 from socksgw.errors import AuditFailed
 from socksgw.system.files import FileError, ownDirectory
-from tests.audit.journals import NOON, Kept, event, outcome
+from tests.fakes.journal import NOON, Kept, event, outcome
 
 NOBODY = 65534
 

@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench.run import TWISTD, cpu, listening
-from tests.interop.kerberos import Client, Realm, initiator, within
+from tests.live.kerberos import Client, Realm, initiator, within
 
 CONFIGURATION = """
 [[listen]]

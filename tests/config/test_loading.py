@@ -27,10 +27,10 @@ from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.plugins import auth_none
-from tests.certificates import HOUR, Authority, dns, pemOf, server
-from tests.editors import EDITED, wide
-from tests.policy.asking import Facts
-from tests.running import ROOT
+from tests.fakes.policy import Facts
+from tests.live.running import ROOT
+from tests.tools.certificates import HOUR, Authority, dns, pemOf, server
+from tests.tools.editors import EDITED, wide
 
 #: What no message may hold: how Python and its libraries call things.
 PYTHON = re.compile(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socksgw.config.positions import Positions
-from tests.running import ROOT
+from tests.live.running import ROOT
 
 TEXT = '''\
 a = 1  # one

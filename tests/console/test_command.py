@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.journals import Kept, event
-from tests.running import ROOT, environment, socksgw
+from tests.fakes.journal import Kept, event
+from tests.live.running import ROOT, environment, socksgw
 
 GOOD = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:1080"]\n'
 

@@ -20,9 +20,9 @@ from socksgw.gateway.expectations import unmet
 from socksgw.gateway.facts import factsOf
 from socksgw.gateway.host import HostAddresses
 from socksgw.policy.document import Compiler
-from tests.hostile.clients import GREETING, four, named, opened, request5
-from tests.hostile.datagrams import Association, Echo
-from tests.running import OPEN, Running, socksgw, until
+from tests.live.clients import GREETING, four, named, opened, request5
+from tests.live.datagrams import Association, Echo
+from tests.live.running import OPEN, Running, socksgw, until
 
 POLICY = """
 [[listen]]

@@ -18,10 +18,10 @@ from socksgw.audit.refusals import Refusal
 from socksgw.console.command import main
 from socksgw.console.recorded import Journalled
 from socksgw.wire.address import Address
-from tests.audit.journals import Kept, event
-from tests.hostile.clients import GREETING, exactly, four, opened, request5
-from tests.hostile.datagrams import Association, Echo
-from tests.running import Running, until
+from tests.fakes.journal import Kept, event
+from tests.live.clients import GREETING, exactly, four, opened, request5
+from tests.live.datagrams import Association, Echo
+from tests.live.running import Running, until
 
 TEXT = """
 [[listen]]

@@ -15,7 +15,7 @@ from socksgw.gateway import examination
 from socksgw.gateway.examination import Examination, examine
 from socksgw.login import passwords
 from socksgw.route.resolvconf import readChoice
-from tests.policy.asking import Facts
+from tests.fakes.policy import Facts
 
 HEAD = """
 [[listen]]

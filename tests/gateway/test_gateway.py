@@ -15,7 +15,7 @@ from twisted.logger import capturedLogs
 
 from socksgw.config.loading import loads
 from socksgw.gateway.gateway import Gateway
-from tests.running import OPEN
+from tests.live.running import OPEN
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOMEM, "no memory"), MemoryError()])

@@ -26,9 +26,9 @@ from socksgw.gateway.kernelroutes import KernelRoutes
 from socksgw.gateway.probedroutes import ProbedRoutes
 from socksgw.system import sockets
 from socksgw.wire.address import Address
-from tests.interop import raw
-from tests.interop.servers import missing, program
-from tests.running import HEAD, Running, environment, running
+from tests.live import raw
+from tests.live.running import HEAD, Running, environment, running
+from tests.live.servers import missing, program
 
 OURS = (
     "127.9.9.9",

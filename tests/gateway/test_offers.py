@@ -24,8 +24,8 @@ from socksgw.policy.document import Compiler
 from socksgw.policy.hypothetical import Facts as Asked
 from socksgw.policy.hypothetical import Missing, outcomeOf
 from socksgw.wire.address import Address
-from tests.certificates import Authority, pemOf, server
-from tests.policy.asking import Facts
+from tests.fakes.policy import Facts
+from tests.tools.certificates import Authority, pemOf, server
 
 TEXT = """
 [[listen]]

@@ -11,7 +11,7 @@ import random
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from tests.hostile.clients import GREETING, four, request5
+from tests.live.clients import GREETING, four, request5
 
 __all__ = ["PIECE", "Crowd"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import signal
 import socket
 
-from tests.hostile.clients import exactly
-from tests.running import Running, until
+from tests.live.clients import exactly
+from tests.live.running import Running, until
 
 __all__ = ["changed", "ends", "lives", "reloaded"]
 

@@ -21,7 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.hostile.names import A, NameServer, a, answer
+from tests.hostile.reloading import changed, ends, lives
+from tests.live.clients import (
     GREETING,
     Server,
     exactly,
@@ -32,10 +34,8 @@ from tests.hostile.clients import (
     tunnel,
     verdict5,
 )
-from tests.hostile.datagrams import Association, Echo, associate, replied
-from tests.hostile.names import A, NameServer, a, answer
-from tests.hostile.reloading import changed, ends, lives
-from tests.running import ALL, HEAD, Running, socksgw, until
+from tests.live.datagrams import Association, Echo, associate, replied
+from tests.live.running import ALL, HEAD, Running, socksgw, until
 
 #: RFC 1929: alice and bob, whose passwords are "x".
 LOGINS = {user: bytes((1, len(user))) + user + b"\x01x" for user in (b"alice", b"bob")}

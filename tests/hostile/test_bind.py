@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.hostile.names import A, NameServer, a, answer
+from tests.live.clients import (
     GREETING,
     descriptorsFor,
     exactly,
@@ -28,9 +29,8 @@ from tests.hostile.clients import (
     reset,
     six,
 )
-from tests.hostile.datagrams import associate, replied, tcpListeners
-from tests.hostile.names import A, NameServer, a, answer
-from tests.running import LOOPBACK, ROOT, Running, running, until
+from tests.live.datagrams import associate, replied, tcpListeners
+from tests.live.running import LOOPBACK, ROOT, Running, running, until
 
 LISTEN = """
 [[listen]]
@@ -514,8 +514,8 @@ def test_theEndOfTheControlConnection(shared: Running, how: str) -> None:
 
 CLIENT = """
 import sys
-from tests.hostile.clients import four
-from tests.hostile.datagrams import associate
+from tests.live.clients import four
+from tests.live.datagrams import associate
 client, (code, host, port) = associate(int(sys.argv[1]), four("127.0.0.1"), 0, 2)
 print(port, flush=True)
 sys.stdin.read()

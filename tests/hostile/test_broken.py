@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from tests.hostile.clients import Server, four, tunnel, verdict5
 from tests.hostile.reloading import changed, lives, reloaded
-from tests.running import ALL, HEAD, Running, socksgw
+from tests.live.clients import Server, four, tunnel, verdict5
+from tests.live.running import ALL, HEAD, Running, socksgw
 
 GOOD = HEAD + ALL
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tests.hostile.clients import Server, exactly, tunnel
-from tests.running import OPEN, TWISTD, environment
+from tests.live.clients import Server, exactly, tunnel
+from tests.live.running import OPEN, TWISTD, environment
 
 
 @contextmanager

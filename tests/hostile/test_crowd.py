@@ -11,9 +11,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from tests.hostile.clients import descriptorsFor
 from tests.hostile.crowd import PIECE, Crowd
-from tests.running import ALL, HEAD, Running, until
+from tests.live.clients import descriptorsFor
+from tests.live.running import ALL, HEAD, Running, until
 
 SESSIONS = 1000
 RELOADS = 20

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.hostile.names import A, NameServer, a, answer
+from tests.live.clients import (
     GREETING,
     Server,
     connected,
@@ -31,8 +32,7 @@ from tests.hostile.clients import (
     request5,
     tunnel,
 )
-from tests.hostile.names import A, NameServer, a, answer
-from tests.running import OPEN, Running, until
+from tests.live.running import OPEN, Running, until
 
 # It takes all descriptors, and all of a processor.
 pytestmark = pytest.mark.alone

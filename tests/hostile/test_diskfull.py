@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from tests.hostile.clients import (
+from tests.live.clients import (
     Server,
     exactly,
     four,
@@ -20,7 +20,7 @@ from tests.hostile.clients import (
     verdict4,
     verdict5,
 )
-from tests.running import OPEN, Running, until
+from tests.live.running import OPEN, Running, until
 
 GRANTED, FAILED = 0, 1
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import powerless
-from tests.running import OPEN, TWISTD, Running, environment
+from tests.live.clients import powerless
+from tests.live.running import OPEN, TWISTD, Running, environment
 
 Gateway = Callable[..., Running]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.hostile.clients import exactly, opened
-from tests.running import Running, socksgw, until
+from tests.live.clients import exactly, opened
+from tests.live.running import Running, socksgw, until
 
 USER, PASSWORD = b"alice", b"correct-horse"
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority, server
-from tests.hostile.clients import (
+from tests.hostile.test_stalled import resident
+from tests.live.clients import (
     GREETING,
     Server,
     descriptorsFor,
@@ -29,8 +29,8 @@ from tests.hostile.clients import (
     replied5,
     request5,
 )
-from tests.hostile.test_stalled import resident
-from tests.running import OPEN, Running, running, until
+from tests.live.running import OPEN, Running, running, until
+from tests.tools.certificates import Authority, server
 
 #: The absolute deadline, from accept to request, TLS included, in seconds.
 HANDSHAKE = 2

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.live.clients import (
     GREETING,
     Server,
     exactly,
@@ -23,7 +23,7 @@ from tests.hostile.clients import (
     request5,
     tunnel,
 )
-from tests.running import OPEN, Running, environment, socksgw, until
+from tests.live.running import OPEN, Running, environment, socksgw, until
 
 
 def test_aJournalThatIsDeletedWhileItRuns(tmp_path: Path) -> None:

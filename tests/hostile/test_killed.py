@@ -10,8 +10,8 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from tests.hostile.clients import Server, connected, four, isClosed, tunnel
-from tests.running import OPEN, Running, socksgw, until
+from tests.live.clients import Server, connected, four, isClosed, tunnel
+from tests.live.running import OPEN, Running, socksgw, until
 
 #: Rounds of load, kill and restart, on one state directory.
 ROUNDS = 3

@@ -32,10 +32,10 @@ from socksgw.errors import AuditFailed, Revoked
 from socksgw.gateway.gateway import Gateway
 from socksgw.plugins.gssapi_stub import StubInitiator
 from socksgw.session.stage import Stage
-from tests.interop import raw
 from tests.interop.conftest import certificate
-from tests.interop.servers import Certificate, Destination
-from tests.running import LOOPBACK
+from tests.live import raw
+from tests.live.running import LOOPBACK
+from tests.live.servers import Certificate, Destination
 
 __all__ = ["certificate"]
 

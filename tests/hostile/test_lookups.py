@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 
-from tests.hostile.clients import (
+from tests.hostile.names import AAAA, NameServer, a, answer
+from tests.live.clients import (
     GREETING,
     Server,
     exactly,
@@ -17,8 +18,7 @@ from tests.hostile.clients import (
     replied5,
     request5,
 )
-from tests.hostile.names import AAAA, NameServer, a, answer
-from tests.running import Running
+from tests.live.running import Running
 
 Gateway = Callable[..., Running]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import HEAD, environment
+from tests.live.running import HEAD, environment
 
 #: The program, with a port that goes by itself soon after the start.
 PROGRAM = """

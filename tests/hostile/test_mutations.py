@@ -10,7 +10,8 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
-from tests.hostile.clients import (
+from tests.hostile.names import A, NameServer, a, answer
+from tests.live.clients import (
     GREETING,
     Server,
     descriptorsFor,
@@ -23,8 +24,7 @@ from tests.hostile.clients import (
     six,
     tunnel,
 )
-from tests.hostile.names import A, NameServer, a, answer
-from tests.running import Running, until
+from tests.live.running import Running, until
 
 Gateway = Callable[..., Running]
 

@@ -18,8 +18,8 @@ import pytest
 from socksgw.login import passwords
 from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
-from tests.hostile.clients import exactly, opened
-from tests.running import Running
+from tests.live.clients import exactly, opened
+from tests.live.running import Running
 
 # Time is what it measures.
 pytestmark = pytest.mark.alone

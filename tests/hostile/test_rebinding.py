@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.hostile.names import A, NameServer, a, aaaa, answer, cname
+from tests.hostile.trace import dialled, ended, tracing
+from tests.live.clients import (
     GREETING,
     Server,
     exactly,
@@ -28,9 +30,7 @@ from tests.hostile.clients import (
     verdict4,
     verdict5,
 )
-from tests.hostile.names import A, NameServer, a, aaaa, answer, cname
-from tests.hostile.trace import dialled, ended, tracing
-from tests.running import Running, until
+from tests.live.running import Running, until
 
 Gateway = Callable[..., Running]
 

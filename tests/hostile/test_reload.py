@@ -14,7 +14,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.hostile.names import A, NameServer, a, answer
+from tests.hostile.reloading import changed, ends, lives
+from tests.live.clients import (
     GREETING,
     Server,
     exactly,
@@ -26,10 +28,8 @@ from tests.hostile.clients import (
     tunnel,
     verdict5,
 )
-from tests.hostile.datagrams import Association, Echo, associate, replied
-from tests.hostile.names import A, NameServer, a, answer
-from tests.hostile.reloading import changed, ends, lives
-from tests.running import ALL, HEAD, Running, until
+from tests.live.datagrams import Association, Echo, associate, replied
+from tests.live.running import ALL, HEAD, Running, until
 
 
 def test_rulesChange(gateway: Callable[..., Running]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.live.clients import (
     GREETING,
     Server,
     exactly,
@@ -24,7 +24,7 @@ from tests.hostile.clients import (
     request4,
     request5,
 )
-from tests.running import Running, socksgw, until
+from tests.live.running import Running, socksgw, until
 
 Gateway = Callable[..., Running]
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.live.clients import (
     GREETING,
     Server,
     descriptorsFor,
@@ -25,7 +25,7 @@ from tests.hostile.clients import (
     request5,
     tunnel,
 )
-from tests.running import OPEN, Running, until
+from tests.live.running import OPEN, Running, until
 
 # Time is what it measures.
 pytestmark = pytest.mark.alone

@@ -15,7 +15,9 @@ import pytest
 from pyroute2 import IPRoute
 
 from tests.hostile import spellings
-from tests.hostile.clients import (
+from tests.hostile.names import AAAA, A, NameServer, a, aaaa, answer
+from tests.hostile.trace import dialled, ended, tracing
+from tests.live.clients import (
     Server,
     exactly,
     four,
@@ -25,9 +27,7 @@ from tests.hostile.clients import (
     verdict4,
     verdict5,
 )
-from tests.hostile.names import AAAA, A, NameServer, a, aaaa, answer
-from tests.hostile.trace import dialled, ended, tracing
-from tests.running import Running, until
+from tests.live.running import Running, until
 
 Gateway = Callable[..., Running]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.live.clients import (
     GREETING,
     Server,
     descriptorsFor,
@@ -27,7 +27,7 @@ from tests.hostile.clients import (
     reset,
     tunnel,
 )
-from tests.running import OPEN, Running, until
+from tests.live.running import OPEN, Running, until
 
 Gateway = Callable[..., Running]
 

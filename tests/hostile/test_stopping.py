@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from tests.hostile.clients import (
+from tests.live.clients import (
     GREETING,
     Server,
     exactly,
@@ -20,7 +20,7 @@ from tests.hostile.clients import (
     request5,
     tunnel,
 )
-from tests.running import OPEN, Running, until
+from tests.live.running import OPEN, Running, until
 
 Gateway = Callable[..., Running]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.live.clients import (
     GREETING,
     Server,
     exactly,
@@ -23,8 +23,8 @@ from tests.hostile.clients import (
     request5,
     reset,
 )
-from tests.hostile.datagrams import Echo, addressed, replied
-from tests.running import LOOPBACK, Running, until
+from tests.live.datagrams import Echo, addressed, replied
+from tests.live.running import LOOPBACK, Running, until
 
 CONFIGURATION = (
     """

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import (
+from tests.hostile.names import A, NameServer, a, answer
+from tests.live.clients import (
     descriptorsFor,
     exactly,
     four,
@@ -27,7 +28,7 @@ from tests.hostile.clients import (
     request5,
     six,
 )
-from tests.hostile.datagrams import (
+from tests.live.datagrams import (
     Association,
     Echo,
     addressed,
@@ -35,8 +36,7 @@ from tests.hostile.datagrams import (
     replied,
     udpPorts,
 )
-from tests.hostile.names import A, NameServer, a, answer
-from tests.running import LOOPBACK, ROOT, Running, running, until
+from tests.live.running import LOOPBACK, ROOT, Running, running, until
 
 LISTEN = """
 [[listen]]
@@ -427,7 +427,7 @@ def test_theRelaysOwnPortIsNoDestination(shared: Running, server: Echo) -> None:
 
 CLIENT = """
 import socket, sys
-from tests.hostile.datagrams import Association, addressed
+from tests.live.datagrams import Association, addressed
 client = Association(int(sys.argv[1]))
 client.send("127.0.0.1", int(sys.argv[2]), b"x")
 client.receive()

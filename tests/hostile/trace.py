@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.hostile.clients import need
 from tests.hostile.names import NameServer
-from tests.running import Running, until
+from tests.live.clients import need
+from tests.live.running import Running, until
 
 __all__ = ["dialled", "ended", "tracing"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.interop.servers import Certificate, Destination, Web
-from tests.running import Running, running, socksgw
+from tests.live.running import Running, running, socksgw
+from tests.live.servers import Certificate, Destination, Web
 
 #: The user that may log in.
 USER, PASSWORD = "alice", "correct-horse"

@@ -11,7 +11,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.interop.servers import Certificate, Daemon, freePort, program
+from tests.live.servers import Certificate, Daemon, freePort, program
 
 BASE = "dc=corp,dc=example"
 PEOPLE = f"ou=people,{BASE}"

@@ -12,9 +12,9 @@ from typing import Any
 
 from cryptography.x509 import Certificate
 
-from tests.certificates import Authority, Issued, email, pemOf, pemOfKey, server
-from tests.interop import raw
-from tests.running import LOOPBACK, Running, running
+from tests.live import raw
+from tests.live.running import LOOPBACK, Running, running
+from tests.tools.certificates import Authority, Issued, email, pemOf, pemOfKey, server
 
 #: As the gateway calls the client.
 BOB = "partner/bob@partner.example"

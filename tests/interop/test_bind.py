@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop import raw
 from tests.interop.conftest import PASSWORD, USER
-from tests.interop.servers import Daemon, Socksify, freePort, program
-from tests.running import Running, running, socksgw
+from tests.live import raw
+from tests.live.running import Running, running, socksgw
+from tests.live.servers import Daemon, Socksify, freePort, program
 
 #: Where the FTP server is: elsewhere than gateway and client.
 HOST = "127.0.0.2"

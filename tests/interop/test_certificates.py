@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from tests.certificates import Authority, Issued, pemOf, pemOfKey, server
-from tests.hostile.datagrams import Echo, addressed
-from tests.interop import raw
 from tests.interop.partners import CONFIGURATION, NAME, House, housed
-from tests.interop.servers import Destination, echo, untilEnd
-from tests.running import OPEN, Running, until
+from tests.live import raw
+from tests.live.datagrams import Echo, addressed
+from tests.live.running import OPEN, Running, until
+from tests.live.servers import Destination, echo, untilEnd
+from tests.tools.certificates import Authority, Issued, pemOf, pemOfKey, server
 
 #: Seconds in which whoever is out is out: a look a second, and a busy machine.
 SOON = 5.0

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop import raw
-from tests.interop.servers import Destination, Web, echo, program, untilEnd
-from tests.running import OPEN, TWISTD, Running, environment, socksgw, until
+from tests.live import raw
+from tests.live.running import OPEN, TWISTD, Running, environment, socksgw, until
+from tests.live.servers import Destination, Web, echo, program, untilEnd
 
 
 def twistd(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.interop import raw
 from tests.interop.conftest import PASSWORD, USER, Shared, needsSix
-from tests.interop.servers import Certificate, Destination, Recorder, Web, program
-from tests.running import until
+from tests.live import raw
+from tests.live.running import until
+from tests.live.servers import Certificate, Destination, Recorder, Web, program
 
 #: curl's CURLE_PROXY: the handshake with the proxy failed.
 PROXY_FAILED = 97

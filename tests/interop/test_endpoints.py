@@ -15,17 +15,17 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.interop import raw
 from tests.interop.conftest import PASSWORD, USER
-from tests.interop.servers import (
+from tests.interop.test_transfer import Sink
+from tests.live import raw
+from tests.live.running import OPEN, Running, running, socksgw, until
+from tests.live.servers import (
     PATIENCE,
     Certificate,
     Destination,
     Recorder,
     untilEnd,
 )
-from tests.interop.test_transfer import Sink
-from tests.running import OPEN, Running, running, socksgw, until
 
 MIB = 1 << 20
 UP = random.Random(20).randbytes(20 * MIB)

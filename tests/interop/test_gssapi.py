@@ -23,9 +23,10 @@ from typing import Any
 import pytest
 
 from socksgw.plugins.gssapi_stub import StubInitiator
-from tests.interop import raw
-from tests.interop.kerberos import Client, Realm, frame, initiator, within
-from tests.interop.servers import (
+from tests.live import raw
+from tests.live.kerberos import Client, Realm, frame, initiator, within
+from tests.live.running import Running, running, socksgw, until
+from tests.live.servers import (
     PATIENCE,
     Destination,
     NameServer,
@@ -36,7 +37,6 @@ from tests.interop.servers import (
     package,
     program,
 )
-from tests.running import Running, running, socksgw, until
 
 REALM = "CORP.EXAMPLE"
 MIB = 1 << 20

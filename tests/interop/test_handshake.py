@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.interop import raw
 from tests.interop.conftest import PASSWORD, USER, Shared
-from tests.interop.servers import Destination, Recorder, untilEnd
-from tests.running import OPEN, Running, until
+from tests.live import raw
+from tests.live.running import OPEN, Running, until
+from tests.live.servers import Destination, Recorder, untilEnd
 
 FIRST = b"first octets, sent once\n" * 40
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import Issued, upn
-from tests.interop import raw
-from tests.interop.kerberos import Client, Realm, initiator, within
 from tests.interop.partners import House
-from tests.interop.servers import Destination, package, untilEnd
-from tests.running import LOOPBACK, Running, running, socksgw, until
+from tests.live import raw
+from tests.live.kerberos import Client, Realm, initiator, within
+from tests.live.running import LOOPBACK, Running, running, socksgw, until
+from tests.live.servers import Destination, package, untilEnd
+from tests.tools.certificates import Issued, upn
 
 REALM = "CORP.EXAMPLE"
 PASSWORD = "correct-horse"

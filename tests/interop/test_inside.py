@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from tests.certificates import Authority, pemOf, server
-from tests.hostile.datagrams import Echo, addressed
-from tests.interop import raw
 from tests.interop.conftest import PASSWORD, USER
-from tests.interop.servers import PATIENCE, Destination, Recorder, echo
 from tests.interop.test_endpoints import sha256
-from tests.running import LOOPBACK, Running, running, socksgw, until
+from tests.live import raw
+from tests.live.datagrams import Echo, addressed
+from tests.live.running import LOOPBACK, Running, running, socksgw, until
+from tests.live.servers import PATIENCE, Destination, Recorder, echo
+from tests.tools.certificates import Authority, pemOf, server
 
 MIB = 1 << 20
 OCTETS = random.Random(40).randbytes(3 * MIB)

@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop import raw
 from tests.interop.directory import GROUPS, PEOPLE, SERVICE, Directory
-from tests.interop.kerberos import Client, Realm, initiator, within
-from tests.interop.servers import (
+from tests.live import raw
+from tests.live.kerberos import Client, Realm, initiator, within
+from tests.live.running import LOOPBACK, Running, until
+from tests.live.running import running as started
+from tests.live.servers import (
     Certificate,
     Destination,
     Web,
@@ -29,8 +31,6 @@ from tests.interop.servers import (
     package,
     program,
 )
-from tests.running import LOOPBACK, Running, until
-from tests.running import running as started
 
 #: curl's CURLE_PROXY: the handshake with the proxy failed.
 PROXY_FAILED = 97

@@ -14,9 +14,9 @@ import requests
 from python_socks import ProxyError, ProxyType
 from python_socks.sync import Proxy
 
-from tests.interop import raw
 from tests.interop.conftest import PASSWORD, USER, Shared, needsSix
-from tests.interop.servers import (
+from tests.live import raw
+from tests.live.servers import (
     PATIENCE,
     Certificate,
     Destination,

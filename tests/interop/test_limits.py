@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.hostile.datagrams import Association, Echo, associate
-from tests.interop import raw
 from tests.interop.conftest import PASSWORD
-from tests.interop.servers import PATIENCE, Certificate, Destination, echo
-from tests.running import ALL, HEAD, LOOPBACK, Running, running, socksgw, until
+from tests.live import raw
+from tests.live.datagrams import Association, Echo, associate
+from tests.live.running import ALL, HEAD, LOOPBACK, Running, running, socksgw, until
+from tests.live.servers import PATIENCE, Certificate, Destination, echo
 
 # Time is what it measures.
 pytestmark = pytest.mark.alone

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.interop.servers import program
-from tests.running import environment
+from tests.live.running import environment
+from tests.live.servers import program
 
 #: What the clients do; prints what becomes of it. The arguments are where the ip
 #: program is, and the gateway's directory.
@@ -25,10 +25,10 @@ PROGRAM = r"""
 import json, socket, subprocess, sys
 from contextlib import closing
 from pathlib import Path
-from tests.hostile.datagrams import addressed
-from tests.interop import raw
-from tests.interop.servers import PATIENCE
-from tests.running import Running, until
+from tests.live.datagrams import addressed
+from tests.live import raw
+from tests.live.servers import PATIENCE
+from tests.live.running import Running, until
 
 ip, directory = sys.argv[1], Path(sys.argv[2])
 holder = subprocess.Popen(["unshare", "-n", "sh", "-c", "echo; exec sleep 60"],

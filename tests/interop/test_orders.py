@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority, pemOf, server
-from tests.interop.servers import PATIENCE, Daemon, Web, freePort, program
-from tests.running import LOOPBACK, Running, until
+from tests.live.running import LOOPBACK, Running, until
+from tests.live.servers import PATIENCE, Daemon, Web, freePort, program
+from tests.tools.certificates import Authority, pemOf, server
 
 TEXT = (
     """

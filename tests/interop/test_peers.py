@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import (
+from tests.interop.test_ldap import DONE, EXTENDED, POLICY, tried
+from tests.live.running import Running
+from tests.live.servers import Destination
+from tests.tools.certificates import (
     CLIENT,
     HOUR,
     SERVER,
@@ -23,9 +26,6 @@ from tests.certificates import (
     pemOf,
     rawName,
 )
-from tests.interop.servers import Destination
-from tests.interop.test_ldap import DONE, EXTENDED, POLICY, tried
-from tests.running import Running
 
 OURS, PASSWORD = "secret-of-the-gateway", "canary-of-a-user"
 

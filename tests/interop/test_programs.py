@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop import raw
 from tests.interop.conftest import PASSWORD, USER, Shared
-from tests.interop.servers import (
+from tests.live import raw
+from tests.live.running import Running, running, socksgw, until
+from tests.live.servers import (
     Certificate,
     Destination,
     Recorder,
@@ -27,7 +28,6 @@ from tests.interop.servers import (
     missing,
     program,
 )
-from tests.running import Running, running, socksgw, until
 
 PAYLOAD = random.Random(22).randbytes(8 << 20)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop import raw
 from tests.interop.conftest import PASSWORD, USER, Shared
-from tests.interop.servers import NameServer, untilEnd
-from tests.running import OPEN, Running, running
+from tests.live import raw
+from tests.live.running import OPEN, Running, running
+from tests.live.servers import NameServer, untilEnd
 
 #: Behind a refused request. (RFC 1928 section 6 wants the reply first, then
 #: the end.)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.interop.servers import NameServer, program
-from tests.running import Running, running, until
+from tests.live.running import Running, running, until
+from tests.live.servers import NameServer, program
 
 KNOWN = {
     "open.example": "127.0.0.7",

@@ -16,11 +16,11 @@ from contextlib import closing, suppress
 
 import pytest
 
-from tests.hostile.datagrams import Association, Echo
-from tests.interop import raw
-from tests.interop.servers import Destination
-from tests.running import ALL, HEAD, Running
-from tests.sandbox import Denied, denying
+from tests.live import raw
+from tests.live.datagrams import Association, Echo
+from tests.live.running import ALL, HEAD, Running
+from tests.live.servers import Destination
+from tests.tools.sandbox import Denied, denying
 
 MIB = 1 << 20
 OCTETS = random.Random(40).randbytes(4 * MIB)

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from tests.hostile.test_leaks import Clients
-from tests.interop import raw
 from tests.interop.conftest import certificate
-from tests.interop.servers import Certificate, Destination
-from tests.running import LOOPBACK, Running, running
+from tests.live import raw
+from tests.live.running import LOOPBACK, Running, running
+from tests.live.servers import Certificate, Destination
 
 __all__ = ["certificate"]
 

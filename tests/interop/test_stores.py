@@ -20,8 +20,10 @@ from typing import Any
 
 import pytest
 
-from tests.interop import raw
-from tests.interop.servers import (
+from tests.live import raw
+from tests.live.running import LOOPBACK, Running, until
+from tests.live.running import running as started
+from tests.live.servers import (
     PATIENCE,
     Certificate,
     Destination,
@@ -29,8 +31,6 @@ from tests.interop.servers import (
     missing,
     program,
 )
-from tests.running import LOOPBACK, Running, until
-from tests.running import running as started
 
 TOKEN, CANARY = "token-4711-secret", "canary-password-3f"
 

@@ -20,12 +20,13 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from tests.certificates import SERVER, Authority, Issued, dns, rawName
-from tests.hostile.clients import four
-from tests.hostile.datagrams import Echo, addressed, replied
-from tests.interop import raw
 from tests.interop.partners import BOB, NAME, House, housed
-from tests.interop.servers import (
+from tests.interop.test_endpoints import sha256
+from tests.live import raw
+from tests.live.clients import four
+from tests.live.datagrams import Echo, addressed, replied
+from tests.live.running import until
+from tests.live.servers import (
     PATIENCE,
     Daemon,
     Destination,
@@ -36,8 +37,7 @@ from tests.interop.servers import (
     program,
     untilEnd,
 )
-from tests.interop.test_endpoints import sha256
-from tests.running import until
+from tests.tools.certificates import SERVER, Authority, Issued, dns, rawName
 
 MIB = 1 << 20
 UP = random.Random(30).randbytes(10 * MIB)

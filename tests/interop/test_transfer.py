@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.interop import raw
 from tests.interop.conftest import Shared
-from tests.interop.servers import PATIENCE, Destination, echo, untilEnd
-from tests.running import OPEN, Running, until
+from tests.live import raw
+from tests.live.running import OPEN, Running, until
+from tests.live.servers import PATIENCE, Destination, echo, untilEnd
 
 MIB = 1 << 20
 BULK = 100 * MIB

@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 import socks
 
-from tests.interop import raw
 from tests.interop.conftest import PASSWORD, USER, needsSix
-from tests.interop.servers import (
+from tests.live import raw
+from tests.live.running import Running, running, socksgw, until
+from tests.live.servers import (
     PATIENCE,
     Daemon,
     NameServer,
@@ -30,7 +31,6 @@ from tests.interop.servers import (
     freePort,
     program,
 )
-from tests.running import Running, running, socksgw, until
 
 PAYLOAD = random.Random(69).randbytes(200_000)
 

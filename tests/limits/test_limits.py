@@ -20,7 +20,7 @@ from socksgw.limits.limits import Claim, Limits
 from socksgw.relay.allowance import Allowance, Allowances
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
-from tests.policy.asking import ANONYMOUS, Somebody
+from tests.fakes.policy import ANONYMOUS, Somebody
 
 A, B, C = (Address.parse(f"192.0.2.{number}") for number in (1, 2, 3))
 sources = [Address.parse(f"198.51.100.{number}") for number in range(5)]

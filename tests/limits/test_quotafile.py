@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.limits.counters import Key, ProcessCounters
 from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
-from tests.editors import EDITED
+from tests.tools.editors import EDITED
 
 KEY: Key = ("octets", "user", 'a "rule"', "älice")
 DAY = 86400.0

@@ -30,7 +30,7 @@ from socksgw.login.passwords import PasswordFileError, Scrypt, setPassword
 from socksgw.login.portal import Login
 from socksgw.login.realm import SocksUser
 from socksgw.wire.address import Address
-from tests.running import environment
+from tests.live.running import environment
 
 CANARY = "canary-51d0"
 #: Seconds that a thread may need; far more than it does.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from socksgw.login.discovery import brokenPlugins, findCheckers
-from tests.running import withPlugins
+from tests.live.running import withPlugins
 
 #: As a plug-in's author writes it: nothing of ours, a string for its options.
 PLAIN = """

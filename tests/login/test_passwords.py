@@ -29,7 +29,7 @@ from socksgw.login.passwords import (
     setPassword,
     verifyPassword,
 )
-from tests.running import socksgw
+from tests.live.running import socksgw
 
 CANARY = "canary-7f3a"
 

@@ -27,7 +27,7 @@ from socksgw.login.checkers import Refused
 from socksgw.login.passwords import passwdMain
 from socksgw.login.secrets import Secret, SecretsFile, readSecrets, setSecret
 from socksgw.login.userfile import PasswordFileError
-from tests.running import socksgw
+from tests.live.running import socksgw
 
 CANARY = "canary-2f90"
 

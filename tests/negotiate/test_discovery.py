@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from socksgw.interfaces import IAuthMethod
 from socksgw.negotiate.discovery import findMethods
-from tests.running import withPlugins
+from tests.live.running import withPlugins
 
 BUILT_IN = {
     "none": 0x00,

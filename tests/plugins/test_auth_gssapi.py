@@ -30,7 +30,7 @@ from socksgw.plugins.auth_gssapi import Credentials, Encapsulation
 from socksgw.plugins.gssapi_stub import StubInitiator
 from socksgw.wire.gssapi import LONGEST, Level, MessageType, Tokens, encode
 from socksgw.wire.reader import WireError
-from tests.plugins.gssapi import (
+from tests.fakes.gssapi import (
     OFFER,
     REALM,
     REFUSED,

@@ -16,8 +16,8 @@ from socksgw.system import tls
 from socksgw.system.tls import Own, Stream, serverContext
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import State, encodeRecords
-from tests.certificates import Authority, server
-from tests.libssl import Updating
+from tests.tools.certificates import Authority, server
+from tests.tools.libssl import Updating
 
 OWN = server(Authority())
 

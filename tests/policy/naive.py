@@ -26,7 +26,7 @@ from socksgw.policy.rules import Question
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded, kinds
 from socksgw.wire.address import Address
-from tests.policy.asking import ANONYMOUS, Facts, Somebody, doubted, loggedIn
+from tests.fakes.policy import ANONYMOUS, Facts, Somebody, doubted, loggedIn
 
 FACTS = Facts()
 NETWORKS = {"dc": ("10.1.0.0/16", "*.corp.example"), "home": ("192.168.0.0/16",)}

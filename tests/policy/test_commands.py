@@ -13,7 +13,7 @@ from socksgw.policy.decision import Decision, Policy
 from socksgw.policy.rules import DEFAULT, NEVER, Question
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
-from tests.policy.asking import (
+from tests.fakes.policy import (
     ANONYMOUS,
     PUBLIC,
     PUBLIC6,

@@ -19,7 +19,7 @@ from socksgw.policy.decision import Decision, Policy
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
-from tests.policy.asking import (
+from tests.fakes.policy import (
     ANONYMOUS,
     PUBLIC,
     Somebody,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.policy.asking import compiled, errors, judge, ruleset, warnings
+from tests.fakes.policy import compiled, errors, judge, ruleset, warnings
 
 ALL = '[[rule]]\nid = "all"\nallow = "any"\n'
 

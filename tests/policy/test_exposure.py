@@ -17,8 +17,8 @@ from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config.loading import loads
 from socksgw.gateway.examination import Examination, examine
-from tests.certificates import Authority, pemOf, server
-from tests.policy.asking import Facts
+from tests.fakes.policy import Facts
+from tests.tools.certificates import Authority, pemOf, server
 
 
 def examined(text: str, directory: Path = Path()) -> Examination:

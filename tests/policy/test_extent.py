@@ -14,7 +14,7 @@ from socksgw.policy.extent import EVERYWHERE, PUBLIC, Extent, extentOf, union
 from socksgw.policy.networks import Network, Networks
 from socksgw.policy.special import PRIVATE, SPECIAL, borders, kinds
 from socksgw.wire.address import Address
-from tests.policy.asking import Facts
+from tests.fakes.policy import Facts
 
 RANGES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(sorted))
 

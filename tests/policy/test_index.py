@@ -11,7 +11,7 @@ import pytest
 from socksgw.policy.rules import Question
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
-from tests.policy.asking import PUBLIC, errors, judge, loggedIn, question, ruleset
+from tests.fakes.policy import PUBLIC, errors, judge, loggedIn, question, ruleset
 
 MANY = 500
 TABLES = (

@@ -17,7 +17,7 @@ from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded
 from socksgw.wire.address import Address
-from tests.policy.asking import Somebody
+from tests.fakes.policy import Somebody
 from tests.policy.naive import (
     ADDRESSES,
     FACTS,

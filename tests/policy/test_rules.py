@@ -8,7 +8,7 @@ import pytest
 
 from socksgw.policy.rules import Question
 from socksgw.wire.address import Address
-from tests.policy.asking import (
+from tests.fakes.policy import (
     ANONYMOUS,
     PUBLIC,
     PUBLIC6,

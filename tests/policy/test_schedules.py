@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socksgw.policy.schedules import Schedule
-from tests.policy.asking import PUBLIC, errors, question, ruleset
-from tests.policy.asking import warnings as oddities
+from tests.fakes.policy import PUBLIC, errors, question, ruleset
+from tests.fakes.policy import warnings as oddities
 
 BERLIN = "Europe/Berlin"
 

@@ -13,7 +13,7 @@ import pytest
 
 from socksgw.policy.special import embedded, kinds
 from socksgw.wire.address import Address
-from tests.policy.asking import Facts, judge, ruleset
+from tests.fakes.policy import Facts, judge, ruleset
 
 #: Prefix; what the addresses in it are; what the address before its first and
 #: the one behind its last are. C{-}: there is none.

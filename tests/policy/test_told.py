@@ -11,7 +11,7 @@ from socksgw.interfaces import Asker
 from socksgw.policy import told as tolds
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address
-from tests.policy.asking import ANONYMOUS
+from tests.fakes.policy import ANONYMOUS
 
 ADDRESS = Address.parse("8.8.8.8")
 

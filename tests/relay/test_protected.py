@@ -15,7 +15,7 @@ from socksgw.plugins.auth_gssapi import Encapsulation
 from socksgw.plugins.gssapi_stub import StubTokens
 from socksgw.wire.gssapi import Level, MessageType, encode, readData
 from socksgw.wire.reader import Reader
-from tests.plugins.gssapi import established
+from tests.fakes.gssapi import established
 from tests.relay.associations import Association, Sea, header
 from tests.relay.test_datagram import echoed as echoedInTheClear
 

@@ -17,8 +17,8 @@ from twisted.internet.testing import StringTransport
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Tally
 from socksgw.relay.tunnel import FRAMINGS, TunnelCarrier
-from tests.measuring import allocated
 from tests.relay.associations import IDLE, MOST, Judge, Sea
+from tests.tools.measuring import allocated
 
 #: 127.0.0.1 (RFC 1928 section 5).
 HOME = b"\x01\x7f\0\0\x01"

@@ -17,7 +17,7 @@ from socksgw.gateway.gateway import Gateway
 from socksgw.interfaces import Asker
 from socksgw.route.placement import portShares, wrongPlace
 from socksgw.wire.address import Address
-from tests.policy.asking import ANONYMOUS
+from tests.fakes.policy import ANONYMOUS
 
 
 def listen(name: str, ports: str) -> Listen:

@@ -23,7 +23,7 @@ from socksgw.relay.allowance import Allowances
 from socksgw.session import flowjudge
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
-from tests.policy.asking import PUBLIC, PUBLIC6, ruleset
+from tests.fakes.policy import PUBLIC, PUBLIC6, ruleset
 from tests.session.test_commands import Names
 
 RULES = f"""

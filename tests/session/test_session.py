@@ -61,9 +61,9 @@ from socksgw.session.session import Session, Stage
 from socksgw.system.fairly import ASKING
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
-from tests.catalogue import catalogued
-from tests.policy.asking import Somebody
-from tests.wire.samples import CLIENTS
+from tests.fakes.policy import Somebody
+from tests.tools.catalogue import catalogued
+from tests.tools.samples import CLIENTS
 
 CANARY = b"canary-e47a"
 TARGET = Address.parse("198.51.100.9")

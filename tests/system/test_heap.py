@@ -13,7 +13,7 @@ import weakref
 import pytest
 
 from socksgw.system.heap import Heap, trim
-from tests.running import ROOT, environment
+from tests.live.running import ROOT, environment
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from socksgw.system.rights import keptRights
-from tests.running import environment
+from tests.live.running import environment
 
 
 @pytest.mark.parametrize(

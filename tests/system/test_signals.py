@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.clients import Server, isClosed, missing, tunnel
-from tests.running import OPEN, TWISTD, Running, environment, until
+from tests.live.clients import Server, isClosed, missing, tunnel
+from tests.live.running import OPEN, TWISTD, Running, environment, until
 
 COMMAND = [str(TWISTD), "-n", "socksgw", "--config", "gw.toml"]
 

@@ -25,9 +25,9 @@ from socksgw.system.tls import (
     keyFor,
     serverContext,
 )
-from tests.certificates import Authority, server
-from tests.hostile.clients import need
-from tests.libssl import Updating
+from tests.live.clients import need
+from tests.tools.certificates import Authority, server
+from tests.tools.libssl import Updating
 
 OWN = server(Authority())
 CONTEXT = serverContext(Own(OWN.chain, OWN.key))

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from socksgw.system.tls import Own, serverContext
 from socksgw.system.tlspeer import PeerRefused, TLSPeer
-from tests.certificates import (
+from tests.tools.certificates import (
     CLIENT,
     HOUR,
     SERVER,

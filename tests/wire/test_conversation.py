@@ -18,8 +18,8 @@ from socksgw.wire.client import ClientConversation
 from socksgw.wire.events import Decoded, MethodsOffered, Replied, Requested
 from socksgw.wire.reader import Reader, WireError
 from socksgw.wire.server import ServerConversation
-from tests.measuring import allocated
-from tests.wire.samples import CLIENTS, LOGIN, SERVERS, call, serve
+from tests.tools.measuring import allocated
+from tests.tools.samples import CLIENTS, LOGIN, SERVERS, call, serve
 
 SPLITS = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -28,7 +28,7 @@ from socksgw.wire.datagram import (
     readWithLengths,
 )
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
-from tests.wire.samples import hosts, names, ports
+from tests.tools.samples import hosts, names, ports
 
 LOOPBACK = Address.parse("127.0.0.1")
 SIX = Address.parse("2001:db8::9")

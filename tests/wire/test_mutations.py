@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 
 from socksgw.wire.server import State
-from tests.wire.samples import CLIENTS, serve
+from tests.tools.samples import CLIENTS, serve
 
 #: How many inputs.
 INPUTS = 200_000

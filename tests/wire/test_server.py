@@ -25,7 +25,7 @@ from socksgw.wire.conversation import OutOfOrder
 from socksgw.wire.events import Decoded, MethodsOffered, Requested
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from socksgw.wire.server import ServerConversation, State
-from tests.wire.samples import LOGIN, REQUEST5
+from tests.tools.samples import LOGIN, REQUEST5
 
 V4 = Address.parse("192.0.2.7")
 V6 = Address.parse("2001:db8::1")

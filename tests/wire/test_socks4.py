@@ -14,7 +14,7 @@ from socksgw.wire.address import Address, BadHost
 from socksgw.wire.codes import Reply, Socks4Reply
 from socksgw.wire.events import Replied, Requested
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
-from tests.wire.samples import hosts4, names, ports
+from tests.tools.samples import hosts4, names, ports
 
 V4 = Address.parse("192.0.2.7")
 

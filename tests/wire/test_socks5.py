@@ -13,7 +13,7 @@ from socksgw.wire.address import Address, BadHost, parseHost
 from socksgw.wire.codes import AddressType, Command, Method, Reply
 from socksgw.wire.events import MethodSelected, MethodsOffered, Replied, Requested
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
-from tests.wire.samples import hosts, names, ports
+from tests.tools.samples import hosts, names, ports
 
 V4 = Address.parse("192.0.2.7")
 V6 = Address.parse("2001:db8::1")

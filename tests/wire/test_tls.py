@@ -19,7 +19,7 @@ from socksgw.wire.tls import (
     readOptions,
     readRecord,
 )
-from tests.measuring import allocated
+from tests.tools.measuring import allocated
 
 #: "SSL Record Framing": VER 01, STATE, LEN (MSB first), DATA.
 HANDSHAKE = bytes.fromhex("01 01 0005") + b"hello"

@@ -24,8 +24,8 @@ from socksgw.login.stores.remote import (
     trustIn,
 )
 from socksgw.system.fairly import ASKING
-from tests.certificates import Authority, pemOf
-from tests.editors import EDITED, wide
+from tests.tools.certificates import Authority, pemOf
+from tests.tools.editors import EDITED, wide
 
 
 class Asked:

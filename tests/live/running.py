@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.catalogue import catalogued
+from tests.tools.catalogue import catalogued
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TWISTD = Path(sys.executable).with_name("twistd")
 
 #: Rules that let tests reach servers on loopback.

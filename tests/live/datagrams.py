@@ -12,8 +12,8 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from tests.hostile.clients import GREETING, exactly, four, named, opened, request5, six
-from tests.running import Running
+from tests.live.clients import GREETING, exactly, four, named, opened, request5, six
+from tests.live.running import Running
 
 __all__ = [
     "Association",

@@ -9,8 +9,8 @@ import ipaddress
 import socket
 from typing import Any
 
-from tests.interop.servers import PATIENCE
-from tests.running import Running, until
+from tests.live.running import Running, until
+from tests.live.servers import PATIENCE
 
 #: RFC 1928 section 3: one method is offered, no authentication.
 GREETING = b"\x05\x01\x00"

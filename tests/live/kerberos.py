@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.interop import raw
-from tests.interop.servers import Daemon, freePort, program
+from tests.live import raw
+from tests.live.servers import Daemon, freePort, program
 
 #: The user, and the password that gets the first ticket.
 USER, PASSWORD = "alice", "correct-horse-kerberos"
