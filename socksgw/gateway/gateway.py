@@ -27,11 +27,11 @@ from socksgw.gateway.generation import Foundation, Generation
 from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.listeners import CannotStart, Doors
 from socksgw.gateway.reload import Supervisor
+from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
 from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
 from socksgw.policy.document import Compiler
-from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.route.placement import portShares
 from socksgw.session.session import Session

@@ -11,8 +11,8 @@ from typing import Final, NoReturn, final
 from socksgw.config.schema import Limit, Quota, Rule
 from socksgw.errors import LimitReached, QuotaUsedUp
 from socksgw.interfaces import Asker, User
+from socksgw.limits.allowance import Allowance, Allowances, Bucket
 from socksgw.limits.counters import Counters, Key
-from socksgw.relay.allowance import Allowance, Allowances, Bucket
 
 __all__ = ["DEFAULTS", "Claim", "Limits", "countedIn", "named"]
 

@@ -11,7 +11,7 @@ from typing import Protocol as Seam
 from twisted.internet.protocol import Protocol
 
 from socksgw.interfaces import Protection
-from socksgw.relay.allowance import Allowance
+from socksgw.relay.seams import Allowance
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.stream import StreamRelay

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from socksgw.errors import LimitReached, SocksError
 from socksgw.interfaces import SetDeadline, Timer, Watcher
-from socksgw.relay.allowance import Allowance
+from socksgw.relay.seams import Allowance
 from socksgw.system.sockets import FAMILIES, roomy
 from socksgw.system.watch import READ
 from socksgw.wire.address import Address

@@ -13,8 +13,8 @@ import select
 import socket
 from typing import TYPE_CHECKING, Final, final
 
-from socksgw.relay.allowance import Allowance
 from socksgw.relay.memory import SCARCE, Pipe
+from socksgw.relay.seams import Allowance
 from socksgw.system.sockets import isRefusal
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import Final, final
 from twisted.internet.defer import Deferred
 
 from socksgw.interfaces import Timer
-from socksgw.relay.allowance import Allowance
+from socksgw.relay.seams import Allowance
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.side import Side
 

@@ -23,8 +23,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.interfaces import Timer
-from socksgw.relay.allowance import Allowance
 from socksgw.relay.memory import SCARCE
+from socksgw.relay.seams import Allowance
 from socksgw.relay.settings import RelaySettings
 
 __all__ = ["StreamRelay"]

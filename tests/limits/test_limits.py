@@ -15,9 +15,9 @@ from twisted.internet.task import Clock
 from socksgw.config.schema import Limit, Quota, Rate, Rule
 from socksgw.errors import LimitReached, QuotaUsedUp
 from socksgw.interfaces import Asker
+from socksgw.limits.allowance import Allowance, Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Claim, Limits
-from socksgw.relay.allowance import Allowance, Allowances
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from tests.fakes.policy import ANONYMOUS, Somebody

@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from socksgw.relay.allowance import Allowance
+from socksgw.limits.allowance import Allowance
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Tally
 from socksgw.relay.flows import Flow, Flows, Permit, routed

@@ -16,9 +16,9 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from socksgw.errors import AuditFailed, LimitReached
-from socksgw.relay.allowance import Allowance, Allowances
+from socksgw.limits.allowance import Allowance, Allowances
+from tests.fakes.quota import Quota
 from tests.relay.associations import IDLE, MOST, Association, Sea, header
-from tests.relay.test_allowance import Quota
 
 
 @pytest.fixture

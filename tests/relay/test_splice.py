@@ -24,12 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from socksgw.relay.allowance import Allowance, Allowances
+from socksgw.limits.allowance import Allowance, Allowances
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.system import sockets
-from tests.relay.test_allowance import Quota
+from tests.fakes.quota import Quota
 
 MIB = 1 << 20
 RESET = struct.pack("ii", 1, 0)

@@ -24,11 +24,11 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksgw.relay.allowance import Allowance, Allowances
+from socksgw.limits.allowance import Allowance, Allowances
 from socksgw.relay.memory import SCARCE, Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.stream import StreamRelay
-from tests.relay.test_allowance import Quota
+from tests.fakes.quota import Quota
 from tests.relay.test_splice import Timer, Watcher, pair
 
 MIB = 1 << 20

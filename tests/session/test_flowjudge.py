@@ -16,10 +16,10 @@ from socksgw.audit.record import SessionRecord
 from socksgw.config.schema import Limit, Rate, Rule
 from socksgw.errors import LimitReached
 from socksgw.interfaces import Asker
+from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
 from socksgw.policy.decision import Policy
-from socksgw.relay.allowance import Allowances
 from socksgw.session import flowjudge
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram

@@ -43,6 +43,7 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.interfaces import Asker
+from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
 from socksgw.login.portal import Login
@@ -52,7 +53,6 @@ from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Obligations, Verdict
-from socksgw.relay.allowance import Allowances
 from socksgw.relay.memory import Memory
 from socksgw.route.failures import failureFor
 from socksgw.route.outward import Outward

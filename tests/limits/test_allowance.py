@@ -13,22 +13,10 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from socksgw.relay.allowance import TICK, Allowance, Allowances, Bucket, Window
+from socksgw.limits.allowance import TICK, Allowance, Allowances, Bucket, Window
+from tests.fakes.quota import Quota
 
 MIB = 1 << 20
-
-
-class Quota:
-    """A window that nothing comes back to."""
-
-    def __init__(self, octets: int) -> None:
-        self.octets = octets
-
-    def left(self) -> int:
-        return self.octets
-
-    def spend(self, octets: int) -> None:
-        self.octets -= octets
 
 
 class World:

@@ -1,0 +1,57 @@
+"""
+What the relay needs of other parts of the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["Allowance"]
+
+
+class Allowance(Protocol):
+    """
+    What bounds the octets that one session moves one way
+    (L{socksgw.limits.allowance.Allowance}).
+    """
+
+    @property
+    def delaying(self) -> bool:
+        """Whether a wait is under way that ends by itself: one for a rate."""
+
+    def room(self, most: int) -> int:
+        """
+        Return how many octets may move now.
+
+        @param most: as many as there are, or fit.
+        @return: C{most} or fewer; 0 for none.
+        """
+
+    def spend(self, octets: int) -> None:
+        """Count octets that have moved, up to what L{room} has said."""
+
+    def charge(self, octets: bytes) -> bytes:
+        """
+        Count octets that have come already and cannot wait.
+
+        @return: the part of them that may move.
+        """
+
+    def passes(self, length: int) -> bool:
+        """
+        Count a datagram, if it may move.
+
+        @param length: its octets, all of which move, or none.
+        @return: whether it may.
+        """
+
+    def wait(self, again: Callable[[], None]) -> None:
+        """Call C{again} once when there may be room."""
+
+    def forget(self) -> Callable[[], None] | None:
+        """
+        End the wait.
+
+        @return: what L{wait} was to call; L{None} when nothing waits.
+        """

@@ -1,0 +1,18 @@
+"""
+A quota's window for tests of what moves octets.
+"""
+
+from __future__ import annotations
+
+
+class Quota:
+    """A window that nothing comes back to."""
+
+    def __init__(self, octets: int) -> None:
+        self.octets = octets
+
+    def left(self) -> int:
+        return self.octets
+
+    def spend(self, octets: int) -> None:
+        self.octets -= octets
