@@ -31,8 +31,7 @@ from socksgw.system.tls import Own, serverContext
 from socksgw.wire.gssapi import MessageType, encode
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import Records, State, encodeRecords
-from tests.fakes.gssapi import REALM, method
-from tests.session.test_session import (
+from tests.fakes.gateway import (
     CANARY,
     CONNECT,
     CONNECT4,
@@ -44,6 +43,7 @@ from tests.session.test_session import (
     Transport,
     well,
 )
+from tests.fakes.gssapi import REALM, method
 from tests.tools.certificates import Authority, server
 
 OWN = server(Authority())

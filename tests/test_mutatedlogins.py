@@ -22,8 +22,8 @@ from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.portal import Login
 from socksgw.login.secrets import SecretsFile
 from socksgw.login.throttle import LoginThrottle
+from tests.fakes.gateway import Gateway, denied
 from tests.fakes.gssapi import REALM
-from tests.session.test_session import Gateway, denied
 from tests.test_logins import ALPHABET, LISTENERS, WAYS, Peer, gatewayWith, secrets
 
 __all__ = ["secrets"]

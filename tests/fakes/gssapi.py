@@ -23,7 +23,7 @@ from socksgw.wire.gssapi import (
     readLevel,
 )
 from socksgw.wire.reader import Reader
-from tests.session.test_session import Gateway
+from tests.fakes.gateway import Gateway
 
 REALM = "CORP.EXAMPLE"
 OFFER = b"\x05\x01\x01"

@@ -29,8 +29,8 @@ from socksgw.interfaces import Asker
 from socksgw.session.stage import Stage
 from socksgw.system import files
 from socksgw.wire.address import Address
+from tests.fakes.gateway import BOUND, CONNECT, LOGIN, Gateway, answer, well
 from tests.fakes.policy import Somebody, ruleset
-from tests.session.test_session import BOUND, CONNECT, LOGIN, Gateway, answer, well
 
 
 @pytest.fixture

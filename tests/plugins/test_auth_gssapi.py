@@ -30,6 +30,7 @@ from socksgw.plugins.auth_gssapi import Credentials, Encapsulation
 from socksgw.plugins.gssapi_stub import StubInitiator
 from socksgw.wire.gssapi import LONGEST, Level, MessageType, Tokens, encode
 from socksgw.wire.reader import WireError
+from tests.fakes.gateway import BOUND, CONNECT, LOGIN, Gateway, answer, well
 from tests.fakes.gssapi import (
     OFFER,
     REALM,
@@ -39,7 +40,6 @@ from tests.fakes.gssapi import (
     gatewayWith,
     method,
 )
-from tests.session.test_session import BOUND, CONNECT, LOGIN, Gateway, answer, well
 
 REPLY = answer("socks5", 0, BOUND)[2:]
 

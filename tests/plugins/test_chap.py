@@ -33,7 +33,7 @@ from socksgw.wire.address import Address
 from socksgw.wire.events import Event
 from socksgw.wire.reader import WireError
 from socksgw.wire.server import ServerConversation
-from tests.session.test_session import Gateway, well
+from tests.fakes.gateway import Gateway, well
 
 CANARY = b"canary-c4a9"
 CHALLENGE = bytes(range(32))

@@ -17,8 +17,8 @@ from socksgw.policy.decision import Policy
 from socksgw.session.commands import _loops, commandFor
 from socksgw.wire.address import Address
 from socksgw.wire.events import Requested
+from tests.fakes.gateway import Gateway, Transport, well
 from tests.fakes.policy import PUBLIC, PUBLIC6, ruleset
-from tests.session.test_session import Gateway, Transport, well
 
 RULES = """
 [[rule]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,23 +15,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, eventAsText
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 import socksgw
 from socksgw import errors
-from socksgw.accept.admission import Census
-from socksgw.accept.listener import Listener
-from socksgw.config.schema import Limit, ListenUDP, Quota, Rate, Rule, Throttle
+from socksgw.config.schema import Limit, Quota, Rate, Rule, Throttle
 from socksgw.errors import (
     AuditFailed,
     AuthenticationFailed,
@@ -43,305 +32,35 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.interfaces import Asker
-from socksgw.limits.allowance import Allowances
-from socksgw.limits.counters import ProcessCounters
-from socksgw.limits.limits import Limits
 from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
-from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
-from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Obligations, Verdict
-from socksgw.relay.memory import Memory
 from socksgw.route.failures import failureFor
-from socksgw.route.outward import Outward
-from socksgw.route.placement import Place
 from socksgw.session.session import Session, Stage
 from socksgw.system.fairly import ASKING
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
-from tests.fakes.policy import Somebody
-from tests.tools.catalogue import catalogued
-from tests.tools.samples import CLIENTS
-
-CANARY = b"canary-e47a"
-TARGET = Address.parse("198.51.100.9")
-BOUND = (Address.parse("192.0.2.1"), 40000)
-NONE = OfferedMethod(
-    "none",
-    0,
-    auth_none.method.build({}, None),
-    capabilities=capabilitiesOf(auth_none.method),
+from tests.fakes.gateway import (
+    BEFORE,
+    BOUND,
+    CANARY,
+    CONNECT,
+    CONNECT4,
+    LOGIN,
+    TARGET,
+    USERPASS,
+    WAYS,
+    WRONG,
+    Gateway,
+    Transport,
+    answer,
+    denied,
+    well,
 )
-USERPASS = OfferedMethod("userpass", 2, auth_userpass.method.build({}, None))
-
-LOGIN = userpass.encodeRequest(b"alice", CANARY)
-WRONG = userpass.encodeRequest(b"alice", CANARY + b"x")
-CONNECT = socks5.encodeRequest(1, "example.com", 443)
-CONNECT4 = socks4.encodeRequest(1, TARGET, 443, b"fred")
-CONNECT4A = socks4.encodeRequest(1, "example.com", 443)
-#: The ways of a client to ask for example.com or its address, to the end of
-#: its request.
-WAYS: dict[str, bytes] = {
-    "socks5": b"\x05\x01\x00" + CONNECT,
-    "socks5-userpass": b"\x05\x01\x02" + LOGIN + CONNECT,
-    "socks4": CONNECT4,
-    "socks4a": CONNECT4A,
-}
-#: What each is sent before the answer to its request.
-BEFORE = {
-    "socks5": b"\x05\x00",
-    "socks5-userpass": b"\x05\x02\x01\x00",
-    "socks4": b"",
-    "socks4a": b"",
-}
-
-
-def answer(way: str, reply: int, bound: tuple[Address, int] | None = None) -> bytes:
-    """Everything this client is sent, with this reply at the end."""
-    if way.startswith("socks5"):
-        place = b"\x01" + bytes(6)
-        if bound is not None:
-            kind = b"\x01" if bound[0].version == 4 else b"\x04"
-            place = kind + bound[0].packed + bound[1].to_bytes(2, "big")
-        return BEFORE[way] + bytes((5, reply, 0)) + place
-    place = bytes(6)
-    if bound is not None and bound[0].version == 4:
-        place = bound[1].to_bytes(2, "big") + bound[0].packed
-    return bytes((0, 91 if reply else 90)) + place
-
-
-class Transport(StringTransport):
-    """
-    A client's connection; what happens to it is written down, and closing it
-    closes it.
-    """
-
-    def __init__(self, happened: list[tuple[Any, ...]]) -> None:
-        super().__init__()
-        self._happened = happened
-        self.protocol: Any = None
-        self.ending = ""
-
-    def write(self, data: bytes) -> None:
-        super().write(data)
-        self._happened.append(("sent", data))
-
-    def loseWriteConnection(self) -> None:
-        self._happened.append(("ended",))
-
-    def loseConnection(self) -> None:
-        self._lose("closed", ConnectionDone())
-
-    def abortConnection(self) -> None:
-        self._lose("aborted", ConnectionAborted())
-
-    def lost(self) -> None:
-        """The client goes away."""
-        self._lose("lost", ConnectionDone())
-
-    def _lose(self, how: str, why: Exception) -> None:
-        if not self.ending:
-            self.ending = how
-            self.protocol.connectionLost(Failure(why))
-
-
-@implementer(ICredentialsChecker)
-class Checker:
-    """Knows alice; may take its time."""
-
-    credentialInterfaces = (IUsernamePassword,)
-
-    def __init__(self) -> None:
-        self.held: Deferred[Any] | None = None
-
-    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        if self.held is not None:
-            return self.held
-        if (credentials.username, credentials.password) == (b"alice", CANARY):
-            return succeed(b"alice")
-        return fail(UnauthorizedLogin())
-
-
-class Timer:
-    """A deadline on the test's clock."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    def clear(self) -> None:
-        if self._call.active():
-            self._call.cancel()
-
-
-class Gateway:
-    """
-    The parts of a gateway that a session meets.
-
-    Each step that a test wants to hold up or to fail is in L{steps}: nothing
-    for success, an exception, or a Deferred.
-
-    @ivar happened: everything of importance, in its order.
-    """
-
-    def __init__(
-        self,
-        wanted: Sequence[OfferedMethod] = (USERPASS, NONE),
-        limits: Sequence[Limit] = (),
-        protocols: tuple[str, ...] = ("socks5", "socks4"),
-    ) -> None:
-        self.happened: list[tuple[Any, ...]] = []
-        self.reactor = Clock()
-        self.clock = self.reactor.seconds
-        self.checker = Checker()
-        self.steps: dict[str, Any] = {}
-        #: What each address may take, as the dialler is told.
-        self.seconds: list[float | None] = []
-        self.decision = Decision(Verdict(True, "all", "it may"), (TARGET,))
-        self.outlet: Any = SimpleNamespace(
-            address=TARGET, bound=BOUND, socket=object(), close=lambda: None
-        )
-        self.tally: dict[str, Any] = {
-            "sent": 11,
-            "received": 22,
-            "reason": "closed",
-            "reset": False,
-        }
-        self.generation: Any = SimpleNamespace(
-            methods=Methods([Choice(wanted, None, None)]),
-            login=Login([self.checker], {"staff": ["alice"]}, 60, self.clock),
-            policy=SimpleNamespace(decide=self._decide),
-            dialer=SimpleNamespace(open=self._open),
-            relays=SimpleNamespace(between=self._between),
-            outward=Outward(),
-            placeOf=lambda name: Place(ListenUDP()),
-        )
-        self.changes = 0
-        self.stranger: bool | None = None
-        self.limits = Limits(
-            ProcessCounters(self.clock), Allowances(self.reactor, self.clock)
-        )
-        self.limits.apply(limits, ())
-        self.journal: Any = SimpleNamespace(
-            commit=self._commit,
-            append=self._append,
-            refusal=lambda refusal, line: self._commit(line(), not refusal.loggedIn),
-        )
-        self.census = Census(10_000)
-        self.memory = Memory(256_000_000)
-        self.listener = Listener(self, "lan")
-        self.listener.configure(protocols, 100, 100, 10.0)
-        self.sessions: list[Session] = []
-        self.over: list[Session] = []
-        self.unhandled: list[Failure] = []
-
-    # What a listener needs.
-
-    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
-        return Timer(self.reactor.callLater(seconds, call))
-
-    def serve(self, client: Any) -> Deferred[None]:
-        session = Session(self, client, len(self.sessions) + 1)
-        self.sessions.append(session)
-        serving = Deferred.fromCoroutine(session.serve())
-        serving.addErrback(self.unhandled.append)
-        return serving
-
-    def exhausted(self) -> None: ...
-
-    def lost(self, name: str) -> None: ...
-
-    def settled(self) -> None:
-        pass
-
-    # What a session needs.
-
-    def left(self, session: Session) -> None:
-        assert session not in self.over
-        self.over.append(session)
-        if session.claim is not None:
-            self.limits.give(session.claim)
-
-    async def _step(self, name: str) -> None:
-        step = self.steps.get(name)
-        if isinstance(step, BaseException):
-            raise step
-        if step is not None:
-            await step
-
-    async def _decide(
-        self, asker: Any, command: str, host: Any, port: int, arrive: Any
-    ) -> Decision:
-        question = command, host, port
-        who = (asker.user.name, asker.source, asker.listener)
-        self.happened.append(("decide", *who, *question))
-        await self._step("policy")
-        return self.decision
-
-    async def _open(
-        self, addresses: tuple[Address, ...], port: int, admit: Callable[..., Any]
-    ) -> Any:
-        self.happened.append(("dial", addresses, port))
-        for address in addresses:
-            self.seconds.append(admit(address))
-        await self._step("route")
-        return self.outlet
-
-    async def _between(
-        self,
-        client: Any,
-        destination: Any,
-        early: bytes,
-        tally: Any,
-        idle: Any,
-        *allowances: Any,
-    ) -> None:
-        assert destination is self.outlet.socket
-        self.happened.append(("relay", early))
-        try:
-            await self._step("relay")
-        finally:
-            for name, value in self.tally.items():
-                setattr(tally, name, value)
-
-    async def _commit(self, line: str, stranger: bool = False) -> None:
-        await self._step("audit")
-        self.stranger = stranger
-        self._append(line, "commit")
-
-    def _append(self, line: str, how: str = "append") -> None:
-        assert line.isascii()
-        found = json.loads("{" + line + "}")
-        catalogued(found)
-        self.happened.append((how, found))
-
-    # For the test.
-
-    def connect(self, octets: bytes = b"") -> Transport:
-        """A client that connects, and sends this."""
-        client = self.listener.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
-        assert client is not None
-        transport = Transport(self.happened)
-        transport.protocol = client
-        client.makeConnection(transport)
-        if octets:
-            client.dataReceived(octets)
-        return transport
-
-    @property
-    def order(self) -> list[str]:
-        """What happened, in a word each."""
-        return [happening[0] for happening in self.happened]
-
-    def lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """The journal."""
-        return [
-            happening[1]
-            for happening in self.happened
-            if happening[0] in ("commit", "append")
-            and event in (None, happening[1]["event"])
-        ]
+from tests.fakes.policy import Somebody
+from tests.tools.samples import CLIENTS
 
 
 @pytest.fixture
@@ -362,20 +81,6 @@ def gateway(logged: list[Any]) -> Iterator[Gateway]:
     yield made
     well(made)
     assert not logged
-
-
-def well(gateway: Gateway) -> None:
-    """
-    Every session left once, nothing was raised out of one, no limit is still
-    taken, and the password is in no record.
-    """
-    for session in gateway.sessions:
-        if session not in gateway.over:
-            session.client.end(Draining("the test is over"))
-    assert set(gateway.over) == set(gateway.sessions)
-    assert not gateway.unhandled
-    assert gateway.limits.live == 0
-    assert CANARY.decode() not in json.dumps(gateway.lines())
 
 
 # The order of things.
@@ -758,10 +463,6 @@ def test_brokenLogin(gateway: Gateway) -> None:
 
 
 # What the policy and the dialler refuse.
-
-
-def denied(error: SocksError | None = None) -> Decision:
-    return Decision(Verdict(False, "no", "it may not"), error=error)
 
 
 @pytest.mark.parametrize("way", WAYS)
