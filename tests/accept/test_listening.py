@@ -20,7 +20,7 @@ from socksgw.accept import endpoints
 from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.protocol import Inbound
 from socksgw.system.watch import Watch
-from tests.accept.test_protocol import World
+from tests.accept.listeners import World
 from tests.tools.certificates import Authority, server
 
 WAYS = ("address", "endpoint")

@@ -25,7 +25,7 @@ from socksgw.config.schema import ListenTLS
 from socksgw.errors import SocksError
 from socksgw.system import tls
 from socksgw.system.watch import READ
-from tests.accept.test_transport import Floor, Recorder
+from tests.accept.transports import Floor, Recorder
 from tests.tools.certificates import Authority, Issued, email, pemOf, rawName, server
 from tests.tools.libssl import Updating
 

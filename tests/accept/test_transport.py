@@ -7,152 +7,18 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from socksgw.accept import transport
 from socksgw.accept.transport import PlainTransport
-from socksgw.system.watch import Watch
-from tests.accept.test_protocol import World
-
-RESET = struct.pack("ii", 1, 0)
-
-
-@implementer(IHalfCloseableProtocol)
-class Recorder(Protocol):
-    """
-    Writes down what happens to it.
-    """
-
-    transport: Any
-    taken: Any = None
-
-    def __init__(self) -> None:
-        self.octets = b""
-        self.readEnds = 0
-        self.departures = 0
-        self.lost: list[type[BaseException]] = []
-        self.failing: Exception | None = None
-
-    def dataReceived(self, data: bytes) -> None:
-        if self.failing is not None:
-            raise self.failing
-        self.octets += data
-
-    def readConnectionLost(self) -> None:
-        self.readEnds += 1
-
-    def departed(self) -> None:
-        self.departures += 1
-
-    def writeConnectionLost(self) -> None: ...
-
-    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
-        assert reason.type is not None
-        self.lost.append(reason.type)
-
-
-def openSockets() -> int:
-    """How many sockets this process has."""
-    found = 0
-    for number in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):
-            found += os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
-    return found
-
-
-class Floor:
-    """
-    A reactor that is nobody else's, and connections.
-    """
-
-    def __init__(self) -> None:
-        self._before = openSockets()
-        self.reactor: Any = SelectReactor()
-        self.watch = Watch(self.reactor)
-        self.watch.start()
-        self._clients: list[socket.socket] = []
-
-    def connect(
-        self,
-        protocol: Protocol,
-        host: str = "127.0.0.1",
-        transport: Callable[..., Any] = PlainTransport,
-    ) -> tuple[socket.socket, Any]:
-        """A client, and its transport."""
-        port = tcp.Port(0, Factory(), interface=host, reactor=self.reactor)
-        port.startListening()
-        # Who accepts is the test.
-        port.stopReading()
-        client = socket.socket(port.addressFamily)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        client.connect(port.socket.getsockname())
-        port.socket.setblocking(True)
-        accepted, _ = port.socket.accept()
-        port.stopListening()
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-        client.setblocking(False)
-        self._clients.append(client)
-        return client, transport(accepted, protocol, port, self.watch)
-
-    def until(self, condition: Callable[[], object]) -> None:
-        """Turn until something is so."""
-        end = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < end, "it did not come in time"
-            self.reactor.iterate(0.01)
-
-    def settle(self) -> None:
-        """Turn for a moment."""
-        for _ in range(5):
-            self.reactor.iterate(0.005)
-
-    def read(self, client: socket.socket, count: int) -> bytes:
-        """So many octets that the client is sent; fewer when it ends before."""
-        found = bytearray()
-
-        def enough() -> bool:
-            try:
-                octets = client.recv(1 << 16)
-            except BlockingIOError:
-                return False
-            found.extend(octets)
-            return not octets or len(found) >= count
-
-        self.until(enough)
-        return bytes(found)
-
-    def atBase(self) -> None:
-        """Nothing is watched any more, and no descriptor is left."""
-        for client in self._clients:
-            client.close()
-        self.settle()
-        self.until(lambda: not self.reactor.getWriters())
-        self.until(lambda: self.watch.watched == 0)
-        readers = self.reactor.getReaders()
-        for each in readers:
-            if each is not self.watch and each is not self.reactor.waker:
-                self.until(lambda each=each: each not in self.reactor.getReaders())
-        self.watch.stop()
-        waker = self.reactor.waker
-        self.reactor.removeReader(waker)
-        os.close(waker.i)
-        os.close(waker.o)
-        assert openSockets() == self._before
+from tests.accept.listeners import World
+from tests.accept.transports import RESET, Floor, Recorder
 
 
 @pytest.fixture

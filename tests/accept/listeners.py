@@ -1,0 +1,97 @@
+"""
+Run a listener in memory, with sessions that only take the first event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from socksgw.accept.admission import Census
+from socksgw.accept.listener import Listener
+from socksgw.accept.protocol import Inbound
+from socksgw.relay.memory import Memory
+from socksgw.system.deadlines import Deadlines
+
+#: SOCKS 4 CONNECT to 192.0.2.1:80, no user id.
+CONNECT4 = b"\x04\x01\x00\x50\xc0\x00\x02\x01\x00"
+
+
+class Transport(StringTransport):
+    """A transport that knows half-close, as TCP's do."""
+
+    halfClosed = False
+
+    def loseWriteConnection(self) -> None:
+        self.halfClosed = True
+
+
+class World:
+    """A listener, and the sessions of its clients."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = Clock()
+        self.deadlines = Deadlines(self.clock.seconds)
+        self.census = Census(1024)
+        self.memory = Memory(256_000_000)
+        self.setDeadline = self.deadlines.set
+        self.served: list[Inbound] = []
+        self.events: list[object] = []
+        self.ended: list[BaseException] = []
+        self.script: list[int] = [1]
+        settings = {
+            "protocols": ("socks5", "socks4"),
+            "halfOpen": 10,
+            "halfOpenPerSource": 5,
+            **settings,
+        }
+        self.listener = Listener(self, "lan")
+        self.listener.configure(handshake=10.0, **settings)
+
+    def serve(self, client: Inbound) -> Deferred[None]:
+        self.served.append(client)
+        serving = Deferred.fromCoroutine(self._session(client))
+        return serving.addErrback(lambda failure: self.ended.append(failure.value))
+
+    async def _session(self, client: Inbound) -> None:
+        self.events.append(await client.next())
+        await Deferred()
+
+    def settled(self) -> None: ...
+
+    def exhausted(self) -> None:
+        self.events.append("exhausted")
+
+    def lost(self, name: str) -> None:
+        self.events.append(f"lost {name}")
+
+    def connect(self, address: Any = None) -> tuple[Inbound, Transport]:
+        client = self.listener.buildProtocol(
+            address or IPv4Address("TCP", "192.0.2.9", 4000)
+        )
+        assert client is not None
+        transport = Transport()
+        client.makeConnection(transport)
+        return client, transport
+
+    def lose(self, client: Inbound) -> None:
+        client.connectionLost(Failure(ConnectionDone()))
+
+    def advance(self, seconds: float) -> None:
+        for _ in range(int(seconds * 4)):
+            self.clock.advance(0.25)
+            self.deadlines.scan()
+
+    def atBase(self) -> None:
+        """Nothing is left of any client."""
+        assert self.listener.clients == {}
+        assert self.listener.admission.halfOpen == 0
+        assert self.census.clients == 0
+        assert self.memory.held == 0
+        assert self.deadlines.pending == 0
