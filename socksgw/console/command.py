@@ -19,6 +19,7 @@ from socksgw.config.loading import ConfigError, load, refused
 from socksgw.config.schema import Config
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
+from socksgw.console.passwd import passwdMain
 from socksgw.console.recorded import explainRecord
 from socksgw.errors import LookupFailed
 from socksgw.gateway.examination import Examination, examine
@@ -26,7 +27,7 @@ from socksgw.gateway.expectations import LEVELS, wrongFacts
 from socksgw.gateway.facts import destination
 from socksgw.gateway.host import HostAddresses
 from socksgw.login.discovery import brokenPlugins, findCheckers
-from socksgw.login.passwords import passwdMain, setPassword
+from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods

@@ -8,15 +8,14 @@ well.
 
 from __future__ import annotations
 
-import getpass
 import hmac
 import os
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b, scrypt
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO, final
+from typing import Final, NamedTuple, final
 
 from socksgw.login.hashes import Argon2id, Bcrypt
 from socksgw.login.userfile import PasswordFileError, WrongLine, readUsers, setUser
@@ -28,7 +27,6 @@ __all__ = [
     "PasswordFileError",
     "Scrypt",
     "hashPassword",
-    "passwdMain",
     "readPasswords",
     "requirePassword",
     "setPassword",
@@ -205,40 +203,3 @@ def requirePassword(password: bytes) -> None:
     """
     if not 1 <= len(password) <= 255 or b"\0" in password:
         raise ValueError("a password has 1 to 255 octets, and no NULL")
-
-
-def passwdMain(
-    file: str,
-    user: str,
-    stdin: TextIO,
-    err: TextIO,
-    ask: Callable[[str], str] = getpass.getpass,
-    setIn: Callable[[Path, str, bytes], None] = setPassword,
-) -> int:
-    """
-    C{socksgw passwd FILE USER}.
-
-    @param ask: prompts on a terminal.
-    @param setIn: sets a user's password in a file.
-    @return: the exit status.
-    """
-    try:
-        if stdin.isatty():
-            password = ask(f"Password for {user}: ")
-            if ask("Once more: ") != password:
-                print("socksgw: the two passwords differ; nothing changed", file=err)
-                return 1
-        else:
-            password = stdin.readline().rstrip("\r\n")
-        setIn(Path(file), user, password.encode("utf-8", "surrogateescape"))
-    except (ValueError, PasswordFileError) as e:
-        print(f"socksgw: {e}; nothing changed", file=err)
-        return 1
-    except OSError as e:
-        print(f"socksgw: {file}: {e.strerror}; nothing changed", file=err)
-        return 1
-    except (KeyboardInterrupt, EOFError):
-        print("\nsocksgw: nothing changed", file=err)
-        return 1
-    print(f"socksgw: the password of {user} is set in {file}", file=err)
-    return 0

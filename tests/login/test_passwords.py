@@ -1,11 +1,10 @@
 """
-Password hashes, their file, and C{socksgw passwd}.
+Password hashes, and their file.
 """
 
 from __future__ import annotations
 
 import errno
-import io
 import os
 import re
 import stat
@@ -13,7 +12,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from hashlib import scrypt
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,12 +22,10 @@ from socksgw.login.passwords import (
     PasswordFileError,
     Scrypt,
     hashPassword,
-    passwdMain,
     readPasswords,
     setPassword,
     verifyPassword,
 )
-from tests.live.running import socksgw
 
 CANARY = "canary-7f3a"
 
@@ -366,115 +362,3 @@ def test_passwordThatCannotBe(file: Path, password: bytes) -> None:
     with pytest.raises(ValueError, match="1 to 255"):
         setPassword(file, "alice", password)
     assert file.read_bytes() == before
-
-
-# The command.
-
-
-class Terminal(io.StringIO):
-    """A terminal, for standard input."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def asking(*answers: Any) -> tuple[Callable[[str], str], list[str]]:
-    """What prompts on the terminal, and everything it was asked."""
-    asked: list[str] = []
-    left = list(answers)
-
-    def ask(prompt: str) -> str:
-        asked.append(prompt)
-        answer = left.pop(0)
-        if isinstance(answer, BaseException):
-            raise answer
-        return str(answer)
-
-    return ask, asked
-
-
-def test_prompt(file: Path) -> None:
-    """On a terminal the password is asked for twice."""
-    ask, asked = asking(CANARY, CANARY)
-    err = io.StringIO()
-    assert passwdMain(str(file), "alice", Terminal(), err, ask) == 0
-    assert len(asked) == 2
-    assert verifyPassword(CANARY.encode(), readPasswords(file)[b"alice"])
-    assert CANARY not in err.getvalue() + "".join(asked)
-    assert str(file) in err.getvalue()
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [
-        (CANARY, CANARY + "x"),
-        ("", ""),
-        (KeyboardInterrupt(),),
-        (CANARY, KeyboardInterrupt()),
-        (EOFError(),),
-    ],
-    ids=["differing", "empty", "interrupted", "interrupted again", "ended"],
-)
-def test_promptInVain(file: Path, answers: tuple[Any, ...]) -> None:
-    """Two that differ, none, and a change of mind change nothing."""
-    before = file.read_bytes()
-    err = io.StringIO()
-    assert passwdMain(str(file), "alice", Terminal(), err, asking(*answers)[0]) == 1
-    assert "nothing changed" in err.getvalue()
-    assert CANARY not in err.getvalue()
-    assert file.read_bytes() == before
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
-def test_standardInput(file: Path, end: str) -> None:
-    """Else it is the first line of standard input, without the line's end."""
-    err = io.StringIO()
-    stdin = io.StringIO(f" {CANARY} {end}", newline="")
-    ask, asked = asking()
-    assert passwdMain(str(file), "alice", stdin, err, ask) == 0
-    assert not asked
-    assert verifyPassword(f" {CANARY} ".encode(), readPasswords(file)[b"alice"])
-    assert CANARY not in err.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("name", "user", "stdin"),
-    [
-        ("users", "a:b", CANARY),
-        ("users", "anonymous", CANARY),
-        ("users", "alice", ""),
-        ("users", "alice", "\n"),
-        ("nowhere/users", "alice", CANARY),
-        (".", "alice", CANARY),
-    ],
-)
-def test_commandInVain(file: Path, name: str, user: str, stdin: str) -> None:
-    """Every failure is one line that says that nothing changed, and why."""
-    before = file.read_bytes()
-    err = io.StringIO()
-    path = file.parent / name
-    assert passwdMain(str(path), user, io.StringIO(stdin), err) == 1
-    assert err.getvalue().startswith("socksgw: ")
-    assert err.getvalue().count("\n") == 1
-    assert err.getvalue().endswith("nothing changed\n")
-    assert CANARY not in err.getvalue()
-    assert file.read_bytes() == before
-
-
-def test_commandOnReadableFile(file: Path) -> None:
-    """A file that others can read is not written to, but told of."""
-    file.chmod(0o644)
-    err = io.StringIO()
-    assert passwdMain(str(file), "alice", io.StringIO(CANARY), err) == 1
-    assert "chmod o-rwx" in err.getvalue()
-
-
-def test_commandLine(tmp_path: Path) -> None:
-    """C{socksgw passwd FILE USER} makes a file that a checker can read."""
-    done = socksgw("passwd", "users", "alice", cwd=tmp_path, stdin=CANARY + "\n")
-    assert done.returncode == 0, done.stderr
-    assert CANARY not in done.stdout + done.stderr
-    path = tmp_path / "users"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert CANARY not in path.read_text()
-    assert verifyPassword(CANARY.encode(), readPasswords(path)[b"alice"])

@@ -4,11 +4,9 @@ The file of passwords that can be read back, and its checker.
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from base64 import b64encode
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.strcred import InvalidAuthArgumentString, makeChecker
 from twisted.logger import capturedLogs, eventAsText
 from zope.interface.verify import verifyObject
 
 from socksgw.interfaces import IChangingStore
 from socksgw.login import userfile
 from socksgw.login.checkers import Refused
-from socksgw.login.passwords import passwdMain
 from socksgw.login.secrets import Secret, SecretsFile, readSecrets, setSecret
 from socksgw.login.userfile import PasswordFileError
-from tests.live.running import socksgw
 
 CANARY = "canary-2f90"
 
@@ -198,43 +193,3 @@ def test_passwordThatCannotBe(file: Path, password: bytes) -> None:
     with pytest.raises(ValueError, match="1 to 255"):
         setSecret(file, "alice", password)
     assert file.read_bytes() == before
-
-
-def refusing(_: Path, __: str, ___: bytes) -> None:
-    raise ValueError("not this one")
-
-
-@pytest.mark.parametrize("setIn", [setSecret, refusing])
-def test_prompt(file: Path, setIn: Callable[[Path, str, bytes], None]) -> None:
-    """The password is asked for, or comes from standard input, as ever."""
-    err = io.StringIO()
-    stdin = io.StringIO(f"{CANARY}\n")
-    status = passwdMain(str(file), "bob", stdin, err, setIn=setIn)
-    assert (b"bob" in readSecrets(file)) is (status == 0) is (setIn is setSecret)
-    assert CANARY not in err.getvalue()
-
-
-def test_commandLine(tmp_path: Path) -> None:
-    """
-    C{socksgw passwd --secrets FILE USER} makes a file that C{secrets:} takes,
-    and C{passwd:} does not; nor the other way round.
-    """
-    for name, *options in (("secrets", "--secrets"), ("hashes",)):
-        made = socksgw(
-            "passwd", *options, name, "alice", cwd=tmp_path, stdin=CANARY + "\n"
-        )
-        assert made.returncode == 0, made.stderr
-        assert CANARY not in made.stdout + made.stderr
-    assert isinstance(makeChecker(f"secrets:{tmp_path}/secrets"), SecretsFile)
-    for wrong in (
-        f"secrets:{tmp_path}/hashes",
-        f"passwd:{tmp_path}/secrets",
-        f"secrets:{tmp_path}/none",
-        "secrets:",
-        "secrets",
-    ):
-        with pytest.raises(InvalidAuthArgumentString):
-            makeChecker(wrong)
-    mixed = socksgw("passwd", "secrets", "alice", cwd=tmp_path, stdin=CANARY + "\n")
-    assert mixed.returncode == 1
-    assert "nothing changed" in mixed.stderr
