@@ -8,13 +8,12 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
 
 from attrs import define, field
 
 from socksgw.audit import chain, segments
 
-__all__ = ["Verification", "remedy", "verify", "verifyMain"]
+__all__ = ["Verification", "verify"]
 
 #: What a line has that tells of missing ones (another may have it in a value).
 _MISSING = b'"event":"missing"'
@@ -39,13 +38,6 @@ class Verification:
     head: str = chain.FIRST
     problems: list[str] = field(factory=list)
     remarks: list[str] = field(factory=list)
-
-
-def remedy(error: OSError) -> str:
-    """Say what to do about a journal that cannot be read."""
-    if isinstance(error, PermissionError):
-        return f"{error.strerror}; run this as the gateway's user, or as root"
-    return f"{error.strerror}; is --config right?"
 
 
 def verify(
@@ -166,32 +158,3 @@ def _unlike(
             f"{result.last}: {number - result.last} are missing"
         )
     return f"{source} names line {number}, which is not kept: nothing can be told of it"
-
-
-def verifyMain(
-    directory: Path, out: TextIO, heads: Sequence[tuple[int, str]] = ()
-) -> int:
-    """
-    C{socksgw audit verify}.
-
-    @return: the exit status: 0 whole, 1 not, 2 unreadable.
-    """
-    try:
-        result = verify(directory, heads)
-    except OSError as e:
-        print(f"{directory}: {remedy(e)}", file=out)
-        return 2
-    for text in (*result.remarks, *result.problems):
-        print(text, file=out)
-    if result.problems:
-        print(f"{directory}: NOT whole: {len(result.problems)} problems", file=out)
-        return 1
-    if not result.lines:
-        print(f"{directory}: there are no lines yet", file=out)
-        return 0
-    print(
-        f"{directory}: whole: {result.lines} lines, {result.first} to {result.last}, "
-        f"head {result.last}:{result.head}",
-        file=out,
-    )
-    return 0

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
-from socksgw.audit.follower import ConsoleFollower
 from socksgw.config.schema import Choose, Config
+from socksgw.console.follow import ConsoleFollower
 from socksgw.negotiate.methods import Choice
 from socksgw.system.output import coloured, widthOf
 from socksgw.wire.codes import Method

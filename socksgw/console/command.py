@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from socksgw.audit import follower, verify
 from socksgw.config.convert import nearest
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import ConfigError, load, refused
 from socksgw.config.schema import Config
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
+from socksgw.console.follow import followMain
 from socksgw.console.passwd import passwdMain
 from socksgw.console.recorded import explainRecord
+from socksgw.console.verify import verifyMain
 from socksgw.errors import LookupFailed
 from socksgw.gateway.examination import Examination, examine
 from socksgw.gateway.expectations import LEVELS, wrongFacts
@@ -242,11 +243,11 @@ def _passwd(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    return verify.verifyMain(_journal(options.config), sys.stdout, options.head)
+    return verifyMain(_journal(options.config), sys.stdout, options.head)
 
 
 def _follow(options: argparse.Namespace) -> int:
-    return follower.followMain(
+    return followMain(
         _journal(options.config),
         sys.stdout,
         colour=coloured(sys.stdout),

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final, TextIO, final
 
 from socksgw.audit import chain
-from socksgw.audit.verify import remedy
 from socksgw.config.schema import Config
 from socksgw.console.explain import asJson, judged, printed
+from socksgw.console.verify import remedy
 from socksgw.gateway.facts import factsOf
 from socksgw.gateway.offers import Offers
 from socksgw.policy.hypothetical import Missing

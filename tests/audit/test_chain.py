@@ -1,10 +1,9 @@
 """
-The chain of hashes, and C{socksgw audit verify}.
+The chain of hashes, and whether it is whole.
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from hashlib import sha256
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from socksgw.audit import chain, segments
-from socksgw.audit.verify import verify, verifyMain
+from socksgw.audit.verify import verify
 from tests.fakes.journal import Kept, event
 
 
@@ -119,9 +118,6 @@ def test_everyTamperingIsFound(directory: Path, how: str) -> None:
     assert after != before
     file.write_bytes(b"".join(line + b"\n" for line in after))
     assert verify(directory).problems
-    out = io.StringIO()
-    assert verifyMain(directory, out) == 1
-    assert "NOT whole" in out.getvalue()
 
 
 def test_theProblemNamesFileAndLine(directory: Path) -> None:
@@ -189,11 +185,6 @@ def test_aHeadKeptElsewhere(directory: Path) -> None:
     assert "line 5 is not the one" in problem
     (problem,) = verify(other.directory, [heads[9]]).problems
     assert "1 are missing" in problem
-    number, digest = heads[9]
-    out = io.StringIO()
-    assert verifyMain(other.directory, out, [(number, digest)]) == 1
-    assert verifyMain(directory, out, [(number, digest)]) == 0
-    assert f"head {number}:{digest}" in out.getvalue()
 
 
 def several(tmp_path: Path, count: int = 3) -> Path:
@@ -261,13 +252,6 @@ def test_otherFilesAreNotRead(directory: Path) -> None:
     (directory / "audit-1.jsonl").write_text("nonsense\n")
     (directory / "notes.txt").write_text("nonsense\n")
     assert verify(directory).problems == []
-
-
-def test_aDirectoryThatIsNotThere(tmp_path: Path) -> None:
-    """One line with the remedy, and status 2."""
-    out = io.StringIO()
-    assert verifyMain(tmp_path / "none", out) == 2
-    assert "--config" in out.getvalue()
 
 
 @pytest.mark.parametrize("length", [10, 65535, 65536, 65537, 200_000])

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.live.running import socksgw
 from twisted.cred.strcred import InvalidAuthArgumentString, makeChecker
 
 from socksgw.console.passwd import passwdMain
 from socksgw.login import passwords
 from socksgw.login.passwords import readPasswords, setPassword, verifyPassword
 from socksgw.login.secrets import SecretsFile, readSecrets, setSecret
+from tests.live.running import socksgw
 
 CANARY = "canary-7f3a"
 

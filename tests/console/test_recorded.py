@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.audit.human import humanLine
 from socksgw.audit.refusals import Refusal
 from socksgw.console.command import main
+from socksgw.console.human import humanLine
 from socksgw.console.recorded import Journalled
 from socksgw.wire.address import Address
 from tests.fakes.journal import Kept, event
