@@ -12,10 +12,10 @@ import pytest
 from attrs import evolve
 
 from socksgw.config.loading import loads
-from socksgw.gateway.expectations import unmet
 from socksgw.gateway.host import HostAddresses
 from socksgw.login.passwords import setPassword
 from socksgw.policy.document import Compiler
+from socksgw.policy.expectations import unmet
 from tests.live.running import ROOT, socksgw
 from tests.tools.certificates import Authority, dns, pemOf, server
 

@@ -24,14 +24,14 @@ from socksgw.console.recorded import explainRecord
 from socksgw.console.verify import verifyMain
 from socksgw.errors import LookupFailed
 from socksgw.gateway.examination import Examination, examine
-from socksgw.gateway.expectations import LEVELS, wrongFacts
-from socksgw.gateway.facts import destination
 from socksgw.gateway.host import HostAddresses
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
+from socksgw.policy.expectations import LEVELS, wrongFacts
+from socksgw.policy.facts import destination
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
 from socksgw.route.resolver import lookUpNow
 from socksgw.system.output import coloured, readable

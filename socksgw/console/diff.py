@@ -11,8 +11,8 @@ from typing import Final, TextIO
 
 from socksgw.audit import chain
 from socksgw.config.schema import Config
-from socksgw.gateway.facts import factsOf
 from socksgw.gateway.offers import Offers
+from socksgw.policy.facts import factsOf
 from socksgw.policy.hypothetical import Facts, Missing, outcomeOf
 from socksgw.policy.ruleset import Ruleset
 

@@ -14,8 +14,8 @@ from socksgw.audit import chain
 from socksgw.config.schema import Config
 from socksgw.console.explain import asJson, judged, printed
 from socksgw.console.verify import remedy
-from socksgw.gateway.facts import factsOf
 from socksgw.gateway.offers import Offers
+from socksgw.policy.facts import factsOf
 from socksgw.policy.hypothetical import Missing
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address

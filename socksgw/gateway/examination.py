@@ -19,7 +19,6 @@ from socksgw.config.listening import isRoutable, parseListenAddress
 from socksgw.config.loading import refused
 from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config, Limit, Rule
-from socksgw.gateway.expectations import unmet, wrongFacts
 from socksgw.gateway.logins import Entrance
 from socksgw.gateway.offers import Offers
 from socksgw.interfaces import (
@@ -31,6 +30,7 @@ from socksgw.login.canonical import folded
 from socksgw.negotiate.methods import Choice
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
+from socksgw.policy.expectations import unmet, wrongFacts
 from socksgw.policy.exposure import Exposure
 from socksgw.policy.ruleset import Ruleset
 from socksgw.route.lookup import THREADS

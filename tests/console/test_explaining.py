@@ -14,12 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.config.loading import loads
 from socksgw.console.command import main
-from socksgw.gateway.expectations import unmet
-from socksgw.gateway.facts import factsOf
-from socksgw.gateway.host import HostAddresses
-from socksgw.policy.document import Compiler
 from tests.live.clients import GREETING, four, named, opened, request5
 from tests.live.datagrams import Association, Echo
 from tests.live.running import OPEN, Running, socksgw, until
@@ -292,8 +287,6 @@ own = ["bob"]
 id = "staff"
 allow = ["connect"]
 who = ["@staff", "@own"]
-[[expect]]
-to = "8.8.8.8:80"
 """
 
 
@@ -314,7 +307,7 @@ def test_groupsThatADirectoryKnows(
     tmp_path: Path, user: str, groups: list[str] | None, status: int
 ) -> None:
     """No directory is asked, and nothing is guessed: they have to be said."""
-    (tmp_path / "gw.toml").write_text(DIRECTORY.partition("[[expect]]")[0])
+    (tmp_path / "gw.toml").write_text(DIRECTORY)
     said = io.StringIO()
     with redirect_stdout(said):
         given = [x for group in groups or () for x in ("--group", group)]
@@ -323,41 +316,6 @@ def test_groupsThatADirectoryKnows(
     assert found == status, said.getvalue()
     if status == 2:
         assert "it depends on --group" in said.getvalue()
-    verdict = "deny" if status == 1 else "allow"
-    text = f'{DIRECTORY}who = "{user}"\nverdict = "{verdict}"\n'
-    if groups is not None:
-        text += f"groups = {groups}\n"
-    assert problems(text) == (
-        ["the verdict depends on `groups`: give it"] if status == 2 else []
-    )
-
-
-def test_toSayThatThereAreNoGroupsIsToSaySomething() -> None:
-    """An empty list is not a missing one."""
-    text = f'{DIRECTORY}who = "alice"\nverdict = "deny"\ngroups = []\n'
-    assert problems(text) == []
-
-
-def problems(text: str) -> list[str]:
-    """What is wrong with the expectations."""
-    config = loads(text, "gw.toml")
-    compiled = Compiler(config, HostAddresses.of(config)).compile()
-    return [each.text for each in unmet(config, compiled.ruleset)]
-
-
-def test_groupsThatADirectoryKnew(tmp_path: Path) -> None:
-    """A record says the user's groups, and is explained by a directory's of then."""
-    line = {
-        "event": "decision", "user": "alice", "groups": ["gone", "own", "staff"],
-        "method": "userpass", "command": "connect", "asked": "8.8.8.8", "name": None,
-        "port": 80, "addresses": ["8.8.8.8"], "client": "127.0.0.1:5", "listener": "lan",
-        "time": "2026-03-02T10:00:00+00:00",
-    }  # fmt: skip
-    config = loads(DIRECTORY.partition("[[expect]]")[0], "gw.toml")
-    facts = factsOf(line, config)
-    assert facts is not None
-    # She is in [groups] own no more, and what "gone" was nobody knows.
-    assert facts.groups == {"staff"}
 
 
 EVERY = OPEN.replace(

@@ -5,28 +5,49 @@ Tests of the policy that stand beside it: C{[[expect]]}.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from socksgw.config.convert import Problem, nearest
 from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config, Expect
-from socksgw.gateway.facts import destination
-from socksgw.gateway.offers import Offers
 from socksgw.interfaces import ANONYMOUS
-from socksgw.negotiate.capabilities import Capabilities
 from socksgw.policy.document import isPattern
+from socksgw.policy.facts import destination
 from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
+from socksgw.policy.rules import Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
-__all__ = ["LEVELS", "unmet", "wrongFacts"]
+__all__ = ["LEVELS", "Admitting", "Declared", "unmet", "wrongFacts"]
 
 #: How the client's side can be protected.
 LEVELS: Final = ("clear", "integrity", "confidentiality")
 
 
+class Admitting(Protocol):
+    """Who gets in at all (L{socksgw.gateway.offers.Offers})."""
+
+    def refusal(self, facts: Facts) -> Verdict | None:
+        """Return why such a client is not let in, L{None} when it is."""
+
+    def known(self, facts: Facts) -> Facts:
+        """Return the facts with those that follow from the only ways in."""
+
+
+class Declared(Protocol):
+    """
+    What a method declares of itself
+    (L{socksgw.negotiate.capabilities.Capabilities}).
+    """
+
+    @property
+    def mayBeAnonymous(self) -> bool: ...
+    @property
+    def mayBeSomebody(self) -> bool: ...
+
+
 def unmet(
-    config: Config, ruleset: Ruleset, offers: Offers | None = None
+    config: Config, ruleset: Ruleset, offers: Admitting | None = None
 ) -> Iterator[Problem]:
     """
     The expectations that entrance and rules do not meet, or that cannot be
@@ -82,7 +103,7 @@ def wrongFacts(
     listener: str | None,
     method: str | None,
     secured: str | None,
-    methods: Mapping[str, Capabilities],
+    methods: Mapping[str, Declared],
 ) -> Iterator[tuple[str, str]]:
     """
     What of the facts of a question cannot be: keys, each with why.
