@@ -1,5 +1,5 @@
 """
-What README.rst shows works as it stands there.
+What README.rst and the chapters of the manual show works as it stands there.
 """
 
 from __future__ import annotations
@@ -25,16 +25,43 @@ from tests.fakes.policy import Facts
 from tests.live.running import ROOT, Running, environment, socksgw, until
 from tests.live.servers import Certificate
 
-README = (ROOT / "README.rst").read_text()
+CHAPTERS = sorted((ROOT / "socksgw" / "manual").glob("*.rst"))
+README = ROOT / "README.rst"
+DOCUMENTS = {path.stem: path.read_text("utf-8") for path in (README, *CHAPTERS)}
 
 
 def block(language: str, containing: str) -> str:
-    """The code block of that language that has some words in it."""
+    """The one code block of that language that has some words in it."""
+    found = [text for text in blocks(language) if containing in text]
+    assert len(found) == 1, f"{len(found)} {language} blocks have {containing!r}"
+    return found[0]
+
+
+def blocks(language: str) -> list[str]:
+    """All code blocks of a language, without their indentation."""
     pattern = rf"\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)"
-    for found in re.findall(pattern, README):
-        if containing in found:
-            return re.sub(r"(?m)^    ", "", found)
-    raise AssertionError(f"README has no {language} block with {containing!r}")
+    return [
+        re.sub(r"(?m)^    ", "", found)
+        for text in DOCUMENTS.values()
+        for found in re.findall(pattern, text)
+    ]
+
+
+def test_theReadmeIsShort() -> None:
+    """README.rst is read at one sitting, and names each chapter."""
+    text = DOCUMENTS["README"]
+    assert text.count("\n") <= 320
+    listed = text.partition("Chapter             What")[2].partition("The texts are")[0]
+    named = set(re.findall(r"(?m)^(\w+) {2,}", listed)) - {"configuration"}
+    assert named == {path.stem for path in CHAPTERS}
+
+
+def test_everyTable() -> None:
+    """Each piece of configuration that is shown has keys that exist."""
+    shown = [text for text in blocks("toml") if "[build-system]" not in text]
+    assert len(shown) > 5
+    for text in shown:
+        loads(text, "shown")
 
 
 def test_policy(tmp_path: Path) -> None:
@@ -90,7 +117,7 @@ TOKEN = b"correct horse"
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    The README's two plug-ins, each out of one file, built and installed as a
+    The manual's two plug-ins, each out of one file, built and installed as a
     distribution of their own: where they are then.
     """
     source = tmp_path_factory.mktemp("distribution")
@@ -186,7 +213,7 @@ def test_plugins(
 
 
 def test_theContract(plugins: Path, tmp_path: Path) -> None:
-    """The tests that the README has for the method's author pass."""
+    """The tests that the manual has for the method's author pass."""
     (tmp_path / "test_token.py").write_text(block("python", "AuthMethodContract"))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],

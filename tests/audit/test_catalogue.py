@@ -1,5 +1,5 @@
 """
-The catalogue of the journal's events: its text and its tables say the same.
+The catalogue of the journal's events: the manual and its tables say the same.
 """
 
 from __future__ import annotations
@@ -8,44 +8,52 @@ import re
 
 import pytest
 
-from socksgw.audit import catalogue
 from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
+from tests.live.running import ROOT
 from tests.tools.catalogue import catalogued
 
-#: Of every line about a client.
-CLIENT = ("session", "listener", "client", "protocol")
+#: The heading of the fields that lines about a client share.
+_SHARED = "Fields of lines about a client"
+
+
+def described() -> dict[str, set[str]]:
+    """The fields that each section of the chapter has a row for."""
+    text = (ROOT / "socksgw" / "manual" / "records.rst").read_text("utf-8")
+    parts = re.split(r"(?m)^(.+)\n-+\n", text)
+    return {
+        heading: set(re.findall(r"(?m)^``(\w+)``", body))
+        for heading, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
 
 
 def test_theCatalogueIsTheDocumentedOne() -> None:
-    """Every event of the module's text is in C{EVENTS}, and no other."""
-    assert catalogue.__doc__ is not None
-    assert set(re.findall(r"^  - C\{([a-z-]+)\}", catalogue.__doc__, re.M)) == EVENTS
+    """Each event has a section in the manual, and no other has one."""
+    headings = {each for each in described() if re.fullmatch(r"[a-z-]+", each)}
+    assert headings == EVENTS
 
 
 def test_theFieldsAreTheDocumentedOnes() -> None:
-    """Every field of an event is named in the module's text about it, and no other."""
-    text = catalogue.__doc__
-    assert text is not None
-    head, *entries = re.split(r"^  - ", text, flags=re.M)
-    for entry in entries:
-        heading, _, rest = entry.partition(":")
-        event = heading.strip("C{}*")
-        fields = set(CATALOGUE[event])
-        said = set(re.findall(r"C\{([a-z_]+)\}", rest))
-        if heading.endswith("*"):
-            assert fields >= set(CLIENT)
-            said |= set(CLIENT)
-        if event == "flow":
-            assert CATALOGUE["flow"] == CATALOGUE["decision"]
-            continue
-        assert fields - said == set(), event
-        # What else is named is a value of one of them, or another event.
-        assert said - fields - EVENTS <= {"allow", "deny", "limit", "quota"}, event
-    assert set(re.findall(r"C\{([a-z]+)\}", head)) >= {*COMMON, *CLIENT}
+    """Each section describes each field that a line of the event may have."""
+    found = described()
+    shared = found[_SHARED]
+    assert found["Fields of every line"] == set(COMMON)
+    for event, fields in CATALOGUE.items():
+        common = shared if "client" in fields else set()
+        assert found[event] == set(fields) - common, event
+    assert CATALOGUE["flow"] == CATALOGUE["decision"]
+    named = re.findall(r"``([a-z-]+)``", _introduction())
+    sharing = {event for event, fields in CATALOGUE.items() if "client" in fields}
+    assert set(named) == sharing
+
+
+def _introduction() -> str:
+    """The sentence that says which events the shared fields belong to."""
+    text = (ROOT / "socksgw" / "manual" / "records.rst").read_text("utf-8")
+    return text.partition(_SHARED)[2].partition("have these")[0]
 
 
 @pytest.mark.parametrize("key", ["event", "why"])
 def test_whatTheCatalogueDoesNotKnow(key: str) -> None:
-    """It is found, wherever a test reads a journal."""
+    """Every test that reads a journal notices an event or a field that it lacks."""
     with pytest.raises(AssertionError):
         catalogued({"event": "stop", "gateway": "g", key: "new"})
