@@ -516,7 +516,9 @@ def test_identitiesAreTakenWhereAMethodVerifies(
             return self
 
     methods = {"none": auth_none.method, "verifying": Verifying()}
-    monkeypatch.setattr("socksgw.gateway.logins.findMethods", lambda: (methods, []))
+    monkeypatch.setattr(
+        "socksgw.gateway.examining.methods.findMethods", lambda: (methods, [])
+    )
     auth = '[auth]\nstrip_realms = ["A"]\n[[auth.choose]]\nmethods = ["%s"]\n'
     for method, expected in (("verifying", True), ("none", False)):
         for brought in (True, False):

@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config.loading import loads
-from socksgw.gateway import examination
 from socksgw.gateway.examination import Examination, examine
+from socksgw.gateway.examining import values
 from socksgw.login import passwords
 from socksgw.route.resolvconf import readChoice
 from tests.fakes.policy import Facts
@@ -258,7 +258,7 @@ def test_whatOnlyTheLibraryLooksUp(
     """It has threads, and so a bound: said, with the remedy."""
     file = tmp_path / "nsswitch.conf"
     file.write_text(f"hosts: {hosts}\n")
-    monkeypatch.setattr(examination, "readChoice", lambda: readChoice(file))
+    monkeypatch.setattr(values, "readChoice", lambda: readChoice(file))
     found = [w for w in examined(text).warnings if w.path == "resolver.servers"]
     assert len(found) == warned
     if warned:

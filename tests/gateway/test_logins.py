@@ -1,5 +1,5 @@
 """
-From C{[auth]} to checkers (C{socksgw.gateway.logins}): those that are tables, and
+From C{[auth]} to checkers (C{socksgw.gateway.examining}): those that are tables, and
 what is wrong with them.
 """
 
@@ -359,7 +359,9 @@ def factories(monkeypatch: pytest.MonkeyPatch) -> None:
     exec(FACTORY, names)
     found, broken = findCheckers()
     found.update(declared=names["Declared"](), silent=names["Silent"]())
-    monkeypatch.setattr("socksgw.gateway.logins.findCheckers", lambda: (found, broken))
+    monkeypatch.setattr(
+        "socksgw.gateway.examining.checkers.findCheckers", lambda: (found, broken)
+    )
 
 
 @pytest.mark.usefixtures("factories")

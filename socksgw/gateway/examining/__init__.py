@@ -1,0 +1,3 @@
+"""
+The parts of an examination: what each part of a configuration means.
+"""

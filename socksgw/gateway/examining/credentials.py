@@ -1,0 +1,219 @@
+"""
+Whether listeners, methods and checkers go together: which credentials somebody
+decides about, and which of them cross the wire in the clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, final
+
+from twisted.cred.checkers import ICredentialsChecker
+from zope.interface.interface import InterfaceClass
+
+from socksgw.config.schema import Choose, Config
+from socksgw.gateway.examining.listeners import securedListeners
+from socksgw.gateway.examining.methods import Methods
+from socksgw.gateway.examining.problems import Problems
+from socksgw.interfaces import IConfigurableCheckerFactory, IFileCheckerFactory
+from socksgw.login.discovery import findCheckers
+
+__all__ = ["Credentials"]
+
+
+@final
+class Credentials:
+    """
+    The C{[[auth.choose]]} of one configuration, judged together with what they
+    rest on.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        methods: Methods,
+        reachable: Collection[str],
+        problems: Problems,
+    ) -> None:
+        """
+        @param methods: those of C{config}, built.
+        @param reachable: the names of the listeners that other hosts can reach.
+        """
+        self._config = config
+        self._methods = methods
+        self._capabilities = methods.capabilities
+        self._reachable = reachable
+        self._secured = securedListeners(config)
+        self._problems = problems
+
+    def examine(self, checkers: Sequence[ICredentialsChecker]) -> None:
+        """
+        Examine everything.
+
+        @param checkers: those that work.
+        """
+        self._passwords(checkers)
+        self._certificates()
+        self._orders()
+
+    def _passwords(self, checkers: Sequence[ICredentialsChecker]) -> None:
+        """
+        Tell where credentials are asked for that no checker takes, and where
+        secrets cross the wire that others may listen to.
+        """
+        auth = self._config.auth
+        broken = len(checkers) < len(auth.checkers) + len(auth.checker)
+        for i, choose in enumerate(auth.choose):
+            for name in dict.fromkeys(self._methods.asked(choose)):
+                if not broken and not self._isChecked(name, checkers):
+                    self._problems.wrong(
+                        f"auth.choose[{i}].methods",
+                        f'"{name}" is offered, and there is no checker for it; name '
+                        f"one in [auth] checkers{self._checkersFor(name)}",
+                    )
+            shown = [
+                name for name in choose.methods if self._methods.shows(name, choose)
+            ]
+            if shown and not choose.cleartext_passwords:
+                self._cleartext(i, choose, shown)
+
+    def _isChecked(self, name: str, checkers: Sequence[ICredentialsChecker]) -> bool:
+        """
+        Tell whether some checker takes a method's credentials, if one has to.
+        """
+        can = self._capabilities[name]
+        if not can.needsChecker:
+            return True
+        if can.credentials is None:
+            return bool(checkers)
+        return any(
+            _takes(checker, kind) for checker in checkers for kind in can.credentials
+        )
+
+    def _checkersFor(self, name: str) -> str:
+        """
+        Return which of the installed checkers take a method's credentials.
+        """
+        kinds = self._capabilities[name].credentials
+        if kinds is None:
+            return " (the method does not declare which credentials it has)"
+        able = sorted(
+            _example(factory)
+            for factory in findCheckers()[0].values()
+            if any(
+                kind.isOrExtends(wanted)
+                for kind in factory.credentialInterfaces
+                for wanted in kinds
+            )
+        )
+        return f"; installed for it are: {', '.join(able) or 'none'}"
+
+    def _cleartext(self, i: int, choose: Choose, shown: Sequence[str]) -> None:
+        words = " and ".join(f'"{name}"' for name in shown)
+        declared = all(self._capabilities[name].cleartext for name in shown)
+        for name in sorted(self._reachable):
+            if name not in self._secured and (
+                choose.listener is None or name in choose.listener
+            ):
+                place, accept = f"auth.choose[{i}]", "cleartext_passwords = true"
+                if not self._config.file:
+                    place, accept = "--auth", "--cleartext-passwords"
+                self._problems.wrong(
+                    place,
+                    f"{words} would send passwords in the clear"
+                    + ("" if declared else ", as far as is declared,")
+                    + f' to "{name}", which other hosts can reach; say {accept} to '
+                    "accept that, give the listener TLS, or listen on 127.0.0.1",
+                )
+
+    def _certificates(self) -> None:
+        """
+        Tell where client certificates are wanted and cannot be shown.
+        """
+        showing = {
+            listen.name
+            for listen in self._config.listen
+            if listen.tls is not None and listen.tls.client_certificate != "off"
+        }
+        for i, choose in enumerate(self._config.auth.choose):
+            wanting = [
+                name
+                for name in self._methods.known(choose.methods)
+                if self._capabilities[name].certificate
+            ]
+            without = [f'"{x}"' for x in choose.listener or () if x not in showing]
+            for method in wanting:
+                for name in without or ([] if showing else ["every listener"]):
+                    self._problems.wrong(
+                        f"auth.choose[{i}].methods",
+                        f'"{method}" wants listeners that ask for a certificate: '
+                        "[listen.tls] with client_ca and client_certificate = "
+                        f'"required" (or "optional"); missing on: {name}',
+                    )
+
+    def _orders(self) -> None:
+        """
+        Warn of what an order of methods does to clients that offer several of
+        them.
+        """
+        for i, choose in enumerate(self._config.auth.choose):
+            for text in self._order(choose):
+                self._problems.odd(f"auth.choose[{i}].methods", text)
+
+    def _order(self, choose: Choose) -> Iterator[str]:
+        names = self._methods.known(choose.methods)
+        free = [n for n in names if not self._capabilities[n].mayBeSomebody]
+        asking = [
+            name
+            for name in names
+            if name not in free and not self._capabilities[name].certificate
+        ]
+        if free and asking:
+            yield _optional(names, free[0], asking[0])
+        listeners = choose.listener or [each.name for each in self._config.listen]
+        if set(listeners) <= self._secured:
+            return
+        for name in names:
+            if self._capabilities[name].protects:
+                for later in names[names.index(name) + 1 :]:
+                    if self._capabilities[later].credentials:
+                        yield _insistent(name, later)
+
+
+def _takes(checker: ICredentialsChecker, credentials: InterfaceClass) -> bool:
+    """Tell whether the Portal would ask a checker about such credentials."""
+    return any(map(credentials.isOrExtends, checker.credentialInterfaces))
+
+
+def _example(factory: Any) -> str:
+    """Return how one of a factory's checkers is written in C{[auth]}."""
+    if IConfigurableCheckerFactory.providedBy(factory):
+        return f'kind = "{factory.authType}"'
+    argument = "users" if IFileCheckerFactory.providedBy(factory) else "…"
+    return f'"{factory.authType}:{argument}"'
+
+
+def _optional(names: Sequence[str], free: str, asking: str) -> str:
+    """Say what a login that is optional comes to, in either order."""
+    if names.index(free) < names.index(asking):
+        does = (
+            f'"{free}" comes before "{asking}": clients that offer both are '
+            "anonymous, also those that have a password"
+        )
+    else:
+        does = (
+            f'"{asking}" comes before "{free}": clients that always offer both '
+            "(Java, tsocks, Dante's) have to log in, and fail without a password"
+        )
+    return f"{does}; two listeners, one for each, leave the choice to the client"
+
+
+def _insistent(name: str, later: str) -> str:
+    """
+    Say what a method does to clients that offer it and cannot use it.
+    """
+    return (
+        f'"{name}" comes before "{later}": programs on libcurl (curl, git, PHP) that '
+        "have a password offer both, cannot fall back, and fail; put "
+        f'"{later}" first: clients that have a ticket only do not offer it'
+    )

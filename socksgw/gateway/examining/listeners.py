@@ -1,0 +1,118 @@
+"""
+C{[[listen]]}: addresses, endpoints, and what TLS reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.endpoints import serverFromString
+
+from socksgw.accept.certificates import ServerTLS, WrongTLS
+from socksgw.accept.endpoints import isSecured
+from socksgw.config.listening import isRoutable, parseListenAddress
+from socksgw.config.schema import Config, Listen
+from socksgw.gateway.examining.problems import Problems
+from socksgw.route.placement import wrongPlace
+
+__all__ = ["examineListeners", "reachable", "securedListeners", "serverTLS"]
+
+
+def examineListeners(config: Config, reactor: Any, problems: Problems) -> None:
+    """
+    Examine every listener, but for its TLS.
+    """
+    if not config.listen:
+        problems.wrong(
+            "listen",
+            "is missing: at least one [[listen]] is needed, "
+            "with a name and an address, as in etc/socksgw.toml",
+        )
+    names: set[str] = set()
+    for i, listen in enumerate(config.listen):
+        path = f"listen[{i}]"
+        if not listen.name:
+            problems.wrong(f"{path}.name", "must not be empty")
+        if listen.name in names:
+            problems.wrong(f"{path}.name", f'"{listen.name}" names two listeners')
+        names.add(listen.name)
+        _where(path, listen, reactor, problems)
+        for name, why in wrongPlace(listen.udp):
+            problems.wrong(f"{path}.udp.{name}", why)
+        if not listen.protocols:
+            problems.wrong(f"{path}.protocols", "is empty: nobody could be served")
+        for name in ("half_open", "half_open_per_source"):
+            if getattr(listen, name) < 1:
+                problems.wrong(f"{path}.{name}", "must be at least 1")
+
+
+def _where(path: str, listen: Listen, reactor: Any, problems: Problems) -> None:
+    if bool(listen.address) == bool(listen.endpoint):
+        problems.wrong(path, "needs exactly one of address and endpoint")
+    for n, address in enumerate(listen.address):
+        try:
+            parseListenAddress(address)
+        except ValueError as e:
+            problems.wrong(f"{path}.address[{n}]", f'"{address}": {e}')
+    if not listen.endpoint:
+        return
+    try:
+        serverFromString(reactor, listen.endpoint)
+    except Exception as e:
+        # Endpoint parsers raise whatever their arguments raise, in Python's words.
+        why = "its arguments are not those of this type"
+        if isinstance(e, OSError):
+            why = f"{e.filename}: {e.strerror}"
+        elif str(e).startswith("Unknown endpoint type"):
+            why = str(e)
+        problems.wrong(
+            f"{path}.endpoint",
+            f'"{listen.endpoint}" is neither an address with a port nor '
+            f"a Twisted server endpoint: {why}",
+        )
+
+
+def serverTLS(config: Config, problems: Problems) -> Iterator[tuple[str, ServerTLS]]:
+    """
+    Read the files of every C{[listen.tls]}.
+
+    @return: the listeners' names, each with what its files hold; without those
+        that cannot be used.
+    """
+    for i, listen in enumerate(config.listen):
+        if listen.tls is None:
+            continue
+        path = f"listen[{i}].tls"
+        if listen.endpoint:
+            problems.wrong(
+                path,
+                "goes with address; an endpoint brings the transport that its "
+                "string names",
+            )
+            continue
+        try:
+            tls = ServerTLS(listen.tls, config.directory)
+        except WrongTLS as e:
+            for key, why in e.wrong:
+                problems.wrong(f"{path}.{key}", why)
+        else:
+            for key, why in tls.aged():
+                problems.odd(f"{path}.{key}", why)
+            yield listen.name, tls
+
+
+def reachable(config: Config) -> set[str]:
+    """Return the names of the listeners that other hosts can reach."""
+    return {
+        listen.name for listen in config.listen if any(map(isRoutable, listen.places))
+    }
+
+
+def securedListeners(config: Config) -> set[str]:
+    """Return the names of the listeners on which everything is inside TLS."""
+    return {
+        each.name
+        for each in config.listen
+        if each.tls is not None or (each.endpoint and isSecured(each.endpoint))
+    }

@@ -1,0 +1,96 @@
+"""
+C{[[rule]]} and C{[[expect]]}, as far as they can be judged without asking the
+policy: fields without effect, and names that are declared elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from socksgw.config.schema import Config, Rule
+from socksgw.gateway.examining.methods import Methods
+from socksgw.gateway.examining.problems import Problems
+from socksgw.policy.expectations import wrongFacts
+
+__all__ = ["examineExpectations", "examineRules"]
+
+
+def examineRules(config: Config, methods: Methods, problems: Problems) -> None:
+    """
+    Examine each rule: the methods that it names, and fields without effect.
+    """
+    for i, rule in enumerate(config.rule):
+        path = rule.place or f"rule[{i}]"
+        for why in methods.wrongNames(_several(rule.method)):
+            problems.wrong(f"{path}.method", why)
+        for key, why in _withoutEffect(rule, config.services):
+            problems.wrong(f"{path}.{key}", why)
+
+
+def examineExpectations(config: Config, methods: Methods, problems: Problems) -> None:
+    """
+    Examine the facts of each expectation; whether it is met is asked later.
+    """
+    for i, expect in enumerate(config.expect):
+        path = expect.place or f"expect[{i}]"
+        if expect.method is not None:
+            for why in methods.wrongNames([expect.method]):
+                problems.wrong(f"{path}.method", why)
+        for key, why in wrongFacts(
+            config,
+            expect.who,
+            expect.groups or (),
+            expect.listener,
+            expect.method,
+            expect.secured,
+            methods.capabilities,
+        ):
+            problems.wrong(f"{path}.{key}", why)
+
+
+def _several(words: Sequence[str] | str | None) -> Sequence[str]:
+    return (words,) if isinstance(words, str) else words or ()
+
+
+def _withoutEffect(
+    rule: Rule, services: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str]]:
+    """
+    Yield the fields of a rule that can have no effect in it, or keep it from
+    ever matching: each with the reason.
+    """
+    words = rule.allow if rule.allow is not None else rule.deny or ()
+    commands = {"connect", "bind", "udp"} if words == "any" else set(words)
+    timeouts = (("connect", {"connect"}), ("idle", {"connect", "bind"}))
+    for name, those in timeouts:
+        seconds = getattr(rule.timeouts, name)
+        if seconds is None:
+            continue
+        if seconds <= 0:
+            yield f"timeouts.{name}", "must be longer than nothing"
+        if rule.allow is None:
+            yield f"timeouts.{name}", "has no effect: the rule allows nothing"
+        elif commands and not commands & those:
+            yield (
+                f"timeouts.{name}",
+                f"has no effect: it is for {' and '.join(sorted(those))}",
+            )
+    if rule.udp.replies != "exact" and (rule.allow is None or "udp" not in commands):
+        yield "udp.replies", "has no effect: the rule does not allow udp"
+    if rule.asked_by is not None and "name" not in _several(rule.asked_by):
+        for i, word in enumerate(rule.to or ()):
+            if word.startswith(("*", ".", "=")):
+                yield f"to[{i}]", f'"{word}" can never match: asked_by is "address"'
+    if rule.services:
+        wanted = {"udp" if command == "udp" else "tcp" for command in commands}
+        has = {
+            each.partition("/")[0]
+            for word in rule.services
+            for each in services.get(word, ())
+        }
+        if commands and has and not wanted & has:
+            yield (
+                "services",
+                f"can never match: these are {'/'.join(sorted(has))}, and the rule is "
+                f"for {', '.join(sorted(commands))}",
+            )

@@ -1,0 +1,134 @@
+"""
+Users and groups that the configuration names, against those who can say
+whether there are such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from twisted.cred.checkers import ICredentialsChecker
+
+from socksgw.config.reserved import isReserved
+from socksgw.config.schema import Config
+from socksgw.gateway.examining.methods import Methods
+from socksgw.gateway.examining.problems import Problems
+from socksgw.interfaces import IChangingStore, IGroupSource, IReportingStore
+from socksgw.login.canonical import folded
+
+__all__ = [
+    "examineDirectories",
+    "examineSpellings",
+    "examineStores",
+    "examineUsers",
+]
+
+
+def examineDirectories(
+    config: Config, checkers: Sequence[ICredentialsChecker], problems: Problems
+) -> None:
+    """
+    Tell where a group is a directory's and no checker knows groups, or finds
+    its name none.
+    """
+    auth = config.auth
+    sources: list[Any] = [c for c in checkers if IGroupSource.providedBy(c)]
+    if not sources and len(checkers) < len(auth.checkers) + len(auth.checker):
+        # What cannot be made yet is told already.
+        return
+    for name, group in config.groups.items():
+        path = f"groups.{name}.directory"
+        if group.directory and not sources:
+            problems.odd(path, "no checker knows groups: this adds nobody")
+            continue
+        for i, each in enumerate(group.directory):
+            why = [w for w in (_notNormal(source, each) for source in sources) if w]
+            if len(why) == len(sources):
+                problems.wrong(f"{path}[{i}]", why[0])
+
+
+def _notNormal(source: Any, name: str) -> str:
+    """Return what is wrong with the name of a group, for one source."""
+    try:
+        source.normal(name)
+    except ValueError as e:
+        return str(e)
+    return ""
+
+
+def examineStores(checkers: Sequence[ICredentialsChecker], problems: Problems) -> None:
+    """
+    Warn of what is wrong with files of users that can be used.
+    """
+    for each in checkers:
+        if IReportingStore.providedBy(each):
+            for line in each.problems():
+                problems.odd("auth.checkers", line)
+
+
+def examineUsers(
+    config: Config,
+    checkers: Sequence[ICredentialsChecker],
+    verifies: bool,
+    problems: Problems,
+) -> None:
+    """
+    Warn of names in rules and groups that no store knows, where every store
+    can be asked at once and nobody logs in past them.
+
+    @param verifies: whether a method verifies who the client is by itself.
+    """
+    stores: list[Any] = [c for c in checkers if IChangingStore.providedBy(c)]
+    if verifies or not stores or len(stores) < len(checkers):
+        return
+    for path, name in _named(config):
+        if not any(store.knows(name.encode()) for store in stores):
+            problems.odd(path, f'no checker knows a user "{name}"')
+
+
+def examineSpellings(
+    config: Config,
+    methods: Methods,
+    checkers: Sequence[ICredentialsChecker],
+    problems: Problems,
+) -> None:
+    """
+    Warn of names that no user has, where all names are folded.
+    """
+    offered = {name for choose in config.auth.choose for name in choose.methods}
+    proving = [
+        methods.capabilities[name]
+        for name in offered
+        if name in methods.capabilities and methods.capabilities[name].verifies
+    ]
+    if (
+        checkers
+        or not proving
+        or any(can.certificate for can in proving)
+        or config.auth.kerberos_names == "exact"
+    ):
+        return
+    for path, name in _named(config):
+        local = name.partition("@")[0]
+        if local != folded(local):
+            problems.odd(
+                path,
+                f'nobody is called "{name}": names of Kerberos are in lower '
+                'case, unless kerberos_names = "exact"',
+            )
+
+
+def _named(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield the users that groups and rules name, each with the place."""
+    for path, words in chain(
+        ((f"groups.{g}", group.members) for g, group in config.groups.items()),
+        (
+            (f"{rule.place or f'rule[{i}]'}.who", rule.who or ())
+            for i, rule in enumerate(config.rule)
+        ),
+    ):
+        for i, name in enumerate(words):
+            if not isReserved(name):
+                yield f"{path}[{i}]", name

@@ -1,0 +1,102 @@
+"""
+Values that are wrong by themselves: time-outs, sizes, limits, name servers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from socksgw.config.schema import Config, Limit, Rule
+from socksgw.gateway.examining.problems import Problems
+from socksgw.route.lookup import THREADS
+from socksgw.route.nameservers import parseServer
+from socksgw.route.resolvconf import NSSWITCH, readChoice
+from socksgw.system.files import trustGroups
+
+__all__ = ["examineValues"]
+
+_TIMEOUTS: Final = ("handshake", "lookup", "connect", "idle", "udp_idle", "bind")
+#: The amounts of a limit that must not be negative.
+_AMOUNTS: Final = ("sessions", "associations", "binds", "new_sessions", "flows")
+#: Amounts of a limit that count one command alone.
+_COUNTING: Final = {"associations": "udp", "flows": "udp", "binds": "bind"}
+
+
+def examineValues(config: Config, problems: Problems) -> None:
+    """
+    Examine every value that needs no other one to be judged.
+    """
+    wrong = problems.wrong
+    for name in _TIMEOUTS:
+        if getattr(config.timeouts, name) <= 0:
+            wrong(f"timeouts.{name}", "must be longer than nothing")
+    if config.relay.memory < 1 << 20:
+        wrong("relay.memory", 'must be at least "1MiB"')
+    _gateway(config, problems)
+    _resolver(config, problems)
+    for i, limit in enumerate(config.limit):
+        _limit(f"limit[{i}]", limit, problems)
+        if limit.per == "group" and not config.groups:
+            problems.odd(f"limit[{i}].per", "counts nobody: there are no [groups]")
+    for i, rule in enumerate(config.rule):
+        if rule.limits is not None:
+            _ruleLimit(f"{rule.place or f'rule[{i}]'}.limits", rule, problems)
+    throttle = config.auth.throttle
+    for name in ("per_user", "per_source"):
+        if getattr(throttle, name) < 0:
+            wrong(f"auth.throttle.{name}", "must not be negative; 0 is none")
+    if throttle.window <= 0:
+        wrong("auth.throttle.window", "must be longer than nothing")
+    if config.audit.max_size < 1_000_000:
+        wrong("audit.max_size", 'must be at least "1MB"')
+
+
+def _gateway(config: Config, problems: Problems) -> None:
+    trusted = config.gateway.trusted_groups
+    for name in trustGroups(trusted):
+        problems.wrong(
+            f"gateway.trusted_groups[{trusted.index(name)}]",
+            f'"{name}": there is no such group on this machine; its number will do, '
+            "too",
+        )
+    if not config.gateway.name:
+        problems.wrong("gateway.name", "must not be empty")
+
+
+def _resolver(config: Config, problems: Problems) -> None:
+    for i, server in enumerate(config.resolver.servers):
+        try:
+            parseServer(server)
+        except ValueError as e:
+            problems.wrong(f"resolver.servers[{i}]", f'"{server}": {e}')
+    if not config.resolver.servers and (only := readChoice().why):
+        problems.odd(
+            "resolver.servers",
+            f'names are looked up in {THREADS} threads at most: "{only}" in the'
+            f" hosts line of {NSSWITCH} needs the C library; name servers here"
+            " need none",
+        )
+
+
+def _limit(path: str, limit: Limit, problems: Problems) -> None:
+    if all(getattr(limit, name) is None for name in (*_AMOUNTS, "rate", "quota")):
+        problems.wrong(path, "limits nothing; say sessions = 500")
+    for name in _AMOUNTS:
+        if (getattr(limit, name) or 0) < 0:
+            problems.wrong(f"{path}.{name}", "must not be negative")
+
+
+def _ruleLimit(path: str, rule: Rule, problems: Problems) -> None:
+    limit = rule.limits
+    assert limit is not None
+    _limit(path, limit, problems)
+    if rule.deny is not None:
+        problems.wrong(path, "counts what a rule allows, and this one denies")
+    elif rule.allow != "any":
+        for name, command in _COUNTING.items():
+            if getattr(limit, name) is None or command in (rule.allow or ()):
+                continue
+            problems.odd(
+                f"{path}.{name}",
+                f"counts nothing: the rule does not allow {command}",
+            )
