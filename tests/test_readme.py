@@ -22,8 +22,9 @@ from socksgw.gateway.examination import examine
 from socksgw.login.passwords import setPassword
 from socksgw.login.stores import http, ldap
 from tests.fakes.policy import Facts
-from tests.live.running import ROOT, Running, environment, socksgw, until
+from tests.live.running import ROOT, Running, environment, socksgw
 from tests.live.servers import Certificate
+from tests.tools.waiting import until
 
 CHAPTERS = sorted((ROOT / "socksgw" / "manual").glob("*.rst"))
 README = ROOT / "README.rst"

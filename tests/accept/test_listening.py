@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import capturedLogs
 
 from socksgw.accept import endpoints
@@ -21,19 +20,20 @@ from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.protocol import Inbound
 from socksgw.system.watch import Watch
 from tests.accept.listeners import World
+from tests.fakes.loops import ReactorLoop
 from tests.tools.certificates import Authority, server
 
 WAYS = ("address", "endpoint")
 
 
-class House(World):
+class House(World, ReactorLoop):
     """
     A listener on loopback, with a reactor of the test's own.
     """
 
     def __init__(self, way: str) -> None:
-        super().__init__()
-        self.reactor: Any = SelectReactor()
+        World.__init__(self)
+        ReactorLoop.__init__(self)
         self.watch = Watch(self.reactor)
         self.watch.start()
         self.rests = 0
@@ -64,14 +64,6 @@ class House(World):
 
     def exhausted(self) -> None:
         self.rest()
-
-    def until(self, condition: Callable[[], object]) -> None:
-        """Turn until something is so."""
-        for _ in range(500):
-            if condition():
-                return
-            self.reactor.iterate(0.01)
-        raise AssertionError("it did not come in time")
 
     def call(self) -> socket.socket:
         """A client."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import socket
 import struct
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,12 +14,12 @@ from typing import Any
 from twisted.internet import tcp
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.selectreactor import SelectReactor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.accept.transport import PlainTransport
 from socksgw.system.watch import Watch
+from tests.fakes.loops import ReactorLoop
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -68,14 +67,14 @@ def openSockets() -> int:
     return found
 
 
-class Floor:
+class Floor(ReactorLoop):
     """
     A reactor that is nobody else's, and connections.
     """
 
     def __init__(self) -> None:
         self._before = openSockets()
-        self.reactor: Any = SelectReactor()
+        super().__init__()
         self.watch = Watch(self.reactor)
         self.watch.start()
         self._clients: list[socket.socket] = []
@@ -101,18 +100,6 @@ class Floor:
         client.setblocking(False)
         self._clients.append(client)
         return client, transport(accepted, protocol, port, self.watch)
-
-    def until(self, condition: Callable[[], object]) -> None:
-        """Turn until something is so."""
-        end = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < end, "it did not come in time"
-            self.reactor.iterate(0.01)
-
-    def settle(self) -> None:
-        """Turn for a moment."""
-        for _ in range(5):
-            self.reactor.iterate(0.005)
 
     def read(self, client: socket.socket, count: int) -> bytes:
         """So many octets that the client is sent; fewer when it ends before."""
@@ -141,8 +128,5 @@ class Floor:
             if each is not self.watch and each is not self.reactor.waker:
                 self.until(lambda each=each: each not in self.reactor.getReaders())
         self.watch.stop()
-        waker = self.reactor.waker
-        self.reactor.removeReader(waker)
-        os.close(waker.i)
-        os.close(waker.o)
+        self.closeLoop()
         assert openSockets() == self._before

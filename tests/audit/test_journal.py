@@ -22,7 +22,8 @@ from socksgw.audit.journal import JournalError
 from socksgw.audit.verify import verify
 from socksgw.errors import AuditFailed
 from tests.fakes.journal import NOON, Kept, event, lines, outcome
-from tests.live.running import environment, until
+from tests.live.running import environment
+from tests.tools.waiting import until
 
 
 def whole(directory: Path) -> None:

@@ -17,7 +17,8 @@ import pytest
 from socksgw.console.command import main
 from tests.live.clients import GREETING, four, named, opened, request5
 from tests.live.datagrams import Association, Echo
-from tests.live.running import OPEN, Running, socksgw, until
+from tests.live.running import OPEN, Running, socksgw
+from tests.tools.waiting import until
 
 POLICY = """
 [[listen]]

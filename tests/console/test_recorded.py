@@ -21,7 +21,8 @@ from socksgw.wire.address import Address
 from tests.fakes.journal import Kept, event
 from tests.live.clients import GREETING, exactly, four, opened, request5
 from tests.live.datagrams import Association, Echo
-from tests.live.running import Running, until
+from tests.live.running import Running
+from tests.tools.waiting import until
 
 TEXT = """
 [[listen]]

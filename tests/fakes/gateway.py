@@ -18,7 +18,6 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -45,6 +44,7 @@ from socksgw.route.placement import Place
 from socksgw.session.session import Session
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
+from tests.fakes.loops import Timers
 from tests.tools.catalogue import catalogued
 
 CANARY = b"canary-e47a"
@@ -145,17 +145,6 @@ class Checker:
         return fail(UnauthorizedLogin())
 
 
-class Timer:
-    """A deadline on the test's clock."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    def clear(self) -> None:
-        if self._call.active():
-            self._call.cancel()
-
-
 class Gateway:
     """
     The parts of a gateway that a session meets.
@@ -173,8 +162,10 @@ class Gateway:
         protocols: tuple[str, ...] = ("socks5", "socks4"),
     ) -> None:
         self.happened: list[tuple[Any, ...]] = []
-        self.reactor = Clock()
-        self.clock = self.reactor.seconds
+        timers = Timers()
+        self.reactor = timers.clock
+        self.setDeadline = timers.setDeadline
+        self.clock = timers.clock.seconds
         self.checker = Checker()
         self.steps: dict[str, Any] = {}
         #: What each address may take, as the dialler is told.
@@ -218,9 +209,6 @@ class Gateway:
         self.unhandled: list[Failure] = []
 
     # What a listener needs.
-
-    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
-        return Timer(self.reactor.callLater(seconds, call))
 
     def serve(self, client: Any) -> Deferred[None]:
         session = Session(self, client, len(self.sessions) + 1)

@@ -8,7 +8,8 @@ import signal
 import socket
 
 from tests.live.clients import exactly
-from tests.live.running import Running, until
+from tests.live.running import Running
+from tests.tools.waiting import until
 
 __all__ = ["changed", "ends", "lives", "reloaded"]
 

@@ -35,7 +35,8 @@ from tests.live.clients import (
     verdict5,
 )
 from tests.live.datagrams import Association, Echo, associate, replied
-from tests.live.running import ALL, HEAD, Running, socksgw, until
+from tests.live.running import ALL, HEAD, Running, socksgw
+from tests.tools.waiting import until
 
 #: RFC 1929: alice and bob, whose passwords are "x".
 LOGINS = {user: bytes((1, len(user))) + user + b"\x01x" for user in (b"alice", b"bob")}

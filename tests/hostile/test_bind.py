@@ -30,7 +30,8 @@ from tests.live.clients import (
     six,
 )
 from tests.live.datagrams import associate, replied, tcpListeners
-from tests.live.running import LOOPBACK, ROOT, Running, running, until
+from tests.live.running import LOOPBACK, ROOT, Running, running
+from tests.tools.waiting import until
 
 LISTEN = """
 [[listen]]

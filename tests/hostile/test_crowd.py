@@ -13,7 +13,8 @@ from typing import Any
 
 from tests.hostile.crowd import PIECE, Crowd
 from tests.live.clients import descriptorsFor
-from tests.live.running import ALL, HEAD, Running, until
+from tests.live.running import ALL, HEAD, Running
+from tests.tools.waiting import until
 
 SESSIONS = 1000
 RELOADS = 20

@@ -32,7 +32,8 @@ from tests.live.clients import (
     request5,
     tunnel,
 )
-from tests.live.running import OPEN, Running, until
+from tests.live.running import OPEN, Running
+from tests.tools.waiting import until
 
 # It takes all descriptors, and all of a processor.
 pytestmark = pytest.mark.alone

@@ -20,7 +20,8 @@ from tests.live.clients import (
     verdict4,
     verdict5,
 )
-from tests.live.running import OPEN, Running, until
+from tests.live.running import OPEN, Running
+from tests.tools.waiting import until
 
 GRANTED, FAILED = 0, 1
 

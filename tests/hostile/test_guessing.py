@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.live.clients import exactly, opened
-from tests.live.running import Running, socksgw, until
+from tests.live.running import Running, socksgw
+from tests.tools.waiting import until
 
 USER, PASSWORD = b"alice", b"correct-horse"
 

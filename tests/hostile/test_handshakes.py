@@ -29,8 +29,9 @@ from tests.live.clients import (
     replied5,
     request5,
 )
-from tests.live.running import OPEN, Running, running, until
+from tests.live.running import OPEN, Running, running
 from tests.tools.certificates import Authority, server
+from tests.tools.waiting import until
 
 #: The absolute deadline, from accept to request, TLS included, in seconds.
 HANDSHAKE = 2

@@ -23,7 +23,8 @@ from tests.live.clients import (
     request5,
     tunnel,
 )
-from tests.live.running import OPEN, Running, environment, socksgw, until
+from tests.live.running import OPEN, Running, environment, socksgw
+from tests.tools.waiting import until
 
 
 def test_aJournalThatIsDeletedWhileItRuns(tmp_path: Path) -> None:

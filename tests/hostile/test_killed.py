@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.live.clients import Server, connected, four, isClosed, tunnel
-from tests.live.running import OPEN, Running, socksgw, until
+from tests.live.running import OPEN, Running, socksgw
+from tests.tools.waiting import until
 
 #: Rounds of load, kill and restart, on one state directory.
 ROUNDS = 3

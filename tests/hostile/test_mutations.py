@@ -24,7 +24,8 @@ from tests.live.clients import (
     six,
     tunnel,
 )
-from tests.live.running import Running, until
+from tests.live.running import Running
+from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
 

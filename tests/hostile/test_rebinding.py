@@ -30,7 +30,8 @@ from tests.live.clients import (
     verdict4,
     verdict5,
 )
-from tests.live.running import Running, until
+from tests.live.running import Running
+from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
 

@@ -29,7 +29,8 @@ from tests.live.clients import (
     verdict5,
 )
 from tests.live.datagrams import Association, Echo, associate, replied
-from tests.live.running import ALL, HEAD, Running, until
+from tests.live.running import ALL, HEAD, Running
+from tests.tools.waiting import until
 
 
 def test_rulesChange(gateway: Callable[..., Running]) -> None:

@@ -24,7 +24,8 @@ from tests.live.clients import (
     request4,
     request5,
 )
-from tests.live.running import Running, socksgw, until
+from tests.live.running import Running, socksgw
+from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
 

@@ -25,7 +25,8 @@ from tests.live.clients import (
     request5,
     tunnel,
 )
-from tests.live.running import OPEN, Running, until
+from tests.live.running import OPEN, Running
+from tests.tools.waiting import until
 
 # Time is what it measures.
 pytestmark = pytest.mark.alone

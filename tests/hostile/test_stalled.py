@@ -27,7 +27,8 @@ from tests.live.clients import (
     reset,
     tunnel,
 )
-from tests.live.running import OPEN, Running, until
+from tests.live.running import OPEN, Running
+from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
 

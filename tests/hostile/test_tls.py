@@ -24,7 +24,8 @@ from tests.live.clients import (
     reset,
 )
 from tests.live.datagrams import Echo, addressed, replied
-from tests.live.running import LOOPBACK, Running, until
+from tests.live.running import LOOPBACK, Running
+from tests.tools.waiting import until
 
 CONFIGURATION = (
     """

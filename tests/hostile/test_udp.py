@@ -36,7 +36,8 @@ from tests.live.datagrams import (
     replied,
     udpPorts,
 )
-from tests.live.running import LOOPBACK, ROOT, Running, running, until
+from tests.live.running import LOOPBACK, ROOT, Running, running
+from tests.tools.waiting import until
 
 LISTEN = """
 [[listen]]

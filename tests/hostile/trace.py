@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.hostile.names import NameServer
 from tests.live.clients import need
-from tests.live.running import Running, until
+from tests.live.running import Running
+from tests.tools.waiting import until
 
 __all__ = ["dialled", "ended", "tracing"]
 

@@ -22,9 +22,10 @@ from cryptography import x509
 from tests.interop.partners import CONFIGURATION, NAME, House, housed
 from tests.live import raw
 from tests.live.datagrams import Echo, addressed
-from tests.live.running import OPEN, Running, until
+from tests.live.running import OPEN, Running
 from tests.live.servers import Destination, echo, untilEnd
 from tests.tools.certificates import Authority, Issued, pemOf, pemOfKey, server
+from tests.tools.waiting import until
 
 #: Seconds in which whoever is out is out: a look a second, and a busy machine.
 SOON = 5.0

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.live import raw
-from tests.live.running import OPEN, TWISTD, Running, environment, socksgw, until
+from tests.live.running import OPEN, TWISTD, Running, environment, socksgw
 from tests.live.servers import Destination, Web, echo, program, untilEnd
+from tests.tools.waiting import until
 
 
 def twistd(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,8 @@ import pytest
 
 from tests.interop.conftest import PASSWORD, USER, Shared, needsSix
 from tests.live import raw
-from tests.live.running import until
 from tests.live.servers import Certificate, Destination, Recorder, Web, program
+from tests.tools.waiting import until
 
 #: curl's CURLE_PROXY: the handshake with the proxy failed.
 PROXY_FAILED = 97

@@ -18,7 +18,7 @@ import pytest
 from tests.interop.conftest import PASSWORD, USER
 from tests.interop.test_transfer import Sink
 from tests.live import raw
-from tests.live.running import OPEN, Running, running, socksgw, until
+from tests.live.running import OPEN, Running, running, socksgw
 from tests.live.servers import (
     PATIENCE,
     Certificate,
@@ -26,6 +26,7 @@ from tests.live.servers import (
     Recorder,
     untilEnd,
 )
+from tests.tools.waiting import until
 
 MIB = 1 << 20
 UP = random.Random(20).randbytes(20 * MIB)

@@ -25,7 +25,7 @@ import pytest
 from socksgw.plugins.gssapi_stub import StubInitiator
 from tests.live import raw
 from tests.live.kerberos import Client, Realm, frame, initiator, within
-from tests.live.running import Running, running, socksgw, until
+from tests.live.running import Running, running, socksgw
 from tests.live.servers import (
     PATIENCE,
     Destination,
@@ -37,6 +37,7 @@ from tests.live.servers import (
     package,
     program,
 )
+from tests.tools.waiting import until
 
 REALM = "CORP.EXAMPLE"
 MIB = 1 << 20

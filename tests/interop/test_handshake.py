@@ -14,8 +14,9 @@ import pytest
 
 from tests.interop.conftest import PASSWORD, USER, Shared
 from tests.live import raw
-from tests.live.running import OPEN, Running, until
+from tests.live.running import OPEN, Running
 from tests.live.servers import Destination, Recorder, untilEnd
+from tests.tools.waiting import until
 
 FIRST = b"first octets, sent once\n" * 40
 

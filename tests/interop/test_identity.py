@@ -18,9 +18,10 @@ import pytest
 from tests.interop.partners import House
 from tests.live import raw
 from tests.live.kerberos import Client, Realm, initiator, within
-from tests.live.running import LOOPBACK, Running, running, socksgw, until
+from tests.live.running import LOOPBACK, Running, running, socksgw
 from tests.live.servers import Destination, package, untilEnd
 from tests.tools.certificates import Issued, upn
+from tests.tools.waiting import until
 
 REALM = "CORP.EXAMPLE"
 PASSWORD = "correct-horse"

@@ -20,7 +20,7 @@ import pytest
 from tests.interop.directory import GROUPS, PEOPLE, SERVICE, Directory
 from tests.live import raw
 from tests.live.kerberos import Client, Realm, initiator, within
-from tests.live.running import LOOPBACK, Running, until
+from tests.live.running import LOOPBACK, Running
 from tests.live.running import running as started
 from tests.live.servers import (
     Certificate,
@@ -31,6 +31,7 @@ from tests.live.servers import (
     package,
     program,
 )
+from tests.tools.waiting import until
 
 #: curl's CURLE_PROXY: the handshake with the proxy failed.
 PROXY_FAILED = 97

@@ -21,8 +21,9 @@ import pytest
 from tests.interop.conftest import PASSWORD
 from tests.live import raw
 from tests.live.datagrams import Association, Echo, associate
-from tests.live.running import ALL, HEAD, LOOPBACK, Running, running, socksgw, until
+from tests.live.running import ALL, HEAD, LOOPBACK, Running, running, socksgw
 from tests.live.servers import PATIENCE, Certificate, Destination, echo
+from tests.tools.waiting import until
 
 # Time is what it measures.
 pytestmark = pytest.mark.alone

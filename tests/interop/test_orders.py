@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.running import LOOPBACK, Running, until
+from tests.live.running import LOOPBACK, Running
 from tests.live.servers import PATIENCE, Daemon, Web, freePort, program
 from tests.tools.certificates import Authority, pemOf, server
+from tests.tools.waiting import until
 
 TEXT = (
     """

@@ -12,8 +12,8 @@ import pytest
 
 from tests.interop.conftest import PASSWORD, USER, Shared
 from tests.live import raw
-from tests.live.running import until
 from tests.live.servers import Destination, Recorder, untilEnd
+from tests.tools.waiting import until
 
 PAYLOAD = b"only this \x00\xff\x05\x01\x00" * 500
 #: Another address of this machine than the one the gateway dials from.

@@ -18,7 +18,7 @@ import pytest
 
 from tests.interop.conftest import PASSWORD, USER, Shared
 from tests.live import raw
-from tests.live.running import Running, running, socksgw, until
+from tests.live.running import Running, running, socksgw
 from tests.live.servers import (
     Certificate,
     Destination,
@@ -28,6 +28,7 @@ from tests.live.servers import (
     missing,
     program,
 )
+from tests.tools.waiting import until
 
 PAYLOAD = random.Random(22).randbytes(8 << 20)
 

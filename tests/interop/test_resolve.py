@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.live.running import Running, running, until
+from tests.live.running import Running, running
 from tests.live.servers import NameServer, program
+from tests.tools.waiting import until
 
 KNOWN = {
     "open.example": "127.0.0.7",

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.live import raw
-from tests.live.running import LOOPBACK, Running, until
+from tests.live.running import LOOPBACK, Running
 from tests.live.running import running as started
 from tests.live.servers import (
     PATIENCE,
@@ -31,6 +31,7 @@ from tests.live.servers import (
     missing,
     program,
 )
+from tests.tools.waiting import until
 
 TOKEN, CANARY = "token-4711-secret", "canary-password-3f"
 

@@ -25,7 +25,6 @@ from tests.interop.test_endpoints import sha256
 from tests.live import raw
 from tests.live.clients import four
 from tests.live.datagrams import Echo, addressed, replied
-from tests.live.running import until
 from tests.live.servers import (
     PATIENCE,
     Daemon,
@@ -38,6 +37,7 @@ from tests.live.servers import (
     untilEnd,
 )
 from tests.tools.certificates import SERVER, Authority, Issued, dns, rawName
+from tests.tools.waiting import until
 
 MIB = 1 << 20
 UP = random.Random(30).randbytes(10 * MIB)

@@ -16,8 +16,9 @@ import pytest
 
 from tests.interop.conftest import Shared
 from tests.live import raw
-from tests.live.running import OPEN, Running, until
+from tests.live.running import OPEN, Running
 from tests.live.servers import PATIENCE, Destination, echo, untilEnd
+from tests.tools.waiting import until
 
 MIB = 1 << 20
 BULK = 100 * MIB

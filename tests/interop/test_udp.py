@@ -22,7 +22,7 @@ import socks
 
 from tests.interop.conftest import PASSWORD, USER, needsSix
 from tests.live import raw
-from tests.live.running import Running, running, socksgw, until
+from tests.live.running import Running, running, socksgw
 from tests.live.servers import (
     PATIENCE,
     Daemon,
@@ -31,6 +31,7 @@ from tests.live.servers import (
     freePort,
     program,
 )
+from tests.tools.waiting import until
 
 PAYLOAD = random.Random(69).randbytes(200_000)
 

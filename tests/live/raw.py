@@ -9,8 +9,9 @@ import ipaddress
 import socket
 from typing import Any
 
-from tests.live.running import Running, until
+from tests.live.running import Running
 from tests.live.servers import PATIENCE
+from tests.tools.waiting import until
 
 #: RFC 1928 section 3: one method is offered, no authentication.
 GREETING = b"\x05\x01\x00"

@@ -11,13 +11,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.tools.catalogue import catalogued
+from tests.tools.waiting import until
 
 ROOT = Path(__file__).parents[2]
 TWISTD = Path(sys.executable).with_name("twistd")
@@ -83,15 +83,6 @@ def socksgw(
         timeout=60,
         check=False,
     )
-
-
-def until(condition: Any, seconds: float = 10.0) -> Any:
-    """Wait until C{condition()} is true, and return what it returned."""
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, "it did not come in time"
-        time.sleep(0.02)
-    return result
 
 
 class Running:

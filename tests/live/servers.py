@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.running import until
+from tests.tools.waiting import until
 
 #: Seconds after which a server's or a client's socket gives up.
 PATIENCE = 30.0

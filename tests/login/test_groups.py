@@ -4,7 +4,6 @@ Groups that are a directory's: asked once, refreshed, and none in doubt.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY, SocksUser
 from socksgw.login.refusal import Refused
 from socksgw.login.stores.remote import Unavailable
+from tests.fakes.loops import Timers
 from tests.login.test_portal import settled, settling
 
 CANARY = "canary-0b"
@@ -72,18 +72,9 @@ class World:
         self.directory = self.follower(*sources)
 
     def follower(self, *sources: Any) -> DirectoryGroups:
-        def setDeadline(seconds: float, call: Callable[[], None]) -> Any:
-            timer = self.clock.callLater(seconds, call)
-
-            class Timer:
-                def clear(self) -> None:
-                    if timer.active():
-                        timer.cancel()
-
-            return Timer()
-
         return DirectoryGroups(
-            sources, GROUPS, 60, self.hold, 5, self.clock.seconds, setDeadline,
+            sources, GROUPS, 60, self.hold, 5, self.clock.seconds,
+            Timers(self.clock).setDeadline,
             lambda *line: self.told.append(line),
         )  # fmt: skip
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +18,7 @@ from socksgw.relay.between import Tally
 from socksgw.relay.flows import Flow, Flows, Permit, routed
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
-from tests.relay.test_splice import Timer, World
+from tests.fakes.loops import WatchedLoop
 
 __all__ = ["IDLE", "Association", "Judge", "Sea", "header", "udp"]
 
@@ -126,20 +125,19 @@ class Judge:
         }
 
 
-class Sea(World):
+class Sea(WatchedLoop):
     """
     Everything that associations share, and the sockets of a test. At the end
     nothing may be left of any association.
     """
+
+    quiet = 0.012
 
     def __init__(self) -> None:
         super().__init__()
         self._descriptors = len(os.listdir("/proc/self/fd"))
         self._sockets: list[socket.socket] = []
         self._associations: list[Association] = []
-
-    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
-        return self._set(seconds, call)
 
     def socket(self, host: str = "127.0.0.1", port: int = 0) -> socket.socket:
         """A UDP socket of the test's."""
@@ -157,12 +155,6 @@ class Sea(World):
         made = Association(self, **settings)
         self._associations.append(made)
         return made
-
-    def settle(self) -> None:
-        """Turn until nothing is ready any more for a while."""
-        quiet = 0
-        while quiet < 3:
-            quiet = 0 if self.watcher.turn(0.004) else quiet + 1
 
     def relayed(self, receiver: socket.socket) -> tuple[bytes, tuple[str, int]]:
         """The next datagram that comes there, and from where."""
@@ -198,10 +190,8 @@ class Sea(World):
             assert association.done
         for each in self._sockets:
             each.close()
-        assert self.watcher.calls == {}
-        assert self.timers == set()
         assert len(os.listdir("/proc/self/fd")) == self._descriptors
-        self.watcher.close()
+        self.closeLoop()
 
 
 class Association:

@@ -13,7 +13,6 @@ import socket
 import stat
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from types import SimpleNamespace
@@ -29,126 +28,24 @@ from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.system import sockets
+from tests.fakes.loops import WatchedLoop
 from tests.fakes.quota import Quota
+from tests.tools.sockets import RESET, descriptors, pair
 
 MIB = 1 << 20
-RESET = struct.pack("ii", 1, 0)
 
 
-class Watcher:
-    """Readiness from an epoll of its own."""
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
-        self.calls: dict[int, Callable[[int], None]] = {}
-
-    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
-        assert fd not in self.calls
-        self._epoll.register(fd, events)
-        self.calls[fd] = ready
-
-    def change(self, fd: int, events: int) -> None:
-        self._epoll.modify(fd, events)
-
-    def remove(self, fd: int) -> None:
-        del self.calls[fd]
-        self._epoll.unregister(fd)
-
-    def closing(self, fd: int) -> None:
-        del self.calls[fd]
-
-    def turn(self, seconds: float = 0.0) -> bool:
-        """Tell once what is ready."""
-        found = self._epoll.poll(seconds)
-        for fd, events in found:
-            if fd in self.calls:
-                self.calls[fd](events)
-        return bool(found)
-
-    def close(self) -> None:
-        self._epoll.close()
-
-
-class Timer:
-    def __init__(
-        self, timers: set[Timer], due: float, call: Callable[[], None]
-    ) -> None:
-        self._timers = timers
-        self.due = due
-        self.call = call
-        timers.add(self)
-
-    def clear(self) -> None:
-        self._timers.discard(self)
-
-
-def pair(*, buffer: int = 0) -> tuple[socket.socket, socket.socket]:
-    """
-    Two ends of a TCP connection, neither blocking.
-
-    @param buffer: the size of what the kernel holds, for stalled readers.
-    """
-    with socket.socket() as listening:
-        if buffer:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        one = socket.socket()
-        if buffer:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-        one.connect(listening.getsockname())
-        other, _ = listening.accept()
-    for each in (one, other):
-        each.setblocking(False)
-        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return one, other
-
-
-class World:
-    """
-    Everything that relays share.
-
-    @ivar now: the time of the deadlines.
-    """
+class World(WatchedLoop):
+    """Everything that relays share."""
 
     def __init__(self, limit: int = 256_000_000, idle: float = 100.0) -> None:
-        self.watcher = Watcher()
-        self.timers: set[Timer] = set()
-        self.now = 0.0
+        super().__init__()
         self.memory = Memory(limit)
         self.pipes = Pipes()
         self.settings = RelaySettings(
-            None, self.watcher, self._set, self.memory, self.pipes, idle
+            None, self.watcher, self.setDeadline, self.memory, self.pipes, idle
         )
         self.runs: list[Run] = []
-
-    def _set(self, seconds: float, call: Callable[[], None]) -> Timer:
-        return Timer(self.timers, self.now + seconds, call)
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass for the deadlines."""
-        end = self.now + seconds
-        while due := [each for each in self.timers if each.due <= end]:
-            first = min(due, key=lambda each: each.due)
-            self.now = max(self.now, first.due)
-            first.clear()
-            first.call()
-        self.now = end
-
-    def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
-        """Turn until something is so."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "it did not come in time"
-            self.watcher.turn(0.01)
-
-    def settle(self) -> None:
-        """Turn until nothing is ready any more for a while."""
-        quiet = 0
-        while quiet < 5:
-            quiet = 0 if self.watcher.turn(0.01) else quiet + 1
 
     def relay(self, early: bytes = b"", *, buffer: int = 0) -> Run:
         run = Run(self, early, buffer)
@@ -246,10 +143,6 @@ class Run:
             each.close()
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 @pytest.fixture
 def worlds() -> Iterator[Callable[..., World]]:
     """
@@ -269,7 +162,7 @@ def worlds() -> Iterator[Callable[..., World]]:
         for run in world.runs:
             run.close()
         assert world.watcher.calls == {}
-        assert world.timers == set()
+        assert world.pending == 0
         assert world.memory.held == 0
         world.pipes.close()
         world.watcher.close()
@@ -564,7 +457,7 @@ def test_cancelling(world: World) -> None:
     run.stall(run.client)
     run.relay.done.cancel()
     assert world.watcher.calls == {}
-    assert world.timers == set()
+    assert world.pending == 0
     assert world.memory.held == 0
 
 
@@ -613,7 +506,7 @@ def test_anySequenceOfSendsAndReads(steps: list[tuple[bool, int, int]]) -> None:
     assert run.done == [("closed", False, False)]
     assert run.moved == (len(sent[True]), len(sent[False]))
     run.close()
-    assert (world.memory.held, world.timers, world.watcher.calls) == (0, set(), {})
+    assert (world.memory.held, world.pending, world.watcher.calls) == (0, 0, {})
     world.pipes.close()
     world.watcher.close()
     assert descriptors() == before

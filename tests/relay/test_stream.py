@@ -5,12 +5,10 @@ loopback and a reactor of the test's own.
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import struct
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +16,6 @@ import pytest
 from twisted.internet import tcp
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
@@ -28,8 +25,9 @@ from socksgw.limits.allowance import Allowance, Allowances
 from socksgw.relay.memory import SCARCE, Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.stream import StreamRelay
+from tests.fakes.loops import ReactorLoop, Timers, Watcher
 from tests.fakes.quota import Quota
-from tests.relay.test_splice import Timer, Watcher, pair
+from tests.tools.sockets import pair
 
 MIB = 1 << 20
 RESET = struct.pack("ii", 1, 0)
@@ -59,48 +57,20 @@ class Inbound(Protocol):
             self.relay.client.connectionLost(reason)
 
 
-class House:
+class House(ReactorLoop, Timers):
     """
     A reactor that is nobody else's, and everything that relays share.
-
-    @ivar now: the time of the deadlines.
     """
 
     def __init__(self) -> None:
-        self.reactor: Any = SelectReactor()
-        self.timers: set[Timer] = set()
-        self.now = 0.0
+        ReactorLoop.__init__(self)
+        Timers.__init__(self)
         self.memory = Memory(256_000_000)
         self._watcher = Watcher()
         self.settings = RelaySettings(
-            self.reactor, self._watcher, self._set, self.memory, Pipes(), IDLE
+            self.reactor, self._watcher, self.setDeadline, self.memory, Pipes(), IDLE
         )
         self.runs: list[Run] = []
-
-    def _set(self, seconds: float, call: Callable[[], None]) -> Timer:
-        return Timer(self.timers, self.now + seconds, call)
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass for the deadlines."""
-        end = self.now + seconds
-        while due := [each for each in self.timers if each.due <= end]:
-            first = min(due, key=lambda each: each.due)
-            self.now = max(self.now, first.due)
-            first.clear()
-            first.call()
-        self.now = end
-
-    def until(self, condition: Callable[[], object]) -> None:
-        """Turn until something is so."""
-        end = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < end, "it did not come in time"
-            self.reactor.iterate(0.01)
-
-    def settle(self) -> None:
-        """Turn for a moment."""
-        for _ in range(20):
-            self.reactor.iterate(0.002)
 
     def relay(self, early: bytes = b"", buffer: int = 0) -> Run:
         """A relay that runs."""
@@ -117,14 +87,11 @@ class House:
         self.settle()
         for run in self.runs:
             assert run.done or run.cancelled
-        assert self.timers == set()
+        assert self.pending == 0
         assert self.memory.held == 0
-        waker = self.reactor.waker
-        assert self.reactor.getReaders() == [waker]
+        assert self.reactor.getReaders() == [self.reactor.waker]
         assert self.reactor.getWriters() == []
-        self.reactor.removeReader(waker)
-        os.close(waker.i)
-        os.close(waker.o)
+        self.closeLoop()
         self._watcher.close()
 
 
@@ -421,7 +388,7 @@ def test_cancelled(house: House) -> None:
     assert read(house, run.server, 1) == b"x"
     run.relay.done.cancel()
     assert run.cancelled
-    assert house.timers == set()
+    assert house.pending == 0
     assert read(house, run.server, 1) == b""
 
 

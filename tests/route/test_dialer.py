@@ -15,19 +15,18 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 
 from socksgw.errors import LimitReached, SocksError
 from socksgw.route.dialer import Dialer, Outlet, _Attempt
 from socksgw.wire.address import Address
-from tests.relay.test_splice import World
+from tests.fakes.loops import WatchedLoop
 
 ANSWERS, MUTE, REFUSES, OTHER = (
     Address.parse(f"127.0.0.{number}") for number in (2, 3, 4, 5)
 )
 
 
-class Dialling(World):
+class Dialling(WatchedLoop):
     """
     One port on loopback, which one address answers at, and another one never.
     """
@@ -36,7 +35,6 @@ class Dialling(World):
         super().__init__()
         self._descriptors = len(os.listdir("/proc/self/fd"))
         self._open = ExitStack()
-        self._clock = Clock()
         self.answering = self._listen(ANSWERS)
         self.port = self.answering.getsockname()[1]
         mute = self._listen(MUTE, self.port, 0)
@@ -45,7 +43,7 @@ class Dialling(World):
             waiting = self._open.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(mute.getsockname())
-        self.dialler = Dialer(self._clock, self.watcher, self._set, 10.0)
+        self.dialler = Dialer(self.clock, self.watcher, self.setDeadline, 10.0)
         self.outlets: list[Outlet] = []
         self.failures: list[SocksError] = []
 
@@ -67,7 +65,6 @@ class Dialling(World):
     def advance(self, seconds: float) -> None:
         """Let time pass, a twentieth of a second at once."""
         for _ in range(round(seconds * 20)):
-            self._clock.advance(0.05)
             super().advance(0.05)
 
     def atBase(self) -> None:
@@ -75,11 +72,8 @@ class Dialling(World):
         for outlet in self.outlets:
             outlet.close()
         self._open.close()
-        assert self.watcher.calls == {}
-        assert self.timers == set()
-        assert self._clock.getDelayedCalls() == []
         assert len(os.listdir("/proc/self/fd")) == self._descriptors
-        self.watcher.close()
+        self.closeLoop()
 
 
 @pytest.fixture

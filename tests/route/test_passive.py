@@ -19,7 +19,7 @@ from socksgw.route.dialer import Outlet
 from socksgw.route.passive import Passive, bindWithin, localTowards
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
-from tests.relay.test_splice import World
+from tests.fakes.loops import WatchedLoop
 
 ONE = Address.parse("127.0.0.1")
 SIX = Address.parse("::1")
@@ -27,7 +27,7 @@ SIX = Address.parse("::1")
 Admits = Callable[[Address, int], bool]
 
 
-class Waiting(World):
+class Waiting(WatchedLoop):
     """
     One listener, and what its wait came to.
     """
@@ -40,7 +40,7 @@ class Waiting(World):
         self.failures: list[BaseException] = []
 
     def listen(self, address: Address = ONE, ports: range | None = None) -> Passive:
-        return Passive(self.watcher, self._set, address, ports)
+        return Passive(self.watcher, self.setDeadline, address, ports)
 
     def accept(self, passive: Passive, admits: Admits, timeout: float = 10.0) -> Any:
         waiting = passive.accept(admits, timeout)
@@ -74,10 +74,8 @@ class Waiting(World):
             outlet.close()
         for each in self._opened:
             each.close()
-        assert self.watcher.calls == {}
-        assert self.timers == set()
         assert len(os.listdir("/proc/self/fd")) == self._descriptors
-        self.watcher.close()
+        self.closeLoop()
 
 
 @pytest.fixture

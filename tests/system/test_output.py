@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 
 from socksgw.system.output import Output, coloured, readable
-from tests.live.running import until
+from tests.tools.waiting import until
 
 
 @contextmanager

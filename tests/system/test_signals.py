@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.clients import Server, isClosed, missing, tunnel
-from tests.live.running import OPEN, TWISTD, Running, environment, until
+from tests.live.running import OPEN, TWISTD, Running, environment
+from tests.tools.waiting import until
 
 COMMAND = [str(TWISTD), "-n", "socksgw", "--config", "gw.toml"]
 

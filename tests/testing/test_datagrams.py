@@ -5,13 +5,13 @@ An association in memory: the fake of UDP, and that it behaves as UDP does.
 from __future__ import annotations
 
 import pytest
-from twisted.internet.task import Clock
 
 from socksgw.relay.datagram import DatagramCarrier
 from socksgw.relay.flows import Flow, Flows, FlowSettings, Permit
 from socksgw.testing.datagrams import DatagramNetwork
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram, encodeDatagram, readDatagram
+from tests.fakes.loops import Timers
 
 CLIENT = Address.parse("198.51.100.7")
 SERVER = Address.parse("203.0.113.5")
@@ -47,29 +47,19 @@ class Association:
 
     def __init__(self, judge: Judge) -> None:
         self.network = network = DatagramNetwork()
-        self.clock = clock = Clock()
+        timers = Timers()
+        self.clock = timers.clock
         self.idled = 0
 
-        class Timer:
-            def __init__(self, call: object) -> None:
-                self.call = call
-
-            def clear(self) -> None:
-                if self.call.active():  # type: ignore[attr-defined]
-                    self.call.cancel()  # type: ignore[attr-defined]
-
-        def setDeadline(seconds: float, call: object) -> Timer:
-            return Timer(clock.callLater(seconds, call))  # type: ignore[arg-type]
-
-        settings = FlowSettings(network, setDeadline, 60, 8, network.socket)  # type: ignore[arg-type]
-        self.flows = Flows(settings, judge, clock.seconds, self.idle)
+        settings = FlowSettings(network, timers.setDeadline, 60, 8, network.socket)
+        self.flows = Flows(settings, judge, self.clock.seconds, self.idle)
         self.relay = network.socket(4, "192.0.2.9")
         self.carrier = DatagramCarrier(
             self.relay,
             CLIENT,
             self.flows,
             network,
-            setDeadline,  # type: ignore[arg-type]
+            timers.setDeadline,
             True,
         )
         self.client = network.socket(4, CLIENT.text, 5000)

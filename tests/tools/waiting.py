@@ -1,0 +1,30 @@
+"""
+Wait until something is so, and fail when it does not become so in time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["until"]
+
+
+def until(
+    condition: Callable[[], Any],
+    seconds: float = 10.0,
+    turn: Callable[[], object] = lambda: time.sleep(0.02),
+) -> Any:
+    """
+    Wait until C{condition()} is true, and return what it returned.
+
+    @param turn: what is done between two looks; the turn of a reactor that is
+        the test's own.
+    @raise AssertionError: it was not true within so many seconds.
+    """
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, "it did not come in time"
+        turn()
+    return result
