@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import socket
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,12 @@ from socksgw.system.watch import READ
 from tests.accept.transports import Floor, Recorder
 from tests.tools.certificates import Authority, Issued, email, pemOf, rawName, server
 from tests.tools.libssl import Updating
+from tests.tools.sockets import RESET
 
 ROOT = Authority()
 OWN = server(ROOT)
 BOB = ROOT.issue(email("bob@partner.example"))
 OCTETS = random.Random(7).randbytes(1 << 20)
-RESET = struct.pack("ii", 1, 0)
 
 
 class Secured(Recorder):

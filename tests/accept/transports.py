@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -20,8 +19,6 @@ from zope.interface import implementer
 from socksgw.accept.transport import PlainTransport
 from socksgw.system.watch import Watch
 from tests.fakes.loops import ReactorLoop
-
-RESET = struct.pack("ii", 1, 0)
 
 
 @implementer(IHalfCloseableProtocol)

@@ -23,6 +23,7 @@ from socksgw.audit.verify import verify
 from socksgw.errors import AuditFailed
 from tests.fakes.journal import NOON, Kept, event, lines, outcome
 from tests.live.running import environment
+from tests.tools.sockets import descriptors
 from tests.tools.waiting import until
 
 
@@ -238,7 +239,7 @@ def test_closingWritesWhatWaits(tmp_path: Path) -> None:
 
 def test_closingGivesEverythingBack(tmp_path: Path) -> None:
     """No descriptor is left."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(3):
         kept = Kept(tmp_path).open()
         kept.append(event())
@@ -246,7 +247,7 @@ def test_closingGivesEverythingBack(tmp_path: Path) -> None:
         kept.append(event())
         kept.journal._rotate()
         kept.close()
-        until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+        until(lambda: descriptors() <= before)
 
 
 # What cannot be written.

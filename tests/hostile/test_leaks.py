@@ -36,12 +36,12 @@ from tests.interop.conftest import certificate
 from tests.live import raw
 from tests.live.running import LOOPBACK
 from tests.live.servers import Certificate, Destination
+from tests.tools.sockets import RESET
 
 __all__ = ["certificate"]
 
 #: Seconds that any one wait of a client or a destination may take.
 PATIENCE = 5.0
-RESET = struct.pack("ii", 1, 0)
 
 CONFIGURATION = (
     """

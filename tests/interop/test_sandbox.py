@@ -9,7 +9,6 @@ import errno
 import hashlib
 import random
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -21,6 +20,7 @@ from tests.live.datagrams import Association, Echo
 from tests.live.running import ALL, HEAD, Running
 from tests.live.servers import Destination
 from tests.tools.sandbox import Denied, denying
+from tests.tools.sockets import RESET
 
 MIB = 1 << 20
 OCTETS = random.Random(40).randbytes(4 * MIB)
@@ -48,7 +48,7 @@ def serve(connection: socket.socket) -> None:
 def reset(connection: socket.socket) -> None:
     """End with a reset, once the first octet has come."""
     connection.recv(1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 def served(gateway: Running) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import socket
 import ssl
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +36,7 @@ from tests.live.servers import (
     untilEnd,
 )
 from tests.tools.certificates import SERVER, Authority, Issued, dns, rawName
+from tests.tools.sockets import RESET
 from tests.tools.waiting import until
 
 MIB = 1 << 20
@@ -394,8 +394,7 @@ def test_destinationsEnd(house: House, resets: bool) -> None:
         connection.sendall(DOWN[:MIB])
         assert raw.exactly(connection, 4) == b"read"
         if resets:
-            linger = struct.pack("ii", 1, 0)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
     with Destination(serve) as server, house.dial(None, ANYBODY) as client:
         client.sendall(raw.GREETING + raw.request5("127.0.0.1", server.port))

@@ -10,7 +10,6 @@ import resource
 import selectors
 import shutil
 import socket
-import struct
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -40,6 +39,7 @@ __all__ = [
     "verdict4",
     "verdict5",
 ]
+from tests.tools.sockets import RESET
 
 #: RFC 1928 section 3: version 5, one method, no authentication.
 GREETING = b"\x05\x01\x00"
@@ -158,8 +158,7 @@ def opened(
 
 def reset(client: socket.socket) -> None:
     """Close with a reset: the client is gone, not merely done with sending."""
-    linger = struct.pack("ii", 1, 0)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     client.close()
 
 

@@ -5,7 +5,6 @@ of the test's own, and a judge that says what the test wants.
 
 from __future__ import annotations
 
-import os
 import socket
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +18,7 @@ from socksgw.relay.flows import Flow, Flows, Permit, routed
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
 from tests.fakes.loops import WatchedLoop
+from tests.tools.sockets import descriptors
 
 __all__ = ["IDLE", "Association", "Judge", "Sea", "header", "udp"]
 
@@ -135,7 +135,7 @@ class Sea(WatchedLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self._descriptors = len(os.listdir("/proc/self/fd"))
+        self._descriptors = descriptors()
         self._sockets: list[socket.socket] = []
         self._associations: list[Association] = []
 
@@ -190,7 +190,7 @@ class Sea(WatchedLoop):
             assert association.done
         for each in self._sockets:
             each.close()
-        assert len(os.listdir("/proc/self/fd")) == self._descriptors
+        assert descriptors() == self._descriptors
         self.closeLoop()
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socksgw.relay.memory import Memory, Pipes
+from tests.tools.sockets import descriptors
 
 MIB = 1 << 20
 
@@ -84,10 +85,6 @@ def test_whoWaitsIsCalledOnceWhenThereIsRoom() -> None:
     assert calls == ["first"]
     memory.give(1 << 12)
     assert calls == ["first"]
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def test_pipesAreReusedWhenEmptyAndClosedWhenNot() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import socket
-import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -27,10 +26,9 @@ from socksgw.relay.settings import RelaySettings
 from socksgw.relay.stream import StreamRelay
 from tests.fakes.loops import ReactorLoop, Timers, Watcher
 from tests.fakes.quota import Quota
-from tests.tools.sockets import pair
+from tests.tools.sockets import RESET, pair
 
 MIB = 1 << 20
-RESET = struct.pack("ii", 1, 0)
 IDLE = 40.0
 
 

@@ -6,7 +6,6 @@ test's own.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from socksgw.errors import LimitReached, SocksError
 from socksgw.route.dialer import Dialer, Outlet, _Attempt
 from socksgw.wire.address import Address
 from tests.fakes.loops import WatchedLoop
+from tests.tools.sockets import descriptors
 
 ANSWERS, MUTE, REFUSES, OTHER = (
     Address.parse(f"127.0.0.{number}") for number in (2, 3, 4, 5)
@@ -33,7 +33,7 @@ class Dialling(WatchedLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self._descriptors = len(os.listdir("/proc/self/fd"))
+        self._descriptors = descriptors()
         self._open = ExitStack()
         self.answering = self._listen(ANSWERS)
         self.port = self.answering.getsockname()[1]
@@ -72,7 +72,7 @@ class Dialling(WatchedLoop):
         for outlet in self.outlets:
             outlet.close()
         self._open.close()
-        assert len(os.listdir("/proc/self/fd")) == self._descriptors
+        assert descriptors() == self._descriptors
         self.closeLoop()
 
 

@@ -20,6 +20,7 @@ from socksgw.route.passive import Passive, bindWithin, localTowards
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from tests.fakes.loops import WatchedLoop
+from tests.tools.sockets import descriptors
 
 ONE = Address.parse("127.0.0.1")
 SIX = Address.parse("::1")
@@ -34,7 +35,7 @@ class Waiting(WatchedLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self._descriptors = len(os.listdir("/proc/self/fd"))
+        self._descriptors = descriptors()
         self._opened: list[socket.socket] = []
         self.outlets: list[Outlet] = []
         self.failures: list[BaseException] = []
@@ -74,7 +75,7 @@ class Waiting(WatchedLoop):
             outlet.close()
         for each in self._opened:
             each.close()
-        assert len(os.listdir("/proc/self/fd")) == self._descriptors
+        assert descriptors() == self._descriptors
         self.closeLoop()
 
 
@@ -199,7 +200,7 @@ def test_portsOfTheRange(kind: socket.SocketKind, address: Address) -> None:
     with bindWithin(kind, address, None) as probe:
         first = probe.getsockname()[1]
     ports = range(min(first, 65530), min(first, 65530) + 3)
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     bound = []
     try:
         for _ in ports:
@@ -216,7 +217,7 @@ def test_portsOfTheRange(kind: socket.SocketKind, address: Address) -> None:
     assert (raised.value.reply, raised.value.reason) == (1, "resources")
     for each in bound:
         each.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
 
 
 def test_thePortCannotBeForetold() -> None:
@@ -232,11 +233,11 @@ def test_thePortCannotBeForetold() -> None:
 
 def test_anAddressThatIsNotOurs() -> None:
     """No listener there, and no descriptor kept."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for ports in (None, range(40000, 40003)):
         with pytest.raises(LimitReached):
             bindWithin(socket.SOCK_STREAM, Address.parse("192.0.2.1"), ports)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
 
 
 def test_outOfDescriptors(monkeypatch: pytest.MonkeyPatch) -> None:

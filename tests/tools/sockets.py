@@ -8,14 +8,16 @@ import os
 import socket
 import struct
 
+#: SO_LINGER (socket(7)): on, for no time; closing resets the connection.
 RESET = struct.pack("ii", 1, 0)
 
 
 def pair(*, buffer: int = 0) -> tuple[socket.socket, socket.socket]:
     """
-    Two ends of a TCP connection, neither blocking.
+    Return two ends of a TCP connection, neither blocking.
 
-    @param buffer: the size of what the kernel holds, for stalled readers.
+    @param buffer: octets that the kernel may hold on each side, for readers that
+        stall.
     """
     with socket.socket() as listening:
         if buffer:
@@ -36,4 +38,5 @@ def pair(*, buffer: int = 0) -> tuple[socket.socket, socket.socket]:
 
 
 def descriptors() -> int:
+    """Return how many descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))
