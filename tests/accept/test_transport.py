@@ -18,7 +18,8 @@ from twisted.logger import capturedLogs
 from socksgw.accept import transport
 from socksgw.accept.transport import PlainTransport
 from tests.accept.listeners import World
-from tests.accept.transports import RESET, Floor, Recorder
+from tests.accept.transports import Floor, Recorder
+from tests.tools.sockets import RESET
 
 
 @pytest.fixture
