@@ -5,12 +5,11 @@ of them it will live by.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import final
 
-if TYPE_CHECKING:
-    from socksgw.limits.limits import Claim
-    from socksgw.policy.rules import Verdict
-    from socksgw.session.session import Session
+from socksgw.limits.limits import Claim
+from socksgw.policy.rules import Verdict
+from socksgw.session.case import Case
 
 __all__ = ["Besides"]
 
@@ -22,8 +21,8 @@ class Besides:
     lasts: one for each other rule that allows an address which it tries.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, case: Case) -> None:
+        self._case = case
         self._claims: dict[str, Claim] = {}
 
     def __enter__(self) -> Besides:
@@ -35,13 +34,13 @@ class Besides:
 
         @raise socksgw.errors.LimitReached: a limit of that rule forbids it.
         """
-        session, rule = self._session, verdict.rule
-        own = session.claim
+        case, rule = self._case, verdict.rule
+        own = case.claim
         if rule not in self._claims and (own is None or own.rule != rule):
-            self._claims[rule] = session.gateway.limits.beside(
-                session.asker, session.command.name, rule
+            self._claims[rule] = case.gateway.limits.beside(
+                case.asker, case.command.name, rule
             )
 
     def __exit__(self, *_: object) -> None:
         for claim in self._claims.values():
-            self._session.gateway.limits.leave(claim)
+            self._case.gateway.limits.leave(claim)

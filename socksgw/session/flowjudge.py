@@ -5,21 +5,19 @@ The flows of an association before the policy, and in the record.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from twisted.internet.defer import CancelledError
 
 from socksgw.errors import BadDestination, LimitReached
+from socksgw.limits.limits import Claim
 from socksgw.policy.decision import refused
 from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.flows import Flow, Flows, Permit, routed
+from socksgw.session.case import Case
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram
-
-if TYPE_CHECKING:
-    from socksgw.limits.limits import Claim
-    from socksgw.session.session import Session
 
 __all__ = ["FlowJudge"]
 
@@ -49,9 +47,9 @@ class FlowJudge:
     before its first datagram leaves, and a line when it ends.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        session.flows = self
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        case.flows = self
         self._flows: Flows | None = None
         #: What bounds the datagrams, by the rule that allows them.
         self._bounds: dict[str, Claim] = {}
@@ -86,7 +84,7 @@ class FlowJudge:
         What other rules say of a flow that was allowed.
         """
         name = datagram.host if isinstance(datagram.host, str) else None
-        question = Question(self._session.asker, "udp", name, datagram.port)
+        question = Question(self._case.asker, "udp", name, datagram.port)
         verdict = ruleset.judge(question, address)
         if verdict.allowed:
             grant.rule, grant.ticket = verdict.rule, verdict.ticket or grant.ticket
@@ -105,12 +103,10 @@ class FlowJudge:
         """
         Count each flow by the limits of now, and by its rule.
         """
-        session = self._session
+        case = self._case
         before, self._bounds = self._bounds, {}
         for flow, rule in rules.items():
-            flow.claim = session.gateway.limits.flowAgain(
-                flow.claim, session.asker, rule
-            )
+            flow.claim = case.gateway.limits.flowAgain(flow.claim, case.asker, rule)
             bound = self._bound(rule)
             flow.sending, flow.receiving = bound.sending, bound.receiving
         for each in before.values():
@@ -120,9 +116,9 @@ class FlowJudge:
     def _bound(self, rule: str) -> Claim:
         bound = self._bounds.get(rule)
         if bound is None:
-            session = self._session
-            limits = session.gateway.limits
-            bound = self._bounds[rule] = limits.datagrams(session.asker, rule)
+            case = self._case
+            limits = case.gateway.limits
+            bound = self._bounds[rule] = limits.datagrams(case.asker, rule)
         return bound
 
     def cut(self) -> None:
@@ -150,18 +146,18 @@ class FlowJudge:
         @raise LimitReached: not now.
         @raise AuditFailed: no line could be written.
         """
-        session = self._session
-        host, changes = datagram.host, session.gateway.changes
-        record = session.record.ofFlow(datagram.asked, host, datagram.port)
+        case = self._case
+        host, changes = datagram.host, case.gateway.changes
+        record = case.record.ofFlow(datagram.asked, host, datagram.port)
         if isinstance(host, BadHost):
             decision = refused(BadDestination(host.why))
         else:
             # A flow is a request of its own: of today's rules.
-            decision = await session.gateway.generation.policy.decide(
-                session.asker, "udp", host, datagram.port
+            decision = await case.gateway.generation.policy.decide(
+                case.asker, "udp", host, datagram.port
             )
         record.decided(decision)
-        journal, line = session.gateway.journal, partial(record.decisionLine, "flow")
+        journal, line = case.gateway.journal, partial(record.decisionLine, "flow")
         if not decision.allowed:
             await journal.refusal(record.denial(), line)
             return None
@@ -173,21 +169,21 @@ class FlowJudge:
         try:
             await journal.commit(line(), stranger=not record.loggedIn)
         except BaseException as e:
-            session.gateway.limits.giveFlow(claim)
+            case.gateway.limits.giveFlow(claim)
             if isinstance(e, CancelledError):
                 # Its line goes out; nothing else of it ever will.
                 self._over(address, datagram.port, "cut", grant)
             raise
-        if session.gateway.changes != changes:
+        if case.gateway.changes != changes:
             # While a name was looked up, or the line written.
-            ruleset = session.gateway.generation.policy.ruleset
+            ruleset = case.gateway.generation.policy.ruleset
             verdict = self._again(ruleset, datagram, address, grant)
-            limits = session.gateway.limits
+            limits = case.gateway.limits
             if not verdict.allowed:
                 limits.giveFlow(claim)
                 self._over(address, datagram.port, "revoked", grant)
                 return None
-            claim = limits.flowAgain(claim, session.asker, grant.rule)
+            claim = limits.flowAgain(claim, case.asker, grant.rule)
         bound = self._bound(claim.rule)
         return Permit(
             address, verdict.replies, claim, bound.sending, bound.receiving, grant
@@ -197,28 +193,28 @@ class FlowJudge:
         """
         @raise LimitReached: told once, until one of the flows begins or ends.
         """
-        session = self._session
+        case = self._case
         try:
-            claim = session.gateway.limits.takeFlow(session.asker, rule)
+            claim = case.gateway.limits.takeFlow(case.asker, rule)
         except LimitReached as e:
             if str(e) not in self._told:
                 self._told.add(str(e))
-                line = session.record.flowsRefusedLine(str(e))
-                session.gateway.journal.append(line)
+                line = case.record.flowsRefusedLine(str(e))
+                case.gateway.journal.append(line)
             raise
         self._told.clear()
         return claim
 
     def failed(self, permit: Permit, port: int) -> None:
         """A flow that was permitted could not begin."""
-        self._session.gateway.limits.giveFlow(permit.claim)
+        self._case.gateway.limits.giveFlow(permit.claim)
         self._over(permit.address, port, "failed", permit.grant)
 
     def ended(self, flow: Flow, reason: str) -> None:
         """A flow that was permitted is over."""
         assert flow.address is not None
         over = flow.claim.over if reason == "quota" else None
-        self._session.gateway.limits.giveFlow(flow.claim)
+        self._case.gateway.limits.giveFlow(flow.claim)
         self._told.clear()
         self._over(
             flow.address,
@@ -227,7 +223,7 @@ class FlowJudge:
             flow.grant,
             (flow.sent, flow.sentDatagrams),
             (flow.received, flow.receivedDatagrams),
-            self._session.gateway.clock() - flow.began,
+            self._case.gateway.clock() - flow.began,
             flow.limited,
             str(over or ""),
         )
@@ -244,17 +240,17 @@ class FlowJudge:
         limited: int = 0,
         why: str = "",
     ) -> None:
-        session = self._session
+        case = self._case
         if reason == "revoked":
             why = grant.why
-        line = session.record.flowEndLine(
+        line = case.record.flowEndLine(
             address, port, sent, received, seconds, reason, limited, why, grant.ticket
         )
-        session.gateway.journal.append(line)
+        case.gateway.journal.append(line)
 
     def tooMany(self, limit: int) -> None:
         """More flows than the limit; told once."""
-        session = self._session
-        session.gateway.journal.append(
-            session.record.flowsRefusedLine(f"{limit} flows of one association")
+        case = self._case
+        case.gateway.journal.append(
+            case.record.flowsRefusedLine(f"{limit} flows of one association")
         )

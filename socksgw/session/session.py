@@ -1,18 +1,17 @@
 """
-The life of one session, one stage per line: the only place that knows their
-order.
+The life of one session: the only place that knows the order of its stages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol, final
+from typing import Protocol, final
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from socksgw.audit.record import SessionRecord
+from socksgw.accept.protocol import Inbound
 from socksgw.errors import (
     AddressTypeNotSupported,
     AuditFailed,
@@ -29,49 +28,27 @@ from socksgw.errors import (
 from socksgw.interfaces import Asker, User
 from socksgw.negotiate.methods import Attempt, negotiate
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Obligations, Verdict
 from socksgw.relay.between import Tally
-from socksgw.session.commands import Command, commandFor
+from socksgw.session import case
+from socksgw.session.command import Command, Relay
+from socksgw.session.commands import commandFor
 from socksgw.session.stage import Stage
 from socksgw.system.fairly import ASKING
-from socksgw.wire.address import Address
 from socksgw.wire.codes import SOCKS4, Method, Reply
 from socksgw.wire.events import Requested
 from socksgw.wire.reader import WireError
-
-if TYPE_CHECKING:
-    from socksgw.accept.protocol import Inbound
-    from socksgw.audit.journal import Journal
-    from socksgw.gateway.generation import Generation
-    from socksgw.limits.limits import Claim, Limits
-    from socksgw.session.flowjudge import FlowJudge
 
 __all__ = ["Session"]
 
 _log = Logger()
 
 
-class Service(Protocol):
-    """What a session needs of the gateway."""
+class Gateway(case.Gateway, Protocol):
+    """What a session needs of the running gateway."""
 
     @property
-    def generation(self) -> Generation: ...
-
-    @property
-    def changes(self) -> int:
-        """How often something has changed that verdicts depend on."""
-
-    @property
-    def journal(self) -> Journal: ...
-
-    @property
-    def limits(self) -> Limits: ...
-
-    @property
-    def expiring(self) -> dict[Session, None]: ...
-
-    @property
-    def clock(self) -> Callable[[], float]: ...
+    def expiring(self) -> dict[Session, None]:
+        """The sessions of users whose login has an end."""
 
     def recheck(self, session: Session) -> None:
         """
@@ -81,7 +58,7 @@ class Service(Protocol):
         """
 
     def left(self, session: Session) -> None:
-        """The session is over."""
+        """Forget a session that is over."""
 
 
 def _violation(error: WireError) -> ProtocolViolated:
@@ -91,49 +68,23 @@ def _violation(error: WireError) -> ProtocolViolated:
 
 
 @final
-class Session:
+class Session(case.Case):
     """
-    One client, from its first message to its record.
+    One client's way through the stages, from its first message to its record.
 
-    @ivar client: its connection.
     @ivar stage: where it is.
-    @ivar record: its facts.
-    @ivar command: what it asked for.
-    @ivar claim: what it takes of the limits, once it is allowed.
-    @ivar asker: who it is, for the policy, once logged in.
-    @ivar flows: the judge of its flows, when it is an association.
-    @ivar verdicts: what the rules say of each address that it may use.
-    @ivar obligations: what the rule that it lives by asks.
-    @ivar gateway: what runs.
-    @ivar generation: the one that it lives by: of its beginning, or, once
-        judged again, a later one.
     """
 
-    __slots__ = (
-        "_arrived", "_attempt", "_recorded", "_tally", "asker", "claim", "client", "command",
-        "flows", "gateway", "generation", "obligations", "record", "stage", "verdicts",
-    )  # fmt: skip
+    __slots__ = ("_attempt", "_recorded", "stage")
 
-    asker: Asker
     command: Command
-    obligations: Obligations
-    flows: FlowJudge | None
+    gateway: Gateway
 
-    def __init__(self, gateway: Service, client: Inbound, number: int) -> None:
-        self.gateway = gateway
-        self.generation: Generation = gateway.generation
-        self._attempt: Attempt | None = None
-        self._arrived = False
-        self._recorded = False
-        self.claim: Claim | None = None
-        self._tally: Tally | None = None
-        self.flows = None
-        self.verdicts: Mapping[Address, Verdict] = {}
-        self.client = client
+    def __init__(self, gateway: Gateway, client: Inbound, number: int) -> None:
+        super().__init__(gateway, client, number)
         self.stage = Stage.ACCEPT
-        self.record = SessionRecord(
-            number, client.door.name, client.source, client.port, gateway.clock()
-        )
+        self._attempt: Attempt | None = None
+        self._recorded = False
 
     async def serve(self) -> None:
         """
@@ -221,7 +172,16 @@ class Session:
         if self.gateway.changes != changes:
             # Something changed while a name was looked up, say, or the line written.
             self.gateway.recheck(self)
-        await self.command.serve(self, event)
+
+        self.stage = Stage.ROUTE
+        told, relay = await self.command.route(self, event)
+        client.reply(Reply.SUCCEEDED, told)
+        if relay is None:
+            self._answered()
+            return
+
+        self.stage = Stage.RELAY
+        await self._relayed(relay)
 
     def _now(self, user: User) -> User:
         """
@@ -288,64 +248,27 @@ class Session:
         self.record.limited(str(error), int(error.reply or 0), error.reason)
         return error
 
-    def arrive(self) -> None:
-        """
-        Count the session as new, since a name is about to be looked up for it.
-
-        @raise LimitReached: a limit forbids it.
-        """
-        self.gateway.limits.arrive(self.asker)
-        self._arrived = True
-
-    def livesBy(self, verdict: Verdict) -> None:
-        """
-        Count, bound and record the session by the rule that allows the address
-        which it uses.
-        """
-        self.obligations = verdict.obligations
-        self.record.livesBy(verdict.rule, verdict.ticket)
-        if self.claim is not None and self.claim.rule != verdict.rule:
-            self.recount(verdict.rule)
-
-    def recount(self, rule: str) -> None:
-        """
-        Count by the limits of now, as who the client is now.
-
-        @param rule: the one that allows the session now.
-        """
-        before = self.claim
-        if before is None:
-            return
-        self.claim = claim = self.gateway.limits.again(
-            before, self.asker, self.command.name, rule
-        )
-        if self._tally is not None and self._tally.relay is not None:
-            self._tally.relay.limit(claim.sending, claim.receiving)
-        before.close()
-        if self.flows is not None:
-            self.flows.recount()
-
-    async def relayed(self, relay: Callable[[Tally], Awaitable[None]]) -> None:
+    async def _relayed(self, relay: Relay) -> None:
         """
         Relay to the end, record it, close.
         """
-        record = self.record
+        record, client = self.record, self.client
         tally = self._tally = Tally()
         try:
-            await relay(tally)
+            await relay(client.surplus(), tally)
         finally:
             record.sent, record.received = tally.sent, tally.received
             record.strangers += tally.strangers
         record.reason = tally.reason
         self.gateway.journal.append(record.endLine(self.gateway.clock()))
         if tally.reset:
-            self.client.abort()
+            client.abort()
         else:
-            self.client.close(cut=tally.reason == "destination-lost")
+            client.close(cut=tally.reason == "destination-lost")
 
-    def answered(self) -> None:
+    def _answered(self) -> None:
         """
-        The reply was all there is: record the end, close.
+        Record the end of a session whose reply was all there is, and close.
         """
         self.record.reason = "answered"
         self.gateway.journal.append(self.record.endLine(self.gateway.clock()))

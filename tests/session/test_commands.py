@@ -14,7 +14,8 @@ import pytest
 from socksgw.config.schema import Limit
 from socksgw.errors import CommandNotSupported, LookupFailed, SocksError
 from socksgw.policy.decision import Policy
-from socksgw.session.commands import _loops, commandFor
+from socksgw.session.case import Case
+from socksgw.session.commands import commandFor
 from socksgw.wire.address import Address
 from socksgw.wire.events import Requested
 from tests.fakes.gateway import Gateway, Transport, well
@@ -353,7 +354,7 @@ def test_aConnectionThatLoops(own: str, banned: bool, loops: bool) -> None:
     """
     never = SimpleNamespace(bansSelf=lambda address, port: banned)
     ruleset = SimpleNamespace(never=never)
-    session: Any = SimpleNamespace(
+    case: Any = SimpleNamespace(
         generation=SimpleNamespace(policy=SimpleNamespace(ruleset=ruleset))
     )
-    assert _loops(session, Address.parse(own), Address.parse(PUBLIC), 443) is loops
+    assert Case.loops(case, Address.parse(own), Address.parse(PUBLIC), 443) is loops

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -1205,3 +1206,36 @@ def test_askedBySource() -> None:
     transport = gateway.connect(b"\x05\x01\x02" + LOGIN)
     assert asking == [transport.protocol.source.sourceKey]
     assert ASKING.get() == b""
+
+
+# The stages.
+
+
+@pytest.mark.parametrize(
+    ("held", "stage"),
+    [
+        ("policy", Stage.POLICY),
+        ("audit", Stage.AUDIT),
+        ("route", Stage.ROUTE),
+        ("relay", Stage.RELAY),
+    ],
+)
+def test_stageOfWhatIsWaitedFor(gateway: Gateway, held: str, stage: Stage) -> None:
+    """A session that waits says for which of its stages."""
+    gateway.steps[held] = waiting = Deferred[None]()
+    gateway.connect(WAYS["socks5"])
+    (session,) = gateway.sessions
+    assert session.stage is stage
+    waiting.callback(None)
+    assert session in gateway.over
+
+
+def test_onlyTheSessionSetsTheStage() -> None:
+    """One module knows the order."""
+    root = Path(socksgw.__path__[0])
+    setting = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if re.search(r"\bstage = Stage\.", path.read_text())
+    }
+    assert setting == {"session/session.py"}

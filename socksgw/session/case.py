@@ -1,0 +1,210 @@
+"""
+The facts of one session that its commands and flows read, and what they may
+change about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from socksgw.accept.protocol import Inbound
+from socksgw.audit.journal import Journal
+from socksgw.audit.record import SessionRecord
+from socksgw.interfaces import Asker, SetDeadline, Watcher
+from socksgw.limits.limits import Claim, Limits
+from socksgw.login.portal import Login
+from socksgw.negotiate.methods import Methods
+from socksgw.policy.decision import Policy
+from socksgw.policy.rules import Obligations, Verdict
+from socksgw.policy.ruleset import Ruleset
+from socksgw.relay.association import Associations
+from socksgw.relay.between import Relays, Tally
+from socksgw.route.dialer import Dialer
+from socksgw.route.outward import Outward
+from socksgw.route.placement import Place
+from socksgw.wire.address import Address
+
+__all__ = ["Case", "Flows", "Gateway", "Generation"]
+
+
+class Generation(Protocol):
+    """What a session reads of one reading of the configuration."""
+
+    @property
+    def methods(self) -> Methods: ...
+
+    @property
+    def login(self) -> Login: ...
+
+    @property
+    def policy(self) -> Policy: ...
+
+    @property
+    def dialer(self) -> Dialer: ...
+
+    @property
+    def outward(self) -> Outward: ...
+
+    @property
+    def watch(self) -> Watcher: ...
+
+    @property
+    def setDeadline(self) -> SetDeadline: ...
+
+    @property
+    def bindTimeout(self) -> float: ...
+
+    @property
+    def nameOf(self) -> Callable[[Address, Address], Awaitable[str]]: ...
+
+    @property
+    def relays(self) -> Relays: ...
+
+    @property
+    def associations(self) -> Associations: ...
+
+    def placeOf(self, listener: str) -> Place: ...
+
+
+class Gateway(Protocol):
+    """What commands and flows need of the running gateway."""
+
+    @property
+    def generation(self) -> Generation:
+        """The one of now."""
+
+    @property
+    def changes(self) -> int:
+        """How often something has changed that verdicts depend on."""
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Monotonic seconds."""
+
+
+class Flows(Protocol):
+    """What judges the datagrams of a session, told of what changes."""
+
+    def recheck(self, ruleset: Ruleset) -> None:
+        """End the flows that these rules do not allow."""
+
+    def recount(self) -> None:
+        """Count the flows by the limits, and as the user, of now."""
+
+    def cut(self) -> None:
+        """End the flows whose quota is used up."""
+
+    def close(self) -> None:
+        """Let go of what bounds the flows: all are over."""
+
+
+class Asked(Protocol):
+    """What a client asked for."""
+
+    @property
+    def name(self) -> str:
+        """The policy's name of it."""
+
+
+class Case:
+    """
+    One client's facts, as far as they are known.
+
+    @ivar client: the client's connection.
+    @ivar gateway: what runs.
+    @ivar generation: what the session uses: of the time when it began, or, once
+        it was judged again, a later one.
+    @ivar record: what the journal is told.
+    @ivar command: what the client asked for.
+    @ivar asker: who the client is, for the policy; known after the login.
+    @ivar verdicts: what the rules say of each address that may be used.
+    @ivar obligations: what the rule asks that the session lives by.
+    @ivar claim: what the session takes of the limits, once it is allowed.
+    @ivar flows: what judges its datagrams, where it has any.
+    """
+
+    __slots__ = (
+        "_arrived", "_tally", "asker", "claim", "client", "command", "flows", "gateway",
+        "generation", "obligations", "record", "verdicts",
+    )  # fmt: skip
+
+    asker: Asker
+    command: Asked
+    obligations: Obligations
+
+    def __init__(self, gateway: Gateway, client: Inbound, number: int) -> None:
+        """
+        @param number: of the session, in this process.
+        """
+        self.gateway = gateway
+        self.generation: Generation = gateway.generation
+        self.client = client
+        self.record = SessionRecord(
+            number, client.door.name, client.source, client.port, gateway.clock()
+        )
+        self.verdicts: Mapping[Address, Verdict] = {}
+        self.claim: Claim | None = None
+        self.flows: Flows | None = None
+        self._arrived = False
+        self._tally: Tally | None = None
+
+    @property
+    def whose(self) -> tuple[bytes, str]:
+        """What tells the sessions of this user at this source from others."""
+        return self.asker.source.sourceKey, self.asker.user.name
+
+    def loops(self, own: Address, other: Address, port: int) -> bool:
+        """
+        Return whether both ends of a connection have one address, so that it does
+        not leave this host, and that is banned. The policy was asked before, but
+        a route may have changed since.
+
+        @param port: of the other end.
+        """
+        if own != other:
+            return False
+        return self.generation.policy.ruleset.never.bansSelf(other, port)
+
+    def arrive(self) -> None:
+        """
+        Count the session as new, since a name is about to be looked up for it.
+
+        @raise LimitReached: a limit forbids it.
+        """
+        self.gateway.limits.arrive(self.asker)
+        self._arrived = True
+
+    def livesBy(self, verdict: Verdict) -> None:
+        """
+        Count, bound and record the session by the rule that allows the address
+        which it uses.
+        """
+        self.obligations = verdict.obligations
+        self.record.livesBy(verdict.rule, verdict.ticket)
+        if self.claim is not None and self.claim.rule != verdict.rule:
+            self.recount(verdict.rule)
+
+    def recount(self, rule: str) -> None:
+        """
+        Count the session by the limits, and as the user, of now.
+
+        @param rule: the one that allows it now.
+        """
+        before = self.claim
+        if before is None:
+            return
+        self.claim = claim = self.gateway.limits.again(
+            before, self.asker, self.command.name, rule
+        )
+        if self._tally is not None and self._tally.relay is not None:
+            self._tally.relay.limit(claim.sending, claim.receiving)
+        before.close()
+        if self.flows is not None:
+            self.flows.recount()

@@ -1,0 +1,102 @@
+"""
+What every command has: a question for the policy, and what it opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
+
+from socksgw.errors import BadDestination, LookupFailed
+from socksgw.policy.decision import Decision
+from socksgw.policy.rules import Verdict
+from socksgw.policy.ruleset import Ruleset
+from socksgw.relay.between import Tally
+from socksgw.session.case import Case
+from socksgw.wire.address import Address, BadHost
+from socksgw.wire.codes import SOCKS4
+from socksgw.wire.events import Requested
+
+__all__ = ["Command", "Relay", "Routed", "named", "sayable", "strictest"]
+
+#: Moves octets until it is over. It is given the octets that the client sent
+#: behind its request, and fills in the tally, also when it is cancelled.
+Relay = Callable[[bytes, Tally], Awaitable[None]]
+
+
+class Routed(NamedTuple):
+    """
+    What a command has opened.
+
+    @ivar told: the address (of RESOLVE_PTR, the name) and the port that the reply
+        says.
+    @ivar relay: what moves octets from then on; L{None} where the reply is all
+        there is.
+    """
+
+    told: tuple[Address | str, int]
+    relay: Relay | None = None
+
+
+class Command:
+    """
+    One command.
+
+    @cvar name: the policy's name of it.
+    """
+
+    name: str
+
+    async def decide(self, case: Case, request: Requested) -> Decision:
+        """
+        Ask the policy.
+
+        @raise SocksError: it cannot be asked such a thing.
+        """
+        raise NotImplementedError
+
+    def again(self, case: Case, ruleset: Ruleset) -> Verdict:
+        """
+        Ask other rules about a session that was allowed.
+
+        @return: the first denial of what it has or may still get, else an allow.
+        """
+        raise NotImplementedError
+
+    async def route(self, case: Case, request: Requested) -> Routed:
+        """
+        Open what the policy has allowed. The last reply is left to the session.
+
+        @raise SocksError: it cannot be opened; nothing is left open then.
+        """
+        raise NotImplementedError
+
+
+def named(request: Requested) -> Address | str:
+    """
+    Return the destination of a request.
+
+    @raise BadDestination: it is none that could be reached.
+    """
+    if isinstance(request.host, BadHost):
+        raise BadDestination(request.host.why)
+    return request.host
+
+
+def sayable(request: Requested, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+    """
+    Return the addresses that a reply can say in the client's version.
+
+    @raise LookupFailed: there is none.
+    """
+    if request.version == SOCKS4:
+        addresses = tuple(a for a in addresses if a.version == 4)
+        if not addresses:
+            raise LookupFailed("no IPv4 address, and SOCKS 4 knows no other")
+    return addresses
+
+
+def strictest(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the first denial; without one the first allow."""
+    every = tuple(verdicts)
+    return next((verdict for verdict in every if not verdict.allowed), every[0])

@@ -1,0 +1,100 @@
+"""
+The commands that carry datagrams: UDP ASSOCIATE, and UDP inside the control
+connection.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable
+from typing import final
+
+from socksgw.errors import CommandNotSupported
+from socksgw.policy.decision import Decision
+from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.ruleset import Ruleset
+from socksgw.relay.between import Tally
+from socksgw.relay.tunnel import FRAMINGS
+from socksgw.route.passive import bindWithin
+from socksgw.session.case import Case
+from socksgw.session.command import Command, Routed
+from socksgw.session.flowjudge import FlowJudge
+from socksgw.wire.address import UNSPECIFIED4, Address
+from socksgw.wire.events import Requested
+
+__all__ = ["Associate", "Tunnelled"]
+
+
+class Associate(Command):
+    """
+    UDP ASSOCIATE: DST is a hint, and every datagram is judged (RFC 1928 section
+    7).
+
+    @cvar beside: whether the datagrams go beside the control connection.
+    """
+
+    name = "udp"
+    beside = True
+
+    async def decide(self, case: Case, request: Requested) -> Decision:
+        """Ask whether an association can be of any use."""
+        if self.beside and not case.client.datagrams:
+            raise CommandNotSupported("datagrams beside TLS (UDP-Naked) not agreed on")
+        return case.generation.policy.associate(case.asker)
+
+    def again(self, case: Case, ruleset: Ruleset) -> Verdict:
+        """Ask flow by flow, and then whether the rest is of any use."""
+        if case.flows is not None:
+            case.flows.recheck(ruleset)
+        return ruleset.prospect(Question(case.asker, self.name, None, 0))
+
+    async def route(self, case: Case, request: Requested) -> Routed:
+        """Bind the relay socket that the client sends its datagrams to."""
+        record, client, generation = case.record, case.client, case.generation
+        place = generation.placeOf(record.listener)
+        inner = bindWithin(socket.SOCK_DGRAM, client.local, place.ports, client.scope)
+        record.bound = (place.advertised(client.local), inner.getsockname()[1])
+        # Other addresses are no hint: clients behind an address translation, or of
+        # several addresses, name an address that is not seen here.
+        port = (request.port or None) if request.host == client.source else None
+
+        def relay(_early: bytes, tally: Tally) -> Awaitable[None]:
+            # What came behind the request counts for nothing.
+            return generation.associations.over(
+                client,
+                client.source,
+                inner,
+                FlowJudge(case),
+                place.reassemble,
+                tally,
+                port,
+            )
+
+        return Routed(record.bound, relay)
+
+
+@final
+class Tunnelled(Associate):
+    """UDP inside the control connection; off unless the listener says so."""
+
+    beside = False
+
+    def __init__(self, framing: str) -> None:
+        """
+        @param framing: as in C{listen.udp.tunnels}.
+        """
+        self.framing = framing
+
+    async def route(self, case: Case, request: Requested) -> Routed:
+        """Open nothing: the datagrams come on the control connection."""
+        client, generation = case.client, case.generation
+        if self.framing == "gost" and request.port:
+            raise CommandNotSupported("UDP inside TCP that binds a port")
+        echoed = request.host if isinstance(request.host, Address) else UNSPECIFIED4
+
+        def relay(early: bytes, tally: Tally) -> Awaitable[None]:
+            return generation.associations.inside(
+                client, FRAMINGS[self.framing], early, FlowJudge(case), tally
+            )
+
+        return Routed((echoed, request.port), relay)

@@ -1,0 +1,169 @@
+"""
+The commands that end in a stream of octets: CONNECT and BIND.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import final
+
+from socksgw.errors import LeadsHere, LimitReached
+from socksgw.policy.decision import Decision
+from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.ruleset import Ruleset
+from socksgw.relay.between import Tally
+from socksgw.route.dialer import Outlet
+from socksgw.route.passive import Passive, localTowards
+from socksgw.session.besides import Besides
+from socksgw.session.case import Case
+from socksgw.session.command import (
+    Command,
+    Relay,
+    Routed,
+    named,
+    sayable,
+    strictest,
+)
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
+from socksgw.wire.events import Requested
+
+__all__ = ["Bind", "Connect"]
+
+
+def _between(case: Case, outlet: Outlet) -> Relay:
+    """Return what moves octets between the client and an outlet."""
+
+    def relay(early: bytes, tally: Tally) -> Awaitable[None]:
+        claim = case.claim
+        assert claim is not None
+        return case.generation.relays.between(
+            case.client,
+            outlet.socket,
+            early,
+            tally,
+            case.obligations.idle,
+            claim.sending,
+            claim.receiving,
+        )
+
+    return relay
+
+
+@final
+class Connect(Command):
+    """CONNECT (RFC 1928 section 4)."""
+
+    name = "connect"
+
+    async def decide(self, case: Case, request: Requested) -> Decision:
+        """Ask about the destination's addresses, one by one."""
+        return await case.generation.policy.decide(
+            case.asker, self.name, named(request), request.port, case.arrive
+        )
+
+    def again(self, case: Case, ruleset: Ruleset) -> Verdict:
+        """Ask about the address that was dialled; before that, each that may be."""
+        record = case.record
+        question = Question(case.asker, self.name, record.name, record.port)
+        addresses = (record.dialled,) if record.dialled else record.addresses
+        case.verdicts = {each: ruleset.judge(question, each) for each in addresses}
+        return strictest(case.verdicts.values())
+
+    async def route(self, case: Case, request: Requested) -> Routed:
+        """Dial the addresses that were judged, and no other."""
+        record = case.record
+        with Besides(case) as besides:
+
+            def admit(address: Address) -> float | None:
+                verdict = case.verdicts[address]
+                besides.admit(verdict)
+                return verdict.obligations.connect
+
+            outlet = await case.generation.dialer.open(
+                record.addresses, record.port, admit
+            )
+            record.dialled, record.bound = outlet.address, outlet.bound
+            case.livesBy(case.verdicts[outlet.address])
+        if case.loops(outlet.bound[0], outlet.address, record.port):
+            outlet.close()
+            raise LeadsHere("the destination turned out to be this host")
+        case.generation.outward.connected(case.whose, outlet.address)
+        return Routed(outlet.bound, _between(case, outlet))
+
+
+@final
+class Bind(Command):
+    """BIND: two replies, one listener, one peer (RFC 1928 section 4)."""
+
+    name = "bind"
+
+    async def decide(self, case: Case, request: Requested) -> Decision:
+        """Ask who may be waited for; who comes is judged again."""
+        return await case.generation.policy.expect(
+            case.asker, named(request), case.arrive
+        )
+
+    def again(self, case: Case, ruleset: Ruleset) -> Verdict:
+        """Ask about the peer that came; before that, each that may come."""
+        record = case.record
+        if record.dialled is not None:
+            question = Question(case.asker, self.name, record.name, record.peerPort)
+            return ruleset.judge(question, record.dialled)
+        question = Question(case.asker, self.name, record.name, 0)
+        case.verdicts = {a: ruleset.awaited(question, a) for a in record.addresses}
+        return strictest(case.verdicts.values())
+
+    async def route(self, case: Case, request: Requested) -> Routed:
+        """Listen, tell where, wait for the peer, and record it."""
+        record, client, generation = case.record, case.client, case.generation
+        expected = sayable(request, record.addresses)
+        anybody = expected[0].isUnspecified
+        # Of the client's own family, where the peer has such an address.
+        own = client.local
+        peer = next((a for a in expected if a.version == own.version), expected[0])
+        if anybody:
+            inward = generation.outward.local(case.whose, own, peer.version)
+        else:
+            inward = localTowards(peer)
+        place = generation.placeOf(record.listener)
+        scope = client.scope if inward == own else 0
+        passive = Passive(
+            generation.watch, generation.setDeadline, inward, place.ports, scope
+        )
+
+        def admits(peer: Address, port: int) -> bool:
+            question = Question(case.asker, self.name, record.name, port)
+            # By the rules of that moment, not of the request's.
+            verdict = case.generation.policy.ruleset.judge(question, peer)
+            if (
+                not (anybody or peer in expected)
+                or not verdict.allowed
+                or case.loops(inward, peer, port)
+            ):
+                return False
+            try:
+                with Besides(case) as besides:
+                    besides.admit(verdict)
+                    case.livesBy(verdict)
+            except LimitReached:
+                return False
+            return True
+
+        try:
+            record.bound = (place.advertised(inward), passive.bound[1])
+            client.reply(Reply.SUCCEEDED, record.bound, more=True)
+            client.hold()
+            waiting = passive.accept(admits, generation.bindTimeout)
+            outlet = await waiting
+        finally:
+            passive.close()
+            record.strangers = passive.strangers
+            client.holding = False
+        try:
+            record.dialled, record.peerPort = outlet.address, outlet.port
+            await case.gateway.journal.commit(record.peerLine(outlet.port))
+        except BaseException:
+            outlet.close()
+            raise
+        return Routed((outlet.address, outlet.port), _between(case, outlet))
