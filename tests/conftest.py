@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.fakes.threads import PATIENCE, ThreadedReactor
 from tests.live.running import Running, running
 
 # The tests may run under nohup, and a process that ignores SIGHUP hands that on.
@@ -40,3 +42,16 @@ def gateway(tmp_path: Path) -> Iterator[Callable[..., Running]]:
             )
 
         yield start
+
+
+@pytest.fixture
+def reactor() -> Iterator[ThreadedReactor]:
+    """A reactor for threads, shut down at the end: no thread is left."""
+    before = set(threading.enumerate())
+    made = ThreadedReactor()
+    yield made
+    for stop in made.atShutdown:
+        stop()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+    assert set(threading.enumerate()) <= before

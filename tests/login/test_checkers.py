@@ -30,58 +30,11 @@ from socksgw.login.passwords import PasswordFileError, Scrypt, setPassword
 from socksgw.login.portal import Login
 from socksgw.login.realm import SocksUser
 from socksgw.wire.address import Address
+from tests.fakes.threads import PATIENCE, ThreadedReactor
 from tests.live.running import environment
 
 CANARY = "canary-51d0"
-#: Seconds that a thread may need; far more than it does.
-PATIENCE = 60
 HERE = Address.parse("192.0.2.7")
-
-
-class ThreadedReactor:
-    """
-    What a pool needs of a reactor; what threads ask for is called by L{pump},
-    in the test's own thread.
-    """
-
-    def __init__(self) -> None:
-        self.calls: queue.Queue[tuple[Callable[..., Any], Any]] = queue.Queue()
-        self.atShutdown: list[Callable[[], Any]] = []
-
-    def callFromThread(self, call: Callable[..., Any], *arguments: Any) -> None:
-        self.calls.put((call, arguments))
-
-    def addSystemEventTrigger(
-        self, phase: str, event: str, call: Callable[[], Any]
-    ) -> None:
-        assert event == "shutdown"
-        self.atShutdown.append(call)
-
-    def pump(self) -> None:
-        """Do the next thing that a thread asks for."""
-        call, arguments = self.calls.get(timeout=PATIENCE)
-        call(*arguments)
-
-    def result(self, waiting: Deferred[Any]) -> Any:
-        """What comes of it: a value, or an exception."""
-        results: list[Any] = []
-        waiting.addBoth(results.append)
-        while not results:
-            self.pump()
-        return getattr(results[0], "value", results[0])
-
-
-@pytest.fixture
-def reactor() -> Iterator[ThreadedReactor]:
-    """A reactor, shut down at the end: no thread is left."""
-    before = set(threading.enumerate())
-    made = ThreadedReactor()
-    yield made
-    for stop in made.atShutdown:
-        stop()
-    for thread in set(threading.enumerate()) - before:
-        thread.join(PATIENCE)
-    assert set(threading.enumerate()) <= before
 
 
 @pytest.fixture

@@ -14,22 +14,20 @@ from twisted.cred.credentials import (
     UsernamePassword,
 )
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, IGroupSource, IVerifiedIdentity
-from socksgw.login.groups import NOWHERE, DirectoryGroups, Membership
+from socksgw.login.groups import NOWHERE, Membership
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.portal import Login
-from socksgw.login.realm import ANYBODY, SocksUser
+from socksgw.login.realm import ANYBODY
 from socksgw.login.refusal import Refused
 from socksgw.login.stores.remote import Unavailable
-from tests.fakes.loops import Timers
-from tests.login.test_portal import settled, settling
+from tests.login.groups import GROUPS, World, who
+from tests.login.logins import settled, settling
 
 CANARY = "canary-0b"
-GROUPS = {"contractors": ["CN=Contractors", "CN=External"], "staff": ["CN=Staff"]}
 
 
 @implementer(ICredentialsChecker, IGroupSource)
@@ -60,39 +58,6 @@ class Source:
             return self.waiting[-1]
         found = self.known.get(name)
         return fail(found) if isinstance(found, Exception) else succeed(found)
-
-
-class World:
-    """A source, its clock, and what the journal was told."""
-
-    def __init__(self, *sources: Any, hold: float = 0) -> None:
-        self.clock = Clock()
-        self.hold = hold
-        self.told: list[tuple[str, str, str]] = []
-        self.directory = self.follower(*sources)
-
-    def follower(self, *sources: Any) -> DirectoryGroups:
-        return DirectoryGroups(
-            sources, GROUPS, 60, self.hold, 5, self.clock.seconds,
-            Timers(self.clock).setDeadline,
-            lambda *line: self.told.append(line),
-        )  # fmt: skip
-
-    def of(self, name: str) -> Any:
-        """The groups of a user, which must be known without waiting."""
-        return self.membership(name).groups
-
-    def membership(self, name: str) -> Any:
-        """The same, with what is not known."""
-        results: list[Any] = []
-        Deferred.fromCoroutine(self.directory.of(name)).addBoth(results.append)
-        assert results, "it waits"
-        return results[0]
-
-
-def who(name: str, *groups: str) -> SocksUser:
-    """Somebody who is in."""
-    return SocksUser(name, frozenset(groups), "userpass")
 
 
 def test_groups() -> None:

@@ -24,7 +24,8 @@ from socksgw.login.checkers import Refused
 from socksgw.login.identities import Proved, VerifiedIdentities
 from socksgw.login.portal import Login
 from socksgw.login.stores.remote import Unavailable
-from tests.login.test_portal import HERE, ChangingChecker, Checker, alice
+from tests.login import logins
+from tests.login.logins import HERE, ChangingChecker, Checker, alice
 
 
 @implementer(IVerifiedIdentity)
@@ -41,11 +42,7 @@ class Identity:
 
 def settled(login: Login, credentials: Any) -> Any:
     """The user, or the exception."""
-    results: list[Any] = []
-    Deferred.fromCoroutine(login.settle(credentials, "gssapi", HERE)).addBoth(
-        results.append
-    )
-    return getattr(results[0], "value", results[0])
+    return logins.settled(login, credentials, "gssapi")
 
 
 def test_credentials() -> None:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.login.refusal import Refused
-from tests.login.test_portal import login, settled
+from tests.login.logins import login, settled
 
 
 @implementer(ICredentialsChecker)

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from socksgw.interfaces import IGroupCatalogue, IGroupSource
 from socksgw.login.namedgroups import NamedGroups
 from socksgw.login.stores.remote import Unavailable
-from tests.login.test_groups import World, who
+from tests.login.groups import World, who
 
 GROUPS = {"staff": ["CN=Staff"], "partners": ["CN=Partners", "CN=External"]}
 

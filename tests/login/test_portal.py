@@ -28,46 +28,24 @@ from twisted.logger import capturedLogs, eventAsText
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import IChangingStore, IForgetful, ISocksUser
+from socksgw.interfaces import IForgetful, ISocksUser
 from socksgw.login.groups import Membership
 from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY, SocksRealm, SocksUser
 from socksgw.login.refusal import Refused
 from socksgw.login.stores.remote import Unavailable
-from socksgw.wire.address import Address
+from tests.login.logins import (
+    GROUPS,
+    HERE,
+    ChangingChecker,
+    Checker,
+    alice,
+    login,
+    settled,
+    settling,
+)
 
 CANARY = "canary-9c1e"
-HERE = Address.parse("192.0.2.7")
-GROUPS = {"staff": ["alice", "bob"], "admins": ["alice"], "empty": []}
-
-
-@implementer(ICredentialsChecker)
-class Checker:
-    """
-    Knows some passwords, and counts how often it is asked.
-    """
-
-    credentialInterfaces = (IUsernamePassword,)
-
-    def __init__(self, **known: bytes) -> None:
-        self.known = {name.encode(): password for name, password in known.items()}
-        self.asked = 0
-
-    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        self.asked += 1
-        if self.known.get(credentials.username) == credentials.password:
-            return succeed(credentials.username)
-        return fail(UnauthorizedLogin())
-
-
-@implementer(IChangingStore)
-class ChangingChecker(Checker):
-    """One whose store may change."""
-
-    changes: Any = 0
-
-    def stamp(self) -> object:
-        return self.changes
 
 
 @implementer(ICredentialsChecker)
@@ -83,25 +61,6 @@ class Answering:
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
-
-
-def login(*checkers: Any, clock: Clock | None = None, seconds: float = 60) -> Login:
-    """A login by these checkers."""
-    return Login(checkers, GROUPS, seconds, (clock or Clock()).seconds)
-
-
-def settled(login: Login, credentials: Any, method: str = "userpass") -> Any:
-    """The user, or the exception."""
-    results: list[Any] = []
-    settling = Deferred.fromCoroutine(login.settle(credentials, method, HERE))
-    settling.addBoth(results.append)
-    assert results, "it waits"
-    return getattr(results[0], "value", results[0])
-
-
-def alice(password: bytes = b"sesame") -> UsernamePassword:
-    """Alice's credentials."""
-    return UsernamePassword(b"alice", password)
 
 
 def everything(events: Any) -> str:
@@ -382,16 +341,6 @@ class Slow(ChangingChecker):
         self.asked += 1
         self.answers.append(Deferred())
         return self.answers[-1]
-
-
-def settling(
-    login: Login, credentials: Any, method: str = "userpass"
-) -> tuple[Deferred[Any], list[Any]]:
-    """A login under way, and what comes of it."""
-    results: list[Any] = []
-    waiting = Deferred.fromCoroutine(login.settle(credentials, method, HERE))
-    waiting.addBoth(lambda result: results.append(getattr(result, "value", result)))
-    return waiting, results
 
 
 def test_changedWhileItWasAsked() -> None:

@@ -11,16 +11,13 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import busy
 from socksgw.system.fairly import ASKING
 from socksgw.system.threads import DaemonPool, Pool, Threads, inPool, threadsFor
-from tests.login.test_checkers import ThreadedReactor, reactor
-
-__all__ = ["reactor"]
+from tests.fakes.threads import ClockedReactor, ThreadedReactor
 
 
 def askedBy(source: bytes, threads: Threads, work: Callable[[], Any]) -> Deferred[Any]:
@@ -90,15 +87,6 @@ def test_whoeverFillsTheQueueIsRefused(reactor: ThreadedReactor) -> None:
     for each in honest:
         reactor.result(each)
     assert served[:4] == [b"flood", b"honest"] * 2
-
-
-class ClockedReactor(ThreadedReactor):
-    """One whose time is the test's."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = Clock()
-        self.callLater, self.seconds = self.clock.callLater, self.clock.seconds
 
 
 def test_callsThatHang(reactor: ThreadedReactor) -> None:

@@ -14,10 +14,7 @@ from twisted.cred.credentials import UsernamePassword
 from twisted.internet.defer import Deferred
 
 from socksgw.system.fairly import ASKING
-from tests.login.test_checkers import ThreadedReactor, reactor
-from tests.system.test_threads import ClockedReactor
-
-__all__ = ["reactor"]
+from tests.fakes.threads import ClockedReactor, ThreadedReactor
 
 pam = pytest.importorskip("socksgw.login.stores.pam")
 

@@ -1,0 +1,57 @@
+"""
+A reactor for pools of threads: what threads ask for is done when the test says.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+#: Seconds that a thread may need; far more than it does.
+PATIENCE = 60
+
+
+class ThreadedReactor:
+    """
+    What a pool needs of a reactor; what threads ask for is called by L{pump},
+    in the test's own thread.
+    """
+
+    def __init__(self) -> None:
+        self.calls: queue.Queue[tuple[Callable[..., Any], Any]] = queue.Queue()
+        self.atShutdown: list[Callable[[], Any]] = []
+
+    def callFromThread(self, call: Callable[..., Any], *arguments: Any) -> None:
+        self.calls.put((call, arguments))
+
+    def addSystemEventTrigger(
+        self, phase: str, event: str, call: Callable[[], Any]
+    ) -> None:
+        assert event == "shutdown"
+        self.atShutdown.append(call)
+
+    def pump(self) -> None:
+        """Do the next thing that a thread asks for."""
+        call, arguments = self.calls.get(timeout=PATIENCE)
+        call(*arguments)
+
+    def result(self, waiting: Deferred[Any]) -> Any:
+        """What comes of it: a value, or an exception."""
+        results: list[Any] = []
+        waiting.addBoth(results.append)
+        while not results:
+            self.pump()
+        return getattr(results[0], "value", results[0])
+
+
+class ClockedReactor(ThreadedReactor):
+    """One whose time is the test's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.callLater, self.seconds = self.clock.callLater, self.clock.seconds
