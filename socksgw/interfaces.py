@@ -50,7 +50,6 @@ __all__ = [
     "StreamProtection",
     "Timer",
     "User",
-    "Watcher",
 ]
 
 T = TypeVar("T")
@@ -556,16 +555,6 @@ class Timer(Protocol):
 
 #: Calls the function in so many seconds.
 SetDeadline = Callable[[float, Callable[[], None]], Timer]
-
-
-class Watcher(Protocol):
-    """Who tells that a descriptor is ready (L{socksgw.system.watch.Watch})."""
-
-    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None: ...
-    def hand(self, fd: int, ready: Callable[[int], None]) -> None: ...
-    def change(self, fd: int, events: int) -> None: ...
-    def remove(self, fd: int) -> None: ...
-    def closing(self, fd: int) -> None: ...
 
 
 class Budget(Protocol):

@@ -26,8 +26,8 @@ from socksgw.accept.listener import Listener
 from socksgw.accept.tls import TLSTransport
 from socksgw.accept.transport import PlainTransport, watching
 from socksgw.config.listening import parseListenAddress
-from socksgw.interfaces import Watcher
 from socksgw.system.sockets import keepAlive, quick
+from socksgw.system.watch import Watcher
 
 __all__ = [
     "BACKLOG",

@@ -24,10 +24,9 @@ from zope.interface import implementer
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.identity import CertificateIdentity, Unacceptable
 from socksgw.errors import CertificateRefused, ProtocolViolated, SocksError
-from socksgw.interfaces import Watcher
 from socksgw.system.sockets import resetting
 from socksgw.system.tls import AT_ONCE, Excessive, Stream
-from socksgw.system.watch import GONE, READ, WRITE
+from socksgw.system.watch import GONE, READ, WRITE, Watcher
 from socksgw.wire.codes import SOCKS4, SOCKS5
 from socksgw.wire.server import lookOf
 

@@ -20,9 +20,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksgw.interfaces import Watcher
 from socksgw.system.sockets import resetting
-from socksgw.system.watch import GONE, READ
+from socksgw.system.watch import GONE, READ, Watcher
 
 __all__ = ["PlainTransport", "watching"]
 

@@ -23,7 +23,7 @@ from socksgw.accept.endpoints import (
 from socksgw.accept.listener import Listener, Service
 from socksgw.config.listening import parseListenAddress
 from socksgw.config.schema import Listen
-from socksgw.interfaces import Watcher
+from socksgw.system.watch import Watcher
 
 __all__ = ["CannotStart", "Doors"]
 

@@ -15,12 +15,13 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksgw.interfaces import SetDeadline, StreamProtection, Watcher
+from socksgw.interfaces import SetDeadline, StreamProtection
 from socksgw.relay.between import Client, Tally
 from socksgw.relay.datagram import DatagramCarrier
 from socksgw.relay.flows import Flows, FlowSettings, Judge
 from socksgw.relay.protected import ProtectedSocket
 from socksgw.relay.tunnel import Framing, TunnelCarrier
+from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
 __all__ = ["Associations"]

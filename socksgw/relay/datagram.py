@@ -8,10 +8,10 @@ from __future__ import annotations
 import socket
 from typing import Final, final
 
-from socksgw.interfaces import SetDeadline, Timer, Watcher
+from socksgw.interfaces import SetDeadline, Timer
 from socksgw.relay.filter import admitOnly, dropped
 from socksgw.relay.flows import BATCH, BUFFER, VIEW, Flows
-from socksgw.system.watch import READ
+from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import HEADROOM, Reassembly, readDatagram
 from socksgw.wire.reader import WireError

@@ -17,10 +17,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.errors import LimitReached, SocksError
-from socksgw.interfaces import SetDeadline, Timer, Watcher
+from socksgw.interfaces import SetDeadline, Timer
 from socksgw.relay.seams import Allowance
 from socksgw.system.sockets import FAMILIES, roomy
-from socksgw.system.watch import READ
+from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import HEADROOM, Datagram, encodeHeader
 

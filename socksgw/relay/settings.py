@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import Any, final
 
-from socksgw.interfaces import SetDeadline, Watcher
+from socksgw.interfaces import SetDeadline
 from socksgw.relay.memory import Memory, Pipes
+from socksgw.system.watch import Watcher
 
 __all__ = ["RelaySettings"]
 

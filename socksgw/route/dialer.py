@@ -18,9 +18,10 @@ from typing import Any, Final, final
 from twisted.internet.defer import Deferred
 
 from socksgw.errors import ConnectFailed, SocksError
-from socksgw.interfaces import SetDeadline, Timer, Watcher
+from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.failures import failureFor
 from socksgw.system.sockets import FAMILIES, keepAlive, quick
+from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 

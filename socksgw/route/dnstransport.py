@@ -13,9 +13,8 @@ from twisted.internet.protocol import ClientFactory
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
-from socksgw.interfaces import Watcher
 from socksgw.route.dnsmessages import LONGEST
-from socksgw.system.watch import READ
+from socksgw.system.watch import READ, Watcher
 
 __all__ = ["Datagrams", "Stream", "Talk", "place"]
 

@@ -17,7 +17,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.errors import LookupFailed
-from socksgw.interfaces import Watcher
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostsfile import HostsFile
 from socksgw.route.nameservers import NameServers, ServerSettings
@@ -31,6 +30,7 @@ from socksgw.route.resolvconf import (
 from socksgw.system.files import stampOf
 from socksgw.system.sockets import FAMILIES
 from socksgw.system.threads import DaemonPool, inPool
+from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
 __all__ = [

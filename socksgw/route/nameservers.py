@@ -19,9 +19,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.errors import LookupFailed
-from socksgw.interfaces import Watcher
 from socksgw.route.dnsmessages import Asked, BadAnswer, NoSuchName, Truncated
 from socksgw.route.dnstransport import Datagrams, Place, Stream, Talk, place
+from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
 __all__ = ["NameServers", "ServerSettings", "parseServer"]

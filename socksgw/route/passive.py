@@ -12,11 +12,11 @@ from typing import Final, final
 from twisted.internet.defer import Deferred
 
 from socksgw.errors import ConnectFailed, LimitReached
-from socksgw.interfaces import SetDeadline, Timer, Watcher
+from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.dialer import Outlet
 from socksgw.route.failures import failureFor
 from socksgw.system.sockets import FAMILIES, keepAlive, quick
-from socksgw.system.watch import READ
+from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 

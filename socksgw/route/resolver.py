@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from socksgw.config.schema import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed, SocksError
-from socksgw.interfaces import SetDeadline, Timer, Watcher
+from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostsfile import HostsFile
 from socksgw.route.lookup import (
@@ -31,6 +31,7 @@ from socksgw.route.lookup import (
 from socksgw.route.nameservers import ServerSettings, parseServer
 from socksgw.route.resolvconf import HostChoice
 from socksgw.system.fairly import Places, TooManyWaiting
+from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address, parseHost
 
 __all__ = ["Resolver", "lookUpNow", "preferred"]

@@ -121,7 +121,7 @@ class Connection(Protocol):
         closing stays here.
 
         @return: whether the socket is watched already for what there is to read
-            (L{socksgw.interfaces.Watcher.hand}).
+            (L{socksgw.system.watch.Watcher.hand}).
         """
 
     def write(self, data: bytes) -> None:

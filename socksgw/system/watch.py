@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Any, Final, Protocol, final
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-__all__ = ["GONE", "READ", "WRITE", "Watch"]
+__all__ = ["GONE", "READ", "WRITE", "Watch", "Watcher"]
 
 _log = Logger()
 
@@ -33,6 +33,16 @@ _AT_ONCE: Final = 256
 #: How often more is asked for before others of the reactor have their turn,
 #: which costs as much as several events.
 _ROUNDS: Final = 4
+
+
+class Watcher(Protocol):
+    """What tells that a descriptor is ready: L{Watch}, and whatever tests use."""
+
+    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None: ...
+    def hand(self, fd: int, ready: Callable[[int], None]) -> None: ...
+    def change(self, fd: int, events: int) -> None: ...
+    def remove(self, fd: int) -> None: ...
+    def closing(self, fd: int) -> None: ...
 
 
 @implementer(IReadDescriptor)

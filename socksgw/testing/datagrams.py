@@ -107,7 +107,7 @@ class FakeDatagramSocket:
 class DatagramNetwork:
     """
     UDP in memory: sockets on any addresses, a loss-free network between
-    them, and a L{socksgw.interfaces.Watcher} that tells who has got
+    them, and a L{socksgw.system.watch.Watcher} that tells who has got
     something, at L{deliver}.
 
     @ivar carried: every datagram: octets, sender, receiver.
