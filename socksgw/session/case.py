@@ -11,7 +11,7 @@ from typing import Protocol
 from socksgw.accept.protocol import Inbound
 from socksgw.audit.journal import Journal
 from socksgw.audit.record import SessionRecord
-from socksgw.interfaces import Asker, SetDeadline, Watcher
+from socksgw.interfaces import Asker, SetDeadline
 from socksgw.limits.limits import Claim, Limits
 from socksgw.login.portal import Login
 from socksgw.negotiate.methods import Methods
@@ -23,6 +23,7 @@ from socksgw.relay.between import Relays, Tally
 from socksgw.route.dialer import Dialer
 from socksgw.route.outward import Outward
 from socksgw.route.placement import Place
+from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
 __all__ = ["Case", "Flows", "Gateway", "Generation"]
