@@ -11,6 +11,7 @@ from socksgw.config.convert import Problem
 from socksgw.config.loading import loads
 from socksgw.config.schema import Config
 from socksgw.interfaces import Asker
+from socksgw.policy.decision import Decision
 from socksgw.policy.document import Compiled, Compiler
 from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
@@ -128,3 +129,7 @@ def judge(
         rules = ruleset(rules)
     verdict: Verdict = rules.judge(asked or question(), Address.parse(address))
     return verdict.allowed, verdict.rule
+
+
+def texts(decision: Decision) -> list[str]:
+    return [address.text for address in decision.addresses]

@@ -21,8 +21,10 @@ from tests.fakes.policy import (
     compiled,
     loggedIn,
     ruleset,
+    texts,
 )
-from tests.policy.test_decision import Names, run, texts
+from tests.fakes.resolver import Scripted
+from tests.tools.waiting import run
 
 SOURCE = Address.parse("192.168.7.7")
 BOB = loggedIn("bob")
@@ -36,7 +38,7 @@ class Asking:
     def __init__(
         self, rules: str, *answers: list[str] | SocksError, user: Somebody = ANONYMOUS
     ) -> None:
-        self.names = Names(*answers)
+        self.names = Scripted(*answers)
         self.policy = Policy(ruleset(rules), self.names)
         self.who = Asker(user, SOURCE, "main")
 

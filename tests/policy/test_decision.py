@@ -5,15 +5,13 @@ nothing that was not judged.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
 
-from socksgw.errors import LookupFailed, SocksError
+from socksgw.errors import LookupFailed
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision, Policy
 from socksgw.policy.ruleset import Ruleset
@@ -26,41 +24,17 @@ from tests.fakes.policy import (
     compiled,
     question,
     ruleset,
+    texts,
 )
+from tests.fakes.resolver import Scripted
+from tests.tools.waiting import run
 
 ALL = '[[rule]]\nid = "all"\nallow = "any"\n'
 
 
-class Names:
-    """
-    A resolver whose answers are given one after the other.
-
-    @ivar asked: the names it was asked for.
-    """
-
-    def __init__(self, *answers: Sequence[str] | SocksError) -> None:
-        self._answers = list(answers)
-        self.asked: list[str] = []
-
-    async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
-        self.asked.append(name)
-        answer = self._answers.pop(0)
-        if isinstance(answer, SocksError):
-            raise answer
-        return tuple(map(Address.parse, answer))
-
-
-def run(coroutine: Coroutine[Any, Any, Decision]) -> Decision:
-    """What a coroutine that waits for nothing returns."""
-    results: list[Decision] = []
-    Deferred.fromCoroutine(coroutine).addCallback(results.append)
-    assert results
-    return results[0]
-
-
 def decide(
     rules: Ruleset | str,
-    names: Names,
+    names: Scripted,
     host: str,
     port: int = 443,
     command: str = "connect",
@@ -78,13 +52,9 @@ def decide(
     return run(policy.decide(asker, command, destination, port))
 
 
-def texts(decision: Decision) -> list[str]:
-    return [address.text for address in decision.addresses]
-
-
 def test_aLiteralIsNeverLookedUp() -> None:
     """An address is judged as it is."""
-    names = Names()
+    names = Scripted()
     assert texts(decide(ALL, names, PUBLIC)) == [PUBLIC]
     assert decide(ALL, names, "127.0.0.1").allowed is False
     assert names.asked == []
@@ -92,7 +62,7 @@ def test_aLiteralIsNeverLookedUp() -> None:
 
 def test_aNameIsLookedUpOnceAndEveryAddressJudged() -> None:
     """Only what passed may be dialled; the rest is struck, with why."""
-    names = Names(["127.0.0.1", "8.8.8.8", "10.0.0.1", "2620:fe::fe"])
+    names = Scripted(["127.0.0.1", "8.8.8.8", "10.0.0.1", "2620:fe::fe"])
     rules = '[[rule]]\nid = "inside"\ndeny = "any"\nto = ["private"]\n' + ALL
     decision = decide(rules, names, "www.example")
     assert decision.allowed
@@ -107,7 +77,7 @@ def test_aNameIsLookedUpOnceAndEveryAddressJudged() -> None:
 
 def test_aNameWithoutAnyAllowedAddressIsDenied() -> None:
     """The reply is 02, not allowed (RFC 1928 section 6)."""
-    decision = decide(ALL, Names(["127.0.0.1", "169.254.169.254"]), "www.example")
+    decision = decide(ALL, Scripted(["127.0.0.1", "169.254.169.254"]), "www.example")
     assert not decision.allowed
     assert decision.addresses == ()
     assert decision.rule == "never"
@@ -117,7 +87,7 @@ def test_aNameWithoutAnyAllowedAddressIsDenied() -> None:
 
 def test_aDeniedLiteralIsToldSo() -> None:
     """The reply is 02, and the record names the rule."""
-    decision = decide("", Names(), PUBLIC)
+    decision = decide("", Scripted(), PUBLIC)
     assert (decision.allowed, decision.rule) == (False, "default")
     assert decision.error is not None
     assert decision.error.reply == Reply.NOT_ALLOWED
@@ -154,7 +124,7 @@ def test_aNameThatNoRuleCouldAllowIsNeverLookedUp(
     rules: str, asked: dict[str, Any]
 ) -> None:
     """DNS tells nobody what is asked here in vain."""
-    names = Names()
+    names = Scripted()
     decision = decide(rules, names, "www.example", **asked)
     assert not decision.allowed
     assert decision.error is not None
@@ -174,14 +144,14 @@ def test_aNameThatNoRuleCouldAllowIsNeverLookedUp(
 )
 def test_aNameThatARuleCouldAllowIsLookedUp(rules: str) -> None:
     """And allowed, when its address is."""
-    names = Names([PUBLIC])
+    names = Scripted([PUBLIC])
     assert texts(decide(rules, names, "www.example")) == [PUBLIC]
     assert names.asked == ["www.example"]
 
 
 def test_aFailedLookUpIsNoRulesDoing() -> None:
     """The reply is the resolver's, and no rule is named."""
-    decision = decide(ALL, Names(LookupFailed("no such host")), "www.example")
+    decision = decide(ALL, Scripted(LookupFailed("no such host")), "www.example")
     assert (decision.allowed, decision.rule) == (False, "")
     assert decision.error is not None
     assert decision.error.reply == Reply.HOST_UNREACHABLE
@@ -190,7 +160,7 @@ def test_aFailedLookUpIsNoRulesDoing() -> None:
 
 def test_port0IsRefused() -> None:
     """Nobody can connect to port 0."""
-    decision = decide(ALL, Names(), PUBLIC, port=0)
+    decision = decide(ALL, Scripted(), PUBLIC, port=0)
     assert not decision.allowed
     assert decision.error is not None
     assert decision.error.reason == "bad-destination"
@@ -201,7 +171,7 @@ def test_answersThatFlapNeverYieldWhatWasNotJudged() -> None:
     DNS rebinding: what was judged is what is dialled; the next answer counts
     for the next request only.
     """
-    names = Names([PUBLIC], ["127.0.0.1"], ["169.254.169.254", "8.8.4.4"])
+    names = Scripted([PUBLIC], ["127.0.0.1"], ["169.254.169.254", "8.8.4.4"])
     rules = ruleset(ALL)
     found = [texts(decide(rules, names, "flap.example")) for _ in range(3)]
     assert found == [[PUBLIC], [], ["8.8.4.4"]]
@@ -258,7 +228,7 @@ def test_whateverTheAnswersOnlyJudgedAddressesComeOut(
     For any answers: one look-up a decision, and the addresses are exactly
     those of this answer that the rules allow, in its order.
     """
-    names = Names(*[[a.text for a in answer] for answer in answers])
+    names = Scripted(*[[a.text for a in answer] for answer in answers])
     for number, answer in enumerate(answers, 1):
         decision = decide(rules, names, "www.example")
         asked = question("www.example")
@@ -278,7 +248,7 @@ def test_eachAddressHasItsVerdict() -> None:
         '[[rule]]\nid = "quick"\nallow = "any"\nto = ["9.0.0.0/8"]\n'
         'timeouts = { connect = "1s" }\nudp = { replies = "any" }\n'
     )
-    names = Names(["9.9.9.9", "10.0.0.1", "8.8.8.8"])
+    names = Scripted(["9.9.9.9", "10.0.0.1", "8.8.8.8"])
     decision = decide(rules, names, "www.example")
     assert (decision.rule, decision.obligations.connect) == ("quick", 1)
     quick, slow = [decision.verdicts[address] for address in decision.addresses]
@@ -380,7 +350,7 @@ def test_noAnswersOfDNSOpenTheInsideToARuleForNames(
     """
     outside = {Address.parse(t) for t in ("8.8.8.8", "8.8.4.4")}
     outside |= {Address.parse(t) for t in ("2620:fe::fe", "64:ff9b::8.8.8.8")}
-    names = Names(*[[address.text for address in answer] for answer in answers])
+    names = Scripted(*[[address.text for address in answer] for answer in answers])
     for _ in answers:
         decision = decide(rules, names, name)
         assert set(decision.addresses) <= outside
@@ -433,7 +403,7 @@ to = ["8.0.0.0/8"]
 )
 def test_whatOnlyReportsIsRecordedOfEveryCommand(ask: Any, reports: list[str]) -> None:
     """It would have decided otherwise, whatever is asked for."""
-    decision = run(ask(Policy(ruleset(REPORTING), Names(["8.8.8.8", "8.8.4.4"]))))
+    decision = run(ask(Policy(ruleset(REPORTING), Scripted(["8.8.8.8", "8.8.4.4"]))))
     assert decision.allowed
     assert decision.reports == reports
 
@@ -441,7 +411,7 @@ def test_whatOnlyReportsIsRecordedOfEveryCommand(ask: Any, reports: list[str]) -
 def test_whatOnlyReportsOfANameThatIsNotLookedUp() -> None:
     """A name that nothing allows but a rule that only reports: that is told."""
     text = REPORTING.replace('id = "old"', 'id = "old"\nwho = ["alice"]')
-    names = Names(["8.8.8.8"])
+    names = Scripted(["8.8.8.8"])
     decision = run(
         Policy(ruleset(text), names).decide(ASKER, "connect", "b.new.example", 80)
     )
@@ -486,7 +456,7 @@ def test_anAddressThatResolveGaveMeetsARuleByName(
     The decision is that of the address; which name it was is told where the
     rules say something else of it, and to nobody else's request.
     """
-    policy = Policy(ruleset(BY_NAME), Names())
+    policy = Policy(ruleset(BY_NAME), Scripted())
     asker = Asker(ANONYMOUS, Address.parse("192.168.7.7"), "main")
     other = Asker(ANONYMOUS, Address.parse("192.168.7.8"), "main")
     literal = Address.parse(address)

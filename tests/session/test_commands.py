@@ -5,7 +5,7 @@ for BIND real sockets; resolver, journal's disk and relay are the test's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +20,7 @@ from socksgw.wire.address import Address
 from socksgw.wire.events import Requested
 from tests.fakes.gateway import Gateway, Transport, well
 from tests.fakes.policy import PUBLIC, PUBLIC6, ruleset
+from tests.fakes.resolver import Names
 
 RULES = """
 [[rule]]
@@ -52,31 +53,6 @@ def resolve4a(name: bytes, command: int = 0xF0) -> bytes:
 def replied5(code: int, place: bytes = b"\x01" + bytes(4), port: int = 0) -> bytes:
     """RFC 1928 section 6."""
     return OK + bytes([5, code, 0]) + place + port.to_bytes(2, "big")
-
-
-class Names:
-    """
-    A resolver.
-
-    @ivar asked: what it was asked for.
-    """
-
-    def __init__(self) -> None:
-        self.addresses: dict[str, Sequence[str]] = {}
-        self.names: dict[str, str] = {}
-        self.asked: list[str] = []
-
-    async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
-        self.asked.append(name)
-        if name not in self.addresses:
-            raise LookupFailed("no such name")
-        return tuple(map(Address.parse, self.addresses[name]))
-
-    async def nameOf(self, address: Address, source: Address) -> str:
-        self.asked.append(address.text)
-        if address.text not in self.names:
-            raise LookupFailed("no such name")
-        return self.names[address.text]
 
 
 class World(Gateway):

@@ -24,7 +24,7 @@ from socksgw.session import flowjudge
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
 from tests.fakes.policy import PUBLIC, PUBLIC6, ruleset
-from tests.session.test_commands import Names
+from tests.fakes.resolver import Names
 
 RULES = f"""
 [[rule]]

@@ -5,8 +5,12 @@ Wait until something is so, and fail when it does not become so in time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from socksgw.policy.decision import Decision
 
 __all__ = ["until"]
 
@@ -28,3 +32,11 @@ def until(
         assert time.monotonic() < end, "it did not come in time"
         turn()
     return result
+
+
+def run(coroutine: Coroutine[Any, Any, Decision]) -> Decision:
+    """What a coroutine that waits for nothing returns."""
+    results: list[Decision] = []
+    Deferred.fromCoroutine(coroutine).addCallback(results.append)
+    assert results
+    return results[0]

@@ -1,28 +1,24 @@
 """
-Every method on one listener: whatever clients say, in whatever order, nothing
-is dialled but for who logged in on this very connection. Sessions, methods and
-logins are real; dialler, relay and journal's disk are the test's.
+Play clients of every method on listeners that offer several.
+
+Each client is driven by letters of an alphabet, one for each message that it may
+send; tests choose the words.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
-import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.logger import capturedLogs
 
 from socksgw.accept.identity import CertificateIdentity
 from socksgw.accept.listener import Listener
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.portal import Login
-from socksgw.login.secrets import SecretsFile, setSecret
+from socksgw.login.secrets import SecretsFile
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.plugins import auth_certificate, auth_chap
 from socksgw.plugins.auth_tls import TLSInside
@@ -41,7 +37,6 @@ from tests.fakes.gateway import (
     WRONG,
     Gateway,
     Transport,
-    well,
 )
 from tests.fakes.gssapi import REALM, method
 from tests.tools.certificates import Authority, server
@@ -61,7 +56,6 @@ METHODS: Final = {
 }
 IDENTITY = CertificateIdentity(b"alice", 4e9, None, ())  # type: ignore[arg-type]
 CHALLENGED = b"\x01\x01\x11\x01\x85\x01\x01\x03\x20"
-
 #: What is wanted, and whether the client has shown a certificate.
 LISTENERS: Final[dict[str, tuple[tuple[str, ...], bool]]] = {
     "inside": (("gssapi", "chap", "userpass", "tls"), False),
@@ -69,14 +63,6 @@ LISTENERS: Final[dict[str, tuple[tuple[str, ...], bool]]] = {
     "strangers": (("certificate", "chap", "tls", "gssapi"), False),
     "open": (("certificate", "userpass", "none"), False),
 }
-
-
-@pytest.fixture(scope="module")
-def secrets(tmp_path_factory: pytest.TempPathFactory) -> SecretsFile:
-    """Alice's password, to be read back."""
-    path: Path = tmp_path_factory.mktemp("secrets") / "chap"
-    setSecret(path, "alice", CANARY)
-    return SecretsFile(path)
 
 
 def gatewayWith(secrets: SecretsFile) -> tuple[Gateway, dict[str, Listener]]:
@@ -245,108 +231,6 @@ ALPHABET: Final[dict[str, Callable[[Peer], None]]] = {
     "request in the clear": lambda peer: peer.send(CONNECT),
     "socks4": lambda peer: peer.say(CONNECT4),
 }
-#: What each method wants between the choice and the request.
-STEPS: Final = {
-    "none": [],
-    "certificate": [],
-    "userpass": ["password"],
-    "gssapi": ["first", "level"],
-    "chap": ["algorithms", "response"],
-}
-CODES: Final = {
-    "none": b"\0",
-    "certificate": b"\0",
-    "userpass": b"\2",
-    "gssapi": b"\1",
-    "chap": b"\3",
-    "tls": b"\x86",
-}
-
-
-def entitled(
-    wanted: Sequence[str], certificate: bool, said: Sequence[str]
-) -> tuple[str, str] | None:
-    """
-    As one reads RFC 1928: who may connect after these messages, and by which
-    method; L{None} for nobody.
-    """
-    if not said:
-        return None
-    first, *rest = said
-    if first == "socks4":
-        offered, request = b"\0", []
-    elif first in OFFERS:
-        offered, request = OFFERS[first], ["request"]
-    else:
-        return None
-    for name in wanted:
-        if CODES[name] in offered and (name != "certificate" or certificate):
-            break
-    else:
-        return None
-    if name == "tls":
-        if rest[:1] != ["handshake"] or "request in the clear" in rest:
-            return None
-        return (
-            None
-            if "socks4" in rest
-            else entitled(["chap", "userpass"], False, rest[1:])
-        )
-    if name != "gssapi" and rest[-1:] == ["request in the clear"]:
-        rest[-1] = "request"
-    if rest != [*STEPS[name], *request]:
-        return None
-    return ("anonymous" if name == "none" else "alice"), name
-
-
-def decided(gateway: Gateway) -> set[tuple[str, str]]:
-    """Who was let in, and by what."""
-    return {
-        (line["user"], line["method"])
-        for line in gateway.lines("decision")
-        if line["verdict"] == "allow"
-    }
-
-
-@pytest.mark.parametrize("listener", LISTENERS)
-def test_everySequence(secrets: SecretsFile, listener: str) -> None:
-    """
-    Every sequence of six messages, as long as the connection lasts: those
-    reach a connect that are a login and a request, as the user that logged
-    in, and no other. What a message leaves half said swallows those behind it,
-    of which two are tried.
-    """
-    wanted, certificate = LISTENERS[listener]
-    alive: list[tuple[str, ...]] = [()]
-    tried, let = 0, set()
-    with capturedLogs() as events:
-        for _ in range(6):
-            before, alive = alive, []
-            for sequence in ((*x, letter) for x in before for letter in ALPHABET):
-                tried += 1
-                gateway, listeners = gatewayWith(secrets)
-                peer = Peer(gateway, listeners[listener], certificate)
-                for each in sequence:
-                    ALPHABET[each](peer)
-                    peer.listen()
-                found = decided(gateway)
-                expected = entitled(wanted, certificate, sequence)
-                assert found == ({expected} if expected else set()), sequence
-                assert gateway.order.count("dial") == len(found), sequence
-                if expected:
-                    let.add(expected[1])
-                elif peer.goesOn and not gateway.over:
-                    alive.append(sequence)
-                well(gateway)
-    assert not events
-    reached = {"chap", "userpass"} if "tls" in wanted else set()
-    assert let == reached | set(wanted) - {
-        "tls",
-        "none" if certificate else "certificate",
-    }
-    assert tried > 100
-
-
 #: Good ways, to begin with.
 WAYS: Final = {
     "inside": ["offer gssapi", "first", "level", "request"],
@@ -354,59 +238,3 @@ WAYS: Final = {
     "strangers": ["offer tls", "handshake", "offer password", "password", "request"],
     "open": ["offer password", "password", "request"],
 }
-
-
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.lists(st.sampled_from(sorted(LISTENERS)), min_size=3, max_size=3),
-    st.lists(
-        st.tuples(
-            st.integers(0, 2),
-            st.none() | st.sampled_from(sorted(ALPHABET)),
-            st.booleans(),
-        ),
-        max_size=25,
-    ),
-)
-def test_loginOfAnother(
-    secrets: SecretsFile,
-    entries: list[str],
-    turns: list[tuple[int, str | None, bool]],
-) -> None:
-    """
-    Three clients on several listeners, in any turns, in possession of what the
-    others were asked and have agreed on: what one has proved is nothing to
-    another. L{None} is the next message of a good login.
-    """
-    gateway, listeners = gatewayWith(secrets)
-    peers = [Peer(gateway, listeners[x], LISTENERS[x][1]) for x in entries]
-    said: list[list[str]] = [[], [], []]
-    let: list[tuple[str, str]] = []
-    with capturedLogs() as events:
-        for n, letter, steals in turns:
-            peer, entry = peers[n], entries[n]
-            if not peer.goesOn:
-                continue
-            if letter is None:
-                letter = WAYS[entry][min(len(said[n]), len(WAYS[entry]) - 1)]
-            if steals:
-                other = peers[n - 1]
-                peer.challenge = peer.challenge or other.challenge
-                peer.tokens = peer.tokens or other.tokens
-            ALPHABET[letter](peer)
-            peer.listen()
-            said[n].append(letter)
-            found = [
-                (line["user"], line["method"])
-                for line in gateway.lines("decision")
-                if line["verdict"] == "allow"
-            ]
-            if found != let:
-                assert found[:-1] == let
-                assert found[-1] == entitled(*LISTENERS[entry], said[n])
-                let = found
-                # It is in.
-                peer.transport.lost()
-        assert gateway.order.count("dial") == len(let)
-        well(gateway)
-    assert not events

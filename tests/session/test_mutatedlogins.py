@@ -24,9 +24,7 @@ from socksgw.login.secrets import SecretsFile
 from socksgw.login.throttle import LoginThrottle
 from tests.fakes.gateway import Gateway, denied
 from tests.fakes.gssapi import REALM
-from tests.test_logins import ALPHABET, LISTENERS, WAYS, Peer, gatewayWith, secrets
-
-__all__ = ["secrets"]
+from tests.session.peers import ALPHABET, LISTENERS, WAYS, Peer, gatewayWith
 
 #: Conversations of each kind; more by hand, with another seed.
 COUNT = int(os.environ.get("SOCKSGW_MUTATIONS", "250"))

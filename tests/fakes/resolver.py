@@ -1,0 +1,54 @@
+"""
+Resolvers that know what the test told them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from socksgw.errors import LookupFailed, SocksError
+from socksgw.wire.address import Address
+
+
+class Names:
+    """
+    A resolver.
+
+    @ivar asked: what it was asked for.
+    """
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, Sequence[str]] = {}
+        self.names: dict[str, str] = {}
+        self.asked: list[str] = []
+
+    async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
+        self.asked.append(name)
+        if name not in self.addresses:
+            raise LookupFailed("no such name")
+        return tuple(map(Address.parse, self.addresses[name]))
+
+    async def nameOf(self, address: Address, source: Address) -> str:
+        self.asked.append(address.text)
+        if address.text not in self.names:
+            raise LookupFailed("no such name")
+        return self.names[address.text]
+
+
+class Scripted:
+    """
+    A resolver whose answers are given one after the other.
+
+    @ivar asked: the names it was asked for.
+    """
+
+    def __init__(self, *answers: Sequence[str] | SocksError) -> None:
+        self._answers = list(answers)
+        self.asked: list[str] = []
+
+    async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
+        self.asked.append(name)
+        answer = self._answers.pop(0)
+        if isinstance(answer, SocksError):
+            raise answer
+        return tuple(map(Address.parse, answer))
