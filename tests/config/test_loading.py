@@ -14,14 +14,13 @@ import pytest
 from attrs import fields, has
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
 
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.config.loading import ConfigError, load, loads
 from socksgw.config.schema import Checker, Config, Group, Quota
-from socksgw.gateway.examination import Examination, examine
+from socksgw.gateway.examination import examine
 from socksgw.interfaces import IVerifyingMethod
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.passwords import setPassword
@@ -31,15 +30,8 @@ from tests.fakes.policy import Facts
 from tests.live.running import ROOT
 from tests.tools.certificates import HOUR, Authority, dns, pemOf, server
 from tests.tools.editors import EDITED, wide
+from tests.tools.examining import LISTEN, PYTHON, examined, wrong
 
-#: What no message may hold: how Python and its libraries call things.
-PYTHON = re.compile(
-    r"\b(str|int|bool|list|dict|tuple|None|NoneType|True|False|object|class|"
-    r"Traceback|KeyError|TypeError|ValueError|Error|Exception|cattrs|attrs|structure|"
-    r"from_|except_|Literal|Union|Mapping|sys)\b"
-)
-
-LISTEN = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:1080"]\n'
 RULE = '[[rule]]\nid = "r"\nallow = ["connect"]\n'
 
 
@@ -53,21 +45,6 @@ def problems(text: str) -> list[tuple[str, str]]:
     for problem in caught.value.problems:
         assert not PYTHON.search(problem.text), problem.text
     return [(p.path, p.text) for p in caught.value.problems]
-
-
-def examined(text: str | Config, checkers: bool = True) -> Examination:
-    """What is found in a configuration whose shape is right."""
-    given = [InMemoryUsernamePasswordDatabaseDontUse()] if checkers else None
-    config = loads(text, "gw.toml") if isinstance(text, str) else text
-    return examine(config, Facts(), MemoryReactorClock(), given)
-
-
-def wrong(text: str | Config, checkers: bool = True) -> list[tuple[str, str]]:
-    """What is wrong with a configuration whose shape is right."""
-    found = examined(text, checkers)
-    for error in found.errors:
-        assert not PYTHON.search(error.text), error.text
-    return [(p.path, p.text) for p in found.errors]
 
 
 # Strictness.
@@ -998,7 +975,7 @@ def test_aMethodNeedsACheckerForItsOwnCredentials(
         + "cleartext_passwords = true\n" * (method == "userpass")
     )
     config = load(str(tmp_path / "gw.toml"))
-    found = examine(config, Facts(), MemoryReactorClock()).errors
+    found = examined(config, checkers=False).errors
     if (method, name) in (("userpass", "secrets"), ("chap", "hashes")):
         (error,) = found
         assert error.path == "auth.choose[0].methods"
@@ -1013,7 +990,7 @@ def test_aPasswordFileIsBesideTheFileThatNamesIt(tmp_path: Path) -> None:
     (tmp_path / "gw.toml").write_text(
         f'auth = {{ checkers = ["passwd:users"] }}\n{LISTEN}'
     )
-    found = examine(load(str(tmp_path / "gw.toml")), Facts(), MemoryReactorClock())
+    found = examined(load(str(tmp_path / "gw.toml")), checkers=False)
     assert found.errors == []
     assert len(found.checkers) == 1
 

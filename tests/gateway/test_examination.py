@@ -8,14 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config.loading import loads
-from socksgw.gateway.examination import Examination, examine
 from socksgw.gateway.examining import values
 from socksgw.login import passwords
 from socksgw.route.resolvconf import readChoice
-from tests.fakes.policy import Facts
+from tests.tools.examining import examined
 
 HEAD = """
 [[listen]]
@@ -35,12 +33,6 @@ office = { hours = "08:00-18:00" }
 """
 RULE = '[[rule]]\nid = "r"\nallow = ["connect"]\n'
 EXPECT = '[[expect]]\nto = "8.8.8.8:80"\nverdict = "allow"\nwho = "alice"\n'
-
-
-def examined(text: str) -> Examination:
-    """What is found in C{text}, after L{HEAD}."""
-    config = loads(HEAD + text, "gw.toml", Path())
-    return examine(config, Facts(), MemoryReactorClock())
 
 
 def test_usersThatNobodyKnows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +59,7 @@ def test_usersThatNobodyKnows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     def found(text: str) -> list[str]:
         config = loads(listen + text, "gw.toml", tmp_path)
-        warnings = examine(config, Facts(), MemoryReactorClock()).warnings
+        warnings = examined(config, checkers=False).warnings
         return [each.path for each in warnings if "knows a user" in each.text]
 
     assert found(rest) == ["groups.staff[1]", "rule[0].who[3]"]
@@ -83,7 +75,9 @@ def test_remedyForSources() -> None:
 
 
 def problems(text: str) -> list[tuple[str, str]]:
-    return [(each.path, each.text) for each in examined(text).errors]
+    return [
+        (each.path, each.text) for each in examined(HEAD + text, checkers=False).errors
+    ]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +195,7 @@ def test_whatOnlyReportsExposesNothing() -> None:
     )
     for only, errors in (("false", 1), ("true", 0)):
         rule = f'[[rule]]\nid = "r"\nallow = ["connect"]\nreport_only = {only}\n'
-        found = examine(loads(text + rule, "gw.toml"), Facts(), MemoryReactorClock())
+        found = examined(text + rule, checkers=False)
         assert len(found.errors) == len(found.exposures) == errors
 
 
@@ -220,7 +214,7 @@ id = "r"
 allow = ["connect"]
 who = ["Carol", "carol", "@staff", "@Engineers", "alice@CORP"]
 """
-    found = examine(loads(text, "gw.toml", Path()), Facts(), MemoryReactorClock())
+    found = examined(text, checkers=False)
     paths = ["groups.staff[1]", "rule[0].who[0]"] if warned else []
     assert [w.path for w in found.warnings if "nobody is called" in w.text] == paths
 
@@ -233,7 +227,7 @@ def test_wrongLinesOfUsers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         opened.write("bob:nothing\n")
     text = '[auth]\ncheckers = ["passwd:users"]\n' + HEAD
     config = loads(text, "gw.toml", tmp_path)
-    found = examine(config, Facts(), MemoryReactorClock())
+    found = examined(config, checkers=False)
     assert not found.errors
     (warning,) = [w for w in found.warnings if w.path == "auth.checkers"]
     assert warning.text.startswith(f"{tmp_path}/users: line 2: not a $scrypt$")
@@ -259,7 +253,11 @@ def test_whatOnlyTheLibraryLooksUp(
     file = tmp_path / "nsswitch.conf"
     file.write_text(f"hosts: {hosts}\n")
     monkeypatch.setattr(values, "readChoice", lambda: readChoice(file))
-    found = [w for w in examined(text).warnings if w.path == "resolver.servers"]
+    found = [
+        w
+        for w in examined(HEAD + text, checkers=False).warnings
+        if w.path == "resolver.servers"
+    ]
     assert len(found) == warned
     if warned:
         assert "128 threads" in found[0].text

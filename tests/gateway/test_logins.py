@@ -20,8 +20,8 @@ import socksgw.plugins
 from socksgw.config.loading import loads
 from socksgw.interfaces import IGroupSource
 from socksgw.login.discovery import findCheckers
-from tests.config.test_loading import LISTEN, examined, wrong
 from tests.tools.certificates import Authority, pemOf, server
+from tests.tools.examining import LISTEN, examined, wrong
 
 
 def checked(*lines: str, directory: Path | None = None) -> list[tuple[str, str]]:

@@ -12,20 +12,10 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
-from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config.loading import loads
-from socksgw.gateway.examination import Examination, examine
-from tests.fakes.policy import Facts
 from tests.tools.certificates import Authority, pemOf, server
-
-
-def examined(text: str, directory: Path = Path()) -> Examination:
-    """What is found in a configuration, with a checker for passwords."""
-    checkers = [InMemoryUsernamePasswordDatabaseDontUse()]
-    config = loads(text, "gw.toml", directory)
-    return examine(config, Facts(), MemoryReactorClock(), checkers)
+from tests.tools.examining import examined
 
 
 def isExposed(text: str) -> bool:
@@ -127,7 +117,7 @@ def test_clientCertificates(tmp_path: Path, wanted: str, expected: bool) -> None
         'address = ["0.0.0.0:1443"]\n[listen.tls]\ncertificate = "gw.pem"\n'
         f'key = "gw.key"\nclient_certificate = "{wanted}"\n{ca}'
     )
-    found = examined(configured(listen), tmp_path)
+    found = examined(configured(listen), directory=tmp_path)
     assert ["exposed" in each.text for each in found.errors] == [True] * expected
     (line,) = found.exposures
     assert ("with a client certificate" in line) is not expected

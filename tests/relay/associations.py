@@ -246,3 +246,19 @@ class Association:
         """The client ends its control connection."""
         if not self.done:
             self.client.taken.readConnectionLost()
+
+
+def echoed(
+    sea: Sea, association: Association, client: socket.socket, text: bytes
+) -> socket.socket:
+    """A datagram of the client's goes out; the socket where it came."""
+    server = sea.socket()
+    port = server.getsockname()[1]
+    client.sendto(header("127.0.0.1", port) + text, association.place)
+    came, outer = sea.relayed(server)
+    assert came == text
+    server.sendto(text + b"!", outer)
+    reply, sender = sea.relayed(client)
+    assert reply == header("127.0.0.1", port) + text + b"!"
+    assert sender == association.place
+    return server

@@ -5,22 +5,11 @@ loopback and an epoll loop of the test's own.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
-
 import pytest
 from twisted.python.failure import Failure
 
 from socksgw.relay import datagram
-from tests.relay.associations import Association, Sea, header
-
-
-@pytest.fixture
-def sea() -> Iterator[Sea]:
-    """Where nothing is left at the end: descriptors, deadlines, watched sockets."""
-    made = Sea()
-    yield made
-    made.atBase()
+from tests.relay.associations import Sea, echoed, header
 
 
 @pytest.fixture(params=["kernel", "program"])
@@ -32,22 +21,6 @@ def filtered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if request.param == "program":
         monkeypatch.setattr(datagram, "admitOnly", lambda *_: False)
     return str(request.param)
-
-
-def echoed(
-    sea: Sea, association: Association, client: socket.socket, text: bytes
-) -> socket.socket:
-    """A datagram of the client's goes out; the socket where it came."""
-    server = sea.socket()
-    port = server.getsockname()[1]
-    client.sendto(header("127.0.0.1", port) + text, association.place)
-    came, outer = sea.relayed(server)
-    assert came == text
-    server.sendto(text + b"!", outer)
-    reply, sender = sea.relayed(client)
-    assert reply == header("127.0.0.1", port) + text + b"!"
-    assert sender == association.place
-    return server
 
 
 def test_thereAndBack(sea: Sea) -> None:

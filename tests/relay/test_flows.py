@@ -7,28 +7,16 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
 
 from socksgw.errors import AuditFailed, LimitReached
 from socksgw.limits.allowance import Allowance, Allowances
 from tests.fakes.quota import Quota
 from tests.relay.associations import IDLE, MOST, Association, Sea, header
-
-
-@pytest.fixture
-def sea() -> Iterator[Sea]:
-    """Where nothing is left at the end, and nothing is logged as a defect."""
-    with capturedLogs() as logged:
-        made = Sea()
-        yield made
-        made.atBase()
-    assert [each for each in logged if "log_failure" in each] == []
 
 
 class Side:

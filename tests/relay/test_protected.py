@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,15 +16,7 @@ from socksgw.wire.gssapi import Level, MessageType, encode, readData
 from socksgw.wire.reader import Reader
 from tests.fakes.gssapi import established
 from tests.relay.associations import Association, Sea, header
-from tests.relay.test_datagram import echoed as echoedInTheClear
-
-
-@pytest.fixture
-def sea() -> Iterator[Sea]:
-    """Where nothing is left at the end."""
-    made = Sea()
-    yield made
-    made.atBase()
+from tests.relay.associations import echoed as echoedInTheClear
 
 
 class Client:

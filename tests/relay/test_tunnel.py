@@ -63,14 +63,6 @@ class Tunnel:
         self.client.taken.dataReceived(octets)
 
 
-@pytest.fixture
-def sea() -> Iterator[Sea]:
-    """Where nothing is left at the end."""
-    made = Sea()
-    yield made
-    made.atBase()
-
-
 @pytest.fixture(params=["hev", "gost"])
 def tunnel(request: pytest.FixtureRequest, sea: Sea) -> Iterator[Tunnel]:
     """One that ends with the test, if it did not before."""
