@@ -1,0 +1,154 @@
+"""
+The schema of the configuration file: frozen values, named as TOML's keys are.
+
+TOML's keys are written in snake_case, and so are the fields here.
+
+What each key means is said once, in the C{@ivar} of its field: the reference
+(C{socksgw help configuration}) is made of these. A field's metadata C{toml} is its
+key where that is no name in Python; L{None} where it is no key; C{*} where it takes
+all keys that are no other field's.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import Factory, field, frozen
+
+from socksgw.config.positions import Positions
+from socksgw.config.schema.listener import Identity, Listen, ListenTLS, ListenUDP
+from socksgw.config.schema.login import AuthConfig, Checker, Choose, Group, Throttle
+from socksgw.config.schema.policy import (
+    Expect,
+    Limit,
+    Never,
+    Per,
+    Rule,
+    RuleTimeouts,
+    RuleUDP,
+    Schedule,
+)
+from socksgw.config.schema.service import (
+    AuditConfig,
+    Family,
+    GatewayConfig,
+    RelayConfig,
+    ResolverConfig,
+    Timeouts,
+)
+from socksgw.config.schema.values import (
+    CommandName,
+    Commands,
+    Moment,
+    Port,
+    Quota,
+    Rate,
+    Sync,
+    Words,
+)
+
+__all__ = [
+    "AuditConfig",
+    "AuthConfig",
+    "Checker",
+    "Choose",
+    "CommandName",
+    "Commands",
+    "Config",
+    "Expect",
+    "Family",
+    "GatewayConfig",
+    "Group",
+    "Identity",
+    "Included",
+    "Limit",
+    "Listen",
+    "ListenTLS",
+    "ListenUDP",
+    "Moment",
+    "Never",
+    "Per",
+    "Port",
+    "Quota",
+    "Rate",
+    "RelayConfig",
+    "ResolverConfig",
+    "Rule",
+    "RuleTimeouts",
+    "RuleUDP",
+    "Schedule",
+    "Sync",
+    "Throttle",
+    "Timeouts",
+    "Words",
+]
+
+
+@frozen
+class Config:
+    """
+    One configuration.
+
+    @ivar gateway: The gateway itself.
+    @ivar timeouts: How long the gateway waits.
+    @ivar relay: The relay.
+    @ivar resolver: The look-up of names.
+    @ivar listen: Where clients connect; at least one.
+    @ivar auth: Login.
+    @ivar groups: Groups of users, by name.
+    @ivar networks: Names for lists of destinations or clients, written as C{to} of a
+        rule.
+    @ivar never: What is denied before every rule.
+    @ivar rule: The rules.
+    @ivar limit: Bounds.
+    @ivar include: Files with more rules, such as C{["rules.d/*.toml"]}, relative to
+        this one and read in the order of their names. Stands above the first table.
+        They may hold C{rule}, C{expect}, C{groups}, C{networks}, C{services} and
+        C{schedules}; their rules follow those of this file. A file that is named
+        without C{*} has to exist.
+    @ivar services: Names for lists of ports: C{"tcp/443"}, C{"udp/5000-5999"}.
+    @ivar schedules: Names for times.
+    @ivar expect: Tests of the policy.
+    @ivar audit: The journal.
+    @ivar file: where it was read from, as the user gave it; empty for the
+        built-in default.
+    @ivar directory: what relative paths of things we read start from.
+    @ivar unused: listeners of the file that the command line replaced; rules
+        may still name them.
+    @ivar positions: where things stand in it, by the empty name, and in the
+        files that it includes, by theirs.
+    """
+
+    gateway: GatewayConfig = GatewayConfig()
+    timeouts: Timeouts = Timeouts()
+    relay: RelayConfig = RelayConfig()
+    resolver: ResolverConfig = ResolverConfig()
+    listen: tuple[Listen, ...] = ()
+    auth: AuthConfig = AuthConfig()
+    groups: Mapping[str, Group] = Factory(dict)
+    networks: Mapping[str, tuple[str, ...]] = Factory(dict)
+    never: Never = Never()
+    rule: tuple[Rule, ...] = ()
+    limit: tuple[Limit, ...] = ()
+    include: tuple[str, ...] = ()
+    services: Mapping[str, tuple[str, ...]] = Factory(dict)
+    schedules: Mapping[str, Schedule] = Factory(dict)
+    expect: tuple[Expect, ...] = ()
+    audit: AuditConfig = AuditConfig()
+    file: str = field(default="", metadata={"toml": None})
+    directory: Path = field(default=Path(), metadata={"toml": None})
+    unused: tuple[str, ...] = field(default=(), metadata={"toml": None})
+    positions: Mapping[str, Positions] = field(
+        factory=dict, eq=False, repr=False, metadata={"toml": None}
+    )
+
+
+@frozen
+class Included:
+    """What a file that is included may hold."""
+
+    rule: tuple[Rule, ...] = ()
+    expect: tuple[Expect, ...] = ()
+    groups: Mapping[str, Group] = Factory(dict)
+    networks: Mapping[str, tuple[str, ...]] = Factory(dict)
+    services: Mapping[str, tuple[str, ...]] = Factory(dict)
+    schedules: Mapping[str, Schedule] = Factory(dict)

@@ -1,0 +1,103 @@
+"""
+The tables about listeners: where clients connect to, TLS, UDP.
+"""
+
+from typing import Literal
+
+from attrs import frozen
+
+__all__ = ["Identity", "Listen", "ListenTLS", "ListenUDP"]
+
+
+@frozen
+class ListenUDP:
+    """
+    Sockets for UDP ASSOCIATE and BIND of the C{[[listen]]} above it.
+
+    @ivar ports: The ports that may be used, such as C{"40000-40999"}. Absent: any
+        that the kernel gives.
+    @ivar ports_per_source: The number of C{ports} that one source may have at a
+        time. Absent: half of them.
+    @ivar advertise: The address that clients are told, behind address translation.
+        Needs C{ports}. Absent: the address of the socket.
+    @ivar fragments: C{"reassemble"}: fragments of SOCKS datagrams are put together.
+        C{"drop"}: they are dropped.
+    @ivar tunnels: Framings of UDP inside the TCP connection that are served:
+        C{"hev"} (command C{05}), C{"gost"} (command C{F3}).
+    """
+
+    ports: str = ""
+    ports_per_source: int | None = None
+    advertise: str = ""
+    fragments: Literal["reassemble", "drop"] = "reassemble"
+    tunnels: tuple[Literal["hev", "gost"], ...] = ()
+
+
+Identity = Literal["email", "dns", "uri", "upn"]
+
+
+@frozen
+class ListenTLS:
+    """
+    TLS under SOCKS, on every C{address} of the C{[[listen]]} above it.
+
+    A relative path starts at the directory of this file. The files are read again
+    when they change.
+
+    @ivar certificate: The file of the gateway's certificate and its chain, in PEM.
+    @ivar key: The file of the private key, which nobody else may read. Absent: the
+        key is in the file of the certificate.
+    @ivar client_ca: The file of the authorities that sign the clients'
+        certificates.
+    @ivar client_certificate: Whether clients are asked for a certificate.
+        C{"required"}: clients without one are refused. The other two need
+        C{client_ca}.
+    @ivar crl: The file of revocation lists in PEM, one of each authority in a
+        chain. A list that is out of date lets nobody in. Absent: revocation is not
+        checked.
+    @ivar identity: Kinds of names in C{subjectAltName}; the user is the first name
+        of the first kind that the certificate has.
+    @ivar prefix: Text that is put before the name, so that no partner's name
+        equals one of ours.
+    """
+
+    certificate: str
+    key: str = ""
+    client_ca: str = ""
+    client_certificate: Literal["off", "optional", "required"] = "off"
+    crl: str = ""
+    identity: tuple[Identity, ...] = ("email", "dns")
+    prefix: str = ""
+
+
+@frozen
+class Listen:
+    """
+    A listener, where clients connect. It has either C{address} or C{endpoint}.
+
+    @ivar name: The name for rules, the journal and the banner.
+    @ivar address: Addresses with ports: C{"10.0.0.2:1080"}, C{"[2001:db8::2]:1080"}.
+    @ivar endpoint: Any Twisted server endpoint string, such as
+        C{"unix:/run/socksgw/socks.sock:mode=660"}.
+    @ivar protocols: What clients may speak. C{"socks4"} includes 4a.
+    @ivar half_open: Most clients that have not made their request yet. For one more,
+        the oldest of the source that has the most is closed, or the oldest of all
+        if no source has a sixteenth.
+    @ivar half_open_per_source: The same for one source.
+    @ivar udp: Sockets for UDP ASSOCIATE and BIND.
+    @ivar tls: TLS under SOCKS. Absent: none.
+    """
+
+    name: str
+    address: tuple[str, ...] = ()
+    endpoint: str = ""
+    protocols: tuple[Literal["socks5", "socks4"], ...] = ("socks5", "socks4")
+    half_open: int = 4096
+    half_open_per_source: int = 2048
+    udp: ListenUDP = ListenUDP()
+    tls: ListenTLS | None = None
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Its addresses, or its endpoint."""
+        return self.address + ((self.endpoint,) if self.endpoint else ())

@@ -1,0 +1,229 @@
+"""
+The tables of the policy: rules, what comes before them, limits, schedules, tests.
+"""
+
+from datetime import date
+from typing import Literal
+
+from attrs import field, frozen
+
+from socksgw.config.convert import Duration
+from socksgw.config.schema.values import (
+    CommandName,
+    Commands,
+    Moment,
+    Port,
+    Quota,
+    Rate,
+    Words,
+)
+
+__all__ = [
+    "Expect",
+    "Limit",
+    "Never",
+    "Per",
+    "Rule",
+    "RuleTimeouts",
+    "RuleUDP",
+    "Schedule",
+]
+
+
+@frozen
+class Never:
+    """
+    What is denied before every rule, on the addresses that names lead to.
+
+    @ivar also: Networks that are denied besides C{special} and C{self}.
+    @ivar to: Networks instead of C{["special", "self"]}, with a warning. C{[]}
+        denies nothing here.
+    @ivar except_: Addresses that are not denied here: C{"127.0.0.1:8080"},
+        C{"127.0.0.1"} or a network. A rule still has to allow them.
+    """
+
+    also: tuple[str, ...] = ()
+    to: tuple[str, ...] | None = None
+    except_: tuple[str, ...] = field(default=(), metadata={"toml": "except"})
+
+
+@frozen
+class Schedule:
+    """
+    Times for C{during} of a rule.
+
+    @ivar days: Days of the week: C{"mon-fri"}, C{["sat", "sun"]}. Absent: every
+        day.
+    @ivar hours: C{"08:00-18:00"}. Hours that end before they begin go on after
+        midnight and belong to the day on which they began. Absent: all day.
+    @ivar zone: The time zone, such as C{"Europe/Berlin"}.
+    @ivar from_: The first day.
+    @ivar until: The last day.
+    """
+
+    days: Words = ()
+    hours: str = ""
+    zone: str = "UTC"
+    from_: date | None = field(default=None, metadata={"toml": "from"})
+    until: date | None = None
+
+
+Per = Literal["all", "source", "listener", "user", "group", "rule"]
+
+
+@frozen
+class Limit:
+    """
+    A limit, which has at least one bound besides C{per}.
+
+    All limits that apply hold together. Of several with the same C{per}, the smallest
+    number of each kind counts. Where nothing else is said, one user may have 4096
+    associations, and one source 1024 associations and 1024 BINDs.
+
+    @ivar per: What is counted together: everybody's sessions, or those of one
+        source (an IPv4 address, or an IPv6 /64), listener, user, group or rule.
+    @ivar sessions: Sessions at a time, UDP associations among them.
+    @ivar associations: UDP associations at a time.
+    @ivar new_sessions: Sessions that begin within any second.
+    @ivar rate: Octets per second in each direction, shared fairly.
+    @ivar quota: Octets in both directions together in each window, such as
+        C{"500GB/1d"}. Days begin at midnight UTC. Kept over restarts.
+    @ivar flows: Destinations of UDP associations at a time.
+    @ivar binds: BINDs at a time, before and after their peer has come.
+    """
+
+    per: Per
+    sessions: int | None = None
+    associations: int | None = None
+    new_sessions: int | None = None
+    rate: Rate | None = None
+    quota: Quota | None = None
+    flows: int | None = None
+    binds: int | None = None
+
+
+@frozen
+class RuleTimeouts:
+    """
+    Time-outs of the sessions that the rule allows.
+
+    @ivar connect: Instead of C{timeouts.connect}.
+    @ivar idle: Instead of C{timeouts.idle}.
+    """
+
+    connect: Duration | None = None
+    idle: Duration | None = None
+
+
+@frozen
+class RuleUDP:
+    """
+    UDP that the rule allows.
+
+    @ivar replies: From where answers come back. C{"exact"}: from the destination.
+        C{"address"}: from any port of its address. C{"any"}: from anywhere.
+    """
+
+    replies: Literal["exact", "address", "any"] = "exact"
+
+
+@frozen
+class Rule:
+    """
+    A rule, with either C{allow} or C{deny}.
+
+    Rules are tried in order, and the first that matches decides. What no rule allows
+    is denied. An absent field matches everything, an empty list nothing.
+
+    @ivar id: The name of the rule, for the journal and for expectations.
+    @ivar allow: Commands that are allowed. C{"any"} is all but C{resolve}.
+    @ivar deny: Commands that are denied. C{"any"} is all, C{resolve} included.
+    @ivar who: Users: a name, C{"@group"}, C{"anonymous"}, C{"users"} for everybody
+        who has logged in.
+    @ivar from_: Addresses of clients: networks, entries of C{[networks]}, built-in
+        names.
+    @ivar listener: Names of listeners.
+    @ivar to: Destinations: networks, C{"*.x"} for names below x, C{".x"} for x and
+        names below, C{"=host"} for one name, entries of C{[networks]}, built-in
+        names.
+    @ivar resolving_to: Addresses that the destination may have, also where the client
+        gives the address itself. Absent: in a rule that allows, a name of C{to} covers
+        public addresses only; all else is any address.
+    @ivar ports: Ports of the destination: numbers and ranges such as
+        C{"8000-8099"}; of a BIND, the peer's.
+    @ivar udp: UDP that the rule allows.
+    @ivar services: Entries of C{[services]}, any of them.
+    @ivar during: Entries of C{[schedules]}, any of them.
+    @ivar until: The moment from which on the rule matches nothing.
+    @ivar ticket: A text that is in every record of what the rule has allowed.
+    @ivar secured: Levels of protection of the client's side: C{"clear"},
+        C{"integrity"}, C{"confidentiality"}.
+    @ivar asked_by: How the client names the destination: C{"name"}, C{"address"}.
+    @ivar method: Methods by which the user has logged in.
+    @ivar timeouts: Time-outs of the sessions that the rule allows.
+    @ivar limits: Bounds on the sessions that the rule allows, as in C{[[limit]]}.
+    @ivar report_only: C{true}: what the rule would decide is recorded, and the
+        next rules decide.
+    """
+
+    id: str
+    allow: Commands | None = None
+    deny: Commands | None = None
+    who: tuple[str, ...] | None = None
+    from_: tuple[str, ...] | None = field(default=None, metadata={"toml": "from"})
+    listener: tuple[str, ...] | None = None
+    to: tuple[str, ...] | None = None
+    resolving_to: tuple[str, ...] | None = None
+    ports: tuple[Port, ...] | None = None
+    udp: RuleUDP = RuleUDP()
+    services: tuple[str, ...] | None = None
+    during: tuple[str, ...] | None = None
+    until: Moment | None = None
+    ticket: str = ""
+    secured: Words | None = None
+    asked_by: Words | None = None
+    method: Words | None = None
+    timeouts: RuleTimeouts = RuleTimeouts()
+    limits: Limit | None = None
+    report_only: bool = False
+    place: str = field(default="", metadata={"toml": None})
+
+
+@frozen
+class Expect:
+    """
+    A test of the policy.
+
+    It gives the facts of a request and what has to be decided. A fact that is not
+    given must not matter. C{socksgw check}, each start and each reload run it.
+
+    @ivar to: The destination: C{"host:443"}, C{"10.1.2.3:22"}, C{"[2001:db8::1]:22"}.
+    @ivar verdict: What has to be decided.
+    @ivar command: What is asked for.
+    @ivar who: The user.
+    @ivar groups: The user's groups in a directory, besides those of C{[groups]}.
+        Needed where a rule depends on them.
+    @ivar from_: The client's address.
+    @ivar listener: The listener that the client comes in on.
+    @ivar method: The method by which the user has logged in.
+    @ivar secured: The protection of the client's side: C{"clear"}, C{"integrity"},
+        C{"confidentiality"}.
+    @ivar at: When it is asked for.
+    @ivar resolving_to: The addresses of the destination's name.
+    @ivar rule: The rule that has to decide; C{"auth.choose"} for a client that does
+        not get in, C{"never"}, or C{"default"} where no rule matches.
+    """
+
+    to: str
+    verdict: Literal["allow", "deny"]
+    command: CommandName = "connect"
+    who: str = "anonymous"
+    groups: tuple[str, ...] | None = None
+    from_: str | None = field(default=None, metadata={"toml": "from"})
+    listener: str | None = None
+    method: str | None = None
+    secured: str | None = None
+    at: Moment | None = None
+    resolving_to: tuple[str, ...] = ()
+    rule: str | None = None
+    place: str = field(default="", metadata={"toml": None})

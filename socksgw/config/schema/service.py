@@ -1,0 +1,139 @@
+"""
+The tables about the process.
+
+These are its name and files, time-outs, memory, the look-up of names, the journal.
+"""
+
+from typing import Literal
+
+from attrs import frozen
+
+from socksgw.config.convert import Duration, Octets
+from socksgw.config.schema.values import Sync
+
+__all__ = [
+    "AuditConfig",
+    "Family",
+    "GatewayConfig",
+    "RelayConfig",
+    "ResolverConfig",
+    "Timeouts",
+]
+
+
+@frozen
+class GatewayConfig:
+    """
+    The gateway itself.
+
+    @ivar name: The name in the banner and in the journal's C{start} and C{stop}. A
+        change takes effect at the next start.
+    @ivar state_dir: The directory of what the gateway writes: the journal and the
+        used-up quotas. A relative path starts at this file. The directory, its
+        parent and the journal's have to belong to the gateway's user or root, and
+        nobody else may write to them; a missing one is made with mode 0700. A change
+        takes effect at the next start.
+    @ivar shared_state_dir: C{true}: other users may own C{state_dir} and write to
+        it, as on a container's volume.
+    @ivar trusted_groups: Groups of this machine, names or numbers, whose members may
+        read keys and other secrets if the file's mode lets them. The gateway's own
+        group may, in any case.
+    @ivar enforce: C{"all"}: sessions that are no longer allowed, after a reload, the
+        end of a schedule or the removal of a user, end within a second.
+        C{"new-only"}: they go on, and only new requests are judged.
+    @ivar reload_on_change: C{true}: reload when this file or an included one has
+        changed and then stayed the same for a second. SIGHUP always reloads.
+    """
+
+    name: str = "socksgw"
+    state_dir: str = "var"
+    shared_state_dir: bool = False
+    trusted_groups: tuple[str, ...] = ()
+    enforce: Literal["all", "new-only"] = "all"
+    reload_on_change: bool = False
+
+
+@frozen
+class Timeouts:
+    """
+    How long the gateway waits.
+
+    @ivar handshake: From the client's connection to its request, TLS and login
+        included, however slowly it sends.
+    @ivar lookup: For the look-up of one name.
+    @ivar connect: For a connection to the destination, all its addresses together.
+    @ivar idle: How long a session may move no octet in either direction. TCP
+        keep-alive is on besides.
+    @ivar udp_idle: How long a UDP association, and each flow in it, may move no
+        datagram.
+    @ivar bind: For the peer that a BIND waits for.
+    @ivar drain: How long sessions may go on after SIGTERM.
+    """
+
+    handshake: Duration = Duration(10)
+    lookup: Duration = Duration(5)
+    connect: Duration = Duration(15)
+    idle: Duration = Duration(7200)
+    udp_idle: Duration = Duration(300)
+    bind: Duration = Duration(120)
+    drain: Duration = Duration(60)
+
+
+@frozen
+class RelayConfig:
+    """
+    The relay.
+
+    @ivar memory: Octets that may be held, in all sessions together, for readers
+        that do not read and for requests that have no destination yet; at least
+        C{"1MiB"}. A change takes effect at the next start.
+    """
+
+    memory: Octets = Octets(256_000_000)
+
+
+Family = Literal["prefer6", "prefer4", "only4", "only6"]
+
+
+@frozen
+class ResolverConfig:
+    """
+    The look-up of names.
+
+    @ivar servers: Name servers: C{"192.0.2.53"}, C{"192.0.2.53:5353"},
+        C{"[2001:db8::53]:53"}. C{[]}: this host's hosts file, then the servers of its
+        C{resolv.conf}. With servers here, the hosts file is not read.
+    @ivar family: Which family of addresses is tried first, or asked for alone.
+    """
+
+    servers: tuple[str, ...] = ()
+    family: Family = "prefer6"
+
+
+@frozen
+class AuditConfig:
+    """
+    The journal.
+
+    @ivar journal: The directory of the journal, in C{state_dir}. A change takes
+        effect at the next start.
+    @ivar on_failure: What happens to requests whose line cannot be written.
+        C{"refuse"}: they are refused. C{"count"}: they are served without a record,
+        and their number is reported.
+    @ivar sync: How often the disk is asked to keep what was written, against loss of
+        power: a duration, or C{"each"} for each decision before it takes effect, or
+        C{"never"}. A change takes effect at the next start.
+    @ivar keep: Age at which files of the journal are deleted, at most one in twenty
+        an hour, since a clock may jump.
+    @ivar max_size: Size of the whole journal; at least C{"1MB"}. With C{when_full =
+        "refuse"} the last tenth is for users who log in.
+    @ivar when_full: What happens at C{max_size}. C{"refuse"}: as C{on_failure} says.
+        C{"drop-oldest"}: whole files are deleted, the oldest first.
+    """
+
+    journal: str = "audit"
+    on_failure: Literal["refuse", "count"] = "refuse"
+    sync: Sync = Duration(1)
+    keep: Duration = Duration(90 * 86400)
+    max_size: Octets = Octets(20_000_000_000)
+    when_full: Literal["refuse", "drop-oldest"] = "refuse"

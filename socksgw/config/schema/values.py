@@ -1,0 +1,43 @@
+"""
+Values that several tables of the configuration hold.
+"""
+
+from typing import Literal
+
+from attrs import frozen
+
+from socksgw.config.convert import Duration
+
+__all__ = [
+    "CommandName",
+    "Commands",
+    "Moment",
+    "Port",
+    "Quota",
+    "Rate",
+    "Sync",
+    "Words",
+]
+
+CommandName = Literal["connect", "bind", "udp", "resolve"]
+Commands = tuple[CommandName, ...] | Literal["any"]
+Port = int | str
+Sync = Duration | Literal["each", "never"]
+#: One word, or an array of them.
+Words = tuple[str, ...] | str
+
+
+class Rate(int):
+    """Octets per second, such as C{"10MB/s"}."""
+
+
+@frozen
+class Quota:
+    """Octets per window, such as C{"50GB/1d"}; windows begin at their multiples since the epoch."""
+
+    octets: int
+    seconds: float
+
+
+class Moment(float):
+    """Seconds since the epoch; in TOML a date and time with an offset."""
