@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from tests.fakes.threads import PATIENCE, ThreadedReactor
 from tests.live.running import Running, running
+from tests.live.servers import Certificate
 
 # The tests may run under nohup, and a process that ignores SIGHUP hands that on.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -55,3 +56,9 @@ def reactor() -> Iterator[ThreadedReactor]:
     for thread in set(threading.enumerate()) - before:
         thread.join(PATIENCE)
     assert set(threading.enumerate()) <= before
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """The certificate of every TLS server."""
+    return Certificate(tmp_path_factory.mktemp("tls"))

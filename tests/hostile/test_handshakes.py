@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.test_stalled import resident
 from tests.live.clients import (
     GREETING,
     Server,
@@ -29,7 +28,7 @@ from tests.live.clients import (
     replied5,
     request5,
 )
-from tests.live.running import OPEN, Running, running
+from tests.live.running import OPEN, Running, resident, running
 from tests.tools.certificates import Authority, server
 from tests.tools.waiting import until
 

@@ -14,7 +14,6 @@ import os
 import random
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -30,18 +29,12 @@ from twisted.logger import capturedLogs
 from socksgw.config.loading import loads
 from socksgw.errors import AuditFailed, Revoked
 from socksgw.gateway.gateway import Gateway
-from socksgw.plugins.gssapi_stub import StubInitiator
 from socksgw.session.stage import Stage
-from tests.interop.conftest import certificate
 from tests.live import raw
+from tests.live.kinds import Clients
 from tests.live.running import LOOPBACK
 from tests.live.servers import Certificate, Destination
 from tests.tools.sockets import RESET
-
-__all__ = ["certificate"]
-
-#: Seconds that any one wait of a client or a destination may take.
-PATIENCE = 5.0
 
 CONFIGURATION = (
     """
@@ -108,80 +101,6 @@ def serve(connection: socket.socket) -> None:
             while what == b"i" and connection.recv(65536):
                 pass
             time.sleep(0.3)
-
-
-class Clients:
-    """
-    What the clients do, a thread for each kind.
-    """
-
-    def __init__(self, ports: dict[str, int], certificate: Certificate) -> None:
-        self._ports = ports
-        self._tls = certificate.client()
-        self._client: socket.socket | None = None
-
-    def close(self) -> None:
-        """Whatever became of the last session."""
-        if self._client is not None:
-            self._client.close()
-
-    def dial(self, kind: str) -> socket.socket:
-        """A connection that is none yet."""
-        client = self._client = raw.dial(self._ports[kind])
-        client.settimeout(PATIENCE)
-        return client
-
-    def connected(self, kind: str) -> socket.socket:
-        """Connected, and logged in."""
-        client = self.dial(kind)
-        if kind == "tls":
-            client = self._client = self._tls.wrap_socket(
-                client, server_hostname="localhost"
-            )
-        if kind != "gssapi":
-            client.sendall(raw.GREETING)
-            raw.exactly(client, 2)
-            return client
-        client.sendall(b"\x05\x01\x01")
-        raw.exactly(client, 2)
-        self.initiator = StubInitiator("alice@R")
-        # RFC 1961 sections 3.3 and 4: ver, mtyp, len, token.
-        token = self.initiator.first
-        client.sendall(b"\1\1" + struct.pack("!H", len(token)) + token)
-        self.tokens = self.initiator.established(self.message(client))
-        self.wrapped(client, b"\2", 2, False)
-        self.message(client)
-        return client
-
-    def message(self, client: socket.socket) -> bytes:
-        """The token of one message."""
-        head = raw.exactly(client, 4)
-        return raw.exactly(client, struct.unpack("!H", head[2:])[0])
-
-    def wrapped(
-        self, client: socket.socket, octets: bytes, kind: int = 3, secret: bool = True
-    ) -> None:
-        """Send a message."""
-        token = self.tokens.wrap(octets, secret)
-        client.sendall(bytes((1, kind)) + struct.pack("!H", len(token)) + token)
-
-    def say(self, kind: str, client: socket.socket, octets: bytes) -> None:
-        """Send, wrapped where it has to be."""
-        if kind != "gssapi":
-            client.sendall(octets)
-            return
-        for at in range(0, len(octets), 30_000):
-            self.wrapped(client, octets[at : at + 30_000])
-
-    def relayed(self, kind: str, port: int) -> socket.socket:
-        """A session under way, or refused."""
-        client = self.connected(kind)
-        self.say(kind, client, raw.request5("127.0.0.1", port))
-        if kind == "gssapi":
-            self.message(client)
-        else:
-            raw.exactly(client, 10)
-        return client
 
 
 def drained(client: socket.socket) -> None:

@@ -27,7 +27,7 @@ from tests.live.clients import (
     reset,
     tunnel,
 )
-from tests.live.running import OPEN, Running
+from tests.live.running import OPEN, Running, resident
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
@@ -58,12 +58,6 @@ def inPipes(gateway: Running) -> int:
         finally:
             os.close(opened)
     return sum(held.values())
-
-
-def resident(gateway: Running) -> int:
-    """Octets of memory that the process has."""
-    statm = Path(f"/proc/{gateway.process.pid}/statm").read_text()
-    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def sockets(gateway: Running) -> int:

@@ -98,12 +98,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """The certificate of every TLS server."""
-    return Certificate(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="session")
 def web(certificate: Certificate) -> Iterator[Callable[..., Web]]:
     """
     C{web(host, secure)}: the HTTP or HTTPS server on that address.

@@ -9,9 +9,17 @@ import os
 import signal
 import socket
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
-from tests.live.servers import Certificate, Daemon, freePort, program
+from tests.live import raw
+from tests.live.running import LOOPBACK
+from tests.live.servers import (
+    Certificate,
+    Daemon,
+    freePort,
+    program,
+)
 
 BASE = "dc=corp,dc=example"
 PEOPLE = f"ou=people,{BASE}"
@@ -213,3 +221,52 @@ class Directory:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+#: Contractors get to one port, whoever is in a group around theirs to others.
+POLICY = (
+    """
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[[auth.choose]]
+methods = ["userpass"]
+[[rule]]
+id = "contractors"
+allow = ["connect"]
+who = ["@contractors"]
+to = ["127.0.0.1"]
+[[rule]]
+id = "nested"
+allow = ["connect"]
+who = ["@office", "@staff"]
+to = ["127.0.0.2"]
+"""
+    + f"""
+[groups]
+contractors = {{ directory = ["CN=contractors, OU=Groups,dc=corp,DC=EXAMPLE"] }}
+office = {{ directory = ["cn=B\\\\C3\\\\BCro\\\\, K\\\\C3\\\\B6ln,{GROUPS}"] }}
+staff = ["carol"]
+"""
+    + LOOPBACK
+)
+
+
+def tried(port: int, user: bytes, password: bytes) -> bytes:
+    """All that a client hears after its password."""
+    with closing(raw.dial(port)) as client:
+        client.sendall(raw.GREETING_LOGIN)
+        assert raw.exactly(client, 2) == b"\x05\x02"
+        client.sendall(raw.login(user, password))
+        heard = b""
+        while came := client.recv(100):
+            heard += came
+        return heard
+
+
+#: RFC 4511: success as LDAPResult (4.1.9), in a BindResponse (4.2.2), in an
+#: ExtendedResponse (4.12), in a SearchResultDone (4.5.2).
+SUCCESS = b"\x07\x0a\x01\x00\x04\x00\x04\x00"
+BOUND = b"\x30\x0cID\x61" + SUCCESS
+EXTENDED = b"\x30\x0cID\x78" + SUCCESS
+DONE = b"\x30\x0cID\x65" + SUCCESS

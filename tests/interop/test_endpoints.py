@@ -6,7 +6,6 @@ the configuration's own, which has to do the same.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import socket
 import ssl
@@ -16,7 +15,6 @@ from typing import NamedTuple
 import pytest
 
 from tests.interop.conftest import PASSWORD, USER
-from tests.interop.test_transfer import Sink
 from tests.live import raw
 from tests.live.running import OPEN, Running, running, socksgw
 from tests.live.servers import (
@@ -24,6 +22,8 @@ from tests.live.servers import (
     Certificate,
     Destination,
     Recorder,
+    Sink,
+    sha256,
     untilEnd,
 )
 from tests.tools.waiting import until
@@ -120,10 +120,6 @@ def door(
     if kind == "own":
         return Door(listening, kind, listening.ports[3], certificate.client())
     return Door(listening, kind, listening.ports[1], None)
-
-
-def sha256(octets: bytes) -> str:
-    return hashlib.sha256(octets).hexdigest()
 
 
 def test_bothWays(door: Door, destination: Callable[..., Destination]) -> None:

@@ -15,11 +15,10 @@ import pytest
 from OpenSSL import SSL
 
 from tests.interop.conftest import PASSWORD, USER
-from tests.interop.test_endpoints import sha256
 from tests.live import raw
 from tests.live.datagrams import Echo, addressed
 from tests.live.running import LOOPBACK, Running, running, socksgw
-from tests.live.servers import PATIENCE, Destination, Recorder, echo
+from tests.live.servers import PATIENCE, Destination, Recorder, echo, sha256
 from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.waiting import until
 

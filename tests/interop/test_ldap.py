@@ -17,10 +17,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.directory import GROUPS, PEOPLE, SERVICE, Directory
+from tests.interop.directory import (
+    BOUND,
+    DONE,
+    EXTENDED,
+    GROUPS,
+    PEOPLE,
+    POLICY,
+    SERVICE,
+    Directory,
+    tried,
+)
 from tests.live import raw
 from tests.live.kerberos import Client, Realm, initiator, within
-from tests.live.running import LOOPBACK, Running
+from tests.live.running import Running
 from tests.live.running import running as started
 from tests.live.servers import (
     Certificate,
@@ -35,34 +45,6 @@ from tests.tools.waiting import until
 
 #: curl's CURLE_PROXY: the handshake with the proxy failed.
 PROXY_FAILED = 97
-
-#: Contractors get to one port, whoever is in a group around theirs to others.
-POLICY = (
-    """
-[[listen]]
-name = "main"
-address = ["127.0.0.1:0"]
-[[auth.choose]]
-methods = ["userpass"]
-[[rule]]
-id = "contractors"
-allow = ["connect"]
-who = ["@contractors"]
-to = ["127.0.0.1"]
-[[rule]]
-id = "nested"
-allow = ["connect"]
-who = ["@office", "@staff"]
-to = ["127.0.0.2"]
-"""
-    + f"""
-[groups]
-contractors = {{ directory = ["CN=contractors, OU=Groups,dc=corp,DC=EXAMPLE"] }}
-office = {{ directory = ["cn=B\\\\C3\\\\BCro\\\\, K\\\\C3\\\\B6ln,{GROUPS}"] }}
-staff = ["carol"]
-"""
-    + LOOPBACK
-)
 
 
 @pytest.fixture(scope="module")
@@ -148,18 +130,6 @@ def test_login(running: Running, fetch: Fetch) -> None:
         assert (line["user"], line["rule"]) == (user, rule)
     assert fetch(running, "alice", "bricks").returncode == PROXY_FAILED
     assert running.journal("login-failed")[-1]["reason"] == "wrong-credentials"
-
-
-def tried(port: int, user: bytes, password: bytes) -> bytes:
-    """All that a client hears after its password."""
-    with closing(raw.dial(port)) as client:
-        client.sendall(raw.GREETING_LOGIN)
-        assert raw.exactly(client, 2) == b"\x05\x02"
-        client.sendall(raw.login(user, password))
-        heard = b""
-        while came := client.recv(100):
-            heard += came
-        return heard
 
 
 def test_nobodyElse(running: Running) -> None:
@@ -369,12 +339,6 @@ def answered(*answers: bytes) -> Callable[[socket.socket], None]:
     return forgiving
 
 
-#: RFC 4511: success as LDAPResult (4.1.9), in a BindResponse (4.2.2), in an
-#: ExtendedResponse (4.12), in a SearchResultDone (4.5.2).
-SUCCESS = b"\x07\x0a\x01\x00\x04\x00\x04\x00"
-BOUND = b"\x30\x0cID\x61" + SUCCESS
-EXTENDED = b"\x30\x0cID\x78" + SUCCESS
-DONE = b"\x30\x0cID\x65" + SUCCESS
 #: An entry cn=x (4.5.2), whose uid is alice.
 ENTRY = (
     b"\x30\x22ID\x64\x1d\x04\x04cn=x" b"\x30\x15\x30\x13\x04\x03uid\x31\x0c"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.test_ldap import DONE, EXTENDED, POLICY, tried
+from tests.interop.directory import DONE, EXTENDED, POLICY, tried
 from tests.live.running import Running
 from tests.live.servers import Destination
 from tests.tools.certificates import (

@@ -14,13 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.hostile.test_leaks import Clients
-from tests.interop.conftest import certificate
 from tests.live import raw
+from tests.live.kinds import Clients
 from tests.live.running import LOOPBACK, Running, running
 from tests.live.servers import Certificate, Destination
-
-__all__ = ["certificate"]
 
 CONFIGURATION = (
     """

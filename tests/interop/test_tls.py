@@ -20,7 +20,6 @@ import pytest
 from OpenSSL import SSL
 
 from tests.interop.partners import BOB, NAME, House, housed
-from tests.interop.test_endpoints import sha256
 from tests.live import raw
 from tests.live.clients import four
 from tests.live.datagrams import Echo, addressed, replied
@@ -33,6 +32,7 @@ from tests.live.servers import (
     echo,
     freePort,
     program,
+    sha256,
     untilEnd,
 )
 from tests.tools.certificates import SERVER, Authority, Issued, dns, rawName

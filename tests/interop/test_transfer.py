@@ -17,7 +17,7 @@ import pytest
 from tests.interop.conftest import Shared
 from tests.live import raw
 from tests.live.running import OPEN, Running
-from tests.live.servers import PATIENCE, Destination, echo, untilEnd
+from tests.live.servers import PATIENCE, Destination, Sink, echo, untilEnd
 from tests.tools.waiting import until
 
 MIB = 1 << 20
@@ -29,38 +29,6 @@ def bulk() -> tuple[bytes, bytes]:
     """100 MiB without a pattern for each way."""
     chance = random.Random(1928)
     return chance.randbytes(BULK), chance.randbytes(BULK)
-
-
-class Sink:
-    """
-    Reads to the end in a thread of its own, or as many octets as are
-    expected.
-
-    @ivar octets: how many came.
-    """
-
-    def __init__(self, connection: socket.socket, expected: int = 1 << 62) -> None:
-        self._connection = connection
-        self._expected = expected
-        self._hash = hashlib.sha256()
-        self.octets = 0
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self) -> None:
-        while self.octets < self._expected:
-            octets = self._connection.recv(1 << 18)
-            if not octets:
-                return
-            self._hash.update(octets)
-            self.octets += len(octets)
-
-    @property
-    def digest(self) -> str:
-        """The hash of everything, when the end has come."""
-        self._thread.join(PATIENCE * 2)
-        assert not self._thread.is_alive(), f"no end after {self.octets} octets"
-        return self._hash.hexdigest()
 
 
 def digest(octets: bytes) -> str:

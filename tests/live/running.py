@@ -216,3 +216,9 @@ def running(directory: Path, *arguments: Any, **options: Any) -> Iterator[Runnin
     finally:
         if gateway.process.poll() is None:
             gateway.kill()
+
+
+def resident(gateway: Running) -> int:
+    """Octets of memory that the process has."""
+    statm = Path(f"/proc/{gateway.process.pid}/statm").read_text()
+    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -452,3 +452,39 @@ class NameServer:
             last.sendto(b"", ("127.0.0.1", self.port))
         self._thread.join(PATIENCE)
         self._socket.close()
+
+
+class Sink:
+    """
+    Reads to the end in a thread of its own, or as many octets as are
+    expected.
+
+    @ivar octets: how many came.
+    """
+
+    def __init__(self, connection: socket.socket, expected: int = 1 << 62) -> None:
+        self._connection = connection
+        self._expected = expected
+        self._hash = hashlib.sha256()
+        self.octets = 0
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while self.octets < self._expected:
+            octets = self._connection.recv(1 << 18)
+            if not octets:
+                return
+            self._hash.update(octets)
+            self.octets += len(octets)
+
+    @property
+    def digest(self) -> str:
+        """The hash of everything, when the end has come."""
+        self._thread.join(PATIENCE * 2)
+        assert not self._thread.is_alive(), f"no end after {self.octets} octets"
+        return self._hash.hexdigest()
+
+
+def sha256(octets: bytes) -> str:
+    return hashlib.sha256(octets).hexdigest()
