@@ -196,7 +196,7 @@ class GatewayService(Service):
             *self.gateway.generation.warnings,
             *self._try(self.gateway.listen),
         ):
-            _log.warn("{line}", line=line)
+            _log.warn("{line}", line=str(line))
 
     def startService(self) -> None:
         """

@@ -92,13 +92,15 @@ def test_publicNames() -> None:
     """What programs and plug-ins import does not depend on the modules within."""
     from socksgw import config, gateway, testing
     from socksgw.config import defaults, loading
+    from socksgw.gateway import factory, listeners
     from socksgw.gateway import gateway as running
     from socksgw.testing import contract, datagrams
 
     assert config.load is loading.load
     assert config.defaultConfig is defaults.defaultConfig
     assert gateway.Gateway is running.Gateway
-    assert gateway.SocksFactory is running.SocksFactory
+    assert gateway.SocksFactory is factory.SocksFactory
+    assert gateway.CannotStart is listeners.CannotStart
     assert testing.AuthMethodContract is contract.AuthMethodContract
     assert testing.DatagramNetwork is datagrams.DatagramNetwork
     with pytest.raises(AttributeError):

@@ -28,6 +28,7 @@ from socksgw.config.positions import Positions
 
 __all__ = [
     "ConfigError",
+    "Finding",
     "Duration",
     "Octets",
     "Problem",
@@ -62,6 +63,26 @@ class Problem:
     text: str
 
 
+@frozen
+class Finding:
+    """
+    One thing that is wrong or odd, as people are told of it.
+
+    @ivar file: the file's name as the user gave it, with the line where that is
+        known; empty for what no file says.
+    @ivar path: the place in it, counted from 1 and with the name of its table;
+        empty for the whole file.
+    @ivar text: what is wrong and what would be right.
+    """
+
+    file: str
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return ": ".join(each for each in (self.file, self.path, self.text) if each)
+
+
 class ConfigError(Exception):
     """
     The configuration cannot be used.
@@ -85,14 +106,20 @@ class ConfigError(Exception):
         self._positions = positions or {}
         super().__init__("\n".join(self.lines()))
 
+    def findings(self) -> list[Finding]:
+        """
+        Return the problems as people are told of them.
+        """
+        return [self._finding(each) for each in self.problems]
+
     def lines(self) -> list[str]:
         """
         Return a line for each problem: file and line, place, what to do. The
         place counts from 1, and has the name of its table.
         """
-        return [self._line(each) for each in self.problems]
+        return [str(each) for each in self.findings()]
 
-    def _line(self, problem: Problem) -> str:
+    def _finding(self, problem: Problem) -> Finding:
         file, path = self.file, problem.path
         positions = self._positions.get("")
         for name, those in self._positions.items():
@@ -104,7 +131,7 @@ class ConfigError(Exception):
             if number is not None:
                 file = f"{file}:{number}"
             path = positions.shown(path)
-        return f"{file}: {path}: {problem.text}" if path else f"{file}: {problem.text}"
+        return Finding(file, path, problem.text)
 
 
 _DURATION: Final = re.compile(r"(\d{1,12})(ms|s|m|h|d)\Z", re.ASCII)

@@ -4,21 +4,31 @@ The running service: what one configuration came to, listeners, reload.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from socksgw.gateway.gateway import CannotStart, Gateway, SocksFactory
+    from socksgw.gateway.factory import SocksFactory
+    from socksgw.gateway.gateway import Gateway
+    from socksgw.gateway.listeners import CannotStart
 
 __all__ = ["CannotStart", "Gateway", "SocksFactory"]
+
+#: The modules of the public names. C{socksgw check} needs parts of this package
+#: without a gateway, so they are imported when they are asked for.
+_MODULES: Final = {
+    "CannotStart": "socksgw.gateway.listeners",
+    "Gateway": "socksgw.gateway.gateway",
+    "SocksFactory": "socksgw.gateway.factory",
+}
 
 
 def __getattr__(name: str) -> object:
     """
-    Import the gateway when somebody asks for it: the parts of this package are
-    also used without it.
-    """
-    if name in __all__:
-        from socksgw.gateway import gateway
+    Import a public name.
 
-        return getattr(gateway, name)
+    @raise AttributeError: there is none of that name.
+    """
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(name)

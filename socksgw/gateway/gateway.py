@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, final
 
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -25,8 +23,11 @@ from socksgw.config.schema import Config
 from socksgw.errors import Draining
 from socksgw.gateway.generation import Foundation, Generation
 from socksgw.gateway.host import HostAddresses
-from socksgw.gateway.listeners import CannotStart, Doors
-from socksgw.gateway.reload import Supervisor
+from socksgw.gateway.listeners import CannotStart, Listeners
+from socksgw.gateway.pauses import Pauses
+from socksgw.gateway.reload import STOPPING, Answer, Reload
+from socksgw.gateway.revocation import Revocation
+from socksgw.gateway.sessions import Sessions
 from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
@@ -41,17 +42,12 @@ from socksgw.system.heap import Heap
 from socksgw.system.threads import inPool
 from socksgw.system.upkeep import Upkeep
 
-__all__ = ["CannotStart", "Gateway", "SocksFactory"]
+__all__ = ["Gateway"]
 
 _log = Logger()
 
 T = TypeVar("T")
 
-#: Seconds that listeners rest when the system, rather than our own count,
-#: says that there are no descriptors.
-_REST: Final = 0.5
-#: Seconds between two lines in the log that say so.
-_SAY: Final = 10.0
 #: Ticks between two savings of quotas.
 _KEEP: Final = 12
 
@@ -63,11 +59,13 @@ class Gateway:
 
     @ivar config: what it was built from.
     @ivar generation: what a new session uses.
-    @ivar sessions: the live sessions by number.
+    @ivar sessions: the live sessions.
     @ivar expiring: those of users whose login has an end.
     @ivar census: how many clients, pauses and refusals there are.
-    @ivar failed: told, in a line, why the gateway cannot go on; whoever runs it
-        ends the process.
+    @ivar listeners: by name, also those that are open no longer and still have
+        clients.
+    @ivar failed: told, in a line, why the gateway cannot go on; the caller who
+        set it ends the process.
     @ivar memory: what everything that waits for a reader is counted in.
     """
 
@@ -118,15 +116,14 @@ class Gateway:
             reactor,
             shared=config.gateway.shared_state_dir,
         )
-        self._doors = Doors(self, reactor, self._base.watch, self.exhausted)
-        self.census.pause = self._rest
-        self.census.resume = self._resume
+        self._listeners = Listeners(self, reactor, self._base.watch, self.exhausted)
+        self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
+        self.listeners = self._listeners.byName
         self._prepare(config, self.generation)
-        self.listeners = self._doors.listeners
-        self._supervisor = Supervisor(self, reread)
-        self.sessions: dict[int, Session] = {}
-        self.expiring: dict[Session, None] = {}
-        self._number = 0
+        self._reload = Reload(self, reread)
+        self._revocation = Revocation(self)
+        self.sessions = Sessions()
+        self.expiring = self.sessions.expiring
         self._running = False
         self._stopping: Deferred[None] | None = None
         self._closing = False
@@ -135,7 +132,6 @@ class Gateway:
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
         self._ticks = 0
-        self._said = -_SAY
         self.failed: Callable[[str], None] = lambda line: _log.critical(
             "{line}", line=line
         )
@@ -149,7 +145,7 @@ class Gateway:
         @return: what was left out and why, a line each.
         @raise CannotStart: some listener cannot be had.
         """
-        return self._doors.open(self.config.listen, lenient=not self.config.file)
+        return self._listeners.open(self.config.listen, lenient=not self.config.file)
 
     def start(self) -> None:
         """
@@ -182,7 +178,11 @@ class Gateway:
         self._base.watch.start()
         self._ticking.start(Deadlines.TICK, now=False)
         self.journal.append(process.startLine(self.config.gateway.name))
-        self._supervisor.look()
+        self._look()
+
+    def _look(self) -> None:
+        self._reload.look()
+        self._revocation.look()
 
     def _tick(self) -> None:
         """
@@ -194,10 +194,10 @@ class Gateway:
         do("the look at the stores of users", self.generation.login.look)
         self._ticks += 1
         if self.limits.usedUp and self.limits.enforced:
-            do("the end of quotas", self._supervisor.cut)
+            do("the end of quotas", self._revocation.cut)
         do("the heap", lambda: self._heap.look(self.census.clients))
         if self._ticks % 4 == 0:
-            do("the look for changes", self._supervisor.look)
+            do("the look for changes", self._look)
             do("the look at the journal", self.journal.look)
             do("the cleared deadlines", self.deadlines.sweep)
         if self._ticks % _KEEP == 0:
@@ -213,18 +213,19 @@ class Gateway:
 
     def bound(self) -> list[tuple[str, int]]:
         """Where we listen: addresses and ports."""
-        return list(self._doors.bound())
+        return list(self._listeners.bound())
 
     # Changing.
 
-    def reload(self) -> None:
+    def reload(self) -> Deferred[Answer]:
         """
         Read the configuration again. When anything is wrong with it, nothing
         changes; else new sessions get what it says, and those that it does
-        not allow end. Whoever is stopping does not change any more.
+        not allow end. A gateway that is stopping does not change any more.
+
+        @return: fires with what came of it; never fails.
         """
-        if not self.stopping:
-            self._supervisor.reload()
+        return succeed(STOPPING) if self.stopping else self._reload.ask()
 
     @property
     def stopping(self) -> bool:
@@ -256,32 +257,32 @@ class Gateway:
         before = self.generation
         return Generation(config, self._base, self._checkers, before, compiler)
 
-    def change(self, config: Config, generation: Generation) -> None:
+    def change(self, config: Config, generation: Generation) -> int:
         """
         Serve by another configuration from now on.
 
-        @raise CannotStart: some listener cannot be had; nothing has changed.
+        @return: how many sessions it does not allow: they end.
+        @raise CannotStart: some listener cannot be had. Whatever is raised,
+            nothing has changed.
         """
-        self._prepare(config, generation)
+        # All that can fail comes first.
         try:
-            self._doors.change(config.listen)
-        except CannotStart:
+            generation.start()
+            self._prepare(config, generation)
+            self._listeners.change(config.listen)
+        except BaseException:
             self._prepare(self.config, self.generation)
+            generation.discard()
             raise
-        if self.census.paused:
-            # A door that is new rests as the others do.
-            self._doors.pause()
-        generation.start()
+        self._pauses.join()
         self.config = config
         self.generation.retire(generation)
         self.generation = generation
         generation.apply()
         self._limit(config)
         self.journal.apply(config.audit)
-        for session in list(self.sessions.values()):
-            # Octets that may go now may be the last of a session, or of several.
-            if session.claim is not None:
-                session.recount(session.claim.rule)
+        self._revocation.recount()
+        return self._revocation.changed()
 
     def _limit(self, config: Config) -> None:
         self.limits.apply(
@@ -292,14 +293,14 @@ class Gateway:
         )
 
     def _prepare(self, config: Config, generation: Generation) -> None:
-        self._doors.prepare(
+        self._listeners.prepare(
             config.listen, config.timeouts.handshake, generation.secured
         )
 
     @property
     def changes(self) -> int:
         """How often something has changed that verdicts depend on."""
-        return self._supervisor.changes
+        return self._revocation.changes
 
     # Sessions.
 
@@ -309,62 +310,33 @@ class Gateway:
 
         @raise socksgw.errors.Revoked: it is allowed no longer.
         """
-        self._supervisor.check(session)
+        self._revocation.check(session)
 
     def serve(self, client: Inbound) -> Deferred[None]:
         """
         Start the session of a client that has said something.
         """
-        self._number += 1
-        session = Session(self, client, self._number)
-        self.sessions[self._number] = session
+        session = self.sessions.begin(lambda number: Session(self, client, number))
         return Deferred.fromCoroutine(session.serve())
 
     def left(self, session: Session) -> None:
         """
-        A session is over.
+        Take note that a session is over.
         """
-        del self.sessions[session.record.session]
-        self.expiring.pop(session, None)
+        self.sessions.end(session)
         claim, session.claim = session.claim, None
         if claim is not None:
             self.limits.give(claim)
         self.settled()
 
-    # Descriptors.
-
-    def _rest(self) -> None:
-        """
-        Accept nobody until somebody leaves; said at most every ten seconds.
-        """
-        self._doors.pause()
-        now = self.clock()
-        if now - self._said >= _SAY:
-            self._said = now
-            _log.warn(
-                "accepting rests: {clients} clients are as many as the descriptors "
-                "allow (the limit is RLIMIT_NOFILE); {pauses} times so far",
-                clients=self.census.clients,
-                pauses=self.census.pauses,
-            )
+    # Listeners.
 
     def exhausted(self) -> None:
         """
-        A client could not be taken: there was no descriptor, or no memory.
+        Pause accepting for a moment: a client could not be taken, for want of a
+        descriptor or of memory.
         """
-        self.census.exhausted()
-        self.setDeadline(_REST, self.census.recovered)
-
-    def _resume(self) -> None:
-        """
-        Go on accepting; where the kernel has no memory for that, a little later.
-        """
-        try:
-            self._doors.resume()
-        except (OSError, MemoryError) as e:
-            # epoll_ctl(2): ENOMEM, ENOSPC.
-            _log.error("accepting cannot go on yet: {why}", why=str(e))
-            self.exhausted()
+        self._pauses.exhausted()
 
     def lost(self, name: str) -> None:
         """
@@ -388,7 +360,7 @@ class Gateway:
             return self._stopping
         stopping: Deferred[None] = Deferred()
         self._stopping = stopping
-        self._doors.close()
+        self._listeners.close()
         if not self._running:
             stopping.callback(None)
             return stopping
@@ -427,40 +399,3 @@ class Gateway:
         assert self._stopping is not None
         closed = self._quotas.close().addCallback(lambda _: self.journal.close())
         closed.chainDeferred(self._stopping)
-
-
-@final
-class SocksFactory(Factory):
-    """
-    A factory for any Twisted endpoint: C{endpoint.listen(SocksFactory(gateway))}.
-
-    The gateway is started with it. Stop it with L{Gateway.stop}.
-    """
-
-    noisy = False
-
-    def __init__(self, gateway: Gateway, listener: str | None = None) -> None:
-        """
-        @param listener: the C{[[listen]]} whose protocols, limits and name
-            apply; by default the first.
-        @raise KeyError: there is no such listener.
-        """
-        self._gateway = gateway
-        name = listener or next(iter(gateway.listeners))
-        self._listener = gateway.listeners[name]
-
-    def startFactory(self) -> None:
-        """
-        The endpoint listens.
-        """
-        self._gateway.start()
-
-    def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
-        """
-        One client's protocol, or L{None} when there is no room.
-        """
-        client = self._listener.buildProtocol(addr)
-        if client is not None:
-            # The endpoint is not ours: who knows what its sockets are set to.
-            client.inherited = False
-        return client

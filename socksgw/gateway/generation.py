@@ -79,7 +79,7 @@ class Generation:
     """
     What a new session uses, whole and unchanging.
 
-    @ivar warnings: what is odd in the configuration, a line each.
+    @ivar warnings: what is odd in the configuration.
     @ivar exposures: who gets in without login, and to what: a line each.
     @ivar secured: the TLS of the listeners that have it, by name.
     """
@@ -102,11 +102,7 @@ class Generation:
             found = examine(config, base.hosts, base.reactor, checkers, compiler)
         if found.errors:
             raise refused(config, found.errors)
-        self.warnings = [
-            line
-            for warning in found.warnings
-            for line in refused(config, [warning]).lines()
-        ]
+        self.warnings = refused(config, found.warnings).findings()
         self.exposures = found.exposures
         self.secured = found.secured
         timeouts = config.timeouts
@@ -218,6 +214,11 @@ class Generation:
         """Sessions may come."""
         if self._ownsResolver:
             self._resolver.start()
+
+    def discard(self) -> None:
+        """It does not come into force after all."""
+        if self._ownsResolver:
+            self._resolver.stop()
 
     def retire(self, following: Generation) -> None:
         """

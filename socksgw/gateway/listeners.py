@@ -1,6 +1,6 @@
 """
-All listeners of a gateway, and the ports they are reached by; opened, changed
-while they serve, closed.
+All listeners of a gateway, and their ports: opened, changed while they serve,
+paused, closed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from socksgw.config.listening import parseListenAddress
 from socksgw.config.schema import Listen
 from socksgw.system.watch import Watcher
 
-__all__ = ["CannotStart", "Doors"]
+__all__ = ["CannotStart", "Listeners"]
 
 #: A listener's name, and the address or endpoint.
 Place = tuple[str, str]
@@ -33,9 +33,10 @@ Place = tuple[str, str]
 
 class CannotStart(Exception):
     """
-    The gateway cannot start; the text is for the operator, a line a cause.
+    The gateway cannot start, or not go on as it is told to; the text is for the
+    operator, a line a cause.
 
-    @ivar taken: the port that somebody listens on already; 0 for none.
+    @ivar taken: the port on which another socket listens already; 0 for none.
     """
 
     def __init__(self, text: str, taken: int = 0) -> None:
@@ -48,7 +49,7 @@ def _places(listens: Sequence[Listen]) -> list[Place]:
 
 
 def _portOf(where: str) -> int:
-    """The port of an address; 0 for any, and for endpoints."""
+    """Return the port of an address; 0 for any, and for endpoints."""
     try:
         return parseListenAddress(where)[1]
     except ValueError:
@@ -56,11 +57,11 @@ def _portOf(where: str) -> int:
 
 
 @final
-class Doors:
+class Listeners:
     """
     Where clients come in.
 
-    @ivar listeners: by name, also those that are open no longer and still
+    @ivar byName: the listeners, also those that are open no longer and still
         have clients.
     """
 
@@ -78,7 +79,7 @@ class Doors:
         self._reactor = reactor
         self._watch = watch
         self._exhausted = exhausted
-        self.listeners: dict[str, Listener] = {}
+        self.byName: dict[str, Listener] = {}
         self._ports: dict[Place, Any] = {}
 
     def prepare(
@@ -94,10 +95,10 @@ class Doors:
         @param secured: the TLS of those listeners that have it.
         """
         for listen in listens:
-            listener = self.listeners.get(listen.name)
+            listener = self.byName.get(listen.name)
             if listener is None:
                 listener = Listener(self._service, listen.name)
-                self.listeners[listen.name] = listener
+                self.byName[listen.name] = listener
             listener.configure(
                 listen.protocols,
                 listen.half_open,
@@ -124,7 +125,8 @@ class Doors:
         Listen elsewhere; what stays is not touched, and nothing changes when
         something new cannot be had.
 
-        @raise CannotStart: some listener cannot be had.
+        @raise CannotStart: some listener cannot be had. An endpoint's plug-in
+            may raise anything else; the effect is the same.
         """
         wanted = _places(listens)
         gone = [place for place in self._ports if place not in wanted]
@@ -141,21 +143,21 @@ class Doors:
             self._closeAll(gone)
             try:
                 self._openAll(new)
-            except CannotStart:
+            except Exception:
                 self._openAll(gone)
                 raise
         else:
             self._closeAll(gone)
         for before, after in renamed.items():
             port = self._ports[after] = self._ports.pop(before)
-            self.listeners[before[0]].leaving += 1
-            port.handTo(self.listeners[after[0]])
+            self.byName[before[0]].leaving += 1
+            port.handTo(self.byName[after[0]])
 
     def _renamed(
         self, gone: Sequence[Place], new: Sequence[Place]
     ) -> dict[Place, Place]:
         """
-        Which addresses only get another listener: they stay open.
+        Return which addresses only get another listener: they stay open.
         """
         found: dict[Place, Place] = {}
         left = {where: (name, where) for name, where in new}
@@ -170,18 +172,18 @@ class Doors:
             for place in places:
                 self._open(place, None)
                 opened.append(place)
-        except CannotStart:
+        except Exception:
             self._closeAll(opened)
             raise
 
     def _closeAll(self, places: Sequence[Place]) -> None:
         for place in places:
-            self.listeners[place[0]].leaving += 1
+            self.byName[place[0]].leaving += 1
             maybeDeferred(self._ports.pop(place).stopListening)
 
     def _open(self, place: Place, skipped: list[str] | None) -> None:
         name, where = place
-        listener = self.listeners[name]
+        listener = self.byName[name]
         try:
             port: Any = listenOnAddress(
                 self._reactor, where, listener, self._exhausted, self._watch
@@ -216,7 +218,7 @@ class Doors:
             raise CannotStart(failures[0])
 
     def bound(self) -> Iterator[tuple[str, int]]:
-        """Where we listen: addresses and ports."""
+        """Yield where we listen: addresses and ports."""
         for port in self._ports.values():
             host: Any = port.getHost()
             if hasattr(host, "host"):
@@ -224,7 +226,7 @@ class Doors:
                 yield host.host.partition("%")[0], host.port
 
     def pause(self) -> None:
-        """Accept nobody for the time being."""
+        """Accept no connections for the time being."""
         for port in self._ports.values():
             port.stopReading()
 

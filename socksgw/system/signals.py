@@ -68,7 +68,7 @@ class Hangups:
     def serve(
         self,
         reactor: Any,
-        reload: Callable[[], None],
+        reload: Callable[[], object],
         stop: Callable[[], None],
     ) -> None:
         """

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import loads
 from socksgw.gateway.gateway import Gateway
 from tests.live.running import OPEN
@@ -33,7 +36,7 @@ def test_acceptingGoesOnLater(
     gateway = Gateway(reactor, config, clock=lambda: now)
     gateway.listen()
     gateway.start()
-    ports = list(gateway._doors._ports.values())
+    ports = list(gateway._listeners._ports.values())
     add, failing = reactor.addReader, [error, error]
 
     def addReader(reader: Any) -> None:
@@ -63,3 +66,42 @@ def test_acceptingGoesOnLater(
     gateway.stop().addBoth(done.append)
     while not done:
         reactor.iterate(0.01)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "_reload.look",
+        "_revocation.look",
+        "_revocation.cut",
+        "_quotas.save",
+        "_counters.sweep",
+        "_allowances.sweep",
+        "generation.login.look",
+    ],
+)
+def test_deadlinesGoOn(tmp_path: Any, what: str) -> None:
+    """
+    Whatever fails that is done once in a while takes nobody's time-outs, and is
+    said once.
+    """
+    clock = Clock()
+    config = evolve(defaultConfig(), directory=tmp_path)
+    service = Gateway(clock, config, clock=clock.seconds)
+    came: list[float] = []
+    service.setDeadline(5, lambda: came.append(clock.seconds()))
+
+    def fail() -> None:
+        raise RuntimeError("a defect")
+
+    *of, name = what.split(".")
+    owner: Any = service
+    for each in of:
+        owner = getattr(owner, each)
+    setattr(owner, name, fail)
+    with capturedLogs() as events:
+        for _ in range(48):
+            clock.advance(0.25)
+            service._tick()
+    assert len(came) == 1
+    assert len(events) == 1

@@ -347,7 +347,7 @@ def test_nothingIsLeft(world: World, certificate: Certificate) -> None:
                     changed = now
                     world.change(random.choice(["300KB/s", "600KB/s", "2MB/s"]))
                 if not revoked and now - begun > 1.5:
-                    for session in list(world.gateway.sessions.values()):
+                    for session in world.gateway.sessions:
                         revoked = revoked or session.stage is Stage.RELAY
                         session.client.end(Revoked("no longer"))
                 failing = (now - begun) % 0.7 > 0.65

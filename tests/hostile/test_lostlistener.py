@@ -23,7 +23,7 @@ from socksgw.gateway.gateway import Gateway
 
 def start(self, start=Gateway.start):
     start(self)
-    (port,) = self._doors._ports.values()
+    (port,) = self._listeners._ports.values()
     reactor.callLater(0, port.connectionLost, Failure(ConnectionLost()))
 
 Gateway.start = start

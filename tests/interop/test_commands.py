@@ -172,7 +172,7 @@ from pathlib import Path
 from twisted.internet import endpoints, reactor
 from twisted.python import log
 from socksgw.config.loading import load
-from socksgw.gateway.gateway import Gateway, SocksFactory
+from socksgw.gateway import Gateway, SocksFactory
 
 log.startLogging(sys.stderr)
 gateway = Gateway(reactor, load("gw.toml"))

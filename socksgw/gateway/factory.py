@@ -1,0 +1,52 @@
+"""
+The gateway as a factory, for endpoints that somebody else listens on.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+
+from socksgw.accept.protocol import Inbound
+from socksgw.gateway.gateway import Gateway
+
+__all__ = ["SocksFactory"]
+
+
+@final
+class SocksFactory(Factory):
+    """
+    A factory for any Twisted endpoint: C{endpoint.listen(SocksFactory(gateway))}.
+
+    The gateway is started with it. Stop it with L{Gateway.stop}.
+    """
+
+    noisy = False
+
+    def __init__(self, gateway: Gateway, listener: str | None = None) -> None:
+        """
+        @param listener: the C{[[listen]]} whose protocols, limits and name
+            apply; by default the first.
+        @raise KeyError: there is no such listener.
+        """
+        self._gateway = gateway
+        name = listener or next(iter(gateway.listeners))
+        self._listener = gateway.listeners[name]
+
+    def startFactory(self) -> None:
+        """
+        Start the gateway: the endpoint listens.
+        """
+        self._gateway.start()
+
+    def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
+        """
+        Return one client's protocol, or L{None} when there is no room.
+        """
+        client = self._listener.buildProtocol(addr)
+        if client is not None:
+            # The endpoint is not ours: who knows what its sockets are set to.
+            client.inherited = False
+        return client

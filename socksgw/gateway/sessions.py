@@ -1,0 +1,88 @@
+"""
+The table of live sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Final, final
+
+from socksgw.session.session import Session
+from socksgw.session.stage import Stage
+
+__all__ = ["Sessions"]
+
+#: Stages in which a session lives on what the policy said.
+_GRANTED: Final = (Stage.ROUTE, Stage.RELAY)
+
+
+@final
+class Sessions:
+    """
+    The sessions that are not over, by number. Whoever goes through them sees
+    those that there were at the beginning: ending one may end others.
+
+    @ivar expiring: those of users whose login has an end.
+    """
+
+    def __init__(self) -> None:
+        self._live: dict[int, Session] = {}
+        self._number = 0
+        self.expiring: dict[Session, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._live.values()))
+
+    def begin(self, make: Callable[[int], Session]) -> Session:
+        """
+        Add a session.
+
+        @param make: makes it, of its number in this process.
+        """
+        self._number += 1
+        session = self._live[self._number] = make(self._number)
+        return session
+
+    def end(self, session: Session) -> None:
+        """
+        Remove a session that is over.
+        """
+        del self._live[session.record.session]
+        self.expiring.pop(session, None)
+
+    def granted(self, names: Collection[str] | None = None) -> Iterator[Session]:
+        """
+        Yield the sessions that live on what the policy said.
+
+        @param names: only those of these users; by default of all.
+        """
+        for session in self:
+            if (
+                session.claim is not None
+                and session.stage in _GRANTED
+                and (names is None or session.asker.user.name in names)
+            ):
+                yield session
+
+    def users(self) -> set[str]:
+        """
+        Return the names of the users who are counted in some limit; the
+        anonymous one has none.
+        """
+        live = self._live.values()
+        users = [s.asker.user for s in live if s.claim is not None]
+        return {user.name for user in users if not user.anonymous}
+
+    def expired(self, now: float) -> Iterator[Session]:
+        """
+        Yield the sessions whose login has ended.
+
+        @param now: seconds since the epoch.
+        """
+        for session in list(self.expiring):
+            expires = session.asker.user.expires
+            if expires is not None and now >= expires:
+                yield session
