@@ -17,7 +17,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.errors import LimitReached, SocksError
-from socksgw.interfaces import SetDeadline, Timer
+from socksgw.interfaces import SetDeadline
+from socksgw.relay.idle import IdleTime, IdleWatch
 from socksgw.relay.seams import Allowance
 from socksgw.system.sockets import FAMILIES, roomy
 from socksgw.system.watch import READ, Watcher
@@ -173,7 +174,7 @@ class FlowSettings:
 
 
 @final
-class Flow:
+class Flow(IdleTime):
     """
     One destination.
 
@@ -189,12 +190,13 @@ class Flow:
     """
 
     __slots__ = (
-        "_last", "_quiet", "address", "began", "claim", "datagram", "denied", "dropped",
+        "address", "began", "claim", "datagram", "denied", "dropped",
         "grant", "header", "key", "limited", "peer", "received", "receivedDatagrams",
         "receiving", "replies", "sending", "sent", "sentDatagrams", "socket", "waiting",
     )  # fmt: skip
 
     def __init__(self, key: bytes, datagram: Datagram, began: float) -> None:
+        super().__init__()
         self.key = key
         self.datagram = datagram._replace(payload=b"")
         self.began = began
@@ -212,8 +214,6 @@ class Flow:
         self.claim: Any = None
         self.sending: Allowance | None = None
         self.receiving: Allowance | None = None
-        self._last = -1
-        self._quiet = 0
 
     def send(self, payload: memoryview | bytes) -> None:
         """
@@ -245,21 +245,20 @@ class Flow:
         dropped = self.dropped + self.limited
         return dropped + self.sentDatagrams + self.receivedDatagrams
 
-    def idled(self) -> bool:
+    def isIdle(self) -> bool:
         """
-        Called four times in the idle time: whether nothing moved in all of
-        it. A flow that is still judged is not idle.
+        Count a part of the idle time.
+
+        @return: whether nothing moved in all of it. A flow that is still judged
+            is not idle.
         """
         if self.socket is None and not self.denied:
             return False
-        moved = self.moved
-        self._quiet = self._quiet + 1 if moved == self._last else 0
-        self._last = moved
-        return self._quiet >= 4
+        return self.idles(self.moved)
 
 
 @final
-class Flows:
+class Flows(IdleWatch):
     """
     All flows of one association.
 
@@ -267,6 +266,8 @@ class Flows:
     @ivar sent: octets of flows that have ended, to the destinations.
     @ivar received: the same, from them.
     """
+
+    settings: FlowSettings
 
     def __init__(
         self,
@@ -279,7 +280,8 @@ class Flows:
         @param clock: monotonic seconds.
         @param idle: called when nothing has moved for the idle time.
         """
-        self._settings = settings
+        super().__init__(moved=0)
+        self.settings = settings
         self._judge = judge
         judge.attach(self)
         self._clock = clock
@@ -293,10 +295,9 @@ class Flows:
         self._headers: dict[tuple[str, int], bytes] = {}
         self._judging: set[Deferred[None]] = set()
         self._full = False
-        self._quiet = 0
-        self._deadline: Timer = settings.setDeadline(settings.idle / 4, self._scan)
         self.strangers = 0
         self.sent = self.received = 0
+        self.watchIdle()
 
     def get(self, key: bytes) -> Flow | None:
         """
@@ -308,10 +309,10 @@ class Flows:
         """
         The first datagram of a flow.
         """
-        if len(self._flows) >= self._settings.flows:
+        if len(self._flows) >= self.settings.flows:
             if not self._full:
                 self._full = True
-                self._judge.tooMany(self._settings.flows)
+                self._judge.tooMany(self.settings.flows)
             return
         flow = self._flows[key] = Flow(key, datagram, self._clock())
         judging = Deferred.fromCoroutine(self._open(flow, datagram))
@@ -334,7 +335,7 @@ class Flows:
                 outer = self._socket(address.version)
         except LimitReached:
             # Not at every datagram: that would cost more than the flow.
-            self._settings.setDeadline(_AGAIN, lambda: self._forget(flow))
+            self.settings.setDeadline(_AGAIN, lambda: self._forget(flow))
         except (OSError, SocksError):
             # Out of descriptors, or no line could be written: asked again
             # when the next datagram comes.
@@ -380,8 +381,8 @@ class Flows:
         """
         outer = self._outer.get(version)
         if outer is None:
-            made = self._settings.makeSocket(version)
-            self._settings.watch.add(made.fileno(), READ, lambda _: self._ready(made))
+            made = self.settings.makeSocket(version)
+            self.settings.watch.add(made.fileno(), READ, lambda _: self._ready(made))
             outer = self._outer[version] = made
         return outer
 
@@ -427,22 +428,21 @@ class Flows:
 
     # Ending.
 
-    def _scan(self) -> None:
+    def isIdle(self) -> bool:
         """
-        A quarter of the idle time passed: end what did not move in all of it.
+        Count a part of the idle time, and end the flows that are idle.
+
+        @return: whether the last flow has ended so, or there was none in all of
+            the idle time.
         """
-        idled = [flow for flow in self._flows.values() if flow.idled()]
-        for flow in idled:
+        ended = [flow for flow in self._flows.values() if flow.isIdle()]
+        for flow in ended:
             self._end(flow, "idle")
-        if self._flows:
-            self._quiet = 0
-        else:
-            self._quiet = 4 if idled else self._quiet + 1
-        if self._quiet >= 4:
-            self._idle()
-        else:
-            settings = self._settings
-            self._deadline = settings.setDeadline(settings.idle / 4, self._scan)
+        return self.idles(0, busy=bool(self._flows)) or bool(ended and not self._flows)
+
+    def idled(self) -> None:
+        """As L{IdleWatch.idled}: the association ends."""
+        self._idle()
 
     @property
     def live(self) -> list[Flow]:
@@ -497,20 +497,20 @@ class Flows:
         Fires when the verdicts that are awaited have come, or in C{seconds}.
         """
         done = DeferredList(list(self._judging))
-        deadline = self._settings.setDeadline(seconds, done.cancel)
+        deadline = self.settings.setDeadline(seconds, done.cancel)
         return done.addBoth(lambda _: deadline.clear())
 
     def close(self, reason: str) -> None:
         """
         The association is over: so is every flow.
         """
-        self._deadline.clear()
+        self.ignoreIdle()
         for judging in list(self._judging):
             judging.cancel()
         for flow in list(self._flows.values()):
             self._end(flow, reason)
         for outer in self._outer.values():
-            self._settings.watch.remove(outer.fileno())
+            self.settings.watch.remove(outer.fileno())
             outer.close()
         self._outer.clear()
         self.carrier = None

@@ -2,7 +2,7 @@
 One of the two sockets of a relay between plain sockets.
 
 A side is at once what is read from its socket and what is written to it, since
-readiness is told once per descriptor.
+epoll tells readiness once per descriptor.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import errno
 import os
 import select
 import socket
-from typing import TYPE_CHECKING, Final, final
+from enum import Enum
+from typing import Final, final
 
+from socksgw.relay.halves import Half, HalfRelay, Input, Output
 from socksgw.relay.memory import SCARCE, Pipe
 from socksgw.relay.seams import Allowance
 from socksgw.system.sockets import isRefusal
-
-if TYPE_CHECKING:
-    from socksgw.relay.splice import SpliceRelay
 
 __all__ = ["Side"]
 
@@ -34,49 +33,59 @@ _VIEW: Final = memoryview(_BUFFER)
 _SHORT: Final = 1 << 14
 
 
+class _Way(Enum):
+    """How the octets of one direction move."""
+
+    #: Through the shared buffer.
+    COPY = "copy"
+    #: By splice(2): a bulk transfer is under way.
+    SPLICE = "splice"
+    #: Through the shared buffer, since splice(2) refuses these two sockets.
+    COPY_ALWAYS = "copy always"
+
+
+_COPY: Final = _Way.COPY
+_SPLICE: Final = _Way.SPLICE
+_OPEN: Final = Input.OPEN
+
+
 @final
-class Side:
+class Side(Half):
     """
     One socket, and the direction that starts at it.
 
+    @ivar socket: the socket, non-blocking.
     @ivar allowance: what bounds this direction; L{None} for nothing.
-    @ivar moved: octets delivered to the other socket.
     @ivar held: octets taken in and not delivered.
-    @ivar ended: nothing more will be read here.
-    @ivar shut: nothing more will be written here.
-    @ivar broken: the connection failed (rather than ended).
     """
 
     __slots__ = (
-        "_bulk", "_copies", "_events", "_fd", "_pipe", "_relay", "_rest", "_taken", "_waiting",
-        "_watched",
-        "allowance", "broken", "ended", "held", "moved", "other", "shut", "socket",
+        "_events", "_fd", "_pipe", "_rest", "_waiting", "_watched", "_way",
+        "allowance", "held", "socket",
     )  # fmt: skip
 
-    other: Side
-
-    def __init__(self, relay: SpliceRelay, connection: socket.socket) -> None:
-        self._relay = relay
+    def __init__(self, relay: HalfRelay, connection: socket.socket) -> None:
+        super().__init__(relay)
         self.socket = connection
         self._fd = connection.fileno()
         self.allowance: Allowance | None = None
-        self.moved = 0
-        self.held = 0
-        self.ended = False
-        self.shut = False
-        self.broken = False
-        self._bulk = False
-        self._copies = False
+        self._way = _COPY
+        # What is held is here or there.
         self._pipe: Pipe | None = None
         self._rest = b""
+        self.held = 0
+        # Whether the budget is to tell that there is memory again.
+        self._waiting = False
+        # What epoll tells of, and whether it does.
         self._events = 0
         self._watched = False
-        self._waiting = False
-        self._taken = False
 
     def ready(self, events: int) -> None:
         """
-        The socket is ready, failed or hung up: trying tells which.
+        Act on readiness: trying tells whether the socket is ready, failed or hung
+        up.
+
+        @param events: as epoll gives them.
         """
         if self._events == 0:
             self._hungUp(events)
@@ -88,24 +97,31 @@ class Side:
 
     def _hungUp(self, events: int) -> None:
         """
-        Neither read nor written at the moment, and the connection is over.
+        Act on the end of a connection that is neither read nor written at the
+        moment.
         """
         self._unwatch()
         if events & select.EPOLLERR:
             # A reset; what waits for the other side has a moment to get there.
-            self.broken = self.ended = self.shut = True
-            self._relay.broke(self)
+            self.input = Input.DRAINING if self.held else Input.LOST
+            self.output = Output.LOST
+            self.relay.lost(self)
 
     # Reading.
 
-    def _read(self) -> None:
-        if self._bulk:
+    def _read(self, taken: bool = False) -> None:
+        """
+        Read once, and pass on what came.
+
+        @param taken: whether the other socket has just told that it takes octets.
+        """
+        if self._way is _SPLICE:
             self._splice()
             return
-        memory = self._relay.settings.memory
+        memory = self.relay.settings.memory
         most = len(_BUFFER)
         if memory.scarce and (most := min(most, memory.room())) == 0:
-            if not self._taken:
+            if not taken:
                 self._wait()
                 return
             # The memory budget is used up, but octets that the other socket
@@ -115,16 +131,17 @@ class Side:
         if allowance is not None and (most := allowance.room(most)) == 0:
             self._pace(allowance)
             return
-        self._taken = False
         try:
             came = self.socket.recv_into(_BUFFER, most)
         except BlockingIOError:
+            if taken:
+                self._again()
             return
         except OSError:
-            self._end(broken=True)
+            self._fail()
             return
         if came == 0:
-            self._end(broken=False)
+            self._end()
             return
         if allowance is not None:
             allowance.spend(came)
@@ -139,12 +156,14 @@ class Side:
         if went < came:
             self._rest = bytes(_VIEW[went:came])
             self._account(came - went)
-        elif came == len(_BUFFER) and not self._copies:
-            self._bulk = True
+        elif taken:
+            self._wait()
+        elif came == len(_BUFFER) and self._way is _COPY:
+            self._way = _SPLICE
 
     def _splice(self) -> None:
-        relay = self._relay
-        settings = relay.settings
+        """Have the kernel read once, and pass on what came."""
+        settings = self.relay.settings
         room = settings.memory.room()
         allowance = self.allowance
         if allowance is not None and room and (room := allowance.room(room)) == 0:
@@ -152,42 +171,44 @@ class Side:
             return
         pipe = settings.pipes.take() if room else None
         if pipe is None:
-            if room:
-                # Out of descriptors: what a copy can do, it does.
-                self._bulk = False
-            else:
+            # Out of descriptors, or of memory: copying needs less.
+            self._way = _COPY
+            if not room:
                 self._wait()
             return
         self._pipe = pipe
         try:
             came = os.splice(self._fd, pipe[1], room, flags=_FLAGS)
         except BlockingIOError:
-            self._pipe = None
-            settings.pipes.give(pipe, True)
-            self._bulk = False
+            self._emptied()
+            self._way = _COPY
             return
         except OSError as e:
-            self._pipe = None
-            settings.pipes.give(pipe, True)
-            if self._isRefused(e):
-                self._bulk = False
-            else:
-                self._end(broken=True)
+            self._emptied()
+            if not self._isRefused(e):
+                self._fail()
             return
         if came == 0:
-            self._pipe = None
-            settings.pipes.give(pipe, True)
-            self._end(broken=False)
+            self._emptied()
+            self._end()
             return
         if allowance is not None:
             allowance.spend(came)
         if came < _SHORT:
-            self._bulk = False
+            self._way = _COPY
         self._drain(came)
+
+    def _emptied(self) -> None:
+        """Give back the pipe, which holds nothing."""
+        pipe, self._pipe = self._pipe, None
+        assert pipe is not None
+        self.relay.settings.pipes.give(pipe, True)
 
     def _drain(self, held: int) -> None:
         """
-        From the pipe to the other socket, as much as goes.
+        Pass on what the pipe holds, as far as the other socket takes it.
+
+        @param held: how many octets that is.
         """
         pipe = self._pipe
         assert pipe is not None
@@ -207,36 +228,36 @@ class Side:
                 return
             left -= went
             self.moved += went
-        if left:
-            self._account(left)
-        else:
-            self._pipe = None
-            self._relay.settings.pipes.give(pipe, True)
-            self._account(0)
+        if not left:
+            self._emptied()
+        self._account(left)
 
     def _isRefused(self, error: OSError) -> bool:
         """
-        Whether it is splice(2) that failed, and not a connection.
+        Copy from now on, if it is splice(2) that failed.
+
+        @return: whether it is, rather than a connection.
         """
         if error.errno != errno.ENOMEM and not isRefusal(error):
             return False
-        # Of these two sockets, where it is not for ever.
-        self._copies = error.errno == errno.EINVAL
-        self._relay.settings.pipes.refused("splice(2)", error)
+        # EINVAL is of these two sockets; all else passes, or is of the system.
+        self._way = _Way.COPY_ALWAYS if error.errno == errno.EINVAL else _COPY
+        self.relay.settings.pipes.refused("splice(2)", error)
         return True
 
     def _pour(self, held: int) -> None:
         """
         Go on by copying with what the pipe holds.
+
+        @param held: how many octets that is.
         """
-        pipe, self._pipe = self._pipe, None
+        pipe = self._pipe
         assert pipe is not None
-        self._bulk = False
         parts, left = [], held
         while left:
             parts.append(os.read(pipe[0], left))
             left -= len(parts[-1])
-        self._relay.settings.pipes.give(pipe, True)
+        self._emptied()
         self._rest = b"".join(parts)
         self._account(held)
         self._deliver()
@@ -245,30 +266,32 @@ class Side:
 
     def _account(self, octets: int) -> None:
         """
-        C{octets} are held from now on: stop or start reading accordingly.
+        Have the budget count what is held, and stop or start reading accordingly.
+
+        @param octets: how many are held from now on.
         """
         held = self.held
         if octets == held:
             return
         self.held = octets
-        memory = self._relay.settings.memory
+        memory = self.relay.settings.memory
         if octets > held:
             memory.take(octets - held)
         if octets:
-            self._stopReading()
+            self.stopReading()
             self.other._startWriting()
         else:
             self.other._stopWriting()
-            if self.ended:
-                self._ended()
-            else:
+            if self.input is _OPEN:
                 self.startReading()
+            else:
+                self.drained()
         if octets < held:
             memory.give(held - octets)
 
     def _deliver(self) -> None:
         """
-        The other socket takes octets again.
+        Pass on what is held: the other socket takes octets again.
         """
         if self._rest:
             try:
@@ -284,9 +307,8 @@ class Side:
         elif self._pipe is not None:
             self._drain(self.held)
         elif self._waiting:
-            self._relay.settings.memory.forget(self._again)
-            self._taken = True
-            self._again()
+            self._waitNoMore()
+            self._read(taken=True)
         else:
             self.other._stopWriting()
 
@@ -296,7 +318,7 @@ class Side:
         """
         self._rest = b""
         pipe, self._pipe = self._pipe, None
-        settings = self._relay.settings
+        settings = self.relay.settings
         if pipe is not None:
             settings.pipes.give(pipe, False)
         held, self.held = self.held, 0
@@ -305,27 +327,32 @@ class Side:
 
     def _wait(self) -> None:
         """
-        There is no memory: read again when there is, or when the other side
-        takes octets, so that none is needed.
+        Stop reading, since there is no memory, until there is some, or until the
+        other side takes octets, so that none is needed.
         """
-        self._bulk = False
-        self._stopReading()
+        self.stopReading()
         self._waiting = True
-        self._relay.settings.memory.wait(self._again)
+        self.relay.settings.memory.wait(self._again)
         self.other._startWriting()
 
+    def _waitNoMore(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self.relay.settings.memory.forget(self._again)
+
     def _again(self) -> None:
+        """Read on: there is memory, or nothing to need it for."""
         self._waiting = False
         if not self.held:
             self.other._stopWriting()
-            if not self.ended:
+            if self.input is _OPEN:
                 self.startReading()
 
     # The allowance.
 
     def limit(self, allowance: Allowance | None) -> None:
         """
-        From now on this direction is bounded by that.
+        Bound this direction by another allowance from now on.
         """
         was, self.allowance = self.allowance, allowance
         if was is not None and was.forget() is not None:
@@ -338,65 +365,68 @@ class Side:
 
     def _pace(self, allowance: Allowance) -> None:
         """
-        No more may move at the moment.
+        Stop reading until the allowance has room again.
         """
-        self._stopReading()
+        self.stopReading()
         allowance.wait(self._paced)
 
     def _paced(self) -> None:
-        if not self.ended and not self.held and not self._waiting:
+        if self.input is _OPEN and not self.held and not self._waiting:
             self.startReading()
 
     # Ending.
 
-    def _end(self, broken: bool) -> None:
+    def _end(self) -> None:
         """
-        Nothing more will be read here.
+        Act on the orderly end of what comes. While something is held nothing is
+        read, so all that came before is delivered.
         """
-        self.ended = True
-        self.broken = self.broken or broken
-        self._stopReading()
-        if not self.held:
-            self._ended()
+        self.stopReading()
+        self.end(held=False)
 
-    def _ended(self) -> None:
+    def _fail(self) -> None:
         """
-        Everything that came from here is delivered.
+        Act on the failure of the connection, told by reading from it: all that
+        came before is delivered.
         """
-        if self.broken:
-            self._relay.broke(self)
-            return
-        other = self.other
-        if other.ended and not other.held:
-            # Both directions are done: closing says the rest.
-            self._relay.finish("closed")
-        elif not other.shut:
-            other.shut = True
-            try:
-                other.socket.shutdown(socket.SHUT_WR)
-            except OSError:
-                # It is gone already: its own reading will tell.
-                pass
+        self.stopReading()
+        self.input = Input.LOST
+        self.output = Output.LOST
+        self.relay.lost(self)
+
+    def endOutput(self) -> None:
+        """As L{Half.endOutput}; the kernel sends what it keeps before."""
+        self.output = Output.ENDED
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            # It is gone already: its own reading will tell.
+            pass
 
     def unwritable(self) -> None:
         """
-        Nothing can be written here any more: the peer reset the connection,
-        or closed it while octets were on their way. What it had sent before
-        is still read.
+        Act on the failure of the connection, told by writing to it: the peer
+        reset it, or closed it while octets were on their way. What the peer had
+        sent before is still read.
         """
-        self.shut = True
+        self.output = Output.LOST
         self._stopWriting()
-        self.other._stopReading()
-        self.other._discard()
-        self.other.ended = True
-        self.broken = True
-        if self.ended and not self.held:
-            self._relay.broke(self)
+        other = self.other
+        other.stopReading()
+        other._waitNoMore()
+        other._discard()
+        other.input = Input.LOST
+        if self.input is not _OPEN and not self.held:
+            self.relay.lost(self)
+
+    # What epoll tells of.
 
     def startReading(self) -> None:
+        """Be told when there is something to read."""
         self._watch(self._events | READ)
 
-    def _stopReading(self) -> None:
+    def stopReading(self) -> None:
+        """Be told no longer when there is something to read."""
         self._watch(self._events & ~READ)
 
     def _startWriting(self) -> None:
@@ -407,11 +437,11 @@ class Side:
 
     def adopt(self) -> None:
         """
-        The socket is watched for reading already: what comes is ours now.
+        Take over the socket, which is watched already for what there is to read.
         """
         self._watched = True
         self._events = READ
-        self._relay.settings.watch.hand(self._fd, self.ready)
+        self.relay.settings.watch.hand(self._fd, self.ready)
 
     def _watch(self, events: int) -> None:
         """
@@ -421,42 +451,19 @@ class Side:
             if events != self._events:
                 self._events = events
                 # Also with none: a reset is always told.
-                self._relay.settings.watch.change(self._fd, events)
+                self.relay.settings.watch.change(self._fd, events)
         elif events:
             self._watched = True
             self._events = events
-            self._relay.settings.watch.add(self._fd, events, self.ready)
+            self.relay.settings.watch.add(self._fd, events, self.ready)
 
     def _unwatch(self) -> None:
         if self._watched:
             self._watched = False
             self._events = 0
-            self._relay.settings.watch.remove(self._fd)
+            self.relay.settings.watch.remove(self._fd)
 
-    def release(self, closing: bool) -> None:
-        """
-        Let go of the socket and of everything held for it.
-
-        @param closing: whether the socket is closed right after.
-        """
-        if not closing:
-            self._unwatch()
-        elif self._watched:
-            self._watched = False
-            self._events = 0
-            self._relay.settings.watch.closing(self._fd)
-        if self._waiting:
-            self._relay.settings.memory.forget(self._again)
-        if self.allowance is not None:
-            self.allowance.forget()
-        if self.held:
-            self._discard()
-
-    def part(self) -> None:
-        """
-        Refer to the other side and the relay no longer.
-        """
-        del self.other, self._relay
+    # Beginning, and letting go.
 
     def begin(self, early: bytes) -> None:
         """
@@ -482,3 +489,27 @@ class Side:
             self._account(len(self._rest))
         else:
             self.startReading()
+
+    def release(self, closing: bool) -> None:
+        """
+        Let go of the socket and of everything held for it.
+
+        @param closing: whether the socket is closed right after.
+        """
+        if not closing:
+            self._unwatch()
+        elif self._watched:
+            self._watched = False
+            self._events = 0
+            self.relay.settings.watch.closing(self._fd)
+        self._waitNoMore()
+        if self.allowance is not None:
+            self.allowance.forget()
+        if self.held:
+            self._discard()
+
+    def part(self) -> None:
+        """
+        Refer to the other side and the relay no longer.
+        """
+        del self.other, self.relay

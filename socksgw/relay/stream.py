@@ -11,7 +11,6 @@ from __future__ import annotations
 import socket
 from typing import Any, Final, final
 
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -22,55 +21,53 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksgw.interfaces import Timer
+from socksgw.relay.halves import Half, Input, Output
 from socksgw.relay.memory import SCARCE
+from socksgw.relay.relay import Relay
 from socksgw.relay.seams import Allowance
 from socksgw.relay.settings import RelaySettings
 
 __all__ = ["StreamRelay"]
 
-#: Octets read at once, and as many a transport keeps before it pauses who writes
-#: to it.
+#: Octets read at once, and as many a transport keeps before it pauses its
+#: producer.
 _CHUNK: Final = 1 << 16
 #: The same for what is to be wrapped: one message then.
 _WRAPPED: Final = 60 << 10
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
-class _End(Protocol):
+@final
+class End(Half, Protocol):
     """
     One end; as a producer, what the other end's transport pauses.
 
     @ivar allowance: what bounds this direction; L{None} for nothing.
-    @ivar moved: octets handed to the other end.
-    @ivar ended: nothing more will come from here.
     @ivar size: octets that its transport reads at once.
     """
 
-    other: _End
     transport: Any
-    ended = False
-    lost = False
-    size = 0
-    #: Octets that count in the memory while we are paused: as many as the other
-    #: transport keeps, and those that were too many.
-    _holding = 0
-    allowance: Allowance | None = None
-    #: What came and may not move yet: no more than what came at once.
-    _rest = b""
-    _ending = False
+    relay: StreamRelay
 
     def __init__(self, relay: StreamRelay) -> None:
-        self.relay = relay
-        self.moved = 0
+        super().__init__(relay)
+        self.allowance: Allowance | None = None
+        self.size = 0
+        # What came and may not move yet: no more than what came at once.
+        self._rest = b""
+        # Octets that count in the memory while we are paused: as many as the
+        # other transport keeps, and those that were too many.
+        self._holding = 0
 
     # The transport's calls.
 
     def connectionMade(self) -> None:
+        """Begin: the destination's transport is ready."""
         self.relay.connected()
 
     def dataReceived(self, octets: bytes) -> None:
-        if self.other.lost:
+        """Pass on what came, as far as it may move."""
+        if self.other.output is Output.LOST:
             return
         if self.relay.settings.memory.scarce or self.size < self.relay.most:
             self.relay.resize()
@@ -82,36 +79,36 @@ class _End(Protocol):
         self.other.transport.write(octets)
 
     def readConnectionLost(self) -> None:
-        if self._rest:
-            self._ending = True
-        elif not self.ended:
-            self.ended = True
-            relay = self.relay
-            self.other.endWriting()
-            relay.settle(self)
+        """Take note that the peer has ended its side."""
+        if self.input is Input.OPEN:
+            self.end(held=bool(self._rest))
 
     def writeConnectionLost(self) -> None:
-        pass
+        """Take note that our side has ended."""
+        if self.output is Output.DRAINING:
+            self.output = Output.ENDED
 
     def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
-        self.lost = True
+        """Take note that the connection is gone."""
+        self.output = Output.LOST
         if self._rest:
-            # It cannot wait: who waits for the session learns of this now.
+            # It cannot wait: the session ends now.
             allowance, rest = self.allowance, self._rest
             self._write(rest if allowance is None else allowance.charge(rest))
             self._keep(b"")
-        if self._ending or reason.check(ConnectionDone):
+        if self.input is Input.DRAINING or (
             # In order: how a client ends that has no half-close (TLS).
-            self.ended = True
+            self.input is Input.OPEN and reason.check(ConnectionDone)
+        ):
+            self.input = Input.ENDED
+        elif self.input is Input.OPEN:
+            self.input = Input.LOST
         self._release()
         self.relay.lost(self)
 
-    def endWriting(self) -> None:
-        """
-        The other end has sent all it had.
-        """
-        if self.lost:
-            return
+    def endOutput(self) -> None:
+        """As L{Half.endOutput}."""
+        self.output = Output.DRAINING
         self.transport.unregisterProducer()
         # Asked of the class: TLS hands an instance's unknown names on to the
         # connection below it.
@@ -124,20 +121,25 @@ class _End(Protocol):
     # The other end's transport pauses and resumes our reading.
 
     def pauseProducing(self) -> None:
+        """Read nothing: the other transport keeps as much as it should."""
         if not self._holding:
             self._holding = 2 * self.size
             self.relay.settings.memory.take(self._holding)
-        if not self.lost:
+        if self.output is not Output.LOST:
             self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        # Also where no memory is left: who takes all there is needs none. What
-        # is read at once is little then, so that one who stalls holds little.
+        """
+        Read on: the other transport has sent what it kept. Also where no memory is
+        left: a peer that takes everything needs none. What is read at once is
+        little then, so that one that stalls holds little.
+        """
         self._release()
         self.relay.resize()
         self._pace()
 
     def stopProducing(self) -> None:
+        """Hold nothing: the other connection is gone."""
         self._release()
 
     def _release(self) -> None:
@@ -149,7 +151,7 @@ class _End(Protocol):
 
     def limit(self, allowance: Allowance | None) -> None:
         """
-        From now on this direction is bounded by that.
+        Bound this direction by another allowance from now on.
         """
         was, self.allowance = self.allowance, allowance
         if was is not None and was.forget() is not None:
@@ -162,7 +164,7 @@ class _End(Protocol):
 
     def _pace(self) -> None:
         """
-        Hand on what is allowed of what has come, and then read on.
+        Pass on what is allowed of what has come, and then read on.
         """
         rest, allowance = self._rest, self.allowance
         while rest and not self._holding:
@@ -175,7 +177,7 @@ class _End(Protocol):
                 allowance.spend(room)
             self._write(rest[:room])
             rest = rest[room:]
-            # Whoever is written to may have paused us.
+            # The transport that is written to may have paused us.
             self._keep(rest)
         self.readOn()
 
@@ -183,18 +185,17 @@ class _End(Protocol):
         """
         Read, unless something is in the way.
         """
-        if self.lost:
+        if self.output is Output.LOST:
             return
         if self._rest:
             self.transport.pauseProducing()
-        elif self._ending:
-            self._ending = False
-            self.readConnectionLost()
-        elif not self.ended and not self._holding:
+        elif self.input is Input.DRAINING:
+            self.drained()
+        elif self.input is Input.OPEN and not self._holding:
             self.transport.resumeProducing()
 
     def _write(self, octets: bytes) -> None:
-        if octets and not self.other.lost:
+        if octets and self.other.output is not Output.LOST:
             self.moved += len(octets)
             self.other.transport.write(octets)
 
@@ -210,12 +211,12 @@ class _End(Protocol):
         """
         Refer to the other end, the relay and the transport no longer.
         """
-        self.lost = True
+        self.output = Output.LOST
         del self.other, self.relay, self.transport
 
     def forget(self) -> None:
         """
-        The relay is over.
+        Hold nothing, and wait for nothing: the relay is over.
         """
         self._release()
         self._keep(b"")
@@ -224,14 +225,15 @@ class _End(Protocol):
 
 
 @final
-class StreamRelay:
+class StreamRelay(Relay):
     """
     Octets between a client's transport and a destination's socket.
 
     @ivar most: octets that an end reads at once.
-    @ivar done: fires with the reason, a fixed word, and with whether the
-        client and the destination are to be closed with a reset.
     """
+
+    client: End
+    destination: End
 
     def __init__(
         self,
@@ -246,27 +248,20 @@ class StreamRelay:
         @param wrapped: whether what goes to the client is made longer by a
             protection.
         """
-        self.settings = settings
-        self.client = _End(self)
-        self.destination = _End(self)
+        super().__init__(settings)
+        self.client = End(self)
+        self.destination = End(self)
         self.client.other = self.destination
         self.destination.other = self.client
         self.client.transport = transport
         self._socket = destination
         self.most = _WRAPPED if wrapped else _CHUNK
-        self.done: Deferred[tuple[str, bool, bool]] = Deferred(lambda _: self._cancel())
         self._early = b""
-        self._deadline: Timer | None = None
-        self._last = -1
-        self._quiet = 0
-        self._over = False
 
     def start(self, early: bytes) -> None:
-        """
-        @param early: octets that came behind the request; they go first.
-        """
+        """As L{Relay.start}."""
         self._early = early
-        self._deadline = self.settings.setDeadline(self.settings.idle / 4, self._idle)
+        self.watchIdle()
         factory: Any = Factory.forProtocol(lambda: self.destination)
         factory.noisy = False
         reactor: IReactorSocket = self.settings.reactor
@@ -275,7 +270,7 @@ class StreamRelay:
         )
 
     def connected(self) -> None:
-        """The destination's transport is ready."""
+        """Begin to move octets: the destination's transport is ready."""
         self.resize()
         self.client.transport.registerProducer(self.destination, True)
         self.destination.transport.registerProducer(self.client, True)
@@ -296,70 +291,30 @@ class StreamRelay:
             if size != end.size:
                 end.size = end.transport.bufferSize = size
 
-    def limit(self, sending: Allowance | None, receiving: Allowance | None) -> None:
-        """
-        Bound what moves from now on, from the client and to it.
-        """
-        self.client.limit(sending)
-        self.destination.limit(receiving)
-
-    def settle(self, end: _End) -> None:
-        """An end has sent all it had."""
-        if not self._over and end.other.ended:
-            self._finish("closed")
-
-    def lost(self, end: _End) -> None:
-        """An end's connection is gone."""
-        if self._over:
-            return
-        if end.ended or end.other.ended:
-            self._finish("closed")
-            return
-        end.ended = True
-        self._finish("client-lost" if end is self.client else "destination-lost")
-
-    def _idle(self) -> None:
-        moved = self.client.moved + self.destination.moved
-        quiet = moved == self._last and not (
-            self.client.delayed or self.destination.delayed
-        )
-        self._quiet = self._quiet + 1 if quiet else 0
-        self._last = moved
-        if self._quiet >= 4:
-            self._finish("idle", True)
+    def lost(self, end: End) -> None:
+        """Take note that an end's connection is gone."""
+        if end.input is Input.ENDED or end.other.input is Input.ENDED:
+            self.finish("closed")
         else:
-            self._deadline = self.settings.setDeadline(
-                self.settings.idle / 4, self._idle
-            )
+            self.finish("client-lost" if end is self.client else "destination-lost")
 
-    def _finish(self, reason: str, reset: bool = False) -> None:
-        if not self._over:
-            # Closing the one end may tell at once that it is lost.
-            self._over = True
-            self._release(reset)
-            self.done.callback((reason, reset, reset))
-
-    def _cancel(self) -> None:
-        self._over = True
-        self._release()
+    def release(self, closing: bool, reset: bool) -> None:
+        """As L{Relay.release}; the destination is closed here."""
+        for end in (self.client, self.destination):
+            end.forget()
+            if end.output is not Output.LOST and end.transport is not None:
+                end.transport.unregisterProducer()
+        destination = self.destination
+        if destination.transport is not None and destination.output is not Output.LOST:
+            if reset:
+                destination.transport.abortConnection()
+            else:
+                destination.transport.loseConnection()
 
     def dissolve(self) -> None:
         """
-        It is over, and its figures are read: what refers to each other lets
-        go. The destination's end lasts until what is buffered there is sent.
+        As L{Relay.dissolve}. The destination's end lasts until what is buffered
+        there is sent.
         """
         self.client.part()
         del self.destination
-
-    def _release(self, reset: bool = False) -> None:
-        if self._deadline is not None:
-            self._deadline.clear()
-        for end in (self.client, self.destination):
-            end.forget()
-            if not end.lost and end.transport is not None:
-                end.transport.unregisterProducer()
-        if self.destination.transport is not None and not self.destination.lost:
-            if reset:
-                self.destination.transport.abortConnection()
-            else:
-                self.destination.transport.loseConnection()

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.limits.allowance import Allowance, Allowances
+from socksgw.relay.halves import Input
 from socksgw.relay.memory import SCARCE, Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.stream import StreamRelay
@@ -396,7 +397,7 @@ def test_theTransportsAreTwisteds(house: House) -> None:
     assert isinstance(run.relay.destination.transport, tcp.Server)
     assert run.relay.client.transport is run.protocol.transport
     run.client.close()
-    house.until(lambda: run.relay.client.ended)
+    house.until(lambda: run.relay.client.input is Input.ENDED)
 
 
 # With an allowance.

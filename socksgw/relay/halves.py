@@ -1,0 +1,120 @@
+"""
+The two halves of a connection of a relay, each in one of four states.
+
+Each direction of a connection ends by itself (RFC 9293 section 3.6), and its end
+is passed on behind the last octet that came before it. OpenSSH keeps the same two
+machines for each of its channels (nchan.c).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Protocol, Self
+
+from socksgw.relay.settings import RelaySettings
+
+__all__ = ["Half", "HalfRelay", "Input", "Output"]
+
+
+class Input(Enum):
+    """
+    The half that the peer sends on.
+
+    C{OPEN} → C{DRAINING} → C{ENDED}, or C{OPEN} → C{ENDED}; from each C{LOST}.
+    """
+
+    #: Octets may come.
+    OPEN = "open"
+    #: The peer has ended its side. Octets that came before wait for the other
+    #: connection, or for an allowance.
+    DRAINING = "draining"
+    #: The peer has ended its side, and all that came is passed on.
+    ENDED = "ended"
+    #: Nothing that comes is passed on any more: this connection failed, or the
+    #: other one.
+    LOST = "lost"
+
+
+class Output(Enum):
+    """
+    The half that is written to.
+
+    C{OPEN} → C{DRAINING} → C{ENDED}, or C{OPEN} → C{ENDED}; from each C{LOST}.
+    """
+
+    #: Octets may go.
+    OPEN = "open"
+    #: Our side ends when the transport has sent what it keeps.
+    DRAINING = "draining"
+    #: Our side has ended: the peer is told that nothing follows.
+    ENDED = "ended"
+    #: The connection failed, or is closed.
+    LOST = "lost"
+
+
+class HalfRelay(Protocol):
+    """What a connection's halves need of their relay."""
+
+    @property
+    def settings(self) -> RelaySettings: ...
+
+    def finish(self, reason: str) -> None: ...
+
+    def lost(self, half: Any) -> None: ...
+
+
+class Half:
+    """
+    One of the two connections of a relay, and the direction that starts at it.
+
+    @ivar other: the other one.
+    @ivar relay: the relay of both.
+    @ivar input: the state of what comes from the peer.
+    @ivar output: the state of what goes to it.
+    @ivar moved: octets handed to the other connection.
+    """
+
+    __slots__ = ("input", "moved", "other", "output", "relay")
+
+    other: Self
+    relay: HalfRelay
+
+    def __init__(self, relay: HalfRelay) -> None:
+        self.relay = relay
+        self.moved = 0
+        self.input = Input.OPEN
+        self.output = Output.OPEN
+
+    def end(self, held: bool) -> None:
+        """
+        Take note that the peer has ended its side, and pass that on.
+
+        @param held: whether octets that came before still wait here. L{drained}
+            is called when they do no longer.
+        """
+        if held:
+            self.input = Input.DRAINING
+            return
+        self.input = Input.ENDED
+        other = self.other
+        if self.output is Output.LOST:
+            self.relay.lost(self)
+        elif other.input is Input.ENDED:
+            # Both directions are done: closing tells the rest.
+            self.relay.finish("closed")
+        elif other.output is Output.OPEN:
+            other.endOutput()
+
+    def drained(self) -> None:
+        """
+        Take note that everything that came is passed on: so is the end now.
+        """
+        if self.input is Input.DRAINING:
+            self.end(held=False)
+
+    def endOutput(self) -> None:
+        """
+        End our side, behind what was written: the other connection's input has
+        ended.
+        """
+        raise NotImplementedError

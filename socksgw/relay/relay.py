@@ -1,0 +1,117 @@
+"""
+What all relays between two connections have in common.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from socksgw.relay.idle import IdleWatch
+from socksgw.relay.seams import Allowance
+from socksgw.relay.settings import RelaySettings
+
+__all__ = ["Relay"]
+
+
+class _Bounded(Protocol):
+    """One direction of a relay."""
+
+    @property
+    def moved(self) -> int: ...
+
+    @property
+    def delayed(self) -> bool: ...
+
+    def limit(self, allowance: Allowance | None) -> None: ...
+
+
+class Relay(IdleWatch):
+    """
+    Octets between a client and a destination, until both have ended, one broke,
+    or nothing moved for too long.
+
+    @ivar client: the client's connection, and the octets that come from it.
+    @ivar destination: the same of the destination.
+    @ivar done: fires with the reason, a fixed word, and with whether the client
+        and the destination are to be closed with a reset. Cancelled, the relay
+        lets go of both.
+    """
+
+    __slots__ = ("_over", "client", "destination", "done")
+
+    settings: RelaySettings
+    client: _Bounded
+    destination: _Bounded
+
+    def __init__(self, settings: RelaySettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self._over = False
+        self.done: Deferred[tuple[str, bool, bool]] = Deferred(self._cancelled)
+
+    def start(self, early: bytes) -> None:
+        """
+        Begin.
+
+        @param early: octets that came behind the request; they go first.
+        """
+        raise NotImplementedError
+
+    def limit(self, sending: Allowance | None, receiving: Allowance | None) -> None:
+        """
+        Bound what moves from now on.
+
+        @param sending: what bounds the octets from the client; L{None} for
+            nothing.
+        @param receiving: the same for those to it.
+        """
+        self.client.limit(sending)
+        self.destination.limit(receiving)
+
+    def isIdle(self) -> bool:
+        """As L{IdleWatch.isIdle}: of both directions together."""
+        client, destination = self.client, self.destination
+        return self.idles(
+            client.moved + destination.moved, client.delayed or destination.delayed
+        )
+
+    def idled(self) -> None:
+        """End for being idle, with a reset for both."""
+        self.finish("idle", True, True)
+
+    def finish(
+        self, reason: str, resetClient: bool = False, resetDestination: bool = False
+    ) -> None:
+        """
+        End the relay; without effect when it is over. Whoever waits for L{done}
+        closes the connections.
+        """
+        if not self._over:
+            # To let go of one connection may tell at once that it is lost.
+            self._over = True
+            self.ignoreIdle()
+            self.release(closing=True, reset=resetDestination)
+            self.done.callback((reason, resetClient, resetDestination))
+
+    def _cancelled(self, _: object) -> None:
+        self._over = True
+        self.ignoreIdle()
+        self.release(closing=False, reset=False)
+
+    def release(self, closing: bool, reset: bool) -> None:
+        """
+        Let go of both connections, and of what is held for them.
+
+        @param closing: whether they are closed right after.
+        @param reset: whether the destination is to be closed with a reset.
+        """
+        raise NotImplementedError
+
+    def dissolve(self) -> None:
+        """
+        Cut the references in circles, once the relay is over and its figures are
+        read: what it held is free then, without the garbage collector.
+        """
+        raise NotImplementedError
