@@ -5,7 +5,7 @@ One C{[[listen]]}: its name, what may be spoken there, who is let in.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 from typing import Protocol as Seam
 
@@ -20,11 +20,11 @@ from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.protocol import Inbound
 from socksgw.interfaces import Budget, Timer
 from socksgw.wire.address import Address
-from socksgw.wire.codes import SOCKS4, SOCKS5
+from socksgw.wire.dialect import Dialect
+from socksgw.wire.server import spoken
 
 __all__ = ["Listener", "Service"]
 
-_VERSIONS: Final = {"socks4": SOCKS4, "socks5": SOCKS5}
 _log: Final = Logger()
 _LOOPBACK: Final = Address(b"\x7f\x00\x00\x01")
 
@@ -64,7 +64,7 @@ class Listener(Factory):
     The factory of one listener's clients.
 
     @ivar name: as in the configuration.
-    @ivar versions: the SOCKS versions that may be spoken.
+    @ivar dialects: what may be spoken, by the first octet of a client.
     @ivar handshake: seconds from accept to request.
     @ivar tls: what stands under SOCKS here, if anything.
     @ivar clients: who is connected.
@@ -76,7 +76,7 @@ class Listener(Factory):
 
     def __init__(self, service: Service, name: str) -> None:
         self.name = name
-        self.versions: frozenset[int] = frozenset()
+        self.dialects: Mapping[int, Dialect] = {}
         self.handshake = 0.0
         self.tls: ServerTLS | None = None
         self.admission = Admission(service.census, 0, 0)
@@ -106,7 +106,7 @@ class Listener(Factory):
         @param halfOpenPerSource: the same for one source.
         @param handshake: seconds from accept to request.
         """
-        self.versions = frozenset(_VERSIONS[p] for p in protocols)
+        self.dialects = spoken(protocols)
         self.handshake = handshake
         self.tls = tls
         self.admission.limit(halfOpen, halfOpenPerSource)

@@ -6,7 +6,7 @@ events to the session, octets back.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from typing import Protocol as Seam
 
@@ -30,6 +30,7 @@ from socksgw.errors import (
 from socksgw.interfaces import Budget, Protection, StreamProtection, Timer
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
+from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Event
 from socksgw.wire.reader import WireError
 from socksgw.wire.server import ServerConversation, State
@@ -61,7 +62,7 @@ class Door(Seam):
     def name(self) -> str: ...
 
     @property
-    def versions(self) -> frozenset[int]: ...
+    def dialects(self) -> Mapping[int, Dialect]: ...
 
     @property
     def admission(self) -> Admission: ...
@@ -131,7 +132,7 @@ class Inbound(Protocol):
         self.door = door
         self.source = source
         self.port = port
-        self.conversation = ServerConversation(door.versions)
+        self.conversation = ServerConversation(door.dialects)
 
     # From the transport.
 

@@ -153,18 +153,18 @@ class SessionRecord:
         self.reports: Sequence[str] = ()
         self.hint = ""
 
-    def opened(self, event: Event, wanted: Sequence[Wanted]) -> None:
+    def opened(self, protocol: str, event: Event, wanted: Sequence[Wanted]) -> None:
         """
         Write down what the client's first message says of it.
 
+        @param protocol: what the client speaks.
         @param wanted: the methods that are acceptable.
         """
+        self.protocol = protocol
         self.wanted = wanted
         if isinstance(event, MethodsOffered):
-            self.protocol = "socks5"
             self.offered = event.methods
         elif isinstance(event, Requested):
-            self.protocol = "socks4"
             self.userId = event.userId
 
     def chose(self, method: str) -> None:

@@ -21,6 +21,7 @@ from socksgw.policy.hypothetical import Facts
 from socksgw.policy.rules import UNOFFERED, Verdict
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Method
+from socksgw.wire.server import DIALECTS
 
 __all__ = ["Offers", "Way"]
 
@@ -106,8 +107,9 @@ class Offers:
     def _ways(self, listen: Listen, entry: str, choice: Choice) -> Iterator[Way]:
         tls = listen.tls
         shown = tls.client_certificate if tls is not None else "off"
+        loginless = all(DIALECTS[each].loginless for each in listen.protocols)
         for outer in choice.methods:
-            if "socks5" not in listen.protocols and not _isWordless(outer):
+            if loginless and not _isWordless(outer):
                 continue
             for method in outer.inner or (outer,):
                 if method.capabilities.certificate and shown == "off":
@@ -203,5 +205,5 @@ def _only(values: Collection[str | None]) -> str | None:
 
 
 def _isWordless(method: OfferedMethod) -> bool:
-    """Whether a SOCKS 4 client, which has no login, can come in by it."""
+    """Return whether a client can come in by it whose protocol has no logins."""
     return Method.NO_AUTHENTICATION in method.codes

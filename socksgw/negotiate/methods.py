@@ -17,8 +17,8 @@ from socksgw.errors import AuthenticationFailed, NoAcceptableMethod, SocksError
 from socksgw.interfaces import IConditional, IExchange, Protection
 from socksgw.negotiate.capabilities import UNDECLARED, Capabilities
 from socksgw.wire.address import Address
-from socksgw.wire.codes import Method, Reply, methodsText
-from socksgw.wire.events import Decoded, Event, MethodsOffered
+from socksgw.wire.codes import methodsText
+from socksgw.wire.events import Decoded, Event
 from socksgw.wire.reader import Reader, WireError
 from socksgw.wire.server import ServerConversation
 
@@ -32,8 +32,6 @@ T = TypeVar("T")
 _CLAIMED: Final = 1024
 #: The protection of TLS.
 _CONFIDENTIAL: Final = "confidentiality"
-#: What a SOCKS 4 client can do: no authentication.
-_NONE: Final = bytes((Method.NO_AUTHENTICATION,))
 
 
 class Client(Protocol):
@@ -345,10 +343,9 @@ async def negotiate(
     """
     Choose a method and lead its sub-negotiation.
 
-    The best method that the client offered is taken (RFC 1928 section 3).
-    A SOCKS 4 client offers nothing: it is taken as if it had offered no
-    authentication, since its USERID proves nothing. So it can be somebody only
-    by what the connection has proved, which needs no messages: a certificate.
+    The best method that the client offered is taken (RFC 1928 section 3). A client
+    whose protocol has no logins can be somebody only by what the connection has
+    proved, which needs no messages: a certificate.
 
     A method that only protects has the client choose again, inside it.
 
@@ -362,21 +359,19 @@ async def negotiate(
     @raise WireError: the client broke the protocol.
     @raise AuthenticationFailed: the method failed by a defect of its own.
     """
-    exchange = Exchange(client)
-    isFive = isinstance(event, MethodsOffered)
-    offered = event.methods if isinstance(event, MethodsOffered) else _NONE
+    exchange, conversation = Exchange(client), client.conversation
+    offered = conversation.offered(event)
     found = _chosen(offered, wanted, exchange, client)
     if found is None:
-        if isFive:
-            raise NoAcceptableMethod(_unmet(offered, wanted))
-        raise NoAcceptableMethod(
-            "SOCKS 4 has no login, and one is wanted here", Reply.NOT_ALLOWED
-        )
+        dialect = conversation.dialect
+        why = dialect.loginless or _unmet(offered, wanted)
+        raise NoAcceptableMethod(why, dialect.denial)
     method, code = found
     if chosen is not None:
         chosen(method.name)
-    if isFive:
-        client.send(client.conversation.chooseMethod(code))
+    answer = conversation.answerOffer(code)
+    if answer:
+        client.send(answer)
     try:
         if method.inner:
             await method.authenticator.wrap(exchange)
@@ -386,5 +381,5 @@ async def negotiate(
         raise
     except Exception as e:
         raise _defect(method.name, e) from None
-    client.conversation.selectAgain()
+    conversation.selectAgain()
     return await negotiate(client, await client.next(), method.inner, chosen)

@@ -84,7 +84,7 @@ class Carrier(Protocol):
         """
         Pass on the C{length} octets that lie in L{VIEW} from HEADROOM on.
 
-        @param header: as of a datagram of SOCKS 5, with the source.
+        @param header: as of a datagram (RFC 1928 section 7), with the source.
         """
 
 

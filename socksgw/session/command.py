@@ -14,7 +14,6 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.between import Tally
 from socksgw.session.case import Case
 from socksgw.wire.address import Address, BadHost
-from socksgw.wire.codes import SOCKS4
 from socksgw.wire.events import Requested
 
 __all__ = ["Command", "Relay", "Routed", "named", "sayable", "strictest"]
@@ -43,9 +42,12 @@ class Command:
     One command.
 
     @cvar name: the policy's name of it.
+    @cvar tunnel: the framing of C{listen.udp.tunnels} without which a listener
+        does not know it; empty for a command of every listener.
     """
 
     name: str
+    tunnel = ""
 
     async def decide(self, case: Case, request: Requested) -> Decision:
         """
@@ -83,17 +85,17 @@ def named(request: Requested) -> Address | str:
     return request.host
 
 
-def sayable(request: Requested, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+def sayable(case: Case) -> tuple[Address, ...]:
     """
-    Return the addresses that a reply can say in the client's version.
+    Return the allowed addresses that a reply can say in the client's protocol.
 
     @raise LookupFailed: there is none.
     """
-    if request.version == SOCKS4:
-        addresses = tuple(a for a in addresses if a.version == 4)
-        if not addresses:
-            raise LookupFailed("no IPv4 address, and SOCKS 4 knows no other")
-    return addresses
+    families = case.client.conversation.dialect.families
+    found = tuple(a for a in case.record.addresses if a.version in families)
+    if not found:
+        raise LookupFailed("the client's protocol can say none of the addresses")
+    return found
 
 
 def strictest(verdicts: Iterable[Verdict]) -> Verdict:

@@ -83,18 +83,18 @@ class Tunnelled(Associate):
         """
         @param framing: as in C{listen.udp.tunnels}.
         """
-        self.framing = framing
+        self.tunnel = framing
 
     async def route(self, case: Case, request: Requested) -> Routed:
         """Open nothing: the datagrams come on the control connection."""
         client, generation = case.client, case.generation
-        if self.framing == "gost" and request.port:
+        if self.tunnel == "gost" and request.port:
             raise CommandNotSupported("UDP inside TCP that binds a port")
         echoed = request.host if isinstance(request.host, Address) else UNSPECIFIED4
 
         def relay(early: bytes, tally: Tally) -> Awaitable[None]:
             return generation.associations.inside(
-                client, FRAMINGS[self.framing], early, FlowJudge(case), tally
+                client, FRAMINGS[self.tunnel], early, FlowJudge(case), tally
             )
 
         return Routed((echoed, request.port), relay)

@@ -39,7 +39,7 @@ class Resolve(Command):
     async def route(self, case: Case, request: Requested) -> Routed:
         """Choose the address that is told."""
         record = case.record
-        addresses = sayable(request, record.addresses)
+        addresses = sayable(case)
         # One answer: in the family that every client takes. Programs that look
         # names up so (torsocks) fail with an IPv6 address.
         address = next((a for a in addresses if a.version == 4), addresses[0])

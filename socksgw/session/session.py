@@ -34,7 +34,7 @@ from socksgw.session.command import Command, Relay
 from socksgw.session.commands import commandFor
 from socksgw.session.stage import Stage
 from socksgw.system.fairly import ASKING
-from socksgw.wire.codes import SOCKS4, Method, Reply
+from socksgw.wire.codes import Method, Reply
 from socksgw.wire.events import Requested
 from socksgw.wire.reader import WireError
 
@@ -121,7 +121,7 @@ class Session(case.Case):
         self.stage = Stage.NEGOTIATE
         event = await client.next()
         wanted = generation.methods.wanted(record.listener, client.source)
-        record.opened(event, wanted)
+        record.opened(client.conversation.protocol, event, wanted)
         try:
             attempt = self._attempt = await negotiate(
                 client, event, wanted, record.chose
@@ -143,10 +143,11 @@ class Session(case.Case):
         await attempt.report(True)
         # What it holds may be a secret.
         self._attempt = None
-        if not isinstance(event, Requested):
-            client.conversation.authenticated()
+        request = client.conversation.admit(event)
+        if request is None:
             event = await client.next()
             assert isinstance(event, Requested)
+            request = event
         client.requested()
 
         self.stage = Stage.POLICY
@@ -159,7 +160,7 @@ class Session(case.Case):
         self.asker = Asker(user, client.source, record.listener, record.secured)
         if user.expires is not None:
             self.gateway.expiring[self] = None
-        refusal = await self._decide(event)
+        refusal = await self._decide(request)
 
         self.stage = Stage.AUDIT
         self._recorded = True
@@ -174,7 +175,7 @@ class Session(case.Case):
             self.gateway.recheck(self)
 
         self.stage = Stage.ROUTE
-        told, relay = await self.command.route(self, event)
+        told, relay = await self.command.route(self, request)
         client.reply(Reply.SUCCEEDED, told)
         if relay is None:
             self._answered()
@@ -204,13 +205,14 @@ class Session(case.Case):
         record = self.record
         record.asked, record.port = request.asked, request.port
         record.command = f"0x{request.command:02x}"
+        conversation = self.client.conversation
         tunnels = self.generation.placeOf(record.listener).tunnels
-        command = self.command = commandFor(request, tunnels)
-        record.command = command.name
+        command = self.command = commandFor(
+            conversation.dialect.commands, request.command, tunnels
+        )
+        record.command, record.protocol = command.name, conversation.protocol
         if isinstance(request.host, str):
             record.name = request.host
-            if request.version == SOCKS4:
-                record.protocol = "socks4a"
         decision = await command.decide(self, request)
         record.decided(decision)
         self.obligations = decision.obligations
@@ -294,9 +296,10 @@ class Session(case.Case):
         """
         client, record = self.client, self.record
         loginFailed = isinstance(failure, AuthenticationFailed)
-        if loginFailed and record.protocol == "socks4":
-            # No method has told it, as one would in SOCKS 5.
-            failure.reply = Reply.NOT_ALLOWED
+        denial = client.conversation.dialect.denial
+        if loginFailed and denial is not None:
+            # No message of a login tells it.
+            failure.reply = denial
         replying = failure.reply is not None and client.conversation.replyable
         record.reason = failure.reason
         record.reply = int(failure.reply or 0) if replying else 0
@@ -319,8 +322,10 @@ class Session(case.Case):
             # gone needs no word.
             with suppress(SocksError, WireError, CancelledError):
                 await attempt.report(False)
-        elif isinstance(failure, NoAcceptableMethod) and record.protocol == "socks5":
-            client.send(client.conversation.chooseMethod(Method.NO_ACCEPTABLE))
+        elif isinstance(failure, NoAcceptableMethod):
+            answer = client.conversation.answerOffer(Method.NO_ACCEPTABLE)
+            if answer:
+                client.send(answer)
         if failure.reply is not None and replying:
             client.reply(failure.reply)
         if self.stage is Stage.RELAY:

@@ -117,7 +117,7 @@ class Bind(Command):
     async def route(self, case: Case, request: Requested) -> Routed:
         """Listen, tell where, wait for the peer, and record it."""
         record, client, generation = case.record, case.client, case.generation
-        expected = sayable(request, record.addresses)
+        expected = sayable(case)
         anybody = expected[0].isUnspecified
         # Of the client's own family, where the peer has such an address.
         own = client.local

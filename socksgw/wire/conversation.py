@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from socksgw.wire.codes import SOCKS4, Reply
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 
 __all__ = ["Conversation", "OutOfOrder"]
@@ -106,11 +105,8 @@ class Conversation:
                 self._fail()
                 text = f"a message of more than {self._limit} octets"
                 raise WireError(text) from None
-            except WireError as e:
+            except WireError:
                 self._fail()
-                if e.reply is None and self.version == SOCKS4:
-                    # A SOCKS 4 server can always answer.
-                    e.reply = Reply.GENERAL_FAILURE
                 raise
         self._consume(reader.position)
         self._decode = None

@@ -1,22 +1,24 @@
 """
-The server's side of a conversation: SOCKS 4, 4a and 5, told apart by the
-first octet.
+The server's side of a conversation, in the protocol that the client's first
+octet names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, final
 
-from socksgw.wire import socks4, socks5
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.codes import SOCKS4, SOCKS5, Method, Reply
 from socksgw.wire.conversation import Conversation, OutOfOrder
+from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Decoded, Event, MethodsOffered, Requested
 from socksgw.wire.reader import Reader, WireError
+from socksgw.wire.socks4 import Socks4
+from socksgw.wire.socks5 import Socks5
 
-__all__ = ["ServerConversation", "State", "lookOf"]
+__all__ = ["DIALECTS", "ServerConversation", "State", "lookOf", "spoken"]
 
 
 class State(Enum):
@@ -42,10 +44,15 @@ class State(Enum):
     REPLIED = "replied"
 
 
-BOTH: Final = frozenset({SOCKS4, SOCKS5})
+#: Every protocol that a listener can speak, by its name in C{listen.protocols}.
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    dialect.protocol: dialect for dialect in (Socks5(), Socks4())
+}
+#: Before the client has said anything.
+_UNKNOWN: Final = Dialect()
 _UNBOUND: Final = (UNSPECIFIED4, 0)
 #: The longest first message.
-_FIRST_LIMIT: Final = max(socks4.REQUEST_LIMIT, socks5.METHODS_LIMIT)
+_FIRST_LIMIT: Final = max(dialect.firstLimit for dialect in DIALECTS.values())
 _HTTP: Final = (
     "HTTP: the client takes this for an HTTP proxy; say socks5h:// to it, and to "
     "Chromium --proxy-server=socks5:// (which under ALL_PROXY=socks5h:// speaks HTTP)"
@@ -68,6 +75,19 @@ _LOOKS_LIKE: Final = {
 _PROXY1: Final = b"PROXY "
 
 
+def spoken(protocols: Iterable[str]) -> dict[int, Dialect]:
+    """
+    Return what a listener speaks, by the first octet of its clients.
+
+    @param protocols: as in C{listen.protocols}.
+    """
+    dialects = [DIALECTS[protocol] for protocol in protocols]
+    return {octet: dialect for dialect in dialects for octet in dialect.first}
+
+
+_EVERY: Final = spoken(DIALECTS)
+
+
 def lookOf(octets: bytes) -> str:
     """
     Say what octets look like that begin no SOCKS which is spoken here, and what
@@ -81,33 +101,37 @@ def lookOf(octets: bytes) -> str:
 @final
 class ServerConversation(Conversation):
     """
-    What one client says, and the octets to answer with. A request of SOCKS 5
-    is read only after L{authenticated}; one of SOCKS 4 brings no login, which
-    the caller has to bear in mind.
+    What one client says, and the octets to answer with. A request that follows a
+    login is read only after L{authenticated}. Where the client makes its request
+    at once, the caller may serve it only after L{admit}.
 
     @ivar state: where it is.
+    @ivar dialect: what the client speaks.
+    @ivar protocol: the name of that; empty until it is known.
     """
 
-    __slots__ = ("_versions", "state")
+    __slots__ = ("_dialects", "dialect", "protocol", "state")
 
-    def __init__(self, versions: frozenset[int] = BOTH) -> None:
+    def __init__(self, dialects: Mapping[int, Dialect] = _EVERY) -> None:
         """
-        @param versions: which of 4 and 5 may be spoken.
+        @param dialects: what may be spoken (L{spoken}).
         """
         super().__init__()
-        self._versions = versions
+        self._dialects = dialects
+        self.dialect = _UNKNOWN
+        self.protocol = ""
         self.state = State.START
         self._await(self._readFirst, _FIRST_LIMIT)
 
     def _readFirst(self, reader: Reader) -> Event:
-        version = reader.octets[0]
-        if version not in self._versions:
+        octet = reader.octets[0]
+        dialect = self._dialects.get(octet)
+        if dialect is None:
             first = bytes(reader.octets[: len(_PROXY1)])
-            raise WireError(f"first octet {version}: {lookOf(first)}")
-        self.version = version
-        if version == SOCKS5:
-            return socks5.readMethods(reader)
-        return socks4.readRequest(reader)
+            raise WireError(f"first octet {octet}: {lookOf(first)}")
+        self.dialect = dialect
+        self.version, self.protocol = dialect.version, dialect.protocol
+        return dialect.readFirst(reader)
 
     def next(self) -> Event | None:
         """
@@ -117,7 +141,11 @@ class ServerConversation(Conversation):
         @raise WireError: the client broke the protocol. Its C{reply}, where
             there is one, can be sent.
         """
-        event = self._take()
+        try:
+            event = self._take()
+        except WireError as e:
+            e.reply = e.reply or self.dialect.fault
+            raise
         if event is None:
             return None
         if self.state is State.SUBNEGOTIATING:
@@ -139,7 +167,37 @@ class ServerConversation(Conversation):
         self.state = State.CHOSEN
         if method == Method.NO_ACCEPTABLE:
             self._fail()
-        return socks5.encodeSelection(method)
+        return self.dialect.encodeSelection(method)
+
+    def offered(self, event: Event) -> bytes:
+        """
+        Return the methods that the client offers, or what its protocol has in their
+        place.
+
+        @param event: the client's first message.
+        """
+        return self.dialect.offered(event)
+
+    def answerOffer(self, method: int) -> bytes:
+        """
+        Return what the client is sent once a method is chosen, or none
+        (L{Method.NO_ACCEPTABLE}); empty where the protocol has no such message.
+        """
+        return self.chooseMethod(method) if self.state is State.OFFERED else b""
+
+    def admit(self, event: Event) -> Requested | None:
+        """
+        Go on to the request of a client that is logged in.
+
+        @param event: the client's first message.
+        @return: the request, where the client has made it already; L{None} where
+            L{next} brings it.
+        """
+        if not isinstance(event, Requested):
+            self.authenticated()
+            return None
+        self.protocol = self.dialect.called(event)
+        return event
 
     def expect(self, decoder: Callable[[Reader], Any], limit: int) -> None:
         """
@@ -159,7 +217,7 @@ class ServerConversation(Conversation):
         """
         self._require(State.CHOSEN)
         self.state = State.START
-        self._await(socks5.readMethods, socks5.METHODS_LIMIT)
+        self._await(self.dialect.readMethods, self.dialect.firstLimit)
 
     def authenticated(self) -> None:
         """
@@ -167,7 +225,7 @@ class ServerConversation(Conversation):
         """
         self._require(State.CHOSEN)
         self.state = State.REQUESTING
-        self._await(socks5.readRequest, socks5.REQUEST_LIMIT)
+        self._await(self.dialect.readRequest, self.dialect.requestLimit)
 
     @property
     def replyable(self) -> bool:
@@ -177,7 +235,7 @@ class ServerConversation(Conversation):
         """
         if self.failed:
             return self.state is State.REQUESTING or (
-                self.state is State.START and self.version == SOCKS4
+                self.state is State.START and self.dialect.fault is not None
             )
         return self.state is State.REQUESTED
 
@@ -199,10 +257,7 @@ class ServerConversation(Conversation):
         if not more:
             self.state = State.REPLIED
         address, port = bound or _UNBOUND
-        if self.version == SOCKS4:
-            assert isinstance(address, Address)
-            return socks4.encodeReply(reply, address, port)
-        return socks5.encodeReply(reply, address, port)
+        return self.dialect.encodeReply(reply, address, port)
 
     def _require(self, state: State) -> None:
         if self.state is not state or self.failed:

@@ -4,16 +4,19 @@ The messages of SOCKS 4 and 4a.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final, final
 
 from socksgw.wire.address import UNSPECIFIED4, Address, parseHost
-from socksgw.wire.codes import SOCKS4, Reply, Socks4Reply
-from socksgw.wire.events import Replied, Requested
+from socksgw.wire.codes import SOCKS4, Command, Method, Reply, Socks4Reply
+from socksgw.wire.dialect import Dialect
+from socksgw.wire.events import Event, Replied, Requested
 from socksgw.wire.reader import Reader, WireError
 
 __all__ = [
     "REPLY_LIMIT",
     "REQUEST_LIMIT",
+    "Socks4",
     "encodeReply",
     "encodeRequest",
     "readReply",
@@ -30,6 +33,7 @@ REPLY_LIMIT: Final = 8
 #: What SOCKS 4a puts in DSTIP to say that a name follows: 0.0.0.x, x not 0.
 _NAME_FOLLOWS: Final = b"\0\0\0"
 _DEFERRED: Final = b"\0\0\0\1"
+_NO_LOGIN: Final = bytes((Method.NO_AUTHENTICATION,))
 
 
 def readRequest(reader: Reader) -> Requested:
@@ -99,3 +103,43 @@ def encodeReply(reply: int, address: Address, port: int) -> bytes:
         address, port = UNSPECIFIED4, 0
     code = Socks4Reply.GRANTED if reply == Reply.SUCCEEDED else Socks4Reply.REJECTED
     return bytes((0, code)) + port.to_bytes(2, "big") + address.packed
+
+
+@final
+class Socks4(Dialect):
+    """
+    SOCKS 4 and 4a as a server speaks them. A client makes its request at once. It
+    is taken as if it had offered no authentication, since its USERID proves
+    nothing.
+    """
+
+    protocol = "socks4"
+    version = SOCKS4
+    first = bytes((SOCKS4,))
+    firstLimit = REQUEST_LIMIT
+    commands: ClassVar[Mapping[int, str]] = {
+        Command.CONNECT: "connect",
+        Command.BIND: "bind",
+        Command.RESOLVE: "resolve",
+    }
+    families = frozenset({4})
+    loginless = "SOCKS 4 has no login, and one is wanted here"
+    denial = Reply.NOT_ALLOWED
+    fault = Reply.GENERAL_FAILURE
+
+    def readFirst(self, reader: Reader) -> Requested:
+        """Read the client's request."""
+        return readRequest(reader)
+
+    def offered(self, event: Event) -> bytes:
+        """Return no authentication, which is all that a client can do."""
+        return _NO_LOGIN
+
+    def called(self, request: Requested) -> str:
+        """Return C{socks4a} where the client sent a name (SOCKS 4a)."""
+        return "socks4a" if isinstance(request.host, str) else "socks4"
+
+    def encodeReply(self, reply: Reply, host: Address | str, port: int) -> bytes:
+        """Return the answer to a request."""
+        assert isinstance(host, Address)
+        return encodeReply(reply, host, port)

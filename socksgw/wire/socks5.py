@@ -4,17 +4,26 @@ The messages of SOCKS 5 (RFC 1928).
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final, final
 
 from socksgw.wire.address import Address, Host, parseHost
-from socksgw.wire.codes import SOCKS5, AddressType, Reply
-from socksgw.wire.events import MethodSelected, MethodsOffered, Replied, Requested
+from socksgw.wire.codes import SOCKS5, AddressType, Command, Reply
+from socksgw.wire.dialect import Dialect
+from socksgw.wire.events import (
+    Event,
+    MethodSelected,
+    MethodsOffered,
+    Replied,
+    Requested,
+)
 from socksgw.wire.reader import Reader, WireError
 
 __all__ = [
     "METHODS_LIMIT",
     "REQUEST_LIMIT",
     "SELECTION_LIMIT",
+    "Socks5",
     "encodeHost",
     "encodeMethods",
     "encodeReply",
@@ -148,3 +157,48 @@ def encodeHost(host: Address | str) -> bytes:
     if not 1 <= len(name) <= 255:
         raise ValueError("a name has 1 to 255 octets")
     return bytes((_NAME, len(name))) + name
+
+
+@final
+class Socks5(Dialect):
+    """SOCKS 5 as a server speaks it: methods, a login, then the request."""
+
+    protocol = "socks5"
+    version = SOCKS5
+    first = bytes((SOCKS5,))
+    firstLimit = METHODS_LIMIT
+    requestLimit = REQUEST_LIMIT
+    commands: ClassVar[Mapping[int, str]] = {
+        Command.CONNECT: "connect",
+        Command.BIND: "bind",
+        Command.UDP_ASSOCIATE: "udp",
+        Command.RESOLVE: "resolve",
+        Command.RESOLVE_PTR: "resolve-ptr",
+        Command.UDP_IN_TCP: "hev",
+        Command.UDP_TUNNEL: "gost",
+    }
+
+    def readFirst(self, reader: Reader) -> MethodsOffered:
+        """Read the methods that the client offers (section 3)."""
+        return readMethods(reader)
+
+    def readMethods(self, reader: Reader) -> MethodsOffered:
+        """Read the methods that the client offers (section 3)."""
+        return readMethods(reader)
+
+    def readRequest(self, reader: Reader) -> Requested:
+        """Read the client's request (section 4)."""
+        return readRequest(reader)
+
+    def offered(self, event: Event) -> bytes:
+        """Return the methods that the client offered."""
+        assert isinstance(event, MethodsOffered)
+        return event.methods
+
+    def encodeSelection(self, method: int) -> bytes:
+        """Return the choice of method (section 3)."""
+        return encodeSelection(method)
+
+    def encodeReply(self, reply: Reply, host: Address | str, port: int) -> bytes:
+        """Return the reply (section 6)."""
+        return encodeReply(reply, host, port)

@@ -17,7 +17,7 @@ from socksgw.policy.decision import Policy
 from socksgw.session.case import Case
 from socksgw.session.commands import commandFor
 from socksgw.wire.address import Address
-from socksgw.wire.events import Requested
+from socksgw.wire.server import DIALECTS
 from tests.fakes.gateway import Gateway, Transport, well
 from tests.fakes.policy import PUBLIC, PUBLIC6, ruleset
 from tests.fakes.resolver import Names
@@ -114,13 +114,13 @@ def test_whichCommand(
     version: int, command: int, tunnels: tuple[str, ...], name: str | None
 ) -> None:
     """By version and number; UDP in TCP only where the listener names it."""
-    request = Requested(version, command, Address.parse(PUBLIC), 1, b"", b"")
+    known = DIALECTS[f"socks{version}"].commands
     if name is None:
         with pytest.raises(CommandNotSupported) as raised:
-            commandFor(request, frozenset(tunnels))
+            commandFor(known, command, frozenset(tunnels))
         assert raised.value.reply == 7
     else:
-        assert commandFor(request, frozenset(tunnels)).name == name
+        assert commandFor(known, command, frozenset(tunnels)).name == name
 
 
 # RESOLVE.

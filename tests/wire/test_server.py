@@ -24,7 +24,7 @@ from socksgw.wire.codes import Method, Reply
 from socksgw.wire.conversation import OutOfOrder
 from socksgw.wire.events import Decoded, MethodsOffered, Requested
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
-from socksgw.wire.server import ServerConversation, State
+from socksgw.wire.server import ServerConversation, State, spoken
 from tests.tools.samples import LOGIN, REQUEST5
 
 V4 = Address.parse("192.0.2.7")
@@ -36,7 +36,9 @@ REQUESTED5 = Requested(5, 1, "example.com", 443, b"example.com", b"")
 def fed(octets: bytes, *versions: int) -> ServerConversation:
     """A conversation that has received these octets."""
     conversation = (
-        ServerConversation(frozenset(versions)) if versions else ServerConversation()
+        ServerConversation(spoken(f"socks{version}" for version in versions))
+        if versions
+        else ServerConversation()
     )
     conversation.receive(octets)
     return conversation

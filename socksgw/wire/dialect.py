@@ -1,0 +1,97 @@
+"""
+Where the protocols of clients differ from one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
+from socksgw.wire.events import Event, MethodsOffered, Requested
+from socksgw.wire.reader import Reader
+
+__all__ = ["Dialect"]
+
+
+class Dialect:
+    """
+    What one protocol has where each protocol has something of its own. It has no
+    state: that is the conversation's.
+
+    To add a protocol, write one in a module of C{socksgw.wire}, and name it in
+    L{socksgw.wire.server.DIALECTS}. This class is what holds before the protocol
+    is known.
+
+    @cvar protocol: its name in C{listen.protocols} and in the records.
+    @cvar version: the number of its version.
+    @cvar first: the first octets of a client by which it is told from others.
+    @cvar firstLimit: the most octets of the client's first message.
+    @cvar requestLimit: the most octets of a request that follows a login.
+    @cvar commands: the word of each command, by its code: C{connect}, C{bind},
+        C{udp}, C{resolve}, C{resolve-ptr}; of UDP inside the control connection
+        the framing, as in C{listen.udp.tunnels}.
+    @cvar families: the versions of the addresses that a reply can say.
+    @cvar loginless: where it has no logins, why a client cannot get in that has
+        to log in; else empty.
+    @cvar denial: the reply to a client that does not get in; L{None} where other
+        messages tell it.
+    @cvar fault: the reply to a first message that breaks the protocol; L{None}
+        where there is none.
+    """
+
+    protocol: ClassVar[str] = ""
+    version: ClassVar[int] = 0
+    first: ClassVar[bytes] = b""
+    firstLimit: ClassVar[int] = 0
+    requestLimit: ClassVar[int] = 0
+    commands: ClassVar[Mapping[int, str]] = {}
+    families: ClassVar[frozenset[int]] = frozenset({4, 6})
+    loginless: ClassVar[str] = ""
+    denial: ClassVar[Reply | None] = None
+    fault: ClassVar[Reply | None] = None
+
+    def readFirst(self, reader: Reader) -> Event:
+        """
+        Read the client's first message.
+
+        @raise WireError: it breaks the protocol.
+        """
+        raise NotImplementedError
+
+    def readMethods(self, reader: Reader) -> MethodsOffered:
+        """
+        Read which methods the client offers.
+
+        @raise WireError: it breaks the protocol.
+        """
+        raise NotImplementedError
+
+    def readRequest(self, reader: Reader) -> Requested:
+        """
+        Read the request that follows a login.
+
+        @raise WireError: it breaks the protocol.
+        """
+        raise NotImplementedError
+
+    def offered(self, event: Event) -> bytes:
+        """Return the methods that the client's first message offers."""
+        raise NotImplementedError
+
+    def called(self, request: Requested) -> str:
+        """Return the name of the protocol in the record of a request."""
+        return self.protocol
+
+    def encodeSelection(self, method: int) -> bytes:
+        """Return what tells the client the method that was chosen."""
+        raise NotImplementedError
+
+    def encodeReply(self, reply: Reply, host: Address | str, port: int) -> bytes:
+        """
+        Return the answer to a request.
+
+        @param host: a name only in the answer to C{resolve-ptr}.
+        """
+        raise NotImplementedError

@@ -1,0 +1,104 @@
+"""
+A session does not know which protocol it serves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+import socksgw
+from socksgw.policy.decision import Decision
+from socksgw.policy.rules import Verdict
+from socksgw.session.commands import _COMMANDS
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
+from socksgw.wire.dialect import Dialect
+from socksgw.wire.events import Event, Requested
+from socksgw.wire.reader import Reader
+from socksgw.wire.server import DIALECTS
+from tests.fakes.gateway import BOUND, TARGET, USERPASS, Gateway, well
+
+#: Where protocols are not told apart.
+NEUTRAL = ("session", "negotiate", "login", "policy", "route", "relay")
+#: What people are told to say to their programs.
+ADVICE = re.compile(r"socks5h|SOCKS 4a, remote DNS")
+
+
+@pytest.mark.parametrize("folder", NEUTRAL)
+def test_noProtocolIsNamed(folder: str) -> None:
+    """No version, and no name of one, in what does not depend on it."""
+    for path in (Path(socksgw.__path__[0]) / folder).rglob("*.py"):
+        for line in path.read_text().splitlines():
+            assert not re.search(r"(?i)\bsocks ?[456]", ADVICE.sub("", line)), path
+
+
+@pytest.mark.parametrize("protocol", DIALECTS)
+def test_everyCommandIsBuilt(protocol: str) -> None:
+    """The words of the protocols are those of the commands."""
+    assert set(DIALECTS[protocol].commands.values()) <= set(_COMMANDS)
+
+
+class Knocking(Dialect):
+    """A protocol that nobody speaks: a line each way."""
+
+    protocol = "knocking"
+    first = b"k"
+    firstLimit = 64
+    commands: ClassVar[Mapping[int, str]] = {1: "connect"}
+    loginless = "knocking has no login"
+    denial = Reply.NOT_ALLOWED
+
+    def readFirst(self, reader: Reader) -> Requested:
+        """Read C{k}, a name, and the end of the line."""
+        reader.u8()
+        name = reader.until(ord("\n"), 40, "the name")
+        return Requested(0, 1, name.decode(), 443, name, b"")
+
+    def offered(self, event: Event) -> bytes:
+        return b"\0"
+
+    def encodeReply(self, reply: Reply, host: Address | str, port: int) -> bytes:
+        return f"{reply.name} {host} {port}\n".encode()
+
+
+def knocked(gateway: Gateway, octets: bytes) -> bytes:
+    """What a client of that protocol is sent."""
+    gateway.listener.dialects = {ord("k"): Knocking()}
+    transport = gateway.connect()
+    for octet in octets:
+        transport.protocol.dataReceived(bytes((octet,)))
+    sent: bytes = transport.value()
+    return sent
+
+
+def test_anotherProtocolIsServed() -> None:
+    """One class in wire/ is all that it takes: judged, recorded, relayed."""
+    gateway = Gateway()
+    assert knocked(gateway, b"kexample.com\n") == b"SUCCEEDED 192.0.2.1 40000\n"
+    assert ("dial", (TARGET,), 443) in gateway.happened
+    (line,) = gateway.lines("decision")
+    assert (line["protocol"], line["name"]) == ("knocking", "example.com")
+    assert gateway.lines("end")[0]["bound"] == f"{BOUND[0]}:{BOUND[1]}"
+    well(gateway)
+
+
+def test_anotherProtocolIsRefused() -> None:
+    """By the policy, where a login is wanted, and where it is no message."""
+    gateway = Gateway()
+    gateway.decision = Decision(Verdict(False, "no", "it may not"))
+    assert knocked(gateway, b"kexample.com\n") == b"NOT_ALLOWED 0.0.0.0 0\n"
+    well(gateway)
+    gateway = Gateway([USERPASS])
+    assert knocked(gateway, b"kexample.com\n") == b"NOT_ALLOWED 0.0.0.0 0\n"
+    (line,) = gateway.lines("refused")
+    assert (line["why"], line["reply"]) == ("knocking has no login", 2)
+    well(gateway)
+    gateway = Gateway()
+    assert knocked(gateway, b"k" + b"x" * 41) == b""
+    assert gateway.lines("refused")[0]["reason"] == "protocol"
+    well(gateway)
