@@ -28,6 +28,7 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.interfaces import Budget, Protection, StreamProtection, Timer
+from socksgw.system.coroutines import Awaited
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.dialect import Dialect
@@ -238,7 +239,7 @@ class Inbound(Protocol):
             if self.ended:
                 raise self.failure or ClientLost("the client ended its side")
             self._readOn()
-            self._waiting = Deferred()
+            self._waiting = Awaited()
             await self._waiting
         if self._counted:
             self._count()

@@ -26,6 +26,7 @@ from socksgw.audit.refusals import Refusal, Refusals
 from socksgw.audit.segments import InUse, Segments
 from socksgw.audit.waiting import Waiting, awaited, fail, fire
 from socksgw.config.schema import AuditConfig
+from socksgw.system.coroutines import Awaited
 from socksgw.system.files import FileError
 
 __all__ = ["Journal", "JournalError"]
@@ -164,7 +165,7 @@ class Journal:
         @return: fires when the line is in the kernel (with C{sync = "each"}:
             on the disk); fails with L{AuditFailed} when it cannot be.
         """
-        waiting: Deferred[None] = Deferred()
+        waiting: Deferred[None] = Awaited()
         self._lines.append(Waiting(line, waiting, stranger))
         if not self._due:
             self._schedule(0)

@@ -36,6 +36,7 @@ from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
 from socksgw.route.placement import portShares
 from socksgw.session.session import Session
+from socksgw.system.coroutines import Running
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.files import FileError, ownDirectory
 from socksgw.system.heap import Heap
@@ -317,7 +318,7 @@ class Gateway:
         Start the session of a client that has said something.
         """
         session = self.sessions.begin(lambda number: Session(self, client, number))
-        return Deferred.fromCoroutine(session.serve())
+        return Running(session.serve())
 
     def left(self, session: Session) -> None:
         """

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from socksgw.relay.idle import IdleWatch
 from socksgw.relay.seams import Allowance
 from socksgw.relay.settings import RelaySettings
+from socksgw.system.coroutines import Awaited
 
 __all__ = ["Relay"]
 
@@ -49,7 +50,7 @@ class Relay(IdleWatch):
         super().__init__()
         self.settings = settings
         self._over = False
-        self.done: Deferred[tuple[str, bool, bool]] = Deferred(self._cancelled)
+        self.done: Deferred[tuple[str, bool, bool]] = Awaited(self._cancelled)
 
     def start(self, early: bytes) -> None:
         """

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from socksgw.errors import ConnectFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.failures import failureFor
+from socksgw.system.coroutines import Awaited
 from socksgw.system.sockets import FAMILIES, keepAlive, quick
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
@@ -191,7 +192,7 @@ class _Race:
         self.setDeadline = setDeadline
         self.watch = watch
         self.port = port
-        self.done: Deferred[Outlet] = Deferred(lambda _: self._stop())
+        self.done: Deferred[Outlet] = Awaited(lambda _: self._stop())
         self._left = interleaved(addresses)
         self._left.reverse()
         self._running: list[_Attempt] = []

@@ -256,7 +256,7 @@ class World:
 ONCE_A_RELOAD = {
     "socksgw.accept.certificates.ServerTLS",
     "socksgw.accept.certificates._Files",
-    "socksgw.config.schema.ListenTLS",
+    "socksgw.config.schema.listener.ListenTLS",
     "socksgw.system.tls.Own",
 }
 
