@@ -360,10 +360,10 @@ async def negotiate(
     @raise AuthenticationFailed: the method failed by a defect of its own.
     """
     exchange, conversation = Exchange(client), client.conversation
-    offered = conversation.offered(event)
+    dialect = conversation.dialect
+    offered = dialect.offered(event)
     found = _chosen(offered, wanted, exchange, client)
     if found is None:
-        dialect = conversation.dialect
         why = dialect.loginless or _unmet(offered, wanted)
         raise NoAcceptableMethod(why, dialect.denial)
     method, code = found

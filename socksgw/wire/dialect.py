@@ -5,9 +5,8 @@ Where the protocols of clients differ from one another.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import Reader
@@ -52,7 +51,8 @@ class Dialect:
     denial: ClassVar[Reply | None] = None
     fault: ClassVar[Reply | None] = None
 
-    def readFirst(self, reader: Reader) -> Event:
+    @staticmethod
+    def readFirst(reader: Reader) -> Event:
         """
         Read the client's first message.
 
@@ -60,7 +60,8 @@ class Dialect:
         """
         raise NotImplementedError
 
-    def readMethods(self, reader: Reader) -> MethodsOffered:
+    @staticmethod
+    def readMethods(reader: Reader) -> MethodsOffered:
         """
         Read which methods the client offers.
 
@@ -68,7 +69,8 @@ class Dialect:
         """
         raise NotImplementedError
 
-    def readRequest(self, reader: Reader) -> Requested:
+    @staticmethod
+    def readRequest(reader: Reader) -> Requested:
         """
         Read the request that follows a login.
 
@@ -76,7 +78,8 @@ class Dialect:
         """
         raise NotImplementedError
 
-    def offered(self, event: Event) -> bytes:
+    @staticmethod
+    def offered(event: Any, /) -> bytes:
         """Return the methods that the client's first message offers."""
         raise NotImplementedError
 
@@ -84,14 +87,17 @@ class Dialect:
         """Return the name of the protocol in the record of a request."""
         return self.protocol
 
-    def encodeSelection(self, method: int) -> bytes:
+    @staticmethod
+    def encodeSelection(method: int) -> bytes:
         """Return what tells the client the method that was chosen."""
         raise NotImplementedError
 
-    def encodeReply(self, reply: Reply, host: Address | str, port: int) -> bytes:
+    @staticmethod
+    def encodeReply(reply: Reply, host: Any, port: int, /) -> bytes:
         """
         Return the answer to a request.
 
-        @param host: a name only in the answer to C{resolve-ptr}.
+        @param host: an L{Address<socksgw.wire.address.Address>}; a name only in
+            the answer to C{resolve-ptr}.
         """
         raise NotImplementedError

@@ -158,32 +158,27 @@ class ServerConversation(Conversation):
         self.state = State.OFFERED
         return event
 
-    def chooseMethod(self, method: int) -> bytes:
+    def answerOffer(self, method: int) -> bytes:
         """
-        The answer to L{MethodsOffered}; L{Method.NO_ACCEPTABLE} ends the
-        conversation.
+        Return what the client is sent once a method is chosen, or none
+        (L{Method.NO_ACCEPTABLE}), which ends the conversation; empty where the
+        client does not wait to hear of it.
         """
-        self._require(State.OFFERED)
+        if self.state is not State.OFFERED:
+            return b""
         self.state = State.CHOSEN
         if method == Method.NO_ACCEPTABLE:
             self._fail()
         return self.dialect.encodeSelection(method)
 
-    def offered(self, event: Event) -> bytes:
+    def chooseMethod(self, method: int) -> bytes:
         """
-        Return the methods that the client offers, or what its protocol has in their
-        place.
+        Return the answer to L{MethodsOffered}, as L{answerOffer}.
 
-        @param event: the client's first message.
+        @raise OutOfOrder: none was awaited.
         """
-        return self.dialect.offered(event)
-
-    def answerOffer(self, method: int) -> bytes:
-        """
-        Return what the client is sent once a method is chosen, or none
-        (L{Method.NO_ACCEPTABLE}); empty where the protocol has no such message.
-        """
-        return self.chooseMethod(method) if self.state is State.OFFERED else b""
+        self._require(State.OFFERED)
+        return self.answerOffer(method)
 
     def admit(self, event: Event) -> Requested | None:
         """

@@ -127,19 +127,14 @@ class Socks4(Dialect):
     denial = Reply.NOT_ALLOWED
     fault = Reply.GENERAL_FAILURE
 
-    def readFirst(self, reader: Reader) -> Requested:
-        """Read the client's request."""
-        return readRequest(reader)
+    readFirst = staticmethod(readRequest)
+    encodeReply = staticmethod(encodeReply)
 
-    def offered(self, event: Event) -> bytes:
+    @staticmethod
+    def offered(_event: Event, /) -> bytes:
         """Return no authentication, which is all that a client can do."""
         return _NO_LOGIN
 
     def called(self, request: Requested) -> str:
         """Return C{socks4a} where the client sent a name (SOCKS 4a)."""
         return "socks4a" if isinstance(request.host, str) else "socks4"
-
-    def encodeReply(self, reply: Reply, host: Address | str, port: int) -> bytes:
-        """Return the answer to a request."""
-        assert isinstance(host, Address)
-        return encodeReply(reply, host, port)

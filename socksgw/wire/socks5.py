@@ -10,13 +10,7 @@ from typing import ClassVar, Final, final
 from socksgw.wire.address import Address, Host, parseHost
 from socksgw.wire.codes import SOCKS5, AddressType, Command, Reply
 from socksgw.wire.dialect import Dialect
-from socksgw.wire.events import (
-    Event,
-    MethodSelected,
-    MethodsOffered,
-    Replied,
-    Requested,
-)
+from socksgw.wire.events import MethodSelected, MethodsOffered, Replied, Requested
 from socksgw.wire.reader import Reader, WireError
 
 __all__ = [
@@ -178,27 +172,13 @@ class Socks5(Dialect):
         Command.UDP_TUNNEL: "gost",
     }
 
-    def readFirst(self, reader: Reader) -> MethodsOffered:
-        """Read the methods that the client offers (section 3)."""
-        return readMethods(reader)
+    readFirst = staticmethod(readMethods)
+    readMethods = staticmethod(readMethods)
+    readRequest = staticmethod(readRequest)
+    encodeSelection = staticmethod(encodeSelection)
+    encodeReply = staticmethod(encodeReply)
 
-    def readMethods(self, reader: Reader) -> MethodsOffered:
-        """Read the methods that the client offers (section 3)."""
-        return readMethods(reader)
-
-    def readRequest(self, reader: Reader) -> Requested:
-        """Read the client's request (section 4)."""
-        return readRequest(reader)
-
-    def offered(self, event: Event) -> bytes:
+    @staticmethod
+    def offered(event: MethodsOffered, /) -> bytes:
         """Return the methods that the client offered."""
-        assert isinstance(event, MethodsOffered)
         return event.methods
-
-    def encodeSelection(self, method: int) -> bytes:
-        """Return the choice of method (section 3)."""
-        return encodeSelection(method)
-
-    def encodeReply(self, reply: Reply, host: Address | str, port: int) -> bytes:
-        """Return the reply (section 6)."""
-        return encodeReply(reply, host, port)

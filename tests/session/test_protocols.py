@@ -53,16 +53,19 @@ class Knocking(Dialect):
     loginless = "knocking has no login"
     denial = Reply.NOT_ALLOWED
 
-    def readFirst(self, reader: Reader) -> Requested:
+    @staticmethod
+    def readFirst(reader: Reader) -> Requested:
         """Read C{k}, a name, and the end of the line."""
         reader.u8()
         name = reader.until(ord("\n"), 40, "the name")
         return Requested(0, 1, name.decode(), 443, name, b"")
 
-    def offered(self, event: Event) -> bytes:
+    @staticmethod
+    def offered(event: Event) -> bytes:
         return b"\0"
 
-    def encodeReply(self, reply: Reply, host: Address | str, port: int) -> bytes:
+    @staticmethod
+    def encodeReply(reply: Reply, host: Address | str, port: int) -> bytes:
         return f"{reply.name} {host} {port}\n".encode()
 
 

@@ -70,10 +70,10 @@ def test_beforeTheProtocolIsKnown() -> None:
 def test_theMethodIsTold() -> None:
     """SOCKS 5 has a message for that (RFC 1928 section 3), SOCKS 4 has none."""
     conversation, event = begun(b"\x05\x02\x00\x02")
-    assert conversation.offered(event) == b"\x00\x02"
+    assert conversation.dialect.offered(event) == b"\x00\x02"
     assert conversation.answerOffer(2) == b"\x05\x02"
     conversation, event = begun(REQUEST4)
-    assert conversation.offered(event) == b"\x00"
+    assert conversation.dialect.offered(event) == b"\x00"
     assert conversation.answerOffer(0) == b""
     assert conversation.replyable
 
