@@ -30,6 +30,7 @@ from socksgw.accept.identity import (
 )
 from socksgw.config.schema import ListenTLS
 from socksgw.system.files import FileError, readFile, readSecret, stampOf, unreadable
+from socksgw.system.once import Once
 from socksgw.system.tls import Own, certificatesOf, keyFor, serverContext
 
 __all__ = ["Changes", "ServerTLS", "WrongTLS"]
@@ -184,7 +185,7 @@ class ServerTLS:
         self._ownFiles = self._files(self._readOwn, "certificate", "key")
         self._trustFiles = self._files(self._readTrust, "client_ca", "crl")
         self._trust = _NOBODY
-        self._told: frozenset[str] = frozenset()
+        self._told = Once()
         self._ownFiles.look()
         self._trustFiles.look()
         if not self._ownFiles.wrong:
@@ -337,14 +338,12 @@ class ServerTLS:
         if own or trust:
             self._remake()
         wrong = [*self._ownFiles.wrong, *self._trustFiles.wrong, *self.aged()]
-        lines = [f"{key}: {why}" for key, why in wrong]
-        told, self._told = self._told, frozenset(lines)
         return Changes(
             (
                 *(self._ownFiles.good if own else ()),
                 *(self._trustFiles.good if trust else ()),
             ),
-            tuple(line for line in lines if line not in told),
+            tuple(self._told.holds(f"{key}: {why}" for key, why in wrong)),
             # What cannot be read keeps everybody out, and is no reason to turn
             # out those who are in; a stale list is one of several, maybe.
             trust and not self._trustFiles.wrong,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from socksgw.config.schema import AuditConfig
+from socksgw.system.once import Seldom
 
 __all__ = ["Growth"]
 
@@ -35,7 +36,7 @@ class Growth:
         self._alarmed = 0
         self._written = 0
         self._since: float | None = None
-        self._said = -_SAY
+        self._said = Seldom(_SAY)
 
     def apply(self, full: int, config: AuditConfig) -> None:
         """
@@ -75,8 +76,7 @@ class Growth:
         self._since, self._written = now, 0
         drops = config.when_full == "drop-oldest"
         room = config.max_size if drops else config.max_size - full
-        if room < rate * _SOON and now - self._said >= _SAY:
-            self._said = now
+        if room < rate * _SOON and self._said.due(now):
             hours = room / rate / 3600
             self._tell(
                 f"the journal grows by {rate * 3600 / 1e6:,.0f} MB an hour: "

@@ -28,6 +28,7 @@ from socksgw.audit.waiting import Waiting, awaited, fail, fire
 from socksgw.config.schema import AuditConfig
 from socksgw.system.coroutines import Awaited
 from socksgw.system.files import FileError
+from socksgw.system.once import Once, Seldom
 
 __all__ = ["Journal", "JournalError"]
 
@@ -93,15 +94,15 @@ class Journal:
         self._gone = False
         # Lines of strangers are not written.
         self._short = False
-        # What does not work at the moment, and was told.
-        self._unable: set[str] = set()
+        # What does not work at the moment.
+        self._unable = Once()
         self._growth = Growth(self._tell)
         self._lines: deque[Waiting] = deque()
         self._due = False
         self._disk = Disk(reactor, lambda: self._segments.fd, self._tell)
         self._second = -1
         self._stamp = ""
-        self._saidHead = -_SAY
+        self._headSaid = Seldom(_SAY)
         self._each = config.sync == "each"
 
     def apply(self, config: AuditConfig) -> None:
@@ -364,8 +365,8 @@ class Journal:
         self._save()
         self._segments.look(now)
         self._growth.look(now, self._segments.full, self._config)
-        if now - self._saidHead >= _SAY:
-            self._sayHead(now)
+        if self._headSaid.due(now):
+            self._sayHead()
 
     def _lookAtFile(self) -> None:
         if self._gone:
@@ -387,18 +388,16 @@ class Journal:
         try:
             yield
         except OSError as e:
-            if what not in self._unable:
-                self._unable.add(what)
+            if self._unable.begins(what):
                 self._tell(f"{what}: {e.strerror}")
         else:
-            self._unable.discard(what)
+            self._unable.ends(what)
 
-    def _sayHead(self, now: float) -> None:
+    def _sayHead(self) -> None:
         """
         Tell the log the head, where others may keep it: C{audit verify --head}
         asks for it.
         """
-        self._saidHead = now
         if self.number:
             _log.info(
                 "journal head {number}:{head}", number=self.number, head=self.head
@@ -418,7 +417,7 @@ class Journal:
         self._lookAtFile()
         self._flush()
         self._save()
-        self._sayHead(self._reactor.seconds())
+        self._sayHead()
         self._disk.rest()
         done = self._disk.ask() if self._config.sync != "never" else succeed(None)
         return done.addBoth(self._closed)

@@ -21,6 +21,7 @@ from socksgw.audit import chain
 from socksgw.audit.retention import Retention
 from socksgw.config.schema import AuditConfig
 from socksgw.system.files import ownDirectory
+from socksgw.system.once import Once
 
 __all__ = ["HEAD", "Found", "InUse", "Segments", "headOf"]
 
@@ -102,8 +103,9 @@ class Segments:
         self._kept = (0, "")
         # The present file has the beginning of a line behind its end.
         self._torn = False
-        # No new file could be had: until the next look, and said.
-        self._stuck = self._stuckSaid = False
+        # No new file could be had, until the next look.
+        self._stuck = False
+        self._unable = Once()
 
     # Opening and closing.
 
@@ -196,7 +198,8 @@ class Segments:
             os.close(self.fd)
         self.fd, self._path = fd, path
         self.size = 0
-        self._torn = self._stuck = self._stuckSaid = False
+        self._torn = self._stuck = False
+        self._unable.ends()
         self.retention.begun(path)
 
     def close(self) -> None:
@@ -248,8 +251,7 @@ class Segments:
             self.begin(first)
         except OSError as e:
             self._stuck = True
-            if not self._stuckSaid:
-                self._stuckSaid = True
+            if self._unable.begins():
                 self._tell(
                     f"no new journal file: {e.strerror}; the present one goes on"
                 )

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from socksgw.accept.admission import Census
 from socksgw.gateway.listeners import Listeners
 from socksgw.interfaces import SetDeadline
+from socksgw.system.once import Seldom
 
 __all__ = ["Pauses"]
 
@@ -45,7 +46,7 @@ class Pauses:
         self._listeners = listeners
         self._clock = clock
         self._setDeadline = setDeadline
-        self._said = -_SAY
+        self._said = Seldom(_SAY)
         census.pause = self._pause
         census.resume = self._resume
 
@@ -54,9 +55,7 @@ class Pauses:
         Accept no client until one leaves; said at most every ten seconds.
         """
         self._listeners.pause()
-        now = self._clock()
-        if now - self._said >= _SAY:
-            self._said = now
+        if self._said.due(self._clock()):
             _log.warn(
                 "accepting rests: {clients} clients are as many as the descriptors "
                 "allow (the limit is RLIMIT_NOFILE); {pauses} times so far",

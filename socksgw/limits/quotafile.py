@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from socksgw.limits.counters import ProcessCounters, Row
 from socksgw.system.files import FileError, readOwn
+from socksgw.system.once import Once
 from socksgw.system.threads import Pool, inPool
 from socksgw.wire.address import Address
 
@@ -49,7 +50,7 @@ class QuotaFile:
         self._reactor = reactor
         self._saved = counters.changes
         self._saving: Deferred[None] | None = None
-        self._failing = False
+        self._trouble = Once()
         self._pool: Pool | None = None
 
     def load(self) -> None:
@@ -97,14 +98,13 @@ class QuotaFile:
         self._saving = None
         if isinstance(result, Failure):
             self._saved = -1
-            if not self._failing:
+            if self._trouble.begins():
                 _log.error(
                     "quotas are not kept: {why}; they are counted, and tried again",
                     why=result.getErrorMessage(),
                 )
-        elif self._failing:
+        elif self._trouble.ends():
             _log.info("quotas are kept again")
-        self._failing = isinstance(result, Failure)
 
     def close(self) -> Deferred[None]:
         """

@@ -12,6 +12,7 @@ from typing import Any, Final, final
 from twisted.logger import Logger
 
 from socksgw.system.files import FileError, readFile, stampOf, unmarked
+from socksgw.system.once import Once
 from socksgw.wire.address import Address
 
 __all__ = ["HOSTS", "HostsFile"]
@@ -72,7 +73,7 @@ class HostsFile:
         self._stamp: object = None
         self._index = _Index(b"")
         self._reading = False
-        self._failing = False
+        self._trouble = Once()
 
     def refresh(self, inThread: InThread | None = None) -> None:
         """
@@ -97,11 +98,10 @@ class HostsFile:
             octets = readFile(self._path)
         except (OSError, FileError) as e:
             # As the C library does: the names are asked for elsewhere.
-            if not self._failing:
+            if self._trouble.begins():
                 _log.warn("{file} is not used: {why}", file=str(self._path), why=str(e))
-            self._failing = True
             return b""
-        self._failing = False
+        self._trouble.ends()
         return octets
 
     def _indexed(self, index: _Index) -> None:

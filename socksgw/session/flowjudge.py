@@ -16,6 +16,7 @@ from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.flows import Flow, Flows, Permit, routed
 from socksgw.session.case import Case
+from socksgw.system.once import Once
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram
 
@@ -53,7 +54,7 @@ class FlowJudge:
         self._flows: Flows | None = None
         #: What bounds the datagrams, by the rule that allows them.
         self._bounds: dict[str, Claim] = {}
-        self._told: set[str] = set()
+        self._told = Once()
 
     def attach(self, flows: Flows) -> None:
         """These are the association's."""
@@ -197,8 +198,7 @@ class FlowJudge:
         try:
             claim = case.gateway.limits.takeFlow(case.asker, rule)
         except LimitReached as e:
-            if str(e) not in self._told:
-                self._told.add(str(e))
+            if self._told.begins(str(e)):
                 line = case.record.flowsRefusedLine(str(e))
                 case.gateway.journal.append(line)
             raise

@@ -16,6 +16,8 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from socksgw.system.once import Once
+
 __all__ = [
     "FAMILIES",
     "isRefusal",
@@ -40,7 +42,7 @@ _REFUSALS: Final = frozenset(
 #: SO_LINGER with no time at all: close() sends a reset.
 _RESET: Final = struct.pack("ii", 1, 0)
 
-_told: set[str] = set()
+_told: Final = Once()
 
 
 def isRefusal(error: OSError) -> bool:
@@ -55,8 +57,7 @@ def tellOnce(what: str, error: OSError, instead: str) -> None:
     @param what: the system call or the option.
     @param instead: what happens instead.
     """
-    if what not in _told:
-        _told.add(what)
+    if _told.begins(what):
         _log.warn(
             "{what} is refused here ({why}): {instead}",
             what=what,

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from socksgw.system.fairly import ASKING, FairQueue
+from socksgw.system.once import Once
 
 __all__ = ["DaemonPool", "Pool", "Threads", "inPool", "threadsFor"]
 
@@ -118,7 +119,7 @@ class Threads:
         self._queue: FairQueue[_Call] = FairQueue()
         self._held: Counter[bytes] = Counter()
         self._running = self._stuck = 0
-        self._failing = False
+        self._trouble = Once()
         self.resize(threads, waiting, patience)
 
     def resize(self, threads: int, waiting: int, patience: float | None = None) -> None:
@@ -186,14 +187,13 @@ class Threads:
                 timer.cancel()
             self._cannotStart(source, call, e)
             return False
-        self._failing = False
+        self._trouble.ends()
         self._running += 1
         self._held[source] += 1
         return True
 
     def _cannotStart(self, source: bytes, call: _Call, error: Exception) -> None:
-        if not self._failing:
-            self._failing = True
+        if self._trouble.begins():
             _log.error(
                 "no thread for {name}: {why}; remedy: raise TasksMax= (or ulimit -u)",
                 name=self._name,

@@ -10,6 +10,8 @@ from typing import Final, final
 
 from twisted.logger import Logger
 
+from socksgw.system.once import Once
+
 __all__ = ["Upkeep", "defect"]
 
 _log: Final = Logger()
@@ -33,12 +35,10 @@ class Upkeep:
     """
     Does parts of one work, each whether or not another fails; a failure is
     logged once, until the part works again.
-
-    @ivar failing: the parts that do not work at the moment.
     """
 
     def __init__(self) -> None:
-        self.failing: set[str] = set()
+        self._failing = Once()
 
     def do(self, what: str, part: Callable[[], object]) -> None:
         """
@@ -49,8 +49,7 @@ class Upkeep:
         try:
             part()
         except Exception as e:
-            if what not in self.failing:
-                self.failing.add(what)
+            if self._failing.begins(what):
                 defect(what, e)
         else:
-            self.failing.discard(what)
+            self._failing.ends(what)

@@ -25,6 +25,7 @@ from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.kernelroutes import KernelRoutes
 from socksgw.gateway.probedroutes import ProbedRoutes
 from socksgw.system import sockets
+from socksgw.system.once import Once
 from socksgw.wire.address import Address
 from tests.live import raw
 from tests.live.running import HEAD, Running, environment, running
@@ -228,7 +229,7 @@ class Failing:
 
 def test_netlinkThatStopsAnswering(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up, said once, and everything is judged again."""
-    monkeypatch.setattr(sockets, "_told", set())
+    monkeypatch.setattr(sockets, "_told", Once())
     routes = Failing()
     hosts = HostAddresses(list, lambda: routes)
     with capturedLogs() as logs:

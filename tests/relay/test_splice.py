@@ -28,6 +28,7 @@ from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.system import sockets
+from socksgw.system.once import Once
 from tests.fakes.loops import WatchedLoop
 from tests.fakes.quota import Quota
 from tests.tools.sockets import RESET, descriptors, pair
@@ -741,7 +742,7 @@ class Refusing:
             return real(source, target, *rest, **flags)
 
         monkeypatch.setattr(os, "splice", splice)
-        monkeypatch.setattr(sockets, "_told", set())
+        monkeypatch.setattr(sockets, "_told", Once())
         self.lines: list[str] = []
         log = SimpleNamespace(
             warn=lambda text, **of: self.lines.append(text.format(**of))

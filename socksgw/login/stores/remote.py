@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import WRONG, Refused, busy
 from socksgw.system.fairly import ASKING, FairQueue
+from socksgw.system.once import Once
 
 __all__ = [
     "Evenly",
@@ -100,7 +101,7 @@ class Turns:
         """
         self._reactor = reactor
         self._name = name
-        self._failing = False
+        self._trouble = Once()
         self._seconds = seconds
         self._free = atOnce
         self._most = _MOST - atOnce
@@ -154,11 +155,11 @@ class Turns:
                 failing = result.value
             elif not isinstance(result.value, Refused):
                 return result
-        if failing is not None and not self._failing:
+        if failing is None:
+            if self._trouble.ends():
+                _log.info("{name} can be asked again", name=self._name)
+        elif self._trouble.begins():
             _log.warn("{name} cannot be asked: {why}", name=self._name, why=failing.why)
-        elif failing is None and self._failing:
-            _log.info("{name} can be asked again", name=self._name)
-        self._failing = failing is not None
         return result
 
 
