@@ -14,6 +14,7 @@ from twisted.cred.credentials import ICredentials
 from twisted.cred.strcred import ICheckerFactory
 from zope.interface import Attribute, Interface
 
+from socksgw.config.levels import CLEAR, CONFIDENTIALITY, INTEGRITY
 from socksgw.config.reserved import ANONYMOUS
 from socksgw.config.settings import Settings
 from socksgw.wire.address import Address
@@ -21,6 +22,9 @@ from socksgw.wire.reader import Reader
 
 __all__ = [
     "ANONYMOUS",
+    "CLEAR",
+    "CONFIDENTIALITY",
+    "INTEGRITY",
     "Asker",
     "Budget",
     "IAuthMethod",
@@ -538,7 +542,7 @@ class Asker:
     __slots__ = ("listener", "secured", "source", "user")
 
     def __init__(
-        self, user: User, source: Address, listener: str, secured: str = "clear"
+        self, user: User, source: Address, listener: str, secured: str = CLEAR
     ) -> None:
         self.user = user
         self.source = source

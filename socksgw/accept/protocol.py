@@ -20,6 +20,7 @@ from zope.interface import implementer
 from socksgw.accept.admission import Admission
 from socksgw.accept.encapsulation import encapsulated
 from socksgw.accept.transport import PlainTransport
+from socksgw.config.levels import CLEAR, CONFIDENTIALITY
 from socksgw.errors import (
     ClientLost,
     HandshakeTimedOut,
@@ -339,13 +340,13 @@ class Inbound(Protocol):
         """How the connection is protected."""
         protection, lowest = self.protection, self.transport
         if protection is not None:
-            if protection.level == "confidentiality":
+            if protection.level == CONFIDENTIALITY:
                 return protection.level
             lowest = lowest.below
         tls = ISSLTransport.providedBy(lowest)
         if protection is not None and not tls:
             return protection.level
-        return "confidentiality" if tls else "clear"
+        return CONFIDENTIALITY if tls else CLEAR
 
     @property
     def datagrams(self) -> bool:

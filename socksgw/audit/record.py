@@ -10,6 +10,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
 from socksgw.audit.refusals import Refusal
+from socksgw.config.levels import CLEAR
 from socksgw.wire.address import Address, escaped
 from socksgw.wire.events import Event, MethodsOffered, Requested
 
@@ -148,7 +149,7 @@ class SessionRecord:
         self.ticket = ""
         self.ending = ""
         self.peerPort = 0
-        self.secured = "clear"
+        self.secured = CLEAR
         self.groups: Collection[str] = ()
         self.reports: Sequence[str] = ()
         self.hint = ""
@@ -338,7 +339,7 @@ class SessionRecord:
             line += f',"struck":[{struck}]'
         if self.userId:
             line += f',"user_id":{quoted(escaped(self.userId))}'
-        if self.secured != "clear":
+        if self.secured != CLEAR:
             line += f',"secured":"{self.secured}"'
         line += _named("ticket", self.ticket)
         if self.reports:

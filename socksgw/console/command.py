@@ -14,6 +14,7 @@ from pathlib import Path
 
 from socksgw.config.convert import nearest
 from socksgw.config.defaults import defaultConfig
+from socksgw.config.levels import LEVELS
 from socksgw.config.loading import ConfigError, load, refused
 from socksgw.config.schema import Config
 from socksgw.console.diff import diffMain
@@ -30,7 +31,7 @@ from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
-from socksgw.policy.expectations import LEVELS, wrongFacts
+from socksgw.policy.expectations import wrongFacts
 from socksgw.policy.facts import destination
 from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
 from socksgw.route.resolver import lookUpNow

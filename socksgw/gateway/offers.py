@@ -12,6 +12,7 @@ from typing import Final, final
 
 from attrs import evolve, frozen
 
+from socksgw.config.levels import CLEAR, CONFIDENTIALITY
 from socksgw.config.schema import Config, Listen
 from socksgw.interfaces import ANONYMOUS
 from socksgw.negotiate.methods import Choice, OfferedMethod
@@ -25,8 +26,6 @@ from socksgw.wire.server import DIALECTS
 
 __all__ = ["Offers", "Way"]
 
-#: Of TLS, whichever layer it is.
-_PROTECTED: Final = "confidentiality"
 #: Ways that are shown.
 _SHOWN: Final = 6
 
@@ -114,9 +113,9 @@ class Offers:
             for method in outer.inner or (outer,):
                 if method.capabilities.certificate and shown == "off":
                     continue
-                level: str | None = "clear"
+                level: str | None = CLEAR
                 if listen.name in self._secured:
-                    level = _PROTECTED
+                    level = CONFIDENTIALITY
                 elif outer.inner or outer.name in self._protecting:
                     level = None
                 wanted = shown == "required" or method.capabilities.certificate

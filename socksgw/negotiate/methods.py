@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from socksgw.config.levels import CONFIDENTIALITY
 from socksgw.errors import AuthenticationFailed, NoAcceptableMethod, SocksError
 from socksgw.interfaces import IConditional, IExchange, Protection
 from socksgw.negotiate.capabilities import UNDECLARED, Capabilities
@@ -31,7 +32,6 @@ T = TypeVar("T")
 #: Octets of a name in the record of a failed login.
 _CLAIMED: Final = 1024
 #: The protection of TLS.
-_CONFIDENTIAL: Final = "confidentiality"
 
 
 class Client(Protocol):
@@ -308,7 +308,7 @@ def _chosen(
                 return method, code
             continue
         found = method, code
-        if not method.capabilities.protects or client.secured != _CONFIDENTIAL:
+        if not method.capabilities.protects or client.secured != CONFIDENTIALITY:
             break
     return found
 

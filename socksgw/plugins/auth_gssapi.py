@@ -15,6 +15,9 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import (
+    CLEAR,
+    CONFIDENTIALITY,
+    INTEGRITY,
     IAuthenticator,
     IProtectingMethod,
     IReportingStore,
@@ -34,9 +37,9 @@ __all__ = ["Context", "Encapsulation", "Mechanism", "method"]
 _ROUNDS: Final = 10
 #: By the words of the configuration.
 _LEVELS: Final = {
-    "clear": Level.CLEAR,
-    "integrity": Level.INTEGRITY,
-    "confidentiality": Level.CONFIDENTIALITY,
+    CLEAR: Level.CLEAR,
+    INTEGRITY: Level.INTEGRITY,
+    CONFIDENTIALITY: Level.CONFIDENTIALITY,
     "selective": Level.SELECTIVE,
 }
 
@@ -141,9 +144,9 @@ class Encapsulation:
         """
         @param level: any but clear.
         """
-        self.level = "integrity"
+        self.level = INTEGRITY
         if level == Level.CONFIDENTIALITY:
-            self.level = "confidentiality"
+            self.level = CONFIDENTIALITY
         self._confidential = level != Level.INTEGRITY
         self._context = context
         self._longest = context.longest(self._confidential)
@@ -182,7 +185,7 @@ class Encapsulation:
 
     def _open(self, token: bytes) -> bytes:
         octets, encrypted = self._context.unwrap(token)
-        if not encrypted and self.level == "confidentiality":
+        if not encrypted and self.level == CONFIDENTIALITY:
             raise WireError("octets that are not encrypted, as was agreed")
         return octets
 
@@ -305,7 +308,7 @@ class GssapiMethod:
     name = "gssapi"
     code = Method.GSSAPI
     help = "Kerberos, and protection of all that follows (RFC 1961, method 01)"
-    protection = ("confidentiality", "integrity")
+    protection = (CONFIDENTIALITY, INTEGRITY)
     anonymous = False
     cleartext = False
     credentials = ()

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import IRenumbered, IWrapper, Settings
+from socksgw.interfaces import CONFIDENTIALITY, IRenumbered, IWrapper, Settings
 from socksgw.system.tls import Stream, certificatesOf, keyFor, serverContext
 from socksgw.wire.codes import Method
 from socksgw.wire.reader import WireError
@@ -46,7 +46,7 @@ class Secured:
     @ivar naked: whether datagrams go unprotected beside it (UDP-Naked).
     """
 
-    level = "confidentiality"
+    level = CONFIDENTIALITY
 
     __slots__ = ("_over", "_records", "_stream", "naked")
 

@@ -12,6 +12,7 @@ from typing import Final, final
 from attrs import field, frozen
 
 from socksgw.config.convert import Problem, nearest
+from socksgw.config.levels import LEVELS
 from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config
 from socksgw.config.schema import Rule as RuleTable
@@ -40,7 +41,6 @@ from socksgw.wire.address import Address
 __all__ = ["Compiled", "Compiler", "isPattern"]
 
 _DEFAULT_NEVER: Final = ("special", "self")
-_LEVELS: Final = frozenset({"clear", "integrity", "confidentiality"})
 _ASKED: Final = frozenset({"name", "address"})
 _NO_PATTERN: Final = "users have no patterns; name each, or a group as @group"
 _COMMANDS: Final = frozenset({"connect", "bind", "udp", "resolve"})
@@ -303,7 +303,7 @@ class Compiler:
             services=self._services(table.services, f"{path}.services"),
             during=self._during(table.during, f"{path}.during"),
             until=self._until(table, path),
-            secured=self._among(table.secured, _LEVELS, f"{path}.secured"),
+            secured=self._among(table.secured, frozenset(LEVELS), f"{path}.secured"),
             methods=None if table.method is None else frozenset(table.method),
             askedBy=self._among(table.asked_by, _ASKED, f"{path}.asked_by"),
             ticket=table.ticket,

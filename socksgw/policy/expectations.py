@@ -5,9 +5,10 @@ Tests of the policy that stand beside it: C{[[expect]]}.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Protocol
 
 from socksgw.config.convert import Problem, nearest
+from socksgw.config.levels import LEVELS
 from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config, Expect
 from socksgw.interfaces import ANONYMOUS
@@ -18,10 +19,7 @@ from socksgw.policy.rules import Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
-__all__ = ["LEVELS", "Admitting", "Declared", "unmet", "wrongFacts"]
-
-#: How the client's side can be protected.
-LEVELS: Final = ("clear", "integrity", "confidentiality")
+__all__ = ["Admitting", "Declared", "unmet", "wrongFacts"]
 
 
 class Admitting(Protocol):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from socksgw.config.levels import CLEAR
 from socksgw.config.schema import Config
 from socksgw.policy.hypothetical import Facts, groupsOf
 from socksgw.wire.address import Address, BadHost, parseHost
@@ -89,6 +90,6 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
         method=line["method"],
         source=Address.parse(line["client"].rpartition(":")[0].strip("[]")),
         listener=line["listener"],
-        secured=line.get("secured", "clear"),
+        secured=line.get("secured", CLEAR),
         at=datetime.fromisoformat(line["time"]).timestamp(),
     )

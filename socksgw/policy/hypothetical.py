@@ -13,6 +13,7 @@ from typing import Final, final
 
 from attrs import evolve, frozen
 
+from socksgw.config.levels import CLEAR
 from socksgw.config.schema import Group
 from socksgw.interfaces import ANONYMOUS, Asker
 from socksgw.policy.decision import REACHING, UNREACHED
@@ -92,7 +93,7 @@ class Facts:
             Somebody(self.user, self.groups, self.method or "?"),
             self.source or _SOMEWHERE,
             self.listener or "",
-            self.secured or "clear",
+            self.secured or CLEAR,
         )
         # A look-up has no port.
         port = 0 if self.command == "resolve" else self.port
