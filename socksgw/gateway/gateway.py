@@ -34,7 +34,7 @@ from socksgw.limits.limits import Limits
 from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
 from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
-from socksgw.route.placement import portShares
+from socksgw.route.udpoptions import portShares
 from socksgw.session.session import Session
 from socksgw.system.coroutines import Running
 from socksgw.system.deadlines import Deadlines

@@ -28,9 +28,9 @@ from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.route.dialer import Dialer
 from socksgw.route.outward import Outward
-from socksgw.route.placement import Place
 from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver
+from socksgw.route.udpoptions import UDPOptions
 from socksgw.system.files import supposingTrust, trustGroups
 from socksgw.system.watch import Watch
 
@@ -39,7 +39,7 @@ __all__ = ["Foundation", "Generation"]
 #: Most flows of one UDP association.
 _FLOWS: Final = 256
 #: Where a listener says nothing.
-_ANYWHERE: Final = Place(ListenUDP())
+_ANYWHERE: Final = UDPOptions(ListenUDP())
 
 
 @final
@@ -147,7 +147,7 @@ class Generation:
         self.watch = base.watch
         self.setDeadline = base.setDeadline
         self.bindTimeout = timeouts.bind
-        self._places = {listen.name: Place(listen.udp) for listen in config.listen}
+        self._udp = {listen.name: UDPOptions(listen.udp) for listen in config.listen}
         self.nameOf = self._resolver.nameOf
         self.associations = Associations(
             base.watch, base.setDeadline, base.clock, timeouts.udp_idle, _FLOWS
@@ -200,15 +200,15 @@ class Generation:
         trustGroups(self._trusted)
         self._base.throttle.configure(self._throttle)
         self._base.hosts.advertised = frozenset(
-            place.outside for place in self._places.values() if place.outside
+            options.outside for options in self._udp.values() if options.outside
         )
 
-    def placeOf(self, listener: str) -> Place:
+    def udpOf(self, listener: str) -> UDPOptions:
         """
-        Where the relay sockets of a listener's clients are. A listener may be
-        gone and still have clients.
+        Return the C{[listen.udp]} of a listener, which may be gone and still have
+        clients.
         """
-        return self._places.get(listener, _ANYWHERE)
+        return self._udp.get(listener, _ANYWHERE)
 
     def start(self) -> None:
         """Sessions may come."""

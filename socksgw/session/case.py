@@ -22,7 +22,7 @@ from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays, Tally
 from socksgw.route.dialer import Dialer
 from socksgw.route.outward import Outward
-from socksgw.route.placement import Place
+from socksgw.route.udpoptions import UDPOptions
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -65,7 +65,7 @@ class Generation(Protocol):
     @property
     def associations(self) -> Associations: ...
 
-    def placeOf(self, listener: str) -> Place: ...
+    def udpOf(self, listener: str) -> UDPOptions: ...
 
 
 class Gateway(Protocol):

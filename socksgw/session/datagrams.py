@@ -51,9 +51,9 @@ class Associate(Command):
     async def route(self, case: Case, request: Requested) -> Routed:
         """Bind the relay socket that the client sends its datagrams to."""
         record, client, generation = case.record, case.client, case.generation
-        place = generation.placeOf(record.listener)
-        inner = bindWithin(socket.SOCK_DGRAM, client.local, place.ports, client.scope)
-        record.bound = (place.advertised(client.local), inner.getsockname()[1])
+        options = generation.udpOf(record.listener)
+        inner = bindWithin(socket.SOCK_DGRAM, client.local, options.ports, client.scope)
+        record.bound = (options.advertised(client.local), inner.getsockname()[1])
         # Other addresses are no hint: clients behind an address translation, or of
         # several addresses, name an address that is not seen here.
         port = (request.port or None) if request.host == client.source else None
@@ -65,7 +65,7 @@ class Associate(Command):
                 client.source,
                 inner,
                 FlowJudge(case),
-                place.reassemble,
+                options.reassemble,
                 tally,
                 port,
             )

@@ -206,7 +206,7 @@ class Session(case.Case):
         record.asked, record.port = request.asked, request.port
         record.command = f"0x{request.command:02x}"
         conversation = self.client.conversation
-        tunnels = self.generation.placeOf(record.listener).tunnels
+        tunnels = self.generation.udpOf(record.listener).tunnels
         command = self.command = commandFor(
             conversation.dialect.commands, request.command, tunnels
         )

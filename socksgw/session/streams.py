@@ -126,10 +126,10 @@ class Bind(Command):
             inward = generation.outward.local(case.whose, own, peer.version)
         else:
             inward = localTowards(peer)
-        place = generation.placeOf(record.listener)
+        options = generation.udpOf(record.listener)
         scope = client.scope if inward == own else 0
         passive = Passive(
-            generation.watch, generation.setDeadline, inward, place.ports, scope
+            generation.watch, generation.setDeadline, inward, options.ports, scope
         )
 
         def admits(peer: Address, port: int) -> bool:
@@ -151,7 +151,7 @@ class Bind(Command):
             return True
 
         try:
-            record.bound = (place.advertised(inward), passive.bound[1])
+            record.bound = (options.advertised(inward), passive.bound[1])
             client.reply(Reply.SUCCEEDED, record.bound, more=True)
             client.hold()
             waiting = passive.accept(admits, generation.bindTimeout)

@@ -40,7 +40,7 @@ from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Verdict
 from socksgw.relay.memory import Memory
 from socksgw.route.outward import Outward
-from socksgw.route.placement import Place
+from socksgw.route.udpoptions import UDPOptions
 from socksgw.session.session import Session
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
@@ -187,7 +187,7 @@ class Gateway:
             dialer=SimpleNamespace(open=self._open),
             relays=SimpleNamespace(between=self._between),
             outward=Outward(),
-            placeOf=lambda name: Place(ListenUDP()),
+            udpOf=lambda name: UDPOptions(ListenUDP()),
         )
         self.changes = 0
         self.stranger: bool | None = None

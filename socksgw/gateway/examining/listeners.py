@@ -14,7 +14,7 @@ from socksgw.accept.endpoints import isSecured
 from socksgw.config.listening import isRoutable, parseListenAddress
 from socksgw.config.schema import Config, Listen
 from socksgw.gateway.examining.problems import Problems
-from socksgw.route.placement import wrongPlace
+from socksgw.route.udpoptions import wrongOptions
 
 __all__ = ["examineListeners", "reachable", "securedListeners", "serverTLS"]
 
@@ -38,7 +38,7 @@ def examineListeners(config: Config, reactor: Any, problems: Problems) -> None:
             problems.wrong(f"{path}.name", f'"{listen.name}" names two listeners')
         names.add(listen.name)
         _where(path, listen, reactor, problems)
-        for name, why in wrongPlace(listen.udp):
+        for name, why in wrongOptions(listen.udp):
             problems.wrong(f"{path}.udp.{name}", why)
         if not listen.protocols:
             problems.wrong(f"{path}.protocols", "is empty: nobody could be served")

@@ -15,7 +15,7 @@ from socksgw.config.schema import Listen, ListenUDP
 from socksgw.errors import LimitReached
 from socksgw.gateway.gateway import Gateway
 from socksgw.interfaces import Asker
-from socksgw.route.placement import portShares, wrongPlace
+from socksgw.route.udpoptions import portShares, wrongOptions
 from socksgw.wire.address import Address
 from tests.fakes.policy import ANONYMOUS
 
@@ -48,8 +48,8 @@ def test_halfOfTheRange() -> None:
 )
 def test_aShareThatCannotBe(udp: ListenUDP, key: str) -> None:
     """A share of nothing, and one of more than there is, are errors."""
-    assert [where for where, _ in wrongPlace(udp)] == [key]
-    assert not list(wrongPlace(ListenUDP(ports="40000-40001", ports_per_source=1)))
+    assert [where for where, _ in wrongOptions(udp)] == [key]
+    assert not list(wrongOptions(ListenUDP(ports="40000-40001", ports_per_source=1)))
 
 
 def test_theGatewayHoldsIt(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """
-Where the relay sockets and BIND's listeners of a C{[[listen]]} are.
+The C{[listen.udp]} of a listener: where the relay sockets of UDP associations and
+the listeners of BIND are, and what is done with datagrams.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from typing import Final, final
 from socksgw.config.schema import Listen, ListenUDP
 from socksgw.wire.address import Address
 
-__all__ = ["Place", "portShares", "wrongPlace"]
+__all__ = ["UDPOptions", "portShares", "wrongOptions"]
 
 _RANGE: Final = re.compile(r"(\d{1,5})-(\d{1,5})\Z", re.ASCII)
 
 
 def _ports(text: str) -> range:
     """
+    Return the ports of a range such as C{40000-40999}.
+
     @raise ValueError: it is no range of ports.
     """
     match = _RANGE.match(text)
@@ -26,9 +29,11 @@ def _ports(text: str) -> range:
     return range(int(match[1]), int(match[2]) + 1)
 
 
-def wrongPlace(udp: ListenUDP) -> Iterator[tuple[str, str]]:
+def wrongOptions(udp: ListenUDP) -> Iterator[tuple[str, str]]:
     """
-    What is wrong with a C{[listen.udp]}: keys, each with why.
+    Look for what is wrong with a C{[listen.udp]}.
+
+    @return: keys, each with why.
     """
     ports = None
     if udp.ports:
@@ -59,7 +64,7 @@ def wrongPlace(udp: ListenUDP) -> Iterator[tuple[str, str]]:
 
 
 @final
-class Place:
+class UDPOptions:
     """
     A C{[listen.udp]}, ready for use.
 
@@ -83,8 +88,9 @@ class Place:
 
     def advertised(self, bound: Address) -> Address:
         """
-        What clients and peers are told: the advertised address, where it is
-        of the same family, else the one we are bound to.
+        Return the address that clients and peers are told: the one that is
+        advertised, where it is of the same family; else the one that the socket is
+        bound to.
         """
         outside = self.outside
         if outside is not None and outside.version == bound.version:
@@ -94,7 +100,7 @@ class Place:
 
 def portShares(listens: Iterable[Listen]) -> dict[str, int]:
     """
-    How many ports one source may have at each listener that has a range.
+    Return how many ports one source may have at each listener that has a range.
     """
-    shares = ((listen.name, Place(listen.udp).share) for listen in listens)
+    shares = ((listen.name, UDPOptions(listen.udp).share) for listen in listens)
     return {name: share for name, share in shares if share is not None}
