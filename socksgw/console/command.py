@@ -20,8 +20,10 @@ from socksgw.config.schema import Config
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
 from socksgw.console.follow import followMain
+from socksgw.console.help import helpMain
 from socksgw.console.passwd import passwdMain
 from socksgw.console.recorded import explainRecord
+from socksgw.console.usage import commandsOf
 from socksgw.console.verify import verifyMain
 from socksgw.errors import LookupFailed
 from socksgw.gateway.examination import Examination, examine
@@ -38,7 +40,7 @@ from socksgw.route.resolver import lookUpNow
 from socksgw.system.output import coloured, readable
 from socksgw.wire.address import Address
 
-__all__ = ["main"]
+__all__ = ["main", "makeParser"]
 
 
 def _configured(parser: argparse.ArgumentParser) -> None:
@@ -49,13 +51,28 @@ def _configured(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def makeParser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="socksgw",
         description="Look after a SOCKS gateway that runs with: twistd -n socksgw",
-        epilog="Each command explains itself: socksgw COMMAND --help",
+        epilog="Each command explains itself: socksgw COMMAND --help. The manual: "
+        "socksgw help",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    manual = commands.add_parser(
+        "help",
+        help="print the manual: its chapters, keys of the configuration",
+        description="Print a chapter of the manual; or what it says about a key or a "
+        "table of the configuration, an event of the journal, a command, or words "
+        "of a heading. On a terminal the text is shown by $PAGER, or less. Exit "
+        "status 2 when the manual has nothing about the topic.",
+    )
+    manual.add_argument(
+        "topic", nargs="*", metavar="TOPIC", help="default: the list of chapters"
+    )
+    manual.set_defaults(run=_help)
 
     check = commands.add_parser(
         "check",
@@ -221,6 +238,17 @@ def _configuration(file: str | None) -> Config:
 def _journal(file: str | None) -> Path:
     config = _configuration(file)
     return config.directory / config.gateway.state_dir / config.audit.journal
+
+
+def _help(options: argparse.Namespace) -> int:
+    commands = commandsOf(makeParser())
+    return helpMain(
+        " ".join(options.topic),
+        sys.stdout,
+        sys.stderr,
+        commands,
+        lambda name: commands[name].format_help(),
+    )
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -429,7 +457,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     readable(sys.stdout)
     readable(sys.stderr)
-    options = _parser().parse_args(arguments)
+    options = makeParser().parse_args(arguments)
     try:
         status: int = options.run(options)
     except ConfigError as e:

@@ -35,7 +35,9 @@ _PATIENCE: Final = 1.0
 #: The name of the error handler that L{readable} registers.
 _HANDLER: Final = "socksgw.readable"
 #: What stands for our own signs where a terminal does not know them.
-_SIGNS: Final[Mapping[str, str]] = {"→": "->", "·": "-", "…": "...", "✓": "ok"}
+_SIGNS: Final[Mapping[str, str]] = {
+    "→": "->", "·": "-", "…": "...", "✓": "ok", "–": "-", "µ": "u",
+}  # fmt: skip
 
 
 def _substitute(error: UnicodeError) -> tuple[str, int]:

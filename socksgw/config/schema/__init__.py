@@ -3,10 +3,12 @@ The schema of the configuration file: frozen values, named as TOML's keys are.
 
 TOML's keys are written in snake_case, and so are the fields here.
 
-What each key means is said once, in the C{@ivar} of its field: the reference
-(C{socksgw help configuration}) is made of these. A field's metadata C{toml} is its
-key where that is no name in Python; L{None} where it is no key; C{*} where it takes
-all keys that are no other field's.
+What a key means is said once, in the C{@ivar} of its field, and what a table means
+in the docstring of its class: the reference (C{socksgw help configuration}) is made
+of these.
+
+A field's metadata C{toml} is its key where that is no name in Python; L{None} where
+it is no key; C{*} where it takes all keys that are no other field's.
 """
 
 from collections.abc import Mapping
@@ -88,27 +90,14 @@ class Config:
     """
     One configuration.
 
-    @ivar gateway: The gateway itself.
-    @ivar timeouts: How long the gateway waits.
-    @ivar relay: The relay.
-    @ivar resolver: The look-up of names.
-    @ivar listen: Where clients connect; at least one.
-    @ivar auth: Login.
-    @ivar groups: Groups of users, by name.
-    @ivar networks: Names for lists of destinations or clients, written as C{to} of a
-        rule.
-    @ivar never: What is denied before every rule.
-    @ivar rule: The rules.
-    @ivar limit: Bounds.
+    @ivar networks: A name for a list of destinations or clients, written as C{to} and
+        C{from} of a rule.
     @ivar include: Files with more rules, such as C{["rules.d/*.toml"]}, relative to
-        this one and read in the order of their names. Stands above the first table.
-        They may hold C{rule}, C{expect}, C{groups}, C{networks}, C{services} and
-        C{schedules}; their rules follow those of this file. A file that is named
-        without C{*} has to exist.
-    @ivar services: Names for lists of ports: C{"tcp/443"}, C{"udp/5000-5999"}.
-    @ivar schedules: Names for times.
-    @ivar expect: Tests of the policy.
-    @ivar audit: The journal.
+        this one and read in the order of their names. They may hold C{rule},
+        C{expect}, C{groups}, C{networks}, C{services} and C{schedules}; their rules
+        follow those of this file. A file that is named without C{*} has to exist.
+    @ivar services: A name for a list of ports, such as C{"tcp/443"} and
+        C{"udp/5000-5999"}.
     @ivar file: where it was read from, as the user gave it; empty for the
         built-in default.
     @ivar directory: what relative paths of things we read start from.

@@ -84,8 +84,6 @@ class Listen:
         the oldest of the source that has the most is closed, or the oldest of all
         if no source has a sixteenth.
     @ivar half_open_per_source: The same for one source.
-    @ivar udp: Sockets for UDP ASSOCIATE and BIND.
-    @ivar tls: TLS under SOCKS. Absent: none.
     """
 
     name: str

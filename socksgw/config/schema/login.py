@@ -87,8 +87,6 @@ class AuthConfig:
         C{"secrets:FILE"} for the method C{chap}. C{twistd socksgw --help-auth}
         lists the kinds.
     @ivar cache: How long a login that succeeded is remembered.
-    @ivar choose: Which clients are offered which methods.
-    @ivar checker: Stores of users with several options.
     @ivar strip_realms: Kerberos realms that are cut from names; case counts. Names
         of other realms keep theirs.
     @ivar kerberos_names: How Kerberos names are spelled that no directory is asked
@@ -100,7 +98,6 @@ class AuthConfig:
         asked. After that the user's groups are not known: an C{allow} by group does
         not match, a C{deny} does, and a C{[[limit]]} per group counts the user in
         each.
-    @ivar throttle: Bounds on failed logins.
     """
 
     checkers: tuple[str, ...] = ()

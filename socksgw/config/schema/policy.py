@@ -151,7 +151,6 @@ class Rule:
         public addresses only; all else is any address.
     @ivar ports: Ports of the destination: numbers and ranges such as
         C{"8000-8099"}; of a BIND, the peer's.
-    @ivar udp: UDP that the rule allows.
     @ivar services: Entries of C{[services]}, any of them.
     @ivar during: Entries of C{[schedules]}, any of them.
     @ivar until: The moment from which on the rule matches nothing.
@@ -160,8 +159,6 @@ class Rule:
         C{"integrity"}, C{"confidentiality"}.
     @ivar asked_by: How the client names the destination: C{"name"}, C{"address"}.
     @ivar method: Methods by which the user has logged in.
-    @ivar timeouts: Time-outs of the sessions that the rule allows.
-    @ivar limits: Bounds on the sessions that the rule allows, as in C{[[limit]]}.
     @ivar report_only: C{true}: what the rule would decide is recorded, and the
         next rules decide.
     """

@@ -1,0 +1,128 @@
+"""
+reStructuredText for the terminal: the marks of the source are taken away, or
+become bold and underlined where the terminal can show that.
+
+Only what the manual uses is known: headings, paragraphs, lists, definitions,
+literal blocks, simple tables. What else there is stays as it stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Final
+
+__all__ = ["rendered"]
+
+_DIRECTIVE: Final = re.compile(r"\.\. ")
+_UNDERLINE: Final = re.compile(r"(=+|-+)\Z")
+_BORDER: Final = re.compile(r"=+(  +=+)+\Z")
+_MARKED: Final = re.compile(r"``(.+?)``|(?<![\w*])\*(\w[^*]*?)\*(?![\w*])", re.DOTALL)
+_BOLD: Final = "\x1b[1m"
+_UNDERLINED: Final = "\x1b[4m"
+_PLAIN: Final = "\x1b[0m"
+
+
+def rendered(text: str, coloured: bool = False) -> str:
+    """
+    Return a text of the manual as it is shown.
+
+    @param coloured: whether escape sequences may be used.
+    """
+    lines: list[str] = []
+    for kind, part in groupby(_parts(text), key=lambda each: each[0]):
+        found = [line for _, line in part]
+        if kind == "literal":
+            lines += found
+        elif kind == "table":
+            lines += _table(found, coloured)
+        elif kind == "heading":
+            lines += _headings(found, coloured)
+        else:
+            lines += _marked("\n".join(found), coloured).split("\n")
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each line that is shown, with what it is a part of."""
+    lines = text.split("\n")
+    inTable = False
+    #: The indentation of the paragraph that a literal block belongs to.
+    outside: int | None = None
+    skipping = False
+    for i, line in enumerate(lines):
+        following = lines[i + 1] if i + 1 < len(lines) else ""
+        indent = len(line) - len(line.lstrip())
+        if outside is not None and (not line.strip() or indent > outside):
+            yield "literal", line
+            continue
+        outside = None
+        if skipping and (not line.strip() or indent):
+            continue
+        skipping = False
+        if line.startswith(".. code-block::"):
+            outside = 0
+        elif _DIRECTIVE.match(line):
+            skipping = True
+        elif _BORDER.match(line) or inTable:
+            yield "table", line
+            # A table ends at a border that is followed by an empty line.
+            inTable = not (_BORDER.match(line) and not following.strip())
+        elif _isHeading(line, following) or (i and _isHeading(lines[i - 1], line)):
+            yield "heading", line
+        elif line.rstrip().endswith("::"):
+            outside = indent
+            if line.strip() != "::":
+                yield "text", line.rstrip()[:-1]
+        else:
+            yield "text", line
+
+
+def _isHeading(line: str, following: str) -> bool:
+    return (
+        bool(line)
+        and not line[0].isspace()
+        and _UNDERLINE.match(following) is not None
+        and len(following) >= len(line)
+        and _UNDERLINE.match(line) is None
+    )
+
+
+def _headings(lines: list[str], coloured: bool) -> Iterator[str]:
+    for heading, underline in zip(lines[::2], lines[1::2], strict=True):
+        text = _marked(heading, False)
+        if coloured:
+            yield f"{_BOLD}{text}{_PLAIN}"
+        else:
+            yield text
+            yield underline[0] * len(text)
+
+
+def _marked(text: str, coloured: bool) -> str:
+    """Return text without its marks; what they held is underlined."""
+
+    def shown(match: re.Match[str]) -> str:
+        words = match[1] or match[2]
+        if not coloured:
+            return words
+        # Pagers forget at the end of a line what holds.
+        return re.sub(r"(?m)\S.*", rf"{_UNDERLINED}\g<0>{_PLAIN}", words)
+
+    return _MARKED.sub(shown, text)
+
+
+def _table(lines: list[str], coloured: bool) -> Iterator[str]:
+    """Yield a table whose columns stay in line when marks are gone."""
+    starts = [match.start() for match in re.finditer("=+", lines[0])]
+    for line in lines:
+        if _BORDER.match(line):
+            yield line.replace("=", "-")
+            continue
+        cells = ""
+        for start, end in zip(starts, [*starts[1:], None], strict=True):
+            cell = line[start:end]
+            plain = _marked("" if cell.strip() == "\\" else cell, False)
+            cells += _marked(cell, coloured) if cell.strip() != "\\" else ""
+            cells += " " * (len(cell) - len(plain))
+        yield cells.rstrip()
