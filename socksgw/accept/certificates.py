@@ -188,11 +188,32 @@ class ServerTLS:
         self._told = Once()
         self._ownFiles.look()
         self._trustFiles.look()
+        # Which of both were read again, and not told of.
+        self._fresh = False, False
         if not self._ownFiles.wrong:
             self._remake()
+        self._require()
+
+    def require(self) -> None:
+        """
+        Look at the files, as a configuration that is to come into force does.
+
+        @raise WrongTLS: with everything that is wrong; what was good before goes
+            on as L{refresh} says.
+        """
+        self._look()
+        self._require()
+
+    def _require(self) -> None:
         wrong = [*self._unfit(), *self._ownFiles.wrong, *self._trustFiles.wrong]
         if wrong:
             raise WrongTLS(wrong)
+
+    def _look(self) -> None:
+        own, trust = self._ownFiles.look(), self._trustFiles.look()
+        if own or trust:
+            self._remake()
+        self._fresh = self._fresh[0] or own, self._fresh[1] or trust
 
     def _files(self, read: Callable[[], None], *keys: str) -> _Files:
         named = [key for key in keys if getattr(self._settings, key)]
@@ -334,9 +355,9 @@ class ServerTLS:
         Look at the files, and read again those that have changed. At most a
         few C{stat(2)} when nothing happened.
         """
-        own, trust = self._ownFiles.look(), self._trustFiles.look()
-        if own or trust:
-            self._remake()
+        self._look()
+        own, trust = self._fresh
+        self._fresh = False, False
         wrong = [*self._ownFiles.wrong, *self._trustFiles.wrong, *self.aged()]
         return Changes(
             (

@@ -40,6 +40,7 @@ from socksgw.policy.document import Compiler
 from socksgw.policy.expectations import unmet
 from socksgw.policy.exposure import Exposure
 from socksgw.policy.ruleset import Ruleset
+from socksgw.system.usage import Holding, UsagePool
 
 __all__ = ["Examination", "examine"]
 
@@ -96,6 +97,7 @@ def examine(
     reactor: Any,
     checkers: Sequence[ICredentialsChecker] | None = None,
     compiler: Compiler | None = None,
+    holding: Holding | None = None,
 ) -> Examination:
     """
     Judge a configuration as a whole. What is wrong is found in the order of this
@@ -103,12 +105,14 @@ def examine(
 
     @param checkers: used instead of those that C{config} names.
     @param compiler: of C{config}, one that has done its work already.
+    @param holding: what is shared with the configuration in force.
     """
+    holding = holding or Holding(UsagePool())
     compiler = compiler or Compiler(config, facts)
     problems, exposed = Problems(), reachable(config)
     examineValues(config, problems)
     examineListeners(config, reactor, problems)
-    secured = dict(serverTLS(config, problems))
+    secured = dict(serverTLS(config, problems, holding))
     methods = Methods(config, compiler, reactor, exposed, problems)
     choices = tuple(methods.choices())
     if checkers is None:

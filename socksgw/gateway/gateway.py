@@ -21,13 +21,14 @@ from socksgw.audit import process
 from socksgw.audit.journal import Journal, JournalError
 from socksgw.config.schema import Config
 from socksgw.errors import Draining
-from socksgw.gateway.generation import Foundation, Generation
+from socksgw.gateway.generation import Generation
 from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.listeners import CannotStart, Listeners
 from socksgw.gateway.pauses import Pauses
 from socksgw.gateway.reload import STOPPING, Answer, Reload
 from socksgw.gateway.revocation import Revocation
 from socksgw.gateway.sessions import Sessions
+from socksgw.gateway.sharing import Shared
 from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
@@ -94,7 +95,7 @@ class Gateway:
         self.census = Census(raiseDescriptorLimit())
         self._hosts = HostAddresses(self.bound)
         self.memory = Memory(config.relay.memory)
-        self._base = Foundation(
+        self._shared = Shared(
             reactor,
             clock,
             self.setDeadline,
@@ -103,7 +104,7 @@ class Gateway:
             lambda line: self.journal.append(line),
         )
         self._checkers = checkers
-        self.generation = Generation(config, self._base, checkers)
+        self.generation = Generation(config, self._shared, checkers)
         self.generation.apply()
         self._counters = ProcessCounters(clock)
         self._allowances = Allowances(reactor, clock)
@@ -117,7 +118,7 @@ class Gateway:
             reactor,
             shared=config.gateway.shared_state_dir,
         )
-        self._listeners = Listeners(self, reactor, self._base.watch, self.exhausted)
+        self._listeners = Listeners(self, reactor, self._shared.watch, self.exhausted)
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)
@@ -176,7 +177,7 @@ class Gateway:
             ) from None
         self._running = True
         self.generation.start()
-        self._base.watch.start()
+        self._shared.start()
         self._ticking.start(Deadlines.TICK, now=False)
         self.journal.append(process.startLine(self.config.gateway.name))
         self._look()
@@ -256,7 +257,7 @@ class Gateway:
         @raise ConfigError: with everything that is wrong.
         """
         before = self.generation
-        return Generation(config, self._base, self._checkers, before, compiler)
+        return Generation(config, self._shared, self._checkers, before, compiler)
 
     def change(self, config: Config, generation: Generation) -> int:
         """
@@ -392,11 +393,7 @@ class Gateway:
         self.journal.append(process.stopLine(self.config.gateway.name))
         self._ticking.stop()
         self._allowances.stop()
-        # It has sockets that are watched.
-        self.generation.stop()
-        self._base.watch.stop()
-        self._base.pipes.close()
-        self._hosts.close()
+        self._shared.close()
         assert self._stopping is not None
         closed = self._quotas.close().addCallback(lambda _: self.journal.close())
         closed.chainDeferred(self._stopping)

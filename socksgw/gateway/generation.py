@@ -4,7 +4,7 @@ Everything built from one reading of the configuration.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -13,65 +13,29 @@ from socksgw.audit.process import groupsFailedLine
 from socksgw.config.loading import refused
 from socksgw.config.schema import Config, ListenUDP
 from socksgw.gateway.examination import examine
-from socksgw.gateway.host import HostAddresses
-from socksgw.interfaces import IGroupSource, ILockingStore, SetDeadline
+from socksgw.gateway.sharing import Shared
+from socksgw.interfaces import IGroupSource, ILockingStore
 from socksgw.login.groups import DirectoryGroups
 from socksgw.login.portal import Login
-from socksgw.login.throttle import LoginThrottle
 from socksgw.negotiate.methods import Methods
 from socksgw.policy.decision import Policy
 from socksgw.policy.document import Compiler
-from socksgw.policy.told import Told
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
-from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.route.dialer import Dialer
-from socksgw.route.outward import Outward
 from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.system.files import supposingTrust, trustGroups
-from socksgw.system.watch import Watch
+from socksgw.system.usage import Holding, shared
 
-__all__ = ["Foundation", "Generation"]
+__all__ = ["Generation"]
 
 #: Most flows of one UDP association.
 _FLOWS: Final = 256
 #: Where a listener says nothing.
 _ANYWHERE: Final = UDPOptions(ListenUDP())
-
-
-@final
-class Foundation:
-    """
-    What outlives a generation and is shared by all of them.
-    """
-
-    def __init__(
-        self,
-        reactor: Any,
-        clock: Callable[[], float],
-        setDeadline: SetDeadline,
-        hosts: HostAddresses,
-        memory: Memory,
-        append: Callable[[str], None],
-    ) -> None:
-        """
-        @param clock: monotonic seconds.
-        @param append: adds a line to the journal.
-        """
-        self.append = append
-        self.reactor = reactor
-        self.clock = clock
-        self.setDeadline = setDeadline
-        self.hosts = hosts
-        self.memory = memory
-        self.pipes = Pipes()
-        self.told = Told(clock)
-        self.outward = Outward()
-        self.watch = Watch(reactor)
-        self.throttle = LoginThrottle(clock, reactor.callLater)
 
 
 @final
@@ -87,7 +51,7 @@ class Generation:
     def __init__(
         self,
         config: Config,
-        base: Foundation,
+        base: Shared,
         checkers: Sequence[ICredentialsChecker] | None,
         before: Generation | None = None,
         compiler: Compiler | None = None,
@@ -98,21 +62,38 @@ class Generation:
         @param compiler: of C{config}, one that has done its work already.
         @raise ConfigError: with everything that is wrong.
         """
+        self._base = base
+        self._holding = Holding(base.pool)
+        try:
+            with self._holding.building():
+                self._build(config, checkers, before, compiler)
+        except BaseException:
+            self._holding.release()
+            raise
+
+    def _build(
+        self,
+        config: Config,
+        checkers: Sequence[ICredentialsChecker] | None,
+        before: Generation | None,
+        compiler: Compiler | None,
+    ) -> None:
+        base = self._base
         with base.hosts.supposing(config), supposingTrust():
-            found = examine(config, base.hosts, base.reactor, checkers, compiler)
+            found = examine(
+                config, base.hosts, base.reactor, checkers, compiler, self._holding
+            )
         if found.errors:
             raise refused(config, found.errors)
         self.warnings = refused(config, found.warnings).findings()
         self.exposures = found.exposures
         self.secured = found.secured
         timeouts = config.timeouts
-        self._base = base
         self._trusted = config.gateway.trusted_groups
         choice = HostChoice() if config.resolver.servers else readChoice()
-        self._asks = (config.resolver, choice, timeouts.lookup)
-        self._ownsResolver = before is None or before._asks != self._asks
-        if before is None or before._asks != self._asks:
-            self._resolver = Resolver.of(
+        self._resolver = shared(
+            ("resolver", config.resolver, choice, timeouts.lookup),
+            lambda: Resolver.of(
                 base.reactor,
                 base.watch,
                 config.resolver,
@@ -120,9 +101,11 @@ class Generation:
                 timeouts.lookup,
                 base.setDeadline,
                 base.clock,
-            )
-        else:
-            self._resolver = before._resolver
+            ),
+            Resolver.stop,
+        )
+        # A session that begins now may log in, and look a name up, until then.
+        self._grace = 2 * (timeouts.handshake + timeouts.lookup)
         self.methods = Methods(found.choices)
         members = {name: group.members for name, group in config.groups.items()}
         self.login = Login(
@@ -211,25 +194,26 @@ class Generation:
         return self._udp.get(listener, _ANYWHERE)
 
     def start(self) -> None:
-        """Sessions may come."""
-        if self._ownsResolver:
-            self._resolver.start()
+        """
+        Be ready for sessions.
+
+        @raise OSError: it cannot be.
+        """
+        self._resolver.start()
 
     def discard(self) -> None:
-        """It does not come into force after all."""
-        if self._ownsResolver:
-            self._resolver.stop()
+        """Let go of everything: it does not come into force after all."""
+        self._holding.release()
 
     def retire(self, following: Generation) -> None:
         """
-        Another one follows; sessions of this one live on, and their look-ups;
-        handshakes of this one are judged by the other when they are done.
+        Give way to another one. Sessions of this one live on, and what they are
+        in the middle of is done here; handshakes of this one are judged by the
+        other when they are done.
         """
         for name, tls in self.secured.items():
             tls.successor = following.secured.get(name)
-        if following._resolver is not self._resolver:
-            self._base.setDeadline(2 * self._asks[2], self._resolver.stop)
-
-    def stop(self) -> None:
-        """No session uses this any more."""
-        self._resolver.stop()
+        # One that stays, or has come back, has none.
+        for tls in following.secured.values():
+            tls.successor = None
+        self._base.setDeadline(self._grace, self._holding.release)

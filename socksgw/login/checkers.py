@@ -28,6 +28,8 @@ _WAITING: Final = 64
 class HashingPool:
     """
     Threads for verification alone.
+
+    @ivar stop: ends them when the last verification is done.
     """
 
     def __init__(self, reactor: Any, threads: int = _THREADS, waiting: int = _WAITING):
@@ -35,6 +37,7 @@ class HashingPool:
         @param waiting: most verifications that wait for a thread.
         """
         self._threads = Threads(reactor, "passwords", threads, waiting, busy)
+        self.stop = self._threads.stop
 
     def verify(self, password: bytes, known: Hash) -> Deferred[bool]:
         """

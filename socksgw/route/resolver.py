@@ -221,6 +221,7 @@ class Resolver:
         self._known: OrderedDict[_Key, tuple[Answer, float]] = OrderedDict()
         self._asked: dict[_Key, _Question] = {}
         self._turns = Places(lookup.places, lookup.perSource, _WAITING)
+        self._started = False
 
     @classmethod
     def of(
@@ -250,8 +251,10 @@ class Resolver:
         return cls(reactor, lookup, config.family, timeout, setDeadline, clock)
 
     def start(self) -> None:
-        """Be ready for look-ups."""
-        self._lookup.start()
+        """Be ready for look-ups. Without effect when it is."""
+        if not self._started:
+            self._lookup.start()
+            self._started = True
 
     def stop(self) -> None:
         """No look-ups any more."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from threading import Thread
-from typing import Any, Final, TypeVar, final
+from typing import Any, TypeVar, final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
@@ -17,6 +17,7 @@ from twisted.python.threadpool import ThreadPool
 
 from socksgw.system.fairly import ASKING, FairQueue
 from socksgw.system.once import Once
+from socksgw.system.usage import shared
 
 __all__ = ["DaemonPool", "Pool", "Threads", "inPool", "threadsFor"]
 
@@ -120,6 +121,8 @@ class Threads:
         self._held: Counter[bytes] = Counter()
         self._running = self._stuck = 0
         self._trouble = Once()
+        self._stopping = False
+        self._atShutdown: Any = None
         self.resize(threads, waiting, patience)
 
     def resize(self, threads: int, waiting: int, patience: float | None = None) -> None:
@@ -140,8 +143,8 @@ class Threads:
         """
         if not self._pool.started:
             self._pool.start()
-            self._reactor.addSystemEventTrigger(
-                "during", "shutdown", self._pool.abandon
+            self._atShutdown = self._reactor.addSystemEventTrigger(
+                "during", "shutdown", self._abandon
             )
         source = ASKING.get()
         call = _Call(work, source)
@@ -150,6 +153,23 @@ class Threads:
         if len(self._queue) > self._waiting:
             self._refuse(self._queue.drop(source))
         return call.outcome
+
+    def stop(self) -> None:
+        """
+        End the threads when the last call is done: none comes any more.
+        """
+        self._stopping = True
+        self._rest()
+
+    def _rest(self) -> None:
+        idle = not self._running and not len(self._queue)
+        if self._stopping and idle and self._atShutdown is not None:
+            self._reactor.removeSystemEventTrigger(self._atShutdown)
+            self._abandon()
+
+    def _abandon(self) -> None:
+        self._atShutdown = None
+        self._pool.abandon()
 
     def _refuse(self, call: _Call) -> None:
         call.forget()
@@ -223,15 +243,12 @@ class Threads:
         elif timer is not None:
             timer.cancel()
         self._next()
+        self._rest()
         if not call.outcome.called:
             if success:
                 call.outcome.callback(result)
             else:
                 call.outcome.errback(result)
-
-
-#: Those that outlive a configuration, by reactor and name.
-_lasting: Final[dict[tuple[Any, str], Threads]] = {}
 
 
 def threadsFor(
@@ -243,13 +260,13 @@ def threadsFor(
     patience: float | None = None,
 ) -> Threads:
     """
-    As L{Threads}; for the same name the same, so that a reload makes no more
-    of them.
+    Return threads as L{Threads}. Generations share those of the same name, so
+    that a reload makes no more of them; they end with the last one.
     """
-    found = _lasting.get((reactor, name))
-    if found is None:
-        found = Threads(reactor, name, threads, waiting, busy, patience)
-        _lasting[reactor, name] = found
-    else:
-        found.resize(threads, waiting, patience)
+    found = shared(
+        ("threads", reactor, name),
+        lambda: Threads(reactor, name, threads, waiting, busy, patience),
+        Threads.stop,
+    )
+    found.resize(threads, waiting, patience)
     return found

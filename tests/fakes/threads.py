@@ -30,9 +30,13 @@ class ThreadedReactor:
 
     def addSystemEventTrigger(
         self, phase: str, event: str, call: Callable[[], Any]
-    ) -> None:
+    ) -> Callable[[], Any]:
         assert event == "shutdown"
         self.atShutdown.append(call)
+        return call
+
+    def removeSystemEventTrigger(self, call: Callable[[], Any]) -> None:
+        self.atShutdown.remove(call)
 
     def pump(self) -> None:
         """Do the next thing that a thread asks for."""

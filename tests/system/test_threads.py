@@ -17,7 +17,9 @@ from socksgw.interfaces import Settings
 from socksgw.login.refusal import busy
 from socksgw.system.fairly import ASKING
 from socksgw.system.threads import DaemonPool, Pool, Threads, inPool, threadsFor
+from socksgw.system.usage import Holding, UsagePool
 from tests.fakes.threads import ClockedReactor, ThreadedReactor
+from tests.tools.waiting import until
 
 
 def askedBy(source: bytes, threads: Threads, work: Callable[[], Any]) -> Deferred[Any]:
@@ -54,6 +56,27 @@ def test_reloads(reactor: ThreadedReactor) -> None:
     assert reactor.result(few.do(lambda: 7)).reason == "busy"
     free.set()
     assert reactor.result(under) is True
+
+
+def test_theyEndWithTheLastUser(reactor: ThreadedReactor) -> None:
+    """
+    When no generation has them any more the threads go, once their calls are
+    done, and are no matter of the shutdown any longer.
+    """
+    before, pool = threading.active_count(), UsagePool()
+    users, free = [Holding(pool), Holding(pool)], threading.Event()
+    for user in users:
+        with user.building():
+            threads = threadsFor(reactor, "pam-ad", 2, 10, busy)
+    under = threads.do(free.wait)
+    users[0].release()
+    assert len(reactor.atShutdown) == 1
+    users[1].release()
+    assert len(reactor.atShutdown) == 1
+    free.set()
+    assert reactor.result(under) is True
+    assert reactor.atShutdown == []
+    until(lambda: threading.active_count() == before)
 
 
 def test_pamOverReloads(reactor: ThreadedReactor) -> None:

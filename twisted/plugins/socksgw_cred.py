@@ -24,8 +24,6 @@ chap, where they do not travel. Mode 0600, ours or root's. Make it, and set
 passwords in it, with: socksgw passwd --secrets FILE USER
 """
 
-_pools: list[Any] = []
-
 
 @implementer(IFileCheckerFactory, IPlugin)
 class PasswordFileFactory:
@@ -48,13 +46,17 @@ class PasswordFileFactory:
 
         from socksgw.login.checkers import HashingPool, PasswordFile
         from socksgw.login.userfile import PasswordFileError
+        from socksgw.system.usage import shared
 
         if not argString:
             raise InvalidAuthArgumentString("passwd: needs a file, as in passwd:FILE")
-        if not _pools:
-            _pools.append(HashingPool(reactor))
+        pool = shared(
+            ("passwords", reactor),
+            lambda: HashingPool(reactor),
+            lambda made: made.stop(),
+        )
         try:
-            return PasswordFile(Path(argString), _pools[0])
+            return PasswordFile(Path(argString), pool)
         except PasswordFileError as e:
             raise InvalidAuthArgumentString(str(e)) from None
 

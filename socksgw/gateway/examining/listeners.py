@@ -5,6 +5,7 @@ C{[[listen]]}: addresses, endpoints, and what TLS reads.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from twisted.internet.endpoints import serverFromString
@@ -15,6 +16,7 @@ from socksgw.config.listening import isRoutable, parseListenAddress
 from socksgw.config.schema import Config, Listen
 from socksgw.gateway.examining.problems import Problems
 from socksgw.route.udpoptions import wrongOptions
+from socksgw.system.usage import Holding
 
 __all__ = ["examineListeners", "reachable", "securedListeners", "serverTLS"]
 
@@ -73,10 +75,14 @@ def _where(path: str, listen: Listen, reactor: Any, problems: Problems) -> None:
         )
 
 
-def serverTLS(config: Config, problems: Problems) -> Iterator[tuple[str, ServerTLS]]:
+def serverTLS(
+    config: Config, problems: Problems, holding: Holding
+) -> Iterator[tuple[str, ServerTLS]]:
     """
     Read the files of every C{[listen.tls]}.
 
+    @param holding: what the generations have of each other: the TLS of a
+        listener whose table stays as it was goes on.
     @return: the listeners' names, each with what its files hold; without those
         that cannot be used.
     """
@@ -91,8 +97,13 @@ def serverTLS(config: Config, problems: Problems) -> Iterator[tuple[str, ServerT
                 "string names",
             )
             continue
+        make = partial(ServerTLS, listen.tls, config.directory)
+        # Who may read a secret is part of what a key file has to be.
+        trusted = config.gateway.trusted_groups
+        which = ("TLS", listen.name, config.directory, listen.tls, trusted)
         try:
-            tls = ServerTLS(listen.tls, config.directory)
+            tls = holding.share(which, make)
+            tls.require()
         except WrongTLS as e:
             for key, why in e.wrong:
                 problems.wrong(f"{path}.{key}", why)

@@ -36,6 +36,7 @@ from socksgw.login.stores.remote import (
 )
 from socksgw.system.keptsecret import KeptSecret
 from socksgw.system.tlspeer import TLSPeer
+from socksgw.system.usage import shared
 
 __all__ = ["HTTPChecker", "httpChecker"]
 
@@ -159,9 +160,6 @@ def _groupsIn(answer: dict[str, Any]) -> frozenset[str]:
 
 # From the configuration.
 
-#: The groups of the latest logins, by reactor and URL: a reload takes nobody's.
-_remembered: Final[dict[tuple[Any, str], OrderedDict[str, frozenset[str]]]] = {}
-
 _KEYS: Final = (
     "url", "groups_url", "ca", "cleartext", "token_file", "timeout", "connections",
 )  # fmt: skip
@@ -187,7 +185,8 @@ def httpChecker(settings: Settings, reactor: Any) -> HTTPChecker:
         Turns(reactor, f"{settings.name} (groups)", connections, timeout),
         Evenly(reactor),
         url,
-        _remembered.setdefault((reactor, url), OrderedDict()),
+        # Of the latest logins: a reload takes nobody's.
+        shared(("groups", reactor, url), OrderedDict[str, frozenset[str]]),
         groupsURL,
         settings.kept("token_file"),
     )
