@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= 4
 ARGS ?=
 
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint man bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this text
@@ -54,6 +54,12 @@ lint: $(VENV)/linted  ## style, types, and the walls between the folders
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/towncrier build --draft --version next >/dev/null
+
+man: $(BIN)/twistd  ## make the man pages, in build/man
+	@$(BIN)/python -c 'import docutils' 2>/dev/null \
+		|| $(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[man]'
+	$(BIN)/python -m socksgw.console.man build/man
+	@echo "Read them with: man -l build/man/socksgw.1 build/man/socksgw.toml.5"
 
 bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by side (as root)
 	$(BIN)/python tests/bench/run.py $(ARGS)
