@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 
 from socksgw.config.loading import loads
+from socksgw.config.schema import Rule
 from socksgw.gateway.host import HostAddresses
 from socksgw.login.passwords import setPassword
 from socksgw.policy.document import Compiler
@@ -69,7 +70,7 @@ def test_expectationsAreTests(example: Path) -> None:
     enforced = [rule for rule in config.rule if not rule.report_only]
     assert {rule.id for rule in enforced} | {"default"} <= deciding
 
-    def fails(rules: tuple[object, ...]) -> bool:
+    def fails(rules: tuple[Rule, ...]) -> bool:
         changed = evolve(config, rule=rules)
         compiled = Compiler(changed, HostAddresses.of(changed)).compile()
         return bool(list(unmet(changed, compiled.ruleset)))

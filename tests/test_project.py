@@ -104,4 +104,4 @@ def test_publicNames() -> None:
     assert testing.AuthMethodContract is contract.AuthMethodContract
     assert testing.DatagramNetwork is datagrams.DatagramNetwork
     with pytest.raises(AttributeError):
-        gateway.nothing  # type: ignore[attr-defined]  # noqa: B018
+        gateway.nothing  # noqa: B018

@@ -52,7 +52,9 @@ _Failure = tuple[float, bytes | None, bytes | None, bytes | None]
 class CallLater(Protocol):
     """C{IReactorTime.callLater}."""
 
-    def __call__(self, delay: float, call: Callable[..., Any], *args: Any) -> Any: ...
+    def __call__(
+        self, delay: float, call: Callable[..., Any], /, *args: Any
+    ) -> Any: ...
 
 
 @final

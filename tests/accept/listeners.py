@@ -57,7 +57,11 @@ class World:
     def serve(self, client: Inbound) -> Deferred[None]:
         self.served.append(client)
         serving = Deferred.fromCoroutine(self._session(client))
-        return serving.addErrback(lambda failure: self.ended.append(failure.value))
+        return serving.addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        assert failure.value is not None
+        self.ended.append(failure.value)
 
     async def _session(self, client: Inbound) -> None:
         self.events.append(await client.next())

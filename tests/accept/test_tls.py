@@ -131,7 +131,8 @@ class House(Floor):
         return client, protocol.transport, protocol
 
     def transport(self, *arguments: Any) -> Any:
-        return TLSTransport(*arguments, self._tls)
+        accepted, protocol, port, watch = arguments
+        return TLSTransport(accepted, protocol, port, watch, self._tls)
 
     def came(self, client: Client, octets: int) -> bytes:
         """So many octets at the client's."""

@@ -158,8 +158,8 @@ def test_aSecondProcessIsRefused(tmp_path: Path) -> None:
     kept.append(event())
     kept.close()
     # And it may have it afterwards.
-    other = subprocess.run(command, env=environment(), timeout=60)
-    assert other.returncode == 0
+    afterwards = subprocess.run(command, env=environment(), timeout=60)
+    assert afterwards.returncode == 0
     whole(tmp_path)
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from socksgw.audit import chain
 from socksgw.audit.refusals import Refusal, Refusals
+from socksgw.config.convert import Octets
+from socksgw.config.schema import AuditConfig
 from socksgw.errors import AuditFailed
 from socksgw.wire.address import Address
 from tests.fakes.journal import Kept, event, outcome
@@ -208,8 +210,7 @@ def test_aPartOfMaxSizeIsForThoseWhoLogIn(tmp_path: Path) -> None:
     kept.turn()
     assert committed == [None]
     assert not kept.journal.failing
-    config = kept.journal._config
-    kept.journal.apply(type(config)(sync="never", max_size=1_000_000))
+    kept.journal.apply(AuditConfig(sync="never", max_size=Octets(1_000_000)))
     committed = outcome(kept.journal.commit(event(), stranger=True))
     kept.turn()
     assert committed == [None]

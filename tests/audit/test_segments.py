@@ -14,6 +14,8 @@ import pytest
 from socksgw.audit import chain, segments
 from socksgw.audit.journal import JournalError
 from socksgw.audit.verify import verify
+from socksgw.config.convert import Octets
+from socksgw.config.schema import AuditConfig
 from socksgw.errors import AuditFailed
 from socksgw.system.files import FileError, ownDirectory
 from tests.fakes.journal import NOON, Kept, event, outcome
@@ -309,8 +311,7 @@ def test_aReloadChangesMaxSize(tmp_path: Path) -> None:
     line = f'"event":"end","filler":"{"x" * 900}"'
     while not kept.journal.failing:
         kept.append(line)
-    config = kept.journal._config
-    kept.journal.apply(type(config)(sync="never", max_size=1_000_000))
+    kept.journal.apply(AuditConfig(sync="never", max_size=Octets(1_000_000)))
     kept.turn(1)
     committed = outcome(kept.journal.commit(event()))
     kept.turn()

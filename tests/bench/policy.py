@@ -203,6 +203,8 @@ class Somebody:
     method: str = "userpass"
     expires: float | None = None
     anonymous: bool = False
+    unsure: frozenset[str] = frozenset()
+    doubt: str = ""
 
 
 ALICE = Somebody("alice", frozenset({"engineers"}))

@@ -260,7 +260,13 @@ class Measurement:
 
     def idle(self) -> None:
         before = pss(self._pid)
-        command = [LOAD, "idle", *map(str, self._at), str(self._options.idle), "noauth"]
+        command = [
+            str(LOAD),
+            "idle",
+            *map(str, self._at),
+            str(self._options.idle),
+            "noauth",
+        ]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as holding:
@@ -338,7 +344,7 @@ def prepare(names: list[str]) -> None:
             sys.exit(f"{peer} is missing: apt-get install {package}")
     if "asyncio-socks-server" in names and not (BUILD / "venv/bin/pip").exists():
         subprocess.run([sys.executable, "-m", "venv", BUILD / "venv"], check=True)
-        pip = [BUILD / "venv/bin/pip", "install", "-q", "asyncio-socks-server"]
+        pip = [str(BUILD / "venv/bin/pip"), "install", "-q", "asyncio-socks-server"]
         subprocess.run(pip, check=True)
 
 

@@ -21,7 +21,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from run import CONFIGURATION, LOAD, TWISTD, cpu, listening, prepare, startDante
+from tests.bench.run import (
+    CONFIGURATION,
+    LOAD,
+    TWISTD,
+    cpu,
+    listening,
+    prepare,
+    startDante,
+)
 
 GREETING = b"\x05\x01\x00"
 AIM = 1.2
@@ -173,11 +181,11 @@ def main() -> None:
                             row.setdefault(name, []).append(used)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    for row, byName in results.items():
+    for label, byName in results.items():
         one, other = (statistics.median(values) for values in byName.values())
         word = "ok" if one <= AIM * other else "NOT REACHED"
         print(
-            f"{row:<8} CPU s GiB: socksgw {one:.2f}, haproxy+dante {other:.2f}: "
+            f"{label:<8} CPU s GiB: socksgw {one:.2f}, haproxy+dante {other:.2f}: "
             f"{one / other:.2f} x (aim {AIM}): {word}"
         )
     if options.json:

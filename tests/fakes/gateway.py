@@ -190,6 +190,7 @@ class Gateway:
             udpOf=lambda name: UDPOptions(ListenUDP()),
         )
         self.changes = 0
+        self.expiring: dict[Session, None] = {}
         self.stranger: bool | None = None
         self.limits = Limits(
             ProcessCounters(self.clock), Allowances(self.reactor, self.clock)
@@ -225,6 +226,9 @@ class Gateway:
         pass
 
     # What a session needs.
+
+    def recheck(self, session: Session) -> None:
+        """Find nothing against it."""
 
     def left(self, session: Session) -> None:
         assert session not in self.over

@@ -92,7 +92,7 @@ class Peer:
 
     def received(self, length: int = -1) -> bytes:
         """What it was sent since it last looked."""
-        found = self.transport.value()[self._position :]
+        found: bytes = self.transport.value()[self._position :]
         if length >= 0:
             found = found[:length]
         self._position += len(found)

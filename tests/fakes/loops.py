@@ -83,6 +83,10 @@ class Watcher:
         self._epoll.register(fd, events)
         self.calls[fd] = ready
 
+    def hand(self, fd: int, ready: Callable[[int], None]) -> None:
+        assert fd in self.calls
+        self.calls[fd] = ready
+
     def change(self, fd: int, events: int) -> None:
         self._epoll.modify(fd, events)
 
@@ -118,7 +122,7 @@ class WatchedLoop(Timers):
         super().__init__()
         self.watcher = Watcher()
 
-    def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    def until(self, condition: Callable[..., object], seconds: float = 20.0) -> None:
         """Turn until something is so."""
         until(condition, seconds, lambda: self.watcher.turn(0.01))
 
@@ -143,7 +147,7 @@ class ReactorLoop:
     def __init__(self) -> None:
         self.reactor: Any = SelectReactor()
 
-    def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    def until(self, condition: Callable[..., object], seconds: float = 20.0) -> None:
         """Turn until something is so."""
         until(condition, seconds, lambda: self.reactor.iterate(0.01))
 

@@ -55,6 +55,7 @@ class Somebody:
     method: str = "none"
     unsure: frozenset[str] = field(default_factory=frozenset)
     doubt: str = "it is not known"
+    expires: float | None = None
 
     @property
     def anonymous(self) -> bool:

@@ -15,7 +15,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from socksgw.config.convert import ConfigError, Finding, Problem
+from socksgw.config.convert import ConfigError, Duration, Finding, Problem
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import loads
 from socksgw.config.schema import Config, GatewayConfig, Limit, Timeouts
@@ -103,7 +103,7 @@ def test_whoEndsWhileLimitsChange(tmp_path: Any) -> None:
     limit = (Limit("all", sessions=5),)
     config = evolve(defaultConfig(), directory=tmp_path, limit=limit)
     service = Gateway(clock, config, clock=clock.seconds)
-    service._listeners.change = lambda listen: None  # type: ignore[method-assign]
+    service._listeners.change = lambda listens: None  # type: ignore[method-assign]
     counted: list[int] = []
     asker: Any = SimpleNamespace(user=SimpleNamespace(name="alice"))
 
@@ -146,8 +146,10 @@ def test_trustIsThatOfTheConfigurationInForce(
         defaultConfig(), directory=tmp_path, gateway=GatewayConfig(trusted_groups=group)
     )
     service = Gateway(clock, config, clock=clock.seconds)
-    service._listeners.change = lambda listen: None  # type: ignore[method-assign]
-    other = evolve(config, gateway=GatewayConfig(), timeouts=Timeouts(lookup=lookup))
+    service._listeners.change = lambda listens: None  # type: ignore[method-assign]
+    other = evolve(
+        config, gateway=GatewayConfig(), timeouts=Timeouts(lookup=Duration(lookup))
+    )
     compiler = service.compiler(other)
     compiler.prepare()
     with nullcontext() if lookup else pytest.raises(ConfigError):
@@ -216,7 +218,7 @@ def test_aGenerationThatCannotStart(
     first = loads(OPEN, "gw.toml", tmp_path)
     text = OPEN.replace('["127.0.0.1:0"]', '["127.0.0.2:0"]')
     second = loads(text, "gw.toml", tmp_path)
-    second = evolve(second, timeouts=evolve(second.timeouts, lookup=7.0))
+    second = evolve(second, timeouts=evolve(second.timeouts, lookup=Duration(7.0)))
     gateway = Gateway(reactor, first, reread=lambda: second)
     gateway.listen()
     gateway.start()

@@ -6,7 +6,7 @@ nobody else, whatever fails meanwhile.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace as evolved
 from types import SimpleNamespace
 from typing import Any
@@ -230,7 +230,7 @@ def failing(*_: Any) -> Any:
 
 
 @pytest.fixture
-def logged() -> Iterator[list[Any]]:
+def logged() -> Iterator[Sequence[Any]]:
     """What is logged has no secret."""
     with capturedLogs() as events:
         yield events
@@ -244,7 +244,7 @@ class Live:
         self.__dict__.update(facts)
 
 
-def test_onePartFails(logged: list[Any]) -> None:
+def test_onePartFails(logged: Sequence[Any]) -> None:
     """
     Files of a listener's TLS that nobody can read, and directories that
     cannot be asked, keep nobody in whose login has ended.
@@ -268,7 +268,7 @@ def test_onePartFails(logged: list[Any]) -> None:
     assert len(logged) == 2
 
 
-def test_certificateFails(logged: list[Any]) -> None:
+def test_certificateFails(logged: Sequence[Any]) -> None:
     """Whose certificate cannot be judged again is out."""
     service = Changing(defaultConfig())
     ended: list[Revoked] = []

@@ -4,6 +4,7 @@ The table of live sessions.
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_whoLivesOnAVerdict() -> None:
         (Stage.RELAY, "*"),
         (Stage.NEGOTIATE, "carol"),
     ):
-        sessions.begin(lambda number, s=stage, n=name: session(number, s, n))
+        sessions.begin(partial(session, stage=stage, name=name))
     granted = [each.asker.user.name for each in sessions.granted()]
     assert granted == ["alice", "bob", "*"]
     assert [each.asker.user.name for each in sessions.granted({"bob", "carol"})] == [
@@ -57,8 +58,12 @@ def test_whoLivesOnAVerdict() -> None:
 def test_whoseLoginHasEnded() -> None:
     """Those whose login has an end, from that second on."""
     sessions = Sessions()
+
+    def hashable(number: int) -> Any:
+        return Hashable(session(number))
+
     for _ in range(2):
-        begun: Any = sessions.begin(lambda number: Hashable(session(number)))
+        begun: Any = sessions.begin(hashable)
         sessions.expiring[begun] = None
     assert [each.record.session for each in sessions.expired(5.0)] == [1]
     sessions.end(next(sessions.expired(5.0)))

@@ -129,7 +129,7 @@ class NameServer:
         for thread in self._threads:
             thread.join(20)
         self._socket.close()
-        if self._streams is not None:
+        if self._listener is not None:
             self._listener.close()
 
     def _serve(self) -> None:
@@ -144,6 +144,7 @@ class NameServer:
                 self._socket.sendto(response, peer)
 
     def _accept(self, script: Script) -> None:
+        assert self._listener is not None
         while True:
             client, _ = self._listener.accept()
             with client, client.makefile("rb") as reading:

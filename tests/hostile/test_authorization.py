@@ -130,9 +130,9 @@ def test_aUserWhoIsRemoved(gateway: Callable[..., Running], users: Path) -> None
         assert time.monotonic() - began < PROMPT
         assert lives(clients[b"bob"])
         assert not ends(controls[b"bob"], 0.1)
-        for user, reply in ((b"alice", 2), (b"bob", 0)):
+        for user, code in ((b"alice", 2), (b"bob", 0)):
             idle[user].sendall(request5(four("127.0.0.1"), server.port))
-            assert replied5(idle[user]) == reply
+            assert replied5(idle[user]) == code
         for client in (*clients.values(), *controls.values(), *idle.values()):
             client.close()
     until(lambda: len(running.journal("flow-end")) == 2)
@@ -247,8 +247,8 @@ ports = [{}]
             for each in (cut, dark):
                 assert verdict5(running.port, four("127.0.0.1"), each.port) == 2
                 assert verdict5(other.port, four("127.0.0.1"), each.port) == 2
-        for each in spared:
-            each.close()
+        for connection in spared:
+            connection.close()
     why = 'rule "default": no rule allows it; "{}" matches no longer: {}'
     while_, night = why.format("while", "until"), why.format("at night", "during")
     assert sorted(revoked(running)) == [night, while_, while_]

@@ -333,10 +333,10 @@ def test_octetsBeforeThePeer(shared: Running) -> None:
     with closing(opened(shared.port)) as client:
         client.sendall(GREETING + request5(four("127.0.0.1"), 0, 2) + b"one ")
         assert exactly(client, 2) == b"\x05\x00"
-        code, *place = replied(client)
+        code, host, port = replied(client)
         assert code == 0
         client.sendall(b"two ")
-        with peerTo((place[0], place[1])) as peer:
+        with peerTo((host, port)) as peer:
             assert replied(client) == (0, *peer.getsockname())
             client.sendall(b"three")
             client.shutdown(socket.SHUT_WR)
@@ -559,8 +559,7 @@ def test_aClientThatIsKilled(shared: Running) -> None:
         if process.poll() is None:
             process.kill()
         process.wait(20)
-        process.stdin.close()
-        process.stdout.close()
+        process.communicate()
 
 
 def test_aThousandAbandoned(gateway: Callable[..., Running]) -> None:

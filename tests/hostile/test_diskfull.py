@@ -154,7 +154,7 @@ def test_maxSizeIsAFullDiskToo(tmp_path: Path) -> None:
         gateway.ready()
         with Server() as echo:
             place = four(echo.place[0]), echo.port
-            replies = [GRANTED]
+            replies: list[int | None] = [GRANTED]
             while replies[-1] == GRANTED and len(replies) < 10_000:
                 replies.append(verdict5(gateway.port, *place))
             assert replies[-1] == FAILED

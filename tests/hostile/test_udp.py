@@ -463,8 +463,7 @@ def test_aClientThatIsKilled(shared: Running, server: Echo, tmp_path: Path) -> N
         if process.poll() is None:
             process.kill()
         process.wait(20)
-        process.stdin.close()
-        process.stdout.close()
+        process.communicate()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -123,6 +124,14 @@ def stub(realm: Realm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     yield from running(tmp_path_factory.mktemp("stub"), text)
 
 
+class Unwrapped(NamedTuple):
+    """What C{gssapi.SecurityContext.unwrap} returns."""
+
+    message: bytes
+    encrypted: bool
+    qop: int
+
+
 class Stub:
     """The stub's client, in the words of Kerberos's library."""
 
@@ -140,15 +149,11 @@ class Stub:
         return self._initiator.first
 
     def wrap(self, octets: bytes, secret: bool) -> Any:
-        from types import SimpleNamespace
-
         return SimpleNamespace(message=self._tokens.wrap(octets, secret))
 
     def unwrap(self, token: bytes) -> Any:
-        from collections import namedtuple
-
-        result = namedtuple("result", "message encrypted qop")
-        return result(*self._tokens.unwrap(token), 0)
+        octets, encrypted = self._tokens.unwrap(token)
+        return Unwrapped(octets, encrypted, 0)
 
 
 # Streams.
@@ -716,7 +721,13 @@ def test_danteDatagrams(
     """
     environment = {**quiet, **tickets, **_library()}
     socksify = Socksify(tmp_path, environment, gateway.port, gssapi=LEVELS[level])
-    strace = (program("strace", "strace"), "-f", "-qq", "-o", "/dev/null")
+    strace: tuple[str, ...] = (
+        program("strace", "strace"),
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+    )
     strace += ("-e", "trace=sendmmsg", "-e", "inject=sendmmsg:error=ENOSYS")
     with NameServer({"www.corp.example": "192.0.2.80"}) as names:
         command = [program("dig", "bind9-dnsutils"), "+tries=1", "+time=20", "+short"]

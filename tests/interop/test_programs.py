@@ -374,7 +374,7 @@ def node(pytestconfig: pytest.Config) -> Path:
     """A directory with socks-proxy-agent in it, kept from run to run."""
     npm = program("npm", "npm")
     program("node", "nodejs")
-    directory = pytestconfig.cache.mkdir(AGENT.replace("@", "-"))  # type: ignore[union-attr]
+    directory = pytestconfig.cache.mkdir(AGENT.replace("@", "-"))
     if not (directory / "installed").exists():
         command = [npm, "install", "--prefix", str(directory), "--ignore-scripts"]
         command += ["--no-audit", "--no-fund", "--no-save", AGENT]

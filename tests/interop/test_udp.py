@@ -280,7 +280,13 @@ def test_dig(gateway: Gateway, tmp_path: Path, quiet: dict[str, str]) -> None:
     such call (strace says so), it uses sendmsg.
     """
     client = socksify(tmp_path, quiet, gateway)
-    strace = (program("strace", "strace"), "-f", "-qq", "-o", "/dev/null")
+    strace: tuple[str, ...] = (
+        program("strace", "strace"),
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+    )
     strace += ("-e", "trace=sendmmsg", "-e", "inject=sendmmsg:error=ENOSYS")
     with NameServer({"known.example": "192.0.2.7"}) as names:
         command = [program("dig", "bind9-dnsutils"), "+tries=1", "+time=20", "+short"]

@@ -171,8 +171,8 @@ def test_manyShortMessagesStarveNobody() -> None:
         world.advance(0.001)
     assert within(0.1, bulk.moved + sum(moved), 3 * 10**6)
     assert within(0.15, bulk.moved, 300_000)
-    for each in moved:
-        assert within(0.15, each, 300_000)
+    for octets in moved:
+        assert within(0.15, octets, 300_000)
 
 
 @pytest.mark.parametrize("rate", [10**6, 10**7])

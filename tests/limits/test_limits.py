@@ -35,6 +35,11 @@ def asker(
     return Asker(user, source, listener)
 
 
+def limit(per: Any, **most: Any) -> Limit:
+    """A limit of which only the test's parameters are known."""
+    return Limit(per, **most)
+
+
 def rule(name: str, limits: Limit) -> Rule:
     return Rule(id=name, allow="any", limits=limits)
 
@@ -195,7 +200,7 @@ def test_theSmallestOfSeveralCounts() -> None:
 @pytest.mark.parametrize("per", ["all", "source", "listener", "user", "rule"])
 def test_aLimitOfNothingLetsNobodyIn(per: Any, name: str) -> None:
     """`sessions = 0`."""
-    assert World([Limit(per, **{name: 0})]).refused()
+    assert World([limit(per, **{name: 0})]).refused()
 
 
 def test_aListenerNamedLikeASourceIsAnother() -> None:
@@ -300,7 +305,7 @@ def test_theShareOfASource(command: str, name: str) -> None:
     assert world.refused(asker(ALICE), command=command) == f"1024 {name} per source"
     world.take(asker(ALICE, B), command=command)
     world.take(asker(ALICE))
-    world = World([Limit("source", **{name: 1}), Limit("source", **{name: 7})])
+    world = World([limit("source", **{name: 1}), limit("source", **{name: 7})])
     world.take(command=command)
     assert world.refused(command=command) == f"1 {name} per source"
 

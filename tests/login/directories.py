@@ -68,7 +68,7 @@ class Directory:
         self.mute = False
 
 
-class _Server(BaseLDAPServer):
+class _Server(BaseLDAPServer):  # type: ignore[misc]  # ldaptor has no types
     directory: Directory
 
     def handle_LDAPBindRequest(self, request: Any, controls: Any, reply: Any) -> None:

@@ -54,6 +54,9 @@ class ChangingChecker(Checker):
     def stamp(self) -> object:
         return self.changes
 
+    def knows(self, name: bytes) -> bool:
+        return name in self.known
+
 
 def login(*checkers: Any, clock: Clock | None = None, seconds: float = 60) -> Login:
     """A login by these checkers."""

@@ -4,6 +4,7 @@ The password file as a checker, and the threads that hash for it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import CancelledError, Deferred
@@ -195,7 +197,7 @@ def test_sameWork(
     path = tmp_path / "users"
     setPassword(path, "alice", b"sesame")
     done: list[tuple[bytes, dict[str, Any]]] = []
-    scrypt = passwords.scrypt
+    scrypt = hashlib.scrypt
 
     def counting(password: bytes, **parameters: Any) -> bytes:
         salt = parameters["salt"]
@@ -431,9 +433,12 @@ def test_unreadableAndTheLiving(
 def test_storeThatRaises() -> None:
     """Nor does a store of somebody else's that fails say that anybody is gone."""
 
-    @implementer(IChangingStore)
+    @implementer(ICredentialsChecker, IChangingStore)
     class Broken:
         credentialInterfaces = ()
+
+        def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+            raise AssertionError("it knows no credentials")
 
         def stamp(self) -> object:
             return 0

@@ -337,7 +337,7 @@ class Slow(ChangingChecker):
         super().__init__(**known)
         self.answers: list[Deferred[bytes]] = []
 
-    def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         self.asked += 1
         self.answers.append(Deferred())
         return self.answers[-1]
@@ -533,9 +533,9 @@ def test_otherCredentialsAreNotRemembered() -> None:
         def checkPassword(self, password: bytes) -> bool:
             return True
 
-    checker = Checker()
+    checker: Any = Checker()
     checker.credentialInterfaces = (IUsernameHashedPassword,)
-    checker.requestAvatarId = counted = Counted()  # type: ignore[method-assign]
+    checker.requestAvatarId = counted = Counted()
     remembering = login(checker)
     for _ in range(2):
         assert settled(remembering, Hashed(), "hashed").name == "alice"
@@ -684,7 +684,7 @@ def test_equalCredentialsAreCheckedOnce() -> None:
     class Slow:
         credentialInterfaces = (IUsernamePassword,)
 
-        def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
+        def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
             checks.append(Deferred())
             return checks[-1]
 
@@ -740,7 +740,7 @@ def test_passwordIsDropped(error: type[Exception] | None) -> None:
     class Holding:
         credentialInterfaces = (IUsernamePassword,)
 
-        async def requestAvatarId(self, credentials: Any) -> Any:
+        async def requestAvatarId(self, credentials: Any) -> Any:  # type: ignore[override]
             password = credentials.password
             if error is not None:
                 raise error
@@ -768,11 +768,12 @@ def test_passwordOfASharedCheck() -> None:
         credentialInterfaces = (IUsernamePassword,)
         waiting: Deferred[Any] = Deferred()
 
-        async def requestAvatarId(self, credentials: Any) -> Any:
+        async def requestAvatarId(self, credentials: Any) -> Any:  # type: ignore[override]
             await self.waiting
             return b"alice" if credentials.password == b"sesame" else ()
 
-    shared, results = login(Slow()), []
+    shared = login(Slow())
+    results: list[Any] = []
     both = [Secretive(b"alice", b"sesame") for _ in range(2)]
     waiting = [
         Deferred.fromCoroutine(shared.settle(each, "userpass", HERE)) for each in both

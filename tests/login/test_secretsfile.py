@@ -19,7 +19,6 @@ from twisted.logger import capturedLogs, eventAsText
 from zope.interface.verify import verifyObject
 
 from socksgw.interfaces import IChangingStore
-from socksgw.login import userfile
 from socksgw.login.checkers import Refused
 from socksgw.login.secrets import Secret, SecretsFile, readSecrets, setSecret
 from socksgw.login.userfile import PasswordFileError
@@ -141,7 +140,7 @@ def test_owner(
         os.chown(file, owner, owner)
     elif owner != file.stat().st_uid:
         pytest.skip("only root can give a file away")
-    monkeypatch.setattr(userfile.os, "geteuid", lambda: us)
+    monkeypatch.setattr("socksgw.login.userfile.os.geteuid", lambda: us)
     if good:
         assert readSecrets(file)
     else:

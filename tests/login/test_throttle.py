@@ -697,7 +697,7 @@ class Believing:
 
     credentialInterfaces = (IVerifiedIdentity,)
 
-    def requestAvatarId(self, credentials: Any) -> bytes:
+    def requestAvatarId(self, credentials: Any) -> Any:
         return b"alice"
 
 

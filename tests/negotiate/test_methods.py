@@ -33,9 +33,10 @@ from socksgw.negotiate.methods import (
 from socksgw.plugins import auth_certificate, auth_none, auth_userpass
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
-from socksgw.wire.events import Event, MethodsOffered, Requested
+from socksgw.wire.events import MethodsOffered, Requested
 from socksgw.wire.reader import Reader, WireError
-from socksgw.wire.server import ServerConversation, State
+from socksgw.wire.server import State
+from tests.fakes.client import Client
 
 CANARY = "canary-2b8d"
 LOOPBACK = Address.parse("127.0.0.1")
@@ -50,35 +51,6 @@ NONE = OfferedMethod(
     capabilities=capabilitiesOf(auth_none.method),
 )
 USERPASS = OfferedMethod("userpass", 2, auth_userpass.method.build({}, None))
-
-
-class Client:
-    """A client with a real conversation; what it is sent is kept."""
-
-    identity = None
-    secured = "clear"
-
-    def __init__(self, octets: bytes) -> None:
-        self.conversation = ServerConversation()
-        self.source = LOOPBACK
-        self.sent = b""
-        self.waiting: Deferred[None] | None = None
-        self.conversation.receive(octets)
-
-    async def next(self) -> Event:
-        while (event := self.conversation.next()) is None:
-            self.waiting = Deferred()
-            await self.waiting
-        return event
-
-    def send(self, octets: bytes) -> None:
-        self.sent += octets
-
-    def receive(self, octets: bytes) -> None:
-        self.conversation.receive(octets)
-        if self.waiting is not None:
-            waiting, self.waiting = self.waiting, None
-            waiting.callback(None)
 
 
 def begun(client: Client, *wanted: OfferedMethod) -> Deferred[Attempt]:

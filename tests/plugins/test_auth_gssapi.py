@@ -488,7 +488,7 @@ def test_datagrams() -> None:
 def test_clientThatCannotEncrypt() -> None:
     """Of what is accepted only what its mechanism can do is answered."""
     _, context = established()
-    context.confidential = False  # type: ignore[misc]
+    context.confidential = False
     both = method(protection=["confidentiality", "integrity"]).authenticator
     assert both._agreed(2, context) == Level.INTEGRITY
     one = method(protection=["confidentiality"]).authenticator

@@ -6,7 +6,6 @@ Twisted's.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,8 @@ from socksgw.login.portal import Login
 from socksgw.login.secrets import SecretsFile, setSecret
 from socksgw.negotiate.methods import Attempt, OfferedMethod, negotiate
 from socksgw.plugins.auth_chap import ChallengeResponse, Chap, method, respond
-from socksgw.wire.address import Address
-from socksgw.wire.events import Event
 from socksgw.wire.reader import WireError
-from socksgw.wire.server import ServerConversation
+from tests.fakes.client import Client
 from tests.fakes.gateway import Gateway, well
 
 CANARY = b"canary-c4a9"
@@ -76,30 +73,6 @@ SHAPES = {
 }
 
 
-class Client:
-    """
-    A client whose octets come in chunks; what it is sent is kept.
-    """
-
-    source = Address.parse("192.0.2.7")
-    identity = None
-
-    def __init__(self, chunks: Sequence[bytes]) -> None:
-        self.conversation = ServerConversation()
-        self.chunks = list(chunks)
-        self.sent = b""
-
-    async def next(self) -> Event:
-        while (event := self.conversation.next()) is None:
-            if not self.chunks:
-                await Deferred[None]()
-            self.conversation.receive(self.chunks.pop(0))
-        return event
-
-    def send(self, octets: bytes) -> None:
-        self.sent += octets
-
-
 @pytest.fixture(scope="module")
 def checker(tmp_path_factory: pytest.TempPathFactory) -> SecretsFile:
     """A secrets file where alice has C{sesame}."""
@@ -115,7 +88,7 @@ def lead(checker: Any, *chunks: bytes, ends: bool = True) -> tuple[Client, Any]:
     @param ends: whether it comes to its end.
     @return: the client, and the user or the exception.
     """
-    client = Client(chunks)
+    client = Client(*chunks)
     offered = OfferedMethod("chap", 3, Chap(lambda octets: CHALLENGE[:octets]))
     login = Login([checker], {}, 60, Clock().seconds)
 
@@ -296,7 +269,7 @@ def test_broken(checker: SecretsFile, messages: tuple[bytes, ...]) -> None:
 )
 def test_nobodyWithoutResponse(checker: SecretsFile, messages: list[bytes]) -> None:
     """No sequence of messages without the right response lets anybody in."""
-    client = Client([OFFER, *messages])
+    client = Client(OFFER, *messages)
     results: list[Any] = []
     offered = OfferedMethod("chap", 3, Chap(lambda octets: CHALLENGE[:octets]))
     login = Login([checker], {}, 60, Clock().seconds)
@@ -315,7 +288,7 @@ def test_challengesDiffer(checker: SecretsFile) -> None:
     """Each client gets a challenge of its own, of 16 octets at the very least."""
     challenges = set()
     for _ in range(20):
-        client = Client([OFFER, message(ALGORITHMS)])
+        client = Client(OFFER, message(ALGORITHMS))
         offered = OfferedMethod("chap", 3, method.build({}, None))
 
         async def session(client: Client = client, offered: Any = offered) -> None:
@@ -383,7 +356,7 @@ def test_notRemembered(checker: SecretsFile) -> None:
     login = Login([checker], {}, 60, Clock().seconds)
     results: list[Any] = []
     for credentials in (first, again):
-        settling = login.settle(credentials, "chap", Client.source)
+        settling = login.settle(credentials, "chap", Client().source)
         Deferred.fromCoroutine(settling).addBoth(results.append)
     assert results[0].name == "alice"
     assert results[1].value.reason == "wrong-credentials"

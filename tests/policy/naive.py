@@ -8,7 +8,7 @@ addresses (tested by themselves in C{test_special}).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -20,6 +20,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from socksgw.config.schema import Config, Group, Listen, Moment, Never, Rule, Schedule
+from socksgw.config.schema.values import CommandName
 from socksgw.interfaces import Asker
 from socksgw.policy.document import Compiler
 from socksgw.policy.rules import Question
@@ -291,7 +292,7 @@ USERS = [
     loggedIn("anonymous"),
     Somebody("bob", frozenset("gh"), "gssapi"),
 ]
-COMMANDS = ["connect", "bind", "udp", "resolve"]
+COMMANDS: tuple[CommandName, ...] = ("connect", "bind", "udp", "resolve")
 PORTS = [1, 53, 80, 443, 1080, 8080, 65535]
 LEVELS = ["clear", "integrity", "confidentiality"]
 METHODS = ["none", "userpass", "gssapi"]
@@ -304,7 +305,7 @@ WHO = ["alice", "bob", "@g", "@h", "anonymous", "users"]
 RULE_PORTS = [80, 443, "1-1023", "443-8080", "52-54"]
 
 
-def draw(random: Random, words: list[Any], one: float = 0.5) -> Any:
+def draw(random: Random, words: Sequence[Any], one: float = 0.5) -> Any:
     """
     Some of the words, or L{None} for a field that a rule does not have.
 
@@ -318,7 +319,7 @@ def draw(random: Random, words: list[Any], one: float = 0.5) -> Any:
 
 def someRule(random: Random, number: int) -> Rule:
     """A rule of any fields."""
-    commands = "any" if random.random() < 0.5 else draw(random, COMMANDS, 1)
+    commands: Any = "any" if random.random() < 0.5 else draw(random, COMMANDS, 1)
     isAllow = random.random() < 0.5
     return Rule(
         id=f"r{number}",

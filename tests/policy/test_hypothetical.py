@@ -5,6 +5,9 @@ would be decided.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from attrs import evolve
 from hypothesis import given, settings
@@ -28,8 +31,10 @@ from tests.policy.naive import (
     questions,
 )
 
+#: From the names of facts to what becomes of them.
+Changes = dict[str, Any]
 #: What may be missing, with all that it may be.
-CHOICES = {
+CHOICES: dict[str, Sequence[Any]] = {
     "source": [Address.parse(text) for text in ADDRESSES[:16]],
     "listener": ["main", "second"],
     "secured": LEVELS,
@@ -142,6 +147,7 @@ def test_whatIsToldWithoutAFactHoldsWhateverTheFactIs(
     request that the facts given could be of.
     """
     rules = compile_(config)
+    user: Any
     question, user = asked
     if question.command == "bind" and question.port == 80:
         question.port = 0
@@ -150,13 +156,13 @@ def test_whatIsToldWithoutAFactHoldsWhateverTheFactIs(
         question.asker.user = user
     facts = factsOf(question, user, Address.parse(text))
     for name in without:
-        facts = evolve(facts, **{name: None})
+        facts = evolve(facts, **Changes({name: None}))
     told = considered(rules, facts)
     if isinstance(told, str):
         return
     every = [facts]
     for name in without:
-        every = [evolve(f, **{name: v}) for f in every for v in CHOICES[name]]
+        every = [evolve(f, **Changes({name: v})) for f in every for v in CHOICES[name]]
     for each in every:
         found = considered(rules, each)
         assert not isinstance(found, str)
@@ -225,7 +231,7 @@ def test_associations(
     )  # fmt: skip
     live_ = rules.prospect(Question(question.asker, "udp", None, 0, question.at))
     assert considered(rules, facts) == (live_.allowed, live_.rule)
-    less = evolve(facts, **dict.fromkeys(without))
+    less = evolve(facts, **Changes(dict.fromkeys(without)))
     told = considered(rules, less)
     if not isinstance(told, str):
         assert told[0] is live_.allowed

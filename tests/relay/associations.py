@@ -6,6 +6,7 @@ of the test's own, and a judge that says what the test wants.
 from __future__ import annotations
 
 import socket
+from socket import socket as Socket
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,7 +29,7 @@ IDLE = 40.0
 MOST = 8
 
 
-def udp(host: str, port: int = 0) -> socket.socket:
+def udp(host: str, port: int = 0) -> Socket:
     """A UDP socket there, which does not block."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -136,16 +137,16 @@ class Sea(WatchedLoop):
     def __init__(self) -> None:
         super().__init__()
         self._descriptors = descriptors()
-        self._sockets: list[socket.socket] = []
+        self._sockets: list[Socket] = []
         self._associations: list[Association] = []
 
-    def socket(self, host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    def socket(self, host: str = "127.0.0.1", port: int = 0) -> Socket:
         """A UDP socket of the test's."""
         made = udp(host, port)
         self._sockets.append(made)
         return made
 
-    def own(self, made: socket.socket) -> socket.socket:
+    def own(self, made: Socket) -> Socket:
         """Close this at the end."""
         self._sockets.append(made)
         return made
@@ -156,7 +157,7 @@ class Sea(WatchedLoop):
         self._associations.append(made)
         return made
 
-    def relayed(self, receiver: socket.socket) -> tuple[bytes, tuple[str, int]]:
+    def relayed(self, receiver: Socket) -> tuple[bytes, tuple[str, int]]:
         """The next datagram that comes there, and from where."""
         found: list[Any] = []
 
@@ -171,7 +172,7 @@ class Sea(WatchedLoop):
         octets, sender = found[0]
         return octets, sender[:2]
 
-    def silent(self, *receivers: socket.socket) -> None:
+    def silent(self, *receivers: Socket) -> None:
         """Nothing comes there, however often the sockets are looked at."""
         self.settle()
         for receiver in receivers:
@@ -248,9 +249,7 @@ class Association:
             self.client.taken.readConnectionLost()
 
 
-def echoed(
-    sea: Sea, association: Association, client: socket.socket, text: bytes
-) -> socket.socket:
+def echoed(sea: Sea, association: Association, client: Socket, text: bytes) -> Socket:
     """A datagram of the client's goes out; the socket where it came."""
     server = sea.socket()
     port = server.getsockname()[1]

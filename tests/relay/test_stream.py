@@ -39,6 +39,8 @@ class Inbound(Protocol):
     The client's protocol: it hands what comes to the relay's end.
     """
 
+    transport: Any
+
     relay: StreamRelay | None = None
 
     def dataReceived(self, data: bytes) -> None:
@@ -141,7 +143,7 @@ class Run:
 
         @return: what the server, and what the client, received.
         """
-        sides = [
+        sides: list[list[Any]] = [
             [self.client, memoryview(up), bytearray(), False],
             [self.server, memoryview(down), bytearray(), False],
         ]
@@ -437,7 +439,7 @@ def test_aRate(house: House) -> None:
     up, down = random.Random(4).randbytes(400_000), random.Random(5).randbytes(90_000)
     run = house.relay()
     run.relay.limit(bounded(clock, 200_000), bounded(clock, 45_000))
-    at = []
+    at: list[float] = []
 
     def passing() -> None:
         clock.advance(0.02)
@@ -463,12 +465,12 @@ def test_whatCameBeforeTheConnectionWasLostIsHandedOn(house: House) -> None:
         allowance = bounded(clock, 1, quota)
         run.relay.limit(allowance, None)
         run.client.send(b"hello")
-        house.until(lambda run=run: run.relay.client.moved)  # type: ignore[misc]
+        house.until(lambda run=run: run.relay.client.moved)
         run.client.close()
         house.settle()
         run.protocol.transport.loseConnection()
         assert read(house, run.server, 5) == arrives
-        house.until(lambda run=run: run.done)  # type: ignore[misc]
+        house.until(lambda run=run: run.done)
         assert run.relay.client.moved == len(arrives)
 
 

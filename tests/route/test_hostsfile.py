@@ -13,6 +13,7 @@ import pytest
 
 from socksgw.route import hostsfile
 from socksgw.route.hostsfile import HostsFile
+from socksgw.system import files
 from socksgw.wire.address import Address
 
 
@@ -51,7 +52,7 @@ def test_itIsReadWhenItHasChanged(
 ) -> None:
     """And not before, however often a name is asked for."""
     reads: list[Path] = []
-    real = hostsfile.readFile
+    real = files.readFile
 
     def reading(path: Path) -> bytes:
         reads.append(path)

@@ -68,7 +68,6 @@ LISTENERS: Final[dict[str, tuple[tuple[str, ...], bool]]] = {
 def gatewayWith(secrets: SecretsFile) -> tuple[Gateway, dict[str, Listener]]:
     """A gateway with these listeners."""
     gateway = Gateway()
-    gateway.expiring = {}  # type: ignore[attr-defined]
     gateway.steps["relay"] = Deferred()
     gateway.generation.login = Login(
         [gateway.checker, secrets, VerifiedIdentities([REALM])], {}, 60, gateway.clock
@@ -117,7 +116,7 @@ class Peer:
 
     def came(self) -> bytes:
         """As they are."""
-        octets = self.transport.value()[self._seen :]
+        octets: bytes = self.transport.value()[self._seen :]
         self._seen += len(octets)
         return octets
 

@@ -202,7 +202,7 @@ def test_anAddressThatResolveGaveMeetsARuleByName() -> None:
     world.ask(resolve5(b"fine.example"))
     assert world.ask(connect5("8.8.8.8")) == replied5(2)
     world.ask(connect5("8.8.4.4"))
-    hints = [line.get("hint") for line in world.lines("decision")]
+    hints: list[Any] = [line.get("hint") for line in world.lines("decision")]
     assert [hint is not None for hint in hints] == [False, False, False, True, False]
     assert 'good.example, which rule "by name" allows by name' in hints[3]
     well(world)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +39,8 @@ from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Obligations, Verdict
 from socksgw.route.failures import failureFor
-from socksgw.session.session import Session, Stage
+from socksgw.session.session import Session
+from socksgw.session.stage import Stage
 from socksgw.system.fairly import ASKING
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
@@ -65,7 +66,7 @@ from tests.tools.samples import CLIENTS
 
 
 @pytest.fixture
-def logged() -> Iterator[list[Any]]:
+def logged() -> Iterator[Sequence[dict[str, Any]]]:
     """
     Everything that is logged; and the password is nowhere in it.
     """
@@ -76,7 +77,7 @@ def logged() -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-def gateway(logged: list[Any]) -> Iterator[Gateway]:
+def gateway(logged: Sequence[Any]) -> Iterator[Gateway]:
     """A gateway where every session comes to its end, and without a defect."""
     made = Gateway()
     yield made
@@ -369,7 +370,7 @@ def test_noAcceptableMethod(gateway: Gateway) -> None:
     }.items() <= line.items()
 
 
-def test_socks4WhereLoginIsWanted(logged: list[Any]) -> None:
+def test_socks4WhereLoginIsWanted(logged: Sequence[Any]) -> None:
     """91 (SOCKS 4, CONNECT): USERID is no login."""
     gateway = Gateway([USERPASS])
     transport = gateway.connect(CONNECT4)
@@ -385,7 +386,7 @@ def test_socks4WhereLoginIsWanted(logged: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("way", "told"), [("socks5", b"\x05\xff"), ("socks4", b"\x00\x5b" + bytes(6))]
 )
-def test_noChoice(logged: list[Any], way: str, told: bytes) -> None:
+def test_noChoice(logged: Sequence[Any], way: str, told: bytes) -> None:
     """Where no choice matches, nobody gets in: X'FF', or 91."""
     gateway = Gateway([])
     transport = gateway.connect(WAYS[way])
@@ -516,7 +517,7 @@ def test_judgedAgainMeanwhile(gateway: Gateway, allowed: bool) -> None:
         if not allowed:
             raise Revoked("the user is there no longer")
 
-    gateway.recheck = recheck  # type: ignore[attr-defined]
+    gateway.recheck = recheck  # type: ignore[method-assign]
     gateway.steps["policy"].callback(None)
     assert judged == gateway.sessions
     assert ("dial" in gateway.order) == allowed
@@ -598,7 +599,7 @@ def test_everyError(
     assert "relay" not in gateway.order
 
 
-def test_limit(logged: list[Any]) -> None:
+def test_limit(logged: Sequence[Any]) -> None:
     """
     A limit on live sessions refuses what the policy allowed, is recorded as
     the reason, and is given back when a session ends.
@@ -621,7 +622,7 @@ def test_limit(logged: list[Any]) -> None:
     assert not logged
 
 
-def test_aQuotaThatIsUsedUp(logged: list[Any]) -> None:
+def test_aQuotaThatIsUsedUp(logged: Sequence[Any]) -> None:
     """
     Whoever comes is refused with 02, and the record says which; whoever lives
     on it ends with a reset, with the same in the record.
@@ -650,7 +651,7 @@ def test_aQuotaThatIsUsedUp(logged: list[Any]) -> None:
     assert not logged
 
 
-def test_otherAllowancesForWhatRelays(logged: list[Any]) -> None:
+def test_otherAllowancesForWhatRelays(logged: Sequence[Any]) -> None:
     """Counted anew, the relay is told of them, and the old ones are closed."""
     gateway = Gateway(limits=[Limit(per="source", sessions=2, rate=Rate(1000))])
     gateway.steps["relay"] = Deferred[None]()
@@ -1011,7 +1012,7 @@ def test_deadlineEndsWithTheRequest(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("stage", ["policy", "audit", "route"])
-def test_defectOfOurs(logged: list[Any], way: str, stage: str) -> None:
+def test_defectOfOurs(logged: Sequence[Any], way: str, stage: str) -> None:
     """
     A defect of the program grants nothing: 01 (RFC 1928 section 6), recorded
     where it can be, and logged as one.
@@ -1063,7 +1064,7 @@ def throttled(gateway: Gateway, perUser: int, perSource: int) -> LoginThrottle:
     return throttle
 
 
-def test_throttled(logged: list[Any]) -> None:
+def test_throttled(logged: Sequence[Any]) -> None:
     """
     Who failed too often hears the same octets as before, has a line of the
     same kind, and gets nowhere with the right password.
@@ -1090,7 +1091,7 @@ def test_throttled(logged: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("counts", [True, False])
-def test_methodsRefusalCounts(logged: list[Any], counts: bool) -> None:
+def test_methodsRefusalCounts(logged: Sequence[Any], counts: bool) -> None:
     """
     A method that refuses a client counts against the client's source, unless
     it says that it is no fault of the client's.
@@ -1119,7 +1120,7 @@ def test_methodsRefusalCounts(logged: list[Any], counts: bool) -> None:
     ],
     ids=["long", "surrogates", "quotes", "empty"],
 )
-def test_claimedNames(logged: list[Any], name: Any) -> None:
+def test_claimedNames(logged: Sequence[Any], name: Any) -> None:
     """
     Whatever a method takes for a name, and for a reason, is one short line of
     ASCII in the journal.
@@ -1158,7 +1159,7 @@ def test_claimedNames(logged: list[Any], name: Any) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_defectOfAMethod(logged: list[Any], login: bytes, error: Exception) -> None:
+def test_defectOfAMethod(logged: Sequence[Any], login: bytes, error: Exception) -> None:
     """
     A method that cannot tell its outcome lets nobody in; the session is
     recorded and closed like any other, and the outcome is told once. But whom

@@ -107,7 +107,8 @@ def test_checkersReport(secret: Path, make: Callable[[Path], Any]) -> None:
     list, which the journal gets; one that was read at the start is used on.
     """
     checker = make(secret)
-    assert IReportingStore.providedBy(checker)
+    reports: bool = IReportingStore.providedBy(checker)
+    assert reports
     login = Login([checker], {}, 60, Clock().seconds)
     assert login.problems == []
     publish(secret)

@@ -154,7 +154,7 @@ def test_everyTerminalCanShowEveryLine(
     readable(stream)
     stream.write("ALLOW é → x · … 日")
     stream.flush()
-    assert stream.buffer.getvalue().decode(encoding) == shown  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue().decode(encoding) == shown
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, eventAsText
+from twisted.python.failure import Failure
 
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import busy
@@ -35,8 +36,12 @@ def askedBy(source: bytes, threads: Threads, work: Callable[[], Any]) -> Deferre
 def reasons(waiting: list[Deferred[Any]]) -> list[str]:
     """Why those have failed that have."""
     found: list[str] = []
+
+    def failed(failure: Failure) -> None:
+        found.append(getattr(failure.value, "reason", ""))
+
     for each in waiting:
-        each.addErrback(lambda failure: found.append(failure.value.reason))
+        each.addErrback(failed)
     return found
 
 

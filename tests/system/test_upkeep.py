@@ -4,7 +4,8 @@ What is done again and again goes on, whatever fails in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,18 +25,18 @@ def failing(*_: Any) -> Any:
 
 
 @pytest.fixture
-def logged() -> Iterator[list[Any]]:
+def logged() -> Iterator[Sequence[Any]]:
     """What is logged has no secret."""
     with capturedLogs() as events:
         yield events
     assert all(CANARY not in f"{each!r}{eventAsText(each)}" for each in events)
 
 
-def test_said(logged: list[Any]) -> None:
+def test_said(logged: Sequence[Any]) -> None:
     """Once, with the place; again only when it has worked in between."""
     upkeep = Upkeep()
     for part, said in ((failing, 1), (failing, 1), (len, 1), (failing, 2)):
-        upkeep.do("a part", lambda part=part: part("x"))
+        upkeep.do("a part", partial(part, "x"))
         assert len(logged) == said
     text = eventAsText(logged[0])
     assert "a part failed" in text

@@ -38,6 +38,9 @@ class Judge:
     def ended(self, flow: Flow, reason: str) -> None:
         self.over.append((flow.sent, flow.received, reason))
 
+    def failed(self, permit: Permit, port: int) -> None:
+        raise AssertionError("what is permitted begins")
+
     def tooMany(self, limit: int) -> None:
         raise AssertionError("not that many")
 

@@ -16,7 +16,7 @@ __all__ = ["until"]
 
 
 def until(
-    condition: Callable[[], Any],
+    condition: Callable[..., Any],
     seconds: float = 10.0,
     turn: Callable[[], object] = lambda: time.sleep(0.02),
 ) -> Any:

@@ -4,6 +4,8 @@ The messages of SOCKS 5, octet for octet as RFC 1928 has them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,7 +153,7 @@ REQUESTS: list[tuple[str, int, object, int, bytes]] = [
 
 @pytest.mark.parametrize(("octets", "command", "host", "port", "asked"), REQUESTS)
 def test_readRequest(
-    octets: str, command: int, host: object, port: int, asked: bytes
+    octets: str, command: int, host: Any, port: int, asked: bytes
 ) -> None:
     """VER, CMD, RSV, ATYP, DST.ADDR, DST.PORT (RFC 1928 sections 4 and 5)."""
     reader = Reader(bytes.fromhex(octets) + b"GET /")
@@ -283,7 +285,7 @@ def test_requestIdentity(command: int, host: Address | str, port: int) -> None:
 @given(st.integers(0, 255), hosts, ports)
 def test_replyIdentity(code: int, address: Address, port: int) -> None:
     """A reply that is written is the reply that is read."""
-    reader = Reader(socks5.encodeReply(code, address, port))  # type: ignore[arg-type]
+    reader = Reader(socks5.encodeReply(code, address, port))
     assert socks5.readReply(reader) == Replied(5, code, address, port)
     assert reader.position == len(reader.octets)
 
