@@ -12,7 +12,7 @@ import pytest
 from attrs import evolve
 from twisted.internet.task import Clock
 
-from socksgw.config.convert import ConfigError
+from socksgw.config.convert import ConfigError, Duration
 from socksgw.config.loading import loads
 from socksgw.config.schema import Config, Timeouts
 from socksgw.gateway.gateway import Gateway
@@ -88,7 +88,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def longer(config: Config) -> Config:
     """With another time for look-ups."""
-    return evolve(config, timeouts=Timeouts(lookup=7.0))
+    return evolve(config, timeouts=Timeouts(lookup=Duration(7.0)))
 
 
 def test_whatStaysIsTheSame(world: World) -> None:

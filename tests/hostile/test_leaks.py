@@ -221,7 +221,7 @@ class World:
     def counted(self) -> dict[str, Any]:
         """All that sessions and flows are counted in, and hold."""
         gateway = self.gateway
-        base, allowances = gateway._base, gateway._allowances
+        base, allowances = gateway._shared, gateway._allowances
         gateway._counters.sweep()
         allowances.sweep()
         base.pipes.close()
