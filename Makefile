@@ -36,8 +36,11 @@ $(VENV)/linted: $(VENV)/tested
 	$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[lint]'
 	@touch $@
 
+# A SIGHUP ends Python until the gateway can catch it. Blocked (coreutils 8.31), it waits.
+UNHURT = $(shell env --block-signal=HUP true 2>/dev/null && echo env --block-signal=HUP)
+
 run: $(BIN)/twistd  ## install into .venv and start the gateway here
-	$(BIN)/twistd --nodaemon --pidfile= socksgw $(ARGS)
+	$(UNHURT) $(BIN)/twistd --nodaemon --pidfile= socksgw $(ARGS)
 
 test: $(VENV)/tested  ## run every test
 	$(BIN)/coverage erase

@@ -25,6 +25,7 @@ from socksgw.console.banner import Console
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.listeners import CannotStart
 from socksgw.system import output
+from socksgw.system.readiness import notify
 from socksgw.system.rights import rightsOf
 from socksgw.system.signals import Hangups, hangups
 
@@ -211,6 +212,7 @@ class GatewayService(Service):
         self.gateway.failed = self._failed
         _spareCollector()
         self._hangups.serve(self._reactor, self.gateway.reload, self._hungUp)
+        notify("READY=1")
         if self._console is not None:
             self._console.start(self.gateway)
 
@@ -230,6 +232,7 @@ class GatewayService(Service):
         Stop accepting, let the sessions end, end them.
         """
         super().stopService()  # type: ignore[no-untyped-call]
+        notify("STOPPING=1")
         sessions = len(self.gateway.sessions)
         # From here on a second signal ends them.
         stopped = self.gateway.stop()

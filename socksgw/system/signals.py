@@ -46,6 +46,9 @@ class Hangups:
         self._terminal = _hasTerminal()
         # As nohup(1) does: a closed terminal ends nothing.
         self._ignored = signal.signal(signal.SIGHUP, self._caught) is signal.SIG_IGN
+        # It may be blocked until here (env --block-signal=HUP, as in the Makefile):
+        # a mask outlasts execve(2), and what has come meanwhile comes now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
 
     def foreground(self) -> None:
         """

@@ -10,6 +10,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.clients import Server, isClosed, missing, tunnel
-from tests.live.running import OPEN, TWISTD, Running, environment
+from tests.live.running import OPEN, ROOT, TWISTD, Running, environment
 from tests.tools.waiting import until
 
 COMMAND = [str(TWISTD), "-n", "socksgw", "--config", "gw.toml"]
@@ -95,6 +96,13 @@ def test_aClosedTerminalStopsInOrder(tmp_path: Path) -> None:
     assert '"event":"stop"' in text
 
 
+def test_aTerminalClosedAtOnce(tmp_path: Path) -> None:
+    """Also with the signal blocked until it can be caught, it is no reload."""
+    with terminal(tmp_path, BLOCKED) as shown:
+        shown.close()
+        assert shown.ended(10) is not None
+
+
 def test_underNohupAClosedTerminalEndsNothing(tmp_path: Path) -> None:
     """It was told so."""
     with terminal(tmp_path, ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]) as shown:
@@ -144,6 +152,69 @@ def test_hangupJustAfterTheStartIsAReload(tmp_path: Path, kind: str, name: str) 
     finally:
         if gateway.process.poll() is None:
             gateway.kill()
+
+
+#: What C{make run} puts in front of twistd.
+BLOCKED = ["env", "--block-signal=HUP"]
+
+
+def isPython(pid: int) -> bool:
+    """Whether a process has executed Python by now."""
+    return "python" in os.readlink(f"/proc/{pid}/exe")
+
+
+@pytest.mark.parametrize("after", [0, 20, 50, 100, 200, 400])
+def test_hangupBeforeOurFirstLineIsAReload(tmp_path: Path, after: int) -> None:
+    """
+    As C{make run} starts it, a SIGHUP that comes while the interpreter loads,
+    milliseconds after execve(2), waits until it can be caught.
+    """
+    gateway = Running(tmp_path, prefix=BLOCKED)
+    try:
+        until(lambda: isPython(gateway.process.pid), turn=lambda: None)
+        time.sleep(after / 1000)
+        gateway.process.send_signal(signal.SIGHUP)
+        gateway.ready()
+        until(lambda: gateway.journal("reloaded"))
+        gateway.healthy()
+    finally:
+        if gateway.process.poll() is None:
+            gateway.kill()
+
+
+def test_howMakeStartsIt() -> None:
+    """That is what C{make run} does."""
+    ran = subprocess.run(
+        ["make", "-n", "-o", ".venv/bin/twistd", "run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split()[:3] == [*BLOCKED, ".venv/bin/twistd"]
+
+
+def test_readyForAReload(tmp_path: Path) -> None:
+    """
+    A unit of C{Type=notify}: systemd is told when a SIGHUP can come, and one
+    that comes then is a reload; and when the gateway stops.
+    """
+    unit = (ROOT / "etc/socksgw.service").read_text()
+    assert "\nType=notify\n" in unit
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        gateway = Running(tmp_path, extra={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        try:
+            assert manager.recv(100) == b"READY=1"
+            gateway.process.send_signal(signal.SIGHUP)
+            until(lambda: gateway.journal("reloaded"))
+            gateway.process.send_signal(signal.SIGTERM)
+            assert manager.recv(100) == b"STOPPING=1"
+            assert gateway.process.wait(30) == -signal.SIGTERM
+        finally:
+            if gateway.process.poll() is None:
+                gateway.kill()
 
 
 @pytest.mark.parametrize("named", [False, True])
