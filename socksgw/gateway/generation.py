@@ -27,6 +27,7 @@ from socksgw.route.dialer import Dialer
 from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver
 from socksgw.route.udpoptions import UDPOptions
+from socksgw.route.ways import Direct
 from socksgw.system.files import supposingTrust, trustGroups
 from socksgw.system.usage import Holding, shared
 
@@ -123,13 +124,13 @@ class Generation:
         if before is not None and before._checkedBy == self._checkedBy:
             self.login.inherit(before.login)
         self.policy = Policy(found.ruleset, self._resolver, base.told)
-        self.dialer = Dialer(
-            base.reactor, base.watch, base.setDeadline, timeouts.connect
+        self.ways = Direct(
+            Dialer(base.reactor, base.watch, base.setDeadline, timeouts.connect),
+            base.outward,
+            base.watch,
+            base.setDeadline,
+            timeouts.bind,
         )
-        self.outward = base.outward
-        self.watch = base.watch
-        self.setDeadline = base.setDeadline
-        self.bindTimeout = timeouts.bind
         self._udp = {listen.name: UDPOptions(listen.udp) for listen in config.listen}
         self.nameOf = self._resolver.nameOf
         self.associations = Associations(

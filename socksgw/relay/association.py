@@ -5,7 +5,6 @@ its end.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import Any, Final, final
 
@@ -20,6 +19,7 @@ from socksgw.relay.between import Client, Tally
 from socksgw.relay.datagram import DatagramCarrier
 from socksgw.relay.flows import Flows, FlowSettings, Judge
 from socksgw.relay.protected import ProtectedSocket
+from socksgw.relay.seams import DatagramOutlet
 from socksgw.relay.tunnel import Framing, TunnelCarrier
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
@@ -85,7 +85,7 @@ class Associations:
         self,
         client: Client,
         source: Address,
-        relay: socket.socket,
+        outlet: DatagramOutlet,
         judge: Judge,
         reassemble: bool,
         tally: Tally,
@@ -96,18 +96,20 @@ class Associations:
         moved for long.
 
         @param source: the client's address.
-        @param relay: the relay socket, bound; it is closed at the end.
+        @param outlet: its sockets are closed at the end.
         @param reassemble: whether fragments are put together.
         @param tally: filled in, also when this is cancelled.
         @param port: the only one that the client sends from, where it said so.
         """
         done: Deferred[str] = Deferred()
         end = _once(done)
-        flows = Flows(self._settings, judge, self._clock, lambda: end("idle"))
-        own: Any = relay
+        flows = Flows(
+            self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
+        )
+        own: Any = outlet.inner
         protection = client.protection
         if protection is not None and not isinstance(protection, StreamProtection):
-            own = ProtectedSocket(relay, protection)
+            own = ProtectedSocket(own, protection)
         carrier = DatagramCarrier(
             own, source, flows, self._watch, self._setDeadline, reassemble, port
         )
@@ -130,16 +132,24 @@ class Associations:
             first.clear()
 
     async def inside(
-        self, client: Client, framing: Framing, early: bytes, judge: Judge, tally: Tally
+        self,
+        client: Client,
+        framing: Framing,
+        early: bytes,
+        outlet: DatagramOutlet,
+        judge: Judge,
+        tally: Tally,
     ) -> None:
         """
-        The same, with the datagrams inside the control connection.
+        Do the same, with the datagrams inside the control connection.
 
         @param early: octets that came behind the request.
         """
         done: Deferred[str] = Deferred()
         end = _once(done)
-        flows = Flows(self._settings, judge, self._clock, lambda: end("idle"))
+        flows = Flows(
+            self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
+        )
         carrier = TunnelCarrier(client, framing, flows, end)
         await self._last(client, carrier, done, flows, carrier, tally, early)
 

@@ -20,7 +20,6 @@ from socksgw.errors import LimitReached, SocksError
 from socksgw.interfaces import SetDeadline
 from socksgw.relay.idle import IdleTime, IdleWatch
 from socksgw.relay.seams import Allowance
-from socksgw.system.sockets import FAMILIES, roomy
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import HEADROOM, Datagram, encodeHeader
@@ -34,7 +33,6 @@ __all__ = [
     "FlowSettings",
     "Flows",
     "Permit",
-    "routed",
 ]
 
 _log = Logger()
@@ -49,8 +47,6 @@ _PAYLOAD: Final = VIEW[HEADROOM:]
 #: Datagrams, and octets, that wait for a flow's verdict.
 _WAITING: Final = 16
 _WAITING_OCTETS: Final = 1 << 16
-#: Octets of a socket's buffer that we ask the kernel for.
-_RECEIVE: Final = 1 << 20
 #: Headers kept for sources that no flow names (C{replies} other than exact).
 _HEADERS: Final = 256
 #: Seconds before a flow that a limit was in the way of is asked for again.
@@ -111,39 +107,6 @@ class Judge(Protocol):
         """More flows than the limit were asked for; told once."""
 
 
-def routed(addresses: tuple[Address, ...]) -> Address:
-    """
-    The first that there is a way to; the first of all, when there is none.
-
-    @raise OSError: there is no socket to find out with.
-    """
-    for address in addresses if len(addresses) > 1 else ():
-        with socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
-            # Sends nothing: the kernel looks for a route.
-            if probe.connect_ex((address.text, 9)) == 0:
-                return address
-    return addresses[0]
-
-
-def outerSocket(version: int) -> socket.socket:
-    """
-    A socket for datagrams to outside, on any port.
-
-    @raise OSError: there is none.
-    """
-    family = FAMILIES[version]
-    outer = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    try:
-        roomy(outer, _RECEIVE)
-        if version == 6:
-            outer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        outer.bind(("", 0))
-    except OSError:
-        outer.close()
-        raise
-    return outer
-
-
 @final
 class FlowSettings:
     """
@@ -153,20 +116,11 @@ class FlowSettings:
     @ivar flows: most flows that one association may have.
     """
 
-    __slots__ = ("flows", "idle", "makeSocket", "setDeadline", "watch")
+    __slots__ = ("flows", "idle", "setDeadline", "watch")
 
     def __init__(
-        self,
-        watch: Watcher,
-        setDeadline: SetDeadline,
-        idle: float,
-        flows: int,
-        makeSocket: Callable[[int], socket.socket] = outerSocket,
+        self, watch: Watcher, setDeadline: SetDeadline, idle: float, flows: int
     ) -> None:
-        """
-        @param makeSocket: from 4 or 6 to a socket for datagrams to outside.
-        """
-        self.makeSocket = makeSocket
         self.watch = watch
         self.setDeadline = setDeadline
         self.idle = idle
@@ -275,12 +229,16 @@ class Flows(IdleWatch):
         judge: Judge,
         clock: Callable[[], float],
         idle: Callable[[], None],
+        makeSocket: Callable[[int], socket.socket],
     ) -> None:
         """
         @param clock: monotonic seconds.
         @param idle: called when nothing has moved for the idle time.
+        @param makeSocket: opens a socket for datagrams to destinations whose
+            addresses are of this version.
         """
         super().__init__(moved=0)
+        self._makeSocket = makeSocket
         self.settings = settings
         self._judge = judge
         judge.attach(self)
@@ -381,7 +339,7 @@ class Flows(IdleWatch):
         """
         outer = self._outer.get(version)
         if outer is None:
-            made = self.settings.makeSocket(version)
+            made = self._makeSocket(version)
             self.settings.watch.add(made.fileno(), READ, lambda _: self._ready(made))
             outer = self._outer[version] = made
         return outer

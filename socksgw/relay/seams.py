@@ -4,10 +4,32 @@ What the relay needs of other parts of the gateway.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Allowance"]
+__all__ = ["Allowance", "DatagramOutlet"]
+
+
+class DatagramOutlet(Protocol):
+    """
+    Where the datagrams of one association go
+    (L{socksgw.route.datagrams.DatagramOutlet}).
+
+    @ivar inner: the socket that the client sends to, bound and non-blocking;
+        L{None} where the datagrams come inside the control connection.
+    """
+
+    @property
+    def inner(self) -> socket.socket | None: ...
+
+    def outer(self, version: int) -> socket.socket:
+        """
+        Open a socket for datagrams to destinations.
+
+        @param version: of their addresses, 4 or 6.
+        @raise OSError: there is none.
+        """
 
 
 class Allowance(Protocol):

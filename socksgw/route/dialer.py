@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from socksgw.errors import ConnectFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.failures import failureFor
+from socksgw.route.probe import isSourceless
 from socksgw.system.coroutines import Awaited
 from socksgw.system.sockets import FAMILIES, keepAlive, quick
 from socksgw.system.watch import Watcher
@@ -83,17 +84,6 @@ def interleaved(addresses: Sequence[Address]) -> list[Address]:
     return turns
 
 
-def _isSourceless(address: Address) -> bool:
-    """
-    Return whether this host has no address to reach another from (IPv6 switched
-    off by C{disable_ipv6}, say). For TCP the kernel says the same when no port
-    is left.
-    """
-    with socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
-        # Sends nothing: the kernel looks for a route, and a source.
-        return probe.connect_ex((address.text, 9)) == errno.EADDRNOTAVAIL
-
-
 @final
 class _Attempt:
     """
@@ -123,7 +113,7 @@ class _Attempt:
             self._deadline = race.setDeadline(seconds, lambda: race.expired(self))
             return 0
         self._socket.close()
-        if code == errno.EADDRNOTAVAIL and _isSourceless(self.address):
+        if code == errno.EADDRNOTAVAIL and isSourceless(self.address):
             return errno.ENETUNREACH
         return code
 

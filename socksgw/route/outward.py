@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Final, final
 
 from socksgw.errors import ConnectFailed, LimitReached
-from socksgw.route.passive import localTowards
+from socksgw.route.probe import localTowards
 from socksgw.wire.address import Address
 
 __all__ = ["Outward"]

@@ -11,7 +11,7 @@ from typing import Protocol
 from socksgw.accept.protocol import Inbound
 from socksgw.audit.journal import Journal
 from socksgw.audit.record import SessionRecord
-from socksgw.interfaces import Asker, SetDeadline
+from socksgw.interfaces import Asker
 from socksgw.limits.limits import Claim, Limits
 from socksgw.login.portal import Login
 from socksgw.negotiate.methods import Methods
@@ -20,10 +20,7 @@ from socksgw.policy.rules import Obligations, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays, Tally
-from socksgw.route.dialer import Dialer
-from socksgw.route.outward import Outward
-from socksgw.route.udpoptions import UDPOptions
-from socksgw.system.watch import Watcher
+from socksgw.route.ways import UDPOptions, Ways
 from socksgw.wire.address import Address
 
 __all__ = ["Case", "Flows", "Gateway", "Generation"]
@@ -42,19 +39,7 @@ class Generation(Protocol):
     def policy(self) -> Policy: ...
 
     @property
-    def dialer(self) -> Dialer: ...
-
-    @property
-    def outward(self) -> Outward: ...
-
-    @property
-    def watch(self) -> Watcher: ...
-
-    @property
-    def setDeadline(self) -> SetDeadline: ...
-
-    @property
-    def bindTimeout(self) -> float: ...
+    def ways(self) -> Ways: ...
 
     @property
     def nameOf(self) -> Callable[[Address, Address], Awaitable[str]]: ...

@@ -5,7 +5,6 @@ connection.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable
 from typing import final
 
@@ -15,7 +14,6 @@ from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.between import Tally
 from socksgw.relay.tunnel import FRAMINGS
-from socksgw.route.passive import bindWithin
 from socksgw.session.case import Case
 from socksgw.session.command import Command, Routed
 from socksgw.session.flowjudge import FlowJudge
@@ -52,8 +50,9 @@ class Associate(Command):
         """Bind the relay socket that the client sends its datagrams to."""
         record, client, generation = case.record, case.client, case.generation
         options = generation.udpOf(record.listener)
-        inner = bindWithin(socket.SOCK_DGRAM, client.local, options.ports, client.scope)
-        record.bound = (options.advertised(client.local), inner.getsockname()[1])
+        outlet = await generation.ways.datagrams(client.local, client.scope, options)
+        assert outlet.bound is not None
+        record.bound = outlet.bound
         # Other addresses are no hint: clients behind an address translation, or of
         # several addresses, name an address that is not seen here.
         port = (request.port or None) if request.host == client.source else None
@@ -63,14 +62,14 @@ class Associate(Command):
             return generation.associations.over(
                 client,
                 client.source,
-                inner,
-                FlowJudge(case),
+                outlet,
+                FlowJudge(case, outlet),
                 options.reassemble,
                 tally,
                 port,
             )
 
-        return Routed(record.bound, relay)
+        return Routed(outlet.bound, relay)
 
 
 @final
@@ -86,15 +85,22 @@ class Tunnelled(Associate):
         self.tunnel = framing
 
     async def route(self, case: Case, request: Requested) -> Routed:
-        """Open nothing: the datagrams come on the control connection."""
+        """Open no relay socket: the datagrams come on the control connection."""
         client, generation = case.client, case.generation
         if self.tunnel == "gost" and request.port:
             raise CommandNotSupported("UDP inside TCP that binds a port")
+        options = generation.udpOf(case.record.listener)
+        outlet = await generation.ways.datagrams(None, 0, options)
         echoed = request.host if isinstance(request.host, Address) else UNSPECIFIED4
 
         def relay(early: bytes, tally: Tally) -> Awaitable[None]:
             return generation.associations.inside(
-                client, FRAMINGS[self.tunnel], early, FlowJudge(case), tally
+                client,
+                FRAMINGS[self.tunnel],
+                early,
+                outlet,
+                FlowJudge(case, outlet),
+                tally,
             )
 
         return Routed((echoed, request.port), relay)

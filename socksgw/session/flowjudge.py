@@ -14,7 +14,8 @@ from socksgw.limits.limits import Claim
 from socksgw.policy.decision import refused
 from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
-from socksgw.relay.flows import Flow, Flows, Permit, routed
+from socksgw.relay.flows import Flow, Flows, Permit
+from socksgw.route.ways import DatagramOutlet
 from socksgw.session.case import Case
 from socksgw.system.once import Once
 from socksgw.wire.address import Address, BadHost
@@ -48,8 +49,12 @@ class FlowJudge:
     before its first datagram leaves, and a line when it ends.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, outlet: DatagramOutlet) -> None:
+        """
+        @param outlet: where the datagrams leave.
+        """
         self._case = case
+        self._outlet = outlet
         case.flows = self
         self._flows: Flows | None = None
         #: What bounds the datagrams, by the rule that allows them.
@@ -162,7 +167,7 @@ class FlowJudge:
         if not decision.allowed:
             await journal.refusal(record.denial(), line)
             return None
-        address = routed(decision.addresses)
+        address = self._outlet.choose(decision.addresses)
         verdict = decision.verdicts[address]
         record.livesBy(verdict.rule, verdict.ticket)
         claim = self._claim(verdict.rule)

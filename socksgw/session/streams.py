@@ -12,8 +12,7 @@ from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.between import Tally
-from socksgw.route.dialer import Outlet
-from socksgw.route.passive import Passive, localTowards
+from socksgw.route.ways import Outlet
 from socksgw.session.besides import Besides
 from socksgw.session.case import Case
 from socksgw.session.command import (
@@ -80,7 +79,7 @@ class Connect(Command):
                 besides.admit(verdict)
                 return verdict.obligations.connect
 
-            outlet = await case.generation.dialer.open(
+            outlet = await case.generation.ways.connect(
                 record.addresses, record.port, admit
             )
             record.dialled, record.bound = outlet.address, outlet.bound
@@ -88,7 +87,7 @@ class Connect(Command):
         if case.loops(outlet.bound[0], outlet.address, record.port):
             outlet.close()
             raise LeadsHere("the destination turned out to be this host")
-        case.generation.outward.connected(case.whose, outlet.address)
+        case.generation.ways.reached(case.whose, outlet.address)
         return Routed(outlet.bound, _between(case, outlet))
 
 
@@ -122,14 +121,13 @@ class Bind(Command):
         # Of the client's own family, where the peer has such an address.
         own = client.local
         peer = next((a for a in expected if a.version == own.version), expected[0])
-        if anybody:
-            inward = generation.outward.local(case.whose, own, peer.version)
-        else:
-            inward = localTowards(peer)
-        options = generation.udpOf(record.listener)
-        scope = client.scope if inward == own else 0
-        passive = Passive(
-            generation.watch, generation.setDeadline, inward, options.ports, scope
+        listening = await generation.ways.listen(
+            case.whose,
+            peer,
+            anybody,
+            own,
+            client.scope,
+            generation.udpOf(record.listener),
         )
 
         def admits(peer: Address, port: int) -> bool:
@@ -139,7 +137,7 @@ class Bind(Command):
             if (
                 not (anybody or peer in expected)
                 or not verdict.allowed
-                or case.loops(inward, peer, port)
+                or case.loops(listening.own, peer, port)
             ):
                 return False
             try:
@@ -151,14 +149,13 @@ class Bind(Command):
             return True
 
         try:
-            record.bound = (options.advertised(inward), passive.bound[1])
-            client.reply(Reply.SUCCEEDED, record.bound, more=True)
+            record.bound = listening.told
+            client.reply(Reply.SUCCEEDED, listening.told, more=True)
             client.hold()
-            waiting = passive.accept(admits, generation.bindTimeout)
-            outlet = await waiting
+            outlet = await listening.accept(admits)
         finally:
-            passive.close()
-            record.strangers = passive.strangers
+            listening.close()
+            record.strangers = listening.strangers
             client.holding = False
         try:
             record.dialled, record.peerPort = outlet.address, outlet.port

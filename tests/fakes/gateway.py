@@ -39,7 +39,6 @@ from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
 from socksgw.policy.rules import Verdict
 from socksgw.relay.memory import Memory
-from socksgw.route.outward import Outward
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.session.session import Session
 from socksgw.wire import socks4, socks5, userpass
@@ -184,9 +183,8 @@ class Gateway:
             methods=Methods([Choice(wanted, None, None)]),
             login=Login([self.checker], {"staff": ["alice"]}, 60, self.clock),
             policy=SimpleNamespace(decide=self._decide),
-            dialer=SimpleNamespace(open=self._open),
+            ways=SimpleNamespace(connect=self._open, reached=lambda *_: None),
             relays=SimpleNamespace(between=self._between),
-            outward=Outward(),
             udpOf=lambda name: UDPOptions(ListenUDP()),
         )
         self.changes = 0

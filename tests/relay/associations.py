@@ -15,7 +15,9 @@ from twisted.internet.defer import Deferred
 from socksgw.limits.allowance import Allowance
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Tally
-from socksgw.relay.flows import Flow, Flows, Permit, routed
+from socksgw.relay.flows import Flow, Flows, Permit
+from socksgw.route.datagrams import DatagramOutlet
+from socksgw.route.probe import routed
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
 from tests.fakes.loops import WatchedLoop
@@ -234,7 +236,7 @@ class Association:
             associations.over(
                 self.client,
                 Address.parse(source),
-                relay,
+                DatagramOutlet(relay, None),
                 self.judge,
                 reassemble,
                 self.tally,

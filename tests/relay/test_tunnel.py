@@ -17,6 +17,7 @@ from twisted.internet.testing import StringTransport
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Tally
 from socksgw.relay.tunnel import FRAMINGS, TunnelCarrier
+from socksgw.route.datagrams import DatagramOutlet
 from tests.relay.associations import IDLE, MOST, Judge, Sea
 from tests.tools.measuring import allocated
 
@@ -53,7 +54,12 @@ class Tunnel:
         self.done: list[Any] = []
         self.over = Deferred.fromCoroutine(
             associations.inside(
-                self.client, FRAMINGS[framing], early, self.judge, self.tally
+                self.client,
+                FRAMINGS[framing],
+                early,
+                DatagramOutlet(None, None),
+                self.judge,
+                self.tally,
             )
         )
         self.over.addBoth(self.done.append)

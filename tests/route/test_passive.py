@@ -5,8 +5,6 @@ the test's own.
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,9 +12,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError
 
-from socksgw.errors import ConnectFailed, LimitReached
+from socksgw.errors import ConnectFailed
 from socksgw.route.dialer import Outlet
-from socksgw.route.passive import Passive, bindWithin, localTowards
+from socksgw.route.passive import Passive
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from tests.fakes.loops import WatchedLoop
@@ -41,10 +39,10 @@ class Waiting(WatchedLoop):
         self.failures: list[BaseException] = []
 
     def listen(self, address: Address = ONE, ports: range | None = None) -> Passive:
-        return Passive(self.watcher, self.setDeadline, address, ports)
+        return Passive(self.watcher, self.setDeadline, address, ports, 10.0)
 
-    def accept(self, passive: Passive, admits: Admits, timeout: float = 10.0) -> Any:
-        waiting = passive.accept(admits, timeout)
+    def accept(self, passive: Passive, admits: Admits) -> Any:
+        waiting = passive.accept(admits)
         waiting.addCallbacks(
             self.outlets.append, lambda failure: self.failures.append(failure.value)
         )
@@ -52,7 +50,7 @@ class Waiting(WatchedLoop):
 
     def connect(self, passive: Passive, source: str = "") -> socket.socket:
         """Somebody who connects."""
-        host, port = passive.bound
+        host, port = passive.told
         made = socket.socket(socket.AF_INET6 if host.version == 6 else socket.AF_INET)
         self._opened.append(made)
         if source:
@@ -95,14 +93,14 @@ def anybody(address: Address, port: int) -> bool:
 def test_onePeer(world: Waiting, address: Address) -> None:
     """It comes, the wait is over, and so is the listening."""
     passive = world.listen(address)
-    assert passive.bound[0] == address
+    assert passive.told[0] == address
     world.accept(passive, anybody)
     peer = world.connect(passive)
     world.until(lambda: world.outlets)
     (outlet,) = world.outlets
     host, port = peer.getsockname()[:2]
     assert (outlet.address.text, outlet.port) == (host, port)
-    assert outlet.bound == passive.bound
+    assert outlet.bound == passive.told
     assert not outlet.socket.getblocking()
     peer.sendall(b"x")
     world.until(lambda: outlet.socket.recv(1) == b"x")
@@ -122,7 +120,7 @@ def test_oneAddressOnly(world: Waiting) -> None:
     """Nothing listens on the host's others."""
     passive = world.listen(Address.parse("127.0.0.3"))
     with socket.socket() as other, pytest.raises(ConnectionRefusedError):
-        other.connect(("127.0.0.4", passive.bound[1]))
+        other.connect(("127.0.0.4", passive.told[1]))
     passive.close()
 
 
@@ -163,7 +161,7 @@ def test_theFirstRightOneAmongMany(world: Waiting) -> None:
 def test_nobodyComes(world: Waiting) -> None:
     """The deadline is absolute: strangers do not put it off."""
     passive = world.listen()
-    world.accept(passive, lambda *_: False, 10.0)
+    world.accept(passive, lambda *_: False)
     for _ in range(4):
         world.advance(2.4)
         assert world.isClosed(world.connect(passive))
@@ -191,93 +189,3 @@ def test_closedTwice(world: Waiting) -> None:
     passive = world.listen()
     passive.close()
     passive.close()
-
-
-@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
-@pytest.mark.parametrize("address", [ONE, SIX])
-def test_portsOfTheRange(kind: socket.SocketKind, address: Address) -> None:
-    """Each once; with none left it says so, and keeps no descriptor."""
-    with bindWithin(kind, address, None) as probe:
-        first = probe.getsockname()[1]
-    ports = range(min(first, 65530), min(first, 65530) + 3)
-    before = descriptors()
-    bound = []
-    try:
-        for _ in ports:
-            bound.append(bindWithin(kind, address, ports))
-            assert bound[-1].getsockname()[0] == address.text
-            assert not bound[-1].getblocking()
-    except LimitReached:
-        # Somebody else has one of them.
-        pass
-    else:
-        assert {each.getsockname()[1] for each in bound} == set(ports)
-    with pytest.raises(LimitReached) as raised:
-        bindWithin(kind, address, ports)
-    assert (raised.value.reply, raised.value.reason) == (1, "resources")
-    for each in bound:
-        each.close()
-    assert descriptors() == before
-
-
-def test_thePortCannotBeForetold() -> None:
-    """Within the range the first is not always the first."""
-    ports = range(20000, 30000)
-    found = set()
-    for _ in range(20):
-        with bindWithin(socket.SOCK_DGRAM, ONE, ports) as bound:
-            found.add(bound.getsockname()[1])
-    assert len(found) > 10
-    assert all(port in ports for port in found)
-
-
-def test_anAddressThatIsNotOurs() -> None:
-    """No listener there, and no descriptor kept."""
-    before = descriptors()
-    for ports in (None, range(40000, 40003)):
-        with pytest.raises(LimitReached):
-            bindWithin(socket.SOCK_STREAM, Address.parse("192.0.2.1"), ports)
-    assert descriptors() == before
-
-
-def test_outOfDescriptors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told as what it is."""
-
-    def none(*_: Any) -> None:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    monkeypatch.setattr(socket, "socket", none)
-    with pytest.raises(LimitReached) as raised:
-        bindWithin(socket.SOCK_STREAM, ONE, None)
-    assert raised.value.reason == "resources"
-
-
-@pytest.mark.parametrize(
-    ("towards", "ours"),
-    [("127.0.0.1", "127.0.0.1"), ("127.9.9.9", "127.0.0.1"), ("::1", "::1")],
-)
-def test_ourAddressOnTheWay(towards: str, ours: str) -> None:
-    """The one that the peer will see."""
-    assert localTowards(Address.parse(towards)).text == ours
-
-
-def test_noWay() -> None:
-    """As a connect that fails."""
-    with pytest.raises(ConnectFailed):
-        localTowards(Address.parse("255.255.255.255"))
-
-
-@pytest.mark.parametrize("ports", [None, range(40000, 40010)])
-def test_aLinkLocalAddressIsBoundAtItsInterface(
-    monkeypatch: pytest.MonkeyPatch, ports: range | None
-) -> None:
-    """Without it the kernel does not know which link is meant (EINVAL)."""
-    asked: list[Any] = []
-
-    class Bound(socket.socket):
-        def bind(self, place: Any) -> None:
-            asked.append(place)
-
-    monkeypatch.setattr("socksgw.route.passive.socket.socket", Bound)
-    bindWithin(socket.SOCK_DGRAM, Address.parse("fe80::1"), ports, 7).close()
-    assert [(place[0], *place[2:]) for place in asked] == [("fe80::1", 0, 7)]

@@ -8,7 +8,6 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -40,13 +39,13 @@ to = ["{PUBLIC}"]
 """
 
 
-def test_theAddressThatIsUsedCounts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_theAddressThatIsUsedCounts() -> None:
     """
     Of a name with several addresses, the rule of the one that there is a way to
     bounds the flow, says whose answers come back, and stands in the record.
     """
     four, six = Address.parse(PUBLIC), Address.parse(PUBLIC6)
-    monkeypatch.setattr(flowjudge, "routed", lambda addresses: addresses[-1])
+    outlet: Any = SimpleNamespace(choose=lambda addresses: addresses[-1])
     clock = Clock()
     limits = Limits(ProcessCounters(clock.seconds), Allowances(clock, clock.seconds))
     own = Limit("rule", flows=1, rate=Rate(1000))
@@ -73,7 +72,7 @@ def test_theAddressThatIsUsedCounts(monkeypatch: pytest.MonkeyPatch) -> None:
         asker=Asker(user, four, "lan"),
         record=SessionRecord(1, "lan", four, 40000, 0.0),
     )
-    judge = flowjudge.FlowJudge(session)
+    judge = flowjudge.FlowJudge(session, outlet)
     datagram = Datagram(0, "two.example", 53, b"", b"two.example")
     found: list[Any] = []
 
@@ -92,7 +91,7 @@ def test_theAddressThatIsUsedCounts(monkeypatch: pytest.MonkeyPatch) -> None:
     # The flow is counted by that rule alone.
     ask()
     assert found.pop().check(LimitReached)
-    monkeypatch.setattr(flowjudge, "routed", lambda addresses: addresses[0])
+    outlet.choose = lambda addresses: addresses[0]
     ask()
     permit = found[-1]
     assert (permit.address, permit.replies) == (six, "any")

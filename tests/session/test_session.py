@@ -742,7 +742,7 @@ def test_theFirstRuleHasNoRoom(gateway: Gateway) -> None:
                 pass
         return gateway.outlet
 
-    gateway.generation.dialer.open = open_
+    gateway.generation.ways.connect = open_
     gateway.connect(WAYS["socks5"])
     assert tried == [OTHER.text]
     claim = gateway.sessions[0].claim

@@ -54,8 +54,10 @@ class Association:
         self.clock = timers.clock
         self.idled = 0
 
-        settings = FlowSettings(network, timers.setDeadline, 60, 8, network.socket)
-        self.flows = Flows(settings, judge, self.clock.seconds, self.idle)
+        settings = FlowSettings(network, timers.setDeadline, 60, 8)
+        self.flows = Flows(
+            settings, judge, self.clock.seconds, self.idle, network.socket
+        )
         self.relay = network.socket(4, "192.0.2.9")
         self.carrier = DatagramCarrier(
             self.relay,

@@ -1,0 +1,193 @@
+"""
+The face of this folder: the ways by which sessions leave, and what they give.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, final
+
+from twisted.internet.defer import Deferred
+
+from socksgw.interfaces import SetDeadline
+from socksgw.route.datagrams import DatagramOutlet
+from socksgw.route.dialer import Dialer, Outlet
+from socksgw.route.outward import Outward
+from socksgw.route.passive import Passive
+from socksgw.route.probe import localTowards
+from socksgw.route.udpoptions import UDPOptions
+from socksgw.system.binding import bindWithin
+from socksgw.system.watch import Watcher
+from socksgw.wire.address import Address
+
+__all__ = [
+    "DatagramOutlet",
+    "Direct",
+    "Listening",
+    "Outlet",
+    "UDPOptions",
+    "Ways",
+]
+
+
+class Listening(Protocol):
+    """
+    A listener that waits for one peer.
+
+    @ivar own: the address that peers come to.
+    @ivar told: the address and port that peers are told to come to.
+    @ivar strangers: how many connections were not the peer's.
+    """
+
+    @property
+    def own(self) -> Address: ...
+
+    @property
+    def told(self) -> tuple[Address, int]: ...
+
+    @property
+    def strangers(self) -> int: ...
+
+    def accept(self, admits: Callable[[Address, int], bool]) -> Deferred[Outlet]:
+        """
+        Wait for the peer, and listen no longer. Other connections are closed.
+
+        @param admits: whether this address and port are the peer.
+        @return: fires with the peer's connection; fails with C{ConnectFailed} when
+            none came in time.
+        """
+
+    def close(self) -> None:
+        """Listen no longer."""
+
+
+class Ways(Protocol):
+    """
+    What leads out for a session: from here, or, some day, through another gateway.
+    Each of the three gives what a relay takes.
+    """
+
+    def connect(
+        self,
+        addresses: Sequence[Address],
+        port: int,
+        admit: Callable[[Address], float | None],
+    ) -> Awaitable[Outlet]:
+        """
+        Connect to one of some addresses.
+
+        @param addresses: judged literals, best first; at least one.
+        @param admit: called before an address is dialled: returns the seconds after
+            which there is to be a connection, or L{None} for the usual; raises
+            C{SocksError} when the address is not to be dialled.
+        @raise SocksError: with the reply for the cause.
+        """
+
+    def reached(self, whose: object, destination: Address) -> None:
+        """
+        Remember where a client's connection leads: peers of its next L{listen}
+        come from there.
+
+        @param whose: what tells the client from others.
+        """
+
+    async def listen(
+        self,
+        whose: object,
+        peer: Address,
+        anybody: bool,
+        own: Address,
+        scope: int,
+        options: UDPOptions,
+    ) -> Listening:
+        """
+        Listen for a peer.
+
+        @param whose: what tells the client from others.
+        @param peer: its address; where that is not known, of its version.
+        @param anybody: whether it is not known.
+        @param own: the address that the client came to.
+        @param scope: the interface of that, where it is link-local; else 0.
+        @raise SocksError: no such listener can be had.
+        """
+
+    async def datagrams(
+        self, own: Address | None, scope: int, options: UDPOptions
+    ) -> DatagramOutlet:
+        """
+        Open what an association needs.
+
+        @param own: the address that the client sends to; L{None} where its
+            datagrams come inside the control connection.
+        @param scope: the interface of that, where it is link-local; else 0.
+        @raise LimitReached: no port, or no descriptor, is free.
+        """
+
+
+@final
+class Direct:
+    """
+    The ways that begin at this host's own sockets (L{Ways}).
+    """
+
+    __slots__ = (
+        "_bindTimeout",
+        "_outward",
+        "_setDeadline",
+        "_watch",
+        "connect",
+        "reached",
+    )
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        outward: Outward,
+        watch: Watcher,
+        setDeadline: SetDeadline,
+        bindTimeout: float,
+    ) -> None:
+        """
+        @param bindTimeout: seconds that a listener waits for its peer.
+        """
+        self.connect = dialer.open
+        self.reached = outward.connected
+        self._outward = outward
+        self._watch = watch
+        self._setDeadline = setDeadline
+        self._bindTimeout = bindTimeout
+
+    async def listen(
+        self,
+        whose: object,
+        peer: Address,
+        anybody: bool,
+        own: Address,
+        scope: int,
+        options: UDPOptions,
+    ) -> Passive:
+        """As L{Ways.listen}: on the side that the peer comes from."""
+        if anybody:
+            inward = self._outward.local(whose, own, peer.version)
+        else:
+            inward = localTowards(peer)
+        return Passive(
+            self._watch,
+            self._setDeadline,
+            inward,
+            options.ports,
+            self._bindTimeout,
+            scope if inward == own else 0,
+            options.advertised(inward),
+        )
+
+    async def datagrams(
+        self, own: Address | None, scope: int, options: UDPOptions
+    ) -> DatagramOutlet:
+        """As L{Ways.datagrams}."""
+        if own is None:
+            return DatagramOutlet(None, None)
+        inner = bindWithin(socket.SOCK_DGRAM, own, options.ports, scope)
+        told = options.advertised(own), inner.getsockname()[1]
+        return DatagramOutlet(inner, told)
