@@ -65,6 +65,7 @@ methods = ["none"]
 idle = "500ms"
 bind = "500ms"
 handshake = "1s"
+lookup = "1s"
 [[rule]]
 id = "all"
 allow = ["connect", "bind", "udp"]
