@@ -80,6 +80,8 @@ class IConfigurableCheckerFactory(ICheckerFactory):
     table has the one key C{argument}.
     """
 
+    keys = Attribute("As in L{IMethodCapabilities}; may be left out.")
+
     def fromSettings(settings: Settings, reactor: Any) -> Any:
         """
         Make the checker. It is made to see whether it can be, too: nothing is
@@ -160,6 +162,7 @@ class IMethodCapabilities(Interface):
         C{"with user and password"}. Left out: the method's name.
         """
     )
+    keys = Attribute("The keys of its table, each with its meaning, for the manual.")
 
 
 class IVerifyingMethod(IAuthMethod):

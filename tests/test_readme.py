@@ -20,7 +20,7 @@ from twisted.internet.testing import MemoryReactorClock
 from socksgw.config.loading import loads
 from socksgw.gateway.examination import examine
 from socksgw.login.passwords import setPassword
-from socksgw.login.stores import http, ldap
+from socksgw.login.stores.keys import HTTP, LDAP, PAM
 from tests.fakes.policy import Facts
 from tests.live.running import ROOT, Running, environment, socksgw
 from tests.live.servers import Certificate
@@ -102,12 +102,11 @@ def test_everyOptionOfACheckerIsShown() -> None:
     text = re.sub(r"(?m)^# ?", "", tables)
     config = loads(f'[[listen]]\nname = "a"\naddress = ["127.0.0.1:0"]\n{text}', "f")
     assert {each.kind for each in config.auth.checker} == {"ldap", "http", "pam"}
-    known = {"ldap": ldap._KEYS, "http": http._KEYS}
+    known = {"ldap": LDAP, "http": HTTP, "pam": PAM}
     for each in config.auth.checker:
-        if each.kind in known:
-            missing = set(known[each.kind]) - set(each.options)
-            assert missing <= {"user_dn", "bind_keytab", "bind_principal"}
-            assert all(f"{key}" in tables for key in missing)
+        missing = set(known[each.kind]) - set(each.options)
+        assert missing <= {"user_dn", "bind_keytab", "bind_principal"}
+        assert all(f"{key}" in tables for key in missing)
     problems = examine(config, Facts(), MemoryReactorClock()).errors
     assert [each.text for each in problems if "No such file" not in each.text] == []
 

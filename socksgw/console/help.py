@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final, TextIO
 
 from socksgw.config.convert import nearest
-from socksgw.config.reference import Table, tables
+from socksgw.config.reference import Table
 from socksgw.console.manual import Section, chapters, mentions, sections, titleOf
-from socksgw.console.reference import found, keyText, tableText
+from socksgw.console.reference import allTables, found, keyText, tableText
 from socksgw.console.rendering import rendered
 from socksgw.system.output import coloured
 
@@ -70,7 +70,7 @@ def _overview() -> str:
 
 
 def _paths() -> Iterator[str]:
-    for table in tables():
+    for table in allTables():
         yield table.path
         for key in table.keys:
             yield key.path

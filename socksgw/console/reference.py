@@ -5,18 +5,57 @@ The reference of the configuration's keys, as a text of the manual.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from socksgw.config.reference import Key, Table, tables
+from socksgw.login.discovery import findCheckers
+from socksgw.negotiate.discovery import findMethods
 
-__all__ = ["found", "keyText", "referenceText", "tableText"]
+__all__ = ["allTables", "found", "keyText", "referenceText", "tableText"]
 
 _WIDTH = 76
 
 
+def allTables() -> list[Table]:
+    """
+    Return the tables of the schema, and those of the plug-ins that are installed.
+    """
+    schema = tables()
+    last = max(i for i, table in enumerate(schema) if table.path.startswith("auth"))
+    return [*schema[: last + 1], *_pluginTables(), *schema[last + 1 :]]
+
+
+def _pluginTables() -> Iterator[Table]:
+    for name, method in sorted(findMethods()[0].items()):
+        keys: Mapping[str, str] = getattr(method, "keys", {})
+        if keys:
+            meaning = f"The method ``{name}``: {method.help}."
+            yield _pluginTable(f"auth.{name}", f"[auth.{name}]", meaning, keys)
+    for kind, factory in sorted(findCheckers()[0].items()):
+        keys = getattr(factory, "keys", {})
+        if keys:
+            header = f'[[auth.checker]] kind = "{kind}"'
+            yield _pluginTable(f"auth.checker.{kind}", header, factory.authHelp, keys)
+
+
+def _pluginTable(
+    path: str, header: str, meaning: str, keys: Mapping[str, str]
+) -> Table:
+    found = []
+    for name, text in keys.items():
+        kind, _, means = text.partition(". ")
+        kind, _, state = kind.partition("; ")
+        default = state.removeprefix("default ").strip("`")
+        required = state == "needed"
+        found.append(
+            Key(f"{path}.{name}", kind, "" if required else default, required, means)
+        )
+    return Table(path, header, meaning, tuple(found))
+
+
 def referenceText() -> str:
     """Return the text of all tables, as sections of a chapter."""
-    return "\n\n".join(_section(table) for table in tables())
+    return "\n\n".join(_section(table) for table in allTables())
 
 
 def _section(table: Table) -> str:
@@ -33,7 +72,7 @@ def _body(table: Table) -> str:
 
 
 def _header(path: str) -> str:
-    return next(each.header for each in tables() if each.path == path)
+    return next(each.header for each in allTables() if each.path == path)
 
 
 def _entry(key: Key, name: str) -> str:
@@ -73,7 +112,7 @@ def found(word: str) -> Iterator[Key | Table]:
     @param word: a path, or its end: C{timeouts.idle}, C{idle}, C{[listen.udp]}.
     """
     path = word.strip("[]")
-    for table in tables():
+    for table in allTables():
         if table.path and _ends(table.path, path):
             yield table
         for key in table.keys:

@@ -8,7 +8,7 @@ C{gssapi_stub.py} for tests and demonstrations.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, final
 
 from zope.interface import implementer
@@ -313,12 +313,23 @@ class GssapiMethod:
     cleartext = False
     credentials = ()
     serves = "with Kerberos"
+    keys: Final[Mapping[str, str]] = {
+        "keytab": "string. The file of the service's keys, which nobody else may read. "
+        "Needed with ``kerberos``.",
+        "protection": 'array of strings; default ``["confidentiality", "integrity"]``. '
+        "Levels of protection that are accepted: these, and ``selective`` and "
+        "``clear``. The first is answered to a client that asks for another one.",
+        "mechanism": 'string; default ``"kerberos"``. ``"stub"`` believes everybody, '
+        "for tests; only where every listener is on loopback.",
+        "nec": "true or false; default ``false``. ``true``: the level may come "
+        "unprotected, too, as NEC's clients send it.",
+    }
 
     def build(self, settings: Settings, reactor: Any) -> Gssapi:
         """
         C{keytab}, C{protection}, C{mechanism} and C{nec}.
         """
-        settings.only("keytab", "protection", "mechanism", "nec")
+        settings.only(*self.keys)
         levels = tuple(map(_level, settings.words("protection", self.protection)))
         if not levels:
             raise ValueError("protection is empty: nobody could get in")

@@ -158,11 +158,19 @@ class TLSMethod:
     cleartext = False
     credentials = ()
     serves = "with a login inside TLS"
+    keys: Final[Mapping[str, str]] = {
+        "certificate": "string; needed. The file of the certificate and its chain, in "
+        "PEM. It is read at the start and on reload.",
+        "key": "string. The file of the private key, which nobody else may read. "
+        "Absent: the key is in the file of the certificate.",
+        "methods": 'array of strings; default ``["userpass"]``. The methods of the '
+        "login inside.",
+    }
 
     def build(self, settings: Mapping[str, Any], reactor: Any) -> TLSInside:
         """C{certificate}, C{key} and C{methods} of C{[auth.tls]}."""
         assert isinstance(settings, Settings)
-        settings.only("certificate", "key", "methods")
+        settings.only(*self.keys)
         if not settings.word("certificate"):
             raise ValueError(
                 "needs a certificate: [auth.tls] certificate, key and methods"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from docutils.core import publish_doctree
 
-from socksgw.config.reference import tables
 from socksgw.console import man
 from socksgw.console.command import makeParser
 from socksgw.console.manual import chapters
+from socksgw.console.reference import allTables
 from socksgw.console.usage import commandsOf
 from socksgw.tap import Options
 from tests.live.running import ROOT
@@ -68,7 +68,7 @@ def test_theKeys(pages: dict[str, Path], shown: dict[str, str]) -> None:
     """socksgw.toml(5) has each table and each key, as a term."""
     source = pages["socksgw.toml.5"].read_text("utf-8").replace("\\", "")
     text = shown["socksgw.toml.5"]
-    for table in tables():
+    for table in allTables():
         if table.path:
             assert f" {table.header} " in text
         for key in table.keys:

@@ -3,6 +3,7 @@ The gateway's checkers: for Twisted's C{--auth}, and for C{[[auth.checker]]}.
 What they need is imported when one is made.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -109,6 +110,14 @@ class TableFactory:
         self.authType = authType
         self.authHelp = authHelp
         self._extra = extra
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """The keys of the table, each with its meaning."""
+        from socksgw.login.stores import keys
+
+        found: Mapping[str, str] = getattr(keys, self.authType.upper())
+        return found
 
     def generateChecker(self, argString: str) -> Any:
         """

@@ -26,6 +26,7 @@ from zope.interface import implementer
 from socksgw.interfaces import IGroupSource, IReportingStore, Settings
 from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.stores.httpservice import JSONService
+from socksgw.login.stores.keys import HTTP
 from socksgw.login.stores.remote import (
     Evenly,
     Turns,
@@ -160,16 +161,12 @@ def _groupsIn(answer: dict[str, Any]) -> frozenset[str]:
 
 # From the configuration.
 
-_KEYS: Final = (
-    "url", "groups_url", "ca", "cleartext", "token_file", "timeout", "connections",
-)  # fmt: skip
-
 
 def httpChecker(settings: Settings, reactor: Any) -> HTTPChecker:
     """
     The checker that a table asks for.
     """
-    settings.only(*_KEYS)
+    settings.only(*HTTP)
     cleartext = settings.flag("cleartext")
     trust, peers = trustIn(settings), dict[str, TLSPeer]()
     url, groupsURL = _urlIn(settings, "url", cleartext, trust, peers), ""

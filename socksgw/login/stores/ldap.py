@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from socksgw.interfaces import Settings
+from socksgw.login.stores.keys import LDAP
 from socksgw.login.stores.ldaplinks import Link
 from socksgw.login.stores.ldapnames import attributeOf, normalDN, parseFilter
 from socksgw.login.stores.ldapservers import Server, serversOf
@@ -21,13 +22,6 @@ __all__ = ["LDAPChecker", "ldapChecker"]
 _USER_FILTER: Final = "(&(objectClass=person)(uid={user}))"
 _GROUP_FILTER: Final = "(|(member={dn})(uniqueMember={dn}))"
 
-_KEYS: Final = (
-    "url", "start_tls", "ca", "cleartext", "base", "user_filter", "user_dn",
-    "user_name", "bind_dn", "bind_password_file", "bind_keytab", "bind_principal",
-    "group_base", "group_filter",
-    "timeout", "connections",
-)  # fmt: skip
-
 
 def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
     """
@@ -35,7 +29,7 @@ def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
 
     @raise ValueError: it cannot be.
     """
-    settings.only(*_KEYS)
+    settings.only(*LDAP)
     urls = settings.words("url")
     if not urls and not settings.get("url"):
         settings.wrong("url", 'must name a server, such as ["ldaps://dc1.example"]')

@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import WRONG, Refused, busy
+from socksgw.login.stores.keys import PAM
 from socksgw.login.stores.remote import Turns, Unavailable, nameOf
 from socksgw.system.threads import threadsFor
 
@@ -175,7 +176,7 @@ def pamChecker(settings: Settings, reactor: Any) -> PAMChecker:
         pam.PamAuthenticator()
     except (AttributeError, OSError):
         raise ValueError("needs libpam, which this system does not have") from None
-    settings.only("service", "timeout", "threads")
+    settings.only(*PAM)
     service = settings.word("service", "socksgw")
     if not _SERVICE.match(service):
         settings.wrong("service", "must be the name of a file in /etc/pam.d")

@@ -1,0 +1,77 @@
+"""
+The keys of an C{[[auth.checker]]} of each kind, each with type, default and meaning.
+
+They stand apart from the checkers, which need packages that may not be installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["HTTP", "LDAP", "PAM"]
+
+_CA: Final = (
+    "string. The file of the authorities that sign the servers' certificates. "
+    "Absent: those that the system trusts."
+)
+_CLEARTEXT: Final = (
+    "true or false; default ``false``. ``true``: passwords may cross a network "
+    "without TLS. Without TLS only loopback is asked otherwise."
+)
+
+LDAP: Final[Mapping[str, str]] = {
+    "url": 'array of strings; needed. The servers: ``"ldaps://dc1.corp.example"``. '
+    "They are tried in this order.",
+    "start_tls": "true or false; default ``false``. ``true``: connections to "
+    "``ldap://`` change to TLS before anything is sent.",
+    "ca": _CA,
+    "cleartext": _CLEARTEXT,
+    "base": "string; needed. The distinguished name below which users are looked for.",
+    "user_filter": 'string; default ``"(&(objectClass=person)(uid={user}))"``. The '
+    "filter that finds a user. It must not find disabled accounts: see ``socksgw help "
+    "directories``.",
+    "user_dn": "string. Instead of ``user_filter``, where all users are in one place: "
+    '``"uid={user},ou=people,dc=corp,dc=example"``.',
+    "user_name": "string. The attribute that has the user's name. Absent: the one that "
+    "``user_filter`` or ``user_dn`` compares.",
+    "bind_dn": "string. The account that looks for users and groups; with "
+    "``bind_password_file``. Absent: none, the search is anonymous.",
+    "bind_password_file": "string. The file of that account's password, which nobody "
+    "else may read.",
+    "bind_keytab": "string. Instead of ``bind_dn``: the file of a Kerberos key; needs "
+    "``socksgw[gssapi]``.",
+    "bind_principal": "string. The principal, where ``bind_keytab`` has several.",
+    "group_base": "string. The distinguished name below which groups are looked for. "
+    "Absent: ``base``.",
+    "group_filter": "string. The filter that finds the groups of ``{dn}`` or ``{user}``"
+    '. Absent: ``"(|(member={dn})(uniqueMember={dn}))"``, and in Active Directory the '
+    "attribute ``tokenGroups``.",
+    "timeout": 'duration; default ``"5s"``. For one login, or the look-up of one '
+    'user\'s groups; at most ``"60s"``.',
+    "connections": "integer; default ``8``. Connections at a time for logins, and as "
+    "many for groups; 1 to 64.",
+}
+
+HTTP: Final[Mapping[str, str]] = {
+    "url": 'string; needed. The service. It is sent ``{"user": …, "password": …}`` and '
+    'answers ``{"allow": true, "groups": […]}``.',
+    "groups_url": 'string. The service that is sent ``{"user": …}`` and answers '
+    '``{"known": true, "groups": […]}``. Absent: the groups are those of the last '
+    "login.",
+    "ca": _CA,
+    "cleartext": _CLEARTEXT,
+    "token_file": "string. The file of a bearer token that is sent with each question; "
+    "nobody else may read it.",
+    "timeout": 'duration; default ``"5s"``. For one login, or one user\'s groups; at '
+    'most ``"60s"``.',
+    "connections": "integer; default ``8``. Connections at a time; 1 to 64.",
+}
+
+PAM: Final[Mapping[str, str]] = {
+    "service": 'string; default ``"socksgw"``. The name of a file in ``/etc/pam.d``.',
+    "timeout": 'duration; default ``"8s"``. For one login, the time that it waits for a '
+    'thread included; at most ``"60s"``.',
+    "threads": "integer; default ``8``. Logins that PAM is asked about at a time; 1 to "
+    "64.",
+}
