@@ -9,7 +9,7 @@ machines for each of its channels (nchan.c).
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from socksgw.relay.settings import RelaySettings
 
@@ -52,6 +52,14 @@ class Output(Enum):
     LOST = "lost"
 
 
+#: Under names of the module: Python 3.11 finds a member of an enumeration by a call.
+_INPUT_DRAINING: Final = Input.DRAINING
+_INPUT_ENDED: Final = Input.ENDED
+_INPUT_OPEN: Final = Input.OPEN
+_OUTPUT_LOST: Final = Output.LOST
+_OUTPUT_OPEN: Final = Output.OPEN
+
+
 class HalfRelay(Protocol):
     """What a connection's halves need of their relay."""
 
@@ -82,8 +90,8 @@ class Half:
     def __init__(self, relay: HalfRelay) -> None:
         self.relay = relay
         self.moved = 0
-        self.input = Input.OPEN
-        self.output = Output.OPEN
+        self.input = _INPUT_OPEN
+        self.output = _OUTPUT_OPEN
 
     def end(self, held: bool) -> None:
         """
@@ -93,23 +101,23 @@ class Half:
             is called when they do no longer.
         """
         if held:
-            self.input = Input.DRAINING
+            self.input = _INPUT_DRAINING
             return
-        self.input = Input.ENDED
+        self.input = _INPUT_ENDED
         other = self.other
-        if self.output is Output.LOST:
+        if self.output is _OUTPUT_LOST:
             self.relay.lost(self)
-        elif other.input is Input.ENDED:
+        elif other.input is _INPUT_ENDED:
             # Both directions are done: closing tells the rest.
             self.relay.finish("closed")
-        elif other.output is Output.OPEN:
+        elif other.output is _OUTPUT_OPEN:
             other.endOutput()
 
     def drained(self) -> None:
         """
         Take note that everything that came is passed on: so is the end now.
         """
-        if self.input is Input.DRAINING:
+        if self.input is _INPUT_DRAINING:
             self.end(held=False)
 
     def endOutput(self) -> None:

@@ -47,6 +47,10 @@ class _Way(Enum):
 _COPY: Final = _Way.COPY
 _SPLICE: Final = _Way.SPLICE
 _OPEN: Final = Input.OPEN
+_INPUT_DRAINING: Final = Input.DRAINING
+_INPUT_LOST: Final = Input.LOST
+_OUTPUT_ENDED: Final = Output.ENDED
+_OUTPUT_LOST: Final = Output.LOST
 
 
 @final
@@ -103,8 +107,8 @@ class Side(Half):
         self._unwatch()
         if events & select.EPOLLERR:
             # A reset; what waits for the other side has a moment to get there.
-            self.input = Input.DRAINING if self.held else Input.LOST
-            self.output = Output.LOST
+            self.input = _INPUT_DRAINING if self.held else _INPUT_LOST
+            self.output = _OUTPUT_LOST
             self.relay.lost(self)
 
     # Reading.
@@ -390,13 +394,13 @@ class Side(Half):
         came before is delivered.
         """
         self.stopReading()
-        self.input = Input.LOST
-        self.output = Output.LOST
+        self.input = _INPUT_LOST
+        self.output = _OUTPUT_LOST
         self.relay.lost(self)
 
     def endOutput(self) -> None:
         """As L{Half.endOutput}; the kernel sends what it keeps before."""
-        self.output = Output.ENDED
+        self.output = _OUTPUT_ENDED
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -409,13 +413,13 @@ class Side(Half):
         reset it, or closed it while octets were on their way. What the peer had
         sent before is still read.
         """
-        self.output = Output.LOST
+        self.output = _OUTPUT_LOST
         self._stopWriting()
         other = self.other
         other.stopReading()
         other._waitNoMore()
         other._discard()
-        other.input = Input.LOST
+        other.input = _INPUT_LOST
         if self.input is not _OPEN and not self.held:
             self.relay.lost(self)
 

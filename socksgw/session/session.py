@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -41,6 +41,15 @@ from socksgw.wire.reader import WireError
 __all__ = ["Session"]
 
 _log = Logger()
+#: Under names of the module, as in L{socksgw.wire.server}.
+_ACCEPT: Final = Stage.ACCEPT
+_NEGOTIATE: Final = Stage.NEGOTIATE
+_LOGIN: Final = Stage.LOGIN
+_POLICY: Final = Stage.POLICY
+_AUDIT: Final = Stage.AUDIT
+_ROUTE: Final = Stage.ROUTE
+_RELAY: Final = Stage.RELAY
+_SUCCEEDED: Final = Reply.SUCCEEDED
 
 
 class Gateway(case.Gateway, Protocol):
@@ -82,7 +91,7 @@ class Session(case.Case):
 
     def __init__(self, gateway: Gateway, client: Inbound, number: int) -> None:
         super().__init__(gateway, client, number)
-        self.stage = Stage.ACCEPT
+        self.stage = _ACCEPT
         self._attempt: Attempt | None = None
         self._recorded = False
 
@@ -118,7 +127,7 @@ class Session(case.Case):
         client, generation, record = self.client, self.generation, self.record
         changes = self.gateway.changes
 
-        self.stage = Stage.NEGOTIATE
+        self.stage = _NEGOTIATE
         event = await client.next()
         wanted = generation.methods.wanted(record.listener, client.source)
         record.opened(client.conversation.protocol, event, wanted)
@@ -134,7 +143,7 @@ class Session(case.Case):
                 generation.login.failed(client.source)
             raise
 
-        self.stage = Stage.LOGIN
+        self.stage = _LOGIN
         user: User = await generation.login.settle(
             attempt.credentials, attempt.method, client.source
         )
@@ -150,7 +159,7 @@ class Session(case.Case):
             request = event
         client.requested()
 
-        self.stage = Stage.POLICY
+        self.stage = _POLICY
         if self.gateway.changes != changes:
             # Since it came: what counts is when it asks.
             changes = self.gateway.changes
@@ -162,7 +171,7 @@ class Session(case.Case):
             self.gateway.expiring[self] = None
         refusal = await self._decide(request)
 
-        self.stage = Stage.AUDIT
+        self.stage = _AUDIT
         self._recorded = True
         journal = self.gateway.journal
         if refusal is not None:
@@ -174,14 +183,14 @@ class Session(case.Case):
             # Something changed while a name was looked up, say, or the line written.
             self.gateway.recheck(self)
 
-        self.stage = Stage.ROUTE
+        self.stage = _ROUTE
         told, relay = await self.command.route(self, request)
-        client.reply(Reply.SUCCEEDED, told)
+        client.reply(_SUCCEEDED, told)
         if relay is None:
             self._answered()
             return
 
-        self.stage = Stage.RELAY
+        self.stage = _RELAY
         await self._relayed(relay)
 
     def _now(self, user: User) -> User:
@@ -328,7 +337,7 @@ class Session(case.Case):
                 client.send(answer)
         if failure.reply is not None and replying:
             client.reply(failure.reply)
-        if self.stage is Stage.RELAY:
+        if self.stage is _RELAY:
             # Cut off: the client must not take that for the orderly end.
             client.abort()
         else:

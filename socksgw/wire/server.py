@@ -44,6 +44,16 @@ class State(Enum):
     REPLIED = "replied"
 
 
+#: Under names of the module: Python 3.11 finds a member of an enumeration by a call
+#: (EnumType.__getattr__), which costs as much as twenty attributes.
+_START: Final = State.START
+_OFFERED: Final = State.OFFERED
+_CHOSEN: Final = State.CHOSEN
+_SUBNEGOTIATING: Final = State.SUBNEGOTIATING
+_REQUESTING: Final = State.REQUESTING
+_REQUESTED: Final = State.REQUESTED
+_REPLIED: Final = State.REPLIED
+_NO_ACCEPTABLE: Final = int(Method.NO_ACCEPTABLE)
 #: Every protocol that a listener can speak, by its name in C{listen.protocols}.
 DIALECTS: Final[Mapping[str, Dialect]] = {
     dialect.protocol: dialect for dialect in (Socks5(), Socks4())
@@ -120,7 +130,7 @@ class ServerConversation(Conversation):
         self._dialects = dialects
         self.dialect = _UNKNOWN
         self.protocol = ""
-        self.state = State.START
+        self.state = _START
         self._await(self._readFirst, _FIRST_LIMIT)
 
     def _readFirst(self, reader: Reader) -> Event:
@@ -148,14 +158,14 @@ class ServerConversation(Conversation):
             raise
         if event is None:
             return None
-        if self.state is State.SUBNEGOTIATING:
-            self.state = State.CHOSEN
+        if self.state is _SUBNEGOTIATING:
+            self.state = _CHOSEN
             return Decoded(event)
         if isinstance(event, Requested):
-            self.state = State.REQUESTED
+            self.state = _REQUESTED
             return event
         assert isinstance(event, MethodsOffered)
-        self.state = State.OFFERED
+        self.state = _OFFERED
         return event
 
     def answerOffer(self, method: int) -> bytes:
@@ -164,10 +174,10 @@ class ServerConversation(Conversation):
         (L{Method.NO_ACCEPTABLE}), which ends the conversation; empty where the
         client does not wait to hear of it.
         """
-        if self.state is not State.OFFERED:
+        if self.state is not _OFFERED:
             return b""
-        self.state = State.CHOSEN
-        if method == Method.NO_ACCEPTABLE:
+        self.state = _CHOSEN
+        if method == _NO_ACCEPTABLE:
             self._fail()
         return self.dialect.encodeSelection(method)
 
@@ -177,7 +187,7 @@ class ServerConversation(Conversation):
 
         @raise OutOfOrder: none was awaited.
         """
-        self._require(State.OFFERED)
+        self._require(_OFFERED)
         return self.answerOffer(method)
 
     def admit(self, event: Event) -> Requested | None:
@@ -201,8 +211,8 @@ class ServerConversation(Conversation):
 
         @param limit: most octets it may have.
         """
-        self._require(State.CHOSEN)
-        self.state = State.SUBNEGOTIATING
+        self._require(_CHOSEN)
+        self.state = _SUBNEGOTIATING
         self._await(decoder, limit)
 
     def selectAgain(self) -> None:
@@ -210,16 +220,16 @@ class ServerConversation(Conversation):
         The method protects what follows, and has logged nobody in: the client
         selects another inside (RFC 1928 section 3, and L{MethodsOffered}).
         """
-        self._require(State.CHOSEN)
-        self.state = State.START
+        self._require(_CHOSEN)
+        self.state = _START
         self._await(self.dialect.readMethods, self.dialect.firstLimit)
 
     def authenticated(self) -> None:
         """
         The client is logged in: it may make its request.
         """
-        self._require(State.CHOSEN)
-        self.state = State.REQUESTING
+        self._require(_CHOSEN)
+        self.state = _REQUESTING
         self._await(self.dialect.readRequest, self.dialect.requestLimit)
 
     @property
@@ -229,10 +239,10 @@ class ServerConversation(Conversation):
         tried to, and has none yet.
         """
         if self.failed:
-            return self.state is State.REQUESTING or (
-                self.state is State.START and self.dialect.fault is not None
+            return self.state is _REQUESTING or (
+                self.state is _START and self.dialect.fault is not None
             )
-        return self.state is State.REQUESTED
+        return self.state is _REQUESTED
 
     def reply(
         self,
@@ -250,7 +260,7 @@ class ServerConversation(Conversation):
         if not self.replyable:
             raise OutOfOrder(f"a reply in state {self.state.value}")
         if not more:
-            self.state = State.REPLIED
+            self.state = _REPLIED
         address, port = bound or _UNBOUND
         return self.dialect.encodeReply(reply, address, port)
 

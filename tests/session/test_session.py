@@ -1237,6 +1237,6 @@ def test_onlyTheSessionSetsTheStage() -> None:
     setting = {
         path.relative_to(root).as_posix()
         for path in root.rglob("*.py")
-        if re.search(r"\bstage = Stage\.", path.read_text())
+        if re.search(r"\bstage(: \w+)? = (Stage\.|_[A-Z])", path.read_text())
     }
     assert setting == {"session/session.py"}
