@@ -34,8 +34,7 @@ from socksgw.login.secrets import setSecret
 from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 from socksgw.policy.expectations import wrongFacts
-from socksgw.policy.facts import destination
-from socksgw.policy.hypothetical import Facts, groupsOf, unsureOf
+from socksgw.policy.facts import Facts, destination, groupsOf, unsureOf
 from socksgw.route.resolver import lookUpNow
 from socksgw.system.output import coloured, readable
 from socksgw.wire.address import Address

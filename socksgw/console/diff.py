@@ -12,8 +12,9 @@ from typing import Final, TextIO
 from socksgw.audit import chain
 from socksgw.config.schema import Config
 from socksgw.gateway.offers import Offers
-from socksgw.policy.facts import factsOf
-from socksgw.policy.hypothetical import Facts, Missing, outcomeOf
+from socksgw.policy.facts import Facts, factsOf
+from socksgw.policy.outcome import consider
+from socksgw.policy.questions import Missing
 from socksgw.policy.ruleset import Ruleset
 
 __all__ = ["diffMain"]
@@ -24,7 +25,9 @@ _SHOWN: Final = 100
 
 def _verdict(ruleset: Ruleset, offers: Offers, facts: Facts) -> str:
     try:
-        verdict = offers.refusal(facts) or outcomeOf(ruleset, facts).verdict
+        verdict = (
+            offers.refusal(facts) or consider(ruleset, facts, everyRule=False).verdict
+        )
     except Missing as e:
         return f"depends on {e.fact}"
     return f'{"allow" if verdict.allowed else "deny"} by rule "{verdict.rule}"'

@@ -13,7 +13,9 @@ from attrs import evolve
 
 from socksgw.errors import SocksError
 from socksgw.gateway.offers import Offers, Way
-from socksgw.policy.hypothetical import Facts, Missing, Outcome, consider
+from socksgw.policy.facts import Facts
+from socksgw.policy.outcome import Outcome, consider
+from socksgw.policy.questions import Missing
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 

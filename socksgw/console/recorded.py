@@ -16,7 +16,7 @@ from socksgw.console.explain import asJson, judged, printed
 from socksgw.console.verify import remedy
 from socksgw.gateway.offers import Offers
 from socksgw.policy.facts import factsOf
-from socksgw.policy.hypothetical import Missing
+from socksgw.policy.questions import Missing
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.codes import methodsText

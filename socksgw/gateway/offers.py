@@ -18,8 +18,8 @@ from socksgw.interfaces import ANONYMOUS
 from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.extent import NOWHERE, extentOf
-from socksgw.policy.hypothetical import Facts
-from socksgw.policy.rules import UNOFFERED, Verdict
+from socksgw.policy.facts import Facts
+from socksgw.policy.questions import UNOFFERED, Verdict
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Method
 from socksgw.wire.server import DIALECTS

@@ -24,7 +24,7 @@ from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.sessions import Sessions
 from socksgw.interfaces import Asker
 from socksgw.limits.limits import Limits, countedIn
-from socksgw.policy.rules import Question
+from socksgw.policy.questions import Question
 from socksgw.session.session import Session
 from socksgw.system.upkeep import Upkeep, defect
 

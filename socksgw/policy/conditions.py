@@ -8,12 +8,20 @@ from collections.abc import Iterable
 from typing import Final, Protocol, final
 
 from socksgw.config.reserved import USERS, isReserved
-from socksgw.interfaces import ANONYMOUS, User
+from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.networks import NamePatterns, Network, Networks
 from socksgw.policy.special import KINDS, PRIVATE, SPECIAL, embedded, kinds
 from socksgw.wire.address import Address
 
-__all__ = ["WORDS", "Addresses", "Destinations", "HostFacts", "Never", "Who"]
+__all__ = [
+    "WORDS",
+    "Addresses",
+    "Destinations",
+    "HostFacts",
+    "Never",
+    "Person",
+    "Who",
+]
 
 #: The built-in names of a network.
 WORDS: Final = KINDS | {"self", "listeners", "any"}
@@ -28,6 +36,25 @@ class HostFacts(Protocol):
 
     def isListener(self, address: Address, port: int) -> bool:
         """Whether we listen there."""
+
+
+class Person(Protocol):
+    """
+    Who asks, as far as the policy cares (L{socksgw.interfaces.User}).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def anonymous(self) -> bool: ...
+    @property
+    def groups(self) -> frozenset[str]: ...
+    @property
+    def method(self) -> str | None: ...
+    @property
+    def unsure(self) -> frozenset[str]: ...
+    @property
+    def doubt(self) -> str: ...
 
 
 @final
@@ -143,7 +170,7 @@ class Who:
     def __bool__(self) -> bool:
         return bool(self.anonymous or self.users or self.groups or self.names)
 
-    def covers(self, user: User) -> bool:
+    def covers(self, user: Person) -> bool:
         """Whether the user is meant."""
         if user.anonymous:
             return self.anonymous
@@ -153,7 +180,7 @@ class Who:
             or not self.groups.isdisjoint(user.groups)
         )
 
-    def mayCover(self, user: User) -> bool:
+    def mayCover(self, user: Person) -> bool:
         """Whether the user may be meant, by a group of which that is not known."""
         return not user.anonymous and not self.groups.isdisjoint(user.unsure)
 

@@ -5,24 +5,24 @@ one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
 from socksgw.interfaces import Asker, NameResolver
-from socksgw.policy.rules import DEFAULT, Question, Verdict
+from socksgw.policy.questions import DEFAULT, Missing, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address
 
-__all__ = ["REACHING", "UNREACHED", "Decision", "Policy", "refused", "tellable"]
+__all__ = ["Decision", "Policy", "combined", "refused", "tellable"]
 
 #: Counts what a look-up is made for; may raise a C{SocksError}.
 Arrive = Callable[[], None]
 #: The commands that lead somewhere.
-REACHING: Final = ("connect", "udp", "bind")
+_REACHING: Final = ("connect", "udp", "bind")
 #: Of a look-up of what none of these leads to.
-UNREACHED: Final = Verdict(False, DEFAULT, "no rule lets the client reach it")
+_UNREACHED: Final = Verdict(False, DEFAULT, "no rule lets the client reach it")
 
 
 @final
@@ -127,8 +127,8 @@ class Policy:
         hopeless = self.ruleset.hopeless(question)
         if hopeless is not None:
             return self._reported(Decision(hopeless), question, (None,))
-        return await self._judgeAll(
-            question, lambda a: self.ruleset.judge(question, a), arrive
+        return await self._lookUp(
+            question, asker, lambda a: self.ruleset.judge(question, a), arrive
         )
 
     def _hint(
@@ -168,9 +168,10 @@ class Policy:
         decision.reports = list(dict.fromkeys(found))
         return decision
 
-    async def _judgeAll(
+    async def _lookUp(
         self,
         question: Question,
+        asker: Asker,
         judge: Callable[[Address], Verdict],
         arrive: Arrive | None,
     ) -> Decision:
@@ -181,17 +182,11 @@ class Policy:
         try:
             if arrive is not None:
                 arrive()
-            resolved = await self._resolver.lookUp(question.name, question.asker.source)
+            resolved = await self._resolver.lookUp(question.name, asker.source)
         except SocksError as e:
             return refused(e)
         verdicts = [(a, judge(a)) for a in resolved]
-        allowed = tuple(a for a, verdict in verdicts if verdict.allowed)
-        struck = tuple(
-            (a, f"{verdict.rule}: {verdict.why}")
-            for a, verdict in verdicts
-            if not verdict.allowed
-        )
-        deciding = next((v for _, v in verdicts if v.allowed), verdicts[0][1])
+        deciding, allowed, struck = combined(verdicts)
         decision = Decision(deciding, allowed, struck, verdicts=dict(verdicts))
         return self._reported(decision, question, resolved)
 
@@ -201,7 +196,7 @@ class Policy:
         besides.
         """
         question = Question(asker, "udp", None, 0)
-        return Decision(self.ruleset.prospect(question))
+        return Decision(self.ruleset.judge(question, None))
 
     async def expect(
         self, asker: Asker, host: Address | str, arrive: Arrive | None = None
@@ -221,11 +216,11 @@ class Policy:
             decision = Decision(verdict, (host,) if verdict.allowed else ())
             return self._reported(decision, question, (host,))
         question = Question(asker, "bind", host, 0)
-        verdict = ruleset.prospect(question)
-        if not verdict.allowed:
-            return self._reported(Decision(verdict), question, (None,))
-        return await self._judgeAll(
-            question, lambda a: ruleset.prospect(question, a), arrive
+        hopeless = ruleset.hopeless(question)
+        if hopeless is not None:
+            return self._reported(Decision(hopeless), question, (None,))
+        return await self._lookUp(
+            question, asker, lambda a: ruleset.judge(question, a), arrive
         )
 
     async def resolve(
@@ -239,7 +234,7 @@ class Policy:
         """
         name = host if isinstance(host, str) else None
         question = Question(asker, "resolve", name, 0)
-        judge = tellable(self.ruleset, question)
+        judge = tellable(self.ruleset.judge, question)
         if isinstance(host, Address):
             verdict = judge(host)
             decision = Decision(verdict, (host,) if verdict.allowed else ())
@@ -247,30 +242,56 @@ class Policy:
         verdict = judge(None)
         if not verdict.allowed:
             return self._reported(Decision(verdict), question, (None,))
-        return await self._judgeAll(question, judge, arrive)
+        return await self._lookUp(question, asker, judge, arrive)
+
+
+def combined(
+    verdicts: Sequence[tuple[Address, Verdict]],
+) -> tuple[Verdict, tuple[Address, ...], tuple[tuple[Address, str], ...]]:
+    """
+    Return what becomes of a request of which each address was judged: the verdict
+    of the first one that is allowed, or of the first one; the addresses that are
+    allowed; those that are not, with why.
+    """
+    deciding: Verdict | None = None
+    allowed: list[Address] = []
+    struck: list[tuple[Address, str]] = []
+    for address, verdict in verdicts:
+        if not verdict.allowed:
+            struck.append((address, f"{verdict.rule}: {verdict.why}"))
+            continue
+        deciding = deciding or verdict
+        allowed.append(address)
+    return deciding or verdicts[0][1], tuple(allowed), tuple(struck)
 
 
 def tellable(
-    ruleset: Ruleset, question: Question
+    judge: Callable[[Question, Address | None], Verdict], question: Question
 ) -> Callable[[Address | None], Verdict]:
     """
-    What judges the answers to a look-up; L{None} stands for the name, before
-    there is one.
+    Return what judges the answers to a look-up; L{None} stands for the name,
+    before there is one.
 
+    @param judge: judges a question about an address.
     @param question: of C{resolve}.
     """
 
-    def judge(address: Address | None) -> Verdict:
-        verdict = ruleset.prospect(question, address)
+    def answer(address: Address | None) -> Verdict:
+        verdict = judge(question, address)
         if not verdict.allowed:
             return verdict
-        for command in REACHING:
-            other = Question(question.asker, command, question.name, 0, question.at)
-            if ruleset.prospect(other, address).allowed:
-                return verdict
-        return UNREACHED
+        missing: Missing | None = None
+        for command in _REACHING:
+            try:
+                if judge(question.about(command, 0), address).allowed:
+                    return verdict
+            except Missing as e:
+                missing = missing or e
+        if missing is not None:
+            raise missing
+        return _UNREACHED
 
-    return judge
+    return answer
 
 
 def refused(error: SocksError) -> Decision:

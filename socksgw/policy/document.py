@@ -32,7 +32,8 @@ from socksgw.policy.networks import (
     Ports,
     Services,
 )
-from socksgw.policy.rules import DEFAULT, NEVER, UNOFFERED, Obligations, Rule
+from socksgw.policy.questions import DEFAULT, NEVER, UNOFFERED, Obligations
+from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import shadows

@@ -13,9 +13,9 @@ from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config, Expect
 from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.document import isPattern
-from socksgw.policy.facts import destination
-from socksgw.policy.hypothetical import Facts, Missing, groupsOf, outcomeOf, unsureOf
-from socksgw.policy.rules import Verdict
+from socksgw.policy.facts import Facts, destination, groupsOf, unsureOf
+from socksgw.policy.outcome import consider
+from socksgw.policy.questions import Missing, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
@@ -75,7 +75,7 @@ def unmet(
         elif offers is not None:
             facts = offers.known(facts)
         try:
-            outcome = outcomeOf(ruleset, facts)
+            outcome = consider(ruleset, facts, everyRule=False)
         except Missing as e:
             yield Problem(place, f"the verdict depends on `{e.fact}`: give it")
             continue

@@ -1,23 +1,92 @@
 """
-The facts of a question to the policy: from a destination as people write it,
-and from a line of the journal.
+The facts of a question that nobody has asked, for C{socksgw explain} and
+C{[[expect]]}: as people write them, and as a line of the journal has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from attrs import frozen
+
 from socksgw.config.levels import CLEAR
-from socksgw.config.schema import Config
-from socksgw.policy.hypothetical import Facts, groupsOf
+from socksgw.config.schema import Config, Group
+from socksgw.interfaces import ANONYMOUS
+from socksgw.policy.questions import Supposed
 from socksgw.wire.address import Address, BadHost, parseHost
 
-__all__ = ["destination", "factsOf"]
+__all__ = ["Facts", "destination", "factsOf", "groupsOf", "unsureOf"]
 
 #: Commands that lead nowhere without a port.
 _WITH_PORT: Final = ("connect", "udp")
+
+
+@frozen
+class _Person:
+    """
+    The user of a question (L{socksgw.policy.conditions.Person}). Of unknown
+    groups nothing is told: they are a fact that is missing.
+    """
+
+    name: str
+    groups: frozenset[str]
+    method: str | None
+    unsure: frozenset[str]
+    doubt: str = ""
+
+    @property
+    def anonymous(self) -> bool:
+        """Tell whether the user has not logged in."""
+        return self.name == ANONYMOUS
+
+
+@frozen
+class _Supposing:
+    """Who asks (L{socksgw.policy.questions.Asking})."""
+
+    user: _Person
+    source: Address | None
+    listener: str | None
+    secured: str | None
+
+
+@frozen
+class Facts:
+    """
+    What is known of a question; L{None} is not known.
+
+    @ivar user: a name, or C{anonymous}.
+    @ivar groups: the user's, as far as they are known.
+    @ivar unsure: groups that the user may be in besides, or not: a directory
+        knows.
+    @ivar port: 0 for a BIND whose peer's is not known, for a look-up, and for
+        an association (which has neither name nor addresses).
+    @ivar addresses: the address asked for, or what the name leads to.
+    @ivar at: seconds since the epoch.
+    """
+
+    user: str
+    groups: frozenset[str]
+    command: str
+    name: str | None
+    port: int
+    addresses: tuple[Address, ...] = ()
+    method: str | None = None
+    source: Address | None = None
+    listener: str | None = None
+    secured: str | None = None
+    at: float | None = None
+    unsure: frozenset[str] = frozenset()
+
+    def question(self) -> Supposed:
+        """Return the question that these are the facts of."""
+        person = _Person(self.user, self.groups, self.method, self.unsure)
+        asker = _Supposing(person, self.source, self.listener, self.secured)
+        # A look-up has no port.
+        port = 0 if self.command == "resolve" else self.port
+        return Supposed(asker, self.command, self.name, port, self.at)
 
 
 def destination(text: str, command: str) -> tuple[Address | str, int]:
@@ -92,4 +161,27 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
         listener=line["listener"],
         secured=line.get("secured", CLEAR),
         at=datetime.fromisoformat(line["time"]).timestamp(),
+    )
+
+
+def groupsOf(user: str, groups: Mapping[str, Group]) -> frozenset[str]:
+    """The groups that the configuration gives a user."""
+    return frozenset(name for name, group in groups.items() if user in group.members)
+
+
+def unsureOf(
+    user: str, groups: Mapping[str, Group], given: Collection[str] | None
+) -> frozenset[str]:
+    """
+    The groups that only a directory knows about.
+
+    @param given: the user's groups, if they have been said; then there are no
+        others.
+    """
+    if given is not None or user == ANONYMOUS:
+        return frozenset()
+    return frozenset(
+        name
+        for name, group in groups.items()
+        if group.directory and user not in group.members
     )

@@ -16,7 +16,8 @@ from typing import Any, Final, Protocol, final
 from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.networks import NamePatterns
-from socksgw.policy.rules import Question, Rule
+from socksgw.policy.questions import Question
+from socksgw.policy.rules import Rule
 from socksgw.policy.special import SPECIAL, kinds
 from socksgw.wire.address import Address
 
@@ -382,7 +383,9 @@ class Source:
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
         """By the client's address."""
-        self._addresses.find(question.asker.source, found)
+        source = question.asker.source
+        assert source is not None, "the index leaves out what is not known"
+        self._addresses.find(source, found)
 
     def around(self, rule: Rule, found: list[int]) -> None:
         """By one network."""

@@ -31,10 +31,11 @@ from socksgw.policy.fields import (
     ToSomewhere,
     Who,
 )
-from socksgw.policy.rules import Question, Rule
+from socksgw.policy.questions import Question
+from socksgw.policy.rules import Rule
 from socksgw.wire.address import Address
 
-__all__ = ["PORTS", "Index"]
+__all__ = ["Index"]
 
 #: So many rules are asked one by one in less time than they are found in.
 _FEW: Final = 16
@@ -43,7 +44,7 @@ _CROWD: Final = 8
 _NOWHERE: Final = Address(bytes(4))
 _ASKER: Final[tuple[type[Field], ...]] = (Who, Source, Listener)
 #: What says nothing while the port is not known.
-PORTS: Final[tuple[type[Field], ...]] = (Port, Service)
+_PORTS: Final[tuple[type[Field], ...]] = (Port, Service)
 
 
 @final
@@ -63,40 +64,36 @@ class Index:
             self._few = tuple(rule for rule in rules if not rule.isEmpty)
             many = ()
         kinds: tuple[type[Field], ...] = (ToAddress, ToName, ToSomewhere)
-        crowds = {kind: _crowds(kind(), many) for kind in (*kinds, *_ASKER, *PORTS)}
-        self._byAddress = _Files(many, (ToAddress, *_ASKER, *PORTS), crowds)
-        self._byName = _Files(many, (ToName, *_ASKER, *PORTS), crowds)
+        crowds = {kind: _crowds(kind(), many) for kind in (*kinds, *_ASKER, *_PORTS)}
+        self._byAddress = _Files(many, (ToAddress, *_ASKER, *_PORTS), crowds)
+        self._byName = _Files(many, (ToName, *_ASKER, *_PORTS), crowds)
         self._byAsker = _Files(many, (ToSomewhere, *_ASKER), crowds)
 
-    def of(self, question: Question, address: Address) -> Iterable[Rule]:
-        """Those that could match an address."""
-        if self._few is not None:
-            return self._few
-        return self._byAddress.find(question, address)
-
-    def ofName(self, question: Question) -> Iterable[Rule]:
-        """Those that could decide about all that a name leads to."""
-        if self._few is not None:
-            return self._few
-        return self._byName.find(question, _NOWHERE)
-
-    def ofUnknown(
-        self,
-        question: Question,
-        address: Address | None,
-        unknown: Collection[type[Field]] = PORTS,
-    ) -> Iterable[Rule]:
+    def of(self, question: Question, address: Address | None) -> Iterable[Rule]:
         """
-        Those that could match, or decide, when some facts are not known.
+        Return those that could match, or decide.
 
-        @param address: L{None} when it is not known either.
+        @param address: L{None} when it is not known: then those that could
+            decide about all the addresses that it may be.
         """
         if self._few is not None:
             return self._few
         if address is not None:
-            return self._byAddress.findUnknown(question, address, unknown)
-        files = self._byAsker if question.name is None else self._byName
-        return files.findUnknown(question, _NOWHERE, unknown)
+            files = self._byAddress
+        else:
+            files = self._byAsker if question.name is None else self._byName
+            address = _NOWHERE
+        asker = question.asker
+        if question.port and asker.source is not None and asker.listener is not None:
+            return files.find(question, address)
+        unknown: list[type[Field]] = []
+        if not question.port:
+            unknown += _PORTS
+        if asker.source is None:
+            unknown.append(Source)
+        if asker.listener is None:
+            unknown.append(Listener)
+        return files.findUnknown(question, address, unknown)
 
     def before(self, number: int) -> Iterable[Rule]:
         """

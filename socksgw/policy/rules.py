@@ -1,119 +1,36 @@
 """
-Questions, what one rule says of them, and the verdict.
+Rules, and what each of them answers to a question: yes, no, or that it depends
+on facts which are not known.
 """
 
 from __future__ import annotations
 
-import time
 from typing import Final, final
 
-from attrs import frozen
+from attrs import field, frozen
 
-from socksgw.interfaces import Asker
+from socksgw.policy.answers import (
+    AT,
+    FROM,
+    GROUPS,
+    LISTENER,
+    METHOD,
+    PORTS,
+    SECURED,
+    TO,
+    YES,
+    Answer,
+)
 from socksgw.policy.conditions import Addresses, Destinations, Who
 from socksgw.policy.networks import Ports, Services
+from socksgw.policy.questions import Obligations, Question, Verdict
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.special import kinds
 from socksgw.wire.address import Address
 
-__all__ = [
-    "DEFAULT",
-    "NEVER",
-    "UNOFFERED",
-    "Obligations",
-    "Question",
-    "Rule",
-    "Verdict",
-]
-
-#: The rule of a verdict when no rule matched, and when [never] did.
-DEFAULT: Final = "default"
-NEVER: Final = "never"
-#: In place of a rule's id: no C{[[auth.choose]]} lets such a client in.
-UNOFFERED: Final = "auth.choose"
-
-
-@final
-class Question:
-    """
-    Who asks for what.
-
-    @ivar command: C{connect}, C{bind}, C{udp} or C{resolve}.
-    @ivar name: the asked host name, or L{None} for a literal.
-    @ivar at: when, in seconds since the epoch; L{None} for now.
-    """
-
-    __slots__ = ("asker", "at", "command", "name", "port")
-
-    def __init__(
-        self,
-        asker: Asker,
-        command: str,
-        name: str | None,
-        port: int,
-        at: float | None = None,
-    ) -> None:
-        self.asker = asker
-        self.command = command
-        self.name = name
-        self.port = port
-        self.at = at
-
-    @property
-    def askedBy(self) -> str:
-        """Whether a C{name} or an C{address} was asked for."""
-        return "address" if self.name is None else "name"
-
-
-@final
-@frozen
-class Obligations:
-    """
-    What a rule asks of the sessions that it allows; L{None} where it leaves
-    the general value.
-
-    @ivar connect: seconds for all attempts at the destination.
-    @ivar idle: seconds without an octet after which a session ends.
-    """
-
-    connect: float | None = None
-    idle: float | None = None
-
+__all__ = ["Rule"]
 
 _NO_OBLIGATIONS: Final = Obligations()
-
-
-@final
-class Verdict:
-    """
-    What the rules say of one address.
-
-    @ivar allowed: whether it may be dialled.
-    @ivar rule: the deciding rule's id, or L{NEVER} or L{DEFAULT}.
-    @ivar why: for the operator.
-    @ivar replies: whose answers come back to a UDP flow: C{exact} (only the
-        destination's), C{address} (of any port of it), or C{any}.
-    @ivar ticket: of the rule that allowed it, if it has one.
-    @ivar obligations: of the rule that allowed it.
-    """
-
-    __slots__ = ("allowed", "obligations", "replies", "rule", "ticket", "why")
-
-    def __init__(
-        self,
-        allowed: bool,
-        rule: str,
-        why: str,
-        replies: str = "exact",
-        ticket: str = "",
-        obligations: Obligations = _NO_OBLIGATIONS,
-    ) -> None:
-        self.allowed = allowed
-        self.rule = rule
-        self.why = why
-        self.replies = replies
-        self.ticket = ticket
-        self.obligations = obligations
 
 
 @final
@@ -121,6 +38,8 @@ class Verdict:
 class Rule:
     """
     One rule, compiled; a condition that is L{None} matches everything.
+
+    @ivar verdict: what it says where it matches.
     """
 
     id: str
@@ -142,9 +61,12 @@ class Rule:
     ticket: str = ""
     reportOnly: bool = False
     obligations: Obligations = _NO_OBLIGATIONS
+    verdict: Verdict = field(init=False, eq=False, repr=False)
 
-    def allows(self) -> Verdict:
-        """The verdict where it matches and allows."""
+    @verdict.default
+    def _said(self) -> Verdict:
+        if not self.allow:
+            return Verdict(False, self.id, "a rule denies it")
         return Verdict(True, self.id, "", self.replies, self.ticket, self.obligations)
 
     @property
@@ -186,59 +108,85 @@ class Rule:
             )
         )
 
-    def unmetByAsker(self, question: Question) -> str | None:
+    def answer(self, question: Question, address: Address | None) -> Answer:
         """
-        The first condition that does not hold whatever the destination, or
-        L{None}.
+        Return what the rule says of a question. An empty condition holds for
+        nothing, whatever is not known.
+
+        @param address: where it leads; L{None} when that is not known.
         """
         asker = question.asker
+        unknown = YES
         if self.commands is not None and question.command not in self.commands:
             return "command"
         if self.who is not None and not self.who.covers(asker.user):
-            # What is not known matches no allow, and is not missed by a deny.
-            if self.allow or not self.who.mayCover(asker.user):
+            if not asker.user.unsure or not self.who.mayCover(asker.user):
                 return "who"
+            unknown |= GROUPS
         if self.listeners is not None and asker.listener not in self.listeners:
-            return "listener"
-        if self.sources is not None and not self.sources.covers(asker.source):
-            return "from"
+            if asker.listener is not None or not self.listeners:
+                return "listener"
+            unknown |= LISTENER
+        sources = self.sources
+        if sources is not None and not sources.everything:
+            if asker.source is not None:
+                if not sources.covers(asker.source):
+                    return "from"
+            elif not sources:
+                return "from"
+            else:
+                unknown |= FROM
         if self.methods is not None and asker.user.method not in self.methods:
-            return "method"
+            if asker.user.method is not None or not self.methods:
+                return "method"
+            unknown |= METHOD
         if self.secured is not None and asker.secured not in self.secured:
-            return "secured"
+            if asker.secured is not None or not self.secured:
+                return "secured"
+            unknown |= SECURED
         if self.askedBy is not None and question.askedBy not in self.askedBy:
             return "asked_by"
-        until, during = self.until, self.during
-        if until is not None or during is not None:
-            at = question.at if question.at is not None else time.time()
-            if until is not None and at >= until:
-                return "until"
-            if during is not None and not any(each.covers(at) for each in during):
+        if self.until is not None or self.during is not None:
+            at = question.moment()
+            if at is not None:
+                if (unmet := self._unmetAt(at)) is not None:
+                    return unmet
+            elif self.during == ():
                 return "during"
+            else:
+                unknown |= AT
+        port = question.port
+        if self.ports is not None and port not in self.ports:
+            if port or not self.ports:
+                return "ports"
+            unknown |= PORTS
+        services = self.services
+        if services is not None and not services.covers(question.command, port):
+            if port or not any(services.byProtocol.values()):
+                return "services"
+            unknown |= PORTS
+        if self.to is not None or self.resolving is not None:
+            if address is None:
+                led = self._leading(question.name)
+            else:
+                led = self._leadingTo(question, address)
+            if led:
+                if isinstance(led, str):
+                    return led
+                unknown |= led
+        return unknown
+
+    def _unmetAt(self, at: float) -> str | None:
+        """Return the condition that does not hold at a time, L{None} if both do."""
+        if self.until is not None and at >= self.until:
+            return "until"
+        during = self.during
+        if during is not None and not any(each.covers(at) for each in during):
+            return "during"
         return None
 
-    def unmet(self, question: Question) -> str | None:
-        """
-        The first condition that does not hold whatever the address, or
-        L{None}.
-        """
-        unmet = self.unmetByAsker(question)
-        if unmet is not None:
-            return unmet
-        if self.ports is not None and question.port not in self.ports:
-            return "ports"
-        if self.services is not None and not self.services.covers(
-            question.command, question.port
-        ):
-            return "services"
-        return None
-
-    def unmetBy(self, question: Question, address: Address) -> str | None:
-        """
-        The first condition on the destination that does not hold for
-        C{address}, or L{None}: then, if L{unmet} is L{None} too, the rule
-        matches.
-        """
+    def _leadingTo(self, question: Question, address: Address) -> Answer:
+        """Answer for one address that the question leads to."""
         to = self.to
         byName = False
         if to is not None:
@@ -252,33 +200,30 @@ class Rule:
             if not self.resolving.covers(address, question.port):
                 return "resolving_to"
         elif byName and self.allow and kinds(address):
-            # A stranger's DNS must not open the inside.
+            # Whoever answers for a name in DNS must not be able to open the inside.
             return "resolving_to"
-        return None
+        return YES
 
-    def couldMatch(self, question: Question) -> bool:
+    def _leading(self, name: str | None) -> Answer:
         """
-        Whether some address of the asked name could make it match.
+        Answer for all the addresses that the asked name may lead to; without a
+        name, for all those that an association may.
         """
-        resolving, to = self.resolving, self.to
-        if resolving is not None and not resolving:
-            return False
-        if to is None or to.addresses is not None:
-            return True
-        names = to.names
-        return (
-            names is not None and question.name is not None and question.name in names
-        )
-
-    def surelyMatches(self, question: Question) -> bool:
-        """
-        Whether every address of the asked name makes it match.
-        """
-        if self.resolving is not None and not self.resolving.everything:
-            return False
-        to = self.to
-        if to is None or (to.addresses is not None and to.addresses.everything):
-            return True
-        names, name = to.names, question.name
-        byName = names is not None and name is not None and name in names
-        return byName and not self.allow
+        to, resolving = self.to, self.resolving
+        unknown = YES
+        if resolving is not None:
+            if not resolving:
+                return "resolving_to"
+            if name is None or not resolving.everything:
+                unknown = TO
+        if to is None:
+            return unknown
+        addresses, names = to.addresses, to.names
+        if name is None:
+            return TO if addresses is not None or names is not None else "to"
+        if addresses is not None and addresses.everything:
+            return unknown
+        if names is not None and name in names:
+            # An allow by name alone is for public addresses.
+            return TO if self.allow and resolving is None else unknown
+        return TO if addresses is not None else "to"

@@ -4,16 +4,47 @@ The rules in their order: first match wins, the end is deny.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import final
 
+from socksgw.policy.answers import GROUPS, KEEPS_ALLOWING, Answer
 from socksgw.policy.conditions import Never
 from socksgw.policy.index import Index
-from socksgw.policy.rules import DEFAULT, NEVER, Question, Rule, Verdict
+from socksgw.policy.questions import DEFAULT, NEVER, Question, Verdict
+from socksgw.policy.rules import Rule
 from socksgw.policy.special import embedded
 from socksgw.wire.address import Address
 
-__all__ = ["Ruleset"]
+__all__ = ["Ruleset", "Trace", "Tried"]
+
+#: The rules that one walk asked, in their order, each with its answer.
+Tried = list[tuple[Rule, Answer]]
+
+
+@final
+class Trace:
+    """
+    What is written down of the walks that a verdict took.
+
+    @ivar every: whether to ask also rules of which the index knows that they
+        cannot match.
+    @ivar walks: the rules that each walk asked: first for the address itself,
+        then for what it wraps.
+    """
+
+    def __init__(self, every: bool) -> None:
+        self.every = every
+        self.walks: list[Tried] = []
+
+    def watch(
+        self, rules: Iterable[Rule], question: Question, address: Address | None
+    ) -> Iterator[Rule]:
+        """Yield the rules of a walk, and write down which are asked."""
+        tried: Tried = []
+        self.walks.append(tried)
+        for rule in rules:
+            tried.append((rule, rule.answer(question, address)))
+            yield rule
 
 
 @final
@@ -50,116 +81,105 @@ class Ruleset:
                 "send the name (socks5h://, SOCKS 4a, remote DNS)"
             )
         user = question.asker.user
-        if user.unsure and any(r.who and r.who.mayCover(user) for r in self.rules):
+        if user.doubt and any(r.who and r.who.mayCover(user) for r in self.rules):
             why += f"; {user.doubt}"
         return Verdict(False, DEFAULT, why)
 
-    def judge(self, question: Question, address: Address) -> Verdict:
+    def judge(
+        self, question: Question, address: Address | None, trace: Trace | None = None
+    ) -> Verdict:
         """
-        May this address be reached? An address that wraps others is judged
-        as itself and as each of them, and all must be allowed.
+        Return what the rules say of one address. An address that wraps others is
+        judged as itself and as each of them, and all must be allowed.
+
+        What is not known yet (the port where it is 0, the address where it is
+        L{None}) is judged when it is: it is denied now only if it would be in
+        every case.
         """
-        banned = self.never.hit(address, question.port)
-        if banned is not None:
-            return Verdict(False, NEVER, banned)
-        verdict = self._first(question, address)
-        if verdict.allowed:
+        if address is not None:
+            banned = self.never.hit(address, question.port or None)
+            if banned is not None:
+                return Verdict(False, NEVER, banned)
+        rule = self._first(question, address, trace)
+        if rule is None or not rule.allow:
+            return self._denial(rule, question)
+        if address is not None:
             for inside in embedded(address):
-                other = self._first(question, inside)
-                if not other.allowed:
-                    return other
-        return verdict
+                other = self._first(question, inside, trace)
+                if other is None or not other.allow:
+                    return self._denial(other, question)
+        return rule.verdict
 
-    def _first(self, question: Question, address: Address) -> Verdict:
-        for rule in self.index.of(question, address):
-            if rule.unmet(question) is None and (
-                rule.unmetBy(question, address) is None
+    def _first(
+        self,
+        question: Question,
+        address: Address | None,
+        trace: Trace | None,
+        rules: Iterable[Rule] | None = None,
+    ) -> Rule | None:
+        """
+        Return the first rule that matches, and does more than report; L{None}
+        where there is none. Every question to the policy is answered by this walk.
+
+        @param rules: which to ask; by default those that the index finds.
+        """
+        if rules is None:
+            every = trace is not None and trace.every
+            rules = self.rules if every else self.index.of(question, address)
+        if trace is not None:
+            rules = trace.watch(rules, question, address)
+        for rule in rules:
+            answer = rule.answer(question, address)
+            if answer and (
+                isinstance(answer, str)
+                or answer & (KEEPS_ALLOWING if rule.allow else question.keepsDenying)
             ):
-                if rule.reportOnly:
-                    continue
-                if rule.allow:
-                    return rule.allows()
-                return _denied(rule, question)
-        return self.default(question)
+                continue
+            if not rule.reportOnly:
+                return rule
+        return None
 
-    def prospect(self, question: Question, address: Address | None = None) -> Verdict:
+    def _denial(self, rule: Rule | None, question: Question) -> Verdict:
         """
-        What can be said while the port is not known yet (nor, without
-        C{address}, where it goes): denied only if denied in every case.
+        Return the denial by a rule, with the doubts about the user where it may
+        match; without a rule, the default.
         """
-        if address is None:
-            return self._prospect(question, None)
-        banned = self.never.hit(address, None)
-        if banned is not None:
-            return Verdict(False, NEVER, banned)
-        verdict = self._prospect(question, address)
-        for inside in embedded(address) if verdict.allowed else ():
-            other = self._prospect(question, inside)
-            if not other.allowed:
-                return other
+        if rule is None:
+            return self.default(question)
+        user, verdict = question.asker.user, rule.verdict
+        if user.doubt and rule.who is not None and not rule.who.covers(user):
+            return Verdict(False, rule.id, f"{verdict.why}; {user.doubt}")
         return verdict
 
-    def _prospect(self, question: Question, address: Address | None) -> Verdict:
-        for rule in self.index.ofUnknown(question, address):
-            if rule.reportOnly or rule.unmetByAsker(question) is not None:
-                continue
-            if address is not None:
-                if rule.unmetBy(question, address) is not None:
-                    continue
-                sure = True
-            elif question.name is not None:
-                if not rule.couldMatch(question):
-                    continue
-                sure = rule.surelyMatches(question)
-            else:
-                sure = rule.to is None and rule.resolving is None
-            if rule.allow:
-                return rule.allows()
-            if sure and rule.ports is None and rule.services is None:
-                return _denied(rule, question)
-        return self.default(question)
-
-    def awaited(self, question: Question, address: Address) -> Verdict:
+    def awaited(
+        self, question: Question, address: Address, trace: Trace | None = None
+    ) -> Verdict:
         """
-        Whether a BIND may wait for that address, on a port not known yet; for
-        the unspecified one, for anybody.
+        Return whether a BIND may wait for that address, on a port not known yet;
+        for the unspecified one (0.0.0.0 or ::), for anybody. That, only a rule
+        allows which names it in so many words.
         """
-        if address.isUnspecified:
-            return self.namesUnspecified(question, address)
-        return self.prospect(question, address)
-
-    def namesUnspecified(self, question: Question, address: Address) -> Verdict:
-        """
-        Whether a rule says, in so many words, that C{address} (0.0.0.0 or ::)
-        may be asked for: a BIND that waits for anybody.
-        """
-        for rule in self.index.ofUnknown(question, address):
-            if rule.reportOnly or rule.unmetByAsker(question) is not None:
-                continue
-            if not rule.allow:
-                some = rule.ports is not None or rule.services is not None
-                if not some and rule.unmetBy(question, address) is None:
-                    return _denied(rule, question)
-                continue
-            if rule.names(address):
-                return Verdict(True, rule.id, "")
-        return Verdict(False, DEFAULT, "no rule names the unspecified address")
+        if not address.isUnspecified:
+            return self.judge(question, address, trace)
+        if question.port:
+            # Whatever it asks for: whoever comes is judged with the port.
+            question = question.about(question.command, 0)
+        rules = self.index.of(question, address)
+        naming = [rule for rule in rules if not rule.allow or rule.names(address)]
+        rule = self._first(question, address, trace, naming)
+        if rule is None:
+            return Verdict(False, DEFAULT, "no rule names the unspecified address")
+        return rule.verdict if rule.allow else self._denial(rule, question)
 
     def hopeless(self, question: Question) -> Verdict | None:
         """
-        The denial that every address of the asked name would meet, so that
-        it need not be looked up; else L{None}.
+        Return the denial that every address of the asked name would meet, so
+        that it need not be looked up; else L{None}.
         """
-        for rule in self.index.ofName(question):
-            if rule.reportOnly or rule.unmet(question) is not None:
-                continue
-            if not rule.couldMatch(question):
-                continue
-            if rule.allow:
-                return None
-            if rule.surelyMatches(question):
-                return _denied(rule, question)
-        return self.default(question)
+        rule = self._first(question, None, None)
+        if rule is not None and rule.allow:
+            return None
+        return self._denial(rule, question)
 
     @property
     def timed(self) -> bool:
@@ -178,34 +198,26 @@ class Ruleset:
 
     def reports(self, question: Question, address: Address | None) -> list[str]:
         """
-        The rules that only report, and come before the one that decides: each
-        with what it would have said (where the port is not known: of some).
+        Return the rules that only report, and come before the one that decides:
+        each with what it would have said (where the port is not known: of some).
 
         @param address: L{None} for a name that is not looked up; then, of the
             addresses that it may have.
         """
         if not self._reporting:
             return []
-        port = question.port or None
-        if address is not None and self.never.hit(address, port) is not None:
+        if address is not None and (
+            self.never.hit(address, question.port or None) is not None
+        ):
             return []
-        rules: Iterable[Rule] = self.rules
-        if address is not None and port is not None:
-            rules = self.index.of(question, address)
-        found = []
-        for rule in rules:
-            if rule.unmet(question) if port else rule.unmetByAsker(question):
-                continue
-            if address is not None:
-                if rule.unmetBy(question, address):
-                    continue
-            elif not rule.couldMatch(question) or not (
-                rule.reportOnly or rule.surelyMatches(question)
-            ):
-                continue
-            if not rule.reportOnly:
-                break
-            found.append(f"{rule.id}: {'allow' if rule.allow else 'deny'}")
+        # Where no address is known, the index does not file these rules.
+        trace = Trace(every=address is None)
+        self._first(question, address, trace)
+        found = [
+            f"{rule.id}: {'allow' if rule.allow else 'deny'}"
+            for rule, answer in trace.walks[0]
+            if rule.reportOnly and _mayMatch(rule, answer)
+        ]
         # The index may find a rule twice.
         return list(dict.fromkeys(found))
 
@@ -213,7 +225,7 @@ class Ruleset:
         self, rule: str, question: Question, address: Address | None, verdict: Verdict
     ) -> str:
         """
-        Why something is allowed no longer, for the operator.
+        Say why something is allowed no longer, for the operator.
 
         @param rule: the id of the one that has allowed it.
         @param question: of port 0 where that is not known.
@@ -224,35 +236,20 @@ class Ruleset:
         was = next((each for each in self.rules if each.id == rule), None)
         if was is None:
             return f'{text}; "{rule}" is there no longer'
-        ask = was.unmet if question.port else was.unmetByAsker
-        unmet = ask(question) or (address and was.unmetBy(question, address))
-        if unmet == "who" and was.who is not None:
-            if was.who.mayCover(question.asker.user):
-                # The verdict has told what is not known.
-                return f'{text}; "{rule}" may match still'
-        return f'{text}; "{rule}" matches no longer: {unmet}' if unmet else text
-
-    def explain(
-        self, question: Question, address: Address
-    ) -> list[tuple[str, str | None]]:
-        """
-        Each rule up to the deciding one, with the first condition that did
-        not hold; L{None} for the one that matched.
-        """
-        steps: list[tuple[str, str | None]] = []
-        for rule in self.rules:
-            unmet = rule.unmet(question) or rule.unmetBy(question, address)
-            if unmet is None and rule.reportOnly:
-                unmet = "report_only"
-            steps.append((rule.id, unmet))
-            if unmet is None:
-                break
-        return steps
+        answer = was.answer(question, address)
+        if isinstance(answer, str):
+            return f'{text}; "{rule}" matches no longer: {answer}'
+        if answer & GROUPS:
+            # The verdict has told what is not known.
+            return f'{text}; "{rule}" may match still'
+        return text
 
 
-def _denied(rule: Rule, question: Question) -> Verdict:
-    """The denial by a rule; with the doubts about the user, where it may match."""
-    user, why = question.asker.user, "a rule denies it"
-    if user.unsure and rule.who is not None and not rule.who.covers(user):
-        why = f"{why}; {user.doubt}"
-    return Verdict(False, rule.id, why)
+def _mayMatch(rule: Rule, answer: Answer) -> bool:
+    """
+    Tell whether a rule may match, as far as a live question is known: unknown
+    groups let no rule allow.
+    """
+    if isinstance(answer, str):
+        return False
+    return not (rule.allow and answer & GROUPS)

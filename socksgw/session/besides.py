@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import final
 
 from socksgw.limits.limits import Claim
-from socksgw.policy.rules import Verdict
+from socksgw.policy.questions import Verdict
 from socksgw.session.case import Case
 
 __all__ = ["Besides"]

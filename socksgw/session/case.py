@@ -16,7 +16,7 @@ from socksgw.limits.limits import Claim, Limits
 from socksgw.login.portal import Login
 from socksgw.negotiate.methods import Methods
 from socksgw.policy.decision import Policy
-from socksgw.policy.rules import Obligations, Verdict
+from socksgw.policy.questions import Obligations, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays, Tally

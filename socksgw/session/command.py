@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from socksgw.errors import BadDestination, LookupFailed
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Verdict
+from socksgw.policy.questions import Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.between import Tally
 from socksgw.session.case import Case

@@ -10,7 +10,7 @@ from typing import final
 
 from socksgw.errors import CommandNotSupported
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.between import Tally
 from socksgw.relay.tunnel import FRAMINGS
@@ -44,7 +44,7 @@ class Associate(Command):
         """Ask flow by flow, and then whether the rest is of any use."""
         if case.flows is not None:
             case.flows.recheck(ruleset)
-        return ruleset.prospect(Question(case.asker, self.name, None, 0))
+        return ruleset.judge(Question(case.asker, self.name, None, 0), None)
 
     async def route(self, case: Case, request: Requested) -> Routed:
         """Bind the relay socket that the client sends its datagrams to."""

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError
 from socksgw.errors import BadDestination, LimitReached
 from socksgw.limits.limits import Claim
 from socksgw.policy.decision import refused
-from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.flows import Flow, Flows, Permit
 from socksgw.route.ways import DatagramOutlet

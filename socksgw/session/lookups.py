@@ -8,7 +8,7 @@ from typing import final
 
 from socksgw.errors import AddressTypeNotSupported
 from socksgw.policy.decision import Decision, tellable
-from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.session.besides import Besides
 from socksgw.session.case import Case
@@ -33,7 +33,8 @@ class Resolve(Command):
     def again(self, case: Case, ruleset: Ruleset) -> Verdict:
         """Ask about the answer, as long as it is on its way."""
         record = case.record
-        judge = tellable(ruleset, Question(case.asker, self.name, record.name, 0))
+        question = Question(case.asker, self.name, record.name, 0)
+        judge = tellable(ruleset.judge, question)
         return strictest(map(judge, record.addresses))
 
     async def route(self, case: Case, request: Requested) -> Routed:

@@ -9,7 +9,7 @@ from typing import final
 
 from socksgw.errors import LeadsHere, LimitReached
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.between import Tally
 from socksgw.route.ways import Outlet

@@ -37,7 +37,7 @@ from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Verdict
+from socksgw.policy.questions import Verdict
 from socksgw.relay.memory import Memory
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.session.session import Session

@@ -13,7 +13,7 @@ from socksgw.config.schema import Config
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision
 from socksgw.policy.document import Compiled, Compiler
-from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 

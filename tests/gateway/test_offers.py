@@ -21,8 +21,9 @@ from socksgw.gateway.offers import Offers
 from socksgw.negotiate.capabilities import Capabilities
 from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.policy.document import Compiler
-from socksgw.policy.hypothetical import Facts as Asked
-from socksgw.policy.hypothetical import Missing, outcomeOf
+from socksgw.policy.facts import Facts as Asked
+from socksgw.policy.outcome import consider
+from socksgw.policy.questions import Missing
 from socksgw.wire.address import Address
 from tests.fakes.policy import Facts
 from tests.tools.certificates import Authority, pemOf, server
@@ -196,9 +197,9 @@ def test_nobodyBySeveralMethods(tmp_path: Path) -> None:
         offers = Offers(config, [Choice(offered, None, None)], [None], [], [])
         if expected is None:
             with pytest.raises(Missing, match="method"):
-                outcomeOf(rules, offers.known(facts))
+                consider(rules, offers.known(facts))
         else:
-            verdict = outcomeOf(rules, offers.known(facts)).verdict
+            verdict = consider(rules, offers.known(facts)).verdict
             assert verdict.allowed is expected
 
 

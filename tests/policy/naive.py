@@ -23,7 +23,7 @@ from socksgw.config.schema import Config, Group, Listen, Moment, Never, Rule, Sc
 from socksgw.config.schema.values import CommandName
 from socksgw.interfaces import Asker
 from socksgw.policy.document import Compiler
-from socksgw.policy.rules import Question
+from socksgw.policy.questions import Question
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded, kinds
 from socksgw.wire.address import Address
@@ -128,9 +128,9 @@ def isDuring(words: Iterable[str], at: float) -> bool:
     )
 
 
-def isOneOf(words: Iterable[str] | None, word: str) -> bool:
+def isOneOf(words: Iterable[str] | None, word: str | None) -> bool:
     """Whether a word is among those that a rule asks for."""
-    return words is None or word in words
+    return words is None or word in tuple(words)
 
 
 def isMeant(who: Iterable[str], user: Somebody, allow: bool) -> bool:
@@ -146,47 +146,76 @@ def isMeant(who: Iterable[str], user: Somebody, allow: bool) -> bool:
     return False
 
 
-def matches(rule: Rule, question: Question, address: Address, user: Somebody) -> bool:
-    """Whether one rule matches one address."""
+def unmet(
+    rule: Rule, question: Question, address: Address, user: Somebody
+) -> str | None:
+    """
+    The first condition of one rule that does not hold for one address, in the
+    order of the contract.
+    """
     commands = rule.allow if rule.allow is not None else rule.deny
+    source = question.asker.source
     assert commands is not None
+    assert question.at is not None
+    assert source is not None
     if commands == "any":
         # Look-ups are allowed only by name.
         commands = COMMANDS if rule.allow is None else COMMANDS[:-1]
     if question.command not in commands:
-        return False
+        return "command"
     if rule.who is not None and not isMeant(rule.who, user, rule.allow is not None):
-        return False
-    if rule.listener is not None and question.asker.listener not in rule.listener:
-        return False
-    if rule.from_ is not None and not inSet(rule.from_, question.asker.source, 0):
-        return False
+        return "who"
+    if not isOneOf(rule.listener, question.asker.listener):
+        return "listener"
+    if rule.from_ is not None and not inSet(rule.from_, source, 0):
+        return "from"
+    if not isOneOf(rule.method, user.method):
+        return "method"
+    if not isOneOf(rule.secured, question.asker.secured):
+        return "secured"
+    if not isOneOf(rule.asked_by, "address" if question.name is None else "name"):
+        return "asked_by"
+    if rule.until is not None and question.at >= rule.until:
+        return "until"
+    if rule.during is not None and not isDuring(rule.during, question.at):
+        return "during"
     if rule.ports is not None and not inPorts(rule.ports, question.port):
-        return False
+        return "ports"
     if rule.services is not None and not inServices(
         rule.services, question.command, question.port
     ):
-        return False
-    assert question.at is not None
-    if rule.during is not None and not isDuring(rule.during, question.at):
-        return False
-    if rule.until is not None and question.at >= rule.until:
-        return False
-    if not (
-        isOneOf(rule.secured, question.asker.secured)
-        and isOneOf(rule.method, user.method)
-        and isOneOf(rule.asked_by, "address" if question.name is None else "name")
-    ):
-        return False
+        return "services"
     byName = False
     if rule.to is not None and not inSet(rule.to, address, question.port):
         if not nameIn(rule.to, question.name):
-            return False
+            return "to"
         byName = True
     if rule.resolving_to is not None:
-        return inSet(rule.resolving_to, address, question.port)
-    isPublic = not kinds(address)
-    return not (byName and rule.allow is not None) or isPublic
+        isThere = inSet(rule.resolving_to, address, question.port)
+    else:
+        # An allow by name is for public addresses.
+        isThere = not (byName and rule.allow is not None and kinds(address))
+    return None if isThere else "resolving_to"
+
+
+def matches(rule: Rule, question: Question, address: Address, user: Somebody) -> bool:
+    """Whether one rule matches one address."""
+    return unmet(rule, question, address, user) is None
+
+
+def steps(
+    config: Config, question: Question, address: Address, user: Somebody
+) -> list[tuple[str, str | None]]:
+    """Every rule up to the deciding one, with the first condition that fails."""
+    found: list[tuple[str, str | None]] = []
+    for rule in config.rule:
+        why = unmet(rule, question, address, user)
+        if why is None and rule.report_only:
+            why = "report_only"
+        found.append((rule.id, why))
+        if why is None:
+            break
+    return found
 
 
 def reference(

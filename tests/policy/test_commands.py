@@ -10,7 +10,7 @@ import pytest
 from socksgw.errors import LookupFailed, SocksError
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision, Policy
-from socksgw.policy.rules import DEFAULT, NEVER, Question
+from socksgw.policy.questions import DEFAULT, NEVER, Question
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from tests.fakes.policy import (
@@ -189,7 +189,7 @@ def test_theRuleForAnybodyCanMatch(earlier: str, shadowed: bool) -> None:
     assert [error.path for error in found.errors] == ["rule[1]"] * shadowed
     question = Question(Asker(ANONYMOUS, SOURCE, "main"), "bind", None, 0)
     deciding = {
-        found.ruleset.namesUnspecified(question, Address.parse(host)).rule
+        found.ruleset.awaited(question, Address.parse(host)).rule
         for host in ("0.0.0.0", "::")
     }
     assert ("anybody" in deciding) is not shadowed

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from socksgw.policy.rules import Question
+from socksgw.policy.questions import Question
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from tests.fakes.policy import PUBLIC, errors, judge, loggedIn, question, ruleset
@@ -113,7 +113,9 @@ def test_aNameThatManyRulesMayLeadToIsLookedUpOrNotAsBefore() -> None:
         "allow", "deny"
     )
     rules = ruleset(deny + '[[rule]]\nid = "web"\nallow = "any"\nports = [80]\n')
-    assert [r.id for r in rules.index.ofName(question("a.example", port=80))] == ["web"]
+    assert [r.id for r in rules.index.of(question("a.example", port=80), None)] == [
+        "web"
+    ]
     assert rules.hopeless(question("a.example", port=80)) is None
     denied = rules.hopeless(question("a.example", port=81))
     assert denied is not None

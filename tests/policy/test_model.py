@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from socksgw.config.schema import Config
 from socksgw.policy import index
 from socksgw.policy.document import Compiler
-from socksgw.policy.rules import Question, Verdict
+from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
-from socksgw.policy.special import embedded
 from socksgw.wire.address import Address
 from tests.fakes.policy import Somebody
 from tests.policy.naive import (
@@ -37,8 +36,7 @@ def test_judgeAgreesWithTheNaiveReading(
 ) -> None:
     """
     For any rules, any question and any address: the same answer, by the same
-    rule; C{explain} ends with that rule; the rules that only report are those
-    before it; and C{hopeless} says deny only where no address at all is
+    rule; the rules that only report are those before it; and C{hopeless} says deny only where no address at all is
     allowed.
     """
     ruleset = compile_(config)
@@ -53,28 +51,8 @@ def test_judgeAgreesWithTheNaiveReading(
             if verdict.rule != "never":
                 said = reported(config, question, address, user)
                 assert ruleset.reports(question, address) == said
-                if not embedded(address):
-                    explained(ruleset, question, address, verdict.rule)
         if question.name is not None and anyAllowed:
             assert ruleset.hopeless(question) is None
-
-
-def explained(
-    ruleset: Ruleset, question: Question, address: Address, rule: str
-) -> None:
-    """
-    Every rule up to the deciding one is told of with what did not hold, and
-    the deciding one with nothing.
-    """
-    steps = ruleset.explain(question, address)
-    assert [each for each, _ in steps] == [r.id for r in ruleset.rules[: len(steps)]]
-    matched = [each for each, unmet in steps if unmet is None]
-    if rule == "default":
-        assert matched == []
-        assert len(steps) == len(ruleset.rules)
-    else:
-        assert matched == [rule]
-        assert steps[-1] == (rule, None)
 
 
 @settings(deadline=None, max_examples=150)
@@ -99,7 +77,7 @@ def test_anUnreachableRuleReallyNeverDecides(
             assert verdict.rule not in unreachable
     for text in ("0.0.0.0", "::"):
         anybody = Question(question.asker, "bind", None, 0, question.at)
-        verdict = found.ruleset.namesUnspecified(anybody, Address.parse(text))
+        verdict = found.ruleset.awaited(anybody, Address.parse(text))
         assert not verdict.allowed or verdict.rule not in unreachable
 
 
@@ -124,15 +102,19 @@ def test_whatIsFoundByTheIndexDecidesAsAllRulesDo(
     assert found.errors == whole.errors
     for question, _ in asked:
         one, other = whole.ruleset, found.ruleset
-        assert said(one.hopeless(question)) == said(other.hopeless(question))
-        assert said(one.prospect(question)) == said(other.prospect(question))
+        if question.name is not None:
+            assert said(one.hopeless(question)) == said(other.hopeless(question))
+        portless = question.about(question.command, 0)
+        assert said(one.judge(portless, None)) == said(other.judge(portless, None))
         for text in ADDRESSES:
             address = Address.parse(text)
-            for ask in (Ruleset.judge, Ruleset.prospect, Ruleset.namesUnspecified):
-                assert said(ask(one, question, address)) == said(
-                    ask(other, question, address)
-                )
-            assert one.reports(question, address) == other.reports(question, address)
+            for ask in (Ruleset.judge, Ruleset.awaited):
+                for each in (question, portless):
+                    assert said(ask(one, each, address)) == said(
+                        ask(other, each, address)
+                    )
+            for each in (question, portless):
+                assert one.reports(each, address) == other.reports(each, address)
 
 
 @settings(deadline=None, max_examples=100)
@@ -146,12 +128,13 @@ def test_whatAPortAllowsThePolicyExpects(
     """
     ruleset = compile_(config)
     question, _ = asked
+    portless = question.about(question.command, 0)
     for port in PORTS:
         question.port = port
         for text in ADDRESSES:
             address = Address.parse(text)
             if ruleset.judge(question, address).allowed:
                 # What does not listen anywhere else is judged with its port.
-                assert ruleset.prospect(question).allowed
+                assert ruleset.judge(portless, None).allowed
                 if "listeners" not in str(config.rule):
-                    assert ruleset.prospect(question, address).allowed
+                    assert ruleset.judge(portless, address).allowed

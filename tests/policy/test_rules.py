@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from socksgw.policy.rules import Question
+from socksgw.policy.questions import Question
 from socksgw.wire.address import Address
 from tests.fakes.policy import (
     ANONYMOUS,

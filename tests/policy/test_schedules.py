@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socksgw.policy.facts import Facts
+from socksgw.policy.outcome import Step, consider
 from socksgw.policy.schedules import Schedule
 from tests.fakes.policy import PUBLIC, errors, question, ruleset
 from tests.fakes.policy import warnings as oddities
@@ -244,7 +246,10 @@ def test_reportOnly() -> None:
     address = Address.parse(PUBLIC)
     assert rules.judge(question(), address).rule == "old"
     assert rules.reports(question(), address) == ["new: deny"]
-    assert rules.explain(question(), address)[0] == ("new", "report_only")
+    facts = Facts("anonymous", frozenset(), "connect", None, 443, (address,))
+    assert consider(rules, facts).steps == (
+        (address, (Step("new", "report_only"), Step("old", None))),
+    )
 
 
 def test_reportOnlyShadowsNothing() -> None:

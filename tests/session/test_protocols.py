@@ -13,7 +13,7 @@ import pytest
 
 import socksgw
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Verdict
+from socksgw.policy.questions import Verdict
 from socksgw.session.commands import _COMMANDS
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply

@@ -37,7 +37,7 @@ from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Obligations, Verdict
+from socksgw.policy.questions import Obligations, Verdict
 from socksgw.route.failures import failureFor
 from socksgw.session.session import Session
 from socksgw.session.stage import Stage
