@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from socksgw.audit import chain
 from socksgw.audit.disk import Disk
 from socksgw.audit.growth import Growth
+from socksgw.audit.ration import Ration
 from socksgw.audit.refusals import Refusal, Refusals
 from socksgw.audit.segments import InUse, Segments
 from socksgw.audit.waiting import Waiting, awaited, fail, fire
@@ -84,7 +85,8 @@ class Journal:
         self._wall = wall
         self._tell = onTrouble or (lambda text: _log.error("{text}", text=text))
         self._segments = Segments(directory, config, wall, self._tell, shared)
-        self._refusals = Refusals()
+        self._ration = Ration(config, self._tell)
+        self._refusals = Refusals(self._ration)
         self.number = 0
         self.head = chain.FIRST
         self.failing = False
@@ -111,6 +113,7 @@ class Journal:
         C{on_failure} from now on.
         """
         self._config = self._segments.retention.config = config
+        self._ration.apply(config)
         self._growth.apply(self._segments.full, config)
 
     # Opening.
@@ -194,12 +197,14 @@ class Journal:
         @return: as of L{commit}.
         """
         if self._refusals.whole(refusal):
-            return self.commit(line(), stranger=not refusal.loggedIn)
+            body = line()
+            self._refusals.wrote(refusal, body)
+            return self.commit(body, stranger=not refusal.loggedIn)
         return succeed(None)
 
-    def _sum(self) -> None:
+    def _sum(self, last: bool = False) -> None:
         """Add the sums of refusals that were only counted."""
-        for line, stranger in self._refusals.sums(self._reactor.seconds()):
+        for line, stranger in self._refusals.sums(self._reactor.seconds(), last):
             self.append(line, stranger)
 
     def _schedule(self, seconds: float) -> None:
@@ -413,7 +418,7 @@ class Journal:
         """
         if self._segments.fd < 0:
             return succeed(None)
-        self._sum()
+        self._sum(last=True)
         self._lookAtFile()
         self._flush()
         self._save()

@@ -7,7 +7,9 @@ Clients without a login are told apart by source (an IPv4 address, or an IPv6
 /64), the others by user. Each has some lines a second, and all of its kind
 together have a budget that refills; users have a larger one of their own. What
 exceeds either is counted, and becomes one line a second for each source, user
-and rule; what does not fit is counted together. Grants are never counted here.
+and rule; what does not fit is counted together. Clients without a login have a
+ration of octets besides; when it is used up their sums wait for more. Grants are
+never counted here.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Hashable, Iterator
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final, NamedTuple, final
 
+from socksgw.audit.ration import Ration
 from socksgw.wire.address import Address
 
 __all__ = ["Refusal", "Refusals"]
@@ -119,8 +122,9 @@ class _Clients:
     The refusals of one kind of clients.
     """
 
-    def __init__(self, rate: _Rate) -> None:
+    def __init__(self, rate: _Rate, ration: Ration | None = None) -> None:
         self._rate = rate
+        self._ration = ration
         self._budget = float(rate.burst)
         self._taken: dict[Hashable, int] = {}
         self._sums: dict[Hashable, _Sum] = {}
@@ -130,11 +134,20 @@ class _Clients:
         rate, taken = self._rate, self._taken.get(client, 0)
         most = rate.each if self._budget > rate.burst / 2 else rate.few
         known = taken or len(self._taken) < _APART
-        if taken >= most or self._budget < 1 or not known:
+        if taken >= most or self._budget < 1 or not known or self._isShort:
             return False
         self._taken[client] = taken + 1
         self._budget -= 1
         return True
+
+    @property
+    def _isShort(self) -> bool:
+        return self._ration is not None and self._ration.left <= 0
+
+    def wrote(self, body: str) -> None:
+        """Count a line that is written: one refusal, or a sum."""
+        if self._ration is not None:
+            self._ration.spend(body)
 
     def count(self, refusal: Refusal) -> None:
         """Count a refusal that has none."""
@@ -148,15 +161,20 @@ class _Clients:
             found = self._sums[key] = _Sum(which)
         found.add(reason, destination, destination)
 
-    def sums(self, seconds: float) -> Iterator[str]:
+    def sums(self, seconds: float, last: bool) -> Iterator[str]:
         """
-        Return the lines of what was counted, and begin anew.
+        Yield the lines of what was counted, and begin anew.
 
         @param seconds: how many have passed.
+        @param last: whether what was counted can wait no longer.
         """
         rate = self._rate
         self._budget = min(float(rate.burst), self._budget + seconds * rate.refill)
         self._taken.clear()
+        if self._ration is not None:
+            self._ration.refill(seconds)
+        if self._isShort and not last:
+            return
         found = sorted(self._sums.values(), key=lambda each: -each.count)
         self._sums.clear()
         named = [each for each in found if each.which is not None]
@@ -166,7 +184,9 @@ class _Clients:
             rest[bool(each.first)].merge(each)
         for each in [*named[:_SUMS], *rest]:
             if each.count:
-                yield each.line()
+                line = each.line()
+                self.wrote(line)
+                yield line
 
 
 @final
@@ -175,8 +195,11 @@ class Refusals:
     Which refusals have a line of their own.
     """
 
-    def __init__(self) -> None:
-        self._strangers = _Clients(_STRANGERS)
+    def __init__(self, ration: Ration | None = None) -> None:
+        """
+        @param ration: of clients without a login; L{None} for no end of it.
+        """
+        self._strangers = _Clients(_STRANGERS, ration)
         self._users = _Clients(_USERS)
         self._at: float | None = None
 
@@ -184,23 +207,31 @@ class Refusals:
         """
         Tell whether a refusal has a line of its own; it is counted if not.
         """
-        clients = self._users if refusal.loggedIn else self._strangers
+        clients = self._clientsOf(refusal)
         client = refusal.user if refusal.loggedIn else refusal.source.sourceKey
         if clients.take(client):
             return True
         clients.count(refusal)
         return False
 
-    def sums(self, now: float) -> Iterator[tuple[str, bool]]:
+    def _clientsOf(self, refusal: Refusal) -> _Clients:
+        return self._users if refusal.loggedIn else self._strangers
+
+    def wrote(self, refusal: Refusal, body: str) -> None:
+        """Take note of the line of a refusal that has its own."""
+        self._clientsOf(refusal).wrote(body)
+
+    def sums(self, now: float, last: bool = False) -> Iterator[tuple[str, bool]]:
         """
-        End a second, and return the lines of what was only counted, each with
+        End a second, and yield the lines of what was only counted, each with
         whether it is of clients without a login.
 
         @param now: monotonic seconds.
+        @param last: whether the journal is being closed.
         """
         before, self._at = self._at, now
         seconds = now - before if before is not None else 0.0
-        for line in self._strangers.sums(seconds):
+        for line in self._strangers.sums(seconds, last):
             yield line, True
-        for line in self._users.sums(seconds):
+        for line in self._users.sums(seconds, last):
             yield line, False
