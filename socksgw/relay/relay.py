@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
-
 from socksgw.relay.idle import IdleWatch
 from socksgw.relay.seams import Allowance
 from socksgw.relay.settings import RelaySettings
@@ -50,7 +48,7 @@ class Relay(IdleWatch):
         super().__init__()
         self.settings = settings
         self._over = False
-        self.done: Deferred[tuple[str, bool, bool]] = Awaited(self._cancelled)
+        self.done: Awaited[tuple[str, bool, bool]] = Awaited(self._cancelled)
 
     def start(self, early: bytes) -> None:
         """

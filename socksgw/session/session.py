@@ -4,7 +4,7 @@ The life of one session: the only place that knows the order of its stages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final, Protocol, final
 
@@ -28,12 +28,14 @@ from socksgw.errors import (
 from socksgw.interfaces import Asker, User
 from socksgw.negotiate.methods import Attempt, negotiate
 from socksgw.policy.decision import Decision
+from socksgw.policy.rules import Verdict
 from socksgw.relay.between import Tally
 from socksgw.session import case
 from socksgw.session.command import Command, Relay
 from socksgw.session.commands import commandFor
 from socksgw.session.stage import Stage
 from socksgw.system.fairly import ASKING
+from socksgw.wire.address import Address
 from socksgw.wire.codes import Method, Reply
 from socksgw.wire.events import Requested
 from socksgw.wire.reader import WireError
@@ -41,6 +43,9 @@ from socksgw.wire.reader import WireError
 __all__ = ["Session"]
 
 _log = Logger()
+
+#: Of a session whose address is dialled: its verdict is in the record.
+_NONE: Final[Mapping[Address, Verdict]] = {}
 #: Under names of the module, as in L{socksgw.wire.server}.
 _ACCEPT: Final = Stage.ACCEPT
 _NEGOTIATE: Final = Stage.NEGOTIATE
@@ -104,7 +109,12 @@ class Session(case.Case):
         failure: SocksError | None = None
         try:
             try:
-                await self._stages()
+                relay = await self._open()
+                if relay is None:
+                    self._answered()
+                else:
+                    self.stage = _RELAY
+                    await self._relayed(relay)
             except WireError as e:
                 failure = _violation(e)
             except CancelledError:
@@ -123,7 +133,14 @@ class Session(case.Case):
                 self.flows = None
             self.gateway.left(self)
 
-    async def _stages(self) -> None:
+    async def _open(self) -> Relay | None:
+        """
+        Lead the client through all stages up to the reply. What they needed is
+        free while the relay lasts, which is much longer.
+
+        @return: what moves octets from then on; L{None} where the reply was all
+            there is.
+        """
         client, generation, record = self.client, self.generation, self.record
         changes = self.gateway.changes
 
@@ -186,12 +203,8 @@ class Session(case.Case):
         self.stage = _ROUTE
         told, relay = await self.command.route(self, request)
         client.reply(_SUCCEEDED, told)
-        if relay is None:
-            self._answered()
-            return
-
-        self.stage = _RELAY
-        await self._relayed(relay)
+        self.verdicts = _NONE
+        return relay
 
     def _now(self, user: User) -> User:
         """
