@@ -28,7 +28,7 @@ from socksgw.errors import (
 from socksgw.interfaces import Asker, User
 from socksgw.negotiate.methods import Attempt, negotiate
 from socksgw.policy.decision import Decision
-from socksgw.policy.rules import Verdict
+from socksgw.policy.questions import Verdict
 from socksgw.relay.between import Tally
 from socksgw.session import case
 from socksgw.session.command import Command, Relay
