@@ -112,12 +112,13 @@ class Case:
     @ivar asker: who the client is, for the policy; known after the login.
     @ivar verdicts: what the rules say of each address that may be used.
     @ivar obligations: what the rule asks that the session lives by.
+    @ivar arrived: whether the session is counted as new already (L{arrive}).
     @ivar claim: what the session takes of the limits, once it is allowed.
     @ivar flows: what judges its datagrams, where it has any.
     """
 
     __slots__ = (
-        "_arrived", "_tally", "asker", "claim", "client", "command", "flows", "gateway",
+        "_tally", "arrived", "asker", "claim", "client", "command", "flows", "gateway",
         "generation", "obligations", "record", "verdicts",
     )  # fmt: skip
 
@@ -138,7 +139,7 @@ class Case:
         self.verdicts: Mapping[Address, Verdict] = {}
         self.claim: Claim | None = None
         self.flows: Flows | None = None
-        self._arrived = False
+        self.arrived = False
         self._tally: Tally | None = None
 
     @property
@@ -165,7 +166,7 @@ class Case:
         @raise LimitReached: a limit forbids it.
         """
         self.gateway.limits.arrive(self.asker)
-        self._arrived = True
+        self.arrived = True
 
     def livesBy(self, verdict: Verdict) -> None:
         """

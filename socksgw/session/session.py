@@ -4,8 +4,7 @@ The life of one session: the only place that knows the order of its stages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Final, Protocol, final
 
 from twisted.internet.defer import CancelledError
@@ -14,29 +13,24 @@ from twisted.logger import Logger
 from socksgw.accept.protocol import Inbound
 from socksgw.errors import (
     AddressTypeNotSupported,
-    AuditFailed,
     AuthenticationFailed,
     ClientLost,
-    LeadsHere,
-    LimitReached,
-    NoAcceptableMethod,
     ProtocolViolated,
-    QuotaUsedUp,
     Revoked,
     SocksError,
 )
 from socksgw.interfaces import Asker, User
 from socksgw.negotiate.methods import Attempt, negotiate
-from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Verdict
 from socksgw.relay.between import Tally
 from socksgw.session import case
 from socksgw.session.command import Command, Relay
-from socksgw.session.commands import commandFor
+from socksgw.session.deciding import decide
+from socksgw.session.refusing import refuse
 from socksgw.session.stage import Stage
 from socksgw.system.fairly import ASKING
 from socksgw.wire.address import Address
-from socksgw.wire.codes import Method, Reply
+from socksgw.wire.codes import Reply
 from socksgw.wire.events import Requested
 from socksgw.wire.reader import WireError
 
@@ -76,6 +70,7 @@ class Gateway(case.Gateway, Protocol):
 
 
 def _violation(error: WireError) -> ProtocolViolated:
+    """Return the failure of a session whose client broke the protocol."""
     if error.reply == Reply.ADDRESS_TYPE_NOT_SUPPORTED:
         return AddressTypeNotSupported(str(error))
     return ProtocolViolated(str(error), error.reply)
@@ -86,7 +81,7 @@ class Session(case.Case):
     """
     One client's way through the stages, from its first message to its record.
 
-    @ivar stage: where it is.
+    @ivar stage: the stage that it is in.
     """
 
     __slots__ = ("_attempt", "_recorded", "stage")
@@ -102,9 +97,11 @@ class Session(case.Case):
 
     async def serve(self) -> None:
         """
-        Lead the client through all stages, and out. Never raises.
+        Lead the client through all stages, record the end, and close.
+
+        It never raises: what fails is recorded, and told to the client.
         """
-        # In the context of this coroutine, which is a copy.
+        # The context is the coroutine's own, a copy.
         ASKING.set(self.client.source.sourceKey)
         failure: SocksError | None = None
         try:
@@ -120,13 +117,18 @@ class Session(case.Case):
             except CancelledError:
                 failure = self.client.failure or ClientLost()
             except SocksError as e:
-                # The client may keep it, and its frames hold the session.
+                # The client may keep the exception, whose frames hold the session.
                 failure = e.with_traceback(None)
             except Exception:
                 _log.failure("a session failed by a defect in socksgw")
                 failure = SocksError("internal failure", reason="internal")
             if failure is not None:
-                await self._refuse(failure)
+                await refuse(self, failure, self._attempt, self._recorded)
+                if self.stage is _RELAY:
+                    # Cut off: the client must not take that for the orderly end.
+                    self.client.abort()
+                else:
+                    self.client.finish()
         finally:
             if self.flows is not None:
                 self.flows.close()
@@ -135,11 +137,13 @@ class Session(case.Case):
 
     async def _open(self) -> Relay | None:
         """
-        Lead the client through all stages up to the reply. What they needed is
+        Lead the client through all stages up to the last reply. Their frames are
         free while the relay lasts, which is much longer.
 
         @return: what moves octets from then on; L{None} where the reply was all
             there is.
+        @raise SocksError: the client is refused, or something failed.
+        @raise WireError: it broke the protocol.
         """
         client, generation, record = self.client, self.generation, self.record
         changes = self.gateway.changes
@@ -167,7 +171,7 @@ class Session(case.Case):
         record.user, record.method = user.name, user.method
         record.loggedIn = not user.anonymous
         await attempt.report(True)
-        # What it holds may be a secret.
+        # The credentials may be a secret.
         self._attempt = None
         request = client.conversation.admit(event)
         if request is None:
@@ -178,7 +182,8 @@ class Session(case.Case):
 
         self.stage = _POLICY
         if self.gateway.changes != changes:
-            # Since it came: what counts is when it asks.
+            # The configuration, or who may log in, has changed since the client
+            # connected: the request is judged by what holds now.
             changes = self.gateway.changes
             self.generation = self.gateway.generation
             user = self._now(user)
@@ -186,7 +191,7 @@ class Session(case.Case):
         self.asker = Asker(user, client.source, record.listener, record.secured)
         if user.expires is not None:
             self.gateway.expiring[self] = None
-        refusal = await self._decide(request)
+        refusal = await decide(self, request)
 
         self.stage = _AUDIT
         self._recorded = True
@@ -197,7 +202,7 @@ class Session(case.Case):
         await journal.commit(record.decisionLine(), stranger=not record.loggedIn)
 
         if self.gateway.changes != changes:
-            # Something changed while a name was looked up, say, or the line written.
+            # It has changed again, while a name was looked up or the line written.
             self.gateway.recheck(self)
 
         self.stage = _ROUTE
@@ -208,69 +213,14 @@ class Session(case.Case):
 
     def _now(self, user: User) -> User:
         """
-        Who the user is by now.
+        Return the user as its store has it now.
 
-        @raise Revoked: nobody.
+        @raise Revoked: there is no such user any more.
         """
         found = self.generation.login.now(user)
         if found is None:
             raise Revoked("the user is there no longer")
         return found
-
-    async def _decide(self, request: Requested) -> SocksError | None:
-        """
-        Ask the policy, and write down what it says.
-
-        @return: what the client is refused with, if it is.
-        @raise SocksError: the policy cannot be asked such a thing.
-        """
-        record = self.record
-        record.asked, record.port = request.asked, request.port
-        record.command = f"0x{request.command:02x}"
-        conversation = self.client.conversation
-        tunnels = self.generation.udpOf(record.listener).tunnels
-        command = self.command = commandFor(
-            conversation.dialect.commands, request.command, tunnels
-        )
-        record.command, record.protocol = command.name, conversation.protocol
-        if isinstance(request.host, str):
-            record.name = request.host
-        decision = await command.decide(self, request)
-        record.decided(decision)
-        self.obligations = decision.obligations
-        if isinstance(decision.error, LimitReached):
-            return self._limited(decision.error)
-        if not decision.allowed:
-            return decision.error
-        self.verdicts = decision.verdicts
-        return self._enter(decision)
-
-    def _enter(self, decision: Decision) -> LimitReached | None:
-        """
-        Take what the session needs of the limits: by the rule of the first address,
-        or, where that has no room, by that of the next one.
-
-        @return: why there is none.
-        """
-        limits, command = self.gateway.limits, self.command.name
-        refusal = None
-        rules: Iterable[str] = (decision.rule,)
-        if len(decision.addresses) > 1:
-            rules = dict.fromkeys(self.verdicts[a].rule for a in decision.addresses)
-        for rule in rules:
-            try:
-                self.claim = limits.take(self.asker, command, rule, self._arrived)
-            except LimitReached as e:
-                # Without this frame, which holds the session, and it.
-                refusal = refusal or e.with_traceback(None)
-            else:
-                return None
-        assert refusal is not None
-        return self._limited(refusal)
-
-    def _limited(self, error: LimitReached) -> LimitReached:
-        self.record.limited(str(error), int(error.reply or 0), error.reason)
-        return error
 
     async def _relayed(self, relay: Relay) -> None:
         """
@@ -297,61 +247,3 @@ class Session(case.Case):
         self.record.reason = "answered"
         self.gateway.journal.append(self.record.endLine(self.gateway.clock()))
         self.client.finish()
-
-    async def _refusal(self, why: str, loginFailed: bool) -> None:
-        """
-        Record a refusal before any decision.
-
-        @param why: for the operator.
-        """
-        record, journal = self.record, self.gateway.journal
-
-        def line() -> str:
-            return (record.loginFailedLine if loginFailed else record.refusedLine)(why)
-
-        await journal.refusal(record.refusal(), line)
-
-    async def _refuse(self, failure: SocksError) -> None:
-        """
-        The one way out of a session that did not come to its end: record,
-        reply, close.
-        """
-        client, record = self.client, self.record
-        loginFailed = isinstance(failure, AuthenticationFailed)
-        denial = client.conversation.dialect.denial
-        if loginFailed and denial is not None:
-            # No message of a login tells it.
-            failure.reply = denial
-        replying = failure.reply is not None and client.conversation.replyable
-        record.reason = failure.reason
-        record.reply = int(failure.reply or 0) if replying else 0
-        if isinstance(failure, (Revoked, QuotaUsedUp, LeadsHere)):
-            record.ending = str(failure)
-        try:
-            if not self._recorded:
-                self._recorded = True
-                await self._refusal(str(failure), loginFailed)
-            elif record.allowed and not isinstance(failure, AuditFailed):
-                self.gateway.journal.append(record.endLine(self.gateway.clock()))
-        except (AuditFailed, CancelledError) as e:
-            # Nothing is granted, so the refusal stands without its line (the
-            # journal counts it), or without the client that it was for. The
-            # frames of its traceback hold all of them.
-            e.__traceback__ = None
-        attempt = self._attempt
-        if loginFailed and attempt is not None and not attempt.told:
-            # A method that fails at that has been logged; a client that is
-            # gone needs no word.
-            with suppress(SocksError, WireError, CancelledError):
-                await attempt.report(False)
-        elif isinstance(failure, NoAcceptableMethod):
-            answer = client.conversation.answerOffer(Method.NO_ACCEPTABLE)
-            if answer:
-                client.send(answer)
-        if failure.reply is not None and replying:
-            client.reply(failure.reply)
-        if self.stage is _RELAY:
-            # Cut off: the client must not take that for the orderly end.
-            client.abort()
-        else:
-            client.finish()

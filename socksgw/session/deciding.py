@@ -1,0 +1,75 @@
+"""
+From a request to the policy's answer, and to a place within the limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from socksgw.errors import LimitReached, SocksError
+from socksgw.policy.decision import Decision
+from socksgw.session.case import Case
+from socksgw.session.commands import commandFor
+from socksgw.wire.events import Requested
+
+__all__ = ["decide"]
+
+
+async def decide(case: Case, request: Requested) -> SocksError | None:
+    """
+    Ask the policy about a request, write down what it says, and take what the
+    session needs of the limits.
+
+    @return: what the client is refused with; L{None} when it is not refused.
+    @raise SocksError: the policy cannot be asked such a thing.
+    """
+    record = case.record
+    record.asked, record.port = request.asked, request.port
+    record.command = f"0x{request.command:02x}"
+    conversation = case.client.conversation
+    tunnels = case.generation.udpOf(record.listener).tunnels
+    command = case.command = commandFor(
+        conversation.dialect.commands, request.command, tunnels
+    )
+    record.command, record.protocol = command.name, conversation.protocol
+    if isinstance(request.host, str):
+        record.name = request.host
+    decision = await command.decide(case, request)
+    record.decided(decision)
+    case.obligations = decision.obligations
+    if isinstance(decision.error, LimitReached):
+        return _limited(case, decision.error)
+    if not decision.allowed:
+        return decision.error
+    case.verdicts = decision.verdicts
+    return _enter(case, decision)
+
+
+def _enter(case: Case, decision: Decision) -> LimitReached | None:
+    """
+    Take what the session needs of the limits: by the rule of the first address,
+    or, where that has no room, by that of the next one.
+
+    @return: the first limit that is in the way, when each rule has one.
+    """
+    limits, command = case.gateway.limits, case.command.name
+    refusal = None
+    rules: Iterable[str] = (decision.rule,)
+    if len(decision.addresses) > 1:
+        rules = dict.fromkeys(case.verdicts[a].rule for a in decision.addresses)
+    for rule in rules:
+        try:
+            case.claim = limits.take(case.asker, command, rule, case.arrived)
+        except LimitReached as e:
+            # Its traceback would hold this frame, and so the session.
+            refusal = refusal or e.with_traceback(None)
+        else:
+            return None
+    assert refusal is not None
+    return _limited(case, refusal)
+
+
+def _limited(case: Case, error: LimitReached) -> LimitReached:
+    """Write down that a limit refuses what the policy allowed."""
+    case.record.limited(str(error), int(error.reply or 0), error.reason)
+    return error

@@ -1,0 +1,81 @@
+"""
+The one way out for a session that did not come to its end.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from twisted.internet.defer import CancelledError
+
+from socksgw.errors import (
+    AuditFailed,
+    AuthenticationFailed,
+    LeadsHere,
+    NoAcceptableMethod,
+    QuotaUsedUp,
+    Revoked,
+    SocksError,
+)
+from socksgw.negotiate.methods import Attempt
+from socksgw.session.case import Case
+from socksgw.wire.codes import Method
+from socksgw.wire.reader import WireError
+
+__all__ = ["refuse"]
+
+
+async def refuse(
+    case: Case, failure: SocksError, attempt: Attempt | None, recorded: bool
+) -> None:
+    """
+    Record a failure, and tell the client. Closing is left to the session.
+
+    @param attempt: the login that is under way, if any.
+    @param recorded: whether the policy's decision was to be recorded already.
+    """
+    client, record = case.client, case.record
+    loginFailed = isinstance(failure, AuthenticationFailed)
+    denial = client.conversation.dialect.denial
+    if loginFailed and denial is not None:
+        # This protocol has no message of a failed login.
+        failure.reply = denial
+    replying = failure.reply is not None and client.conversation.replyable
+    record.reason = failure.reason
+    record.reply = int(failure.reply or 0) if replying else 0
+    if isinstance(failure, (Revoked, QuotaUsedUp, LeadsHere)):
+        record.ending = str(failure)
+    try:
+        if not recorded:
+            await _record(case, str(failure), loginFailed)
+        elif record.allowed and not isinstance(failure, AuditFailed):
+            case.gateway.journal.append(record.endLine(case.gateway.clock()))
+    except (AuditFailed, CancelledError) as e:
+        # Nothing is granted, so the client may be refused although the line is
+        # missing (the journal counts it). The traceback would hold the session.
+        e.__traceback__ = None
+    if loginFailed and attempt is not None and not attempt.told:
+        # When the method fails at that, it has been logged; when the client is gone,
+        # there is none to tell.
+        with suppress(SocksError, WireError, CancelledError):
+            await attempt.report(False)
+    elif isinstance(failure, NoAcceptableMethod):
+        answer = client.conversation.answerOffer(Method.NO_ACCEPTABLE)
+        if answer:
+            client.send(answer)
+    if failure.reply is not None and replying:
+        client.reply(failure.reply)
+
+
+async def _record(case: Case, why: str, loginFailed: bool) -> None:
+    """
+    Record a refusal before any decision.
+
+    @param why: for the operator.
+    """
+    record = case.record
+
+    def line() -> str:
+        return (record.loginFailedLine if loginFailed else record.refusedLine)(why)
+
+    await case.gateway.journal.refusal(record.refusal(), line)
