@@ -5,7 +5,6 @@ The running service: its generation, its listeners, its live sessions.
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, final
@@ -20,7 +19,7 @@ from socksgw.accept.protocol import Inbound
 from socksgw.audit import process
 from socksgw.audit.journal import Journal, JournalError
 from socksgw.config.schema import Config
-from socksgw.errors import Draining
+from socksgw.gateway.drain import Drain
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.listeners import CannotStart, Listeners
@@ -69,6 +68,7 @@ class Gateway:
     @ivar failed: told, in a line, why the gateway cannot go on; the caller who
         set it ends the process.
     @ivar memory: what everything that waits for a reader is counted in.
+    @ivar stopping: whether it has been told to stop.
     """
 
     def __init__(
@@ -127,8 +127,10 @@ class Gateway:
         self.sessions = Sessions()
         self.expiring = self.sessions.expiring
         self._running = False
-        self._stopping: Deferred[None] | None = None
-        self._closing = False
+        self._drain = Drain(
+            reactor, self.sessions, self.listeners, self.setDeadline, self._close
+        )
+        self.stopping = False
         self._upkeep = Upkeep()
         self._heap = Heap()
         self._ticking = LoopingCall(self._tick)
@@ -228,11 +230,6 @@ class Gateway:
         @return: fires with what came of it; never fails.
         """
         return succeed(STOPPING) if self.stopping else self._reload.ask()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it has been told to stop."""
-        return self._stopping is not None
 
     def compiler(self, config: Config) -> Compiler:
         """
@@ -352,48 +349,31 @@ class Gateway:
 
     def stop(self) -> Deferred[None]:
         """
-        Stop accepting, let the sessions end until C{timeouts.drain}, end
-        those that are left, and close the journal. A second SIGTERM or
-        SIGINT ends them at once.
+        Stop accepting, let the sessions end, and close the journal.
+
+        Sessions that are left after C{timeouts.drain}, or at a second SIGTERM or
+        SIGINT, are ended.
 
         @return: fires when everything is recorded and closed.
         """
-        if self._stopping is not None:
-            return self._stopping
-        stopping: Deferred[None] = Deferred()
-        self._stopping = stopping
-        self._listeners.close()
-        if not self._running:
-            stopping.callback(None)
-            return stopping
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self._endAll))
-        self.setDeadline(self.config.timeouts.drain, self._endAll)
-        self.settled()
-        return stopping
+        if not self.stopping:
+            self.stopping = True
+            self._listeners.close()
+            if self._running:
+                self._drain.begin(self.config.timeouts.drain)
+        return self._drain.over or succeed(None)
 
     def settled(self) -> None:
         """
-        A client or session went; when stopping, were they the last?
+        Take note that a client or session has gone.
         """
-        if self._stopping is None or self._closing or self.sessions:
-            return
-        if not any(listener.clients for listener in self.listeners.values()):
-            self._closing = True
-            self._reactor.callLater(0, self._close)
+        self._drain.settled()
 
-    def _endAll(self) -> None:
-        for listener in self.listeners.values():
-            for client in list(listener.clients):
-                client.end(Draining("the gateway is stopping"))
-
-    def _close(self) -> None:
+    def _close(self) -> Deferred[None]:
         # The last sums stand before the last line.
         self.journal.look()
         self.journal.append(process.stopLine(self.config.gateway.name))
         self._ticking.stop()
         self._allowances.stop()
         self._shared.close()
-        assert self._stopping is not None
-        closed = self._quotas.close().addCallback(lambda _: self.journal.close())
-        closed.chainDeferred(self._stopping)
+        return self._quotas.close().addCallback(lambda _: self.journal.close())

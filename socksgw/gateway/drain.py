@@ -1,0 +1,80 @@
+"""
+The end of a gateway: its sessions may go on for a while, and are ended then.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any, final
+
+from twisted.internet.defer import Deferred
+
+from socksgw.accept.listener import Listener
+from socksgw.errors import Draining
+from socksgw.gateway.sessions import Sessions
+from socksgw.interfaces import SetDeadline
+
+__all__ = ["Drain"]
+
+
+@final
+class Drain:
+    """
+    Waits for the last session of a gateway that accepts no more, once begun.
+
+    @ivar over: fires when everything is closed; L{None} before it has begun.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        sessions: Sessions,
+        listeners: Mapping[str, Listener],
+        setDeadline: SetDeadline,
+        close: Callable[[], Deferred[None]],
+    ) -> None:
+        """
+        @param listeners: all that may have clients, by name.
+        @param close: called when no session is left.
+        """
+        self._reactor = reactor
+        self._sessions = sessions
+        self._listeners = listeners
+        self._setDeadline = setDeadline
+        self._close = close
+        self._closing = False
+        self.over: Deferred[None] | None = None
+
+    def begin(self, seconds: float) -> None:
+        """
+        Let the sessions end, and end those that are left.
+
+        A second SIGTERM or SIGINT ends them at once.
+
+        @param seconds: how long they may go on.
+        """
+        self.over = Deferred()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self._endAll))
+        self._setDeadline(seconds, self._endAll)
+        self.settled()
+
+    def settled(self) -> None:
+        """
+        Close, if the client or session that has gone was the last.
+        """
+        if self.over is None or self._closing or len(self._sessions):
+            return
+        if not any(listener.clients for listener in self._listeners.values()):
+            self._closing = True
+            self._reactor.callLater(0, self._end)
+
+    def _end(self) -> None:
+        assert self.over is not None
+        self._close().chainDeferred(self.over)
+
+    def _endAll(self) -> None:
+        for listener in self._listeners.values():
+            for client in list(listener.clients):
+                client.end(Draining("the gateway is stopping"))
