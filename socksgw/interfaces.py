@@ -14,10 +14,10 @@ from twisted.cred.credentials import ICredentials
 from twisted.cred.strcred import ICheckerFactory
 from zope.interface import Attribute, Interface
 
-from socksgw.config.levels import CLEAR, CONFIDENTIALITY, INTEGRITY
 from socksgw.config.reserved import ANONYMOUS
 from socksgw.config.settings import Settings
 from socksgw.wire.address import Address
+from socksgw.wire.levels import CLEAR, CONFIDENTIALITY, INTEGRITY
 from socksgw.wire.reader import Reader
 
 __all__ = [

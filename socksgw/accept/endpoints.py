@@ -15,7 +15,7 @@ from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ConnectionDone
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
@@ -23,9 +23,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from socksgw.accept.listener import Listener
-from socksgw.accept.tls import TLSTransport
-from socksgw.accept.transport import PlainTransport, watching
+from socksgw.accept.tls import TLSConnection
+from socksgw.accept.twisteds import TwistedFactory
 from socksgw.config.listening import parseListenAddress
+from socksgw.system.plain import PlainConnection
 from socksgw.system.sockets import keepAlive, quick
 from socksgw.system.watch import Watcher
 
@@ -129,21 +130,27 @@ class _Port(tcp.Port):
         @return: whether others may be taken, too.
         """
         factory: Any = self.factory
-        protocol = None
+        client = None
         try:
-            protocol = factory.buildProtocol(self._addressType("TCP", *address))
-            if protocol is None:
+            client = factory.buildProtocol(self._addressType("TCP", *address))
+            if client is None:
                 accepted.close()
-            elif factory.tls is None:
-                PlainTransport(accepted, protocol, self, self.watch)
+                return True
+            accepted.setblocking(False)
+            tls = factory.tls
+            connection: PlainConnection | TLSConnection
+            if tls is None:
+                connection = PlainConnection(accepted, self.watch)
             else:
-                TLSTransport(accepted, protocol, self, self.watch, factory.tls)
+                connection = TLSConnection(accepted, self.watch, tls)
+            client.makeConnection(connection)
+            connection.take(client)
         except Exception as e:
             # No memory, or no room in epoll.
             self.watch.closing(accepted.fileno())
             accepted.close()
-            if protocol is not None:
-                protocol.abandon()
+            if client is not None:
+                client.abandon()
             self._failed(e)
             return False
         return True
@@ -186,7 +193,9 @@ def listenOnAddress(
     @raise CannotListenError: the kernel does not let us.
     """
     address, number = parseListenAddress(text)
-    port = _Port(number, factory, BACKLOG, address.text, reactor)
+    # Not one of Twisted's factories: what it makes are clients.
+    clients: Any = factory
+    port = _Port(number, clients, BACKLOG, address.text, reactor)
     port.exhausted = exhausted
     port.watch = watch
     port.startListening()
@@ -196,7 +205,7 @@ def listenOnAddress(
 
 
 def listenOnEndpoint(
-    reactor: Any, description: str, factory: IProtocolFactory, watch: Watcher
+    reactor: Any, description: str, factory: Listener, watch: Watcher
 ) -> Deferred[IListeningPort]:
     """
     Listen on a Twisted server endpoint string.
@@ -213,10 +222,10 @@ def listenOnEndpoint(
 
     def listening(port: IListeningPort) -> IListeningPort:
         _prepare(port)
-        watching(port, watch)
         return port
 
-    return (endpoint.listen(factory) or succeed(None)).addCallback(listening)
+    twisteds = TwistedFactory(factory, watch)
+    return (endpoint.listen(twisteds) or succeed(None)).addCallback(listening)
 
 
 class _Notes:

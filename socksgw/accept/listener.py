@@ -10,10 +10,8 @@ from typing import Any, Final, final
 from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IProtocolFactory
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from socksgw.accept.admission import Admission, Census
 from socksgw.accept.certificates import ServerTLS
@@ -57,11 +55,10 @@ def _addressOf(host: str) -> Address:
     return Address(socket.inet_pton(socket.AF_INET, host))
 
 
-@implementer(IProtocolFactory)
 @final
-class Listener(Factory):
+class Listener:
     """
-    The factory of one listener's clients.
+    What holds for the clients of one listener, and who they are.
 
     @ivar name: as in the configuration.
     @ivar dialects: what may be spoken, by the first octet of a client.
@@ -71,8 +68,6 @@ class Listener(Factory):
     @ivar leaving: how many of its ports have been told to close.
     @ivar memory: what everything that waits for a reader is counted in.
     """
-
-    noisy = False
 
     def __init__(self, service: Service, name: str) -> None:
         self.name = name
@@ -113,13 +108,15 @@ class Listener(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
         """
+        Let a client in, as Twisted's ports ask for it.
+
         @return: L{None} when there is no room: the connection is closed.
         """
         host: Any = getattr(addr, "host", None)
         # A client on a Unix socket is on this machine.
         source = _LOOPBACK if host is None else _addressOf(host)
         built, self._built = self._built, None
-        if built is not None and built.transport is None:
+        if built is not None and built.connection is None:
             # Twisted could not make its transport, and logged why.
             built.abandon()
             self._exhausted()
@@ -135,11 +132,13 @@ class Listener(Factory):
         self._built = client
         return client
 
+    def doStart(self) -> None:
+        """Take note that a port is open."""
+
     def doStop(self) -> None:
         """
-        A port is gone: it was told to, or it could not be kept.
+        Take note that a port is gone: it was told to, or it could not be kept.
         """
-        super().doStop()  # type: ignore[no-untyped-call]
         if self.leaving:
             self.leaving -= 1
         else:

@@ -1,26 +1,21 @@
 """
-The one inbound protocol: octets from the transport to the conversation,
-events to the session, octets back.
+One client: octets from its connection to the conversation, events to the session,
+octets back.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from enum import Enum
+from typing import Any, Final, final
 from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
-from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from socksgw.accept.admission import Admission
-from socksgw.accept.encapsulation import encapsulated
-from socksgw.accept.transport import PlainTransport
-from socksgw.config.levels import CLEAR, CONFIDENTIALITY
+from socksgw.accept.protected import ProtectedConnection
 from socksgw.errors import (
     ClientLost,
     HandshakeTimedOut,
@@ -29,12 +24,12 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.interfaces import Budget, Protection, StreamProtection, Timer
+from socksgw.system.connection import Connection, Receiver
 from socksgw.system.coroutines import Awaited
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Event
-from socksgw.wire.reader import WireError
 from socksgw.wire.server import ServerConversation, State
 
 __all__ = ["Door", "Inbound"]
@@ -50,7 +45,6 @@ _LINGER: Final = 2.0
 _LINGER_OCTETS: Final = 1 << 20
 
 _DONE: Final = Failure(ConnectionDone())
-_LOOPBACK: Final = Address(b"\x7f\x00\x00\x01")
 
 
 def _overfull() -> ProtocolViolated:
@@ -84,51 +78,58 @@ class Door(Seam):
     def closed(self, client: Inbound) -> None: ...
 
 
-@implementer(IHalfCloseableProtocol)
-class Inbound(Protocol):
+class _Phase(Enum):
+    """How far the client's connection is from its end."""
+
+    OPEN = "it is served"
+    FINISHING = "our side has ended; what still comes is read for a moment"
+    CLOSING = "it closes after what waits to be sent"
+    GONE = "it is closed"
+
+
+_OPEN, _FINISHING, _CLOSED_SOON, _GONE = _Phase
+
+
+@final
+class Inbound:
     """
-    One client.
+    One client, what takes the octets of its connection.
 
     The session is started by the client's first whole message, so one that
     never says anything costs no session.
 
     @ivar source: the client's address.
     @ivar port: the client's port.
+    @ivar connection: what carries its octets; L{None} until it is ready.
     @ivar conversation: what it says; dropped when the relay takes over.
-    @ivar socket: its socket, when nothing stands between it and us (no TLS);
-        else L{None}.
     @ivar failure: why it ended early.
     @ivar ended: whether the client has ended its side.
     @ivar halfOpen: whether it has not made its request yet.
     @ivar holding: whether the session lasts only while the client holds its
         side open.
-    @ivar inherited: whether the socket has its options from the listening one.
     @ivar identity: what the connection itself has proved of the client
         (L{socksgw.interfaces.IVerifiedIdentity}).
     @ivar protection: what every octet goes through, once a login has agreed
         on it.
-    @ivar taken: the relay's end, where octets go from the transport to it.
     """
 
-    transport: Any
+    connection: Any = None
     failure: SocksError | None = None
-    inherited = True
+    ended = False
+    halfOpen = True
     holding = False
-    taken: Protocol | None = None
     identity: Any = None
     protection: Protection | None = None
-    socket: socket.socket | None = None
+    _phase = _OPEN
+    _taker: Receiver | None = None
     _serving: Deferred[None] | None = None
     _waiting: Deferred[None] | None = None
     _deadline: Timer | None = None
-    halfOpen = True
-    _gone = False
-    _lingering = 0
-    _closing = False
+    #: Octets that are still thrown away, once our side has ended.
+    _lingering = _LINGER_OCTETS
     _paused = False
     #: Octets of the conversation that count in the memory.
     _counted = 0
-    ended = False
 
     def __init__(self, door: Door, source: Address, port: int) -> None:
         self.door = door
@@ -136,37 +137,27 @@ class Inbound(Protocol):
         self.port = port
         self.conversation = ServerConversation(door.dialects)
 
-    # From the transport.
+    # From the connection.
 
-    def connectionMade(self) -> None:
+    def makeConnection(self, connection: Connection) -> None:
+        """
+        Begin: the connection is ready, and hands on what comes when this has
+        returned.
+        """
+        self.connection = connection
         try:
-            handle = getattr(self.transport, "getHandle", None)
-            if handle is not None:
-                handle = handle()
-                if isinstance(handle, socket.socket):
-                    self.socket = handle
-            if not self.inherited and hasattr(self.transport, "setTcpNoDelay"):
-                self.transport.setTcpNoDelay(True)
-                self.transport.setTcpKeepAlive(True)
             self._deadline = self.door.setDeadline(self.door.handshake, self._expired)
             self.door.opened(self)
         except Exception:
             # Without a deadline it would stay for ever.
-            self.transport.abortConnection()
+            connection.abortConnection()
             raise
 
     def dataReceived(self, data: bytes | memoryview) -> None:
-        if self.protection is not None:
-            try:
-                data = self.protection.unwrap(bytes(data))
-            except WireError as e:
-                self.end(ProtocolViolated(str(e), reason="protection"))
-                return
-            if not data:
-                return
-        if self.taken is not None:
-            self.taken.dataReceived(bytes(data))
-        elif self._lingering:
+        """As L{Receiver.dataReceived}."""
+        if self._taker is not None:
+            self._taker.dataReceived(data)
+        elif self._phase is not _OPEN:
             self._lingering -= len(data)
             if self._lingering <= 0:
                 self.abort()
@@ -183,18 +174,23 @@ class Inbound(Protocol):
 
     def refused(self, failure: SocksError) -> None:
         """
-        The transport does not let the client say anything; a session puts on
-        record why.
+        Hear that the connection does not let the client say anything; a session
+        puts on record why.
         """
         self.ended = True
         self.failure = failure
         self._serving = self.door.serve(self)
 
+    def violated(self, failure: SocksError) -> None:
+        """As L{Receiver.violated}."""
+        self.end(failure)
+
     def readConnectionLost(self) -> None:
+        """As L{Receiver.readConnectionLost}."""
         self.ended = True
-        if self.taken is not None:
-            IHalfCloseableProtocol(self.taken).readConnectionLost()
-        elif self._lingering:
+        if self._taker is not None:
+            self._taker.readConnectionLost()
+        elif self._phase is not _OPEN:
             self.close()
         elif self._serving is None or self._waiting is not None or self.holding:
             # Nothing can come of a request that will never be whole.
@@ -202,29 +198,22 @@ class Inbound(Protocol):
             self.close()
 
     def departed(self) -> None:
-        """
-        The client ended its side, and has octets waiting that we do not read
-        yet.
-        """
-        if self.taken is None:
+        """As L{Receiver.departed}."""
+        if self._taker is None:
             # Before there is a peer, it sent more than we hold for it: nobody
             # does that and waits for an answer.
             self._fail(ClientLost("the client went away"))
 
-    def writeConnectionLost(self) -> None:
-        if self.taken is not None:
-            IHalfCloseableProtocol(self.taken).writeConnectionLost()
-
     def connectionLost(self, reason: Failure = _DONE) -> None:
-        self._gone = True
-        self.socket = None
+        """As L{Receiver.connectionLost}."""
+        self._phase = _GONE
         self._disarm()
         self._drop()
         self.requested()
         self.door.admission.census.left(self.source)
         self.door.closed(self)
-        if self.taken is not None:
-            self.taken.connectionLost(reason)
+        if self._taker is not None:
+            self._taker.connectionLost(reason)
         self._fail(ClientLost("the client went away"))
 
     # For the session.
@@ -257,43 +246,32 @@ class Inbound(Protocol):
         return octets
 
     def send(self, octets: bytes) -> None:
+        """Send octets, after what was sent before."""
+        if self._phase is not _GONE:
+            self.connection.write(octets)
+
+    def take(self, receiver: Receiver | None) -> None:
         """
-        Send octets: at once if the socket takes them, else through the
-        transport's buffer.
+        Hand what comes to a receiver from now on, and read.
+
+        @param receiver: L{None} for nobody else any more.
         """
-        plain = self.socket
-        if plain is not None:
-            try:
-                sent = plain.send(octets)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                # Broken: the transport will notice, and tell.
-                return
-            if sent == len(octets):
-                return
-            # From here on the transport keeps the order.
-            self.socket = None
-            octets = octets[sent:]
-        if not self._gone:
-            self.transport.write(octets)
+        self._taker = receiver
+        if receiver is not None and not self.ended and self._phase is not _GONE:
+            self.connection.resumeProducing()
 
     def protect(self, protection: Protection) -> None:
         """
-        From here on every octet goes through C{protection}.
+        Have every octet go through C{protection} from here on.
 
         @raise socksgw.wire.reader.WireError: what has come already is not as
             it should be.
         @raise ClientLost: the client is gone.
         """
         held = self.surplus()
-        if isinstance(self.transport, PlainTransport):
-            # Puts Twisted's transport in its own place.
-            self.transport.handOver()
-        if self._gone:
+        if self._phase is _GONE:
             raise ClientLost("the client went away")
-        self.socket = None
-        self.transport = encapsulated(self.transport, protection)
+        self.connection = ProtectedConnection(self.connection, protection, self)
         self.protection = protection
         # Of what came with the agreement, it may hold something already.
         self.conversation.receive(protection.unwrap(held))
@@ -337,16 +315,9 @@ class Inbound(Protocol):
 
     @property
     def secured(self) -> str:
-        """How the connection is protected."""
-        protection, lowest = self.protection, self.transport
-        if protection is not None:
-            if protection.level == CONFIDENTIALITY:
-                return protection.level
-            lowest = lowest.below
-        tls = ISSLTransport.providedBy(lowest)
-        if protection is not None and not tls:
-            return protection.level
-        return CONFIDENTIALITY if tls else CLEAR
+        """As L{Connection.secured}."""
+        secured: str = self.connection.secured
+        return secured
 
     @property
     def datagrams(self) -> bool:
@@ -360,15 +331,9 @@ class Inbound(Protocol):
 
     @property
     def local(self) -> Address:
-        """
-        Our own address on this connection: loopback, where it has none.
-        """
-        if self.socket is not None:
-            name = self.socket.getsockname()
-            host = name[0] if isinstance(name, tuple) else ""
-        else:
-            host = getattr(self.transport.getHost(), "host", "")
-        return Address.parse(host.partition("%")[0]) if host else _LOOPBACK
+        """Our own address on this connection: loopback, where it has none."""
+        address: Address = self.connection.local.address
+        return address
 
     @property
     def scope(self) -> int:
@@ -376,13 +341,8 @@ class Inbound(Protocol):
         The interface of our own address, where that is link-local (sin6_scope_id,
         RFC 3493 section 3.3); else 0.
         """
-        if self.socket is not None:
-            name = self.socket.getsockname()
-            return name[3] if isinstance(name, tuple) and len(name) == 4 else 0
-        _, scoped, interface = getattr(self.transport.getHost(), "host", "").partition(
-            "%"
-        )
-        return socket.if_nametoindex(interface) if scoped else 0
+        scope: int = self.connection.local.scope
+        return scope
 
     def finish(self) -> None:
         """
@@ -391,71 +351,57 @@ class Inbound(Protocol):
         would send a reset, and that destroys a reply in flight.
         """
         self._serving = None
-        if self._gone:
+        if self._phase is _GONE:
             return
         if self.ended:
             self.close()
             return
+        self._phase = _FINISHING
         self._drop()
         self._disarm()
-        self._lingering = _LINGER_OCTETS
-        self._deadline = self.door.setDeadline(_LINGER, self.close)
-        plain = self.socket
-        if plain is not None:
-            try:
-                plain.shutdown(socket.SHUT_WR)
-            except OSError:
-                self.close()
-                return
+        connection = self.connection
+        if connection.halfCloses:
+            self._deadline = self.door.setDeadline(_LINGER, self.close)
+            connection.loseWriteConnection()
         else:
-            # Asked of the class: TLS hands an instance's unknown names on to
-            # the connection below it.
-            if hasattr(type(self.transport), "loseWriteConnection"):
-                self.transport.loseWriteConnection()
-            else:
-                # Ends our side; it waits for the client to end its own.
-                self._disarm()
-                self._deadline = self.door.setDeadline(_LINGER, self.abort)
-                self.transport.loseConnection()
-        self.transport.resumeProducing()
+            # Ends our side; it waits for the client to end its own.
+            self._deadline = self.door.setDeadline(_LINGER, self.abort)
+            connection.loseConnection()
+        connection.resumeProducing()
 
     def close(self, cut: bool = False) -> None:
         """
-        Close, after what the transport still holds is sent: in order, or so
-        that the client can tell that it was not, where the transport knows how.
+        Close, after what the connection still holds is sent: in order, or so
+        that the client can tell that it was not, where the connection knows how.
         """
         self._serving = None
-        if self._gone:
+        if self._phase is _GONE:
             return
-        if self.socket is not None:
-            # Nothing is buffered: as the reactor would, without the turn.
-            self.transport.connectionLost(_DONE)
-        else:
+        connection = self.connection
+        self._phase = _CLOSED_SOON
+        self._drop()
+        if not self.ended:
             # TLS waits for the client's word. Unread it would never come; nor
             # may somebody send on for ever instead.
-            self._closing = True
-            self._drop()
-            self._lingering = self._lingering or _LINGER_OCTETS
-            if not self.ended:
-                self.transport.resumeProducing()
-            if cut and hasattr(type(self.transport), "cutOff"):
-                self.transport.cutOff()
-            else:
-                self.transport.loseConnection()
-            if not self._gone:
-                self._disarm()
-                # Who made no request has been told little, or only that TLS
-                # does not take them.
-                patience = _LINGER if self.halfOpen else _CLOSING
-                self._deadline = self.door.setDeadline(patience, self.abort)
+            connection.resumeProducing()
+        if cut:
+            connection.cut()
+        else:
+            connection.loseConnection()
+        if self._phase is not _GONE:
+            self._disarm()
+            # Who made no request has been told little, or only that TLS
+            # does not take them.
+            patience = _LINGER if self.halfOpen else _CLOSING
+            self._deadline = self.door.setDeadline(patience, self.abort)
 
     def abort(self) -> None:
         """
         Close with a reset.
         """
         self._serving = None
-        if not self._gone:
-            self.transport.abortConnection()
+        if self._phase is not _GONE:
+            self.connection.abortConnection()
 
     def end(self, failure: SocksError) -> None:
         """
@@ -463,7 +409,7 @@ class Inbound(Protocol):
         its session still arrives.
         """
         self._fail(failure)
-        replying = self._lingering and not self._closing
+        replying = self._phase is _FINISHING
         if self.conversation.state is not State.REPLIED or not replying:
             self.abort()
 
@@ -471,7 +417,7 @@ class Inbound(Protocol):
         """
         Its connection could not be made: let go of its place.
         """
-        if not self._gone:
+        if self._phase is not _GONE:
             self.connectionLost()
 
     def displaced(self) -> None:
@@ -509,10 +455,10 @@ class Inbound(Protocol):
         """
         self._count()
         held = self._counted
-        if held <= self._most or self._waiting is not None or self._gone:
+        if held <= self._most or self._waiting is not None or self._phase is _GONE:
             return
         self._paused = True
-        self.transport.pauseProducing()
+        self.connection.pauseProducing()
         if self.holding and held > _SURPLUS:
             self._fail(_overfull())
 
@@ -523,9 +469,9 @@ class Inbound(Protocol):
             self._count()
 
     def _readOn(self) -> None:
-        if self._paused and not self._gone:
+        if self._paused and self._phase is not _GONE:
             self._paused = False
-            self.transport.resumeProducing()
+            self.connection.resumeProducing()
 
     def _expired(self) -> None:
         self.end(HandshakeTimedOut("no request came in time"))

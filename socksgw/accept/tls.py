@@ -1,5 +1,5 @@
 """
-The transport of a client on a TCP socket with TLS.
+The connection of a client with TLS.
 
 Each turn reads a bounded number of octets and hands them to OpenSSL record by
 record (L{socksgw.system.tls.Stream}), whatever the client sends. A bulk transfer costs
@@ -10,34 +10,36 @@ no more than a record's buffers.
 from __future__ import annotations
 
 import socket
-from collections import deque
+from contextlib import suppress
+from enum import Enum
 from typing import Any, Final, final
 from typing import Protocol as Seam
 
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.identity import CertificateIdentity, Unacceptable
 from socksgw.errors import CertificateRefused, ProtocolViolated, SocksError
+from socksgw.system.backlog import Backlog
+from socksgw.system.connection import Producer, Receiver, SocketName
+from socksgw.system.halves import WATCHED, Incoming, Outgoing
+from socksgw.system.plain import OPENING, socketName
 from socksgw.system.sockets import resetting
 from socksgw.system.tls import AT_ONCE, Excessive, Stream
 from socksgw.system.watch import GONE, READ, WRITE, Watcher
 from socksgw.wire.codes import SOCKS4, SOCKS5
+from socksgw.wire.levels import CONFIDENTIALITY
 from socksgw.wire.server import lookOf
 
-__all__ = ["TLSTransport"]
+__all__ = ["TLSClient", "TLSConnection"]
 
 _log = Logger()
 
-#: Octets read in one turn, at first and at most. Octets of a handshake cost the
-#: most: in one of the smallest records each, these are some 700 calls of OpenSSL.
-#: And many clients may send on behind their request before there is a relay.
-_OPENING: Final = 1 << 12
+#: The most octets read in one turn. During a handshake it is L{OPENING}: in one
+#: of the smallest records each, these are some 700 calls of OpenSSL.
 _CHUNK: Final = 1 << 16
 #: Where they are read.
 _BUFFER: Final = bytearray(_CHUNK)
@@ -67,31 +69,41 @@ def _clear(first: bytes) -> str:
     return ""
 
 
-class SecuredProtocol(Seam):
-    """What the transport needs of the client's protocol."""
+class _Phase(Enum):
+    """How far TLS has come."""
+
+    SILENT = "the client has said nothing, and there is no TLS yet"
+    HANDSHAKE = "the two agree on it"
+    ESTABLISHED = "the client is accepted, and octets go both ways"
+    DRAINING = "it is over, and what the client still sends is thrown away"
+    CLOSED = "the connection is gone"
+
+
+_SILENT, _SHAKING, _ESTABLISHED, _DRAINING, _CLOSED = _Phase
+_UNREAD, _OPEN, _PAUSED, _DEPARTED, _ENDED = Incoming
+_WRITABLE, _ENDING, _CLOSING, _CUTTING, _SHUT, _BROKEN = Outgoing
+#: In these our side still has something to say when all that waits has gone.
+_UNSAID: Final = frozenset({_ENDING, _CLOSING, _CUTTING})
+
+
+class TLSClient(Receiver, Seam):
+    """
+    What takes a client's octets from TLS.
+
+    @ivar identity: set before the first octet: what the client's certificate
+        has proved.
+    """
 
     identity: CertificateIdentity | None
 
-    def makeConnection(self, transport: Any) -> None: ...
-
-    def refused(self, failure: SocksError) -> None: ...
-
-    def end(self, failure: SocksError) -> None: ...
-
-    def dataReceived(self, data: bytes) -> None: ...
-
-    def readConnectionLost(self) -> None: ...
-
-    def departed(self) -> None: ...
-
-    def connectionLost(self, reason: Failure) -> None: ...
+    def refused(self, failure: SocksError) -> None:
+        """Hear that the client is not let in; not an octet of it is told."""
 
 
-@implementer(ISSLTransport, IPushProducer, IConsumer)
 @final
-class TLSTransport:
+class TLSConnection:
     """
-    A client's connection.
+    A L{socksgw.system.connection.Connection} of a client, with TLS.
 
     The handshake begins with the client's first octet, so one that never says
     anything costs no more than without TLS. Each side's end is its own
@@ -100,145 +112,139 @@ class TLSTransport:
     """
 
     __slots__ = (
-        "_broken", "_cut", "_departed", "_draining", "_ended", "_ending", "_established",
-        "_fd", "_out", "_paused", "_port", "_producer", "_protocol", "_readEnded",
-        "_reading", "_sealed", "_socket", "_stream", "_tls", "_watch", "_watched",
-        "bufferSize", "disconnected", "disconnecting",
+        "_backlog", "_draining", "_events", "_fd", "_incoming", "_outgoing", "_phase",
+        "_receiver", "_sealed", "_socket", "_stream", "_tls", "_watch", "bufferSize",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        accepted: socket.socket,
-        protocol: SecuredProtocol,
-        port: Any,
-        watch: Watcher,
-        tls: ServerTLS,
-    ) -> None:
+    plain: Final = None
+    halfCloses: Final = True
+    secured: Final = CONFIDENTIALITY
+    atOnce: Final = _CHUNK
+
+    def __init__(self, accepted: socket.socket, watch: Watcher, tls: ServerTLS) -> None:
         """
-        @param accepted: the client's socket.
-        @param port: the C{tcp.Port} that it came through.
+        @param accepted: the client's socket, which does not block; it is closed
+            here.
         """
-        accepted.setblocking(False)
         self._socket = accepted
         self._fd = accepted.fileno()
-        self._protocol: Any = protocol
-        self._port = port
         self._watch = watch
         self._tls = tls
+        self._receiver: Any = None
         self._stream: Stream | None = None
-        #: Whether the handshake is done, and the client accepted.
-        self._established = False
-        #: Octets of a refused client that are still thrown away.
-        self._draining = 0
-        #: Whether the protocol wants octets, and whether more will come.
-        self._reading = True
-        self._readEnded = False
-        #: Whether the protocol knows that the client ended its side unread.
-        self._departed = False
-        #: What is to be sent: sealed already, and not.
+        self._phase = _SILENT
+        self._incoming = _UNREAD
+        self._outgoing = _WRITABLE
+        #: What is to be sent: not sealed yet, and sealed.
+        self._backlog = Backlog()
         self._sealed: bytes | memoryview = b""
-        self._out: deque[bytes | memoryview] = deque()
-        self._producer: Any = None
-        self._paused = False
-        #: Whether our side is to be ended, and whether it is.
-        self._ending = False
-        self._ended = False
-        self._broken = False
-        #: Whether our side ends without TLS's word for it.
-        self._cut = False
-        #: As Twisted's transports have it: octets read at once; to be closed, and
-        #: closed.
-        self.bufferSize = _OPENING
-        self.disconnecting = False
-        self.disconnected = False
-        self._watched = READ
-        watch.add(self._fd, READ, self._ready)
-        protocol.makeConnection(self)
+        #: Octets that are still thrown away.
+        self._draining = _LINGER_OCTETS
+        self._events = 0
+        self.bufferSize = OPENING
+
+    @property
+    def local(self) -> SocketName:
+        """As L{Connection.local}."""
+        return socketName(self._socket.getsockname())
+
+    @property
+    def peer(self) -> SocketName:
+        """As L{Connection.peer}."""
+        return socketName(self._socket.getpeername())
 
     # Readiness.
 
+    def take(self, receiver: Receiver) -> None:
+        """As L{Connection.take}; the first receiver is a L{TLSClient}."""
+        self._receiver = receiver
+        if self._incoming is _UNREAD:
+            self._incoming = _OPEN
+            self._events = READ
+            self._watch.add(self._fd, READ, self._ready)
+        else:
+            self.resumeProducing()
+
+    def release(self) -> bool:
+        """Never come here: L{plain} is L{None}."""
+        raise NotImplementedError
+
     def _ready(self, events: int) -> None:
-        watched = self._watched
+        watched = self._events
         try:
-            if self._draining:
+            if self._phase is _DRAINING:
                 self._drain()
-            elif not watched & (READ | WRITE) and events & ~GONE:
-                # Nobody reads or writes at the moment, and it was reset.
+            elif self._outgoing is _BROKEN or (
+                not watched & (READ | WRITE) and events & ~GONE
+            ):
+                # It was reset, also where nobody reads or writes at the moment.
                 self._lose(ConnectionLost())
             else:
                 if watched & GONE and events & GONE:
-                    self._departed = True
-                    self._protocol.departed()
+                    self._incoming = _DEPARTED
+                    self._receiver.departed()
                 if watched & WRITE and events & ~(READ | GONE):
                     self._flush()
-                if watched & READ and events & ~WRITE and not self.disconnected:
+                if watched & READ and events & ~WRITE and self._phase is not _CLOSED:
                     self._read()
         except Exception:
             # No octet goes on from where something failed.
-            _log.failure("a client's protocol failed")
+            _log.failure("what takes a client's octets failed")
             self._lose(ConnectionLost())
         self._rewatch()
 
     def _rewatch(self) -> None:
         """Watch for what is of interest now: a reset always is."""
-        if self.disconnected:
+        phase = self._phase
+        if phase is _CLOSED or self._incoming is _UNREAD:
             return
-        if self._draining or not self._established:
-            wanted = READ
-        else:
-            wanted = 0
-            if self._reading:
-                wanted = 0 if self._readEnded else READ
-            elif not self._departed:
-                wanted = GONE
-        if self._sealed or (self._established and self._ending > self._ended):
+        wanted = WATCHED[self._incoming] if phase is _ESTABLISHED else READ
+        if self._sealed or (phase is _ESTABLISHED and self._outgoing in _UNSAID):
             wanted |= WRITE
-        if wanted != self._watched:
-            self._watched = wanted
+        if wanted != self._events:
+            self._events = wanted
             self._watch.change(self._fd, wanted)
 
     # The handshake.
 
-    def _begins(self) -> bool:
-        """Whether the client's first octet is that of a handshake."""
+    def _begins(self) -> Stream | None:
+        """Begin, where the client's first octet is that of a handshake."""
         try:
             first = self._socket.recv(_LOOK, socket.MSG_PEEK)
         except BlockingIOError:
-            return False
+            return None
         except OSError:
             first = b""
-        if not first:
+        if first.startswith(_HANDSHAKE):
+            self._phase = _SHAKING
+            self._stream = Stream(self._tls.connection())
+            return self._stream
+        why = _clear(first) if first else ""
+        if why:
+            self._refuse(ProtocolViolated(why, reason="not-tls"))
+        else:
             self._lose(ConnectionLost())
-            return False
-        if not first.startswith(_HANDSHAKE):
-            why = _clear(first)
-            if why:
-                self._refuse(ProtocolViolated(why, reason="not-tls"))
-            else:
-                self._lose(ConnectionLost())
-            return False
-        self._stream = Stream(self._tls.connection())
-        return True
+        return None
 
     def _opened(self, stream: Stream) -> bool:
         """
-        The handshake is done.
+        Go on from the handshake.
 
         @return: whether the client is accepted.
         """
         try:
-            self._protocol.identity = self._tls.identityOf(stream.connection)
+            self._receiver.identity = self._tls.identityOf(stream.connection)
         except Unacceptable as e:
             self._refuse(
                 CertificateRefused(f"the client's certificate is not accepted: {e}")
             )
             return False
-        self._established = True
+        self._phase = _ESTABLISHED
         self._flush()
-        return not self.disconnected
+        return self._phase is _ESTABLISHED
 
     def _failed(self, stream: Stream, error: SSL.Error) -> None:
-        """The handshake has failed."""
+        """Refuse the client, whose handshake has failed."""
         why = stream.connection.get_app_data()
         if why is not None:
             self._refuse(
@@ -251,16 +257,17 @@ class TLSTransport:
             self._linger()
 
     def _refuse(self, failure: SocksError) -> None:
-        protocol = self._protocol
+        receiver = self._receiver
         self._linger()
-        protocol.refused(failure)
+        receiver.refused(failure)
 
     def _linger(self) -> None:
         """
-        Read what still comes, up to the handshake's deadline: closing with
-        input unread would send a reset, and that destroys an alert in flight.
+        End our side, and read what still comes, up to the receiver's deadline:
+        closing with input unread would send a reset, and that destroys an alert in
+        flight.
         """
-        self._draining = _LINGER_OCTETS
+        self._phase = _DRAINING
         self._push()
         self._sealed = b""
         try:
@@ -282,20 +289,22 @@ class TLSTransport:
     # Reading.
 
     def _read(self) -> None:
-        if self._stream is None and not self._begins():
+        stream = self._stream or self._begins()
+        if stream is None:
             return
-        stream = self._stream
-        assert stream is not None
-        size = self.bufferSize if self._established else _OPENING
+        established = self._phase is _ESTABLISHED
         try:
-            count = self._socket.recv_into(_BUFFER, size)
+            count = self._socket.recv_into(
+                _BUFFER, self.bufferSize if established else OPENING
+            )
         except BlockingIOError:
             return
         except OSError:
             count = 0
         data = stream.receive(_VIEW[:count])
         error = stream.failure
-        if not self._established or not data or error is not None:
+        if not established or not data or error is not None:
+            # An answer to what was no data: the handshake's, an alert.
             self._sealed = bytes(self._sealed) + stream.outgoing()
             self._push()
         if not stream.established:
@@ -304,62 +313,51 @@ class TLSTransport:
             elif not count:
                 self._lose(ConnectionLost())
             return
-        if not self._established and not self._opened(stream):
+        if not established and not self._opened(stream):
             return
-        self._readEnded = stream.ended
+        if stream.ended:
+            self._incoming = _ENDED
         if data:
-            self._protocol.dataReceived(data)
-        if self.disconnected:
+            self._receiver.dataReceived(data)
+        if self._phase is _CLOSED:
             return
         if isinstance(error, Excessive):
-            self._protocol.end(ProtocolViolated(str(error), reason="tls"))
+            self._receiver.violated(ProtocolViolated(str(error), reason="tls"))
         elif error is not None or (not count and not stream.ended):
             self._lose(ConnectionLost())
         elif stream.ended:
-            self._protocol.readConnectionLost()
+            self._receiver.readConnectionLost()
 
     def pauseProducing(self) -> None:
-        """Read nothing for the time being."""
-        self._reading = False
-        self._rewatch()
+        """As L{Connection.pauseProducing}."""
+        if self._incoming is _OPEN:
+            self._incoming = _PAUSED
+            self._rewatch()
 
     def resumeProducing(self) -> None:
-        """Read on."""
-        self._reading = True
-        self._rewatch()
-
-    def stopProducing(self) -> None:
-        """Nobody wants what comes."""
-        self.loseConnection()
+        """As L{Connection.resumeProducing}."""
+        if self._incoming is _PAUSED or self._incoming is _DEPARTED:
+            self._incoming = _OPEN
+            self._rewatch()
 
     # Writing.
 
-    def write(self, data: bytes) -> None:
-        """Send octets, or keep them until there is room."""
-        if not data or self.disconnected or self._ending or self._broken:
+    def write(self, data: bytes | memoryview) -> None:
+        """As L{Connection.write}."""
+        if self._outgoing is not _WRITABLE or not data:
             return
-        if len(data) <= AT_ONCE:
-            self._out.append(data)
+        parts = self._backlog.parts
+        if parts or self._sealed or self._phase is not _ESTABLISHED:
+            parts.append(bytes(data))
         else:
-            # Each part is sent as it was sealed: joined they would be copied.
-            view = memoryview(data)
-            starts = range(0, len(data), AT_ONCE)
-            self._out.extend([view[start : start + AT_ONCE] for start in starts])
-        if self._established and not self._sealed:
+            parts.append(memoryview(data))
             self._flush()
-        if self._unsent and self._producer is not None and not self._paused:
-            self._paused = True
-            self._producer.pauseProducing()
+            if parts:
+                # What was given is good for this call only.
+                parts.append(bytes(parts.pop()))
+        if parts or self._sealed:
+            self._backlog.filled()
         self._rewatch()
-
-    def writeSequence(self, data: Any) -> None:
-        """As L{write}."""
-        self.write(b"".join(data))
-
-    @property
-    def _unsent(self) -> bool:
-        """Whether the socket has not taken all that was written."""
-        return bool(self._out or self._sealed)
 
     def _push(self) -> bool:
         """
@@ -367,7 +365,7 @@ class TLSTransport:
 
         @return: whether all of it went.
         """
-        if self._sealed and not self._broken:
+        if self._sealed and self._outgoing is not _BROKEN:
             try:
                 sent = self._socket.send(self._sealed)
             except BlockingIOError:
@@ -383,143 +381,113 @@ class TLSTransport:
         return not self._sealed
 
     def _flush(self) -> None:
-        out, stream = self._out, self._stream
-        if stream is None or not self._push() or not self._established:
+        """Seal and send what waits, and then our side's end, as far as it goes."""
+        stream, parts = self._stream, self._backlog.parts
+        if stream is None or not self._push() or self._phase is not _ESTABLISHED:
             return
         try:
-            while out:
-                self._sealed = stream.send(out.popleft())
+            while parts:
+                part = parts.popleft()
+                if len(part) > AT_ONCE:
+                    # Each is sent as it was sealed: joined they would be copied.
+                    view = memoryview(part)
+                    part = view[:AT_ONCE]
+                    parts.appendleft(view[AT_ONCE:])
+                self._sealed = stream.send(part)
                 if not self._push():
                     return
-            if self._ending > self._ended:
-                self._ended = True
-                if self._cut:
-                    self._linger()
-                    return
+            if self._outgoing is _CUTTING:
+                self._linger()
+                return
+            if self._outgoing in _UNSAID:
                 self._sealed = stream.end()
+                if self._outgoing is _ENDING:
+                    self._outgoing = _SHUT
                 if not self._push():
                     return
         except SSL.Error:
             self._break()
             return
-        if self._ended and self.disconnecting:
+        if self._outgoing is _CLOSING:
             self._lose(ConnectionDone())
-        elif self._paused:
-            self._paused = False
-            self._producer.resumeProducing()
+        else:
+            self._backlog.drained()
 
     def _break(self) -> None:
         """
-        It cannot be written to any more; told from the reactor, since who
-        writes does not expect it.
+        Take note that nothing can be written any more. Whoever writes does not
+        expect to hear it at once: the watch tells of the socket's end.
         """
-        self._broken = True
-        self._out.clear()
+        self._outgoing = _BROKEN
+        self._backlog.drop()
         self._sealed = b""
-        self._port.reactor.callLater(0, self._lose, ConnectionLost())
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Who writes much is told when there is no room."""
+    def registerProducer(self, producer: Producer, streaming: bool) -> None:
+        """As L{Connection.registerProducer}."""
         if not streaming:
             raise NotImplementedError("only producers that push")
-        if self.disconnected:
+        if self._phase is _CLOSED:
             producer.stopProducing()
             return
-        self._producer = producer
-        if self._unsent:
-            self._paused = True
-            producer.pauseProducing()
+        self._backlog.register(producer)
+        if self._backlog.parts or self._sealed:
+            self._backlog.filled()
 
     def unregisterProducer(self) -> None:
-        """It writes no more."""
-        self._producer = None
-        self._paused = False
+        """As L{Connection.unregisterProducer}."""
+        self._backlog.unregister()
 
     # The end.
 
     def loseWriteConnection(self) -> None:
-        """End our side, after what is buffered; the client may go on."""
-        self._ending = True
-        if self._established:
+        """As L{Connection.loseWriteConnection}."""
+        if self._outgoing is _WRITABLE:
+            self._outgoing = _ENDING
             self._flush()
-        self._rewatch()
+            self._rewatch()
 
     def loseConnection(self) -> None:
-        """Close in order, after what is buffered."""
-        if self._draining or self.disconnected:
+        """As L{Connection.loseConnection}."""
+        self._close(_CLOSING)
+
+    def cut(self) -> None:
+        """
+        Close after what was written, without TLS's word for the end (RFC 8446
+        section 6.1), and read for a moment what the client still sends.
+        """
+        self._close(_CUTTING)
+
+    def _close(self, way: Outgoing) -> None:
+        if self._phase is _DRAINING or self._phase is _CLOSED:
             # A refused client has a moment to read why.
             return
-        self.disconnecting = True
-        if self._established and not self._broken:
-            self.loseWriteConnection()
-            if self._ended and not self._draining and not self._sealed:
-                self._lose(ConnectionDone())
-        else:
+        if self._phase is not _ESTABLISHED or self._outgoing is _BROKEN:
             self._lose(ConnectionDone())
-
-    def cutOff(self) -> None:
-        """
-        Close after what is buffered, without TLS's word for the end: nobody
-        shall take that for all there was (RFC 8446 section 6.1).
-        """
-        self._cut = True
-        self.loseConnection()
+        elif self._outgoing is not _CLOSING and self._outgoing is not _CUTTING:
+            # What has ended in order cannot be cut off any more.
+            self._outgoing = _CLOSING if self._outgoing is _SHUT else way
+            self._flush()
+            self._rewatch()
 
     def abortConnection(self) -> None:
-        """Close with a reset."""
-        if not self.disconnected:
+        """As L{Connection.abortConnection}."""
+        if self._phase is not _CLOSED:
             resetting(self._socket)
             self._lose(ConnectionAborted())
 
     def _lose(self, reason: Exception) -> None:
-        if self.disconnected:
+        if self._phase is _CLOSED:
             return
-        self.disconnected = self.disconnecting = True
+        self._phase = _CLOSED
+        self._incoming, self._outgoing = _ENDED, _BROKEN
         self._watch.closing(self._fd)
         self._socket.close()
         self._stream = None
-        self._out.clear()
         self._sealed = b""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stopProducing()
+        self._backlog.lost()
         # What the session held is free at once, without the garbage collector.
-        protocol, self._protocol = self._protocol, None
-        protocol.connectionLost(Failure(reason))
-
-    # What it is.
-
-    def getHandle(self) -> SSL.Connection | None:
-        """The connection, as OpenSSL has it."""
-        return None if self._stream is None else self._stream.connection
-
-    def getPeerCertificate(self) -> Any:
-        """The client's certificate, or L{None}."""
-        connection = self.getHandle()
-        return None if connection is None else connection.get_peer_certificate()
-
-    def getHost(self) -> Any:
-        """Our address."""
-        return self._port._buildAddr(self._socket.getsockname())
-
-    def getPeer(self) -> Any:
-        """The client's address."""
-        return self._port._buildAddr(self._socket.getpeername())
-
-    def getTcpNoDelay(self) -> bool:
-        """Whether short messages are sent at once."""
-        option = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        return bool(option)
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Whether short messages shall be sent at once."""
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
-
-    def getTcpKeepAlive(self) -> bool:
-        """Whether a silent client is asked whether it is there."""
-        option = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        return bool(option)
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Whether a silent client shall be asked whether it is there."""
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.connectionLost(Failure(reason))

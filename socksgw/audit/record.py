@@ -10,9 +10,9 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
 from socksgw.audit.refusals import Refusal
-from socksgw.config.levels import CLEAR
 from socksgw.wire.address import Address, escaped
 from socksgw.wire.events import Event, MethodsOffered, Requested
+from socksgw.wire.levels import CLEAR
 
 __all__ = ["SessionRecord"]
 

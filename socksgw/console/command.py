@@ -14,7 +14,6 @@ from pathlib import Path
 
 from socksgw.config.convert import nearest
 from socksgw.config.defaults import defaultConfig
-from socksgw.config.levels import LEVELS
 from socksgw.config.loading import ConfigError, load, refused
 from socksgw.config.schema import Config
 from socksgw.console.diff import diffMain
@@ -38,6 +37,7 @@ from socksgw.policy.facts import Facts, destination, groupsOf, unsureOf
 from socksgw.route.resolver import lookUpNow
 from socksgw.system.output import coloured, readable
 from socksgw.wire.address import Address
+from socksgw.wire.levels import LEVELS
 
 __all__ = ["main", "makeParser"]
 

@@ -9,7 +9,7 @@ from typing import final
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from socksgw.accept.protocol import Inbound
+from socksgw.accept.twisteds import TwistedProtocol
 from socksgw.gateway.gateway import Gateway
 
 __all__ = ["SocksFactory"]
@@ -41,12 +41,12 @@ class SocksFactory(Factory):
         """
         self._gateway.start()
 
-    def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
+    def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol | None:
         """
         Return one client's protocol, or L{None} when there is no room.
         """
         client = self._listener.buildProtocol(addr)
-        if client is not None:
-            # The endpoint is not ours: who knows what its sockets are set to.
-            client.inherited = False
-        return client
+        if client is None:
+            return None
+        # The endpoint is not ours: what its sockets are set to is not known.
+        return TwistedProtocol(client, self._gateway.watch, ours=False)

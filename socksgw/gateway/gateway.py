@@ -118,7 +118,8 @@ class Gateway:
             reactor,
             shared=config.gateway.shared_state_dir,
         )
-        self._listeners = Listeners(self, reactor, self._shared.watch, self.exhausted)
+        self.watch = self._shared.watch
+        self._listeners = Listeners(self, reactor, self.watch, self.exhausted)
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)

@@ -12,7 +12,6 @@ from typing import Final, final
 
 from attrs import evolve, frozen
 
-from socksgw.config.levels import CLEAR, CONFIDENTIALITY
 from socksgw.config.schema import Config, Listen
 from socksgw.interfaces import ANONYMOUS
 from socksgw.negotiate.methods import Choice, OfferedMethod
@@ -22,6 +21,7 @@ from socksgw.policy.facts import Facts
 from socksgw.policy.questions import UNOFFERED, Verdict
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Method
+from socksgw.wire.levels import CLEAR, CONFIDENTIALITY
 from socksgw.wire.server import DIALECTS
 
 __all__ = ["Offers", "Way"]

@@ -13,13 +13,13 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from socksgw.config.levels import CONFIDENTIALITY
 from socksgw.errors import AuthenticationFailed, NoAcceptableMethod, SocksError
 from socksgw.interfaces import IConditional, IExchange, Protection
 from socksgw.negotiate.capabilities import UNDECLARED, Capabilities
 from socksgw.wire.address import Address
 from socksgw.wire.codes import methodsText
 from socksgw.wire.events import Decoded, Event
+from socksgw.wire.levels import CONFIDENTIALITY
 from socksgw.wire.reader import Reader, WireError
 from socksgw.wire.server import ServerConversation
 

@@ -12,7 +12,6 @@ from typing import Final, final
 from attrs import field, frozen
 
 from socksgw.config.convert import Problem, nearest
-from socksgw.config.levels import LEVELS
 from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config
 from socksgw.config.schema import Rule as RuleTable
@@ -38,6 +37,7 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import shadows
 from socksgw.wire.address import Address
+from socksgw.wire.levels import LEVELS
 
 __all__ = ["Compiled", "Compiler", "isPattern"]
 

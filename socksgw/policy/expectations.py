@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from socksgw.config.convert import Problem, nearest
-from socksgw.config.levels import LEVELS
 from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config, Expect
 from socksgw.interfaces import ANONYMOUS
@@ -18,6 +17,7 @@ from socksgw.policy.outcome import consider
 from socksgw.policy.questions import Missing, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
+from socksgw.wire.levels import LEVELS
 
 __all__ = ["Admitting", "Declared", "unmet", "wrongFacts"]
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from socksgw.config.levels import CLEAR
 from socksgw.config.schema import Config, Group
 from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.questions import Supposed
 from socksgw.wire.address import Address, BadHost, parseHost
+from socksgw.wire.levels import CLEAR
 
 __all__ = ["Facts", "destination", "factsOf", "groupsOf", "unsureOf"]
 

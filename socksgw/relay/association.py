@@ -9,11 +9,9 @@ from collections.abc import Callable
 from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from socksgw.errors import SocksError
 from socksgw.interfaces import SetDeadline, StreamProtection
 from socksgw.relay.between import Client, Tally
 from socksgw.relay.datagram import DatagramCarrier
@@ -21,6 +19,7 @@ from socksgw.relay.flows import Flows, FlowSettings, Judge
 from socksgw.relay.protected import ProtectedSocket
 from socksgw.relay.seams import DatagramOutlet
 from socksgw.relay.tunnel import Framing, TunnelCarrier
+from socksgw.system.connection import Receiver
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -34,8 +33,7 @@ _LAST: Final = 0.5
 _FIRST: Final = 60.0
 
 
-@implementer(IHalfCloseableProtocol)
-class _Control(Protocol):
+class _Control:
     """
     The control connection while the association lasts: what comes on it
     counts for nothing, its end is the end.
@@ -44,16 +42,21 @@ class _Control(Protocol):
     def __init__(self, end: Callable[[str], None]) -> None:
         self._end = end
 
-    def dataReceived(self, data: bytes) -> None:
-        pass
+    def dataReceived(self, data: bytes | memoryview) -> None:
+        """Drop what comes."""
 
     def readConnectionLost(self) -> None:
+        """End the association: the client has ended its side."""
         self._end("closed")
 
-    def writeConnectionLost(self) -> None:
-        pass
+    def departed(self) -> None:
+        """Do nothing: the connection is read all the time."""
 
-    def connectionLost(self, reason: Failure | None = None) -> None:
+    def violated(self, failure: SocksError) -> None:
+        """Do nothing: the client's session hears of it."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """End the association: the client is gone."""
         self._end("client-lost")
 
 
@@ -156,27 +159,25 @@ class Associations:
     async def _last(
         self,
         client: Client,
-        control: Protocol,
+        control: Receiver,
         done: Deferred[str],
         flows: Flows,
         carrier: Any,
         tally: Tally,
         early: bytes = b"",
     ) -> None:
-        client.taken = control
         try:
             if early:
                 control.dataReceived(early)
+            # Much behind the request had the reading paused. This reads on, so that
+            # the end of the connection is seen.
+            client.take(control)
             if client.ended:
-                control.readConnectionLost()  # type: ignore[attr-defined]
-            else:
-                # Much behind the request had the reading paused; without it
-                # the end of the connection would not be seen.
-                client.transport.resumeProducing()
+                control.readConnectionLost()
             tally.reason = await done
             await flows.settled(_LAST)
         finally:
-            client.taken = None
+            client.take(None)
             carrier.close()
             flows.close(tally.reason or "cut")
             tally.sent, tally.received = flows.sent, flows.received

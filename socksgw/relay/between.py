@@ -4,32 +4,38 @@ Which relay serves which pair of connections.
 
 from __future__ import annotations
 
-import socket
-from typing import Any, final
-from typing import Protocol as Seam
-
-from twisted.internet.protocol import Protocol
+from typing import Protocol, final
 
 from socksgw.interfaces import Protection
 from socksgw.relay.seams import Allowance
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.stream import StreamRelay
-from socksgw.system.sockets import resetting
+from socksgw.system.connection import Connection, Receiver
 
 __all__ = ["Relays", "Tally"]
 
 
-class Client(Seam):
-    """What the relay needs of the client's connection."""
+class Client(Protocol):
+    """
+    What a relay needs of a client.
 
-    socket: socket.socket | None
-    taken: Protocol | None
-    transport: Any
-    protection: Protection | None
+    @ivar connection: what carries its octets.
+    @ivar ended: whether it has ended its side.
+    @ivar protection: what datagrams beside the connection go through.
+    """
+
+    @property
+    def connection(self) -> Connection: ...
 
     @property
     def ended(self) -> bool: ...
+
+    @property
+    def protection(self) -> Protection | None: ...
+
+    def take(self, receiver: Receiver | None) -> None:
+        """Hand what comes to a receiver from now on, and read; L{None} for none."""
 
 
 @final
@@ -71,7 +77,7 @@ class Relays:
     async def between(
         self,
         client: Client,
-        destination: socket.socket,
+        destination: Connection,
         early: bytes,
         tally: Tally,
         idle: float | None = None,
@@ -91,34 +97,28 @@ class Relays:
         settings = self._settings if idle is None else self._settings.idling(idle)
         relay: SpliceRelay | StreamRelay
         resetDestination = True
-        plain = client.socket
+        connection = client.connection
+        near, far = connection.plain, destination.plain
         try:
-            if plain is not None:
-                # Only a transport of our own can tell that it is watched.
-                release = getattr(client.transport, "release", None)
-                if release is None:
-                    client.transport.pauseProducing()
-                watched = release is not None and release()
-                relay = SpliceRelay(settings, plain, destination, watched)
+            if near is not None and far is not None:
+                destination.release()
+                relay = SpliceRelay(settings, near, far, connection.release())
             else:
-                client.transport.pauseProducing()
-                wrapped = client.protection is not None
-                relay = StreamRelay(settings, client.transport, destination, wrapped)
-                client.taken = relay.client
+                relay = StreamRelay(settings, client, destination)
             if sending is not None or receiving is not None:
                 relay.limit(sending, receiving)
             tally.relay = relay
             try:
                 relay.start(early)
-                if client.ended and isinstance(relay, StreamRelay):
-                    relay.client.readConnectionLost()
                 tally.reason, tally.reset, resetDestination = await relay.done
             finally:
                 tally.sent = relay.client.moved
                 tally.received = relay.destination.moved
-                tally.relay = client.taken = None
+                tally.relay = None
+                client.take(None)
                 relay.dissolve()
         finally:
             if resetDestination:
-                resetting(destination)
-            destination.close()
+                destination.abortConnection()
+            else:
+                destination.loseConnection()

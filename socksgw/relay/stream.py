@@ -1,71 +1,68 @@
 """
-The relay through the process, for a client that is not a plain socket: TLS,
-or any other transport that a Twisted endpoint gives.
+The relay through the process, where one of the two connections is not a plain
+socket: TLS, what a login protects, a transport of Twisted's.
 
-Both ends are Twisted transports, each the other's producer: an end whose
-buffer is full pauses the reading of the other.
+Each connection pauses and resumes the reading of the other: it does while its own
+buffer is full.
 """
 
 from __future__ import annotations
 
-import socket
-from typing import Any, Final, final
+from typing import Protocol, final
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import (
-    IHalfCloseableProtocol,
-    IPushProducer,
-    IReactorSocket,
-)
-from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from socksgw.errors import SocksError
 from socksgw.relay.halves import Half, Input, Output
 from socksgw.relay.memory import SCARCE
 from socksgw.relay.relay import Relay
 from socksgw.relay.seams import Allowance
 from socksgw.relay.settings import RelaySettings
+from socksgw.system.connection import Connection, Receiver
 
 __all__ = ["StreamRelay"]
 
-#: Octets read at once, and as many a transport keeps before it pauses its
-#: producer.
-_CHUNK: Final = 1 << 16
-#: The same for what is to be wrapped: one message then.
-_WRAPPED: Final = 60 << 10
+
+class Client(Protocol):
+    """What this relay needs of a client, as L{socksgw.relay.between.Client}."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    def take(self, receiver: Receiver | None) -> None: ...
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
 @final
-class End(Half, Protocol):
+class End(Half):
     """
-    One end; as a producer, what the other end's transport pauses.
+    One end: the L{Receiver} of its connection, and the producer that the other
+    end's connection pauses.
 
+    @ivar connection: what carries its octets.
     @ivar allowance: what bounds this direction; L{None} for nothing.
-    @ivar size: octets that its transport reads at once.
+    @ivar size: octets that its connection reads at once.
     """
 
-    transport: Any
     relay: StreamRelay
 
-    def __init__(self, relay: StreamRelay) -> None:
+    def __init__(self, relay: StreamRelay, connection: Connection) -> None:
         super().__init__(relay)
+        self.connection = connection
         self.allowance: Allowance | None = None
         self.size = 0
         # What came and may not move yet: no more than what came at once.
         self._rest = b""
         # Octets that count in the memory while we are paused: as many as the
-        # other transport keeps, and those that were too many.
+        # other connection keeps, and those that were too many.
         self._holding = 0
 
-    # The transport's calls.
+    # The connection's calls.
 
-    def connectionMade(self) -> None:
-        """Begin: the destination's transport is ready."""
-        self.relay.connected()
-
-    def dataReceived(self, octets: bytes) -> None:
+    def dataReceived(self, octets: bytes | memoryview) -> None:
         """Pass on what came, as far as it may move."""
         if self.other.output is Output.LOST:
             return
@@ -76,19 +73,21 @@ class End(Half, Protocol):
             self._pace()
             return
         self.moved += len(octets)
-        self.other.transport.write(octets)
+        self.other.connection.write(octets)
 
     def readConnectionLost(self) -> None:
         """Take note that the peer has ended its side."""
         if self.input is Input.OPEN:
             self.end(held=bool(self._rest))
 
-    def writeConnectionLost(self) -> None:
-        """Take note that our side has ended."""
-        if self.output is Output.DRAINING:
-            self.output = Output.ENDED
+    def departed(self) -> None:
+        """Do nothing: the same is told when what waits has been read."""
 
-    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
+    def violated(self, failure: SocksError) -> None:
+        """End the connection; of a client's its session hears."""
+        self.connection.abortConnection()
+
+    def connectionLost(self, reason: Failure) -> None:
         """Take note that the connection is gone."""
         self.output = Output.LOST
         if self._rest:
@@ -109,28 +108,27 @@ class End(Half, Protocol):
     def endOutput(self) -> None:
         """As L{Half.endOutput}."""
         self.output = Output.DRAINING
-        self.transport.unregisterProducer()
-        # Asked of the class: TLS hands an instance's unknown names on to the
-        # connection below it.
-        if hasattr(type(self.transport), "loseWriteConnection"):
-            self.transport.loseWriteConnection()
+        connection = self.connection
+        connection.unregisterProducer()
+        if connection.halfCloses:
+            connection.loseWriteConnection()
         else:
-            # No half-close here (TLS): all that is buffered goes, then both.
-            self.transport.loseConnection()
+            # All that is buffered goes, and then both directions end.
+            connection.loseConnection()
 
-    # The other end's transport pauses and resumes our reading.
+    # The other end's connection pauses and resumes our reading.
 
     def pauseProducing(self) -> None:
-        """Read nothing: the other transport keeps as much as it should."""
+        """Read nothing: the other connection keeps as much as it should."""
         if not self._holding:
             self._holding = 2 * self.size
             self.relay.settings.memory.take(self._holding)
         if self.output is not Output.LOST:
-            self.transport.pauseProducing()
+            self.connection.pauseProducing()
 
     def resumeProducing(self) -> None:
         """
-        Read on: the other transport has sent what it kept. Also where no memory is
+        Read on: the other connection has sent what it kept. Also where no memory is
         left: a peer that takes everything needs none. What is read at once is
         little then, so that one that stalls holds little.
         """
@@ -177,7 +175,7 @@ class End(Half, Protocol):
                 allowance.spend(room)
             self._write(rest[:room])
             rest = rest[room:]
-            # The transport that is written to may have paused us.
+            # The connection that is written to may have paused us.
             self._keep(rest)
         self.readOn()
 
@@ -188,16 +186,16 @@ class End(Half, Protocol):
         if self.output is Output.LOST:
             return
         if self._rest:
-            self.transport.pauseProducing()
+            self.connection.pauseProducing()
         elif self.input is Input.DRAINING:
             self.drained()
         elif self.input is Input.OPEN and not self._holding:
-            self.transport.resumeProducing()
+            self.connection.resumeProducing()
 
     def _write(self, octets: bytes) -> None:
         if octets and self.other.output is not Output.LOST:
             self.moved += len(octets)
-            self.other.transport.write(octets)
+            self.other.connection.write(octets)
 
     def _keep(self, rest: bytes) -> None:
         memory = self.relay.settings.memory
@@ -209,10 +207,10 @@ class End(Half, Protocol):
 
     def part(self) -> None:
         """
-        Refer to the other end, the relay and the transport no longer.
+        Refer to the other end, the relay and the connection no longer.
         """
         self.output = Output.LOST
-        del self.other, self.relay, self.transport
+        del self.other, self.relay, self.connection
 
     def forget(self) -> None:
         """
@@ -227,7 +225,7 @@ class End(Half, Protocol):
 @final
 class StreamRelay(Relay):
     """
-    Octets between a client's transport and a destination's socket.
+    Octets between a client and a destination, whatever carries them.
 
     @ivar most: octets that an end reads at once.
     """
@@ -238,46 +236,31 @@ class StreamRelay(Relay):
     def __init__(
         self,
         settings: RelaySettings,
-        transport: Any,
-        destination: socket.socket,
-        wrapped: bool = False,
+        client: Client,
+        destination: Connection,
     ) -> None:
-        """
-        @param transport: the client's; its protocol hands L{client} what
-            comes from now on.
-        @param wrapped: whether what goes to the client is made longer by a
-            protection.
-        """
         super().__init__(settings)
-        self.client = End(self)
-        self.destination = End(self)
+        self._client: Client = client
+        self.client = End(self, client.connection)
+        self.destination = End(self, destination)
         self.client.other = self.destination
         self.destination.other = self.client
-        self.client.transport = transport
-        self._socket = destination
-        self.most = _WRAPPED if wrapped else _CHUNK
-        self._early = b""
+        self.most = min(client.connection.atOnce, destination.atOnce)
 
     def start(self, early: bytes) -> None:
         """As L{Relay.start}."""
-        self._early = early
         self.watchIdle()
-        factory: Any = Factory.forProtocol(lambda: self.destination)
-        factory.noisy = False
-        reactor: IReactorSocket = self.settings.reactor
-        reactor.adoptStreamConnection(
-            self._socket.fileno(), self._socket.family, factory
-        )
-
-    def connected(self) -> None:
-        """Begin to move octets: the destination's transport is ready."""
         self.resize()
-        self.client.transport.registerProducer(self.destination, True)
-        self.destination.transport.registerProducer(self.client, True)
-        if self._early:
-            self.client.dataReceived(self._early)
-            self._early = b""
-        self.client.readOn()
+        client, destination = self.client, self.destination
+        client.connection.registerProducer(destination, True)
+        destination.connection.registerProducer(client, True)
+        destination.connection.take(destination)
+        if early:
+            client.dataReceived(early)
+        self._client.take(client)
+        client.readOn()
+        if self._client.ended:
+            client.readConnectionLost()
 
     def resize(self) -> None:
         """
@@ -289,7 +272,7 @@ class StreamRelay(Relay):
             size = min(size, max(SCARCE, memory.room()))
         for end in (self.client, self.destination):
             if size != end.size:
-                end.size = end.transport.bufferSize = size
+                end.size = end.connection.bufferSize = size
 
     def lost(self, end: End) -> None:
         """Take note that an end's connection is gone."""
@@ -299,17 +282,11 @@ class StreamRelay(Relay):
             self.finish("client-lost" if end is self.client else "destination-lost")
 
     def release(self, closing: bool, reset: bool) -> None:
-        """As L{Relay.release}; the destination is closed here."""
+        """As L{Relay.release}."""
         for end in (self.client, self.destination):
             end.forget()
-            if end.output is not Output.LOST and end.transport is not None:
-                end.transport.unregisterProducer()
-        destination = self.destination
-        if destination.transport is not None and destination.output is not Output.LOST:
-            if reset:
-                destination.transport.abortConnection()
-            else:
-                destination.transport.loseConnection()
+            if end.output is not Output.LOST:
+                end.connection.unregisterProducer()
 
     def dissolve(self) -> None:
         """
@@ -317,4 +294,4 @@ class StreamRelay(Relay):
         there is sent.
         """
         self.client.part()
-        del self.destination
+        del self.destination, self._client

@@ -6,13 +6,11 @@ UDP: hev's framing (command 05) and gost's (F3).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, final
+from typing import Final, NamedTuple, final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
-from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from socksgw.errors import SocksError
 from socksgw.relay.between import Client
 from socksgw.relay.flows import VIEW, Flows
 from socksgw.wire.datagram import (
@@ -45,9 +43,8 @@ FRAMINGS: Final = {
 }
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
 @final
-class TunnelCarrier(Protocol):
+class TunnelCarrier:
     """
     The control connection as the datagrams' way. While the client does not
     read, datagrams for it are dropped, as a full socket would.
@@ -65,11 +62,9 @@ class TunnelCarrier(Protocol):
         self._buffer = bytearray()
         self._full = False
         flows.carrier = self
-        transport: Any = client.transport
-        client.socket = None
-        transport.registerProducer(self, True)
+        client.connection.registerProducer(self, True)
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes | memoryview) -> None:
         """Octets of the client's."""
         buffer = self._buffer
         buffer += data
@@ -106,16 +101,19 @@ class TunnelCarrier(Protocol):
         source = readDatagram(header)
         payload = bytes(VIEW[HEADROOM : HEADROOM + length])
         octets = self._framing.encode(source.host, source.port, payload)
-        self._client.transport.write(octets)
+        self._client.connection.write(octets)
 
     def readConnectionLost(self) -> None:
         """The client ended its side."""
         self._end("closed")
 
-    def writeConnectionLost(self) -> None:
-        """Nothing can be delivered any more; the other calls tell."""
+    def departed(self) -> None:
+        """Do nothing: the connection is read all the time."""
 
-    def connectionLost(self, reason: Failure | None = None) -> None:
+    def violated(self, failure: SocksError) -> None:
+        """Do nothing: the client's session hears of it."""
+
+    def connectionLost(self, reason: Failure) -> None:
         """The client is gone."""
         self._end("client-lost")
 
@@ -133,4 +131,4 @@ class TunnelCarrier(Protocol):
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._client.transport.unregisterProducer()
+        self._client.connection.unregisterProducer()

@@ -22,6 +22,7 @@ from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.failures import failureFor
 from socksgw.route.probe import isSourceless
 from socksgw.system.coroutines import Awaited
+from socksgw.system.plain import PlainConnection
 from socksgw.system.sockets import FAMILIES, keepAlive, quick
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
@@ -41,32 +42,27 @@ _UNDER_WAY: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
 
 
 @final
-class Outlet:
+class Outlet(PlainConnection):
     """
     An open connection to the destination.
 
-    @ivar socket: connected, non-blocking; the owner closes it.
     @ivar address: the literal that was dialled.
     @ivar port: its port.
     @ivar bound: our address and port on this connection.
     """
 
-    __slots__ = ("address", "bound", "port", "socket")
+    __slots__ = ("address", "bound", "port")
 
-    def __init__(self, connected: socket.socket, address: Address, port: int) -> None:
-        self.socket = connected
+    def __init__(
+        self, connected: socket.socket, watch: Watcher, address: Address, port: int
+    ) -> None:
+        super().__init__(connected, watch)
         self.address = address
         self.port = port
         name = connected.getsockname()
         family = FAMILIES[address.version]
         host = name[0].partition("%")[0]
         self.bound = (Address(socket.inet_pton(family, host)), name[1])
-
-    def close(self) -> None:
-        """
-        Close the connection.
-        """
-        self.socket.close()
 
 
 def interleaved(addresses: Sequence[Address]) -> list[Address]:
@@ -132,7 +128,9 @@ class _Attempt:
         outlet = None
         if code == 0:
             try:
-                outlet = Outlet(self._socket, self.address, self._race.port)
+                outlet = Outlet(
+                    self._socket, self._race.watch, self.address, self._race.port
+                )
                 if outlet.bound == (self.address, self._race.port):
                     # The kernel let a socket connect to itself.
                     code = errno.ECONNREFUSED
@@ -316,7 +314,8 @@ class Dialer:
         )
         race.start()
         outlet = await race.done
-        connected = outlet.socket
+        connected = outlet.plain
+        assert connected is not None
         quick(connected)
         keepAlive(connected)
         return outlet

@@ -90,7 +90,7 @@ class Passive:
                 quick(connection)
                 keepAlive(connection)
                 self.close()
-                done.callback(Outlet(connection, peer, name[1]))
+                done.callback(Outlet(connection, self._watch, peer, name[1]))
                 return
 
         def expired() -> None:

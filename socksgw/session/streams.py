@@ -38,7 +38,7 @@ def _between(case: Case, outlet: Outlet) -> Relay:
         assert claim is not None
         return case.generation.relays.between(
             case.client,
-            outlet.socket,
+            outlet,
             early,
             tally,
             case.obligations.idle,
@@ -85,7 +85,7 @@ class Connect(Command):
             record.dialled, record.bound = outlet.address, outlet.bound
             case.livesBy(case.verdicts[outlet.address])
         if case.loops(outlet.bound[0], outlet.address, record.port):
-            outlet.close()
+            outlet.loseConnection()
             raise LeadsHere("the destination turned out to be this host")
         case.generation.ways.reached(case.whose, outlet.address)
         return Routed(outlet.bound, _between(case, outlet))
@@ -161,6 +161,6 @@ class Bind(Command):
             record.dialled, record.peerPort = outlet.address, outlet.port
             await case.gateway.journal.commit(record.peerLine(outlet.port))
         except BaseException:
-            outlet.close()
+            outlet.loseConnection()
             raise
         return Routed((outlet.address, outlet.port), _between(case, outlet))

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, Protocol
 
 from twisted.python.failure import Failure
 
+from socksgw.errors import SocksError
 from socksgw.wire.address import Address
 
-__all__ = ["Connection", "Place", "Producer", "Receiver"]
+__all__ = ["Connection", "Producer", "Receiver", "SocketName"]
 
 
-class Place(NamedTuple):
+class SocketName(NamedTuple):
     """
     One end of a connection.
 
@@ -51,6 +52,12 @@ class Receiver(Protocol):
         """
         Hear that the peer ended its side while the connection is not read: octets
         that it sent before may wait.
+        """
+
+    def violated(self, failure: SocksError) -> None:
+        """
+        Hear that what came is nothing that TLS, or whatever else is below, allows:
+        nothing more is read. The receiver aborts the connection.
         """
 
     def connectionLost(self, reason: Failure) -> None:
@@ -99,10 +106,10 @@ class Connection(Protocol):
     def secured(self) -> str: ...
 
     @property
-    def local(self) -> Place: ...
+    def local(self) -> SocketName: ...
 
     @property
-    def peer(self) -> Place: ...
+    def peer(self) -> SocketName: ...
 
     bufferSize: int
 
@@ -124,10 +131,12 @@ class Connection(Protocol):
             (L{socksgw.system.watch.Watcher.hand}).
         """
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """
         Send octets, after what was written before; what the kernel does not take
         now is kept. Where the connection is gone they are dropped.
+
+        @param data: as of L{Receiver.dataReceived}: good for this call only.
         """
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:

@@ -183,7 +183,7 @@ class Stream:
     """
 
     __slots__ = (
-        "_data", "_header", "_missing", "_records", "connection", "ended",
+        "_closed", "_data", "_header", "_missing", "_records", "connection", "ended",
         "established", "failure",
     )  # fmt: skip
 
@@ -201,6 +201,8 @@ class Stream:
         #: Records that brought no data, and octets of data since that counts.
         self._records = 0
         self._data = 0
+        #: Whether our side has ended.
+        self._closed = False
 
     def receive(self, octets: bytes | memoryview) -> bytes:
         """
@@ -291,12 +293,14 @@ class Stream:
 
     def end(self) -> bytes:
         """
-        End our side.
+        End our side, once.
 
         @return: what is to be sent: the rest, and TLS's word for the end.
         @raise SSL.Error: the connection is broken.
         """
-        self.connection.shutdown()
+        if not self._closed:
+            self._closed = True
+            self.connection.shutdown()
         return self.outgoing()
 
     def outgoing(self) -> bytes:

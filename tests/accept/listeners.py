@@ -9,13 +9,16 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
 from socksgw.accept.protocol import Inbound
+from socksgw.accept.twisteds import TwistedProtocol
 from socksgw.relay.memory import Memory
 from socksgw.system.deadlines import Deadlines
 
@@ -23,6 +26,7 @@ from socksgw.system.deadlines import Deadlines
 CONNECT4 = b"\x04\x01\x00\x50\xc0\x00\x02\x01\x00"
 
 
+@implementer(IHalfCloseableDescriptor)
 class Transport(StringTransport):
     """A transport that knows half-close, as TCP's do."""
 
@@ -30,6 +34,10 @@ class Transport(StringTransport):
 
     def loseWriteConnection(self) -> None:
         self.halfClosed = True
+
+    def readConnectionLost(self, reason: Failure) -> None: ...
+
+    def writeConnectionLost(self, reason: Failure) -> None: ...
 
 
 class World:
@@ -81,7 +89,9 @@ class World:
         )
         assert client is not None
         transport = Transport()
-        client.makeConnection(transport)
+        # Without a descriptor there is nothing to watch.
+        watch: Any = None
+        TwistedProtocol(client, watch).makeConnection(transport)
         return client, transport
 
     def lose(self, client: Inbound) -> None:

@@ -247,9 +247,9 @@ def test_whoGoesWhilePaused(kind: str, tmp_path: Path) -> None:
     with closing(house.call()) as client:
         house.until(lambda: house.listener.clients)
         (inbound,) = house.listener.clients
-        inbound.transport.pauseProducing()
-        inbound.transport.resumeProducing()
-        inbound.transport.pauseProducing()
+        inbound.connection.pauseProducing()
+        inbound.connection.resumeProducing()
+        inbound.connection.pauseProducing()
         client.sendall(b"\x05")
         for _ in range(3):
             house.reactor.iterate(0.01)

@@ -1,5 +1,5 @@
 """
-The transport of a client with TLS, with real sockets on loopback and a reactor
+The connection of a client with TLS, with real sockets on loopback and a reactor
 of the test's own.
 """
 
@@ -14,17 +14,15 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import capturedLogs
-from zope.interface.verify import verifyObject
 
 from socksgw.accept.certificates import ServerTLS
-from socksgw.accept.tls import TLSTransport
+from socksgw.accept.tls import TLSConnection
 from socksgw.config.schema import ListenTLS
 from socksgw.errors import SocksError
 from socksgw.system import tls
-from socksgw.system.watch import READ
-from tests.accept.transports import Floor, Recorder
+from socksgw.system.watch import READ, Watcher
+from tests.fakes.connections import Floor, Recorder
 from tests.tools.certificates import Authority, Issued, email, pemOf, rawName, server
 from tests.tools.libssl import Updating
 from tests.tools.sockets import RESET
@@ -36,35 +34,16 @@ OCTETS = random.Random(7).randbytes(1 << 20)
 
 
 class Secured(Recorder):
-    """A protocol that has TLS below it."""
+    """A receiver that has TLS below it."""
 
     identity: Any = None
 
     def __init__(self) -> None:
         super().__init__()
         self.refusals: list[SocksError] = []
-        self.paused = 0
-        self.resumed = 0
-        self.stopped = 0
-
-        self.ends: list[SocksError] = []
 
     def refused(self, failure: SocksError) -> None:
         self.refusals.append(failure)
-
-    def end(self, failure: SocksError) -> None:
-        self.ends.append(failure)
-
-    # As a producer.
-
-    def pauseProducing(self) -> None:
-        self.paused += 1
-
-    def resumeProducing(self) -> None:
-        self.resumed += 1
-
-    def stopProducing(self) -> None:
-        self.stopped += 1
 
 
 class Client:
@@ -121,18 +100,17 @@ class House(Floor):
     def secure(
         self, issued: Issued | None = BOB, shaken: bool = True
     ) -> tuple[Client, Any, Secured]:
-        """A client, its transport and its protocol."""
-        protocol = Secured()
-        plain, _ = self.connect(protocol, transport=self.transport)
+        """A client, its connection and its receiver."""
+        receiver = Secured()
+        plain, connection = self.connect(receiver, made=self.made)
         client = Client(plain, issued)
         if shaken:
             self.until(client.shake)
-            self.until(lambda: client.failed or protocol.identity)
-        return client, protocol.transport, protocol
+            self.until(lambda: client.failed or receiver.identity)
+        return client, connection, receiver
 
-    def transport(self, *arguments: Any) -> Any:
-        accepted, protocol, port, watch = arguments
-        return TLSTransport(accepted, protocol, port, watch, self._tls)
+    def made(self, accepted: socket.socket, watch: Watcher) -> TLSConnection:
+        return TLSConnection(accepted, watch, self._tls)
 
     def came(self, client: Client, octets: int) -> bytes:
         """So many octets at the client's."""
@@ -158,34 +136,34 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 def test_bothWays(house: House) -> None:
     """Octets in order, and who it is before the first."""
-    client, transport, protocol = house.secure()
-    verifyObject(ISSLTransport, transport)
-    assert protocol.identity.username == b"bob@partner.example"
+    client, connection, receiver = house.secure()
+    assert (connection.secured, connection.plain) == ("confidentiality", None)
+    assert receiver.identity.username == b"bob@partner.example"
     client.connection.sendall(b"question")
-    house.until(lambda: protocol.octets == b"question")
-    transport.write(b"ans")
-    transport.writeSequence([b"w", b"er"])
+    house.until(lambda: receiver.octets == b"question")
+    connection.write(b"ans")
+    connection.write(b"wer")
     assert house.came(client, 6) == b"answer"
-    transport.abortConnection()
+    connection.abortConnection()
 
 
 def test_nothingSaid(house: House) -> None:
-    """A client that says nothing costs no TLS; its transport closes all the same."""
-    _, transport, protocol = house.secure(shaken=False)
+    """A client that says nothing costs no TLS; its connection closes all the same."""
+    _, connection, receiver = house.secure(shaken=False)
     house.settle()
-    assert transport.getHandle() is None
-    transport.loseConnection()
-    assert protocol.lost == [ConnectionDone]
+    assert connection._stream is None
+    connection.loseConnection()
+    assert receiver.lost == [ConnectionDone]
 
 
 def test_resetBeforeAnything(house: House) -> None:
     """A scanner's reset is no defect of ours: there is nothing to log."""
-    client, _, protocol = house.secure(shaken=False)
+    client, _, receiver = house.secure(shaken=False)
     with capturedLogs() as events:
         client.plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         client.plain.close()
-        house.until(lambda: protocol.lost)
-    assert protocol.lost == [ConnectionLost]
+        house.until(lambda: receiver.lost)
+    assert receiver.lost == [ConnectionLost]
     assert not [each for each in events if "log_failure" in each]
 
 
@@ -201,37 +179,37 @@ def test_resetBeforeAnything(house: House) -> None:
 )
 def test_notTLS(house: House, first: bytes, what: str) -> None:
     """The first octet tells; what came is on record, and not one is answered."""
-    client, transport, protocol = house.secure(shaken=False)
+    client, connection, receiver = house.secure(shaken=False)
     client.plain.send(first)
-    house.until(lambda: protocol.refusals)
-    assert [each.reason for each in protocol.refusals] == ["not-tls"]
-    assert what in str(protocol.refusals[0])
-    transport.loseConnection()
+    house.until(lambda: receiver.refusals)
+    assert [each.reason for each in receiver.refusals] == ["not-tls"]
+    assert what in str(receiver.refusals[0])
+    connection.loseConnection()
     house.settle()
     assert house.read(client.plain, 1) == b""
     client.plain.close()
-    house.until(lambda: protocol.lost)
-    assert protocol.lost == [ConnectionLost]
-    assert protocol.octets == b""
+    house.until(lambda: receiver.lost)
+    assert receiver.lost == [ConnectionLost]
+    assert receiver.octets == b""
 
 
 @pytest.mark.parametrize("first", [b"\0", b"\x05\xee\x01", b"\xff" * 100])
 def test_nothingThatIsKnown(house: House, first: bytes) -> None:
     """It is closed, and leaves no record."""
-    client, _, protocol = house.secure(shaken=False)
+    client, _, receiver = house.secure(shaken=False)
     client.plain.send(first)
-    house.until(lambda: protocol.lost)
-    assert (protocol.refusals, protocol.octets) == ([], b"")
+    house.until(lambda: receiver.lost)
+    assert (receiver.refusals, receiver.octets) == ([], b"")
 
 
 def test_notAHandshake(house: House) -> None:
     """Nor what only begins like one."""
-    client, _, protocol = house.secure(shaken=False)
+    client, _, receiver = house.secure(shaken=False)
     client.plain.send(b"\x16\x03\x01\x00\x05hello" * 10)
     house.settle()
     client.plain.close()
-    house.until(lambda: protocol.lost)
-    assert protocol.refusals == []
+    house.until(lambda: receiver.lost)
+    assert receiver.refusals == []
 
 
 @pytest.mark.parametrize(
@@ -244,23 +222,23 @@ def test_notAHandshake(house: House) -> None:
     ids=["stranger", "none", "nul"],
 )
 def test_refused(house: House, issued: Issued | None, why: str) -> None:
-    """The protocol is told why; nothing that the client says is heard."""
-    client, transport, protocol = house.secure(issued, shaken=False)
+    """The receiver is told why; nothing that the client says is heard."""
+    client, connection, receiver = house.secure(issued, shaken=False)
 
     def told() -> bool:
-        if client.shake() and client.failed is None and not protocol.refusals:
+        if client.shake() and client.failed is None and not receiver.refusals:
             client.connection.send(b"x")
-        return bool(protocol.refusals)
+        return bool(receiver.refusals)
 
     house.until(told)
-    assert why in str(protocol.refusals[0])
+    assert why in str(receiver.refusals[0])
     # It closes; but a client has a moment to read the alert.
-    transport.loseConnection()
-    assert protocol.lost == []
+    connection.loseConnection()
+    assert receiver.lost == []
     house.until(lambda: client.read() or client.failed or client.ended)
     client.plain.close()
-    house.until(lambda: protocol.lost)
-    assert (protocol.octets, protocol.identity) == (b"", None)
+    house.until(lambda: receiver.lost)
+    assert (receiver.octets, receiver.identity) == (b"", None)
 
 
 def test_stalledReader(house: House) -> None:
@@ -268,70 +246,70 @@ def test_stalledReader(house: House) -> None:
     The producer is paused while the client does not read, what is held is what
     was written, and all of it arrives.
     """
-    client, transport, protocol = house.secure()
-    transport.registerProducer(protocol, True)
+    client, connection, receiver = house.secure()
+    connection.registerProducer(receiver, True)
     for start in range(0, len(OCTETS), 1 << 16):
-        transport.write(OCTETS[start : start + (1 << 16)])
-    assert (protocol.paused, protocol.resumed) == (1, 0)
+        connection.write(OCTETS[start : start + (1 << 16)])
+    assert (receiver.paused, receiver.resumed) == (1, 0)
     house.settle()
-    assert protocol.resumed == 0
+    assert receiver.resumed == 0
     assert house.came(client, len(OCTETS)) == OCTETS
-    house.until(lambda: protocol.resumed)
-    assert (protocol.paused, protocol.resumed) == (1, 1)
-    transport.abortConnection()
-    assert protocol.stopped == 1
+    house.until(lambda: receiver.resumed)
+    assert (receiver.paused, receiver.resumed) == (1, 1)
+    connection.abortConnection()
+    assert receiver.stopped == 1
 
 
 def test_producerThatComesLate(house: House) -> None:
     """It is paused at once where octets wait; stopped where all is over."""
-    _, transport, protocol = house.secure()
-    transport.write(OCTETS)
-    transport.registerProducer(protocol, True)
-    assert protocol.paused == 1
-    transport.unregisterProducer()
-    transport.abortConnection()
-    assert protocol.stopped == 0
-    transport.registerProducer(protocol, True)
-    assert protocol.stopped == 1
+    _, connection, receiver = house.secure()
+    connection.write(OCTETS)
+    connection.registerProducer(receiver, True)
+    assert receiver.paused == 1
+    connection.unregisterProducer()
+    connection.abortConnection()
+    assert receiver.stopped == 0
+    connection.registerProducer(receiver, True)
+    assert receiver.stopped == 1
 
 
 def test_paused(house: House) -> None:
-    """Nothing comes while the protocol wants nothing, then all."""
-    client, transport, protocol = house.secure()
-    transport.pauseProducing()
+    """Nothing comes while the receiver wants nothing, then all."""
+    client, connection, receiver = house.secure()
+    connection.pauseProducing()
     client.connection.sendall(b"x" * 50_000)
     house.settle()
-    assert protocol.octets == b""
-    transport.resumeProducing()
-    house.until(lambda: len(protocol.octets) == 50_000)
-    transport.abortConnection()
+    assert receiver.octets == b""
+    connection.resumeProducing()
+    house.until(lambda: len(receiver.octets) == 50_000)
+    connection.abortConnection()
 
 
 def test_theEndIsSeenWhilePaused(house: House) -> None:
     """Told once; what it sent can still be read."""
-    client, transport, protocol = house.secure()
-    transport.pauseProducing()
+    client, connection, receiver = house.secure()
+    connection.pauseProducing()
     client.connection.sendall(b"unread")
     client.plain.shutdown(socket.SHUT_WR)
-    house.until(lambda: protocol.departures)
+    house.until(lambda: receiver.departures)
     house.settle()
-    assert (protocol.departures, protocol.octets, protocol.lost) == (1, b"", [])
-    transport.resumeProducing()
-    house.until(lambda: protocol.octets == b"unread")
-    house.until(lambda: protocol.lost)
+    assert (receiver.departures, receiver.octets, receiver.lost) == (1, b"", [])
+    connection.resumeProducing()
+    house.until(lambda: receiver.octets == b"unread")
+    house.until(lambda: receiver.lost)
 
 
 def test_clientEndsItsSide(house: House) -> None:
     """What was before arrives, then the end; ours goes on."""
-    client, transport, protocol = house.secure()
+    client, connection, receiver = house.secure()
     client.connection.sendall(b"last")
     client.connection.shutdown()
-    house.until(lambda: protocol.readEnds)
-    assert protocol.octets == b"last"
-    transport.write(b"answer")
+    house.until(lambda: receiver.readEnds)
+    assert receiver.octets == b"last"
+    connection.write(b"answer")
     assert house.came(client, 6) == b"answer"
-    transport.loseConnection()
-    assert protocol.lost == [ConnectionDone]
+    connection.loseConnection()
+    assert receiver.lost == [ConnectionDone]
     client.read()
     assert client.ended
 
@@ -339,33 +317,33 @@ def test_clientEndsItsSide(house: House) -> None:
 @pytest.mark.parametrize("way", ["loseWriteConnection", "loseConnection"])
 def test_weEnd(house: House, way: str) -> None:
     """After all that is buffered; nothing can be written behind it."""
-    client, transport, protocol = house.secure()
-    transport.write(OCTETS)
-    getattr(transport, way)()
-    transport.write(b"too late")
-    assert protocol.lost == []
+    client, connection, receiver = house.secure()
+    connection.write(OCTETS)
+    getattr(connection, way)()
+    connection.write(b"too late")
+    assert receiver.lost == []
     assert house.came(client, len(OCTETS)) == OCTETS
     house.until(lambda: client.read() or client.ended)
     assert client.octets == OCTETS
     if way == "loseConnection":
-        assert protocol.lost == [ConnectionDone]
+        assert receiver.lost == [ConnectionDone]
     else:
         client.connection.sendall(b"still here")
-        house.until(lambda: protocol.octets == b"still here")
+        house.until(lambda: receiver.octets == b"still here")
         client.connection.shutdown()
-        house.until(lambda: protocol.readEnds)
-        transport.loseConnection()
-        assert protocol.lost == [ConnectionDone]
+        house.until(lambda: receiver.readEnds)
+        connection.loseConnection()
+        assert receiver.lost == [ConnectionDone]
 
 
 def test_cutOff(house: House) -> None:
     """An end without TLS's own word is none; what was before it arrives."""
-    client, _, protocol = house.secure()
+    client, _, receiver = house.secure()
     client.connection.sendall(b"half of")
     client.plain.shutdown(socket.SHUT_WR)
-    house.until(lambda: protocol.lost)
-    assert (protocol.octets, protocol.readEnds) == (b"half of", 0)
-    assert protocol.lost == [ConnectionLost]
+    house.until(lambda: receiver.lost)
+    assert (receiver.octets, receiver.readEnds) == (b"half of", 0)
+    assert receiver.lost == [ConnectionLost]
 
 
 @pytest.mark.parametrize("unread", [b"", b"never read"])
@@ -374,43 +352,43 @@ def test_weCutOff(house: House, unread: bytes) -> None:
     All that is buffered arrives, also where the client still sends, and then an
     end that is none in TLS's own words; the client may close when it has it.
     """
-    client, transport, protocol = house.secure()
-    transport.pauseProducing()
+    client, connection, receiver = house.secure()
+    connection.pauseProducing()
     if unread:
         client.connection.sendall(unread)
-    transport.write(OCTETS)
-    transport.cutOff()
-    transport.loseConnection()
+    connection.write(OCTETS)
+    connection.cut()
+    connection.loseConnection()
     assert house.came(client, len(OCTETS)) == OCTETS
     house.until(lambda: client.read() or client.failed)
     assert client.octets == OCTETS
     assert not client.ended
-    assert protocol.lost == []
+    assert receiver.lost == []
     client.plain.close()
-    house.until(lambda: protocol.lost)
+    house.until(lambda: receiver.lost)
 
 
 @pytest.mark.parametrize("doing", ["reading", "paused", "writing"])
 def test_reset(house: House, doing: str) -> None:
     """Seen, whatever is going on."""
-    client, transport, protocol = house.secure()
+    client, connection, receiver = house.secure()
     if doing == "paused":
-        transport.pauseProducing()
+        connection.pauseProducing()
     if doing == "writing":
-        transport.write(OCTETS)
+        connection.write(OCTETS)
     client.plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     client.plain.close()
-    house.until(lambda: protocol.lost)
-    assert protocol.lost == [ConnectionLost]
+    house.until(lambda: receiver.lost)
+    assert receiver.lost == [ConnectionLost]
 
 
 def test_changedOnTheWay(house: House) -> None:
     """A record that somebody changed ends the connection, unheard."""
-    client, _, protocol = house.secure()
+    client, _, receiver = house.secure()
     # Application data of TLS 1.3 that nobody has sealed (RFC 8446 section 5.2).
     client.plain.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
-    house.until(lambda: protocol.lost)
-    assert (protocol.octets, protocol.lost) == (b"", [ConnectionLost])
+    house.until(lambda: receiver.lost)
+    assert (receiver.octets, receiver.lost) == (b"", [ConnectionLost])
 
 
 def test_recordsWithoutData(
@@ -421,63 +399,63 @@ def test_recordsWithoutData(
     for the record; its data before that arrives.
     """
     monkeypatch.setattr(tls, "EMPTY", 3)
-    protocol = Secured()
-    plain, transport = house.connect(protocol, transport=house.transport)
+    receiver = Secured()
+    plain, connection = house.connect(receiver, made=house.made)
     client = Updating(plain, BOB.writeTogether(tmp_path, "bob"))
     house.until(client.shake)
     client.send(b"before")
     for _ in range(3):
         client.update()
-    house.until(lambda: protocol.octets == b"before")
+    house.until(lambda: receiver.octets == b"before")
     house.settle()
-    assert protocol.ends == []
+    assert receiver.violations == []
     client.update()
     client.send(b"after")
-    house.until(lambda: protocol.ends)
-    assert [each.reason for each in protocol.ends] == ["tls"]
-    assert protocol.octets == b"before"
-    transport.abortConnection()
+    house.until(lambda: receiver.violations)
+    assert [each.reason for each in receiver.violations] == ["tls"]
+    assert receiver.octets == b"before"
+    connection.abortConnection()
     client.close()
 
 
 def test_aTurnReadsSoMuch(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever waits: others have their turn in between."""
-    client, transport, protocol = house.secure()
-    transport.pauseProducing()
+    client, connection, receiver = house.secure()
+    connection.pauseProducing()
     came: list[int] = []
-    monkeypatch.setattr(protocol, "dataReceived", lambda data: came.append(len(data)))
+    monkeypatch.setattr(receiver, "dataReceived", lambda data: came.append(len(data)))
     client.connection.send(bytes(16_000))
     house.settle()
-    transport.bufferSize = 1000
-    transport.resumeProducing()
+    connection.bufferSize = 1000
+    connection.resumeProducing()
     for turn in range(16):
         assert not came, turn
-        transport._ready(READ)
-    transport._ready(READ)
+        connection._ready(READ)
+    connection._ready(READ)
     assert came == [16_000]
-    transport.abortConnection()
+    connection.abortConnection()
 
 
 def test_abort(house: House) -> None:
     """With a reset."""
-    client, transport, protocol = house.secure()
-    transport.abortConnection()
-    assert protocol.lost == [ConnectionAborted]
+    client, connection, receiver = house.secure()
+    connection.abortConnection()
+    assert receiver.lost == [ConnectionAborted]
     client.read()
     assert "ECONNRESET" in str(client.failed)
-    transport.abortConnection()
-    transport.loseConnection()
-    transport.write(b"x")
-    assert protocol.lost == [ConnectionAborted]
+    connection.abortConnection()
+    connection.loseConnection()
+    connection.write(b"x")
+    assert receiver.lost == [ConnectionAborted]
 
 
 def test_aDefectEndsTheConnection(house: House) -> None:
     """It is logged, and the client does not stay behind."""
-    client, _, protocol = house.secure()
-    protocol.failing = ZeroDivisionError()
+    client, _, receiver = house.secure()
+    receiver.failing = ZeroDivisionError()
     with capturedLogs() as events:
         client.connection.sendall(b"x")
-        house.until(lambda: protocol.lost)
+        house.until(lambda: receiver.lost)
     failures = [each["log_failure"] for each in events if "log_failure" in each]
     assert [each.type for each in failures] == [ZeroDivisionError]
 
@@ -491,10 +469,10 @@ def test_aDefectInTheHandshakeLetsNobodyIn(
         raise ZeroDivisionError
 
     monkeypatch.setattr(ServerTLS, "identityOf", broken)
-    client, _, protocol = house.secure(shaken=False)
+    client, _, receiver = house.secure(shaken=False)
     with capturedLogs() as events:
-        house.until(lambda: client.shake() or protocol.lost)
-        house.until(lambda: protocol.lost)
+        house.until(lambda: client.shake() or receiver.lost)
+        house.until(lambda: receiver.lost)
     failures = [each["log_failure"] for each in events if "log_failure" in each]
     assert [each.type for each in failures] == [ZeroDivisionError]
-    assert (protocol.octets, protocol.identity) == (b"", None)
+    assert (receiver.octets, receiver.identity) == (b"", None)

@@ -18,12 +18,14 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
+from socksgw.accept.twisteds import TwistedProtocol
 from socksgw.config.schema import Limit, ListenUDP
 from socksgw.errors import (
     Draining,
@@ -92,6 +94,7 @@ def answer(way: str, reply: int, bound: tuple[Address, int] | None = None) -> by
     return bytes((0, 91 if reply else 90)) + place
 
 
+@implementer(IHalfCloseableDescriptor)
 class Transport(StringTransport):
     """
     A client's connection; what happens to it is written down, and closing it
@@ -110,6 +113,10 @@ class Transport(StringTransport):
 
     def loseWriteConnection(self) -> None:
         self._happened.append(("ended",))
+
+    def readConnectionLost(self, reason: Failure) -> None: ...
+
+    def writeConnectionLost(self, reason: Failure) -> None: ...
 
     def loseConnection(self) -> None:
         self._lose("closed", ConnectionDone())
@@ -171,7 +178,7 @@ class Gateway:
         self.seconds: list[float | None] = []
         self.decision = Decision(Verdict(True, "all", "it may"), (TARGET,))
         self.outlet: Any = SimpleNamespace(
-            address=TARGET, bound=BOUND, socket=object(), close=lambda: None
+            address=TARGET, bound=BOUND, loseConnection=lambda: None
         )
         self.tally: dict[str, Any] = {
             "sent": 11,
@@ -268,7 +275,7 @@ class Gateway:
         idle: Any,
         *allowances: Any,
     ) -> None:
-        assert destination is self.outlet.socket
+        assert destination is self.outlet
         self.happened.append(("relay", early))
         try:
             await self._step("relay")
@@ -294,10 +301,12 @@ class Gateway:
         client = self.listener.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
         assert client is not None
         transport = Transport(self.happened)
-        transport.protocol = client
-        client.makeConnection(transport)
+        # Without a descriptor there is nothing to watch.
+        watch: Any = None
+        transport.protocol = TwistedProtocol(client, watch)
+        transport.protocol.makeConnection(transport)
         if octets:
-            client.dataReceived(octets)
+            transport.protocol.dataReceived(octets)
         return transport
 
     @property

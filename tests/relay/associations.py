@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 from socket import socket as Socket
-from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +19,7 @@ from socksgw.route.datagrams import DatagramOutlet
 from socksgw.route.probe import routed
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
+from tests.fakes.connections import Client
 from tests.fakes.loops import WatchedLoop
 from tests.tools.sockets import descriptors
 
@@ -219,13 +219,7 @@ class Association:
     ) -> None:
         self.judge = Judge()
         self.tally = Tally()
-        self.client: Any = SimpleNamespace(
-            socket=None,
-            taken=None,
-            ended=ended,
-            protection=protection,
-            transport=SimpleNamespace(resumeProducing=lambda: None),
-        )
+        self.client = Client(None, ended, protection)
         relay = udp(local)
         self.place: tuple[str, int] = relay.getsockname()[:2]
         associations = Associations(
@@ -248,6 +242,7 @@ class Association:
     def end(self) -> None:
         """The client ends its control connection."""
         if not self.done:
+            assert self.client.taken is not None
             self.client.taken.readConnectionLost()
 
 

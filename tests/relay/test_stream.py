@@ -1,6 +1,6 @@
 """
-The relay through the process, between Twisted transports, with real sockets on
-loopback and a reactor of the test's own.
+The relay through the process, with real sockets on loopback and a reactor of the
+test's own.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from twisted.internet import tcp
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from socksgw.limits.allowance import Allowance, Allowances
-from socksgw.relay.halves import Input
 from socksgw.relay.memory import SCARCE, Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.stream import StreamRelay
-from tests.fakes.loops import ReactorLoop, Timers, Watcher
+from socksgw.system.plain import PlainConnection
+from socksgw.system.watch import Watch
+from tests.fakes.connections import Client
+from tests.fakes.loops import ReactorLoop, Timers
 from tests.fakes.quota import Quota
 from tests.tools.sockets import RESET, pair
 
@@ -33,29 +31,12 @@ MIB = 1 << 20
 IDLE = 40.0
 
 
-@implementer(IHalfCloseableProtocol)
-class Inbound(Protocol):
-    """
-    The client's protocol: it hands what comes to the relay's end.
-    """
+class Near(Client):
+    """A client whose connection hands what comes to the relay."""
 
-    transport: Any
-
-    relay: StreamRelay | None = None
-
-    def dataReceived(self, data: bytes) -> None:
-        assert self.relay is not None
-        self.relay.client.dataReceived(data)
-
-    def readConnectionLost(self) -> None:
-        assert self.relay is not None
-        self.relay.client.readConnectionLost()
-
-    def writeConnectionLost(self) -> None: ...
-
-    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
-        if self.relay is not None:
-            self.relay.client.connectionLost(reason)
+    def take(self, receiver: Any) -> None:
+        super().take(receiver)
+        self.connection.take(receiver)
 
 
 class House(ReactorLoop, Timers):
@@ -67,9 +48,10 @@ class House(ReactorLoop, Timers):
         ReactorLoop.__init__(self)
         Timers.__init__(self)
         self.memory = Memory(256_000_000)
-        self._watcher = Watcher()
+        self.watch = Watch(self.reactor)
+        self.watch.start()
         self.settings = RelaySettings(
-            self.reactor, self._watcher, self.setDeadline, self.memory, Pipes(), IDLE
+            self.reactor, self.watch, self.setDeadline, self.memory, Pipes(), IDLE
         )
         self.runs: list[Run] = []
 
@@ -84,16 +66,16 @@ class House(ReactorLoop, Timers):
         for run in self.runs:
             run.client.close()
             run.server.close()
-            run.protocol.transport.abortConnection()
+            run.near.abortConnection()
+            run.far.abortConnection()
         self.settle()
         for run in self.runs:
             assert run.done or run.cancelled
         assert self.pending == 0
         assert self.memory.held == 0
-        assert self.reactor.getReaders() == [self.reactor.waker]
-        assert self.reactor.getWriters() == []
+        assert self.watch.watched == 0
+        self.watch.stop()
         self.closeLoop()
-        self._watcher.close()
 
 
 class Run:
@@ -107,35 +89,26 @@ class Run:
         self.house = house
         self.client, near = pair(buffer=buffer)
         far, self.server = pair(buffer=buffer)
-        self.protocol = Inbound()
-        factory = Factory.forProtocol(lambda: self.protocol)
-        factory.noisy = False
-        house.reactor.adoptStreamConnection(near.fileno(), near.family, factory)
-        near.close()
-        transport: Any = self.protocol.transport
-        transport.pauseProducing()
-        self.relay = StreamRelay(house.settings, transport, far)
-        self.protocol.relay = self.relay
+        self.near = PlainConnection(near, house.watch)
+        self.far = PlainConnection(far, house.watch)
+        self.relay = StreamRelay(house.settings, Near(self.near), self.far)
         self.done: list[tuple[str, bool, bool]] = []
         self.cancelled = False
         self.relay.done.addCallbacks(self._done, self._cancelled)
-        self._far = far
         self.relay.start(early)
 
     def _done(self, result: tuple[str, bool, bool]) -> None:
-        """Who waits for the end closes the client."""
+        """Who waits for the end closes both."""
         self.done.append(result)
-        if result[2]:
-            self._far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self._far.close()
-        if result[1]:
-            self.protocol.transport.abortConnection()
-        else:
-            self.protocol.transport.loseConnection()
+        for each, reset in zip((self.near, self.far), result[1:], strict=True):
+            if reset:
+                each.abortConnection()
+            else:
+                each.loseConnection()
 
     def _cancelled(self, _: Failure) -> None:
         self.cancelled = True
-        self._far.close()
+        self.far.abortConnection()
 
     def exchange(self, up: bytes, down: bytes) -> tuple[bytes, bytes]:
         """
@@ -319,7 +292,7 @@ def test_noRoomInTheBudget(house: House) -> None:
         assert view, "nothing held the sender up"
     others = house.memory.limit - house.memory.held
     house.memory.take(others)
-    for _ in range(300):
+    for _ in range(60):
         receive()
         house.reactor.iterate(0.001)
     assert len(found) < total
@@ -335,7 +308,7 @@ def test_whoReadsIsServedThoughNoMemoryIsLeft(house: House, way: str) -> None:
     by them, and holds little when it stalls as well.
     """
     run = house.relay(buffer=16384)
-    house.until(lambda: run.relay.destination.transport)
+    house.until(lambda: run.relay.destination.connection)
     house.memory.take(house.memory.limit)
     sender, reader = run.server, run.client
     if way == "up":
@@ -390,16 +363,8 @@ def test_cancelled(house: House) -> None:
     run.relay.done.cancel()
     assert run.cancelled
     assert house.pending == 0
-    assert read(house, run.server, 1) == b""
-
-
-def test_theTransportsAreTwisteds(house: House) -> None:
-    """The client's end keeps its transport; the destination's is adopted."""
-    run = house.relay()
-    assert isinstance(run.relay.destination.transport, tcp.Server)
-    assert run.relay.client.transport is run.protocol.transport
-    run.client.close()
-    house.until(lambda: run.relay.client.input is Input.ENDED)
+    with pytest.raises(ConnectionResetError):
+        read(house, run.server, 1)
 
 
 # With an allowance.
@@ -468,7 +433,7 @@ def test_whatCameBeforeTheConnectionWasLostIsHandedOn(house: House) -> None:
         house.until(lambda run=run: run.relay.client.moved)
         run.client.close()
         house.settle()
-        run.protocol.transport.loseConnection()
+        run.near.loseConnection()
         assert read(house, run.server, 5) == arrives
         house.until(lambda run=run: run.done)
         assert run.relay.client.moved == len(arrives)

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Tally
 from socksgw.relay.tunnel import FRAMINGS, TunnelCarrier
 from socksgw.route.datagrams import DatagramOutlet
+from tests.fakes.connections import Client
 from tests.relay.associations import IDLE, MOST, Judge, Sea
 from tests.tools.measuring import allocated
 
@@ -45,9 +48,7 @@ class Tunnel:
         self.judge = Judge()
         self.tally = Tally()
         self.transport = StringTransport()
-        self.client: Any = SimpleNamespace(
-            socket=object(), taken=None, ended=False, transport=self.transport
-        )
+        self.client = Client(self.transport)
         associations = Associations(
             sea.watcher, sea.setDeadline, lambda: sea.now, IDLE, MOST
         )
@@ -211,7 +212,7 @@ def test_theClientIsLost(sea: Sea, tunnel: Tunnel) -> None:
     server = sea.socket()
     tunnel.send(frame(tunnel.framing, HOME, server.getsockname()[1], b"ask"))
     sea.relayed(server)
-    tunnel.client.taken.connectionLost()
+    tunnel.client.taken.connectionLost(Failure(ConnectionDone()))
     assert tunnel.done == [None]
     assert tunnel.tally.reason == "client-lost"
     assert len(tunnel.judge.over) == 1
@@ -225,7 +226,7 @@ def test_manyDatagramsAtOnce(framing: str) -> None:
     """
     sent: deque[bytes] = deque(maxlen=2)
     flows: Any = SimpleNamespace(get=lambda _: SimpleNamespace(send=sent.append))
-    client: Any = SimpleNamespace(transport=StringTransport())
+    client = Client(StringTransport())
     carrier = TunnelCarrier(client, FRAMINGS[framing], flows, pytest.fail)
     stream = frame(framing, HOME, 53, b"") * 5000 + frame(framing, HOME, 53, b"x")[:-1]
     assert allocated(lambda: carrier.dataReceived(stream)) < 1.6 * len(stream)

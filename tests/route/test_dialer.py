@@ -70,7 +70,7 @@ class Dialling(WatchedLoop):
     def atBase(self) -> None:
         """Nothing is left."""
         for outlet in self.outlets:
-            outlet.close()
+            outlet.loseConnection()
         self._open.close()
         assert descriptors() == self._descriptors
         self.closeLoop()

@@ -70,7 +70,7 @@ class Waiting(WatchedLoop):
     def atBase(self) -> None:
         """Nothing is left."""
         for outlet in self.outlets:
-            outlet.close()
+            outlet.loseConnection()
         for each in self._opened:
             each.close()
         assert descriptors() == self._descriptors
@@ -101,9 +101,11 @@ def test_onePeer(world: Waiting, address: Address) -> None:
     host, port = peer.getsockname()[:2]
     assert (outlet.address.text, outlet.port) == (host, port)
     assert outlet.bound == passive.told
-    assert not outlet.socket.getblocking()
+    plain = outlet.plain
+    assert plain is not None
+    assert not plain.getblocking()
     peer.sendall(b"x")
-    world.until(lambda: outlet.socket.recv(1) == b"x")
+    world.until(lambda: plain.recv(1) == b"x")
     with pytest.raises(ConnectionRefusedError):
         world.connect(passive)
 

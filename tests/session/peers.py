@@ -95,7 +95,7 @@ class Peer:
         gateway.listener = listener
         self.transport: Transport = gateway.connect()
         if certificate:
-            self.transport.protocol.identity = IDENTITY
+            self.transport.protocol.client.identity = IDENTITY
         self.challenge = b""
         self.tokens: StubTokens | None = None
         self.initiator = StubInitiator(f"alice@{REALM}")
@@ -132,7 +132,7 @@ class Peer:
     def listen(self) -> None:
         """Remember what a later message needs."""
         heard = self.came()
-        held = self.transport.protocol.conversation.held
+        held = self.transport.protocol.client.conversation.held
         self._swallowed = self._swallowed + 1 if held else 0
         if self._tls is not None:
             heard = _within(self._tls, self._records, heard)

@@ -204,7 +204,7 @@ def test_ledHome(gateway: Gateway, way: str, banned: bool) -> None:
     never = SimpleNamespace(bansSelf=bansSelf)
     gateway.generation.policy.ruleset = SimpleNamespace(never=never)
     gateway.outlet.bound = (TARGET, 40000)
-    gateway.outlet.close = lambda: closed.append(True)
+    gateway.outlet.loseConnection = lambda: closed.append(True)
     transport = gateway.connect(WAYS[way])
     assert asked == [(TARGET, 443)]
     assert ("relay" in gateway.order) is not banned
@@ -237,7 +237,7 @@ def test_pipelined(gateway: Gateway, way: str) -> None:
     dialling.callback(None)
     relays = [happening for happening in gateway.happened if happening[0] == "relay"]
     assert relays == [("relay", b"GET / HTTP")]
-    assert transport.protocol.conversation.surplus() == b""
+    assert transport.protocol.client.conversation.surplus() == b""
 
 
 # No dial without a login of this connection.
@@ -860,7 +860,7 @@ def lost(transport: Transport) -> None:
 
 
 def drained(transport: Transport) -> None:
-    transport.protocol.end(Draining("the gateway is stopping"))
+    transport.protocol.client.end(Draining("the gateway is stopping"))
 
 
 LOST = pytest.mark.parametrize(
@@ -876,7 +876,7 @@ def granted(transport: Transport, way: str) -> bool:
     """
     put = transport.value()
     return put != BEFORE[way] and (
-        put != answer(way, 1) or transport.protocol.failure.reply is None
+        put != answer(way, 1) or transport.protocol.client.failure.reply is None
     )
 
 
@@ -1205,7 +1205,7 @@ def test_askedBySource() -> None:
 
     gateway.checker.requestAvatarId = recorded  # type: ignore[method-assign]
     transport = gateway.connect(b"\x05\x01\x02" + LOGIN)
-    assert asking == [transport.protocol.source.sourceKey]
+    assert asking == [transport.protocol.client.source.sourceKey]
     assert ASKING.get() == b""
 
 

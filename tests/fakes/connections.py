@@ -1,5 +1,6 @@
 """
-Connect clients on loopback to transports, in a reactor of the test's own.
+Connect clients on loopback to connections of the gateway's, in a reactor of the
+test's own.
 """
 
 from __future__ import annotations
@@ -10,32 +11,51 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet import tcp
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from socksgw.accept.transport import PlainTransport
-from socksgw.system.watch import Watch
+from socksgw.errors import SocksError
+from socksgw.system.connection import Connection, Receiver
+from socksgw.system.plain import PlainConnection
+from socksgw.system.watch import Watch, Watcher
 from tests.fakes.loops import ReactorLoop
 
+__all__ = ["Client", "Floor", "Recorder"]
 
-@implementer(IHalfCloseableProtocol)
-class Recorder(Protocol):
+
+class Client:
     """
-    Writes down what happens to it.
+    What a relay needs of a client.
+
+    @ivar taken: what takes what comes.
     """
 
-    transport: Any
-    taken: Any = None
+    def __init__(
+        self, connection: Any, ended: bool = False, protection: Any = None
+    ) -> None:
+        self.connection = connection
+        self.ended = ended
+        self.protection = protection
+        self.taken: Any = None
+
+    def take(self, receiver: Receiver | None) -> None:
+        self.taken = receiver
+
+
+class Recorder:
+    """
+    A receiver and producer that writes down what happens to it.
+    """
 
     def __init__(self) -> None:
         self.octets = b""
         self.readEnds = 0
         self.departures = 0
+        self.violations: list[SocksError] = []
         self.lost: list[type[BaseException]] = []
         self.failing: Exception | None = None
+        self.paused = 0
+        self.resumed = 0
+        self.stopped = 0
 
     def dataReceived(self, data: bytes) -> None:
         if self.failing is not None:
@@ -48,11 +68,23 @@ class Recorder(Protocol):
     def departed(self) -> None:
         self.departures += 1
 
-    def writeConnectionLost(self) -> None: ...
+    def violated(self, failure: SocksError) -> None:
+        self.violations.append(failure)
 
-    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
+    def connectionLost(self, reason: Failure) -> None:
         assert reason.type is not None
         self.lost.append(reason.type)
+
+    # As a producer.
+
+    def pauseProducing(self) -> None:
+        self.paused += 1
+
+    def resumeProducing(self) -> None:
+        self.resumed += 1
+
+    def stopProducing(self) -> None:
+        self.stopped += 1
 
 
 def openSockets() -> int:
@@ -78,25 +110,24 @@ class Floor(ReactorLoop):
 
     def connect(
         self,
-        protocol: Protocol,
+        receiver: Any,
         host: str = "127.0.0.1",
-        transport: Callable[..., Any] = PlainTransport,
+        made: Callable[[socket.socket, Watcher], Any] = PlainConnection,
     ) -> tuple[socket.socket, Any]:
-        """A client, and its transport."""
-        port = tcp.Port(0, Factory(), interface=host, reactor=self.reactor)
-        port.startListening()
-        # Who accepts is the test.
-        port.stopReading()
-        client = socket.socket(port.addressFamily)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        client.connect(port.socket.getsockname())
-        port.socket.setblocking(True)
-        accepted, _ = port.socket.accept()
-        port.stopListening()
+        """A client, and its connection, which the receiver takes."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, 0), family=family) as listening:
+            client = socket.socket(family)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            client.connect(listening.getsockname())
+            accepted, _ = listening.accept()
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        accepted.setblocking(False)
         client.setblocking(False)
         self._clients.append(client)
-        return client, transport(accepted, protocol, port, self.watch)
+        connection: Connection = made(accepted, self.watch)
+        connection.take(receiver)
+        return client, connection
 
     def read(self, client: socket.socket, count: int) -> bytes:
         """So many octets that the client is sent; fewer when it ends before."""

@@ -1,0 +1,329 @@
+"""
+A connection on a plain socket, of a client or to a destination.
+
+Twisted's own transport does far more than a handshake needs, and bulk moves on
+the bare socket anyway (L{socksgw.relay.splice}).
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from socksgw.system.backlog import Backlog
+from socksgw.system.connection import Producer, Receiver, SocketName
+from socksgw.system.halves import WATCHED, Incoming, Outgoing
+from socksgw.system.sockets import resetting
+from socksgw.system.watch import GONE, READ, WRITE, Watcher
+from socksgw.wire.address import Address
+from socksgw.wire.levels import CLEAR
+
+__all__ = ["AT_ONCE", "OPENING", "PlainConnection", "socketName"]
+
+_log = Logger()
+
+#: Octets read at once while a client says what it wants: more than the messages
+#: of most logins and the request, and little to hold for each of many clients
+#: that send on behind it.
+OPENING: Final = 1 << 12
+#: The most octets that are read at once.
+AT_ONCE: Final = 1 << 16
+_BUFFER: Final = bytearray(AT_ONCE)
+_VIEW: Final = memoryview(_BUFFER)
+_ZEROS: Final = bytes(OPENING)
+
+_LOOPBACK: Final = Address(b"\x7f\x00\x00\x01")
+_DONE: Final = Failure(ConnectionDone())
+
+
+_UNREAD, _OPEN, _PAUSED, _DEPARTED, _ENDED = Incoming
+_WRITABLE, _ENDING, _CLOSING, _, _SHUT, _BROKEN = Outgoing
+_NOWHERE: Final = -1
+
+
+def socketName(name: Any) -> SocketName:
+    """
+    Return the end of a connection that Python's sockets call so.
+
+    @param name: what C{getsockname} or C{getpeername} has returned.
+    """
+    if not isinstance(name, tuple):
+        return SocketName(_LOOPBACK, 0)
+    if len(name) == 2:
+        return SocketName(Address(socket.inet_aton(name[0])), name[1])
+    host = name[0].partition("%")[0]
+    return SocketName(
+        Address(socket.inet_pton(socket.AF_INET6, host)), name[1], name[3]
+    )
+
+
+class PlainConnection:
+    """
+    A L{socksgw.system.connection.Connection} on a socket with nothing above it.
+
+    After the end it refers to nothing that refers to it: what a session held
+    is free at once, and not when the garbage collector comes by.
+    """
+
+    __slots__ = (
+        "_backlog", "_events", "_fd", "_incoming", "_outgoing", "_receiver", "_socket",
+        "_watch", "bufferSize",
+    )  # fmt: skip
+
+    halfCloses: Final = True
+    secured: Final = CLEAR
+    atOnce: Final = AT_ONCE
+
+    def __init__(self, connected: socket.socket, watch: Watcher) -> None:
+        """
+        @param connected: it does not block; it is closed here.
+        """
+        self._socket = connected
+        self._fd = connected.fileno()
+        self._watch = watch
+        self._receiver: Any = None
+        self._incoming = _UNREAD
+        self._outgoing = _WRITABLE
+        self._backlog: Backlog | None = None
+        #: What is watched for, or C{_NOWHERE} where the socket is not watched.
+        self._events = _NOWHERE
+        self.bufferSize = OPENING
+
+    # What it is.
+
+    @property
+    def plain(self) -> socket.socket | None:
+        """As L{Connection.plain}."""
+        if self._backlog is not None and self._backlog.parts:
+            return None
+        return None if self._outgoing is _BROKEN else self._socket
+
+    @property
+    def local(self) -> SocketName:
+        """As L{Connection.local}."""
+        return socketName(self._socket.getsockname())
+
+    @property
+    def peer(self) -> SocketName:
+        """As L{Connection.peer}."""
+        return socketName(self._socket.getpeername())
+
+    # Reading.
+
+    def take(self, receiver: Receiver) -> None:
+        """As L{Connection.take}."""
+        self._receiver = receiver
+        self.resumeProducing()
+
+    def release(self) -> bool:
+        """As L{Connection.release}."""
+        watched = self._incoming is _OPEN and self._events == READ
+        if not watched and self._events != _NOWHERE:
+            self._watch.remove(self._fd)
+        self._events = _NOWHERE
+        self._incoming = _UNREAD
+        return watched
+
+    def pauseProducing(self) -> None:
+        """As L{Connection.pauseProducing}."""
+        if self._incoming is _OPEN:
+            self._incoming = _PAUSED
+            self._rewatch()
+
+    def resumeProducing(self) -> None:
+        """As L{Connection.resumeProducing}."""
+        if self._incoming is not _OPEN and self._incoming is not _ENDED:
+            self._incoming = _OPEN
+            self._rewatch()
+
+    def _rewatch(self) -> None:
+        """Watch for what is of interest now."""
+        wanted = WATCHED[self._incoming]
+        if self._backlog is not None and self._backlog.parts:
+            wanted |= WRITE
+        if self._events == _NOWHERE:
+            if wanted:
+                self._events = wanted
+                self._watch.add(self._fd, wanted, self._ready)
+        elif wanted != self._events:
+            self._events = wanted
+            self._watch.change(self._fd, wanted)
+
+    def _ready(self, events: int) -> None:
+        watched = self._events
+        try:
+            if watched & WRITE and events & ~(READ | GONE):
+                self._flush()
+            if self._incoming is _OPEN:
+                if events & ~WRITE:
+                    self._read()
+            elif events & ~(READ | WRITE):
+                self._unreadEnd(events)
+        except Exception:
+            _log.failure("what takes a connection's octets failed")
+            self._lose(Failure(ConnectionLost()))
+
+    def _read(self) -> None:
+        try:
+            came = self._socket.recv_into(_BUFFER, self.bufferSize)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._lose(Failure(ConnectionLost()))
+            return
+        if came:
+            try:
+                self._receiver.dataReceived(_VIEW[:came])
+            finally:
+                if came <= OPENING:
+                    # It may hold a password.
+                    _VIEW[:came] = _ZEROS[:came]
+        elif self._outgoing is _BROKEN:
+            self._lose(Failure(ConnectionLost()))
+        else:
+            self._incoming = _ENDED
+            self._rewatch()
+            self._receiver.readConnectionLost()
+
+    def _unreadEnd(self, events: int) -> None:
+        """Something ended, or failed, while nothing is read."""
+        if events & ~(READ | WRITE | GONE) and (
+            self._incoming is _ENDED
+            or self._outgoing is _BROKEN
+            or self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        ):
+            self._lose(Failure(ConnectionLost()))
+        elif self._incoming is _PAUSED:
+            self._incoming = _DEPARTED
+            self._rewatch()
+            self._receiver.departed()
+        elif self._incoming is _DEPARTED:
+            # Both sides have ended, and octets wait: epoll would go on to tell.
+            self._watch.remove(self._fd)
+            self._events = _NOWHERE
+
+    # Writing.
+
+    def write(self, data: bytes | memoryview) -> None:
+        """As L{Connection.write}."""
+        backlog = self._backlog
+        if backlog is None or not backlog.parts:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                # Reading tells; where nothing is read, the watch does.
+                self._outgoing = _BROKEN
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+        if self._outgoing is _WRITABLE:
+            if backlog is None:
+                backlog = self._backlog = Backlog()
+            backlog.parts.append(bytes(data))
+            backlog.filled()
+            self._rewatch()
+
+    def _flush(self) -> None:
+        """Send what waits, as far as it goes."""
+        backlog = self._backlog
+        assert backlog is not None
+        parts = backlog.parts
+        while parts:
+            part = parts[0]
+            try:
+                sent = self._socket.send(part)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._lose(Failure(ConnectionLost()))
+                return
+            if sent < len(part):
+                # Without a copy of the rest.
+                parts[0] = memoryview(part)[sent:]
+            else:
+                parts.popleft()
+        if self._outgoing is _CLOSING:
+            self._lose(_DONE)
+            return
+        if self._outgoing is _ENDING:
+            self._shut()
+        backlog.drained()
+        self._rewatch()
+
+    def registerProducer(self, producer: Producer, streaming: bool) -> None:
+        """As L{Connection.registerProducer}."""
+        if not streaming:
+            raise NotImplementedError("only producers that push")
+        if self._fd == _NOWHERE:
+            producer.stopProducing()
+            return
+        if self._backlog is None:
+            self._backlog = Backlog()
+        self._backlog.register(producer)
+        if self._backlog.parts:
+            self._backlog.filled()
+
+    def unregisterProducer(self) -> None:
+        """As L{Connection.unregisterProducer}."""
+        if self._backlog is not None:
+            self._backlog.unregister()
+
+    # The end.
+
+    def loseWriteConnection(self) -> None:
+        """As L{Connection.loseWriteConnection}."""
+        if self._outgoing is _WRITABLE:
+            if self._backlog is not None and self._backlog.parts:
+                self._outgoing = _ENDING
+            else:
+                self._shut()
+
+    def _shut(self) -> None:
+        self._outgoing = _SHUT
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            # It is gone already: reading tells.
+            self._outgoing = _BROKEN
+
+    def loseConnection(self) -> None:
+        """As L{Connection.loseConnection}."""
+        if self._fd != _NOWHERE and self._backlog is not None and self._backlog.parts:
+            self._outgoing = _CLOSING
+            self._incoming = _ENDED
+            self._rewatch()
+        else:
+            self._lose(_DONE)
+
+    #: A plain socket knows one end only.
+    cut = loseConnection
+
+    def abortConnection(self) -> None:
+        """As L{Connection.abortConnection}."""
+        if self._fd != _NOWHERE:
+            resetting(self._socket)
+            self._lose(Failure(ConnectionAborted()))
+
+    def _lose(self, reason: Failure) -> None:
+        """Close, and tell."""
+        fd, self._fd = self._fd, _NOWHERE
+        if fd == _NOWHERE:
+            return
+        if self._events != _NOWHERE:
+            self._events = _NOWHERE
+            self._watch.closing(fd)
+        self._incoming, self._outgoing = _ENDED, _BROKEN
+        self._socket.close()
+        backlog, self._backlog = self._backlog, None
+        receiver, self._receiver = self._receiver, None
+        if backlog is not None:
+            backlog.lost()
+        if receiver is not None:
+            receiver.connectionLost(reason)
