@@ -380,8 +380,8 @@ class Inbound:
         connection = self.connection
         self._phase = _CLOSED_SOON
         self._drop()
-        if not self.ended:
-            # TLS waits for the client's word. Unread it would never come; nor
+        if not self.ended and connection.plain is None:
+            # TLS waits for the client's word, which would never come unread; nor
             # may somebody send on for ever instead.
             connection.resumeProducing()
         if cut:

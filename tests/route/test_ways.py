@@ -86,7 +86,7 @@ def test_connect(world: World) -> None:
         with server.accept()[0] as accepted:
             assert (outlet.address, outlet.port) == (LOOP, port)
             assert outlet.bound == (LOOP, accepted.getpeername()[1])
-        outlet.close()
+        outlet.loseConnection()
     assert admitted == [LOOP]
 
 
@@ -125,7 +125,7 @@ def test_aPeerThatComes(world: World) -> None:
     with socket.create_connection((listening.own.text, port)) as peer:
         outlet = world.result(waiting)
         assert (outlet.address, outlet.port) == (LOOP, peer.getsockname()[1])
-        outlet.close()
+        outlet.loseConnection()
 
 
 def test_datagramsBesideTheConnection(world: World) -> None:
