@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ANONYMOUS", "USERS", "isReserved"]
+__all__ = ["ANONYMOUS", "USERS", "isPattern", "isReserved"]
 
 #: The name of the user whom no method has logged in. No login can have it.
 ANONYMOUS: Final = "anonymous"
@@ -21,3 +21,8 @@ def isReserved(name: str) -> bool:
     a group's (C{@group}).
     """
     return name in _WORDS or name.startswith("@")
+
+
+def isPattern(name: str) -> bool:
+    """Tell whether a name is written as a pattern of several users."""
+    return "*" in name or "?" in name

@@ -25,9 +25,7 @@ _SHOWN: Final = 100
 
 def _verdict(ruleset: Ruleset, offers: Offers, facts: Facts) -> str:
     try:
-        verdict = (
-            offers.refusal(facts) or consider(ruleset, facts, everyRule=False).verdict
-        )
+        verdict = consider(ruleset, facts, offers, everyRule=False).verdict
     except Missing as e:
         return f"depends on {e.fact}"
     return f'{"allow" if verdict.allowed else "deny"} by rule "{verdict.rule}"'

@@ -19,24 +19,12 @@ from socksgw.policy.questions import Missing
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
-__all__ = ["asJson", "explainFacts", "judged", "printed"]
+__all__ = ["asJson", "explainFacts", "printed"]
 
 #: What can be done about C{[never]}.
 _LIFTING: Final = "([never] except lifts that for a literal; a rule must allow it, too)"
 #: Ways in that are shown.
 _SHOWN: Final = 6
-
-
-def judged(offers: Offers, ruleset: Ruleset, facts: Facts) -> Outcome:
-    """
-    What is decided of a client from its entrance on.
-
-    @raise Missing: that depends on something that is not known.
-    """
-    refusal = offers.refusal(facts)
-    if refusal is not None:
-        return Outcome(refusal, ())
-    return consider(ruleset, offers.known(facts))
 
 
 def explainFacts(
@@ -56,12 +44,12 @@ def explainFacts(
     ways = offers.waysFor(facts)
     try:
         try:
-            outcome = judged(offers, ruleset, facts)
+            outcome = consider(ruleset, facts, offers)
         except Missing as e:
             if e.fact != "resolving_to" or facts.name is None:
                 raise
             facts = evolve(facts, addresses=lookUp(facts.name))
-            outcome = judged(offers, ruleset, facts)
+            outcome = consider(ruleset, facts, offers)
     except Missing as e:
         if json_:
             print(json.dumps({"verdict": None, "missing": e.fact}), file=out)

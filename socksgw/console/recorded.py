@@ -6,16 +6,18 @@ of it, and what today's configuration says.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO, final
 
 from socksgw.audit import chain
 from socksgw.config.schema import Config
-from socksgw.console.explain import asJson, judged, printed
+from socksgw.console.explain import asJson, printed
 from socksgw.console.verify import remedy
 from socksgw.gateway.offers import Offers
 from socksgw.policy.facts import factsOf
+from socksgw.policy.outcome import consider
 from socksgw.policy.questions import Missing
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
@@ -80,6 +82,14 @@ class Journalled:
         for octets in self._from(number):
             line: Line = json.loads(octets)
             return line if line["n"] == number else None
+        return None
+
+    def span(self) -> tuple[int, int] | None:
+        """Return the numbers of its first and last line, L{None} without any."""
+        for file in reversed(self._files):
+            _, octets = chain.tail(file)
+            if octets:
+                return chain.firstOf(self._files[0]), json.loads(octets)["n"]
         return None
 
     def _from(self, number: int) -> Iterator[bytes]:
@@ -171,14 +181,19 @@ def explainRecord(
         journal = Journalled(directory)
         line = journal.line(number)
         if line is None:
-            print(f"{directory}: has no line {number}", file=out)
+            held = journal.span()
+            some = f"lines {held[0]} to {held[1]}" if held is not None else "none yet"
+            print(
+                f"socksgw explain: {directory}: has no line {number}; it holds {some}",
+                file=sys.stderr,
+            )
             return 1
         before = line
         if line["event"] in _PARTS:
             before = journal.decision(line) or line
         ended = journal.outcome(before) if before.get("verdict") == "allow" else None
     except OSError as e:
-        print(f"{directory}: {remedy(e)}", file=out)
+        print(f"socksgw explain: {directory}: {remedy(e)}", file=sys.stderr)
         return 2
     if json_:
         found = {"record": line, "today": _today(before, config, offers, ruleset)}
@@ -277,7 +292,7 @@ def _today(
     if facts is None:
         return None
     try:
-        return asJson(judged(offers, ruleset, facts), offers.waysFor(facts))
+        return asJson(consider(ruleset, facts, offers), offers.waysFor(facts))
     except Missing as e:
         return {"verdict": None, "missing": e.fact}
 
@@ -293,6 +308,6 @@ def _printToday(
         return
     print("by today's policy, with today's groups (a directory's of then):", file=out)
     try:
-        printed(judged(offers, ruleset, facts), out, offers.waysFor(facts))
+        printed(consider(ruleset, facts, offers), out, offers.waysFor(facts))
     except Missing:
         print("depends on the addresses that the name has now", file=out)

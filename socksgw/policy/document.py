@@ -12,7 +12,7 @@ from typing import Final, final
 from attrs import field, frozen
 
 from socksgw.config.convert import Problem, nearest
-from socksgw.config.reserved import isReserved
+from socksgw.config.reserved import isPattern, isReserved
 from socksgw.config.schema import Config
 from socksgw.config.schema import Rule as RuleTable
 from socksgw.policy.conditions import (
@@ -39,7 +39,7 @@ from socksgw.policy.shadows import shadows
 from socksgw.wire.address import Address
 from socksgw.wire.levels import LEVELS
 
-__all__ = ["Compiled", "Compiler", "isPattern"]
+__all__ = ["Compiled", "Compiler"]
 
 _DEFAULT_NEVER: Final = ("special", "self")
 _ASKED: Final = frozenset({"name", "address"})
@@ -486,11 +486,6 @@ def _commands(words: Sequence[str] | str | None, allow: bool) -> frozenset[str] 
     if words is None or words == "any":
         return _COMMANDS - {"resolve"} if allow else None
     return frozenset(words)
-
-
-def isPattern(user: str) -> bool:
-    """Tell whether the name of a user is written as a pattern of several."""
-    return "*" in user or "?" in user
 
 
 def _place(word: str) -> Network | tuple[Address, int]:

@@ -8,28 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from socksgw.config.convert import Problem, nearest
-from socksgw.config.reserved import isReserved
+from socksgw.config.reserved import isPattern, isReserved
 from socksgw.config.schema import Config, Expect
 from socksgw.interfaces import ANONYMOUS
-from socksgw.policy.document import isPattern
 from socksgw.policy.facts import Facts, destination, groupsOf, unsureOf
-from socksgw.policy.outcome import consider
-from socksgw.policy.questions import Missing, Verdict
+from socksgw.policy.outcome import Admitting, consider
+from socksgw.policy.questions import UNOFFERED, Missing
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.levels import LEVELS
 
-__all__ = ["Admitting", "Declared", "unmet", "wrongFacts"]
-
-
-class Admitting(Protocol):
-    """Who gets in at all (L{socksgw.gateway.offers.Offers})."""
-
-    def refusal(self, facts: Facts) -> Verdict | None:
-        """Return why such a client is not let in, L{None} when it is."""
-
-    def known(self, facts: Facts) -> Facts:
-        """Return the facts with those that follow from the only ways in."""
+__all__ = ["Declared", "unmet", "wrongFacts"]
 
 
 class Declared(Protocol):
@@ -61,25 +50,19 @@ def unmet(
         except _WrongFact as e:
             yield Problem(f"{place}.{e.key}", e.why)
             continue
-        refusal = None if offers is None else offers.refusal(facts)
-        if refusal is not None:
-            if expect.verdict == "deny" and expect.rule in (None, refusal.rule):
-                continue
-            if expect.verdict == "allow":
-                yield Problem(
-                    place,
-                    f"expects allow for {expect.command} to {expect.to}, and "
-                    f"{refusal.why}",
-                )
-                continue
-        elif offers is not None:
-            facts = offers.known(facts)
         try:
-            outcome = consider(ruleset, facts, everyRule=False)
+            outcome = consider(ruleset, facts, offers, everyRule=False)
+            if outcome.verdict.rule == UNOFFERED and expect.verdict == "deny":
+                if expect.rule not in (None, UNOFFERED):
+                    outcome = consider(ruleset, facts, everyRule=False)
         except Missing as e:
             yield Problem(place, f"the verdict depends on `{e.fact}`: give it")
             continue
         verdict = outcome.verdict
+        if verdict.rule == UNOFFERED and expect.verdict == "allow":
+            text = f"expects allow for {expect.command} to {expect.to}, and "
+            yield Problem(place, text + verdict.why)
+            continue
         if expect.rule is not None and outcome.doubt is not None:
             text = f"which rule decides depends on `{outcome.doubt}`: give it"
             yield Problem(place, text)

@@ -7,7 +7,7 @@ said which one the verdict depends on; nothing is guessed.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Protocol, final
 
 from attrs import frozen
 
@@ -19,7 +19,7 @@ from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset, Trace, Tried
 from socksgw.wire.address import Address
 
-__all__ = ["Outcome", "Step", "consider"]
+__all__ = ["Admitting", "Outcome", "Step", "consider"]
 
 
 @frozen
@@ -54,14 +54,35 @@ class Outcome:
     doubt: str | None = None
 
 
-def consider(ruleset: Ruleset, facts: Facts, everyRule: bool = True) -> Outcome:
-    """
-    Return what the rules say.
+class Admitting(Protocol):
+    """Who gets in at all (L{socksgw.gateway.offers.Offers})."""
 
+    def refusal(self, facts: Facts) -> Verdict | None:
+        """Return why such a client is not let in, L{None} when it is."""
+
+    def known(self, facts: Facts) -> Facts:
+        """Return the facts with those that follow from the only ways in."""
+
+
+def consider(
+    ruleset: Ruleset,
+    facts: Facts,
+    admitting: Admitting | None = None,
+    everyRule: bool = True,
+) -> Outcome:
+    """
+    Return what is decided of a client, from its entrance on.
+
+    @param admitting: who gets in; by default everybody.
     @param everyRule: whether to tell also of rules that cannot match; without
         them it takes less time.
     @raise Missing: it depends on something that is not known.
     """
+    if admitting is not None:
+        refusal = admitting.refusal(facts)
+        if refusal is not None:
+            return Outcome(refusal, ())
+        facts = admitting.known(facts)
     case = _Case(ruleset, facts.question(), everyRule)
     if not facts.addresses:
         verdict = case.about(None)

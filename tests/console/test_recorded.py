@@ -236,10 +236,34 @@ def test_theEndOfAnotherProcess(tmp_path: Path) -> None:
     assert journal.decision(ended) is None
 
 
-def test_aLineThatIsNotThere(journalled: Running) -> None:
-    """Not found is status 1, and no journal at all is a wrong use."""
-    status, said = explained(journalled, 10_000)
-    assert (status, "has no line 10000" in said) == (1, True)
+def test_aLineThatIsNotThere(
+    journalled: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Not found is status 1, and no journal at all is a wrong use; either is a line on
+    standard error with the remedy, also where standard output is for programs.
+    """
+    last = journalled.journal()[-1]["n"]
+    for more in ((), ("--json",)):
+        assert explained(journalled, 10_000, *more) == (1, "")
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith("socksgw explain: ")
+        assert said.endswith(f"has no line 10000; it holds lines 1 to {last}")
+    (tmp_path / "gw.toml").write_text(TEXT)
+    arguments = ["explain", "--config", str(tmp_path / "gw.toml"), "--record", "1"]
+    assert main(arguments) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("socksgw explain: ")
+    assert said.endswith("is --config right?")
+
+
+def test_aJournalWithoutLines(tmp_path: Path) -> None:
+    """It holds none, whatever its files are called; a file that is torn counts not."""
+    journal = Journalled(tmp_path)
+    assert journal.span() is None
+    (tmp_path / "audit-000000000001.jsonl").write_text('{"v":1')
+    journal = Journalled(tmp_path)
+    assert (journal.span(), journal.line(1)) == (None, None)
 
 
 def test_acrossFiles(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ EXPECT = '[[expect]]\nto = "8.8.8.8:80"\nverdict = "allow"\nwho = "alice"\n'
 def test_usersThatNobodyKnows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Names in rules and groups that no file of users has are warned of, unless
-    somebody may log in whom no checker is asked about.
+    somebody may log in whom no checker is asked about. A pattern is an error, and
+    that is enough.
     """
     monkeypatch.setattr(passwords, "_LN", 2)
     passwords.setPassword(tmp_path / "users", "alice", b"sesame")
@@ -48,7 +49,7 @@ def test_usersThatNobodyKnows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     [[rule]]
     id = "r"
     allow = ["connect"]
-    who = ["anonymous", "users", "@staff", "bob"]
+    who = ["anonymous", "users", "@staff", "bob", "bot-*"]
     [auth]
     checkers = ["passwd:users"]
     [[auth.choose]]

@@ -99,7 +99,7 @@ def considered(ruleset: Ruleset, facts: Facts) -> tuple[bool, str] | str:
     found: list[tuple[bool, str] | str] = []
     for everyRule in (False, True):
         try:
-            verdict = consider(ruleset, facts, everyRule).verdict
+            verdict = consider(ruleset, facts, everyRule=everyRule).verdict
             found.append((verdict.allowed, verdict.rule))
         except Missing as e:
             found.append(e.fact)

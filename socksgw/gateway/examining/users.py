@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 
-from socksgw.config.reserved import isReserved
+from socksgw.config.reserved import isPattern, isReserved
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.problems import Problems
@@ -121,7 +121,10 @@ def examineSpellings(
 
 
 def _named(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield the users that groups and rules name, each with the place."""
+    """
+    Yield the users that groups and rules name, each with the place. A pattern is
+    an error already.
+    """
     for path, words in chain(
         ((f"groups.{g}", group.members) for g, group in config.groups.items()),
         (
@@ -130,5 +133,5 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
         ),
     ):
         for i, name in enumerate(words):
-            if not isReserved(name):
+            if not isReserved(name) and not isPattern(name):
                 yield f"{path}[{i}]", name
