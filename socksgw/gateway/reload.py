@@ -7,7 +7,6 @@ an answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, final
 
 from attrs import frozen
@@ -18,10 +17,10 @@ from twisted.python.failure import Failure
 from socksgw.audit import process
 from socksgw.audit.journal import Journal
 from socksgw.config.convert import ConfigError, Finding
-from socksgw.config.loading import included
 from socksgw.config.schema import Config
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.watched import WatchedFiles, stampsOf
 from socksgw.policy.document import Compiler
 from socksgw.system.upkeep import Upkeep, defect
 
@@ -89,9 +88,7 @@ class Reload:
         """
         self._gateway = gateway
         self._reread = reread
-        self._files: object = None
-        # They had changed at the last look.
-        self._unsettled = False
+        self._files = WatchedFiles()
         self._upkeep = Upkeep()
         # Who waits for the reading under way (None: there is none), and who has
         # asked since it began: it may have missed what they changed.
@@ -127,19 +124,19 @@ class Reload:
         if self._reread is None:
             raise CannotStart("there is no configuration file to read again")
         config = self._reread()
-        files = _stampsOf(config)
+        stamps = stampsOf(config)
         compiler = self._gateway.compiler(config)
         compiler.prepare()
-        return config, files, compiler
+        return config, stamps, compiler
 
     def _changed(self, read: tuple[Config, object, Compiler]) -> Answer:
-        config, files, compiler = read
+        config, stamps, compiler = read
         gateway, before = self._gateway, self._gateway.config
         if gateway.stopping:
             return STOPPING
         generation = gateway.build(config, compiler)
         ended = gateway.change(config, generation)
-        self._files = files
+        self._files.read(stamps)
         warnings = (*generation.warnings, *_unchangeable(before, config))
         for line in warnings:
             _log.warn("{line}", line=str(line))
@@ -181,13 +178,7 @@ class Reload:
             self._upkeep.do("the look at the configuration", self._lookAtFiles)
 
     def _lookAtFiles(self) -> None:
-        files = _stampsOf(self._gateway.config)
-        before, self._files = self._files, files
-        if before is not None and files != before:
-            # Perhaps one is being written just now; half of it may be a whole one.
-            self._unsettled = True
-        elif self._unsettled:
-            self._unsettled = False
+        if self._files.look(self._gateway.config):
             self.ask()
 
 
@@ -200,28 +191,6 @@ def _problemsOf(error: BaseException | None) -> list[Finding]:
     assert isinstance(error, Exception)
     defect("a reload", error)
     return [Finding("", "", "internal failure; the log says more")]
-
-
-def _stampsOf(config: Config) -> object:
-    """
-    Return what differs when a file of the configuration may differ.
-    """
-    paths = [Path(config.file)]
-    for pattern in config.include:
-        try:
-            paths += included(config.directory, pattern)
-        except ValueError:
-            # The one file that it names is not there any more.
-            paths.append(config.directory / pattern)
-    found: list[object] = []
-    for path in paths:
-        try:
-            stat = path.stat()
-        except OSError:
-            found.append((path, None))
-        else:
-            found.append((path, stat.st_mtime_ns, stat.st_size, stat.st_ino))
-    return found
 
 
 def _unchangeable(old: Config, new: Config) -> list[Finding]:

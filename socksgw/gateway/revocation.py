@@ -13,12 +13,12 @@ from typing import Any, Protocol, final
 
 from twisted.logger import Logger
 
-from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.listener import Listener
 from socksgw.audit import process
 from socksgw.audit.journal import Journal
 from socksgw.config.schema import Config
 from socksgw.errors import Revoked
+from socksgw.gateway.certificates import Certificates
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.sessions import Sessions
@@ -72,6 +72,7 @@ class Revocation:
         """
         self._gateway = gateway
         self._wall = wall
+        self._certificates = Certificates(gateway)
         self._seen: object = None
         self._problems: list[str] = []
         self._upkeep = Upkeep()
@@ -94,7 +95,7 @@ class Revocation:
         self._seen = self._sight()
         ended = self.recheck()
         for name, tls in self._gateway.generation.secured.items():
-            ended += self._recheckIdentities(name, tls)
+            ended += self._certificates.recheck(name, tls)
         return ended
 
     def look(self) -> None:
@@ -104,7 +105,7 @@ class Revocation:
         """
         do = self._upkeep.do
         for name, tls in self._gateway.generation.secured.items():
-            do(f'TLS of "{name}"', partial(self._lookAtCertificates, name, tls))
+            do(f'TLS of "{name}"', partial(self._certificates.look, name, tls))
         do("the look at what changed", self._lookAtChanges)
         do("the look at the files of users", self._lookAtStores)
         if self._everybody:
@@ -149,43 +150,7 @@ class Revocation:
         for session in self._gateway.sessions.expired(self._wall()):
             session.client.end(Revoked("the login has expired"))
 
-    def _lookAtCertificates(self, name: str, tls: ServerTLS) -> None:
-        """
-        Have files that changed read again, and say so; look again at those
-        who are in by a certificate.
-        """
-        journal = self._gateway.journal
-        changes = tls.refresh()
-        if changes.problems:
-            for line in changes.problems:
-                _log.error('TLS of "{name}": {line}', name=name, line=line)
-            journal.append(process.tlsFailedLine(name, changes.problems))
-        if changes.read:
-            journal.append(process.tlsReadLine(name, changes.read))
-        if changes.rejudge:
-            self._recheckIdentities(name, tls)
-
     # Whoever lives.
-
-    def _recheckIdentities(self, name: str, tls: ServerTLS) -> int:
-        """
-        End the clients whose certificate would not be accepted now.
-
-        @return: how many.
-        """
-        ended, everybody = 0, self._everybody
-        for client in list(self._gateway.listeners[name].clients):
-            if client.identity is None or not (everybody or client.halfOpen):
-                continue
-            try:
-                why = tls.objection(client.identity, living=True)
-            except Exception as e:
-                defect("the look at a certificate", e)
-                why = "it could not be judged again"
-            if why:
-                client.end(Revoked(f"the client's certificate: {why}"))
-                ended += 1
-        return ended
 
     def recheck(self, names: Collection[str] | None = None) -> int:
         """

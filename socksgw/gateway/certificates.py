@@ -1,0 +1,86 @@
+"""
+The files of listeners' TLS, looked at while they serve, and the clients that
+are in by a certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, final
+
+from twisted.logger import Logger
+
+from socksgw.accept.certificates import ServerTLS
+from socksgw.accept.listener import Listener
+from socksgw.audit import process
+from socksgw.audit.journal import Journal
+from socksgw.config.schema import Config
+from socksgw.errors import Revoked
+from socksgw.system.upkeep import defect
+
+__all__ = ["Certificates"]
+
+_log = Logger()
+
+
+class Service(Protocol):
+    """What looks at certificates needs of the gateway."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def listeners(self) -> Mapping[str, Listener]: ...
+
+
+@final
+class Certificates:
+    """
+    Reads again what has changed, and judges again whom that concerns.
+    """
+
+    def __init__(self, gateway: Service) -> None:
+        self._gateway = gateway
+
+    def look(self, name: str, tls: ServerTLS) -> None:
+        """
+        Have files that changed read again, and record that; judge the clients
+        again if that may matter to them.
+
+        @param name: the listener's.
+        """
+        journal = self._gateway.journal
+        changes = tls.refresh()
+        if changes.problems:
+            for line in changes.problems:
+                _log.error('TLS of "{name}": {line}', name=name, line=line)
+            journal.append(process.tlsFailedLine(name, changes.problems))
+        if changes.read:
+            journal.append(process.tlsReadLine(name, changes.read))
+        if changes.rejudge:
+            self.recheck(name, tls)
+
+    def recheck(self, name: str, tls: ServerTLS) -> int:
+        """
+        End the clients whose certificate would not be accepted now.
+
+        @param name: the listener's.
+        @return: how many.
+        """
+        ended = 0
+        everybody = self._gateway.config.gateway.enforce == "all"
+        for client in list(self._gateway.listeners[name].clients):
+            if client.identity is None or not (everybody or client.halfOpen):
+                continue
+            try:
+                why = tls.objection(client.identity, living=True)
+            except Exception as e:
+                defect("the look at a certificate", e)
+                why = "it could not be judged again"
+            if why:
+                client.end(Revoked(f"the client's certificate: {why}"))
+                ended += 1
+        return ended
