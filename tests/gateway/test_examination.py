@@ -5,14 +5,8 @@ fields that can have no effect.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from socksgw.config.loading import loads
-from socksgw.gateway.examining import values
-from socksgw.login import passwords
-from socksgw.route.resolvconf import readChoice
 from tests.tools.examining import examined
 
 HEAD = """
@@ -33,38 +27,6 @@ office = { hours = "08:00-18:00" }
 """
 RULE = '[[rule]]\nid = "r"\nallow = ["connect"]\n'
 EXPECT = '[[expect]]\nto = "8.8.8.8:80"\nverdict = "allow"\nwho = "alice"\n'
-
-
-def test_usersThatNobodyKnows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Names in rules and groups that no file of users has are warned of, unless
-    somebody may log in whom no checker is asked about. A pattern is an error, and
-    that is enough.
-    """
-    monkeypatch.setattr(passwords, "_LN", 2)
-    passwords.setPassword(tmp_path / "users", "alice", b"sesame")
-    rest = """
-    [groups]
-    staff = ["alice", "alise"]
-    [[rule]]
-    id = "r"
-    allow = ["connect"]
-    who = ["anonymous", "users", "@staff", "bob", "bot-*"]
-    [auth]
-    checkers = ["passwd:users"]
-    [[auth.choose]]
-    cleartext_passwords = true
-    methods = ["userpass"]
-    """
-    listen = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:1080"]\n'
-
-    def found(text: str) -> list[str]:
-        config = loads(listen + text, "gw.toml", tmp_path)
-        warnings = examined(config, checkers=False).warnings
-        return [each.path for each in warnings if "knows a user" in each.text]
-
-    assert found(rest) == ["groups.staff[1]", "rule[0].who[3]"]
-    assert found(rest.replace('["userpass"]', '["userpass", "certificate"]')) == []
 
 
 def test_remedyForSources() -> None:
@@ -198,68 +160,3 @@ def test_whatOnlyReportsExposesNothing() -> None:
         rule = f'[[rule]]\nid = "r"\nallow = ["connect"]\nreport_only = {only}\n'
         found = examined(text + rule, checkers=False)
         assert len(found.errors) == len(found.exposures) == errors
-
-
-@pytest.mark.parametrize(("names", "warned"), [("lower", True), ("exact", False)])
-def test_namesThatNobodyHas(names: str, warned: bool) -> None:
-    """Kerberos names are folded: one with a capital is nobody's."""
-    text = HEAD.replace('methods = ["none"]', 'methods = ["gssapi"]')
-    groups = 'staff = ["alice", "Bob@CORP"]\nEngineers = ["alice"]'
-    text = text.replace('staff = ["alice"]', groups)
-    text = f"""
-[auth]
-kerberos_names = "{names}"
-gssapi = {{ mechanism = "stub" }}
-{text}[[rule]]
-id = "r"
-allow = ["connect"]
-who = ["Carol", "carol", "@staff", "@Engineers", "alice@CORP"]
-"""
-    found = examined(text, checkers=False)
-    paths = ["groups.staff[1]", "rule[0].who[0]"] if warned else []
-    assert [w.path for w in found.warnings if "nobody is called" in w.text] == paths
-
-
-def test_wrongLinesOfUsers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line of a file of users that is wrong is told with its number."""
-    monkeypatch.setattr(passwords, "_LN", 2)
-    passwords.setPassword(tmp_path / "users", "alice", b"sesame")
-    with (tmp_path / "users").open("a") as opened:
-        opened.write("bob:nothing\n")
-    text = '[auth]\ncheckers = ["passwd:users"]\n' + HEAD
-    config = loads(text, "gw.toml", tmp_path)
-    found = examined(config, checkers=False)
-    assert not found.errors
-    (warning,) = [w for w in found.warnings if w.path == "auth.checkers"]
-    assert warning.text.startswith(f"{tmp_path}/users: line 2: not a $scrypt$")
-
-
-@pytest.mark.parametrize(
-    ("hosts", "text", "warned"),
-    [
-        ("files dns", RULE, False),
-        ("files dns myhostname", RULE, False),
-        ("files mdns4_minimal dns", RULE, True),
-        ("files mdns4_minimal dns", f'{RULE}[resolver]\nservers = ["::1"]\n', False),
-    ],
-)
-def test_whatOnlyTheLibraryLooksUp(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    hosts: str,
-    text: str,
-    warned: bool,
-) -> None:
-    """It has threads, and so a bound: said, with the remedy."""
-    file = tmp_path / "nsswitch.conf"
-    file.write_text(f"hosts: {hosts}\n")
-    monkeypatch.setattr(values, "readChoice", lambda: readChoice(file))
-    found = [
-        w
-        for w in examined(HEAD + text, checkers=False).warnings
-        if w.path == "resolver.servers"
-    ]
-    assert len(found) == warned
-    if warned:
-        assert "128 threads" in found[0].text
-        assert '"mdns4_minimal"' in found[0].text
