@@ -7,14 +7,52 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from typing import Final, final
 
-from socksgw.system import rtnetlink
+from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
+from pyroute2.netlink.rtnl import (
+    RTM_DELROUTE,
+    RTM_GETADDR,
+    RTM_GETROUTE,
+    RTM_NEWADDR,
+    RTM_NEWROUTE,
+    RTMGRP_IPV4_IFADDR,
+    RTMGRP_IPV4_ROUTE,
+    RTMGRP_IPV4_RULE,
+    RTMGRP_IPV6_IFADDR,
+    RTMGRP_IPV6_ROUTE,
+    RTMGRP_IPV6_RULE,
+    RTMGRP_LINK,
+    rt_type,
+)
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.marshal import MarshalRtnl
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
 from socksgw.system.sockets import FAMILIES
 from socksgw.wire.address import Address
 
 __all__ = ["KernelRoutes"]
 
+#: Whatever can change which addresses lead here.
+_GROUPS: Final = (
+    RTMGRP_LINK
+    | RTMGRP_IPV4_IFADDR
+    | RTMGRP_IPV4_ROUTE
+    | RTMGRP_IPV4_RULE
+    | RTMGRP_IPV6_IFADDR
+    | RTMGRP_IPV6_ROUTE
+    | RTMGRP_IPV6_RULE
+)
+#: A struct nlmsghdr up to its type, and what follows it in an error.
+_TYPE: Final = struct.Struct("=4xH")
+_ERRNO: Final = struct.Struct("=16xi")
+#: Where rtm_type is, behind the header, and the octets up to there.
+_RTM_TYPE: Final = 16 + 7
+_HEAD: Final = _RTM_TYPE + 1
+#: Routes whose packets are delivered on this host.
+_HERE: Final = frozenset({rt_type["local"], rt_type["anycast"]})
 #: The kernel's answers that no route leads there, or only one that forbids it.
 _NO_ROUTE: Final = frozenset(
     {
@@ -66,12 +104,13 @@ class KernelRoutes:
         """
         @raise OSError: netlink is denied here, or does not answer.
         """
+        self._marshal = MarshalRtnl()
         self._own: frozenset[Address] | None = None
         self._known: dict[Address, bool] = {}
         self.changes = 0
         self._asking = _netlink(0)
         try:
-            self._watching = _netlink(rtnetlink.GROUPS)
+            self._watching = _netlink(_GROUPS)
         except OSError:
             self._asking.close()
             raise
@@ -105,7 +144,7 @@ class KernelRoutes:
         """
         while True:
             try:
-                told = self._watching.recv(rtnetlink.BEGINNING)
+                told = self._watching.recv(_HEAD)
             except BlockingIOError:
                 return
             except OSError as e:
@@ -116,54 +155,55 @@ class KernelRoutes:
             # Another route may go in front of one that leads here, or away
             # from there.
             self._known.clear()
-            if rtnetlink.isRouteElsewhere(told):
-                continue
+            if len(told) == _HEAD:
+                (kind,) = _TYPE.unpack_from(told)
+                route = kind in (RTM_NEWROUTE, RTM_DELROUTE)
+                if route and told[_RTM_TYPE] not in _HERE:
+                    continue
             self._own = None
             self.changes += 1
 
     def _routed(self, address: Address) -> bool:
-        """
-        Return whether the kernel's route to an address ends here.
-
-        @raise OSError: netlink does not answer any more.
-        """
-        family = FAMILIES[address.version]
-        answer = self._ask(rtnetlink.routeQuestion(family, address.packed))
-        kind, body = next(rtnetlink.messages(answer))
-        if kind == rtnetlink.ERROR:
-            code = rtnetlink.errorOf(body)
+        """Whether the kernel's route to an address ends here."""
+        message = rtmsg()
+        message["family"] = FAMILIES[address.version]
+        message["dst_len"] = len(address.packed) * 8
+        message["attrs"] = [("RTA_DST", address.text)]
+        answer = self._ask(message, RTM_GETROUTE, NLM_F_REQUEST)
+        (kind,) = _TYPE.unpack_from(answer)
+        if kind == NLMSG_ERROR:
+            code = -_ERRNO.unpack_from(answer)[0]
             if code in _NO_ROUTE:
                 return False
             raise OSError(code, os.strerror(code))
-        return rtnetlink.leadsHere(body)
+        return answer[_RTM_TYPE] in _HERE
 
     def _addresses(self) -> frozenset[Address]:
-        """
-        Return the addresses of all interfaces.
-
-        @raise OSError: netlink does not answer any more.
-        """
+        """The addresses of all interfaces."""
         found: set[Address] = set()
-        answer = self._ask(rtnetlink.addressesQuestion())
+        answer = self._ask(ifaddrmsg(), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP)
         while True:
-            for kind, body in rtnetlink.messages(answer):
-                if kind == rtnetlink.DONE:
+            for message in self._marshal.parse(answer):
+                kind = message["header"]["type"]
+                if kind == NLMSG_DONE:
                     return frozenset(found)
-                if kind == rtnetlink.ERROR:
+                if kind == NLMSG_ERROR:
                     raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-                packed = None
-                if kind == rtnetlink.NEW_ADDRESS:
-                    packed = rtnetlink.addressOf(body)
-                if packed is not None:
-                    found.add(Address(packed))
+                # Of a point-to-point link, IFA_ADDRESS is the other end's.
+                text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+                if kind == RTM_NEWADDR and text:
+                    found.add(Address.parse(text))
             answer = self._asking.recv(_ANSWER)
 
-    def _ask(self, question: bytes) -> bytes:
+    def _ask(self, message: rtmsg | ifaddrmsg, kind: int, flags: int) -> bytes:
         """
         Send one question. The kernel answers while it is sent, so that there is
         nothing to wait for.
         """
-        self._asking.send(question)
+        message["header"]["type"] = kind
+        message["header"]["flags"] = flags
+        message.encode()
+        self._asking.send(message.data)
         return self._asking.recv(_ANSWER)
 
     def close(self) -> None:
