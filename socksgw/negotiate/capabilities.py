@@ -1,6 +1,7 @@
 """
-What authentication methods declare of themselves, and what is assumed of those
-that declare nothing: the worst.
+What authentication methods declare of themselves.
+
+Where a method declares nothing, the worst is assumed.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ __all__ = ["UNDECLARED", "Capabilities", "capabilitiesOf"]
 @final
 class Capabilities:
     """
-    What one method declares (L{socksgw.interfaces.IMethodCapabilities}); L{None}
-    is left out.
+    What one method declares (L{socksgw.interfaces.IMethodCapabilities}).
 
+    @ivar anonymous: as declared; so are the next four. L{None} where it was left
+        out.
     @ivar verifies: whether its credentials need no checking (it is an
         C{IVerifyingMethod}).
     @ivar protects: whether what follows the login may be protected by it (it is
@@ -40,17 +42,17 @@ class Capabilities:
 
     @property
     def mayBeAnonymous(self) -> bool:
-        """Whether it has to be assumed that it logs nobody in."""
+        """Whether it has to be assumed that it lets in clients without a login."""
         return self.anonymous is not False
 
     @property
     def mayBeSomebody(self) -> bool:
-        """Whether anybody can log in by it."""
+        """Whether a user can log in by it."""
         return not (self.anonymous and self.credentials == ()) or self.verifies
 
     @property
     def showsSecrets(self) -> bool:
-        """Whether it has to be assumed that others can read its secrets."""
+        """Whether it has to be assumed that its secrets can be read on the wire."""
         return self.cleartext is not False
 
     @property

@@ -20,11 +20,11 @@ __all__ = ["findMethods"]
 
 def findMethods() -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """
-    Every module C{auth_*} of L{socksgw.plugins}, also where another package
-    has added to its path.
+    Import every module C{auth_*} of L{socksgw.plugins}.
 
-    @return: the methods by name, and the modules that are broken, each with
-        why. Nothing broken is left out.
+    Other packages may have added folders to its path.
+
+    @return: the methods by name, and every module that is broken, with why.
     """
     found: dict[str, Any] = {}
     broken: list[tuple[str, str]] = []
@@ -45,7 +45,7 @@ def findMethods() -> tuple[dict[str, Any], list[tuple[str, str]]]:
         except Invalid as e:
             broken.append((name, " ".join(str(e).split())))
         except Exception as e:
-            # Whatever a plug-in's import does, it must be told, not hidden.
+            # An import can fail with anything: it is reported, not hidden.
             why = f"{type(e).__name__}: {e}"
             broken.append((name, " ".join(why.split())))
         else:

@@ -17,7 +17,7 @@ from socksgw.errors import (
     Revoked,
     SocksError,
 )
-from socksgw.negotiate.methods import Attempt
+from socksgw.negotiate.negotiation import Attempt
 from socksgw.session.case import Case
 from socksgw.wire.codes import Method
 from socksgw.wire.reader import WireError

@@ -20,7 +20,7 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.interfaces import Asker, User
-from socksgw.negotiate.methods import Attempt, negotiate
+from socksgw.negotiate.negotiation import Attempt, negotiate
 from socksgw.policy.questions import Verdict
 from socksgw.relay.between import Tally
 from socksgw.session import case

@@ -1,0 +1,86 @@
+"""
+What a sub-negotiation has of its connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar, final
+
+from zope.interface import implementer
+
+from socksgw.interfaces import IExchange, Protection
+from socksgw.wire.address import Address
+from socksgw.wire.events import Decoded, Event
+from socksgw.wire.reader import Reader
+from socksgw.wire.server import ServerConversation
+
+__all__ = ["Client", "Exchange"]
+
+T = TypeVar("T")
+
+
+class Client(Protocol):
+    """
+    What the negotiation needs of the client's connection.
+
+    @ivar conversation: what the client says, in its protocol.
+    @ivar source: the client's address.
+    """
+
+    conversation: ServerConversation
+    source: Address
+
+    @property
+    def identity(self) -> Any:
+        """What the connection has proved (C{IVerifiedIdentity}), or L{None}."""
+
+    @property
+    def secured(self) -> str:
+        """How it is protected: C{clear}, C{integrity} or C{confidentiality}."""
+
+    def protect(self, protection: Protection) -> None:
+        """Have every octet from here on go through a protection."""
+
+    def next(self) -> Awaitable[Event]:
+        """
+        Wait for the client's next message.
+
+        @raise WireError: it breaks the protocol.
+        @raise ClientLost: none will come.
+        """
+
+    def send(self, octets: bytes) -> None:
+        """Send octets to the client."""
+
+
+@implementer(IExchange)
+@final
+class Exchange:
+    """A sub-negotiation's view of its connection."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def read(self, decoder: Callable[[Reader], T], limit: int) -> T:
+        """Read the client's next message (L{IExchange})."""
+        self._client.conversation.expect(decoder, limit)
+        event = await self._client.next()
+        assert isinstance(event, Decoded)
+        message: T = event.message
+        return message
+
+    def write(self, octets: bytes) -> None:
+        """Send octets to the client."""
+        self._client.send(octets)
+
+    def protect(self, protection: Protection) -> None:
+        """Have every octet from here on go through a protection."""
+        self._client.protect(protection)
+
+    @property
+    def identity(self) -> Any:
+        """What the connection has proved (C{IVerifiedIdentity}), or L{None}."""
+        return self._client.identity
