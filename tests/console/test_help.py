@@ -21,7 +21,7 @@ from socksgw.console.usage import commandsOf
 from tests.live.running import environment, socksgw
 
 #: Chapters that have not been brought to the width of a terminal yet.
-_WIDE = {"directories", "performance"}
+_WIDE = {"performance"}
 COMMANDS = commandsOf(makeParser())
 
 
