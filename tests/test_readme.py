@@ -184,6 +184,8 @@ def test_plugins(
     for kind, name in (("method", "token"), ("checker", "tokens")):
         assert any(x.split()[:2] == [kind, name] for x in listed), listed
     assert not any("BROKEN" in x and "token" in x for x in listed)
+    explained = socksgw("help", "auth.token.longest").stdout
+    assert explained.startswith("auth.token.longest: integer; default 200\n")
     text = block("toml", "[auth.token]").replace("/etc/socksgw/tokens", str(users))
     running = gateway(CONFIGURATION + text)
     with socket.create_server(("127.0.0.1", 0)) as server:
