@@ -20,8 +20,6 @@ from socksgw.console.manual import chapters
 from socksgw.console.usage import commandsOf
 from tests.live.running import environment, socksgw
 
-#: Chapters that have not been brought to the width of a terminal yet.
-_WIDE = {"performance"}
 COMMANDS = commandsOf(makeParser())
 
 
@@ -49,8 +47,6 @@ def test_everyChapter(name: str) -> None:
     assert (status, errors) == (0, "")
     assert text.count("\n") > 5
     assert not re.search(r"``|code-block|^\.\. ", text), name
-    if name in _WIDE:
-        return
     wide = [line for line in text.splitlines() if len(line) > 80]
     # Configuration and code are not broken.
     assert [line for line in wide if not re.match(r"    +\S", line)] == []
