@@ -329,21 +329,6 @@ class Inbound:
             or protection.naked
         )
 
-    @property
-    def local(self) -> Address:
-        """Our own address on this connection: loopback, where it has none."""
-        address: Address = self.connection.local.address
-        return address
-
-    @property
-    def scope(self) -> int:
-        """
-        The interface of our own address, where that is link-local (sin6_scope_id,
-        RFC 3493 section 3.3); else 0.
-        """
-        scope: int = self.connection.local.scope
-        return scope
-
     def finish(self) -> None:
         """
         Close so that what was sent arrives: end our side, read what still

@@ -28,7 +28,7 @@ from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
-__all__ = ["Dialer", "Outlet", "interleaved"]
+__all__ = ["Dialer", "PlainOutlet", "interleaved"]
 
 #: Seconds between the starts of two attempts (RFC 8305 section 5).
 ATTEMPT_DELAY: Final = 0.25
@@ -42,9 +42,9 @@ _UNDER_WAY: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
 
 
 @final
-class Outlet(PlainConnection):
+class PlainOutlet(PlainConnection):
     """
-    An open connection to the destination.
+    An open connection to a destination (L{socksgw.route.ways.Outlet}).
 
     @ivar address: the literal that was dialled.
     @ivar port: its port.
@@ -128,7 +128,7 @@ class _Attempt:
         outlet = None
         if code == 0:
             try:
-                outlet = Outlet(
+                outlet = PlainOutlet(
                     self._socket, self._race.watch, self.address, self._race.port
                 )
                 if outlet.bound == (self.address, self._race.port):
@@ -180,7 +180,7 @@ class _Race:
         self.setDeadline = setDeadline
         self.watch = watch
         self.port = port
-        self.done: Deferred[Outlet] = Awaited(lambda _: self._stop())
+        self.done: Deferred[PlainOutlet] = Awaited(lambda _: self._stop())
         self._left = interleaved(addresses)
         self._left.reverse()
         self._running: list[_Attempt] = []
@@ -221,7 +221,7 @@ class _Race:
             assert failure is not None
             self.done.errback(failure)
 
-    def connected(self, attempt: _Attempt, outlet: Outlet) -> None:
+    def connected(self, attempt: _Attempt, outlet: PlainOutlet) -> None:
         self._running.remove(attempt)
         self._stop()
         self.done.callback(outlet)
@@ -295,7 +295,7 @@ class Dialer:
         addresses: Sequence[Address],
         port: int,
         admit: Callable[[Address], float | None] = lambda _: None,
-    ) -> Outlet:
+    ) -> PlainOutlet:
         """
         Connect to one of C{addresses}.
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from socksgw.errors import ConnectFailed
 from socksgw.interfaces import SetDeadline, Timer
-from socksgw.route.dialer import Outlet
+from socksgw.route.dialer import PlainOutlet
 from socksgw.system.binding import bindWithin
 from socksgw.system.sockets import keepAlive, quick
 from socksgw.system.watch import READ, Watcher
@@ -63,7 +63,7 @@ class Passive:
         self._deadline: Timer | None = None
         self.strangers = 0
 
-    def accept(self, admits: Callable[[Address, int], bool]) -> Deferred[Outlet]:
+    def accept(self, admits: Callable[[Address, int], bool]) -> Deferred[PlainOutlet]:
         """
         Wait for the one connection, and listen no longer. Others are closed
         at once.
@@ -72,7 +72,7 @@ class Passive:
         @return: fires with the connection; fails with L{ConnectFailed} when
             none came in time.
         """
-        done: Deferred[Outlet] = Deferred(lambda _: self.close())
+        done: Deferred[PlainOutlet] = Deferred(lambda _: self.close())
 
         def ready(_: int) -> None:
             for _turn in range(_AT_ONCE):
@@ -90,7 +90,7 @@ class Passive:
                 quick(connection)
                 keepAlive(connection)
                 self.close()
-                done.callback(Outlet(connection, self._watch, peer, name[1]))
+                done.callback(PlainOutlet(connection, self._watch, peer, name[1]))
                 return
 
         def expired() -> None:

@@ -8,16 +8,15 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, final
 
-from twisted.internet.defer import Deferred
-
 from socksgw.interfaces import SetDeadline
 from socksgw.route.datagrams import DatagramOutlet
-from socksgw.route.dialer import Dialer, Outlet
+from socksgw.route.dialer import Dialer
 from socksgw.route.outward import Outward
 from socksgw.route.passive import Passive
 from socksgw.route.probe import localTowards
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.system.binding import bindWithin
+from socksgw.system.connection import Connection, SocketName
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -29,6 +28,25 @@ __all__ = [
     "UDPOptions",
     "Ways",
 ]
+
+
+class Outlet(Connection, Protocol):
+    """
+    An open connection to a destination, of which nothing is read yet.
+
+    @ivar address: the address that was judged, and is reached by it.
+    @ivar port: its port.
+    @ivar bound: our address and port, as the client is told them.
+    """
+
+    @property
+    def address(self) -> Address: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def bound(self) -> tuple[Address, int]: ...
 
 
 class Listening(Protocol):
@@ -49,13 +67,13 @@ class Listening(Protocol):
     @property
     def strangers(self) -> int: ...
 
-    def accept(self, admits: Callable[[Address, int], bool]) -> Deferred[Outlet]:
+    def accept(self, admits: Callable[[Address, int], bool]) -> Awaitable[Outlet]:
         """
         Wait for the peer, and listen no longer. Other connections are closed.
 
         @param admits: whether this address and port are the peer.
-        @return: fires with the peer's connection; fails with C{ConnectFailed} when
-            none came in time.
+        @return: the peer's connection.
+        @raise ConnectFailed: none came in time.
         """
 
     def close(self) -> None:
@@ -97,8 +115,7 @@ class Ways(Protocol):
         whose: object,
         peer: Address,
         anybody: bool,
-        own: Address,
-        scope: int,
+        near: SocketName,
         options: UDPOptions,
     ) -> Listening:
         """
@@ -107,20 +124,18 @@ class Ways(Protocol):
         @param whose: what tells the client from others.
         @param peer: its address; where that is not known, of its version.
         @param anybody: whether it is not known.
-        @param own: the address that the client came to.
-        @param scope: the interface of that, where it is link-local; else 0.
+        @param near: our end of the client's connection.
         @raise SocksError: no such listener can be had.
         """
 
     async def datagrams(
-        self, own: Address | None, scope: int, options: UDPOptions
+        self, near: SocketName | None, options: UDPOptions
     ) -> DatagramOutlet:
         """
         Open what an association needs.
 
-        @param own: the address that the client sends to; L{None} where its
-            datagrams come inside the control connection.
-        @param scope: the interface of that, where it is link-local; else 0.
+        @param near: our end of the client's connection; L{None} where its datagrams
+            come inside that.
         @raise LimitReached: no port, or no descriptor, is free.
         """
 
@@ -163,13 +178,12 @@ class Direct:
         whose: object,
         peer: Address,
         anybody: bool,
-        own: Address,
-        scope: int,
+        near: SocketName,
         options: UDPOptions,
     ) -> Passive:
         """As L{Ways.listen}: on the side that the peer comes from."""
         if anybody:
-            inward = self._outward.local(whose, own, peer.version)
+            inward = self._outward.local(whose, near.address, peer.version)
         else:
             inward = localTowards(peer)
         return Passive(
@@ -178,16 +192,17 @@ class Direct:
             inward,
             options.ports,
             self._bindTimeout,
-            scope if inward == own else 0,
+            near.scope if inward == near.address else 0,
             options.advertised(inward),
         )
 
     async def datagrams(
-        self, own: Address | None, scope: int, options: UDPOptions
+        self, near: SocketName | None, options: UDPOptions
     ) -> DatagramOutlet:
         """As L{Ways.datagrams}."""
-        if own is None:
+        if near is None:
             return DatagramOutlet(None, None)
-        inner = bindWithin(socket.SOCK_DGRAM, own, options.ports, scope)
-        told = options.advertised(own), inner.getsockname()[1]
+        address = near.address
+        inner = bindWithin(socket.SOCK_DGRAM, address, options.ports, near.scope)
+        told = options.advertised(address), inner.getsockname()[1]
         return DatagramOutlet(inner, told)

@@ -50,7 +50,7 @@ class Associate(Command):
         """Bind the relay socket that the client sends its datagrams to."""
         record, client, generation = case.record, case.client, case.generation
         options = generation.udpOf(record.listener)
-        outlet = await generation.ways.datagrams(client.local, client.scope, options)
+        outlet = await generation.ways.datagrams(client.connection.local, options)
         assert outlet.bound is not None
         record.bound = outlet.bound
         # Other addresses are no hint: clients behind an address translation, or of
@@ -90,7 +90,7 @@ class Tunnelled(Associate):
         if self.tunnel == "gost" and request.port:
             raise CommandNotSupported("UDP inside TCP that binds a port")
         options = generation.udpOf(case.record.listener)
-        outlet = await generation.ways.datagrams(None, 0, options)
+        outlet = await generation.ways.datagrams(None, options)
         echoed = request.host if isinstance(request.host, Address) else UNSPECIFIED4
 
         def relay(early: bytes, tally: Tally) -> Awaitable[None]:

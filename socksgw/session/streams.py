@@ -119,14 +119,15 @@ class Bind(Command):
         expected = sayable(case)
         anybody = expected[0].isUnspecified
         # Of the client's own family, where the peer has such an address.
-        own = client.local
-        peer = next((a for a in expected if a.version == own.version), expected[0])
+        near = client.connection.local
+        peer = next(
+            (a for a in expected if a.version == near.address.version), expected[0]
+        )
         listening = await generation.ways.listen(
             case.whose,
             peer,
             anybody,
-            own,
-            client.scope,
+            near,
             generation.udpOf(record.listener),
         )
 

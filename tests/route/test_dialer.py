@@ -16,7 +16,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from socksgw.errors import LimitReached, SocksError
-from socksgw.route.dialer import Dialer, Outlet, _Attempt
+from socksgw.route.dialer import Dialer, PlainOutlet, _Attempt
 from socksgw.wire.address import Address
 from tests.fakes.loops import WatchedLoop
 from tests.tools.sockets import descriptors
@@ -44,7 +44,7 @@ class Dialling(WatchedLoop):
             waiting.setblocking(False)
             waiting.connect_ex(mute.getsockname())
         self.dialler = Dialer(self.clock, self.watcher, self.setDeadline, 10.0)
-        self.outlets: list[Outlet] = []
+        self.outlets: list[PlainOutlet] = []
         self.failures: list[SocksError] = []
 
     def _listen(self, address: Address, port: int = 0, backlog: int = 16) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 
 from socksgw.errors import ConnectFailed
-from socksgw.route.dialer import Outlet
+from socksgw.route.dialer import PlainOutlet
 from socksgw.route.passive import Passive
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -35,7 +35,7 @@ class Waiting(WatchedLoop):
         super().__init__()
         self._descriptors = descriptors()
         self._opened: list[socket.socket] = []
-        self.outlets: list[Outlet] = []
+        self.outlets: list[PlainOutlet] = []
         self.failures: list[BaseException] = []
 
     def listen(self, address: Address = ONE, ports: range | None = None) -> Passive:

@@ -19,6 +19,7 @@ from socksgw.route.dialer import Dialer
 from socksgw.route.outward import Outward
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.route.ways import Direct, Ways
+from socksgw.system.connection import SocketName
 from socksgw.wire.address import Address
 from tests.fakes.loops import WatchedLoop
 from tests.tools.sockets import descriptors
@@ -61,8 +62,8 @@ class World(WatchedLoop):
 
     def listen(self, peer: Address, own: Address = LOOP, **options: Any) -> Any:
         made = UDPOptions(ListenUDP(**options))
-        anybody = peer.isUnspecified
-        return self.result(self.ways.listen(ALICE, peer, anybody, own, 0, made))
+        anybody, near = peer.isUnspecified, SocketName(own, 1080)
+        return self.result(self.ways.listen(ALICE, peer, anybody, near, made))
 
 
 @pytest.fixture
@@ -86,6 +87,8 @@ def test_connect(world: World) -> None:
         with server.accept()[0] as accepted:
             assert (outlet.address, outlet.port) == (LOOP, port)
             assert outlet.bound == (LOOP, accepted.getpeername()[1])
+            outlet.write(b"x")
+            assert accepted.recv(1) == b"x"
         outlet.loseConnection()
     assert admitted == [LOOP]
 
@@ -131,7 +134,7 @@ def test_aPeerThatComes(world: World) -> None:
 def test_datagramsBesideTheConnection(world: World) -> None:
     """A socket for the client, told as advertised, and others for destinations."""
     options = UDPOptions(ListenUDP(advertise="192.0.2.77", ports="20000-60000"))
-    outlet = world.result(world.ways.datagrams(LOOP, 0, options))
+    outlet = world.result(world.ways.datagrams(SocketName(LOOP, 1080), options))
     assert outlet.inner.type == socket.SOCK_DGRAM
     assert outlet.inner.getsockname() == ("127.0.0.1", outlet.bound[1])
     assert outlet.bound[0].text == "192.0.2.77"
@@ -143,12 +146,12 @@ def test_datagramsBesideTheConnection(world: World) -> None:
 
 def test_datagramsInsideTheConnection(world: World) -> None:
     """Then there is no socket for the client."""
-    outlet = world.result(world.ways.datagrams(None, 0, PLAIN))
+    outlet = world.result(world.ways.datagrams(None, PLAIN))
     assert (outlet.inner, outlet.bound) == (None, None)
 
 
 def test_noPortIsFree(world: World) -> None:
     """It is told as what it is, for peers and for datagrams."""
-    far = Address.parse("198.51.100.1")
+    near = SocketName(Address.parse("198.51.100.1"), 1080)
     with pytest.raises(LimitReached):
-        world.result(world.ways.datagrams(far, 0, PLAIN))
+        world.result(world.ways.datagrams(near, PLAIN))
