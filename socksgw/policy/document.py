@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, final
 
 from attrs import field, frozen
@@ -16,18 +16,13 @@ from socksgw.config.reserved import isPattern, isReserved
 from socksgw.config.schema import Config
 from socksgw.config.schema import Rule as RuleTable
 from socksgw.policy.conditions import (
-    WORDS,
     Addresses,
-    Destinations,
     HostFacts,
     Never,
     Who,
 )
 from socksgw.policy.networks import (
-    NamePattern,
-    NamePatterns,
     Network,
-    Networks,
     Ports,
     Services,
 )
@@ -35,7 +30,8 @@ from socksgw.policy.questions import DEFAULT, NEVER, UNOFFERED, Obligations
 from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
-from socksgw.policy.shadows import shadows
+from socksgw.policy.shadows import COMMANDS, unreachable
+from socksgw.policy.words import Words
 from socksgw.wire.address import Address
 from socksgw.wire.levels import LEVELS
 
@@ -44,7 +40,6 @@ __all__ = ["Compiled", "Compiler"]
 _DEFAULT_NEVER: Final = ("special", "self")
 _ASKED: Final = frozenset({"name", "address"})
 _NO_PATTERN: Final = "users have no patterns; name each, or a group as @group"
-_COMMANDS: Final = frozenset({"connect", "bind", "udp", "resolve"})
 
 
 @frozen
@@ -62,31 +57,6 @@ class Compiled:
     warnings: list[Problem] = field(factory=list)
 
 
-@frozen(eq=False)
-class _Sorted:
-    """
-    What words of C{to}, C{from} and the like came to.
-
-    @ivar places: where each pattern stands, and its text; not those of
-        C{entries}.
-    @ivar entries: of C{[networks]}, which these words name.
-    """
-
-    words: list[str]
-    networks: Networks
-    names: NamePatterns
-    places: list[tuple[str, str]]
-    entries: list[_Sorted]
-
-    def allPlaces(self) -> Iterator[tuple[str, str]]:
-        """Where each pattern stands, in the end; each once."""
-        found, known = [self], {self}
-        for each in found:
-            yield from each.places
-            found += [entry for entry in each.entries if entry not in known]
-            known.update(each.entries)
-
-
 @final
 class Compiler:
     """
@@ -98,15 +68,14 @@ class Compiler:
 
     def __init__(self, config: Config, facts: HostFacts) -> None:
         self._config = config
-        self._facts = facts
         self._used: set[str] = set()
         self._schedules: dict[str, Schedule] = {}
         # Made once for all rules that say the same.
-        self._entries: dict[str, _Sorted | None] = {}
         self._ports: dict[tuple[str, ...], Ports] = {}
         self._servicesOf: dict[tuple[str, ...], Services] = {}
         self._places: list[str] = []
         self._ruleset: Ruleset | None = None
+        self._words = Words(config.networks, facts, self._wrong)
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -153,20 +122,15 @@ class Compiler:
         ]
         ruleset = Ruleset(rules, self._never())
         self._ids(config.rule)
-        self._unreachable(ruleset)
+        for number, why in unreachable(ruleset):
+            self._wrong(self._places[number], why)
         return ruleset
 
     def addresses(self, words: Sequence[str] | None, path: str) -> Addresses | None:
         """
-        A set of addresses: networks, C{[networks]} entries and built-in
-        names. Patterns of names are errors here.
+        Return a set of addresses, as L{Words.addresses}.
         """
-        if words is None:
-            return None
-        found = self._sort(words, path, names=False)
-        for place, pattern in found.allPlaces():
-            self._wrong(place, f'"{pattern}" is a name, and here an address counts')
-        return Addresses(found.words, found.networks, self._facts)
+        return self._words.addresses(words, path)
 
     # The parts.
 
@@ -177,13 +141,7 @@ class Compiler:
         self.warnings.append(Problem(path, text))
 
     def _declarations(self) -> None:
-        for name in self._config.networks:
-            if name in WORDS:
-                self._wrong(f"networks.{name}", "is a built-in name; choose another")
-            elif not name or NamePattern.isOne(name) or "/" in name or ":" in name:
-                self._wrong(f"networks.{name}", "cannot be the name of a network")
-            else:
-                self._entry(name)
+        self._words.declare()
         for name, group in self._config.groups.items():
             for i, member in enumerate(group.members):
                 if isReserved(member):
@@ -208,80 +166,6 @@ class Compiler:
             except ValueError as e:
                 self._wrong(f"schedules.{name}", str(e))
 
-    def _sort(self, words: Iterable[str], path: str, names: bool = True) -> _Sorted:
-        """
-        Words into addresses and patterns, C{[networks]} entries opened.
-
-        @param names: whether names of hosts can stand here.
-        """
-        builtin: list[str] = []
-        networks: list[Network] = []
-        patterns: list[NamePattern] = []
-        places: list[tuple[str, str]] = []
-        entries: list[_Sorted] = []
-        for i, word in enumerate(words):
-            place = f"{path}[{i}]"
-            if NamePattern.isOne(word):
-                try:
-                    patterns.append(NamePattern(word))
-                    places.append((place, word))
-                except ValueError as e:
-                    self._wrong(place, str(e))
-            elif word in self._config.networks:
-                self._used.add(word)
-                entry = self._entry(word)
-                if entry is None:
-                    self._wrong(place, f'"{word}" contains itself')
-                else:
-                    entries.append(entry)
-            elif word in WORDS:
-                builtin.append(word)
-            elif "://" in word:
-                host = word.partition("://")[2].partition("/")[0].partition(":")[0]
-                self._wrong(place, f'"{word}": a URL; a host name is written "={host}"')
-            elif ":" in word or word[:1].isdigit():
-                try:
-                    networks.append(Network.parse(word))
-                except ValueError as e:
-                    self._wrong(place, f'"{word}": {e}')
-            else:
-                self._wrong(
-                    place,
-                    f'"{word}" is neither a built-in name nor declared in [networks]'
-                    + (f'; a host name is written "={word}"' if names else "")
-                    + nearest(word, [*self._config.networks, *WORDS]),
-                )
-        if len(entries) == 1 and not (builtin or networks or patterns):
-            return entries[0]
-        for entry in entries:
-            builtin += entry.words
-        return _Sorted(
-            builtin,
-            Networks(networks, [entry.networks for entry in entries]),
-            NamePatterns(patterns, [entry.names for entry in entries]),
-            places,
-            entries,
-        )
-
-    def _entry(self, name: str) -> _Sorted | None:
-        """
-        A C{[networks]} entry, opened once for all who name it; L{None} while
-        it is being opened.
-        """
-        if name not in self._entries:
-            self._entries[name] = None
-            self._entries[name] = self._sort(
-                self._config.networks[name], f"networks.{name}"
-            )
-        return self._entries[name]
-
-    def _to(self, words: Sequence[str] | None, path: str) -> Destinations | None:
-        if words is None:
-            return None
-        found = self._sort(words, path)
-        addresses = Addresses(found.words, found.networks, self._facts)
-        return Destinations(addresses or None, found.names or None)
-
     def _rule(self, table: RuleTable, path: str) -> Rule:
         if (table.allow is None) == (table.deny is None):
             self._wrong(path, "needs either allow or deny")
@@ -295,10 +179,10 @@ class Compiler:
             allow=table.allow is not None,
             commands=_commands(commands, table.allow is not None),
             who=self._who(table.who, f"{path}.who"),
-            sources=self.addresses(table.from_, f"{path}.from"),
+            sources=self._words.addresses(table.from_, f"{path}.from"),
             listeners=self.listeners(table.listener, f"{path}.listener"),
-            to=self._to(table.to, f"{path}.to"),
-            resolving=self.addresses(table.resolving_to, f"{path}.resolving_to"),
+            to=self._words.destinations(table.to, f"{path}.to"),
+            resolving=self._words.addresses(table.resolving_to, f"{path}.resolving_to"),
             ports=self._portsOf(table.ports, f"{path}.ports"),
             replies=table.udp.replies,
             services=self._services(table.services, f"{path}.services"),
@@ -414,8 +298,8 @@ class Compiler:
             self._odd("never.to", "is empty: nothing is banned before the rules")
         banned = None
         if words:
-            to = self.addresses(words, "never.to")
-            also = self.addresses(table.also, "never.also")
+            to = self._words.addresses(words, "never.to")
+            also = self._words.addresses(table.also, "never.also")
             assert to is not None
             assert also is not None
             banned = to.joined(also)
@@ -446,26 +330,9 @@ class Compiler:
                 )
             known.add(table.id)
 
-    def _unreachable(self, ruleset: Ruleset) -> None:
-        commands = _COMMANDS
-        if not any(r.allow and "resolve" in (r.commands or ()) for r in ruleset.rules):
-            # Look-ups are off anyway, whatever denies them.
-            commands -= {"resolve"}
-        for number, rule in enumerate(ruleset.rules):
-            if rule.reportOnly or rule.isEmpty:
-                continue
-            for earlier in ruleset.index.before(number):
-                if shadows(earlier, rule, commands):
-                    self._wrong(
-                        self._places[number],
-                        f'"{rule.id}" can never match: everything it matches, '
-                        f'rule "{earlier.id}" before it matches already',
-                    )
-                    break
-
     def _unused(self) -> None:
         for name in self._config.networks:
-            if name not in self._used:
+            if name not in self._words.used:
                 self._odd(f"networks.{name}", "is not used")
         config = self._config
         limits = (*config.limit, *(rule.limits for rule in config.rule))
@@ -484,7 +351,7 @@ def _commands(words: Sequence[str] | str | None, allow: bool) -> frozenset[str] 
     Look-ups are allowed only where a rule says so by name.
     """
     if words is None or words == "any":
-        return _COMMANDS - {"resolve"} if allow else None
+        return COMMANDS - {"resolve"} if allow else None
     return frozenset(words)
 
 

@@ -8,27 +8,20 @@ by what it says in the same field.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Hashable, Sequence
-from itertools import chain
-from typing import Any, Final, Protocol, final
+from typing import Final, Protocol, final
 
 from socksgw.interfaces import ANONYMOUS
-from socksgw.policy.conditions import Addresses
-from socksgw.policy.networks import NamePatterns
 from socksgw.policy.questions import Question
 from socksgw.policy.rules import Rule
-from socksgw.policy.special import SPECIAL, kinds
+from socksgw.policy.tables import ByAddress, ByName, Keys, Table
 from socksgw.wire.address import Address
 
 __all__ = [
     "Field",
-    "Keys",
     "Listener",
     "Port",
     "Service",
     "Source",
-    "Table",
     "ToAddress",
     "ToName",
     "ToSomewhere",
@@ -39,72 +32,6 @@ __all__ = [
 _PORTS: Final = 256
 _USERS: Final = frozenset({"users"})
 _ANONYMOUS: Final = frozenset({ANONYMOUS})
-
-
-@final
-class Table:
-    """
-    Rules by one kind of key: filed first, found after it has been closed.
-
-    @ivar rules: of a key, the numbers of the rules in several lists, since
-        rules that share a set of keys share a list.
-    """
-
-    __slots__ = ("_filed", "rules")
-
-    def __init__(self) -> None:
-        self.rules: dict[Any, Sequence[list[int]]] = {}
-        # By the identity of a set: many rules may have the same large one.
-        self._filed: dict[int, tuple[Collection[Any], list[int]]] = {}
-
-    def file(self, keys: Collection[Any], number: int) -> None:
-        """A rule is to be found under these keys."""
-        self._filed.setdefault(id(keys), (keys, []))[1].append(number)
-
-    def crowds(self) -> dict[int, int]:
-        """
-        By the identity of a set of keys: how many rules are filed under that
-        one of them under which most are.
-        """
-        having: Counter[Any] = Counter()
-        for keys, members in self._filed.values():
-            if len(members) == 1:
-                having.update(keys)
-            else:
-                for key in keys:
-                    having[key] += len(members)
-        return {
-            which: max(map(having.__getitem__, keys), default=0)
-            for which, (keys, _) in self._filed.items()
-        }
-
-    def close(self) -> None:
-        """Every rule has been filed."""
-        rules = self.rules
-        for keys, members in self._filed.values():
-            alone = (members,)
-            for key in keys:
-                before = rules.setdefault(key, alone)
-                if before is alone:
-                    continue
-                if isinstance(before, list):
-                    before.append(members)
-                else:
-                    rules[key] = [*before, members]
-        for key, lists in rules.items():
-            if len(lists) > 1 and all(len(members) == 1 for members in lists):
-                rules[key] = (list(chain.from_iterable(lists)),)
-        del self._filed
-
-    def find(self, key: Hashable, found: list[int]) -> None:
-        """Add the rules of a key."""
-        for members in self.rules.get(key, ()):
-            found += members
-
-
-#: Sets of keys under which a rule can be found, and where. A rule that has
-#: none matches nothing.
-Keys = list[tuple[Table, Collection[Any]]]
 
 
 class Field(Protocol):
@@ -126,93 +53,6 @@ class Field(Protocol):
         """
 
 
-# Sets of names and of addresses.
-
-
-@final
-class _ByName:
-    __slots__ = ("_below", "_exact")
-
-    def __init__(self) -> None:
-        self._exact, self._below = Table(), Table()
-
-    def keys(self, names: NamePatterns) -> Keys:
-        return [
-            *((self._exact, each) for each in names.exact),
-            *((self._below, each) for each in names.below),
-        ]
-
-    def find(self, name: str, found: list[int]) -> None:
-        self._exact.find(name, found)
-        below = self._below.rules
-        dot = name.find(".") if below else -1
-        while dot >= 0:
-            for members in below.get(name[dot + 1 :], ()):
-                found += members
-            dot = name.find(".", dot + 1)
-
-    def around(self, names: NamePatterns, found: list[int]) -> None:
-        # What matches all of them matches any one.
-        if names.exact:
-            self.find(next(iter(names.exact[0])), found)
-        else:
-            self.find(f"*.{next(iter(names.below[0]))}", found)
-
-
-@final
-class _ByAddress:
-    __slots__ = ("_four", "_six", "_words")
-
-    def __init__(self) -> None:
-        # By shift, as in Networks.
-        self._four: dict[int, Table] = {}
-        self._six: dict[int, Table] = {}
-        self._words = Table()
-
-    def keys(self, addresses: Addresses) -> Keys:
-        found: Keys = []
-        networks = addresses.networks
-        for byShift, tables in ((networks.four, self._four), (networks.six, self._six)):
-            for shift, prefixes in byShift:
-                if shift not in tables:
-                    tables[shift] = Table()
-                found.append((tables[shift], prefixes))
-        if addresses.words:
-            found.append((self._words, addresses.words))
-        return found
-
-    def find(self, address: Address, found: list[int]) -> None:
-        packed = address.packed
-        byShift = self._four if len(packed) == 4 else self._six
-        if byShift:
-            number = int.from_bytes(packed, "big")
-            for shift, table in byShift.items():
-                lists = table.rules.get(number >> shift)
-                if lists is not None:
-                    for members in lists:
-                        found += members
-        if self._words.rules:
-            for kind in kinds(address):
-                self._words.find(kind, found)
-            # Where they are, the host knows.
-            self._words.find("self", found)
-            self._words.find("listeners", found)
-
-    def around(self, addresses: Addresses, found: list[int]) -> None:
-        # What covers all of them covers any one.
-        networks = addresses.networks
-        if networks:
-            tables = self._four if networks.four else self._six
-            shift, prefixes = (networks.four or networks.six)[0]
-            prefix = next(iter(prefixes))
-            for wider, table in tables.items():
-                if wider >= shift:
-                    table.find(prefix >> (wider - shift), found)
-        else:
-            self._words.find(next(iter(addresses.words)), found)
-            self._words.find(SPECIAL, found)
-
-
 # Where a rule leads to.
 
 
@@ -223,7 +63,7 @@ class ToAddress:
     __slots__ = ("_addresses", "_names")
 
     def __init__(self) -> None:
-        self._names, self._addresses = _ByName(), _ByAddress()
+        self._names, self._addresses = ByName(), ByAddress()
 
     def keys(self, rule: Rule) -> Keys | None:
         """None where it leads everywhere."""
@@ -262,7 +102,7 @@ class ToName:
     __slots__ = ("_names",)
 
     def __init__(self) -> None:
-        self._names = _ByName()
+        self._names = ByName()
 
     def keys(self, rule: Rule) -> Keys | None:
         """
@@ -373,7 +213,7 @@ class Source:
     __slots__ = ("_addresses",)
 
     def __init__(self) -> None:
-        self._addresses = _ByAddress()
+        self._addresses = ByAddress()
 
     def keys(self, rule: Rule) -> Keys | None:
         """None for everywhere."""

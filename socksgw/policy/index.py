@@ -25,7 +25,6 @@ from socksgw.policy.fields import (
     Port,
     Service,
     Source,
-    Table,
     ToAddress,
     ToName,
     ToSomewhere,
@@ -33,6 +32,7 @@ from socksgw.policy.fields import (
 )
 from socksgw.policy.questions import Question
 from socksgw.policy.rules import Rule
+from socksgw.policy.tables import Table
 from socksgw.wire.address import Address
 
 __all__ = ["Index"]

@@ -4,19 +4,46 @@ Rules that can never match, since one before them always does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.rules import Rule
+from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
-__all__ = ["shadows"]
+__all__ = ["COMMANDS", "unreachable"]
+
+#: All that a rule can be asked about.
+COMMANDS: Final = frozenset({"connect", "bind", "udp", "resolve"})
 
 _UNSPECIFIED: Final = (Address.parse("0.0.0.0"), Address.parse("::"))
 
 
-def shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
+def unreachable(ruleset: Ruleset) -> Iterator[tuple[int, str]]:
+    """
+    Yield the numbers of the rules that can never match, counted from 0, with why.
+    """
+    commands = COMMANDS
+    if not any(r.allow and "resolve" in (r.commands or ()) for r in ruleset.rules):
+        # Look-ups are off anyway, whatever denies them.
+        commands -= {"resolve"}
+    for number, rule in enumerate(ruleset.rules):
+        if rule.reportOnly or rule.isEmpty:
+            continue
+        for earlier in ruleset.index.before(number):
+            if _shadows(earlier, rule, commands):
+                yield (
+                    number,
+                    (
+                        f'"{rule.id}" can never match: everything it matches, '
+                        f'rule "{earlier.id}" before it matches already'
+                    ),
+                )
+                break
+
+
+def _shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
     """
     Whether C{earlier} surely matches whatever C{later} does.
 
