@@ -18,6 +18,7 @@ from hypothesis import settings
 from tests.fakes.threads import PATIENCE, ThreadedReactor
 from tests.live.running import Running, running
 from tests.live.servers import Certificate
+from tests.tools.certificates import Authority, pemOf, server
 
 # The tests may run under nohup, and a process that ignores SIGHUP hands that on.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -62,3 +63,12 @@ def reactor() -> Iterator[ThreadedReactor]:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """The certificate of every TLS server."""
     return Certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Path:
+    """A directory with a certificate, a key and a CA."""
+    root = Authority()
+    server(root).write(tmp_path, "gw")
+    (tmp_path / "ca.pem").write_bytes(pemOf(root.certificate))
+    return tmp_path

@@ -103,3 +103,9 @@ def outcome(waiting: Deferred[None]) -> list[object]:
 def event(number: int = 0) -> str:
     """A body."""
     return f'"event":"end","session":{number}'
+
+
+def only(directory: Path) -> Path:
+    """Return the one file of a journal."""
+    (file,) = chain.files(directory)
+    return file

@@ -7,25 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tools.examining import examined
+from socksgw.config.loading import loads
+from tests.tools.examining import HEAD, LISTEN, RULE, examined, wrong
 
-HEAD = """
-[[listen]]
-name = "main"
-address = ["127.0.0.1:1080"]
-[[auth.choose]]
-methods = ["none"]
-from = ["127.0.0.1"]
-[groups]
-staff = ["alice"]
-[services]
-web = ["tcp/80", "tcp/443"]
-dns = ["udp/53"]
-both = ["tcp/53", "udp/53"]
-[schedules]
-office = { hours = "08:00-18:00" }
-"""
-RULE = '[[rule]]\nid = "r"\nallow = ["connect"]\n'
 EXPECT = '[[expect]]\nto = "8.8.8.8:80"\nverdict = "allow"\nwho = "alice"\n'
 
 
@@ -160,3 +144,110 @@ def test_whatOnlyReportsExposesNothing() -> None:
         rule = f'[[rule]]\nid = "r"\nallow = ["connect"]\nreport_only = {only}\n'
         found = examined(text + rule, checkers=False)
         assert len(found.errors) == len(found.exposures) == errors
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("", "listen"),
+        ('listen = [{ name = "a" }]', "listen[0]"),
+        ('listen = [{ name = "a", address = [] }]', "listen[0]"),
+        (
+            'listen = [{ name = "a", address = ["127.0.0.1:1"], endpoint = "tcp:1" }]',
+            "listen[0]",
+        ),
+        ('listen = [{ name = "", address = ["127.0.0.1:1"] }]', "listen[0].name"),
+        (LISTEN + LISTEN, "listen[1].name"),
+        (LISTEN + "protocols = []", "listen[0].protocols"),
+        (LISTEN + "half_open = 0", "listen[0].half_open"),
+        (LISTEN + "half_open_per_source = -1", "listen[0].half_open_per_source"),
+        ('listen = [{ name = "a", address = ["127.0.0.1"] }]', "listen[0].address[0]"),
+        ('listen = [{ name = "a", address = ["::1:80"] }]', "listen[0].address[0]"),
+        ('listen = [{ name = "a", address = ["h:80"] }]', "listen[0].address[0]"),
+        (
+            'listen = [{ name = "a", address = ["1.2.3.4:65536"] }]',
+            "listen[0].address[0]",
+        ),
+        ('listen = [{ name = "a", endpoint = "nonsense:1" }]', "listen[0].endpoint"),
+        ('listen = [{ name = "a", endpoint = "tcp:x" }]', "listen[0].endpoint"),
+        ('listen = [{ name = "a", endpoint = "tcp" }]', "listen[0].endpoint"),
+        (
+            'listen = [{ name = "a", endpoint = "tcp6:1:interface=::" }]',
+            "listen[0].endpoint",
+        ),
+        ('timeouts = { handshake = "0s" }\n' + LISTEN, "timeouts.handshake"),
+        ("auth.throttle.per_user = -1\n" + LISTEN, "auth.throttle.per_user"),
+        ("auth.throttle.per_source = -1\n" + LISTEN, "auth.throttle.per_source"),
+        ('auth.throttle.window = "0s"\n' + LISTEN, "auth.throttle.window"),
+        ('timeouts = { lookup = "0s" }\n' + LISTEN, "timeouts.lookup"),
+        ('timeouts = { connect = "0s" }\n' + LISTEN, "timeouts.connect"),
+        ('timeouts = { idle = "0s" }\n' + LISTEN, "timeouts.idle"),
+        ('relay = { memory = "1000kB" }\n' + LISTEN, "relay.memory"),
+        ('gateway = { name = "" }\n' + LISTEN, "gateway.name"),
+        ('resolver = { servers = ["dns"] }\n' + LISTEN, "resolver.servers[0]"),
+        ('resolver = { servers = ["1.1.1.1:0"] }\n' + LISTEN, "resolver.servers[0]"),
+        ('resolver = { servers = ["[::1"] }\n' + LISTEN, "resolver.servers[0]"),
+        ('resolver = { servers = ["[::1]53"] }\n' + LISTEN, "resolver.servers[0]"),
+        (LISTEN + '[[limit]]\nper = "all"\nsessions = -1', "limit[0].sessions"),
+        (LISTEN + '[[limit]]\nper = "all"\nflows = -1', "limit[0].flows"),
+        (LISTEN + '[[limit]]\nper = "user"', "limit[0]"),
+        (
+            LISTEN + RULE + 'limits = { per = "user", new_sessions = -1 }',
+            "rule[0].limits.new_sessions",
+        ),
+        (LISTEN + RULE + 'limits = { per = "user" }', "rule[0].limits"),
+        (
+            LISTEN + '[[rule]]\nid = "r"\ndeny = "any"\n'
+            'limits = { per = "user", sessions = 1 }',
+            "rule[0].limits",
+        ),
+        ("audit = { max_size = 999999 }\n" + LISTEN, "audit.max_size"),
+        (LISTEN + '[[auth.choose]]\nmethods = ["x"]', "auth.choose[0].methods[0]"),
+        (
+            LISTEN + '[[auth.choose]]\nmethods = ["none"]\nlistener = ["x"]',
+            "auth.choose[0].listener[0]",
+        ),
+        (
+            LISTEN + '[[auth.choose]]\nmethods = ["none"]\nfrom = ["x"]',
+            "auth.choose[0].from[0]",
+        ),
+        (
+            LISTEN + '[[auth.choose]]\nmethods = ["none"]\nfrom = ["*.x"]',
+            "auth.choose[0].from[0]",
+        ),
+    ],
+)
+def test_whatIsWrongInWhatItMeans(text: str, path: str) -> None:
+    """Each mistake once, at its place."""
+    assert [place for place, _ in wrong(text)] == [path]
+
+
+def test_errorsOfEveryPartComeAtOnce() -> None:
+    """Listeners, authentication and policy are all looked at."""
+    found = wrong(
+        """
+        timeouts = { idle = "0s" }
+        listen = [{ name = "a", address = ["x"] }]
+        auth = { choose = [{ methods = ["y"] }] }
+        rule = [{ id = "r", allow = "any", to = ["z"] }]
+        """
+    )
+    assert [path for path, _ in found] == [
+        "timeouts.idle",
+        "listen[0].address[0]",
+        "auth.choose[0].methods[0]",
+        "rule[0].to[0]",
+    ]
+
+
+def test_theLinesForPeople() -> None:
+    """Errors, warnings, what is exposed: each in one line, in this order."""
+    config = loads(
+        LISTEN + '[groups]\ng = []\n[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n',
+        "gw.toml",
+    )
+    found = examined(config)
+    lines = list(found.lines(config, "cannot be used"))
+    assert lines[0].startswith('gw.toml:9: rule[1].to[1] ("r"): ')
+    assert lines[1].startswith("warning: gw.toml:5: groups.g: ")
+    assert lines[-1] == "exposed without login: nothing"

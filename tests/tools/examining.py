@@ -7,10 +7,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.testing import MemoryReactorClock
 
-from socksgw.config.loading import loads
+from socksgw.config.loading import ConfigError, loads
 from socksgw.config.schema import Config
 from socksgw.gateway.examination import Examination, examine
 from tests.fakes.policy import Facts
@@ -22,6 +23,23 @@ PYTHON = re.compile(
     r"from_|except_|Literal|Union|Mapping|sys)\b"
 )
 LISTEN = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:1080"]\n'
+#: A name of each kind that a policy can refer to.
+HEAD = """
+[[listen]]
+name = "main"
+address = ["127.0.0.1:1080"]
+[[auth.choose]]
+methods = ["none"]
+from = ["127.0.0.1"]
+[groups]
+staff = ["alice"]
+[services]
+web = ["tcp/80", "tcp/443"]
+dns = ["udp/53"]
+both = ["tcp/53", "udp/53"]
+[schedules]
+office = { hours = "08:00-18:00" }
+"""
 
 
 def examined(
@@ -44,3 +62,21 @@ def wrong(text: str | Config, checkers: bool = True) -> list[tuple[str, str]]:
     for error in found.errors:
         assert not PYTHON.search(error.text), error.text
     return [(p.path, p.text) for p in found.errors]
+
+
+def problems(text: str) -> list[tuple[str, str]]:
+    """What is wrong with the shape of C{text}: places and texts."""
+    with pytest.raises(ConfigError) as caught:
+        loads(text, "gw.toml")
+    for line in caught.value.lines():
+        assert re.match(r"gw\.toml(:\d+)?: ", line)
+        assert "\n" not in line
+    for problem in caught.value.problems:
+        assert not PYTHON.search(problem.text), problem.text
+    return [(p.path, p.text) for p in caught.value.problems]
+
+
+TLS = f'{LISTEN}[listen.tls]\ncertificate = "gw.pem"\nkey = "gw.key"\n'
+
+
+RULE = '[[rule]]\nid = "r"\nallow = ["connect"]\n'

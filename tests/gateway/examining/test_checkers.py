@@ -4,6 +4,7 @@ From C{[auth]} to checkers: those that are tables, and what is wrong with them.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from typing import Any
 import pytest
 from attrs import evolve
 from twisted.cred.checkers import ICredentialsChecker
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from socksgw.config.loading import loads
-from socksgw.interfaces import IGroupSource
+from socksgw.config.loading import load, loads
+from socksgw.interfaces import IGroupSource, IVerifyingMethod
 from socksgw.login.discovery import findCheckers
+from socksgw.login.identities import VerifiedIdentities
+from socksgw.plugins import auth_none
 from tests.tools.examining import LISTEN, examined, wrong
 
 
@@ -199,3 +203,56 @@ def test_relativePathsOfCheckers(tmp_path: Path, table: bool) -> None:
     # Nor one that is there by the chance of the current directory.
     ((_, said),) = asked("silent", "setup.cfg")[0]
     assert "write an absolute path" in said
+
+
+def test_identitiesAreTakenWhereAMethodVerifies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    The Portal takes verified identities only where a method that verifies is
+    offered; whatever checkers the command line brings.
+    """
+
+    @implementer(IVerifyingMethod)
+    class Verifying:
+        name, code, help = "verifying", 0x81, ""
+
+        def build(self, settings: object, reactor: object) -> object:
+            return self
+
+    methods = {"none": auth_none.method, "verifying": Verifying()}
+    monkeypatch.setattr(
+        "socksgw.gateway.examining.methods.findMethods", lambda: (methods, [])
+    )
+    auth = '[auth]\nstrip_realms = ["A"]\n[[auth.choose]]\nmethods = ["%s"]\n'
+    for method, expected in (("verifying", True), ("none", False)):
+        for brought in (True, False):
+            found = examined(LISTEN + auth % method, brought)
+            assert found.errors == []
+            kinds = [isinstance(c, VerifiedIdentities) for c in found.checkers]
+            assert any(kinds) is expected
+
+
+@pytest.mark.parametrize("realm", ["", "a@B", "A\n"])
+def test_realms(realm: str) -> None:
+    """A realm is a word."""
+    found = wrong(LISTEN + f"[auth]\nstrip_realms = [{json.dumps(realm)}]\n")
+    assert [path for path, _ in found] == ["auth.strip_realms[0]"]
+
+
+@pytest.mark.parametrize("checker", ["nonsense:x", "passwd", "passwd:", "", "file:"])
+def test_checkersThatCannotBe(checker: str) -> None:
+    """A checker that is not found, or not usable, is a start-up error."""
+    found = wrong(f'auth = {{ checkers = ["{checker}"] }}\n{LISTEN}', checkers=False)
+    assert [path for path, _ in found] == ["auth.checkers[0]"]
+
+
+def test_aPasswordFileIsBesideTheFileThatNamesIt(tmp_path: Path) -> None:
+    """Never in the current directory."""
+    (tmp_path / "users").touch(0o600)
+    (tmp_path / "gw.toml").write_text(
+        f'auth = {{ checkers = ["passwd:users"] }}\n{LISTEN}'
+    )
+    found = examined(load(str(tmp_path / "gw.toml")), checkers=False)
+    assert found.errors == []
+    assert len(found.checkers) == 1

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from socksgw.config.loading import loads
+from socksgw.config.loading import load, loads
+from socksgw.login.passwords import setPassword
+from socksgw.login.secrets import setSecret
 from tests.tools.certificates import Authority, pemOf, server
-from tests.tools.examining import LISTEN, examined
+from tests.tools.examining import LISTEN, TLS, examined, wrong
 
 ANY = '[[rule]]\nid = "r"\nallow = ["connect"]\n'
 
@@ -58,3 +60,121 @@ def test_whatAnOrderDoes(
     else:
         (text,) = texts
         assert said in text
+
+
+CERTIFICATE = '[[auth.choose]]\nmethods = ["certificate"]\n'
+
+
+def test_certificateWhereThereCanBeNone(certified: Path) -> None:
+    """The method is of no use where nobody is asked for a certificate."""
+    asking = TLS + 'client_certificate = "optional"\nclient_ca = "ca.pem"\n'
+    other = LISTEN.replace("main", "other").replace("1080", "1081")
+    named = CERTIFICATE + 'listener = ["main", "other"]\n'
+    for text, missing in (
+        (LISTEN + CERTIFICATE, "every listener"),
+        (TLS + CERTIFICATE, "every listener"),
+        (asking + other + named, '"other"'),
+        (asking + other + CERTIFICATE, ""),
+    ):
+        found = wrong(loads(text, "gw.toml", certified))
+        if missing:
+            ((path, said),) = found
+            assert path == "auth.choose[0].methods"
+            assert said.endswith(f"missing on: {missing}")
+        else:
+            assert found == []
+
+
+def test_passwordsInsideTLS(certified: Path) -> None:
+    """They are not in the clear there, also where others can listen."""
+    text = TLS.replace("127.0.0.1", "10.0.0.2")
+    text += '[[auth.choose]]\nmethods = ["userpass"]\n'
+    assert wrong(loads(text, "gw.toml", certified)) == []
+    plain = LISTEN.replace("127.0.0.1", "10.0.0.3").replace("main", "plain")
+    ((_, said),) = wrong(loads(plain + text, "gw.toml", certified))
+    assert '"plain"' in said
+
+
+ROUTABLE = '[[listen]]\nname = "main"\naddress = ["10.0.0.2:1080"]\n'
+
+
+USERPASS = '[[auth.choose]]\nmethods = ["userpass"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (LISTEN + USERPASS, False),
+        (ROUTABLE + USERPASS, True),
+        (ROUTABLE + USERPASS + "cleartext_passwords = true", False),
+        (ROUTABLE + USERPASS + "cleartext_passwords = false", True),
+        (ROUTABLE + USERPASS + 'from = ["10.0.0.0/8"]', True),
+        (ROUTABLE + LISTEN.replace("main", "lo") + USERPASS, True),
+        (
+            ROUTABLE + LISTEN.replace("main", "lo") + USERPASS + 'listener = ["lo"]',
+            False,
+        ),
+        (ROUTABLE + USERPASS.replace('"userpass"', '"none", "userpass"'), True),
+        (ROUTABLE + USERPASS.replace("userpass", "none"), False),
+        ('listen = [{ name = "main", endpoint = "tcp:1080" }]\n' + USERPASS, True),
+        ('listen = [{ name = "main", endpoint = "unix:/tmp/x" }]\n' + USERPASS, False),
+    ],
+)
+def test_passwordsInTheClearAreAnError(text: str, expected: bool) -> None:
+    """
+    userpass on a routable listener without TLS is a load error, unless the
+    entry says C{cleartext_passwords = true}.
+    """
+    found = wrong(text)
+    assert [path for path, _ in found] == (["auth.choose[0]"] if expected else [])
+    if expected:
+        assert "cleartext_passwords" in found[0][1]
+
+
+def test_userpassWithoutACheckerIsAnError() -> None:
+    """Nobody could log in."""
+    found = wrong(LISTEN + USERPASS, checkers=False)
+    assert [path for path, _ in found] == ["auth.choose[0].methods"]
+
+
+@pytest.mark.parametrize("name", ["hashes", "secrets", "both"])
+@pytest.mark.parametrize("method", ["userpass", "chap"])
+def test_aMethodNeedsACheckerForItsOwnCredentials(
+    tmp_path: Path, name: str, method: str
+) -> None:
+    """
+    A file of hashes cannot check a response, and one of secrets no password;
+    other hosts may use chap without TLS.
+    """
+    setPassword(tmp_path / "hashes", "alice", b"x")
+    setSecret(tmp_path / "secrets", "alice", b"x")
+    texts = {"hashes": '"passwd:hashes"', "secrets": '"secrets:secrets"'}
+    both = ", ".join(texts.values())
+    (tmp_path / "gw.toml").write_text(
+        f"{ROUTABLE}[auth]\ncheckers = [{texts.get(name, both)}]\n"
+        + USERPASS.replace("userpass", method)
+        + "cleartext_passwords = true\n" * (method == "userpass")
+    )
+    config = load(str(tmp_path / "gw.toml"))
+    found = examined(config, checkers=False).errors
+    if (method, name) in (("userpass", "secrets"), ("chap", "hashes")):
+        (error,) = found
+        assert error.path == "auth.choose[0].methods"
+        assert {"chap": "secrets:", "userpass": "passwd:"}[method] in error.text
+    else:
+        assert found == []
+
+
+@pytest.mark.filterwarnings("ignore:X509.get_:DeprecationWarning")
+def test_passwordsInsideAnEndpointsTLS(certified: Path) -> None:
+    """Twisted's own TLS endpoints hide them, too; others do not."""
+    both = (certified / "gw.pem").read_bytes() + (certified / "gw.key").read_bytes()
+    (certified / "pems").mkdir()
+    (certified / "pems" / "gw.pem").write_bytes(both)
+    for endpoint, clear in (
+        (f"tls:{certified}/pems:1443", False),
+        (f"ssl:1443:privateKey={certified}/gw.key:certKey={certified}/gw.pem", False),
+        ("tcp:1443", True),
+    ):
+        text = f'listen = [{{ name = "main", endpoint = "{endpoint}" }}]\n' + USERPASS
+        assert [path for path, _ in wrong(text)] == ["auth.choose[0]"] * clear, endpoint

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import socksgw.plugins
-from tests.tools.examining import examined, wrong
+from socksgw.config.loading import loads
+from socksgw.config.schema import Checker
+from tests.tools.examining import LISTEN, examined, problems, wrong
 
 PLUGIN = """
 from twisted.cred.credentials import Anonymous, IUsernamePassword
@@ -160,3 +162,106 @@ def test_whatMayNotBeInside(inside: str, monkeypatch: pytest.MonkeyPatch) -> Non
     # A certificate is the connection's, which is none of its business.
     assert bool(found) == (inside != "proved")
     assert all("has no place inside it" in said for _, said in found)
+
+
+def test_tablesOfPlugins() -> None:
+    """What is the plug-in's own business is handed on as it stands."""
+    text = (
+        'auth = { token = { a = 1, b = [2] }, checker = [{ kind = "k", url = ["u"] }] }'
+    )
+    auth = loads(text, "f").auth
+    assert auth.settings == {"token": {"a": 1, "b": [2]}}
+    assert auth.checker == (Checker("k", "", {"url": ["u"]}),)
+    assert problems("auth = { token = 1 }") == [("auth.token", "unknown key")]
+    ((path, said),) = wrong(LISTEN + "[auth]\nthrotle = { per_user = 1 }\n")
+    assert path == "auth.throtle"
+    assert 'did you mean "throttle"' in said
+
+
+INSIDE = '[[auth.choose]]\nmethods = ["tls"]\n[auth.tls]\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("", "needs a certificate"),
+        ('certificate = "nowhere.pem"', "No such file"),
+        ('certificate = "gw.pem"', "others can read it"),
+        ('certificate = "gw.pem"\nkey = "ca.pem"', "others can read it"),
+        ('certificate = "ca.pem"\nkey = "gw.key"', "not that of"),
+        ('certificate = "gw.pem"\nkey = "gw.key"\nport = 1', "unknown key"),
+        ('certificate = "gw.pem"\nkey = "gw.key"\nmethods = []', "nobody could"),
+        *(
+            (f'certificate = "gw.pem"\nkey = "gw.key"\nmethods = ["{name}"]', said)
+            for name, said in (
+                ("none", "no place inside"),
+                ("certificate", "no place inside"),
+                ("tls", "no place inside"),
+                ("nothing", "there is no method"),
+            )
+        ),
+    ],
+)
+def test_tlsInsideSOCKS(certified: Path, table: str, said: str) -> None:
+    """What is wrong with its table is said there."""
+    found = wrong(loads(LISTEN + INSIDE + table + "\n", "gw.toml", certified))
+    assert [path for path, _ in found] == [
+        "auth.tls" if table else "auth.choose[0].methods[0]"
+    ]
+    assert said in found[0][1]
+
+
+def test_loginInsideTLS(certified: Path) -> None:
+    """A checker is wanted as outside; passwords are not in the clear."""
+    text = LISTEN.replace("127.0.0.1", "10.0.0.2") + INSIDE
+    text += 'certificate = "gw.pem"\nkey = "gw.key"\n'
+    assert wrong(loads(text, "gw.toml", certified)) == []
+    ((path, said),) = wrong(loads(text, "gw.toml", certified), checkers=False)
+    assert path == "auth.choose[0].methods"
+    assert "there is no checker" in said
+
+
+STUB = LISTEN + '[auth]\ngssapi = { mechanism = "stub"%s }\n'
+
+
+@pytest.mark.parametrize(
+    ("own", "narrowed", "place"),
+    [
+        ("", '["integrity"]', None),
+        ("", '["integrity", "confidentiality"]', None),
+        (', protection = ["clear", "integrity"]', '["clear"]', None),
+        # Nothing can be added to what the method accepts.
+        ("", '["clear"]', "auth.choose[0].protection"),
+        ("", '["integrity", "clear"]', "auth.choose[0].protection"),
+        (', protection = ["clear"]', '["integrity"]', "auth.choose[0].protection"),
+        ("", '["strong"]', "auth.choose[0].protection"),
+        ("", "[]", "auth.choose[0].protection"),
+        (', protection = "clear"', '["clear"]', "auth.gssapi"),
+    ],
+)
+def test_anEntryNarrowsProtection(own: str, narrowed: str, place: str | None) -> None:
+    """What C{[[auth.choose]]} says of protection only takes away."""
+    found = wrong(
+        STUB % own + f'[[auth.choose]]\nmethods = ["gssapi"]\nprotection = {narrowed}\n'
+    )
+    assert [path for path, _ in found] == ([place] if place else [])
+
+
+def test_protectionOfMethodsWithoutLevels() -> None:
+    """It would be without effect, and nobody would know."""
+    entry = '[[auth.choose]]\nmethods = ["%s"]\nprotection = ["integrity"]\n'
+    ((path, said),) = wrong(LISTEN + entry % "none")
+    assert path == "auth.choose[0].protection"
+    assert "no method of this entry" in said
+    both = entry.replace('"%s"', '"gssapi", "none"')
+    assert wrong(STUB % "" + both) == []
+
+
+def test_theStubIsForThisMachine() -> None:
+    """It believes everybody: no listener may be reached by other hosts."""
+    text = (STUB % "").replace("127.0.0.1", "10.0.0.2")
+    text += '[[listen]]\nname = "lo"\naddress = ["127.0.0.1:1081"]\n'
+    text += '[[auth.choose]]\nlistener = ["lo"]\nmethods = ["gssapi"]\n'
+    ((path, said),) = wrong(text)
+    assert path == "auth.gssapi"
+    assert "loopback" in said

@@ -10,24 +10,7 @@ import pytest
 
 from socksgw.config.loading import loads
 from socksgw.login import passwords
-from tests.tools.examining import LISTEN, examined, wrong
-
-HEAD = """
-[[listen]]
-name = "main"
-address = ["127.0.0.1:1080"]
-[[auth.choose]]
-methods = ["none"]
-from = ["127.0.0.1"]
-[groups]
-staff = ["alice"]
-[services]
-web = ["tcp/80", "tcp/443"]
-dns = ["udp/53"]
-both = ["tcp/53", "udp/53"]
-[schedules]
-office = { hours = "08:00-18:00" }
-"""
+from tests.tools.examining import HEAD, LISTEN, examined, wrong
 
 
 def test_usersThatNobodyKnows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

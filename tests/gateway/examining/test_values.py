@@ -4,31 +4,16 @@ Values that are odd by themselves.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from socksgw.config.loading import loads
 from socksgw.gateway.examining import values
 from socksgw.route.resolvconf import readChoice
-from tests.tools.examining import examined
-
-HEAD = """
-[[listen]]
-name = "main"
-address = ["127.0.0.1:1080"]
-[[auth.choose]]
-methods = ["none"]
-from = ["127.0.0.1"]
-[groups]
-staff = ["alice"]
-[services]
-web = ["tcp/80", "tcp/443"]
-dns = ["udp/53"]
-both = ["tcp/53", "udp/53"]
-[schedules]
-office = { hours = "08:00-18:00" }
-"""
-RULE = '[[rule]]\nid = "r"\nallow = ["connect"]\n'
+from tests.tools.examining import HEAD, LISTEN, RULE, examined, problems
 
 
 @pytest.mark.parametrize(
@@ -60,3 +45,54 @@ def test_whatOnlyTheLibraryLooksUp(
     if warned:
         assert "128 threads" in found[0].text
         assert '"mdns4_minimal"' in found[0].text
+
+
+@pytest.mark.parametrize("per", ["all", "source", "listener", "user", "group", "rule"])
+def test_limits(per: str) -> None:
+    """Every amount, of everybody, in general and of a rule."""
+    amounts = (
+        'sessions = 0, associations = 1, new_sessions = 2, rate = "1MB/s", '
+        'quota = "1GB/1d", flows = 3, binds = 4'
+    )
+    rule = RULE.replace('"connect"', '"udp", "bind"')
+    text = (
+        f'limit = [{{ per = "{per}", {amounts} }}]\n'
+        f'groups = {{ staff = ["alice"] }}\n{LISTEN}'
+        f'{rule}limits = {{ per = "{per}", {amounts} }}\n'
+    )
+    found = examined(text)
+    assert found.errors == []
+    # Groups that are counted are used.
+    assert (not found.warnings) is (per == "group")
+
+
+def test_oddLimits() -> None:
+    """What counts nothing is warned of."""
+    text = (
+        LISTEN
+        + '[[limit]]\nper = "group"\nsessions = 1\n'
+        + RULE
+        + 'limits = { per = "user", flows = 1, associations = 1, binds = 1, sessions = 1 }'
+    )
+    assert [problem.path for problem in examined(text).warnings] == [
+        "limit[0].per",
+        "rule[0].limits.associations",
+        "rule[0].limits.flows",
+        "rule[0].limits.binds",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("rate", ["1B/s", "10MB/s", "64KiB/s"], ["10MB", "0/s", "MB/s", 5, "1MB/m"]),
+        ("quota", ["1GB/1d", "500/10s"], ["1GB", "1GB/d", "0/1d", "1GB/0s", 7]),
+    ],
+)
+def test_ratesAndQuotas(key: str, good: list[Any], bad: list[Any]) -> None:
+    """Octets per second, octets per window."""
+    for value in good:
+        loads(f'limit = [{{ per = "all", {key} = {json.dumps(value)} }}]', "f")
+    for value in bad:
+        text = f'limit = [{{ per = "all", {key} = {json.dumps(value)} }}]'
+        assert [path for path, _ in problems(text)] == [f"limit[0].{key}"]

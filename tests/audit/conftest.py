@@ -1,0 +1,21 @@
+"""
+Fixtures for the tests of the journal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.journal import Kept, event
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A journal of ten lines in one file."""
+    kept = Kept(tmp_path / "audit").open()
+    for number in range(10):
+        kept.append(event(number))
+    kept.close()
+    return kept.directory

@@ -1,0 +1,235 @@
+"""
+What the configuration schema takes: each key, and no value of another type.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from attrs import fields, has
+
+from socksgw.config.loading import loads
+from socksgw.config.schema import Config, Group
+from tests.tools.examining import LISTEN, RULE, problems
+
+TABLES = {
+    "gateway.name": "gateway = {{ name = {} }}",
+    "timeouts.idle": "timeouts = {{ idle = {} }}",
+    "relay.memory": "relay = {{ memory = {} }}",
+    "resolver.servers": "resolver = {{ servers = {} }}",
+    "resolver.family": "resolver = {{ family = {} }}",
+    "listen[0].name": "listen = [{{ name = {} }}]",
+    "listen[0].address": 'listen = [{{ name = "a", address = {} }}]',
+    "listen[0].endpoint": 'listen = [{{ name = "a", endpoint = {} }}]',
+    "listen[0].protocols": 'listen = [{{ name = "a", protocols = {} }}]',
+    "listen[0].half_open": 'listen = [{{ name = "a", half_open = {} }}]',
+    "auth.checkers": "auth = {{ checkers = {} }}",
+    "auth.cache": "auth = {{ cache = {} }}",
+    "auth.choose[0].methods": "auth = {{ choose = [{{ methods = {} }}] }}",
+    "auth.choose[0].from": "auth = {{ choose = [{{ methods = [], from = {} }}] }}",
+    "auth.choose[0].cleartext_passwords": (
+        "auth = {{ choose = [{{ methods = [], cleartext_passwords = {} }}] }}"
+    ),
+    "groups.g": "groups = {{ g = {} }}",
+    "networks.n": "networks = {{ n = {} }}",
+    "never.also": "never = {{ also = {} }}",
+    "never.to": "never = {{ to = {} }}",
+    "never.except": "never = {{ except = {} }}",
+    "rule[0].id": "rule = [{{ id = {} }}]",
+    "rule[0].allow": 'rule = [{{ id = "r", allow = {} }}]',
+    "rule[0].deny": 'rule = [{{ id = "r", deny = {} }}]',
+    "rule[0].who": 'rule = [{{ id = "r", who = {} }}]',
+    "rule[0].from": 'rule = [{{ id = "r", from = {} }}]',
+    "rule[0].listener": 'rule = [{{ id = "r", listener = {} }}]',
+    "rule[0].to": 'rule = [{{ id = "r", to = {} }}]',
+    "rule[0].resolving_to": 'rule = [{{ id = "r", resolving_to = {} }}]',
+    "rule[0].ports": 'rule = [{{ id = "r", ports = {} }}]',
+    "rule[0].services": 'rule = [{{ id = "r", services = {} }}]',
+    "rule[0].during": 'rule = [{{ id = "r", during = {} }}]',
+    "rule[0].until": 'rule = [{{ id = "r", until = {} }}]',
+    "rule[0].ticket": 'rule = [{{ id = "r", ticket = {} }}]',
+    "rule[0].secured": 'rule = [{{ id = "r", secured = {} }}]',
+    "rule[0].report_only": 'rule = [{{ id = "r", report_only = {} }}]',
+    "rule[0].timeouts.idle": 'rule = [{{ id = "r", timeouts = {{ idle = {} }} }}]',
+    "include": "include = {}",
+    "services.s": "services = {{ s = {} }}",
+    "schedules.s.hours": "schedules = {{ s = {{ hours = {} }} }}",
+    "schedules.s.days": "schedules = {{ s = {{ days = {} }} }}",
+    "schedules.s.until": "schedules = {{ s = {{ until = {} }} }}",
+    "expect[0].to": 'expect = [{{ verdict = "deny", to = {} }}]',
+    "expect[0].verdict": 'expect = [{{ to = "a:1", verdict = {} }}]',
+    "limit[0].per": "limit = [{{ per = {}, sessions = 1 }}]",
+    "limit[0].sessions": 'limit = [{{ per = "all", sessions = {} }}]',
+    "audit.journal": "audit = {{ journal = {} }}",
+    "audit.on_failure": "audit = {{ on_failure = {} }}",
+    "audit.sync": "audit = {{ sync = {} }}",
+    "audit.keep": "audit = {{ keep = {} }}",
+    "audit.max_size": "audit = {{ max_size = {} }}",
+    "audit.when_full": "audit = {{ when_full = {} }}",
+}
+VALUES = {
+    "a string": '"connect"',
+    "an integer": "7",
+    "a negative integer": "-7",
+    "a float": "7.0",
+    "a boolean": "true",
+    "false": "false",
+    "an array": '["connect"]',
+    "an array of integers": "[7]",
+    "an array of booleans": "[true]",
+    "an array of floats": "[7.0]",
+    "an array of arrays": '[["connect"]]',
+    "a table": "{ a = 1 }",
+    "a date": "2026-01-01",
+    "not a number": "nan",
+}
+STRINGS = {"a string"}
+INTEGERS = {"an integer", "a negative integer"}
+ARRAYS = {"an array"}
+RIGHT = {
+    "gateway.name": STRINGS,
+    "timeouts.idle": set(),
+    "relay.memory": {"an integer"},
+    "resolver.family": set(),
+    "listen[0].name": STRINGS,
+    "listen[0].endpoint": STRINGS,
+    "listen[0].protocols": set(),
+    "listen[0].half_open": INTEGERS,
+    "auth.cache": set(),
+    "auth.choose[0].cleartext_passwords": {"a boolean", "false"},
+    "rule[0].id": STRINGS,
+    "rule[0].ports": {"an array", "an array of integers"},
+    "rule[0].until": set(),
+    "rule[0].ticket": STRINGS,
+    "rule[0].secured": STRINGS | ARRAYS,
+    "rule[0].report_only": {"a boolean", "false"},
+    "rule[0].timeouts.idle": set(),
+    "schedules.s.hours": STRINGS,
+    "schedules.s.days": STRINGS | ARRAYS,
+    "schedules.s.until": {"a date"},
+    "expect[0].to": STRINGS,
+    "expect[0].verdict": set(),
+    "limit[0].per": set(),
+    "limit[0].sessions": INTEGERS,
+    "audit.journal": STRINGS,
+    "audit.on_failure": set(),
+    "audit.sync": set(),
+    "audit.keep": set(),
+    "audit.max_size": {"an integer"},
+    "audit.when_full": set(),
+}
+
+
+@pytest.mark.parametrize("path", TABLES)
+def test_noValueIsTakenForOneOfAnotherType(path: str, tmp_path: Path) -> None:
+    """
+    No coercion between string, integer, float and boolean; a string is not a
+    list. The error is at the value or inside of it.
+    """
+    for kind, value in VALUES.items():
+        text = TABLES[path].format(value)
+        if kind in RIGHT.get(path, ARRAYS):
+            # For include, it is a file.
+            (tmp_path / "connect").touch()
+            loads(text, "gw.toml", tmp_path)
+        else:
+            found = problems(text)
+            assert len(found) == 1, (kind, found)
+            assert found[0][0].startswith(path), (kind, found)
+
+
+def test_everyKeyOfTheShapeIsInTheTable() -> None:
+    """The test above has one example of everything that is not repeated."""
+    seen = {re.sub(r"\[\d+\]", "", path) for path in TABLES}
+    tested = {path.split(".")[0] for path in seen}
+    ours = {
+        a.metadata.get("toml", a.name)
+        for a in fields(Config)
+        if a.metadata.get("toml", a.name) is not None
+    }
+    assert ours <= tested
+    assert has(Config)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "near"),
+    [
+        ("gatway = 1", "gatway", "gateway"),
+        ("gateway = { nam = 1 }", "gateway.nam", "name"),
+        ('listen = [{ name = "a", adress = [] }]', "listen[0].adress", "address"),
+        ('rule = [{ id = "r", form = [] }]', "rule[0].form", "from"),
+        ('rule = [{ id = "r", port = [] }]', "rule[0].port", "ports"),
+        ("never = { excep = [] }", "never.excep", "except"),
+        (
+            "auth = { choose = [{ methods = [], methds = 1 }] }",
+            "auth.choose[0].methds",
+            "methods",
+        ),
+        ("audit = { jurnal = 1 }", "audit.jurnal", "journal"),
+    ],
+)
+def test_unknownKeysAreErrorsWithASuggestion(text: str, path: str, near: str) -> None:
+    """A key that we do not know is an error, and the likeliest one is named."""
+    ((found, said),) = problems(text)
+    assert found == path
+    assert f'"{near}"' in said
+
+
+@pytest.mark.parametrize("key", ["from_", "except_", "file", "directory", "unused"])
+def test_ourOwnNamesAreNotKeys(key: str) -> None:
+    """What is called so inside is unknown outside."""
+    for text, path in (
+        (f"{key} = 1", key),
+        (f"never = {{ {key} = [] }}", f"never.{key}"),
+        (f'rule = [{{ id = "r", {key} = [] }}]', f"rule[0].{key}"),
+    ):
+        assert [p for p, _ in problems(text)] == [path]
+
+
+#: Every key of the contract's example that is not built.
+NOT_BUILT = {
+    "upstream": 'upstream = [{ name = "dmz", url = "socks5://gw2.example:1080" }]',
+    "admin": 'admin = { endpoint = "unix:/run/socksgw/admin.sock" }',
+    "listen[0].leave_by": 'listen = [{ name = "a", leave_by = ["198.51.100.7"] }]',
+    "listen[0].proxy_protocol_from": (
+        'listen = [{ name = "a", proxy_protocol_from = ["10.0.0.5"] }]'
+    ),
+    "rule[0].via": 'rule = [{ id = "r", via = ["dmz"] }]',
+    "audit.sinks": 'audit = { sinks = ["sql:sqlite:///audit.db"] }',
+    "audit.sink": 'audit = { sink = [{ kind = "sql" }] }',
+}
+
+
+@pytest.mark.parametrize("path", NOT_BUILT)
+def test_keysThatAreNotBuiltSaySo(path: str) -> None:
+    """A key whose feature is not built yet is an error that says so."""
+    ((found, said),) = problems(NOT_BUILT[path])
+    assert found == path
+    assert "not built yet" in said
+
+
+def test_groupsAreArraysOrTables() -> None:
+    """A group is an array of users, or a table that also names a directory's."""
+    text = (
+        'groups = { a = ["x"], b = { members = ["y"], directory = ["CN=b"] }, '
+        "c = { directory = [] } }"
+    )
+    assert loads(text, "f").groups == {
+        "a": Group(("x",)),
+        "b": Group(("y",), ("CN=b",)),
+        "c": Group(),
+    }
+    assert problems('groups = { a = "x", b = { member = [] }, c = [1] }') == [
+        ("groups.a", "must be an array of users, or a table with directory and "
+         "members, not a string"),
+        ("groups.b.member", 'unknown key; did you mean "members"?'),
+        ("groups.c[0]", "must be a string, not an integer"),
+    ]  # fmt: skip
+
+
+def test_aRulesLimitsSayOfWhom() -> None:
+    """`per` is needed there, too."""
+    text = LISTEN + RULE + "limits = { sessions = 1 }"
+    assert problems(text) == [("rule[0].limits.per", "is missing, and is needed")]
