@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from socksgw.audit import segments
 from tests.fakes.journal import Kept, event
 
 
@@ -19,3 +20,9 @@ def directory(tmp_path: Path) -> Path:
         kept.append(event(number))
     kept.close()
     return kept.directory
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of 100 kB."""
+    monkeypatch.setattr(segments, "_ROTATE", 100_000)

@@ -21,7 +21,15 @@ from socksgw.audit import journal as journals
 from socksgw.audit.journal import JournalError
 from socksgw.audit.verify import verify
 from socksgw.errors import AuditFailed
-from tests.fakes.journal import NOON, Kept, event, lines, outcome
+from tests.fakes.journal import (
+    NOON,
+    Kept,
+    event,
+    filled,
+    lines,
+    outcome,
+    total,
+)
 from tests.live.running import environment
 from tests.tools.sockets import descriptors
 from tests.tools.waiting import until
@@ -416,118 +424,7 @@ def test_aFullDisk(tmp_path: Path) -> None:
         assert sum(line["event"] == "end" for line in found) == 1 + 200 + granted + 1
 
 
-# The disk itself.
-
-
-def test_eachWaitsForTheDisk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`sync = "each"`: a commit fires only when the disk has answered."""
-    synced: list[int] = []
-    fdatasync = os.fdatasync
-
-    def counted(fd: int) -> None:
-        fdatasync(fd)
-        synced.append(fd)
-
-    monkeypatch.setattr(os, "fdatasync", counted)
-    kept = Kept(tmp_path, sync="each").open()
-    committed = outcome(kept.journal.commit(event()))
-    kept.reactor.advance(0)
-    assert committed == []
-    until(lambda: kept.reactor.fromOthers)
-    assert len(synced) == 1
-    kept.turn()
-    assert committed == [None]
-    closing(kept)
-
-
-def closing(kept: Kept) -> None:
-    """Close a journal that asks the disk."""
-    closed: list[object] = []
-    kept.journal.close().addBoth(closed.append)
-    until(lambda: kept.turn() or closed)
-
-
-def test_aDiskThatFailsRefuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `each`, what is not on the disk is not granted."""
-
-    def failing(fd: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    kept = Kept(tmp_path, sync="each").open()
-    monkeypatch.setattr(os, "fdatasync", failing)
-    committed = outcome(kept.journal.commit(event()))
-    until(lambda: kept.turn() or committed)
-    assert isinstance(committed[0], AuditFailed)
-    monkeypatch.undo()
-    closing(kept)
-
-
-def test_eachWithoutADescriptorRefuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Out of descriptors, a commit is refused; it does not hang."""
-
-    def failing(fd: int) -> int:
-        raise OSError(24, "Too many open files")
-
-    kept = Kept(tmp_path, sync="each").open()
-    monkeypatch.setattr(os, "dup", failing)
-    committed = outcome(kept.journal.commit(event()))
-    kept.turn()
-    assert isinstance(committed[0], AuditFailed)
-    monkeypatch.undo()
-    closing(kept)
-
-
-def test_anIntervalAsksTheDiskOnceWhenThereIsSomethingNew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`sync = "1s"`: once a second, and not while nothing is written."""
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fdatasync", synced.append)
-    kept = Kept(tmp_path, sync=1.0).open()
-    for _ in range(5):
-        kept.turn(1)
-    assert synced == []
-    for expected in (1, 2):
-        kept.append(event(), event())
-        kept.turn(1)
-        until(lambda: kept.turn() or len(synced) == expected)  # noqa: B023
-        kept.turn(5)
-        assert len(synced) == expected
-    closing(kept)
-
-
-def test_neverDoesNotAskTheDisk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`sync = "never"`: write(2) alone."""
-
-    def asked(fd: int) -> None:
-        raise AssertionError("asked")
-
-    monkeypatch.setattr(os, "fdatasync", asked)
-    kept = Kept(tmp_path, sync="never").open()
-    committed = outcome(kept.journal.commit(event()))
-    kept.turn(10)
-    assert committed == [None]
-    kept.close()
-
-
 # Rotation, keep, max_size.
-
-
-def filled(kept: Kept, octets: int) -> None:
-    """Append so much, a few lines a turn."""
-    long = f'"event":"end","filler":"{"x" * 2000}"'
-    for _ in range(octets // 20_000 + 1):
-        kept.append(*[long] * 10)
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of 100 kB."""
-    monkeypatch.setattr(segments, "_ROTATE", 100_000)
 
 
 @pytest.mark.usefixtures("small")
@@ -565,10 +462,6 @@ def test_keepDropsOldFilesAndSaysSo(tmp_path: Path) -> None:
         assert any(file.name in text for text in kept.told)
     found = verify(tmp_path)
     assert found.problems == []
-
-
-def total(directory: Path) -> int:
-    return sum(file.stat().st_size for file in chain.files(directory))
 
 
 @pytest.mark.usefixtures("small")
@@ -617,23 +510,6 @@ def test_whenFullDropOldest(
     assert chain.files(tmp_path)[0].name != chain.nameOf(1)
     assert any("dropped" in text for text in kept.told)
     assert verify(tmp_path).problems == []
-
-
-@pytest.mark.usefixtures("small")
-def test_alarmsAt50And80And95PerCent(tmp_path: Path) -> None:
-    """Each once, before it is full."""
-    kept = Kept(tmp_path, max_size=1_000_000).open()
-    shares = []
-    for _ in range(60):
-        filled(kept, 0)
-        for text in kept.told:
-            shares.append((total(tmp_path) / 1_000_000, text))
-        kept.told.clear()
-    kept.close()
-    alarms = [(share, text) for share, text in shares if "max_size" in text]
-    assert [round(share, 1) for share, _ in alarms[:2]] == [0.5, 0.8]
-    assert 0.9 < alarms[2][0] <= 1.0
-    assert "%" in alarms[0][1]
 
 
 def test_killedWhileWritingEveryLineBeforeIsWhole(tmp_path: Path) -> None:

@@ -8,15 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from socksgw.audit import chain
 from socksgw.audit.refusals import Refusal, Refusals
-from socksgw.config.convert import Octets
-from socksgw.config.schema import AuditConfig
-from socksgw.errors import AuditFailed
 from socksgw.wire.address import Address
-from tests.fakes.journal import Kept, event, outcome
+from tests.fakes.journal import Kept
 from tests.tools.catalogue import catalogued
 
 
@@ -190,69 +185,3 @@ def test_theFloodOfRefusalsIsAFewKilobytesASecond(tmp_path: Path) -> None:
     alone = sum(x["event"] == "refused" for x in lines)
     assert counted + alone == 60 * 8000
     assert alone <= 2_000 + 60 * 20
-
-
-def test_aPartOfMaxSizeIsForThoseWhoLogIn(tmp_path: Path) -> None:
-    """
-    Strangers' lines end at nine tenths; users' go on; after more room strangers
-    are recorded again, and a line says how many were not.
-    """
-    kept = Kept(tmp_path, max_size=100_000).open()
-    body = f'"event":"decision","filler":"{"x" * 900}"'
-    refused = 0
-    for _ in range(120):
-        committed = outcome(kept.journal.commit(body, stranger=True))
-        kept.turn()
-        refused += isinstance(committed[0], AuditFailed)
-    assert refused
-    assert sum("login are refused" in text for text in kept.told) == 1
-    committed = outcome(kept.journal.commit(body))
-    kept.turn()
-    assert committed == [None]
-    assert not kept.journal.failing
-    kept.journal.apply(AuditConfig(sync="never", max_size=Octets(1_000_000)))
-    committed = outcome(kept.journal.commit(event(), stranger=True))
-    kept.turn()
-    assert committed == [None]
-    kept.close()
-    assert [x["refused"] for x in kept.lines() if x["event"] == "resumed"] == [refused]
-
-
-@pytest.mark.parametrize(
-    ("when", "words"),
-    [
-        ("refuse", "reaches audit.max_size in 1.0 hours"),
-        ("drop-oldest", "holds the last 1.0 hours"),
-    ],
-)
-def test_growthIsAlarmed(tmp_path: Path, when: str, words: str) -> None:
-    """When it is full within a day at this rate; once an hour."""
-    kept = Kept(tmp_path, max_size=3_700_000, when_full=when).open()
-    line = f'"event":"end","filler":"{"x" * 877}"'
-    for _ in range(130):
-        kept.append(line)
-        kept.turn(1)
-        kept.journal.look()
-    (alarm,) = [text for text in kept.told if "grows" in text]
-    assert words in alarm
-    kept.close()
-    quiet = Kept(tmp_path / "quiet", max_size=200_000_000).open()
-    for _ in range(130):
-        quiet.append(line)
-        quiet.turn(1)
-        quiet.journal.look()
-    assert quiet.told == []
-    quiet.close()
-
-
-def test_theLastTenthIsToldOfWhoeverCameToIt(tmp_path: Path) -> None:
-    """Also when a user's line did."""
-    kept = Kept(tmp_path, max_size=100_000).open()
-    body = f'"event":"end","filler":"{"x" * 900}"'
-    for _ in range(95):
-        kept.append(body)
-    committed = outcome(kept.journal.commit(body, stranger=True))
-    kept.turn()
-    assert isinstance(committed[0], AuditFailed)
-    assert sum("login are refused" in text for text in kept.told) == 1
-    kept.close()

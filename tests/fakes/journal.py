@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from socksgw.audit import chain
 from socksgw.audit.journal import Journal
 from socksgw.config.schema import AuditConfig
+from tests.tools.waiting import until
 
 #: A wall clock that stands: 2026-11-23T12:00:00Z.
 NOON = 1795435200.0
@@ -109,3 +110,21 @@ def only(directory: Path) -> Path:
     """Return the one file of a journal."""
     (file,) = chain.files(directory)
     return file
+
+
+def closing(kept: Kept) -> None:
+    """Close a journal that asks the disk."""
+    closed: list[object] = []
+    kept.journal.close().addBoth(closed.append)
+    until(lambda: kept.turn() or closed)
+
+
+def filled(kept: Kept, octets: int) -> None:
+    """Append so much, a few lines a turn."""
+    long = f'"event":"end","filler":"{"x" * 2000}"'
+    for _ in range(octets // 20_000 + 1):
+        kept.append(*[long] * 10)
+
+
+def total(directory: Path) -> int:
+    return sum(file.stat().st_size for file in chain.files(directory))

@@ -11,19 +11,12 @@ from hypothesis import strategies as st
 
 from socksgw.wire import socks4
 from socksgw.wire.address import Address, BadHost
-from socksgw.wire.codes import Reply, Socks4Reply
+from socksgw.wire.codes import Reply
 from socksgw.wire.events import Replied, Requested
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from tests.tools.samples import hosts4, names, ports
 
 V4 = Address.parse("192.0.2.7")
-
-
-def test_numbers() -> None:
-    """The result codes (SOCKS 4, section CONNECT)."""
-    assert [code.value for code in Socks4Reply] == [90, 91, 92, 93]
-    assert Socks4Reply.GRANTED == 90
-    assert Socks4Reply.REJECTED == 91
 
 
 REQUESTS: list[tuple[str, Requested]] = [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from socksgw.wire import socks5
 from socksgw.wire.address import Address, BadHost, parseHost
-from socksgw.wire.codes import AddressType, Command, Method, Reply
+from socksgw.wire.codes import Reply
 from socksgw.wire.events import MethodSelected, MethodsOffered, Replied, Requested
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from tests.tools.samples import hosts, names, ports
@@ -20,32 +20,6 @@ from tests.tools.samples import hosts, names, ports
 V4 = Address.parse("192.0.2.7")
 V6 = Address.parse("2001:db8::1")
 V6_OCTETS = bytes.fromhex("20010db8000000000000000000000001")
-
-
-def test_numbers() -> None:
-    """
-    The numbers of RFC 1928 sections 3, 4, 5 and 6; IANA's, and the SSL draft's
-    own.
-    """
-    assert {m.name: m.value for m in Method} == {
-        "NO_AUTHENTICATION": 0x00,
-        "GSSAPI": 0x01,
-        "USERNAME_PASSWORD": 0x02,
-        "CHAP": 0x03,
-        "SSL": 0x06,
-        "SSL_DRAFT": 0x86,
-        "NO_ACCEPTABLE": 0xFF,
-    }
-    assert (Command.CONNECT, Command.BIND, Command.UDP_ASSOCIATE) == (1, 2, 3)
-    assert (AddressType.IPV4, AddressType.NAME, AddressType.IPV6) == (1, 3, 4)
-    assert [reply.value for reply in Reply] == list(range(9))
-    assert Reply.NOT_ALLOWED == 2
-    assert Reply.NETWORK_UNREACHABLE == 3
-    assert Reply.HOST_UNREACHABLE == 4
-    assert Reply.CONNECTION_REFUSED == 5
-    assert Reply.TTL_EXPIRED == 6
-    assert Reply.COMMAND_NOT_SUPPORTED == 7
-    assert Reply.ADDRESS_TYPE_NOT_SUPPORTED == 8
 
 
 @pytest.mark.parametrize(
