@@ -1,5 +1,5 @@
 """
-What an order of methods does to clients that offer several.
+Whether listeners, methods and checkers go together, and in which order.
 """
 
 from __future__ import annotations
