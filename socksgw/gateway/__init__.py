@@ -1,5 +1,5 @@
 """
-The running service: what one configuration came to, listeners, reload.
+The running service: generations, listeners, reload, revocation.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CannotStart", "Gateway", "SocksFactory"]
 
-#: The modules of the public names. C{socksgw check} needs parts of this package
-#: without a gateway, so they are imported when they are asked for.
+#: The modules of the public names. They are imported when a name is used, since
+#: C{socksgw check} needs parts of this package, and not a whole gateway.
 _MODULES: Final = {
     "CannotStart": "socksgw.gateway.listeners",
     "Gateway": "socksgw.gateway.gateway",
@@ -25,9 +25,9 @@ _MODULES: Final = {
 
 def __getattr__(name: str) -> object:
     """
-    Import a public name.
+    Import a public name of the package.
 
-    @raise AttributeError: there is none of that name.
+    @raise AttributeError: there is no public name like that.
     """
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)

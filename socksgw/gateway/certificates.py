@@ -1,6 +1,7 @@
 """
-The files of listeners' TLS, looked at while they serve, and the clients that
-are in by a certificate.
+The files of listeners' TLS, and the clients that logged in by certificate.
+
+Both are looked at again and again while the gateway runs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _log = Logger()
 
 
 class Service(Protocol):
-    """What looks at certificates needs of the gateway."""
+    """The parts of a gateway that L{Certificates} needs."""
 
     @property
     def config(self) -> Config: ...
@@ -39,7 +40,7 @@ class Service(Protocol):
 @final
 class Certificates:
     """
-    Reads again what has changed, and judges again whom that concerns.
+    Reads changed files again, and judges client certificates again.
     """
 
     def __init__(self, gateway: Service) -> None:
@@ -47,10 +48,9 @@ class Certificates:
 
     def look(self, name: str, tls: ServerTLS) -> None:
         """
-        Have files that changed read again, and record that; judge the clients
-        again if that may matter to them.
+        Read changed files again, record that, and judge the clients if need be.
 
-        @param name: the listener's.
+        @param name: the listener's name.
         """
         journal = self._gateway.journal
         changes = tls.refresh()
@@ -65,10 +65,10 @@ class Certificates:
 
     def recheck(self, name: str, tls: ServerTLS) -> int:
         """
-        End the clients whose certificate would not be accepted now.
+        End the clients of a listener whose certificate is not accepted any more.
 
-        @param name: the listener's.
-        @return: how many.
+        @param name: the listener's name.
+        @return: the number of clients that were ended.
         """
         ended = 0
         everybody = self._gateway.config.gateway.enforce == "all"

@@ -1,5 +1,5 @@
 """
-The end of a gateway: its sessions may go on for a while, and are ended then.
+The end of a gateway: sessions may go on for a while, and are ended then.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = ["Drain"]
 @final
 class Drain:
     """
-    Waits for the last session of a gateway that accepts no more, once begun.
+    Waits for the last session of a gateway that accepts no more clients.
 
-    @ivar over: fires when everything is closed; L{None} before it has begun.
+    @ivar over: fires when everything is closed; L{None} before L{begin}.
     """
 
     def __init__(
@@ -35,8 +35,10 @@ class Drain:
         close: Callable[[], Deferred[None]],
     ) -> None:
         """
-        @param listeners: all that may have clients, by name.
-        @param close: called when no session is left.
+        Wait for nothing yet.
+
+        @param listeners: all listeners that may have clients, by name.
+        @param close: called when no session is left; fires when all is closed.
         """
         self._reactor = reactor
         self._sessions = sessions
@@ -48,11 +50,11 @@ class Drain:
 
     def begin(self, seconds: float) -> None:
         """
-        Let the sessions end, and end those that are left.
+        Wait for the sessions to end, and end those that are left in time.
 
         A second SIGTERM or SIGINT ends them at once.
 
-        @param seconds: how long they may go on.
+        @param seconds: how long sessions may go on.
         """
         self.over = Deferred()
         for number in (signal.SIGTERM, signal.SIGINT):

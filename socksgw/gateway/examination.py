@@ -1,6 +1,8 @@
 """
-What a configuration means as a whole: every error and warning in it, and
-what it exposes.
+The examination of a whole configuration.
+
+It finds every error and warning, and what the configuration exposes to clients
+without a login.
 """
 
 from __future__ import annotations
@@ -48,18 +50,23 @@ __all__ = ["Examination", "examine"]
 @frozen
 class Examination:
     """
-    What was found.
+    The result of an examination.
 
-    @ivar errors: what must be mended.
-    @ivar warnings: what is odd.
-    @ivar exposures: who gets in without login, and to what: a line each.
-    @ivar ruleset: to be used only when there are no errors, as what follows.
-    @ivar choices: the methods offered.
-    @ivar checkers: who decides about credentials.
-    @ivar secured: the TLS of the listeners that have it, by name.
-    @ivar offers: who gets in, for questions that nobody has asked.
-    @ivar unclear: the errors of the policy itself: with any, the ruleset says
-        nothing.
+    The attributes from C{ruleset} on can be used only if there are no errors.
+
+    @ivar errors: what must be mended before the configuration can be used.
+    @ivar warnings: what is allowed, and is probably not meant.
+    @ivar exposures: which clients are served without a login, and which
+        destinations they reach: one line each.
+    @ivar ruleset: the compiled rules.
+    @ivar choices: the methods that are offered, in the order of the file.
+    @ivar checkers: the checkers that decide about credentials.
+    @ivar secured: the TLS settings of the listeners that have any, by the
+        listener's name.
+    @ivar offers: which clients can log in, and how; for C{explain} and
+        expectations.
+    @ivar unclear: the errors of the policy alone; if there are any, the ruleset
+        answers no question.
     """
 
     errors: list[Problem]
@@ -74,9 +81,10 @@ class Examination:
 
     def lines(self, config: Config, verdict: str) -> Iterator[str]:
         """
-        Yield for people: errors, warnings, the verdict, and what is exposed.
+        Yield lines for people: errors, warnings, the verdict, and the exposures.
 
-        @param config: what was examined.
+        @param config: the configuration that was examined.
+        @param verdict: a word or two that follow the file's name.
         """
         yield from refused(config, self.errors).lines()
         for line in refused(config, self.warnings).lines():
@@ -100,12 +108,14 @@ def examine(
     holding: Holding | None = None,
 ) -> Examination:
     """
-    Judge a configuration as a whole. What is wrong is found in the order of this
-    function.
+    Examine a configuration as a whole.
 
+    Problems are reported in the order of this function.
+
+    @param facts: this host's addresses and listeners.
     @param checkers: used instead of those that C{config} names.
-    @param compiler: of C{config}, one that has done its work already.
-    @param holding: what is shared with the configuration in force.
+    @param compiler: a compiler of C{config} that is prepared already.
+    @param holding: shares TLS settings with the configuration in force.
     """
     holding = holding or Holding(UsagePool())
     compiler = compiler or Compiler(config, facts)

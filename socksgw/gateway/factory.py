@@ -1,5 +1,5 @@
 """
-The gateway as a factory, for endpoints that somebody else listens on.
+The gateway as a protocol factory, for endpoints of other programs.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ class SocksFactory(Factory):
     """
     A factory for any Twisted endpoint: C{endpoint.listen(SocksFactory(gateway))}.
 
-    The gateway is started with it. Stop it with L{Gateway.stop}.
+    It starts the gateway when the endpoint listens. L{Gateway.stop} stops it.
     """
 
     noisy = False
 
     def __init__(self, gateway: Gateway, listener: str | None = None) -> None:
         """
+        Serve the clients of one listener.
+
         @param listener: the C{[[listen]]} whose protocols, limits and name
             apply; by default the first.
         @raise KeyError: there is no such listener.
@@ -37,13 +39,13 @@ class SocksFactory(Factory):
 
     def startFactory(self) -> None:
         """
-        Start the gateway: the endpoint listens.
+        Start the gateway; Twisted calls this when the endpoint listens.
         """
         self._gateway.start()
 
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol | None:
         """
-        Return one client's protocol, or L{None} when there is no room.
+        Return the protocol of a client, or L{None} when there is no room for it.
         """
         client = self._listener.buildProtocol(addr)
         if client is None:

@@ -56,19 +56,19 @@ _KEEP: Final = 12
 @final
 class Gateway:
     """
-    Everything that runs: one for each process.
+    The running service; a process has one.
 
-    @ivar config: what it was built from.
-    @ivar generation: what a new session uses.
-    @ivar sessions: the live sessions.
-    @ivar expiring: those of users whose login has an end.
-    @ivar census: how many clients, pauses and refusals there are.
-    @ivar listeners: by name, also those that are open no longer and still have
+    @ivar config: the configuration in force.
+    @ivar generation: what was built from it, for new sessions.
+    @ivar sessions: the table of live sessions.
+    @ivar expiring: the sessions whose login has an end.
+    @ivar census: counts clients, pauses and refused connections.
+    @ivar listeners: the listeners by name; one that is closed stays while it has
         clients.
-    @ivar failed: told, in a line, why the gateway cannot go on; the caller who
-        set it ends the process.
-    @ivar memory: what everything that waits for a reader is counted in.
-    @ivar stopping: whether it has been told to stop.
+    @ivar failed: called with a line of text when the gateway cannot go on; the
+        program that sets it should end the process.
+    @ivar memory: counts the octets that wait for slow readers.
+    @ivar stopping: whether L{stop} has been called.
     """
 
     def __init__(
@@ -81,11 +81,13 @@ class Gateway:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
+        Build everything, and open nothing yet.
+
         @param checkers: used instead of those that C{config} names.
         @param reread: reads the configuration again, for L{reload}.
-        @param clock: monotonic seconds.
-        @raise socksgw.config.ConfigError: with everything that is wrong,
-            also when the configuration would make an open relay.
+        @param clock: returns monotonic seconds.
+        @raise socksgw.config.ConfigError: something is wrong with the
+            configuration, or it would be an open relay.
         """
         self.config = config
         self.clock = clock
@@ -145,19 +147,19 @@ class Gateway:
 
     def listen(self) -> list[str]:
         """
-        Listen everywhere the configuration says.
+        Open all listeners of the configuration.
 
-        @return: what was left out and why, a line each.
-        @raise CannotStart: some listener cannot be had.
+        @return: a line for each address that was left out, with the reason.
+        @raise CannotStart: a listener cannot be opened.
         """
         return self._listeners.open(self.config.listen, lenient=not self.config.file)
 
     def start(self) -> None:
         """
-        Open the journal; sessions may come. Without effect when started.
+        Open the journal and begin to serve; no effect when called again.
 
-        @raise CannotStart: the journal cannot be opened, or the quotas' file
-            not be read.
+        @raise CannotStart: the journal cannot be opened, or the file of quotas
+            cannot be read.
         """
         if self._running:
             return
@@ -191,8 +193,9 @@ class Gateway:
 
     def _tick(self) -> None:
         """
-        Four times a second. Whatever fails here keeps nothing else from being
-        done, now or the next time.
+        Do what is due, four times a second.
+
+        A part that fails keeps no other part from running, now or next time.
         """
         do = self._upkeep.do
         do("a deadline", self.deadlines.scan)
@@ -213,59 +216,62 @@ class Gateway:
 
     @property
     def hosts(self) -> HostAddresses:
-        """What is known of this host."""
+        """This host's addresses."""
         return self._hosts
 
     def bound(self) -> list[tuple[str, int]]:
-        """Where we listen: addresses and ports."""
+        """Return the addresses and ports of the open listeners."""
         return list(self._listeners.bound())
 
     # Changing.
 
     def reload(self) -> Deferred[Answer]:
         """
-        Read the configuration again. When anything is wrong with it, nothing
-        changes; else new sessions get what it says, and those that it does
-        not allow end. A gateway that is stopping does not change any more.
+        Read the configuration again, and use it if nothing is wrong with it.
 
-        @return: fires with what came of it; never fails.
+        New sessions use it from then on, and live sessions that it does not
+        allow are ended. If anything is wrong, or the gateway is stopping, nothing
+        changes.
+
+        @return: fires with the result; never fails.
         """
         return succeed(STOPPING) if self.stopping else self._reload.ask()
 
     def compiler(self, config: Config) -> Compiler:
         """
-        A compiler of a configuration's policy.
+        Return a compiler for a configuration's policy.
         """
         return Compiler(config, self._hosts)
 
     def elsewhere(self, work: Callable[[], T]) -> Deferred[T]:
         """
-        Have work done in a thread.
+        Do work in a thread.
 
-        @return: fires with what came of it, in the reactor's thread.
+        @return: fires with its result, in the reactor's thread.
         """
         pool = self._reactor.getThreadPool()
         return inPool(self._reactor, pool, work)
 
     def build(self, config: Config, compiler: Compiler) -> Generation:
         """
-        Everything that a configuration asks for, not in use yet.
+        Build a generation from a configuration, without using it yet.
 
-        @param compiler: of C{config}, one that has done its work.
-        @raise ConfigError: with everything that is wrong.
+        @param compiler: a prepared compiler of C{config}.
+        @raise ConfigError: something is wrong with the configuration.
         """
         before = self.generation
         return Generation(config, self._shared, self._checkers, before, compiler)
 
     def change(self, config: Config, generation: Generation) -> int:
         """
-        Serve by another configuration from now on.
+        Replace the configuration in force.
 
-        @return: how many sessions it does not allow: they end.
-        @raise CannotStart: some listener cannot be had. Whatever is raised,
-            nothing has changed.
+        @return: the number of sessions that were ended because it does not
+            allow them.
+        @raise CannotStart: a listener cannot be opened. After this or any other
+            exception the old configuration is in force, unchanged.
         """
-        # All that can fail comes first.
+        # Steps that can fail come before the first that cannot be undone.
         try:
             generation.start()
             self._prepare(config, generation)
@@ -299,29 +305,31 @@ class Gateway:
 
     @property
     def changes(self) -> int:
-        """How often something has changed that verdicts depend on."""
+        """The number of changes so far that may change verdicts."""
         return self._revocation.changes
 
     # Sessions.
 
     def recheck(self, session: Session) -> None:
         """
-        Judge a session by the rules of now.
+        Judge a session again, by the rules that are in force now.
 
-        @raise socksgw.errors.Revoked: it is allowed no longer.
+        @raise socksgw.errors.Revoked: they do not allow it.
         """
         self._revocation.check(session)
 
     def serve(self, client: Inbound) -> Deferred[None]:
         """
-        Start the session of a client that has said something.
+        Start the session of a client that has sent its first octets.
+
+        @return: fires when the session is over.
         """
         session = self.sessions.begin(lambda number: Session(self, client, number))
         return Running(session.serve())
 
     def left(self, session: Session) -> None:
         """
-        Take note that a session is over.
+        Remove a session that is over, and give back what it counted for.
         """
         self.sessions.end(session)
         claim, session.claim = session.claim, None
@@ -333,15 +341,15 @@ class Gateway:
 
     def exhausted(self) -> None:
         """
-        Pause accepting for a moment: a client could not be taken, for want of a
-        descriptor or of memory.
+        Pause accepting, after descriptors or memory were short for a client.
         """
         self._pauses.exhausted()
 
     def lost(self, name: str) -> None:
         """
-        A listener is gone that was not told to go. Whoever watches the process
-        would take it for healthy: it ends.
+        Report a listener that was lost without being closed.
+
+        The process ends then: it would look healthy, and serve nobody there.
         """
         if not self.stopping:
             self.failed(f'the listener "{name}" was lost and cannot be kept: ending')
@@ -366,12 +374,12 @@ class Gateway:
 
     def settled(self) -> None:
         """
-        Take note that a client or session has gone.
+        Finish stopping, if the client or session that has gone was the last.
         """
         self._drain.settled()
 
     def _close(self) -> Deferred[None]:
-        # The last sums stand before the last line.
+        # This writes the last sums of refusals, before the line that ends all.
         self.journal.look()
         self.journal.append(process.stopLine(self.config.gateway.name))
         self._ticking.stop()

@@ -1,5 +1,5 @@
 """
-Everything built from one reading of the configuration.
+A generation: everything that is built from one configuration.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ _ANYWHERE: Final = UDPOptions(ListenUDP())
 @final
 class Generation:
     """
-    What a new session uses, whole and unchanging.
+    What new sessions use, built from one configuration; it does not change.
 
-    @ivar warnings: what is odd in the configuration.
-    @ivar exposures: who gets in without login, and to what: a line each.
-    @ivar secured: the TLS of the listeners that have it, by name.
+    @ivar warnings: the configuration's warnings.
+    @ivar exposures: which clients are served without a login, and which
+        destinations they reach: one line each.
+    @ivar secured: the TLS settings of the listeners that have any, by the
+        listener's name.
     """
 
     def __init__(
@@ -58,10 +60,13 @@ class Generation:
         compiler: Compiler | None = None,
     ) -> None:
         """
+        Build everything, and start nothing yet.
+
+        @param base: what all generations share.
         @param checkers: used instead of those that C{config} names.
-        @param before: the one that it follows.
-        @param compiler: of C{config}, one that has done its work already.
-        @raise ConfigError: with everything that is wrong.
+        @param before: the generation in force, which this one may replace.
+        @param compiler: a compiler of C{config} that is prepared already.
+        @raise ConfigError: something is wrong with the configuration.
         """
         self._base = base
         self._holding = Holding(base.pool)
@@ -105,7 +110,7 @@ class Generation:
             ),
             Resolver.stop,
         )
-        # A session that begins now may log in, and look a name up, until then.
+        # How long a session that begins now may be in its login or look-up.
         self._grace = 2 * (timeouts.handshake + timeouts.lookup)
         self.methods = Methods(found.choices)
         members = {name: group.members for name, group in config.groups.items()}
@@ -154,7 +159,7 @@ class Generation:
         before: Generation | None,
     ) -> DirectoryGroups | None:
         """
-        Who asks directories for groups, and whether there still are users.
+        Return what looks up groups in directories; L{None} if no checker can.
         """
         names = {name: g.directory for name, g in config.groups.items() if g.directory}
         sources = [c for c in checkers if IGroupSource.providedBy(c)]
@@ -179,8 +184,8 @@ class Generation:
         return directory
 
     def apply(self) -> None:
-        """It is the one in force."""
-        # What is wrong with them has been told.
+        """Apply the settings that hold for the whole process."""
+        # Names that are no groups have been reported as errors.
         trustGroups(self._trusted)
         self._base.throttle.configure(self._throttle)
         self._base.hosts.advertised = frozenset(
@@ -189,32 +194,34 @@ class Generation:
 
     def udpOf(self, listener: str) -> UDPOptions:
         """
-        Return the C{[listen.udp]} of a listener, which may be gone and still have
-        clients.
+        Return the C{[listen.udp]} of a listener.
+
+        A listener that is removed still has clients; they get the defaults.
         """
         return self._udp.get(listener, _ANYWHERE)
 
     def start(self) -> None:
         """
-        Be ready for sessions.
+        Start what sessions need.
 
-        @raise OSError: it cannot be.
+        @raise OSError: something cannot be started.
         """
         self._resolver.start()
 
     def discard(self) -> None:
-        """Let go of everything: it does not come into force after all."""
+        """Release what this generation shares: it will not be used."""
         self._holding.release()
 
     def retire(self, following: Generation) -> None:
         """
-        Give way to another one. Sessions of this one live on, and what they are
-        in the middle of is done here; handshakes of this one are judged by the
-        other when they are done.
+        Give way to another generation.
+
+        Logins and look-ups that are under way finish with this one. TLS
+        handshakes that are under way are judged by the other at their end.
         """
         for name, tls in self.secured.items():
             tls.successor = following.secured.get(name)
-        # One that stays, or has come back, has none.
+        # Settings that are in force, unchanged or again, have no successor.
         for tls in following.secured.values():
             tls.successor = None
         self._base.setDeadline(self._grace, self._holding.release)

@@ -1,5 +1,5 @@
 """
-What the policy knows of the host that the gateway runs on.
+This host's addresses, and the addresses of the gateway's listeners.
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ __all__ = ["HostAddresses", "HostRoutes"]
 
 
 class HostRoutes(Protocol):
-    """Knows which addresses lead to this host."""
+    """A way to find out which addresses lead to this host."""
 
     @property
     def changes(self) -> int:
-        """How often something has changed that leads here."""
+        """The number of changes so far in what leads here."""
 
     def leadsHere(self, address: Address) -> bool:
         """
-        Whether packets to the address stay on this host.
+        Tell whether packets to the address stay on this host.
 
-        @raise OSError: that cannot be found out this way any more.
+        @raise OSError: this way of finding out does not work any more.
         """
 
     def look(self) -> None:
         """
-        Take in what has changed.
+        Process changes that are pending.
 
-        @raise OSError: that cannot be found out this way any more.
+        @raise OSError: this way of finding out does not work any more.
         """
 
     def close(self) -> None:
-        """Ask nothing any more."""
+        """Close the sockets."""
 
 
 @final
 class HostAddresses:
     """
-    This host's addresses and our listeners' places.
+    What leads to this host, and to the gateway's own listeners.
 
-    @ivar advertised: addresses under which others reach us.
+    @ivar advertised: further addresses of this host, such as that of a NAT
+        gateway in front of it (C{udp.advertise}).
     """
 
     def __init__(
@@ -59,14 +60,16 @@ class HostAddresses:
         probe: Callable[[], HostRoutes] = ProbedRoutes,
     ) -> None:
         """
-        @param bound: where we listen, by address and port.
-        @param ask: makes what asks the kernel; raises L{OSError} where that is
-            denied.
-        @param probe: makes what serves instead.
+        Find a source of routes.
+
+        @param bound: returns the addresses and ports of the listeners.
+        @param ask: makes the preferred source of routes; raises L{OSError}
+            where a sandbox denies it.
+        @param probe: makes the source of routes that is used then.
         """
         self._bound = bound
         self._probe = probe
-        # A reload tests its expectations in a thread.
+        # A reload compiles rules in a thread, and asks from there.
         self._lock = Lock()
         self._missed = 0
         try:
@@ -78,7 +81,7 @@ class HostAddresses:
     @classmethod
     def of(cls, config: Config) -> HostAddresses:
         """
-        This host, as if the gateway ran here with that configuration.
+        Return this host as if the gateway ran with that configuration.
         """
         found = cls(tuple)
         found._suppose(config)
@@ -87,7 +90,7 @@ class HostAddresses:
     @contextmanager
     def supposing(self, config: Config) -> Iterator[None]:
         """
-        Meanwhile we are where that configuration wants us, for its tests.
+        Take the listeners of another configuration meanwhile, to examine it.
         """
         before = self._bound, self.advertised
         self._suppose(config)
@@ -100,7 +103,7 @@ class HostAddresses:
         places: list[tuple[str, int]] = []
         advertised: set[Address] = set()
         for listen in config.listen:
-            # What is wrong in these is told elsewhere.
+            # Wrong addresses are reported by the examination.
             for text in listen.address:
                 with suppress(ValueError):
                     address, port = parseListenAddress(text)
@@ -113,7 +116,7 @@ class HostAddresses:
 
     @property
     def changes(self) -> int:
-        """How often it has changed which addresses lead here."""
+        """The number of changes so far in which addresses lead here."""
         with self._lock:
             try:
                 self._routes.look()
@@ -130,7 +133,7 @@ class HostAddresses:
                 return self._routes.leadsHere(address)
 
     def _degrade(self, error: OSError) -> None:
-        """The kernel does not answer any more."""
+        """Use the other source of routes: the kernel answers no longer."""
         self._missed += self._routes.changes + 1
         self._routes.close()
         self._routes = self._instead(error)
@@ -145,14 +148,16 @@ class HostAddresses:
         return self._probe()
 
     def close(self) -> None:
-        """Ask the kernel nothing any more."""
+        """Close the sockets to the kernel."""
         self._routes.close()
 
     def isSelf(self, address: Address) -> bool:
         """
-        Whether a connection to the address stays on this host: it is one of
-        ours, a local route covers it, or it is loopback or unspecified (the
-        kernel takes that for loopback).
+        Tell whether a connection to the address stays on this host.
+
+        That is so for the addresses of its interfaces, for those of local
+        routes, for loopback, and for the unspecified address (which the kernel
+        takes for loopback).
         """
         return (
             address in self.advertised
@@ -163,7 +168,7 @@ class HostAddresses:
 
     def isListener(self, address: Address, port: int) -> bool:
         """
-        Whether we listen there.
+        Tell whether a listener of the gateway is at that address and port.
         """
         for host, number in self._bound():
             if number == port and self.isSelf(address):

@@ -74,10 +74,10 @@ _KNOWN: Final = 4096
 
 def _netlink(groups: int) -> socket.socket:
     """
-    A non-blocking socket for rtnetlink.
+    Return a non-blocking socket for rtnetlink.
 
-    @param groups: what it is told of.
-    @raise OSError: it is denied here.
+    @param groups: the multicast groups that it joins, as bits.
+    @raise OSError: netlink is denied here.
     """
     opened = socket.socket(
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
@@ -93,11 +93,13 @@ def _netlink(groups: int) -> socket.socket:
 @final
 class KernelRoutes:
     """
-    Asks the kernel for the route to an address, and remembers the answer until
-    an address, a route, a rule or an interface changes. Every question takes in
-    first what has changed, so that no answer is older than the question.
+    Routes as the kernel says, remembered until something changes.
 
-    @ivar changes: how often something has changed that leads here.
+    Answers are dropped when an address, a route, a rule or an interface changes.
+    Changes that are pending are processed before each question, so that no answer
+    is older than its question.
+
+    @ivar changes: the number of changes so far in what leads here.
     """
 
     def __init__(self) -> None:
@@ -120,8 +122,10 @@ class KernelRoutes:
 
     def leadsHere(self, address: Address) -> bool:
         """
-        Whether packets to the address stay on this host, or it is an address of
-        one of its interfaces (of one that is down or in a VRF, too).
+        Tell whether packets to the address stay on this host.
+
+        Addresses of its interfaces count, also of those that are down or in a
+        VRF.
 
         @raise OSError: netlink does not answer any more.
         """
@@ -138,9 +142,9 @@ class KernelRoutes:
 
     def look(self) -> None:
         """
-        Take in what has changed.
+        Process the changes that the kernel has announced.
 
-        @raise OSError: netlink does not tell any more.
+        @raise OSError: netlink announces nothing any more.
         """
         while True:
             try:
@@ -150,10 +154,9 @@ class KernelRoutes:
             except OSError as e:
                 if e.errno != errno.ENOBUFS:
                     raise
-                # More has changed than the socket holds.
+                # The socket's buffer has overflowed: some changes are lost.
                 told = b""
-            # Another route may go in front of one that leads here, or away
-            # from there.
+            # A new route may hide one that leads here, and a removed one show it.
             self._known.clear()
             if len(told) == _HEAD:
                 (kind,) = _TYPE.unpack_from(told)
@@ -164,7 +167,7 @@ class KernelRoutes:
             self.changes += 1
 
     def _routed(self, address: Address) -> bool:
-        """Whether the kernel's route to an address ends here."""
+        """Tell whether the kernel's route to an address ends here."""
         message = rtmsg()
         message["family"] = FAMILIES[address.version]
         message["dst_len"] = len(address.packed) * 8
@@ -179,7 +182,7 @@ class KernelRoutes:
         return answer[_RTM_TYPE] in _HERE
 
     def _addresses(self) -> frozenset[Address]:
-        """The addresses of all interfaces."""
+        """Return the addresses of all interfaces."""
         found: set[Address] = set()
         answer = self._ask(ifaddrmsg(), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP)
         while True:
@@ -197,8 +200,9 @@ class KernelRoutes:
 
     def _ask(self, message: rtmsg | ifaddrmsg, kind: int, flags: int) -> bytes:
         """
-        Send one question. The kernel answers while it is sent, so that there is
-        nothing to wait for.
+        Send one question and return the answer.
+
+        The kernel answers within send(2), so this does not wait.
         """
         message["header"]["type"] = kind
         message["header"]["flags"] = flags
@@ -207,7 +211,7 @@ class KernelRoutes:
         return self._asking.recv(_ANSWER)
 
     def close(self) -> None:
-        """Ask nothing any more."""
+        """Close the sockets."""
         self._asking.close()
         self._watching.close()
 

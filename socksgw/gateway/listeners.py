@@ -1,6 +1,5 @@
 """
-All listeners of a gateway, and their ports: opened, changed while they serve,
-paused, closed.
+All listeners of a gateway: opened, changed while they serve, paused, closed.
 """
 
 from __future__ import annotations
@@ -28,13 +27,14 @@ from socksgw.system.watch import Watcher
 __all__ = ["CannotStart", "Listeners"]
 
 #: A listener's name, and the address or endpoint.
-Place = tuple[str, str]
+Key = tuple[str, str]
 
 
 class CannotStart(Exception):
     """
-    The gateway cannot start, or not go on as it is told to; the text is for the
-    operator, a line a cause.
+    The gateway cannot start, or cannot use a new configuration.
+
+    The text is for the operator, one line for each cause.
 
     @ivar taken: the port on which another socket listens already; 0 for none.
     """
@@ -44,8 +44,8 @@ class CannotStart(Exception):
         self.taken = taken
 
 
-def _places(listens: Sequence[Listen]) -> list[Place]:
-    return [(listen.name, place) for listen in listens for place in listen.places]
+def _keysOf(listens: Sequence[Listen]) -> list[Key]:
+    return [(listen.name, where) for listen in listens for where in listen.places]
 
 
 def _portOf(where: str) -> int:
@@ -59,10 +59,9 @@ def _portOf(where: str) -> int:
 @final
 class Listeners:
     """
-    Where clients come in.
+    The listeners of a gateway, with their ports.
 
-    @ivar byName: the listeners, also those that are open no longer and still
-        have clients.
+    @ivar byName: the listeners; one that is closed stays while it has clients.
     """
 
     def __init__(
@@ -73,14 +72,17 @@ class Listeners:
         exhausted: Callable[[], None],
     ) -> None:
         """
-        @param exhausted: called when there is no descriptor for a client.
+        Begin with no listener.
+
+        @param exhausted: called when there is no descriptor or memory for a
+            client.
         """
         self._service = service
         self._reactor = reactor
         self._watch = watch
         self._exhausted = exhausted
         self.byName: dict[str, Listener] = {}
-        self._ports: dict[Place, Any] = {}
+        self._ports: dict[Key, Any] = {}
 
     def prepare(
         self,
@@ -89,10 +91,10 @@ class Listeners:
         secured: Mapping[str, ServerTLS],
     ) -> None:
         """
-        Have a listener for each name, with what the configuration says of it.
+        Create the listeners that are new, and configure all of them.
 
         @param handshake: seconds from accept to request.
-        @param secured: the TLS of those listeners that have it.
+        @param secured: the TLS settings of the listeners that have any.
         """
         for listen in listens:
             listener = self.byName.get(listen.name)
@@ -109,37 +111,39 @@ class Listeners:
 
     def open(self, listens: Sequence[Listen], lenient: bool) -> list[str]:
         """
-        Listen everywhere.
+        Open every address and endpoint.
 
-        @param lenient: whether IPv6's loopback may be missing.
-        @return: what was left out and why, a line each.
-        @raise CannotStart: some listener cannot be had.
+        @param lenient: leave out IPv6's loopback where the host has none.
+        @return: a line for each address that was left out, with the reason.
+        @raise CannotStart: one cannot be opened.
         """
         skipped: list[str] = []
-        for place in _places(listens):
-            self._open(place, skipped if lenient else None)
+        for key in _keysOf(listens):
+            self._open(key, skipped if lenient else None)
         return skipped
 
     def change(self, listens: Sequence[Listen]) -> None:
         """
-        Listen elsewhere; what stays is not touched, and nothing changes when
-        something new cannot be had.
+        Open what is new, and close what is gone.
 
-        @raise CannotStart: some listener cannot be had. An endpoint's plug-in
-            may raise anything else; the effect is the same.
+        Ports that stay are not touched. If something new cannot be opened,
+        nothing changes.
+
+        @raise CannotStart: one cannot be opened. An endpoint's plug-in may raise
+            anything else, with the same effect.
         """
-        wanted = _places(listens)
-        gone = [place for place in self._ports if place not in wanted]
-        new = [place for place in wanted if place not in self._ports]
+        wanted = _keysOf(listens)
+        gone = [key for key in self._ports if key not in wanted]
+        new = [key for key in wanted if key not in self._ports]
         renamed = self._renamed(gone, new)
-        gone = [place for place in gone if place not in renamed]
-        new = [place for place in new if place not in renamed.values()]
+        gone = [key for key in gone if key not in renamed]
+        new = [key for key in new if key not in renamed.values()]
         try:
             self._openAll(new)
         except CannotStart as e:
             if e.taken not in {_portOf(where) for _, where in gone} - {0}:
                 raise
-            # What goes may be in the way of what comes.
+            # A port that is to be closed may be the one that is taken.
             self._closeAll(gone)
             try:
                 self._openAll(new)
@@ -153,43 +157,43 @@ class Listeners:
             self.byName[before[0]].leaving += 1
             port.handTo(self.byName[after[0]])
 
-    def _renamed(
-        self, gone: Sequence[Place], new: Sequence[Place]
-    ) -> dict[Place, Place]:
+    def _renamed(self, gone: Sequence[Key], new: Sequence[Key]) -> dict[Key, Key]:
         """
-        Return which addresses only get another listener: they stay open.
+        Return the addresses that stay open for a listener of another name.
+
+        @return: the new key of each old one.
         """
-        found: dict[Place, Place] = {}
+        found: dict[Key, Key] = {}
         left = {where: (name, where) for name, where in new}
-        for place in gone:
-            if hasattr(self._ports[place], "handTo") and place[1] in left:
-                found[place] = left.pop(place[1])
+        for key in gone:
+            if hasattr(self._ports[key], "handTo") and key[1] in left:
+                found[key] = left.pop(key[1])
         return found
 
-    def _openAll(self, places: Sequence[Place]) -> None:
-        opened: list[Place] = []
+    def _openAll(self, keys: Sequence[Key]) -> None:
+        opened: list[Key] = []
         try:
-            for place in places:
-                self._open(place, None)
-                opened.append(place)
+            for key in keys:
+                self._open(key, None)
+                opened.append(key)
         except Exception:
             self._closeAll(opened)
             raise
 
-    def _closeAll(self, places: Sequence[Place]) -> None:
-        for place in places:
-            self.byName[place[0]].leaving += 1
-            maybeDeferred(self._ports.pop(place).stopListening)
+    def _closeAll(self, keys: Sequence[Key]) -> None:
+        for key in keys:
+            self.byName[key[0]].leaving += 1
+            maybeDeferred(self._ports.pop(key).stopListening)
 
-    def _open(self, place: Place, skipped: list[str] | None) -> None:
-        name, where = place
+    def _open(self, key: Key, skipped: list[str] | None) -> None:
+        name, where = key
         listener = self.byName[name]
         try:
             port: Any = listenOnAddress(
                 self._reactor, where, listener, self._exhausted, self._watch
             )
         except ValueError:
-            self._openEndpoint(place, listener)
+            self._openEndpoint(key, listener)
         except (CannotListenError, OSError) as e:
             line = remedyFor(where, e)
             if skipped is None or not isMissingFamily(where, e):
@@ -197,14 +201,14 @@ class Listeners:
                 raise CannotStart(line, taken) from None
             skipped.append(f"left out: {line}")
         else:
-            self._ports[place] = port
+            self._ports[key] = port
 
-    def _openEndpoint(self, place: Place, listener: Listener) -> None:
-        endpoint = place[1]
+    def _openEndpoint(self, key: Key, listener: Listener) -> None:
+        endpoint = key[1]
         failures: list[str] = []
 
         def opened(port: Any) -> None:
-            self._ports[place] = port
+            self._ports[key] = port
 
         def failed(failure: Failure) -> None:
             failures.append(remedyFor(endpoint, failure.value))
@@ -218,23 +222,23 @@ class Listeners:
             raise CannotStart(failures[0])
 
     def bound(self) -> Iterator[tuple[str, int]]:
-        """Yield where we listen: addresses and ports."""
+        """Yield the addresses and ports that are open."""
         for port in self._ports.values():
             host: Any = port.getHost()
             if hasattr(host, "host"):
-                # A link-local address has its interface behind it.
+                # A link-local address is followed by its interface.
                 yield host.host.partition("%")[0], host.port
 
     def pause(self) -> None:
-        """Accept no connections for the time being."""
+        """Accept no connections until L{resume}."""
         for port in self._ports.values():
             port.stopReading()
 
     def resume(self) -> None:
-        """Go on accepting."""
+        """Accept connections again."""
         for port in self._ports.values():
             port.startReading()
 
     def close(self) -> None:
-        """Listen nowhere."""
+        """Close every port."""
         self._closeAll(list(self._ports))

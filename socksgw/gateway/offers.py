@@ -1,8 +1,9 @@
 """
-Who gets in, for questions that nobody has asked: which methods a client is
-offered (C{[[auth.choose]]}), on which listener, and by which of them it can be
-the user that is asked about. What logins depend on besides (passwords, tickets,
-the throttle) is left out.
+Which clients can log in, and how, without a client that tries.
+
+C{explain} and expectations ask which methods C{[[auth.choose]]} offers to a
+client on a listener, and by which of them it can be a certain user. Passwords,
+tickets and the throttle are left out.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ from socksgw.wire.server import DIALECTS
 
 __all__ = ["Offers", "Way"]
 
-#: Ways that are shown.
+#: Ways to log in that a message shows at most.
 _SHOWN: Final = 6
 
 
 @frozen
 class Way:
     """
-    One way in.
+    One way to log in.
 
-    @ivar entry: the place of its C{[[auth.choose]]}, counted from 1.
-    @ivar secured: how the client's side is protected then; L{None} where the
-        client has a say in it.
-    @ivar certificate: whether nobody comes this way without a client
-        certificate.
+    @ivar listener: the name of the listener.
+    @ivar entry: the TOML path of its C{[[auth.choose]]}, counted from 1.
+    @ivar method: the name of the method.
+    @ivar secured: how the client's side is protected then; L{None} if the client
+        decides.
+    @ivar certificate: whether it needs a client certificate.
     """
 
     listener: str
@@ -56,7 +58,7 @@ class Way:
 @final
 class Offers:
     """
-    The entrance of one configuration.
+    The ways to log in that one configuration offers.
     """
 
     def __init__(
@@ -68,10 +70,13 @@ class Offers:
         protecting: Collection[str],
     ) -> None:
         """
-        @param choices: what C{auth.choose} came to.
-        @param sources: the C{from} of each.
+        Take what the examination has built.
+
+        @param choices: the methods of each C{[[auth.choose]]}.
+        @param sources: the C{from} of each; L{None} for any source.
         @param secured: the listeners on which everything is inside TLS.
-        @param protecting: the methods that may protect what follows them.
+        @param protecting: the methods that can protect the session after the
+            login.
         """
         self._config = config
         self._choices = list(zip(choices, sources, strict=True))
@@ -82,16 +87,18 @@ class Offers:
         self, listener: str, source: Address | None
     ) -> Iterator[tuple[str, Choice]]:
         """
-        The entries that can be for a client of a listener, with their places.
-        A source that is not known can be any.
+        Yield the entries that can apply to a client of a listener.
+
+        @param source: the client's address; L{None} for any.
+        @return: TOML paths with entries.
         """
         before = NOWHERE
         for i, (choice, sources) in enumerate(self._choices):
             if not choice.isFor(listener):
                 continue
             if source is None:
-                # What earlier entries take is left to no later one; where this
-                # host is, is no set that could be taken.
+                # Sources of earlier entries never come to a later one. The words
+                # for this host's own addresses are left out: these may change.
                 theirs = extentOf(sources)
                 moving = sources is not None and sources.words & {"self", "listeners"}
                 if not moving and not theirs - before:
@@ -122,7 +129,7 @@ class Offers:
                 yield Way(listen.name, entry, method.name, level, wanted)
 
     def waysFor(self, facts: Facts) -> list[Way]:
-        """The ways by which such a client can be that user."""
+        """Return the ways by which such a client can be that user."""
         return [
             way
             for way, method in self._all(facts)
@@ -136,7 +143,7 @@ class Offers:
         ]
 
     def _all(self, facts: Facts) -> Iterator[tuple[Way, OfferedMethod]]:
-        """Every way that such a client is offered, whoever it is."""
+        """Yield every way that such a client is offered, with its method."""
         for listen in self._config.listen:
             if facts.listener not in (None, listen.name):
                 continue
@@ -150,7 +157,7 @@ class Offers:
                     yield way, methods[way.method]
 
     def offeredTo(self, listener: str, source: Address) -> list[str]:
-        """The ways that a client is offered, whoever it is; for people."""
+        """Return the ways that a client is offered, as text for people."""
         return [
             str(way)
             for listen in self._config.listen
@@ -161,7 +168,7 @@ class Offers:
 
     def refusal(self, facts: Facts) -> Verdict | None:
         """
-        Why no such client gets in as that user; L{None} when some do.
+        Return why no such client can be that user; L{None} if some can.
         """
         if self.waysFor(facts):
             return None
@@ -185,7 +192,7 @@ class Offers:
 
     def known(self, facts: Facts) -> Facts:
         """
-        The facts, with those that follow from the only ways in.
+        Return the facts with those added that all ways have in common.
         """
         ways = self.waysFor(facts)
         listeners = {way.listener for way in ways}

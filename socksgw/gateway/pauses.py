@@ -1,6 +1,5 @@
 """
-Pauses of accepting: while clients are as many as the descriptors allow, and
-after the system has had none.
+Pauses of accepting, while descriptors or memory are short.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ __all__ = ["Pauses"]
 
 _log = Logger()
 
-#: Seconds of a pause when the system, rather than our own count, says that
-#: there are no descriptors.
+#: Seconds of a pause after accept(2) has failed; one that the census asks for
+#: lasts until clients leave.
 _REST: Final = 0.5
-#: Seconds between two lines in the log that tell of pauses.
+#: Seconds between two log lines about pauses, at least.
 _SAY: Final = 10.0
 
 
 @final
 class Pauses:
     """
-    Pauses and resumes all listeners of a gateway, as the census says.
+    Pauses and resumes all listeners of a gateway, as its census asks.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Pauses:
 
     def _pause(self) -> None:
         """
-        Accept no client until one leaves; said at most every ten seconds.
+        Stop accepting until clients leave; logged at most every ten seconds.
         """
         self._listeners.pause()
         if self._said.due(self._clock()):
@@ -65,23 +64,23 @@ class Pauses:
 
     def _resume(self) -> None:
         """
-        Go on accepting; where the kernel has no memory for that, a little later.
+        Accept again; if the kernel has no memory for that, try a little later.
         """
         try:
             self._listeners.resume()
         except (OSError, MemoryError) as e:
-            # epoll_ctl(2): ENOMEM, ENOSPC.
+            # epoll_ctl(2) may fail with ENOMEM or ENOSPC.
             _log.error("accepting cannot go on yet: {why}", why=str(e))
             self.exhausted()
 
     def exhausted(self) -> None:
         """
-        Pause for a moment: there was no descriptor for a client, or no memory.
+        Pause for a moment, after accept(2) had no descriptor or no memory.
         """
         self._census.exhausted()
         self._setDeadline(_REST, self._census.recovered)
 
     def join(self) -> None:
-        """Have listeners that are new pause as the others do."""
+        """Pause listeners that are new, if the others are paused."""
         if self._census.paused:
             self._listeners.pause()

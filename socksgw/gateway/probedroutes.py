@@ -1,6 +1,7 @@
 """
-Which addresses lead to this host, where netlink is denied (containers' filters
-and systemd's C{RestrictAddressFamilies=} do that).
+Which addresses lead to this host, found without netlink.
+
+Filters of containers and systemd's C{RestrictAddressFamilies=} may deny netlink.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ _SHARE: Final = 50
 @final
 class ProbedRoutes:
     """
-    Reads the tables of routes in /proc/net, and probes besides: of a socket
-    that is connected to an address of this host, both ends are that address.
+    Routes from the tables in /proc/net, and from probes.
 
-    @ivar changes: how often the tables have changed.
+    A probe is a UDP socket that is connected to the address: if the address is
+    one of this host, both ends have it.
+
+    @ivar changes: the number of changes so far in the tables.
     """
 
     def __init__(
@@ -59,15 +62,16 @@ class ProbedRoutes:
 
     def leadsHere(self, address: Address) -> bool:
         """
-        Whether packets to the address stay on this host; also when that cannot
-        be found out.
+        Tell whether packets to the address stay on this host.
+
+        @return: C{True} also when that cannot be found out.
         """
         self.look()
         return address in self._here or _probed(address)
 
     def look(self) -> None:
         """
-        Read the tables again when they were read a second ago, or longer.
+        Read the tables again if they were read a second ago or earlier.
         """
         before = self._clock()
         if before < self._until:
@@ -85,11 +89,11 @@ class ProbedRoutes:
         self._until = now + max(_FRESH, (now - before) * _SHARE)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of a file that may not be there: then the probe is all."""
+    """Yield the lines of a file; none if it is missing, as the probe remains."""
     try:
         with open(path, encoding="ascii") as opened:
             yield from opened
@@ -98,7 +102,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _localRoutes4(lines: Iterable[str]) -> Iterator[Network]:
-    """The local routes of a /proc/net/fib_trie."""
+    """Yield the local routes of a /proc/net/fib_trie."""
     asked, first = False, ""
     for line in lines:
         if table := _TABLE.match(line):
@@ -110,7 +114,7 @@ def _localRoutes4(lines: Iterable[str]) -> Iterator[Network]:
 
 
 def _localRoutes6(lines: Iterable[str]) -> Iterator[Network]:
-    """The local routes of a /proc/net/ipv6_route."""
+    """Yield the local routes of a /proc/net/ipv6_route."""
     for line in lines:
         # Destination, its length, source, its length, next hop, metric, two
         # counters, flags, interface; all but the last in hexadecimal.
@@ -121,17 +125,18 @@ def _localRoutes6(lines: Iterable[str]) -> Iterator[Network]:
 
 def _probed(address: Address) -> bool:
     """
-    Whether a socket connected to the address has that address itself; also
-    when there is no socket to be had.
+    Tell whether a socket that is connected to the address has it itself.
+
+    @return: C{True} also when no socket can be made.
     """
     try:
         probe = socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM)
     except OSError:
-        # Without the family nothing leads anywhere, and nothing is lost.
+        # A host without that family cannot connect there anyway.
         return True
     with probe:
         try:
-            # Sends nothing: the kernel looks for a route.
+            # connect(2) of UDP sends nothing: the kernel looks up a route.
             probe.connect((address.text, 9))
         except OSError:
             return False

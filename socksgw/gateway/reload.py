@@ -1,7 +1,7 @@
 """
-The reload: from a changed configuration to another generation, or to what is
-wrong. SIGHUP, watched files and whoever else asks go the same way, and each has
-an answer.
+The reload: from the configuration's files to a new generation, or to problems.
+
+SIGHUP, watched files and other callers use the same function, which answers.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ T = TypeVar("T")
 @frozen
 class Answer:
     """
-    What a reload came to.
+    The result of a reload.
 
     @ivar problems: why nothing has changed; empty when the new configuration is
         in force.
-    @ivar warnings: what is odd in it, or takes effect at the next start only.
-    @ivar ended: how many sessions it does not allow.
+    @ivar warnings: its warnings, and the keys that take effect at the next start.
+    @ivar ended: the number of sessions that were ended, as it does not allow
+        them.
     """
 
     problems: Sequence[Finding] = ()
@@ -47,12 +48,12 @@ class Answer:
     ended: int = 0
 
 
-#: The answer when nothing changes any more.
+#: The answer of a gateway that is stopping.
 STOPPING: Final = Answer([Finding("", "", "the gateway is stopping")])
 
 
 class Service(Protocol):
-    """What a reload needs of the gateway."""
+    """The parts of a gateway that a reload needs."""
 
     @property
     def config(self) -> Config: ...
@@ -64,7 +65,7 @@ class Service(Protocol):
     def stopping(self) -> bool: ...
 
     def elsewhere(self, work: Callable[[], T]) -> Deferred[T]:
-        """Have work done in a thread."""
+        """Do work in a thread."""
 
     def compiler(self, config: Config) -> Compiler: ...
 
@@ -76,10 +77,10 @@ class Service(Protocol):
 @final
 class Reload:
     """
-    Reads the configuration again.
+    The reloads of a gateway, one at a time.
 
-    @ivar count: how many reloads there were.
-    @ivar failures: how many of them changed nothing.
+    @ivar count: the number of reloads so far.
+    @ivar failures: the number of those that changed nothing.
     """
 
     def __init__(self, gateway: Service, reread: Callable[[], Config] | None) -> None:
@@ -90,20 +91,21 @@ class Reload:
         self._reread = reread
         self._files = WatchedFiles()
         self._upkeep = Upkeep()
-        # Who waits for the reading under way (None: there is none), and who has
-        # asked since it began: it may have missed what they changed.
+        # Callers that wait for the reading under way (None if there is none), and
+        # those that have asked since: it may have missed their changes.
         self._asked: list[Deferred[Answer]] | None = None
         self._again: list[Deferred[Answer]] = []
         self.count = self.failures = 0
 
     def ask(self) -> Deferred[Answer]:
         """
-        Read the configuration again; when anything is wrong with it, nothing
-        changes. What takes long (parsing it, compiling its rules) is done in
-        a thread. Asked again in the meantime, it is read once more after that,
-        for all who have asked since.
+        Read the configuration again, and use it if nothing is wrong with it.
 
-        @return: fires with what came of it; never fails.
+        Parsing it and compiling its rules take long, and are done in a thread.
+        If this is called again meanwhile, the files are read once more
+        afterwards, for all these calls together.
+
+        @return: fires with the result; never fails.
         """
         answer: Deferred[Answer] = Deferred()
         if self._asked is None:
@@ -120,7 +122,7 @@ class Reload:
         reading.addCallback(self._done)
 
     def _read(self) -> tuple[Config, object, Compiler]:
-        """Read and compile, in a thread."""
+        """Read the files and compile the rules; this runs in a thread."""
         if self._reread is None:
             raise CannotStart("there is no configuration file to read again")
         config = self._reread()
@@ -171,8 +173,9 @@ class Reload:
 
     def look(self) -> None:
         """
-        Once a second, look whether a file of the configuration has changed,
-        where the configuration asks for that. Never raises.
+        Reload if a file of the configuration has changed; call it once a second.
+
+        No effect without C{gateway.reload_on_change}. It never raises.
         """
         if self._gateway.config.gateway.reload_on_change:
             self._upkeep.do("the look at the configuration", self._lookAtFiles)
@@ -183,7 +186,7 @@ class Reload:
 
 
 def _problemsOf(error: BaseException | None) -> list[Finding]:
-    """Return why a reload changed nothing."""
+    """Return the problems that an exception stands for."""
     if isinstance(error, ConfigError):
         return error.findings()
     if isinstance(error, CannotStart):
@@ -195,7 +198,7 @@ def _problemsOf(error: BaseException | None) -> list[Finding]:
 
 def _unchangeable(old: Config, new: Config) -> list[Finding]:
     """
-    Return what a reload does not change.
+    Return a warning for each changed key that takes effect at the next start.
     """
     return [
         Finding(new.file, name, "the change takes effect at the next start")

@@ -1,7 +1,8 @@
 """
-What is allowed no longer, and ends within a second: sessions are judged again
-when the configuration changes, users and their groups, certificates, this host's
-addresses, or the hour.
+Revocation: sessions that are no longer allowed end within a second.
+
+Live sessions are judged again when the configuration changes, users and their
+groups, certificates, this host's addresses, or the time of day that a rule names.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _log = Logger()
 
 
 class Service(Protocol):
-    """What revocation needs of the gateway."""
+    """The parts of a gateway that revocation needs."""
 
     @property
     def config(self) -> Config: ...
@@ -61,14 +62,14 @@ class Service(Protocol):
 @final
 class Revocation:
     """
-    Judges live sessions again.
+    Judges live sessions again when something has changed.
 
-    @ivar changes: how often something has changed that verdicts depend on.
+    @ivar changes: the number of changes so far that may change verdicts.
     """
 
     def __init__(self, gateway: Service, wall: Callable[[], float] = time.time) -> None:
         """
-        @param wall: seconds since the epoch.
+        @param wall: returns seconds since the epoch.
         """
         self._gateway = gateway
         self._wall = wall
@@ -80,16 +81,16 @@ class Revocation:
 
     @property
     def _everybody(self) -> bool:
-        """Whether what changes counts for those who are in already."""
+        """Whether changes apply to live sessions, too."""
         return self._gateway.config.gateway.enforce == "all"
 
-    # What changes.
+    # Changes.
 
     def changed(self) -> int:
         """
-        Judge everything again, by a generation that has just come into force.
+        Judge everything again, after a new generation has come into force.
 
-        @return: how many sessions were ended.
+        @return: the number of sessions and clients that were ended.
         """
         self.changes += 1
         self._seen = self._sight()
@@ -100,8 +101,9 @@ class Revocation:
 
     def look(self) -> None:
         """
-        Once a second, look whether anything has changed that verdicts depend
-        on. Never raises.
+        Look for changes that may change verdicts; call it once a second.
+
+        It never raises.
         """
         do = self._upkeep.do
         for name, tls in self._gateway.generation.secured.items():
@@ -121,7 +123,7 @@ class Revocation:
 
     def _sight(self) -> object:
         """
-        Return what differs when verdicts may, by the same configuration.
+        Return a value that differs when verdicts may differ without a reload.
         """
         generation = self._gateway.generation
         ruleset = generation.policy.ruleset
@@ -150,15 +152,16 @@ class Revocation:
         for session in self._gateway.sessions.expired(self._wall()):
             session.client.end(Revoked("the login has expired"))
 
-    # Whoever lives.
+    # Live sessions.
 
     def recheck(self, names: Collection[str] | None = None) -> int:
         """
-        Judge every live session again, unless the configuration says that
-        only new ones count.
+        Judge every live session again.
 
-        @param names: only sessions of these users.
-        @return: how many were ended.
+        No effect with C{gateway.enforce = "new-only"}.
+
+        @param names: only sessions of these users; by default all.
+        @return: the number of sessions that were ended.
         """
         if not self._everybody:
             return 0
@@ -177,10 +180,12 @@ class Revocation:
 
     def check(self, session: Session) -> None:
         """
-        Judge a session by the rules, and as the user, of now; from here on it
-        lives by these. Without effect where only new ones count.
+        Judge a session by the current rules and the current groups of its user.
 
-        @raise Revoked: it is allowed no longer.
+        It belongs to the current generation from then on. No effect with
+        C{gateway.enforce = "new-only"}.
+
+        @raise Revoked: it is not allowed any more.
         """
         if not self._everybody:
             return
@@ -206,8 +211,10 @@ class Revocation:
 
     def recount(self) -> None:
         """
-        Count every live session by the limits of now. Octets that may go then
-        may be the last of a session, or of several.
+        Count every live session by the current limits.
+
+        A session may end in the course of this, and others with it: a higher rate
+        lets its last octets go.
         """
         for session in self._gateway.sessions:
             if session.claim is not None:
@@ -219,7 +226,7 @@ class Revocation:
 
     def cut(self) -> None:
         """
-        End whatever lives on a quota that is used up.
+        End the sessions and UDP flows whose quota is used up.
         """
         self._gateway.limits.usedUp = False
         for session in self._gateway.sessions:
@@ -235,5 +242,5 @@ class Revocation:
                 else:
                     session.client.end(over)
             except Exception:
-                # The others' quotas end, too.
+                # The other sessions have to be ended all the same.
                 _log.failure("a session could not be ended")

@@ -19,10 +19,11 @@ _GRANTED: Final = (Stage.ROUTE, Stage.RELAY)
 @final
 class Sessions:
     """
-    The sessions that are not over, by number. Whoever goes through them sees
-    those that there were at the beginning: ending one may end others.
+    The live sessions, by number.
 
-    @ivar expiring: those of users whose login has an end.
+    Iterating goes over a copy, since ending one session may end others.
+
+    @ivar expiring: the sessions of users whose login has an end.
     """
 
     def __init__(self) -> None:
@@ -38,9 +39,9 @@ class Sessions:
 
     def begin(self, make: Callable[[int], Session]) -> Session:
         """
-        Add a session.
+        Add a new session.
 
-        @param make: makes it, of its number in this process.
+        @param make: makes it from its number, which is unique in this process.
         """
         self._number += 1
         session = self._live[self._number] = make(self._number)
@@ -55,9 +56,9 @@ class Sessions:
 
     def granted(self, names: Collection[str] | None = None) -> Iterator[Session]:
         """
-        Yield the sessions that live on what the policy said.
+        Yield the sessions that the policy has allowed.
 
-        @param names: only those of these users; by default of all.
+        @param names: only sessions of these users; by default all.
         """
         for session in self:
             if (
@@ -69,8 +70,9 @@ class Sessions:
 
     def users(self) -> set[str]:
         """
-        Return the names of the users who are counted in some limit; the
-        anonymous one has none.
+        Return the names of the users who have an allowed session.
+
+        Clients without a login have no name, and are left out.
         """
         live = self._live.values()
         users = [s.asker.user for s in live if s.claim is not None]
@@ -78,7 +80,7 @@ class Sessions:
 
     def expired(self, now: float) -> Iterator[Session]:
         """
-        Yield the sessions whose login has ended.
+        Yield the sessions whose login has expired.
 
         @param now: seconds since the epoch.
         """

@@ -1,10 +1,10 @@
 """
-What generations share: parts that are made once for the process, and a pool of
-those that live as long as some generation wants them.
+What generations share.
 
-In the pool, with their keys: the resolver (its settings), the TLS of a listener
-(its table), threads by purpose (hashing, PAM, Kerberos), and the groups that a
-decision service has told at logins.
+Some parts are made once for the process. Others are in a pool, and live as long
+as some generation uses them: the resolver (by its settings), the TLS of a listener
+(by its table), threads (by their purpose), and the groups of users that a decision
+service has named at logins (by its URL).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ __all__ = ["Shared"]
 @final
 class Shared:
     """
-    What outlives a generation.
+    The parts of a gateway that outlive a generation.
 
     @ivar append: adds a line to the journal.
-    @ivar clock: monotonic seconds.
-    @ivar memory: what everything that waits for a reader is counted in.
-    @ivar pool: what is counted, and ends with the last generation that has it.
+    @ivar clock: returns monotonic seconds.
+    @ivar memory: counts the octets that wait for slow readers.
+    @ivar pool: the parts that end with the last generation that uses them.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class Shared:
         append: Callable[[str], None],
     ) -> None:
         """
-        @param clock: monotonic seconds.
+        Make what all generations share, and start nothing yet.
+
+        @param clock: returns monotonic seconds.
         @param append: adds a line to the journal.
         """
         self.append = append
@@ -63,15 +65,18 @@ class Shared:
 
     def start(self) -> None:
         """
-        Begin to watch. Not before: whoever becomes a daemon forks until then.
+        Begin to watch descriptors.
+
+        An epoll instance must not be in use while twistd forks, so this comes
+        after that.
         """
         self.watch.start()
 
     def close(self) -> None:
         """
-        End everything: no generation is used any more.
+        End everything, when no session is left.
         """
-        # What is in the pool has sockets that are watched.
+        # Parts in the pool have sockets that are watched.
         self.pool.close()
         self.watch.stop()
         self.pipes.close()

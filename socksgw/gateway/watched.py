@@ -16,28 +16,30 @@ __all__ = ["WatchedFiles", "stampsOf"]
 @final
 class WatchedFiles:
     """
-    Looks again and again whether a file has changed.
+    The files of the configuration in force, as they were at the last look.
     """
 
     def __init__(self) -> None:
         self._stamps: object = None
-        # They had changed at the last look.
+        # Whether they had changed at the last look.
         self._unsettled = False
 
     def read(self, stamps: object) -> None:
         """
-        Take note of what was read.
+        Compare with the files of a configuration that has been read.
 
-        @param stamps: of the files then.
+        @param stamps: what L{stampsOf} returned then.
         """
         self._stamps = stamps
 
     def look(self, config: Config) -> bool:
         """
-        Tell whether a file has changed, and has stayed as it is since the look
-        before: one that is just being written may be half of another.
+        Tell whether a file has changed and is complete.
 
-        @param config: the one in force.
+        A file that is just being written is only half there, so a change counts
+        when the next look finds the same.
+
+        @param config: the configuration in force.
         """
         stamps = stampsOf(config)
         before, self._stamps = self._stamps, stamps
@@ -50,7 +52,7 @@ class WatchedFiles:
 
 def stampsOf(config: Config) -> object:
     """
-    Return what differs when a file of the configuration may differ.
+    Return a value that differs when a file of the configuration may differ.
     """
     paths = [Path(config.file)]
     for pattern in config.include:

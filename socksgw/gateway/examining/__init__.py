@@ -1,3 +1,3 @@
 """
-The parts of an examination: what each part of a configuration means.
+The parts of an examination, one module for each part of the configuration.
 """

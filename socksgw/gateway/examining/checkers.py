@@ -1,6 +1,5 @@
 """
-The checkers of C{[auth]}: from strings and tables to those that decide about
-credentials.
+The checkers of C{[auth]}, made from strings and tables.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ __all__ = ["Checkers", "verifiedIdentities"]
 @final
 class Checkers:
     """
-    Makes the checkers of one configuration.
+    The checkers of one configuration.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Checkers:
         self, factory: Any, argument: str, path: str
     ) -> Iterator[ICredentialsChecker]:
         if argument and not Path(argument).is_absolute():
-            # As everything that is read: beside the file that names it.
+            # Paths in a configuration are relative to the directory of its file.
             beside = self._config.directory / argument
             if IFileCheckerFactory.providedBy(factory):
                 argument = str(beside)
@@ -99,7 +98,7 @@ class Checkers:
         except InvalidAuthArgumentString as e:
             self._wrong(path, " ".join(str(e).split()))
         except Exception as e:
-            # A checker's factory raises whatever its argument makes it.
+            # A factory of another package may raise anything.
             why = str(e) or "its argument is wrong"
             self._wrong(path, f"cannot be used: {why}")
 
@@ -149,10 +148,9 @@ def verifiedIdentities(
     problems: Problems,
 ) -> Iterator[ICredentialsChecker]:
     """
-    Yield the checker that says yes to what a method has verified, where one is
-    offered that does.
+    Yield the checker for methods that verify by themselves, if one is offered.
 
-    @param checkers: among them, the directories that know users' names.
+    @param checkers: all others; directories among them know the users' names.
     """
     auth = config.auth
     for i, realm in enumerate(auth.strip_realms):

@@ -1,6 +1,8 @@
 """
-Whether listeners, methods and checkers go together: which credentials somebody
-decides about, and which of them cross the wire in the clear.
+Whether listeners, methods and checkers fit together.
+
+Each kind of credentials needs a checker, and secrets should not cross a network
+in the clear.
 """
 
 from __future__ import annotations
@@ -24,8 +26,7 @@ __all__ = ["Credentials"]
 @final
 class Credentials:
     """
-    The C{[[auth.choose]]} of one configuration, judged together with what they
-    rest on.
+    The C{[[auth.choose]]} of one configuration, with what they depend on.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Credentials:
         problems: Problems,
     ) -> None:
         """
-        @param methods: those of C{config}, built.
+        Take what is to be compared.
+
+        @param methods: the methods of C{config}, after they were built.
         @param reachable: the names of the listeners that other hosts can reach.
         """
         self._config = config
@@ -48,9 +51,9 @@ class Credentials:
 
     def examine(self, checkers: Sequence[ICredentialsChecker]) -> None:
         """
-        Examine everything.
+        Examine every entry.
 
-        @param checkers: those that work.
+        @param checkers: the checkers that could be made.
         """
         self._passwords(checkers)
         self._certificates()
@@ -58,8 +61,7 @@ class Credentials:
 
     def _passwords(self, checkers: Sequence[ICredentialsChecker]) -> None:
         """
-        Tell where credentials are asked for that no checker takes, and where
-        secrets cross the wire that others may listen to.
+        Report credentials that no checker takes, and passwords in the clear.
         """
         auth = self._config.auth
         broken = len(checkers) < len(auth.checkers) + len(auth.checker)
@@ -79,7 +81,7 @@ class Credentials:
 
     def _isChecked(self, name: str, checkers: Sequence[ICredentialsChecker]) -> bool:
         """
-        Tell whether some checker takes a method's credentials, if one has to.
+        Tell whether a method needs no checker, or has one for its credentials.
         """
         can = self._capabilities[name]
         if not can.needsChecker:
@@ -92,7 +94,7 @@ class Credentials:
 
     def _checkersFor(self, name: str) -> str:
         """
-        Return which of the installed checkers take a method's credentials.
+        Return a remedy: the installed checkers that take a method's credentials.
         """
         kinds = self._capabilities[name].credentials
         if kinds is None:
@@ -128,7 +130,7 @@ class Credentials:
 
     def _certificates(self) -> None:
         """
-        Tell where client certificates are wanted and cannot be shown.
+        Report methods that want certificates on listeners that ask for none.
         """
         showing = {
             listen.name
@@ -153,8 +155,7 @@ class Credentials:
 
     def _orders(self) -> None:
         """
-        Warn of what an order of methods does to clients that offer several of
-        them.
+        Warn of orders of methods that surprise clients which offer several.
         """
         for i, choose in enumerate(self._config.auth.choose):
             for text in self._order(choose):
@@ -194,7 +195,7 @@ def _example(factory: Any) -> str:
 
 
 def _optional(names: Sequence[str], free: str, asking: str) -> str:
-    """Say what a login that is optional comes to, in either order."""
+    """Return what an optional login means for clients, in either order."""
     if names.index(free) < names.index(asking):
         does = (
             f'"{free}" comes before "{asking}": clients that offer both are '
@@ -210,7 +211,7 @@ def _optional(names: Sequence[str], free: str, asking: str) -> str:
 
 def _insistent(name: str, later: str) -> str:
     """
-    Say what a method does to clients that offer it and cannot use it.
+    Return what happens to clients that offer a method which they cannot use.
     """
     return (
         f'"{name}" comes before "{later}": programs on libcurl (curl, git, PHP) that '

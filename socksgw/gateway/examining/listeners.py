@@ -1,5 +1,5 @@
 """
-C{[[listen]]}: addresses, endpoints, and what TLS reads.
+C{[[listen]]}: addresses, endpoints, and the files of TLS.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["examineListeners", "reachable", "securedListeners", "serverTLS"]
 
 def examineListeners(config: Config, reactor: Any, problems: Problems) -> None:
     """
-    Examine every listener, but for its TLS.
+    Examine every listener except its TLS settings.
     """
     if not config.listen:
         problems.wrong(
@@ -62,7 +62,7 @@ def _where(path: str, listen: Listen, reactor: Any, problems: Problems) -> None:
     try:
         serverFromString(reactor, listen.endpoint)
     except Exception as e:
-        # Endpoint parsers raise whatever their arguments raise, in Python's words.
+        # A parser of endpoints raises what its plug-in raises, in Python's words.
         why = "its arguments are not those of this type"
         if isinstance(e, OSError):
             why = f"{e.filename}: {e.strerror}"
@@ -81,10 +81,10 @@ def serverTLS(
     """
     Read the files of every C{[listen.tls]}.
 
-    @param holding: what the generations have of each other: the TLS of a
-        listener whose table stays as it was goes on.
-    @return: the listeners' names, each with what its files hold; without those
-        that cannot be used.
+    @param holding: shares the TLS settings of listeners whose table is the same
+        as in the configuration in force.
+    @return: names of listeners with their TLS settings, without those whose
+        files cannot be used.
     """
     for i, listen in enumerate(config.listen):
         if listen.tls is None:
@@ -98,7 +98,7 @@ def serverTLS(
             )
             continue
         make = partial(ServerTLS, listen.tls, config.directory)
-        # Who may read a secret is part of what a key file has to be.
+        # The groups decide whether the mode of a key file is acceptable.
         trusted = config.gateway.trusted_groups
         which = ("TLS", listen.name, config.directory, listen.tls, trusted)
         try:

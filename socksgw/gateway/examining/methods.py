@@ -1,5 +1,5 @@
 """
-The methods that C{[auth]} offers: from names and tables to what is built.
+The authentication methods of C{[auth]}, built from their names and tables.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Methods:
     """
     The methods of one configuration.
 
-    @ivar capabilities: what the methods that are installed declare, by name.
-    @ivar sources: the C{from} of each C{[[auth.choose]]}, once L{choices} has
-        come to it.
+    @ivar capabilities: what each installed method declares, by its name.
+    @ivar sources: the C{from} of each C{[[auth.choose]]} that L{choices} has
+        yielded.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Methods:
 
     def choices(self) -> Iterator[Choice]:
         """
-        Yield what is offered to whom, in order.
+        Yield the methods of each C{[[auth.choose]]}, in the order of the file.
         """
         self._settings()
         for i, choose in enumerate(self._auth.choose):
@@ -91,7 +91,7 @@ class Methods:
             )
 
     def _settings(self) -> None:
-        """Tell of tables that no method owns."""
+        """Report tables of C{[auth]} that belong to no method."""
         for name in self._auth.settings:
             if name not in self._found:
                 known = [*self._found, *(each.name for each in fields(AuthConfig))]
@@ -102,11 +102,14 @@ class Methods:
         self, name: str, levels: tuple[str, ...] | None, entry: str, n: int
     ) -> OfferedMethod | None:
         """
-        Return the method, as one entry wants it; built once for all entries
-        that want the same.
+        Return the method as one entry wants it.
+
+        It is built once for all entries that want the same levels.
 
         @param levels: the entry's C{protection}.
-        @param entry: its place.
+        @param entry: the entry's TOML path.
+        @param n: the index of the method in the entry.
+        @return: L{None} when it cannot be built, which is reported.
         """
         method = self._found[name]
         key = name, levels = self._key(name, levels)
@@ -136,7 +139,7 @@ class Methods:
         self, name: str, levels: tuple[str, ...] | None
     ) -> tuple[str, tuple[str, ...] | None]:
         """
-        Return what the method is built for; levels count where it has some.
+        Return the key of a built method; levels count if the method has some.
         """
         return name, levels if self.protecting([name]) else None
 
@@ -144,11 +147,11 @@ class Methods:
         self, name: str, table: dict[str, Any], levels: tuple[str, ...], place: str
     ) -> None:
         """
-        Leave only those levels of a method that an entry wants.
+        Restrict a method's table to the levels that an entry wants.
         """
         accepted = table.get("protection", self._found[name].protection)
         if not isinstance(accepted, (list, tuple)):
-            # The method says what is wrong.
+            # The method itself reports a table of that kind.
             return
         wider = [level for level in levels if level not in accepted]
         if wider or not levels:
@@ -162,9 +165,9 @@ class Methods:
 
     def _inside(self, built: Any) -> Iterator[OfferedMethod]:
         """
-        Yield the methods inside one that only protects.
+        Yield the methods inside a method that only protects.
 
-        @raise ValueError: one cannot be there.
+        @raise ValueError: one of them cannot be used there.
         """
         if not IWrapper.providedBy(built):
             return
@@ -201,21 +204,21 @@ class Methods:
 
     def wrongNames(self, names: Sequence[str] | None) -> Iterator[str]:
         """
-        Yield why some of these are no methods.
+        Yield an error for each of these names that is not a method.
         """
         for name in names or ():
             if name not in self._found:
                 yield self._unknown(name)
 
     def known(self, names: Sequence[str]) -> list[str]:
-        """Return those of the names that are methods."""
+        """Return those of the names that are installed methods."""
         return [name for name in names if name in self._found]
 
     def protecting(self, names: Sequence[str] | None = None) -> list[str]:
         """
-        Return the methods that may protect what follows them.
+        Return the methods that can protect the session after the login.
 
-        @param names: only of these; by default of all.
+        @param names: the methods to look at; by default all.
         """
         return [
             name
@@ -224,11 +227,11 @@ class Methods:
         ]
 
     def verifying(self, names: Sequence[str]) -> bool:
-        """Tell whether one of these verifies by itself who the client is."""
+        """Tell whether one of these methods verifies by itself who the user is."""
         return any(IVerifyingMethod.providedBy(self._found.get(name)) for name in names)
 
     def asked(self, choose: Choose) -> Iterator[str]:
-        """Yield the methods that an entry asks clients for, also inside others."""
+        """Yield the methods of an entry, and those inside of them."""
         for name in choose.methods:
             if name in self._found:
                 yield name
@@ -238,8 +241,9 @@ class Methods:
 
     def shows(self, name: str, choose: Choose) -> bool:
         """
-        Tell whether it has to be assumed that a method shows secrets to the
-        wire; one that wraps others does if it does not hide them and they do.
+        Tell whether a method must be assumed to show secrets to the network.
+
+        A method that wraps others does so unless it hides what they send.
         """
         if name not in self._found or not self.capabilities[name].showsSecrets:
             return False
@@ -251,8 +255,7 @@ class Methods:
     @property
     def anonymous(self) -> frozenset[str]:
         """
-        The names of the methods of which it has to be assumed that they log
-        nobody in.
+        The methods that must be assumed to let clients in without a login.
         """
         return frozenset(
             name for name, can in self.capabilities.items() if can.mayBeAnonymous

@@ -1,5 +1,5 @@
 """
-What an examination has found so far.
+The errors and warnings that an examination has found so far.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ __all__ = ["Problems"]
 @final
 class Problems:
     """
-    Collects errors and warnings, in the order of the examination.
+    Errors and warnings, in the order in which they were found.
 
-    @ivar errors: what must be mended.
-    @ivar warnings: what is odd.
+    @ivar errors: what must be mended before the configuration can be used.
+    @ivar warnings: what is allowed, and is probably not meant.
     """
 
     def __init__(self) -> None:
@@ -25,9 +25,14 @@ class Problems:
         self.warnings: list[Problem] = []
 
     def wrong(self, path: str, text: str) -> None:
-        """Add an error: its TOML path, and what would be right."""
+        """
+        Add an error.
+
+        @param path: its TOML path, such as C{rule[2].ports[0]}.
+        @param text: what is wrong, and the remedy.
+        """
         self.errors.append(Problem(path, text))
 
     def odd(self, path: str, text: str) -> None:
-        """Add a warning, as of L{wrong}."""
+        """Add a warning; the parameters are those of L{wrong}."""
         self.warnings.append(Problem(path, text))

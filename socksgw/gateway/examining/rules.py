@@ -1,6 +1,7 @@
 """
-C{[[rule]]} and C{[[expect]]}, as far as they can be judged without asking the
-policy: fields without effect, and names that are declared elsewhere.
+C{[[rule]]} and C{[[expect]]}, as far as they can be judged without compiling.
+
+That is: fields that have no effect, and names that are declared elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["examineExpectations", "examineRules"]
 
 def examineRules(config: Config, methods: Methods, problems: Problems) -> None:
     """
-    Examine each rule: the methods that it names, and fields without effect.
+    Examine the methods that each rule names, and its fields without effect.
     """
     for i, rule in enumerate(config.rule):
         path = rule.place or f"rule[{i}]"
@@ -29,7 +30,7 @@ def examineRules(config: Config, methods: Methods, problems: Problems) -> None:
 
 def examineExpectations(config: Config, methods: Methods, problems: Problems) -> None:
     """
-    Examine the facts of each expectation; whether it is met is asked later.
+    Examine the facts of each expectation; whether it is met is examined later.
     """
     for i, expect in enumerate(config.expect):
         path = expect.place or f"expect[{i}]"
@@ -56,8 +57,9 @@ def _withoutEffect(
     rule: Rule, services: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, str]]:
     """
-    Yield the fields of a rule that can have no effect in it, or keep it from
-    ever matching: each with the reason.
+    Yield the fields of a rule that have no effect, or keep it from ever matching.
+
+    @return: TOML paths within the rule, each with the reason.
     """
     words = rule.allow if rule.allow is not None else rule.deny or ()
     commands = {"connect", "bind", "udp"} if words == "any" else set(words)

@@ -1,6 +1,5 @@
 """
-Users and groups that the configuration names, against those who can say
-whether there are such.
+Users and groups that the configuration names, compared with the stores.
 """
 
 from __future__ import annotations
@@ -30,13 +29,15 @@ def examineDirectories(
     config: Config, checkers: Sequence[ICredentialsChecker], problems: Problems
 ) -> None:
     """
-    Tell where a group is a directory's and no checker knows groups, or finds
-    its name none.
+    Report groups of a directory that no checker can look up.
+
+    That is a warning where no checker knows groups at all, and an error where
+    the name is not one of a group for any of them.
     """
     auth = config.auth
     sources: list[Any] = [c for c in checkers if IGroupSource.providedBy(c)]
     if not sources and len(checkers) < len(auth.checkers) + len(auth.checker):
-        # What cannot be made yet is told already.
+        # A checker that could not be made is an error that is reported already.
         return
     for name, group in config.groups.items():
         path = f"groups.{name}.directory"
@@ -60,7 +61,7 @@ def _notNormal(source: Any, name: str) -> str:
 
 def examineStores(checkers: Sequence[ICredentialsChecker], problems: Problems) -> None:
     """
-    Warn of what is wrong with files of users that can be used.
+    Warn of lines that are wrong in files of users that can be used otherwise.
     """
     for each in checkers:
         if IReportingStore.providedBy(each):
@@ -75,10 +76,12 @@ def examineUsers(
     problems: Problems,
 ) -> None:
     """
-    Warn of names in rules and groups that no store knows, where every store
-    can be asked at once and nobody logs in past them.
+    Warn of users in rules and groups that no store knows.
 
-    @param verifies: whether a method verifies who the client is by itself.
+    This can only be said if every store answers at once, and no user logs in
+    without a store.
+
+    @param verifies: whether a method verifies by itself who the user is.
     """
     stores: list[Any] = [c for c in checkers if IChangingStore.providedBy(c)]
     if verifies or not stores or len(stores) < len(checkers):
@@ -95,7 +98,7 @@ def examineSpellings(
     problems: Problems,
 ) -> None:
     """
-    Warn of names that no user has, where all names are folded.
+    Warn of Kerberos users that are written in upper case, which none has.
     """
     offered = {name for choose in config.auth.choose for name in choose.methods}
     proving = [
@@ -122,8 +125,9 @@ def examineSpellings(
 
 def _named(config: Config) -> Iterator[tuple[str, str]]:
     """
-    Yield the users that groups and rules name, each with the place. A pattern is
-    an error already.
+    Yield TOML paths of groups and rules with the users that they name.
+
+    Patterns are left out: they are reported as errors.
     """
     for path, words in chain(
         ((f"groups.{g}", group.members) for g, group in config.groups.items()),

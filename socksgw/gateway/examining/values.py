@@ -1,5 +1,5 @@
 """
-Values that are wrong by themselves: time-outs, sizes, limits, name servers.
+Values that can be judged alone: time-outs, sizes, limits, name servers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COUNTING: Final = {"associations": "udp", "flows": "udp", "binds": "bind"}
 
 def examineValues(config: Config, problems: Problems) -> None:
     """
-    Examine every value that needs no other one to be judged.
+    Examine every value that can be judged without looking at others.
     """
     wrong = problems.wrong
     for name in _TIMEOUTS:
