@@ -4,11 +4,16 @@ The catalogue of the journal's events: the manual and its tables say the same.
 
 from __future__ import annotations
 
+import ast
+import errno
 import re
 
 import pytest
 
 from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
+from socksgw.errors import SocksError
+from socksgw.login.refusal import WRONG
+from socksgw.route.failures import failureFor
 from tests.live.running import ROOT
 from tests.tools.catalogue import catalogued
 
@@ -28,7 +33,7 @@ def described() -> dict[str, set[str]]:
 
 def test_theCatalogueIsTheDocumentedOne() -> None:
     """Each event has a section in the manual, and no other has one."""
-    headings = {each for each in described() if re.fullmatch(r"[a-z-]+", each)}
+    headings = {each for each in described() if re.fullmatch(r"[a-z][a-z-]+", each)}
     assert headings == EVENTS
 
 
@@ -57,3 +62,48 @@ def test_whatTheCatalogueDoesNotKnow(key: str) -> None:
     """Every test that reads a journal notices an event or a field that it lacks."""
     with pytest.raises(AssertionError):
         catalogued({"event": "stop", "gateway": "g", key: "new"})
+
+
+def _words() -> set[str]:
+    """The reasons that the code gives."""
+    found: set[str] = set()
+    givers = ("Refused", "finish", "_end", "end")
+    for path in (ROOT / "socksgw").rglob("*.py"):
+        if path.parent.name == "console":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            values: list[ast.expr] = []
+            if isinstance(node, ast.Assign):
+                if getattr(node.targets[0], "attr", "") == "reason":
+                    values = [node.value]
+            elif isinstance(node, ast.Call):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                values = [each.value for each in node.keywords if each.arg == "reason"]
+                if name in givers:
+                    values += node.args[:1]
+                elif name == "ConnectFailed":
+                    values += node.args[2:3]
+            for value in values:
+                found.update(
+                    each.value
+                    for each in ast.walk(value)
+                    if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                )
+    kinds = [SocksError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        found.add(kind.reason)
+    for code in errno.errorcode:
+        found.add(failureFor(code).reason)
+    return {*found, WRONG, "store-unavailable"}
+
+
+def test_reasons() -> None:
+    """The manual has each reason that the code gives, and no other."""
+    text = (ROOT / "socksgw" / "manual" / "records.rst").read_text("utf-8")
+    reasons = text.partition("Reasons\n-------\n")[2]
+    documented = set(re.findall(r"(?m)^``([a-z-]+)``", reasons))
+    given = {each for each in _words() if re.fullmatch(r"[a-z][a-z-]+", each)}
+    # Put together of two words, or passed on.
+    assert documented - given == {"client-reset", "destination-reset", "cut"}
+    assert given - documented == set()
