@@ -43,6 +43,10 @@ _OFF: Final = Throttle(0, 0)
 #: how many seconds.
 _GOOD: Final = 20_000
 _RECENT: Final = 3600.0
+#: Seconds after which another good login of the same kind is remembered anew, and
+#: logins of which is known that they need not be.
+_RENEWED: Final = 60.0
+_FRESH: Final = 4096
 
 #: When, and the keys of the source, of the source and the name, and of both and
 #: the password.
@@ -93,7 +97,7 @@ class LoginThrottle:
         self.past: deque[_Failure] = deque()
         self.refused = 0
         self._clock = clock
-        self._callLater = callLater
+        self.callLater = callLater
         self._random = random
         self._limits = _OFF
         self._secret = os.urandom(16)
@@ -102,6 +106,8 @@ class LoginThrottle:
         self._refusals: OrderedDict[bytes | None, float] = OrderedDict()
         # By their ends, too.
         self._good: OrderedDict[bytes, float] = OrderedDict()
+        # Until when a good login of a source and name need not be noted again.
+        self._fresh: dict[tuple[bytes, bytes], float] = {}
         self._took: dict[str, deque[float]] = {}
 
     def configure(self, limits: Throttle) -> None:
@@ -123,6 +129,11 @@ class LoginThrottle:
     def window(self) -> float:
         """For how many seconds a failure counts."""
         return float(self._limits.window)
+
+    @property
+    def counts(self) -> bool:
+        """Whether failures count at all."""
+        return bool(self._limits.per_source or self._limits.per_user)
 
     def refuses(self, source: Address, name: bytes) -> bool:
         """
@@ -154,11 +165,18 @@ class LoginThrottle:
         """
         if not self._limits.per_source:
             return
+        key, now = (source.sourceKey, name), self._clock()
+        if self._fresh.get(key, 0.0) > now:
+            return
         byName = self._pair(source, name)
-        self._good[byName] = self._clock() + _RECENT
+        self._good[byName] = now + _RECENT
         self._good.move_to_end(byName)
         if len(self._good) > _GOOD:
             self._good.popitem(last=False)
+            self._fresh.clear()
+        if len(self._fresh) >= _FRESH:
+            self._fresh.clear()
+        self._fresh[key] = now + _RENEWED
 
     def failed(
         self, source: Address, name: bytes | None, password: bytes | None = None
@@ -216,7 +234,7 @@ class LoginThrottle:
         """
         waiting: Deferred[None] = Deferred(lambda _: call.cancel())
         seconds += self._random.uniform(0, _BLUR)
-        call = self._callLater(seconds, waiting.callback, None)
+        call = self.callLater(seconds, waiting.callback, None)
         return waiting
 
     def imitate(self, method: str) -> Deferred[None]:

@@ -494,9 +494,9 @@ def test_notShared() -> None:
     settled(one, alice(CANARY.encode()))
     settled(other, alice(CANARY.encode()))
     assert checker.asked == 2
-    assert not set(one._known) & set(other._known)
+    assert not set(one._memory._right) & set(other._memory._right)
     seen: set[int] = set()
-    left: list[Any] = [one._known]
+    left: list[Any] = [one._memory._right]
     while left:
         found = left.pop()
         if id(found) in seen or isinstance(found, type):
@@ -509,7 +509,7 @@ def test_notShared() -> None:
 
 def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only so many are remembered, the oldest are forgotten first."""
-    monkeypatch.setattr("socksgw.login.portal._REMEMBERED", 3)
+    monkeypatch.setattr("socksgw.login.memory._REMEMBERED", 3)
     checker = Checker(**{f"u{i}": b"x" for i in range(5)})
     remembering = login(checker)
     users = [UsernamePassword(b"u%d" % i, b"x") for i in range(5)]

@@ -25,7 +25,7 @@ from socksgw.config.convert import Duration
 from socksgw.config.schema import Throttle
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IChangingStore, IVerifiedIdentity
-from socksgw.login import portal
+from socksgw.login import checks, memory
 from socksgw.login import throttle as module
 from socksgw.login.checkers import Refused
 from socksgw.login.portal import Login
@@ -554,7 +554,7 @@ def test_emptyPasswordsMakeNothingForgotten(monkeypatch: pytest.MonkeyPatch) -> 
     What is remembered of wrong passwords, so that no store locks an account, is
     not washed away by empty ones, which are no tries and come as fast as one likes.
     """
-    monkeypatch.setattr(portal, "_REMEMBERED", 2)
+    monkeypatch.setattr(memory, "_REMEMBERED", 2)
     house = House()
     house.settle(b"wrong")
     for number in range(3):
@@ -667,6 +667,147 @@ def test_goneWhileChecked() -> None:
         for each in waiting:
             each.cancel()
     assert house.settle(b"sesame")[0].reason == "throttled"
+
+
+def test_goodLoginsAreNotedNowAndThen() -> None:
+    """
+    A session of a known user costs no digest; the name is good for nearly an hour
+    from the last one all the same.
+    """
+    clock = Clock()
+    throttle = throttling(clock, Throttle(5, 2, Duration(60)))
+    for seconds in (0, 59, 1, 30, 31):
+        clock.advance(seconds)
+        throttle.succeeded(HERE, b"alice")
+    clock.advance(3600 - 62)
+    for number in range(3):
+        throttle.failed(HERE, b"u%d" % number)
+        throttle.failed(HERE, b"v%d" % number)
+    assert throttle.refuses(HERE, b"bob")
+    assert not throttle.refuses(HERE, b"alice")
+
+
+def test_impatient() -> None:
+    """
+    Whoever has the right password, and waits too short a time for the answer, is not
+    locked out; and the answer that came is remembered.
+    """
+    house = House()
+    house.checker.seconds = 1
+    for _ in range(60):
+        waiting, results = house.begin(b"sesame")
+        house.clock.advance(0.01)
+        waiting.cancel()
+        assert isinstance(results[0], CancelledError)
+    house.clock.advance(1)
+    assert not house.throttle.past
+    asked = house.checker.asked
+    assert house.begin(b"sesame")[1][0].name == "alice"
+    assert house.checker.asked == asked == 1
+    assert not house.clock.getDelayedCalls()
+
+
+def test_impatientAtOnce() -> None:
+    """Clients of many users of one source that go at once lock nobody out."""
+    house = House()
+    waiting = [house.begin(b"sesame%d" % n, name=b"u%d" % n)[0] for n in range(16)]
+    waiting += [house.begin(b"sesame")[0]]
+    for each in waiting:
+        each.cancel()
+    house.clock.advance(1)
+    assert house.settle(b"sesame")[0].name == "alice"
+
+
+def test_goneBeforeTheAnswer() -> None:
+    """
+    A wrong password counts as one though its client has not waited, and no store
+    is asked about it again.
+    """
+    house = House()
+    for count in range(10):
+        waiting, _ = house.begin(b"guess%d" % count)
+        waiting.cancel()
+    assert not house.throttle.past
+    house.clock.advance(0.04)
+    assert len(house.throttle.past) == 10
+    asked = house.checker.asked
+    assert house.settle(b"sesame")[0].reason == "throttled"
+    assert house.checker.asked == asked
+    house = House()
+    waiting, _ = house.begin(b"guess")
+    waiting.cancel()
+    house.clock.advance(0.04)
+    assert house.settle(b"guess")[0].reason == "wrong-credentials"
+    assert house.checker.asked == 1
+
+
+def test_secondClientJoins() -> None:
+    """A check that a client has left answers another one that comes meanwhile."""
+    house = House()
+    for password, found in ((b"sesame", "alice"), (b"wrong", "wrong-credentials")):
+        waiting, _ = house.begin(password)
+        waiting.cancel()
+        _, results = house.begin(password)
+        house.clock.advance(0.04)
+        house.clock.advance(0.01)
+        assert getattr(results[0], "name", getattr(results[0], "reason", "")) == found
+    assert house.checker.asked == 2
+    assert len(house.throttle.past) == 1
+    assert not house.clock.getDelayedCalls()
+
+
+def test_desertedChecksAreBounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    So many of one source go on at a time. What is beyond is given up, and counts as
+    a wrong password, once: else checks would be free for whoever does not wait.
+    """
+    monkeypatch.setattr(checks, "_DESERTED", 3)
+    house = House()
+    for count in range(5):
+        for _ in range(2):
+            house.begin(b"guess%d" % count)[0].cancel()
+    assert len(house.throttle.past) == 2
+    assert len(house.login.checks) == 3
+    # Other sources have their own.
+    house.begin(b"sesame", THERE)[0].cancel()
+    assert len(house.login.checks) == 4
+    house.clock.advance(0.04)
+    assert not house.login.checks
+    assert len(house.throttle.past) == 5
+
+
+def test_checkerThatHangs() -> None:
+    """A check that comes to no end is given up, and nobody's fault."""
+    house = House()
+    house.checker.seconds = 1e6
+    house.begin(b"sesame")[0].cancel()
+    house.clock.advance(59)
+    assert len(house.login.checks) == 1
+    house.clock.advance(1)
+    assert not house.login.checks
+    assert not house.throttle.past
+    assert not house.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("error", [Refused("busy"), ValueError()], ids=repr)
+def test_desertedAndNotTheClientsFault(error: Exception) -> None:
+    """A store that does not work locks nobody out, and is reported."""
+    house = House()
+    house.checker.error = error
+    with capturedLogs() as events:
+        house.begin(b"wrong")[0].cancel()
+        house.clock.advance(0.04)
+    assert not house.throttle.past
+    assert len(events) == isinstance(error, ValueError)
+
+
+def test_desertedEmptyPassword() -> None:
+    """An empty password is no guess, waited for or not."""
+    house = House()
+    for _ in range(30):
+        house.begin(b"")[0].cancel()
+        house.clock.advance(0.04)
+    assert not house.throttle.past
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""
+Credentials of twisted.cred, and what is to be known of them without a checker.
+"""
+
+from __future__ import annotations
+
+from traceback import clear_frames
+from typing import Any
+
+from twisted.cred.credentials import IAnonymous, IUsernamePassword
+
+from socksgw.interfaces import IForgetful, IVerifiedIdentity
+
+__all__ = ["claimed", "forget", "isEmpty", "isGuessable", "passwordIn", "strip"]
+
+
+def isGuessable(credentials: Any) -> bool:
+    """Return whether a client that tries often enough could come by such credentials."""
+    return not (
+        IAnonymous.providedBy(credentials) or IVerifiedIdentity.providedBy(credentials)
+    )
+
+
+def isEmpty(credentials: Any) -> bool:
+    """
+    Return whether the password is empty.
+
+    That is no guess: clients send one that offer a password always, and have none.
+    No checker asks a store about it.
+    """
+    return IUsernamePassword.providedBy(credentials) and not credentials.password
+
+
+def passwordIn(credentials: Any) -> bytes | None:
+    """Return the password, L{None} where the credentials have none in clear."""
+    if not IUsernamePassword.providedBy(credentials):
+        return None
+    password: bytes = credentials.password
+    return password
+
+
+def claimed(credentials: Any) -> bytes:
+    """Return the name that a client claims to have; it may be no name at all."""
+    name = getattr(credentials, "username", b"")
+    if isinstance(name, bytes):
+        return name
+    return str(name).encode("utf-8", "backslashreplace")
+
+
+def forget(credentials: Any) -> None:
+    """Have credentials drop their secret, if they can."""
+    if IForgetful.providedBy(credentials):
+        credentials.forget()
+
+
+def strip(error: BaseException | None) -> None:
+    """
+    Cut an exception, and those in whose handling it was raised, from the frames
+    that they went through.
+
+    These frames hold a password, and with the exception in one of them they make
+    a cycle that waits for the garbage collector.
+    """
+    while error is not None:
+        # A Failure keeps the traceback, too.
+        clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        before = error.__context__
+        error.__context__ = None
+        error = before
