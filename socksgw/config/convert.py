@@ -3,15 +3,14 @@ From TOML's values to frozen attrs values, strictly: nothing is coerced, and
 what is wrong is told by its place in the file, without Python's names.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from operator import eq
 from typing import Any, Final, Literal, get_args, get_origin
 
 import cattrs
-from attrs import Attribute, evolve, fields, frozen, has
+from attrs import Attribute, evolve, fields, has
 from cattrs.cols import (
     homogenous_tuple_structure_factory,
     mapping_structure_factory,
@@ -24,18 +23,14 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn
 
-from socksgw.config.positions import Positions
+from socksgw.config.problems import Problem, nearest
 
 __all__ = [
-    "ConfigError",
-    "Finding",
     "Duration",
     "Octets",
-    "Problem",
     "Wrong",
     "duration",
     "kindOf",
-    "nearest",
     "makeConverter",
     "octets",
     "problemsIn",
@@ -50,90 +45,6 @@ class Octets(int):
     """A size; in TOML C{"256MB"} (10^6 octets), C{"64KiB"} (2^10), or a plain integer."""
 
 
-@frozen
-class Problem:
-    """
-    One thing wrong with a configuration.
-
-    @ivar path: its TOML path, such as C{rule[2].ports[0]}; empty for the file.
-    @ivar text: what is wrong and what would be right.
-    """
-
-    path: str
-    text: str
-
-
-@frozen
-class Finding:
-    """
-    One thing that is wrong or odd, as people are told of it.
-
-    @ivar file: the file's name as the user gave it, with the line where that is
-        known; empty for what no file says.
-    @ivar path: the place in it, counted from 1 and with the name of its table;
-        empty for the whole file.
-    @ivar text: what is wrong and what would be right.
-    """
-
-    file: str
-    path: str
-    text: str
-
-    def __str__(self) -> str:
-        return ": ".join(each for each in (self.file, self.path, self.text) if each)
-
-
-class ConfigError(Exception):
-    """
-    The configuration cannot be used.
-
-    @ivar file: the file's name as the user gave it.
-    @ivar problems: everything that is wrong, in the order of the file.
-    """
-
-    def __init__(
-        self,
-        file: str,
-        problems: list[Problem],
-        positions: Mapping[str, Positions] | None = None,
-    ) -> None:
-        """
-        @param positions: the lines of the file, by the empty name, and of the
-            files that it includes, by theirs.
-        """
-        self.file = file
-        self.problems = problems
-        self._positions = positions or {}
-        super().__init__("\n".join(self.lines()))
-
-    def findings(self) -> list[Finding]:
-        """
-        Return the problems as people are told of them.
-        """
-        return [self._finding(each) for each in self.problems]
-
-    def lines(self) -> list[str]:
-        """
-        Return a line for each problem: file and line, place, what to do. The
-        place counts from 1, and has the name of its table.
-        """
-        return [str(each) for each in self.findings()]
-
-    def _finding(self, problem: Problem) -> Finding:
-        file, path = self.file, problem.path
-        positions = self._positions.get("")
-        for name, those in self._positions.items():
-            if name and path.startswith(f"{name}: "):
-                file, path = f"{file}: {name}", path[len(name) + 2 :]
-                positions = those
-        if positions is not None and path:
-            number = positions.lineOf(path)
-            if number is not None:
-                file = f"{file}:{number}"
-            path = positions.shown(path)
-        return Finding(file, path, problem.text)
-
-
 _DURATION: Final = re.compile(r"(\d{1,12})(ms|s|m|h|d)\Z", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE: Final = re.compile(r"(\d{1,18})(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?\Z", re.ASCII)
@@ -141,15 +52,6 @@ _OCTETS: Final = {
     None: 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9,
     "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """
-    Return the end of a message about a word that is none of those known: which
-    of them may be meant, or nothing.
-    """
-    near = difflib.get_close_matches(word, [*known], 1)
-    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 class Wrong(ValueError):

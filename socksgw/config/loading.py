@@ -10,36 +10,21 @@ L{socksgw.gateway.generation}; here is only the shape.
 import re
 import tomllib
 from collections.abc import Sequence
-from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar
 
-from attrs import evolve, fields_dict, frozen
+from attrs import evolve, fields_dict
 from cattrs.errors import BaseValidationError
 
 from socksgw.config.convert import (
-    ConfigError,
-    Problem,
-    Wrong,
-    duration,
-    kindOf,
-    makeConverter,
-    octets,
     problemsIn,
 )
+from socksgw.config.hooks import CONVERTER
 from socksgw.config.positions import Positions
+from socksgw.config.problems import ConfigError, Problem
 from socksgw.config.schema import (
-    CommandName,
-    Commands,
     Config,
-    Group,
     Included,
-    Moment,
-    Port,
-    Quota,
-    Rate,
-    Sync,
-    Words,
 )
 from socksgw.system.files import isWide, unmarked
 
@@ -59,126 +44,6 @@ _NOT_BUILT: Final = frozenset(
         "rule.*.leave_by",
         "audit.sinks",
         "audit.sink",
-    ]
-)
-
-
-def _words(value: Any, _: Any) -> Any:
-    if type(value) is str:
-        return (value,)
-    if isinstance(value, list) and all(type(v) is str for v in value):
-        return tuple(value)
-    raise Wrong("must be a word or an array of words")
-
-
-def _moment(value: Any, _: Any) -> Moment:
-    moment = value
-    if type(value) is str:
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise Wrong(
-            "must be a date and time with its offset, such as 2026-03-02T10:00:00+01:00"
-        )
-    return Moment(moment.timestamp())
-
-
-def _date(value: Any, _: Any) -> date:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    raise Wrong("must be a date such as 2026-03-02")
-
-
-def _commands(value: Any, _: Any) -> Any:
-    words = get_args(CommandName)
-    if value == "any":
-        return value
-    if not isinstance(value, list) or not all(
-        type(v) is str and v in words for v in value
-    ):
-        raise Wrong(
-            'must be "any" or an array of ' + ", ".join(f'"{w}"' for w in words)
-        )
-    return tuple(value)
-
-
-def _sync(value: Any, _: Any) -> Any:
-    if value in ("each", "never"):
-        return value
-    try:
-        return duration(value, None)
-    except Wrong:
-        raise Wrong('must be "each", "never" or a duration such as "1s"') from None
-
-
-def _rate(value: Any, _: Any) -> Rate:
-    try:
-        amount = octets(value.removesuffix("/s"), None) if value.endswith("/s") else 0
-    except (AttributeError, Wrong):
-        amount = 0
-    if amount <= 0:
-        raise Wrong('must be octets per second, such as "10MB/s"')
-    return Rate(amount)
-
-
-def _quota(value: Any, _: Any) -> Quota:
-    try:
-        amount, window = value.split("/")
-        found = Quota(octets(amount, None), duration(window, None))
-    except (AttributeError, ValueError):
-        found = Quota(0, 0)
-    if found.octets <= 0 or found.seconds <= 0:
-        raise Wrong('must be octets per window, such as "50GB/1d"')
-    return found
-
-
-@frozen
-class _GroupTable:
-    """A group that is written as a table."""
-
-    members: tuple[str, ...] = ()
-    directory: tuple[str, ...] = ()
-
-
-def _group(value: Any, _: Any) -> Group:
-    if isinstance(value, dict):
-        found = _converter.structure(value, _GroupTable)
-        return Group(found.members, found.directory)
-    if not isinstance(value, list):
-        raise Wrong(
-            "must be an array of users, or a table with directory and members, "
-            f"not {kindOf(value)}"
-        )
-    return Group(members=_converter.structure(value, tuple[str, ...]))
-
-
-def _port(value: Any, _: Any) -> Any:
-    if type(value) not in (int, str):
-        raise Wrong(
-            f'must be a port or a range such as "8000-8099", not {kindOf(value)}'
-        )
-    return value
-
-
-_converter: Final = makeConverter(
-    [
-        (Commands, _commands),
-        (Commands | None, _commands),
-        (Port, _port),
-        (Words, _words),
-        (Words | None, _words),
-        (Moment, _moment),
-        (Moment | None, _moment),
-        (date, _date),
-        (date | None, _date),
-        (Sync, _sync),
-        (Rate, _rate),
-        (Rate | None, _rate),
-        (Quota, _quota),
-        (Quota | None, _quota),
-        (Group, _group),
     ]
 )
 
@@ -250,7 +115,7 @@ def loads(text: str, file: str, directory: Path = Path()) -> Config:
 
 def _structured(document: Any, kind: type[T], problems: list[Problem]) -> T | None:
     try:
-        return _converter.structure(document, kind)
+        return CONVERTER.structure(document, kind)
     except BaseValidationError as e:
         found = problemsIn(e, _NOT_BUILT)
         problems.extend(_placedWrong(each, kind) for each in found)

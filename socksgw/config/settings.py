@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
-from socksgw.config.convert import duration, kindOf, nearest
+from socksgw.config.convert import duration, kindOf
+from socksgw.config.problems import nearest
 from socksgw.system.files import FileError, readFile, readSecret, unmarked, unreadable
 from socksgw.system.keptsecret import KeptSecret
 

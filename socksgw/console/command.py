@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from socksgw.config.convert import nearest
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import ConfigError, load, refused
+from socksgw.config.problems import nearest
 from socksgw.config.schema import Config
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import Final, TextIO
 
-from socksgw.config.convert import nearest
+from socksgw.config.problems import nearest
 from socksgw.config.reference import Table
 from socksgw.console.manual import Section, chapters, mentions, sections, titleOf
 from socksgw.console.reference import allTables, found, keyText, tableText

@@ -14,8 +14,8 @@ from attrs import frozen
 from twisted.cred.checkers import ICredentialsChecker
 
 from socksgw.accept.certificates import ServerTLS
-from socksgw.config.convert import Problem
 from socksgw.config.loading import refused
+from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.checkers import Checkers, verifiedIdentities
 from socksgw.gateway.examining.credentials import Credentials

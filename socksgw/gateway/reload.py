@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from socksgw.audit import process
 from socksgw.audit.journal import Journal
-from socksgw.config.convert import ConfigError, Finding
+from socksgw.config.problems import ConfigError, Finding
 from socksgw.config.schema import Config
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.listeners import CannotStart

@@ -11,7 +11,7 @@ from typing import Final, final
 
 from attrs import field, frozen
 
-from socksgw.config.convert import Problem, nearest
+from socksgw.config.problems import Problem, nearest
 from socksgw.config.reserved import isPattern, isReserved
 from socksgw.config.schema import Config
 from socksgw.config.schema import Rule as RuleTable

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
-from socksgw.config.convert import Problem, nearest
+from socksgw.config.problems import Problem, nearest
 from socksgw.config.reserved import isPattern, isReserved
 from socksgw.config.schema import Config, Expect
 from socksgw.interfaces import ANONYMOUS

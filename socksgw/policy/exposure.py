@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, final
 
-from socksgw.config.convert import Problem
+from socksgw.config.problems import Problem
 from socksgw.config.schema import Choose, Config, Listen, Rule
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.extent import NOWHERE, PUBLIC, Extent, extentOf, union

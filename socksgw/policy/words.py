@@ -10,7 +10,7 @@ from typing import final
 
 from attrs import frozen
 
-from socksgw.config.convert import nearest
+from socksgw.config.problems import nearest
 from socksgw.policy.conditions import WORDS, Addresses, Destinations, HostFacts
 from socksgw.policy.networks import NamePattern, NamePatterns, Network, Networks
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from socksgw.config.convert import Problem
 from socksgw.config.loading import loads
+from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision

@@ -15,9 +15,10 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from socksgw.config.convert import ConfigError, Duration, Finding, Problem
+from socksgw.config.convert import Duration
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import loads
+from socksgw.config.problems import ConfigError, Finding, Problem
 from socksgw.config.schema import Config, GatewayConfig, Limit, Timeouts
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.reload import STOPPING, Answer, Reload

@@ -12,8 +12,9 @@ import pytest
 from attrs import evolve
 from twisted.internet.task import Clock
 
-from socksgw.config.convert import ConfigError, Duration
+from socksgw.config.convert import Duration
 from socksgw.config.loading import loads
+from socksgw.config.problems import ConfigError
 from socksgw.config.schema import Config, Timeouts
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.generation import Generation

@@ -11,7 +11,7 @@ from typing import Any, final
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.strcred import InvalidAuthArgumentString
 
-from socksgw.config.convert import nearest
+from socksgw.config.problems import nearest
 from socksgw.config.schema import Checker, Config
 from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.problems import Problems

@@ -9,7 +9,7 @@ from typing import Any, final
 
 from attrs import fields
 
-from socksgw.config.convert import nearest
+from socksgw.config.problems import nearest
 from socksgw.config.schema import AuthConfig, Choose, Config
 from socksgw.gateway.examining.problems import Problems
 from socksgw.interfaces import (

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import final
 
-from socksgw.config.convert import Problem
+from socksgw.config.problems import Problem
 
 __all__ = ["Problems"]
 
