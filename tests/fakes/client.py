@@ -8,11 +8,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from socksgw.negotiate.methods import OfferedMethod
+from socksgw.negotiate.negotiation import Attempt, negotiate
 from socksgw.wire.address import Address
 from socksgw.wire.events import Event
 from socksgw.wire.server import ServerConversation
 
-__all__ = ["Client"]
+__all__ = ["CANARY", "LOGIN", "Client", "begun", "result"]
 
 
 class Client:
@@ -59,3 +61,25 @@ class Client:
         if self.waiting is not None:
             waiting, self.waiting = self.waiting, None
             waiting.callback(None)
+
+
+CANARY = "canary-2b8d"
+#: alice, and a password that must not be seen.
+LOGIN = b"\x01\x05alice" + bytes((len(CANARY),)) + CANARY.encode()
+
+
+def begun(client: Client, *wanted: OfferedMethod) -> Deferred[Attempt]:
+    """The negotiation with this client."""
+
+    async def lead() -> Attempt:
+        return await negotiate(client, await client.next(), wanted)
+
+    return Deferred.fromCoroutine(lead())
+
+
+def result(waiting: Deferred[Any]) -> Any:
+    """What has become of it: a value, or an exception."""
+    results: list[Any] = []
+    waiting.addBoth(results.append)
+    assert results, "it waits"
+    return getattr(results[0], "value", results[0])

@@ -134,3 +134,12 @@ def judge(
 
 def texts(decision: Decision) -> list[str]:
     return [address.text for address in decision.addresses]
+
+
+ALL = '[[rule]]\nid = "all"\nallow = "any"\n'
+
+
+def rule(identifier: str, *lines: str) -> str:
+    """One [[rule]]; it allows everything unless a line says what it does."""
+    what = "" if any(x.startswith(("allow", "deny")) for x in lines) else 'allow="any"'
+    return "\n".join(["[[rule]]", f'id = "{identifier}"', what, *lines, ""])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.conftest import PASSWORD, USER
+from tests.interop.shared import PASSWORD, USER
 from tests.live import raw
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import Daemon, Socksify, freePort, program

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.interop.conftest import PASSWORD, USER
+from tests.interop.shared import PASSWORD, USER
 from tests.live import raw
 from tests.live.running import OPEN, Running, running, socksgw
 from tests.live.servers import (

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from tests.interop.conftest import PASSWORD, USER
+from tests.interop.shared import PASSWORD, USER
 from tests.live import raw
 from tests.live.datagrams import Echo, addressed
 from tests.live.running import LOOPBACK, Running, running, socksgw

@@ -14,7 +14,7 @@ import requests
 from python_socks import ProxyError, ProxyType
 from python_socks.sync import Proxy
 
-from tests.interop.conftest import PASSWORD, USER, Shared, needsSix
+from tests.interop.shared import PASSWORD, USER, Shared, needsSix
 from tests.live import raw
 from tests.live.servers import (
     PATIENCE,

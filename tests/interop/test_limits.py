@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.interop.conftest import PASSWORD
+from tests.interop.shared import PASSWORD
 from tests.live import raw
 from tests.live.datagrams import Association, Echo, associate
 from tests.live.running import ALL, HEAD, LOOPBACK, Running, running, socksgw

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.interop.conftest import PASSWORD, USER, Shared
+from tests.interop.shared import PASSWORD, USER, Shared
 from tests.live import raw
 from tests.live.servers import Destination, Recorder, untilEnd
 from tests.tools.waiting import until

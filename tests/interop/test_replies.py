@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.conftest import PASSWORD, USER, Shared
+from tests.interop.shared import PASSWORD, USER, Shared
 from tests.live import raw
 from tests.live.running import OPEN, Running, running
 from tests.live.servers import NameServer, untilEnd

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.interop.conftest import Shared
+from tests.interop.shared import Shared
 from tests.live import raw
 from tests.live.running import OPEN, Running
 from tests.live.servers import PATIENCE, Destination, Sink, echo, untilEnd

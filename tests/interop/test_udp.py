@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import socks
 
-from tests.interop.conftest import PASSWORD, USER, needsSix
+from tests.interop.shared import PASSWORD, USER, needsSix
 from tests.live import raw
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import (

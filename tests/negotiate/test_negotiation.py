@@ -20,7 +20,7 @@ from socksgw.interfaces import (
     IExchange,
     IVerifiedIdentity,
 )
-from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
+from socksgw.negotiate.capabilities import Capabilities
 from socksgw.negotiate.exchange import Exchange
 from socksgw.negotiate.methods import OfferedMethod
 from socksgw.negotiate.negotiation import Attempt, negotiate
@@ -29,39 +29,11 @@ from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import MethodsOffered, Requested
 from socksgw.wire.reader import Reader, WireError
-from socksgw.wire.server import State
-from tests.fakes.client import Client
+from tests.fakes.client import CANARY, LOGIN, Client, begun, result
+from tests.fakes.gateway import NONE, USERPASS
 
-CANARY = "canary-2b8d"
 LOOPBACK = Address.parse("127.0.0.1")
-#: alice, and a password that must not be seen.
-LOGIN = b"\x01\x05alice" + bytes((len(CANARY),)) + CANARY.encode()
 SOCKS4 = bytes.fromhex("04 01 0050 c0000207 66726564 00")
-
-NONE = OfferedMethod(
-    "none",
-    0,
-    auth_none.method.build({}, None),
-    capabilities=capabilitiesOf(auth_none.method),
-)
-USERPASS = OfferedMethod("userpass", 2, auth_userpass.method.build({}, None))
-
-
-def begun(client: Client, *wanted: OfferedMethod) -> Deferred[Attempt]:
-    """The negotiation with this client."""
-
-    async def lead() -> Attempt:
-        return await negotiate(client, await client.next(), wanted)
-
-    return Deferred.fromCoroutine(lead())
-
-
-def result(waiting: Deferred[Any]) -> Any:
-    """What has become of it: a value, or an exception."""
-    results: list[Any] = []
-    waiting.addBoth(results.append)
-    assert results, "it waits"
-    return getattr(results[0], "value", results[0])
 
 
 class Authenticator:
@@ -241,44 +213,6 @@ def test_socks4HasNoLogin(wanted: list[OfferedMethod]) -> None:
 
 
 # The built-in methods.
-
-
-@pytest.mark.parametrize(("granted", "status"), [(True, b"\1\0"), (False, b"\1\1")])
-@pytest.mark.parametrize("pipelined", [True, False])
-def test_userpass(granted: bool, status: bytes, pipelined: bool) -> None:
-    """
-    RFC 1929 section 2: the credentials of the client, then X'00' for
-    success, another status for failure; no word before the outcome is known.
-    """
-    client = Client(b"\x05\x01\x02" + (LOGIN if pipelined else b""))
-    waiting = begun(client, USERPASS)
-    if not pipelined:
-        for octet in LOGIN:
-            assert not waiting.called
-            client.receive(bytes((octet,)))
-    attempt = result(waiting)
-    assert client.sent == b"\x05\x02"
-    assert attempt.method == "userpass"
-    assert attempt.claimed == b"alice"
-    assert IUsernamePassword.providedBy(attempt.credentials)
-    assert attempt.credentials.password == CANARY.encode()
-    assert attempt.credentials.checkPassword(CANARY.encode())
-    assert not attempt.credentials.checkPassword(b"")
-    for text in (repr(attempt.credentials), str(attempt.credentials)):
-        assert CANARY not in text
-    assert result(Deferred.fromCoroutine(attempt.report(granted))) is None
-    assert client.sent == b"\x05\x02" + status
-    assert client.conversation.state is State.CHOSEN
-
-
-def test_userpassBroken() -> None:
-    """VER is X'01' (RFC 1929 section 2): else the client broke the protocol."""
-    client = Client(b"\x05\x01\x02" + b"\x05" + LOGIN[1:])
-    with capturedLogs() as events:
-        assert isinstance(result(begun(client, USERPASS)), WireError)
-    assert not events
-    assert client.sent == b"\x05\x02"
-    assert client.conversation.failed
 
 
 @pytest.mark.parametrize("module", [auth_none, auth_userpass])

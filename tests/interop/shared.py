@@ -1,0 +1,78 @@
+"""
+One gateway for all tests that need nothing of their own, and who may log in.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.live.running import Running
+
+#: The user that may log in.
+USER = "alice"
+PASSWORD = "correct-horse"
+#: Listeners in this order: open, login; six, where there is IPv6.
+SHARED = """
+[[listen]]
+name = "open"
+address = ["127.0.0.1:0"]
+[[listen]]
+name = "login"
+address = ["127.0.0.1:0"]
+%s
+[auth]
+checkers = ["passwd:users"]
+throttle = { per_user = 0, per_source = 0 }   # these tests fail often
+[[auth.choose]]
+listener = ["login"]
+methods = ["userpass"]
+[[auth.choose]]
+from = ["127.0.0.0/8", "::1"]
+methods = ["none"]
+[[rule]]
+id = "forbidden"
+deny = "any"
+to = ["127.0.0.9"]
+[[rule]]
+id = "open"
+allow = ["connect"]
+listener = ["open"%s]
+[[rule]]
+id = "login"
+allow = ["connect"]
+who = ["alice"]
+listener = ["login"]
+[never]
+except = ["127.0.0.0/8", "::1"]
+"""
+SIX = '[[listen]]\nname = "six"\naddress = ["[::1]:0"]'
+
+
+def _hasSix() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+HAS_SIX = _hasSix()
+#: For what cannot be done without IPv6 on loopback.
+needsSix = pytest.mark.skipif(not HAS_SIX, reason="this machine has no ::1")
+
+
+class Shared:
+    """
+    The gateway that most tests use, and its ports.
+
+    @ivar gateway: it.
+    @ivar open: serves without login.
+    @ivar login: wants user and password.
+    @ivar six: serves without login, on C{::1}; 0 where there is none.
+    """
+
+    def __init__(self, gateway: Running) -> None:
+        self.gateway = gateway
+        self.open, self.login, self.six = (*gateway.ports, 0)[:3]
