@@ -1,6 +1,6 @@
 """
 socksgw: a policed, authenticated, audited SOCKS gateway on Twisted.
 
-The life of a session is written down once, in L{socksgw.session.session}; the parts
-are put together in L{socksgw.gateway.gateway}.
+The order of a session is in L{socksgw.session.session}, and the order of the whole
+service in L{socksgw.gateway.gateway}.
 """

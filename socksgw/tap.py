@@ -1,5 +1,5 @@
 """
-The C{twistd} command: options and assembly.
+The command C{twistd socksgw}: its options, and the service that it runs.
 """
 
 from __future__ import annotations
@@ -35,23 +35,24 @@ _log = Logger()
 
 T = TypeVar("T")
 
-#: Of the garbage collector: new objects, and younger collections, before the
-#: next one of each age. Sessions free what they made themselves, so it is for
-#: what plug-ins and libraries leave; each live session has some fifty objects.
+#: Thresholds of the garbage collector: new objects before a collection, and
+#: collections of each age before one of the next. Sessions leave no cycles, so it
+#: only finds those of plug-ins and libraries. A live session has about 50 objects.
 _THRESHOLDS: Final = (5_000, 10, 10)
 
 
 class _Ended(SystemExit, Exception):
     """
-    Ends the process with a status. An L{Exception} besides: for these twistd
-    removes its pid file, and tells the process that waits for a daemon's
-    start (for ever, otherwise).
+    Ends the process with a status.
+
+    It is an L{Exception}, too: only for these does twistd remove its pid file, and
+    tell the process that waits until its daemon has started.
     """
 
 
 def _fail(lines: Sequence[str], status: int) -> NoReturn:
     """
-    Say what is wrong, one line each, and exit.
+    Print the lines to standard error, and exit with a status.
     """
     for line in lines:
         print(f"socksgw: {line}", file=sys.stderr)
@@ -60,7 +61,7 @@ def _fail(lines: Sequence[str], status: int) -> NoReturn:
 
 def _exitFailed() -> None:
     """
-    End the process with a status that says that it failed.
+    End the process at once, with status 1.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -69,7 +70,7 @@ def _exitFailed() -> None:
 
 class Options(usage.Options, AuthOptionMixin):
     """
-    The command line of C{twistd socksgw}.
+    The options of C{twistd socksgw}.
     """
 
     synopsis = "[--config FILE] [--listen ENDPOINT]... [--auth CHECKER]..."
@@ -108,9 +109,11 @@ class Options(usage.Options, AuthOptionMixin):
 
     def parseOptions(self, options: Any = None) -> None:
         """
-        As always, but what is wrong is told in one line. In the foreground there
-        is no pid file unless one is named: in a container the pid is 1 again
-        after a crash, and twistd takes itself for the process that left the file.
+        Parse the options; errors are printed in one line.
+
+        In the foreground there is no pid file unless one is named. In a container
+        the process has number 1 again after a crash, and twistd would take itself
+        for the process that left the file.
         """
         parent = self.parent
         foreground = parent is not None and bool(parent.get("nodaemon"))
@@ -122,13 +125,15 @@ class Options(usage.Options, AuthOptionMixin):
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as e:
-            # Twisted's word for a checker that says what is wrong.
+            # Twisted puts this in front of the error of a checker.
             why = str(e).removeprefix("Unexpected error: ")
             _fail([f"{why} (twistd socksgw --help shows the options)"], 2)
 
     def postOptions(self) -> None:
         """
-        @raise usage.UsageError: options do not go together.
+        Check options that depend on each other.
+
+        @raise usage.UsageError: they do not fit together.
         """
         super().postOptions()  # type: ignore[no-untyped-call]
         if self["cleartext-passwords"] and (
@@ -142,9 +147,9 @@ class Options(usage.Options, AuthOptionMixin):
 
 def configure(options: Options) -> Config:
     """
-    The configuration that the command line asks for.
+    Return the configuration that the options ask for.
 
-    @raise ConfigError: the file is wrong.
+    @raise ConfigError: something is wrong in the file.
     """
     config = load(options["config"]) if options["config"] else defaultConfig()
     if options["listen"]:
@@ -156,8 +161,9 @@ def configure(options: Options) -> Config:
 
 def _spareCollector() -> None:
     """
-    Have the garbage collector look less often, and not again and again at all
-    that lives from the start on.
+    Make the garbage collector run less often, and skip what exists already.
+
+    What was made at the start lives as long as the process.
     """
     gc.collect()
     gc.freeze()
@@ -166,7 +172,7 @@ def _spareCollector() -> None:
 
 class GatewayService(Service):
     """
-    The gateway as twistd runs it.
+    The gateway as a service of twistd.
     """
 
     name = "socksgw"
@@ -180,7 +186,11 @@ class GatewayService(Service):
         foreground: bool,
     ) -> None:
         """
-        @param console: where people look, in the foreground.
+        Take the parts; nothing is opened yet.
+
+        @param console: prints decisions in the foreground; L{None} for none.
+        @param signals: catches SIGHUP.
+        @param foreground: whether the process stays in the foreground.
         """
         self._hangups = signals
         self._foreground = foreground
@@ -190,7 +200,7 @@ class GatewayService(Service):
 
     def privilegedStartService(self) -> None:
         """
-        Listen, while ports below 1024 may still be had.
+        Open the listeners, before twistd gives up the rights of root.
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         for line in (
@@ -201,10 +211,10 @@ class GatewayService(Service):
 
     def startService(self) -> None:
         """
-        Open the journal and serve.
+        Open the journal and begin to serve.
         """
         super().startService()  # type: ignore[no-untyped-call]
-        # twistd has changed user and group by now, if it was told to.
+        # If user and group were to be changed, twistd has done that by now.
         kept = rightsOf()
         if kept is not None:
             _log.warn("{line}", line=kept)
@@ -218,7 +228,7 @@ class GatewayService(Service):
 
     def _failed(self, line: str) -> None:
         _log.critical("{line}", line=line)
-        # After twistd has cleaned up; it has no other way to a status.
+        # This runs after twistd has cleaned up, which exits with 0 otherwise.
         atexit.register(_exitFailed)
         self._reactor.stop()
 
@@ -229,12 +239,14 @@ class GatewayService(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Stop accepting, let the sessions end, end them.
+        Stop accepting, and wait until the sessions are over.
+
+        @return: fires when the journal is closed.
         """
         super().stopService()  # type: ignore[no-untyped-call]
         notify("STOPPING=1")
         sessions = len(self.gateway.sessions)
-        # From here on a second signal ends them.
+        # From here on a second SIGINT or SIGTERM ends the sessions.
         stopped = self.gateway.stop()
         if sessions:
             _log.warn(
@@ -255,7 +267,7 @@ class GatewayService(Service):
             return step()
         except CannotStart as e:
             if self._console is None:
-                # Nobody looks at standard error: the log has to tell.
+                # A daemon has no standard error that anybody reads.
                 for line in str(e).splitlines():
                     _log.critical("{line}", line=line)
             _fail(str(e).splitlines(), 1)
@@ -263,7 +275,9 @@ class GatewayService(Service):
 
 def makeService(options: Options) -> GatewayService:
     """
-    The service that the options ask for; exits with one line a problem.
+    Return the service that the options ask for.
+
+    The process exits, with a line for each problem, if there are any.
     """
     from twisted.internet import reactor
 
@@ -281,7 +295,7 @@ def makeService(options: Options) -> GatewayService:
     foreground = bool(parent.get("nodaemon"))
     console = None
     if foreground:
-        # Before twistd opens its log, which goes there, too.
+        # Standard output is replaced before twistd opens its log on it.
         out = output.install(reactor)
         if not options["quiet"]:
             console = Console(reactor, out)

@@ -1,6 +1,7 @@
 """
-From TOML's values to frozen attrs values, strictly: nothing is coerced, and
-what is wrong is told by its place in the file, without Python's names.
+Conversion of TOML's values into frozen attrs values, without coercion.
+
+Errors name the place in the file, and no names of Python.
 """
 
 import re
@@ -42,7 +43,7 @@ class Duration(float):
 
 
 class Octets(int):
-    """A size; in TOML C{"256MB"} (10^6 octets), C{"64KiB"} (2^10), or a plain integer."""
+    """Octets; in TOML C{"256MB"} (10^6 octets), C{"64KiB"} (2^10), or an integer."""
 
 
 _DURATION: Final = re.compile(r"(\d{1,12})(ms|s|m|h|d)\Z", re.ASCII)
@@ -55,11 +56,11 @@ _OCTETS: Final = {
 
 
 class Wrong(ValueError):
-    """A value of the wrong shape; the text needs no Python names."""
+    """A value of the wrong type; the text is for the user."""
 
 
 def kindOf(value: object) -> str:
-    """What TOML calls a value of this type."""
+    """Return what TOML calls the type of a value."""
     for kind, name in (
         (bool, "a boolean"),
         (str, "a string"),
@@ -83,6 +84,11 @@ def _exactly(kind: type, name: str) -> Callable[[Any, Any], Any]:
 
 
 def duration(value: Any, _: Any) -> Duration:
+    """
+    Convert text such as C{"10s"} into seconds.
+
+    @raise Wrong: it is not a duration.
+    """
     match = _DURATION.match(value) if isinstance(value, str) else None
     if match is None:
         raise Wrong('must be a duration such as "10s", "5m", "8h" or "90d"')
@@ -90,6 +96,11 @@ def duration(value: Any, _: Any) -> Duration:
 
 
 def octets(value: Any, _: Any) -> Octets:
+    """
+    Convert text such as C{"64KiB"}, or an integer, into a number of octets.
+
+    @raise Wrong: it is not a size.
+    """
     text = str(value) if type(value) is int else value
     match = _SIZE.match(text) if isinstance(text, str) else None
     if match is None:
@@ -117,9 +128,9 @@ def makeConverter(
     shapes: Sequence[tuple[Any, Callable[[Any, Any], Any]]],
 ) -> cattrs.Converter:
     """
-    A converter that coerces nothing.
+    Return a converter that coerces nothing.
 
-    @param shapes: types that have hooks of their own.
+    @param shapes: types, each with the function that converts a value to it.
     """
     converter = cattrs.Converter(detailed_validation=True)
     for kind, name in (
@@ -190,7 +201,7 @@ def makeConverter(
     factory(partial(_isA, tuple), array)
     factory(partial(_isA, Mapping), mapping)
     factory(has, table)
-    # Last, since what is registered later is asked first.
+    # A hook that is registered later comes first, so these are the last.
     for shape, hook in shapes:
         converter.register_structure_hook_func(partial(eq, shape), hook)
     return converter
@@ -200,10 +211,11 @@ def problemsIn(
     error: Exception, notBuilt: Collection[str], path: str = ""
 ) -> Iterator[Problem]:
     """
-    Every problem in a tree of cattrs errors, with its TOML path.
+    Yield every problem in a tree of cattrs errors.
 
-    @param notBuilt: keys that are known, and not built yet; C{*} stands for
-        an index.
+    @param notBuilt: paths of keys that are reserved for features which do not
+        exist yet; C{*} stands for an index.
+    @param path: the TOML path of the value that could not be converted.
     """
     if isinstance(error, BaseValidationError):
         for inner in error.exceptions:

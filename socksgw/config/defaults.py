@@ -1,5 +1,5 @@
 """
-What applies where the user has said nothing.
+The configuration without a file, and the changes that the command line makes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ _THIS_MACHINE: Final = ("127.0.0.0/8", "::1")
 
 def defaultConfig() -> Config:
     """
-    What applies without a configuration file: this machine's own clients,
-    on loopback, to everywhere but private and special addresses.
+    Return the configuration that is used without a file.
+
+    It serves clients of this machine, on loopback addresses, and denies private
+    and special addresses.
     """
     return Config(
         listen=(Listen(name="local", address=("127.0.0.1:1080", "[::1]:1080")),),
@@ -34,9 +36,10 @@ def defaultConfig() -> Config:
 
 def listeningOn(config: Config, endpoints: Sequence[str]) -> Config:
     """
-    Listen somewhere else. The first endpoint takes the place of the file's
-    first listener, under its name, and so on, so that rules go on to mean
-    what they meant.
+    Return the configuration with other listeners (C{--listen}).
+
+    Each endpoint takes the place of a listener of the file, in order and under
+    its name, so that rules which name listeners still apply.
 
     @param endpoints: addresses with ports, or Twisted endpoint strings.
     """
@@ -63,8 +66,9 @@ def listeningOn(config: Config, endpoints: Sequence[str]) -> Config:
 
 def withoutCheckers(config: Config, cleartext: bool = False) -> Config:
     """
-    The command line brings the checkers: those of the file do not count, and
-    without a file every source is asked for user and password.
+    Return the configuration without checkers: the command line has its own.
+
+    Without a file, all clients are then asked for user and password.
 
     @param cleartext: whether these passwords may cross a network in the clear.
     """

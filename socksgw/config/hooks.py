@@ -1,5 +1,5 @@
 """
-Values of the configuration that TOML has no type for, and the whole converter.
+Conversions of values for which TOML has no type, and the converter with all.
 """
 
 from datetime import date, datetime

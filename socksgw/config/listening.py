@@ -1,5 +1,5 @@
 """
-Where a listener listens, as a configuration says it.
+Addresses of listeners, as a configuration writes them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ __all__ = ["isRoutable", "parseListenAddress"]
 
 def parseListenAddress(text: str) -> tuple[Address, int]:
     """
-    The interface and port of C{"10.0.0.2:1080"} or C{"[::1]:1080"}.
+    Return the address and port of C{"10.0.0.2:1080"} or C{"[::1]:1080"}.
 
-    @raise ValueError: it is neither.
+    @raise ValueError: the text is neither; its own text says what is wrong.
     """
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
@@ -27,9 +27,12 @@ def parseListenAddress(text: str) -> tuple[Address, int]:
 
 def isRoutable(listen: str) -> bool:
     """
-    Whether a listener can be reached from other hosts: an C{address} or
-    endpoint string that is not bound to loopback nor to a local path. What
-    cannot be told counts as routable.
+    Tell whether other hosts can reach a listener.
+
+    They cannot if it is bound to a loopback address or to a local path.
+
+    @param listen: an C{address}, or an endpoint string.
+    @return: C{True} also when that cannot be told.
     """
     try:
         address, _ = parseListenAddress(listen)
@@ -40,7 +43,7 @@ def isRoutable(listen: str) -> bool:
     parts = listen.replace("\\:", "\0").split(":")
     if parts[0] == "unix":
         return False
-    # Of several, Twisted takes the last.
+    # If there are several arguments "interface=", Twisted uses the last.
     for part in reversed(parts[1:]):
         key, equals, value = part.partition("=")
         if key == "interface" and equals:

@@ -1,10 +1,9 @@
 """
-The configuration file: TOML into frozen values, strictly typed.
+Reading of the configuration file, from TOML into the classes of the schema.
 
-L{load} reads a file and raises L{ConfigError} with every problem at once,
-each at its place. What rules mean together (undeclared names, unreachable
-rules, what is exposed) is judged by L{socksgw.policy.document} and
-L{socksgw.gateway.generation}; here is only the shape.
+L{load} raises L{ConfigError} with all problems at once. It looks at keys and types
+only. What the values mean together (undeclared names, unreachable rules, exposed
+listeners) is examined by L{socksgw.gateway.examination}.
 """
 
 import re
@@ -33,7 +32,8 @@ __all__ = ["ConfigError", "included", "load", "loads", "refused"]
 T = TypeVar("T")
 C = TypeVar("C", Config, Included)
 
-#: Keys of the contract whose feature is not built yet; C{*} stands for an index.
+#: Keys that are reserved for features which do not exist yet; C{*} stands for an
+#: index.
 _NOT_BUILT: Final = frozenset(
     [
         "upstream",
@@ -50,7 +50,9 @@ _NOT_BUILT: Final = frozenset(
 
 def _parsed(text: str, file: str) -> Any:
     """
-    @raise ConfigError: it is no TOML.
+    Parse TOML.
+
+    @raise ConfigError: the text is not TOML.
     """
     try:
         return tomllib.loads(text)
@@ -71,11 +73,14 @@ def _parsed(text: str, file: str) -> Any:
 
 def _read(path: Path, file: str) -> str:
     """
+    Return the text of a file.
+
+    @param file: the name of the file in errors.
     @raise ConfigError: the file cannot be read.
     """
     try:
         if path.exists() and not path.is_file():
-            # Never wait for the other end of a FIFO.
+            # Opening a FIFO would wait until another process opens it, too.
             why = "cannot be read: not a regular file; check the path"
             raise ConfigError(file, [Problem("", why)])
         octets = path.read_bytes()
@@ -91,11 +96,11 @@ def _read(path: Path, file: str) -> str:
 
 def loads(text: str, file: str, directory: Path = Path()) -> Config:
     """
-    The configuration in C{text}.
+    Return the configuration in a text.
 
-    @param file: what errors call it.
-    @param directory: what relative paths of things we read start from.
-    @raise ConfigError: with everything that is wrong in its shape.
+    @param file: the name of the file in errors.
+    @param directory: the directory for relative paths.
+    @raise ConfigError: keys or types are wrong.
     """
     problems: list[Problem] = []
     positions = {"": Positions(text)}
@@ -124,7 +129,7 @@ def _structured(document: Any, kind: type[T], problems: list[Problem]) -> T | No
 
 def _placedWrong(problem: Problem, kind: type) -> Problem:
     """
-    A key that is unknown only where it stands is told where it belongs.
+    Add a remedy to the problem of a key that belongs somewhere else.
     """
     if problem.text != "unknown key":
         return problem
@@ -138,9 +143,9 @@ def _placedWrong(problem: Problem, kind: type) -> Problem:
 
 def _placed(config: C, file: str) -> C:
     """
-    Every rule and expectation knows where it stands.
+    Return the configuration with the TOML path in each rule and expectation.
 
-    @param file: the included file, or empty.
+    @param file: the name of the included file, or empty.
     """
     before = f"{file}: " if file else ""
     return evolve(
@@ -158,10 +163,10 @@ def _placed(config: C, file: str) -> C:
 
 def included(directory: Path, pattern: str) -> list[Path]:
     """
-    The files of one pattern of C{include}, in the order of their names.
+    Return the files of one pattern of C{include}, in the order of their names.
 
-    @raise ValueError: it is no pattern; or it names one file, and that is not
-        there (rules that silently are not there may be what denies).
+    @raise ValueError: it is not a pattern, or it names one file that is missing
+        (the rules in it may be those that deny).
     """
     root = Path("/") if pattern.startswith("/") else directory
     within = pattern.lstrip("/")
@@ -182,7 +187,7 @@ def _including(
     positions: dict[str, Positions],
 ) -> Config:
     """
-    Add what these files hold behind what is there.
+    Return the configuration with the content of included files added.
     """
     for path in paths:
         name = (
@@ -221,8 +226,9 @@ def _within(file: str, path: str) -> str:
 
 def refused(config: Config, problems: Sequence[Problem]) -> ConfigError:
     """
-    Return what is wrong with a configuration as an error, whose lines say where
-    in its files that is.
+    Return an exception for problems of a configuration.
+
+    Its lines name the file and the line of each problem.
     """
     file = config.file or "the command line"
     return ConfigError(file, [*problems], config.positions)
@@ -230,9 +236,10 @@ def refused(config: Config, problems: Sequence[Problem]) -> ConfigError:
 
 def load(file: str) -> Config:
     """
-    The configuration in the file named C{file}.
+    Return the configuration in a file.
 
-    @raise ConfigError: it cannot be read, or something is wrong in it.
+    @param file: the name as the user gave it.
+    @raise ConfigError: the file cannot be read, or keys or types are wrong.
     """
     path = Path(file)
     return loads(_read(path, file), file, path.absolute().parent)

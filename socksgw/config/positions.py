@@ -1,9 +1,9 @@
 """
-Where the keys of a TOML text stand: lines for messages about a configuration.
+Line numbers of the keys in a TOML text, for messages about a configuration.
 
-C{tomllib} tells no positions. A text that it has read is cut here into its
-statements, each of which C{tomllib} reads once more by itself, so that what is
-a statement is never guessed.
+C{tomllib} does not report positions. A text that it could parse is cut into
+statements here. C{tomllib} parses each of them again, so that it decides where a
+statement ends.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, Final, final
 
 __all__ = ["Positions"]
 
-#: A value of several lines ends on a line that has one of these.
+#: The last line of a value of several lines contains one of these.
 _CLOSING: Final = re.compile(r"\]|\}|\"\"\"|'''")
 _INDEX: Final = re.compile(r"\[(\d+)\]")
 _LAST_INDEX: Final = re.compile(r"\[(\d+)\]\Z")
-#: Keys further down are no keys of a configuration.
+#: The deepest level at which keys are looked for.
 _DEEPEST: Final = 32
-#: What people call a table by, in the order of preference.
+#: The keys that name a table for people, in the order of preference.
 _NAMES: Final = ("id", "name")
 
 
@@ -40,21 +40,24 @@ class Positions:
 
     def __init__(self, text: str) -> None:
         """
-        @param text: TOML that C{tomllib} can read.
+        Keep the text; it is read when the first position is asked for.
+
+        @param text: TOML that C{tomllib} can parse.
         """
         self._text = text
         self._found: dict[str, int] | None = None
         self._names: dict[str, str] = {}
-        #: Arrays of several lines: these, and the keys within the statement.
+        #: For arrays of several lines: the lines, and the keys in the statement.
         self._long: dict[str, tuple[list[str], tuple[str, ...]]] = {}
         self._arrays: Counter[str] = Counter()
 
     def lineOf(self, path: str) -> int | None:
         """
-        Return the line of a key, counted from 1; of a key that is not there,
-        the line of the table that it is missed in.
+        Return the line of a key, counted from 1.
 
-        @return: L{None} where not even a table of the path is in the text.
+        For a key that is missing it is the line of its table.
+
+        @return: L{None} if no table of the path is in the text.
         """
         found = self._read()
         while path:
@@ -68,8 +71,10 @@ class Positions:
 
     def shown(self, path: str) -> str:
         """
-        Return a path as people count, from 1, with the C{id} or C{name} of the
-        innermost table that has one.
+        Return a path as it is shown to people.
+
+        It counts from 1, and ends with the C{id} or C{name} of the innermost table
+        that has one.
         """
         self._read()
         text = _INDEX.sub(lambda match: f"[{int(match[1]) + 1}]", path)
@@ -96,7 +101,7 @@ class Positions:
         return self._found
 
     def _statements(self) -> Iterator[tuple[int, list[str], dict[str, Any]]]:
-        """Yield each statement: its first line's number, its lines, its value."""
+        """Yield each statement: the number of its first line, its lines, its value."""
         chunk: list[str] = []
         first = 0
         for number, line in enumerate(self._text.split("\n"), 1):
@@ -110,13 +115,13 @@ class Positions:
             try:
                 document = tomllib.loads("\n".join(chunk))
             except tomllib.TOMLDecodeError:
-                # More lines belong to it.
+                # The statement has more lines.
                 continue
             yield first, chunk, document
             chunk = []
 
     def _header(self, document: Any, number: int) -> str:
-        """Return the path of the table that a header begins."""
+        """Return the path of the table that a header opens."""
         assert self._found is not None
         path = ""
         while document:
@@ -132,7 +137,7 @@ class Positions:
         return path
 
     def _values(self, document: Any, table: str, number: int, lines: list[str]) -> None:
-        """Note where the keys of one statement stand."""
+        """Store the positions of the keys in one statement."""
         assert self._found is not None
         left: list[tuple[Any, str, tuple[str, ...]]] = [(document, table, ())]
         while left:
@@ -156,9 +161,11 @@ class Positions:
 
     def _within(self, path: str, index: int) -> int:
         """
-        Return the line of an element of an array of several lines: the first
-        up to which the array, if it ended there, would hold the element. Of an
-        array inside an inline table it is the table's line.
+        Return the line of an element of an array of several lines.
+
+        That is the first line up to which the array contains the element, if it
+        is closed there. For an array inside an inline table it is the line of the
+        table.
         """
         assert self._found is not None
         lines, keys = self._long[path]

@@ -17,10 +17,11 @@ __all__ = ["ConfigError", "Finding", "Problem", "nearest"]
 @frozen
 class Problem:
     """
-    One thing wrong with a configuration.
+    An error or a warning about a configuration.
 
-    @ivar path: its TOML path, such as C{rule[2].ports[0]}; empty for the file.
-    @ivar text: what is wrong and what would be right.
+    @ivar path: its TOML path, such as C{rule[2].ports[0]}, counted from 0; empty
+        for the whole file.
+    @ivar text: what is wrong, and the remedy.
     """
 
     path: str
@@ -30,13 +31,13 @@ class Problem:
 @frozen
 class Finding:
     """
-    One thing that is wrong or odd, as people are told of it.
+    An error or a warning as it is shown to people.
 
-    @ivar file: the file's name as the user gave it, with the line where that is
-        known; empty for what no file says.
-    @ivar path: the place in it, counted from 1 and with the name of its table;
-        empty for the whole file.
-    @ivar text: what is wrong and what would be right.
+    @ivar file: the file's name as the user gave it, followed by the line if that
+        is known; empty if the problem is in no file.
+    @ivar path: the TOML path, counted from 1, with the name of the table; empty
+        for the whole file.
+    @ivar text: what is wrong, and the remedy.
     """
 
     file: str
@@ -52,7 +53,7 @@ class ConfigError(Exception):
     The configuration cannot be used.
 
     @ivar file: the file's name as the user gave it.
-    @ivar problems: everything that is wrong, in the order of the file.
+    @ivar problems: every error, in the order of the file.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class ConfigError(Exception):
         positions: Mapping[str, Positions] | None = None,
     ) -> None:
         """
-        @param positions: the lines of the file, by the empty name, and of the
-            files that it includes, by theirs.
+        Keep the problems, with what is known of their lines.
+
+        @param positions: the lines of the included files by their names, and
+            those of the file itself by the empty name.
         """
         self.file = file
         self.problems = problems
@@ -72,14 +75,13 @@ class ConfigError(Exception):
 
     def findings(self) -> list[Finding]:
         """
-        Return the problems as people are told of them.
+        Return the problems as they are shown to people.
         """
         return [self._finding(each) for each in self.problems]
 
     def lines(self) -> list[str]:
         """
-        Return a line for each problem: file and line, place, what to do. The
-        place counts from 1, and has the name of its table.
+        Return a line of text for each problem, as L{Finding} has it.
         """
         return [str(each) for each in self.findings()]
 
@@ -100,8 +102,10 @@ class ConfigError(Exception):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """
-    Return the end of a message about a word that is none of those known: which
-    of them may be meant, or nothing.
+    Return the end of a message about an unknown word: what may be meant.
+
+    @param known: the words that are known.
+    @return: empty when none of them is similar.
     """
     near = difflib.get_close_matches(word, [*known], 1)
     return f'; did you mean "{near[0]}"?' if near else ""

@@ -1,5 +1,5 @@
 """
-Words that stand in a policy where names of users stand, and so are no names.
+Words that a policy uses in place of user names, so that no user can have them.
 """
 
 from __future__ import annotations
@@ -8,17 +8,18 @@ from typing import Final
 
 __all__ = ["ANONYMOUS", "USERS", "isPattern", "isReserved"]
 
-#: The name of the user whom no method has logged in. No login can have it.
+#: The user name of clients without a login. No user can log in with it.
 ANONYMOUS: Final = "anonymous"
-#: Everybody who has logged in.
+#: All users who have logged in.
 USERS: Final = "users"
 _WORDS: Final = frozenset({"", ANONYMOUS, USERS})
 
 
 def isReserved(name: str) -> bool:
     """
-    Tell whether no user can have a name: it is C{anonymous}, C{users}, empty, or
-    a group's (C{@group}).
+    Tell whether a name is reserved, so that no user can have it.
+
+    That is C{anonymous}, C{users}, the empty name, and groups (C{@group}).
     """
     return name in _WORDS or name.startswith("@")
 

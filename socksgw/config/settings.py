@@ -1,7 +1,7 @@
 """
-A plug-in's own table of the configuration.
+The configuration table of a plug-in.
 
-Plug-ins and whoever makes them take it from L{socksgw.interfaces}.
+Plug-ins import it from L{socksgw.interfaces}.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["Settings"]
 @final
 class Settings(Mapping[str, Any]):
     """
-    A plug-in's own table of the configuration, as TOML has it.
+    The configuration table of a plug-in, with checks of its values.
 
-    @ivar directory: what its relative paths start from.
-    @ivar routable: whether other hosts can reach some listener.
-    @ivar name: what the plug-in is called in this configuration.
+    @ivar directory: the directory for relative paths.
+    @ivar routable: whether other hosts can reach any listener.
+    @ivar name: the name of the plug-in in this configuration.
     """
 
     def __init__(
@@ -38,8 +38,10 @@ class Settings(Mapping[str, Any]):
         wrong: Callable[[str, str], None] | None = None,
     ) -> None:
         """
-        @param wrong: told of each mistake: the key, and what is wrong with it;
-            then the default is taken. Without it, a mistake is a
+        Take a table as it is in the file.
+
+        @param wrong: called with the key and the text of each mistake; the
+            default is returned then. Without it, a mistake raises
             C{ValueError}.
         """
         self._table = table
@@ -59,9 +61,9 @@ class Settings(Mapping[str, Any]):
 
     def wrong(self, key: str, text: str) -> None:
         """
-        There is a mistake in the table.
+        Report a mistake in the table.
 
-        @raise ValueError: nobody else is to be told.
+        @raise ValueError: there is no function that mistakes are reported to.
         """
         if self._tell is None:
             raise ValueError(f"{key}: {text}")
@@ -69,7 +71,7 @@ class Settings(Mapping[str, Any]):
 
     def only(self, *keys: str) -> None:
         """
-        Every other key than these is a mistake.
+        Report every other key as a mistake.
         """
         for key in self._table:
             if key not in keys:
@@ -77,7 +79,7 @@ class Settings(Mapping[str, Any]):
                 self.wrong(key, f"unknown key; there are: {known}{nearest(key, keys)}")
 
     def word(self, key: str, default: str = "") -> str:
-        """A string."""
+        """Return a string."""
         found = self._table.get(key, default)
         if type(found) is not str:
             self.wrong(key, f"must be a string, not {kindOf(found)}")
@@ -85,7 +87,7 @@ class Settings(Mapping[str, Any]):
         return found
 
     def words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """An array of strings."""
+        """Return an array of strings."""
         found = self._table.get(key, default)
         if not isinstance(found, (list, tuple)) or not all(
             type(each) is str for each in found
@@ -95,7 +97,7 @@ class Settings(Mapping[str, Any]):
         return tuple(found)
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """True or false."""
+        """Return a boolean."""
         found = self._table.get(key, default)
         if type(found) is not bool:
             self.wrong(key, f"must be true or false, not {kindOf(found)}")
@@ -103,7 +105,7 @@ class Settings(Mapping[str, Any]):
         return found
 
     def number(self, key: str, default: int, least: int, most: int) -> int:
-        """An integer, both ends included."""
+        """Return an integer from C{least} to C{most}, both included."""
         found = self._table.get(key, default)
         if type(found) is not int or not least <= found <= most:
             self.wrong(key, f"must be an integer from {least} to {most}")
@@ -111,7 +113,7 @@ class Settings(Mapping[str, Any]):
         return found
 
     def duration(self, key: str, default: float, most: float) -> float:
-        """Seconds; more than nothing."""
+        """Return a duration in seconds, more than 0 and at most C{most}."""
         if key not in self._table:
             return default
         try:
@@ -126,9 +128,9 @@ class Settings(Mapping[str, Any]):
 
     def content(self, key: str, secret: bool = False) -> bytes:
         """
-        What a file holds; L{path}, read. Nothing when it cannot be.
+        Return the content of a file; empty when it cannot be read.
 
-        @param secret: whether nobody else may be able to read it.
+        @param secret: whether the file is refused if others can read it.
         """
         path = self.path(key)
         if path is None:
@@ -144,9 +146,11 @@ class Settings(Mapping[str, Any]):
 
     def secret(self, key: str) -> bytes:
         """
-        What the file holds that is named here, and that nobody else may read:
-        without the end of its last line. Nothing when none is named, or it
-        cannot be read.
+        Return the secret in a file that others cannot read.
+
+        The end of its last line is cut off.
+
+        @return: empty when no file is named, or it cannot be read.
         """
         if self.path(key) is None:
             return b""
@@ -158,19 +162,22 @@ class Settings(Mapping[str, Any]):
 
     def kept(self, *keys: str) -> list[KeptSecret]:
         """
-        The files of secrets that are named here, to be looked at while the
-        gateway runs; those that can be read.
+        Return the named files of secrets, to be watched while the gateway runs.
+
+        Files that cannot be read are left out.
         """
         found = []
         for path in filter(None, map(self.path, keys)):
-            # What is wrong by now, secret() and content() tell.
+            # Errors are reported by secret() and content().
             with suppress(OSError, FileError):
                 found.append(KeptSecret.of(path))
         return found
 
     def path(self, key: str) -> Path | None:
         """
-        A file; relative to the one that names it. L{None} when not given.
+        Return a path, relative to the directory of the configuration file.
+
+        @return: L{None} when the key is missing.
         """
         found = self.word(key)
         return self.directory / found if found else None

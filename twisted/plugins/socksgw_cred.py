@@ -1,6 +1,7 @@
 """
-The gateway's checkers: for Twisted's C{--auth}, and for C{[[auth.checker]]}.
-What they need is imported when one is made.
+The plug-ins for checkers: for C{--auth} of Twisted, and for C{[auth]}.
+
+Modules that a checker needs are imported when one is made.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ passwords in it, with: socksgw passwd --secrets FILE USER
 @implementer(IFileCheckerFactory, IPlugin)
 class PasswordFileFactory:
     """
-    Makes L{socksgw.login.checkers.PasswordFile}.
+    Makes checkers of the class L{socksgw.login.checkers.PasswordFile}.
     """
 
     authType = "passwd"
@@ -39,6 +40,8 @@ class PasswordFileFactory:
 
     def generateChecker(self, argString: str) -> Any:
         """
+        Return a checker for the file of that path.
+
         @raise InvalidAuthArgumentString: the file cannot be used.
         """
         from pathlib import Path
@@ -65,7 +68,7 @@ class PasswordFileFactory:
 @implementer(IFileCheckerFactory, IPlugin)
 class SecretsFileFactory:
     """
-    Makes L{socksgw.login.secrets.SecretsFile}.
+    Makes checkers of the class L{socksgw.login.secrets.SecretsFile}.
     """
 
     authType = "secrets"
@@ -75,6 +78,8 @@ class SecretsFileFactory:
 
     def generateChecker(self, argString: str) -> Any:
         """
+        Return a checker for the file of that path.
+
         @raise InvalidAuthArgumentString: the file cannot be used.
         """
         from pathlib import Path
@@ -97,7 +102,7 @@ secretsFile = SecretsFileFactory()
 @implementer(IConfigurableCheckerFactory, IPlugin)
 class TableFactory:
     """
-    Makes a checker with many options: from a table.
+    Makes checkers that have many options, from a table of the configuration.
     """
 
     credentialInterfaces = (IUsernamePassword,)
@@ -105,7 +110,11 @@ class TableFactory:
 
     def __init__(self, authType: str, authHelp: str, extra: str) -> None:
         """
-        @param extra: what of C{socksgw[...]} it needs.
+        Name a kind of checker.
+
+        @param authType: its C{kind}, and the name of its module.
+        @param authHelp: what it is, in a sentence.
+        @param extra: the extra of this package that installs what it needs.
         """
         self.authType = authType
         self.authHelp = authHelp
@@ -121,6 +130,8 @@ class TableFactory:
 
     def generateChecker(self, argString: str) -> Any:
         """
+        Refuse: options do not fit into one argument.
+
         @raise InvalidAuthArgumentString: always.
         """
         raise InvalidAuthArgumentString(
@@ -130,7 +141,9 @@ class TableFactory:
 
     def fromSettings(self, settings: Any, reactor: Any) -> Any:
         """
-        @raise ValueError: it cannot be made.
+        Return a checker.
+
+        @raise ValueError: it cannot be made, or a package is missing.
         """
         try:
             module = import_module(f"socksgw.login.stores.{self.authType}")

@@ -1,5 +1,5 @@
 """
-The C{twistd socksgw} command.
+The plug-in for the command C{twistd socksgw}.
 """
 
 from typing import Any
@@ -9,13 +9,14 @@ from twisted.application.service import ServiceMaker
 
 class EarlySignals(ServiceMaker):
     """
-    Catches signals before all the rest is imported, which takes a while: a
-    SIGHUP in that time would end the process.
+    Catches SIGHUP before the gateway is imported.
+
+    The import takes a while, and without a handler the signal ends the process.
     """
 
     @property
     def options(self) -> Any:
-        """The class of the command line's options."""
+        """The class of the command's options."""
         from socksgw.system.signals import hangups
 
         hangups()
