@@ -22,6 +22,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "accept/twisteds.py": ("accept/test_endpoints.py", "made by Twisted's endpoints"),
     "audit/process.py": ("audit/test_record.py", "among all other lines"),
     "audit/waiting.py": ("audit/test_journal.py", "the journal's own queue"),
+    "config/hooks.py": ("config/test_loading.py", "a step of loading"),
+    "config/problems.py": ("config/test_loading.py", "what loading finds"),
     "config/reserved.py": ("login/test_identities.py", "where the words count"),
     "config/schema/listener.py": ("config/test_schema.py", "the schema as a whole"),
     "console/manual.py": ("console/test_help.py", "what it is for"),

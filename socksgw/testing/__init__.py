@@ -1,5 +1,5 @@
 """
-For the tests of plug-ins: contracts that they have to hold, and fakes.
+What the tests of plug-ins use: contracts that a plug-in has to hold, and fakes.
 """
 
 from socksgw.testing.contract import AuthMethodContract, Script

@@ -1,5 +1,5 @@
 """
-What every authentication method must hold, as tests that its author runs.
+The contract of an authentication method, as tests that the method's author runs.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from socksgw.wire.server import ServerConversation
 
 __all__ = ["AuthMethodContract", "Script"]
 
-#: What a client says in a sub-negotiation, one thing after the other as the
-#: method reads: octets, or a function that makes them of what the method has
-#: written since the one before (a challenge).
+#: The messages of a client in a sub-negotiation, in their order. Each is octets, or
+#: a function that makes them from what the method has written since the message
+#: before (a challenge).
 Script = Sequence[bytes | Callable[[bytes], bytes]]
 
-#: Octets of a message, whatever the method.
+#: The longest message that any method may read: a token of 64 KiB and its header.
 _MOST: Final = (1 << 16) + 8
 
 _Split = Callable[[bytes], Iterable[bytes]]
@@ -69,14 +69,15 @@ def _cutAt(place: int) -> _Split:
 @final
 class _Dialogue:
     """
-    One login in memory, from the choice of the method on.
+    Lead one login in memory, from the choice of the method on.
 
-    @ivar credentials: once they are read.
-    @ivar failure: what escaped instead.
-    @ivar written: what the method has sent.
-    @ivar limits: of the messages that it wanted to read.
-    @ivar protected: whether it has put something between octets and wire.
-    @ivar told: whether it has been told what the Portal said.
+    @ivar credentials: what the method has read; L{None} so far.
+    @ivar failure: the exception that the method raised instead.
+    @ivar written: the octets that the method has sent.
+    @ivar limits: the longest message of each read, as the method said it.
+    @ivar protected: whether the method protects the connection
+        (L{socksgw.interfaces.IExchange.protect}).
+    @ivar told: whether the method knows the Portal's answer.
     """
 
     def __init__(self, authenticator: Any, code: int, identity: Any, script: Script):
@@ -100,7 +101,7 @@ class _Dialogue:
     # IExchange.
 
     async def read(self, decoder: Callable[[Reader], Any], limit: int) -> Any:
-        """The client's next message."""
+        """Return the client's next message."""
         assert not self._over, "it reads after the refusal"
         self.limits.append(limit)
         self._conversation.expect(decoder, limit)
@@ -116,7 +117,7 @@ class _Dialogue:
         self.written += octets
 
     def protect(self, protection: Any) -> None:
-        """All that follows goes through this."""
+        """Note that the method protects the connection."""
         assert not self._over, "it protects what was refused"
         self.protected = True
 
@@ -133,7 +134,7 @@ class _Dialogue:
         self.failure = failure.value
 
     def say(self, octets: bytes) -> None:
-        """Octets come."""
+        """Hand the method octets of the client's."""
         self._conversation.receive(octets)
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
@@ -141,10 +142,9 @@ class _Dialogue:
 
     def steps(self, split: _Split = _whole) -> Iterator[None]:
         """
-        The client says its part, for as long as the method reads, piece by
-        piece.
+        Send the client's script piece by piece, for as long as the method reads.
 
-        @param split: cuts what it says into pieces.
+        @param split: cuts a message into pieces.
         """
         while self._script and self._waiting is not None:
             line = self._script.pop(0)
@@ -156,16 +156,14 @@ class _Dialogue:
                 yield
 
     def follow(self, split: _Split = _whole) -> Self:
-        """
-        The same, all of it.
-        """
+        """Send the client's whole script, as far as the method reads it."""
         for _ in self.steps(split):
             pass
         return self
 
     @property
     def hasMore(self) -> bool:
-        """Whether the client has something to say still."""
+        """Whether a part of the script has not been sent."""
         return bool(self._script)
 
     @property
@@ -175,14 +173,14 @@ class _Dialogue:
 
     @property
     def surplus(self) -> bytes:
-        """What came and was not read."""
+        """Return the octets that came and were not read."""
         return self._conversation.surplus()
 
     def tell(self, granted: bool, split: _Split = _whole) -> bytes:
         """
-        The Portal has decided.
+        Tell the method what the Portal has decided.
 
-        @return: what the method wrote of it.
+        @return: the octets that the method sent then.
         """
         before = len(self.written)
         self.told = True
@@ -196,9 +194,9 @@ class _Dialogue:
 
     def leave(self) -> BaseException | None:
         """
-        The client goes away.
+        Let the client go away.
 
-        @return: what escaped.
+        @return: the exception that the method ended with.
         """
         self._waiting = None
         self._running.cancel()
@@ -206,34 +204,35 @@ class _Dialogue:
 
 
 class AuthMethodContract:
-    """
-    What every authentication method must hold. The author of one makes a
-    subclass, in a module of tests, and pytest runs it::
+    r"""
+    Test that an authentication method holds what every one must hold.
+
+    Its author makes a subclass in a module of tests, and pytest runs it::
 
         class TestToken(AuthMethodContract):
             method = auth_token.method
             checker = Tokens("tokens")
-            good = (b"alice:secret\\n",)
-            bad = (b"alice:wrong\\n",)
+            good = (b"alice:secret\n",)
+            bad = (b"alice:wrong\n",)
             secret = b"secret"
 
     No reactor, socket or file is needed.
 
     @cvar method: the L{IAuthMethod}.
-    @cvar settings: its table under C{[auth]}.
-    @cvar reactor: what it is built with; L{None} is a C{task.Clock}.
-    @cvar checker: an C{ICredentialsChecker} that says yes to L{good} and no
-        to L{bad}, at once.
-    @cvar good: what a client says who is let in.
-    @cvar bad: what one says who is not; L{None} for a method that lets
-        everybody in.
-    @cvar secret: octets of L{good} that nobody may ever see.
-    @cvar identity: what L{good}'s connection has proved
+    @cvar settings: the method's table under C{[auth]}.
+    @cvar reactor: what the method is built with; L{None} is a C{task.Clock}.
+    @cvar checker: an C{ICredentialsChecker} that accepts the credentials of L{good}
+        and refuses those of L{bad}, at once.
+    @cvar good: the messages of a client that is let in.
+    @cvar bad: the messages of a client that is not; L{None} for a method that lets
+        every client in.
+    @cvar secret: octets of L{good} that must never be shown.
+    @cvar identity: what the connection of L{good} has proved
         (L{socksgw.interfaces.IVerifiedIdentity}).
-    @cvar mostOctets: the longest message that the method may read; a token of
-        64 KiB, with what is before it, is the most that anybody gets.
-    @cvar mostMessages: how many messages it may read, at most.
-    @cvar mutations: how many spoilt conversations are tried.
+    @cvar mostOctets: the longest message that the method may read, in octets; at
+        most a token of 64 KiB and its header.
+    @cvar mostMessages: how many messages the method may read.
+    @cvar mutations: how many changed conversations are tried.
     """
 
     method: Any
@@ -250,9 +249,10 @@ class AuthMethodContract:
 
     def describe(self, credentials: Any) -> object:
         """
-        What is the same for the same client: by default the interfaces that
-        the credentials provide, and every plain value that they hold. To be
-        overridden where something random is in them.
+        Return what is the same in all credentials of one client.
+
+        By default these are the interfaces that the credentials provide, and every
+        plain value that they hold. Override it where they hold something random.
         """
         interfaces = sorted(each.__identifier__ for each in providedBy(credentials))
         names = set(getattr(credentials, "__dict__", ()))
@@ -281,7 +281,7 @@ class AuthMethodContract:
         return login
 
     def _decided(self, credentials: Any) -> bool:
-        """What the checker says."""
+        """Return whether the checker accepts these credentials."""
         decided: list[Any] = []
         asked = maybeDeferred(self.checker.requestAvatarId, credentials)
         asked.addBoth(decided.append)
@@ -294,7 +294,7 @@ class AuthMethodContract:
     # The contract.
 
     def test_itIsDeclared(self) -> None:
-        """It provides the interfaces, and its words can stand where they will."""
+        """Check the interfaces, and that name, code and help are what they may be."""
         method = self.method
         verifyObject(IAuthMethod, method)
         verifyObject(IAuthenticator, self._built())
@@ -307,8 +307,7 @@ class AuthMethodContract:
 
     def test_whatItDeclaresIsTrue(self) -> None:
         """
-        What it declares (L{IMethodCapabilities}) is what it does: as far as it
-        can be seen here.
+        Check what the method declares (L{IMethodCapabilities}) against what it does.
         """
         declared = capabilitiesOf(self.method)
         credentials = self._goodLogin().credentials
@@ -331,7 +330,7 @@ class AuthMethodContract:
             )
 
     def test_aSettingItDoesNotKnowIsAnError(self) -> None:
-        """A misspelt setting is told, not ignored: C{ValueError}."""
+        """Check that an unknown setting is a C{ValueError}, and not ignored."""
         settings = Settings({**self.settings, "no_such_setting": 1})
         said = ""
         try:
@@ -342,8 +341,9 @@ class AuthMethodContract:
 
     def test_whoIsGoodIsLetIn(self) -> None:
         """
-        The checker takes the credentials and says yes; what the client sends
-        behind its login is not touched.
+        Check that the client of L{good} is let in.
+
+        The octets that a client sends behind its login are not the method's.
         """
         login = self._goodLogin()
         provided = [
@@ -363,8 +363,9 @@ class AuthMethodContract:
 
     def test_whoIsBadIsNot(self) -> None:
         """
-        The checker says no. Then the client is told, and nothing is read,
-        written or protected any more.
+        Check that the client of L{bad} is refused.
+
+        Once it has been told, nothing more is read, written or protected.
         """
         if self.bad is None:
             return
@@ -381,7 +382,7 @@ class AuthMethodContract:
         assert not login.protected
 
     def test_anySplitIsTheSame(self) -> None:
-        """However the octets are cut, the credentials are the same."""
+        """Check that the credentials are the same however the octets are cut."""
         expected = self.describe(self._goodLogin().credentials)
         longest = max((len(x) for x in self.good if isinstance(x, bytes)), default=2)
         for split in (_octets, *map(_cutAt, range(1, min(longest, 512)))):
@@ -392,7 +393,7 @@ class AuthMethodContract:
             assert not login.waits
 
     def test_stateIsOfOneConnection(self) -> None:
-        """Two clients at once, of one authenticator, do not meet."""
+        """Check that two clients of one authenticator at a time do not mix."""
         authenticator, code = self._built(), self.method.code
         other = self.good if self.bad is None else self.bad
         expected = self.describe(self._goodLogin().credentials)
@@ -412,8 +413,9 @@ class AuthMethodContract:
 
     def test_nothingElseEscapes(self) -> None:
         """
-        Whatever comes, what escapes is a L{WireError} or a L{SocksError}; the
-        messages are bounded in length and number.
+        Check that only L{WireError} and L{SocksError} are raised, whatever comes.
+
+        Messages are bounded in length and number.
         """
         random = Random(f"{self.method.name} {self.mutations}")
         scripts = [self.good] + ([self.bad] if self.bad is not None else [])
@@ -435,7 +437,7 @@ class AuthMethodContract:
             )
 
     def _exhaust(self, login: _Dialogue, random: Random) -> None:
-        """Go on for as long as anybody can."""
+        """Send as much as the method may read, and see that it reads no more."""
         if login.failure is None and login.waits:
             login.say(random.randbytes(300))
             login.say(bytes(1 << 17))
@@ -445,7 +447,7 @@ class AuthMethodContract:
         assert longest <= min(self.mostOctets, _MOST), "longer messages than allowed"
 
     def _silent(self, text: str) -> None:
-        """It has no secret in it, in any guise."""
+        """Check that a text does not show the secret, in any spelling."""
         if self.secret:
             for guise in (
                 self.secret.decode("latin-1"),
@@ -455,7 +457,7 @@ class AuthMethodContract:
                 assert guise not in text, "it shows the secret"
 
     def test_secretsAreNotShown(self) -> None:
-        """Neither credentials nor authenticator print what is secret."""
+        """Check that no C{repr} or C{str} shows the secret."""
         login = self._goodLogin()
         for each in (login.credentials, self._built(), self.method):
             self._silent(repr(each))
@@ -463,9 +465,10 @@ class AuthMethodContract:
 
     def test_aRefusalTellsNoCause(self) -> None:
         """
-        Whoever is refused, for whatever reason, hears the same: here one who
-        is wrong, and one who is right and must not come in all the same (too
-        many tries, a name that is reserved).
+        Check that every refusal sounds the same.
+
+        Here a client with wrong credentials is refused, and one with right ones that
+        must not come in all the same (too many tries, a reserved name).
         """
         login = self._goodLogin()
         refused = login.tell(False)
@@ -478,7 +481,7 @@ class AuthMethodContract:
         assert not granted or granted != refused, "a refusal sounds like a grant"
 
     def test_theClientGoes(self) -> None:
-        """When the client goes away in the middle, the method lets go."""
+        """Check that the method ends when its client goes away in the middle."""
         for said in range(sum(isinstance(line, bytes) for line in self.good)):
             login = self._login(self.good[:said], self.identity).follow()
             if login.waits:
@@ -486,7 +489,7 @@ class AuthMethodContract:
 
 
 def _spoilt(script: Script, random: Random) -> Script:
-    """A conversation, changed somewhere."""
+    """Return a script with up to three random changes."""
     spoilt = list(script)
     for _ in range(random.randint(1, 3)):
         number = random.randrange(len(spoilt) or 1)

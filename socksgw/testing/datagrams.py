@@ -1,5 +1,5 @@
 """
-For tests, ours and those of plug-in authors: what Twisted's own fakes lack.
+A fake of UDP, which Twisted's own fakes lack.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ Place = tuple[str, int]
 @final
 class FakeDatagramSocket:
     """
-    A UDP socket in memory: as much of L{socket.socket} as a relay of
-    datagrams uses.
+    Stand for a UDP socket, in memory.
 
-    @ivar closed: whether it is.
-    @ivar queue: what has come: octets and senders.
+    It has as much of L{socket.socket} as a relay of datagrams uses.
+
+    @ivar closed: whether L{close} was called.
+    @ivar queue: the datagrams that came and were not read: octets and senders.
     """
 
     def __init__(self, network: DatagramNetwork, family: int, number: int) -> None:
@@ -39,19 +40,19 @@ class FakeDatagramSocket:
         self.queue: deque[tuple[bytes, Place]] = deque()
 
     def fileno(self) -> int:
-        """A number that is its own."""
+        """Return a number that no other socket of the network has; -1 when closed."""
         return -1 if self.closed else self._number
 
     def bind(self, place: Place) -> None:
-        """Take a place; port 0 is any."""
+        """Take an address and port; port 0 is any."""
         self._place = self._network.take(self, place)
 
     def getsockname(self) -> Place:
-        """Where it is."""
+        """Return the address and port."""
         return self._place
 
     def sendto(self, octets: Any, place: Place) -> int:
-        """Send; whoever is not there does not get it."""
+        """Send a datagram; it is lost if no socket has the receiver's place."""
         if len(octets) > _LONGEST:
             raise OSError("Message too long")
         self._network.carry(bytes(octets), self._place, (place[0], place[1]))
@@ -59,8 +60,9 @@ class FakeDatagramSocket:
 
     def recvfrom_into(self, buffer: Any, size: int = 0) -> tuple[int, Place]:
         """
-        Receive.
+        Receive a datagram into a buffer; what does not fit is cut off.
 
+        @return: how many octets, and the sender.
         @raise BlockingIOError: nothing has come.
         """
         if not self.queue:
@@ -72,7 +74,7 @@ class FakeDatagramSocket:
 
     def recvfrom(self, size: int) -> tuple[bytes, Place]:
         """
-        Receive.
+        Receive a datagram; what is longer than C{size} octets is cut off.
 
         @raise BlockingIOError: nothing has come.
         """
@@ -83,7 +85,7 @@ class FakeDatagramSocket:
 
     def setsockopt(self, *arguments: Any) -> None:
         """
-        There are no options.
+        Refuse any option.
 
         @raise OSError: always.
         """
@@ -91,14 +93,14 @@ class FakeDatagramSocket:
 
     def getsockopt(self, *arguments: Any) -> Any:
         """
-        There are no options.
+        Refuse any option.
 
         @raise OSError: always.
         """
         raise OSError("no such option")
 
     def close(self) -> None:
-        """Leave the place."""
+        """Close it, and leave its place to another socket."""
         self.closed = True
         self._network.leave(self._place)
 
@@ -106,11 +108,12 @@ class FakeDatagramSocket:
 @final
 class DatagramNetwork:
     """
-    UDP in memory: sockets on any addresses, a loss-free network between
-    them, and a L{socksgw.system.watch.Watcher} that tells who has got
-    something, at L{deliver}.
+    Connect fake UDP sockets on any addresses, without loss.
 
-    @ivar carried: every datagram: octets, sender, receiver.
+    It is also the L{socksgw.system.watch.Watcher} of these sockets: L{deliver} tells
+    those that have got something.
+
+    @ivar carried: every datagram that was sent: octets, sender, receiver.
     """
 
     def __init__(self) -> None:
@@ -124,10 +127,11 @@ class DatagramNetwork:
 
     def socket(self, version: int, host: str = "", port: int = 0) -> Any:
         """
-        A bound socket.
+        Make a socket that is bound.
 
-        @param version: 4 or 6.
+        @param version: of IP: 4 or 6.
         @param host: its address; by default one that stands for this host's.
+        @param port: its port; 0 is any.
         """
         made = FakeDatagramSocket(self, FAMILIES[version], next(self._numbers))
         made.bind((host or ("192.0.2.1" if version == 4 else "2001:db8::1"), port))
@@ -137,7 +141,8 @@ class DatagramNetwork:
         """
         Give a socket its place.
 
-        @raise OSError: it is taken.
+        @return: the place, with a port.
+        @raise OSError: another socket has it.
         """
         place = (place[0], place[1] or next(self._ports))
         if place in self._sockets:
@@ -146,11 +151,11 @@ class DatagramNetwork:
         return place
 
     def leave(self, place: Place) -> None:
-        """A socket is closed."""
+        """Take away the place of a socket that is closed."""
         self._sockets.pop(place, None)
 
     def carry(self, octets: bytes, sender: Place, receiver: Place) -> None:
-        """A datagram is sent."""
+        """Carry a datagram to the socket at a place, if there is one."""
         self.carried.append((octets, sender, receiver))
         found = self._sockets.get(receiver)
         if found is not None:
@@ -159,22 +164,22 @@ class DatagramNetwork:
     # The watcher.
 
     def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
-        """Watch a socket."""
+        """Call C{ready} when a socket has got something."""
         self._ready[fd] = ready
 
     def hand(self, fd: int, ready: Callable[[int], None]) -> None:
-        """Somebody else watches it."""
+        """Call another C{ready} for a socket that is watched."""
         self._ready[fd] = ready
 
     def change(self, fd: int, events: int) -> None:
-        """Watch it for something else: there is nothing else."""
+        """Do nothing: the one event here is that something has come."""
 
     def remove(self, fd: int) -> None:
-        """Do not watch it."""
+        """Stop watching a socket."""
         del self._ready[fd]
 
     def closing(self, fd: int) -> None:
-        """It is about to be closed."""
+        """Stop watching a socket that is about to be closed."""
         del self._ready[fd]
 
     @property
@@ -188,9 +193,7 @@ class DatagramNetwork:
         return len(self._sockets)
 
     def deliver(self) -> None:
-        """
-        Tell everybody who has got something, until nobody has.
-        """
+        """Tell the sockets that have got something, until none has."""
         while waiting := [s for s in self._sockets.values() if self._waits(s)]:
             for each in waiting:
                 before = len(each.queue)

@@ -46,6 +46,8 @@ class Said:
 
 @dataclass(frozen=True)
 class Method:
+    """A method, of which the record tells the name."""
+
     name: str
 
 
@@ -281,8 +283,8 @@ def everyLine() -> list[str]:
 
 def test_everyFieldIsInTheCatalogue() -> None:
     """
-    And each of the catalogue can be written. (What the journal says of itself is
-    looked at where it is.)
+    And each of the catalogue can be written; what the journal says of itself is
+    looked at where it is.
     """
     found: dict[str, set[str]] = {}
     for body in everyLine():

@@ -198,6 +198,8 @@ RULESETS: dict[str, tuple[str, Callable[[], str]]] = {
 
 @dataclass(frozen=True)
 class Somebody:
+    """A user who asks."""
+
     name: str
     groups: frozenset[str]
     method: str = "userpass"

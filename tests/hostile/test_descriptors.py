@@ -116,8 +116,8 @@ def test_moreClientsThanDescriptors(
     """
     Of more clients than there are descriptors for, some are served, and the
     others wait, unharmed, until these leave; meanwhile the gateway does not
-    spin, and live sessions go on. (Twisted's own accept loop cannot be
-    stopped at once: of a burst it may close some.)
+    spin, and live sessions go on. Twisted's own accept loop cannot be
+    stopped at once: of a burst it may close some.
     """
     with descriptorsFor(1000), Server() as echo, ExitStack() as stack:
         started = gateway(_PATIENT + configuration, preexec=few)

@@ -459,8 +459,8 @@ def test_levelInTheClear(gateway: Running, tickets: dict[str, str]) -> None:
 def test_bitFlips(realm: Realm, tickets: dict[str, str]) -> None:
     """
     Of 2,000 of Kerberos's tokens with a bit changed not one gives what the
-    client has not said. (RRC, octets 6 and 7, may turn the token by a multiple
-    of its length, which changes nothing: RFC 4121 section 4.2.5.)
+    client has not said. RRC, octets 6 and 7, may turn the token by a multiple
+    of its length, which changes nothing: RFC 4121 section 4.2.5.
     """
     from socksgw.plugins.auth_gssapi import Encapsulation
     from socksgw.plugins.gssapi_kerberos import Kerberos

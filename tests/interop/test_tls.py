@@ -163,8 +163,8 @@ BAD: dict[str, tuple[Callable[[House], Issued | None], str]] = {
 @pytest.mark.parametrize("kind", BAD)
 def test_bad(house: House, kind: str) -> None:
     """
-    Nobody gets in by it: SOCKS is not heard, and why is on record. (OpenSSL's
-    client need not say so: in TLS 1.3 it is done before the server is.)
+    Nobody gets in by it: SOCKS is not heard, and why is on record. OpenSSL's
+    client need not say so: in TLS 1.3 it is done before the server is.
     """
     make, why = BAD[kind]
     issued = make(house)
@@ -293,8 +293,9 @@ def test_bothWays(house: House, destination: Callable[..., Destination]) -> None
 
 
 def halfClosing(house: House, issued: Issued, version: int = 0) -> Any:
-    """A client that knows the two ends of a connection apart, as Python's does
-    not."""
+    """
+    A client that knows the two ends of a connection apart, as Python's does not.
+    """
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     if version:
         context.set_max_proto_version(version)

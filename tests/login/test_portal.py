@@ -580,6 +580,8 @@ class Telling(UnauthorizedLogin):
 
 
 class TellingLogin(LoginFailed):
+    """A failure whose reason is no text."""
+
     reason = b"\xff"
 
 

@@ -87,8 +87,8 @@ def test_rulesThatWantAMethod(method: str, open_: bool) -> None:
 @pytest.mark.parametrize("methods", METHODS)
 def test_theMatrixOfWhatIsExposed(listen: str, methods: str) -> None:
     """
-    Exposed exactly when every part leaves strangers unnamed. (`from = any`
-    names nobody.)
+    Exposed exactly when every part leaves strangers unnamed; `from = any` names
+    nobody.
     """
     for source, who, origin in product(CHOOSE_FROM, RULE_WHO, RULE_FROM):
         expected = (

@@ -55,6 +55,8 @@ class Connection(Half):
 
 
 class World:
+    """A relay, and the connections at its two ends."""
+
     def __init__(self) -> None:
         self.relay = Relay()
         self.ends = (Connection(self.relay), Connection(self.relay))

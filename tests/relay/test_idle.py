@@ -41,6 +41,8 @@ class Deadlines:
 
 
 class Watched(IdleWatch):
+    """What is idle after 100 seconds."""
+
     def __init__(self, deadlines: Deadlines) -> None:
         super().__init__()
         self.settings: Any = SimpleNamespace(idle=100.0, setDeadline=deadlines.set)

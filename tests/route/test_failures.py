@@ -31,8 +31,10 @@ from socksgw.wire.codes import Reply
     ],
 )
 def test_honestReplies(code: int, reply: Reply) -> None:
-    """Each cause its own reply: refused 05, unreachable 03 or 04, time-out 04,
-    out of resources 01."""
+    """
+    Each cause its own reply: refused 05, unreachable 03 or 04, time-out 04, out of
+    resources 01.
+    """
     assert failureFor(code).reply == reply
 
 

@@ -156,6 +156,8 @@ class Inline:
 
 
 class Reactor(Clock):
+    """A clock whose threads are the test's own."""
+
     def callFromThread(self, call: Callable[..., Any], *its: Any) -> None:
         call(*its)
 

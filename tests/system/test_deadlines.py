@@ -21,6 +21,8 @@ TICK = Deadlines.TICK
 
 
 class World:
+    """Deadlines on a clock, and which were called, when."""
+
     def __init__(self, start: float = 1000.1) -> None:
         self.clock = Clock()
         self.clock.rightNow = start

@@ -73,7 +73,7 @@ def test_longData(state: State, size: int) -> None:
     ],
 )
 def test_options(octets: str, options: bytes) -> None:
-    """ "SSL specific options": LEN, OPTIONS."""
+    """LEN and OPTIONS, the "SSL specific options"."""
     assert readOptions(Reader(bytes.fromhex(octets))) == options
     assert encodeOptions(options) == bytes.fromhex(octets)
 
