@@ -211,7 +211,7 @@ def test_plugins(
     assert recorded[0]["method"] == "token"
     if event == "decision":
         (end,) = until(lambda: running.journal("end"))
-        assert end["why"] == "the user is there no longer"
+        assert end["why"] == "the user no longer exists"
 
 
 def test_theContract(plugins: Path, tmp_path: Path) -> None:

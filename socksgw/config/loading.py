@@ -65,7 +65,7 @@ def _parsed(text: str, file: str) -> Any:
             where = f"line {line}, column {column}"
     except (ValueError, RecursionError):
         where = "somewhere"
-        what = "a number has too many digits, or arrays are too deep in each other"
+        what = "a number has too many digits, or arrays are nested too deeply"
     if what == "Invalid value":
         what += " (a string stands in quotes, true and false in lower case)"
     raise ConfigError(file, [Problem("", f"{where}: {what}")])
@@ -171,7 +171,7 @@ def included(directory: Path, pattern: str) -> list[Path]:
     root = Path("/") if pattern.startswith("/") else directory
     within = pattern.lstrip("/")
     if not within or "\0" in within:
-        raise ValueError("is no pattern of files")
+        raise ValueError("is not a pattern of file names")
     if any(each in within for each in "*?["):
         return sorted(root.glob(within))
     if not (root / within).exists():
@@ -213,7 +213,7 @@ def _including(
             for table in ("groups", "networks", "services", "schedules"):
                 mine, more = getattr(config, table), getattr(part, table)
                 for key in mine.keys() & more.keys():
-                    inside.append(Problem(f"{table}.{key}", "is declared before, too"))
+                    inside.append(Problem(f"{table}.{key}", "is declared twice"))
                 changes[table] = {**mine, **more}
             config = evolve(config, **changes)
         problems += [Problem(_within(name, each.path), each.text) for each in inside]

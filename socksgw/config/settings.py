@@ -122,7 +122,7 @@ class Settings(Mapping[str, Any]):
             self.wrong(key, str(e))
             return default
         if not 0 < found <= most:
-            self.wrong(key, f"must be longer than nothing, and at most {most:g}s")
+            self.wrong(key, f"must be more than 0s, and at most {most:g}s")
             return default
         return found
 

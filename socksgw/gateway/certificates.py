@@ -78,7 +78,7 @@ class Certificates:
             try:
                 why = tls.objection(client.identity, living=True)
             except Exception as e:
-                defect("the look at a certificate", e)
+                defect("the check of a certificate", e)
                 why = "it could not be judged again"
             if why:
                 client.end(Revoked(f"the client's certificate: {why}"))

@@ -199,14 +199,14 @@ class Gateway:
         """
         do = self._upkeep.do
         do("a deadline", self.deadlines.scan)
-        do("the look at the stores of users", self.generation.login.look)
+        do("the check of the stores of users", self.generation.login.look)
         self._ticks += 1
         if self.limits.usedUp and self.limits.enforced:
             do("the end of quotas", self._revocation.cut)
         do("the heap", lambda: self._heap.look(self.census.clients))
         if self._ticks % 4 == 0:
-            do("the look for changes", self._look)
-            do("the look at the journal", self.journal.look)
+            do("the check for changes", self._look)
+            do("the check of the journal", self.journal.look)
             do("the cleared deadlines", self.deadlines.sweep)
         if self._ticks % _KEEP == 0:
             do("the file of quotas", self._quotas.save)

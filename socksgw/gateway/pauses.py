@@ -56,7 +56,7 @@ class Pauses:
         self._listeners.pause()
         if self._said.due(self._clock()):
             _log.warn(
-                "accepting rests: {clients} clients are as many as the descriptors "
+                "accepting pauses: {clients} clients are as many as the descriptors "
                 "allow (the limit is RLIMIT_NOFILE); {pauses} times so far",
                 clients=self._census.clients,
                 pauses=self._census.pauses,
@@ -70,7 +70,7 @@ class Pauses:
             self._listeners.resume()
         except (OSError, MemoryError) as e:
             # epoll_ctl(2) may fail with ENOMEM or ENOSPC.
-            _log.error("accepting cannot go on yet: {why}", why=str(e))
+            _log.error("accepting cannot be resumed yet: {why}", why=str(e))
             self.exhausted()
 
     def exhausted(self) -> None:

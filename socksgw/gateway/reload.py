@@ -178,7 +178,7 @@ class Reload:
         No effect without C{gateway.reload_on_change}. It never raises.
         """
         if self._gateway.config.gateway.reload_on_change:
-            self._upkeep.do("the look at the configuration", self._lookAtFiles)
+            self._upkeep.do("the check of the configuration", self._lookAtFiles)
 
     def _lookAtFiles(self) -> None:
         if self._files.look(self._gateway.config):

@@ -108,11 +108,11 @@ class Revocation:
         do = self._upkeep.do
         for name, tls in self._gateway.generation.secured.items():
             do(f'TLS of "{name}"', partial(self._certificates.look, name, tls))
-        do("the look at what changed", self._lookAtChanges)
-        do("the look at the files of users", self._lookAtStores)
+        do("the check of what changed", self._lookAtChanges)
+        do("the check of the files of users", self._lookAtStores)
         if self._everybody:
-            do("the look at logins that end", self._lookAtExpiry)
-            do("the look at directories", self._lookAtGroups)
+            do("the check of logins that end", self._lookAtExpiry)
+            do("the check of directories", self._lookAtGroups)
 
     def _lookAtChanges(self) -> None:
         seen = self._sight()
@@ -173,7 +173,7 @@ class Revocation:
                 session.client.end(e)
                 ended += 1
             except Exception as e:
-                defect("the look at a session", e)
+                defect("the check of a session", e)
                 session.client.end(Revoked("it could not be judged again"))
                 ended += 1
         return ended
@@ -192,7 +192,7 @@ class Revocation:
         generation, was = self._gateway.generation, session.asker
         user = generation.login.now(was.user)
         if user is None:
-            raise Revoked("the user is there no longer")
+            raise Revoked("the user no longer exists")
         session.asker = Asker(user, was.source, was.listener, was.secured)
         session.generation = generation
         ruleset, facts = generation.policy.ruleset, session.record

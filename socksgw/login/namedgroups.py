@@ -121,7 +121,7 @@ class NamedGroups:
                 # What was known stays. Whoever asks about users tells the cause.
                 self._lookAt = self._clock() + min(self._seconds, _FAILED)
                 if not isinstance(e, Refused):
-                    defect("the look at groups", e)
+                    defect("the check of groups", e)
         self._looking = False
         self._tell()
 

@@ -219,7 +219,7 @@ class Session(case.Case):
         """
         found = self.generation.login.now(user)
         if found is None:
-            raise Revoked("the user is there no longer")
+            raise Revoked("the user no longer exists")
         return found
 
     async def _relayed(self, relay: Relay) -> None:

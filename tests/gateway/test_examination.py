@@ -74,8 +74,12 @@ def problems(text: str) -> list[tuple[str, str]]:
         (RULE + 'to = ["https://a.example:1/b"]', "rule[0].to[0]", '"=a.example"'),
         (RULE + 'to = ["10.0.0.700"]', "rule[0].to[0]", "up to 255"),
         # What can have no effect.
-        (RULE + 'timeouts = { idle = "0s" }', "rule[0].timeouts.idle", "longer"),
-        (RULE + 'timeouts = { connect = "0s" }', "rule[0].timeouts.connect", "longer"),
+        (RULE + 'timeouts = { idle = "0s" }', "rule[0].timeouts.idle", "more than"),
+        (
+            RULE + 'timeouts = { connect = "0s" }',
+            "rule[0].timeouts.connect",
+            "more than",
+        ),
         (
             RULE.replace("connect", "udp") + 'timeouts = { idle = "1m" }',
             "rule[0].timeouts.idle",

@@ -47,7 +47,7 @@ def test_aUserWhoIsRemovedBeforeTheRequest(gateway: Any) -> None:
     assert (line["user"], line["reason"], line["why"]) == (
         "alice",
         "revoked",
-        "the user is there no longer",
+        "the user no longer exists",
     )
     assert "decide" not in gateway.order
 

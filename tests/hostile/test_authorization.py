@@ -136,10 +136,10 @@ def test_aUserWhoIsRemoved(gateway: Callable[..., Running], users: Path) -> None
         for client in (*clients.values(), *controls.values(), *idle.values()):
             client.close()
     until(lambda: len(running.journal("flow-end")) == 2)
-    assert revoked(running) == ["the user is there no longer"] * 2
+    assert revoked(running) == ["the user no longer exists"] * 2
     refused = running.journal("refused")
     assert [(x["user"], x["why"]) for x in refused] == [
-        ("alice", "the user is there no longer")
+        ("alice", "the user no longer exists")
     ]
 
 

@@ -93,7 +93,7 @@ def test_aNewDoorWhileDescriptorsAreShort(gateway: Gateway) -> None:
     with descriptorsFor(1000), ExitStack() as stack:
         started = gateway(_PATIENT + OPEN, preexec=few)
         crowd = [stack.enter_context(closing(opened(started.port))) for _ in range(200)]
-        until(lambda: "accepting rests" in started.log)
+        until(lambda: "accepting pauses" in started.log)
         (started.directory / "gw.toml").write_text(_PATIENT + more + OPEN)
         started.process.send_signal(signal.SIGHUP)
         until(lambda: "reloaded: " in started.log)

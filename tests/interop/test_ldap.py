@@ -292,7 +292,7 @@ gssapi = {{ keytab = "{services}", protection = ["integrity"] }}''',
                         for each in running.journal("end")
                         if each["reason"] == "revoked"
                     ]
-                    == ["the user is there no longer"]
+                    == ["the user no longer exists"]
                 )
             )
         with (
@@ -460,7 +460,7 @@ def test_whoLives(
         directory.modify(f"{group}add: member\nmember: uid=alice,{PEOPLE}\n")
         assert client(b"bob", b"bricks")[1] == 0
         directory.modify(f"dn: uid=bob,{PEOPLE}\nchangetype: delete\n")
-        assert ended() == ("revoked", "the user is there no longer")
+        assert ended() == ("revoked", "the user no longer exists")
         until(lambda: client(b"alice", b"sesame")[1] == 0)
         assert not running.journal("groups-failed")
         assert f'group "lost": no directory has "cn=Gone,{GROUPS}"' in running.log

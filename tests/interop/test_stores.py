@@ -244,7 +244,7 @@ def test_userWhoIsGone(deciding: Running, service: Service) -> None:
         assert raw.reply5(client)[0] == 0
         service.gone.add("sam")
         line = raw.end(deciding, server.port)
-        assert line["why"] == "the user is there no longer"
+        assert line["why"] == "the user no longer exists"
 
 
 def test_reloadWithoutGroupsURL(

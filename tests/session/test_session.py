@@ -515,7 +515,7 @@ def test_judgedAgainMeanwhile(gateway: Gateway, allowed: bool) -> None:
     def recheck(session: Session) -> None:
         judged.append(session)
         if not allowed:
-            raise Revoked("the user is there no longer")
+            raise Revoked("the user no longer exists")
 
     gateway.recheck = recheck  # type: ignore[method-assign]
     gateway.steps["policy"].callback(None)
@@ -523,7 +523,7 @@ def test_judgedAgainMeanwhile(gateway: Gateway, allowed: bool) -> None:
     assert ("dial" in gateway.order) == allowed
     if not allowed:
         assert transport.value() == answer("socks5", 2)
-        assert gateway.lines("end")[0]["why"] == "the user is there no longer"
+        assert gateway.lines("end")[0]["why"] == "the user no longer exists"
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -69,7 +69,9 @@ class Checkers:
             path = f"auth.checker[{i}]"
             name = table.name or table.kind
             if name in names:
-                self._wrong(f"{path}.name", f'"{name}" is another checker\'s name, too')
+                self._wrong(
+                    f"{path}.name", f'"{name}" is also the name of another checker'
+                )
             names.add(name)
             if table.kind not in factories:
                 self._wrong(f"{path}.kind", _unknown(table.kind, factories))

@@ -43,7 +43,7 @@ def examineListeners(config: Config, reactor: Any, problems: Problems) -> None:
         for name, why in wrongOptions(listen.udp):
             problems.wrong(f"{path}.udp.{name}", why)
         if not listen.protocols:
-            problems.wrong(f"{path}.protocols", "is empty: nobody could be served")
+            problems.wrong(f"{path}.protocols", "is empty: no client could be served")
         for name in ("half_open", "half_open_per_source"):
             if getattr(listen, name) < 1:
                 problems.wrong(f"{path}.{name}", "must be at least 1")

@@ -172,7 +172,7 @@ class Methods:
         if not IWrapper.providedBy(built):
             return
         if not built.inner:
-            raise ValueError("has no methods inside, and nobody could log in")
+            raise ValueError("has no methods inside: no user could log in")
         for name in built.inner:
             method = self._found.get(name)
             if method is None:
@@ -186,9 +186,9 @@ class Methods:
                 or IWrapper.providedBy(found)
             ):
                 raise ValueError(
-                    f'"{name}" has no place inside it: a method there has to read '
+                    f'"{name}" cannot be used inside it: a method there has to read '
                     "credentials that a checker decides about, and to declare that it "
-                    "never lets anybody in without"
+                    "never lets a client in without a login"
                 )
             yield OfferedMethod(name, method.code, found, capabilities=can)
 

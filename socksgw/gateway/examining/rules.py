@@ -69,7 +69,7 @@ def _withoutEffect(
         if seconds is None:
             continue
         if seconds <= 0:
-            yield f"timeouts.{name}", "must be longer than nothing"
+            yield f"timeouts.{name}", "must be more than 0s"
         if rule.allow is None:
             yield f"timeouts.{name}", "has no effect: the rule allows nothing"
         elif commands and not commands & those:

@@ -42,7 +42,7 @@ def examineDirectories(
     for name, group in config.groups.items():
         path = f"groups.{name}.directory"
         if group.directory and not sources:
-            problems.odd(path, "no checker knows groups: this adds nobody")
+            problems.odd(path, "no checker knows groups: this adds no members")
             continue
         for i, each in enumerate(group.directory):
             why = [w for w in (_notNormal(source, each) for source in sources) if w]
@@ -118,7 +118,7 @@ def examineSpellings(
         if local != folded(local):
             problems.odd(
                 path,
-                f'nobody is called "{name}": names of Kerberos are in lower '
+                f'no user is called "{name}": names of Kerberos are in lower '
                 'case, unless kerberos_names = "exact"',
             )
 

@@ -29,7 +29,7 @@ def examineValues(config: Config, problems: Problems) -> None:
     wrong = problems.wrong
     for name in _TIMEOUTS:
         if getattr(config.timeouts, name) <= 0:
-            wrong(f"timeouts.{name}", "must be longer than nothing")
+            wrong(f"timeouts.{name}", "must be more than 0s")
     if config.relay.memory < 1 << 20:
         wrong("relay.memory", 'must be at least "1MiB"')
     _gateway(config, problems)
@@ -37,7 +37,7 @@ def examineValues(config: Config, problems: Problems) -> None:
     for i, limit in enumerate(config.limit):
         _limit(f"limit[{i}]", limit, problems)
         if limit.per == "group" and not config.groups:
-            problems.odd(f"limit[{i}].per", "counts nobody: there are no [groups]")
+            problems.odd(f"limit[{i}].per", "has no effect: there are no [groups]")
     for i, rule in enumerate(config.rule):
         if rule.limits is not None:
             _ruleLimit(f"{rule.place or f'rule[{i}]'}.limits", rule, problems)
@@ -46,7 +46,7 @@ def examineValues(config: Config, problems: Problems) -> None:
         if getattr(throttle, name) < 0:
             wrong(f"auth.throttle.{name}", "must not be negative; 0 is none")
     if throttle.window <= 0:
-        wrong("auth.throttle.window", "must be longer than nothing")
+        wrong("auth.throttle.window", "must be more than 0s")
     if config.audit.max_size < 1_000_000:
         wrong("audit.max_size", 'must be at least "1MB"')
 
@@ -56,8 +56,8 @@ def _gateway(config: Config, problems: Problems) -> None:
     for name in trustGroups(trusted):
         problems.wrong(
             f"gateway.trusted_groups[{trusted.index(name)}]",
-            f'"{name}": there is no such group on this machine; its number will do, '
-            "too",
+            f'"{name}": there is no such group on this machine; its number can be '
+            "given instead",
         )
     if not config.gateway.name:
         problems.wrong("gateway.name", "must not be empty")
@@ -73,8 +73,8 @@ def _resolver(config: Config, problems: Problems) -> None:
         problems.odd(
             "resolver.servers",
             f'names are looked up in {THREADS} threads at most: "{only}" in the'
-            f" hosts line of {NSSWITCH} needs the C library; name servers here"
-            " need none",
+            f" hosts line of {NSSWITCH} needs the C library; with name servers"
+            " here no threads are needed",
         )
 
 

@@ -47,7 +47,7 @@ LDAP = ('kind = "ldap"', 'base = "dc=x"')
         ((*LDAP, 'url = ["ldaps://h/dc=x"]'), ".url[0]", "only host and port"),
         ((*LDAP, 'url = ["ldaps://h:x"]'), ".url[0]", "is not of the form"),
         ((*LDAP, 'url = ["ldaps://h"]', "timeout = 5"), ".timeout", "a duration such"),
-        ((*LDAP, 'url = ["ldaps://h"]', 'timeout = "0s"'), ".timeout", "longer than no"),
+        ((*LDAP, 'url = ["ldaps://h"]', 'timeout = "0s"'), ".timeout", "more than 0s"),
         ((*LDAP, 'url = ["ldaps://h"]', 'timeout = "1h"'), ".timeout", "at most 60s"),
         ((*LDAP, 'url = ["ldaps://h"]', "connections = 0"), ".connections", "from 1 to"),
         ((*LDAP, 'url = ["ldaps://h"]', "start_tls = 1"), ".start_tls", "true or false"),

@@ -161,7 +161,7 @@ def test_whatMayNotBeInside(inside: str, monkeypatch: pytest.MonkeyPatch) -> Non
     found = wrong(offering("wrap"))
     # A certificate is the connection's, which is none of its business.
     assert bool(found) == (inside != "proved")
-    assert all("has no place inside it" in said for _, said in found)
+    assert all("cannot be used inside it" in said for _, said in found)
 
 
 def test_tablesOfPlugins() -> None:
@@ -190,13 +190,13 @@ INSIDE = '[[auth.choose]]\nmethods = ["tls"]\n[auth.tls]\n'
         ('certificate = "gw.pem"\nkey = "ca.pem"', "others can read it"),
         ('certificate = "ca.pem"\nkey = "gw.key"', "not that of"),
         ('certificate = "gw.pem"\nkey = "gw.key"\nport = 1', "unknown key"),
-        ('certificate = "gw.pem"\nkey = "gw.key"\nmethods = []', "nobody could"),
+        ('certificate = "gw.pem"\nkey = "gw.key"\nmethods = []', "no user could"),
         *(
             (f'certificate = "gw.pem"\nkey = "gw.key"\nmethods = ["{name}"]', said)
             for name, said in (
-                ("none", "no place inside"),
-                ("certificate", "no place inside"),
-                ("tls", "no place inside"),
+                ("none", "cannot be used inside"),
+                ("certificate", "cannot be used inside"),
+                ("tls", "cannot be used inside"),
                 ("nothing", "there is no method"),
             )
         ),

@@ -62,7 +62,7 @@ who = ["Carol", "carol", "@staff", "@Engineers", "alice@CORP"]
 """
     found = examined(text, checkers=False)
     paths = ["groups.staff[1]", "rule[0].who[0]"] if warned else []
-    assert [w.path for w in found.warnings if "nobody is called" in w.text] == paths
+    assert [w.path for w in found.warnings if "no user is called" in w.text] == paths
 
 
 def test_wrongLinesOfUsers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_groupsOfADirectory() -> None:
     """
     plain = examined(GROUP % "cn=x" + LISTEN)
     assert not plain.errors
-    assert ("groups.g.directory", "no checker knows groups: this adds nobody") in [
+    assert ("groups.g.directory", "no checker knows groups: this adds no members") in [
         (each.path, each.text) for each in plain.warnings
     ]
     ldap = (
