@@ -32,6 +32,7 @@ from socksgw.system.watch import Watcher
 
 __all__ = [
     "BACKLOG",
+    "ListeningPort",
     "isMissingFamily",
     "isSecured",
     "isTaken",
@@ -52,7 +53,7 @@ _DONE: Final = Failure(ConnectionDone())
 _log: Final = Logger()
 
 
-class _Port(tcp.Port):
+class ListeningPort(tcp.Port):
     """
     A TCP port whose accept loop tells of exhaustion instead of spinning, and
     leaves off when told to pause.
@@ -195,7 +196,7 @@ def listenOnAddress(
     address, number = parseListenAddress(text)
     # Not one of Twisted's factories: what it makes are clients.
     clients: Any = factory
-    port = _Port(number, clients, BACKLOG, address.text, reactor)
+    port = ListeningPort(number, clients, BACKLOG, address.text, reactor)
     port.exhausted = exhausted
     port.watch = watch
     port.startListening()

@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, final
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.endpoints import (
+    ListeningPort,
     isMissingFamily,
     isTaken,
     listenOnAddress,
@@ -166,7 +168,7 @@ class Listeners:
         found: dict[Key, Key] = {}
         left = {where: (name, where) for name, where in new}
         for key in gone:
-            if hasattr(self._ports[key], "handTo") and key[1] in left:
+            if isinstance(self._ports[key], ListeningPort) and key[1] in left:
                 found[key] = left.pop(key[1])
         return found
 
@@ -224,8 +226,8 @@ class Listeners:
     def bound(self) -> Iterator[tuple[str, int]]:
         """Yield the addresses and ports that are open."""
         for port in self._ports.values():
-            host: Any = port.getHost()
-            if hasattr(host, "host"):
+            host = port.getHost()
+            if isinstance(host, (IPv4Address, IPv6Address)):
                 # A link-local address is followed by its interface.
                 yield host.host.partition("%")[0], host.port
 

@@ -129,7 +129,7 @@ class Epoll:
 
 def _watching(house: House, monkeypatch: pytest.MonkeyPatch) -> Once:
     """In our own epoll, or in the reactor's."""
-    if isinstance(house.port, endpoints._Port):
+    if isinstance(house.port, endpoints.ListeningPort):
         epoll = Epoll(house.watch._epoll)
         monkeypatch.setattr(house.watch, "_epoll", epoll)
         return epoll.register
@@ -158,7 +158,7 @@ def test_aFailureWhileAccepting(
         house.until(lambda: not failing.left)
     failures = sum("log_failure" in each for each in events)
     assert events
-    ours = isinstance(house.port, endpoints._Port)
+    ours = isinstance(house.port, endpoints.ListeningPort)
     if ours or where is not _watching:
         # What Twisted has logged may hold it for a while.
         house.until(lambda: _closed(client))
