@@ -1,9 +1,8 @@
 """
-The man pages C{socksgw(1)} and C{socksgw.toml(5)}, made from the manual, the
-commands and the configuration schema.
+The man pages C{socksgw(1)} and C{socksgw.toml(5)}.
 
-Run as C{python -m socksgw.console.man DIRECTORY}. Needs docutils (the extra
-C{man}).
+They are made from the manual, the commands and the configuration schema by
+C{python -m socksgw.console.man DIRECTORY}, which needs docutils (the extra C{man}).
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """
-reStructuredText for the terminal: the marks of the source are taken away, or
-become bold and underlined where the terminal can show that.
+reStructuredText for the terminal.
 
-Only what the manual uses is known: headings, paragraphs, lists, definitions,
-literal blocks, simple tables. What else there is stays as it stands.
+The marks of the source are taken away; where the terminal can show that, headings
+become bold, and what was marked is underlined.
+
+Only what the manual uses is known: headings, paragraphs, lists, definitions, literal
+blocks, simple tables. Anything else is left as it is.
 """
 
 from __future__ import annotations
