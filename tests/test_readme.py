@@ -4,6 +4,7 @@ What README.rst and the chapters of the manual show works as it stands there.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -18,6 +19,8 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config.loading import loads
+from socksgw.console.help import helpMain
+from socksgw.console.reference import allTables
 from socksgw.gateway.examination import examine
 from socksgw.login.passwords import setPassword
 from socksgw.login.stores.keys import HTTP, LDAP, PAM
@@ -63,6 +66,49 @@ def test_everyTable() -> None:
     assert len(shown) > 5
     for text in shown:
         loads(text, "shown")
+
+
+EVERYTHING = "\n".join(DOCUMENTS.values())
+
+
+def test_everyFile() -> None:
+    """Each file and folder of this project that is named is there."""
+    named = set(
+        re.findall(r"``((?:socksgw|tests|etc|twisted|\.ci)/[\w./]+)``", EVERYTHING)
+    )
+    assert len(named) > 40
+    assert {each for each in named if not (ROOT / each).exists()} == {
+        # Patterns of names.
+        "socksgw/plugins/auth_NAME.py",
+        "socksgw/x/y.py",
+        "tests/plugins/test_auth_NAME.py",
+        "tests/x/test_y.py",
+    }
+
+
+#: What looks like a key: not built yet; a method of Gateway.
+NO_KEYS = {"audit.sinks", "audit.sink", "gateway.stop"}
+
+
+def test_everyKey() -> None:
+    """Each key of the configuration that is named is one."""
+    known = {table.path for table in allTables()} | NO_KEYS
+    known |= {key.path for table in allTables() for key in table.keys}
+    first = {path.partition(".")[0] for path in known} - {""}
+    named = set(re.findall(r"``\[*((?:[a-z_]+\.)+[a-z_]+)\]*[ `]", EVERYTHING))
+    keys = {each for each in named if each.partition(".")[0] in first}
+    assert len(keys) > 25
+    assert {each for each in keys if not each.endswith((".py", ".toml"))} <= known
+
+
+def test_everyTopic() -> None:
+    """Each topic of C{socksgw help} that is named is known to it."""
+    text = " ".join(EVERYTHING.split())
+    topics = set(re.findall(r"socksgw help ([a-z][\w.-]*|\"[^\"]+\")", text))
+    assert len(topics) > 15
+    for topic in topics:
+        out, errors = io.StringIO(), io.StringIO()
+        assert helpMain(topic.strip('"'), out, errors) == 0, topic
 
 
 def test_policy(tmp_path: Path) -> None:
