@@ -3,8 +3,8 @@ What generations share.
 
 Some parts are made once for the process. Others are in a pool, and live as long
 as some generation uses them: the resolver (by its settings), the TLS of a listener
-(by its table), threads (by their purpose), and the groups of users that a decision
-service has named at logins (by its URL).
+(by its table), threads (by their purpose), files of secrets (by their path), and the
+groups of users that a decision service has named at logins (by its URL).
 """
 
 from __future__ import annotations

@@ -1,53 +1,56 @@
 """
-A file that holds a secret, and that the gateway goes on to look at after it
-was read at the start.
+A file that holds a secret, and is looked at again while the gateway runs.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, final
-from weakref import WeakValueDictionary
+from typing import final
 
 from twisted.logger import Logger
 
 from socksgw.system.files import FileError, readSecret, stampOf
+from socksgw.system.usage import shared
 
 __all__ = ["KeptSecret"]
 
 _log = Logger()
-#: Those in use.
-_known: Final[WeakValueDictionary[Path, KeptSecret]] = WeakValueDictionary()
 
 
 @final
 class KeptSecret:
     """
-    Says whether nobody else can read the file: now, and not only when the
-    gateway started. Looking costs a stat(2) while nothing changes.
+    Tells whether others can read the file now, not only when it was read.
+
+    Looking costs a stat(2) while nothing changes.
     """
 
     def __init__(self, path: Path) -> None:
         """
+        Read the file once.
+
         @raise OSError: it cannot be read.
         @raise FileError: others can read it.
         """
         self._path = path
-        self._stamp = stampOf(path)
+        self._stamp: object = stampOf(path)
         self._wrong = ""
         readSecret(path)
 
     @classmethod
     def of(cls, path: Path) -> KeptSecret:
         """
-        Return the one of this file, which several may use: what is wrong with it
-        is logged once for all of them. Raises as the constructor does.
+        Return the one of this file, which all who use the file share.
+
+        What is wrong with it is logged once for all of them.
+
+        @raise OSError: it cannot be read.
+        @raise FileError: it cannot be read any more, or others can read it.
         """
-        found = _known.get(path)
-        if found is None:
-            found = _known[path] = cls(path)
-        else:
-            found.check()
+        found = shared(("secret", path), lambda: cls(path))
+        # Also when it is as it was: the groups that are trusted may be others.
+        found._stamp = None
+        found.check()
         return found
 
     def check(self) -> None:
@@ -62,8 +65,9 @@ class KeptSecret:
 
     def problem(self) -> str:
         """
-        Return what is wrong with the file now, in one line, or nothing. It is
-        logged when that changes.
+        Return what is wrong with the file now, in one line, or nothing.
+
+        It is logged when that changes.
         """
         stamp = stampOf(self._path)
         if stamp != self._stamp:

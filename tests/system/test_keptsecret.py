@@ -18,6 +18,7 @@ from socksgw.login.portal import Login
 from socksgw.login.stores.http import httpChecker
 from socksgw.login.stores.ldap import ldapChecker
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
+from socksgw.system import files
 from socksgw.system.files import FileError
 from socksgw.system.keptsecret import KeptSecret
 
@@ -74,6 +75,18 @@ def test_shared(secret: Path) -> None:
             with pytest.raises(FileError, match="chmod"):
                 KeptSecret.of(secret)
     assert len(events) == 1
+
+
+def test_sharedUnderOtherTrust(secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is as it was is judged by the groups that are trusted now."""
+    monkeypatch.setattr(files, "_groupIsOurs", lambda found: False)
+    monkeypatch.setattr(files, "_trusted", set())
+    secret.chmod(0o640)
+    files.trustGroups([str(secret.stat().st_gid)])
+    KeptSecret.of(secret)
+    files.trustGroups([])
+    with capturedLogs(), pytest.raises(FileError, match="group"):
+        KeptSecret.of(secret)
 
 
 def test_atTheStart(secret: Path) -> None:
