@@ -68,10 +68,11 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """
-        The address of a strict literal: a dotted quad in decimal without
-        leading zeros, or IPv6 text without zone id.
+        Return the address of a strict literal.
 
-        @raise ValueError: C{text} is not one.
+        @param text: a dotted quad in decimal without leading zeros, or IPv6 text
+            without zone id.
+        @raise ValueError: it is none.
         """
         try:
             if ":" in text:
@@ -80,7 +81,7 @@ class Address:
                 return cls(IPv6Address(text).packed)
             return cls(IPv4Address(text).packed)
         except AddressValueError:
-            # The library's own words are those of its parser.
+            # The library's messages speak of its parser.
             kind = "6 address, such as 2001:db8::7"
             if ":" not in text:
                 kind = "4 address: four numbers up to 255, without leading zeros"
@@ -122,7 +123,7 @@ UNSPECIFIED4: Final = Address(bytes(4))
 @final
 class BadHost:
     """
-    What a client sent as a host and nobody may resolve or dial.
+    What a client sent as a host, and what is never resolved nor dialled.
 
     @ivar raw: the octets as they came.
     @ivar why: a few words for the journal; never the octets themselves.
@@ -157,9 +158,11 @@ _NUMBER: Final = re.compile(r"-?(?:0x[0-9a-f]*|[0-9]+)\Z", re.ASCII)
 @lru_cache(maxsize=4096)
 def parseHost(raw: bytes) -> Host:
     """
-    What the octets of a name field mean: normalised first (brackets, case,
-    one root dot), then an address if they are a strict literal, then a host
-    name, else a L{BadHost}.
+    Return what the octets of a name field mean.
+
+    They are normalised (brackets, case, one root dot). The result is an address if
+    they are a strict literal then, else a host name if they are one, else a
+    L{BadHost}.
     """
     try:
         text = raw.decode("ascii").lower()
@@ -195,9 +198,7 @@ def parseHost(raw: bytes) -> Host:
 
 
 def escaped(raw: bytes) -> str:
-    """
-    Octets as printable ASCII, everything else as C{\\xNN}: safe in any log.
-    """
+    r"""Return octets as printable ASCII, which any log can hold; others as C{\xNN}."""
     if raw.isascii():
         text = raw.decode("ascii")
         if text.isprintable() and "\\" not in text:

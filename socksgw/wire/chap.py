@@ -1,6 +1,5 @@
 """
-The messages of challenge-handshake authentication
-(draft-ietf-aft-socks-chap-01).
+The messages of challenge-handshake login (draft-ietf-aft-socks-chap-01).
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ class Attribute(IntEnum):
 #: Most octets of a message that we read; the draft's longest is 65,537, and
 #: honest ones have a few attributes.
 MESSAGE_LIMIT: Final = 2048
-#: The algorithm that everybody must support ("The HMAC-MD5 Algorithm").
+#: The algorithm that each side must support ("The HMAC-MD5 Algorithm").
 HMAC_MD5: Final = 0x85
 #: Values of STATUS: "0 = success".
 SUCCESS: Final = b"\0"
 FAILURE: Final = b"\1"
 
 _VERSION: Final = 1
-#: What we look at.
+#: The attributes that are looked at.
 _USED: Final = {
     int(attribute): attribute
     for attribute in (
@@ -70,11 +69,12 @@ class Message(dict[Attribute, bytes]):
 
 def readMessage(reader: Reader) -> Message:
     """
-    VER, NAVAS, and as many attributes with their values, in any order
-    ("Message Format").
+    Read a message ("Message Format").
 
-    @raise WireError: another version, or the same attribute twice: nobody
-        could say which is meant.
+    It is VER, NAVAS, and as many attributes with their values, in any order.
+
+    @raise WireError: it has another version, or an attribute twice, so that it is
+        not known which one is meant.
     """
     if reader.u8() != _VERSION:
         raise WireError("the CHAP message's version is not 1")
@@ -91,6 +91,8 @@ def readMessage(reader: Reader) -> Message:
 
 def encodeMessage(values: Mapping[Attribute, bytes]) -> bytes:
     """
+    Return a message.
+
     @raise ValueError: there are more than 255 attributes, or one has more
         than 255 octets.
     """

@@ -20,7 +20,9 @@ __all__ = ["ClientConversation", "ClientState"]
 
 class ClientState(Enum):
     """
-    Where a conversation is, and what brings it on::
+    Where a conversation is, and what brings it on.
+
+    In this order::
 
         START             start()
         GREETED           the server's choice of method (SOCKS 5)
@@ -58,6 +60,8 @@ class ClientConversation(Conversation):
         userId: bytes = b"",
     ) -> None:
         """
+        Prepare what there is to say.
+
         @param version: 4 or 5.
         @param host: an address, or a name for the server to look up (in
             SOCKS 4 that makes it 4a).
@@ -78,7 +82,7 @@ class ClientConversation(Conversation):
 
     def start(self) -> bytes:
         """
-        The first octets to send: the greeting, or SOCKS 4's request.
+        Return the first octets to send: the greeting, or SOCKS 4's request.
         """
         self._require(ClientState.START)
         if self.version == SOCKS4:
@@ -92,9 +96,9 @@ class ClientConversation(Conversation):
 
     def next(self) -> MethodSelected | Decoded | Replied | None:
         """
-        The next event, or L{None} while more octets (or our answer) are
-        wanted.
+        Return the next event.
 
+        @return: L{None} while more octets, or an answer of ours, are wanted.
         @raise WireError: the server broke the protocol.
         """
         event = self._take()
@@ -117,9 +121,9 @@ class ClientConversation(Conversation):
 
     def expect(self, decoder: Callable[[Reader], Any], limit: int) -> None:
         """
-        The method's sub-negotiation goes on with a message that C{decoder}
-        reads; L{Decoded} brings it.
+        Go on with the method's sub-negotiation: L{Decoded} brings the next message.
 
+        @param decoder: reads it.
         @param limit: most octets it may have.
         """
         self._require(ClientState.SELECTED)
@@ -128,9 +132,7 @@ class ClientConversation(Conversation):
 
     def authenticated(self) -> bytes:
         """
-        The server let us in (or wants no login).
-
-        @return: the request.
+        Return the request: the server has let the client in, or wants no login.
         """
         self._require(ClientState.SELECTED)
         self.state = ClientState.REQUESTED

@@ -59,8 +59,9 @@ _SHOWN = 12
 
 def methodsText(codes: Sequence[int]) -> str:
     """
-    Return method numbers for people: C{00 (no authentication), 80}. Of a long
-    list the beginning is shown.
+    Return method numbers for people: C{00 (no authentication), 80}.
+
+    Of a long list the beginning is shown.
     """
     found = []
     for code in codes[:_SHOWN]:
@@ -73,8 +74,10 @@ def methodsText(codes: Sequence[int]) -> str:
 
 class Command(IntEnum):
     """
-    Commands (RFC 1928 section 4; SOCKS 4; Tor's look-ups; UDP in TCP as hev
-    and gost have it).
+    Commands (RFC 1928 section 4; SOCKS 4).
+
+    The last four are extensions: Tor's look-ups, and UDP in TCP as hev and gost have
+    it.
     """
 
     CONNECT = 0x01

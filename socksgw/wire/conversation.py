@@ -1,6 +1,5 @@
 """
-What both ends of a conversation share: the buffer, and the one message that
-may come next.
+What both ends of a conversation have: the buffer, and the message that may come.
 """
 
 from __future__ import annotations
@@ -15,15 +14,18 @@ __all__ = ["Conversation", "OutOfOrder"]
 
 class OutOfOrder(Exception):
     """
-    A conversation was used in an order that SOCKS does not have: a defect of
-    the program, never of the peer.
+    A conversation was used in an order that the protocol does not have.
+
+    That is a defect of the program, never of the peer.
     """
 
 
 class Conversation:
     """
-    Octets in, events out. However the octets are split, the events are the
-    same: a message is decoded from its start until it is whole.
+    A peer's octets, decoded to events.
+
+    However the octets are split, the events are the same: a message is decoded from
+    its start until it is whole.
 
     Octets are overwritten as soon as they are consumed: a message may hold a
     password.
@@ -43,19 +45,21 @@ class Conversation:
 
     def receive(self, octets: bytes | memoryview) -> None:
         """
-        Octets came. Whoever feeds this looks at L{held}, and reads no more
-        from the peer while it is large.
+        Take octets of the peer.
+
+        The caller looks at L{held}, and reads no more from the peer while it is
+        large.
         """
         self._buffer += octets
 
     @property
     def held(self) -> int:
-        """Octets received and not yet consumed."""
+        """How many octets were received and are not consumed yet."""
         return len(self._buffer)
 
     def surplus(self) -> bytes:
         """
-        Everything behind the last message; it is consumed by this.
+        Return and consume everything behind the last message.
         """
         if not self._buffer:
             return b""
@@ -65,7 +69,7 @@ class Conversation:
 
     def drop(self) -> None:
         """
-        Forget what has come: nobody will ask for it, nor for a message.
+        Forget what has come: neither it nor a message will be asked for.
         """
         self._decode = None
         if self._buffer:
@@ -78,16 +82,19 @@ class Conversation:
 
     def _await(self, decode: Callable[[Reader], Any], limit: int) -> None:
         """
-        The next message is what C{decode} reads, of at most C{limit} octets.
+        Await a message.
+
+        @param decode: reads it.
+        @param limit: the most octets that it may have.
         """
         self._decode = decode
         self._limit = limit
 
     def _take(self) -> Any:
         """
-        The message that is awaited, or L{None} while it is not whole or none
-        is awaited.
+        Return the message that is awaited.
 
+        @return: L{None} while it is not whole, or none is awaited.
         @raise WireError: it breaks the protocol, or the limit.
         """
         decode = self._decode

@@ -1,6 +1,5 @@
 """
-Datagrams of SOCKS 5: their header (RFC 1928 section 7), the reassembly of
-fragments, and the framings that carry them inside a TCP connection.
+Datagrams of SOCKS 5 (RFC 1928 section 7): headers, fragments, framings in TCP.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Datagram(NamedTuple):
 
 def readDatagram(octets: bytes) -> Datagram:
     """
-    A datagram as it came (section 7).
+    Return a datagram, decoded (section 7).
 
     @raise WireError: it is none.
     """
@@ -69,23 +68,24 @@ def readDatagram(octets: bytes) -> Datagram:
 
 
 def encodeHeader(host: Address | str, port: int, fragment: int = 0) -> bytes:
-    """The header of a datagram (section 7)."""
+    """Return the header of a datagram (section 7)."""
     return bytes((0, 0, fragment)) + encodeHost(host) + port.to_bytes(2, "big")
 
 
 def encodeDatagram(
     host: Address | str, port: int, payload: bytes, fragment: int = 0
 ) -> bytes:
-    """A whole datagram (section 7)."""
+    """Return a whole datagram (section 7)."""
     return encodeHeader(host, port, fragment) + payload
 
 
 @final
 class Reassembly:
     """
-    The queue of fragments of one association (section 7). It is begun anew
-    by a fragment with a position below the highest taken, and by whoever
-    looks at the time.
+    The queue of fragments of one association (section 7).
+
+    A fragment whose position is not above the highest taken begins it anew, and so
+    does the caller, who looks at the time.
 
     @ivar held: octets in it.
     @ivar position: of its last fragment; 0 when there is none.
@@ -109,7 +109,7 @@ class Reassembly:
 
     def add(self, datagram: Datagram) -> Datagram | None:
         """
-        A fragment came.
+        Take a fragment.
 
         @return: the datagram, standing alone, when this was the last
             fragment and none before it is missing; else L{None}.
@@ -124,7 +124,7 @@ class Reassembly:
             or (self._to is not None and self._to != to)
             or self.held + len(datagram.payload) > self._limit
         ):
-            # Something is missing, or does not belong: nothing can come of it.
+            # A fragment is missing, or is another datagram's: it will never be whole.
             self.reset()
             return None
         self.position = position
@@ -143,8 +143,10 @@ class Reassembly:
 
 def readTunnelled(reader: Reader) -> Datagram:
     """
-    gost's framing (command F3): a datagram's header with the data's length
-    as RSV and 255 as FRAG, then the data.
+    Read a datagram in gost's framing (command F3).
+
+    That is a datagram's header with the data's length as RSV and 255 as FRAG, then
+    the data.
 
     @raise WireError: it is none.
     """
@@ -156,7 +158,7 @@ def readTunnelled(reader: Reader) -> Datagram:
 
 
 def encodeTunnelled(host: Address | str, port: int, payload: bytes) -> bytes:
-    """gost's framing of a datagram."""
+    """Return a datagram in gost's framing."""
     length = len(payload).to_bytes(2, "big")
     head = length + bytes((_TUNNELLED,)) + encodeHost(host) + port.to_bytes(2, "big")
     return head + payload
@@ -164,8 +166,10 @@ def encodeTunnelled(host: Address | str, port: int, payload: bytes) -> bytes:
 
 def readWithLengths(reader: Reader) -> Datagram:
     """
-    hev's framing (command 05): the data's length, the length of the header
-    so far (3 octets and the address), the address, the data.
+    Read a datagram in hev's framing (command 05).
+
+    That is the data's length, the length of the header (3 octets and the address),
+    the address, the data.
 
     @raise WireError: it is none.
     """
@@ -180,7 +184,7 @@ def readWithLengths(reader: Reader) -> Datagram:
 
 
 def encodeWithLengths(host: Address | str, port: int, payload: bytes) -> bytes:
-    """hev's framing of a datagram."""
+    """Return a datagram in hev's framing."""
     address = encodeHost(host) + port.to_bytes(2, "big")
     return (
         len(payload).to_bytes(2, "big") + bytes((3 + len(address),)) + address + payload

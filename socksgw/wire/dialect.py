@@ -16,10 +16,9 @@ __all__ = ["Dialect"]
 
 class Dialect:
     """
-    What one protocol has where each protocol has something of its own. It has no
-    state: that is the conversation's.
+    What one protocol has where each protocol has something of its own.
 
-    To add a protocol, write one in a module of C{socksgw.wire}, and name it in
+    It has no state: that is the conversation's. To add a protocol, write one in a module of C{socksgw.wire}, and name it in
     L{socksgw.wire.server.DIALECTS}. This class is what holds before the protocol
     is known.
 

@@ -38,8 +38,8 @@ class Requested(NamedTuple):
     """
     The client's request (RFC 1928 section 4; SOCKS 4 and 4a).
 
-    @ivar version: 4 or 5.
-    @ivar command: the command octet; possibly one that we do not know.
+    @ivar version: the number of the protocol's version.
+    @ivar command: the command octet, known or not.
     @ivar host: what the client asked for, parsed
         (L{socksgw.wire.address.parseHost}).
     @ivar port: 0 to 65535.

@@ -48,8 +48,10 @@ class MessageType(IntEnum):
 
 class Level(IntEnum):
     """
-    A protection level (section 4.2). C{CLEAR} is none of the RFC's: some
-    clients ask for it, or can do nothing else.
+    A protection level (section 4.2).
+
+    C{CLEAR} is not defined by RFC 1961. Some clients ask for it, or can do nothing
+    else.
     """
 
     CLEAR = 0
@@ -86,7 +88,7 @@ readData = partial(_read, MessageType.DATA)
 
 def encode(kind: MessageType, token: bytes) -> bytes:
     """
-    A message (sections 3.4, 4.3 and 5).
+    Return a message (sections 3.4, 4.3 and 5).
 
     @raise ValueError: the token has more than L{LONGEST} octets.
     """
@@ -101,8 +103,9 @@ _DATA: Final = bytes((_VERSION, MessageType.DATA))
 @final
 class Tokens:
     """
-    The tokens of a stream's data messages (section 5), however it is cut. At
-    most one message that is not whole is held.
+    The tokens of a stream's data messages (section 5), however it is cut.
+
+    At most one message that is not whole is held.
     """
 
     __slots__ = ("_held", "_wanted")
@@ -113,16 +116,16 @@ class Tokens:
 
     @property
     def held(self) -> int:
-        """Octets of a message that is not whole."""
+        """How many octets of a message that is not whole are held."""
         return len(self._held)
 
     def receive(self, octets: bytes) -> list[bytes]:
         """
-        Octets came.
+        Take octets of the stream.
 
         @return: the tokens that are whole now.
-        @raise WireError: another message came, which is seen as soon as its
-            second octet has come; nothing is of use any more then.
+        @raise WireError: another message came, which is seen as soon as its second
+            octet has come; the stream cannot be followed any further.
         """
         held = self._held
         if held:

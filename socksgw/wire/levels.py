@@ -1,6 +1,5 @@
 """
-How the octets of a client are protected on the wire, as policies and the journal
-say it.
+How a client's octets are protected on the wire, in the words of the policy.
 """
 
 from __future__ import annotations

@@ -35,8 +35,13 @@ class WireError(Exception):
 @final
 class Reader:
     """
-    Reads one message from C{octets}, starting at C{position}. What it returns is
-    a copy: C{octets} may be a view of a buffer that changes afterwards.
+    A cursor that reads one message.
+
+    What it returns are copies: the octets may be a view of a buffer that changes
+    afterwards.
+
+    @ivar octets: what is read.
+    @ivar position: where the next octet is.
     """
 
     __slots__ = ("octets", "position")
@@ -46,7 +51,7 @@ class Reader:
         self.position = position
 
     def u8(self) -> int:
-        """One octet."""
+        """Read one octet."""
         position = self.position
         if position >= len(self.octets):
             raise NeedMoreData
@@ -54,11 +59,11 @@ class Reader:
         return self.octets[position]
 
     def u16(self) -> int:
-        """Two octets, network order."""
+        """Read two octets, network order."""
         return int.from_bytes(self.take(2), "big")
 
     def take(self, count: int) -> bytes:
-        """Exactly C{count} octets."""
+        """Read exactly so many octets."""
         start = self.position
         end = start + count
         if end > len(self.octets):
@@ -68,9 +73,11 @@ class Reader:
 
     def until(self, delimiter: int, limit: int, what: str) -> bytes:
         """
-        Everything before the next C{delimiter} octet, which is consumed too.
+        Read everything before the next delimiter, which is consumed too.
 
-        @param limit: most octets before the delimiter.
+        @param delimiter: an octet.
+        @param limit: the most octets before it.
+        @param what: the name of the field, for the error.
         @raise WireError: more than C{limit} octets came without it.
         """
         start = self.position

@@ -1,6 +1,5 @@
 """
-The server's side of a conversation, in the protocol that the client's first
-octet names.
+The server's side of a conversation, in the protocol that the client begins with.
 """
 
 from __future__ import annotations
@@ -23,7 +22,9 @@ __all__ = ["DIALECTS", "ServerConversation", "State", "lookOf", "spoken"]
 
 class State(Enum):
     """
-    Where a conversation is, and what brings it on::
+    Where a conversation is, and what brings it on.
+
+    In this order::
 
         START           the client's first message
           ├─ SOCKS 5 ─→ OFFERED          chooseMethod()
@@ -100,8 +101,9 @@ _EVERY: Final = spoken(DIALECTS)
 
 def lookOf(octets: bytes) -> str:
     """
-    Say what octets look like that begin no SOCKS which is spoken here, and what
-    to do. As many as C{PROXY} and a space has are looked at.
+    Say what a client speaks that does not speak what is spoken here, and the remedy.
+
+    @param octets: its first ones; as many as C{PROXY} and a space has are looked at.
     """
     if octets.startswith(_PROXY1):
         return _PROXY
@@ -111,9 +113,10 @@ def lookOf(octets: bytes) -> str:
 @final
 class ServerConversation(Conversation):
     """
-    What one client says, and the octets to answer with. A request that follows a
-    login is read only after L{authenticated}. Where the client makes its request
-    at once, the caller may serve it only after L{admit}.
+    What one client says, and the octets to answer with.
+
+    A request that follows a login is read only after L{authenticated}. Where the
+    client makes its request at once, the caller may serve it only after L{admit}.
 
     @ivar state: where it is.
     @ivar dialect: what the client speaks.
@@ -145,9 +148,9 @@ class ServerConversation(Conversation):
 
     def next(self) -> Event | None:
         """
-        The next event, or L{None} while more octets (or our answer) are
-        wanted.
+        Return the next event.
 
+        @return: L{None} while more octets, or an answer of ours, are wanted.
         @raise WireError: the client broke the protocol. Its C{reply}, where
             there is one, can be sent.
         """
@@ -170,9 +173,11 @@ class ServerConversation(Conversation):
 
     def answerOffer(self, method: int) -> bytes:
         """
-        Return what the client is sent once a method is chosen, or none
-        (L{Method.NO_ACCEPTABLE}), which ends the conversation; empty where the
-        client does not wait to hear of it.
+        Answer the client's offer of methods.
+
+        @param method: the one that is chosen; L{Method.NO_ACCEPTABLE}, which ends the
+            conversation, for none.
+        @return: the octets to send; empty where the client waits for no answer.
         """
         if self.state is not _OFFERED:
             return b""
@@ -206,9 +211,9 @@ class ServerConversation(Conversation):
 
     def expect(self, decoder: Callable[[Reader], Any], limit: int) -> None:
         """
-        The method's sub-negotiation goes on with a message that C{decoder}
-        reads; L{Decoded} brings it.
+        Go on with the method's sub-negotiation: L{Decoded} brings the next message.
 
+        @param decoder: reads it.
         @param limit: most octets it may have.
         """
         self._require(_CHOSEN)
@@ -217,8 +222,9 @@ class ServerConversation(Conversation):
 
     def selectAgain(self) -> None:
         """
-        The method protects what follows, and has logged nobody in: the client
-        selects another inside (RFC 1928 section 3, and L{MethodsOffered}).
+        Await another offer of methods (RFC 1928 section 3).
+
+        The method that was chosen protects what follows, and logs no user in.
         """
         self._require(_CHOSEN)
         self.state = _START
@@ -226,7 +232,7 @@ class ServerConversation(Conversation):
 
     def authenticated(self) -> None:
         """
-        The client is logged in: it may make its request.
+        Await the request of a client that is logged in.
         """
         self._require(_CHOSEN)
         self.state = _REQUESTING
@@ -235,8 +241,9 @@ class ServerConversation(Conversation):
     @property
     def replyable(self) -> bool:
         """
-        Whether a reply is what the client waits for: it made its request, or
-        tried to, and has none yet.
+        Whether the client waits for a reply.
+
+        It does when it made its request, or tried to, and has no reply yet.
         """
         if self.failed:
             return self.state is _REQUESTING or (
@@ -251,11 +258,12 @@ class ServerConversation(Conversation):
         more: bool = False,
     ) -> bytes:
         """
-        The answer to the request, in the client's version.
+        Return the answer to the request, in the client's protocol.
 
-        @param bound: the gateway's address and port towards the destination;
-            for RESOLVE_PTR, in SOCKS 5, a name.
+        @param bound: the gateway's address and port towards the destination; a name
+            in the answer to C{resolve-ptr}.
         @param more: whether another reply follows (BIND).
+        @raise OutOfOrder: the client waits for none.
         """
         if not self.replyable:
             raise OutOfOrder(f"a reply in state {self.state.value}")

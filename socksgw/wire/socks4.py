@@ -37,7 +37,7 @@ _NO_LOGIN: Final = bytes((Method.NO_AUTHENTICATION,))
 
 
 def readRequest(reader: Reader) -> Requested:
-    """The client's CONNECT or BIND request; with a name when it is 4a's."""
+    """Read the client's request; its destination is a name where it is 4a's."""
     if reader.u8() != SOCKS4:
         raise WireError("not a SOCKS 4 request")
     command = reader.u8()
@@ -57,7 +57,7 @@ def encodeRequest(
     command: int, host: Address | str, port: int, userId: bytes = b""
 ) -> bytes:
     """
-    The client's request; 4a's when C{host} is a name.
+    Return the client's request; 4a's when the destination is a name.
 
     @raise ValueError: SOCKS 4 cannot say it: an IPv6 address, a NULL inside
         a field, a field that is too long.
@@ -84,7 +84,7 @@ def encodeRequest(
 
 
 def readReply(reader: Reader) -> Replied:
-    """The server's reply; its version octet is 0."""
+    """Read the server's reply, whose version octet is 0."""
     if reader.u8() != 0:
         raise WireError("the reply's version is not 0")
     code = reader.u8()
@@ -94,8 +94,9 @@ def readReply(reader: Reader) -> Replied:
 
 def encodeReply(reply: int, address: Address, port: int) -> bytes:
     """
-    The server's reply. An IPv6 address cannot be said: 0.0.0.0:0 stands for
-    it.
+    Return the server's reply.
+
+    An IPv6 address cannot be said: 0.0.0.0:0 stands for it.
 
     @param reply: as in SOCKS 5; everything but success becomes 91.
     """
@@ -108,9 +109,10 @@ def encodeReply(reply: int, address: Address, port: int) -> bytes:
 @final
 class Socks4(Dialect):
     """
-    SOCKS 4 and 4a as a server speaks them. A client makes its request at once. It
-    is taken as if it had offered no authentication, since its USERID proves
-    nothing.
+    SOCKS 4 and 4a as a server speaks them.
+
+    A client makes its request at once. It is treated as if it had offered no
+    authentication, since its USERID proves nothing.
     """
 
     protocol = "socks4"

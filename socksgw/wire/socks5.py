@@ -43,7 +43,7 @@ _IPV6: Final = int(AddressType.IPV6)
 
 
 def readMethods(reader: Reader) -> MethodsOffered:
-    """The client's method identifier message (section 3)."""
+    """Read the client's method identifier message (section 3)."""
     if reader.u8() != SOCKS5:
         raise WireError("not a SOCKS 5 greeting")
     return MethodsOffered(reader.take(reader.u8()))
@@ -51,6 +51,8 @@ def readMethods(reader: Reader) -> MethodsOffered:
 
 def encodeMethods(methods: bytes) -> bytes:
     """
+    Return the client's method identifier message (section 3).
+
     @param methods: 1 to 255 method octets.
     @raise ValueError: there are none, or too many.
     """
@@ -60,21 +62,22 @@ def encodeMethods(methods: bytes) -> bytes:
 
 
 def readSelection(reader: Reader) -> MethodSelected:
-    """The server's choice of method (section 3)."""
+    """Read the server's choice of method (section 3)."""
     if reader.u8() != SOCKS5:
         raise WireError("the server does not speak SOCKS 5")
     return MethodSelected(reader.u8())
 
 
 def encodeSelection(method: int) -> bytes:
-    """The server's choice of method (section 3)."""
+    """Return the server's choice of method (section 3)."""
     return bytes((SOCKS5, method))
 
 
 def readRequest(reader: Reader) -> Requested:
     """
-    The client's request (section 4). RSV is not looked at: clients exist
-    that put something there.
+    Read the client's request (section 4).
+
+    RSV is not looked at: some clients put something there.
     """
     if reader.u8() != SOCKS5:
         raise WireError("the request's version is not 5", Reply.GENERAL_FAILURE)
@@ -86,7 +89,7 @@ def readRequest(reader: Reader) -> Requested:
 
 def encodeRequest(command: int, host: Address | str, port: int) -> bytes:
     """
-    The client's request (section 4).
+    Return the client's request (section 4).
 
     @param host: an address, or a name of 1 to 255 octets.
     @raise ValueError: the name is empty or too long, or there is no such
@@ -98,7 +101,7 @@ def encodeRequest(command: int, host: Address | str, port: int) -> bytes:
 
 
 def readReply(reader: Reader) -> Replied:
-    """The server's reply (section 6)."""
+    """Read the server's reply (section 6)."""
     if reader.u8() != SOCKS5:
         raise WireError("the reply's version is not 5")
     code = reader.u8()
@@ -109,7 +112,7 @@ def readReply(reader: Reader) -> Replied:
 
 def encodeReply(reply: int, address: Address | str, port: int) -> bytes:
     """
-    The server's reply (section 6).
+    Return the server's reply (section 6).
 
     @param address: a name only in the answer to RESOLVE_PTR.
     """
@@ -118,7 +121,7 @@ def encodeReply(reply: int, address: Address | str, port: int) -> bytes:
 
 def readHost(reader: Reader) -> tuple[Host, bytes]:
     """
-    ATYP and the address behind it (section 5).
+    Read ATYP and the address behind it (section 5).
 
     @return: what it means, and how the peer spelled it.
     @raise WireError: the ATYP is unknown.
@@ -140,7 +143,7 @@ def readHost(reader: Reader) -> tuple[Host, bytes]:
 
 def encodeHost(host: Address | str) -> bytes:
     """
-    ATYP and the address behind it (section 5).
+    Return ATYP and the address behind it (section 5).
 
     @raise ValueError: the name is empty or too long.
     """

@@ -1,6 +1,7 @@
 """
-TLS inside SOCKS: records that hold slices of TLS's stream, and the options
-that are agreed on within (draft-ietf-aft-socks-ssl-00).
+TLS inside SOCKS (draft-ietf-aft-socks-ssl-00): its records, and its options.
+
+A record holds a slice of TLS's stream; the options are agreed on within.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Record(NamedTuple):
 
 def readRecord(reader: Reader) -> Record:
     """
-    VER, STATE, LEN, DATA.
+    Read a record: VER, STATE, LEN, DATA.
 
     @raise WireError: VER or STATE is unknown, which is seen as soon as they
         have come.
@@ -75,7 +76,7 @@ def readRecord(reader: Reader) -> Record:
 
 
 def encodeRecords(state: State, data: bytes) -> bytes:
-    """As many records as C{data} takes; none, when there is none."""
+    """Return as many records as the data takes; none, when there is none."""
     parts = []
     for start in range(0, len(data), _LONGEST):
         part = data[start : start + _LONGEST]
@@ -84,20 +85,21 @@ def encodeRecords(state: State, data: bytes) -> bytes:
 
 
 def readOptions(reader: Reader) -> bytes:
-    """LEN, OPTIONS: a list of either side's ("SSL specific options")."""
+    """Read the options of either side: LEN, OPTIONS ("SSL specific options")."""
     return reader.take(reader.u8())
 
 
 def encodeOptions(options: bytes) -> bytes:
-    """As L{readOptions}."""
+    """Return the options of either side, as L{readOptions} takes them."""
     return bytes((len(options),)) + options
 
 
 @final
 class Records:
     """
-    The records of a stream, however it is cut. At most one that is not whole
-    is held.
+    The records of a stream, however it is cut.
+
+    At most one that is not whole is held.
 
     @ivar state: the latest record's.
     """
@@ -113,11 +115,11 @@ class Records:
 
     def receive(self, octets: bytes) -> bytes:
         """
-        Octets came.
+        Take octets of the stream.
 
         @return: the DATA of the records that are whole now.
-        @raise WireError: it is no record, or one of a state that is over;
-            nothing is of use any more then.
+        @raise WireError: they are no record, or one of a state that is over; the
+            stream cannot be followed any further.
         """
         held = self._held
         held += octets

@@ -38,8 +38,10 @@ class UserPassword(NamedTuple):
 
 def readRequest(reader: Reader) -> UserPassword:
     """
-    The client's name and password (section 2). Empty fields are let through:
-    the checker says what is wrong, as with any other wrong credential.
+    Read the client's name and password (section 2).
+
+    Empty fields are let through: the checker refuses them as any other wrong
+    credential.
     """
     if reader.u8() != _VERSION:
         raise WireError("the login's version is not 1")
@@ -48,7 +50,7 @@ def readRequest(reader: Reader) -> UserPassword:
 
 def encodeRequest(username: bytes, password: bytes) -> bytes:
     """
-    The client's name and password (section 2).
+    Return the client's name and password (section 2).
 
     @raise ValueError: one is empty, or has more than 255 octets.
     """
@@ -61,12 +63,12 @@ def encodeRequest(username: bytes, password: bytes) -> bytes:
 
 
 def readStatus(reader: Reader) -> int:
-    """The server's answer: 0 is success (section 2)."""
+    """Read the server's answer: 0 is success (section 2)."""
     if reader.u8() != _VERSION:
         raise WireError("the status's version is not 1")
     return reader.u8()
 
 
 def encodeStatus(status: int) -> bytes:
-    """The server's answer: 0 is success (section 2)."""
+    """Return the server's answer: 0 is success (section 2)."""
     return bytes((_VERSION, status))
