@@ -19,12 +19,16 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.config.loading import loads
+from socksgw.config.schema import Listen, Throttle
 from socksgw.console.help import helpMain
 from socksgw.console.reference import allTables
+from socksgw.console.rendering import rendered
 from socksgw.gateway import Gateway
 from socksgw.gateway.examination import examine
+from socksgw.limits.limits import DEFAULTS
 from socksgw.login.passwords import setPassword
 from socksgw.login.stores.keys import HTTP, LDAP, PAM
+from socksgw.route.lookup import QUESTIONS, THREADS, THREADS_PER_SOURCE
 from tests.fakes.policy import Facts
 from tests.live.running import ROOT, Running, environment, socksgw
 from tests.live.servers import Certificate
@@ -101,6 +105,23 @@ def test_everyKey() -> None:
     keys = {each for each in named if each.partition(".")[0] in first}
     assert len(keys) > 25
     assert {each for each in keys if not each.endswith((".py", ".toml"))} <= known
+
+
+def test_boundsOfOneSource() -> None:
+    """What one source may take is what the code and the schema have."""
+    listen, throttle = Listen("a"), Throttle()
+    (bound,) = (each for each in DEFAULTS if each.per == "source")
+    text = rendered(DOCUMENTS["limits"])
+    rows = text.partition("What one source may take")[2].splitlines()
+    columns = [" ".join(row[24:52].strip() for row in rows)]
+    found = " ".join(" ".join(columns).split())
+    for said in (
+        f"{listen.half_open_per_source} of {listen.half_open} at a listener",
+        f"{bound.associations} {bound.binds} half of them",
+        f"{QUESTIONS // 4} of {QUESTIONS} questions; {THREADS_PER_SOURCE} of {THREADS} threads",
+        f"{throttle.per_source} a minute",
+    ):
+        assert said in found, found
 
 
 def test_everyTopic() -> None:
