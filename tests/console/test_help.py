@@ -77,7 +77,7 @@ def test_topics(topic: str, said: list[str]) -> None:
 
 def test_headings() -> None:
     """Words of a heading find its section."""
-    status, text, _ = about("what one source may")
+    status, text, _ = about("what one source may take")
     assert status == 0
     assert text.startswith("What one source may take\n-----")
     assert "ports_per_source" in text
