@@ -10,6 +10,7 @@ from typing import Any, final
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.accept.certificates import ServerTLS
@@ -27,6 +28,8 @@ from socksgw.config.schema import Listen
 from socksgw.system.watch import Watcher
 
 __all__ = ["CannotStart", "Listeners"]
+
+_log = Logger()
 
 #: A listener's name, and the address or endpoint.
 Key = tuple[str, str]
@@ -206,20 +209,27 @@ class Listeners:
             self._ports[key] = port
 
     def _openEndpoint(self, key: Key, listener: Listener) -> None:
-        endpoint = key[1]
+        name, endpoint = key
         failures: list[str] = []
+        returned = False
 
         def opened(port: Any) -> None:
             self._ports[key] = port
 
         def failed(failure: Failure) -> None:
-            failures.append(remedyFor(endpoint, failure.value))
+            line = remedyFor(endpoint, failure.value)
+            if returned:
+                # The configuration is in force by now.
+                _log.critical("{line}", line=line)
+                self._service.lost(name)
+            failures.append(line)
 
         try:
             listening = listenOnEndpoint(self._reactor, endpoint, listener, self._watch)
         except ValueError as e:
             raise CannotStart(f"endpoint {endpoint}: {e}") from None
         listening.addCallbacks(opened, failed)
+        returned = True
         if failures:
             raise CannotStart(failures[0])
 
