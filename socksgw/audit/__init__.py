@@ -1,1 +1,1 @@
-"""Stage 7: what was decided and what became of it, for the record."""
+"""Stage 7 of a session: the record of what was decided and what became of it."""

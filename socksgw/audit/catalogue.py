@@ -1,8 +1,8 @@
 """
-The catalogue of the journal's events: the fields that each of them may have.
+The catalogue of the journal's events, and of the fields that each may have.
 
-Every line is a JSON object in ASCII. What events and fields mean is written in
-C{socksgw/manual/records.rst}, which a test compares with L{CATALOGUE}.
+Every line is a JSON object in ASCII. C{socksgw/manual/records.rst} says what events
+and fields mean; a test compares it with L{CATALOGUE}.
 """
 
 from __future__ import annotations

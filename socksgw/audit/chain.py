@@ -3,7 +3,7 @@ The journal's files and the chain of hashes through their lines.
 
 A line's C{hash} is the SHA-256 of the line before it (its hash, in
 hexadecimal; 64 zeros for the first) followed by the line itself as it would
-stand without C{hash}. Who changes, removes, adds or moves a line breaks the
+stand without C{hash}. A line that is changed, removed, added or moved breaks the
 chain from there on.
 """
 
@@ -46,10 +46,10 @@ class Broken(Exception):
 
 class Line(NamedTuple):
     """
-    One line.
+    One line of a journal.
 
-    @ivar number: its C{n}.
-    @ivar hash: its hash, in hexadecimal.
+    @ivar number: the value of C{n}.
+    @ivar hash: the value of C{hash}, in hexadecimal.
     @ivar octets: the whole line, without the line feed.
     """
 
@@ -60,7 +60,9 @@ class Line(NamedTuple):
 
 def nameOf(number: int) -> str:
     """
-    Return the name of the file whose first line has that number.
+    Return the name of a file.
+
+    @param number: the number of its first line.
     """
     return f"audit-{number:012d}.jsonl"
 
@@ -74,7 +76,7 @@ def files(directory: Path) -> list[Path]:
 
 def firstOf(file: Path) -> int:
     """
-    Return the number of a file's first line, by the file's name.
+    Return the number of a file's first line, which is in the file's name.
     """
     match = _NAME.match(file.name)
     assert match is not None
@@ -83,9 +85,9 @@ def firstOf(file: Path) -> int:
 
 def chained(body: str, previous: str) -> tuple[bytes, str]:
     """
-    Make a line of its body.
+    Make a line from its body.
 
-    @param body: the members from C{v} on, without braces, ASCII.
+    @param body: the JSON members from C{v} on, without braces, ASCII.
     @param previous: the hash of the line before.
     @return: the line with its line feed, and its hash.
     """
@@ -96,11 +98,11 @@ def chained(body: str, previous: str) -> tuple[bytes, str]:
 
 def read(octets: bytes, previous: str | None) -> Line:
     """
-    Check one line, and return it.
+    Check a line against the one before, and return it.
 
     @param octets: the line, without the line feed.
-    @param previous: the hash of the line before; L{None} when not known (the
-        first line that is still kept), then the hash is taken as it stands.
+    @param previous: the hash of the line before; L{None} when that is not kept any
+        more: then the line's own hash is believed.
     @raise Broken: it is not a line of this chain.
     """
     body, suffix = octets[:-_SUFFIX], octets[-_SUFFIX:]
@@ -122,7 +124,9 @@ def read(octets: bytes, previous: str | None) -> Line:
 
 def lines(file: Path) -> Iterator[tuple[bytes, bool]]:
     """
-    Read the lines of a file, each with whether it is whole (ends in a line feed).
+    Yield the lines of a file, each with whether it ends in a line feed.
+
+    @raise OSError: the file cannot be read.
     """
     with file.open("rb") as opened:
         for octets in opened:
@@ -131,8 +135,11 @@ def lines(file: Path) -> Iterator[tuple[bytes, bool]]:
 
 def tail(file: Path) -> tuple[int, bytes]:
     """
-    Read the end of a file: how many octets are whole lines, and the last whole
-    line (empty when there is none).
+    Read the end of a file.
+
+    @return: how many octets are whole lines, and the last whole line (empty when
+        there is none).
+    @raise OSError: the file cannot be read.
     """
     with file.open("rb") as opened:
         end = opened.seek(0, 2)

@@ -1,5 +1,5 @@
 """
-Asking the disk to keep what was written, in a thread.
+Sync the journal to the disk, in a thread.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ __all__ = ["Disk"]
 @final
 class Disk:
     """
-    The disk below one journal.
+    The disk that holds one journal.
 
-    @ivar dirty: whether something was written that it was not asked for.
+    @ivar dirty: whether octets were written since the last sync began.
     """
 
     def __init__(
         self, reactor: Any, descriptor: Callable[[], int], tell: Callable[[str], None]
     ) -> None:
         """
-        @param descriptor: of the file that is written to.
-        @param tell: told in one line when the disk fails.
+        Prepare; L{start} begins.
+
+        @param descriptor: returns the descriptor of the file that is written to.
+        @param tell: called with one line when the disk fails.
         """
         self.dirty = False
         self._reactor = reactor
@@ -42,9 +44,9 @@ class Disk:
 
     def start(self, interval: float | None) -> None:
         """
-        Begin.
+        Start the thread, and syncing at intervals.
 
-        @param interval: ask so often, in seconds; L{None} for not by itself.
+        @param interval: seconds between two syncs; L{None} for only when asked.
         """
         self._pool.start()
         if interval is not None:
@@ -52,9 +54,9 @@ class Disk:
 
     def ask(self) -> Deferred[None]:
         """
-        Ask for what was written so far.
+        Sync what was written so far.
 
-        @return: fires when the disk has it; fails when it has not.
+        @return: fires when it is on the disk; fails when that does not work.
         """
         self.dirty = False
         try:
@@ -81,26 +83,28 @@ class Disk:
 
     def failed(self, result: object) -> None:
         """
-        Tell of a failure, if it is one, and ask again later.
+        Tell of a sync that failed, and have it tried again at the next interval.
+
+        @param result: of a sync; everything but a C{Failure} is fine.
         """
         if isinstance(result, Failure):
             self.dirty = True
             self._tell(f"the journal's disk failed: {result.getErrorMessage()}")
 
     def rest(self) -> None:
-        """Ask no more by itself."""
+        """Stop syncing at intervals."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
     def stop(self) -> None:
-        """Let the thread go."""
+        """Stop the thread."""
         self._pool.stop()
 
 
 def _sync(fd: int) -> None:
     """
-    Ask the disk, in the thread.
+    Sync a file, and close its descriptor. Runs in the thread.
     """
     try:
         os.fdatasync(fd)

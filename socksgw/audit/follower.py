@@ -23,8 +23,11 @@ class Follower:
 
     def __init__(self, directory: Path, fromStart: bool) -> None:
         """
-        @param fromStart: begin with the first line that is kept, not with
-            the next that comes.
+        Begin at one end of the journal.
+
+        @param fromStart: whether to begin with the first line that is kept; else
+            with the next line that is written.
+        @raise OSError: the journal cannot be read.
         """
         self._directory = directory
         self._file: Path | None = None
@@ -37,8 +40,10 @@ class Follower:
 
     def poll(self) -> bytes:
         """
-        Read the whole lines that came since, at most a chunk of them; empty when
-        there are none.
+        Read the whole lines that were written since the last call.
+
+        @return: at most L{_CHUNK} octets; empty when there are no new lines.
+        @raise OSError: the journal cannot be read.
         """
         while True:
             if self._file is None:
@@ -46,14 +51,15 @@ class Follower:
                 if self._file is None:
                     return b""
                 self._offset = 0
-            # Asked for first: once it is there, the present file is complete.
+            # Look for the next file before the read: once it exists, the present one
+            # does not grow any more.
             following = self._next()
             try:
                 with self._file.open("rb") as opened:
                     opened.seek(self._offset)
                     octets = opened.read(_CHUNK)
             except FileNotFoundError:
-                # Dropped by `keep` or `max_size`.
+                # `keep` or `max_size` has dropped it.
                 octets = b""
             whole = octets.rfind(b"\n") + 1
             if whole:
@@ -64,7 +70,7 @@ class Follower:
             self._file, self._offset = following, 0
 
     def _next(self) -> Path | None:
-        """Return the file behind the present one."""
+        """Return the file after the present one, L{None} when there is none yet."""
         if not self._directory.is_dir():
             return None
         for file in chain.files(self._directory):

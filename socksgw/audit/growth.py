@@ -1,5 +1,5 @@
 """
-Alarms about how full the journal is, and how soon it will be.
+Warn when the journal is nearly full, or will be soon.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from socksgw.system.once import Seldom
 
 __all__ = ["Growth"]
 
-#: Shares of C{max_size} that are told of.
+#: Shares of C{max_size} at which a warning is given.
 _ALARMS: Final = (0.5, 0.8, 0.95)
 #: Seconds over which growth is measured.
 _MEASURE: Final = 60.0
-#: The shortest time, in seconds, until the journal is full that causes no alarm.
+#: A warning is given when the journal will be full in less than these seconds.
 _SOON: Final = 86400.0
-#: Seconds between two alarms about growth.
+#: Seconds between two warnings about growth.
 _SAY: Final = 3600.0
 
 
 @final
 class Growth:
     """
-    What is told of the size of one journal.
+    The warnings about the size of one journal.
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         """
-        @param tell: told in one line.
+        @param tell: called with each warning, one line.
         """
         self._tell = tell
         self._alarmed = 0
@@ -40,17 +40,17 @@ class Growth:
 
     def apply(self, full: int, config: AuditConfig) -> None:
         """
-        Go by another C{max_size}: shares that are reached already are not told.
+        Use another C{max_size}, without warnings for shares that it has already.
 
-        @param full: octets of the journal.
+        @param full: the size of the journal in octets.
         """
         self._alarmed = sum(full >= alarm * config.max_size for alarm in _ALARMS)
 
     def wrote(self, octets: int, full: int, config: AuditConfig) -> None:
         """
-        Count octets that were written, and tell when a share is reached.
+        Count octets that were written, and warn when a share is reached.
 
-        @param full: octets of the journal by now.
+        @param full: the size of the journal in octets, with these.
         """
         self._written += octets
         share = full / config.max_size
@@ -62,8 +62,9 @@ class Growth:
 
     def look(self, now: float, full: int, config: AuditConfig) -> None:
         """
-        Once a minute, tell when the journal will be full within a day, or holds
-        less than a day; at most once an hour.
+        Warn when the journal will be full within a day, or holds less than a day.
+
+        It is measured once a minute, and told once an hour at most.
 
         @param now: monotonic seconds.
         """

@@ -1,10 +1,9 @@
 """
-The audit journal: append-only, numbered, chained, in the kernel before
-anything is granted.
+Write the audit journal: append-only, numbered, chained lines.
 
-All lines of one reactor turn go out in one C{write(2)}. What cannot be
-written is taken back whole, whoever waits for it is refused, and the journal
-tries again by itself.
+A line is in the kernel before anything is granted. All lines of one reactor turn
+go out in one C{write(2)}. A write that fails is taken back whole, the requests that
+wait for it are refused, and the journal tries again by itself.
 """
 
 from __future__ import annotations
@@ -61,7 +60,8 @@ class Journal:
     @ivar number: how many lines there are.
     @ivar head: the hash of the last.
     @ivar failing: whether lines cannot be written now.
-    @ivar refused: decisions that were refused for want of a line.
+    @ivar refused: how many decisions were refused because their lines could not be
+        written.
     """
 
     def __init__(
@@ -74,10 +74,12 @@ class Journal:
         shared: bool = False,
     ) -> None:
         """
-        @param wall: seconds since the epoch, for the lines' times.
-        @param onTrouble: told in one line what is wrong, and that it is
-            over; logged by default.
-        @param shared: accept a directory that others can write to.
+        Prepare; L{open} touches the directory.
+
+        @param wall: returns the time of a line, in seconds since the epoch.
+        @param onTrouble: called with one line when something is wrong, and when it
+            is over; by default it is logged.
+        @param shared: whether other users may write to the directory.
         """
         self.directory = directory
         self._config = config
@@ -92,11 +94,11 @@ class Journal:
         self.failing = False
         self.refused = 0
         self._lost = 0
-        # The present file has gone.
+        # Whether the present file was moved, deleted or cut.
         self._gone = False
-        # Lines of strangers are not written.
+        # Whether lines of clients without a login are refused, to save room.
         self._short = False
-        # What does not work at the moment.
+        # Tells each failure once, until it is over.
         self._unable = Once()
         self._growth = Growth(self._tell)
         self._lines: deque[Waiting] = deque()
@@ -109,8 +111,10 @@ class Journal:
 
     def apply(self, config: AuditConfig) -> None:
         """
-        Go by another configuration's C{keep}, C{max_size}, C{when_full} and
-        C{on_failure} from now on.
+        Use another configuration from now on.
+
+        @param config: its C{keep}, C{max_size}, C{when_full} and C{on_failure} are
+            used; the rest needs a restart.
         """
         self._config = self._segments.retention.config = config
         self._ration.apply(config)
@@ -120,9 +124,9 @@ class Journal:
 
     def open(self) -> None:
         """
-        Take the directory, cut off a torn last line, go on behind it.
+        Lock the directory, cut off a torn last line, and continue after it.
 
-        @raise JournalError: it cannot be had, or is not a journal.
+        @raise JournalError: the directory cannot be used, or is not a journal.
         """
         try:
             found = self._segments.open()
@@ -150,7 +154,7 @@ class Journal:
             self._missing(found.missing, found.number, "")
 
     def _missing(self, first: int, last: int, file: str) -> None:
-        """Tell of lines that somebody took away, in the log and in the journal."""
+        """Tell the log and the journal of lines that were taken away."""
         where = f" with {file}" if file else ""
         self._tell(
             f"the journal's lines {first} to {last} were moved, deleted or cut{where}; "
@@ -162,12 +166,12 @@ class Journal:
 
     def commit(self, line: str, stranger: bool = False) -> Deferred[None]:
         """
-        Add a line that somebody waits for.
+        Add a line that a request waits for.
 
-        @param line: its members from C{event} on, without braces, ASCII.
-        @param stranger: it is of a client that has not logged in.
+        @param line: the JSON members from C{event} on, without braces, ASCII.
+        @param stranger: whether the client has not logged in.
         @return: fires when the line is in the kernel (with C{sync = "each"}:
-            on the disk); fails with L{AuditFailed} when it cannot be.
+            on the disk); fails with L{AuditFailed} when it cannot be written.
         """
         waiting: Deferred[None] = Awaited()
         self._lines.append(Waiting(line, waiting, stranger))
@@ -177,7 +181,9 @@ class Journal:
 
     def append(self, line: str, stranger: bool = False) -> None:
         """
-        Add a line that nobody waits for; kept until it can be written.
+        Add a line that no request waits for.
+
+        It is kept until it can be written, unless too many are kept already.
 
         @param stranger: as of L{commit}.
         """
@@ -190,10 +196,10 @@ class Journal:
 
     def refusal(self, refusal: Refusal, line: Callable[[], str]) -> Deferred[None]:
         """
-        Add the line of a client that is refused, by the policy or before it was
-        asked; beyond a rate it is only counted.
+        Add the line of a client that is refused; beyond a rate, only count it.
 
-        @param line: makes the line.
+        @param refusal: what the refusal is counted by.
+        @param line: makes the line, where there is to be one.
         @return: as of L{commit}.
         """
         if self._refusals.whole(refusal):
@@ -203,7 +209,7 @@ class Journal:
         return succeed(None)
 
     def _sum(self, last: bool = False) -> None:
-        """Add the sums of refusals that were only counted."""
+        """Add a line for each sum of refusals that were only counted."""
         for line, stranger in self._refusals.sums(self._reactor.seconds(), last):
             self.append(line, stranger)
 
@@ -222,7 +228,7 @@ class Journal:
 
     def _flush(self) -> None:
         """
-        Write all lines that wait, in one go.
+        Write all lines that wait, with one C{write(2)}.
         """
         self._due = False
         if not self._lines or self._segments.fd < 0:
@@ -275,11 +281,11 @@ class Journal:
 
     def _write(self, octets: bytes) -> None:
         """
-        Write all of C{octets}, or nothing.
+        Write all of the octets, or nothing.
 
         @raise OSError: nothing was written.
-        @raise FileError: the same; others can change the directory.
-        @raise InUse: the same; another process has taken it.
+        @raise FileError: nothing was written: others can change the directory.
+        @raise InUse: nothing was written: another process has locked the directory.
         """
         if self._gone:
             self._segments.replace(self.number + 1)
@@ -299,9 +305,9 @@ class Journal:
 
     def _withoutStrangers(self, taken: list[Waiting]) -> list[Waiting]:
         """
-        Refuse those who have not logged in.
+        Refuse the lines of clients that have not logged in.
 
-        @return: the lines of the others.
+        @return: the other lines.
         """
         strangers = [line for line in taken if line.stranger]
         if not self._short:
@@ -318,8 +324,9 @@ class Journal:
 
     def _failed(self, taken: list[Waiting], error: Exception) -> None:
         """
-        After a write that failed, keep the lines that nobody waits for, and refuse
-        the rest.
+        Handle a write that failed: refuse the requests that wait, keep other lines.
+
+        @param taken: the lines that were to be written.
         """
         if not self.failing:
             self.failing = True
@@ -341,7 +348,7 @@ class Journal:
         self._notWritten(taken, "the journal cannot be written")
 
     def _notWritten(self, lines: list[Waiting], why: str) -> None:
-        """Tell those who wait, as C{on_failure} says."""
+        """Refuse the requests that wait for lines, or not, as C{on_failure} says."""
         if self._config.on_failure == "refuse":
             fail(lines, why)
         else:
@@ -351,7 +358,8 @@ class Journal:
         self._lookAtFile()
         if self._gone:
             return
-        # Whatever the disk has not been asked for yet is in the present file.
+        # Octets that are not synced yet are all in the present file: ask before it
+        # is closed.
         self._disk.ask().addErrback(self._disk.failed)
         self._segments.rotate(self.number + 1)
 
@@ -359,8 +367,10 @@ class Journal:
 
     def look(self) -> None:
         """
-        Look whether the file that is written to is still there, write down the
-        sums of refusals and where the chain ends, and tell of growth.
+        Do what is due once a second.
+
+        That is: look whether the present file is still there, write the sums of
+        refusals and the head, and tell of growth.
         """
         if self._segments.fd < 0:
             return
@@ -389,7 +399,7 @@ class Journal:
 
     @contextmanager
     def _watched(self, what: str) -> Iterator[None]:
-        """Tell once what does not work, until it does."""
+        """Tell once of an C{OSError} of the block, until the block succeeds."""
         try:
             yield
         except OSError as e:
@@ -400,8 +410,7 @@ class Journal:
 
     def _sayHead(self) -> None:
         """
-        Tell the log the head, where others may keep it: C{audit verify --head}
-        asks for it.
+        Tell the log the head, which C{socksgw audit verify --head} compares.
         """
         if self.number:
             _log.info(
@@ -412,9 +421,9 @@ class Journal:
 
     def close(self) -> Deferred[None]:
         """
-        Write what is left, ask the disk, and let go.
+        Write what is left, sync, and close the files.
 
-        @return: fires when all is done.
+        @return: fires when all of that is done.
         """
         if self._segments.fd < 0:
             return succeed(None)

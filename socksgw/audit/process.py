@@ -1,6 +1,5 @@
 """
-Lines of the journal that are about no session: of the process, its
-configuration and its stores.
+The journal's lines about the process, its configuration and its stores of users.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def reloadedLine(rules: int, ended: int) -> str:
 
 
 def reloadFailedLine(problems: Sequence[str]) -> str:
-    """Return the line that says that it is not, and why."""
+    """Return the line that says why a new configuration is not in force."""
     return f'"event":"reload-failed","problems":[{",".join(map(quoted, problems))}]'
 
 
@@ -50,7 +49,7 @@ def tlsReadLine(listener: str, files: Sequence[str]) -> str:
 
 
 def tlsFailedLine(listener: str, problems: Sequence[str]) -> str:
-    """Return the line that says what is wrong with them."""
+    """Return the line that says what is wrong with files of a listener's TLS."""
     return (
         f'"event":"tls-failed","listener":{quoted(listener)},'
         f'"problems":[{",".join(map(quoted, problems))}]'
@@ -63,7 +62,7 @@ def storesLine(problems: Sequence[str]) -> str:
 
 
 def groupsFailedLine(checker: str, user: str, reason: str) -> str:
-    """Return the line of a user whose groups no directory could say."""
+    """Return the line of a user whose groups a directory could not be asked for."""
     return (
         f'"event":"groups-failed","checker":{quoted(checker)},'
         f'"user":{quoted(user)},"reason":{quoted(reason)}'

@@ -1,10 +1,10 @@
 """
-The part of the journal that clients fill who get in nowhere.
+Bound the part of the journal that refused clients without a login can fill.
 
-A journal that drops its oldest files would lose the records of users to a flood
-of refusals, and one that does not would be full. So their lines have a ration of
-octets: a twentieth of C{max_size} at once, and a twentieth more in the course of
-C{keep}. What exceeds it waits in sums.
+Otherwise a flood of refusals would fill the journal, or, where it drops its oldest
+files, push out the records of users. So the lines of these clients have a ration of
+octets: a twentieth of C{max_size} at once, and another twentieth in the course of
+C{keep}. Refusals beyond it are summed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from socksgw.config.schema import AuditConfig
 
 __all__ = ["Ration"]
 
-#: The share of C{max_size} that is had at once, and that comes back within
-#: C{keep}, as 1/n.
+#: 1/n of C{max_size} is the ration, and refills within C{keep}.
 _PART: Final = 20
 #: Octets of a line that are not its body: number, time and hash.
 _FRAME: Final = 140
@@ -26,14 +25,15 @@ _FRAME: Final = 140
 @final
 class Ration:
     """
-    How many octets there are for clients who get in nowhere.
+    How many octets refused clients without a login may still fill.
 
-    @ivar left: octets; at most one second's sums below 0.
+    @ivar left: these octets. The sums of one second may exceed them: then it is
+        negative.
     """
 
     def __init__(self, config: AuditConfig, tell: Callable[[str], None]) -> None:
         """
-        @param tell: told in one line when it is used up.
+        @param tell: called with one line when the ration is used up.
         """
         self._tell = tell
         self._short = False
@@ -43,7 +43,7 @@ class Ration:
 
     def apply(self, config: AuditConfig) -> None:
         """
-        Go by another C{max_size} and C{keep}. What has been used stays used.
+        Use another C{max_size} and C{keep}; octets that are used stay used.
         """
         most = config.max_size / _PART
         self.left += most - self._most
@@ -52,9 +52,9 @@ class Ration:
 
     def spend(self, body: str) -> None:
         """
-        Count a line.
+        Charge a line.
 
-        @param body: its members from C{event} on.
+        @param body: its JSON members from C{event} on.
         """
         self.left -= len(body) + _FRAME
         if self.left <= 0 and not self._short:
@@ -66,7 +66,9 @@ class Ration:
 
     def refill(self, seconds: float) -> None:
         """
-        Add what comes back in so many seconds.
+        Add the octets that become available again.
+
+        @param seconds: how long ago this was last called.
         """
         self.left = min(self._most, self.left + seconds * self._perSecond)
         if self.left > self._most / 2:

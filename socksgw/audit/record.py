@@ -1,6 +1,7 @@
 """
-The record of one session: its facts, and the lines that tell them (see
-L{socksgw.audit.catalogue}).
+The record of one session: its facts, and the journal's lines about them.
+
+The fields of each line are listed in L{socksgw.audit.catalogue}.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from socksgw.wire.levels import CLEAR
 
 __all__ = ["SessionRecord"]
 
-#: Octets of a name that a client without a login sent, and methods that it
-#: offered, which are written.
+#: How many octets of a name, and how many offered methods, are written of a client
+#: that has not logged in.
 _SHOWN: Final = 128
 _OFFERED: Final = 16
 
 
 class Verdict(Protocol):
-    """What the record keeps of the policy's answer for one address."""
+    """The part of the policy's answer about one address that the record keeps."""
 
     @property
     def rule(self) -> str: ...
 
 
 class Decision(Protocol):
-    """What the record keeps of the policy's answer."""
+    """The part of the policy's answer that the record keeps."""
 
     @property
     def allowed(self) -> bool: ...
@@ -78,8 +79,9 @@ def _place(address: Address, port: int) -> str:
 
 def _shown(octets: bytes) -> str:
     """
-    What somebody who is not logged in sent, escaped, and cut: it would fill the
-    journal.
+    Return what a client sent before it logged in: escaped, as a JSON string.
+
+    It is cut to L{_SHOWN} octets, so that strangers cannot fill the journal.
     """
     if len(octets) <= _SHOWN:
         return quoted(escaped(octets))
@@ -87,7 +89,7 @@ def _shown(octets: bytes) -> str:
 
 
 def _named(key: str, text: str) -> str:
-    """Return one more field; nothing when the text is empty."""
+    """Return one more JSON member with its comma, or nothing for an empty text."""
     return f',"{key}":{quoted(text)}' if text else ""
 
 
@@ -96,11 +98,11 @@ class SessionRecord:
     """
     The facts of one session, filled in as they become known.
 
-    @ivar session: its number in this process.
-    @ivar began: monotonic seconds.
-    @ivar asked: the host, as the client spelled it.
-    @ivar loggedIn: whether the client is a user, and not just anybody.
-    @ivar reason: how it ended, a fixed word.
+    @ivar session: the number of the session in this process.
+    @ivar began: when the session began, in monotonic seconds.
+    @ivar asked: the requested host, as the client spelled it.
+    @ivar loggedIn: whether the client has logged in as a user.
+    @ivar reason: how the session ended, as a fixed word.
     """
 
     __slots__ = (
@@ -156,10 +158,10 @@ class SessionRecord:
 
     def opened(self, protocol: str, event: Event, wanted: Sequence[Wanted]) -> None:
         """
-        Write down what the client's first message says of it.
+        Keep what the client's first message says.
 
-        @param protocol: what the client speaks.
-        @param wanted: the methods that are acceptable.
+        @param protocol: the protocol that the client speaks.
+        @param wanted: the methods that the gateway accepts from it.
         """
         self.protocol = protocol
         self.wanted = wanted
@@ -170,14 +172,13 @@ class SessionRecord:
 
     def chose(self, method: str) -> None:
         """
-        Write down which method was chosen; the client may be lost in its
-        sub-negotiation.
+        Keep which method was chosen, in case its sub-negotiation fails.
         """
         self.chosen = method
 
     def decided(self, decision: Decision) -> None:
         """
-        Write down what the policy said.
+        Keep what the policy decided.
         """
         self.allowed = decision.allowed
         self.rule = self.decidedBy = decision.rule
@@ -194,27 +195,27 @@ class SessionRecord:
 
     def livesBy(self, rule: str, ticket: str) -> None:
         """
-        Write down the rule that allows the address in use.
+        Keep the rule that allows the address in use.
 
-        @param ticket: the rule's, if it has one.
+        @param ticket: the rule's ticket; empty when it has none.
         """
         self.rule = rule
         self.ticket = ticket
 
     def judgedAgain(self, rule: str, ticket: str) -> None:
         """
-        Write down the rule that allows the session after a change.
+        Keep the rule that allows the session after a reload.
 
-        @param ticket: the rule's, if it has one.
+        @param ticket: the rule's ticket; empty when it has none.
         """
         self.rule = rule
         self.ticket = ticket or self.ticket
 
     def limited(self, why: str, reply: int, reason: str) -> None:
         """
-        Write down that the policy allowed the request, and a limit is reached.
+        Keep that a limit refuses what the policy has allowed.
 
-        @param why: which limit.
+        @param why: names the limit.
         """
         self.allowed = False
         self.rule = "limit"
@@ -274,12 +275,12 @@ class SessionRecord:
         ticket: str = "",
     ) -> str:
         """
-        Return the line of a flow that is over.
+        Return the line of a flow that has ended.
 
         @param sent: octets and datagrams to the destination.
         @param received: octets and datagrams from it.
-        @param limited: datagrams that a limit did not let through.
-        @param why: the quota that was used up.
+        @param limited: how many datagrams a limit dropped.
+        @param why: names the quota that was used up; empty when none was.
         """
         return (
             f'"event":"flow-end","session":{self.session},'
@@ -293,14 +294,14 @@ class SessionRecord:
         )
 
     def flowsRefusedLine(self, why: str) -> str:
-        """Return the line of an association that asks for too many flows."""
+        """Return the line of an association that has reached its limit of flows."""
         return f'{self._who("flows-refused")},"why":{quoted(why)}'
 
     def peerLine(self, port: int) -> str:
         """
-        Return the line of the peer that a BIND let in, before the client is told.
+        Return the line of the peer that a BIND accepts, before the second reply.
 
-        @param port: the peer's.
+        @param port: the peer's port.
         """
         assert self.dialled is not None
         assert self.bound is not None
@@ -313,7 +314,7 @@ class SessionRecord:
 
     def decisionLine(self, event: str = "decision") -> str:
         """
-        Return the line that goes out before the first SYN or the refusal.
+        Return the line that is written before the first SYN, or before the refusal.
 
         @param event: C{decision}, or C{flow} for a flow of an association.
         """
@@ -351,7 +352,7 @@ class SessionRecord:
 
     def endLine(self, now: float) -> str:
         """
-        Return the line of an allowed session that is over.
+        Return the line of an allowed session that has ended.
 
         @param now: monotonic seconds.
         """
@@ -372,7 +373,7 @@ class SessionRecord:
         """
         Return the line of credentials that were not accepted.
 
-        @param why: for the operator.
+        @param why: the cause, for the operator.
         """
         return (
             f'{self._who("login-failed")},"method":{quoted(self.method)},'
@@ -384,7 +385,7 @@ class SessionRecord:
         """
         Return the line of a client that was refused before the policy was asked.
 
-        @param why: for the operator.
+        @param why: the cause, for the operator.
         """
         wanted = ",".join([quoted(m.name) for m in self.wanted])
         line = (

@@ -1,15 +1,16 @@
 """
-Refusals, before the policy was asked and by it: the first ones of each client
-are lines of their own, and beyond a rate they are summed, so that nobody fills
-the journal with what is refused.
+Decide which refusals have lines of their own in the journal, and which are summed.
+
+So refused clients cannot fill the journal, whether the policy refused them or
+something before it.
 
 Clients without a login are told apart by source (an IPv4 address, or an IPv6
-/64), the others by user. Each has some lines a second, and all of its kind
-together have a budget that refills; users have a larger one of their own. What
-exceeds either is counted, and becomes one line a second for each source, user
-and rule; what does not fit is counted together. Clients without a login have a
-ration of octets besides; when it is used up their sums wait for more. Grants are
-never counted here.
+/64), the others by user. Each client has some lines a second, and all clients of
+one kind (with or without a login) share a budget that refills. Refusals beyond
+either are counted, and become one line a second for each source, user and rule;
+if these are too many, the rest shares one line. Clients without a login also have a
+ration of octets; when it is used up, their sums wait until it refills. Grants are
+not counted here.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ _APART: Final = 4_096
 
 class Refusal(NamedTuple):
     """
-    What is counted of a refusal.
+    What a refusal is counted by.
 
-    @ivar source: the client's.
-    @ivar user: the name that it goes by; empty when it has none yet.
-    @ivar loggedIn: whether the client is a user, and not just anybody.
-    @ivar reason: a fixed word.
+    @ivar source: the client's address.
+    @ivar user: the user name; empty before the login.
+    @ivar loggedIn: whether the client has logged in as a user.
+    @ivar reason: the cause, as a fixed word.
     @ivar destination: what the policy refused; empty when it was not asked.
-    @ivar rule: which said so; empty when none did.
+    @ivar rule: the rule that refused it; empty when none did.
     """
 
     source: Address
@@ -52,14 +53,14 @@ class Refusal(NamedTuple):
 @final
 class _Sum:
     """
-    Refusals that have no lines of their own, within a second.
+    The sum of refusals, within a second, that have no lines of their own.
     """
 
     __slots__ = ("count", "first", "last", "reasons", "which")
 
     def __init__(self, which: Refusal | None) -> None:
         """
-        @param which: the first of them; L{None} for a sum of many kinds.
+        @param which: the first one; L{None} for a sum of different clients.
         """
         self.which = which
         self.count = 0
@@ -74,12 +75,12 @@ class _Sum:
         self.last = last
 
     def merge(self, other: _Sum) -> None:
-        """Count all that another sum has."""
+        """Add another sum to this one."""
         for reason, count in other.reasons.items():
             self.add(reason, other.first, other.last, count)
 
     def line(self) -> str:
-        """Return the members of the sum's line."""
+        """Return the JSON members of the sum's line."""
         which = self.which
         source = quoted(which.source.sourceText) if which is not None else "null"
         event = "denials" if self.first else "refusals"
@@ -145,12 +146,12 @@ class _Clients:
         return self._ration is not None and self._ration.left <= 0
 
     def wrote(self, body: str) -> None:
-        """Count a line that is written: one refusal, or a sum."""
+        """Charge a line to the ration: that of a refusal, or of a sum."""
         if self._ration is not None:
             self._ration.spend(body)
 
     def count(self, refusal: Refusal) -> None:
-        """Count a refusal that has none."""
+        """Count a refusal that has no line of its own."""
         source, user, _, reason, destination, rule = refusal
         key: Hashable = (source.sourceKey, user, rule, bool(destination))
         which: Refusal | None = refusal
@@ -163,10 +164,10 @@ class _Clients:
 
     def sums(self, seconds: float, last: bool) -> Iterator[str]:
         """
-        Yield the lines of what was counted, and begin anew.
+        Yield the lines of the sums, and start counting again.
 
-        @param seconds: how many have passed.
-        @param last: whether what was counted can wait no longer.
+        @param seconds: how long ago this was last called.
+        @param last: whether sums have to be written now, for the journal ends.
         """
         rate = self._rate
         self._budget = min(float(rate.burst), self._budget + seconds * rate.refill)
@@ -192,12 +193,12 @@ class _Clients:
 @final
 class Refusals:
     """
-    Which refusals have a line of their own.
+    Decides which refusals have lines of their own, and sums the others.
     """
 
     def __init__(self, ration: Ration | None = None) -> None:
         """
-        @param ration: of clients without a login; L{None} for no end of it.
+        @param ration: octets for clients without a login; L{None} for no bound.
         """
         self._strangers = _Clients(_STRANGERS, ration)
         self._users = _Clients(_USERS)
@@ -205,7 +206,7 @@ class Refusals:
 
     def whole(self, refusal: Refusal) -> bool:
         """
-        Tell whether a refusal has a line of its own; it is counted if not.
+        Tell whether a refusal has a line of its own, and count it if not.
         """
         clients = self._clientsOf(refusal)
         client = refusal.user if refusal.loggedIn else refusal.source.sourceKey
@@ -218,13 +219,14 @@ class Refusals:
         return self._users if refusal.loggedIn else self._strangers
 
     def wrote(self, refusal: Refusal, body: str) -> None:
-        """Take note of the line of a refusal that has its own."""
+        """Charge the line of a refusal that has its own."""
         self._clientsOf(refusal).wrote(body)
 
     def sums(self, now: float, last: bool = False) -> Iterator[tuple[str, bool]]:
         """
-        End a second, and yield the lines of what was only counted, each with
-        whether it is of clients without a login.
+        Yield the lines of the last second's sums.
+
+        Each comes with whether it is of clients without a login.
 
         @param now: monotonic seconds.
         @param last: whether the journal is being closed.

@@ -1,5 +1,5 @@
 """
-Which of the journal's files are dropped: by C{keep}, and for C{max_size}.
+Drop the journal's old files, as C{keep} and C{max_size} say.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ __all__ = ["Retention"]
 
 #: Seconds between two looks for files that have passed C{keep}.
 _HOUR: Final = 3600.0
-#: The share of the files that C{keep} drops at most in an hour, as 1/n: when
-#: the clock jumps there is time to notice.
+#: C{keep} drops at most 1/n of the files in an hour: when the clock jumps, people
+#: have time to notice.
 _SHARE: Final = 20
 #: Files that look too old at once, before that is told of.
 _MANY: Final = 3
@@ -30,8 +30,8 @@ class Retention:
     """
     The files of one journal that are not written to any more.
 
-    @ivar config: what holds now; a reload may change it.
-    @ivar octets: how many these files have.
+    @ivar config: the configuration of now; a reload may change it.
+    @ivar octets: the size of these files together.
     """
 
     def __init__(
@@ -42,8 +42,10 @@ class Retention:
         tell: Callable[[str], None],
     ) -> None:
         """
-        @param wall: seconds since the epoch.
-        @param tell: told in one line what the operator should know.
+        Prepare; L{begun} looks at the files.
+
+        @param wall: returns the time, in seconds since the epoch.
+        @param tell: called with one line for the operator.
         """
         self.config = config
         self.octets = 0
@@ -56,7 +58,9 @@ class Retention:
 
     def begun(self, present: Path) -> None:
         """
-        Count the files again, but for the one that is written to now.
+        Count the octets of all files but the one that is written to.
+
+        @param present: that file.
         """
         self._present = present
         self.octets = sum(found.st_size for _, found in self._found())
@@ -65,22 +69,22 @@ class Retention:
         return [f for f in chain.files(self._directory) if f != self._present]
 
     def _found(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """Yield these files; someone else may remove some meanwhile."""
+        """Yield these files. Other programs may remove some in the meantime."""
         for file in self._files():
             with suppress(FileNotFoundError):
                 yield file, file.stat()
 
     def room(self, octets: int) -> None:
         """
-        Make room for the present file, where the configuration lets us.
+        Drop files, as the configuration allows, so that the present one may grow.
 
-        @param octets: how many the present file is to have.
-        @raise OSError: max_size would be exceeded.
+        @param octets: the size that the present file is to have.
+        @raise OSError: C{max_size} would be exceeded.
         """
         most = self.config.max_size
         if self.octets + octets <= most:
             return
-        # Someone else may have removed files, and some may have passed `keep`.
+        # Other programs may have removed files, and some may be older than `keep`.
         if self._present is not None:
             self.begun(self._present)
         refuse = self.config.when_full == "refuse"
@@ -93,7 +97,7 @@ class Retention:
 
     def look(self, now: float) -> None:
         """
-        Once an hour, drop some of the files that have passed C{keep}.
+        Drop some of the files that are older than C{keep}, once an hour.
 
         @param now: monotonic seconds.
         """
@@ -103,8 +107,11 @@ class Retention:
 
     def expire(self, most: int) -> None:
         """
-        Drop files that have passed C{keep}, but few at once: by a clock that
-        has jumped they all have.
+        Drop files that are older than C{keep}, a few at a time.
+
+        After a jump of the clock all files look too old.
+
+        @param most: how many to drop.
         """
         old = self._old()
         if len(old) > max(most, _MANY) and not self._suspected:
@@ -117,7 +124,7 @@ class Retention:
             self._drop(file)
 
     def _old(self) -> list[Path]:
-        """Return files that have passed C{keep} by their times, oldest first."""
+        """Return the files whose times are older than C{keep}, oldest first."""
         oldest = self._wall() - self.config.keep
         return [file for file, found in self._found() if found.st_mtime < oldest]
 

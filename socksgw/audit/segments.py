@@ -1,10 +1,9 @@
 """
-The journal's files: which one is written to, which are dropped, and whether
-they are still where they were put.
+Open, write and rotate the journal's files, and notice when they are taken away.
 
-Beside them a small file, C{head}, holds the number and the hash of the last
-line. It is written once a second, so that a start that does not find the last
-file goes on with the numbers, instead of beginning anew.
+A small file beside them, C{head}, holds the number and the hash of the last line.
+It is written once a second. A start that does not find the last file continues
+with its number, instead of with 1.
 """
 
 from __future__ import annotations
@@ -43,10 +42,9 @@ class Found(NamedTuple):
     What a start found.
 
     @ivar number: the number of the last line that was written.
-    @ivar head: its hash.
-    @ivar torn: octets of a torn last line that were cut off.
-    @ivar missing: the first line that should be there and is not; 0 when all
-        are.
+    @ivar head: the hash of that line.
+    @ivar torn: how many octets of a torn last line were cut off.
+    @ivar missing: the number of the first line that is missing; 0 when none is.
     """
 
     number: int
@@ -76,7 +74,7 @@ class Segments:
 
     @ivar fd: the descriptor of the present file; -1 when closed.
     @ivar size: octets of the present file.
-    @ivar retention: what becomes of the others.
+    @ivar retention: the files before it, and when they are dropped.
     """
 
     def __init__(
@@ -88,9 +86,11 @@ class Segments:
         shared: bool = False,
     ) -> None:
         """
-        @param wall: seconds since the epoch.
-        @param tell: told in one line what the operator should know.
-        @param shared: accept a directory that others can write to.
+        Prepare; L{open} touches the directory.
+
+        @param wall: returns the time, in seconds since the epoch.
+        @param tell: called with one line for the operator.
+        @param shared: whether other users may write to the directory.
         """
         self._shared = shared
         self.retention = Retention(directory, config, wall, tell)
@@ -101,9 +101,9 @@ class Segments:
         self._path = directory
         self._lock = self._head = -1
         self._kept = (0, "")
-        # The present file has the beginning of a line behind its end.
+        # Whether a partial line could not be cut off the present file.
         self._torn = False
-        # No new file could be had, until the next look.
+        # Whether no new file could be created since the last look.
         self._stuck = False
         self._unable = Once()
 
@@ -111,12 +111,13 @@ class Segments:
 
     def open(self) -> Found:
         """
-        Take the directory, cut off a torn last line, go on behind it.
+        Lock the directory, cut off a torn last line, and continue after it.
 
-        @raise OSError: it cannot be had.
-        @raise FileError: others can change it.
-        @raise InUse: another process has it.
-        @raise chain.Broken: the last line is none; the text names the file.
+        @raise OSError: the directory cannot be used.
+        @raise FileError: other users can change the directory.
+        @raise InUse: another process has locked the directory.
+        @raise chain.Broken: the last line is not one of a journal; the text names
+            the file.
         """
         self._take()
         kept = headOf(self._directory)
@@ -186,10 +187,10 @@ class Segments:
 
     def begin(self, first: int) -> None:
         """
-        Begin the file whose first line has the number C{first}; what was
-        written to the one before is the caller's to sync.
+        Begin a new file. The caller has to sync the present one before.
 
-        @raise OSError: the present file goes on.
+        @param first: the number of its first line.
+        @raise OSError: it cannot be created; the present file stays in use.
         """
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
         path = self._directory / chain.nameOf(first)
@@ -203,7 +204,7 @@ class Segments:
         self.retention.begun(path)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the files and unlock the directory."""
         for fd in (self.fd, self._lock, self._head):
             if fd >= 0:
                 os.close(fd)
@@ -213,12 +214,12 @@ class Segments:
 
     @property
     def full(self) -> int:
-        """The octets of all files."""
+        """Return how many octets all files have."""
         return self.retention.octets + self.size
 
     def write(self, octets: bytes) -> None:
         """
-        Write all of C{octets}, or nothing.
+        Write all of the octets, or nothing.
 
         @raise OSError: nothing was written.
         """
@@ -237,15 +238,20 @@ class Segments:
 
     def _cut(self) -> None:
         """
-        Take back the beginning of a line. As long as that fails nothing is
-        written behind it.
+        Cut a partial line off the present file.
+
+        As long as that fails nothing is written after it.
+
+        @raise OSError: it fails.
         """
         os.ftruncate(self.fd, self.size)
         self._torn = False
 
     def rotate(self, first: int) -> None:
         """
-        Begin a new file, if one can be had; said once if not.
+        Begin a new file, or tell once that it cannot be created.
+
+        @param first: the number of its first line.
         """
         try:
             self.begin(first)
@@ -260,7 +266,7 @@ class Segments:
 
     @property
     def due(self) -> bool:
-        """Whether a new file should be begun now."""
+        """Tell whether a new file should be begun now."""
         rotateAt = min(_ROTATE, self.retention.config.max_size // _PARTS)
         return self.size >= rotateAt and not self._stuck
 
@@ -268,15 +274,14 @@ class Segments:
 
     @property
     def name(self) -> str:
-        """The name of the present file."""
+        """Return the name of the present file."""
         return self._path.name
 
     def displaced(self) -> bool:
         """
-        Tell whether the present file was moved, deleted or cut: what is written
-        to it is lost.
+        Tell whether the present file was moved, deleted or cut.
 
-        @raise OSError: that cannot be told.
+        @raise OSError: that cannot be found out.
         """
         opened = os.fstat(self.fd)
         try:
@@ -289,12 +294,12 @@ class Segments:
 
     def replace(self, first: int) -> None:
         """
-        Begin a new file where the present one has gone, with a new directory if
-        need be.
+        Begin a new file in place of one that has gone, in a new directory if needed.
 
-        @raise OSError: none can be had.
-        @raise FileError: others can change the directory.
-        @raise InUse: another process has taken the journal.
+        @param first: the number of its first line.
+        @raise OSError: it cannot be created.
+        @raise FileError: other users can change the directory.
+        @raise InUse: another process has locked the directory.
         """
         held = os.fstat(self._lock)
         try:
@@ -308,9 +313,9 @@ class Segments:
 
     def save(self, number: int, head: str) -> None:
         """
-        Write down where the chain ends, if it has grown.
+        Write the number and the hash of the last line to C{head}, if they changed.
 
-        @raise OSError: it is not written.
+        @raise OSError: they cannot be written.
         """
         if (number, head) != self._kept:
             os.pwrite(self._head, f"{number:020d}:{head}\n".encode("ascii"), 0)
@@ -318,8 +323,7 @@ class Segments:
 
     def look(self, now: float) -> None:
         """
-        Try again to begin a file, if none could be had, and look for files that
-        have passed C{keep}.
+        Allow another try to begin a file, and drop files that are older than C{keep}.
 
         @param now: monotonic seconds.
         """

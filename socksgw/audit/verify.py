@@ -1,5 +1,5 @@
 """
-Whether the journal is whole: no line changed, lost, added or moved.
+Check that the journal is whole: no line was changed, lost, added or moved.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from socksgw.audit import chain, segments
 
 __all__ = ["Verification", "verify"]
 
-#: What a line has that tells of missing ones (another may have it in a value).
+#: Every line about missing lines contains this; others may, in a value.
 _MISSING = b'"event":"missing"'
 
 
 @define
 class Verification:
     """
-    What was found.
+    What a check of the journal found.
 
-    @ivar lines: whole lines read.
-    @ivar first: the number of the first; 0 when there is none.
-    @ivar last: the number of the last.
-    @ivar head: the hash of the last.
-    @ivar problems: each with its file and line.
-    @ivar remarks: what is unusual, and no problem.
+    @ivar lines: how many whole lines were read.
+    @ivar first: the number of the first line; 0 when there is none.
+    @ivar last: the number of the last line.
+    @ivar head: the hash of the last line.
+    @ivar problems: what is not whole, each with its file and line.
+    @ivar remarks: what is unusual and not a problem.
     """
 
     lines: int = 0
@@ -44,14 +44,14 @@ def verify(
     directory: Path, heads: Sequence[tuple[int, str]] = (), patience: float = 0.05
 ) -> Verification:
     """
-    Read the whole journal, a line at a time.
+    Read and check the whole journal, line by line.
 
-    @param heads: numbers of lines, each with the hash that it had, from
-        somewhere else.
-    @param patience: seconds that a line may take that is just being written.
-    @raise OSError: it cannot be read.
+    @param heads: numbers of lines, each with the hash that was kept of it outside
+        the journal.
+    @param patience: seconds to wait for the rest of a line that is being written.
+    @raise OSError: the journal cannot be read.
     """
-    # Before the lines: whoever writes meanwhile writes it after them.
+    # Read the head before the lines: a gateway that is running writes it after them.
     kept = segments.headOf(directory)
     wanted = [(*head, "--head") for head in heads]
     if kept is not None:
@@ -87,13 +87,13 @@ def verify(
                         f"{where}: the last line is cut off (by a crash, or by "
                         "somebody); the next start removes the rest of it, and says so"
                     )
-                # What comes meanwhile is left to the next time.
+                # Lines that are written from now on are not checked.
                 break
             try:
                 line = chain.read(octets, previous)
             except chain.Broken as e:
                 result.problems.append(f"{where}: {e}")
-                # Go on from what the line claims, to find what else is wrong.
+                # Believe the line's own hash, to find what else is wrong.
                 try:
                     line = chain.read(octets, None)
                 except chain.Broken:
@@ -117,7 +117,7 @@ def verify(
             result.last, result.head = line.number, line.hash
             result.lines += 1
     for first, last in missed:
-        # Unless somebody has put them back.
+        # Unless they were put back.
         if not any(span[0] <= first and last <= span[1] for span in spans):
             result.problems.append(
                 f"lines {first} to {last} were moved, deleted or cut, as a line says"
@@ -129,7 +129,7 @@ def verify(
 
 
 def _missedBy(octets: bytes) -> list[tuple[int, int]]:
-    """Return the lines that a line says are missing."""
+    """Return the ranges of lines that a line says are missing."""
     line = json.loads(octets)
     if line.get("event") != "missing":
         return []
@@ -138,7 +138,10 @@ def _missedBy(octets: bytes) -> list[tuple[int, int]]:
 
 def _growing(file: Path, octets: bytes, patience: float) -> bool:
     """
-    Tell whether an unfinished last line is just being written.
+    Tell whether an unfinished last line is still being written.
+
+    @param octets: what there is of it.
+    @param patience: seconds to wait for the rest.
     """
     time.sleep(patience)
     with file.open("rb") as opened:
@@ -149,7 +152,7 @@ def _growing(file: Path, octets: bytes, patience: float) -> bool:
 def _unlike(
     result: Verification, number: int, hashes: Mapping[int, str], source: str
 ) -> str:
-    """Say how the journal differs from a head that was kept."""
+    """Return how the journal differs from a head that was kept."""
     if number in hashes:
         return f"line {number} is not the one that {source} names: its hash is another"
     if number > result.last:

@@ -1,5 +1,5 @@
 """
-Lines of the journal that are not written yet, and those who wait for them.
+Lines of the journal that are not written yet, and the requests that wait for them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Waiting(NamedTuple):
     """
     A line that is not written yet.
 
-    @ivar body: its members from C{event} on.
-    @ivar committed: fires when it is; L{None} when nobody waits for it.
-    @ivar stranger: whether it is of a client that has not logged in.
+    @ivar body: the JSON members from C{event} on.
+    @ivar committed: fires when the line is written; L{None} when no request waits.
+    @ivar stranger: whether the client has not logged in.
     """
 
     body: str
@@ -29,12 +29,12 @@ class Waiting(NamedTuple):
 
 
 def awaited(lines: Iterable[Waiting]) -> int:
-    """Return how many of the lines somebody waits for."""
+    """Return how many of the lines a request waits for."""
     return sum(line.committed is not None for line in lines)
 
 
 def fire(lines: Iterable[Waiting]) -> None:
-    """Tell those who wait that their lines are written, or need not be."""
+    """Let the requests go on whose lines are written, or need not be."""
     for line in lines:
         if line.committed is not None and not line.committed.called:
             line.committed.callback(None)
@@ -42,9 +42,9 @@ def fire(lines: Iterable[Waiting]) -> None:
 
 def fail(lines: Iterable[Waiting], why: str) -> None:
     """
-    Tell those who wait that their lines are not written.
+    Refuse the requests whose lines are not written.
 
-    @param why: the text of the L{AuditFailed} that they get.
+    @param why: the text of the L{AuditFailed} that their Deferreds get.
     """
     for line in lines:
         if line.committed is not None and not line.committed.called:
