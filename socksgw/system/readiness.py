@@ -1,9 +1,8 @@
 """
-What the service manager is told: that the gateway serves, and that it stops
-(sd_notify(3), systemd's C{Type=notify}).
+Notifications for the service manager, as of sd_notify(3).
 
-Systemd sends a unit of that type no signal for a reload before it is ready, so
-that none can come while the interpreter starts.
+Systemd does not reload a unit of C{Type=notify} before it is ready, so that no
+SIGHUP comes while the interpreter starts.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ _log: Final = Logger()
 
 def notify(state: str) -> None:
     """
-    Tell the service manager, where there is one that wants to know; what keeps
-    it from hearing is logged.
+    Tell the service manager about a state, if it asks for that.
+
+    An error is logged.
 
     @param state: C{READY=1} or C{STOPPING=1}.
     """
@@ -30,7 +30,7 @@ def notify(state: str) -> None:
     if not place.startswith(("/", "@")):
         return
     if place.startswith("@"):
-        # In the abstract name space (unix(7)).
+        # The abstract name space of unix(7).
         place = f"\0{place[1:]}"
     kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     try:

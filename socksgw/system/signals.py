@@ -1,8 +1,9 @@
 """
-Signals. SIGHUP: read the configuration again, or, when it says that the
-terminal was closed, stop. SIGTERM before the reactor runs: stop then, where
-Twisted has its own handler afterwards (process 1 of a container ignores signals
-that it does not handle).
+Signals that come before the reactor runs, and SIGHUP.
+
+SIGHUP reloads, or stops a gateway in the foreground whose terminal was closed.
+SIGTERM before the reactor runs stops the gateway then: process 1 of a container
+ignores signals without a handler, and Twisted installs its own later.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ _SETTLE: Final = 0.2
 
 def _hasTerminal() -> bool:
     """
-    Tell whether this process has a controlling terminal; one that was hung up
-    counts no more (tty(4), ENXIO).
+    Tell whether this process has a controlling terminal.
+
+    One that was hung up cannot be opened any more (tty(4), ENXIO).
     """
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
@@ -35,8 +37,7 @@ def _hasTerminal() -> bool:
 @final
 class Hangups:
     """
-    Catches SIGHUP from the first moment on; what comes before the gateway
-    serves is done then.
+    The handler of SIGHUP; a signal that comes early is handled later.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,7 @@ class Hangups:
 
     def foreground(self) -> None:
         """
-        This process is the one that will serve, and the terminal is ours.
+        Take note that this process stays in the foreground of its terminal.
         """
         self._foreground = True
         signal.signal(signal.SIGTERM, self._stopLater)

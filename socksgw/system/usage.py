@@ -1,9 +1,9 @@
 """
-What several users share, counted: made for the first, ended with the last (as
-Caddy's UsagePool).
+Values that several users share: made for the first, ended after the last.
 
-A generation of the gateway is one user. What it is built from gets at the pool
-through the context: twisted.cred hands a checker's factory its argument alone.
+This is Caddy's UsagePool. A generation of the gateway is one user. Code that builds
+parts of it finds the pool through a context variable, since twisted.cred passes
+nothing but an argument to the factory of a checker.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 class _Entry:
     """
-    One value, how many have it, and what ends it.
+    One value, its number of users, and the function that ends it.
     """
 
     __slots__ = ("end", "uses", "value")
@@ -54,11 +54,11 @@ class UsagePool:
         end: Callable[[T], object] | None = None,
     ) -> T:
         """
-        Return the value, for one user more.
+        Return the value for one more user.
 
-        @param make: makes it, if there is none; what it raises goes through.
-        @param end: called with it when its last user has given it back. What it
-            raises is logged.
+        @param make: makes the value if there is none. Its exceptions are raised.
+        @param end: called with the value when the last user has given it back.
+            Its exceptions are logged.
         """
         entry = self._entries.get(key)
         if entry is None:
@@ -69,9 +69,9 @@ class UsagePool:
 
     def give(self, key: Hashable) -> None:
         """
-        Give a value back, for one user.
+        Give a value back.
 
-        @raise KeyError: it has none.
+        @raise KeyError: there is none with that key.
         """
         entry = self._entries[key]
         entry.uses -= 1
@@ -81,7 +81,7 @@ class UsagePool:
 
     def close(self) -> None:
         """
-        End all that is left, the newest first, whoever uses it.
+        End all values, the newest first, even if they have users.
         """
         while self._entries:
             _end(*self._entries.popitem())
@@ -98,7 +98,7 @@ def _end(key: Hashable, entry: _Entry) -> None:
 @final
 class Holding:
     """
-    What one user has of a pool: each value once, however often it asks.
+    The values of a pool that one user has; each is counted once.
     """
 
     def __init__(self, pool: UsagePool) -> None:
@@ -112,7 +112,7 @@ class Holding:
         end: Callable[[T], object] | None = None,
     ) -> T:
         """
-        Return what all users share under that key, as L{UsagePool.take}.
+        Return the value of a key; the parameters are those of L{UsagePool.take}.
         """
         if key not in self._keys:
             self._keys[key] = self._pool.take(key, make, end)
@@ -122,7 +122,7 @@ class Holding:
     @contextmanager
     def building(self) -> Iterator[None]:
         """
-        Let L{shared} take from here meanwhile.
+        Let L{shared} take values for this user meanwhile.
         """
         token = _BUILDING.set(self)
         try:
@@ -132,14 +132,14 @@ class Holding:
 
     def release(self) -> None:
         """
-        Give everything back. Without effect when that is done.
+        Give everything back; no effect when called again.
         """
         keys, self._keys = self._keys, {}
         for key in reversed(keys):
             self._pool.give(key)
 
 
-#: What has no generation has the process, which never ends.
+#: The user of values that are made while no generation is built: the process.
 _PROCESS: Final = Holding(UsagePool())
 _BUILDING: Final[ContextVar[Holding | None]] = ContextVar("building", default=None)
 
@@ -150,11 +150,9 @@ def shared(
     end: Callable[[T], object] | None = None,
 ) -> T:
     """
-    Return what the generations of a gateway share under that key, for the one
-    that is being built; where none is (C{--auth}, a command), what the process
-    has under it.
+    Return the value of a key for the generation that is being built.
 
-    @param make: as of L{UsagePool.take}.
-    @param end: as of L{UsagePool.take}.
+    If none is being built (C{--auth}, a command), the process is the user. The
+    parameters are those of L{UsagePool.take}.
     """
     return (_BUILDING.get() or _PROCESS).share(key, make, end)
