@@ -35,7 +35,7 @@ __all__ = [
 
 class SocksError(Exception):
     """
-    We refuse, or cannot; C{reply} is what the client is told.
+    A client is refused, or what it asked for cannot be done.
 
     @cvar reply: the suggested reply, or L{None} where nothing can be said
         any more (the client is gone, or no reply exists at this stage).
@@ -70,7 +70,7 @@ class HandshakeTimedOut(SocksError):
 
 
 class ProtocolViolated(SocksError):
-    """The client sent something that SOCKS does not know."""
+    """The client sent something that its protocol does not know."""
 
     reason = "protocol"
 
@@ -83,7 +83,7 @@ class AddressTypeNotSupported(ProtocolViolated):
 
 
 class NoAcceptableMethod(SocksError):
-    """No method that the client offered is acceptable here."""
+    """The client offered no method that is acceptable here."""
 
     reply = None
     reason = "no-acceptable-method"
@@ -119,7 +119,7 @@ class CertificateRefused(SocksError):
 
 
 class CommandNotSupported(SocksError):
-    """The command is unknown, or not built."""
+    """There is no such command here."""
 
     reply = Reply.COMMAND_NOT_SUPPORTED
     reason = "command"
@@ -132,7 +132,7 @@ class BadDestination(SocksError):
 
 
 class NotAllowed(SocksError):
-    """The policy says no."""
+    """The policy denies the request."""
 
     reply = Reply.NOT_ALLOWED
     reason = "policy"
@@ -152,8 +152,9 @@ class LimitReached(SocksError):
 
 class QuotaUsedUp(LimitReached):
     """
-    All octets of a window have moved; the next window is not far, but it is
-    no use to try again before.
+    All octets of a quota's window have moved.
+
+    It is of no use to try again before the next window.
     """
 
     reply = Reply.NOT_ALLOWED
@@ -161,7 +162,7 @@ class QuotaUsedUp(LimitReached):
 
 
 class LookupFailed(SocksError):
-    """The name does not exist, or nobody answered in time."""
+    """The name does not exist, or no answer came in time."""
 
     reply = Reply.HOST_UNREACHABLE
     reason = "no-such-host"

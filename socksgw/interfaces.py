@@ -26,7 +26,6 @@ __all__ = [
     "CONFIDENTIALITY",
     "INTEGRITY",
     "Asker",
-    "Budget",
     "IAuthMethod",
     "IAuthenticator",
     "IChangingStore",
@@ -47,7 +46,6 @@ __all__ = [
     "IVerifiedIdentity",
     "IVerifyingMethod",
     "IWrapper",
-    "NameResolver",
     "Protection",
     "SetDeadline",
     "Settings",
@@ -61,31 +59,31 @@ T = TypeVar("T")
 
 class IFileCheckerFactory(ICheckerFactory):
     """
-    A factory that declares that the argument of its checker is the path of a
-    file. A relative one is resolved beside the configuration that names it,
-    before the factory sees it.
+    A factory whose checker's argument is the path of a file.
 
-    What a factory without this declaration does with a relative path is not
-    known. So a relative argument that is the name of an existing file is an
-    error there.
+    A relative path is resolved beside the configuration that names it, before the
+    factory sees it. What a factory without this declaration does with a relative
+    path is not known: a relative argument that names an existing file is an error
+    there.
     """
 
 
 class IConfigurableCheckerFactory(ICheckerFactory):
     """
-    Twisted's factory of a checker, when its checker can also be an
-    C{[[auth.checker]]}: a table, with C{kind} the C{authType}.
+    A factory of Twisted's whose checker can also be an C{[[auth.checker]]}.
 
-    A factory that needs no more than a string writes nothing of this: its
-    table has the one key C{argument}.
+    That is a table whose C{kind} is the C{authType}. A factory that needs no more
+    than a string does not declare this: its table has the one key C{argument}.
     """
 
     keys = Attribute("As in L{IMethodCapabilities}; may be left out.")
 
     def fromSettings(settings: Settings, reactor: Any) -> Any:
         """
-        Make the checker. It is made to see whether it can be, too: nothing is
-        opened, asked or started before somebody logs in.
+        Make the checker.
+
+        One is also made only to see whether it can be: it opens, asks and starts
+        nothing before a user logs in.
 
         @param settings: the table, without C{kind} and C{name}.
         @return: a C{twisted.cred.checkers.ICredentialsChecker}.
@@ -95,12 +93,12 @@ class IConfigurableCheckerFactory(ICheckerFactory):
 
 class IAuthMethod(Interface):
     """
-    An authentication method, found as the module-level name C{method} of a
-    module C{socksgw.plugins.auth_*}.
+    An authentication method.
 
-    It never decides: it reads credentials and reports an outcome; only the
-    Portal says yes. What else it can do it declares as L{IMethodCapabilities}
-    has it.
+    It is found as the module-level name C{method} of a module
+    C{socksgw.plugins.auth_*}. It never decides: it reads credentials and reports an
+    outcome; the Portal decides. What else it can do it declares as
+    L{IMethodCapabilities} has it.
     """
 
     name = Attribute("The word used in C{[[auth.choose]] methods}, a C{str}.")
@@ -109,28 +107,29 @@ class IAuthMethod(Interface):
 
     def build(settings: Settings, reactor: Any) -> Any:
         """
-        Make the L{IAuthenticator} (or L{IWrapper}) that serves every connection
-        of one generation.
+        Make what serves every connection of one reading of the configuration.
 
         @param settings: L{Settings}: the method's own table under C{[auth]},
             or empty.
+        @return: an L{IAuthenticator} or an L{IWrapper}.
         @raise ValueError: a setting is wrong; the text says which.
         """
 
 
 class IMethodCapabilities(Interface):
     """
-    What an L{IAuthMethod} declares of itself: attributes of it, each of which
-    may be left out. Then the worst is assumed. Nothing is concluded from the
-    name or the number of a method.
+    What an L{IAuthMethod} declares of itself.
+
+    These are attributes of it, each of which may be left out; then the worst is
+    assumed. Nothing is concluded from the name or the number of a method.
     """
 
     anonymous = Attribute(
         """
         A C{bool}: whether its credentials can be
-        C{twisted.cred.credentials.IAnonymous}, which log nobody in. Left out:
-        clients to whom it is offered count as not logged in when it is judged
-        what a configuration exposes, and yet such credentials are refused.
+        C{twisted.cred.credentials.IAnonymous}, which log no user in. Left out:
+        such credentials are refused, and yet the clients that it is offered to count
+        as not logged in when it is judged what a configuration exposes.
         """
     )
     cleartext = Attribute(
@@ -158,7 +157,7 @@ class IMethodCapabilities(Interface):
     )
     serves = Attribute(
         """
-        What the banner says of those who log in by it, a C{str} such as
+        What the banner says of users who log in by it, a C{str} such as
         C{"with user and password"}. Left out: the method's name.
         """
     )
@@ -167,16 +166,19 @@ class IMethodCapabilities(Interface):
 
 class IVerifyingMethod(IAuthMethod):
     """
-    A method whose credentials are L{IVerifiedIdentity}: whom it reads, it has
-    verified. Where it is offered the Portal takes such credentials.
+    A method whose credentials are L{IVerifiedIdentity}.
+
+    It has verified whom it reads. Where it is offered the Portal takes such
+    credentials.
     """
 
 
 class IProtectingMethod(IAuthMethod):
     """
-    A method that agrees with its clients on how all that follows is
-    protected. C{protection} in its table lists the levels that are accepted,
-    and an C{[[auth.choose]]} may narrow the list.
+    A method that agrees with its clients on how all that follows is protected.
+
+    C{protection} in its table lists the levels that are accepted, and an
+    C{[[auth.choose]]} may narrow the list.
     """
 
     protection = Attribute(
@@ -186,34 +188,38 @@ class IProtectingMethod(IAuthMethod):
 
 class IAuthenticator(Interface):
     """
-    One method, ready for use. State of one connection lives on the
-    credentials object, never here.
+    One method, ready for use.
+
+    The state of one connection is in the credentials object, never here.
     """
 
     def readCredentials(exchange: Any) -> Any:
         """
-        Lead the method's sub-negotiation up to the point where the Portal
-        can decide. May be a coroutine function.
+        Lead the method's sub-negotiation up to where the Portal can decide.
+
+        This may be a coroutine function.
 
         @param exchange: an L{IExchange}.
         @return: an awaitable of C{twisted.cred.credentials.ICredentials}.
         @raise socksgw.wire.reader.WireError: the client broke the protocol;
-            nothing is said to it any more.
+            nothing more is sent to it.
         @raise socksgw.errors.AuthenticationFailed: the client does not get in,
-            whatever the Portal would say; this counts against its source
-            unless it says C{counts=False}. L{writeOutcome} tells the client,
-            when it is recorded.
+            whatever the Portal would decide; this counts against its source
+            unless it says C{counts=False}. Once it is recorded, L{writeOutcome}
+            tells the client.
         """
 
     def writeOutcome(exchange: Any, credentials: Any, granted: bool) -> Any:
         """
-        Tell the client what the Portal said. A method that protects what
-        follows agrees on it here, and ends with L{IExchange.protect}.
+        Tell the client what the Portal decided.
+
+        A method that protects what follows agrees on it here, and ends with
+        L{IExchange.protect}.
 
         @param credentials: what L{readCredentials} read; L{None} when it
             failed.
-        @raise socksgw.errors.AuthenticationFailed: the client was granted,
-            and yet does not get in: no acceptable protection, say. This is
+        @raise socksgw.errors.AuthenticationFailed: the client was granted, and yet
+            does not get in (there is no acceptable protection, say). This is
             called again then, with C{granted} false.
         @return: an awaitable of L{None}; when C{granted} is false the
             connection is closed after it.
@@ -230,21 +236,22 @@ class IRenumbered(IAuthMethod):
 
 class IWrapper(Interface):
     """
-    What C{build} of a method returns that protects what follows, and logs
-    nobody in: the client selects a method again (RFC 1928 section 3), inside.
+    What C{build} of a method returns that only protects what follows.
+
+    It logs no user in: the client selects a method again (RFC 1928 section 3),
+    inside.
     """
 
     inner = Attribute(
         """
-        Names of the methods that are acceptable inside, best first: such as
-        log somebody in and protect nothing themselves.
+        Names of the methods that are acceptable inside, best first: such as log a
+        user in and protect nothing themselves.
         """
     )
 
     def wrap(exchange: Any) -> Any:
         """
-        Agree on the protection, and end with L{IExchange.protect}, or behind
-        it.
+        Agree on the protection; the last step is L{IExchange.protect}, or is behind it.
 
         @param exchange: an L{IExchange}.
         @return: an awaitable of L{None}.
@@ -255,13 +262,16 @@ class IWrapper(Interface):
 
 class IConditional(Interface):
     """
-    An L{IAuthenticator} that cannot serve every connection. Where it does not
-    apply, the client is treated as if the method were not offered there: so
-    methods with the same number on the wire can stand beside each other.
+    An L{IAuthenticator} that cannot serve every connection.
+
+    Where it does not apply, the client is treated as if the method were not offered
+    there. So several methods can have the same number on the wire.
     """
 
     def applies(exchange: Any) -> bool:
         """
+        Return whether it can serve a connection.
+
         @param exchange: an L{IExchange}; nothing may be read or written yet.
         """
 
@@ -271,14 +281,13 @@ class IExchange(Interface):
 
     def read(decoder: Callable[[Reader], T], limit: int) -> Awaitable[T]:
         """
-        The client's next message.
+        Read the client's next message.
 
-        @param decoder: a straight-line decoder; it raises
-            L{socksgw.wire.reader.NeedMoreData} through the reader when the
-            message is not whole.
-        @param limit: most octets the message may have.
-        @raise socksgw.wire.reader.WireError: from the decoder, or longer
-            than C{limit}.
+        @param decoder: a straight-line decoder. When the message is not whole, the
+            reader raises L{socksgw.wire.reader.NeedMoreData} in it.
+        @param limit: the most octets that the message may have.
+        @raise socksgw.wire.reader.WireError: raised by the decoder, or the message is
+            longer than C{limit}.
         """
 
     def write(octets: bytes) -> None:
@@ -286,8 +295,9 @@ class IExchange(Interface):
 
     def protect(protection: Any) -> None:
         """
-        From here on every octet, each way, goes through this: what has come
-        already and was not read, and all that follows.
+        Have every octet, each way, go through a protection from here on.
+
+        That is what has come already and was not read, and all that follows.
 
         @param protection: a L{Protection}.
         """
@@ -302,20 +312,22 @@ class IExchange(Interface):
 
 class IForgetful(ICredentials):
     """
-    Credentials that hold a secret, and can drop it. Whoever holds them longer
-    (a traceback, a cycle that waits for the garbage collector) holds no secret
-    then.
+    Credentials that hold a secret, and can drop it.
+
+    What holds them longer (a traceback, a cycle that waits for the garbage
+    collector) holds no secret then.
     """
 
     def forget() -> None:
-        """Drop the secret: nobody will ask for it any more."""
+        """Drop the secret: it is not needed any more."""
 
 
 class IVerifiedIdentity(ICredentials):
     """
-    Credentials that need no checking: who it is has been proved by
-    cryptography on this connection. Made by methods and transports, never
-    from what a client merely says.
+    Credentials that need no checking.
+
+    Cryptography has proved on this connection who the user is. Methods and transports
+    make them, never from what a client merely says.
     """
 
     username = Attribute(
@@ -333,26 +345,23 @@ class IVerifiedIdentity(ICredentials):
 
 class IGroupSource(Interface):
     """
-    A checker that knows of groups, also for users whom another method logged
-    in.
+    A checker that knows of groups, also for users whom another method logged in.
     """
 
     name = Attribute("What the journal calls it, a C{str}.")
 
     def groupsOf(name: str) -> Any:
         """
-        The directory's names of all groups that the user is in, nested ones
-        included; each as L{normal} has it.
+        Ask for all groups that a user is in, nested ones included.
 
-        @return: a C{Deferred} of an iterable of C{str}, or of L{None} when
-            there is no such user; it fails when the directory cannot be
-            asked.
+        @return: a C{Deferred} of an iterable of C{str}, each as L{normal} has it, or
+            of L{None} when there is no such user; it fails when the directory cannot
+            be asked.
         """
 
     def normal(name: str) -> str:
         """
-        The one form of a group's name: two names of the same group have the
-        same.
+        Return the one form of a group's name, the same for all its names.
 
         @raise ValueError: it is not the name of a group here.
         """
@@ -365,11 +374,11 @@ class IGroupCatalogue(IGroupSource):
 
     def missing() -> Any:
         """
-        Of the groups that L{normal} was asked about, those that do not exist,
-        or of which it cannot say who is in them; in normal form.
+        Look for groups that do not exist, or whose members it cannot tell.
 
-        @return: a C{Deferred} of a C{frozenset} of C{str}; it fails when the
-            directory cannot be asked.
+        @return: a C{Deferred} of a C{frozenset} of C{str}: those, of the groups that
+            L{normal} was asked about, in normal form. It fails when the directory
+            cannot be asked.
         """
 
 
@@ -380,21 +389,26 @@ class ILockingStore(Interface):
 
     def tries(perUser: int) -> None:
         """
-        How many wrong passwords for one user the gateway passes on from one
-        source, 0 for any number. Where the store locks an account at as few or
-        fewer, the log says so when that is known.
+        Learn how many wrong passwords the gateway passes on to the store.
+
+        Where the store locks an account at as few or fewer, the log says so when that
+        is known.
+
+        @param perUser: for one user from one source; 0 for any number.
         """
 
 
 class INamingStore(Interface):
     """
-    A checker that can say how its store spells the name of a user whom another
-    method has logged in: Kerberos leaves the spelling to the client.
+    A checker that can say how its store spells a user's name.
+
+    It is asked of users whom another method has logged in: Kerberos leaves the
+    spelling to the client.
     """
 
     def canonicalName(name: str) -> Any:
         """
-        The one name of a user.
+        Ask for the one name of a user.
 
         @param name: as the client spelled it, without a realm.
         @return: a C{Deferred} of a C{str}, or of L{None} when there is no such
@@ -406,18 +420,18 @@ class INamingStore(Interface):
 
 class Protection(Protocol):
     """
-    What stands between the octets of SOCKS and the wire after a login: GSSAPI
-    encapsulation (RFC 1961 section 4), TLS inside SOCKS. One connection's.
+    What stands between one connection's octets and the wire after a login.
 
-    @ivar level: C{clear}, C{integrity} or C{confidentiality}.
+    That is GSSAPI encapsulation (RFC 1961 section 4), or TLS inside SOCKS.
     """
 
     @property
-    def level(self) -> str: ...
+    def level(self) -> str:
+        """C{clear}, C{integrity} or C{confidentiality}."""
 
     def unwrap(self, octets: bytes) -> bytes:
         """
-        Octets came, cut anywhere.
+        Take octets of the wire, cut anywhere.
 
         @return: what they hold, as far as it is whole.
         @raise socksgw.wire.reader.WireError: they are not what the peer would
@@ -425,18 +439,18 @@ class Protection(Protocol):
         """
 
     def wrap(self, octets: bytes) -> bytes:
-        """What to send so that the peer gets C{octets}."""
+        """Return what to send so that the peer gets these octets."""
 
     def unwrapDatagram(self, octets: bytes) -> bytes:
         """
-        One datagram (RFC 1961 section 5).
+        Take one datagram of the wire (RFC 1961 section 5).
 
         @raise socksgw.wire.reader.WireError: as L{unwrap}.
         """
 
     def wrapDatagram(self, octets: bytes) -> bytes:
         """
-        As L{wrap}, for one datagram.
+        Return the datagram to send so that the peer gets these octets.
 
         @raise ValueError: it is too long.
         """
@@ -445,8 +459,10 @@ class Protection(Protocol):
 @runtime_checkable
 class StreamProtection(Protection, Protocol):
     """
-    A L{Protection} of a stream alone. It has an end of its own, which tells it
-    from one that was cut off; datagrams go beside it as they are.
+    A L{Protection} of a stream alone.
+
+    It has an end of its own, which tells it from a stream that was cut off. Datagrams
+    go beside it as they are.
 
     @ivar naked: whether the client has agreed to that.
     """
@@ -455,25 +471,26 @@ class StreamProtection(Protection, Protocol):
 
     def close(self) -> bytes:
         """
-        What to send so that the peer knows that nothing follows. Nothing is
-        wrapped after this.
+        Return what tells the peer that nothing follows.
+
+        Nothing is wrapped after this.
         """
 
 
 class ISocksUser(Interface):
     """The avatar interface of the Portal."""
 
-    name = Attribute("Who it is; L{ANONYMOUS} for nobody in particular.")
-    anonymous = Attribute("Whether nobody has logged in, a C{bool}.")
+    name = Attribute("The user's name; L{ANONYMOUS} without a login.")
+    anonymous = Attribute("Whether the client came in without a login, a C{bool}.")
     groups = Attribute("A C{frozenset} of group names.")
-    method = Attribute("The policy name of the method that logged them in.")
+    method = Attribute("The policy's name of the method that logged the user in.")
     expires = Attribute(
         "When the login ends, in seconds since the epoch; L{None} for never."
     )
     unsure = Attribute(
         """
-        A C{frozenset} of groups that nobody can say whether the user is in: an
-        allow by one does not match, a deny does.
+        A C{frozenset} of groups of which it is not known whether the user is in
+        them: an allow by one does not match, a deny does.
         """
     )
     doubt = Attribute("Why there are such groups, a C{str} for the operator.")
@@ -481,63 +498,81 @@ class ISocksUser(Interface):
 
 class IChangingStore(Interface):
     """
-    A checker that can say whether its store changed; cached logins are
-    flushed when it did. Optional: other checkers' logins live for
-    C{auth.cache}.
+    A checker that can say whether its store changed.
+
+    When it did, cached logins are flushed and sessions of removed users are ended.
+    Logins by other checkers are cached for C{auth.cache}.
     """
 
     def stamp() -> object:
         """
-        A value that differs whenever the store's content may differ. Called
-        several times a second: at most a C{stat(2)}.
+        Return a value that differs whenever the store's content may differ.
+
+        This is called several times a second: it does a C{stat(2)}, at most.
         """
 
     def knows(name: bytes) -> bool:
         """
-        Whether there is such a user now: sessions of one who is gone are
-        ended.
+        Return whether there is such a user now.
         """
 
 
 class IReportingStore(Interface):
     """
-    A checker, or a method's authenticator, that can say what is wrong with its
-    files, for the one who looks after the gateway.
+    A checker or an authenticator that can say what is wrong with its files.
     """
 
     def problems() -> Any:
         """
-        What is wrong now: a sequence of C{str}, a line each, which names the
-        file, the line and the remedy, and holds no secret. Called once a
-        second: at most a C{stat(2)} while nothing changes. Called by C{socksgw
-        check}, too.
+        Return what is wrong now, for the operator.
+
+        This is called once a second, and by C{socksgw check}: while nothing changes,
+        it does a C{stat(2)}, at most.
+
+        @return: a sequence of C{str}, each a line that names the file, the line in it
+            and the remedy, and holds no secret.
         """
 
 
 class User(Protocol):
-    """Who asks, as the policy and the journal see it."""
+    """Who asks, as the policy and the journal see it (L{ISocksUser})."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The user's name; L{ANONYMOUS} without a login."""
+
     @property
-    def anonymous(self) -> bool: ...
+    def anonymous(self) -> bool:
+        """Whether the client came in without a login."""
+
     @property
-    def groups(self) -> frozenset[str]: ...
+    def groups(self) -> frozenset[str]:
+        """The groups that the user is in."""
+
     @property
-    def method(self) -> str: ...
+    def method(self) -> str:
+        """The policy's name of the method that logged the user in."""
+
     @property
-    def expires(self) -> float | None: ...
+    def expires(self) -> float | None:
+        """When the login ends, in seconds since the epoch; L{None} for never."""
+
     @property
-    def unsure(self) -> frozenset[str]: ...
+    def unsure(self) -> frozenset[str]:
+        """The groups of which it is not known whether the user is in them."""
+
     @property
-    def doubt(self) -> str: ...
+    def doubt(self) -> str:
+        """Why there are such groups, for the operator."""
 
 
 @final
 class Asker:
     """
-    Who asks.
+    Who asks for something, from where.
 
+    @ivar source: the client's address.
+    @ivar listener: the name of the C{[[listen]]} that the client came in by.
     @ivar secured: how the client's side is protected: C{clear},
         C{integrity} or C{confidentiality}.
     """
@@ -562,33 +597,3 @@ class Timer(Protocol):
 
 #: Calls the function in so many seconds.
 SetDeadline = Callable[[float, Callable[[], None]], Timer]
-
-
-class Budget(Protocol):
-    """
-    Who counts the octets that wait for somebody to take them
-    (L{socksgw.relay.memory.Memory}).
-
-    @ivar scarce: whether so many are held already that one connection shall
-        hold few.
-    """
-
-    @property
-    def scarce(self) -> bool: ...
-    def take(self, octets: int) -> None: ...
-    def give(self, octets: int) -> None: ...
-
-
-class NameResolver(Protocol):
-    """How the policy learns the addresses of a name, once per request."""
-
-    def lookUp(self, name: str, source: Address) -> Awaitable[tuple[Address, ...]]:
-        """
-        Every address of C{name}, in the order of preference.
-
-        @param name: in normal form (L{socksgw.wire.address.parseHost}).
-        @param source: who asks: look-ups at a time are bounded by source.
-        @raise socksgw.errors.LookupFailed: there is none, or no answer came
-            in time.
-        @raise socksgw.errors.LimitReached: too many look-ups of the source wait.
-        """

@@ -15,8 +15,8 @@ from twisted.logger import Logger
 
 from socksgw.accept.admission import Admission, Census
 from socksgw.accept.certificates import ServerTLS
-from socksgw.accept.protocol import Inbound
-from socksgw.interfaces import Budget, Timer
+from socksgw.accept.protocol import Budget, Inbound
+from socksgw.interfaces import Timer
 from socksgw.wire.address import Address
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.server import spoken

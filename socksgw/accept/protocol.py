@@ -23,7 +23,7 @@ from socksgw.errors import (
     ProtocolViolated,
     SocksError,
 )
-from socksgw.interfaces import Budget, Protection, StreamProtection, Timer
+from socksgw.interfaces import Protection, StreamProtection, Timer
 from socksgw.system.connection import Connection, Receiver
 from socksgw.system.coroutines import Awaited
 from socksgw.wire.address import Address
@@ -32,7 +32,7 @@ from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Event
 from socksgw.wire.server import ServerConversation, State
 
-__all__ = ["Door", "Inbound"]
+__all__ = ["Budget", "Door", "Inbound"]
 
 #: Seconds that an orderly end may take whose last octets nobody reads.
 _CLOSING: Final = 300.0
@@ -49,6 +49,22 @@ _DONE: Final = Failure(ConnectionDone())
 
 def _overfull() -> ProtocolViolated:
     return ProtocolViolated(f"more than {_SURPLUS} octets before there is a peer")
+
+
+class Budget(Seam):
+    """
+    A count of the octets that wait to be taken (L{socksgw.relay.memory.Memory}).
+    """
+
+    @property
+    def scarce(self) -> bool:
+        """Whether so many are held already that one connection shall hold few."""
+
+    def take(self, octets: int) -> None:
+        """Count octets that are held from now on."""
+
+    def give(self, octets: int) -> None:
+        """Count octets that are held no longer."""
 
 
 class Door(Seam):

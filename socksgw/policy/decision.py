@@ -5,17 +5,17 @@ one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol, final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
-from socksgw.interfaces import Asker, NameResolver
+from socksgw.interfaces import Asker
 from socksgw.policy.questions import DEFAULT, Missing, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address
 
-__all__ = ["Decision", "Policy", "combined", "refused", "tellable"]
+__all__ = ["Decision", "NameResolver", "Policy", "combined", "refused", "tellable"]
 
 #: Counts what a look-up is made for; may raise a C{SocksError}.
 Arrive = Callable[[], None]
@@ -23,6 +23,22 @@ Arrive = Callable[[], None]
 _REACHING: Final = ("connect", "udp", "bind")
 #: Of a look-up of what none of these leads to.
 _UNREACHED: Final = Verdict(False, DEFAULT, "no rule lets the client reach it")
+
+
+class NameResolver(Protocol):
+    """How the policy learns the addresses of a name, once per request."""
+
+    def lookUp(self, name: str, source: Address) -> Awaitable[tuple[Address, ...]]:
+        """
+        Look up every address of a name, in the order of preference.
+
+        @param name: in normal form (L{socksgw.wire.address.parseHost}).
+        @param source: the client's address: each source may have so many look-ups
+            under way.
+        @raise socksgw.errors.LookupFailed: there is none, or no answer came
+            in time.
+        @raise socksgw.errors.LimitReached: too many look-ups of the source wait.
+        """
 
 
 @final

@@ -262,7 +262,7 @@ class Resolver:
 
     async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
         """
-        As L{socksgw.interfaces.NameResolver.lookUp}.
+        As L{socksgw.policy.decision.NameResolver.lookUp}.
         """
         answers = await self._answers(name, self._versions, source)
         found: tuple[Address, ...] = ()

@@ -1,6 +1,5 @@
 """
-What a session takes of the limits of several rules, while it is not known which
-of them it will live by.
+What a session takes of the limits while it is not known which rule will count.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ __all__ = ["Besides"]
 @final
 class Besides:
     """
-    The claims of one session besides its own, for as long as the C{with} block
-    lasts: one for each other rule that allows an address which it tries.
+    The claims of one session besides its own, as long as the C{with} block lasts.
+
+    There is one for each other rule that allows an address which it tries.
     """
 
     def __init__(self, case: Case) -> None:

@@ -1,6 +1,5 @@
 """
-The facts of one session that its commands and flows read, and what they may
-change about it.
+The facts of one session that its commands and flows read and change.
 """
 
 from __future__ import annotations
@@ -30,27 +29,39 @@ class Generation(Protocol):
     """What a session reads of one reading of the configuration."""
 
     @property
-    def methods(self) -> Methods: ...
+    def methods(self) -> Methods:
+        """The methods that clients are offered."""
 
     @property
-    def login(self) -> Login: ...
+    def login(self) -> Login:
+        """What decides about credentials."""
 
     @property
-    def policy(self) -> Policy: ...
+    def policy(self) -> Policy:
+        """The rules, and how names are looked up for them."""
 
     @property
-    def ways(self) -> Ways: ...
+    def ways(self) -> Ways:
+        """The ways by which sessions leave."""
 
     @property
-    def nameOf(self) -> Callable[[Address, Address], Awaitable[str]]: ...
+    def nameOf(self) -> Callable[[Address, Address], Awaitable[str]]:
+        """Looks up the name of an address (the first), for a client (the second)."""
 
     @property
-    def relays(self) -> Relays: ...
+    def relays(self) -> Relays:
+        """What moves octets between two connections."""
 
     @property
-    def associations(self) -> Associations: ...
+    def associations(self) -> Associations:
+        """What moves datagrams."""
 
-    def udpOf(self, listener: str) -> UDPOptions: ...
+    def udpOf(self, listener: str) -> UDPOptions:
+        """
+        Return the C{[listen.udp]} of a listener.
+
+        @param listener: its name; it may be gone and still have clients.
+        """
 
 
 class Gateway(Protocol):
@@ -58,17 +69,19 @@ class Gateway(Protocol):
 
     @property
     def generation(self) -> Generation:
-        """The one of now."""
+        """What new sessions use."""
 
     @property
     def changes(self) -> int:
         """How often something has changed that verdicts depend on."""
 
     @property
-    def journal(self) -> Journal: ...
+    def journal(self) -> Journal:
+        """Where sessions are recorded."""
 
     @property
-    def limits(self) -> Limits: ...
+    def limits(self) -> Limits:
+        """Where sessions and flows are counted."""
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -149,9 +162,10 @@ class Case:
 
     def loops(self, own: Address, other: Address, port: int) -> bool:
         """
-        Return whether both ends of a connection have one address, so that it does
-        not leave this host, and that is banned. The policy was asked before, but
-        a route may have changed since.
+        Return whether a connection does not leave this host, and that is banned.
+
+        Both of its ends have one address then. The policy was asked before, but a
+        route may have changed since.
 
         @param port: of the other end.
         """
@@ -170,8 +184,9 @@ class Case:
 
     def livesBy(self, verdict: Verdict) -> None:
         """
-        Count, bound and record the session by the rule that allows the address
-        which it uses.
+        Have the session live by the rule that allows the address which it uses.
+
+        It is counted, bounded and recorded by that.
         """
         self.obligations = verdict.obligations
         self.record.livesBy(verdict.rule, verdict.ticket)

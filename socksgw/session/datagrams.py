@@ -1,6 +1,5 @@
 """
-The commands that carry datagrams: UDP ASSOCIATE, and UDP inside the control
-connection.
+The commands that carry datagrams, beside the control connection or inside it.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ __all__ = ["Associate", "Tunnelled"]
 
 class Associate(Command):
     """
-    UDP ASSOCIATE: DST is a hint, and every datagram is judged (RFC 1928 section
-    7).
+    UDP ASSOCIATE (RFC 1928 section 7).
+
+    DST is a hint; each flow of datagrams is judged.
 
     @cvar beside: whether the datagrams go beside the control connection.
     """

@@ -17,8 +17,9 @@ __all__ = ["decide"]
 
 async def decide(case: Case, request: Requested) -> SocksError | None:
     """
-    Ask the policy about a request, write down what it says, and take what the
-    session needs of the limits.
+    Ask the policy about a request, and take what it needs of the limits.
+
+    What the policy says is written down.
 
     @return: what the client is refused with; L{None} when it is not refused.
     @raise SocksError: the policy cannot be asked such a thing.
@@ -47,8 +48,10 @@ async def decide(case: Case, request: Requested) -> SocksError | None:
 
 def _enter(case: Case, decision: Decision) -> LimitReached | None:
     """
-    Take what the session needs of the limits: by the rule of the first address,
-    or, where that has no room, by that of the next one.
+    Take what the session needs of the limits.
+
+    That is by the rule of the first address, or, where that has no room, by that of
+    the next one.
 
     @return: the first limit that is in the way, when each rule has one.
     """

@@ -29,9 +29,9 @@ class _Grant:
     """
     What a flow lives by.
 
-    @ivar rule: that allows it.
-    @ivar ticket: that rule's, or of one that allowed it before.
-    @ivar why: it is allowed no longer.
+    @ivar rule: the rule that allows it.
+    @ivar ticket: the ticket of that, or of a rule that allowed it before.
+    @ivar why: why it is allowed no longer.
     """
 
     __slots__ = ("rule", "ticket", "why")
@@ -45,8 +45,10 @@ class _Grant:
 @final
 class FlowJudge:
     """
-    One association's. Each flow is a decision of its own, with its line
-    before its first datagram leaves, and a line when it ends.
+    What judges the flows of one association, and records them.
+
+    Each flow is a decision of its own, with a line before its first datagram leaves,
+    and a line when it ends.
     """
 
     def __init__(self, case: Case, outlet: DatagramOutlet) -> None:
@@ -62,7 +64,7 @@ class FlowJudge:
         self._told = Once()
 
     def attach(self, flows: Flows) -> None:
-        """These are the association's."""
+        """Take the flows that will be asked about."""
         self._flows = flows
 
     def recheck(self, ruleset: Ruleset) -> None:
@@ -86,9 +88,7 @@ class FlowJudge:
     def _again(
         self, ruleset: Ruleset, datagram: Datagram, address: Address, grant: _Grant
     ) -> Verdict:
-        """
-        What other rules say of a flow that was allowed.
-        """
+        """Ask other rules about a flow that was allowed, and note the answer."""
         name = datagram.host if isinstance(datagram.host, str) else None
         question = Question(self._case.asker, "udp", name, datagram.port)
         verdict = ruleset.judge(question, address)
@@ -99,9 +99,7 @@ class FlowJudge:
         return verdict
 
     def recount(self) -> None:
-        """
-        The limits are others, or who the client is.
-        """
+        """Count the flows by the limits, and as the user, of now."""
         if self._flows is not None:
             self._count({flow: flow.claim.rule for flow in self._flows.live})
 
@@ -138,17 +136,16 @@ class FlowJudge:
             )
 
     def close(self) -> None:
-        """
-        The association is over, and all flows are.
-        """
+        """Let go of what bounds the flows: all are over."""
         self._flows = None
         for each in self._bounds.values():
             each.close()
 
     async def judge(self, datagram: Datagram) -> Permit | None:
         """
-        May the flow be?
+        Decide about a flow, and record it.
 
+        @return: what it may do; L{None} when it is denied.
         @raise LimitReached: not now.
         @raise AuditFailed: no line could be written.
         """
@@ -158,7 +155,7 @@ class FlowJudge:
         if isinstance(host, BadHost):
             decision = refused(BadDestination(host.why))
         else:
-            # A flow is a request of its own: of today's rules.
+            # A flow is a request of its own: the current rules judge it.
             decision = await case.gateway.generation.policy.decide(
                 case.asker, "udp", host, datagram.port
             )
@@ -177,11 +174,11 @@ class FlowJudge:
         except BaseException as e:
             case.gateway.limits.giveFlow(claim)
             if isinstance(e, CancelledError):
-                # Its line goes out; nothing else of it ever will.
+                # Its line is written all the same, so its end is recorded, too.
                 self._over(address, datagram.port, "cut", grant)
             raise
         if case.gateway.changes != changes:
-            # While a name was looked up, or the line written.
+            # The rules, or the user, changed meanwhile: the current ones count.
             ruleset = case.gateway.generation.policy.ruleset
             verdict = self._again(ruleset, datagram, address, grant)
             limits = case.gateway.limits
@@ -197,7 +194,10 @@ class FlowJudge:
 
     def _claim(self, rule: str) -> Claim:
         """
-        @raise LimitReached: told once, until one of the flows begins or ends.
+        Take a flow's part of the limits.
+
+        @raise LimitReached: a limit forbids it. That is recorded once, until one of
+            the flows begins or ends.
         """
         case = self._case
         try:
@@ -211,12 +211,12 @@ class FlowJudge:
         return claim
 
     def failed(self, permit: Permit, port: int) -> None:
-        """A flow that was permitted could not begin."""
+        """Record that a flow which was permitted could not begin."""
         self._case.gateway.limits.giveFlow(permit.claim)
         self._over(permit.address, port, "failed", permit.grant)
 
     def ended(self, flow: Flow, reason: str) -> None:
-        """A flow that was permitted is over."""
+        """Record that a flow which was permitted is over."""
         assert flow.address is not None
         over = flow.claim.over if reason == "quota" else None
         self._case.gateway.limits.giveFlow(flow.claim)
@@ -254,7 +254,7 @@ class FlowJudge:
         case.gateway.journal.append(line)
 
     def tooMany(self, limit: int) -> None:
-        """More flows than the limit; told once."""
+        """Record that more flows than the limit were asked for."""
         case = self._case
         case.gateway.journal.append(
             case.record.flowsRefusedLine(f"{limit} flows of one association")

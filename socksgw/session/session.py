@@ -137,8 +137,9 @@ class Session(case.Case):
 
     async def _open(self) -> Relay | None:
         """
-        Lead the client through all stages up to the last reply. Their frames are
-        free while the relay lasts, which is much longer.
+        Lead the client through all stages up to the last reply.
+
+        Their frames are free while the relay lasts, which is much longer.
 
         @return: what moves octets from then on; L{None} where the reply was all
             there is.

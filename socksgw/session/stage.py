@@ -10,7 +10,11 @@ __all__ = ["Stage"]
 
 
 class Stage(Enum):
-    """The seven folders, in the order of a session."""
+    """
+    The stages, each of which is a folder of C{socksgw}.
+
+    L{socksgw.session.session} says in which order a session goes through them.
+    """
 
     ACCEPT = "accept"
     NEGOTIATE = "negotiate"

@@ -98,7 +98,7 @@ class Bind(Command):
     name = "bind"
 
     async def decide(self, case: Case, request: Requested) -> Decision:
-        """Ask who may be waited for; who comes is judged again."""
+        """Ask which peers may be waited for; the one that comes is judged again."""
         return await case.generation.policy.expect(
             case.asker, named(request), case.arrive
         )
