@@ -435,6 +435,7 @@ class Inbound:
         """There is no deadline, for the time being."""
         if self._deadline is not None:
             self._deadline.clear()
+            self._deadline = None
 
     @property
     def _most(self) -> int:

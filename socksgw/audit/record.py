@@ -110,7 +110,7 @@ class SessionRecord:
         "client", "clientPort", "command", "decidedBy", "dialled", "ending", "groups",
         "hint", "listener", "loggedIn", "method", "name", "offered", "peerPort", "port",
         "protocol", "reason", "received", "reply", "reports", "rule", "secured", "sent",
-        "session", "strangers", "struck", "ticket", "user", "userId", "verdicts",
+        "rules", "session", "strangers", "struck", "ticket", "user", "userId",
         "wanted", "why",
     )  # fmt: skip
 
@@ -137,7 +137,8 @@ class SessionRecord:
         self.port = 0
         self.allowed = False
         self.rule = self.decidedBy = ""
-        self.verdicts: Mapping[Address, Verdict] = {}
+        # By address, where there are several.
+        self.rules: Sequence[str] = ()
         self.why = ""
         self.addresses: tuple[Address, ...] = ()
         self.struck: tuple[tuple[Address, str], ...] = ()
@@ -182,9 +183,11 @@ class SessionRecord:
         """
         self.allowed = decision.allowed
         self.rule = self.decidedBy = decision.rule
-        self.verdicts = decision.verdicts
         self.why = decision.why
-        self.addresses = decision.addresses
+        self.addresses = addresses = decision.addresses
+        if self.allowed and len(addresses) > 1:
+            # The verdicts themselves last no longer than the decision.
+            self.rules = [decision.verdicts[each].rule for each in addresses]
         self.struck = decision.struck
         self.ticket = decision.ticket
         self.reports = decision.reports
@@ -331,10 +334,8 @@ class SessionRecord:
         )
         if self.groups:
             line += f',"groups":[{",".join(map(quoted, sorted(self.groups)))}]'
-        if self.allowed and len(self.addresses) > 1:
-            rules = [self.verdicts[a].rule for a in self.addresses]
-            if len(set(rules)) > 1:
-                line += f',"rules":[{",".join(map(quoted, rules))}]'
+        if len(set(self.rules)) > 1:
+            line += f',"rules":[{",".join(map(quoted, self.rules))}]'
         if self.struck:
             struck = ",".join(f'["{a.text}",{quoted(w)}]' for a, w in self.struck)
             line += f',"struck":[{struck}]'

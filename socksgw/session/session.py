@@ -106,12 +106,7 @@ class Session(case.Case):
         failure: SocksError | None = None
         try:
             try:
-                relay = await self._open()
-                if relay is None:
-                    self._answered()
-                else:
-                    self.stage = _RELAY
-                    await self._relayed(relay)
+                await self._relayed(await self._open())
             except WireError as e:
                 failure = _violation(e)
             except CancelledError:
@@ -209,7 +204,9 @@ class Session(case.Case):
         self.stage = _ROUTE
         told, relay = await self.command.route(self, request)
         client.reply(_SUCCEEDED, told)
-        self.verdicts = _NONE
+        if relay is not None:
+            self.stage = _RELAY
+            self.verdicts = _NONE
         return relay
 
     def _now(self, user: User) -> User:
@@ -223,14 +220,22 @@ class Session(case.Case):
             raise Revoked("the user no longer exists")
         return found
 
-    async def _relayed(self, relay: Relay) -> None:
+    async def _relayed(self, relay: Relay | None) -> None:
         """
         Relay to the end, record it, close.
+
+        @param relay: as L{_open} returns it.
         """
         record, client = self.record, self.client
+        if relay is None:
+            self._answered()
+            return
         tally = self._tally = Tally()
+        over = relay(client.surplus(), tally)
+        # It is of no use while its relay lasts.
+        del relay
         try:
-            await relay(client.surplus(), tally)
+            await over
         finally:
             record.sent, record.received = tally.sent, tally.received
             record.strangers += tally.strangers
