@@ -1,3 +1,3 @@
 """
-How much clients may take: sessions, rates, quotas.
+Bound what clients take: sessions, rates, quotas.
 """

@@ -1,6 +1,8 @@
 """
-What limits count: what lives, what happened in the last second, and the octets
-of windows; and how that is done in one process.
+Count for limits, in one process.
+
+Counted are live sessions and flows, the events of the last second, and the
+octets of windows.
 """
 
 from __future__ import annotations
@@ -13,25 +15,27 @@ from typing import Final, Protocol, final
 
 __all__ = ["Counters", "Key", "ProcessCounters", "Row"]
 
-#: Windows that are kept, at most.
+#: The most windows that are kept.
 _WINDOWS: Final = 1 << 16
 
-#: A window as it is kept: per what, by which rule, whose, its length, its
-#: number since the epoch, and its octets.
+#: A window as the file of quotas has it: what it is per (C{user}, C{source} …),
+#: the rule whose limit it is, the value of that user or source, its length in
+#: seconds, its number since the epoch, and its octets.
 Row = tuple[str, str, str, float, int, int]
 
 
-#: Whose count it is: of what, per what, by which rule's limits (empty for
-#: C{[[limit]]}), and of whom.
+#: What is counted (C{sessions}, C{octets} …), what it is counted per (C{user},
+#: C{source} …), the rule whose limit it is (empty for C{[[limit]]}), and the value
+#: of that user or source.
 Key = tuple[str, str, str, str]
 
 
 class Counters(Protocol):
     """
-    What limits count, by key. A key of which nothing is counted costs nothing.
+    Count by key; a key of which nothing is counted costs nothing.
 
-    Today one process's own (L{ProcessCounters}); whoever shares them between
-    several answers these calls at once, too.
+    Today each process has its own (L{ProcessCounters}). An implementation that
+    several processes share must answer these calls immediately, too.
     """
 
     def take(self, wanted: Sequence[tuple[Key, int]]) -> Key | None:
@@ -39,41 +43,55 @@ class Counters(Protocol):
         Count one more of every key, unless one of them has as many as its
         number already: then nothing is counted.
 
-        @return: the first such key, or L{None}.
+        @param wanted: keys, each with the most that may be counted of it.
+        @return: the first key that has as many; L{None} when all were counted.
         """
 
     def add(self, keys: Sequence[Key]) -> None:
-        """Count one more of every key, however many there are."""
+        """Count one more of every key, whatever its limit is."""
 
     def give(self, keys: Sequence[Key]) -> None:
         """
         Count one less of every key.
 
-        @raise KeyError: it was never counted.
+        @raise KeyError: nothing is counted of a key.
         """
 
     def happen(self, wanted: Sequence[tuple[Key, int]]) -> Key | None:
         """
-        An event of every key happens now, unless one of them has had as many
-        as its number in the last second: then none does.
+        Count an event of every key, now, unless one of them has had as many in
+        the last second as its number: then nothing is counted.
 
-        @return: the first such key, or L{None}.
+        @param wanted: keys, each with the most events of it in a second.
+        @return: the first key that has had as many; L{None} when all were counted.
         """
 
     def spent(self, key: Key, seconds: float) -> int:
         """
-        Octets in the window of now.
+        Return how many octets count in the present window of a key.
 
-        @param seconds: its length; windows begin at its multiples since the
-            epoch.
+        @param seconds: the length of the window; windows begin at its multiples
+            since the epoch.
         """
 
     def spend(self, key: Key, seconds: float, octets: int) -> None:
-        """So many more."""
+        """
+        Count octets in the present window of a key.
+
+        @param seconds: as in L{spent}.
+        @param octets: how many more.
+        """
 
 
 @final
 class _Window:
+    """
+    One window.
+
+    @ivar number: how many windows of its length have begun since the epoch.
+    @ivar octets: the octets counted in it.
+    """
+
     __slots__ = ("_behind", "number", "octets")
 
     def __init__(self, number: int, octets: int) -> None:
@@ -83,11 +101,13 @@ class _Window:
 
     def over(self, number: int, now: float, seconds: float) -> bool:
         """
-        Whether its octets count no longer: a later window has begun. A clock
-        that was set back brings nothing back; but what is said to be of a time
-        that has not come counts no longer than a window lasts.
+        Return whether the octets count no longer, since a later window has begun.
 
-        @param number: the window of now.
+        A clock that is set back gives no octets back. But a window of a time to
+        come, as a clock that was wrong has left it, counts no longer than a window
+        lasts.
+
+        @param number: the number of the present window.
         @param now: monotonic seconds.
         @param seconds: how long a window lasts.
         """
@@ -99,7 +119,11 @@ class _Window:
         return now - self._behind >= seconds
 
     def begin(self, number: int) -> None:
-        """Nothing has moved in it yet."""
+        """
+        Begin anew, with no octets.
+
+        @param number: the number of the window.
+        """
         self.number = number
         self.octets = 0
         self._behind = None
@@ -108,13 +132,13 @@ class _Window:
 @final
 class ProcessCounters:
     """
-    L{Counters} of this process alone.
+    Count as L{Counters}, for this process alone.
 
-    What lives, and what happened in a second, is bounded by the sessions (the
-    past is forgotten as more happens); of windows, those with the fewest octets
-    are forgotten first when there are too many.
+    The sessions bound what is kept of live ones and of events, since events older
+    than a second are forgotten as others come. When there are too many windows,
+    those with the fewest octets are forgotten first.
 
-    @ivar changes: grows whenever a window does.
+    @ivar changes: a number that grows whenever octets are counted.
     """
 
     def __init__(
@@ -126,7 +150,7 @@ class ProcessCounters:
         """
         @param clock: monotonic seconds.
         @param wall: seconds since the epoch.
-        @param windows: how many are kept, at most.
+        @param windows: the most windows that are kept.
         """
         self._clock = clock
         self._wall = wall
@@ -187,7 +211,10 @@ class ProcessCounters:
 
     def _forgetEvents(self, past: float, most: int) -> None:
         """
-        Forget keys of which nothing has happened since, the oldest first.
+        Forget keys that have had no event since a time, the oldest first.
+
+        @param past: that time, in monotonic seconds.
+        @param most: the most keys that are forgotten now.
         """
         events = self._events
         while events and most:
@@ -223,7 +250,8 @@ class ProcessCounters:
 
     def _forget(self) -> None:
         """
-        Make room: what is over goes; else whoever has spent least loses least.
+        Make room for a window: forget those that are over, or else those with the
+        fewest octets.
         """
         self._sweepWindows()
         over = len(self._windows) - self._most * 15 // 16
@@ -246,13 +274,13 @@ class ProcessCounters:
 
     def sweep(self) -> None:
         """
-        Once in a while: forget what counts no longer.
+        Forget events and windows that count no longer; called now and then.
         """
         self._forgetEvents(self._clock() - 1.0, len(self._events))
         self._sweepWindows()
 
     def rows(self) -> list[Row]:
-        """Every window, to be kept."""
+        """Return every window, to be kept in a file."""
         return [
             (key[1], key[2], key[3], seconds, window.number, window.octets)
             for (key, seconds), window in self._windows.items()
@@ -260,8 +288,10 @@ class ProcessCounters:
 
     def restore(self, rows: Iterable[Row]) -> None:
         """
-        Go on with windows that were kept; of two of one key, with the later one,
-        and with the octets of both if they are the same.
+        Go on with windows that were kept.
+
+        Of two windows of one key the later one counts. Where both are the same
+        window, their octets are added up.
         """
         for per, rule, who, seconds, number, octets in rows:
             at = (("octets", per, rule, who), seconds)
@@ -275,7 +305,7 @@ class ProcessCounters:
 
     @property
     def keys(self) -> Iterator[Key]:
-        """Every key of which something is counted."""
+        """Yield every key of which something is counted."""
         yield from self._counts
         yield from self._events
         yield from (key for key, _ in self._windows)

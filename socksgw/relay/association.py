@@ -1,6 +1,5 @@
 """
-A UDP association: its flows, the way its datagrams take to the client, and
-its end.
+UDP associations: their flows, the way to the client, and their end.
 """
 
 from __future__ import annotations
@@ -8,16 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, final
 
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
-
-from socksgw.errors import SocksError
 from socksgw.interfaces import SetDeadline, StreamProtection
-from socksgw.relay.between import Client, Tally
+from socksgw.relay.control import Control, Ending
 from socksgw.relay.datagram import DatagramCarrier
 from socksgw.relay.flows import Flows, FlowSettings, Judge
 from socksgw.relay.protected import ProtectedSocket
-from socksgw.relay.seams import DatagramOutlet
+from socksgw.relay.seams import Client, DatagramOutlet
+from socksgw.relay.tally import Tally
 from socksgw.relay.tunnel import Framing, TunnelCarrier
 from socksgw.system.connection import Receiver
 from socksgw.system.watch import Watcher
@@ -25,45 +21,18 @@ from socksgw.wire.address import Address
 
 __all__ = ["Associations"]
 
-#: Seconds that verdicts on the client's last datagrams may take; with a
-#: deadline's tick less than the one second in which an association must end.
+#: Seconds that verdicts on the client's last datagrams may take. With a tick of
+#: deadlines that is less than the one second in which an association must end.
 _LAST: Final = 0.5
 #: Seconds that a client may take for its first datagram, where it has not said
 #: which port it sends from: until then any program on its host may send it.
 _FIRST: Final = 60.0
 
 
-class _Control:
-    """
-    The control connection while the association lasts: what comes on it
-    counts for nothing, its end is the end.
-    """
-
-    def __init__(self, end: Callable[[str], None]) -> None:
-        self._end = end
-
-    def dataReceived(self, data: bytes | memoryview) -> None:
-        """Drop what comes."""
-
-    def readConnectionLost(self) -> None:
-        """End the association: the client has ended its side."""
-        self._end("closed")
-
-    def departed(self) -> None:
-        """Do nothing: the connection is read all the time."""
-
-    def violated(self, failure: SocksError) -> None:
-        """Do nothing: the client's session hears of it."""
-
-    def connectionLost(self, reason: Failure) -> None:
-        """End the association: the client is gone."""
-        self._end("client-lost")
-
-
 @final
 class Associations:
     """
-    The associations of one generation.
+    Serve the associations of one generation.
     """
 
     def __init__(
@@ -76,8 +45,9 @@ class Associations:
     ) -> None:
         """
         @param clock: monotonic seconds.
-        @param idle: seconds without a datagram.
-        @param flows: most flows of one association.
+        @param idle: seconds without a datagram after which a flow, and an
+            association, ends.
+        @param flows: the most flows of one association.
         """
         self._settings = FlowSettings(watch, setDeadline, idle, flows)
         self._watch = watch
@@ -95,17 +65,17 @@ class Associations:
         port: int | None = None,
     ) -> None:
         """
-        Relay datagrams until the control connection ends, or nothing has
-        moved for long.
+        Relay datagrams until the control connection ends, or the association is
+        idle.
 
         @param source: the client's address.
-        @param outlet: its sockets are closed at the end.
-        @param reassemble: whether fragments are put together.
-        @param tally: filled in, also when this is cancelled.
-        @param port: the only one that the client sends from, where it said so.
+        @param outlet: the sockets for datagrams; they are closed at the end.
+        @param reassemble: whether fragments are put together; else they are
+            dropped.
+        @param tally: the figures, filled in also when this is cancelled.
+        @param port: the only port that the client sends from, where it said so.
         """
-        done: Deferred[str] = Deferred()
-        end = _once(done)
+        end = Ending()
         flows = Flows(
             self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
         )
@@ -130,7 +100,7 @@ class Associations:
             end(reason)
 
         try:
-            await self._last(client, _Control(ended), done, flows, carrier, tally)
+            await self._last(client, Control(ended), end, flows, carrier, tally)
         finally:
             first.clear()
 
@@ -144,37 +114,43 @@ class Associations:
         tally: Tally,
     ) -> None:
         """
-        Do the same, with the datagrams inside the control connection.
+        Relay datagrams that come and go inside the control connection; else as
+        L{over}.
 
-        @param early: octets that came behind the request.
+        @param early: octets that came behind the request; they go first.
         """
-        done: Deferred[str] = Deferred()
-        end = _once(done)
+        end = Ending()
         flows = Flows(
             self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
         )
         carrier = TunnelCarrier(client, framing, flows, end)
-        await self._last(client, carrier, done, flows, carrier, tally, early)
+        await self._last(client, carrier, end, flows, carrier, tally, early)
 
     async def _last(
         self,
         client: Client,
         control: Receiver,
-        done: Deferred[str],
+        end: Ending,
         flows: Flows,
         carrier: Any,
         tally: Tally,
         early: bytes = b"",
     ) -> None:
+        """
+        Let an association last.
+
+        @param control: receives what comes on the control connection.
+        @param carrier: takes datagrams to the client, and is closed at the end.
+        """
         try:
             if early:
                 control.dataReceived(early)
-            # Much behind the request had the reading paused. This reads on, so that
-            # the end of the connection is seen.
+            # Many octets behind the request had paused the reading. Without reading
+            # on the end of the connection would not be seen.
             client.take(control)
             if client.ended:
                 control.readConnectionLost()
-            tally.reason = await done
+            tally.reason = await end.done
             await flows.settled(_LAST)
         finally:
             client.take(None)
@@ -182,11 +158,3 @@ class Associations:
             flows.close(tally.reason or "cut")
             tally.sent, tally.received = flows.sent, flows.received
             tally.strangers = flows.strangers + carrier.strangers
-
-
-def _once(done: Deferred[str]) -> Callable[[str], None]:
-    def end(reason: str) -> None:
-        if not done.called:
-            done.callback(reason)
-
-    return end

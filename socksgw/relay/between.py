@@ -4,63 +4,16 @@ Which relay serves which pair of connections.
 
 from __future__ import annotations
 
-from typing import Protocol, final
+from typing import final
 
-from socksgw.interfaces import Protection
-from socksgw.relay.seams import Allowance
+from socksgw.relay.seams import Allowance, Client
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.stream import StreamRelay
-from socksgw.system.connection import Connection, Receiver
+from socksgw.relay.tally import Tally
+from socksgw.system.connection import Connection
 
-__all__ = ["Relays", "Tally"]
-
-
-class Client(Protocol):
-    """
-    What a relay needs of a client.
-
-    @ivar connection: what carries its octets.
-    @ivar ended: whether it has ended its side.
-    @ivar protection: what datagrams beside the connection go through.
-    """
-
-    @property
-    def connection(self) -> Connection: ...
-
-    @property
-    def ended(self) -> bool: ...
-
-    @property
-    def protection(self) -> Protection | None: ...
-
-    def take(self, receiver: Receiver | None) -> None:
-        """Hand what comes to a receiver from now on, and read; L{None} for none."""
-
-
-@final
-class Tally:
-    """
-    What a relay moved, and how it ended.
-
-    @ivar sent: octets from the client to the destination.
-    @ivar received: octets from the destination to the client.
-    @ivar strangers: datagrams of an association from where they should not.
-    @ivar reason: a fixed word.
-    @ivar reset: whether the client is to be closed with a reset.
-    @ivar relay: what moves octets, while it does; it can be told of other
-        allowances.
-    """
-
-    __slots__ = ("reason", "received", "relay", "reset", "sent", "strangers")
-
-    def __init__(self) -> None:
-        self.sent = 0
-        self.received = 0
-        self.strangers = 0
-        self.reason = ""
-        self.reset = False
-        self.relay: SpliceRelay | StreamRelay | None = None
+__all__ = ["Relays"]
 
 
 @final

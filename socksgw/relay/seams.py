@@ -8,7 +8,10 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Allowance", "DatagramOutlet"]
+from socksgw.interfaces import Protection
+from socksgw.system.connection import Connection, Receiver
+
+__all__ = ["Allowance", "Client", "DatagramOutlet"]
 
 
 class DatagramOutlet(Protocol):
@@ -76,4 +79,31 @@ class Allowance(Protocol):
         End the wait.
 
         @return: what L{wait} was to call; L{None} when nothing waits.
+        """
+
+
+class Client(Protocol):
+    """
+    What a relay needs of a client.
+
+    @ivar connection: what carries its octets.
+    @ivar ended: whether it has ended its side.
+    @ivar protection: what datagrams beside the connection go through; L{None} for
+        nothing.
+    """
+
+    @property
+    def connection(self) -> Connection: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    @property
+    def protection(self) -> Protection | None: ...
+
+    def take(self, receiver: Receiver | None) -> None:
+        """
+        Hand what comes to a receiver from now on, and read.
+
+        @param receiver: L{None} to hand it to nobody else any more.
         """

@@ -8,7 +8,7 @@ buffer is full.
 
 from __future__ import annotations
 
-from typing import Protocol, final
+from typing import final
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -17,23 +17,11 @@ from socksgw.errors import SocksError
 from socksgw.relay.halves import Half, Input, Output
 from socksgw.relay.memory import SCARCE
 from socksgw.relay.relay import Relay
-from socksgw.relay.seams import Allowance
+from socksgw.relay.seams import Allowance, Client
 from socksgw.relay.settings import RelaySettings
-from socksgw.system.connection import Connection, Receiver
+from socksgw.system.connection import Connection
 
 __all__ = ["StreamRelay"]
-
-
-class Client(Protocol):
-    """What this relay needs of a client, as L{socksgw.relay.between.Client}."""
-
-    @property
-    def connection(self) -> Connection: ...
-
-    @property
-    def ended(self) -> bool: ...
-
-    def take(self, receiver: Receiver | None) -> None: ...
 
 
 @final
@@ -240,7 +228,7 @@ class StreamRelay(Relay):
         destination: Connection,
     ) -> None:
         super().__init__(settings)
-        self._client: Client = client
+        self._client = client
         self.client = End(self, client.connection)
         self.destination = End(self, destination)
         self.client.other = self.destination

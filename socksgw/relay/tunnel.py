@@ -1,6 +1,7 @@
 """
-UDP inside the control connection, for clients behind firewalls that pass no
-UDP: hev's framing (command 05) and gost's (F3).
+UDP inside the control connection, for clients behind firewalls that drop UDP.
+
+Two framings are known: hev's (command 05) and gost's (command F3).
 """
 
 from __future__ import annotations
@@ -8,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple, final
 
-from twisted.python.failure import Failure
-
-from socksgw.errors import SocksError
-from socksgw.relay.between import Client
+from socksgw.relay.control import Control
 from socksgw.relay.flows import VIEW, Flows
+from socksgw.relay.seams import Client
 from socksgw.wire.datagram import (
     HEADROOM,
     Datagram,
@@ -29,14 +28,18 @@ __all__ = ["FRAMINGS", "Framing", "TunnelCarrier"]
 
 class Framing(NamedTuple):
     """
-    How datagrams stand in the stream.
+    Tell how datagrams stand in the stream.
+
+    @ivar read: decodes one datagram; raises L{NeedMoreData} while it is not whole.
+    @ivar encode: makes the octets of a datagram from its source's host and port
+        and its payload.
     """
 
     read: Callable[[Reader], Datagram]
     encode: Callable[..., bytes]
 
 
-#: By the name in C{listen.udp.tunnels}.
+#: Framings by their name in C{listen.udp.tunnels}.
 FRAMINGS: Final = {
     "hev": Framing(readWithLengths, encodeWithLengths),
     "gost": Framing(readTunnelled, encodeTunnelled),
@@ -44,28 +47,33 @@ FRAMINGS: Final = {
 
 
 @final
-class TunnelCarrier:
+class TunnelCarrier(Control):
     """
-    The control connection as the datagrams' way. While the client does not
-    read, datagrams for it are dropped, as a full socket would.
+    Carry datagrams inside the control connection. While the client does not read,
+    datagrams for it are dropped, as a full socket would.
+
+    @cvar strangers: always 0: nobody else can send on this connection.
     """
 
-    strangers = 0
+    strangers: Final = 0
 
     def __init__(
         self, client: Client, framing: Framing, flows: Flows, end: Callable[[str], None]
     ) -> None:
+        """
+        @param end: as of L{Control}.
+        """
+        super().__init__(end)
         self._client = client
         self._framing = framing
         self._flows = flows
-        self._end = end
         self._buffer = bytearray()
         self._full = False
         flows.carrier = self
         client.connection.registerProducer(self, True)
 
     def dataReceived(self, data: bytes | memoryview) -> None:
-        """Octets of the client's."""
+        """Pass on the datagrams that are whole; keep the rest."""
         buffer = self._buffer
         buffer += data
         start, failed = 0, False
@@ -86,7 +94,7 @@ class TunnelCarrier:
             self._end("protocol")
 
     def _send(self, datagram: Datagram) -> None:
-        """To the destination."""
+        """Send a datagram to its destination."""
         key = datagram.asked + datagram.port.to_bytes(2, "big")
         flow = self._flows.get(key)
         if flow is not None:
@@ -103,30 +111,16 @@ class TunnelCarrier:
         octets = self._framing.encode(source.host, source.port, payload)
         self._client.connection.write(octets)
 
-    def readConnectionLost(self) -> None:
-        """The client ended its side."""
-        self._end("closed")
-
-    def departed(self) -> None:
-        """Do nothing: the connection is read all the time."""
-
-    def violated(self, failure: SocksError) -> None:
-        """Do nothing: the client's session hears of it."""
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The client is gone."""
-        self._end("client-lost")
-
     def pauseProducing(self) -> None:
-        """The client does not read."""
+        """Drop datagrams from now on: the client does not read."""
         self._full = True
 
     def resumeProducing(self) -> None:
-        """It reads again."""
+        """Deliver datagrams again: the client reads."""
         self._full = False
 
     def stopProducing(self) -> None:
-        """It is gone."""
+        """Drop datagrams from now on: the client is gone."""
         self._full = True
 
     def close(self) -> None:

@@ -18,7 +18,8 @@ from socksgw.policy.decision import Policy
 from socksgw.policy.questions import Obligations, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.association import Associations
-from socksgw.relay.between import Relays, Tally
+from socksgw.relay.between import Relays
+from socksgw.relay.tally import Tally
 from socksgw.route.ways import UDPOptions, Ways
 from socksgw.wire.address import Address
 

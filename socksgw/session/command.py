@@ -11,7 +11,7 @@ from socksgw.errors import BadDestination, LookupFailed
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Verdict
 from socksgw.policy.ruleset import Ruleset
-from socksgw.relay.between import Tally
+from socksgw.relay.tally import Tally
 from socksgw.session.case import Case
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.events import Requested

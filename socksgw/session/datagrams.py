@@ -11,7 +11,7 @@ from socksgw.errors import CommandNotSupported
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
-from socksgw.relay.between import Tally
+from socksgw.relay.tally import Tally
 from socksgw.relay.tunnel import FRAMINGS
 from socksgw.session.case import Case
 from socksgw.session.command import Command, Routed

@@ -22,7 +22,7 @@ from socksgw.errors import (
 from socksgw.interfaces import Asker, User
 from socksgw.negotiate.negotiation import Attempt, negotiate
 from socksgw.policy.questions import Verdict
-from socksgw.relay.between import Tally
+from socksgw.relay.tally import Tally
 from socksgw.session import case
 from socksgw.session.command import Command, Relay
 from socksgw.session.deciding import decide

@@ -11,7 +11,7 @@ from socksgw.errors import LeadsHere, LimitReached
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
-from socksgw.relay.between import Tally
+from socksgw.relay.tally import Tally
 from socksgw.route.ways import Outlet
 from socksgw.session.besides import Besides
 from socksgw.session.case import Case

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 
 from socksgw.limits.allowance import Allowance
 from socksgw.relay.association import Associations
-from socksgw.relay.between import Tally
 from socksgw.relay.flows import Flow, Flows, Permit
+from socksgw.relay.tally import Tally
 from socksgw.route.datagrams import DatagramOutlet
 from socksgw.route.probe import routed
 from socksgw.wire.address import Address

@@ -17,7 +17,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from socksgw.relay.association import Associations
-from socksgw.relay.between import Tally
+from socksgw.relay.tally import Tally
 from socksgw.relay.tunnel import FRAMINGS, TunnelCarrier
 from socksgw.route.datagrams import DatagramOutlet
 from tests.fakes.connections import Client

@@ -1,0 +1,37 @@
+"""
+The figures of one relay.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from socksgw.relay.relay import Relay
+
+__all__ = ["Tally"]
+
+
+@final
+class Tally:
+    """
+    Tell what a relay or an association moved, and how it ended.
+
+    @ivar sent: octets from the client to the destination.
+    @ivar received: octets from the destination to the client.
+    @ivar strangers: datagrams of an association that others than the client and its
+        destinations sent.
+    @ivar reason: why it ended, a fixed word; empty while it has not.
+    @ivar reset: whether the client is to be closed with a reset.
+    @ivar relay: the relay while it lasts, so that other allowances can be given to
+        it (L{Relay.limit}); L{None} of an association.
+    """
+
+    __slots__ = ("reason", "received", "relay", "reset", "sent", "strangers")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.received = 0
+        self.strangers = 0
+        self.reason = ""
+        self.reset = False
+        self.relay: Relay | None = None
