@@ -41,6 +41,7 @@ class UsagePool:
 
     def __init__(self) -> None:
         self._entries: dict[Hashable, _Entry] = {}
+        self._closed = False
 
     def uses(self, key: Hashable) -> int:
         """Return how many users a value has; 0 where there is none."""
@@ -69,10 +70,12 @@ class UsagePool:
 
     def give(self, key: Hashable) -> None:
         """
-        Give a value back.
+        Give a value back; no effect after L{close}.
 
         @raise KeyError: there is none with that key.
         """
+        if self._closed:
+            return
         entry = self._entries[key]
         entry.uses -= 1
         if not entry.uses:
@@ -83,6 +86,7 @@ class UsagePool:
         """
         End all values, the newest first, even if they have users.
         """
+        self._closed = True
         while self._entries:
             _end(*self._entries.popitem())
 

@@ -83,6 +83,9 @@ def test_whatCannotBeEnded() -> None:
         world.pool.close()
     assert world.ended == ["c", "a"]
     assert len(events) == 1
+    # Its generation had not given it back yet.
+    user.release()
+    assert world.ended == ["c", "a"]
 
 
 def test_whoIsBuilding() -> None:
