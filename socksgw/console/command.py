@@ -46,7 +46,8 @@ def _configured(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="the gateway's; default: what it does without one, in this directory",
+        help="the gateway's configuration; default: that of a gateway without one, "
+        "started in this directory",
     )
 
 
@@ -75,10 +76,10 @@ def makeParser() -> argparse.ArgumentParser:
 
     check = commands.add_parser(
         "check",
-        help="check a configuration, and say what it exposes",
-        description="Check a configuration: every error at once, each with its "
-        "place and remedy; ends with what is exposed. Exit status 0 when the "
-        "gateway would start with it, else 2.",
+        help="check a configuration, and tell what it exposes",
+        description="Check a configuration. All errors are printed at once, each with "
+        "file, line, key and remedy; then what is reached without a login. Exit status "
+        "0 if the gateway would start with it, else 2.",
     )
     check.add_argument("file", nargs="?", metavar="FILE", help="the configuration")
     check.add_argument("--config", metavar="FILE", help="the same as FILE")
@@ -88,18 +89,18 @@ def makeParser() -> argparse.ArgumentParser:
     passwd = commands.add_parser(
         "passwd",
         help="set a user's password in a file for the passwd: or secrets: checker",
-        description="Set a user's password. The file is made (mode 0600) when it "
-        "is not there. The password is asked for twice on a terminal, else read "
-        "as one line from standard input; it never stands on the command line.",
+        description="Set a user's password. The file is made (mode 0600) if it does "
+        "not exist. The password is asked for twice on a terminal, else read as one "
+        "line from standard input; it is never an argument.",
     )
     passwd.add_argument(
         "--secrets",
         action="store_true",
         help="a file for the secrets: checker (method chap), which holds the "
-        "passwords themselves: whoever reads it has them all",
+        "passwords themselves; whoever reads it has all of them",
     )
     passwd.add_argument("file", metavar="FILE", help="as in [auth] checkers")
-    passwd.add_argument("user", metavar="USER", help="who is added, or changed")
+    passwd.add_argument("user", metavar="USER", help="the user who is added or changed")
     passwd.set_defaults(run=_passwd)
 
     audit = commands.add_parser(
@@ -111,7 +112,7 @@ def makeParser() -> argparse.ArgumentParser:
         "verify",
         help="check that no line of the journal was changed, lost or moved",
         description="Check the journal's chain of hashes from its first line to "
-        "its last. Exit status 0 when it is whole, 1 when it is not.",
+        "its last. Exit status 0 if it is whole, 1 if it is not.",
     )
     _configured(verifying)
     verifying.add_argument(
@@ -120,15 +121,15 @@ def makeParser() -> argparse.ArgumentParser:
         type=_head,
         action="append",
         default=[],
-        help="line N has to be there with this hash, as verify or the log said "
-        "it and somebody else has kept it; may be repeated",
+        help="line N has to be there with this hash, which verify or the log printed "
+        "and which was kept elsewhere; may be repeated",
     )
     verifying.set_defaults(run=_verify)
     following = audit.add_parser(
         "follow",
         help="print decisions as they are made",
-        description="Print the journal as it grows, one human line per decision; "
-        "ends with ^C.",
+        description="Print the journal while it is written, one line for people for "
+        "each decision; ^C ends it.",
     )
     _configured(following)
     following.add_argument(
@@ -141,15 +142,14 @@ def makeParser() -> argparse.ArgumentParser:
 
     explain = commands.add_parser(
         "explain",
-        help="say what would be decided, or why something was",
-        description="Say whether such a client gets in, and by what; then what the "
-        "policy would decide, by which rule, and for each rule before it the first "
-        "condition that does not hold. A client of which --from or --listener is "
-        "not said is any that gets in. With --record, why a line of the journal is "
-        "there, what became of it, and what today's configuration says. "
-        "Exit status 0 for allow, 1 for deny, 2 when it cannot be told (which "
-        "fact is missing is said; nothing is guessed), or when check refuses the "
-        "configuration.",
+        help="tell what would be decided, or why something was",
+        description="Tell whether such a client gets in, and by which method; then what "
+        "the policy would decide, by which rule, and for each rule before it the first "
+        "condition that does not hold. Without --from or --listener any client that "
+        "gets in is meant. With --record, tell why a line of the journal is there, what "
+        "became of it, and what today's configuration says of it. Exit status 0 for "
+        "allow, 1 for deny, 2 if it cannot be told (the missing fact is named; nothing "
+        "is guessed) or if check refuses the configuration.",
     )
     _configured(explain)
     explain.add_argument("--record", metavar="N", type=int, help="a journal line")
@@ -161,11 +161,16 @@ def makeParser() -> argparse.ArgumentParser:
         metavar="G",
         action="append",
         default=[],
-        help="the user is in it, and in no other of a directory's",
+        help="a group of a directory that the user is in; may be repeated. In others "
+        "of a directory the user is not",
     )
-    explain.add_argument("--from", metavar="IP", dest="source", help="the client")
-    explain.add_argument("--listener", metavar="L", help="where the client came in")
-    explain.add_argument("--method", metavar="M", help="how the user logged in")
+    explain.add_argument(
+        "--from", metavar="IP", dest="source", help="the client's address"
+    )
+    explain.add_argument(
+        "--listener", metavar="L", help="where the client has connected"
+    )
+    explain.add_argument("--method", metavar="M", help="how the user has logged in")
     explain.add_argument(
         "--at",
         metavar="TIME",
@@ -179,17 +184,17 @@ def makeParser() -> argparse.ArgumentParser:
         metavar="IP",
         action="append",
         default=[],
-        help="where the name leads; default: what DNS says",
+        help="an address of the name; may be repeated; default: what DNS says",
     )
     explain.add_argument("--json", action="store_true", help="for programs")
     explain.add_argument(
         "command",
         nargs="?",
         choices=["connect", "bind", "udp", "resolve"],
-        help="what the client would do",
+        help="what the client asks for",
     )
     explain.add_argument(
-        "destination", nargs="?", metavar="HOST:PORT", help="what it would ask for"
+        "destination", nargs="?", metavar="HOST:PORT", help="the destination"
     )
     explain.set_defaults(run=_explain)
 
@@ -197,11 +202,12 @@ def makeParser() -> argparse.ArgumentParser:
         "diff",
         help="show which recorded decisions another policy would change",
         description="Judge the recorded traffic by two configurations, and show "
-        "what would change. Exit status 0 when nothing would, 1 when something "
-        "would.",
+        "what would change. Exit status 0 if nothing would, 1 if something would.",
     )
     diff.add_argument("old", metavar="OLD", help="a configuration")
-    diff.add_argument("new", metavar="NEW", help="the one that shall replace it")
+    diff.add_argument(
+        "new", metavar="NEW", help="the configuration that is to replace it"
+    )
     diff.add_argument(
         "--replay", metavar="JOURNAL", type=Path, help="default: the journal of OLD"
     )
@@ -210,9 +216,9 @@ def makeParser() -> argparse.ArgumentParser:
     plugins = commands.add_parser(
         "plugins",
         help="list the methods and checkers found, and the broken ones",
-        description="List every authentication method and checker that is found, "
-        "and every plug-in that cannot be imported, with why: what it would have "
-        "declared nobody knows. Exit status 1 when there is one.",
+        description="List every authentication method and checker that is installed, "
+        "and every plug-in that cannot be imported, with the reason. Exit status 1 if "
+        "there is one that cannot.",
     )
     plugins.set_defaults(run=_plugins)
     return parser
