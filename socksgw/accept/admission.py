@@ -196,6 +196,13 @@ class Admission:
             self._moved(self._byCount, key, len(clients) - 1, len(clients))
         return True
 
+    def left(self, client: HalfOpen) -> None:
+        """
+        A half-open client went, or is somebody else than it was taken for.
+        """
+        self.requested(client)
+        self.census.left(client.source)
+
     def requested(self, client: HalfOpen) -> None:
         """
         A client is no longer half-open: it made its request, or went.

@@ -23,7 +23,6 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from socksgw.accept.listener import Listener
-from socksgw.accept.tls import TLSConnection
 from socksgw.accept.twisteds import TwistedFactory
 from socksgw.config.listening import parseListenAddress
 from socksgw.system.plain import PlainConnection
@@ -138,14 +137,7 @@ class ListeningPort(tcp.Port):
                 accepted.close()
                 return True
             accepted.setblocking(False)
-            tls = factory.tls
-            connection: PlainConnection | TLSConnection
-            if tls is None:
-                connection = PlainConnection(accepted, self.watch)
-            else:
-                connection = TLSConnection(accepted, self.watch, tls)
-            client.makeConnection(connection)
-            connection.take(client)
+            client.makeConnection(PlainConnection(accepted, self.watch))
         except Exception as e:
             # No memory, or no room in epoll.
             self.watch.closing(accepted.fileno())

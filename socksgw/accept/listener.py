@@ -5,7 +5,7 @@ One C{[[listen]]}: its name, what may be spoken there, who is let in.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 from typing import Protocol as Seam
 
@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
 from socksgw.accept.admission import Admission, Census
-from socksgw.accept.certificates import ServerTLS
+from socksgw.accept.layers import Layer
 from socksgw.accept.protocol import Budget, Inbound
 from socksgw.interfaces import Timer
 from socksgw.wire.address import Address
@@ -63,7 +63,8 @@ class Listener:
     @ivar name: as in the configuration.
     @ivar dialects: what may be spoken, by the first octet of a client.
     @ivar handshake: seconds from accept to request.
-    @ivar tls: what stands under SOCKS here, if anything.
+    @ivar layers: what stands between a client's socket and its conversation, the
+        lowest first.
     @ivar clients: who is connected.
     @ivar leaving: how many of its ports have been told to close.
     @ivar memory: what everything that waits for a reader is counted in.
@@ -73,7 +74,7 @@ class Listener:
         self.name = name
         self.dialects: Mapping[int, Dialect] = {}
         self.handshake = 0.0
-        self.tls: ServerTLS | None = None
+        self.layers: Sequence[Layer] = ()
         self.admission = Admission(service.census, 0, 0)
         self.clients: dict[Inbound, None] = {}
         self.memory = service.memory
@@ -92,7 +93,7 @@ class Listener:
         halfOpen: int,
         halfOpenPerSource: int,
         handshake: float,
-        tls: ServerTLS | None = None,
+        layers: Sequence[Layer] = (),
     ) -> None:
         """
         What holds for the clients that come from now on.
@@ -103,7 +104,7 @@ class Listener:
         """
         self.dialects = spoken(protocols)
         self.handshake = handshake
-        self.tls = tls
+        self.layers = layers
         self.admission.limit(halfOpen, halfOpenPerSource)
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:

@@ -46,7 +46,7 @@ class ProtectedConnection:
         """
         self._below = below
         self._protection = protection
-        self._receiver = receiver
+        self.receiver = receiver
         self._isStream = isinstance(protection, StreamProtection)
         self.halfCloses = below.halfCloses
         self.secured = max(below.secured, protection.level, key=LEVELS.index)
@@ -81,29 +81,29 @@ class ProtectedConnection:
             self.violated(ProtocolViolated(str(e), reason="protection"))
             return
         if octets:
-            self._receiver.dataReceived(octets)
+            self.receiver.dataReceived(octets)
 
     def readConnectionLost(self) -> None:
         """As L{Receiver.readConnectionLost}."""
-        self._receiver.readConnectionLost()
+        self.receiver.readConnectionLost()
 
     def departed(self) -> None:
         """As L{Receiver.departed}."""
-        self._receiver.departed()
+        self.receiver.departed()
 
     def violated(self, failure: SocksError) -> None:
         """As L{Receiver.violated}."""
-        self._receiver.violated(failure)
+        self.receiver.violated(failure)
 
     def connectionLost(self, reason: Failure) -> None:
         """As L{Receiver.connectionLost}."""
-        self._receiver.connectionLost(reason)
+        self.receiver.connectionLost(reason)
 
     # The connection of what is above.
 
     def take(self, receiver: Receiver) -> None:
         """As L{Connection.take}."""
-        self._receiver = receiver
+        self.receiver = receiver
         self._below.resumeProducing()
 
     def release(self) -> bool:

@@ -5,7 +5,7 @@ octets back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, final
 from typing import Protocol as Seam
@@ -15,6 +15,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from socksgw.accept.admission import Admission
+from socksgw.accept.layers import Layer, enter
 from socksgw.accept.protected import ProtectedConnection
 from socksgw.errors import (
     ClientLost,
@@ -83,6 +84,9 @@ class Door(Seam):
     def handshake(self) -> float: ...
 
     @property
+    def layers(self) -> Sequence[Layer]: ...
+
+    @property
     def memory(self) -> Budget: ...
 
     def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer: ...
@@ -136,6 +140,7 @@ class Inbound:
     holding = False
     identity: Any = None
     protection: Protection | None = None
+    _admitted = True
     _phase = _OPEN
     _taker: Receiver | None = None
     _serving: Deferred[None] | None = None
@@ -157,17 +162,36 @@ class Inbound:
 
     def makeConnection(self, connection: Connection) -> None:
         """
-        Begin: the connection is ready, and hands on what comes when this has
-        returned.
+        Begin: the connection is ready. The deadline counts from here through all
+        layers.
         """
         self.connection = connection
+        door = self.door
         try:
-            self._deadline = self.door.setDeadline(self.door.handshake, self._expired)
-            self.door.opened(self)
+            self._deadline = door.setDeadline(door.handshake, self._expired)
+            door.opened(self)
+            if door.layers:
+                enter(door.layers, connection, self)
+            else:
+                connection.take(self)
         except Exception:
             # Without a deadline it would stay for ever.
             connection.abortConnection()
             raise
+
+    def comesFrom(self, source: Address, port: int) -> bool:
+        """As L{socksgw.accept.layers.Client.comesFrom}."""
+        if not self.halfOpen:
+            # Another client has its place already.
+            return False
+        admission = self.door.admission
+        admission.left(self)
+        self.source, self.port = source, port
+        self._admitted = admission.admit(self)
+        if not self._admitted:
+            self.halfOpen = False
+            self.abort()
+        return self._admitted
 
     def dataReceived(self, data: bytes | memoryview) -> None:
         """As L{Receiver.dataReceived}."""
@@ -226,7 +250,8 @@ class Inbound:
         self._disarm()
         self._drop()
         self.requested()
-        self.door.admission.census.left(self.source)
+        if self._admitted:
+            self.door.admission.census.left(self.source)
         self.door.closed(self)
         if self._taker is not None:
             self._taker.connectionLost(reason)

@@ -13,7 +13,6 @@ import socket
 from contextlib import suppress
 from enum import Enum
 from typing import Any, Final, final
-from typing import Protocol as Seam
 
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -21,10 +20,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.accept.certificates import ServerTLS
-from socksgw.accept.identity import CertificateIdentity, Unacceptable
+from socksgw.accept.identity import Unacceptable
+from socksgw.accept.layers import Client, Upwards
 from socksgw.errors import CertificateRefused, ProtocolViolated, SocksError
 from socksgw.system.backlog import Backlog
-from socksgw.system.connection import Producer, Receiver, SocketName
+from socksgw.system.connection import Connection, Producer, Receiver, SocketName
 from socksgw.system.halves import WATCHED, Incoming, Outgoing
 from socksgw.system.plain import OPENING, socketName
 from socksgw.system.sockets import resetting
@@ -34,7 +34,7 @@ from socksgw.wire.codes import SOCKS4, SOCKS5
 from socksgw.wire.levels import CONFIDENTIALITY
 from socksgw.wire.server import lookOf
 
-__all__ = ["TLSClient", "TLSConnection"]
+__all__ = ["TLSConnection", "TLSLayer"]
 
 _log = Logger()
 
@@ -86,20 +86,6 @@ _WRITABLE, _ENDING, _CLOSING, _CUTTING, _SHUT, _BROKEN = Outgoing
 _UNSAID: Final = frozenset({_ENDING, _CLOSING, _CUTTING})
 
 
-class TLSClient(Receiver, Seam):
-    """
-    What takes a client's octets from TLS.
-
-    @ivar identity: set before the first octet: what the client's certificate
-        has proved.
-    """
-
-    identity: CertificateIdentity | None
-
-    def refused(self, failure: SocksError) -> None:
-        """Hear that the client is not let in; not an octet of it is told."""
-
-
 @final
 class TLSConnection:
     """
@@ -113,7 +99,8 @@ class TLSConnection:
 
     __slots__ = (
         "_backlog", "_draining", "_events", "_fd", "_incoming", "_outgoing", "_phase",
-        "_receiver", "_sealed", "_socket", "_stream", "_tls", "_watch", "bufferSize",
+        "_sealed", "_socket", "_stream", "_tls", "_watch", "bufferSize",
+        "receiver",
     )  # fmt: skip
 
     plain: Final = None
@@ -130,7 +117,7 @@ class TLSConnection:
         self._fd = accepted.fileno()
         self._watch = watch
         self._tls = tls
-        self._receiver: Any = None
+        self.receiver: Any = None
         self._stream: Stream | None = None
         self._phase = _SILENT
         self._incoming = _UNREAD
@@ -156,8 +143,8 @@ class TLSConnection:
     # Readiness.
 
     def take(self, receiver: Receiver) -> None:
-        """As L{Connection.take}; the first receiver is a L{TLSClient}."""
-        self._receiver = receiver
+        """As L{Connection.take}; the first receiver is a L{Client} or L{Preface}."""
+        self.receiver = receiver
         if self._incoming is _UNREAD:
             self._incoming = _OPEN
             self._events = READ
@@ -182,7 +169,7 @@ class TLSConnection:
             else:
                 if watched & GONE and events & GONE:
                     self._incoming = _DEPARTED
-                    self._receiver.departed()
+                    self.receiver.departed()
                 if watched & WRITE and events & ~(READ | GONE):
                     self._flush()
                 if watched & READ and events & ~WRITE and self._phase is not _CLOSED:
@@ -233,7 +220,7 @@ class TLSConnection:
         @return: whether the client is accepted.
         """
         try:
-            self._receiver.identity = self._tls.identityOf(stream.connection)
+            self.receiver.identity = self._tls.identityOf(stream.connection)
         except Unacceptable as e:
             self._refuse(
                 CertificateRefused(f"the client's certificate is not accepted: {e}")
@@ -257,7 +244,7 @@ class TLSConnection:
             self._linger()
 
     def _refuse(self, failure: SocksError) -> None:
-        receiver = self._receiver
+        receiver = self.receiver
         self._linger()
         receiver.refused(failure)
 
@@ -318,15 +305,15 @@ class TLSConnection:
         if stream.ended:
             self._incoming = _ENDED
         if data:
-            self._receiver.dataReceived(data)
+            self.receiver.dataReceived(data)
         if self._phase is _CLOSED:
             return
         if isinstance(error, Excessive):
-            self._receiver.violated(ProtocolViolated(str(error), reason="tls"))
+            self.receiver.violated(ProtocolViolated(str(error), reason="tls"))
         elif error is not None or (not count and not stream.ended):
             self._lose(ConnectionLost())
         elif stream.ended:
-            self._receiver.readConnectionLost()
+            self.receiver.readConnectionLost()
 
     def pauseProducing(self) -> None:
         """As L{Connection.pauseProducing}."""
@@ -488,6 +475,30 @@ class TLSConnection:
         self._sealed = b""
         self._backlog.lost()
         # What the session held is free at once, without the garbage collector.
-        receiver, self._receiver = self._receiver, None
+        receiver, self.receiver = self.receiver, None
         if receiver is not None:
             receiver.connectionLost(Failure(reason))
+
+
+@final
+class TLSLayer:
+    """
+    TLS as a layer: it takes the place of the plain connection on the client's socket.
+    """
+
+    __slots__ = ("_tls", "_watch")
+
+    def __init__(self, tls: ServerTLS, watch: Watcher) -> None:
+        self._tls = tls
+        self._watch = watch
+
+    def over(self, below: Connection, client: Client, upwards: Upwards) -> None:
+        """
+        As L{socksgw.accept.layers.Layer.over}. What is above waits for the handshake,
+        and may be ended during it.
+        """
+        accepted = below.plain
+        assert accepted is not None
+        if below.release():
+            self._watch.remove(accepted.fileno())
+        upwards(TLSConnection(accepted, self._watch, self._tls), b"")

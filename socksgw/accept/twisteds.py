@@ -58,13 +58,13 @@ class TwistedConnection:
     """
 
     __slots__ = (
-        "_fd", "_plain", "_receiver", "_transport", "_watch", "_watched", "halfCloses",
+        "_fd", "_plain", "_transport", "_watch", "_watched", "halfCloses", "receiver",
         "secured",
     )  # fmt: skip
 
     atOnce: Final = AT_ONCE
 
-    def __init__(self, transport: Any, watch: Watcher) -> None:
+    def __init__(self, transport: Any, watch: Watcher, receiver: Receiver) -> None:
         """
         @param watch: tells of a client that ends its side while it is not read,
             where the transport has a descriptor.
@@ -72,7 +72,7 @@ class TwistedConnection:
         self._transport = transport
         self._watch = watch
         self._watched = False
-        self._receiver: Any = None
+        self.receiver: Any = receiver
         tls = ISSLTransport.providedBy(transport)
         self.secured = CONFIDENTIALITY if tls else CLEAR
         self.halfCloses = not tls and IHalfCloseableDescriptor.providedBy(transport)
@@ -130,13 +130,8 @@ class TwistedConnection:
 
     def take(self, receiver: Receiver) -> None:
         """As L{Connection.take}."""
-        self._receiver = receiver
+        self.receiver = receiver
         self.resumeProducing()
-
-    @property
-    def receiver(self) -> Any:
-        """What takes what comes."""
-        return self._receiver
 
     def release(self) -> bool:
         """As L{Connection.release}."""
@@ -167,7 +162,7 @@ class TwistedConnection:
 
     def _gone(self, events: int) -> None:
         self._unwatch()
-        self._receiver.departed()
+        self.receiver.departed()
 
     # Writing.
 
@@ -246,10 +241,10 @@ class TwistedProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """Begin with the client."""
-        connection = self.connection = TwistedConnection(self.transport, self._watch)
+        connection = TwistedConnection(self.transport, self._watch, self.client)
+        self.connection = connection
         if not self._ours:
             connection.prompt()
-        connection.take(self.client)
         self.client.makeConnection(connection)
 
     def dataReceived(self, data: bytes) -> None:

@@ -23,6 +23,7 @@ from socksgw.accept.endpoints import (
     remedyFor,
 )
 from socksgw.accept.listener import Listener, Service
+from socksgw.accept.tls import TLSLayer
 from socksgw.config.listening import parseListenAddress
 from socksgw.config.schema import Listen
 from socksgw.system.watch import Watcher
@@ -106,12 +107,13 @@ class Listeners:
             if listener is None:
                 listener = Listener(self._service, listen.name)
                 self.byName[listen.name] = listener
+            tls = secured.get(listen.name)
             listener.configure(
                 listen.protocols,
                 listen.half_open,
                 listen.half_open_per_source,
                 handshake,
-                secured.get(listen.name),
+                () if tls is None else (TLSLayer(tls, self._watch),),
             )
 
     def open(self, listens: Sequence[Listen], lenient: bool) -> list[str]:

@@ -94,6 +94,7 @@ class Connection(Protocol):
     @ivar peer: the other end.
     @ivar bufferSize: the most octets that are read at once.
     @ivar atOnce: the most octets that are best written at once.
+    @ivar receiver: what takes what comes.
     """
 
     @property
@@ -115,6 +116,9 @@ class Connection(Protocol):
 
     @property
     def atOnce(self) -> int: ...
+
+    @property
+    def receiver(self) -> Receiver | None: ...
 
     def take(self, receiver: Receiver) -> None:
         """

@@ -70,8 +70,8 @@ class PlainConnection:
     """
 
     __slots__ = (
-        "_backlog", "_events", "_fd", "_incoming", "_outgoing", "_receiver", "_socket",
-        "_watch", "bufferSize",
+        "_backlog", "_events", "_fd", "_incoming", "_outgoing", "_socket",
+        "_watch", "bufferSize", "receiver",
     )  # fmt: skip
 
     halfCloses: Final = True
@@ -85,7 +85,7 @@ class PlainConnection:
         self._socket = connected
         self._fd = connected.fileno()
         self._watch = watch
-        self._receiver: Any = None
+        self.receiver: Any = None
         self._incoming = _UNREAD
         self._outgoing = _WRITABLE
         self._backlog: Backlog | None = None
@@ -116,7 +116,7 @@ class PlainConnection:
 
     def take(self, receiver: Receiver) -> None:
         """As L{Connection.take}."""
-        self._receiver = receiver
+        self.receiver = receiver
         self.resumeProducing()
 
     def release(self) -> bool:
@@ -177,7 +177,7 @@ class PlainConnection:
             return
         if came:
             try:
-                self._receiver.dataReceived(_VIEW[:came])
+                self.receiver.dataReceived(_VIEW[:came])
             finally:
                 if came <= OPENING:
                     # It may hold a password.
@@ -187,7 +187,7 @@ class PlainConnection:
         else:
             self._incoming = _ENDED
             self._rewatch()
-            self._receiver.readConnectionLost()
+            self.receiver.readConnectionLost()
 
     def _unreadEnd(self, events: int) -> None:
         """Something ended, or failed, while nothing is read."""
@@ -200,7 +200,7 @@ class PlainConnection:
         elif self._incoming is _PAUSED:
             self._incoming = _DEPARTED
             self._rewatch()
-            self._receiver.departed()
+            self.receiver.departed()
         elif self._incoming is _DEPARTED:
             # Both sides have ended, and octets wait: epoll would go on to tell.
             self._watch.remove(self._fd)
@@ -322,7 +322,7 @@ class PlainConnection:
         self._incoming, self._outgoing = _ENDED, _BROKEN
         self._socket.close()
         backlog, self._backlog = self._backlog, None
-        receiver, self._receiver = self._receiver, None
+        receiver, self.receiver = self.receiver, None
         if backlog is not None:
             backlog.lost()
         if receiver is not None:

@@ -4,6 +4,7 @@ Run a listener in memory, with sessions that only take the first event.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -16,11 +17,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.accept.admission import Census
+from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.listener import Listener
 from socksgw.accept.protocol import Inbound
 from socksgw.accept.twisteds import TwistedProtocol
 from socksgw.relay.memory import Memory
 from socksgw.system.deadlines import Deadlines
+from socksgw.system.watch import Watch
+from tests.fakes.loops import ReactorLoop
 
 #: SOCKS 4 CONNECT to 192.0.2.1:80, no user id.
 CONNECT4 = b"\x04\x01\x00\x50\xc0\x00\x02\x01\x00"
@@ -109,3 +113,58 @@ class World:
         assert self.census.clients == 0
         assert self.memory.held == 0
         assert self.deadlines.pending == 0
+
+
+class House(World, ReactorLoop):
+    """
+    A listener on loopback, with a reactor of the test's own.
+    """
+
+    def __init__(self, way: str) -> None:
+        World.__init__(self)
+        ReactorLoop.__init__(self)
+        self.watch = Watch(self.reactor)
+        self.watch.start()
+        self.rests = 0
+        opened: list[Any] = []
+        if way == "address":
+            port: Any = listenOnAddress(
+                self.reactor, "127.0.0.1:0", self.listener, self.rest, self.watch
+            )
+        else:
+            where = "tcp:0:interface=127.0.0.1" if way == "endpoint" else way
+            listening = listenOnEndpoint(self.reactor, where, self.listener, self.watch)
+            listening.addCallback(opened.append)
+            (port,) = opened
+        self.port = port
+
+    def rest(self) -> None:
+        self.rests += 1
+
+    def close(self) -> None:
+        """Nobody is there any more."""
+        self.listener.leaving += 1
+        self.port.stopListening()
+        for client in list(self.listener.clients):
+            client.abort()
+        self.until(lambda: not self.listener.clients)
+        self.reactor.iterate(0.01)
+        self.watch.stop()
+
+    def exhausted(self) -> None:
+        self.rest()
+
+    def call(self) -> socket.socket:
+        """A client."""
+        client = socket.socket(self.port.socket.family)
+        client.connect(self.port.socket.getsockname())
+        client.setblocking(False)
+        return client
+
+    def serves(self) -> bool:
+        """Whether a client that comes now is heard."""
+        before = len(self.events)
+        with self.call() as client:
+            client.sendall(b"\x05\x01\x00")
+            self.until(lambda: len(self.events) > before)
+        return True

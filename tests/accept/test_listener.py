@@ -16,69 +16,12 @@ import pytest
 from twisted.logger import capturedLogs
 
 from socksgw.accept import endpoints
-from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.protocol import Inbound
-from socksgw.system.watch import Watch
-from tests.accept.listeners import World
-from tests.fakes.loops import ReactorLoop
+from socksgw.accept.tls import TLSLayer
+from tests.accept.listeners import House
 from tests.tools.certificates import Authority, server
 
 WAYS = ("address", "endpoint")
-
-
-class House(World, ReactorLoop):
-    """
-    A listener on loopback, with a reactor of the test's own.
-    """
-
-    def __init__(self, way: str) -> None:
-        World.__init__(self)
-        ReactorLoop.__init__(self)
-        self.watch = Watch(self.reactor)
-        self.watch.start()
-        self.rests = 0
-        opened: list[Any] = []
-        if way == "address":
-            port: Any = listenOnAddress(
-                self.reactor, "127.0.0.1:0", self.listener, self.rest, self.watch
-            )
-        else:
-            where = "tcp:0:interface=127.0.0.1" if way == "endpoint" else way
-            listening = listenOnEndpoint(self.reactor, where, self.listener, self.watch)
-            listening.addCallback(opened.append)
-            (port,) = opened
-        self.port = port
-
-    def rest(self) -> None:
-        self.rests += 1
-
-    def close(self) -> None:
-        """Nobody is there any more."""
-        self.listener.leaving += 1
-        self.port.stopListening()
-        for client in list(self.listener.clients):
-            client.abort()
-        self.until(lambda: not self.listener.clients)
-        self.reactor.iterate(0.01)
-        self.watch.stop()
-
-    def exhausted(self) -> None:
-        self.rest()
-
-    def call(self) -> socket.socket:
-        """A client."""
-        client = socket.socket(self.port.socket.family)
-        client.connect(self.port.socket.getsockname())
-        client.setblocking(False)
-        return client
-
-    def serves(self) -> bool:
-        """Whether a client that comes now is heard."""
-        before = len(self.events)
-        with self.call() as client:
-            client.sendall(b"\x05\x01\x00")
-            self.until(lambda: len(self.events) > before)
-        return True
 
 
 @pytest.fixture(params=WAYS)
@@ -178,13 +121,14 @@ def test_aFailureWhileAccepting(
 def test_noRoomForAClientOfTLS(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same with the transport that TLS has."""
     house = House("address")
-    house.listener.tls = object()  # type: ignore[assignment]
+    tls: Any = object()
+    house.listener.layers = (TLSLayer(tls, house.watch),)
     failing = _watching(house, monkeypatch)
     with closing(house.call()) as client, capturedLogs():
         house.until(lambda: _closed(client))
     assert not failing.left
     assert (house.rests, house.census.clients) == (1, 0)
-    house.listener.tls = None
+    house.listener.layers = ()
     assert house.serves()
     house.close()
     house.atBase()

@@ -1,0 +1,136 @@
+"""
+What stands between a client's socket and its conversation, one layer above the
+other: TLS; a header that tells which client a proxy in front has taken in.
+
+The socket's peer is the client, and admitted as it, until a layer says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from typing import Protocol as Seam
+
+from twisted.python.failure import Failure
+
+from socksgw.errors import SocksError
+from socksgw.system.connection import Connection, Receiver
+from socksgw.wire.address import Address
+
+__all__ = ["Client", "Layer", "Preface", "Upwards", "enter"]
+
+#: Goes on with the layer above: on this connection, with the octets that were read
+#: already and are not the layer's.
+Upwards = Callable[[Connection, bytes], None]
+
+
+class Client(Receiver, Seam):
+    """
+    What the layers lead to.
+
+    @ivar connection: what the highest layer so far stands on, or is.
+    @ivar identity: what a layer has proved of the client
+        (L{socksgw.interfaces.IVerifiedIdentity}).
+    """
+
+    connection: Any
+    identity: Any
+
+    def comesFrom(self, source: Address, port: int) -> bool:
+        """
+        Hear who the client is, and be admitted as that in the place of whom it
+        was taken for.
+
+        @return: whether there is room; else the client has ended.
+        """
+
+    def refused(self, failure: SocksError) -> None:
+        """Hear that the client is not let in; not an octet of it is told."""
+
+    def end(self, failure: SocksError) -> None:
+        """End, for the reason given."""
+
+
+class Layer(Seam):
+    """One layer, ready for each client of a listener."""
+
+    def over(self, below: Connection, client: Client, upwards: Upwards) -> None:
+        """
+        Begin with a client.
+
+        @param below: nothing takes what comes on it yet.
+        @param client: what hears of the connection's end meanwhile
+            (L{Preface} sees to that), and is told what the layer finds out.
+        @param upwards: called when the layer has nothing more to wait for.
+        """
+
+
+def enter(layers: Sequence[Layer], connection: Connection, client: Client) -> None:
+    """
+    Lead a client up through all layers; at the end it takes what comes.
+
+    @param layers: those that are left, the lowest first.
+    """
+    client.connection = connection
+    if not layers:
+        connection.take(client)
+        return
+
+    def upwards(above: Connection, early: bytes) -> None:
+        enter(layers[1:], above, client)
+        # Whatever stands there now has taken the connection.
+        receiver = above.receiver
+        if early and receiver is not None:
+            receiver.dataReceived(early)
+
+    layers[0].over(connection, client, upwards)
+
+
+class Preface:
+    """
+    A layer's part of one client that reads the first octets, and then gives way.
+
+    Whatever else the connection tells goes to the client. To read no octet that is
+    TLS's, set C{bufferSize} of the connection below to as many as are missing.
+    """
+
+    def __init__(self, below: Connection, client: Client, upwards: Upwards) -> None:
+        self.below = below
+        self.client = client
+        self.upwards = upwards
+        below.take(self)
+
+    def dataReceived(self, data: Any) -> None:
+        """
+        Take octets, and call L{upwards} when they are enough.
+        """
+        raise NotImplementedError
+
+    def readConnectionLost(self) -> None:
+        """As L{Receiver.readConnectionLost}."""
+        self.client.readConnectionLost()
+
+    def departed(self) -> None:
+        """As L{Receiver.departed}."""
+        self.client.departed()
+
+    def violated(self, failure: SocksError) -> None:
+        """As L{Receiver.violated}."""
+        self.client.violated(failure)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """As L{Receiver.connectionLost}."""
+        self.client.connectionLost(reason)
+
+    @property
+    def identity(self) -> Any:
+        """The client's identity, which TLS below sets here."""
+        return self.client.identity
+
+    @identity.setter
+    def identity(self, identity: Any) -> None:
+        self.client.identity = identity
+
+    def refused(self, failure: SocksError) -> None:
+        """As L{Client.refused}."""
+        self.client.refused(failure)
