@@ -1,6 +1,5 @@
 """
-The sockets of a UDP association: the one that the client sends to, and those by
-which its datagrams leave.
+The sockets of a UDP association: the client's, and those by which datagrams leave.
 """
 
 from __future__ import annotations

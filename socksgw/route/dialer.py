@@ -67,8 +67,9 @@ class PlainOutlet(PlainConnection):
 
 def interleaved(addresses: Sequence[Address]) -> list[Address]:
     """
-    The addresses with the families taking turns, beginning with the first's
-    (RFC 8305 section 4).
+    Return the addresses with the families taking turns (RFC 8305 section 4).
+
+    The family of the first address begins.
     """
     if len(addresses) < 2:
         return list(addresses)
@@ -99,6 +100,8 @@ class _Attempt:
 
     def start(self, seconds: float) -> int:
         """
+        Begin to connect.
+
         @param seconds: how long it may take.
         @return: 0 when it is under way or connected, else the errno.
         """
@@ -123,7 +126,7 @@ class _Attempt:
         try:
             code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         except OSError as e:
-            # Nobody can tell whether it is connected.
+            # It is not known whether it is connected.
             code = e.errno or errno.EINVAL
         outlet = None
         if code == 0:
@@ -132,7 +135,7 @@ class _Attempt:
                     self._socket, self._race.watch, self.address, self._race.port
                 )
                 if outlet.bound == (self.address, self._race.port):
-                    # The kernel let a socket connect to itself.
+                    # The kernel has connected the socket to itself.
                     code = errno.ECONNREFUSED
             except OSError as e:
                 code = e.errno or errno.EINVAL
@@ -154,7 +157,11 @@ class _Attempt:
 @final
 class _Race:
     """
-    The attempts at one destination; ends with an outlet or a failure.
+    The attempts at one destination.
+
+    @ivar done: fires with an outlet, or with the failure that says most. It can be
+        cancelled.
+    @ivar port: the destination's port.
     """
 
     __slots__ = (
@@ -198,7 +205,7 @@ class _Race:
             try:
                 left = self._began + self._admit(address) - self._reactor.seconds()
                 if left <= 0:
-                    # Others took all of its time.
+                    # The attempts before it took all of its time.
                     self._worst = _late()
                     continue
                 attempt = _Attempt(self, address)
@@ -216,22 +223,28 @@ class _Race:
             self._worst = _worse(self._worst, failureFor(code))
         if not self._running:
             self._stop()
-            # What we keep from happening says more than what others do.
+            # That a limit forbids an attempt says more than how others failed.
             failure = self._barred or self._worst
             assert failure is not None
             self.done.errback(failure)
 
     def connected(self, attempt: _Attempt, outlet: PlainOutlet) -> None:
+        """End the race: an attempt has won it."""
         self._running.remove(attempt)
         self._stop()
         self.done.callback(outlet)
 
     def failed(self, attempt: _Attempt, code: int) -> None:
+        """
+        Go on without an attempt that failed.
+
+        @param code: the errno.
+        """
         self._worst = _worse(self._worst, failureFor(code))
         self._without(attempt)
 
     def expired(self, attempt: _Attempt) -> None:
-        """An attempt took longer than it may."""
+        """Go on without an attempt that took longer than it may."""
         attempt.give()
         self._worst = _late()
         self._without(attempt)
@@ -258,8 +271,9 @@ def _late() -> ConnectFailed:
 
 def _worse(known: SocksError | None, new: SocksError) -> SocksError:
     """
-    Of two failures the one that tells the client more: a refusal comes from
-    the destination itself, anything else from the way there.
+    Return the one of two failures that tells the client more.
+
+    A refusal comes from the destination itself, anything else from the way there.
     """
     if known is None or new.reply == Reply.CONNECTION_REFUSED:
         return new
@@ -282,8 +296,10 @@ class Dialer:
         timeout: float,
     ) -> None:
         """
-        @param timeout: seconds for all attempts at one destination, where
-            nothing else is said of an address.
+        Make a dialler.
+
+        @param timeout: seconds for all attempts at one destination, where nothing
+            else is said of an address.
         """
         self._reactor = reactor
         self._watch = watch
@@ -297,13 +313,7 @@ class Dialer:
         admit: Callable[[Address], float | None] = lambda _: None,
     ) -> PlainOutlet:
         """
-        Connect to one of C{addresses}.
-
-        @param addresses: judged literals, best first; at least one.
-        @param admit: called before an address is dialled: the seconds after
-            which there is to be a connection, from now, or L{None} for the usual;
-            raises L{SocksError} when the address is not to be dialled.
-        @raise SocksError: with the reply for the cause.
+        Connect to one of some addresses: as L{socksgw.route.ways.Ways.connect}.
         """
 
         def seconds(address: Address) -> float:

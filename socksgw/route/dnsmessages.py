@@ -1,6 +1,5 @@
 """
-DNS messages (RFC 1035): the questions that the gateway asks, and what their
-answers say.
+DNS messages (RFC 1035): what the gateway asks, and what the answers say.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ __all__ = ["LONGEST", "Asked", "BadAnswer", "NoSuchName", "Truncated"]
 _PAYLOAD: Final = 1232
 #: Octets of the longest answer that is read.
 LONGEST: Final = 8192
-#: Records of an answer that are parsed, and of what comes with one: each takes
-#: 30 microseconds of the reactor's time, and whoever asks for a name of their own
-#: decides how many there are. 32 addresses of a name are kept, behind at most 16
-#: aliases.
+#: Records of an answer that are parsed, and of what comes with one. Each takes 30
+#: microseconds of the reactor's time, and a client that asks for a name of its own
+#: decides how many there are. 32 addresses of a name are kept, behind 16 aliases at
+#: most.
 _RECORDS: Final = 48
 _OTHERS: Final = 4
 #: In the third octet: a response (QR), and truncated (TC).
@@ -41,7 +40,7 @@ _TYPES: Final = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
 
 class BadAnswer(Exception):
     """
-    An answer that another server may know better than. The text says why.
+    An answer that is of no use; another server may have a better one.
 
     @ivar edns: whether the server may know the question without EDNS.
     """
@@ -79,7 +78,7 @@ class Asked:
     @classmethod
     def addresses(cls, name: str, version: int) -> Asked:
         """
-        For a name's addresses.
+        Return a question for a name's addresses.
 
         @param version: 4 or 6.
         """
@@ -87,20 +86,21 @@ class Asked:
 
     @classmethod
     def pointer(cls, address: Address) -> Asked:
-        """For an address's name."""
+        """Return a question for an address's name."""
         reverse = ip_address(address.packed).reverse_pointer
         return cls(dns.name.from_text(f"{reverse}."), dns.rdatatype.PTR)
 
     @classmethod
     def probe(cls) -> Asked:
         """
-        For what a server that works has at hand: the name servers of the root
-        (RFC 8109 section 3).
+        Return a question that each server which works can answer.
+
+        It is for the name servers of the root (RFC 8109 section 3).
         """
         return cls(dns.name.root, dns.rdatatype.NS)
 
     def query(self, edns: bool) -> dns.message.QueryMessage:
-        """Return a message that asks, with an identifier nobody can guess."""
+        """Return a message that asks, with an identifier that cannot be guessed."""
         return dns.message.make_query(
             self.name,
             self._kind,
@@ -111,9 +111,10 @@ class Asked:
 
     def read(self, query: dns.message.QueryMessage, octets: bytes) -> list[Any] | None:
         """
-        Return the records of an answer, L{None} when the octets are no answer
-        to the query (RFC 5452 section 9.1).
+        Read an answer.
 
+        @return: its records; L{None} when the octets are no answer to the query (RFC
+            5452 section 9.1).
         @raise BadAnswer: another server may have a better one.
         @raise NoSuchName: there is no such name.
         @raise Truncated: it is cut.
@@ -121,12 +122,12 @@ class Asked:
         if len(octets) < 12 or octets[:2] != query.id.to_bytes(2, "big"):
             return None
         if octets[2] & _CUT == _CUT:
-            # It may end within a record. Whoever sent it, TCP tells.
+            # It may end within a record. If it is forged, TCP will tell.
             raise Truncated
         try:
             answer = dns.message.from_wire(_bounded(octets), ignore_trailing=True)
         except (dns.exception.DNSException, ValueError):
-            # It knew the identifier: the server's own, or a very lucky guess.
+            # The identifier is right: it is the server's, or a very lucky guess.
             raise BadAnswer("an answer that cannot be read") from None
         if not isinstance(answer, dns.message.QueryMessage):
             return None

@@ -16,20 +16,21 @@ from twisted.python.failure import Failure
 from socksgw.route.dnsmessages import LONGEST
 from socksgw.system.watch import READ, Watcher
 
-__all__ = ["Datagrams", "Stream", "Talk", "place"]
+__all__ = ["Datagrams", "Stream", "SocketAddress", "Talk", "socketAddress"]
 
 #: Octets of a datagram that are read: more than was asked for (EDNS).
 _DATAGRAM: Final = 4096
 #: Datagrams read at once.
 _AT_ONCE: Final = 16
 
-Place = tuple[Any, ...]
+SocketAddress = tuple[Any, ...]
 
 
-def place(host: str, port: int) -> tuple[socket.AddressFamily, Place]:
+def socketAddress(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
     """
-    The family and the socket address of an address, which may have a zone id.
+    Return the family and the socket address of an address and a port.
 
+    @param host: an address, which may have a zone id.
     @raise ValueError: it is none.
     """
     try:
@@ -43,28 +44,32 @@ def place(host: str, port: int) -> tuple[socket.AddressFamily, Place]:
 
 
 class Talk(Protocol):
-    """A question on its way."""
+    """A question that was sent."""
 
     def close(self) -> None:
-        """Read nothing more. May be called again."""
+        """Read nothing more. It may be called again."""
 
 
 @final
 class Datagrams:
     """
-    By UDP, from a socket, and so from a port, of its own, which hears nothing
-    but the server's address and port (RFC 5452 section 9.2).
+    A question that is sent by UDP.
+
+    It has a socket, and so a port, of its own, which receives only from the server's
+    address and port (RFC 5452 section 9.2).
     """
 
     def __init__(
         self,
         watch: Watcher,
-        where: tuple[socket.AddressFamily, Place],
+        where: tuple[socket.AddressFamily, SocketAddress],
         octets: bytes,
         came: Callable[[bytes], None],
         lost: Callable[[], None],
     ) -> None:
         """
+        Send the question.
+
         @param came: called with each datagram.
         @param lost: called when the server cannot be reached.
         @raise OSError: nothing could be sent.
@@ -91,13 +96,14 @@ class Datagrams:
             except BlockingIOError:
                 return
             except OSError:
-                # What ICMP said: nobody is there (RFC 1122 section 4.1.3.3).
+                # ICMP says that no server is there (RFC 1122 section 4.1.3.3).
                 self.close()
                 self._lost()
                 return
             self._came(octets)
 
     def close(self) -> None:
+        """As L{Talk.close}."""
         fd = self._socket.fileno()
         if fd >= 0:
             self._watch.closing(fd)
@@ -111,22 +117,26 @@ class _Messages(Int16StringReceiver):
     factory: Stream
 
     def connectionMade(self) -> None:
+        """Send the question."""
         self.sendString(self.factory.octets)  # type: ignore[no-untyped-call]
 
     def stringReceived(self, string: bytes) -> None:
+        """Hand on a message."""
         self.factory.came(string)
 
     def lengthLimitExceeded(self, length: int) -> None:
+        """Give up: the answer is longer than is read."""
         self.factory.failed()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
+        """Give up: nothing more will come."""
         self.factory.failed()
 
 
 @final
 class Stream(ClientFactory):
     """
-    By TCP.
+    A question that is sent by TCP.
     """
 
     noisy = False
@@ -135,13 +145,15 @@ class Stream(ClientFactory):
     def __init__(
         self,
         reactor: IReactorTCP,
-        where: tuple[socket.AddressFamily, Place],
+        where: tuple[socket.AddressFamily, SocketAddress],
         octets: bytes,
         seconds: float,
         came: Callable[[bytes], None],
         lost: Callable[[], None],
     ) -> None:
         """
+        Begin to connect; the question is sent then.
+
         @param seconds: for the connection to be made.
         @param came: called with each message.
         @param lost: called when there will be no more.
@@ -155,15 +167,17 @@ class Stream(ClientFactory):
         self._connector: Any = reactor.connectTCP(host, port, self, timeout=seconds)
 
     def failed(self) -> None:
-        """Nothing more will come."""
+        """Tell that nothing more will come, once."""
         lost, self._lost = self._lost, None
         if lost is not None:
             self.close()
             lost()
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """Give up: there is no connection."""
         self.failed()
 
     def close(self) -> None:
+        """As L{Talk.close}."""
         self._lost = None
         self._connector.disconnect()

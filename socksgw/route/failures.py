@@ -34,9 +34,9 @@ _CONNECT: Final[Mapping[int, tuple[Reply, str]]] = {
     errno.EAFNOSUPPORT: (Reply.NETWORK_UNREACHABLE, "network-unreachable"),
     errno.EHOSTUNREACH: (Reply.HOST_UNREACHABLE, "host-unreachable"),
     errno.EHOSTDOWN: (Reply.HOST_UNREACHABLE, "host-unreachable"),
-    # RFC 1928 has no reply for a time-out; nobody answered is what 04 says.
+    # RFC 1928 has no reply for a time-out; 04 says that no answer came.
     errno.ETIMEDOUT: (Reply.HOST_UNREACHABLE, "connect-timeout"),
-    # This host's own packet filter: a ruleset, if not ours.
+    # This host's own packet filter.
     errno.EACCES: (Reply.NOT_ALLOWED, "forbidden-by-kernel"),
     errno.EPERM: (Reply.NOT_ALLOWED, "forbidden-by-kernel"),
 }
@@ -44,7 +44,7 @@ _CONNECT: Final[Mapping[int, tuple[Reply, str]]] = {
 
 def failureFor(code: int) -> SocksError:
     """
-    What a failed connect means.
+    Return the failure that a failed connect means.
 
     @param code: the errno.
     """

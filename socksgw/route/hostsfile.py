@@ -52,7 +52,7 @@ class _Index:
             try:
                 packed = socket.inet_pton(family, words[0])
             except (OSError, ValueError):
-                # With a zone id, say: it means nothing to another host.
+                # An address with a zone id, say, which means nothing elsewhere.
                 continue
             self.names.setdefault(packed, words[1].removesuffix("."))
             for name in words[1:]:
@@ -64,8 +64,9 @@ class _Index:
 @final
 class HostsFile:
     """
-    The file as it was read last. A change is seen by its stamp when a name is
-    asked for, L{refresh} permitting.
+    The file as it was read last.
+
+    It is read again by L{refresh} when its stamp has changed.
     """
 
     def __init__(self, path: Path = HOSTS) -> None:
@@ -97,7 +98,7 @@ class HostsFile:
         try:
             octets = readFile(self._path)
         except (OSError, FileError) as e:
-            # As the C library does: the names are asked for elsewhere.
+            # As in the C library, the names are looked up elsewhere then.
             if self._trouble.begins():
                 _log.warn("{file} is not used: {why}", file=str(self._path), why=str(e))
             return b""
@@ -110,8 +111,7 @@ class HostsFile:
 
     def addresses(self, name: str) -> list[Address] | None:
         """
-        Return the addresses of a name, L{None} for a name that is not in the
-        file.
+        Return the addresses of a name; L{None} for a name that is not in the file.
         """
         packed = self._index.addresses.get(name)
         return None if packed is None else [Address(each) for each in packed]

@@ -1,7 +1,8 @@
 """
-Who is asked for the addresses of a name: the name servers of the
-configuration, those of this host after its hosts file, or the C library, in
-threads of its own.
+What is asked for the addresses of a name.
+
+That is the name servers of the configuration; those of this host, after its hosts
+file; or the C library, in threads of its own.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class Lookup(Protocol):
 
     def addresses(self, name: str, version: int) -> Deferred[list[Address]]:
         """
+        Look up the addresses of a name.
+
         @param version: 4 or 6.
         @return: fires with what was found, nothing where the name has only
             others; fails with L{socksgw.errors.LookupFailed}, with
@@ -83,20 +86,26 @@ class Lookup(Protocol):
 
     def pointer(self, address: Address) -> Deferred[str]:
         """
-        @return: fires with the name that DNS gives the address; fails with
+        Look up the name of an address.
+
+        @return: fires with the name that DNS gives it; fails with
             L{socksgw.errors.LookupFailed}.
         """
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        """Be ready for questions."""
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """End the questions that are asked."""
 
 
 def _places(servers: int) -> tuple[int, int]:
     """
     Return how many questions may be asked at a time, in all and by one source.
-    A question that nobody answers has a socket for each server: few descriptors
-    allow few questions, or one source's would leave none for new clients.
+
+    A question that no server answers has a socket for each of them. Where there are
+    few descriptors, few questions are allowed, so that one source's questions leave
+    some for new clients.
     """
     try:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -126,14 +135,13 @@ class ServersLookup:
         self.stop = self._servers.stop
 
     def start(self) -> None:
-        """Nothing runs while nobody asks."""
+        """Do nothing: without questions nothing runs."""
 
 
 @final
 class LibraryLookup:
     """
-    The hosts file, then C{getaddrinfo} for the name as it stands, never with a
-    search domain.
+    The hosts file, then C{getaddrinfo}, never with a search domain.
     """
 
     places = THREADS
@@ -153,12 +161,12 @@ class LibraryLookup:
         self._looked = 0.0
 
     def start(self) -> None:
-        """Threads come as they are needed."""
+        """Read the hosts file; threads are started as they are needed."""
         self._hosts.refresh()
         self._pool.start()
 
     def stop(self) -> None:
-        """Do not wait for the threads: a resolver may hold them for long."""
+        """Abandon the threads: the C library may hold them for long."""
         self._pool.abandon()
 
     def addresses(self, name: str, version: int) -> Deferred[list[Address]]:
@@ -185,10 +193,12 @@ class LibraryLookup:
 
     def inThread(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         """
-        Call C{done} with what C{work} returns in a thread.
+        Have work done in a thread.
+
+        @param done: called with what the work has returned, in the reactor's thread.
         """
         asking = self._do(work)
-        # Where no thread can be started it is done here, late as it is.
+        # Where no thread can be started it is done here.
         asking.addErrback(lambda failure: failure.trap(LookupFailed) and work())
         asking.addCallback(done)
 
@@ -199,9 +209,10 @@ class LibraryLookup:
 @final
 class HostLookup:
     """
-    What the C library would ask, in its order, and without its threads: the
-    hosts file, and the name servers of resolv.conf, both read again when they
-    change.
+    What the C library would ask, in its order, without its threads.
+
+    That is the hosts file and the name servers of resolv.conf; both are read again
+    when they change.
     """
 
     cancels = True
@@ -234,7 +245,7 @@ class HostLookup:
         self._library.start()
 
     def stop(self) -> None:
-        """End whatever is being asked."""
+        """End the questions that are asked."""
         self._servers.stop()
         self._library.stop()
 
@@ -305,13 +316,16 @@ class HostLookup:
 
 def _noThread(failure: Failure) -> NoReturn:
     """
-    @raise LookupFailed: in place of a C{RuntimeError}.
+    Turn the failure to start a thread into one of a look-up.
+
+    @raise LookupFailed: always.
     """
     failure.trap(RuntimeError)
     raise LookupFailed(f"no thread: {failure.value}", reason="lookup-failed")
 
 
 def _isLocal(name: str) -> bool:
+    """Return whether only nss-myhostname(8) knows a name."""
     return (
         name in _LOCAL
         or name.endswith((".localhost", ".localhost.localdomain"))
@@ -347,13 +361,15 @@ def askLibrary(
         try:
             addresses.append(Address.parse(answer[4][0]))
         except ValueError:
-            # A zone id: such an address means nothing to another host.
+            # An address with a zone id means nothing elsewhere.
             continue
     return addresses
 
 
 def _nameOf(address: Address) -> str:
     """
+    Ask the C library for the name of an address, and wait.
+
     @raise LookupFailed: there is none.
     """
     try:

@@ -1,9 +1,9 @@
 """
 Name servers: which one is asked next, and for how long one is waited for.
 
-A server that does not answer rests, and the others are asked first, until it
-answers a probe. Whether it answers is told by such probes and not by clients'
-names: a name of which nobody knows anything makes no server rest.
+A server that does not answer rests: the others are asked first until it answers a
+probe. Only probes tell whether it answers, not the look-ups of clients: a name that
+no server answers for makes none rest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from twisted.python.failure import Failure
 
 from socksgw.errors import LookupFailed
 from socksgw.route.dnsmessages import Asked, BadAnswer, NoSuchName, Truncated
-from socksgw.route.dnstransport import Datagrams, Place, Stream, Talk, place
+from socksgw.route.dnstransport import (
+    Datagrams,
+    SocketAddress,
+    Stream,
+    Talk,
+    socketAddress,
+)
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -38,9 +44,9 @@ _log: Final = Logger()
 
 def parseServer(text: str) -> tuple[str, int]:
     """
-    The address and port of a DNS server: C{"9.9.9.9"}, C{"9.9.9.9:5353"},
-    C{"[2620:fe::fe]:53"}.
+    Return the address and port of a DNS server.
 
+    @param text: C{"9.9.9.9"}, C{"9.9.9.9:5353"} or C{"[2620:fe::fe]:53"}, say.
     @raise ValueError: it is none of these.
     """
     host, port = text, "53"
@@ -59,7 +65,7 @@ def parseServer(text: str) -> tuple[str, int]:
 @frozen
 class ServerSettings:
     """
-    Which servers, and how they are asked.
+    Which servers are asked, and how.
 
     @ivar servers: their addresses, which may have zone ids, and ports.
     @ivar rounds: how often each is asked.
@@ -80,10 +86,10 @@ class ServerSettings:
 @final
 class _Server:
     """
-    One server, and how it is.
+    One server, and what is known of it.
 
     @ivar name: for the log.
-    @ivar edns: whether it knows EDNS, as far as is known.
+    @ivar edns: whether it is asked with EDNS.
     @ivar spoken: whether it has ever answered a question with EDNS.
     @ivar heard: when it answered last, in monotonic seconds.
     @ivar resting: when it is to be probed; L{None} while it works.
@@ -94,7 +100,8 @@ class _Server:
 
     def __init__(self, host: str, port: int, edns: bool) -> None:
         self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.where: tuple[socket.AddressFamily, Place] = place(host, port)
+        self.where: tuple[socket.AddressFamily, SocketAddress]
+        self.where = socketAddress(host, port)
         self.edns = edns
         self.spoken = False
         self.heard = float("-inf")
@@ -105,7 +112,9 @@ class _Server:
 @final
 class NameServers:
     """
-    Asks name servers.
+    The name servers that are asked.
+
+    @ivar live: what is being asked.
     """
 
     def __init__(
@@ -131,11 +140,11 @@ class NameServers:
 
     @property
     def names(self) -> list[str]:
-        """Return the servers' addresses and ports."""
+        """The servers' addresses and ports."""
         return [server.name for server in self._servers]
 
     def stop(self) -> None:
-        """End whatever is being asked."""
+        """End the questions that are asked."""
         for each in list(self.live):
             each.stop()
 
@@ -173,7 +182,7 @@ class NameServers:
 
     def _order(self) -> list[_Server]:
         """
-        Return the servers, those that rest last.
+        Return the servers in the order in which they are asked: resting ones last.
         """
         servers = self._servers
         if self.settings.rotate and servers:
@@ -233,7 +242,7 @@ class _Try:
     One question to one server, until it is answered, refused, or ended.
 
     @ivar since: when it was asked, in monotonic seconds.
-    @ivar server: whom.
+    @ivar server: the server that was asked.
     """
 
     def __init__(
@@ -245,6 +254,8 @@ class _Try:
         done: Callable[[_Try, list[Any] | Exception], None],
     ) -> None:
         """
+        Send the question.
+
         @param done: called once with the records, with L{BadAnswer},
             L{NoSuchName}, or with L{OSError} when the server cannot be reached.
         """
@@ -278,7 +289,7 @@ class _Try:
                 servers.watch, server.where, octets, self._came, self._lost
             )
         except OSError:
-            # Out of descriptors, say, or no route. Who asks is not done yet.
+            # No descriptor, say, or no route. The caller does not expect a call yet.
             servers.reactor.callLater(0, self._lost)
 
     def _came(self, octets: bytes) -> None:
@@ -293,7 +304,7 @@ class _Try:
             outcome = BadAnswer("an answer that is cut over TCP")
         except BadAnswer as e:
             if e.edns:
-                # One that has never understood EDNS is not asked with it again.
+                # A server that has never understood EDNS is not asked with it again.
                 self.server.edns = self.server.edns and self.server.spoken
                 self._send(False, self._stream)
                 return
@@ -301,7 +312,7 @@ class _Try:
         except NoSuchName as e:
             outcome = e
         if outcome is None:
-            # Another question's answer: wait on.
+            # It is another question's answer.
             return
         self._servers.answered(self.server)
         if self._query.edns >= 0 and not isinstance(outcome, BadAnswer):
@@ -317,7 +328,7 @@ class _Try:
         self._done(self, outcome)
 
     def close(self) -> None:
-        """End it; nobody is told."""
+        """End it without a word."""
         self._over = True
         self._hangUp()
 
@@ -330,7 +341,7 @@ class _Try:
 @final
 class _Probe:
     """
-    A question that a server that works can answer.
+    A question that tells whether a server works.
     """
 
     def __init__(self, servers: NameServers, server: _Server) -> None:
@@ -341,7 +352,7 @@ class _Probe:
         self._try = _Try(servers, server, Asked.probe(), False, self._done)
 
     def stop(self) -> None:
-        """Tell nobody."""
+        """End it without a word."""
         self._servers.live.discard(self)
         self._try.close()
         if self._over.active():
@@ -359,8 +370,9 @@ class _Probe:
 @final
 class _Asking:
     """
-    One question to as many servers as it takes. Those that were asked before
-    may still answer.
+    One question, put to as many servers as it takes.
+
+    Servers that were asked before may still answer.
 
     @ivar answer: fires with the records, fails with L{LookupFailed}. It can be
         cancelled.
@@ -374,7 +386,7 @@ class _Asking:
         self._asked = asked
         self._order = list(order)
         self._left = [*order] * servers.settings.rounds
-        #: Servers that have said all they know.
+        #: Servers whose answers were of no use, with why.
         self._failed: dict[_Server, str] = {}
         self._tries: list[_Try] = []
         reactor = servers.reactor
@@ -390,16 +402,16 @@ class _Asking:
         self._stopWaiting()
         self._left = [server for server in self._left if server not in self._failed]
         if not self._left:
-            # Those that were asked may still answer.
+            # The servers that were asked may still answer.
             return
         server = self._left.pop(0)
         before = next((each for each in self._tries if each.server is server), None)
         again = before is not None
         if before is not None:
-            # No question has more than one socket for each server.
+            # A question has one socket for each server, at most.
             before.close()
             self._tries.remove(before)
-        # Something on the way may drop EDNS.
+        # A middlebox may drop messages with EDNS.
         edns = server.edns and (server.spoken or not again)
         attempt = _Try(self._servers, server, self._asked, edns, self._done)
         self._tries.append(attempt)
@@ -444,7 +456,7 @@ class _Asking:
         self._patience = None
 
     def stop(self) -> None:
-        """Fail."""
+        """Have the question fail."""
         self.answer.cancel()
 
     def _end(self) -> None:

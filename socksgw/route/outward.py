@@ -1,6 +1,7 @@
 """
-Where to listen for a peer that is not announced: on the side that the client's
-connections leave by.
+Where to listen for a peer whose address is not known.
+
+That is on the side that the client's connections leave by.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ _ANYWHERE: Final = {
 @final
 class Outward:
     """
-    Remembers where each client connected to last. BIND is for secondary
-    connections "after a primary connection is established using CONNECT" (RFC 1928
-    section 4): their peers come from there.
+    Where each client connected to last.
+
+    BIND is for secondary connections "after a primary connection is established
+    using CONNECT" (RFC 1928 section 4): their peers come from there.
     """
 
     def __init__(self, most: int = _MOST) -> None:
@@ -53,9 +55,10 @@ class Outward:
 
     def local(self, client: object, own: Address, version: int) -> Address:
         """
-        Our own address on the way to the client's last destination; if there was
-        none, on the default route; if there is none either, the one that the client
-        came to.
+        Return our own address on the way to the client's last destination.
+
+        If there was none, it is the one on the default route; if there is no such
+        route, the one that the client came to.
 
         @param own: the address that the client came to.
         @param version: of the address that is wanted.

@@ -46,6 +46,8 @@ class Passive:
         advertised: Address | None = None,
     ) -> None:
         """
+        Listen.
+
         @param address: where to listen.
         @param ports: on which ports; L{None} for any.
         @param timeout: seconds that L{accept} waits.
@@ -65,8 +67,9 @@ class Passive:
 
     def accept(self, admits: Callable[[Address, int], bool]) -> Deferred[PlainOutlet]:
         """
-        Wait for the one connection, and listen no longer. Others are closed
-        at once.
+        Wait for the one connection, and listen no longer.
+
+        Other connections are closed at once.
 
         @param admits: whether this address and port are the peer.
         @return: fires with the connection; fails with L{ConnectFailed} when

@@ -1,6 +1,8 @@
 """
-What the kernel would do to reach an address, found out without sending anything:
-a datagram socket that is connected has a route, and an address of ours.
+What the kernel would do to reach an address.
+
+Nothing is sent to find out: a datagram socket that is connected has a route, and an
+address of ours.
 """
 
 from __future__ import annotations
@@ -35,8 +37,7 @@ def localTowards(address: Address) -> Address:
 
 def routed(addresses: tuple[Address, ...]) -> Address:
     """
-    Return the first address that there is a way to; the first of all, when there is
-    none.
+    Return the first address that there is a route to, else the first of all.
 
     @raise OSError: there is no socket to find out with.
     """
@@ -49,9 +50,10 @@ def routed(addresses: tuple[Address, ...]) -> Address:
 
 def isSourceless(address: Address) -> bool:
     """
-    Return whether this host has no address to reach another from (IPv6 switched
-    off by C{disable_ipv6}, say). For TCP the kernel says the same when no port
-    is left.
+    Return whether this host has no address to reach another from.
+
+    So it is where IPv6 is switched off by C{disable_ipv6}, say. For TCP the kernel
+    reports the same error when no port is left.
     """
     with socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
         return probe.connect_ex((address.text, _PORT)) == errno.EADDRNOTAVAIL

@@ -1,6 +1,7 @@
 """
-How this host looks names up: nsswitch.conf(5) says who is asked,
-resolv.conf(5) which name servers.
+How this host looks names up.
+
+nsswitch.conf(5) says what is asked, resolv.conf(5) which name servers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from attrs import frozen
 from twisted.logger import Logger
 
-from socksgw.route.dnstransport import place
+from socksgw.route.dnstransport import socketAddress
 from socksgw.route.nameservers import ServerSettings
 from socksgw.system.files import FileError, readFile, unmarked
 
@@ -30,7 +31,7 @@ __all__ = [
 NSSWITCH: Final = Path("/etc/nsswitch.conf")
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
-#: Who can be asked without the C library, C{myhostname} for all but its names.
+#: What can be asked without the C library; C{myhostname} except for its names.
 _OURS: Final = ("files", "dns", "myhostname")
 #: Name servers that the C library uses (resolv.h, C{MAXNS}).
 SERVERS: Final = 3
@@ -43,11 +44,11 @@ _log: Final = Logger()
 @frozen
 class HostChoice:
     """
-    Who is asked.
+    What is asked for names.
 
     @ivar order: C{files} and C{dns} in their order; empty when the C library
         has to be asked.
-    @ivar why: what only the C library can ask; empty when it has not.
+    @ivar why: what only the C library can ask; empty when it is not needed.
     @ivar local: whether this host's own name has an answer (nss-myhostname(8)).
     """
 
@@ -62,7 +63,7 @@ def readChoice(file: Path = NSSWITCH) -> HostChoice:
     """
     words = _words(file)
     if words is None:
-        # What the C library does without one, and musl always.
+        # So the C library does without the file, and musl always.
         return HostChoice()
     for word in words:
         if word not in _OURS:
@@ -75,7 +76,7 @@ def _words(file: Path) -> list[str] | None:
     for line in _lines(file):
         key, colon, rest = line.partition("#")[0].partition(":")
         if colon and key.strip() == "hosts":
-            # An action, [NOTFOUND=return], is a word that is none of ours.
+            # An action such as [NOTFOUND=return] is a word, and not one of _OURS.
             return rest.split()
     return None
 
@@ -107,8 +108,9 @@ def readServers(
     file: Path = RESOLV_CONF, environ: Mapping[str, str] = os.environ
 ) -> HostServers:
     """
-    Return what resolv.conf, and C{RES_OPTIONS}, say of name servers. Search
-    domains are not used.
+    Return what resolv.conf, and C{RES_OPTIONS}, say of name servers.
+
+    Search domains are not used.
     """
     servers: list[tuple[str, int]] = []
     options: list[str] = []
@@ -119,7 +121,7 @@ def readServers(
             continue
         if words[0] == "nameserver" and len(servers) < SERVERS:
             try:
-                place(words[1], 53)
+                socketAddress(words[1], 53)
             except ValueError as e:
                 _log.warn(
                     "{file}: nameserver {server} is not used: {why}",

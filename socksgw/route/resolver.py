@@ -1,10 +1,9 @@
 """
-From a name to its addresses: looked up with a deadline, once for all who ask
-at the same time.
+From a name to its addresses.
 
-A resolver that does not answer costs those who asked it their deadline, and
-nobody else anything: look-ups at a time are bounded by source, and shared
-between sources in turn.
+A name is looked up with a deadline, and once for all sessions that ask for it at the
+same time. A name server that does not answer costs only the sessions that asked it:
+each source may have so many look-ups under way, and the sources take turns.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ class _Question:
     One question that is being asked, or waits for its turn.
 
     @ivar key: what it is about.
-    @ivar waiting: who waits for the answer.
+    @ivar waiting: the requests that wait for the answer.
     @ivar running: the look-up; L{None} before its turn.
     @ivar queued: the sources in whose name it waits.
     """
@@ -109,7 +108,7 @@ class _Question:
 @final
 class _Asking:
     """
-    Somebody who asks about one name or address.
+    One request for the addresses of a name, or the name of an address.
 
     @ivar answer: fires with what is known when enough is, by version.
     """
@@ -137,7 +136,7 @@ class _Asking:
 
     def got(self, version: int, answer: Answer) -> None:
         """
-        One of the questions is answered.
+        Take the answer to one of the questions.
         """
         del self.missing[version]
         self.answers[version] = answer
@@ -148,8 +147,9 @@ class _Asking:
 
     def _enough(self) -> None:
         """
-        Wait for IPv6 no longer than the delay, once it is known whether there
-        are IPv4 addresses, or that there is no such name.
+        Wait for IPv6 no longer than the delay, once enough is known of IPv4.
+
+        That is its addresses, or that there is no such name.
         """
         known = self.answers.get(4)
         if not known or (
@@ -164,7 +164,7 @@ class _Asking:
         self._delay = None
         question = self.missing[6]
         if len(question.waiting) == 1 and question.running is not None:
-            # Without this each who asks would wait for it again.
+            # Else each request would wait for it again.
             self._resolver.remember(question.key, _unanswered())
         self._finish()
 
@@ -208,8 +208,10 @@ class Resolver:
         clock: Callable[[], float],
     ) -> None:
         """
+        Make a resolver, which has to be started.
+
         @param family: C{prefer6}, C{prefer4}, C{only4} or C{only6}.
-        @param timeout: seconds.
+        @param timeout: seconds that a look-up may take.
         @param clock: monotonic seconds.
         """
         self.reactor = reactor
@@ -237,7 +239,7 @@ class Resolver:
         """
         Return the resolver that a configuration asks for.
 
-        @param choice: who is asked where the configuration names no servers.
+        @param choice: what is asked where the configuration names no servers.
         """
         lookup: Lookup
         if config.servers:
@@ -251,13 +253,13 @@ class Resolver:
         return cls(reactor, lookup, config.family, timeout, setDeadline, clock)
 
     def start(self) -> None:
-        """Be ready for look-ups. Without effect when it is."""
+        """Be ready for look-ups. It may be called again."""
         if not self._started:
             self._lookup.start()
             self._started = True
 
     def stop(self) -> None:
-        """No look-ups any more."""
+        """End the look-ups."""
         self._lookup.stop()
 
     async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
@@ -275,8 +277,8 @@ class Resolver:
                 found += answer
         if found:
             return found[:_ADDRESSES]
-        # No such name is so for both versions (RFC 8020), but some servers say it
-        # of IPv6 where they mean that there are other addresses (RFC 4074).
+        # A name that does not exist has no addresses of either version (RFC 8020), but
+        # some servers say so of IPv6 where it has only IPv4 addresses (RFC 4074).
         known = answers.get(4)
         if isinstance(known, NoSuchName):
             raise _again(known)
@@ -285,10 +287,9 @@ class Resolver:
 
     async def nameOf(self, address: Address, source: Address) -> str:
         """
-        Return the name that DNS gives an address: a claim of the address's
-        owner.
+        Return the name that DNS gives an address: a claim of the address's owner.
 
-        @param source: who asks.
+        @param source: the client's address.
         @raise LookupFailed: there is none, or no answer came in time.
         @raise LimitReached: too many look-ups of the source wait.
         """
@@ -336,8 +337,9 @@ class Resolver:
 
     def _turn(self, question: _Question, source: bytes) -> None:
         """
-        Ask when it is the source's turn, unless the question is asked by then:
-        who asks for what another source waits for need not wait as long.
+        Ask when it is the source's turn, unless the question is asked by then.
+
+        Where two sources wait for the same, the turn that comes first counts.
 
         @raise TooManyWaiting: too many of the source's questions wait.
         """
@@ -385,7 +387,7 @@ class Resolver:
 
     def remember(self, key: _Key, answer: Answer) -> None:
         """
-        Answer with this for some seconds.
+        Give this answer for some seconds.
         """
         lasts = _SECONDS_FAILED if isinstance(answer, SocksError) else _SECONDS
         self._known[key] = (answer, self._clock() + lasts)
@@ -395,8 +397,9 @@ class Resolver:
 
     def leave(self, question: _Question, asking: _Asking) -> None:
         """
-        Somebody waits no longer. A question that nobody waits for ends, where
-        it can be ended.
+        Have a request wait for a question no longer.
+
+        A question that no request waits for ends, where it can be ended.
         """
         question.waiting.pop(asking, None)
         if question.waiting:
@@ -404,13 +407,13 @@ class Resolver:
         if question.running is None:
             self._asked.pop(question.key, None)
         elif self._lookup.cancels:
-            # Its answer, which says that it was cancelled, is no answer.
+            # What it fails with then, that it was cancelled, is not remembered.
             self._asked.pop(question.key, None)
             question.running.cancel()
 
 
 def _again(error: SocksError) -> SocksError:
-    # A fresh one: an exception gathers the traceback of each raise.
+    """Return a copy of an error: each raise of one adds to its traceback."""
     return LookupFailed(str(error), error.reply, error.reason)
 
 
@@ -420,7 +423,9 @@ def _unanswered() -> LookupFailed:
 
 def _hostName(text: str) -> str:
     """
-    @raise LookupFailed: what DNS gave is no host name.
+    Return a name from DNS in normal form.
+
+    @raise LookupFailed: it is no host name.
     """
     host = parseHost(text.encode("ascii", "replace"))
     if not isinstance(host, str):
@@ -431,7 +436,7 @@ def _hostName(text: str) -> str:
 def _errorOf(failure: Failure) -> Answer:
     error = failure.value
     if isinstance(error, SocksError):
-        # It is remembered. The frames that it went through hold the whole answer.
+        # It is remembered, and its frames would hold the whole answer.
         error.__traceback__ = error.__context__ = None
         return error
     return LookupFailed(

@@ -1,6 +1,8 @@
 """
-The C{[listen.udp]} of a listener: where the relay sockets of UDP associations and
-the listeners of BIND are, and what is done with datagrams.
+The C{[listen.udp]} of a listener.
+
+It says where the relay sockets of UDP associations and the listeners of BIND are, and
+what is done with datagrams.
 """
 
 from __future__ import annotations
@@ -88,9 +90,10 @@ class UDPOptions:
 
     def advertised(self, bound: Address) -> Address:
         """
-        Return the address that clients and peers are told: the one that is
-        advertised, where it is of the same family; else the one that the socket is
-        bound to.
+        Return the address that clients and peers are told.
+
+        @param bound: the one that the socket is bound to. It is told where none of
+            its family is advertised.
         """
         outside = self.outside
         if outside is not None and outside.version == bound.version:

@@ -33,39 +33,37 @@ __all__ = [
 class Outlet(Connection, Protocol):
     """
     An open connection to a destination, of which nothing is read yet.
-
-    @ivar address: the address that was judged, and is reached by it.
-    @ivar port: its port.
-    @ivar bound: our address and port, as the client is told them.
     """
 
     @property
-    def address(self) -> Address: ...
+    def address(self) -> Address:
+        """The address that was judged, and is reached by it."""
 
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """The destination's port."""
 
     @property
-    def bound(self) -> tuple[Address, int]: ...
+    def bound(self) -> tuple[Address, int]:
+        """Our address and port, as the client is told them."""
 
 
 class Listening(Protocol):
     """
     A listener that waits for one peer.
-
-    @ivar own: the address that peers come to.
-    @ivar told: the address and port that peers are told to come to.
-    @ivar strangers: how many connections were not the peer's.
     """
 
     @property
-    def own(self) -> Address: ...
+    def own(self) -> Address:
+        """The address that it listens at."""
 
     @property
-    def told(self) -> tuple[Address, int]: ...
+    def told(self) -> tuple[Address, int]:
+        """The address and port that the peer is told to come to."""
 
     @property
-    def strangers(self) -> int: ...
+    def strangers(self) -> int:
+        """How many connections were not the peer's."""
 
     def accept(self, admits: Callable[[Address, int], bool]) -> Awaitable[Outlet]:
         """
@@ -83,7 +81,8 @@ class Listening(Protocol):
 class Ways(Protocol):
     """
     What leads out for a session: from here, or, some day, through another gateway.
-    Each of the three gives what a relay takes.
+
+    L{connect}, L{listen} and L{datagrams} each give what a relay takes.
     """
 
     def connect(
@@ -104,8 +103,9 @@ class Ways(Protocol):
 
     def reached(self, whose: object, destination: Address) -> None:
         """
-        Remember where a client's connection leads: peers of its next L{listen}
-        come from there.
+        Remember where a client's connection leads.
+
+        Peers of its next L{listen} come from there.
 
         @param whose: what tells the client from others.
         """
