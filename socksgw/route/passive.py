@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from socksgw.errors import ConnectFailed
 from socksgw.interfaces import SetDeadline, Timer
-from socksgw.route.dialer import PlainOutlet
+from socksgw.route.outlet import PlainOutlet
 from socksgw.system.binding import bindWithin
 from socksgw.system.sockets import keepAlive, quick
 from socksgw.system.watch import READ, Watcher

@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 
 from socksgw.errors import ConnectFailed
-from socksgw.route.dialer import PlainOutlet
+from socksgw.route.outlet import PlainOutlet
 from socksgw.route.passive import Passive
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply

@@ -1,0 +1,39 @@
+"""
+A connection to a destination on a plain socket of this host.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import final
+
+from socksgw.system.plain import PlainConnection
+from socksgw.system.sockets import FAMILIES
+from socksgw.system.watch import Watcher
+from socksgw.wire.address import Address
+
+__all__ = ["PlainOutlet"]
+
+
+@final
+class PlainOutlet(PlainConnection):
+    """
+    An open connection to a destination (L{socksgw.route.ways.Outlet}).
+
+    @ivar address: the literal that was dialled.
+    @ivar port: its port.
+    @ivar bound: our address and port on this connection.
+    """
+
+    __slots__ = ("address", "bound", "port")
+
+    def __init__(
+        self, connected: socket.socket, watch: Watcher, address: Address, port: int
+    ) -> None:
+        super().__init__(connected, watch)
+        self.address = address
+        self.port = port
+        name = connected.getsockname()
+        family = FAMILIES[address.version]
+        host = name[0].partition("%")[0]
+        self.bound = (Address(socket.inet_pton(family, host)), name[1])

@@ -1,0 +1,254 @@
+"""
+Non-blocking connects, raced as RFC 8305 ("Happy Eyeballs") has it.
+
+The families take turns, a new attempt starts when the last one failed or after a
+quarter of a second, and the first that connects wins.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Final, final
+
+from twisted.internet.defer import Deferred
+
+from socksgw.errors import ConnectFailed, SocksError
+from socksgw.interfaces import SetDeadline, Timer
+from socksgw.route.failures import failureFor
+from socksgw.route.outlet import PlainOutlet
+from socksgw.route.probe import isSourceless
+from socksgw.system.coroutines import Awaited
+from socksgw.system.sockets import FAMILIES
+from socksgw.system.watch import Watcher
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
+
+__all__ = ["Race", "interleaved"]
+
+#: Seconds between the starts of two attempts (RFC 8305 section 5).
+ATTEMPT_DELAY: Final = 0.25
+
+#: Seconds for an address, from the start of the first attempt.
+Admit = Callable[[Address], float]
+
+#: The event of a connect that succeeded or failed.
+_DECIDED: Final = select.EPOLLOUT
+_UNDER_WAY: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
+
+
+def interleaved(addresses: Sequence[Address]) -> list[Address]:
+    """
+    Return the addresses with the families taking turns (RFC 8305 section 4).
+
+    The family of the first address begins.
+    """
+    if len(addresses) < 2:
+        return list(addresses)
+    first = [a for a in addresses if a.version == addresses[0].version]
+    other = [a for a in addresses if a.version != addresses[0].version]
+    turns: list[Address] = []
+    for i in range(max(len(first), len(other))):
+        turns += first[i : i + 1] + other[i : i + 1]
+    return turns
+
+
+@final
+class _Attempt:
+    """
+    One non-blocking connect.
+    """
+
+    __slots__ = ("_deadline", "_race", "_socket", "address")
+
+    def __init__(self, race: Race, address: Address) -> None:
+        self._race = race
+        self._deadline: Timer | None = None
+        self.address = address
+        # OSError: no descriptor, or no such family here.
+        self._socket = socket.socket(
+            FAMILIES[address.version], socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+        )
+
+    def start(self, seconds: float) -> int:
+        """
+        Begin to connect.
+
+        @param seconds: how long it may take.
+        @return: 0 when it is under way or connected, else the errno.
+        """
+        race = self._race
+        code = self._socket.connect_ex((self.address.text, race.port))
+        if code in _UNDER_WAY or code == 0:
+            race.watch.add(self._socket.fileno(), _DECIDED, self._settle)
+            self._deadline = race.setDeadline(seconds, lambda: race.expired(self))
+            return 0
+        self._socket.close()
+        if code == errno.EADDRNOTAVAIL and isSourceless(self.address):
+            return errno.ENETUNREACH
+        return code
+
+    def _stop(self) -> None:
+        self._race.watch.remove(self._socket.fileno())
+        assert self._deadline is not None
+        self._deadline.clear()
+
+    def _settle(self, events: int) -> None:
+        self._stop()
+        try:
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except OSError as e:
+            # It is not known whether it is connected.
+            code = e.errno or errno.EINVAL
+        outlet = None
+        if code == 0:
+            try:
+                outlet = PlainOutlet(
+                    self._socket, self._race.watch, self.address, self._race.port
+                )
+                if outlet.bound == (self.address, self._race.port):
+                    # The kernel has connected the socket to itself.
+                    code = errno.ECONNREFUSED
+            except OSError as e:
+                code = e.errno or errno.EINVAL
+        if code:
+            self._socket.close()
+            self._race.failed(self, code)
+        else:
+            assert outlet is not None
+            self._race.connected(self, outlet)
+
+    def give(self) -> None:
+        """
+        Give the attempt up.
+        """
+        self._stop()
+        self._socket.close()
+
+
+@final
+class Race:
+    """
+    The attempts at one destination.
+
+    @ivar done: fires with an outlet, or with the failure that says most. It can be
+        cancelled.
+    @ivar port: the destination's port.
+    """
+
+    __slots__ = (
+        "_admit", "_barred", "_began", "_delay", "_left", "_reactor", "_running", "_worst", "done",
+        "port", "setDeadline", "watch",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        reactor: Any,
+        watch: Watcher,
+        setDeadline: SetDeadline,
+        addresses: Sequence[Address],
+        port: int,
+        admit: Admit,
+    ) -> None:
+        """
+        @param admit: as L{Dialer.open}'s, but always with a number.
+        """
+        self._reactor = reactor
+        self._admit = admit
+        self._began = reactor.seconds()
+        self.setDeadline = setDeadline
+        self.watch = watch
+        self.port = port
+        self.done: Deferred[PlainOutlet] = Awaited(lambda _: self._stop())
+        self._left = interleaved(addresses)
+        self._left.reverse()
+        self._running: list[_Attempt] = []
+        self._worst: SocksError | None = None
+        self._barred: SocksError | None = None
+        self._delay: Any = None
+
+    def start(self) -> None:
+        """
+        Dial the next address.
+        """
+        self._delay = None
+        while self._left:
+            address = self._left.pop()
+            try:
+                left = self._began + self._admit(address) - self._reactor.seconds()
+                if left <= 0:
+                    # The attempts before it took all of its time.
+                    self._worst = _late()
+                    continue
+                attempt = _Attempt(self, address)
+                code = attempt.start(left)
+            except SocksError as e:
+                self._barred = e
+                continue
+            except OSError as e:
+                code = e.errno or errno.EINVAL
+            if code == 0:
+                self._running.append(attempt)
+                if self._left:
+                    self._delay = self._reactor.callLater(ATTEMPT_DELAY, self.start)
+                return
+            self._worst = _worse(self._worst, failureFor(code))
+        if not self._running:
+            self._stop()
+            # That a limit forbids an attempt says more than how others failed.
+            failure = self._barred or self._worst
+            assert failure is not None
+            self.done.errback(failure)
+
+    def connected(self, attempt: _Attempt, outlet: PlainOutlet) -> None:
+        """End the race: an attempt has won it."""
+        self._running.remove(attempt)
+        self._stop()
+        self.done.callback(outlet)
+
+    def failed(self, attempt: _Attempt, code: int) -> None:
+        """
+        Go on without an attempt that failed.
+
+        @param code: the errno.
+        """
+        self._worst = _worse(self._worst, failureFor(code))
+        self._without(attempt)
+
+    def expired(self, attempt: _Attempt) -> None:
+        """Go on without an attempt that took longer than it may."""
+        attempt.give()
+        self._worst = _late()
+        self._without(attempt)
+
+    def _without(self, attempt: _Attempt) -> None:
+        self._running.remove(attempt)
+        if self._left or not self._running:
+            if self._delay is not None:
+                self._delay.cancel()
+            self.start()
+
+    def _stop(self) -> None:
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
+        running, self._running = self._running, []
+        for attempt in running:
+            attempt.give()
+
+
+def _late() -> ConnectFailed:
+    return ConnectFailed("no answer in time", Reply.HOST_UNREACHABLE, "connect-timeout")
+
+
+def _worse(known: SocksError | None, new: SocksError) -> SocksError:
+    """
+    Return the one of two failures that tells the client more.
+
+    A refusal comes from the destination itself, anything else from the way there.
+    """
+    if known is None or new.reply == Reply.CONNECTION_REFUSED:
+        return new
+    return known
