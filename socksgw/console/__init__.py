@@ -1,3 +1,3 @@
 """
-The C{socksgw} command, and what people read on a console.
+The C{socksgw} command, and all that the gateway prints for people.
 """

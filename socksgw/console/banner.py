@@ -1,6 +1,8 @@
 """
-What people see in the foreground: where the gateway listens, for whom, what
-is denied, what to try; then one line per decision.
+Print what people see in the foreground: the banner, then a line per decision.
+
+The banner says where the gateway listens, whom it serves, what it denies, and what
+to try.
 """
 
 from __future__ import annotations
@@ -22,15 +24,15 @@ __all__ = ["Console", "banner"]
 
 #: Columns before a row's text.
 _MARGIN: Final = 14
-#: Rows that may be wrapped. The others are places and commands, which are copied.
+#: Rows that may be wrapped. The others are addresses and commands, to be copied.
 _PROSE: Final = ("serves", "denies", "end")
 
 
 def banner(gateway: Gateway, colour: bool = False, width: int = 0) -> str:
     """
-    The text printed at the start.
+    Return the text that is printed at the start.
 
-    @param colour: whether escape sequences are welcome.
+    @param colour: whether to use escape sequences.
     @param width: columns of the terminal; 0 for no limit.
     """
     config = gateway.config
@@ -55,7 +57,7 @@ def banner(gateway: Gateway, colour: bool = False, width: int = 0) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Split a text into lines, where there are enough columns to read them."""
+    """Split a text into lines, unless they would be too short to read."""
     if width < _MARGIN:
         return [text]
     return wrap(text, width, break_long_words=False, break_on_hyphens=False)
@@ -138,7 +140,7 @@ def _next(config: Config) -> str:
 @final
 class Console:
     """
-    The foreground.
+    The foreground of a gateway that runs in a terminal.
     """
 
     def __init__(self, reactor: Any, out: TextIO) -> None:
@@ -165,7 +167,7 @@ class Console:
 
     def stop(self) -> None:
         """
-        Print what is left, and stop.
+        Print the lines that are left, and stop.
         """
         if self._follower is not None:
             self._follower.stop()

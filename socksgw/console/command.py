@@ -1,5 +1,5 @@
 """
-The C{socksgw} console command.
+The C{socksgw} command: its options, and what runs each command.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def makeParser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="socksgw",
-        description="Look after a SOCKS gateway that runs with: twistd -n socksgw",
+        description="Administer a SOCKS gateway, which is started by: "
+        "twistd -n socksgw",
         epilog="Each command explains itself: socksgw COMMAND --help. The manual: "
         "socksgw help",
     )
@@ -133,10 +134,10 @@ def makeParser() -> argparse.ArgumentParser:
     )
     _configured(following)
     following.add_argument(
-        "--all", action="store_true", help="from the journal's first line"
+        "--all", action="store_true", help="begin with the journal's first line"
     )
     following.add_argument(
-        "--json", action="store_true", help="the lines as they stand in the journal"
+        "--json", action="store_true", help="print the lines as they are in the journal"
     )
     following.set_defaults(run=_follow)
 
@@ -148,7 +149,7 @@ def makeParser() -> argparse.ArgumentParser:
         "condition that does not hold. Without --from or --listener any client that "
         "gets in is meant. With --record, tell why a line of the journal is there, what "
         "became of it, and what today's configuration says of it. Exit status 0 for "
-        "allow, 1 for deny, 2 if it cannot be told (the missing fact is named; nothing "
+        "allow, 1 for deny or if there is no such line, 2 if it cannot be told (the missing fact is named; nothing "
         "is guessed) or if check refuses the configuration.",
     )
     _configured(explain)
@@ -161,8 +162,8 @@ def makeParser() -> argparse.ArgumentParser:
         metavar="G",
         action="append",
         default=[],
-        help="a group of a directory that the user is in; may be repeated. In others "
-        "of a directory the user is not",
+        help="a group of a directory that the user is in; may be repeated. The user "
+        "is in no other group of a directory",
     )
     explain.add_argument(
         "--from", metavar="IP", dest="source", help="the client's address"
@@ -177,7 +178,7 @@ def makeParser() -> argparse.ArgumentParser:
         help="such as 2026-03-02T10:00:00+01:00; default: now",
     )
     explain.add_argument(
-        "--secured", choices=LEVELS, help="how the client's side is protected"
+        "--secured", choices=LEVELS, help="how the client's connection is protected"
     )
     explain.add_argument(
         "--resolving-to",
@@ -186,7 +187,7 @@ def makeParser() -> argparse.ArgumentParser:
         default=[],
         help="an address of the name; may be repeated; default: what DNS says",
     )
-    explain.add_argument("--json", action="store_true", help="for programs")
+    explain.add_argument("--json", action="store_true", help="print JSON")
     explain.add_argument(
         "command",
         nargs="?",
@@ -209,7 +210,10 @@ def makeParser() -> argparse.ArgumentParser:
         "new", metavar="NEW", help="the configuration that is to replace it"
     )
     diff.add_argument(
-        "--replay", metavar="JOURNAL", type=Path, help="default: the journal of OLD"
+        "--replay",
+        metavar="JOURNAL",
+        type=Path,
+        help="a journal's directory, or one of its files; default: the journal of OLD",
     )
     diff.set_defaults(run=_diff)
 
@@ -226,7 +230,9 @@ def makeParser() -> argparse.ArgumentParser:
 
 def _head(text: str) -> tuple[int, str]:
     """
-    @raise argparse.ArgumentTypeError: it is no number and hash.
+    Read the number and the hash of a line from C{N:HASH}.
+
+    @raise argparse.ArgumentTypeError: it is something else.
     """
     match = re.fullmatch(r"([0-9]+):([0-9a-f]{64})", text)
     if match is None:
@@ -299,8 +305,8 @@ def _explain(options: argparse.Namespace) -> int:
         for line in refused(config, found.errors).lines():
             print(line, file=sys.stderr)
         print(
-            f"{config.file}: cannot be used, so no gateway decides like that "
-            "(socksgw check)",
+            f"{config.file}: has errors, so no gateway starts with it and decides like "
+            "that (socksgw check)",
             file=sys.stderr,
         )
         return 2
@@ -338,7 +344,9 @@ def _explained(options: argparse.Namespace, config: Config, found: Examination) 
 
 def _address(option: str, text: str) -> Address:
     """
-    @raise ValueError: the text is no address.
+    Read the address that an option gives.
+
+    @raise ValueError: it is not an address.
     """
     try:
         return Address.parse(text)
@@ -351,7 +359,9 @@ def _address(option: str, text: str) -> Address:
 
 def _facts(options: argparse.Namespace, config: Config) -> Facts:
     """
-    @raise ValueError: a fact is none.
+    Return the facts that the options give.
+
+    @raise ValueError: an option's value cannot be; the text names the option.
     """
     host, port = destination(options.destination, options.command)
     addresses = tuple(_address("resolving-to", each) for each in options.resolving_to)
@@ -404,7 +414,9 @@ def _facts(options: argparse.Namespace, config: Config) -> Facts:
 
 def _examined(config: Config) -> Examination:
     """
-    @raise ConfigError: the policy has errors.
+    Examine a configuration, whose policy must be without errors.
+
+    @raise ConfigError: the policy has errors; others are in the result.
     """
     from twisted.internet import reactor
 
@@ -443,7 +455,7 @@ def _plugins(_: argparse.Namespace) -> int:
 
 
 def _worst(can: Capabilities) -> str:
-    """What is assumed of a method, since it does not declare otherwise."""
+    """Return the capabilities that are assumed of a method, for it declares none."""
     assumed = []
     if can.anonymous is None:
         assumed.append("lets in without a login")
@@ -458,6 +470,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run one command.
 
+    @param arguments: those of the command line; by default the process's.
     @return: the exit status.
     """
     readable(sys.stdout)

@@ -1,5 +1,5 @@
 """
-C{socksgw diff}: what a change of policy would have changed.
+Compare two configurations by the recorded traffic: C{socksgw diff}.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from socksgw.policy.ruleset import Ruleset
 
 __all__ = ["diffMain"]
 
-#: Changes that are shown one by one.
+#: How many kinds of changes are shown.
 _SHOWN: Final = 100
 
 
@@ -38,12 +38,16 @@ def diffMain(
     out: TextIO,
 ) -> int:
     """
-    C{socksgw diff}: which decisions of the recorded traffic would change. Both
-    configurations judge what the journal says of each, from the entrance on:
-    source, method, addresses, time, user and the rest.
+    Print which decisions of the recorded traffic would change.
 
+    Both configurations judge the facts that the journal has of each decision: source,
+    method, addresses, time, user and the rest; first whether the client can log in,
+    then the rules.
+
+    @param old: the configuration, its rules, and who can log in.
+    @param new: the same of the other configuration.
     @param journal: a journal's directory, or one of its files.
-    @return: the exit status: 0 when none changes, 1 when some do, 2 when the
+    @return: the exit status: 0 when no decision changes, 1 when some do, 2 when the
         journal cannot be read.
     """
     changed: Counter[str] = Counter()

@@ -1,6 +1,5 @@
 """
-C{socksgw explain}: what would be decided, and why, from the entrance to the
-last rule.
+Explain what would be decided of a request: C{socksgw explain}.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from socksgw.wire.address import Address
 
 __all__ = ["asJson", "explainFacts", "printed"]
 
-#: What can be done about C{[never]}.
+#: The remedy for a denial by C{[never]}.
 _LIFTING: Final = "([never] except lifts that for a literal; a rule must allow it, too)"
-#: Ways in that are shown.
+#: How many ways to log in are shown.
 _SHOWN: Final = 6
 
 
@@ -36,10 +35,12 @@ def explainFacts(
     json_: bool = False,
 ) -> int:
     """
-    Say what would be decided: by the entrance, then by the rules.
+    Print whether the client can log in, and then what the rules decide.
 
-    @param lookUp: asks DNS, where the facts do not say where a name leads.
-    @return: the exit status: 0 allow, 1 deny, 2 when it cannot be told.
+    @param lookUp: returns the addresses of a name, where the facts have none; raises
+        C{SocksError}.
+    @param json_: whether to print JSON.
+    @return: the exit status: 0 allow, 1 deny, 2 when a fact is missing.
     """
     ways = offers.waysFor(facts)
     try:
@@ -70,7 +71,7 @@ def explainFacts(
 
 
 def asJson(outcome: Outcome, ways: Sequence[Way] = ()) -> Mapping[str, Any]:
-    """What is decided, for programs."""
+    """Return what is decided, for programs."""
     verdict = outcome.verdict
     return {
         "ways_in": [

@@ -1,6 +1,5 @@
 """
-Print the journal while it is written: in the foreground, and for
-C{socksgw audit follow}.
+Print the journal while it is written: C{socksgw audit follow}, and the foreground.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ __all__ = ["ConsoleFollower", "followMain"]
 
 #: Seconds between two looks.
 _LOOK: Final = 0.25
-#: Lines that are printed in one look; people cannot read more.
+#: How many lines of one look are printed; people cannot read more.
 _READABLE: Final = 25
 
 
 @final
 class ConsoleFollower:
     """
-    The foreground's lines: what can be read of them, off the hot path.
+    Prints the decisions of a gateway in the foreground, apart from its sessions.
     """
 
     def __init__(
@@ -42,7 +41,10 @@ class ConsoleFollower:
         width: int = 0,
     ) -> None:
         """
-        @param out: what is written to; must never block.
+        Prepare; L{start} begins.
+
+        @param out: where to print; must not block.
+        @param config: the configuration's file, for the commands to try.
         @param width: columns of the terminal; 0 for no limit.
         """
         self._follower = Follower(directory, False)
@@ -52,18 +54,18 @@ class ConsoleFollower:
         self._looking.clock = reactor
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to look at the journal."""
         self._looking.start(_LOOK, now=False)
 
     def stop(self) -> None:
-        """Print what is left, and end."""
+        """Print the lines that are left, and stop."""
         if self._looking.running:
             self._looking.stop()
         self.look()
 
     def look(self) -> None:
         """
-        Print what came: the first lines whole, of the others the number.
+        Print the first new lines, and how many more there are.
         """
         printed = left = 0
         text: list[str] = []
@@ -88,7 +90,7 @@ class ConsoleFollower:
         try:
             return self._follower.poll()
         except OSError:
-            # Out of descriptors, say: look again later.
+            # Such as too many open files: the next look may succeed.
             return b""
 
 
@@ -101,9 +103,12 @@ def followMain(
     config: str = "",
 ) -> int:
     """
-    C{socksgw audit follow}: print lines as they come, until interrupted.
+    Print lines as they are written, until interrupted.
 
-    @param raw: print the lines as they stand, not for people.
+    @param fromStart: whether to begin with the journal's first line.
+    @param raw: whether to print the lines as they are in the journal, for programs.
+    @param config: the configuration's file, for the commands to try.
+    @return: the exit status: 0, or 2 when the journal cannot be read.
     """
     lines = Human(colour, config, widthOf(out))
     try:

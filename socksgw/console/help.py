@@ -1,5 +1,5 @@
 """
-C{socksgw help}: chapters of the manual, keys of the configuration, commands.
+Print the manual: C{socksgw help}, of chapters, keys, events and commands.
 """
 
 from __future__ import annotations

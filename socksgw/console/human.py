@@ -1,5 +1,5 @@
 """
-What people read of the journal's lines.
+Turn lines of the journal into text for people.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any, Final, final
 
 __all__ = ["Human", "humanLine"]
 
-#: What stands as the rule where no rule of the policy's decided.
+#: What a line has as the rule where none of the configuration's rules decided.
 _OWN: Final = (None, "never", "default", "limit")
-#: Decisions that are remembered until their session ends.
+#: How many decisions are remembered until their sessions end.
 _REMEMBERED: Final = 10_000
 
 _RED: Final = "31"
@@ -32,7 +32,7 @@ def _target(line: Mapping[str, Any]) -> str:
     host = line.get("name") or line.get("asked") or "?"
     if ":" in host:
         host = f"[{host}]"
-    # What a CONNECT is everybody knows; the others are named.
+    # CONNECT is the usual command, and not named.
     command = line.get("command", "connect")
     what = "" if command == "connect" else f"{command} "
     if line["event"] == "decision" and command == "udp":
@@ -67,7 +67,7 @@ def _decision(line: Mapping[str, Any], colour: bool) -> str:
         return f"{word} {user} → {target}{at}{rule}{_hint(line)}{_from(line)}"
     word = _paint("DENY", _RED, colour)
     rule = f' by rule "{line["rule"]}"' if line["rule"] else ""
-    # A rule's id says it all, where it is one that the policy wrote.
+    # The id of a rule of the configuration says why.
     because = _because(line) if line["rule"] in _OWN else ""
     return f"{word} {user} → {target}{rule}{because}{_hint(line)}{_from(line)}"
 
@@ -93,14 +93,14 @@ def _denials(line: Mapping[str, Any], colour: bool) -> str:
 
 
 def _more(line: Mapping[str, Any]) -> str:
-    """Say how many refusals a sum counts."""
+    """Return how many refusals a sum counts, by reason."""
     reasons = ", ".join(f"{_printable(r)} {n}" for r, n in line["reasons"].items())
     return f"{line['count']:,} more within a second ({reasons})"
 
 
 def _loginFailed(line: Mapping[str, Any], colour: bool) -> str:
     throttled = line.get("reason") == "throttled"
-    # A right password is not asked for, and so not wrong.
+    # A throttled login is refused before the password is checked.
     text = "THROTTLED" if throttled else "LOGIN FAILED"
     word = _paint(text, _YELLOW if throttled else _RED, colour)
     return (
@@ -142,12 +142,11 @@ def humanLine(
     line: Mapping[str, Any], colour: bool, config: str = "", width: int = 0
 ) -> str | None:
     """
-    Return what people read of a line, or L{None} for those that say nothing new
-    (ends, starts, stops).
+    Return the text of a line, or L{None} for events that are not shown.
 
     @param config: the configuration's file, for the commands to try.
-    @param width: columns of the terminal, for which what can be looked up is
-        left out; 0 for no limit.
+    @param width: columns of the terminal; 0 for no limit. Where they are too few, the
+        command to try is left out.
     """
     human = _HUMAN.get(line["event"])
     if human is None:
@@ -164,7 +163,7 @@ def humanLine(
 
 
 def _safe(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Escape what a terminal would take for a command."""
+    """Escape what a terminal would take for a control sequence."""
     return {k: _printable(v) if isinstance(v, str) else v for k, v in line.items()}
 
 
@@ -173,7 +172,7 @@ def _printable(text: str) -> str:
 
 
 def _time(line: Mapping[str, Any]) -> str:
-    """Return the time of day, UTC as in the journal."""
+    """Return the time of day, in UTC as in the journal."""
     time = line.get("time", "")
     return f"{_printable(time[11:19])}Z " if time else ""
 
@@ -181,23 +180,25 @@ def _time(line: Mapping[str, Any]) -> str:
 @final
 class Human:
     """
-    The lines of a journal for people, each with what was said of its session
-    before: a grant whose connection then fails is followed by its outcome.
+    Turns the lines of a journal into text, one after the other.
+
+    It remembers the grants, so that the end of a session which failed can say whose it
+    was and where it led.
     """
 
     def __init__(self, colour: bool, config: str = "", width: int = 0) -> None:
         """
-        As of L{humanLine}.
+        Take the parameters of L{humanLine}.
         """
         self._colour = colour
         self._config = config
         self._width = width
-        # Session numbers begin anew with every start.
+        # By session; their numbers begin with 1 at every start of the gateway.
         self._allowed: OrderedDict[int, str] = OrderedDict()
 
     def read(self, line: Mapping[str, Any]) -> str | None:
         """
-        Return what people read of a line, or L{None}.
+        Return the text of the next line, or L{None} where it is not shown.
         """
         event = line["event"]
         if event == "end":
@@ -215,16 +216,16 @@ class Human:
 
     def passOver(self, lines: bytes, start: int) -> None:
         """
-        Forget the sessions that end in lines that nobody reads.
+        Forget the sessions that end in lines which are not read.
 
-        @param start: where these lines begin.
+        @param start: the index of the first of these lines.
         """
         if self._allowed:
             for ended in _ENDED.finditer(lines, start):
                 self._allowed.pop(int(ended[1]), None)
 
     def _ended(self, line: Mapping[str, Any]) -> str | None:
-        """Say what became of a grant, unless it came to its orderly end."""
+        """Return how a grant ended, or L{None} for an orderly end."""
         of = self._allowed.pop(line["session"], f"session {line['session']}")
         safe = _safe(line)
         if not line.get("reply") and not safe.get("why"):

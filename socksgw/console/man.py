@@ -1,5 +1,5 @@
 """
-The man pages C{socksgw(1)} and C{socksgw.toml(5)}.
+Write the man pages C{socksgw(1)} and C{socksgw.toml(5)}.
 
 They are made from the manual, the commands and the configuration schema by
 C{python -m socksgw.console.man DIRECTORY}, which needs docutils (the extra C{man}).

@@ -1,5 +1,5 @@
 """
-The chapters of the manual, and where in them something is said.
+Read the chapters of the manual, and find words in them.
 """
 
 from __future__ import annotations

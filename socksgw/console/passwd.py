@@ -24,11 +24,11 @@ def passwdMain(
     setIn: Callable[[Path, str, bytes], None] = setPassword,
 ) -> int:
     """
-    C{socksgw passwd FILE USER}.
+    Read a password twice from a terminal, or once from a pipe, and set it.
 
     @param ask: prompts on a terminal.
     @param setIn: sets a user's password in a file.
-    @return: the exit status.
+    @return: the exit status: 0, or 1 when nothing was changed.
     """
     try:
         if stdin.isatty():

@@ -1,6 +1,7 @@
 """
-C{socksgw explain --record}: why something stands in the journal, what became
-of it, and what today's configuration says.
+Explain a line of the journal: C{socksgw explain --record}.
+
+It prints the line, what became of the decision, and what today's configuration says.
 """
 
 from __future__ import annotations
@@ -49,15 +50,15 @@ _FACTS: Final = (
     ("reason", "reason"),
     ("reply", "reply"),
 )
-#: Of every line: what no person asks for.
+#: Members of every line that are not shown to people.
 _FRAME: Final = frozenset({"v", "n", "hash", "event"})
-#: Decisions, each with the event that ends what it allowed.
+#: Events of decisions, each with the event that ends what was allowed.
 _ENDS: Final = {"decision": "end", "flow": "flow-end"}
-#: What belongs to a decision that stands before it.
+#: Events that belong to a decision before them.
 _PARTS: Final = frozenset({"end", "flow-end", "peer", "flows-refused"})
-#: Refused before any rule was asked.
+#: Events of clients that were refused before the rules were asked.
 _REFUSALS: Final = frozenset({"refused", "login-failed"})
-#: Sums of what was refused or denied.
+#: Events that sum refusals and denials.
 _SUMS: Final = frozenset({"refusals", "denials"})
 
 Line = Mapping[str, Any]
@@ -66,18 +67,20 @@ Line = Mapping[str, Any]
 @final
 class Journalled:
     """
-    The lines of a journal.
+    The lines of a journal, found by number.
     """
 
     def __init__(self, directory: Path) -> None:
         """
-        @raise OSError: it cannot be read.
+        Find the journal's files.
+
+        @raise OSError: the directory cannot be read.
         """
         self._files = chain.files(directory)
 
     def line(self, number: int) -> Line | None:
         """
-        The line with that number, or L{None} when it is not there (any more).
+        Return the line with a number, or L{None} when there is none (any more).
         """
         for octets in self._from(number):
             line: Line = json.loads(octets)
@@ -93,7 +96,7 @@ class Journalled:
         return None
 
     def _from(self, number: int) -> Iterator[bytes]:
-        """The whole lines from a number on."""
+        """Yield the whole lines from a number on."""
         for i, file in enumerate(self._files):
             first = chain.firstOf(file)
             following = self._files[i + 1 : i + 2]
@@ -105,8 +108,10 @@ class Journalled:
 
     def outcome(self, line: Line) -> Line | None:
         """
-        What became of a grant: its end; L{None} while it lives, or when the
-        process did not come to write it.
+        Return the end of what a line has allowed.
+
+        @return: L{None} while it has not ended, or when the gateway was killed before
+            it could write the end.
         """
         end = _ENDS[line["event"]].encode()
         mark = b'"event":"%b","session":%d,' % (end, line["session"])
@@ -120,7 +125,7 @@ class Journalled:
         return None
 
     def decision(self, line: Line) -> Line | None:
-        """The decision that a later line of the same session belongs to."""
+        """Return the decision that a later line of the same session belongs to."""
         mark = b'"event":"decision","session":%d,' % line["session"]
         flow = b'"event":"flow","session":%d,' % line["session"]
         for file in reversed(self._files):
@@ -133,7 +138,7 @@ class Journalled:
                 if not whole or at >= line["n"]:
                     break
                 if b'"event":"start"' in octets:
-                    # Sessions are numbered anew by each process.
+                    # Each process numbers its sessions from 1 on.
                     found, started = None, True
                 elif line["event"] == "flow-end" and flow in octets:
                     each: Line = json.loads(octets)
@@ -146,15 +151,14 @@ class Journalled:
 
 
 def _isOf(end: Line, flow: Line) -> bool:
-    """Whether the end of a flow can be that one's."""
+    """Tell whether the end of a flow can be that of a flow's decision."""
     host, _, port = end["address"].rpartition(":")
     return host.strip("[]") in flow["addresses"] and int(port) == flow["port"]
 
 
 def lineOf(directory: Path, number: int) -> Line | None:
     """
-    The line of the journal with that number, or L{None} when it is not
-    there (any more).
+    Return the line of a journal with a number, or L{None} when there is none.
 
     @raise OSError: the journal cannot be read.
     """
@@ -171,10 +175,13 @@ def explainRecord(
     json_: bool = False,
 ) -> int:
     """
-    Explain one line of the journal, of whatever kind.
+    Print one line of the journal, whatever its event, and what belongs to it.
 
+    @param number: the line's.
+    @param config: today's configuration.
+    @param json_: whether to print JSON.
     @return: the exit status: that of the recorded verdict (0 allow, 1 deny), 0
-        for a line that holds none, 1 when there is no such line, 2 when the
+        for a line without a verdict, 1 when there is no such line, 2 when the
         journal cannot be read.
     """
     try:
@@ -215,7 +222,7 @@ def _status(line: Line) -> int:
 
 
 def _print(line: Line, before: Line, ended: Line | None, out: TextIO) -> None:
-    """What stands in the journal of it."""
+    """Print what the journal has about a line."""
     print(f"{line['event']}, line {line['n']}:", file=out)
     if before is line and "client" in line:
         _printFacts(line, out)
@@ -223,8 +230,8 @@ def _print(line: Line, before: Line, ended: Line | None, out: TextIO) -> None:
         _printFields(line, out)
     if line["event"] in _SUMS:
         print(
-            "the first ones of that second have lines of their own; these were too "
-            "many for that",
+            "the first refusals of that second have lines of their own; these are the "
+            "others",
             file=out,
         )
     if before is not line:
@@ -239,7 +246,7 @@ def _print(line: Line, before: Line, ended: Line | None, out: TextIO) -> None:
 
 
 def _ending(line: Line) -> str:
-    """How a grant ended, in one line."""
+    """Return how a grant ended, in one line."""
     why = f": {line['why']}" if line.get("why") else ""
     if line["event"] == "end" and line["address"] is None:
         return f"nothing was connected: {line['reason']}{why}, reply {line['reply']}"
@@ -274,7 +281,7 @@ def _text(key: str, value: Any) -> str:
 
 
 def _offeredNow(line: Line, offers: Offers) -> Sequence[str]:
-    """The ways in that today's configuration offers such a client."""
+    """Return the ways to log in that today's configuration offers such a client."""
     source = Address.parse(line["client"].rpartition(":")[0].strip("[]"))
     return offers.offeredTo(line["listener"], source)
 
@@ -283,8 +290,9 @@ def _today(
     line: Line, config: Config, offers: Offers, ruleset: Ruleset
 ) -> Mapping[str, Any] | None:
     """
-    What today's configuration says, with today's groups; L{None} when nothing
-    of it can be asked.
+    Return what today's configuration says, with today's groups.
+
+    @return: L{None} where the line is about no request.
     """
     if line["event"] in _REFUSALS:
         return {"ways_in": list(_offeredNow(line, offers))}

@@ -1,5 +1,5 @@
 """
-The commands that a parser of command lines knows.
+List the commands that a parser of command lines knows.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Tell whether the journal is whole: C{socksgw audit verify}.
+Print whether the journal is whole: C{socksgw audit verify}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["remedy", "verifyMain"]
 
 
 def remedy(error: OSError) -> str:
-    """Say what to do about a journal that cannot be read."""
+    """Return why a journal cannot be read, and what to do about it."""
     if isinstance(error, PermissionError):
         return f"{error.strerror}; run this as the gateway's user, or as root"
     return f"{error.strerror}; is --config right?"
@@ -24,9 +24,10 @@ def verifyMain(
     directory: Path, out: TextIO, heads: Sequence[tuple[int, str]] = ()
 ) -> int:
     """
-    C{socksgw audit verify}.
+    Check a journal, and print the result.
 
-    @return: the exit status: 0 whole, 1 not, 2 unreadable.
+    @param heads: numbers and hashes of lines, kept outside the journal.
+    @return: the exit status: 0 whole, 1 not whole, 2 when it cannot be read.
     """
     try:
         result = verify(directory, heads)
