@@ -12,6 +12,7 @@ ARGS ?=
 
 help:  ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  The manual: .venv/bin/socksgw help'
 	@echo '  ARGS="…" is handed on: make run ARGS="--config etc/socksgw.toml", make test ARGS="-k wire"'
 
 # The plug-in directory twisted/plugins is found through sys.path, hence the
@@ -51,7 +52,7 @@ test: $(VENV)/tested  ## run every test
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report $(if $(ARGS),,--fail-under=90)
 
-lint: $(VENV)/linted  ## style, types, and the walls between the folders
+lint: $(VENV)/linted  ## style, types, and the import contracts between folders
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
