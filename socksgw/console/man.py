@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from socksgw.console.command import makeParser
 from socksgw.console.manual import CONFIGURATION, chapters, titleOf
+from socksgw.console.parser import makeParser
 from socksgw.console.usage import commandsOf
 
 __all__ = ["commandPage", "filePage", "main", "roff"]

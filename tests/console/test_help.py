@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.console.command import makeParser
 from socksgw.console.help import helpMain
 from socksgw.console.manual import chapters
+from socksgw.console.parser import makeParser
 from socksgw.console.usage import commandsOf
 from tests.live.running import environment, socksgw
 

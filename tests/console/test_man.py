@@ -12,8 +12,8 @@ import pytest
 from docutils.core import publish_doctree
 
 from socksgw.console import man
-from socksgw.console.command import makeParser
 from socksgw.console.manual import chapters
+from socksgw.console.parser import makeParser
 from socksgw.console.reference import allTables
 from socksgw.console.usage import commandsOf
 from socksgw.tap import Options

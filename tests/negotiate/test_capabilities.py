@@ -11,7 +11,7 @@ from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from zope.interface import implementer
 from zope.interface.exceptions import Invalid
 
-from socksgw.console.command import _worst
+from socksgw.console.plugins import assumedOf
 from socksgw.interfaces import IAuthMethod, IVerifyingMethod
 from socksgw.negotiate.capabilities import UNDECLARED, Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
@@ -97,10 +97,10 @@ def test_declarationsThatAreNone(declared: dict[str, object]) -> None:
 
 def test_whatIsAssumedIsListed() -> None:
     """C{socksgw plugins} tells what a plug-in should declare."""
-    assert _worst(UNDECLARED) == (
+    assert assumedOf(UNDECLARED) == (
         " (not declared, so assumed: lets in without a login, shows passwords to the "
         "wire, needs some checker)"
     )
     some = Capabilities(anonymous=False, credentials=())
-    assert _worst(some) == " (not declared, so assumed: shows passwords to the wire)"
-    assert _worst(Capabilities(False, True, ())) == ""
+    assert assumedOf(some) == " (not declared, so assumed: shows passwords to the wire)"
+    assert assumedOf(Capabilities(False, True, ())) == ""

@@ -1,0 +1,89 @@
+"""
+The facts of a question, from the options of C{socksgw explain}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import datetime
+
+from socksgw.config.problems import nearest
+from socksgw.config.schema import Config
+from socksgw.negotiate.capabilities import capabilitiesOf
+from socksgw.negotiate.discovery import findMethods
+from socksgw.policy.expectations import wrongFacts
+from socksgw.policy.facts import Facts, destination, groupsOf, unsureOf
+from socksgw.wire.address import Address
+
+__all__ = ["factsAsked"]
+
+
+def _address(option: str, text: str) -> Address:
+    """
+    Read the address that an option gives.
+
+    @raise ValueError: it is not an address.
+    """
+    try:
+        return Address.parse(text)
+    except ValueError:
+        raise ValueError(
+            f'--{option} "{text}": not an IPv4 or IPv6 address, such as 10.0.1.7 or '
+            "2001:db8::7"
+        ) from None
+
+
+def factsAsked(options: argparse.Namespace, config: Config) -> Facts:
+    """
+    Return the facts that the options give.
+
+    @raise ValueError: an option's value cannot be; the text names the option.
+    """
+    host, port = destination(options.destination, options.command)
+    addresses = tuple(_address("resolving-to", each) for each in options.resolving_to)
+    source = None if options.source is None else _address("from", options.source)
+    at = time.time()
+    if options.at is not None:
+        try:
+            moment = datetime.fromisoformat(options.at)
+        except ValueError:
+            moment = datetime.min
+        if moment.tzinfo is None:
+            raise ValueError(
+                f'--at "{options.at}": needs date, time and offset, such as '
+                "2026-03-02T10:00:00+01:00"
+            )
+        at = moment.timestamp()
+    methods = findMethods()[0]
+    if options.method not in (None, *methods):
+        known = ", ".join(sorted(methods))
+        raise ValueError(
+            f'--method: there is no method "{options.method}"; installed are: {known}'
+            + nearest(options.method, methods)
+        )
+    for key, why in wrongFacts(
+        config,
+        options.user,
+        options.group,
+        options.listener,
+        options.method,
+        options.secured,
+        {name: capabilitiesOf(method) for name, method in methods.items()},
+    ):
+        option = {"who": "user", "groups": "group"}.get(key, key)
+        raise ValueError(f"--{option}: {why}")
+    return Facts(
+        user=options.user,
+        groups=groupsOf(options.user, config.groups) | set(options.group),
+        command=options.command,
+        name=host if isinstance(host, str) else None,
+        port=port,
+        addresses=(host,) if isinstance(host, Address) else addresses,
+        method=options.method,
+        source=source,
+        listener=options.listener,
+        secured=options.secured,
+        at=at,
+        unsure=unsureOf(options.user, config.groups, options.group or None),
+    )

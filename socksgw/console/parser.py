@@ -1,0 +1,218 @@
+"""
+The command line of C{socksgw}: its commands, and what each of them takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from socksgw.wire.levels import LEVELS
+
+__all__ = ["makeParser"]
+
+
+def _configured(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="the gateway's configuration; default: that of a gateway without one, "
+        "started in this directory",
+    )
+
+
+def makeParser() -> argparse.ArgumentParser:
+    """
+    Return the parser of the command line.
+
+    @return: what it parses has the command's name as C{run}.
+    """
+    parser = argparse.ArgumentParser(
+        prog="socksgw",
+        description="Administer a SOCKS gateway, which is started by: "
+        "twistd -n socksgw",
+        epilog="Each command explains itself: socksgw COMMAND --help. The manual: "
+        "socksgw help",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    manual = commands.add_parser(
+        "help",
+        help="print the manual: its chapters, keys of the configuration",
+        description="Print a chapter of the manual; or what it says about a key or a "
+        "table of the configuration, an event of the journal, a command, or words "
+        "of a heading. On a terminal the text is shown by $PAGER, or less. Exit "
+        "status 2 when the manual has nothing about the topic.",
+    )
+    manual.add_argument(
+        "topic", nargs="*", metavar="TOPIC", help="default: the list of chapters"
+    )
+    manual.set_defaults(run="help")
+
+    check = commands.add_parser(
+        "check",
+        help="check a configuration, and tell what it exposes",
+        description="Check a configuration. All errors are printed at once, each with "
+        "file, line, key and remedy; then what is reached without a login. Exit status "
+        "0 if the gateway would start with it, else 2.",
+    )
+    check.add_argument("file", nargs="?", metavar="FILE", help="the configuration")
+    check.add_argument("--config", metavar="FILE", help="the same as FILE")
+    check.add_argument("--strict", action="store_true", help="warnings count as errors")
+    check.set_defaults(run="check")
+
+    passwd = commands.add_parser(
+        "passwd",
+        help="set a user's password in a file for the passwd: or secrets: checker",
+        description="Set a user's password. The file is made (mode 0600) if it does "
+        "not exist. The password is asked for twice on a terminal, else read as one "
+        "line from standard input; it is never an argument.",
+    )
+    passwd.add_argument(
+        "--secrets",
+        action="store_true",
+        help="a file for the secrets: checker (method chap), which holds the "
+        "passwords themselves; whoever reads it has all of them",
+    )
+    passwd.add_argument("file", metavar="FILE", help="as in [auth] checkers")
+    passwd.add_argument("user", metavar="USER", help="the user who is added or changed")
+    passwd.set_defaults(run="passwd")
+
+    audit = commands.add_parser(
+        "audit",
+        help="verify or follow the audit journal",
+        description="Verify or follow the audit journal.",
+    ).add_subparsers(metavar="COMMAND", required=True)
+    verifying = audit.add_parser(
+        "verify",
+        help="check that no line of the journal was changed, lost or moved",
+        description="Check the journal's chain of hashes from its first line to "
+        "its last. Exit status 0 if it is whole, 1 if it is not.",
+    )
+    _configured(verifying)
+    verifying.add_argument(
+        "--head",
+        metavar="N:HASH",
+        type=_head,
+        action="append",
+        default=[],
+        help="line N has to be there with this hash, which verify or the log printed "
+        "and which was kept elsewhere; may be repeated",
+    )
+    verifying.set_defaults(run="verify")
+    following = audit.add_parser(
+        "follow",
+        help="print decisions as they are made",
+        description="Print the journal while it is written, one line for people for "
+        "each decision; ^C ends it.",
+    )
+    _configured(following)
+    following.add_argument(
+        "--all", action="store_true", help="begin with the journal's first line"
+    )
+    following.add_argument(
+        "--json", action="store_true", help="print the lines as they are in the journal"
+    )
+    following.set_defaults(run="follow")
+
+    explain = commands.add_parser(
+        "explain",
+        help="tell what would be decided, or why something was",
+        description="Tell whether such a client gets in, and by which method; then what "
+        "the policy would decide, by which rule, and for each rule before it the first "
+        "condition that does not hold. Without --from or --listener any client that "
+        "gets in is meant. With --record, tell why a line of the journal is there, what "
+        "became of it, and what today's configuration says of it. Exit status 0 for "
+        "allow, 1 for deny or if there is no such line, 2 if it cannot be told (the "
+        "missing fact is named; nothing is guessed) or if check refuses the "
+        "configuration.",
+    )
+    _configured(explain)
+    explain.add_argument("--record", metavar="N", type=int, help="a journal line")
+    explain.add_argument(
+        "--user", metavar="U", default="anonymous", help="default: anonymous"
+    )
+    explain.add_argument(
+        "--group",
+        metavar="G",
+        action="append",
+        default=[],
+        help="a group of a directory that the user is in; may be repeated. The user "
+        "is in no other group of a directory",
+    )
+    explain.add_argument(
+        "--from", metavar="IP", dest="source", help="the client's address"
+    )
+    explain.add_argument(
+        "--listener", metavar="L", help="where the client has connected"
+    )
+    explain.add_argument("--method", metavar="M", help="how the user has logged in")
+    explain.add_argument(
+        "--at",
+        metavar="TIME",
+        help="such as 2026-03-02T10:00:00+01:00; default: now",
+    )
+    explain.add_argument(
+        "--secured", choices=LEVELS, help="how the client's connection is protected"
+    )
+    explain.add_argument(
+        "--resolving-to",
+        metavar="IP",
+        action="append",
+        default=[],
+        help="an address of the name; may be repeated; default: what DNS says",
+    )
+    explain.add_argument("--json", action="store_true", help="print JSON")
+    explain.add_argument(
+        "command",
+        nargs="?",
+        choices=["connect", "bind", "udp", "resolve"],
+        help="what the client asks for",
+    )
+    explain.add_argument(
+        "destination", nargs="?", metavar="HOST:PORT", help="the destination"
+    )
+    explain.set_defaults(run="explain")
+
+    diff = commands.add_parser(
+        "diff",
+        help="show which recorded decisions another policy would change",
+        description="Judge the recorded traffic by two configurations, and show "
+        "what would change. Exit status 0 if nothing would, 1 if something would.",
+    )
+    diff.add_argument("old", metavar="OLD", help="a configuration")
+    diff.add_argument(
+        "new", metavar="NEW", help="the configuration that is to replace it"
+    )
+    diff.add_argument(
+        "--replay",
+        metavar="JOURNAL",
+        type=Path,
+        help="a journal's directory, or one of its files; default: the journal of OLD",
+    )
+    diff.set_defaults(run="diff")
+
+    plugins = commands.add_parser(
+        "plugins",
+        help="list the methods and checkers found, and the broken ones",
+        description="List every authentication method and checker that is installed, "
+        "and every plug-in that cannot be imported, with the reason. Exit status 1 if "
+        "there is one that cannot.",
+    )
+    plugins.set_defaults(run="plugins")
+    return parser
+
+
+def _head(text: str) -> tuple[int, str]:
+    """
+    Read the number and the hash of a line from C{N:HASH}.
+
+    @raise argparse.ArgumentTypeError: it is something else.
+    """
+    match = re.fullmatch(r"([0-9]+):([0-9a-f]{64})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a line's number and hash, such as 17:2fd4e1c6…"
+        )
+    return int(match[1]), match[2]
