@@ -6,7 +6,7 @@ imports another.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.live.running import ROOT
@@ -107,15 +107,19 @@ def dotted(module: str) -> str:
     return "socksgw." + module.removesuffix(".py").replace("/", ".")
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Go through the names that a file imports, with their modules."""
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return the names that a file imports, with their modules."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
+            found.update(name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{name.name}" for name in node.names)
+            found.update(f"{node.module}.{name.name}" for name in node.names)
+    return frozenset(found)
 
 
+@cache
 def fileOf(name: str) -> Path | None:
     """Return the file of a module or a package of ours, or of the tests'."""
     path = ROOT / name.replace(".", "/")
@@ -182,7 +186,7 @@ def test_theListIsTrue() -> None:
             wrong.append(f"{module} has its tests in the mirrored place: take it out")
         elif not path.is_file():
             wrong.append(f"{module}: tests/{where} does not exist: where did it go?")
-        elif not (live & set(imports(path)) or dotted(module) in reached(path)):
+        elif not (live & imports(path) or dotted(module) in reached(path)):
             wrong.append(f"{module}: tests/{where} neither reaches it nor runs it")
         assert why
     assert not wrong, "\n".join(wrong)

@@ -134,7 +134,8 @@ def test_whatWaitsIsBounded(sea: Sea, side: Side, size: int, sent: int) -> None:
     side.judge.held = Deferred()
     for number in range(sent):
         side.send("127.0.0.1", port(server), bytes([number]) * size)
-        sea.settle()
+        sea.watcher.turn(1.0)
+    sea.settle()
     side.judge.held.callback(None)
     came = 0
     for number in range(sent):
