@@ -78,11 +78,12 @@ class Options(usage.Options, AuthOptionMixin):
         "Without --config the gateway listens on 127.0.0.1:1080 and [::1]:1080, "
         "serves this machine's clients without login, denies private and special "
         "addresses, and keeps its journal in ./var/. "
-        "Try it: curl -x socks5h://127.0.0.1:1080 https://example.com"
+        "Try it: curl -x socks5h://127.0.0.1:1080 https://example.com. "
+        "The manual: socksgw help."
     )
     supportedInterfaces = (IUsernamePassword,)
     optParameters: ClassVar = [
-        ["config", "c", None, "The configuration (see etc/socksgw.toml)."],
+        ["config", "c", None, "The configuration (socksgw help configuration)."],
     ]
     optFlags: ClassVar = [
         ["quiet", "q", "In the foreground, print no banner and no decisions."],

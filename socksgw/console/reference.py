@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from socksgw.config.reference import Key, Table, tables
 from socksgw.login.discovery import findCheckers
@@ -13,7 +14,9 @@ from socksgw.negotiate.discovery import findMethods
 
 __all__ = ["allTables", "found", "keyText", "referenceText", "tableText"]
 
-_WIDTH = 76
+_WIDTH: Final = 76
+#: What stands for the meaning of a key of the schema where docstrings are left out.
+_WITHOUT: Final = "(This text is left out, since Python runs with -OO.)"
 
 
 def allTables() -> list[Table]:
@@ -81,7 +84,7 @@ def _entry(key: Key, name: str) -> str:
     if key.default:
         state = f"default ``{key.default}``"
     head = f"``{name}``: {key.kind}" + (f"; {state}" if state else "")
-    return f"{head}\n{_wrapped(key.meaning, '    ')}"
+    return f"{head}\n{_wrapped(key.meaning or _WITHOUT, '    ')}"
 
 
 def _wrapped(text: str, indent: str = "") -> str:

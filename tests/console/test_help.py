@@ -128,6 +128,19 @@ def test_asciiTerminal() -> None:
     assert b"The life of a session" in ended.stdout
 
 
+def test_withoutDocstrings() -> None:
+    """Where Python leaves the texts of the schema out, that is told."""
+    ended = subprocess.run(
+        [sys.executable, "-OO", "-m", "socksgw.console.command", "help", "limit.rate"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "limit.rate: octets per second\n    (This text is left out" in ended.stdout
+
+
 def onTerminal(tmp_path: Path, **extra: str) -> str:
     """What C{socksgw help chap} shows on a terminal."""
     reading, terminal = pty.openpty()
