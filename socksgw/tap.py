@@ -78,8 +78,8 @@ class Options(usage.Options, AuthOptionMixin):
         "Without --config the gateway listens on 127.0.0.1:1080 and [::1]:1080, "
         "serves this machine's clients without login, denies private and special "
         "addresses, and keeps its journal in ./var/. "
-        "Try it: curl -x socks5h://127.0.0.1:1080 https://example.com. "
-        "The manual: socksgw help."
+        "Try it: curl -x socks5h://127.0.0.1:1080 https://example.com "
+        "(the manual: socksgw help)"
     )
     supportedInterfaces = (IUsernamePassword,)
     optParameters: ClassVar = [
