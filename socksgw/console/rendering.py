@@ -52,19 +52,23 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
     inTable = False
     #: The indentation of the paragraph that a literal block belongs to.
     outside: int | None = None
+    #: Whether only a mark stood before a literal block, so that one empty line is due.
+    alone = False
     skipping = False
     for i, line in enumerate(lines):
         following = lines[i + 1] if i + 1 < len(lines) else ""
         indent = len(line) - len(line.lstrip())
         if outside is not None and (not line.strip() or indent > outside):
-            yield "literal", line
+            if line.strip() or not alone:
+                yield "literal", line
+            alone = False
             continue
-        outside = None
+        outside, alone = None, False
         if skipping and (not line.strip() or indent):
             continue
         skipping = False
         if line.startswith(".. code-block::"):
-            outside = 0
+            outside, alone = 0, True
         elif _DIRECTIVE.match(line):
             skipping = True
         elif _BORDER.match(line) or inTable:
@@ -74,8 +78,8 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
         elif _isHeading(line, following) or (i and _isHeading(lines[i - 1], line)):
             yield "heading", line
         elif line.rstrip().endswith("::"):
-            outside = indent
-            if line.strip() != "::":
+            outside, alone = indent, line.strip() == "::"
+            if not alone:
                 yield "text", line.rstrip()[:-1]
         else:
             yield "text", line
