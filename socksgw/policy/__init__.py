@@ -1,1 +1,1 @@
-"""Stage 4: the rules say what is allowed, per address."""
+"""Stage 4 of a session: rules decide what is allowed, address by address."""

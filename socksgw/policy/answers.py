@@ -1,6 +1,5 @@
 """
-What a condition, and a rule, can answer to a question: yes, no, or that it depends
-on facts which are not known.
+The answers of a rule to a question: yes, no, or that it depends on unknown facts.
 """
 
 from __future__ import annotations
@@ -24,20 +23,21 @@ __all__ = [
     "unknown",
 ]
 
-#: A string is a no: the first condition that does not hold. A number is no
-#: condition that fails: 0 is a yes; else the sum of the facts that it depends on.
+#: A string means no: it names the first condition that does not hold. A number means
+#: that none is known to fail: 0 is a yes, else it is the sum of the facts that the
+#: answer depends on.
 Answer = str | int
 
 YES: Final = 0
-#: Facts that may not be known.
+#: Facts that may be unknown.
 GROUPS: Final = 1
 LISTENER: Final = 2
 FROM: Final = 4
 METHOD: Final = 8
 SECURED: Final = 16
 AT: Final = 32
-#: Facts that a live request may not know yet, and that are judged when they are
-#: known: the port, and the address that a name leads to.
+#: Facts that even a live request may not have yet, and that are judged later: the
+#: port, and the address that a name leads to.
 PORTS: Final = 64
 TO: Final = 128
 
@@ -54,11 +54,11 @@ _NAMES: Final = {
 }
 _GIVEN: Final = GROUPS | LISTENER | FROM | METHOD | SECURED | AT
 
-#: What keeps a rule from allowing: a fact that must be known. What will be known
-#: later does not, for the rule may match then.
+#: The facts which, while they are unknown, keep a rule from allowing. Port and
+#: address do not: the rule may match when they are known.
 KEEPS_ALLOWING: Final = _GIVEN
-#: What keeps a rule from denying: anything; while the port is not known, what
-#: holds for some ports denies nothing.
+#: The facts which, while they are unknown, keep a rule from denying: all. A rule for
+#: some ports denies nothing while the port is unknown.
 KEEPS_DENYING: Final = _GIVEN | PORTS | TO
 
 
@@ -69,8 +69,9 @@ def unknown(answer: int) -> str:
 
 def missing(allow: bool, answer: Answer) -> str | None:
     """
-    Return the fact that has to be told before a rule decides; L{None} where the
-    rule does not depend on one, or could not decide with it either.
+    Return the fact that has to be given before a rule can decide.
+
+    It is L{None} where the rule depends on none, or could not decide with it either.
 
     @param allow: whether the rule allows.
     """

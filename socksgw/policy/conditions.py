@@ -1,5 +1,5 @@
 """
-What a rule asks of a question: addresses, names, and who is asking.
+Conditions of rules: sets of addresses, destinations, users, and the ban before all.
 """
 
 from __future__ import annotations
@@ -29,32 +29,43 @@ _PLACES: Final = frozenset({"self", "listeners"})
 
 
 class HostFacts(Protocol):
-    """What the policy knows of the host that it runs on, always fresh."""
+    """What the policy asks about the host that it runs on, as it is now."""
 
     def isSelf(self, address: Address) -> bool:
-        """Whether a connection to the address stays on this host."""
+        """Tell whether a connection to the address stays on this host."""
 
     def isListener(self, address: Address, port: int) -> bool:
-        """Whether we listen there."""
+        """Tell whether the gateway listens at an address and port."""
 
 
 class Person(Protocol):
     """
-    Who asks, as far as the policy cares (L{socksgw.interfaces.User}).
+    The user who asks, as far as rules need it (L{socksgw.interfaces.User}).
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return the user's name, or C{anonymous}."""
+
     @property
-    def anonymous(self) -> bool: ...
+    def anonymous(self) -> bool:
+        """Tell whether the client has not logged in."""
+
     @property
-    def groups(self) -> frozenset[str]: ...
+    def groups(self) -> frozenset[str]:
+        """Return the groups that the user is known to be in."""
+
     @property
-    def method(self) -> str | None: ...
+    def method(self) -> str | None:
+        """Return the method of the login; L{None} when it is unknown."""
+
     @property
-    def unsure(self) -> frozenset[str]: ...
+    def unsure(self) -> frozenset[str]:
+        """Return the groups that the user may be in."""
+
     @property
-    def doubt(self) -> str: ...
+    def doubt(self) -> str:
+        """Return why these are unknown, for the operator; empty when none are."""
 
 
 @final
@@ -90,7 +101,9 @@ class Addresses:
 
     def covers(self, address: Address, port: int = 0) -> bool:
         """
-        @param port: for C{listeners}, which are places, not addresses.
+        Tell whether an address is in the set.
+
+        @param port: counts for C{listeners}, which are addresses with ports.
         """
         if self.everything or (self._listed and address in self.networks):
             return True
@@ -105,7 +118,7 @@ class Addresses:
 
     def why(self, address: Address, port: int) -> str:
         """
-        What of this covers the address, for the operator.
+        Return the word of the set that covers an address, for the operator.
         """
         for word in sorted((self._kinds & kinds(address)) - {SPECIAL}):
             return word
@@ -118,7 +131,7 @@ class Addresses:
         return "any" if self.everything else "a network"
 
     def contains(self, other: Addresses) -> bool:
-        """Whether this surely covers all that the other does."""
+        """Tell whether this set surely covers all that another one does."""
         if self.everything:
             return True
         return other.words <= self._reaching(other.words) and (
@@ -126,7 +139,7 @@ class Addresses:
         )
 
     def joined(self, other: Addresses) -> Addresses:
-        """What this or the other covers."""
+        """Return the set of what this one or another one covers."""
         networks = Networks((), (self.networks, other.networks))
         return Addresses(self.words | other.words, networks, self._facts)
 
@@ -171,7 +184,7 @@ class Who:
         return bool(self.anonymous or self.users or self.groups or self.names)
 
     def covers(self, user: Person) -> bool:
-        """Whether the user is meant."""
+        """Tell whether a user is meant."""
         if user.anonymous:
             return self.anonymous
         return (
@@ -181,11 +194,11 @@ class Who:
         )
 
     def mayCover(self, user: Person) -> bool:
-        """Whether the user may be meant, by a group of which that is not known."""
+        """Tell whether a user is meant if they are in a group that is not known."""
         return not user.anonymous and not self.groups.isdisjoint(user.unsure)
 
     def contains(self, other: Who) -> bool:
-        """Whether this surely covers all whom the other does."""
+        """Tell whether this surely covers all users that another one does."""
         if other.anonymous and not self.anonymous:
             return False
         if self.users:
@@ -200,7 +213,7 @@ class Who:
 @final
 class Never:
     """
-    The ban before every rule, less its exceptions.
+    The ban before every rule, with its exceptions: C{[never]}.
     """
 
     __slots__ = ("_addresses", "_banned", "_places")
@@ -212,8 +225,11 @@ class Never:
         places: Iterable[tuple[Address, int]],
     ) -> None:
         """
-        @param lifted: networks that are not banned, on every port.
-        @param places: literals that are not banned.
+        Combine a ban and its exceptions.
+
+        @param banned: what is banned; L{None} for nothing.
+        @param lifted: networks that are not banned, whatever the port.
+        @param places: addresses with ports that are not banned.
         """
         self._banned = banned
         self._addresses = Networks(lifted)
@@ -221,10 +237,10 @@ class Never:
 
     def hit(self, address: Address, port: int | None) -> str | None:
         """
-        Why the address is banned, or what it wraps; else L{None}.
+        Return why an address is banned, or one that it embeds; else L{None}.
 
-        @param port: L{None} when it is not known: then what is not banned on
-            some port is not.
+        @param port: L{None} while it is not known: an address that is not banned on
+            some port is not banned then.
         """
         banned = self._banned
         if banned is None:
@@ -232,15 +248,17 @@ class Never:
         if banned.covers(address, port or 0) and not self._isLifted(address, port):
             return banned.why(address, port or 0)
         for each in embedded(address):
-            # An exception is for the literal itself, in no wrapping.
+            # An exception is for the address itself, not where it is embedded.
             if banned.covers(each, port or 0):
                 return f"{banned.why(each, port or 0)} (as {each} in it)"
         return None
 
     def bansSelf(self, address: Address, port: int) -> bool:
         """
-        Whether the address is banned if it leads to this host: for a connection
-        that does, though nothing said so before.
+        Tell whether an address is banned if it leads to this host.
+
+        This is for a connection that turned out to lead here, though the address did
+        not say so.
         """
         banned = self._banned
         return (

@@ -1,6 +1,5 @@
 """
-From a request to the literals that may be dialled: looked up once, judged
-one by one.
+Decide requests: look a name up at most once, and judge each of its addresses.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from socksgw.wire.address import Address
 
 __all__ = ["Decision", "NameResolver", "Policy", "combined", "refused", "tellable"]
 
-#: Counts what a look-up is made for; may raise a C{SocksError}.
+#: Is called before a look-up; may raise a C{SocksError} that refuses the request.
 Arrive = Callable[[], None]
-#: The commands that lead somewhere.
+#: The commands that lead to a destination.
 _REACHING: Final = ("connect", "udp", "bind")
-#: Of a look-up of what none of these leads to.
+#: The verdict about a look-up of an address that none of these may reach.
 _UNREACHED: Final = Verdict(False, DEFAULT, "no rule lets the client reach it")
 
 
@@ -44,23 +43,24 @@ class NameResolver(Protocol):
 @final
 class Decision:
     """
-    What became of a request.
+    The policy's decision about a request.
 
-    @ivar allowed: whether anything may be dialled.
-    @ivar rule: that decided: of the first address allowed, else of the
-        first; empty when it was not the rules (the look-up failed).
-    @ivar why: for the operator.
-    @ivar replies: whose answers come back to a UDP flow, as
-        L{socksgw.policy.rules.Verdict}'s.
-    @ivar obligations: of the rule that allowed it.
-    @ivar ticket: of the rule that allowed it, if it has one.
-    @ivar reports: what rules that only report would have said.
-    @ivar hint: for the operator, of an address that RESOLVE gave the client.
-    @ivar addresses: what may be dialled, best first.
-    @ivar verdicts: what the rules say of each of these, at least; rule, ticket,
-        replies and obligations above are the first one's.
-    @ivar struck: what the name led to and may not be dialled, with why.
-    @ivar error: what the client is refused with, when nothing is allowed.
+    @ivar allowed: whether any address may be dialled.
+    @ivar rule: the deciding rule: of the first address that is allowed, else of the
+        first address; empty when not a rule decided (the look-up failed).
+    @ivar why: the reason of a denial, for the operator.
+    @ivar replies: which datagrams a UDP flow returns to the client, as in
+        L{socksgw.policy.questions.Verdict}.
+    @ivar obligations: those of the rule that allowed it.
+    @ivar ticket: the ticket of the rule that allowed it; empty without one.
+    @ivar reports: what rules that only report would have decided.
+    @ivar hint: a remark for the operator about an address that the client got from
+        RESOLVE.
+    @ivar addresses: the addresses that may be dialled, best first.
+    @ivar verdicts: the verdicts about these, at least; rule, ticket, replies and
+        obligations above are those of the first one.
+    @ivar struck: the addresses of the name that may not be dialled, with why.
+    @ivar error: the refusal for the client, when nothing is allowed.
     """
 
     __slots__ = (
@@ -77,7 +77,10 @@ class Decision:
         verdicts: Mapping[Address, Verdict] | None = None,
     ) -> None:
         """
-        @param verdicts: by address, where they differ.
+        Take the parts of a decision.
+
+        @param verdict: the deciding one.
+        @param verdicts: the verdicts by address, where they differ.
         """
         if verdicts is None:
             verdicts = dict.fromkeys(addresses, verdict)
@@ -100,10 +103,10 @@ class Decision:
 @final
 class Policy:
     """
-    A ruleset, and how names are looked up for it.
+    The rules, and how names are looked up for them.
 
     @ivar ruleset: the rules.
-    @ivar told: the answers to RESOLVE of a moment ago.
+    @ivar told: the recent answers to RESOLVE.
     """
 
     __slots__ = ("_resolver", "ruleset", "told")
@@ -124,8 +127,9 @@ class Policy:
         arrive: Arrive | None = None,
     ) -> Decision:
         """
-        Decide one request. A name is looked up at most once, and not at all
-        when no rule could allow it.
+        Decide a request.
+
+        A name is looked up at most once, and not at all when no rule could allow it.
 
         @param arrive: called before a look-up.
         """
@@ -151,8 +155,9 @@ class Policy:
         self, question: Question, name: str, address: Address, verdict: Verdict
     ) -> str:
         """
-        Say what the rules would say of a name whose address the client had from
-        RESOLVE, where that is something else.
+        Return a hint where the rules decide otherwise about a name than its address.
+
+        @param name: the name whose address the client got from RESOLVE.
         """
         asked = Question(question.asker, question.command, name, question.port)
         named = self.ruleset.judge(asked, address)
@@ -173,10 +178,10 @@ class Policy:
         addresses: Iterable[Address | None],
     ) -> Decision:
         """
-        Write down what rules that only report would have said.
+        Add to a decision what rules that only report would have decided.
 
-        @param addresses: what was judged; L{None} for a name that was not
-            looked up.
+        @param addresses: the addresses that were judged; L{None} stands for a name
+            that was not looked up.
         """
         found: list[str] = []
         for address in addresses:
@@ -192,7 +197,7 @@ class Policy:
         arrive: Arrive | None,
     ) -> Decision:
         """
-        Look a name up, once, and judge what it leads to.
+        Look a name up, once, and judge its addresses.
         """
         assert question.name is not None
         try:
@@ -208,8 +213,9 @@ class Policy:
 
     def associate(self, asker: Asker) -> Decision:
         """
-        Whether a UDP association can be of any use; each datagram is judged
-        besides.
+        Decide whether an association may be allowed any datagram.
+
+        Each flow of it is a decision of its own.
         """
         question = Question(asker, "udp", None, 0)
         return Decision(self.ruleset.judge(question, None))
@@ -218,12 +224,13 @@ class Policy:
         self, asker: Asker, host: Address | str, arrive: Arrive | None = None
     ) -> Decision:
         """
-        Whose connection a BIND may wait for. The peer's port is not known
-        yet, so who comes is judged again.
+        Decide for which peer a BIND may wait.
 
-        @param arrive: as of L{decide}.
-        @return: with the addresses that may come; with the unspecified
-            address, anybody.
+        The peer's port is not known yet, so the peer is judged again when it connects.
+
+        @param arrive: as in L{decide}.
+        @return: the addresses that may connect; the unspecified address stands for
+            any peer.
         """
         ruleset = self.ruleset
         if isinstance(host, Address):
@@ -243,10 +250,11 @@ class Policy:
         self, asker: Asker, host: Address | str, arrive: Arrive | None = None
     ) -> Decision:
         """
-        Whether a name may be looked up (or an address, for its name): where
-        no command could ever lead, nothing is told.
+        Decide whether a client may look up a name, or an address for its name.
 
-        @param arrive: as of L{decide}.
+        Addresses that no command of the client may reach are not told.
+
+        @param arrive: as in L{decide}.
         """
         name = host if isinstance(host, str) else None
         question = Question(asker, "resolve", name, 0)
@@ -265,9 +273,10 @@ def combined(
     verdicts: Sequence[tuple[Address, Verdict]],
 ) -> tuple[Verdict, tuple[Address, ...], tuple[tuple[Address, str], ...]]:
     """
-    Return what becomes of a request of which each address was judged: the verdict
-    of the first one that is allowed, or of the first one; the addresses that are
-    allowed; those that are not, with why.
+    Combine the verdicts about the addresses of a name.
+
+    @return: the deciding verdict (of the first address that is allowed, else of the
+        first address), the addresses that are allowed, and the others with why.
     """
     deciding: Verdict | None = None
     allowed: list[Address] = []
@@ -285,11 +294,12 @@ def tellable(
     judge: Callable[[Question, Address | None], Verdict], question: Question
 ) -> Callable[[Address | None], Verdict]:
     """
-    Return what judges the answers to a look-up; L{None} stands for the name,
-    before there is one.
+    Return a function that judges the answers to a look-up.
+
+    Its argument is L{None} for the name, before an answer is known.
 
     @param judge: judges a question about an address.
-    @param question: of C{resolve}.
+    @param question: a question about C{resolve}.
     """
 
     def answer(address: Address | None) -> Verdict:
@@ -312,6 +322,6 @@ def tellable(
 
 def refused(error: SocksError) -> Decision:
     """
-    A refusal that no rule is the reason of.
+    Return the decision to refuse a request for a reason that is not a rule.
     """
     return Decision(Verdict(False, "", str(error)), error=error)

@@ -1,5 +1,5 @@
 """
-From the configuration to a ruleset, with everything that is wrong in it.
+Compile the policy of a configuration into a ruleset, and find its errors.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _NO_PATTERN: Final = "users have no patterns; name each, or a group as @group"
 @frozen
 class Compiled:
     """
-    What a configuration's policy came to.
+    The compiled policy of a configuration.
 
     @ivar ruleset: the rules.
-    @ivar errors: what must be mended; then the ruleset must not be used.
-    @ivar warnings: what is odd.
+    @ivar errors: the errors; if there are any, the ruleset must not be used.
+    @ivar warnings: the warnings.
     """
 
     ruleset: Ruleset
@@ -60,17 +60,17 @@ class Compiled:
 @final
 class Compiler:
     """
-    Compiles one configuration.
+    Compiles the policy of one configuration.
 
-    @ivar errors: found so far.
-    @ivar warnings: found so far.
+    @ivar errors: the errors found so far.
+    @ivar warnings: the warnings found so far.
     """
 
     def __init__(self, config: Config, facts: HostFacts) -> None:
         self._config = config
         self._used: set[str] = set()
         self._schedules: dict[str, Schedule] = {}
-        # Made once for all rules that say the same.
+        # Shared by the rules that have the same words.
         self._ports: dict[tuple[str, ...], Ports] = {}
         self._servicesOf: dict[tuple[str, ...], Services] = {}
         self._places: list[str] = []
@@ -83,26 +83,27 @@ class Compiler:
 
     def compile(self) -> Compiled:
         """
-        What the policy comes to, with all that was found up to now.
+        Return the compiled policy with all errors and warnings.
         """
         self.prepare()
         ruleset = self._ruleset
         assert ruleset is not None
         self._unused()
-        # A network's mistake is found again wherever it is used.
+        # An error in a network is found wherever the network is used.
         errors = list(dict.fromkeys(self.errors))
         return Compiled(ruleset, errors, self.warnings)
 
     def prepare(self) -> None:
         """
-        Do the bulk of it, if it is not done: the rules. It looks at nothing
-        but the configuration, and may be done in any thread.
+        Compile the rules, if that is not done: the largest part of the work.
+
+        It uses nothing but the configuration, so it may run in any thread.
         """
         if self._ruleset is not None:
             return
         collecting = gc.isenabled()
-        # All that is made here stays: looking through it for garbage, again
-        # and again, would take as long as making it.
+        # All objects that are made here stay: repeated garbage collection would take
+        # as long as the work itself.
         gc.disable()
         try:
             self._ruleset = self._rules()
@@ -222,7 +223,7 @@ class Compiler:
             try:
                 self._servicesOf[key] = Services(ports)
             except ValueError:
-                # Told where it is declared.
+                # The error is reported where the service is declared.
                 self._servicesOf[key] = Services(())
         return self._servicesOf[key]
 
@@ -277,7 +278,7 @@ class Compiler:
         self, words: Sequence[str] | None, path: str
     ) -> frozenset[str] | None:
         """
-        Names of listeners.
+        Return names of listeners; unknown ones are errors.
         """
         if words is None:
             return None
@@ -348,7 +349,9 @@ class Compiler:
 
 def _commands(words: Sequence[str] | str | None, allow: bool) -> frozenset[str] | None:
     """
-    Look-ups are allowed only where a rule says so by name.
+    Return the commands of a rule; L{None} for all.
+
+    C{any} does not allow C{resolve}: a rule has to name it.
     """
     if words is None or words == "any":
         return COMMANDS - {"resolve"} if allow else None
@@ -357,9 +360,9 @@ def _commands(words: Sequence[str] | str | None, allow: bool) -> frozenset[str] 
 
 def _place(word: str) -> Network | tuple[Address, int]:
     """
-    A network, an address, or an address with a port.
+    Read an exception of C{[never]}: a network, or an address with a port.
 
-    @raise ValueError: it is none of these.
+    @raise ValueError: it is neither.
     """
     host, colon, port = word.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")

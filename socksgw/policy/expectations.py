@@ -1,5 +1,5 @@
 """
-Tests of the policy that stand beside it: C{[[expect]]}.
+Check the expectations of a configuration: C{[[expect]]}, the tests of its policy.
 """
 
 from __future__ import annotations
@@ -23,25 +23,28 @@ __all__ = ["Declared", "unmet", "wrongFacts"]
 
 class Declared(Protocol):
     """
-    What a method declares of itself
-    (L{socksgw.negotiate.capabilities.Capabilities}).
+    The capabilities of a method (L{socksgw.negotiate.capabilities.Capabilities}).
     """
 
     @property
-    def mayBeAnonymous(self) -> bool: ...
+    def mayBeAnonymous(self) -> bool:
+        """Tell whether clients without a login may come in by the method."""
+
     @property
-    def mayBeSomebody(self) -> bool: ...
+    def mayBeSomebody(self) -> bool:
+        """Tell whether a user can log in by the method."""
 
 
 def unmet(
     config: Config, ruleset: Ruleset, offers: Admitting | None = None
 ) -> Iterator[Problem]:
     """
-    The expectations that entrance and rules do not meet, or that cannot be
-    told. Whoever does not get in is denied; whether some rule would deny them,
-    too, can be expected besides.
+    Yield the expectations that are not met, or that depend on facts not given.
 
-    @param offers: who gets in; by default everybody.
+    A client that cannot log in is denied. An expectation that names a rule asks whether
+    the rules would deny it as well.
+
+    @param offers: who can log in; by default everybody.
     """
     for i, expect in enumerate(config.expect):
         place = expect.place or f"expect[{i}]"
@@ -87,9 +90,9 @@ def wrongFacts(
     methods: Mapping[str, Declared],
 ) -> Iterator[tuple[str, str]]:
     """
-    What of the facts of a question cannot be: keys, each with why.
+    Yield the facts of a question that cannot be: the key, and why.
 
-    @param methods: what those that are installed declare, by name.
+    @param methods: the capabilities of the installed methods, by name.
     """
     for group in groups:
         if group not in config.groups:
@@ -114,7 +117,7 @@ def wrongFacts(
 
 
 class _WrongFact(Exception):
-    """What an expectation says under this key cannot be used."""
+    """The value of a key of an expectation cannot be used."""
 
     def __init__(self, key: str, why: str) -> None:
         super().__init__(f"{key}: {why}")
@@ -124,7 +127,9 @@ class _WrongFact(Exception):
 
 def _address(key: str, text: str) -> Address:
     """
-    @raise _WrongFact: the text is no address.
+    Read an address.
+
+    @raise _WrongFact: the text is not an address.
     """
     try:
         return Address.parse(text)
@@ -134,7 +139,9 @@ def _address(key: str, text: str) -> Address:
 
 def _facts(expect: Expect, config: Config) -> Facts:
     """
-    @raise _WrongFact: a fact is none.
+    Return the facts of an expectation.
+
+    @raise _WrongFact: a value cannot be used.
     """
     try:
         host, port = destination(expect.to, expect.command)

@@ -1,6 +1,8 @@
 """
-What a configuration exposes: who gets in without login, from where, to what,
-and whether that is an open relay.
+Find out what a configuration exposes to clients without a login.
+
+It tells which sources are served, by which rules and to which destinations, and
+refuses a configuration that makes an open relay.
 """
 
 from __future__ import annotations
@@ -15,15 +17,15 @@ from socksgw.policy.extent import NOWHERE, PUBLIC, Extent, extentOf, union
 
 __all__ = ["Exposure"]
 
-#: So many words of a list are shown.
+#: How many words of a list are shown.
 _SHOWN: Final = 12
-#: More public addresses than this are nobody's in particular: of IPv4 the
-#: largest block that one holder ever got, a /8; of IPv6 a /16.
+#: More public addresses than this are not one organisation's: for IPv4 a /8, the
+#: largest block that one holder ever got; for IPv6 a /16.
 _NAMED: Final = (1 << 24, 1 << 112)
 
 
 def _some(words: Sequence[str]) -> str:
-    """Words, or as many of them as can be read."""
+    """Return words as a list for people, cut to a readable length."""
     more = len(words) - _SHOWN
     return ", ".join(words[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -37,21 +39,22 @@ def _isFor(listeners: Collection[str] | None, listener: str) -> bool:
 
 
 def _isClosed(listen: Listen) -> bool:
-    """Whether nobody gets so far who has no certificate that was verified."""
+    """Tell whether a listener serves only clients with a verified certificate."""
     return listen.tls is not None and listen.tls.client_certificate == "required"
 
 
 def _areStrangers(sources: Extent) -> bool:
     """
-    Whether these are too many for somebody to have named them: what counts is
-    how much of the Internet they cover, whatever the words.
+    Tell whether sources are too many to be the clients of one organisation.
+
+    What counts is how many public addresses they are, however they are written.
     """
     four, six = (sources & PUBLIC).sizes()
     return four > _NAMED[0] or six > _NAMED[1]
 
 
 def _amount(sources: Extent) -> str:
-    """How much of the public Internet that is, for people."""
+    """Return which share of the public Internet some sources are, for people."""
     public = sources & PUBLIC
     if not PUBLIC - public:
         return "every address"
@@ -69,7 +72,7 @@ def _amount(sources: Extent) -> str:
 @final
 class Exposure:
     """
-    One configuration's.
+    The exposure of one configuration.
     """
 
     def __init__(
@@ -80,10 +83,11 @@ class Exposure:
         rules: Sequence[Addresses | None],
     ) -> None:
         """
-        @param anonymous: the names of the methods of which it has to be assumed
-            that they log nobody in.
-        @param entries: what C{from} of each C{[[auth.choose]]} came to.
-        @param rules: what C{from} of each C{[[rule]]} came to.
+        Take a configuration and what was read from it.
+
+        @param anonymous: the methods that may serve clients without a login.
+        @param entries: the addresses of C{from} of each C{[[auth.choose]]}.
+        @param rules: the addresses of C{from} of each C{[[rule]]}.
         """
         self._config = config
         self._anonymous = frozenset(anonymous)
@@ -91,18 +95,18 @@ class Exposure:
         self._rules = rules
 
     def _nobodys(self, choose: Choose) -> frozenset[str]:
-        """The methods of an entry by which clients get in without a login."""
+        """Return the methods of an entry that may serve clients without a login."""
         return self._anonymous.intersection(choose.methods)
 
     def _admits(self, rule: Rule, methods: Collection[str]) -> bool:
-        """Whether a rule can be for those whom none of C{methods} logged in."""
+        """Tell whether a rule may be for clients without a login by some methods."""
         return (rule.who is None or "anonymous" in rule.who) and (
             rule.method is None or not set(methods).isdisjoint(_several(rule.method))
         )
 
     def _grants(self, rule: Rule, methods: Collection[str], listener: str) -> bool:
         """
-        Whether a rule grants strangers something, as far as they are its.
+        Tell whether a rule allows clients without a login anything.
         """
         return (
             rule.allow is not None
@@ -117,8 +121,9 @@ class Exposure:
 
     def _relayed(self, listener: str) -> tuple[Extent, list[str], set[str]]:
         """
-        @return: the sources that are granted something on a listener without a
-            login, by which rules, and by which methods.
+        Find what a listener grants to clients without a login.
+
+        @return: the sources, the rules that allow them something, and the methods.
         """
         granted, asked = NOWHERE, NOWHERE
         names: set[str] = set()
@@ -126,7 +131,7 @@ class Exposure:
         for choose, entry in zip(self._config.auth.choose, self._entries, strict=True):
             if not _isFor(choose.listener, listener):
                 continue
-            # An earlier entry that is for a source decides about it.
+            # The first entry for a source decides about it.
             sources = extentOf(entry) - asked
             asked |= sources
             methods = self._nobodys(choose)
@@ -150,7 +155,7 @@ class Exposure:
 
     def problems(self, routable: Collection[str]) -> Iterator[Problem]:
         """
-        Why the configuration would make an open relay.
+        Yield why the configuration would make an open relay.
 
         @param routable: the names of the listeners that other hosts can reach.
         """
@@ -175,7 +180,7 @@ class Exposure:
 
     def lines(self) -> Iterator[str]:
         """
-        Which rules admit C{anonymous}, from where, to what: a line each.
+        Yield a line for each rule that admits C{anonymous}, with sources and targets.
         """
         for listen in self._config.listen:
             for choose in self._config.auth.choose:

@@ -1,6 +1,8 @@
 """
-Sets of addresses as ranges, with the arithmetic of sets: how much of the
-Internet the words of a configuration cover, however they are spelt.
+Sets of addresses as ranges, with the arithmetic of sets.
+
+They tell how much of the Internet the words of a configuration cover, however they
+are written.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from socksgw.wire.address import Address
 
 __all__ = ["EVERYWHERE", "NOWHERE", "PUBLIC", "Extent", "extentOf", "union"]
 
-#: First and last address, as numbers; disjoint and in order.
+#: Pairs of the first and the last address, as numbers; disjoint and in order.
 Ranges = tuple[tuple[int, int], ...]
 
 _LAST: Final = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
@@ -27,8 +29,8 @@ class Extent:
     """
     A set of addresses.
 
-    @ivar four: its ranges of IPv4.
-    @ivar six: its ranges of IPv6.
+    @ivar four: the ranges of IPv4.
+    @ivar six: the ranges of IPv6.
     """
 
     __slots__ = ("four", "six")
@@ -52,7 +54,7 @@ class Extent:
         return bool(self.four or self.six)
 
     def sizes(self) -> tuple[int, int]:
-        """Return how many addresses of IPv4 and of IPv6 are in it."""
+        """Return how many IPv4 and how many IPv6 addresses there are."""
         four, six = (
             sum(last - first + 1 for first, last in ranges)
             for ranges in (self.four, self.six)
@@ -71,7 +73,7 @@ def _joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def _less(ranges: Ranges, others: Ranges) -> Iterator[tuple[int, int]]:
-    """Yield what of C{ranges} is in none of C{others}; both are in order."""
+    """Yield the parts of ranges that are in none of others; both are in order."""
     number = 0
     for first, last in ranges:
         while number < len(others) and others[number][1] < first:
@@ -118,16 +120,17 @@ def _ofKind(kind: str) -> Extent:
 
 _OF_KIND: Final = {kind: _ofKind(kind) for kind in KINDS}
 
-#: What is globally reachable.
+#: All addresses that are globally reachable.
 PUBLIC: Final = EVERYWHERE - _OF_KIND[SPECIAL] - _OF_KIND[PRIVATE]
 
 
 def extentOf(addresses: Addresses | None) -> Extent:
     """
-    Return the set that words of a configuration mean; C{self} and
-    C{listeners}, a handful of addresses that change, are left out.
+    Return the addresses that words of a configuration mean.
 
-    @param addresses: L{None} is everywhere.
+    C{self} and C{listeners} are left out: a few addresses that may change.
+
+    @param addresses: L{None} for all addresses.
     """
     if addresses is None or addresses.everything:
         return EVERYWHERE
@@ -138,7 +141,7 @@ def extentOf(addresses: Addresses | None) -> Extent:
 
 
 def union(extents: Iterable[Extent]) -> Extent:
-    """Return what is in any of them."""
+    """Return the addresses that are in any of some sets."""
     found = list(extents)
     return Extent(
         (each for extent in found for each in extent.four),

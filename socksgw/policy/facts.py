@@ -1,6 +1,7 @@
 """
-The facts of a question that nobody has asked, for C{socksgw explain} and
-C{[[expect]]}: as people write them, and as a line of the journal has them.
+The facts of a supposed question, for C{socksgw explain} and C{[[expect]]}.
+
+They come from what people write, or from a line of the journal.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from socksgw.wire.levels import CLEAR
 
 __all__ = ["Facts", "destination", "factsOf", "groupsOf", "unsureOf"]
 
-#: Commands that lead nowhere without a port.
+#: Commands that need a port.
 _WITH_PORT: Final = ("connect", "udp")
 
 
 @frozen
 class _Person:
     """
-    The user of a question (L{socksgw.policy.conditions.Person}). Of unknown
-    groups nothing is told: they are a fact that is missing.
+    The user of a question (L{socksgw.policy.conditions.Person}).
+
+    C{doubt} is empty: groups that are unknown are reported as a missing fact.
     """
 
     name: str
@@ -55,15 +57,14 @@ class _Supposing:
 @frozen
 class Facts:
     """
-    What is known of a question; L{None} is not known.
+    The facts of a question; L{None} for a fact that is unknown.
 
     @ivar user: a name, or C{anonymous}.
-    @ivar groups: the user's, as far as they are known.
-    @ivar unsure: groups that the user may be in besides, or not: a directory
-        knows.
-    @ivar port: 0 for a BIND whose peer's is not known, for a look-up, and for
-        an association (which has neither name nor addresses).
-    @ivar addresses: the address asked for, or what the name leads to.
+    @ivar groups: the known groups of the user.
+    @ivar unsure: groups of a directory that the user may be in.
+    @ivar port: 0 for a BIND whose peer's port is unknown, for a look-up, and for an
+        association (which has neither name nor addresses).
+    @ivar addresses: the requested address, or the addresses of the name.
     @ivar at: seconds since the epoch.
     """
 
@@ -81,7 +82,7 @@ class Facts:
     unsure: frozenset[str] = frozenset()
 
     def question(self) -> Supposed:
-        """Return the question that these are the facts of."""
+        """Return the question with these facts."""
         person = _Person(self.user, self.groups, self.method, self.unsure)
         asker = _Supposing(person, self.source, self.listener, self.secured)
         # A look-up has no port.
@@ -91,10 +92,11 @@ class Facts:
 
 def destination(text: str, command: str) -> tuple[Address | str, int]:
     """
-    The host and port of C{"host:443"}, C{"[::1]:443"}; port 0 without one.
+    Read a destination such as C{"host:443"} or C{"[::1]:443"}.
 
-    @param command: some need a port.
-    @raise ValueError: it is none of these.
+    @param command: decides whether a port is needed.
+    @return: the host and the port; 0 where there is none.
+    @raise ValueError: it is not a destination; the text has the remedy.
     """
     scheme, slashes, rest = text.partition("://")
     if slashes:
@@ -119,7 +121,7 @@ def destination(text: str, command: str) -> tuple[Address | str, int]:
 
 def _directorys(line: Mapping[str, Any], config: Config) -> frozenset[str]:
     """
-    The groups that the user had of a directory then.
+    Return the groups of a directory that a line of the journal has for its user.
     """
     return frozenset(
         name
@@ -130,8 +132,9 @@ def _directorys(line: Mapping[str, Any], config: Config) -> frozenset[str]:
 
 def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
     """
-    What a journalled decision was about; L{None} when no policy could be
-    asked that.
+    Return the facts of a decision in the journal.
+
+    @return: L{None} where the request was refused before the policy was asked.
     """
     command, name, port = line["command"], line["name"], line["port"]
     addresses = [*line["addresses"], *(a for a, _ in line.get("struck", ()))]
@@ -165,7 +168,7 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
 
 
 def groupsOf(user: str, groups: Mapping[str, Group]) -> frozenset[str]:
-    """The groups that the configuration gives a user."""
+    """Return the groups whose members in the configuration include a user."""
     return frozenset(name for name, group in groups.items() if user in group.members)
 
 
@@ -173,10 +176,9 @@ def unsureOf(
     user: str, groups: Mapping[str, Group], given: Collection[str] | None
 ) -> frozenset[str]:
     """
-    The groups that only a directory knows about.
+    Return the groups which only a directory can say whether a user is in.
 
-    @param given: the user's groups, if they have been said; then there are no
-        others.
+    @param given: the user's groups, if they were given: then there are no others.
     """
     if given is not None or user == ANONYMOUS:
         return frozenset()

@@ -1,9 +1,8 @@
 """
-The fields of a rule by which it can be found: where it leads to, who asks
-from where, the port, the service, the listener.
+The fields by which rules are found: destination, user, source, port and so on.
 
-Each says under which keys a rule is filed, and which rules a question finds
-by what it says in the same field.
+Each field says under which keys a rule is filed, and which rules the same field of a
+question finds.
 """
 
 from __future__ import annotations
@@ -28,28 +27,28 @@ __all__ = [
     "Who",
 ]
 
-#: A rule with more ports than this is not filed under them.
+#: A rule with more ports than this is not filed by port.
 _PORTS: Final = 256
 _USERS: Final = frozenset({"users"})
 _ANONYMOUS: Final = frozenset({ANONYMOUS})
 
 
 class Field(Protocol):
-    """One of them, of all rules of a ruleset."""
+    """One field of all rules of a ruleset."""
 
     def keys(self, rule: Rule) -> Keys | None:
         """
-        Where the rule can be found; L{None} when it could match whatever a
-        question says here.
+        Return where a rule is filed; L{None} when it may match any value.
         """
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
-        """Add the rules here that could match, and maybe others."""
+        """Add the rules that may match, and perhaps others."""
 
     def around(self, rule: Rule, found: list[int]) -> None:
         """
-        Add the rules here that could match all that C{rule} does, and maybe
-        others. None of its fields may be empty.
+        Add the rules that may match all that another rule does, and perhaps others.
+
+        @param rule: the other rule; none of its conditions may be empty.
         """
 
 
@@ -66,7 +65,7 @@ class ToAddress:
         self._names, self._addresses = ByName(), ByAddress()
 
     def keys(self, rule: Rule) -> Keys | None:
-        """None where it leads everywhere."""
+        """Return none for a rule that leads everywhere."""
         to = rule.to
         if to is None or (to.addresses is not None and to.addresses.everything):
             return None
@@ -78,13 +77,13 @@ class ToAddress:
         return found
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
-        """By the asked name and by the address."""
+        """Find by the asked name and by the address."""
         if question.name is not None:
             self._names.find(question.name, found)
         self._addresses.find(address, found)
 
     def around(self, rule: Rule, found: list[int]) -> None:
-        """By one name, or one network."""
+        """Find by one name, or by one network."""
         to = rule.to
         if to is not None and to.names is not None:
             self._names.around(to.names, found)
@@ -95,8 +94,9 @@ class ToAddress:
 @final
 class ToName:
     """
-    C{to}, when it is asked what holds for all that a name may lead to: rules
-    that cannot say so are nowhere.
+    C{to}, when a name has not been looked up.
+
+    Rules that cannot decide about all addresses which the name may have are not filed.
     """
 
     __slots__ = ("_names",)
@@ -106,8 +106,9 @@ class ToName:
 
     def keys(self, rule: Rule) -> Keys | None:
         """
-        None for an allow of some addresses: the name may lead there; nothing
-        for a deny of some, for it may not.
+        Return none for an allow of some addresses, for the name may lead to them.
+
+        A deny of some addresses is not filed, for the name may lead elsewhere.
         """
         to, resolving = rule.to, rule.resolving
         if rule.reportOnly:
@@ -121,34 +122,34 @@ class ToName:
         return [] if to.names is None else self._names.keys(to.names)
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
-        """By the asked name."""
+        """Find by the asked name."""
         if question.name is not None:
             self._names.find(question.name, found)
 
     def around(self, rule: Rule, found: list[int]) -> None:
-        """By one name."""
+        """Find by one name."""
         if rule.to is not None and rule.to.names is not None:
             self._names.around(rule.to.names, found)
 
 
 @final
 class ToSomewhere:
-    """C{to}, when nothing is known of where it goes."""
+    """C{to}, when nothing is known of the destination."""
 
     __slots__ = ()
 
     def keys(self, rule: Rule) -> Keys | None:
-        """None for an allow; nothing for a deny of something."""
+        """Return none for an allow; a deny of some destinations is not filed."""
         if rule.reportOnly:
             return []
         limits = (rule.to, rule.resolving, rule.ports, rule.services)
         return None if rule.allow or all(each is None for each in limits) else []
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
-        """Nothing is ever filed here."""
+        """Find nothing: no rule is filed by this field."""
 
     def around(self, rule: Rule, found: list[int]) -> None:
-        """Nothing is ever filed here."""
+        """Find nothing: no rule is filed by this field."""
 
 
 # Who asks, from where, for which port.
@@ -164,7 +165,7 @@ class Who:
         self._names, self._groups, self._words = Table(), Table(), Table()
 
     def keys(self, rule: Rule) -> Keys | None:
-        """None for everybody."""
+        """Return none for a rule that is for everybody."""
         who = rule.who
         if who is None:
             return None
@@ -180,7 +181,7 @@ class Who:
         return found
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
-        """By the name and the groups of a user."""
+        """Find by the name and the groups of the user."""
         user = question.asker.user
         if user.anonymous:
             self._words.find(ANONYMOUS, found)
@@ -192,7 +193,7 @@ class Who:
             self._groups.find(group, found)
 
     def around(self, rule: Rule, found: list[int]) -> None:
-        """By one of those meant."""
+        """Find by one of the users that are meant."""
         who = rule.who
         if who is None:
             return
@@ -216,19 +217,19 @@ class Source:
         self._addresses = ByAddress()
 
     def keys(self, rule: Rule) -> Keys | None:
-        """None for everywhere."""
+        """Return none for a rule that is for every source."""
         if rule.sources is None or rule.sources.everything:
             return None
         return self._addresses.keys(rule.sources)
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
-        """By the client's address."""
+        """Find by the client's address."""
         source = question.asker.source
         assert source is not None, "the index leaves out what is not known"
         self._addresses.find(source, found)
 
     def around(self, rule: Rule, found: list[int]) -> None:
-        """By one network."""
+        """Find by one network."""
         if rule.sources is not None:
             self._addresses.around(rule.sources, found)
 
@@ -243,16 +244,16 @@ class Port:
         self._table = Table()
 
     def keys(self, rule: Rule) -> Keys | None:
-        """None for all or many."""
+        """Return none for a rule that is for all or many ports."""
         few = None if rule.ports is None else rule.ports.few(_PORTS)
         return None if few is None else [(self._table, few)]
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
-        """By the asked one."""
+        """Find by the requested port."""
         self._table.find(question.port, found)
 
     def around(self, rule: Rule, found: list[int]) -> None:
-        """By one of them."""
+        """Find by one of them."""
         if rule.ports is not None:
             self._table.find(rule.ports.one(), found)
 
@@ -267,7 +268,7 @@ class Service:
         self._byProtocol = {"tcp": Table(), "udp": Table()}
 
     def keys(self, rule: Rule) -> Keys | None:
-        """None for all or many."""
+        """Return none for a rule that is for all or many ports."""
         if rule.services is None:
             return None
         found: Keys = []
@@ -279,12 +280,12 @@ class Service:
         return found
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
-        """By the asked port, and the command's protocol."""
+        """Find by the requested port and the command's protocol."""
         protocol = "udp" if question.command == "udp" else "tcp"
         self._byProtocol[protocol].find(question.port, found)
 
     def around(self, rule: Rule, found: list[int]) -> None:
-        """By one port of one protocol."""
+        """Find by one port of one protocol."""
         if rule.services is not None:
             protocol, ports = next(iter(rule.services.byProtocol.items()))
             self._byProtocol[protocol].find(ports.one(), found)
@@ -300,14 +301,14 @@ class Listener:
         self._table = Table()
 
     def keys(self, rule: Rule) -> Keys | None:
-        """None for all."""
+        """Return none for a rule that is for every listener."""
         return None if rule.listeners is None else [(self._table, rule.listeners)]
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
-        """By the one that the client came to."""
+        """Find by the listener that the client connected to."""
         self._table.find(question.asker.listener, found)
 
     def around(self, rule: Rule, found: list[int]) -> None:
-        """By one of them."""
+        """Find by one of them."""
         if rule.listeners:
             self._table.find(next(iter(rule.listeners)), found)

@@ -1,10 +1,9 @@
 """
-Which rules can concern a question at all: the others need not be asked.
+Find the rules that a question may concern, so that others need not be asked.
 
-Each rule is filed in the field that tells it apart best, and where that finds
-many together, in a second one. What a question says in the fields finds every
-rule that could match it, in their order, and some that do not: whether one
-matches, the rule alone says.
+Each rule is filed under the field that tells it apart best from the others, and, where
+many share a value, under a second field. The values of a question find every rule that
+may match it, in their order, and some that do not match: each rule is asked then.
 """
 
 from __future__ import annotations
@@ -37,27 +36,27 @@ from socksgw.wire.address import Address
 
 __all__ = ["Index"]
 
-#: So many rules are asked one by one in less time than they are found in.
+#: Up to this number, asking all rules is faster than finding some.
 _FEW: Final = 16
-#: So many rules may be found together before a second field tells them apart.
+#: If more rules than this share a value, a second field tells them apart.
 _CROWD: Final = 8
 _NOWHERE: Final = Address(bytes(4))
 _ASKER: Final[tuple[type[Field], ...]] = (Who, Source, Listener)
-#: What says nothing while the port is not known.
+#: Fields that cannot be used while the port is unknown.
 _PORTS: Final[tuple[type[Field], ...]] = (Port, Service)
 
 
 @final
 class Index:
     """
-    One ruleset's.
+    The index of one ruleset.
     """
 
     __slots__ = ("_byAddress", "_byAsker", "_byName", "_few", "_rules")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
-        # All that match something, where they are few; else not needed.
+        # The rules that can match, if they are few; then there are no files.
         self._few: tuple[Rule, ...] | None = None
         many = self._rules
         if len(many) <= _FEW:
@@ -71,10 +70,10 @@ class Index:
 
     def of(self, question: Question, address: Address | None) -> Iterable[Rule]:
         """
-        Return those that could match, or decide.
+        Return the rules that may match a question.
 
-        @param address: L{None} when it is not known: then those that could
-            decide about all the addresses that it may be.
+        @param address: L{None} while it is unknown: then the rules that may decide
+            about all the addresses that it may be.
         """
         if self._few is not None:
             return self._few
@@ -97,8 +96,9 @@ class Index:
 
     def before(self, number: int) -> Iterable[Rule]:
         """
-        Those before the rule of that number, which must not be empty, that
-        could match all that it does.
+        Return the rules before one that may match all that it matches.
+
+        @param number: the index of that rule, which must not be empty.
         """
         if self._few is not None:
             return self._rules[:number]
@@ -107,8 +107,7 @@ class Index:
 
 def _crowds(field: Field, rules: Sequence[Rule]) -> list[int]:
     """
-    How many rules are found together with each, at most, by what a question
-    says in a field.
+    Return for each rule how many rules at most are found with it by a field.
     """
     keys = [field.keys(rule) for rule in rules]
     tables: dict[int, Table] = {}
@@ -128,7 +127,7 @@ def _crowds(field: Field, rules: Sequence[Rule]) -> list[int]:
 @final
 class _Files:
     """
-    Every rule, filed in one field, in two, or in none.
+    Every rule, filed under one field, under two, or under none.
     """
 
     __slots__ = ("_always", "_filings", "_rules")
@@ -156,7 +155,7 @@ class _Files:
         self._filings = [_Filing(of, numbers, rules) for of, numbers in filed.items()]
 
     def find(self, question: Question, address: Address) -> Iterator[Rule]:
-        """What a question finds, in order; maybe a rule twice."""
+        """Yield the rules that a question finds, in order; a rule may come twice."""
         found = self._always.copy()
         for filing in self._filings:
             filing.find(question, address, found)
@@ -166,7 +165,7 @@ class _Files:
     def findUnknown(
         self, question: Question, address: Address, unknown: Collection[type[Field]]
     ) -> Iterator[Rule]:
-        """The same, when a question says nothing in some fields."""
+        """Yield the same without the use of some fields."""
         found = self._always.copy()
         for filing in self._filings:
             filing.findUnknown(question, address, unknown, found)
@@ -174,7 +173,7 @@ class _Files:
         return map(self._rules.__getitem__, found)
 
     def before(self, number: int) -> Iterator[Rule]:
-        """What is before a rule and could match all that it does."""
+        """Yield the rules before one that may match all that it matches."""
         found = self._always.copy()
         for filing in self._filings:
             filing.around(self._rules[number], found)
@@ -186,8 +185,7 @@ class _Files:
 @final
 class _Filing:
     """
-    Rules that are filed in the same fields, and found where all of these find
-    them.
+    Rules that are filed under the same fields, and found if each of these finds them.
     """
 
     __slots__ = ("_fields", "_numbers", "_only")
@@ -211,7 +209,7 @@ class _Filing:
                 table.close()
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
-        """As L{Field.find}."""
+        """Add the rules that a question finds, as L{Field.find}."""
         if self._only is not None:
             self._only.find(question, address, found)
         else:
@@ -224,7 +222,7 @@ class _Filing:
         unknown: Collection[type[Field]],
         found: list[int],
     ) -> None:
-        """The same, by those of the fields that are known."""
+        """Add the rules that a question finds without the use of some fields."""
         known = [field for field in self._fields if type(field) not in unknown]
         if known:
             found += _met(known, lambda f, more: f.find(question, address, more))
@@ -232,14 +230,14 @@ class _Filing:
             found += self._numbers
 
     def around(self, rule: Rule, found: list[int]) -> None:
-        """As L{Field.around}."""
+        """Add the rules that may match all that another does, as L{Field.around}."""
         found += _met(self._fields, lambda field, more: field.around(rule, more))
 
 
 def _met(
     fields: Sequence[Field], find: Callable[[Field, list[int]], None]
 ) -> Collection[int]:
-    """What every field finds."""
+    """Return the rules that every field finds."""
     found: list[int] = []
     find(fields[0], found)
     met: Collection[int] = found

@@ -1,5 +1,5 @@
 """
-Networks, ports and name patterns: the sets that rules are made of.
+Sets of networks, of ports and of name patterns, which rules are made of.
 """
 
 from __future__ import annotations
@@ -30,14 +30,18 @@ class Network:
 
     @ivar version: 4 or 6.
     @ivar prefix: the leading bits, as a number.
-    @ivar length: how many they are.
+    @ivar length: how many bits these are.
+    @ivar shift: how many bits follow them.
     """
 
     __slots__ = ("length", "prefix", "shift", "version")
 
     def __init__(self, address: Address, length: int) -> None:
         """
-        @raise ValueError: C{length} is too long, or bits behind it are set.
+        Make the network of an address.
+
+        @param length: how many leading bits count.
+        @raise ValueError: the length is too large, or bits after it are set.
         """
         bits = len(address.packed) * 8
         if not 0 <= length <= bits:
@@ -54,8 +58,9 @@ class Network:
     @classmethod
     def parse(cls, text: str) -> Network:
         """
-        @raise ValueError: it is not a network, with a remedy where one is
-            plain.
+        Read a network as it is written in a configuration.
+
+        @raise ValueError: it is not a network; the text may have a remedy.
         """
         host, slash, length = text.partition("/")
         address = Address.parse(host)
@@ -68,17 +73,17 @@ class Network:
         return cls(address, int(length))
 
     def covers(self, address: Address) -> bool:
-        """Whether the address is in it."""
+        """Tell whether an address is in the network."""
         return (
             self.version == address.version
             and int.from_bytes(address.packed, "big") >> self.shift == self.prefix
         )
 
 
-#: Sets larger than this are shared by all who hold them, and never copied.
+#: Sets that are larger than this are shared, never copied.
 _LARGE: Final = 64
 
-#: Prefixes by how far an address is shifted to be compared with them.
+#: Prefixes, by the number of bits by which an address is shifted to be compared.
 _ByShift = tuple[tuple[int, frozenset[int]], ...]
 _Names = tuple[frozenset[str], ...]
 
@@ -86,11 +91,11 @@ _Names = tuple[frozenset[str], ...]
 @final
 class Networks:
     """
-    Many networks, asked once for each prefix length among them.
+    A set of networks. A search takes one step for each prefix length among them.
 
-    @ivar four: prefixes of IPv4, by shift: 32 less their length. A shift may
-        come several times.
-    @ivar six: prefixes of IPv6, by shift: 128 less their length.
+    @ivar four: the IPv4 prefixes, by shift: 32 minus their length. The same shift may
+        occur several times.
+    @ivar six: the IPv6 prefixes, by shift: 128 minus their length.
     """
 
     __slots__ = ("four", "six")
@@ -99,7 +104,9 @@ class Networks:
         self, networks: Iterable[Network], others: Sequence[Networks] = ()
     ) -> None:
         """
-        @param others: whose networks are among these, too.
+        Join networks and sets of networks.
+
+        @param others: sets whose networks are included.
         """
         byVersion: dict[int, list[Network]] = {4: [], 6: []}
         for network in networks:
@@ -121,13 +128,13 @@ class Networks:
         return False
 
     def names(self, address: Address) -> bool:
-        """Whether the very address is among them, not only a wider network."""
+        """Tell whether the address itself is listed, not only a network around it."""
         number = int.from_bytes(address.packed, "big")
         byShift = self.four if address.version == 4 else self.six
         return any(not shift and number in prefixes for shift, prefixes in byShift)
 
     def contains(self, other: Networks) -> bool:
-        """Whether each of the other's is in one of these."""
+        """Tell whether each network of another set is inside one of these."""
         return _within(other.four, self.four) and _within(other.six, self.six)
 
 
@@ -167,7 +174,10 @@ class Ports:
 
     def __init__(self, words: Sequence[int | str]) -> None:
         """
-        @raise ValueError: one is no port and no range.
+        Read ports as they are written in a configuration.
+
+        @param words: numbers, and ranges such as C{"8000-8099"}.
+        @raise ValueError: one is neither a port nor a range.
         """
         single: set[int] = set()
         ranges: list[tuple[int, int]] = []
@@ -195,14 +205,18 @@ class Ports:
     def __contains__(self, port: int) -> bool:
         if port in self._single:
             return True
-        # A generator would cost more than it goes through.
+        # A loop, since a generator expression costs more than the few steps.
         for first, last in self._ranges:  # noqa: SIM110
             if first <= port <= last:
                 return True
         return False
 
     def few(self, limit: int) -> frozenset[int] | None:
-        """Each of them, the same set again, if no more than C{limit} are told of."""
+        """
+        Return all ports as a set, the same object each time; L{None} for too many.
+
+        @param limit: how many may be listed.
+        """
         told = len(self._single) + sum(last - first for first, last in self._ranges)
         if self._each is None and told <= limit:
             ranges = [range(first, last + 1) for first, last in self._ranges]
@@ -210,11 +224,11 @@ class Ports:
         return self._each
 
     def one(self) -> int:
-        """One of them; there must be some."""
+        """Return any one of the ports; there must be some."""
         return next(iter(self._single)) if self._single else self._ranges[0][0]
 
     def contains(self, other: Ports) -> bool:
-        """Whether all of the other's are among these."""
+        """Tell whether all ports of another set are among these."""
         return all(port in self for port in other._single) and all(
             any(low <= first and last <= high for low, high in self._ranges)
             for first, last in other._ranges
@@ -233,7 +247,9 @@ class Services:
 
     def __init__(self, words: Iterable[str]) -> None:
         """
-        @raise ValueError: one is none of these.
+        Read services as they are written in a configuration.
+
+        @raise ValueError: one is not of the form C{tcp/443}.
         """
         byProtocol: dict[str, list[int | str]] = {}
         for word in words:
@@ -246,12 +262,12 @@ class Services:
         self.byProtocol = {p: Ports(w) for p, w in byProtocol.items()}
 
     def covers(self, command: str, port: int) -> bool:
-        """Whether a command at a port is meant."""
+        """Tell whether a command with a port is one of these services."""
         ports = self.byProtocol.get("udp" if command == "udp" else "tcp")
         return ports is not None and port in ports
 
     def contains(self, other: Services) -> bool:
-        """Whether all of the other's are among these."""
+        """Tell whether all of another set's services are among these."""
         return all(
             protocol in self.byProtocol and self.byProtocol[protocol].contains(ports)
             for protocol, ports in other.byProtocol.items()
@@ -261,18 +277,22 @@ class Services:
 @final
 class NamePattern:
     """
-    A pattern of host names: C{*.x} is any name below x, C{.x} is x and below,
-    C{=host} that name alone.
+    A pattern of host names.
 
-    @ivar name: the x, in its normal form.
-    @ivar exact: whether x itself is meant.
-    @ivar below: whether names below it are.
+    C{*.x} matches any name below x, C{.x} matches x and any name below it, C{=host}
+    matches that name alone.
+
+    @ivar name: the x or the host, in normal form.
+    @ivar exact: whether that name itself matches.
+    @ivar below: whether the names below it match.
     """
 
     __slots__ = ("below", "exact", "name")
 
     def __init__(self, pattern: str) -> None:
         """
+        Read a pattern as it is written in a configuration.
+
         @raise ValueError: it can never match.
         """
         if pattern.startswith("*."):
@@ -284,7 +304,7 @@ class NamePattern:
         octets = text.encode("ascii", "replace")
         host = parseHost(octets)
         if self.below and text.startswith("-"):
-            # A label below a name may begin with a hyphen, and a name may not.
+            # The first label of a name must not begin with a hyphen, others may.
             host = parseHost(b"a." + octets)
             host = host[2:] if isinstance(host, str) else host
         if not isinstance(host, str):
@@ -293,14 +313,14 @@ class NamePattern:
 
     @staticmethod
     def isOne(word: str) -> bool:
-        """Whether a word is meant as a pattern."""
+        """Tell whether a word is written as a pattern."""
         return word.startswith(("*", ".", "="))
 
 
 @final
 class NamePatterns:
     """
-    Many patterns, asked once for each label of a name.
+    A set of patterns. A search takes one step for each label of the name.
 
     @ivar exact: sets of names that match.
     @ivar below: sets of names below which every name matches.
@@ -312,7 +332,9 @@ class NamePatterns:
         self, patterns: Iterable[NamePattern], others: Sequence[NamePatterns] = ()
     ) -> None:
         """
-        @param others: whose patterns are among these, too.
+        Join patterns and sets of patterns.
+
+        @param others: sets whose patterns are included.
         """
         exact: set[str] = set()
         below: set[str] = set()
@@ -342,14 +364,14 @@ class NamePatterns:
         return False
 
     def contains(self, other: NamePatterns) -> bool:
-        """Whether all that the other matches, these match."""
+        """Tell whether these match every name that another set matches."""
         for names in other.exact:
             if not any(names is mine for mine in self.exact):
                 if not all(name in self for name in names):
                     return False
         for names in other.below:
             if not any(names is mine for mine in self.below):
-                # Any label below it stands for all.
+                # One label below it stands for any.
                 if not all(f"*.{name}" in self for name in names):
                     return False
         return True

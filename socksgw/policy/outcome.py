@@ -1,8 +1,8 @@
 """
-What the policy would decide, for C{socksgw explain} and C{[[expect]]}.
+Tell what the policy would decide, for C{socksgw explain} and C{[[expect]]}.
 
-The rules are walked as for a live request. Facts may be missing: then it is
-said which one the verdict depends on; nothing is guessed.
+The rules are asked as for a live request. Facts may be missing: if the verdict depends
+on one, that fact is named; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ __all__ = ["Admitting", "Outcome", "Step", "consider"]
 @frozen
 class Step:
     """
-    One rule that was tried.
+    One rule that was asked.
 
-    @ivar unmet: the first condition that did not hold; L{None} for the rule
-        that matched.
+    @ivar rule: the id of the rule.
+    @ivar unmet: the first condition that does not hold; L{None} for the rule that
+        decides.
     """
 
     rule: str
@@ -38,13 +39,12 @@ class Step:
 @frozen
 class Outcome:
     """
-    What is decided.
+    The decision about a supposed question.
 
-    @ivar steps: for each address, the rules that were tried.
-    @ivar addresses: what may be dialled.
-    @ivar struck: what may not, with why.
-    @ivar doubt: a fact that is not known, and that which rule decides depends
-        on (never what is decided).
+    @ivar steps: for each address, the rules that were asked.
+    @ivar addresses: the addresses that may be dialled.
+    @ivar struck: the addresses that may not be dialled, with why.
+    @ivar doubt: a missing fact. It may change which rule decides, but not the verdict.
     """
 
     verdict: Verdict
@@ -55,13 +55,13 @@ class Outcome:
 
 
 class Admitting(Protocol):
-    """Who gets in at all (L{socksgw.gateway.offers.Offers})."""
+    """Tells who can log in at all (L{socksgw.gateway.offers.Offers})."""
 
     def refusal(self, facts: Facts) -> Verdict | None:
-        """Return why such a client is not let in, L{None} when it is."""
+        """Return why such a client cannot log in, L{None} when it can."""
 
     def known(self, facts: Facts) -> Facts:
-        """Return the facts with those that follow from the only ways in."""
+        """Return the facts, with those that follow from how the client can log in."""
 
 
 def consider(
@@ -71,12 +71,12 @@ def consider(
     everyRule: bool = True,
 ) -> Outcome:
     """
-    Return what is decided of a client, from its entrance on.
+    Return the decision about a client: first whether it can log in, then the rules.
 
-    @param admitting: who gets in; by default everybody.
-    @param everyRule: whether to tell also of rules that cannot match; without
-        them it takes less time.
-    @raise Missing: it depends on something that is not known.
+    @param admitting: who can log in; by default everybody.
+    @param everyRule: whether the steps include rules that cannot match. Without them
+        it takes less time.
+    @raise Missing: the verdict depends on a fact that was not given.
     """
     if admitting is not None:
         refusal = admitting.refusal(facts)
@@ -99,9 +99,9 @@ def consider(
 @final
 class _Case:
     """
-    Judges the addresses of one question, and writes down how.
+    Judges the addresses of one question, and keeps the steps.
 
-    @ivar doubt: as L{Outcome.doubt}.
+    @ivar doubt: as in L{Outcome}.
     """
 
     def __init__(self, ruleset: Ruleset, question: Question, everyRule: bool) -> None:
@@ -113,10 +113,10 @@ class _Case:
 
     def about(self, address: Address | None) -> Verdict:
         """
-        Return what is decided of one address, as for a live request; L{None}
-        where there is none.
+        Return the verdict about one address, as a live request of that command gets it.
 
-        @raise Missing: it depends on something that is not known.
+        @param address: L{None} where there is none.
+        @raise Missing: the verdict depends on a fact that was not given.
         """
         question = self._question
         if question.command == "resolve":
@@ -130,29 +130,29 @@ class _Case:
 
     def _judge(self, question: Question, address: Address | None) -> Verdict:
         """
-        Return what the rules say.
+        Return the verdict of the rules about one address.
 
-        @raise Missing: it depends on something that is not known.
+        @raise Missing: the verdict depends on a fact that was not given.
         """
         trace = Trace(self._everyRule)
         verdict = self._ruleset.judge(question, address, trace)
-        # The first is that of the question itself.
+        # For a look-up, several commands are judged: the first is the look-up itself.
         self._traces.setdefault(address, trace)
         self._weigh(question, trace)
         return verdict
 
     def _weigh(self, question: Question, trace: Trace) -> None:
         """
-        Keep what the deciding rule depends on.
+        Keep the missing fact, if any, that may change which rule decides.
 
-        @raise Missing: what is decided depends on it, too.
+        @raise Missing: the verdict depends on a fact that was not given.
         """
         for tried in trace.walks:
             doubt = _doubt(question, tried)
             self.doubt = self.doubt or doubt
 
     def steps(self, address: Address | None) -> tuple[Step, ...]:
-        """Return the rules that were tried for an address, what it wraps aside."""
+        """Return the rules that were asked for an address, not for what it embeds."""
         trace = self._traces.get(address)
         if trace is None or not trace.walks:
             return ()
@@ -163,9 +163,9 @@ class _Case:
 
 def _doubt(question: Question, tried: Tried) -> str | None:
     """
-    Return a missing fact that which rule decides depends on.
+    Return a missing fact that may change which rule decides, if there is one.
 
-    @raise Missing: what is decided depends on one.
+    @raise Missing: it may change the verdict.
     """
     allowed = False
     if tried:
@@ -183,7 +183,7 @@ def _doubt(question: Question, tried: Tried) -> str | None:
 
 
 def _step(question: Question, rule: Rule, answer: Answer) -> Step:
-    """Return what is told of a rule."""
+    """Return how a rule is shown."""
     if isinstance(answer, str):
         return Step(rule.id, answer)
     if rule.reportOnly:

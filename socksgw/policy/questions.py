@@ -34,29 +34,37 @@ UNOFFERED: Final = "auth.choose"
 
 class Asking(Protocol):
     """
-    Who asks (L{socksgw.interfaces.Asker}); L{None} is not known.
+    Who asks (L{socksgw.interfaces.Asker}); L{None} means that a fact is unknown.
     """
 
     @property
-    def user(self) -> Person: ...
+    def user(self) -> Person:
+        """Return the user."""
+
     @property
-    def source(self) -> Address | None: ...
+    def source(self) -> Address | None:
+        """Return the client's address."""
+
     @property
-    def listener(self) -> str | None: ...
+    def listener(self) -> str | None:
+        """Return the name of the listener that the client connected to."""
+
     @property
-    def secured(self) -> str | None: ...
+    def secured(self) -> str | None:
+        """Return how the client's connection is protected."""
 
 
 class Question:
     """
-    Who asks for what.
+    A question to the policy: who asks for what.
 
-    @cvar keepsDenying: facts which, while they are not known, keep a rule from
-        denying. The groups of a user do not: unknown ones deny, and never allow.
+    @cvar keepsDenying: the facts which, while they are unknown, keep a rule from
+        denying. For a live request groups do not: a user who may be in a denied group
+        is denied.
     @ivar command: C{connect}, C{bind}, C{udp} or C{resolve}.
     @ivar name: the asked host name, or L{None} for a literal.
-    @ivar port: 0 while it is not known: of a BIND's peer, of an association, of
-        a look-up.
+    @ivar port: 0 while it is unknown: for the peer of a BIND, for an association,
+        for a look-up.
     @ivar at: when, in seconds since the epoch; L{None} for now.
     """
 
@@ -80,7 +88,7 @@ class Question:
 
     @property
     def askedBy(self) -> str:
-        """Whether a C{name} or an C{address} was asked for."""
+        """Return what was asked for: C{name} or C{address}."""
         return "address" if self.name is None else "name"
 
     def about(self, command: str, port: int) -> Self:
@@ -88,15 +96,17 @@ class Question:
         return type(self)(self.asker, command, self.name, port, self.at)
 
     def moment(self) -> float | None:
-        """Return the time of the question; L{None} when it is not known."""
+        """Return the time in seconds since the epoch; L{None} when it is unknown."""
         return time.time() if self.at is None else self.at
 
 
 @final
 class Supposed(Question):
     """
-    A question that no client has asked. Facts that are not known are not
-    guessed: a rule that depends on one decides nothing.
+    A question that no client has asked, for C{socksgw explain} and C{[[expect]]}.
+
+    Facts may be unknown, and are not guessed: a rule that depends on one does not
+    decide.
     """
 
     __slots__ = ()
@@ -104,13 +114,13 @@ class Supposed(Question):
     keepsDenying = KEEPS_DENYING
 
     def moment(self) -> float | None:
-        """Return the time that was supposed; L{None} when none was."""
+        """Return the given time; L{None} when none was given."""
         return self.at
 
 
 class Missing(Exception):
     """
-    The verdict depends on a fact that is not known.
+    The verdict depends on a fact that was not given.
 
     @ivar fact: C{groups}, C{from}, C{listener}, C{method}, C{secured}, C{at}
         or C{resolving_to}.
@@ -125,8 +135,7 @@ class Missing(Exception):
 @frozen
 class Obligations:
     """
-    What a rule asks of the sessions that it allows; L{None} where it leaves
-    the general value.
+    The settings of a rule for sessions that it allows; L{None} for the general ones.
 
     @ivar connect: seconds for all attempts at the destination.
     @ivar idle: seconds without an octet after which a session ends.
@@ -142,15 +151,15 @@ _NO_OBLIGATIONS: Final = Obligations()
 @final
 class Verdict:
     """
-    What the rules say of one address.
+    The rules' verdict about one address.
 
     @ivar allowed: whether it may be dialled.
     @ivar rule: the deciding rule's id, or L{NEVER} or L{DEFAULT}.
-    @ivar why: for the operator.
-    @ivar replies: whose answers come back to a UDP flow: C{exact} (only the
-        destination's), C{address} (of any port of it), or C{any}.
-    @ivar ticket: of the rule that allowed it, if it has one.
-    @ivar obligations: of the rule that allowed it.
+    @ivar why: the reason of a denial, for the operator.
+    @ivar replies: which datagrams a UDP flow returns to the client: C{exact} (those of
+        the destination), C{address} (those of any of its ports), or C{any}.
+    @ivar ticket: the ticket of the rule that allowed it; empty without one.
+    @ivar obligations: those of the rule that allowed it.
     """
 
     __slots__ = ("allowed", "obligations", "replies", "rule", "ticket", "why")

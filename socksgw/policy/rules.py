@@ -1,6 +1,5 @@
 """
-Rules, and what each of them answers to a question: yes, no, or that it depends
-on facts which are not known.
+Rules, and how each of them answers a question.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ _NO_OBLIGATIONS: Final = Obligations()
 @frozen
 class Rule:
     """
-    One rule, compiled; a condition that is L{None} matches everything.
+    One rule, compiled. A condition that is L{None} holds for every question.
 
-    @ivar verdict: what it says where it matches.
+    @ivar verdict: the verdict where the rule matches.
     """
 
     id: str
@@ -71,11 +70,11 @@ class Rule:
 
     @property
     def timed(self) -> bool:
-        """Whether it can match at one time and not at another."""
+        """Tell whether the rule may match at one time and not at another."""
         return self.during is not None or self.until is not None
 
     def names(self, address: Address) -> bool:
-        """Whether its C{to} says an unspecified address, in so many words."""
+        """Tell whether C{to} names an unspecified address literally."""
         to = self.to.addresses if self.to is not None else None
         return to is not None and (
             "unspecified" in to.words or to.networks.names(address)
@@ -84,8 +83,7 @@ class Rule:
     @property
     def isEmpty(self) -> bool:
         """
-        Whether it matches nothing, since one of its fields is an empty list
-        or comes to one.
+        Tell whether the rule never matches, since one of its conditions is empty.
         """
         to, services = self.to, self.services
         return (
@@ -110,10 +108,11 @@ class Rule:
 
     def answer(self, question: Question, address: Address | None) -> Answer:
         """
-        Return what the rule says of a question. An empty condition holds for
-        nothing, whatever is not known.
+        Return the rule's answer to a question.
 
-        @param address: where it leads; L{None} when that is not known.
+        An empty condition fails, whatever is unknown.
+
+        @param address: the destination; L{None} while it is unknown.
         """
         asker = question.asker
         unknown = YES
@@ -186,7 +185,7 @@ class Rule:
         return None
 
     def _leadingTo(self, question: Question, address: Address) -> Answer:
-        """Answer for one address that the question leads to."""
+        """Return the answer of C{to} and C{resolving_to} about one address."""
         to = self.to
         byName = False
         if to is not None:
@@ -200,14 +199,15 @@ class Rule:
             if not self.resolving.covers(address, question.port):
                 return "resolving_to"
         elif byName and self.allow and kinds(address):
-            # Whoever answers for a name in DNS must not be able to open the inside.
+            # The owner of a name must not be able to open private addresses by DNS.
             return "resolving_to"
         return YES
 
     def _leading(self, name: str | None) -> Answer:
         """
-        Answer for all the addresses that the asked name may lead to; without a
-        name, for all those that an association may.
+        Return the answer of C{to} and C{resolving_to} before an address is known.
+
+        @param name: the asked name; L{None} for an association.
         """
         to, resolving = self.to, self.resolving
         unknown = YES

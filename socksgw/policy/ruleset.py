@@ -1,5 +1,5 @@
 """
-The rules in their order: first match wins, the end is deny.
+Ask the rules in their order: the first one that matches decides, the end is deny.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ from socksgw.wire.address import Address
 
 __all__ = ["Ruleset", "Trace", "Tried"]
 
-#: The rules that one walk asked, in their order, each with its answer.
+#: The rules that were asked in one walk, each with its answer.
 Tried = list[tuple[Rule, Answer]]
 
 
 @final
 class Trace:
     """
-    What is written down of the walks that a verdict took.
+    Records which rules were asked for a verdict.
 
-    @ivar every: whether to ask also rules of which the index knows that they
-        cannot match.
-    @ivar walks: the rules that each walk asked: first for the address itself,
-        then for what it wraps.
+    @ivar every: whether to ask also the rules that cannot match, by the index.
+    @ivar walks: the rules of each walk: the first is about the address itself, the
+        others about addresses that it embeds.
     """
 
     def __init__(self, every: bool) -> None:
@@ -39,7 +38,7 @@ class Trace:
     def watch(
         self, rules: Iterable[Rule], question: Question, address: Address | None
     ) -> Iterator[Rule]:
-        """Yield the rules of a walk, and write down which are asked."""
+        """Yield the rules of a walk, and record which of them are asked."""
         tried: Tried = []
         self.walks.append(tried)
         for rule in rules:
@@ -50,9 +49,9 @@ class Trace:
 @final
 class Ruleset:
     """
-    The rules of one generation, and the ban before them.
+    The rules of one configuration, and the ban before them.
 
-    @ivar index: finds the rules that a question can concern.
+    @ivar index: finds the rules that a question may concern.
     """
 
     __slots__ = ("_byName", "_reporting", "_timed", "index", "never", "rules")
@@ -70,9 +69,10 @@ class Ruleset:
 
     def default(self, question: Question) -> Verdict:
         """
-        The denial of what no rule allows. A client that sends the address of a
-        name that it has looked up itself is told from one that asks for that
-        address: as far as there are rules that it could have meant.
+        Return the denial of a request that no rule allows.
+
+        A client may have looked a name up itself, and sent the address: where there are
+        rules by name, the text tells the remedy.
         """
         why = "no rule allows it"
         if self._byName and question.name is None:
@@ -89,12 +89,13 @@ class Ruleset:
         self, question: Question, address: Address | None, trace: Trace | None = None
     ) -> Verdict:
         """
-        Return what the rules say of one address. An address that wraps others is
-        judged as itself and as each of them, and all must be allowed.
+        Return the verdict about one address.
 
-        What is not known yet (the port where it is 0, the address where it is
-        L{None}) is judged when it is: it is denied now only if it would be in
-        every case.
+        An address that embeds others is judged as itself and as each of them, and all
+        must be allowed.
+
+        A port of 0 and an address of L{None} are unknown yet, and judged when they are
+        known. Until then only what would be denied in every case is denied.
         """
         if address is not None:
             banned = self.never.hit(address, question.port or None)
@@ -118,10 +119,13 @@ class Ruleset:
         rules: Iterable[Rule] | None = None,
     ) -> Rule | None:
         """
-        Return the first rule that matches, and does more than report; L{None}
-        where there is none. Every question to the policy is answered by this walk.
+        Return the first rule that matches and does not only report.
 
-        @param rules: which to ask; by default those that the index finds.
+        Every question to the policy is answered by this walk.
+
+        @param trace: records which rules are asked.
+        @param rules: which rules to ask; by default those that the index finds.
+        @return: L{None} where no rule matches.
         """
         if rules is None:
             every = trace is not None and trace.every
@@ -141,8 +145,9 @@ class Ruleset:
 
     def _denial(self, rule: Rule | None, question: Question) -> Verdict:
         """
-        Return the denial by a rule, with the doubts about the user where it may
-        match; without a rule, the default.
+        Return the denial by a rule; without a rule, the default.
+
+        Where the rule may match by groups that are unknown, the text says so.
         """
         if rule is None:
             return self.default(question)
@@ -155,14 +160,15 @@ class Ruleset:
         self, question: Question, address: Address, trace: Trace | None = None
     ) -> Verdict:
         """
-        Return whether a BIND may wait for that address, on a port not known yet;
-        for the unspecified one (0.0.0.0 or ::), for anybody. That, only a rule
-        allows which names it in so many words.
+        Return the verdict about the peer of a BIND, whose port is unknown yet.
+
+        The unspecified address (0.0.0.0 or ::) stands for any peer. Only a rule that
+        names it literally allows it.
         """
         if not address.isUnspecified:
             return self.judge(question, address, trace)
         if question.port:
-            # Whatever it asks for: whoever comes is judged with the port.
+            # The peer's port counts when it connects, not the requested one.
             question = question.about(question.command, 0)
         rules = self.index.of(question, address)
         naming = [rule for rule in rules if not rule.allow or rule.names(address)]
@@ -173,8 +179,9 @@ class Ruleset:
 
     def hopeless(self, question: Question) -> Verdict | None:
         """
-        Return the denial that every address of the asked name would meet, so
-        that it need not be looked up; else L{None}.
+        Return the denial of all addresses that the asked name may have, if it is one.
+
+        Then the name need not be looked up.
         """
         rule = self._first(question, None, None)
         if rule is not None and rule.allow:
@@ -183,12 +190,14 @@ class Ruleset:
 
     @property
     def timed(self) -> bool:
-        """Whether the clock alone can change a verdict."""
+        """Tell whether a verdict may change without a reload, with the time."""
         return bool(self._timed)
 
     def moment(self, at: float) -> tuple[bool, ...]:
         """
-        Which rules hold at a time, of those that the clock can change.
+        Return which of the rules with C{during} or C{until} hold at a time.
+
+        @param at: seconds since the epoch.
         """
         return tuple(
             (rule.until is None or at < rule.until)
@@ -198,11 +207,12 @@ class Ruleset:
 
     def reports(self, question: Question, address: Address | None) -> list[str]:
         """
-        Return the rules that only report, and come before the one that decides:
-        each with what it would have said (where the port is not known: of some).
+        Return the rules that only report, and come before the deciding one.
 
-        @param address: L{None} for a name that is not looked up; then, of the
-            addresses that it may have.
+        Each comes with what it would have decided. While the port or the address is
+        unknown, rules are reported that match for some.
+
+        @param address: L{None} for a name that is not looked up.
         """
         if not self._reporting:
             return []
@@ -210,7 +220,7 @@ class Ruleset:
             self.never.hit(address, question.port or None) is not None
         ):
             return []
-        # Where no address is known, the index does not file these rules.
+        # Without an address the index does not find these rules.
         trace = Trace(every=address is None)
         self._first(question, address, trace)
         found = [
@@ -225,11 +235,11 @@ class Ruleset:
         self, rule: str, question: Question, address: Address | None, verdict: Verdict
     ) -> str:
         """
-        Say why something is allowed no longer, for the operator.
+        Return why a session or a flow is not allowed any more, for the operator.
 
-        @param rule: the id of the one that has allowed it.
-        @param question: of port 0 where that is not known.
-        @param address: where it leads; L{None} where that is not known.
+        @param rule: the id of the rule that has allowed it.
+        @param question: with port 0 where that is unknown.
+        @param address: the destination; L{None} where that is unknown.
         @param verdict: the denial.
         """
         text = f'rule "{verdict.rule}": {verdict.why}'
@@ -240,15 +250,16 @@ class Ruleset:
         if isinstance(answer, str):
             return f'{text}; "{rule}" matches no longer: {answer}'
         if answer & GROUPS:
-            # The verdict has told what is not known.
+            # The text of the verdict says what is unknown.
             return f'{text}; "{rule}" may match still'
         return text
 
 
 def _mayMatch(rule: Rule, answer: Answer) -> bool:
     """
-    Tell whether a rule may match, as far as a live question is known: unknown
-    groups let no rule allow.
+    Tell whether a rule may match, where only facts of a live request are unknown.
+
+    A rule does not allow by groups that are unknown.
     """
     if isinstance(answer, str):
         return False

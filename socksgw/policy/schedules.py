@@ -1,5 +1,5 @@
 """
-When a rule holds: days, hours, and dates, in a time zone.
+Schedules of rules: days, hours and dates in a time zone.
 """
 
 from __future__ import annotations
@@ -51,10 +51,12 @@ def _minutes(text: str) -> tuple[int, int]:
 
 def _zone(name: str) -> tzinfo:
     """
-    @raise ValueError: it is not known, or nothing is.
+    Find a time zone by its name.
+
+    @raise ValueError: it is not known, or this system has no time zones.
     """
     if name in _UTC:
-        # Known without the database, which small containers lack.
+        # Works without the database of time zones, which small containers lack.
         return UTC
     try:
         return ZoneInfo(name)
@@ -71,8 +73,10 @@ def _zone(name: str) -> tzinfo:
 @final
 class Schedule:
     """
-    Some hours of some days. Hours that end before they begin go across
-    midnight, and belong to the day on which they began.
+    The times at which a rule holds: some hours of some days.
+
+    Hours that end before they begin cross midnight, and belong to the day on which
+    they began.
     """
 
     def __init__(
@@ -84,12 +88,14 @@ class Schedule:
         last: date | None = None,
     ) -> None:
         """
-        @param days: such as C{"mon"} or C{"mon-fri"}; none is every day.
-        @param hours: such as C{"08:00-18:00"}; empty is all day.
+        Read a schedule as it is written in a configuration.
+
+        @param days: such as C{"mon"} or C{"mon-fri"}; without any, every day.
+        @param hours: such as C{"08:00-18:00"}; empty for the whole day.
         @param zone: such as C{"Europe/Berlin"}.
         @param first: the first day on which it holds.
-        @param last: the last one.
-        @raise ValueError: something is wrong in these.
+        @param last: the last day on which it holds.
+        @raise ValueError: one of these is wrong.
         """
         self._days = _dayNumbers(days) if days else frozenset(range(7))
         self._start, self._end = _minutes(hours) if hours else (0, 24 * 60)
@@ -100,6 +106,8 @@ class Schedule:
 
     def covers(self, at: float) -> bool:
         """
+        Tell whether the schedule holds at a time.
+
         @param at: seconds since the epoch.
         """
         now = datetime.fromtimestamp(at, self._zone)
@@ -112,7 +120,7 @@ class Schedule:
 
     def isOver(self, at: float) -> bool:
         """
-        Whether it holds at no time from then on.
+        Tell whether the schedule never holds again.
 
         @param at: seconds since the epoch.
         """

@@ -1,5 +1,5 @@
 """
-Rules that can never match, since one before them always does.
+Find rules that can never match, since a rule before them always does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from socksgw.wire.address import Address
 
 __all__ = ["COMMANDS", "unreachable"]
 
-#: All that a rule can be asked about.
+#: The commands that rules may be for.
 COMMANDS: Final = frozenset({"connect", "bind", "udp", "resolve"})
 
 _UNSPECIFIED: Final = (Address.parse("0.0.0.0"), Address.parse("::"))
@@ -22,11 +22,11 @@ _UNSPECIFIED: Final = (Address.parse("0.0.0.0"), Address.parse("::"))
 
 def unreachable(ruleset: Ruleset) -> Iterator[tuple[int, str]]:
     """
-    Yield the numbers of the rules that can never match, counted from 0, with why.
+    Yield the indexes of the rules that can never match, each with the reason.
     """
     commands = COMMANDS
     if not any(r.allow and "resolve" in (r.commands or ()) for r in ruleset.rules):
-        # Look-ups are off anyway, whatever denies them.
+        # No rule allows look-ups, so a rule that denies them makes no difference.
         commands -= {"resolve"}
     for number, rule in enumerate(ruleset.rules):
         if rule.reportOnly or rule.isEmpty:
@@ -45,9 +45,9 @@ def unreachable(ruleset: Ruleset) -> Iterator[tuple[int, str]]:
 
 def _shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
     """
-    Whether C{earlier} surely matches whatever C{later} does.
+    Tell whether one rule surely matches all that a later one does.
 
-    @param commands: what a rule for any command can be asked.
+    @param commands: the commands that a rule for any command is for.
     """
 
     def within(outer: frozenset[str] | None, inner: frozenset[str] | None) -> bool:
@@ -80,9 +80,10 @@ def _shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
 
 def _waitsForAnybody(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
     """
-    Whether the later rule lets a BIND wait for anybody, and the earlier one says
-    nothing of that: it does not name the unspecified address, or denies some ports
-    only.
+    Tell whether only the later rule decides about a BIND that waits for any peer.
+
+    The earlier one does not, where it does not name the unspecified address, or denies
+    only some ports.
     """
     if "bind" not in (commands if later.commands is None else later.commands):
         return False
@@ -100,7 +101,9 @@ def _shadowsWhen(
     within: Callable[[frozenset[str] | None, frozenset[str] | None], bool],
 ) -> bool:
     """
-    Whether the earlier rule holds whenever, and however, the later one does.
+    Tell whether one rule holds whenever a later one does, apart from addresses.
+
+    @param within: whether a set of words, L{None} for all, contains another.
     """
     if earlier.services is not None and (
         later.services is None or not earlier.services.contains(later.services)
@@ -122,7 +125,7 @@ def _shadowsWhen(
 
 
 def _covers(outer: Addresses | None, inner: Addresses | None) -> bool:
-    """Whether C{outer} surely covers all that C{inner} does."""
+    """Tell whether one set of addresses surely covers all that another does."""
     if outer is None or outer.everything:
         return True
     return inner is not None and outer.contains(inner)

@@ -1,11 +1,10 @@
 """
-What kind of address an address is.
+Find out of which kind an address is: loopback, multicast, private and so on.
 
-Our own table, after the IANA IPv4 and IPv6 Special-Purpose Address
-Registries as of 2026-11-01, with multicast, broadcast, reserved space and
-the clouds' metadata addresses. The longest prefix that matches counts.
-Python's C{ipaddress.is_*} are not used: they differ between versions and see
-through no wrapper.
+The table here follows the IANA IPv4 and IPv6 Special-Purpose Address Registries as
+of 2026-11-01, with multicast, broadcast, reserved space and the metadata addresses
+of clouds. The longest prefix that matches counts. Python's C{ipaddress.is_*} are not
+used: they differ between versions, and do not look into addresses that embed others.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from socksgw.wire.address import Address
 
 __all__ = ["KINDS", "PRIVATE", "SPECIAL", "borders", "embedded", "kinds"]
 
-#: Not globally reachable, each with its kind. C{-} takes a range out again:
-#: the registries call it globally reachable. C{anycast} they call so, too, but
-#: it is answered by the nearest server of the local network: PCP (RFC 7723),
-#: TURN (RFC 8155), service registration (RFC 9665).
+#: Prefixes that are not globally reachable, each with its kind. C{-} exempts a
+#: prefix that the registries call globally reachable. They call C{anycast} so, too,
+#: but the nearest server of the local network answers it: PCP (RFC 7723), TURN
+#: (RFC 8155), service registration (RFC 9665).
 _TABLE: Final = """
     0.0.0.0/8            unspecified
     127.0.0.0/8          loopback
@@ -88,7 +87,7 @@ PRIVATE: Final = "private"
 
 
 def _parse() -> dict[int, list[tuple[int, dict[int, str]]]]:
-    """By version: (shift, prefix → kind), longest prefix first."""
+    """Return by version: (shift, prefix → kind), longest prefix first."""
     byLength: dict[tuple[int, int], dict[int, str]] = {}
     for line in _TABLE.split("\n"):
         if line.strip():
@@ -114,8 +113,9 @@ KINDS: Final = frozenset(
 @lru_cache(maxsize=16384)
 def kinds(address: Address) -> frozenset[str]:
     """
-    The built-in names that cover the address itself (not what it embeds):
-    C{special} and its kind, C{private}, or nothing: then it is public.
+    Return the built-in names that cover an address itself, not what it embeds.
+
+    These are C{special} and a kind, C{private}, or none: then the address is public.
     """
     number = int.from_bytes(address.packed, "big")
     found: list[str] = []
@@ -132,8 +132,11 @@ def kinds(address: Address) -> frozenset[str]:
 
 def borders(version: int) -> list[int]:
     """
-    Return the addresses, as numbers and in order, at which L{kinds} can change:
-    from one of them to the next every address is of the same kinds.
+    Return the addresses, as numbers and in order, at which L{kinds} can change.
+
+    From one of them to the next, all addresses are of the same kinds.
+
+    @param version: 4 or 6.
     """
     found = {0, 1 << (32 if version == 4 else 128)}
     for shift, prefixes in _LOOKUP[version]:
@@ -148,10 +151,11 @@ def borders(version: int) -> list[int]:
 
 def embedded(address: Address) -> tuple[Address, ...]:
     """
-    The IPv4 addresses that an IPv6 address wraps: in the IPv4-compatible,
-    -translated, NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo
-    (RFC 4380: server and client) and ISATAP (RFC 5214) forms. IPv4-mapped
-    ones are IPv4 addresses to begin with.
+    Return the IPv4 addresses that an IPv6 address embeds.
+
+    The forms are IPv4-compatible, IPv4-translated, NAT64 (RFC 6052, RFC 8215), 6to4
+    (RFC 3056), Teredo (RFC 4380: server and client) and ISATAP (RFC 5214). An
+    IPv4-mapped address is an IPv4 address already.
     """
     return () if len(address.packed) == 4 else _embedded(address.packed)
 

@@ -1,6 +1,5 @@
 """
-The tables in which rules are filed, under keys of one kind or under sets of names
-and of addresses.
+Tables of rules, by keys of one kind, by names of hosts, or by addresses.
 """
 
 from __future__ import annotations
@@ -21,27 +20,28 @@ __all__ = ["ByAddress", "ByName", "Keys", "Table"]
 @final
 class Table:
     """
-    Rules by one kind of key: filed first, found after it has been closed.
+    The numbers of rules by keys of one kind. It is filled, then closed, then searched.
 
-    @ivar rules: of a key, the numbers of the rules in several lists, since
-        rules that share a set of keys share a list.
+    @ivar rules: the numbers of a key's rules, in several lists: rules that share a
+        set of keys share a list.
     """
 
     __slots__ = ("_filed", "rules")
 
     def __init__(self) -> None:
         self.rules: dict[Any, Sequence[list[int]]] = {}
-        # By the identity of a set: many rules may have the same large one.
+        # By the identity of the set of keys: many rules may share a large one.
         self._filed: dict[int, tuple[Collection[Any], list[int]]] = {}
 
     def file(self, keys: Collection[Any], number: int) -> None:
-        """A rule is to be found under these keys."""
+        """File a rule under some keys."""
         self._filed.setdefault(id(keys), (keys, []))[1].append(number)
 
     def crowds(self) -> dict[int, int]:
         """
-        By the identity of a set of keys: how many rules are filed under that
-        one of them under which most are.
+        Return how many rules are filed under the key that has most.
+
+        @return: that number for each set of keys, by the identity of the set.
         """
         having: Counter[Any] = Counter()
         for keys, members in self._filed.values():
@@ -56,7 +56,7 @@ class Table:
         }
 
     def close(self) -> None:
-        """Every rule has been filed."""
+        """Prepare for searches; nothing is filed any more."""
         rules = self.rules
         for keys, members in self._filed.values():
             alone = (members,)
@@ -74,13 +74,13 @@ class Table:
         del self._filed
 
     def find(self, key: Hashable, found: list[int]) -> None:
-        """Add the rules of a key."""
+        """Add the rules of a key to those found."""
         for members in self.rules.get(key, ()):
             found += members
 
 
-#: Sets of keys under which a rule can be found, and where. A rule that has
-#: none matches nothing.
+#: Sets of keys under which a rule is filed, each with its table. A rule without any
+#: cannot match.
 Keys = list[tuple[Table, Collection[Any]]]
 
 
@@ -114,7 +114,7 @@ class ByName:
 
     def around(self, names: NamePatterns, found: list[int]) -> None:
         """Add the rules that are for all of these names, and maybe others."""
-        # What matches all of them matches any one.
+        # A rule that matches all of them matches any one.
         if names.exact:
             self.find(next(iter(names.exact[0])), found)
         else:
@@ -130,7 +130,7 @@ class ByAddress:
     __slots__ = ("_four", "_six", "_words")
 
     def __init__(self) -> None:
-        # By shift, as in Networks.
+        # By shift, as in L{socksgw.policy.networks.Networks}.
         self._four: dict[int, Table] = {}
         self._six: dict[int, Table] = {}
         self._words = Table()
@@ -162,13 +162,13 @@ class ByAddress:
         if self._words.rules:
             for kind in kinds(address):
                 self._words.find(kind, found)
-            # Where they are, the host knows.
+            # Their addresses may change: the rules themselves ask the host.
             self._words.find("self", found)
             self._words.find("listeners", found)
 
     def around(self, addresses: Addresses, found: list[int]) -> None:
         """Add the rules that are for all of these addresses, and maybe others."""
-        # What covers all of them covers any one.
+        # A rule that covers all of them covers any one.
         networks = addresses.networks
         if networks:
             tables = self._four if networks.four else self._six

@@ -1,8 +1,8 @@
 """
-Which names RESOLVE gave the addresses of, and to which clients.
+Remember which names RESOLVE was asked for, by client and answer.
 
-Some programs (torsocks) ask for a name's address by RESOLVE and then send the
-address. Rules by name do not match it; that is told.
+Some programs (torsocks) ask for the address of a name by RESOLVE, and then request
+the address. Rules by name do not match it; a hint in the journal tells that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from socksgw.wire.address import Address
 
 __all__ = ["Told"]
 
-#: Seconds for which an answer counts, and answers remembered.
+#: Seconds for which an answer is remembered, and how many are.
 _SECONDS: Final = 60.0
 _MOST: Final = 4096
 
@@ -27,18 +27,20 @@ _Key = tuple[bytes, str, bytes]
 @final
 class Told:
     """
-    The answers of a moment ago. A client is a user from a source.
+    The recent answers to RESOLVE. A client is a user at a source address.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """
-        @param clock: monotonic seconds.
+        Begin without any.
+
+        @param clock: returns monotonic seconds.
         """
         self._clock = clock
         self._names: OrderedDict[_Key, tuple[str, float]] = OrderedDict()
 
     def tell(self, asker: Asker, name: str, address: Address) -> None:
-        """Remember that a client was given the address of a name."""
+        """Remember that a client got an address as that of a name."""
         key = _key(asker, address)
         self._names[key] = (name, self._clock() + _SECONDS)
         self._names.move_to_end(key)
@@ -47,8 +49,7 @@ class Told:
 
     def name(self, asker: Asker, address: Address) -> str | None:
         """
-        Return the name that a client was given the address of, L{None} where
-        there was none.
+        Return the name whose address a client got, L{None} if it got none.
         """
         if not self._names:
             return None

@@ -1,6 +1,7 @@
 """
-Words of a configuration where addresses and names of hosts stand: networks, entries
-of C{[networks]}, built-in names, and patterns.
+Read the words of C{to}, C{from} and the like.
+
+They are networks, entries of C{[networks]}, built-in names, and patterns of names.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ __all__ = ["Words"]
 @frozen(eq=False)
 class _Sorted:
     """
-    What words of C{to}, C{from} and the like came to.
+    Words, sorted by what they are.
 
-    @ivar places: where each pattern stands, and its text; not those of
+    @ivar places: the TOML path and the text of each pattern, without those of
         C{entries}.
-    @ivar entries: of C{[networks]}, which these words name.
+    @ivar entries: the entries of C{[networks]} that these words name.
     """
 
     words: list[str]
@@ -34,7 +35,7 @@ class _Sorted:
     entries: list[_Sorted]
 
     def allPlaces(self) -> Iterator[tuple[str, str]]:
-        """Where each pattern stands, in the end; each once."""
+        """Yield the path and the text of each pattern, with those of entries, once."""
         found, known = [self], {self}
         for each in found:
             yield from each.places
@@ -57,6 +58,8 @@ class Words:
         wrong: Callable[[str, str], None],
     ) -> None:
         """
+        Begin with nothing read.
+
         @param networks: the C{[networks]}.
         @param wrong: is called with the path and the text of each error.
         """
@@ -68,7 +71,7 @@ class Words:
         self.used: set[str] = set()
 
     def declare(self) -> None:
-        """Read C{[networks]}."""
+        """Read C{[networks]}, and check the names of its entries."""
         for name in self._networks:
             if name in WORDS:
                 self._wrong(f"networks.{name}", "is a built-in name; choose another")
@@ -79,8 +82,12 @@ class Words:
 
     def addresses(self, words: Sequence[str] | None, path: str) -> Addresses | None:
         """
-        Return a set of addresses: networks, C{[networks]} entries and built-in
-        names. Patterns of names are errors here.
+        Return the set of addresses that words mean.
+
+        Patterns of names are errors here.
+
+        @param words: L{None} where the key is not set.
+        @param path: the TOML path, for errors.
         """
         if words is None:
             return None
@@ -101,9 +108,9 @@ class Words:
 
     def _sorted(self, words: Iterable[str], path: str, names: bool = True) -> _Sorted:
         """
-        Words into addresses and patterns, C{[networks]} entries opened.
+        Sort words into addresses and patterns, and resolve entries of C{[networks]}.
 
-        @param names: whether names of hosts can stand here.
+        @param names: whether names of hosts are allowed here.
         """
         builtin: list[str] = []
         networks: list[Network] = []
@@ -156,8 +163,9 @@ class Words:
 
     def _entry(self, name: str) -> _Sorted | None:
         """
-        A C{[networks]} entry, opened once for all who name it; L{None} while
-        it is being opened.
+        Return an entry of C{[networks]}; L{None} while it is being read.
+
+        Each entry is read once, and shared.
         """
         if name not in self._entries:
             self._entries[name] = None
