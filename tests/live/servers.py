@@ -16,6 +16,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -263,9 +264,13 @@ class Destination:
 
 
 def echo(connection: socket.socket) -> None:
-    """Send everything back; end when the peer has ended."""
-    while octets := connection.recv(1 << 16):
-        connection.sendall(octets)
+    """
+    Send everything back, until the peer has ended or reset: the gateway resets the
+    destinations of sessions that it cuts off.
+    """
+    with suppress(ConnectionResetError):
+        while octets := connection.recv(1 << 16):
+            connection.sendall(octets)
 
 
 def untilEnd(connection: socket.socket) -> bytes:
