@@ -19,9 +19,10 @@ from socksgw.config.convert import Duration
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import loads
 from socksgw.config.problems import ConfigError, Finding, Problem
+from socksgw.config.reference import tables
 from socksgw.config.schema import Config, GatewayConfig, Limit, Timeouts
 from socksgw.gateway.gateway import Gateway
-from socksgw.gateway.reload import STOPPING, Answer, Reload
+from socksgw.gateway.reload import STOPPING, Answer, Reload, _unchangeable
 from socksgw.system import files
 from tests.fakes.changing import Changing
 from tests.live.running import OPEN
@@ -287,3 +288,17 @@ def test_whatTheAnswerSays(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> No
         without.reload().addCallback(answers.append)
     (problem,) = answers[2].problems
     assert problem.text == "there is no configuration file to read again"
+
+
+def test_theReferenceSaysWhatAReloadDoesNotApply() -> None:
+    """Each such key says that its change takes effect at the next start."""
+    changed = loads(
+        '[gateway]\nname = "x"\nstate_dir = "x"\nenforce = "new-only"\n'
+        '[relay]\nmemory = "64MB"\n[audit]\njournal = "x"\nsync = "each"\n'
+        'keep = "1d"\n',
+        "f",
+    )
+    found = {each.path for each in _unchangeable(defaultConfig(), changed)}
+    said = "takes effect at the next start."
+    keys = (key for table in tables() for key in table.keys)
+    assert {key.path for key in keys if said in key.meaning} == found
