@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO, final
+from typing import Any, Final, TextIO
 
-from socksgw.audit import chain
+from socksgw.audit.lines import ENDS, JournalLines, Line
 from socksgw.config.schema import Config
 from socksgw.console.explain import asJson, printed
 from socksgw.console.verify import remedy
@@ -24,7 +24,7 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.codes import methodsText
 
-__all__ = ["Journalled", "explainRecord", "lineOf"]
+__all__ = ["explainRecord"]
 
 _FACTS: Final = (
     ("time", "time"),
@@ -52,117 +52,12 @@ _FACTS: Final = (
 )
 #: Members of every line that are not shown to people.
 _FRAME: Final = frozenset({"v", "n", "hash", "event"})
-#: Events of decisions, each with the event that ends what was allowed.
-_ENDS: Final = {"decision": "end", "flow": "flow-end"}
 #: Events that belong to a decision before them.
 _PARTS: Final = frozenset({"end", "flow-end", "peer", "flows-refused"})
 #: Events of clients that were refused before the rules were asked.
 _REFUSALS: Final = frozenset({"refused", "login-failed"})
 #: Events that sum refusals and denials.
 _SUMS: Final = frozenset({"refusals", "denials"})
-
-Line = Mapping[str, Any]
-
-
-@final
-class Journalled:
-    """
-    The lines of a journal, found by number.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        """
-        Find the journal's files.
-
-        @raise OSError: the directory cannot be read.
-        """
-        self._files = chain.files(directory)
-
-    def line(self, number: int) -> Line | None:
-        """
-        Return the line with a number, or L{None} when there is none (any more).
-        """
-        for octets in self._from(number):
-            line: Line = json.loads(octets)
-            return line if line["n"] == number else None
-        return None
-
-    def span(self) -> tuple[int, int] | None:
-        """Return the numbers of its first and last line, L{None} without any."""
-        for file in reversed(self._files):
-            _, octets = chain.tail(file)
-            if octets:
-                return chain.firstOf(self._files[0]), json.loads(octets)["n"]
-        return None
-
-    def _from(self, number: int) -> Iterator[bytes]:
-        """Yield the whole lines from a number on."""
-        for i, file in enumerate(self._files):
-            first = chain.firstOf(file)
-            following = self._files[i + 1 : i + 2]
-            if following and chain.firstOf(following[0]) <= number:
-                continue
-            for at, (octets, whole) in enumerate(chain.lines(file), first):
-                if whole and at >= number:
-                    yield octets
-
-    def outcome(self, line: Line) -> Line | None:
-        """
-        Return the end of what a line has allowed.
-
-        @return: L{None} while it has not ended, or when the gateway was killed before
-            it could write the end.
-        """
-        end = _ENDS[line["event"]].encode()
-        mark = b'"event":"%b","session":%d,' % (end, line["session"])
-        for octets in self._from(line["n"] + 1):
-            if b'"event":"start"' in octets:
-                return None
-            if mark in octets:
-                found: Line = json.loads(octets)
-                if line["event"] == "decision" or _isOf(found, line):
-                    return found
-        return None
-
-    def decision(self, line: Line) -> Line | None:
-        """Return the decision that a later line of the same session belongs to."""
-        mark = b'"event":"decision","session":%d,' % line["session"]
-        flow = b'"event":"flow","session":%d,' % line["session"]
-        for file in reversed(self._files):
-            if chain.firstOf(file) >= line["n"]:
-                continue
-            found: Line | None = None
-            started = False
-            lines = enumerate(chain.lines(file), chain.firstOf(file))
-            for at, (octets, whole) in lines:
-                if not whole or at >= line["n"]:
-                    break
-                if b'"event":"start"' in octets:
-                    # Each process numbers its sessions from 1 on.
-                    found, started = None, True
-                elif line["event"] == "flow-end" and flow in octets:
-                    each: Line = json.loads(octets)
-                    found = each if _isOf(line, each) else found
-                elif line["event"] != "flow-end" and mark in octets:
-                    found = json.loads(octets)
-            if found is not None or started:
-                return found
-        return None
-
-
-def _isOf(end: Line, flow: Line) -> bool:
-    """Tell whether the end of a flow can be that of a flow's decision."""
-    host, _, port = end["address"].rpartition(":")
-    return host.strip("[]") in flow["addresses"] and int(port) == flow["port"]
-
-
-def lineOf(directory: Path, number: int) -> Line | None:
-    """
-    Return the line of a journal with a number, or L{None} when there is none.
-
-    @raise OSError: the journal cannot be read.
-    """
-    return Journalled(directory).line(number)
 
 
 def explainRecord(
@@ -185,7 +80,7 @@ def explainRecord(
         journal cannot be read.
     """
     try:
-        journal = Journalled(directory)
+        journal = JournalLines(directory)
         line = journal.line(number)
         if line is None:
             held = journal.span()
@@ -296,7 +191,7 @@ def _today(
     """
     if line["event"] in _REFUSALS:
         return {"ways_in": list(_offeredNow(line, offers))}
-    facts = factsOf(line, config) if line["event"] in _ENDS else None
+    facts = factsOf(line, config) if line["event"] in ENDS else None
     if facts is None:
         return None
     try:
@@ -311,7 +206,7 @@ def _printToday(
     if line["event"] in _REFUSALS:
         now = ", ".join(_offeredNow(line, offers)) or "nothing"
         print(f"by today's configuration such a client is offered {now}", file=out)
-    facts = factsOf(line, config) if line["event"] in _ENDS else None
+    facts = factsOf(line, config) if line["event"] in ENDS else None
     if facts is None:
         return
     print("by today's policy, with today's groups (a directory's of then):", file=out)

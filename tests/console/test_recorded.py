@@ -16,7 +16,6 @@ import pytest
 from socksgw.audit.refusals import Refusal
 from socksgw.console.command import main
 from socksgw.console.human import humanLine
-from socksgw.console.recorded import Journalled
 from socksgw.wire.address import Address
 from tests.fakes.journal import Kept, event
 from tests.live.clients import GREETING, exactly, four, opened, request5
@@ -213,29 +212,6 @@ def test_sumsOfRefusals(tmp_path: Path, refusal: Refusal, said: str) -> None:
     assert "have lines of their own" in out.getvalue()
 
 
-def test_theEndOfAnotherProcess(tmp_path: Path) -> None:
-    """Sessions are numbered anew by each process: nobody's end is another's."""
-    text = "\n".join(
-        f'{{"v":1,"n":{n},"time":"2026-11-27T10:00:00Z",{body}}}'
-        for n, body in enumerate(
-            (
-                '"event":"start","gateway":"g","pid":1',
-                '"event":"decision","session":1,"verdict":"allow"',
-                '"event":"start","gateway":"g","pid":2',
-                '"event":"end","session":1,"address":null',
-            ),
-            1,
-        )
-    )
-    (tmp_path / "audit-000000000001.jsonl").write_text(text + "\n")
-    journal = Journalled(tmp_path)
-    granted, ended = journal.line(2), journal.line(4)
-    assert granted is not None
-    assert ended is not None
-    assert journal.outcome(granted) is None
-    assert journal.decision(ended) is None
-
-
 def test_aLineThatIsNotThere(
     journalled: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -255,33 +231,3 @@ def test_aLineThatIsNotThere(
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("socksgw explain: ")
     assert said.endswith("is --config right?")
-
-
-def test_aJournalWithoutLines(tmp_path: Path) -> None:
-    """It holds none, whatever its files are called; a file that is torn counts not."""
-    journal = Journalled(tmp_path)
-    assert journal.span() is None
-    (tmp_path / "audit-000000000001.jsonl").write_text('{"v":1')
-    journal = Journalled(tmp_path)
-    assert (journal.span(), journal.line(1)) == (None, None)
-
-
-def test_acrossFiles(tmp_path: Path) -> None:
-    """The end may stand in a later file than the decision."""
-    lines = [
-        '"event":"start","gateway":"g","pid":1',
-        '"event":"decision","session":7,"verdict":"allow"',
-        '"event":"stop","gateway":"x"',
-        '"event":"end","session":7,"address":null',
-    ]
-    for n, body in enumerate(lines, 1):
-        (tmp_path / f"audit-{n:012}.jsonl").write_text(
-            f'{{"v":1,"n":{n},"time":"2026-11-27T10:00:00Z",{body}}}\n'
-        )
-    journal = Journalled(tmp_path)
-    granted, ended = journal.line(2), journal.line(4)
-    assert granted is not None
-    assert ended is not None
-    assert journal.outcome(granted) == ended
-    assert journal.decision(ended) == granted
-    assert journal.line(5) is None
