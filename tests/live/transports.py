@@ -1,0 +1,352 @@
+"""
+Clients by every transport that the gateway takes, which all look like a socket.
+
+This is the one place that knows them: what is tested of a session is tested over
+each name in L{TRANSPORTS}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from OpenSSL import SSL
+
+from socksgw.plugins.gssapi_stub import StubInitiator
+from tests.live import raw
+from tests.live.kerberos import frame
+from tests.live.running import LOOPBACK, Running, socksgw
+from tests.tools.certificates import Authority, server
+
+__all__ = ["CONFIGURATION", "TRANSPORTS", "Channel", "opened", "prepare"]
+
+REALM = "CORP.EXAMPLE"
+USER, PASSWORD = "alice", "correct-horse"
+#: A listener for each transport, in the order of L{TRANSPORTS}.
+CONFIGURATION = (
+    f"""
+[[listen]]
+name = "plain"
+address = ["127.0.0.1:0"]
+[[listen]]
+name = "tls"
+address = ["127.0.0.1:0"]
+[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
+[[listen]]
+name = "gssapi"
+address = ["127.0.0.1:0"]
+[[listen]]
+name = "tls+gssapi"
+address = ["127.0.0.1:0"]
+[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
+[[listen]]
+name = "inside"
+address = ["127.0.0.1:0"]
+[[listen]]
+name = "tcp"
+endpoint = "tcp:0:interface=127.0.0.1"
+[[listen]]
+name = "ssl"
+endpoint = "ssl:0:interface=127.0.0.1:privateKey=gw.key:certKey=gw.pem"
+[auth]
+checkers = ["passwd:users"]
+strip_realms = ["{REALM}"]
+gssapi = {{ mechanism = "stub", protection = ["confidentiality"] }}
+[auth.tls]
+certificate = "gw.pem"
+key = "gw.key"
+[[auth.choose]]
+listener = ["gssapi", "tls+gssapi"]
+methods = ["gssapi"]
+[[auth.choose]]
+listener = ["inside"]
+methods = ["tls"]
+[[auth.choose]]
+methods = ["none"]
+[[rule]]
+id = "forbidden"
+deny = "any"
+to = ["127.0.0.9"]
+[[rule]]
+id = "all"
+allow = ["connect", "bind", "udp"]
+"""
+    + LOOPBACK
+)
+HANDSHAKE, OPTIONS, DATA, CLOSING = 1, 2, 3, 4
+
+
+def prepare(directory: Any) -> None:
+    """Write what the gateway shows, and who its user is."""
+    server(Authority()).write(directory, "gw")
+    made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
+    assert made.returncode == 0, made.stderr
+
+
+class Channel:
+    """
+    A client's end of a connection to the gateway: a plain socket.
+
+    @cvar halfCloses: whether it can end its side and read on.
+    @cvar tellsCut: whether it can tell the orderly end from another.
+    @cvar secured: the level that a record shows; L{None} for none.
+    """
+
+    halfCloses = True
+    tellsCut = True
+    secured: str | None = None
+
+    def __init__(self, port: int) -> None:
+        self.plain = raw.dial(port)
+
+    def login(self) -> None:
+        """Say everything up to the request."""
+        self.sendall(raw.GREETING)
+        assert raw.exactly(self.socket, 2) == b"\x05\x00"
+
+    @property
+    def socket(self) -> Any:
+        """This, for what takes a socket."""
+        return self
+
+    def sendall(self, octets: bytes) -> None:
+        self.plain.sendall(octets)
+
+    def recv(self, count: int) -> bytes:
+        return self.plain.recv(count)
+
+    def shutdown(self, how: int) -> None:
+        """End our side."""
+        self.plain.shutdown(how)
+
+    def wrapped(self, datagram: bytes) -> bytes:
+        """What stands for a datagram beside the connection."""
+        return datagram
+
+    def unwrapped(self, octets: bytes) -> bytes:
+        """The datagram that these stand for."""
+        return octets
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.plain.close()
+
+
+class TLS(Channel):
+    """With TLS around it; an end without TLS's own word for it is an error."""
+
+    secured = "confidentiality"
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self._begin()
+        self._shake()
+
+    def _begin(self) -> None:
+        self.tls = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+        self.tls.set_connect_state()
+
+    def _put(self, octets: bytes) -> None:
+        self.plain.sendall(octets)
+
+    def _take(self) -> bytes:
+        return self.plain.recv(1 << 16)
+
+    def _push(self) -> None:
+        """Send what TLS has to say."""
+        try:
+            while True:
+                self._put(self.tls.bio_read(1 << 16))
+        except SSL.WantReadError:
+            pass
+
+    def _pull(self) -> None:
+        """Have TLS hear what comes."""
+        octets = self._take()
+        if not octets:
+            raise ConnectionResetError("cut off, without TLS's word for the end")
+        self.tls.bio_write(octets)
+
+    def _shake(self) -> None:
+        while True:
+            try:
+                self.tls.do_handshake()
+            except SSL.WantReadError:
+                self._push()
+                self._pull()
+            else:
+                self._push()
+                return
+
+    def sendall(self, octets: bytes) -> None:
+        for start in range(0, len(octets), 16384):
+            self.tls.send(octets[start : start + 16384])
+            self._push()
+
+    def recv(self, count: int) -> bytes:
+        while True:
+            try:
+                return self.tls.recv(count)
+            except SSL.WantReadError:
+                self._pull()
+            except SSL.ZeroReturnError:
+                return b""
+
+    def shutdown(self, how: int) -> None:
+        self.tls.shutdown()
+        self._push()
+
+
+class SSLEndpoint(TLS):
+    """The same at a listener that is one of Twisted's endpoints."""
+
+    # Twisted's TLS ends both sides together, and in order.
+    halfCloses = tellsCut = False
+
+
+class GSSAPI(Channel):
+    """Protected by the stub of a GSSAPI mechanism (RFC 1961), which has no end."""
+
+    secured = "confidentiality"
+    tellsCut = False
+    _ahead = b""
+
+    def login(self) -> None:
+        self._write(b"\x05\x01\x01")
+        assert self._read(2) == b"\x05\x01"
+        initiator = StubInitiator(f"{USER}@{REALM}")
+        self._write(frame(1, initiator.first))
+        self.tokens = initiator.established(self._message(1))
+        self._write(frame(2, self.tokens.wrap(b"\x02", False)))
+        assert self.tokens.unwrap(self._message(2))[0] == b"\x02"
+
+    def _write(self, octets: bytes) -> None:
+        super().sendall(octets)
+
+    def _some(self, count: int) -> bytes:
+        return super().recv(count)
+
+    def _read(self, count: int) -> bytes:
+        octets = b""
+        while len(octets) < count:
+            came = self._some(count - len(octets))
+            if not came:
+                break
+            octets += came
+        return octets
+
+    def _message(self, kind: int) -> bytes:
+        head = self._read(4)
+        if not head:
+            return b""
+        assert head[:2] == bytes((1, kind))
+        return self._read(int.from_bytes(head[2:], "big"))
+
+    def sendall(self, octets: bytes) -> None:
+        for start in range(0, len(octets), 60_000):
+            part = octets[start : start + 60_000]
+            self._write(frame(3, self.tokens.wrap(part, True)))
+
+    def wrapped(self, datagram: bytes) -> bytes:
+        return frame(3, self.tokens.wrap(datagram, True))
+
+    def unwrapped(self, octets: bytes) -> bytes:
+        assert octets[:2] == b"\1\3"
+        return self.tokens.unwrap(octets[4:])[0]
+
+    def recv(self, count: int) -> bytes:
+        if not self._ahead:
+            token = self._message(3)
+            self._ahead = self.tokens.unwrap(token)[0] if token else b""
+        found, self._ahead = self._ahead[:count], self._ahead[count:]
+        return found
+
+
+class GSSAPIInTLS(GSSAPI):
+    """The same with TLS around it, which has one."""
+
+    tellsCut = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.plain.close()
+        self._below = TLS(port)
+        self.plain = self._below.plain
+
+    def _write(self, octets: bytes) -> None:
+        self._below.sendall(octets)
+
+    def _some(self, count: int) -> bytes:
+        return self._below.recv(count)
+
+    def shutdown(self, how: int) -> None:
+        self._below.shutdown(how)
+
+
+class Inside(TLS):
+    """TLS inside SOCKS (draft-ietf-aft-socks-ssl-00)."""
+
+    _state = HANDSHAKE
+
+    def _begin(self) -> None:
+        self.plain.sendall(b"\x05\x01\x06")
+        assert raw.exactly(self.plain, 2) == b"\x05\x06"
+        super()._begin()
+
+    def login(self) -> None:
+        self._state = OPTIONS
+        # A login inside, and datagrams unprotected beside it.
+        self.sendall(b"\x02\x01\x10")
+        assert raw.exactly(self.socket, 3) == b"\x02\x01\x10"
+        self.sendall(raw.GREETING_LOGIN)
+        assert raw.exactly(self.socket, 2) == b"\x05\x02"
+        self.sendall(raw.login(USER.encode(), PASSWORD.encode()))
+        assert raw.exactly(self.socket, 2) == b"\x01\x00"
+        self._state = DATA
+
+    def _put(self, octets: bytes) -> None:
+        head = bytes((1, self._state)) + len(octets).to_bytes(2, "big")
+        self.plain.sendall(head + octets)
+
+    def _take(self) -> bytes:
+        first = self.plain.recv(1)
+        if not first:
+            return b""
+        length = raw.exactly(self.plain, 3)[1:]
+        return raw.exactly(self.plain, int.from_bytes(length, "big"))
+
+    def shutdown(self, how: int) -> None:
+        self._state = CLOSING
+        super().shutdown(how)
+        self.plain.shutdown(how)
+
+
+#: The client of each transport, by its listener's name.
+TRANSPORTS: Final[dict[str, Callable[[int], Channel]]] = {
+    "plain": Channel,
+    "tls": TLS,
+    "gssapi": GSSAPI,
+    "tls+gssapi": GSSAPIInTLS,
+    "inside": Inside,
+    "tcp": Channel,
+    "ssl": SSLEndpoint,
+}
+
+
+def opened(gateway: Running, name: str) -> Channel:
+    """A client by this transport whose request is due."""
+    channel = TRANSPORTS[name](portOf(gateway, name))
+    channel.login()
+    return channel
+
+
+def portOf(gateway: Running, name: str) -> int:
+    """Where the listener of a transport is."""
+    order = [*TRANSPORTS]
+    return gateway.ports[order.index(name)]
