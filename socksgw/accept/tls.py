@@ -30,9 +30,8 @@ from socksgw.system.plain import OPENING, socketName
 from socksgw.system.sockets import resetting
 from socksgw.system.tls import AT_ONCE, Excessive, Stream
 from socksgw.system.watch import GONE, READ, WRITE, Watcher
-from socksgw.wire.codes import SOCKS4, SOCKS5
 from socksgw.wire.levels import CONFIDENTIALITY
-from socksgw.wire.server import lookOf
+from socksgw.wire.looks import LOOKED_AT, insteadOfTLS
 
 __all__ = ["TLSConnection", "TLSLayer"]
 
@@ -46,27 +45,8 @@ _BUFFER: Final = bytearray(_CHUNK)
 _VIEW: Final = memoryview(_BUFFER)
 #: The first octet of every handshake (RFC 8446 section 5.1).
 _HANDSHAKE: Final = b"\x16"
-#: Octets that tell what a client speaks that does not speak TLS.
-_LOOK: Final = 6
-#: How version 2 of a PROXY header begins.
-_PROXY2: Final = b"\r\n\r\n"
 #: Octets that a client may go on sending that was refused.
 _LINGER_OCTETS: Final = 1 << 20
-
-
-def _clear(first: bytes) -> str:
-    """
-    Say what came in the place of TLS, and what to do; empty where that is nothing
-    that is known (scanners send much).
-    """
-    if first[0] == SOCKS4 or (first[0] == SOCKS5 and first[1:2] < b"\x10"):
-        return (
-            f"SOCKS {first[0]} without TLS, which is wanted here: use a client with "
-            "TLS (stunnel, socat), or a listener without"
-        )
-    if first[:3].isalpha() or first.startswith(_PROXY2):
-        return f"TLS is wanted here, and this is {lookOf(first)}"
-    return ""
 
 
 class _Phase(Enum):
@@ -197,7 +177,7 @@ class TLSConnection:
     def _begins(self) -> Stream | None:
         """Begin, where the client's first octet is that of a handshake."""
         try:
-            first = self._socket.recv(_LOOK, socket.MSG_PEEK)
+            first = self._socket.recv(LOOKED_AT, socket.MSG_PEEK)
         except BlockingIOError:
             return None
         except OSError:
@@ -206,7 +186,7 @@ class TLSConnection:
             self._phase = _SHAKING
             self._stream = Stream(self._tls.connection())
             return self._stream
-        why = _clear(first) if first else ""
+        why = insteadOfTLS(first) if first else ""
         if why:
             self._refuse(ProtocolViolated(why, reason="not-tls"))
         else:

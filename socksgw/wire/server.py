@@ -9,15 +9,16 @@ from enum import Enum
 from typing import Any, Final, final
 
 from socksgw.wire.address import UNSPECIFIED4, Address
-from socksgw.wire.codes import SOCKS4, SOCKS5, Method, Reply
+from socksgw.wire.codes import Method, Reply
 from socksgw.wire.conversation import Conversation, OutOfOrder
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Decoded, Event, MethodsOffered, Requested
+from socksgw.wire.looks import LOOKED_AT, lookOf
 from socksgw.wire.reader import Reader, WireError
 from socksgw.wire.socks4 import Socks4
 from socksgw.wire.socks5 import Socks5
 
-__all__ = ["DIALECTS", "ServerConversation", "State", "lookOf", "spoken"]
+__all__ = ["DIALECTS", "ServerConversation", "State", "spoken"]
 
 
 class State(Enum):
@@ -64,26 +65,6 @@ _UNKNOWN: Final = Dialect()
 _UNBOUND: Final = (UNSPECIFIED4, 0)
 #: The longest first message.
 _FIRST_LIMIT: Final = max(dialect.firstLimit for dialect in DIALECTS.values())
-_HTTP: Final = (
-    "HTTP: the client takes this for an HTTP proxy; say socks5h:// to it, and to "
-    "Chromium --proxy-server=socks5:// (which under ALL_PROXY=socks5h:// speaks HTTP)"
-)
-_PROXY: Final = (
-    "a PROXY header, which is not taken here: switch it off at the balancer "
-    "(send-proxy), or listen by an endpoint that takes it (haproxy:tcp:...)"
-)
-#: What others begin with, by the first octet.
-_LOOKS_LIKE: Final = {
-    SOCKS4: "SOCKS 4, which is not spoken here",
-    SOCKS5: "SOCKS 5, which is not spoken here",
-    0x16: "TLS, which is not spoken here; use a listener with TLS, or none at the "
-    "client",
-    # The PROXY protocol, version 2, section 2.2.
-    0x0D: _PROXY,
-    **dict.fromkeys(b"CDGHOPT", _HTTP),
-}
-#: Version 1 (section 2.1), whose first letter several methods of HTTP have.
-_PROXY1: Final = b"PROXY "
 
 
 def spoken(protocols: Iterable[str]) -> dict[int, Dialect]:
@@ -97,17 +78,6 @@ def spoken(protocols: Iterable[str]) -> dict[int, Dialect]:
 
 
 _EVERY: Final = spoken(DIALECTS)
-
-
-def lookOf(octets: bytes) -> str:
-    """
-    Say what a client speaks that does not speak what is spoken here, and the remedy.
-
-    @param octets: its first ones; as many as C{PROXY} and a space has are looked at.
-    """
-    if octets.startswith(_PROXY1):
-        return _PROXY
-    return _LOOKS_LIKE.get(octets[0], "no SOCKS that is spoken here")
 
 
 @final
@@ -140,7 +110,7 @@ class ServerConversation(Conversation):
         octet = reader.octets[0]
         dialect = self._dialects.get(octet)
         if dialect is None:
-            first = bytes(reader.octets[: len(_PROXY1)])
+            first = bytes(reader.octets[:LOOKED_AT])
             raise WireError(f"first octet {octet}: {lookOf(first)}")
         self.dialect = dialect
         self.version, self.protocol = dialect.version, dialect.protocol
