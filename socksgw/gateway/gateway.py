@@ -4,7 +4,6 @@ The running service: its generation, its listeners, its live sessions.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, final
@@ -17,28 +16,26 @@ from twisted.logger import Logger
 from socksgw.accept.admission import Census, raiseDescriptorLimit
 from socksgw.accept.protocol import Inbound
 from socksgw.audit import process
-from socksgw.audit.journal import Journal, JournalError
 from socksgw.config.schema import Config
 from socksgw.gateway.drain import Drain
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.host import HostAddresses
-from socksgw.gateway.listeners import CannotStart, Listeners
+from socksgw.gateway.listeners import Listeners
 from socksgw.gateway.pauses import Pauses
 from socksgw.gateway.reload import STOPPING, Answer, Reload
 from socksgw.gateway.revocation import Revocation
 from socksgw.gateway.sessions import Sessions
 from socksgw.gateway.sharing import Shared
+from socksgw.gateway.state import State
 from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
-from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
 from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
 from socksgw.route.udpoptions import portShares
 from socksgw.session.session import Session
 from socksgw.system.coroutines import Running
 from socksgw.system.deadlines import Deadlines
-from socksgw.system.files import FileError, ownDirectory
 from socksgw.system.heap import Heap
 from socksgw.system.threads import inPool
 from socksgw.system.upkeep import Upkeep
@@ -112,14 +109,8 @@ class Gateway:
         self._allowances = Allowances(reactor, clock)
         self.limits = Limits(self._counters, self._allowances)
         self._limit(config)
-        self.stateDir = config.directory / config.gateway.state_dir
-        self._quotas = QuotaFile(self.stateDir / "quotas.json", self._counters, reactor)
-        self.journal = Journal(
-            self.stateDir / config.audit.journal,
-            config.audit,
-            reactor,
-            shared=config.gateway.shared_state_dir,
-        )
+        self._state = State(config, self._counters, reactor)
+        self.journal = self._state.journal
         self.watch = self._shared.watch
         self._listeners = Listeners(self, reactor, self.watch, self.exhausted)
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
@@ -163,23 +154,7 @@ class Gateway:
         """
         if self._running:
             return
-        try:
-            ownDirectory(self.stateDir, self.config.gateway.shared_state_dir)
-            self.journal.open()
-            # The journal's lock keeps other processes away from it.
-            self._quotas.load()
-        except (JournalError, QuotasUnreadable, FileError) as e:
-            raise CannotStart(str(e)) from None
-        except OSError as e:
-            remedy = "make it writable for this user"
-            if isinstance(e, PermissionError):
-                make = f"install -d -m 0700 -o {os.geteuid()} {self.stateDir}"
-                remedy += f" (as root: {make})"
-            raise CannotStart(
-                f"[gateway] state_dir {self.stateDir} cannot be used: {e.strerror}; "
-                f"{remedy}, "
-                + ("or name another" if self.config.file else "or start elsewhere")
-            ) from None
+        self._state.open()
         self._running = True
         self.generation.start()
         self._shared.start()
@@ -209,7 +184,7 @@ class Gateway:
             do("the check of the journal", self.journal.look)
             do("the cleared deadlines", self.deadlines.sweep)
         if self._ticks % _KEEP == 0:
-            do("the file of quotas", self._quotas.save)
+            do("the file of quotas", self._state.quotas.save)
         if self._ticks % 40 == 0:
             do("the counters", self._counters.sweep)
             do("the allowances", self._allowances.sweep)
@@ -385,4 +360,4 @@ class Gateway:
         self._ticking.stop()
         self._allowances.stop()
         self._shared.close()
-        return self._quotas.close().addCallback(lambda _: self.journal.close())
+        return self._state.close()

@@ -21,7 +21,7 @@ from socksgw.gateway.gateway import Gateway
         "_reload.look",
         "_revocation.look",
         "_revocation.cut",
-        "_quotas.save",
+        "_state.quotas.save",
         "_counters.sweep",
         "_allowances.sweep",
         "generation.login.look",

@@ -190,7 +190,7 @@ class World:
         self._certificate = certificate
         self._directory = directory
         self.gateway = Gateway(self.reactor, self._config("600KB/s"))
-        self.gateway.stateDir.mkdir(exist_ok=True)
+        self.gateway._state.directory.mkdir(exist_ok=True)
         self.gateway.listen()
         self.gateway.start()
         self.ports = {

@@ -1,0 +1,82 @@
+"""
+The files that a gateway writes: its journal and its quotas, in C{state_dir}.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, final
+
+from twisted.internet.defer import Deferred
+
+from socksgw.audit.journal import Journal, JournalError
+from socksgw.config.schema import Config
+from socksgw.gateway.listeners import CannotStart
+from socksgw.limits.counters import ProcessCounters
+from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
+from socksgw.system.files import FileError, ownDirectory
+
+__all__ = ["State"]
+
+
+@final
+class State:
+    """
+    Journal and quotas, opened and closed together.
+
+    @ivar directory: where they are.
+    @ivar journal: the journal.
+    @ivar quotas: the file of used quotas.
+    """
+
+    def __init__(self, config: Config, counters: ProcessCounters, reactor: Any) -> None:
+        """
+        Open nothing yet.
+
+        @param counters: those whose quotas are kept.
+        """
+        gateway, self._named = config.gateway, bool(config.file)
+        self._shared = gateway.shared_state_dir
+        self.directory = config.directory / gateway.state_dir
+        self.quotas = QuotaFile(self.directory / "quotas.json", counters, reactor)
+        self.journal = Journal(
+            self.directory / config.audit.journal,
+            config.audit,
+            reactor,
+            shared=self._shared,
+        )
+
+    def open(self) -> None:
+        """
+        Open the journal, and read the quotas.
+
+        @raise CannotStart: one of them cannot be used.
+        """
+        try:
+            ownDirectory(self.directory, self._shared)
+            self.journal.open()
+            # The journal's lock keeps other processes away from it.
+            self.quotas.load()
+        except (JournalError, QuotasUnreadable, FileError) as e:
+            raise CannotStart(str(e)) from None
+        except OSError as e:
+            raise CannotStart(
+                f"[gateway] state_dir {self.directory} cannot be used: {e.strerror}; "
+                f"{self._remedy(e)}"
+            ) from None
+
+    def _remedy(self, error: OSError) -> str:
+        remedy = "make it writable for this user"
+        if isinstance(error, PermissionError):
+            make = f"install -d -m 0700 -o {os.geteuid()} {self.directory}"
+            remedy += f" (as root: {make})"
+        other = "or name another" if self._named else "or start elsewhere"
+        return f"{remedy}, {other}"
+
+    def close(self) -> Deferred[None]:
+        """
+        Save the quotas, and close the journal.
+
+        @return: fires when all is written.
+        """
+        return self.quotas.close().addCallback(lambda _: self.journal.close())
