@@ -57,7 +57,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "plugins/auth_none.py": ("negotiate/test_negotiation.py", "says nothing"),
     "plugins/gssapi_kerberos.py": ("interop/test_gssapi.py", "against a real KDC"),
     "plugins/gssapi_stub.py": ("plugins/test_auth_gssapi.py", "the method's test"),
-    "policy/answers.py": ("policy/test_model.py", "against a naive evaluator"),
     "policy/conditions.py": ("policy/test_rules.py", "what a rule means"),
     "policy/fields.py": ("policy/test_index.py", "found as if each were asked"),
     "policy/questions.py": ("policy/test_rules.py", "what a rule is asked"),
