@@ -243,7 +243,7 @@ class Policy:
         if hopeless is not None:
             return self._reported(Decision(hopeless), question, (None,))
         return await self._lookUp(
-            question, asker, lambda a: ruleset.judge(question, a), arrive
+            question, asker, lambda a: ruleset.awaited(question, a), arrive
         )
 
     async def resolve(

@@ -205,6 +205,20 @@ def test_namesThatAreWaitedFor() -> None:
     assert asker.names.asked == ["peer.example"]
 
 
+@pytest.mark.parametrize(
+    ("rules", "allowed"),
+    [
+        (rule("bind", allow=["bind"]), False),
+        (rule("bind", allow=["bind"], to=["*.example"]), False),
+        (rule("bind", allow=["bind"], to=["0.0.0.0"]), True),
+    ],
+)
+def test_aNameOfTheUnspecifiedAddress(rules: str, allowed: bool) -> None:
+    """Whoever answers for a name cannot make a BIND wait for any peer."""
+    asker = Asking("[never]\nto = []\n" + rules, ["0.0.0.0"])
+    assert asker.expect("peer.example").allowed is allowed
+
+
 def test_aNameThatNobodyMayWaitForIsNotLookedUp() -> None:
     """Nothing is learnt from the look-up."""
     asker = Asking(rule("bind", allow=["bind"], to=["*.other.example"]))
