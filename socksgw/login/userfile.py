@@ -14,6 +14,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -48,6 +49,9 @@ _TOLD: Final = 10
 _SETTLED: Final = 1.0
 #: The same for users that are missing from a file that goes on changing.
 _PATIENCE: Final = 5.0
+#: Octets of the largest file that is read again on the spot: some 2,000 users,
+#: 15 ms. A larger one is read in a thread.
+_AT_ONCE: Final = 256 << 10
 
 
 class WrongLine(NamedTuple):
@@ -201,18 +205,60 @@ def setUser(
         raise
 
 
+class _Reading(Generic[U]):
+    """
+    One reading of a file.
+
+    @ivar stamp: the file's, when it began.
+    @ivar over: whether it is over; set last.
+    @ivar users: who there is; L{None} when the file cannot be used.
+    @ivar names: their names, and those in lines that are wrong.
+    @ivar wrong: the lines that are wrong.
+    @ivar error: why the file cannot be used.
+    """
+
+    __slots__ = ("_path", "_read", "error", "names", "over", "stamp", "users", "wrong")
+
+    def __init__(
+        self, path: Path, read: Callable[[Path, list[WrongLine]], U], stamp: object
+    ) -> None:
+        self._path = path
+        self._read = read
+        self.stamp = stamp
+        self.over = False
+        self.users: U | None = None
+        self.names: frozenset[bytes] = frozenset()
+        self.wrong: list[WrongLine] = []
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """Read the file. Run in a thread where it is large."""
+        try:
+            users = self._read(self._path, self.wrong)
+            named = {each.name for each in self.wrong if each.name}
+            self.names = frozenset(users) | named
+            self.users = users
+        except Exception as e:
+            self.error = e.with_traceback(None)
+        self.over = True
+
+
 @implementer(IChangingStore, IReportingStore)
 class UserFile(Generic[U]):
     """
-    A file of users, read again when it changes. Lines that are wrong count for
-    nothing. While it cannot be read it lets nobody in, and whoever is in stays.
-    A user who is missing cannot log in at once, and is believed to be removed
-    when the file has stayed as it is for a second.
+    A file of users, read again when it changes: in a thread if it is large, and
+    what was read before counts until that is over.
+
+    Lines that are wrong count for nothing. While the file cannot be read it lets
+    nobody in, and whoever is in stays. A user who is missing cannot log in at
+    once, and is believed to be removed when the file has stayed as it is for a
+    second.
     """
 
     def __init__(self, path: Path, read: Callable[[Path, list[WrongLine]], U]) -> None:
         """
-        @param read: the file's users; adds the lines that are wrong.
+        @param read: returns the file's users, and adds the lines that are wrong.
+            It may be called in a thread.
         @raise PasswordFileError: the file cannot be used.
         """
         self._path = path
@@ -224,22 +270,26 @@ class UserFile(Generic[U]):
         self._missing: dict[bytes, float] = {}
         self._removals = 0
         self._problems: tuple[str, ...] = ()
-        self._users: U | None = self._read()
+        self._reading: _Reading[U] | None = None
+        reading = _Reading(path, read, self._stamp)
+        reading.run()
+        if reading.error is not None:
+            raise reading.error
+        self._users: U | None = reading.users
+        self._found(reading)
 
     def stamp(self) -> object:
         """
-        Differs when the file may, and when users turn out to be removed.
+        Return what differs when other users count than before, and when users turn
+        out to be removed.
         """
-        if self._missing:
-            # What is not read yet may have them again.
-            self.users()
+        self._look()
+        if self._missing and self._reading is None:
             self._settle()
-        return stampOf(self._path), self._removals
+        return self._stamp, self._removals
 
     def _settle(self) -> None:
-        """
-        Believe that users are removed who have been missing for long enough.
-        """
+        """Believe that users are removed who have been missing for long enough."""
         now = monotonic()
         settled = now - self._changed >= _SETTLED
         missing = {
@@ -252,46 +302,67 @@ class UserFile(Generic[U]):
 
     def knows(self, name: bytes) -> bool:
         """
-        Whether there is such a user now, or was when the file could last be
+        Return whether there is such a user now, or was when the file could last be
         read, or a moment ago. A user whose line is wrong is there, and cannot log
         in.
         """
-        self.users()
+        self._look()
         return name in self._names or name in self._missing
 
     def problems(self) -> tuple[str, ...]:
-        """
-        As L{IReportingStore.problems}.
-        """
-        self.users()
+        """As L{IReportingStore.problems}."""
+        self._look()
         return self._problems
 
     def users(self) -> U | None:
-        """
-        Who there is now; L{None} when the file cannot be used.
-        """
-        stamp = stampOf(self._path)
-        if stamp != self._stamp:
-            self._stamp = stamp
-            self._changed = monotonic()
-            before = self._problems
-            try:
-                self._users = self._read()
-            except PasswordFileError as e:
-                self._users = None
-                self._names |= self._missing.keys()
-                self._missing.clear()
-                self._problems = (f"{e}; nobody can log in, whoever is in stays",)
-            if before and not self._problems:
-                _log.info("{path}: can be used again", path=str(self._path))
-            for why in self._problems:
-                _log.error("{why}", why=why)
+        """Return who there is now; L{None} when the file cannot be used."""
+        self._look()
         return self._users
 
-    def _read(self) -> U:
-        wrong: list[WrongLine] = []
-        users = self._readFile(self._path, wrong)
-        names = frozenset(users) | {each.name for each in wrong if each.name}
+    def _look(self) -> None:
+        """Read the file again if it has changed, and take what a thread has read."""
+        reading = self._reading
+        if reading is None:
+            stamp = stampOf(self._path)
+            if stamp == self._stamp:
+                return
+            self._changed = monotonic()
+            reading = self._reading = _Reading(self._path, self._readFile, stamp)
+            if not self._isLarge() or not _started(reading):
+                reading.run()
+        if reading.over:
+            self._reading = None
+            self._take(reading)
+
+    def _isLarge(self) -> bool:
+        try:
+            return self._path.stat().st_size > _AT_ONCE
+        except OSError:
+            return False
+
+    def _take(self, reading: _Reading[U]) -> None:
+        self._stamp = reading.stamp
+        before = self._problems
+        self._users = reading.users
+        if reading.users is not None:
+            self._found(reading)
+        elif isinstance(reading.error, PasswordFileError):
+            self._names |= self._missing.keys()
+            self._missing.clear()
+            self._problems = (
+                f"{reading.error}; nobody can log in, whoever is in stays",
+            )
+        else:
+            assert reading.error is not None
+            raise reading.error
+        if before and not self._problems:
+            _log.info("{path}: can be used again", path=str(self._path))
+        for why in self._problems:
+            _log.error("{why}", why=why)
+
+    def _found(self, reading: _Reading[U]) -> None:
+        """Take note of users who are missing, and of lines that are wrong."""
+        names, wrong = reading.names, reading.wrong
         missing = dict.fromkeys(self._names - names, self._changed) | self._missing
         self._missing = {n: since for n, since in missing.items() if n not in names}
         self._names = names
@@ -299,4 +370,16 @@ class UserFile(Generic[U]):
         if len(wrong) > _TOLD:
             lines.append(f"{self._path}: {len(wrong) - _TOLD} more lines are wrong")
         self._problems = tuple(lines)
-        return users
+
+
+def _started(reading: _Reading[U]) -> bool:
+    """
+    Read in a thread of its own.
+
+    @return: whether the thread could be started.
+    """
+    try:
+        Thread(target=reading.run, name="users", daemon=True).start()
+    except RuntimeError:
+        return False
+    return True

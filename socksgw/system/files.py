@@ -11,6 +11,7 @@ import pwd
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -140,6 +141,7 @@ def trustGroups(names: Iterable[str]) -> list[str]:
     @return: those of them that are no groups.
     """
     _trusted.clear()
+    _isPrivate.cache_clear()
     unknown = []
     for name in names:
         try:
@@ -245,12 +247,23 @@ def _groupIsOurs(found: os.stat_result) -> bool:
         return True
     if gid != os.getegid() and gid not in supplementary():
         return False
+    return _isPrivate(gid, os.geteuid())
+
+
+@lru_cache(maxsize=64)
+def _isPrivate(gid: int, uid: int) -> bool:
+    """
+    Return whether a group has no other member than a user (and root), or no name.
+
+    Asked once, until a configuration is read again (L{trustGroups}): the answer may
+    come from a directory, and the reactor waits for it.
+    """
     try:
         group = grp.getgrgid(gid)
     except KeyError:
         return True
     try:
-        name = pwd.getpwuid(os.geteuid()).pw_name
+        name = pwd.getpwuid(uid).pw_name
     except KeyError:
         return False
     return group.gr_name == name and set(group.gr_mem) <= {name, "root"}

@@ -5,11 +5,13 @@ A file of users that is looked at while somebody writes it.
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event, Thread, current_thread, main_thread
 
 import pytest
 
 from socksgw.login import userfile
 from socksgw.login.userfile import PasswordFileError, UserFile, WrongLine, readUsers
+from tests.tools.waiting import until
 
 TEXT = "alice:1\nbob:2\n"
 
@@ -112,3 +114,94 @@ def test_oneThatIsNotThereAtTheStart(tmp_path: Path) -> None:
     """There is nobody to keep."""
     with pytest.raises(PasswordFileError):
         UserFile(tmp_path / "users", read)
+
+
+# Large files.
+
+
+class Slow:
+    """Reads in a thread, when it is let."""
+
+    def __init__(self) -> None:
+        self.go = Event()
+        self.readers: list[Thread] = []
+
+    def read(self, path: Path, wrong: list[WrongLine]) -> dict[bytes, int]:
+        """As L{read}."""
+        found = read(path, wrong)
+        if current_thread() is not main_thread():
+            self.readers.append(current_thread())
+            self.go.wait(10)
+        return found
+
+    def ended(self, count: int = 1) -> None:
+        """Let it read to the end, for the time of that number."""
+        until(lambda: len(self.readers) == count)
+        self.go.set()
+        for reader in self.readers:
+            reader.join(10)
+        self.go.clear()
+
+
+@pytest.fixture
+def slow(world: World, monkeypatch: pytest.MonkeyPatch) -> Slow:
+    """The file counts as large, and is read slowly."""
+    slow = Slow()
+    world.store = UserFile(world.path, slow.read)
+    world.stamp = world.store.stamp()
+    monkeypatch.setattr(userfile, "_AT_ONCE", 0)
+    return slow
+
+
+def test_largeFile(world: World, slow: Slow) -> None:
+    """
+    What was read before counts until the file is read again, also for those who
+    look at the stamp; nobody waits for it.
+    """
+    world.write("alice:1\n")
+    assert not world.looked(0.2)
+    assert world.known() == "ALICE BOB"
+    assert not world.looked(5)
+    assert world.known() == "ALICE BOB"
+    slow.ended()
+    assert world.looked(0.2)
+    assert world.known() == "ALICE"
+    assert not world.looked(5)
+    assert len(slow.readers) == 1
+
+
+def test_largeFileChangesMeanwhile(world: World, slow: Slow) -> None:
+    """It is read again."""
+    world.write("alice:1\nbob:2\ncarol:3\n")
+    assert not world.looked(0.2)
+    until(lambda: slow.readers)
+    world.write("alice:1\n")
+    slow.ended()
+    assert world.looked(0.2)
+    assert world.store.knows(b"carol")
+    slow.ended(2)
+    assert world.looked(0.2)
+    assert world.known() == "ALICE bob"
+
+
+def test_largeFileThatIsWrong(world: World, slow: Slow) -> None:
+    """As a small one."""
+    world.write("nonsense\n")
+    until(lambda: world.looked(0.2))
+    assert world.known() == "alice bob"
+    assert "line 1" in world.store.problems()[0]
+
+
+def test_noThreadToBeHad(
+    world: World, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read on the spot."""
+
+    def refuse(self: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    world.write("alice:1\n")
+    assert world.looked(0.2)
+    assert world.known() == "ALICE bob"
+    assert not slow.readers

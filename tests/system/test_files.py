@@ -8,6 +8,7 @@ import errno
 import grp
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,34 @@ def test_ourGroup(tmp_path: Path, mode: int) -> None:
     file.chmod(mode | 0o004)
     with pytest.raises(FileError, match="others can read it"):
         readSecret(file)
+
+
+def test_groupIsAskedForOnce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who is in a group is asked once for a configuration: a directory may have to
+    tell, while the reactor waits.
+    """
+    asked: list[int] = []
+
+    def group(gid: int) -> Any:
+        asked.append(gid)
+        raise KeyError(gid)
+
+    gid = os.getegid() or 4711
+    monkeypatch.setattr(grp, "getgrgid", group)
+    monkeypatch.setattr(files, "supplementary", lambda: frozenset({gid}))
+    file = tmp_path / "key"
+    file.write_bytes(b"sesame")
+    os.chown(file, -1, gid)
+    file.chmod(0o640)
+    try:
+        for count in (1, 2):
+            trustGroups([])
+            for _ in range(3):
+                assert readSecret(file) == b"sesame"
+            assert asked == [gid] * count
+    finally:
+        trustGroups([])
 
 
 @pytest.mark.usefixtures("strangersGroup")
