@@ -16,12 +16,14 @@ from socksgw.config.reference import Table
 from socksgw.console.manual import Section, chapters, mentions, sections, titleOf
 from socksgw.console.reference import allTables, found, keyText, tableText
 from socksgw.console.rendering import rendered
-from socksgw.system.output import coloured
+from socksgw.system.output import coloured, widthOf
 
 __all__ = ["helpMain"]
 
 #: Parts of the manual that are named where a word is only mentioned.
 _NAMED: Final = 12
+#: Columns of the text where the terminal is not narrower.
+_WIDTH: Final = 79
 
 
 def helpMain(
@@ -49,7 +51,8 @@ def helpMain(
             file=errors,
         )
         return 2
-    _page(rendered(text, coloured(out)), out)
+    columns = min(_WIDTH, widthOf(out) or _WIDTH)
+    _page(rendered(text, coloured(out), columns), out)
     return 0
 
 

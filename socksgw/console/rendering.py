@@ -21,16 +21,23 @@ _DIRECTIVE: Final = re.compile(r"\.\. ")
 _UNDERLINE: Final = re.compile(r"(=+|-+)\Z")
 _BORDER: Final = re.compile(r"=+(  +=+)+\Z")
 _MARKED: Final = re.compile(r"``(.+?)``|(?<![\w*])\*(\w[^*]*?)\*(?![\w*])", re.DOTALL)
+#: What begins an entry of a list.
+_ENTRY: Final = re.compile(r"\s*(?:[-*]|\d+\.) (?=\S)")
+_ESCAPE: Final = re.compile(r"\x1b\[\d+m")
+#: The columns of a paragraph, and what stands for a space at which no line ends.
+_WIDTH: Final = 79
+_JOINED: Final = "\xa0"
 _BOLD: Final = "\x1b[1m"
 _UNDERLINED: Final = "\x1b[4m"
 _PLAIN: Final = "\x1b[0m"
 
 
-def rendered(text: str, coloured: bool = False) -> str:
+def rendered(text: str, coloured: bool = False, width: int = _WIDTH) -> str:
     """
     Return a text of the manual as it is shown.
 
     @param coloured: whether escape sequences may be used.
+    @param width: the columns that paragraphs may take.
     """
     lines: list[str] = []
     for kind, part in groupby(_parts(text), key=lambda each: each[0]):
@@ -42,7 +49,8 @@ def rendered(text: str, coloured: bool = False) -> str:
         elif kind == "heading":
             lines += _headings(found, coloured)
         else:
-            lines += _marked("\n".join(found), coloured).split("\n")
+            for first, rest, words in _paragraphs(found):
+                lines += _filled(first, rest, _marked(words, coloured), width)
     return "\n".join(lines).strip("\n") + "\n"
 
 
@@ -97,7 +105,7 @@ def _isHeading(line: str, following: str) -> bool:
 
 def _headings(lines: list[str], coloured: bool) -> Iterator[str]:
     for heading, underline in zip(lines[::2], lines[1::2], strict=True):
-        text = _marked(heading, False)
+        text = _marked(heading, False).replace(_JOINED, " ")
         if coloured:
             yield f"{_BOLD}{text}{_PLAIN}"
         else:
@@ -106,16 +114,53 @@ def _headings(lines: list[str], coloured: bool) -> Iterator[str]:
 
 
 def _marked(text: str, coloured: bool) -> str:
-    """Return text without its marks; what they held is underlined."""
+    """Return text without its marks; what they held is underlined, and not broken."""
 
     def shown(match: re.Match[str]) -> str:
-        words = match[1] or match[2]
-        if not coloured:
-            return words
-        # Pagers forget at the end of a line what holds.
-        return re.sub(r"(?m)\S.*", rf"{_UNDERLINED}\g<0>{_PLAIN}", words)
+        words = (match[1] or match[2]).replace(" ", _JOINED)
+        return f"{_UNDERLINED}{words}{_PLAIN}" if coloured else words
 
     return _MARKED.sub(shown, text)
+
+
+def _paragraphs(lines: list[str]) -> Iterator[tuple[str, str, str]]:
+    """
+    Yield the paragraphs, entries of lists and terms of some lines.
+
+    @return: what the first line of each begins with, what its other lines begin
+        with, and its words; nothing of all these for an empty line.
+    """
+    first = rest = ""
+    words: list[str] = []
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip())]
+        entry = _ENTRY.match(line)
+        if words and (not line or entry or indent != rest):
+            yield first, rest, " ".join(words)
+            words = []
+        if not line:
+            yield "", "", ""
+        elif words:
+            words.append(line.strip())
+        else:
+            first = entry[0] if entry else indent
+            rest = " " * len(first)
+            words = [line[len(first) :]]
+    if words:
+        yield first, rest, " ".join(words)
+
+
+def _filled(first: str, rest: str, text: str, width: int) -> Iterator[str]:
+    """Yield the lines of a paragraph."""
+    line, taken = first, len(first)
+    for word in text.split(" ") if text else ():
+        length = len(_ESCAPE.sub("", word))
+        if taken + length > width and line.strip():
+            yield line.rstrip().replace(_JOINED, " ")
+            line, taken = rest, len(rest)
+        line += f"{word} "
+        taken += length + 1
+    yield line.rstrip().replace(_JOINED, " ")
 
 
 def _table(lines: list[str], coloured: bool) -> Iterator[str]:
@@ -131,4 +176,4 @@ def _table(lines: list[str], coloured: bool) -> Iterator[str]:
             plain = _marked("" if cell.strip() == "\\" else cell, False)
             cells += _marked(cell, coloured) if cell.strip() != "\\" else ""
             cells += " " * (len(cell) - len(plain))
-        yield cells.rstrip()
+        yield cells.rstrip().replace(_JOINED, " ")
