@@ -27,7 +27,7 @@ from OpenSSL.crypto import Error, X509Store
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.identity import BadName, CertificateIdentity, Unacceptable
 from socksgw.config.schema import ListenTLS
-from tests.live.clients import need
+from tests.live.servers import program
 from tests.tools.certificates import (
     CLIENT,
     HOUR,
@@ -143,7 +143,7 @@ def refusal(tls: ServerTLS, issued: Issued | None) -> str:
 
 def run(directory: Path, *command: str) -> None:
     """OpenSSL's program, which makes kinds of keys that our library does not."""
-    made = [need("openssl", "openssl"), *command]
+    made = [program("openssl", "openssl"), *command]
     done = subprocess.run(made, cwd=directory, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.names import A, NameServer, a, answer
 from tests.hostile.reloading import changed, ends, lives
 from tests.live.clients import (
     GREETING,
@@ -35,6 +34,7 @@ from tests.live.clients import (
     verdict5,
 )
 from tests.live.datagrams import Association, Echo, associate, replied
+from tests.live.names import A, NameServer, a, answer
 from tests.live.running import ALL, HEAD, Running, socksgw
 from tests.tools.waiting import until
 

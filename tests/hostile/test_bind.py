@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from tests.hostile.names import A, NameServer, a, answer
 from tests.live.clients import (
     GREETING,
     descriptorsFor,
@@ -30,7 +29,9 @@ from tests.live.clients import (
     six,
 )
 from tests.live.datagrams import associate, replied, tcpListeners
+from tests.live.names import A, NameServer, a, answer
 from tests.live.running import LOOPBACK, ROOT, Running, running
+from tests.live.servers import freePorts
 from tests.tools.waiting import until
 
 LISTEN = """
@@ -456,7 +457,7 @@ def test_portsAndAdvertise(gateway: Callable[..., Running]) -> None:
     C{listen.udp} is for BIND, too: ports of the range, the advertised address
     in the reply and in the journal; without a free port 01.
     """
-    first = _freePorts(2)
+    first = freePorts(2)
     place = (
         f'[listen.udp]\nports = "{first}-{first + 1}"\nports_per_source = 2\n'
         'advertise = "198.51.100.7"\n'
@@ -478,19 +479,6 @@ def test_portsAndAdvertise(gateway: Callable[..., Running]) -> None:
         line = until(lambda: serving.journal("peer"))[0]
         assert line["bound"] == f"198.51.100.7:{first}"
     until(lambda: len(tcpListeners(serving)) == 1)
-
-
-def _freePorts(count: int) -> int:
-    """The first of some ports in a row that nobody has."""
-    for first in range(43000, 60000, 100):
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
-    raise AssertionError("no ports are free")
 
 
 # The end.

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.names import A, NameServer, a, answer
 from tests.live.clients import (
     GREETING,
     Server,
@@ -32,6 +31,7 @@ from tests.live.clients import (
     request5,
     tunnel,
 )
+from tests.live.names import A, NameServer, a, answer
 from tests.live.running import OPEN, Running
 from tests.tools.waiting import until
 

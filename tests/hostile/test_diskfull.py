@@ -11,16 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from tests.live.clients import (
-    Server,
-    exactly,
-    four,
-    missing,
-    tunnel,
-    verdict4,
-    verdict5,
-)
+from tests.live.clients import Server, exactly, four, tunnel, verdict4, verdict5
 from tests.live.running import OPEN, Running
+from tests.live.servers import missing
 from tests.tools.waiting import until
 
 GRANTED, FAILED = 0, 1

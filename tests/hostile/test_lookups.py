@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 
-from tests.hostile.names import AAAA, NameServer, a, answer
 from tests.live.clients import (
     GREETING,
     Server,
@@ -18,6 +17,7 @@ from tests.live.clients import (
     replied5,
     request5,
 )
+from tests.live.names import AAAA, NameServer, a, answer
 from tests.live.running import Running
 
 Gateway = Callable[..., Running]

@@ -10,7 +10,6 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
-from tests.hostile.names import A, NameServer, a, answer
 from tests.live.clients import (
     GREETING,
     Server,
@@ -24,6 +23,7 @@ from tests.live.clients import (
     six,
     tunnel,
 )
+from tests.live.names import A, NameServer, a, answer
 from tests.live.running import Running
 from tests.tools.waiting import until
 

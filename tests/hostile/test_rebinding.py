@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.names import A, NameServer, a, aaaa, answer, cname
 from tests.hostile.trace import dialled, ended, tracing
 from tests.live.clients import (
     GREETING,
@@ -30,6 +29,7 @@ from tests.live.clients import (
     verdict4,
     verdict5,
 )
+from tests.live.names import A, NameServer, a, aaaa, answer, cname
 from tests.live.running import Running
 from tests.tools.waiting import until
 

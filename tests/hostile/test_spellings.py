@@ -15,7 +15,6 @@ import pytest
 from pyroute2 import IPRoute
 
 from tests.hostile import spellings
-from tests.hostile.names import AAAA, A, NameServer, a, aaaa, answer
 from tests.hostile.trace import dialled, ended, tracing
 from tests.live.clients import (
     Server,
@@ -27,6 +26,7 @@ from tests.live.clients import (
     verdict4,
     verdict5,
 )
+from tests.live.names import AAAA, A, NameServer, a, aaaa, answer
 from tests.live.running import Running
 from tests.tools.waiting import until
 

@@ -14,17 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.clients import (
-    GREETING,
-    Server,
-    exactly,
-    four,
-    need,
-    request5,
-    reset,
-)
+from tests.live.clients import GREETING, Server, exactly, four, request5, reset
 from tests.live.datagrams import Echo, addressed, replied
 from tests.live.running import LOOPBACK, Running
+from tests.live.servers import program
 from tests.tools.waiting import until
 
 CONFIGURATION = (
@@ -52,7 +45,7 @@ secured = "confidentiality"
 @pytest.fixture
 def running(gateway: Callable[..., Running], tmp_path: Path) -> Running:
     """A gateway that asks for TLS, and also listens without."""
-    openssl = need("openssl", "openssl")
+    openssl = program("openssl", "openssl")
     key, file = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         [

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.names import A, NameServer, a, answer
 from tests.live.clients import (
     descriptorsFor,
     exactly,
@@ -36,7 +35,9 @@ from tests.live.datagrams import (
     replied,
     udpPorts,
 )
+from tests.live.names import A, NameServer, a, answer
 from tests.live.running import LOOPBACK, ROOT, Running, running
+from tests.live.servers import freePorts
 from tests.tools.waiting import until
 
 LISTEN = """
@@ -542,7 +543,7 @@ def test_portsAdvertiseAndFragments(gateway: Callable[..., Running]) -> None:
     advertised address; without a free port 01. Fragments are dropped.
     """
     with ExitStack() as stack:
-        first = _freePorts(3)
+        first = freePorts(3)
         place = (
             f'[listen.udp]\nports = "{first}-{first + 2}"\nports_per_source = 3\n'
             'advertise = "198.51.100.7"\nfragments = "drop"\n'
@@ -570,21 +571,6 @@ def test_portsAdvertiseAndFragments(gateway: Callable[..., Running]) -> None:
         assert [text for text, _ in server.came] == [b"whole"]
     bound = {x["bound"] for x in until(lambda: serving.journal("end"))}
     assert all(each is None or each.startswith("198.51.100.7:") for each in bound)
-
-
-def _freePorts(count: int) -> int:
-    """The first of some ports in a row that nobody has, of UDP nor of TCP."""
-    for first in range(42000, 60000, 100):
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                        probe = stack.enter_context(socket.socket(socket.AF_INET, kind))
-                        probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
-    raise AssertionError("no ports are free")
 
 
 def test_associationsAreLimited(gateway: Callable[..., Running]) -> None:

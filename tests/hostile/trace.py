@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.hostile.names import NameServer
-from tests.live.clients import need
+from tests.live.names import NameServer
 from tests.live.running import Running
+from tests.live.servers import program
 from tests.tools.waiting import until
 
 __all__ = ["dialled", "ended", "tracing"]
@@ -28,7 +28,7 @@ def tracing(file: Path) -> list[str]:
     A command that runs another, in the same process, and writes every
     connect(2) of it to C{file}.
     """
-    strace = need("strace", "strace")
+    strace = program("strace", "strace")
     only = ["-e", "trace=connect"]
     return [strace, "-D", "-f", "--seccomp-bpf", *only, "-o", str(file)]
 

@@ -26,11 +26,11 @@ import pytest
 from socksgw.plugins.gssapi_stub import StubInitiator
 from tests.live import raw
 from tests.live.kerberos import Client, Realm, frame, initiator, within
+from tests.live.names import KnownNames
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import (
     PATIENCE,
     Destination,
-    NameServer,
     Socksify,
     Web,
     echo,
@@ -735,7 +735,7 @@ def test_danteDatagrams(
         "/dev/null",
     )
     strace += ("-e", "trace=sendmmsg", "-e", "inject=sendmmsg:error=ENOSYS")
-    with NameServer({"www.corp.example": "192.0.2.80"}) as names:
+    with KnownNames({"www.corp.example": "192.0.2.80"}) as names:
         command = [program("dig", "bind9-dnsutils"), "+tries=1", "+time=20", "+short"]
         command += ["-p", str(names.port), "@127.0.0.1", "www.corp.example", "A"]
         done = socksify(*command, prefix=strace)

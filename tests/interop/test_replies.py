@@ -17,8 +17,9 @@ import pytest
 
 from tests.interop.shared import PASSWORD, USER, Shared
 from tests.live import raw
+from tests.live.names import KnownNames
 from tests.live.running import OPEN, Running, running
-from tests.live.servers import NameServer, untilEnd
+from tests.live.servers import untilEnd
 
 #: Behind a refused request. (RFC 1928 section 6 wants the reply first, then
 #: the end.)
@@ -43,7 +44,7 @@ def nobody() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A gateway that asks a DNS server, which knows one name."""
-    with NameServer({"known.example": "127.0.0.1"}) as names:
+    with KnownNames({"known.example": "127.0.0.1"}) as names:
         text = f'[resolver]\nservers = ["127.0.0.1:{names.port}"]\n{OPEN}'
         yield from running(tmp_path_factory.mktemp("named"), text)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.live.names import KnownNames
 from tests.live.running import Running, running
-from tests.live.servers import NameServer, program
+from tests.live.servers import program
 from tests.tools.waiting import until
 
 KNOWN = {
@@ -62,7 +63,7 @@ class Gateway:
     @ivar silent: the port where they may not.
     """
 
-    def __init__(self, gateway: Running, names: NameServer) -> None:
+    def __init__(self, gateway: Running, names: KnownNames) -> None:
         self.running = gateway
         self.names = names
         self.open, self.silent = gateway.ports
@@ -79,7 +80,7 @@ class Gateway:
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The gateway; stopped at the end, when it must have been well."""
     directory = tmp_path_factory.mktemp("resolve")
-    with NameServer(KNOWN) as names:
+    with KnownNames(KNOWN) as names:
         for started in running(directory, CONFIGURATION % names.port):
             yield Gateway(started, names)
 
@@ -170,11 +171,11 @@ def test_torResolveWithoutRule(
     name.
     """
     before = len(gateway.running.journal("decision"))
-    gateway.names.asked.clear()
+    gateway.names.names.clear()
     status, said, errors = _torResolve(quiet, getattr(gateway, port), "-5", name)
     assert (status != 0, said) == (True, "")
     assert "'2': not allowed" in errors
-    assert set(gateway.names.asked) == ({name} if asked else set())
+    assert set(gateway.names.names) == ({name} if asked else set())
     (line,) = gateway.resolved(before)
     assert (line["verdict"], line["rule"]) == ("deny", "default")
 

@@ -22,11 +22,11 @@ import socks
 
 from tests.interop.shared import PASSWORD, USER, needsSix
 from tests.live import raw
+from tests.live.names import KnownNames
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import (
     PATIENCE,
     Daemon,
-    NameServer,
     Socksify,
     freePort,
     program,
@@ -288,12 +288,12 @@ def test_dig(gateway: Gateway, tmp_path: Path, quiet: dict[str, str]) -> None:
         "/dev/null",
     )
     strace += ("-e", "trace=sendmmsg", "-e", "inject=sendmmsg:error=ENOSYS")
-    with NameServer({"known.example": "192.0.2.7"}) as names:
+    with KnownNames({"known.example": "192.0.2.7"}) as names:
         command = [program("dig", "bind9-dnsutils"), "+tries=1", "+time=20", "+short"]
         command += ["-p", str(names.port), "@127.0.0.1", "known.example", "A"]
         done = client(*command, prefix=strace)
     assert done.stdout == "192.0.2.7\n", done.stderr
-    assert names.asked == ["known.example"]
+    assert names.names == ["known.example"]
     assert gateway.flow(names.port)["rule"] == "open"
     end = gateway.exchanged(names.port)
     assert (end["sent_datagrams"], end["received_datagrams"]) == (1, 1)

@@ -8,15 +8,12 @@ from __future__ import annotations
 import os
 import resource
 import selectors
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import Self
-
-import pytest
 
 __all__ = [
     "GREETING",
@@ -27,7 +24,6 @@ __all__ = [
     "four",
     "isClosed",
     "named",
-    "need",
     "opened",
     "powerless",
     "replied5",
@@ -39,6 +35,7 @@ __all__ = [
     "verdict4",
     "verdict5",
 ]
+from tests.live.servers import missing, program
 from tests.tools.sockets import RESET
 
 #: RFC 1928 section 3: version 5, one method, no authentication.
@@ -50,15 +47,6 @@ ENDLESS = 1 << 62
 _IP_BIND_ADDRESS_NO_PORT = 24
 
 
-def need(program: str, package: str) -> str:
-    """The path of a program; without it the test is skipped, in CI it fails."""
-    found = shutil.which(program)
-    if found is None:
-        missing(f"{program} is missing: apt-get install {package}")
-    assert found is not None
-    return found
-
-
 def powerless() -> list[str]:
     """
     A command that runs another without the powers over files and ports that
@@ -66,16 +54,9 @@ def powerless() -> list[str]:
     """
     if os.geteuid() != 0:
         return []
-    setpriv = need("setpriv", "util-linux")
+    setpriv = program("setpriv", "util-linux")
     without = "-dac_override,-dac_read_search,-net_bind_service"
     return [setpriv, f"--bounding-set={without}", "--inh-caps=-all"]
-
-
-def missing(text: str) -> None:
-    """Something that this test needs is not there."""
-    if os.environ.get("CI"):
-        pytest.fail(text)
-    pytest.skip(text)
 
 
 @contextmanager

@@ -12,11 +12,10 @@ import shutil
 import signal
 import socket
 import ssl
-import struct
 import subprocess
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -57,6 +56,21 @@ def freePort(host: str = "127.0.0.1", kind: int = socket.SOCK_DGRAM) -> int:
         free.bind((host, 0))
         port: int = free.getsockname()[1]
     return port
+
+
+def freePorts(count: int) -> int:
+    """Return the first of some ports in a row that are free, for UDP and TCP."""
+    for first in range(42000, 60000, 100):
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                        probe = stack.enter_context(socket.socket(socket.AF_INET, kind))
+                        probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise AssertionError("no ports are free")
 
 
 def _taken(port: int) -> bool:
@@ -386,77 +400,6 @@ class Web(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join(PATIENCE)
         self.server_close()
-
-
-def _labels(name: str) -> bytes:
-    """RFC 1035 section 3.1."""
-    labels = [bytes([len(label)]) + label.encode() for label in name.split(".")]
-    return b"".join(labels) + b"\0"
-
-
-class NameServer:
-    """
-    A DNS server that knows the addresses it is given, one of each version for a
-    name (and, for a name below C{in-addr.arpa}, the PTR record), and says of
-    every other name that it does not exist (RFC 1035 section 4.1). Use it as a
-    context.
-
-    @ivar port: where it listens.
-    @ivar asked: the names it was asked for.
-    """
-
-    def __init__(self, known: dict[str, str]) -> None:
-        self._known = known
-        self.asked: list[str] = []
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            query, peer = self._socket.recvfrom(4096)
-            if not query:
-                return
-            self._socket.sendto(self._answer(query), peer)
-
-    def _answer(self, query: bytes) -> bytes:
-        labels, at = [], 12
-        while length := query[at]:
-            labels.append(query[at + 1 : at + 1 + length].decode())
-            at += 1 + length
-        kind = struct.unpack_from(">H", query, at + 1)[0]
-        question = query[12 : at + 5]
-        name = ".".join(labels).lower()
-        self.asked.append(name)
-        known = self._known.get(name)
-        reverse = name.endswith(".in-addr.arpa")
-        contents: dict[int, bytes] = {}
-        if known is not None and reverse:
-            contents[12] = _labels(known)
-        elif known is not None:
-            for text in known.split():
-                its, family = (
-                    (28, socket.AF_INET6) if ":" in text else (1, socket.AF_INET)
-                )
-                contents[its] = socket.inet_pton(family, text)
-        answers = b""
-        if (content := contents.get(kind)) is not None:
-            answers = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(content))
-            answers += content
-        flags = 0x8180 if known is not None else 0x8183
-        header = struct.pack(">HHHHH", flags, 1, 1 if answers else 0, 0, 0)
-        return query[:2] + header + question + answers
-
-    def __enter__(self) -> NameServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
-            last.sendto(b"", ("127.0.0.1", self.port))
-        self._thread.join(PATIENCE)
-        self._socket.close()
 
 
 class Sink:

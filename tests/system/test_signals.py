@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.clients import Server, isClosed, missing, tunnel
+from tests.live.clients import Server, isClosed, tunnel
 from tests.live.running import OPEN, ROOT, TWISTD, Running, environment
+from tests.live.servers import missing
 from tests.tools.waiting import until
 
 COMMAND = [str(TWISTD), "-n", "socksgw", "--config", "gw.toml"]

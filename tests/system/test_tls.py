@@ -25,7 +25,7 @@ from socksgw.system.tls import (
     keyFor,
     serverContext,
 )
-from tests.live.clients import need
+from tests.live.servers import program
 from tests.tools.certificates import Authority, server
 from tests.tools.libssl import Updating
 
@@ -180,7 +180,7 @@ def test_whoSendsDataMayChangeKeys(updater: Updater) -> None:
 
 def test_keysForRSAPSS(tmp_path: Path) -> None:
     """A key that is for RSA-PSS alone fits its certificate, and serves."""
-    openssl = need("openssl", "openssl")
+    openssl = program("openssl", "openssl")
     key, file = tmp_path / "pss.key", tmp_path / "pss.pem"
     bits = ("-pkeyopt", "rsa_keygen_bits:2048")
     for command in (

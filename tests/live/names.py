@@ -13,10 +13,23 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-__all__ = ["AAAA", "A", "NameServer", "Script", "a", "aaaa", "answer", "cname"]
+__all__ = [
+    "AAAA",
+    "PTR",
+    "A",
+    "KnownNames",
+    "NameServer",
+    "Script",
+    "a",
+    "aaaa",
+    "answer",
+    "cname",
+    "ptr",
+]
 
 A = 1
 CNAME = 5
+PTR = 12
 AAAA = 28
 
 #: From a name, a type, how often it was asked before, and the query, to the
@@ -41,8 +54,17 @@ def aaaa(text: str) -> bytes:
 
 def cname(name: str) -> bytes:
     """A CNAME record of the asked name."""
+    return _record(CNAME, _labels(name))
+
+
+def ptr(name: str) -> bytes:
+    """A PTR record of the asked name."""
+    return _record(PTR, _labels(name))
+
+
+def _labels(name: str) -> bytes:
     labels = [bytes((len(label),)) + label.encode() for label in name.split(".")]
-    return _record(CNAME, b"".join(labels) + b"\0")
+    return b"".join(labels) + b"\0"
 
 
 def answer(query: bytes, *records: bytes, code: int = 0, flags: int = 0x8180) -> bytes:
@@ -155,3 +177,32 @@ class NameServer:
                 response = script(*_asked(query), 0, query)
                 if response is not None:
                     client.sendall(len(response).to_bytes(2, "big") + response)
+
+
+class KnownNames(NameServer):
+    """
+    A server that knows the addresses it is given, and says of every other name that
+    it does not exist.
+
+    @ivar names: the names that it was asked for.
+    """
+
+    def __init__(self, known: dict[str, str]) -> None:
+        """
+        @param known: from a name to its addresses, with spaces between them; from a
+            name below C{in-addr.arpa} to the name of that address.
+        """
+        super().__init__(self._known)
+        self._records = known
+        self.names: list[str] = []
+
+    def _known(self, name: str, kind: int, before: int, query: bytes) -> bytes:
+        self.names.append(name)
+        known = self._records.get(name)
+        if known is None:
+            return answer(query, code=3)
+        if name.endswith(".in-addr.arpa"):
+            return answer(query, *([ptr(known)] if kind == PTR else []))
+        make = {A: a, AAAA: aaaa}.get(kind)
+        found = [text for text in known.split() if (":" in text) == (kind == AAAA)]
+        return answer(query, *(map(make, found) if make else ()))
