@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.running import ROOT
+from tests.live.running import ROOT, environment
 
 _BUILD = """
 import sys
@@ -55,6 +55,29 @@ def test_theWheelHasTheManual(built: Path) -> None:
     for name in ("socksgw/py.typed", "twisted/plugins/socksgw_tap.py"):
         assert name in names
     assert not [name for name in names if name.startswith("tests/")]
+
+
+def test_theInstalledManual(built: Path, tmp_path: Path) -> None:
+    """A gateway that was installed from the wheel prints it."""
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    program = (
+        "import sys, socksgw, socksgw.console.command as command\n"
+        "print(socksgw.__file__)\n"
+        "sys.exit(command.main(['help', 'chap']))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    assert shown.startswith(f"{tmp_path}/socksgw/")
+    assert "HMAC-MD5" in shown
 
 
 def test_theSourceHasTheManual(built: Path) -> None:
