@@ -64,7 +64,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "policy/tables.py": ("policy/test_index.py", "found as if each were asked"),
     "policy/words.py": ("policy/test_document.py", "what a policy's words mean"),
     "relay/association.py": ("relay/test_flows.py", "with its flows"),
-    "relay/between.py": ("interop/test_transfer.py", "each pair of connections"),
     "relay/control.py": ("relay/test_flows.py", "with its flows"),
     "relay/relay.py": ("relay/test_splice.py", "common to two relays"),
     "relay/settings.py": ("relay/test_splice.py", "common to two relays"),
