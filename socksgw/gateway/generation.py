@@ -143,7 +143,6 @@ class Generation:
         )
         self.relays = Relays(
             RelaySettings(
-                base.reactor,
                 base.watch,
                 base.setDeadline,
                 base.memory,

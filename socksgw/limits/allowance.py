@@ -1,16 +1,16 @@
 """
 How many octets a session may move at the moment.
 
-A rate is a L{Bucket}, one for each way of each key. It fills as time goes by,
-and is paid afterwards: who has emptied it may still move a fair share, and
-owes it; every L{TICK} what has flowed in pays the debts off, in equal parts. So
-a short message finds room at once, also beside somebody who takes all there is;
-and those who want more than there is get equal shares of it.
+A rate is a L{Bucket}: one for each key and each way. It fills as time goes by and
+is paid afterwards. A session that has emptied it may still move a fair share,
+which it owes; every L{TICK} the debts are paid off in equal parts with what has
+flowed in. So a short message finds room at once, also beside a session that takes
+all there is, and sessions that want more than there is get equal shares.
 
-Whoever finds no room waits, until there is some worth being woken for: where
-many share a rate it is saved up, since a few octets in each of their turns would
-cost more than the octets do. The one timer of all runs only while somebody owes
-something.
+A session that finds no room waits until there is enough of it to be worth a
+wake-up. Where many share a rate, room is saved up for each of them, since a few
+octets at each turn would cost more than the octets do. The one timer of all
+buckets runs only while something is owed.
 """
 
 from __future__ import annotations
@@ -28,42 +28,45 @@ _log = Logger()
 TICK: Final = 0.02
 #: Seconds that a bucket fills, at most.
 _FULL: Final = 2 * TICK
-#: Seconds of its part of the rate that one may owe, to be woken for more than
-#: a few octets,
+#: Seconds of its part of the rate that a share may owe, so that it is woken for
+#: more than a few octets,
 _OWED: Final = 2 * TICK
-#: and the octets that are enough to be woken for.
+#: and the octets of debt that are enough for that.
 _ENOUGH: Final = 1 << 14
-#: Octets that are worth being woken for,
+#: Octets that are worth a wake-up,
 _QUANTUM: Final = 1 << 12
-#: and the seconds of its part of the rate that are, if it comes to less.
+#: and the seconds of a share's part of the rate, if they come to less.
 _TURN: Final = 0.2
 #: Seconds that a late payment pays for, at most.
 _LATE: Final = 1.0
-#: What is less than this is nothing.
+#: Octets below which a float counts as 0.
 _NOTHING: Final = 1e-6
 
 
 class Window(Protocol):
-    """Octets that do not come back before the next window: a quota's."""
+    """
+    The octets of a quota; none come back before the next window begins.
+    """
 
     def left(self) -> int:
-        """How many there are."""
+        """Return how many octets may still move."""
 
     def spend(self, octets: int) -> None:
-        """They are fewer."""
+        """Count octets that have moved."""
 
 
 @final
 class Bucket:
     """
-    One key's rate, one way.
+    The rate of one key, one way.
 
     @ivar rate: octets per second.
     @ivar users: how many allowances draw on it.
-    @ivar turn: who owes something.
-    @ivar waiting: who waits for room, here or elsewhere.
-    @ivar mark: the debt with which one of them is to be woken, as of the last
-        payment.
+    @ivar turn: the shares that owe something.
+    @ivar waiting: the shares whose allowances wait for room, here or in another
+        bucket.
+    @ivar mark: the debt at which a waiting share is worth a wake-up, as of the
+        last payment.
     """
 
     __slots__ = (
@@ -92,7 +95,11 @@ class Bucket:
 
     def fill(self, now: float) -> float:
         """
-        What is there for anybody; nothing while somebody owes something.
+        Add what has flowed in.
+
+        @param now: monotonic seconds.
+        @return: the octets that are there for anybody; none while something is
+            owed.
         """
         if not self.turn:
             most = self.rate * _FULL
@@ -105,28 +112,26 @@ class Bucket:
 
     @property
     def full(self) -> bool:
-        """Whether it is as it was at the beginning."""
+        """Whether the bucket is as it was at the beginning."""
         return not self.turn and self._pool >= self.rate * _FULL
 
     def fair(self) -> float:
-        """How much one may owe."""
+        """Return how many octets one share may owe."""
         part = self._part
         return max(1.0, part, min(_ENOUGH, part * _OWED / TICK))
 
     @property
     def _part(self) -> float:
-        """What one of the crowd has of the rate until the next payment."""
+        """What flows in until the next payment for each share that takes part."""
         return self.rate * TICK / max(self._crowd, len(self.turn))
 
     def worth(self) -> float:
-        """How much room is worth being woken for."""
+        """Return how many octets of room are worth a wake-up."""
         turn = min(_QUANTUM, self._part * _TURN / TICK)
         return max(1.0, self.fair() / 2, turn)
 
     def spend(self, share: _Share, octets: float) -> None:
-        """
-        Take what was advanced, then what is there, and owe the rest.
-        """
+        """Take octets: advanced ones first, then what is there; owe the rest."""
         if share.debt < 0:
             share.debt += octets
             if share.debt <= 0:
@@ -143,9 +148,10 @@ class Bucket:
 
     def settle(self, now: float) -> None:
         """
-        Pay the debts, and what those who wait save up, in equal parts with what
-        has flowed in. What is left is advanced to those who wait; whoever did
-        not need it gives it back next time.
+        Pay the debts, and what waiting shares save up, in equal parts.
+
+        What is left is advanced to the waiting shares. A share that does not need it
+        gives it back at the next payment.
         """
         turn = self.turn
         pool = self._pool + min(now - self._at, _LATE) * self.rate
@@ -161,7 +167,7 @@ class Bucket:
                 due[share] = share.debt + saved
         self._crowd = len(due) or 1
         if not due:
-            # Whoever waits does so for something else.
+            # Shares that wait do so for other buckets.
             pool = min(pool, max(self._pool, self.rate * _FULL))
         again = dict.fromkeys(share for share in self.waiting if share in due)
         while due and pool > _NOTHING:
@@ -188,9 +194,7 @@ class Bucket:
         self.mark = pool + self.fair() - self.worth()
 
     def leave(self, share: _Share) -> None:
-        """
-        Somebody goes. A debt stays: coming again is no way out of it.
-        """
+        """Remove a share. Its debt stays, so that coming again is no way out of it."""
         self.users -= 1
         self._pool -= share.debt
         share.debt = 0.0
@@ -202,8 +206,9 @@ class Bucket:
 @final
 class _Share:
     """
-    What one allowance owes to one bucket; less than nothing where the bucket
-    has advanced something.
+    What one allowance owes to one bucket.
+
+    @ivar debt: octets; less than 0 where the bucket has advanced some.
     """
 
     __slots__ = ("bucket", "debt")
@@ -214,6 +219,7 @@ class _Share:
         self.debt = 0.0
 
     def room(self, now: float) -> float:
+        """Return how many octets may move now, as far as this bucket goes."""
         bucket = self.bucket
         return bucket.fill(now) + bucket.fair() - self.debt
 
@@ -221,7 +227,7 @@ class _Share:
 @final
 class Allowance:
     """
-    One session's, one way; bounded by every bucket and every window of it.
+    The octets of one session, one way, bounded by each of its buckets and windows.
     """
 
     __slots__ = ("_all", "_shares", "_windows")
@@ -235,7 +241,10 @@ class Allowance:
 
     def room(self, most: int) -> int:
         """
-        How many octets may move now, of C{most}; 0 for none.
+        Return how many octets may move now.
+
+        @param most: as many as there are, or fit.
+        @return: C{most} or fewer; 0 for none.
         """
         if self._windows:
             most = self._windowed(most)
@@ -251,10 +260,7 @@ class Allowance:
         return min([most, *(window.left() for window in self._windows)])
 
     def spend(self, octets: int) -> None:
-        """
-        They have moved: no more than there was L{room} for, or else the
-        session owes them.
-        """
+        """Count octets that have moved. More than L{room} has said are owed."""
         for window in self._windows:
             window.spend(octets)
         for share in self._shares:
@@ -264,9 +270,9 @@ class Allowance:
 
     def charge(self, octets: bytes) -> bytes:
         """
-        What has come already, and will not wait.
+        Count octets that have come already and cannot wait.
 
-        @return: as much of it as the windows have.
+        @return: as many of them as the windows have.
         """
         for window in self._windows:
             octets = octets[: max(0, window.left())]
@@ -275,8 +281,13 @@ class Allowance:
 
     def passes(self, length: int) -> bool:
         """
-        Whether a datagram may go: whole, or not at all. One that the rest of a
-        window is too short for uses it up.
+        Count a datagram, if it may move.
+
+        It moves whole or not at all. One that is longer than the rest of a window
+        uses the window up.
+
+        @param length: its octets.
+        @return: whether it may move.
         """
         if self._shares and not self.room(1):
             return False
@@ -289,9 +300,7 @@ class Allowance:
         return True
 
     def wait(self, again: Callable[[], None]) -> None:
-        """
-        Call C{again} once when there may be room.
-        """
+        """Call C{again} once when there may be room."""
         self._all.waiting[self] = again
         self._all.start()
         for share in self._shares:
@@ -300,40 +309,32 @@ class Allowance:
 
     @property
     def delaying(self) -> bool:
-        """
-        Whether somebody waits, and only for a rate: that comes to an end.
-        """
+        """Whether a wait is under way that ends by itself: one for a rate only."""
         return self in self._all.waiting and self._windowed(1) > 0
 
     def forget(self) -> Callable[[], None] | None:
         """
-        Do not call it any more.
+        End the wait.
 
-        @return: what was to be called.
+        @return: what was to be called; L{None} when nothing waits.
         """
         for share in self._shares:
             share.bucket.waiting.pop(share, None)
         return self._all.waiting.pop(self, None)
 
     def wake(self) -> None:
-        """
-        Call who waits: there may be room.
-        """
+        """End the wait and make the call: there may be room."""
         again = self.forget()
         if again is not None:
             again()
 
     @property
     def ready(self) -> bool:
-        """
-        Whether there is room worth being woken for.
-        """
+        """Whether there is enough room to be worth a wake-up."""
         return all(each.debt <= each.bucket.mark + _NOTHING for each in self._shares)
 
     def close(self) -> None:
-        """
-        The session is over, or has another one; nobody waits for it.
-        """
+        """Leave the buckets: the session is over, or has another allowance."""
         self.forget()
         for share in self._shares:
             share.bucket.leave(share)
@@ -343,10 +344,10 @@ class Allowance:
 @final
 class Allowances:
     """
-    All buckets, and the timer.
+    All buckets, and their timer.
 
     @ivar clock: monotonic seconds.
-    @ivar waiting: who is called when there is room.
+    @ivar waiting: what each waiting allowance is to call.
     """
 
     def __init__(self, reactor: Any, clock: Callable[[], float]) -> None:
@@ -358,9 +359,7 @@ class Allowances:
         self._timer: Any = None
 
     def bucket(self, key: Hashable, rate: int) -> Bucket:
-        """
-        A key's, from now on with that rate.
-        """
+        """Return the bucket of a key, which has this rate from now on."""
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = Bucket(rate, self.clock())
@@ -373,21 +372,19 @@ class Allowances:
         self, buckets: Sequence[Bucket], windows: Sequence[Window]
     ) -> Allowance | None:
         """
-        Of one session; L{None} where nothing bounds it.
+        Make the allowance of one session, one way.
+
+        @return: L{None} where nothing bounds it.
         """
         return Allowance(self, buckets, windows) if buckets or windows else None
 
     def owes(self, bucket: Bucket) -> None:
-        """
-        Somebody owes it something.
-        """
+        """Have the timer pay what is owed to a bucket."""
         self._owing[bucket] = None
         self.start()
 
     def start(self) -> None:
-        """
-        Run the timer.
-        """
+        """Run the timer, if it does not run."""
         if self._timer is None:
             self._timer = self._reactor.callLater(TICK, self._tick)
 
@@ -408,10 +405,7 @@ class Allowances:
                 _log.failure("a relay that waited for its allowance failed")
 
     def sweep(self) -> None:
-        """
-        Once in a while: forget the buckets that nobody uses, and that are as
-        they were at the beginning.
-        """
+        """Forget the buckets that are full and that no allowance draws on."""
         now = self.clock()
         for key, bucket in list(self._buckets.items()):
             if not bucket.users:
@@ -420,9 +414,7 @@ class Allowances:
                     del self._buckets[key]
 
     def stop(self) -> None:
-        """
-        Nobody is woken any more.
-        """
+        """Stop the timer; no allowance is woken any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -430,5 +422,5 @@ class Allowances:
 
     @property
     def buckets(self) -> int:
-        """How many there are."""
+        """The number of buckets."""
         return len(self._buckets)

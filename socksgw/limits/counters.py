@@ -40,8 +40,7 @@ class Counters(Protocol):
 
     def take(self, wanted: Sequence[tuple[Key, int]]) -> Key | None:
         """
-        Count one more of every key, unless one of them has as many as its
-        number already: then nothing is counted.
+        Count one more of every key, if none of them has as many as its number.
 
         @param wanted: keys, each with the most that may be counted of it.
         @return: the first key that has as many; L{None} when all were counted.
@@ -59,8 +58,7 @@ class Counters(Protocol):
 
     def happen(self, wanted: Sequence[tuple[Key, int]]) -> Key | None:
         """
-        Count an event of every key, now, unless one of them has had as many in
-        the last second as its number: then nothing is counted.
+        Count an event of every key, unless one had as many in the last second.
 
         @param wanted: keys, each with the most events of it in a second.
         @return: the first key that has had as many; L{None} when all were counted.
@@ -148,6 +146,8 @@ class ProcessCounters:
         windows: int = _WINDOWS,
     ) -> None:
         """
+        Begin with nothing counted.
+
         @param clock: monotonic seconds.
         @param wall: seconds since the epoch.
         @param windows: the most windows that are kept.
@@ -211,9 +211,9 @@ class ProcessCounters:
 
     def _forgetEvents(self, past: float, most: int) -> None:
         """
-        Forget keys that have had no event since a time, the oldest first.
+        Forget keys without a recent event, the oldest first.
 
-        @param past: that time, in monotonic seconds.
+        @param past: what happened before counts as old; in monotonic seconds.
         @param most: the most keys that are forgotten now.
         """
         events = self._events
@@ -249,10 +249,7 @@ class ProcessCounters:
         self.changes += 1
 
     def _forget(self) -> None:
-        """
-        Make room for a window: forget those that are over, or else those with the
-        fewest octets.
-        """
+        """Forget the windows that are over, or else those with fewest octets."""
         self._sweepWindows()
         over = len(self._windows) - self._most * 15 // 16
         if over > 0:

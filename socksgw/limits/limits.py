@@ -1,6 +1,8 @@
 """
-What C{[[limit]]} and the C{limits} of rules mean: compiled once for each
-configuration, counted for each session and each flow.
+What C{[[limit]]} and the C{limits} of rules mean.
+
+They are compiled once for each configuration, and counted for each session and
+flow.
 """
 
 from __future__ import annotations
@@ -16,20 +18,20 @@ from socksgw.limits.counters import Counters, Key
 
 __all__ = ["DEFAULTS", "Claim", "Limits", "countedIn", "named"]
 
-#: Where no limit of the configuration says otherwise: live associations of one
-#: user; live associations and BINDs of one source, so that it takes neither all
-#: ports nor all descriptors (an association needs four).
+#: Where the configuration says no other: the live associations of one user, and
+#: the live associations and BINDs of one source, so that it takes neither all ports
+#: nor all descriptors (an association needs four).
 DEFAULTS: Final = (
     Limit("user", associations=4096),
     Limit("source", associations=1024, binds=1024),
 )
-#: What is counted besides of the sessions of a command.
+#: What else is counted of the sessions of a command.
 _OF_COMMAND: Final[Mapping[str, str]] = {"udp": "associations", "bind": "binds"}
-#: Commands that end in a stream; of an association each flow is bounded.
+#: Commands whose octets are bounded by session; an association's are by flow.
 _STREAMS: Final = ("connect", "bind")
-#: Whose limits nobody else shares.
+#: Kinds of limits that several clients do not share.
 _ALONE: Final = ("source", "user")
-#: More octets than anybody moves.
+#: More octets than can ever move.
 _ENDLESS: Final = 1 << 62
 
 _SIZES: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "KB"))
@@ -37,7 +39,7 @@ _SPANS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def _short(amount: float, units: Iterable[tuple[int, str]], least: str) -> str:
-    """An amount as the configuration writes it."""
+    """Return an amount as the configuration writes it."""
     for size, unit in units:
         if amount >= size and amount % size == 0:
             return f"{amount / size:.0f}{unit}"
@@ -46,18 +48,19 @@ def _short(amount: float, units: Iterable[tuple[int, str]], least: str) -> str:
 
 def countedIn(user: User) -> frozenset[str]:
     """
-    The groups in whose limits a user is counted. Those of which it is not known
-    whether the user is in them are among them: no directory that is away opens a
-    limit.
+    Return the groups in whose limits a user is counted.
+
+    Groups of which it is not known whether the user is in them are among them, so
+    that a directory that is away opens no limit.
     """
     return user.groups | user.unsure
 
 
 def named(what: str, key: Key) -> str:
     """
-    A limit in words: C{50 sessions per user (rule "web")}.
+    Return a limit in words, such as C{50 sessions per user (rule "web")}.
 
-    @param what: how much of what.
+    @param what: the amount and what it is of.
     """
     _, per, rule, who = key
     if per == "rule" and rule:
@@ -71,7 +74,7 @@ def named(what: str, key: Key) -> str:
 @final
 class Window:
     """
-    What a quota leaves of its window: one key's.
+    What a quota leaves in the present window of one key.
     """
 
     __slots__ = ("_counters", "_key", "_limits", "_quota")
@@ -86,8 +89,10 @@ class Window:
 
     def left(self) -> int:
         """
-        Octets that may still move. What lives moves on where only new sessions
-        are judged.
+        Return how many octets may still move.
+
+        Where only new sessions are judged by quotas, live sessions move on without
+        end.
         """
         return self._left() if self._limits.enforced else _ENDLESS
 
@@ -96,14 +101,14 @@ class Window:
         return quota.octets - self._counters.spent(self._key, quota.seconds)
 
     def spend(self, octets: int) -> None:
-        """They have moved."""
+        """Count octets that have moved."""
         self._counters.spend(self._key, self._quota.seconds, octets)
         if self._left() <= 0:
             self._limits.usedUp = True
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left."""
+        """Whether the quota is used up."""
         return self._left() <= 0
 
     def __str__(self) -> str:
@@ -115,10 +120,11 @@ class Window:
 @final
 class _Bound:
     """
-    The limits of one kind: all of C{[[limit]]} per user, say, or one rule's.
-    The smallest number counts; quotas of different windows all do.
+    The limits of one kind: all C{[[limit]]} per user, say, or those of one rule.
 
-    @ivar moving: whether it bounds what moves.
+    Of several numbers the smallest counts; of quotas all with different windows.
+
+    @ivar moving: whether it bounds octets.
     @ivar entering: whether it bounds sessions of every command.
     @ivar ofCommand: how many sessions of a command may live, by its name.
     """
@@ -155,9 +161,10 @@ class _Bound:
 
     def who(self, asker: Asker, rule: str) -> Sequence[str]:
         """
-        Who somebody is to it; in several groups, several.
+        Return the values that a limit of this kind counts somebody under.
 
-        @param rule: the one that allows what they do.
+        @param rule: the rule that allows what they do.
+        @return: one value; of limits per group one for each group.
         """
         per = self.per
         if per == "user":
@@ -172,7 +179,7 @@ class _Bound:
 
 
 def _missing(limits: Sequence[Limit], defaults: Sequence[Limit]) -> list[Limit]:
-    """What of the defaults none of the limits says otherwise."""
+    """Return the amounts of the defaults that no limit says otherwise."""
     return [
         Limit(default.per, **{name: getattr(default, name)})
         for default in defaults
@@ -190,10 +197,9 @@ class Claim:
 
     @ivar rule: the rule that allowed it.
     @ivar keys: where it is counted.
-    @ivar windows: the quotas that it lives on.
-    @ivar sending: what bounds the octets from the client; L{None} for
-        nothing.
-    @ivar receiving: what bounds those to it.
+    @ivar windows: the quotas that it uses.
+    @ivar sending: what bounds the octets from the client; L{None} for nothing.
+    @ivar receiving: the same for those to the client.
     """
 
     __slots__ = ("keys", "receiving", "rule", "sending", "windows")
@@ -207,20 +213,20 @@ class Claim:
 
     @property
     def over(self) -> QuotaUsedUp | None:
-        """The first of its quotas that is used up."""
+        """The failure for the first of its quotas that is used up; L{None} for none."""
         for window in self.windows:
             if window.over:
                 return QuotaUsedUp(str(window))
         return None
 
     def wake(self) -> None:
-        """A window may have begun."""
+        """Have what waits look again: a window may have begun."""
         for allowance in (self.sending, self.receiving):
             if allowance is not None:
                 allowance.wake()
 
     def close(self) -> None:
-        """Nothing moves any more."""
+        """Let go of the allowances: nothing moves any more."""
         for allowance in (self.sending, self.receiving):
             if allowance is not None:
                 allowance.close()
@@ -231,10 +237,11 @@ class Limits:
     """
     The limits in force.
 
-    @ivar live: sessions that live.
-    @ivar refused: sessions and flows that were not let in.
-    @ivar enforced: whether a quota's end counts for what lives, too.
-    @ivar usedUp: whether some quota was used up since somebody looked.
+    @ivar live: how many sessions live.
+    @ivar refused: how many sessions and flows were refused.
+    @ivar enforced: whether live sessions end when a quota is used up.
+    @ivar usedUp: whether a quota may have been used up since this was set to
+        L{False}.
     """
 
     def __init__(self, counters: Counters, allowances: Allowances) -> None:
@@ -261,13 +268,15 @@ class Limits:
         ports: Mapping[str, int] | None = None,
     ) -> None:
         """
-        These are the limits from now on. Nothing that was counted is forgotten;
-        what lives is counted by them once L{again} is called for it.
+        Replace the limits.
 
-        @param defaults: amounts that hold where none of C{limits} says another,
-            of associations and BINDs.
-        @param ports: how many ports a source may have at a listener that has a
-            range of them for relay sockets and BIND.
+        Nothing that was counted is forgotten. A live session is counted by the new
+        limits when L{again} is called for it.
+
+        @param defaults: amounts of associations and BINDs that hold where
+            C{limits} says no other.
+        @param ports: how many ports one source may have at a listener that has a
+            range of ports for relay sockets and BIND.
         """
         self._ports = ports or {}
         limits = (*limits, *_missing(limits, defaults))
@@ -296,9 +305,10 @@ class Limits:
 
     def arrive(self, asker: Asker) -> None:
         """
-        Count a session as new before its name is looked up, whatever the rules
-        will say of it: by the limits that bound nobody else. Those that others
-        share count what is allowed.
+        Count a session as new before a name is looked up for it.
+
+        That is done whatever the rules will say, and so only by limits per user
+        and source; limits that several share count what is allowed.
 
         @raise LimitReached: a limit forbids it; the text says which.
         """
@@ -316,9 +326,9 @@ class Limits:
         self, asker: Asker, command: str, rule: str, arrived: bool = False
     ) -> Claim:
         """
-        One more session.
+        Count one more session.
 
-        @param rule: the one that allows it.
+        @param rule: the rule that allows it.
         @param arrived: whether it was counted by L{arrive}.
         @raise LimitReached: a limit forbids it; the text says which.
         """
@@ -335,8 +345,7 @@ class Limits:
 
     def beside(self, asker: Asker, command: str, rule: str) -> Claim:
         """
-        Count a session that was let in already by one more rule, which allows
-        another address that it may come to use.
+        Count a session by the rule of one more address that it may use.
 
         @raise LimitReached: a limit of that rule forbids it.
         """
@@ -352,18 +361,18 @@ class Limits:
         self._counters.give(claim.keys)
 
     def give(self, claim: Claim) -> None:
-        """
-        One session less.
-        """
+        """Count one session less."""
         self.live -= 1
         self._counters.give(claim.keys)
         claim.close()
 
     def again(self, claim: Claim, asker: Asker, command: str, rule: str) -> Claim:
         """
-        Count a session that lives by the limits, the rule, and who the client is
-        now, in place of its claim; that is to be closed when what moves is
-        bounded by the new one.
+        Count a live session by the limits of now, in place of its claim.
+
+        @param rule: the rule that allows the session now.
+        @return: the new claim. The old one is to be closed when the new one bounds
+            what moves.
         """
         bounds = self._boundsOf(command, rule)
         counted, _ = self._wanted(bounds, asker, command, rule)
@@ -387,7 +396,9 @@ class Limits:
         arrived: bool = False,
     ) -> tuple[list[tuple[Key, int]], list[tuple[Key, int]]]:
         """
-        What is counted of a session, and what happens with it.
+        Return what is counted of a session.
+
+        @return: keys of what lives and keys of events, each with its limit.
         """
         counted: list[tuple[Key, int]] = []
         events: list[tuple[Key, int]] = []
@@ -406,9 +417,7 @@ class Limits:
         return counted, events
 
     def _wantedPort(self, asker: Asker, command: str) -> list[tuple[Key, int]]:
-        """
-        A port of the listener's range.
-        """
+        """Return the key of the listener's ports with its limit, if one is taken."""
         if command not in _OF_COMMAND or asker.listener not in self._ports:
             return []
         most = self._ports[asker.listener]
@@ -419,9 +428,9 @@ class Limits:
 
     def takeFlow(self, asker: Asker, rule: str) -> Claim:
         """
-        One more flow of an association.
+        Count one more flow of an association.
 
-        @param rule: the one that allows it.
+        @param rule: the rule that allows it.
         @raise LimitReached: a limit forbids it; the text says which.
         """
         bounds = self._flowBoundsOf(rule)
@@ -431,24 +440,17 @@ class Limits:
         return claim
 
     def giveFlow(self, claim: Claim) -> None:
-        """
-        One flow less.
-        """
+        """Count one flow less."""
         self._counters.give(claim.keys)
 
     def flowAgain(self, claim: Claim, asker: Asker, rule: str) -> Claim:
-        """
-        As L{again}, for a flow.
-        """
+        """Count a live flow by the limits of now, as L{again} does a session."""
         bounds = self._flowBoundsOf(rule)
         counted = self._flows(bounds, asker, rule)
         return self._moved(claim, bounds, asker, rule, counted)
 
     def datagrams(self, asker: Asker, rule: str) -> Claim:
-        """
-        What bounds the datagrams of one association that a rule allows, all its
-        flows together.
-        """
+        """Return what bounds the datagrams of all flows that a rule allows."""
         bounds = self._flowBoundsOf(rule)
         claim = Claim(rule)
         claim.windows = self._windows(bounds, asker, rule)
@@ -480,7 +482,9 @@ class Limits:
         events: Sequence[tuple[Key, int]],
     ) -> None:
         """
-        @raise LimitReached: nothing was counted.
+        Count a session or a flow, and write it into its claim.
+
+        @raise LimitReached: a limit forbids it, and nothing was counted.
         """
         windows = self._windows(bounds, asker, claim.rule)
         for window in windows:
@@ -500,6 +504,8 @@ class Limits:
 
     def _refuse(self, full: Key, wanted: Iterable[tuple[Key, int]]) -> NoReturn:
         """
+        Count a refusal.
+
         @raise LimitReached: always.
         """
         self.refused += 1
@@ -535,9 +541,7 @@ class Limits:
         ]
 
     def _allow(self, claim: Claim, bounds: Sequence[_Bound], asker: Asker) -> None:
-        """
-        What moves is bounded by that from now on.
-        """
+        """Make the allowances of a claim."""
         if not any(bound.moving for bound in bounds):
             return
         all_ = self._allowances

@@ -1,8 +1,8 @@
 """
 The octets of windows, kept over restarts in a small file.
 
-It is written whole, beside the old one, and put in its place, in a thread of
-its own; a process that is killed forgets what moved since it was written last.
+A thread writes the whole file beside the old one and then puts it in its place. A
+process that is killed forgets what has moved since the last time.
 """
 
 from __future__ import annotations
@@ -28,20 +28,22 @@ __all__ = ["QuotaFile", "QuotasUnreadable"]
 _log = Logger()
 
 _VERSION: Final = 1
-#: More than any number of a window, of its octets, and of its seconds is.
+#: More than the number, the octets and the seconds of any window.
 _MOST: Final = 1 << 62
-#: Seconds of the shortest window.
+#: The seconds of the shortest window.
 _LEAST: Final = 0.001
 
 
 class QuotasUnreadable(Exception):
-    """The file cannot be used; the text has the remedy."""
+    """
+    The file cannot be used; the text names the remedy.
+    """
 
 
 @final
 class QuotaFile:
     """
-    The file of one process.
+    Keep the windows of one process in a file.
     """
 
     def __init__(self, path: Path, counters: ProcessCounters, reactor: Any) -> None:
@@ -55,9 +57,10 @@ class QuotaFile:
 
     def load(self) -> None:
         """
-        Go on with what was kept, if anything was.
+        Go on with the windows of the file, if there is one.
 
-        @raise QuotasUnreadable: nobody knows what has been used up.
+        @raise QuotasUnreadable: it cannot be read, so that it is not known what
+            was used up.
         """
         try:
             octets = readOwn(self._path)
@@ -78,10 +81,7 @@ class QuotaFile:
         self._counters.restore(rows)
 
     def save(self) -> None:
-        """
-        Write what has changed, if anything has; without effect while it is
-        written.
-        """
+        """Begin to write the file, where it is needed and not under way."""
         changes = self._counters.changes
         if changes == self._saved or self._saving is not None:
             return
@@ -95,6 +95,7 @@ class QuotaFile:
         self._saving.addBoth(self._written)
 
     def _written(self, result: object) -> None:
+        """Take note that the file is written, or could not be."""
         self._saving = None
         if isinstance(result, Failure):
             self._saved = -1
@@ -108,9 +109,9 @@ class QuotaFile:
 
     def close(self) -> Deferred[None]:
         """
-        Write what has changed.
+        Write the file if windows have changed.
 
-        @return: fires when it is written, or cannot be.
+        @return: fires when it is written, or could not be.
         """
         if self._saving is not None:
             waiting: Deferred[None] = Deferred()
@@ -128,7 +129,9 @@ class QuotaFile:
 
 def _rows(document: Any) -> Iterable[Row]:
     """
-    @raise ValueError: it is none of ours.
+    Yield the windows of a document.
+
+    @raise ValueError: it is not a document of ours.
     """
     if document["version"] != _VERSION:
         raise ValueError("another version")
@@ -150,12 +153,12 @@ def _rows(document: Any) -> Iterable[Row]:
 
 def _write(path: Path, rows: list[Row]) -> None:
     """
-    Write the file, in its own thread.
+    Write the file; runs in a thread.
 
-    @raise OSError: it is as it was.
+    @raise OSError: it could not be written, and is as it was.
     """
     new = path.with_suffix(".new")
-    # Left by a process that was killed; or a link that somebody put there.
+    # A process that was killed has left it, or another user has put a link there.
     new.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with os.fdopen(os.open(new, flags, 0o600), "w") as file:

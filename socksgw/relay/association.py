@@ -44,6 +44,8 @@ class Associations:
         flows: int,
     ) -> None:
         """
+        Make them with what the configuration says.
+
         @param clock: monotonic seconds.
         @param idle: seconds without a datagram after which a flow, and an
             association, ends.
@@ -65,13 +67,11 @@ class Associations:
         port: int | None = None,
     ) -> None:
         """
-        Relay datagrams until the control connection ends, or the association is
-        idle.
+        Relay datagrams until the control connection ends, or nothing moves.
 
         @param source: the client's address.
         @param outlet: the sockets for datagrams; they are closed at the end.
-        @param reassemble: whether fragments are put together; else they are
-            dropped.
+        @param reassemble: whether fragments are put together; else they are dropped.
         @param tally: the figures, filled in also when this is cancelled.
         @param port: the only port that the client sends from, where it said so.
         """
@@ -114,10 +114,12 @@ class Associations:
         tally: Tally,
     ) -> None:
         """
-        Relay datagrams that come and go inside the control connection; else as
-        L{over}.
+        Relay datagrams that come and go inside the control connection.
 
         @param early: octets that came behind the request; they go first.
+        @param outlet: the socket for datagrams to destinations; it is closed at the
+            end.
+        @param tally: as of L{over}.
         """
         end = Ending()
         flows = Flows(

@@ -19,7 +19,7 @@ __all__ = ["Relays"]
 @final
 class Relays:
     """
-    The relays of one generation.
+    Relay between the connections of one generation.
     """
 
     __slots__ = ("_settings",)
@@ -38,14 +38,17 @@ class Relays:
         receiving: Allowance | None = None,
     ) -> None:
         """
-        Move octets until it is over; C{destination} is closed then, the
-        client is not.
+        Move octets until the relay is over, and close the destination then.
 
-        @param early: octets that the client sent behind its request.
-        @param tally: filled in, also when this is cancelled.
-        @param idle: seconds, other than usual.
-        @param sending: what bounds the octets from the client.
-        @param receiving: what bounds those to it.
+        The client is left to its session. Two plain sockets are joined by splice(2),
+        whatever else by reading and writing.
+
+        @param early: octets that the client sent behind its request; they go first.
+        @param tally: the figures, filled in also when this is cancelled.
+        @param idle: seconds without an octet after which the relay ends, where they
+            are others than the generation's.
+        @param sending: what bounds the octets from the client; L{None} for nothing.
+        @param receiving: the same for those to it.
         """
         settings = self._settings if idle is None else self._settings.idling(idle)
         relay: SpliceRelay | StreamRelay

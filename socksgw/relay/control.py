@@ -36,9 +36,10 @@ class Ending:
 
 class Control:
     """
-    Receive what comes on a control connection while the association lasts
-    (L{socksgw.system.connection.Receiver}). The octets count for nothing; the end of
-    the connection ends the association (RFC 1928 section 7).
+    Receive what comes on a control connection while the association lasts.
+
+    The octets count for nothing. The end of the connection ends the association (RFC
+    1928 section 7). As L{socksgw.system.connection.Receiver}.
     """
 
     def __init__(self, end: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 """
-The relay socket of a UDP association (RFC 1928 section 7): the client's
-datagrams, and nobody else's.
+The relay socket of a UDP association (RFC 1928 section 7).
+
+It takes datagrams from the client and from nobody else.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ _IPV6: Final = 4
 @final
 class DatagramCarrier:
     """
-    The relay socket. The sender must be the client's address; the port is the one
-    that the client named with its address, else that of the first datagram.
+    Carry datagrams between the client and its flows, on a relay socket.
 
-    @ivar strangers: datagrams from elsewhere.
+    The sender must be the client's address. The port is the one that the client
+    named with its address, else that of the first valid datagram.
+
+    @ivar strangers: how many datagrams came from elsewhere.
     """
 
     __slots__ = (
@@ -51,11 +54,12 @@ class DatagramCarrier:
         port: int | None = None,
     ) -> None:
         """
-        @param relay: bound, non-blocking; closed by L{close}.
+        Begin to take datagrams.
+
+        @param relay: the socket, bound and non-blocking; L{close} closes it.
         @param source: the client's address.
-        @param port: the only one that the client sends from, where it said so.
-        @param reassemble: whether fragments are put together; else they are
-            dropped.
+        @param port: the only port that the client sends from, where it said so.
+        @param reassemble: whether fragments are put together; else they are dropped.
         """
         self._socket = relay
         self._source = source
@@ -79,9 +83,7 @@ class DatagramCarrier:
         return self._owner is not None or self._port is not None
 
     def drain(self) -> None:
-        """
-        Take what has come.
-        """
+        """Take the datagrams that have come."""
         self._ready(READ)
 
     def _ready(self, events: int) -> None:
@@ -89,7 +91,7 @@ class DatagramCarrier:
             try:
                 length, peer = self._socket.recvfrom_into(BUFFER)
             except OSError:
-                # Nothing more; or the answer of a client that is gone.
+                # There is no more; or the client's host says that the port is shut.
                 return
             if peer[:2] != self._owner and not self._isOwner(peer[:2], length):
                 self.strangers += 1
@@ -98,8 +100,9 @@ class DatagramCarrier:
 
     def _isOwner(self, peer: tuple[str, int], length: int) -> bool:
         """
-        Whether this is the client's first valid datagram: from then on its
-        port is the only one.
+        Return whether this is the client's first valid datagram.
+
+        From then on its port is the only one.
         """
         # A link-local address has its interface behind it.
         if self._owner is not None or peer[0].partition("%")[0] != self._text:
@@ -115,9 +118,7 @@ class DatagramCarrier:
         return True
 
     def _take(self, length: int) -> None:
-        """
-        A datagram of the client's lies in the buffer.
-        """
+        """Take a datagram of the client from the buffer."""
         kind = BUFFER[3] if length > 4 else 0
         if kind == _IPV4:
             end = 10
@@ -135,9 +136,7 @@ class DatagramCarrier:
         self._takeSlowly(length)
 
     def _takeSlowly(self, length: int) -> None:
-        """
-        A fragment, the first datagram of a flow, or nothing valid.
-        """
+        """Take a fragment, the first datagram of a flow, or an invalid one."""
         octets = bytes(VIEW[:length])
         try:
             datagram = readDatagram(octets)
@@ -162,8 +161,9 @@ class DatagramCarrier:
 
     def _time(self) -> None:
         """
-        A sequence waits no longer than the reassembly timer allows, from its
-        first fragment.
+        Have fragments wait no longer than the reassembly timer allows.
+
+        It runs from the first fragment of a sequence.
         """
         position = self._fragments.position
         if position <= 1 and self._timer is not None:
@@ -174,8 +174,10 @@ class DatagramCarrier:
 
     def _abandon(self) -> None:
         """
-        The timer expired; or a datagram that stands alone came, whose FRAG
-        is lower than any fragment's.
+        Drop the fragments of a sequence.
+
+        The timer expired, or a datagram came that stands alone: its FRAG is lower
+        than that of any fragment.
         """
         if self._timer is not None:
             self._timer.clear()
@@ -184,8 +186,9 @@ class DatagramCarrier:
 
     def deliver(self, header: bytes, length: int) -> None:
         """
-        As L{socksgw.relay.flows.Carrier.deliver}. Nothing goes to a client
-        that has sent nothing: there is no flow, then, either.
+        Send a datagram to the client, as L{socksgw.relay.flows.Carrier.deliver}.
+
+        A client that has sent nothing has no flow, and so gets nothing.
         """
         start = HEADROOM - len(header)
         BUFFER[start:HEADROOM] = header
@@ -193,13 +196,11 @@ class DatagramCarrier:
         try:
             self._socket.sendto(VIEW[start : HEADROOM + length], self._owner)
         except OSError:
-            # The client does not take it: lost, as datagrams are.
+            # The kernel has no room for it: it is lost, as datagrams may be.
             return
 
     def close(self) -> None:
-        """
-        Let go of the socket.
-        """
+        """Close the socket."""
         if self._timer is not None:
             self._timer.clear()
         self.strangers += dropped(self._socket)

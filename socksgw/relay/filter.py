@@ -1,9 +1,9 @@
 """
-A packet filter on a UDP socket: datagrams from strangers end in the kernel.
+A packet filter on a UDP socket: datagrams of others are dropped by the kernel.
 
-Without it a flood from elsewhere fills the socket's buffer, and what the
-owner sends is lost. The filter (socket(7), C{SO_ATTACH_FILTER}) drops them
-silently, costs the process nothing, and the kernel counts them.
+Without it a flood from elsewhere fills the socket's buffer, and what the owner sends
+is lost. The filter (socket(7), C{SO_ATTACH_FILTER}) drops them silently, costs the
+process nothing, and the kernel counts them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["admitOnly", "dropped"]
 
 _SO_ATTACH_FILTER: Final = 26
 _SO_MEMINFO: Final = 55
-#: Of SO_MEMINFO's nine numbers the one that counts drops.
+#: Which of the nine numbers of SO_MEMINFO counts drops.
 _DROPS: Final = 8
 
 # Classic BPF, as in linux/filter.h: load a word, load a half word, jump if
@@ -37,7 +37,7 @@ _ALL: Final = 0xFFFFFFFF
 
 def _program(address: Address, port: int | None) -> list[tuple[int, int, int]]:
     """
-    Loads and comparisons: all must hold.
+    Return loads and comparisons, all of which must hold.
 
     @return: the load's code, its offset, and the number wanted.
     """
@@ -54,17 +54,16 @@ def _program(address: Address, port: int | None) -> list[tuple[int, int, int]]:
 
 def admitOnly(connection: socket.socket, address: Address, port: int | None) -> bool:
     """
-    Let only datagrams from this sender through, in place of a filter set
-    before.
+    Let only datagrams from one sender through, instead of a filter set before.
 
-    @param port: the sender's; L{None} for any.
-    @return: whether the kernel took the filter; without one the caller's own
-        look at the sender is all there is.
+    @param port: the sender's port; L{None} for any.
+    @return: whether the kernel took the filter. Without one only the caller's own
+        check of the sender counts.
     """
     wanted = _program(address, port)
     code = b""
     for i, (load, offset, number) in enumerate(wanted):
-        # A mismatch jumps over what is left of the comparisons, and the yes.
+        # A mismatch jumps over the rest of the comparisons and the acceptance.
         over = 2 * (len(wanted) - 1 - i) + 1
         code += struct.pack("HBBI", load, 0, 0, offset)
         code += struct.pack("HBBI", _JUMP_EQUAL, 0, over, number)
@@ -85,10 +84,7 @@ def admitOnly(connection: socket.socket, address: Address, port: int | None) -> 
 
 
 def dropped(connection: socket.socket) -> int:
-    """
-    How many datagrams the kernel dropped: by the filter, or for want of
-    room.
-    """
+    """Return how many datagrams the kernel dropped: filtered, or without room."""
     try:
         octets = connection.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 64)
     except OSError:

@@ -2,8 +2,8 @@
 The flows of a UDP association, and the sockets that they leave by.
 
 A flow is one destination as the client names it. It is judged when its first
-datagram comes, and what follows is passed on without another look; what was
-denied is dropped the same way.
+datagram comes. What follows is passed on without another judgement; datagrams of a
+denied flow are dropped in the same way.
 """
 
 from __future__ import annotations
@@ -37,19 +37,20 @@ __all__ = [
 
 _log = Logger()
 
-#: Datagrams taken from one socket before others have their turn.
+#: The most datagrams that are taken from one socket before others have a turn.
 BATCH: Final = 64
-#: Where every datagram is read: payloads from outside begin at HEADROOM, so
-#: that a header fits before them.
+#: The buffer that every datagram is read into. Payloads from destinations begin at
+#: HEADROOM, so that a header fits before them.
 BUFFER: Final = bytearray(HEADROOM + 65536)
 VIEW: Final = memoryview(BUFFER)
 _PAYLOAD: Final = VIEW[HEADROOM:]
-#: Datagrams, and octets, that wait for a flow's verdict.
+#: The most datagrams, and octets of them, that wait for a flow's verdict.
 _WAITING: Final = 16
 _WAITING_OCTETS: Final = 1 << 16
-#: Headers kept for sources that no flow names (C{replies} other than exact).
+#: The most headers that are kept for sources that no flow names (where
+#: C{replies} is not C{exact}).
 _HEADERS: Final = 256
-#: Seconds before a flow that a limit was in the way of is asked for again.
+#: Seconds before a flow that a limit forbade is judged again.
 _AGAIN: Final = 1.0
 
 
@@ -59,10 +60,10 @@ class Permit(NamedTuple):
 
     @ivar address: where its datagrams go.
     @ivar replies: whose answers come back: C{exact}, C{address} or C{any}.
-    @ivar claim: the judge's own; it goes with the flow.
+    @ivar claim: a value of the judge's, which the flow keeps.
     @ivar sending: what bounds the datagrams to the destination.
     @ivar receiving: what bounds those from it.
-    @ivar grant: the judge's own, which the flow keeps for it.
+    @ivar grant: another value of the judge's, which the flow keeps.
     """
 
     address: Address
@@ -74,37 +75,45 @@ class Permit(NamedTuple):
 
 
 class Carrier(Protocol):
-    """How datagrams reach the client."""
+    """
+    What takes datagrams to the client.
+    """
 
     def deliver(self, header: bytes, length: int) -> None:
         """
-        Pass on the C{length} octets that lie in L{VIEW} from HEADROOM on.
+        Send a datagram whose payload lies in L{VIEW} from HEADROOM on.
 
-        @param header: as of a datagram (RFC 1928 section 7), with the source.
+        @param header: of a datagram of SOCKS 5 (RFC 1928 section 7), with the
+            source.
+        @param length: the octets of the payload.
         """
 
 
 class Judge(Protocol):
-    """Who says what may be reached, and keeps the record."""
+    """
+    What says which flows may be, and records them.
+    """
 
     def judge(self, datagram: Datagram) -> Awaitable[Permit | None]:
         """
-        May the flow be? When this returns, its line is in the journal.
+        Decide about a flow. When this returns, its line is in the journal.
 
-        @raise LimitReached: not now.
+        @param datagram: the first one of the flow.
+        @return: L{None} when it is denied.
+        @raise LimitReached: a limit forbids it now.
         """
 
     def attach(self, flows: Flows) -> None:
-        """These are the flows that will be asked about."""
+        """Take note of the flows that will be asked about."""
 
     def ended(self, flow: Flow, reason: str) -> None:
-        """A flow that was permitted is over."""
+        """Record the end of a flow that was permitted."""
 
     def failed(self, permit: Permit, port: int) -> None:
-        """A flow that was permitted could not begin."""
+        """Record that a flow was permitted and could not begin."""
 
     def tooMany(self, limit: int) -> None:
-        """More flows than the limit were asked for; told once."""
+        """Record, once, that more flows than the limit were asked for."""
 
 
 @final
@@ -113,7 +122,7 @@ class FlowSettings:
     What all associations of a generation share.
 
     @ivar idle: seconds without a datagram after which a flow ends.
-    @ivar flows: most flows that one association may have.
+    @ivar flows: the most flows that one association may have.
     """
 
     __slots__ = ("flows", "idle", "setDeadline", "watch")
@@ -130,17 +139,17 @@ class FlowSettings:
 @final
 class Flow(IdleTime):
     """
-    One destination.
+    One destination of an association.
 
-    @ivar datagram: the first, without its payload.
+    @ivar datagram: the first datagram, without its payload.
     @ivar address: where datagrams go; L{None} while that is not known.
-    @ivar sent: octets of payload to the destination.
-    @ivar received: octets of payload from it.
-    @ivar sentDatagrams: how many datagrams that were.
+    @ivar sent: octets of payload sent to the destination.
+    @ivar received: octets of payload that came from it.
+    @ivar sentDatagrams: how many datagrams were sent.
     @ivar receivedDatagrams: how many came back.
-    @ivar dropped: how many of the client's went nowhere, or wait.
-    @ivar limited: how many, of both ways, were more than the rate or the quota.
-    @ivar claim: as the L{Permit}'s, and so are the next three.
+    @ivar dropped: how many datagrams of the client were not sent, or wait.
+    @ivar limited: how many, both ways, were more than the rate or the quota allows.
+    @ivar claim: as of the L{Permit}; so are C{grant}, C{sending} and C{receiving}.
     """
 
     __slots__ = (
@@ -171,8 +180,10 @@ class Flow(IdleTime):
 
     def send(self, payload: memoryview | bytes) -> None:
         """
-        To the destination, unless the kernel has no room: then it is lost,
-        as datagrams are.
+        Send a payload to the destination.
+
+        Where the kernel has no room it is lost, as datagrams may be. While the flow
+        is judged a few payloads wait.
         """
         if self.socket is None:
             self.dropped += 1
@@ -195,7 +206,7 @@ class Flow(IdleTime):
 
     @property
     def moved(self) -> int:
-        """How many datagrams came or went, or were dropped."""
+        """How many datagrams came, went or were dropped."""
         dropped = self.dropped + self.limited
         return dropped + self.sentDatagrams + self.receivedDatagrams
 
@@ -203,8 +214,8 @@ class Flow(IdleTime):
         """
         Count a part of the idle time.
 
-        @return: whether nothing moved in all of it. A flow that is still judged
-            is not idle.
+        @return: whether nothing moved in all of it. A flow that is being judged is
+            not idle.
         """
         if self.socket is None and not self.denied:
             return False
@@ -216,7 +227,7 @@ class Flows(IdleWatch):
     """
     All flows of one association.
 
-    @ivar strangers: datagrams from where no flow leads.
+    @ivar strangers: how many datagrams came from where no flow leads.
     @ivar sent: octets of flows that have ended, to the destinations.
     @ivar received: the same, from them.
     """
@@ -232,10 +243,12 @@ class Flows(IdleWatch):
         makeSocket: Callable[[int], socket.socket],
     ) -> None:
         """
+        Begin without a flow.
+
         @param clock: monotonic seconds.
         @param idle: called when nothing has moved for the idle time.
         @param makeSocket: opens a socket for datagrams to destinations whose
-            addresses are of this version.
+            addresses are of this version of IP.
         """
         super().__init__(moved=0)
         self._makeSocket = makeSocket
@@ -259,14 +272,14 @@ class Flows(IdleWatch):
 
     def get(self, key: bytes) -> Flow | None:
         """
-        The flow of a header, as the client writes it with FRAG 0.
+        Return the flow of a header.
+
+        @param key: the header as the client writes it with FRAG 0.
         """
         return self._flows.get(key)
 
     def begin(self, key: bytes, datagram: Datagram) -> None:
-        """
-        The first datagram of a flow.
-        """
+        """Begin a flow with its first datagram."""
         if len(self._flows) >= self.settings.flows:
             if not self._full:
                 self._full = True
@@ -280,7 +293,7 @@ class Flows(IdleWatch):
     def _judged(self, result: object, flow: Flow, judging: Deferred[None]) -> None:
         self._judging.discard(judging)
         if isinstance(result, Failure) and not result.check(CancelledError):
-            # Nothing is granted: the flow stays shut.
+            # Without a verdict the flow counts as denied.
             flow.denied = True
             _log.failure("a flow failed by a defect in socksgw", result)
 
@@ -292,10 +305,10 @@ class Flows(IdleWatch):
                 address = permit.address
                 outer = self._socket(address.version)
         except LimitReached:
-            # Not at every datagram: that would cost more than the flow.
+            # To judge it again at each datagram would cost more than the flow.
             self.settings.setDeadline(_AGAIN, lambda: self._forget(flow))
         except (OSError, SocksError):
-            # Out of descriptors, or no line could be written: asked again
+            # Out of descriptors, or no line could be written: it is judged again
             # when the next datagram comes.
             if permit is not None:
                 self._judge.failed(permit, datagram.port)
@@ -324,7 +337,7 @@ class Flows(IdleWatch):
 
     def _index(self, flow: Flow) -> None:
         """
-        Whose answers count for the flow, besides its own destination's.
+        Take note of whose answers count for a flow, besides its own destination's.
         """
         if flow.socket is not None and flow.replies != "exact":
             self._byHost[flow.peer[0]] = flow
@@ -333,9 +346,9 @@ class Flows(IdleWatch):
 
     def _socket(self, version: int) -> socket.socket:
         """
-        The socket that the flows of one family leave by.
+        Return the socket that the flows of one version of IP leave by.
 
-        @raise OSError: there is none.
+        @raise OSError: it cannot be opened.
         """
         outer = self._outer.get(version)
         if outer is None:
@@ -345,16 +358,14 @@ class Flows(IdleWatch):
         return outer
 
     def _ready(self, outer: socket.socket) -> None:
-        """
-        Datagrams came from outside.
-        """
+        """Take datagrams that came from destinations to the client."""
         byPeer, carrier = self._byPeer, self.carrier
         assert carrier is not None
         for _ in range(BATCH):
             try:
                 length, peer = outer.recvfrom_into(_PAYLOAD)
             except OSError:
-                # Nothing more; or an answer of the network to what we sent.
+                # There is no more; or ICMP tells of something that we sent.
                 return
             flow = byPeer.get(peer[:2])
             if flow is not None:
@@ -373,9 +384,7 @@ class Flows(IdleWatch):
             carrier.deliver(header, length)
 
     def _headerFor(self, family: int, peer: tuple[str, int]) -> bytes:
-        """
-        The header that tells the client a source which it has not named.
-        """
+        """Return the header that names a source which the client has not named."""
         header = self._headers.get(peer)
         if header is None:
             if len(self._headers) >= _HEADERS:
@@ -404,17 +413,19 @@ class Flows(IdleWatch):
 
     @property
     def live(self) -> list[Flow]:
-        """Those that datagrams move on."""
+        """The flows that datagrams move on."""
         return [flow for flow in self._flows.values() if flow.socket is not None]
 
     def recheck(
         self, again: Callable[[Flow], str | None], reason: str = "revoked"
     ) -> None:
         """
-        End the flows that are allowed no longer; what was denied is judged
-        again when its next datagram comes.
+        End the flows that are allowed no longer.
 
-        @param again: says whose answers come back to a flow from here on, as
+        A denied flow ends, too, so that it is judged again when its next datagram
+        comes.
+
+        @param again: says whose answers come back to a flow from now on, as
             L{Permit.replies}; L{None} when it is allowed no longer.
         """
         for flow in list(self._flows.values()):
@@ -441,7 +452,7 @@ class Flows(IdleWatch):
         if self._byPeer.get(flow.peer) is flow:
             del self._byPeer[flow.peer]
             for other in self._flows.values():
-                # The same destination, named otherwise.
+                # It is the same destination under another name.
                 if other.peer == flow.peer:
                     self._byPeer[flow.peer] = other
         if flow.replies != "exact":
@@ -451,17 +462,13 @@ class Flows(IdleWatch):
         self._judge.ended(flow, reason)
 
     def settled(self, seconds: float) -> Deferred[Any]:
-        """
-        Fires when the verdicts that are awaited have come, or in C{seconds}.
-        """
+        """Return what fires when all verdicts have come, or after some seconds."""
         done = DeferredList(list(self._judging))
         deadline = self.settings.setDeadline(seconds, done.cancel)
         return done.addBoth(lambda _: deadline.clear())
 
     def close(self, reason: str) -> None:
-        """
-        The association is over: so is every flow.
-        """
+        """End every flow: the association is over."""
         self.ignoreIdle()
         for judging in list(self._judging):
             judging.cancel()

@@ -1,8 +1,8 @@
 """
-The two halves of a connection of a relay, each in one of four states.
+The two halves of a relay's connection, each in one of four states.
 
-Each direction of a connection ends by itself (RFC 9293 section 3.6), and its end
-is passed on behind the last octet that came before it. OpenSSH keeps the same two
+Each direction of a connection ends by itself (RFC 9293 section 3.6), and its end is
+passed on behind the last octet that came before it. OpenSSH keeps the same two
 machines for each of its channels (nchan.c).
 """
 
@@ -64,11 +64,14 @@ class HalfRelay(Protocol):
     """What a connection's halves need of their relay."""
 
     @property
-    def settings(self) -> RelaySettings: ...
+    def settings(self) -> RelaySettings:
+        """What the relays of a generation share."""
 
-    def finish(self, reason: str) -> None: ...
+    def finish(self, reason: str) -> None:
+        """End the relay, for a fixed word."""
 
-    def lost(self, half: Any) -> None: ...
+    def lost(self, half: Any) -> None:
+        """Take note that a connection failed, and that all it brought is passed on."""
 
 
 class Half:
@@ -97,8 +100,8 @@ class Half:
         """
         Take note that the peer has ended its side, and pass that on.
 
-        @param held: whether octets that came before still wait here. L{drained}
-            is called when they do no longer.
+        @param held: whether octets that came before still wait here. L{drained} is
+            called when they do no longer.
         """
         if held:
             self.input = _INPUT_DRAINING
@@ -114,15 +117,14 @@ class Half:
             other.endOutput()
 
     def drained(self) -> None:
-        """
-        Take note that everything that came is passed on: so is the end now.
-        """
+        """Take note that everything that came is passed on: so is the end now."""
         if self.input is _INPUT_DRAINING:
             self.end(held=False)
 
     def endOutput(self) -> None:
         """
-        End our side, behind what was written: the other connection's input has
-        ended.
+        End our side, behind what was written.
+
+        It is called once, when the input of the other connection has ended.
         """
         raise NotImplementedError

@@ -1,5 +1,5 @@
 """
-What stalled readers may hold, and the pipes they hold it in.
+What is held for readers that stall, and the pipes that hold it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from socksgw.system.sockets import isRefusal, tellOnce
 
 __all__ = ["Memory", "Pipe", "Pipes"]
 
-#: Most octets that one direction holds.
+#: The most octets that one direction holds.
 MOST: Final = 1 << 20
-#: Fewest octets worth a system call while memory lasts.
+#: The fewest octets that are worth a system call while memory lasts.
 LEAST: Final = 1 << 16
-#: Octets at a time when three quarters of the memory are held.
+#: The octets that are taken at a time when three quarters of the memory are held.
 SCARCE: Final = 1 << 12
 #: How a sandbox refuses a system call, whatever it is asked.
 _FOR_EVER: Final = (errno.EPERM, errno.EACCES, errno.ENOSYS)
@@ -27,16 +27,16 @@ _FOR_EVER: Final = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 @final
 class Memory:
     """
-    One budget for all octets held for readers that do not read.
+    The budget of all octets that are held for readers that do not read.
 
-    As it fills, what one direction may take shrinks from 1 MiB to 64 KiB,
-    and in the last quarter to 4 KiB; when it is used up, directions wait
-    until others give back.
+    As it fills, what one direction may take shrinks from 1 MiB to 64 KiB, and in the
+    last quarter to 4 KiB. When it is used up, directions wait until others give
+    back.
 
     @ivar held: octets held now.
-    @ivar limit: most octets held at any time.
-    @ivar scarce: whether so many are held that L{room} has to be asked even
-        for a short message.
+    @ivar limit: the most octets held at any time.
+    @ivar scarce: whether so many are held that L{room} has to be asked even for a
+        short message.
     """
 
     __slots__ = ("_waiting", "held", "limit", "scarce")
@@ -48,24 +48,22 @@ class Memory:
         self._waiting: dict[Callable[[], None], None] = {}
 
     def room(self) -> int:
-        """
-        How many octets one direction may take in now, at most; 0 when none.
-        """
+        """Return how many octets one direction may take in now; 0 for none."""
         free = self.limit - self.held
         if free > self.limit >> 1:
-            # Not all of a small budget at once: the neighbours want some.
+            # A small budget is not given to one direction alone.
             return min(MOST, self.limit >> 2)
         if free > self.limit >> 2:
             return min(LEAST, free)
         return SCARCE if free >= SCARCE else 0
 
     def take(self, octets: int) -> None:
-        """Octets are held from now on."""
+        """Count octets that are held from now on."""
         self.held += octets
         self.scarce = self.limit - self.held < 2 * MOST or (self.held > self.limit >> 1)
 
     def give(self, octets: int) -> None:
-        """Octets are held no longer."""
+        """Count octets that are held no longer, and call what waits for room."""
         self.held -= octets
         self.scarce = self.limit - self.held < 2 * MOST or (self.held > self.limit >> 1)
         if self._waiting and self.room():
@@ -82,34 +80,33 @@ class Memory:
         self._waiting.pop(again, None)
 
 
-#: The reading and the writing end.
+#: The descriptors of the reading and the writing end.
 Pipe = tuple[int, int]
 
 
 @final
 class Pipes:
     """
-    Empty pipes, ready for use.
+    Keep empty pipes for the next use.
 
-    A pipe's size counts in slots, of which a socket fills one with a few
-    octets as with a page: hence 1 MiB where the kernel grants it
+    A pipe's size counts in slots, and a socket fills a slot with a few octets as
+    with a whole page. Hence 1 MiB, where the kernel grants it
     (C{fs.pipe-user-pages-soft} limits unprivileged processes).
     """
 
     __slots__ = ("_free", "_kept", "_refused")
 
     def __init__(self, kept: int = 64) -> None:
-        """
-        @param kept: most idle pipes that are kept open.
-        """
+        """@param kept: the most idle pipes that are kept open."""
         self._kept = kept
         self._free: list[Pipe] = []
         self._refused = not hasattr(os, "splice")
 
     def refused(self, what: str, error: OSError) -> None:
         """
-        The system refuses a call that works elsewhere; no more pipes where it
-        will do so again.
+        Take note that the system refuses a call that works elsewhere.
+
+        Where it will do so again, no more pipes are given out.
 
         @param what: the system call.
         """
@@ -119,8 +116,10 @@ class Pipes:
 
     def take(self) -> Pipe | None:
         """
-        An empty pipe, or L{None}: the process is out of descriptors, or the
-        system refuses what is needed.
+        Return an empty pipe.
+
+        @return: L{None} when the process is out of descriptors, or the system
+            refuses what is needed.
         """
         if self._refused:
             return None
@@ -135,7 +134,7 @@ class Pipes:
         try:
             fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, MOST)
         except OSError:
-            # Not granted: a small pipe works too.
+            # It is not granted; a small pipe works, too.
             pass
         return ends
 
@@ -143,7 +142,7 @@ class Pipes:
         """
         Take a pipe back.
 
-        @param empty: whether it is; one that is not is closed.
+        @param empty: whether nothing is in it; else it is closed.
         """
         if empty and len(self._free) < self._kept:
             self._free.append(pipe)

@@ -1,6 +1,7 @@
 """
-The relay socket of a client whose control connection is protected: each
-datagram, each way, is one of the protection's (RFC 1961 section 5).
+The relay socket of a client whose control connection is protected.
+
+Each datagram, each way, is one of the protection's (RFC 1961 section 5).
 """
 
 from __future__ import annotations
@@ -22,21 +23,22 @@ _VIEW: Final = memoryview(_BUFFER)
 @final
 class ProtectedSocket:
     """
-    A datagram socket as a relay uses it; what it gives and takes is not
-    wrapped.
+    Wrap and unwrap what a datagram socket sends and receives.
+
+    It has the methods of the socket that a carrier uses.
     """
 
     def __init__(self, below: socket.socket, protection: Protection) -> None:
-        """
-        @param below: the socket.
-        """
+        """@param below: the socket that sends and receives."""
         self._below = below
         self._protection = protection
 
     def recvfrom_into(self, buffer: Any) -> tuple[int, Any]:
         """
-        Receive. What cannot be unwrapped is a datagram of no octets, which is
-        none of SOCKS's: dropped and counted like any other.
+        Receive a datagram, and unwrap it.
+
+        @return: 0 octets where it cannot be unwrapped. That is not a datagram of
+            SOCKS, and so it is dropped and counted like any other.
         """
         length, peer = self._below.recvfrom_into(_BUFFER)
         try:
@@ -48,10 +50,9 @@ class ProtectedSocket:
 
     def sendto(self, octets: Any, peer: Any) -> int:
         """
-        Send.
+        Wrap a datagram, and send it.
 
-        @raise OSError: the datagram is too long, or the kernel does not take
-            it.
+        @raise OSError: it is too long, or the kernel does not take it.
         """
         try:
             wrapped = self._protection.wrapDatagram(bytes(octets))

@@ -28,14 +28,16 @@ class _Bounded(Protocol):
 
 class Relay(IdleWatch):
     """
-    Octets between a client and a destination, until both have ended, one broke,
-    or nothing moved for too long.
+    Move octets between a client and a destination.
+
+    A relay ends when both have ended, when one broke, or when nothing moved for too
+    long.
 
     @ivar client: the client's connection, and the octets that come from it.
     @ivar destination: the same of the destination.
-    @ivar done: fires with the reason, a fixed word, and with whether the client
-        and the destination are to be closed with a reset. Cancelled, the relay
-        lets go of both.
+    @ivar done: fires with the reason, a fixed word, and with whether the client and
+        the destination are to be closed with a reset. Cancelled, the relay lets go
+        of both.
     """
 
     __slots__ = ("_over", "client", "destination", "done")
@@ -84,8 +86,9 @@ class Relay(IdleWatch):
         self, reason: str, resetClient: bool = False, resetDestination: bool = False
     ) -> None:
         """
-        End the relay; without effect when it is over. Whoever waits for L{done}
-        closes the connections.
+        End the relay; without effect when it is over.
+
+        What waits for L{done} closes the connections.
         """
         if not self._over:
             # To let go of one connection may tell at once that it is lost.
@@ -110,7 +113,8 @@ class Relay(IdleWatch):
 
     def dissolve(self) -> None:
         """
-        Cut the references in circles, once the relay is over and its figures are
-        read: what it held is free then, without the garbage collector.
+        Cut the references in circles, when the relay's figures have been read.
+
+        What it held is free then, without the garbage collector.
         """
         raise NotImplementedError

@@ -16,15 +16,16 @@ __all__ = ["Allowance", "Client", "DatagramOutlet"]
 
 class DatagramOutlet(Protocol):
     """
-    Where the datagrams of one association go
-    (L{socksgw.route.datagrams.DatagramOutlet}).
-
-    @ivar inner: the socket that the client sends to, bound and non-blocking;
-        L{None} where the datagrams come inside the control connection.
+    The sockets of one association (L{socksgw.route.datagrams.DatagramOutlet}).
     """
 
     @property
-    def inner(self) -> socket.socket | None: ...
+    def inner(self) -> socket.socket | None:
+        """
+        The socket that the client sends to, bound and non-blocking.
+
+        It is L{None} where datagrams come inside the control connection.
+        """
 
     def outer(self, version: int) -> socket.socket:
         """
@@ -37,8 +38,9 @@ class DatagramOutlet(Protocol):
 
 class Allowance(Protocol):
     """
-    What bounds the octets that one session moves one way
-    (L{socksgw.limits.allowance.Allowance}).
+    What bounds the octets of one session, one way.
+
+    As L{socksgw.limits.allowance.Allowance}.
     """
 
     @property
@@ -85,21 +87,19 @@ class Allowance(Protocol):
 class Client(Protocol):
     """
     What a relay needs of a client.
-
-    @ivar connection: what carries its octets.
-    @ivar ended: whether it has ended its side.
-    @ivar protection: what datagrams beside the connection go through; L{None} for
-        nothing.
     """
 
     @property
-    def connection(self) -> Connection: ...
+    def connection(self) -> Connection:
+        """What carries its octets."""
 
     @property
-    def ended(self) -> bool: ...
+    def ended(self) -> bool:
+        """Whether it has ended its side."""
 
     @property
-    def protection(self) -> Protection | None: ...
+    def protection(self) -> Protection | None:
+        """What datagrams beside the connection go through; L{None} for nothing."""
 
     def take(self, receiver: Receiver | None) -> None:
         """

@@ -4,7 +4,7 @@ What all relays of a generation share.
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 from socksgw.interfaces import SetDeadline
 from socksgw.relay.memory import Memory, Pipes
@@ -16,23 +16,25 @@ __all__ = ["RelaySettings"]
 @final
 class RelaySettings:
     """
-    Where relays get what they need.
+    What all relays of a generation share.
 
+    @ivar watch: tells when sockets are ready.
+    @ivar setDeadline: sets deadlines.
+    @ivar memory: the budget for what is held.
+    @ivar pipes: the pipes for splice(2).
     @ivar idle: seconds without an octet after which a relay ends.
     """
 
-    __slots__ = ("idle", "memory", "pipes", "reactor", "setDeadline", "watch")
+    __slots__ = ("idle", "memory", "pipes", "setDeadline", "watch")
 
     def __init__(
         self,
-        reactor: Any,
         watch: Watcher,
         setDeadline: SetDeadline,
         memory: Memory,
         pipes: Pipes,
         idle: float,
     ) -> None:
-        self.reactor = reactor
         self.watch = watch
         self.setDeadline = setDeadline
         self.memory = memory
@@ -40,7 +42,7 @@ class RelaySettings:
         self.idle = idle
 
     def idling(self, idle: float) -> RelaySettings:
-        """The same, with another idle time."""
+        """Return the same with another idle time."""
         return RelaySettings(
-            self.reactor, self.watch, self.setDeadline, self.memory, self.pipes, idle
+            self.watch, self.setDeadline, self.memory, self.pipes, idle
         )

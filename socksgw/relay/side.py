@@ -74,7 +74,7 @@ class Side(Half):
         self._fd = connection.fileno()
         self.allowance: Allowance | None = None
         self._way = _COPY
-        # What is held is here or there.
+        # Octets that are held are in a pipe, or in the rest.
         self._pipe: Pipe | None = None
         self._rest = b""
         self.held = 0
@@ -86,8 +86,7 @@ class Side(Half):
 
     def ready(self, events: int) -> None:
         """
-        Act on readiness: trying tells whether the socket is ready, failed or hung
-        up.
+        Act on readiness: trying tells what it is, or that the socket failed.
 
         @param events: as epoll gives them.
         """
@@ -100,13 +99,10 @@ class Side(Half):
             self.other._deliver()
 
     def _hungUp(self, events: int) -> None:
-        """
-        Act on the end of a connection that is neither read nor written at the
-        moment.
-        """
+        """Act on the end of a connection that is neither read nor written now."""
         self._unwatch()
         if events & select.EPOLLERR:
-            # A reset; what waits for the other side has a moment to get there.
+            # It was reset. What waits for the other side still has a moment.
             self.input = _INPUT_DRAINING if self.held else _INPUT_LOST
             self.output = _OUTPUT_LOST
             self.relay.lost(self)
@@ -244,7 +240,8 @@ class Side(Half):
         """
         if error.errno != errno.ENOMEM and not isRefusal(error):
             return False
-        # EINVAL is of these two sockets; all else passes, or is of the system.
+        # EINVAL depends on the two sockets. Other refusals pass, or hold for every
+        # pipe (L{Pipes.refused}).
         self._way = _Way.COPY_ALWAYS if error.errno == errno.EINVAL else _COPY
         self.relay.settings.pipes.refused("splice(2)", error)
         return True
@@ -317,9 +314,7 @@ class Side(Half):
             self.other._stopWriting()
 
     def _discard(self) -> None:
-        """
-        Forget what is held: it can never be delivered.
-        """
+        """Forget what is held: it can never be delivered."""
         self._rest = b""
         pipe, self._pipe = self._pipe, None
         settings = self.relay.settings
@@ -331,8 +326,10 @@ class Side(Half):
 
     def _wait(self) -> None:
         """
-        Stop reading, since there is no memory, until there is some, or until the
-        other side takes octets, so that none is needed.
+        Stop reading, since there is no memory.
+
+        Reading goes on when there is some, or when the other side takes octets, so
+        that none is needed.
         """
         self.stopReading()
         self._waiting = True
@@ -340,6 +337,7 @@ class Side(Half):
         self.other._startWriting()
 
     def _waitNoMore(self) -> None:
+        """Forget that memory is waited for."""
         if self._waiting:
             self._waiting = False
             self.relay.settings.memory.forget(self._again)
@@ -355,9 +353,7 @@ class Side(Half):
     # The allowance.
 
     def limit(self, allowance: Allowance | None) -> None:
-        """
-        Bound this direction by another allowance from now on.
-        """
+        """Bound this direction by another allowance from now on."""
         was, self.allowance = self.allowance, allowance
         if was is not None and was.forget() is not None:
             self._paced()
@@ -368,13 +364,12 @@ class Side(Half):
         return self.allowance is not None and self.allowance.delaying
 
     def _pace(self, allowance: Allowance) -> None:
-        """
-        Stop reading until the allowance has room again.
-        """
+        """Stop reading until the allowance has room again."""
         self.stopReading()
         allowance.wait(self._paced)
 
     def _paced(self) -> None:
+        """Read on: the allowance has room again."""
         if self.input is _OPEN and not self.held and not self._waiting:
             self.startReading()
 
@@ -382,16 +377,19 @@ class Side(Half):
 
     def _end(self) -> None:
         """
-        Act on the orderly end of what comes. While something is held nothing is
-        read, so all that came before is delivered.
+        Act on the orderly end of what comes.
+
+        While something is held nothing is read, so all that came before is
+        delivered.
         """
         self.stopReading()
         self.end(held=False)
 
     def _fail(self) -> None:
         """
-        Act on the failure of the connection, told by reading from it: all that
-        came before is delivered.
+        Act on the failure of the connection, told by reading from it.
+
+        All that came before is delivered.
         """
         self.stopReading()
         self.input = _INPUT_LOST
@@ -404,13 +402,14 @@ class Side(Half):
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
-            # It is gone already: its own reading will tell.
+            # The connection is gone; reading from it will tell.
             pass
 
     def unwritable(self) -> None:
         """
-        Act on the failure of the connection, told by writing to it: the peer
-        reset it, or closed it while octets were on their way. What the peer had
+        Act on the failure of the connection, told by writing to it.
+
+        The peer reset it, or closed it while octets were on their way. What it had
         sent before is still read.
         """
         self.output = _OUTPUT_LOST
@@ -440,9 +439,7 @@ class Side(Half):
         self._watch(self._events & ~WRITE)
 
     def adopt(self) -> None:
-        """
-        Take over the socket, which is watched already for what there is to read.
-        """
+        """Take over the socket, which is watched already for what there is to read."""
         self._watched = True
         self._events = READ
         self.relay.settings.watch.hand(self._fd, self.ready)
@@ -454,7 +451,7 @@ class Side(Half):
         if self._watched:
             if events != self._events:
                 self._events = events
-                # Also with none: a reset is always told.
+                # With no events, too: epoll always tells of a reset.
                 self.relay.settings.watch.change(self._fd, events)
         elif events:
             self._watched = True
@@ -489,7 +486,7 @@ class Side(Half):
             self.moved += went
         if went < len(early):
             self._rest = early[went:]
-            # Stops the reading, if it is under way.
+            # This stops reading, if the socket is read already.
             self._account(len(self._rest))
         else:
             self.startReading()
@@ -513,7 +510,5 @@ class Side(Half):
             self._discard()
 
     def part(self) -> None:
-        """
-        Refer to the other side and the relay no longer.
-        """
+        """Refer to the other side and the relay no longer."""
         del self.other, self.relay

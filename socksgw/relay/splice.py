@@ -36,8 +36,9 @@ _SIOCOUTQ: Final = termios.TIOCOUTQ
 @final
 class SpliceRelay(Relay):
     """
-    A relay of two sockets, which their owners close. While it lasts nothing else
-    may register them with the reactor.
+    Relay between two sockets, which their owners close.
+
+    While it lasts nothing else may register them with the reactor.
     """
 
     __slots__ = ("_looks",)
@@ -53,8 +54,10 @@ class SpliceRelay(Relay):
         watched: bool = False,
     ) -> None:
         """
-        @param watched: whether the client's socket is watched already, for
-            what there is to read.
+        Make the relay; L{start} begins it.
+
+        @param watched: whether the client's socket is watched already, for what
+            there is to read.
         """
         super().__init__(settings)
         self.client = Side(self, client)
@@ -73,8 +76,9 @@ class SpliceRelay(Relay):
 
     def lost(self, side: Side) -> None:
         """
-        Take note that a connection failed, and that all it brought is handed to
-        the kernel. The other side shall have it, and then learn of the failure.
+        Take note that a connection failed, and that the kernel has all it brought.
+
+        The other side shall have that, and then learn of the failure.
         """
         if self._over:
             return

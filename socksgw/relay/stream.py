@@ -1,9 +1,8 @@
 """
-The relay through the process, where one of the two connections is not a plain
-socket: TLS, what a login protects, a transport of Twisted's.
+The relay through the process, where one of two connections is not a plain socket.
 
-Each connection pauses and resumes the reading of the other: it does while its own
-buffer is full.
+It is TLS, what a login protects, or a transport of Twisted's. Each connection pauses
+the reading of the other while its own buffer is full.
 """
 
 from __future__ import annotations
@@ -27,8 +26,10 @@ __all__ = ["StreamRelay"]
 @final
 class End(Half):
     """
-    One end: the L{Receiver} of its connection, and the producer that the other
-    end's connection pauses.
+    Receive what comes on one connection, and pass it on to the other.
+
+    It is the L{Receiver<socksgw.system.connection.Receiver>} of its connection, and
+    the producer that the other connection pauses.
 
     @ivar connection: what carries its octets.
     @ivar allowance: what bounds this direction; L{None} for nothing.
@@ -42,10 +43,10 @@ class End(Half):
         self.connection = connection
         self.allowance: Allowance | None = None
         self.size = 0
-        # What came and may not move yet: no more than what came at once.
+        # Octets that came and may not move yet: no more than came at once.
         self._rest = b""
-        # Octets that count in the memory while we are paused: as many as the
-        # other connection keeps, and those that were too many.
+        # Octets that count in the memory while this end is paused: as many as the
+        # other connection keeps, and those that came too many.
         self._holding = 0
 
     # The connection's calls.
@@ -79,12 +80,12 @@ class End(Half):
         """Take note that the connection is gone."""
         self.output = Output.LOST
         if self._rest:
-            # It cannot wait: the session ends now.
+            # The session ends now, and so the rest cannot wait.
             allowance, rest = self.allowance, self._rest
             self._write(rest if allowance is None else allowance.charge(rest))
             self._keep(b"")
         if self.input is Input.DRAINING or (
-            # In order: how a client ends that has no half-close (TLS).
+            # A connection without half-close (TLS) ends so in order.
             self.input is Input.OPEN and reason.check(ConnectionDone)
         ):
             self.input = Input.ENDED
@@ -116,9 +117,11 @@ class End(Half):
 
     def resumeProducing(self) -> None:
         """
-        Read on: the other connection has sent what it kept. Also where no memory is
-        left: a peer that takes everything needs none. What is read at once is
-        little then, so that one that stalls holds little.
+        Read on: the other connection has sent what it kept.
+
+        That is done where no memory is left, too: a peer that takes everything needs
+        none. What is read at once is little then, so that one that stalls holds
+        little.
         """
         self._release()
         self.relay.resize()
@@ -129,6 +132,7 @@ class End(Half):
         self._release()
 
     def _release(self) -> None:
+        """Give back the memory of what the other connection keeps."""
         holding, self._holding = self._holding, 0
         if holding:
             self.relay.settings.memory.give(holding)
@@ -181,11 +185,13 @@ class End(Half):
             self.connection.resumeProducing()
 
     def _write(self, octets: bytes) -> None:
+        """Write to the other connection."""
         if octets and self.other.output is not Output.LOST:
             self.moved += len(octets)
             self.other.connection.write(octets)
 
     def _keep(self, rest: bytes) -> None:
+        """Keep what may not move yet, and have the budget count it."""
         memory = self.relay.settings.memory
         before, self._rest = len(self._rest), rest
         if len(rest) > before:
@@ -213,9 +219,9 @@ class End(Half):
 @final
 class StreamRelay(Relay):
     """
-    Octets between a client and a destination, whatever carries them.
+    Relay between a client and a destination, whatever carries their octets.
 
-    @ivar most: octets that an end reads at once.
+    @ivar most: octets that an end reads at once, at most.
     """
 
     client: End
@@ -278,8 +284,9 @@ class StreamRelay(Relay):
 
     def dissolve(self) -> None:
         """
-        As L{Relay.dissolve}. The destination's end lasts until what is buffered
-        there is sent.
+        Cut references, as L{Relay.dissolve}.
+
+        The destination's end lasts until what is buffered there is sent.
         """
         self.client.part()
         del self.destination, self._client

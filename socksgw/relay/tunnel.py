@@ -49,8 +49,10 @@ FRAMINGS: Final = {
 @final
 class TunnelCarrier(Control):
     """
-    Carry datagrams inside the control connection. While the client does not read,
-    datagrams for it are dropped, as a full socket would.
+    Carry datagrams inside the control connection.
+
+    While the client does not read, datagrams for it are dropped, as a full socket
+    would.
 
     @cvar strangers: always 0: nobody else can send on this connection.
     """

@@ -62,7 +62,6 @@ class World(ReactorLoop, Timers):
         self.far, self.server = CARRIERS[far](carried)
         self.relays = Relays(
             RelaySettings(
-                self.reactor,
                 self.watch,
                 self.setDeadline,
                 self.memory,

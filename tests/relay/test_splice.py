@@ -44,7 +44,7 @@ class World(WatchedLoop):
         self.memory = Memory(limit)
         self.pipes = Pipes()
         self.settings = RelaySettings(
-            None, self.watcher, self.setDeadline, self.memory, self.pipes, idle
+            self.watcher, self.setDeadline, self.memory, self.pipes, idle
         )
         self.runs: list[Run] = []
 

@@ -51,7 +51,7 @@ class House(ReactorLoop, Timers):
         self.watch = Watch(self.reactor)
         self.watch.start()
         self.settings = RelaySettings(
-            self.reactor, self.watch, self.setDeadline, self.memory, Pipes(), IDLE
+            self.watch, self.setDeadline, self.memory, Pipes(), IDLE
         )
         self.runs: list[Run] = []
 
