@@ -24,7 +24,10 @@ from socksgw.wire.server import DIALECTS
 from tests.fakes.gateway import BOUND, TARGET, USERPASS, Gateway, well
 
 #: Where protocols are not told apart.
-NEUTRAL = ("session", "negotiate", "login", "policy", "route", "relay")
+NEUTRAL = (
+    *("accept", "negotiate", "login", "policy", "route", "relay"),
+    *("session", "limits", "gateway"),
+)
 #: What people are told to say to their programs.
 ADVICE = re.compile(r"socks5h|SOCKS 4a, remote DNS")
 
