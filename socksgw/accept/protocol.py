@@ -348,11 +348,20 @@ class Inbound:
         more: bool = False,
     ) -> None:
         """
-        Send a reply in the client's version.
+        Send a reply in the client's protocol.
 
         @param more: whether another one follows.
         """
         self.send(self.conversation.reply(reply, bound, more))
+
+    def refuse(self, reply: Reply, reason: str, why: str) -> None:
+        """
+        Send a refusal in the client's protocol.
+
+        @param reason: a fixed word, as in the record.
+        @param why: for the operator.
+        """
+        self.send(self.conversation.refuse(reply, reason, why))
 
     @property
     def secured(self) -> str:

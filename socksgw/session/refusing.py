@@ -64,7 +64,7 @@ async def refuse(
         if answer:
             client.send(answer)
     if failure.reply is not None and replying:
-        client.reply(failure.reply)
+        client.refuse(failure.reply, failure.reason, str(failure))
 
 
 async def _record(case: Case, why: str, loginFailed: bool) -> None:

@@ -5,13 +5,17 @@ Where the protocols of clients differ from one another.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from socksgw.wire.address import UNSPECIFIED4
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import Reader
 
-__all__ = ["Dialect"]
+__all__ = ["UNBOUND", "Dialect"]
+
+#: What a reply says where there is no address to tell.
+UNBOUND: Final = (UNSPECIFIED4, 0)
 
 
 class Dialect:
@@ -100,3 +104,13 @@ class Dialect:
             the answer to C{resolve-ptr}.
         """
         raise NotImplementedError
+
+    def encodeRefusal(self, reply: Reply, reason: str, why: str) -> bytes:
+        """
+        Return the answer to a request that is refused.
+
+        @param reason: a fixed word (L{socksgw.errors.SocksError}).
+        @param why: for the operator; the client may be told only where that is
+            configured.
+        """
+        return self.encodeReply(reply, *UNBOUND)

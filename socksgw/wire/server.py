@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, final
 
-from socksgw.wire.address import UNSPECIFIED4, Address
+from socksgw.wire.address import Address
 from socksgw.wire.codes import Method, Reply
 from socksgw.wire.conversation import Conversation, OutOfOrder
-from socksgw.wire.dialect import Dialect
+from socksgw.wire.dialect import UNBOUND, Dialect
 from socksgw.wire.events import Decoded, Event, MethodsOffered, Requested
 from socksgw.wire.looks import LOOKED_AT, lookOf
 from socksgw.wire.reader import Reader, WireError
@@ -62,7 +62,6 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
 }
 #: Before the client has said anything.
 _UNKNOWN: Final = Dialect()
-_UNBOUND: Final = (UNSPECIFIED4, 0)
 #: The longest first message.
 _FIRST_LIMIT: Final = max(dialect.firstLimit for dialect in DIALECTS.values())
 
@@ -239,8 +238,21 @@ class ServerConversation(Conversation):
             raise OutOfOrder(f"a reply in state {self.state.value}")
         if not more:
             self.state = _REPLIED
-        address, port = bound or _UNBOUND
+        address, port = bound or UNBOUND
         return self.dialect.encodeReply(reply, address, port)
+
+    def refuse(self, reply: Reply, reason: str, why: str) -> bytes:
+        """
+        Return the answer to a request that is refused.
+
+        @param reason: a fixed word, as in the record.
+        @param why: for the operator.
+        @raise OutOfOrder: the client waits for no reply.
+        """
+        if not self.replyable:
+            raise OutOfOrder(f"a refusal in state {self.state.value}")
+        self.state = _REPLIED
+        return self.dialect.encodeRefusal(reply, reason, why)
 
     def _require(self, state: State) -> None:
         if self.state is not state or self.failed:

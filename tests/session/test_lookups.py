@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from socksgw.config.schema import Limit
-from socksgw.errors import LookupFailed, SocksError
+from socksgw.errors import LookupFailed, Revoked, SocksError
 from socksgw.policy.decision import Policy
+from socksgw.session.stage import Stage
 from socksgw.wire.address import Address
 from tests.fakes.gateway import Gateway, Transport, well
 from tests.fakes.policy import PUBLIC, PUBLIC6, ruleset
@@ -211,6 +213,23 @@ def test_resolvePtrOfWhatCannotBeReached(world: World, address: str) -> None:
     world.names.names[address] = "inside.example"
     assert world.ask(resolve5(address, 0xF1)) == replied5(2)
     assert world.names.asked == []
+
+
+def test_resolvePtrCanBeRevoked(world: World) -> None:
+    """While the name is looked up, the session lives on what the policy said."""
+
+    async def nameOf(*_: Any) -> str:
+        return await Deferred[str]()
+
+    world.generation.nameOf = nameOf
+    transport = world.connect(resolve5(PUBLIC, 0xF1))
+    (session,) = world.sessions
+    assert session.stage is Stage.ROUTE
+    denying = ruleset('[[rule]]\nid = "none"\ndeny = "any"\n')
+    assert not session.command.again(session, denying).allowed
+    session.client.end(Revoked("no longer"))
+    assert transport.value() == replied5(2)
+    assert world.lines("end")[0]["reason"] == "revoked"
 
 
 def test_resolvePtrWithoutAName(world: World) -> None:

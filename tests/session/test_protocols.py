@@ -71,6 +71,9 @@ class Knocking(Dialect):
     def encodeReply(reply: Reply, host: Address | str, port: int) -> bytes:
         return f"{reply.name} {host} {port}\n".encode()
 
+    def encodeRefusal(self, reply: Reply, reason: str, why: str) -> bytes:
+        return f"{reply.name}: {reason}, {why}\n".encode()
+
 
 def knocked(gateway: Gateway, octets: bytes) -> bytes:
     """What a client of that protocol is sent."""
@@ -97,10 +100,11 @@ def test_anotherProtocolIsRefused() -> None:
     """By the policy, where a login is wanted, and where it is no message."""
     gateway = Gateway()
     gateway.decision = Decision(Verdict(False, "no", "it may not"))
-    assert knocked(gateway, b"kexample.com\n") == b"NOT_ALLOWED 0.0.0.0 0\n"
+    assert knocked(gateway, b"kexample.com\n") == b"NOT_ALLOWED: policy, it may not\n"
     well(gateway)
     gateway = Gateway([USERPASS])
-    assert knocked(gateway, b"kexample.com\n") == b"NOT_ALLOWED 0.0.0.0 0\n"
+    refusal = b"NOT_ALLOWED: no-acceptable-method, knocking has no login\n"
+    assert knocked(gateway, b"kexample.com\n") == refusal
     (line,) = gateway.lines("refused")
     assert (line["why"], line["reply"]) == ("knocking has no login", 2)
     well(gateway)

@@ -167,6 +167,7 @@ ACTS: dict[str, Callable[[ServerConversation], object]] = {
     "authenticated": lambda c: c.authenticated(),
     "reply": lambda c: c.reply(Reply.SUCCEEDED),
     "reply a failure": lambda c: c.reply(Reply.NOT_ALLOWED),
+    "refuse": lambda c: c.refuse(Reply.NOT_ALLOWED, "policy", "it may not"),
 }
 IN_ORDER = {
     ("offered", "chooseMethod"),
@@ -175,13 +176,17 @@ IN_ORDER = {
     ("chosen", "authenticated"),
     ("requested5", "reply"),
     ("requested5", "reply a failure"),
+    ("requested5", "refuse"),
     ("requested4", "reply"),
     ("requested4", "reply a failure"),
+    ("requested4", "refuse"),
     # Who broke the protocol where a reply exists is told so, once.
     ("failedSocks4", "reply"),
     ("failedSocks4", "reply a failure"),
+    ("failedSocks4", "refuse"),
     ("failedInRequest", "reply"),
     ("failedInRequest", "reply a failure"),
+    ("failedInRequest", "refuse"),
 }
 
 
@@ -394,6 +399,13 @@ def test_pipelinedSocks4() -> None:
     )
     assert conversation.surplus() == b"\0\x05"
     assert conversation.surplus() == b""
+
+
+@pytest.mark.parametrize("way", [requested4, requested5])
+def test_refusal(way: Callable[[], ServerConversation]) -> None:
+    """SOCKS has a number for it, and no words."""
+    refusal = way().refuse(Reply.NOT_ALLOWED, "policy", "it may not")
+    assert refusal == way().reply(Reply.NOT_ALLOWED)
 
 
 @pytest.mark.parametrize("reply", list(Reply))
