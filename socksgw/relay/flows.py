@@ -83,7 +83,7 @@ class Carrier(Protocol):
         """
         Send a datagram whose payload lies in L{VIEW} from HEADROOM on.
 
-        @param header: of a datagram of SOCKS 5 (RFC 1928 section 7), with the
+        @param header: of a datagram as RFC 1928 section 7 has it, with the
             source.
         @param length: the octets of the payload.
         """

@@ -37,7 +37,7 @@ def test_noProtocolIsNamed(folder: str) -> None:
     """No version, and no name of one, in what does not depend on it."""
     for path in (Path(socksgw.__path__[0]) / folder).rglob("*.py"):
         for line in path.read_text().splitlines():
-            assert not re.search(r"(?i)\bsocks ?[456]", ADVICE.sub("", line)), path
+            assert not re.search(r"(?i)\bsocks ?[456]", ADVICE.sub("", line)), line
 
 
 @pytest.mark.parametrize("protocol", DIALECTS)
