@@ -313,18 +313,42 @@ class TLSConnection:
         """As L{Connection.write}."""
         if self._outgoing is not _WRITABLE or not data:
             return
-        parts = self._backlog.parts
-        if parts or self._sealed or self._phase is not _ESTABLISHED:
+        parts, stream = self._backlog.parts, self._stream
+        if parts or self._sealed or stream is None or self._phase is not _ESTABLISHED:
             parts.append(bytes(data))
-        else:
-            parts.append(memoryview(data))
-            self._flush()
-            if parts:
-                # What was given is good for this call only.
-                parts.append(bytes(parts.pop()))
-        if parts or self._sealed:
-            self._backlog.filled()
+        elif self._seal(stream, data):
+            return
+        self._backlog.filled()
         self._rewatch()
+
+    def _seal(self, stream: Stream, data: bytes | memoryview) -> bool:
+        """
+        Seal and send octets behind which nothing waits, as far as it goes, and keep
+        the rest.
+
+        @return: whether all of them went.
+        """
+        view = memoryview(data)
+        sending, length, start = self._socket.send, len(view), 0
+        try:
+            while start < length:
+                # Each part is sent as it was sealed: joined they would be copied.
+                sealed = stream.send(view[start : start + AT_ONCE])
+                start += AT_ONCE
+                try:
+                    sent = sending(sealed)
+                except BlockingIOError:
+                    sent = 0
+                if sent < len(sealed):
+                    self._sealed = memoryview(sealed)[sent:]
+                    if start < length:
+                        # What was given is good for this call only.
+                        self._backlog.parts.append(bytes(view[start:]))
+                    return False
+        except (SSL.Error, OSError):
+            self._break()
+            return False
+        return True
 
     def _push(self) -> bool:
         """

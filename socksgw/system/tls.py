@@ -283,13 +283,13 @@ class Stream:
         @return: what is to be sent.
         @raise SSL.Error: the connection is broken.
         """
-        parts: list[bytes] = []
+        if len(data) <= AT_ONCE:
+            self.connection.send(data)
+            return self.connection.bio_read(_SEALED)
         view = memoryview(data)
         # OpenSSL keeps a buffer as large as what it was given at once.
-        for start in range(0, len(data), AT_ONCE):
-            self.connection.send(view[start : start + AT_ONCE])
-            parts.append(self.connection.bio_read(_SEALED))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        starts = range(0, len(data), AT_ONCE)
+        return b"".join([self.send(view[each : each + AT_ONCE]) for each in starts])
 
     def end(self) -> bytes:
         """
