@@ -1,7 +1,9 @@
 """
-How many may be in: clients that have not made their request yet, in all and
-by source, and connections that the process has descriptors for. A source is an
-IPv4 address or the /64 of an IPv6 address (L{Address.sourceKey}).
+How many clients may be connected.
+
+Two counts bound them: clients that have not made their request yet, in all and by
+source; and connections, by the process's descriptors. A source is an IPv4 address
+or the /64 of an IPv6 address (L{Address.sourceKey}).
 """
 
 from __future__ import annotations
@@ -79,9 +81,9 @@ class Census:
 
     def entered(self, source: Address) -> bool:
         """
-        A client came.
+        Count a client that came.
 
-        @return: whether there is room for it.
+        @return: whether there is room for it; it is not counted otherwise.
         """
         key = source.sourceKey
         count = self._bySource.get(key, 0)
@@ -97,9 +99,7 @@ class Census:
         return True
 
     def left(self, source: Address) -> None:
-        """
-        A client went.
-        """
+        """Count a client no longer."""
         key = source.sourceKey
         count = self._bySource[key] - 1
         if count:
@@ -132,10 +132,11 @@ class HalfOpen(Protocol):
     """A client that has not made its request yet."""
 
     @property
-    def source(self) -> Address: ...
+    def source(self) -> Address:
+        """Where it comes from."""
 
     def displaced(self) -> None:
-        """Another client takes its place: it ends at once."""
+        """End at once: another client takes its place."""
 
 
 @final
@@ -171,15 +172,15 @@ class Admission:
         return len(self._all)
 
     def limit(self, most: int, mostPerSource: int) -> None:
-        """
-        How many there may be from now on.
-        """
+        """Set how many clients there may be from now on, in all and by source."""
         self._most = most
         self._mostPerSource = mostPerSource
 
     def admit(self, client: HalfOpen) -> bool:
         """
-        A client came; count it if it may stay.
+        Count a client that came, if it may stay.
+
+        @return: whether it may.
         """
         key = client.source.sourceKey
         if len(self._bySource.get(key, ())) >= self._mostPerSource or not self._most:
@@ -197,16 +198,12 @@ class Admission:
         return True
 
     def left(self, client: HalfOpen) -> None:
-        """
-        A half-open client went, or is somebody else than it was taken for.
-        """
+        """Count a half-open client no longer, neither here nor in the census."""
         self.requested(client)
         self.census.left(client.source)
 
     def requested(self, client: HalfOpen) -> None:
-        """
-        A client is no longer half-open: it made its request, or went.
-        """
+        """Count a client as half-open no longer: it made its request, or went."""
         key = client.source.sourceKey
         clients = self._bySource[key]
         del clients[client], self._all[client]
@@ -233,7 +230,7 @@ class Admission:
     def _moved(
         self, byCount: dict[int, dict[bytes, None]], key: bytes, before: int, after: int
     ) -> None:
-        """A source has another number of clients than before."""
+        """Take note that a source has another number of clients than before."""
         if before:
             same = byCount[before]
             del same[key]

@@ -1,6 +1,7 @@
 """
-What a listener's TLS rests on: certificate, key, CA and CRL; read again when
-the files change, without touching connections that live.
+The files of a listener's TLS: certificate, key, CA and CRL.
+
+They are read again when they change. Connections that exist are not touched.
 """
 
 from __future__ import annotations
@@ -127,8 +128,10 @@ class _Files:
 
     def look(self) -> bool:
         """
-        Read them if they have changed since they were read, or were bad then
-        (who knows why: there may have been no descriptor to read them with).
+        Read the files if they have changed since they were read, or were bad then.
+
+        Bad ones are read again each time: the reason may have been a lack of
+        descriptors.
 
         @return: whether that brought anything new.
         """
@@ -174,6 +177,8 @@ class ServerTLS:
         wall: Callable[[], float] = time.time,
     ) -> None:
         """
+        Read all files.
+
         @param directory: what relative paths start from.
         @param wall: seconds since the epoch.
         @raise WrongTLS: with everything that is wrong.
@@ -344,16 +349,18 @@ class ServerTLS:
 
     def _unusable(self) -> str:
         """
-        Why no client's certificate can be judged; empty where each can. Nobody is
-        believed then, and OpenSSL knows only that.
+        Return why no client's certificate can be judged; empty where each can.
+
+        No certificate is accepted then. OpenSSL tells only that, and not why.
         """
         wrong = "; ".join(f"{key}: {why}" for key, why in self._trustFiles.wrong)
         return f"client certificates cannot be judged: {wrong}" if wrong else ""
 
     def refresh(self) -> Changes:
         """
-        Look at the files, and read again those that have changed. At most a
-        few C{stat(2)} when nothing happened.
+        Look at the files, and read again those that have changed.
+
+        It costs a few C{stat(2)} when nothing has happened.
         """
         self._look()
         own, trust = self._fresh
@@ -372,7 +379,9 @@ class ServerTLS:
 
     def aged(self) -> Iterator[tuple[str, str]]:
         """
-        What was good once: keys, each with why it is so no longer.
+        Tell what was good when it was read, and is so no longer.
+
+        @return: keys of the table, each with the reason.
         """
         if self._wall() > self._own.chain[0].not_valid_after_utc.timestamp():
             yield "certificate", "it has expired: clients will refuse it"
@@ -395,7 +404,7 @@ class ServerTLS:
 
     def connection(self) -> SSL.Connection:
         """
-        The server's side of a connection, on octets in memory.
+        Return the server's side of a new connection, on octets in memory.
         """
         connection = SSL.Connection(self._context, None)
         connection.set_accept_state()
@@ -403,14 +412,14 @@ class ServerTLS:
 
     def identityOf(self, connection: SSL.Connection) -> CertificateIdentity | None:
         """
-        Who the client is, once the handshake is done (and with it OpenSSL has
-        verified the chain).
+        Return who the client is.
+
+        The handshake is done, and in it OpenSSL has verified the chain.
 
         @return: L{None} when it has shown no certificate, or one without any
             of the names that are wanted.
-        @raise Unacceptable: its name is one that nobody should have; or whom
-            we believe has changed since the handshake began, and it is not
-            accepted any more.
+        @raise Unacceptable: its name is malformed; or CA or CRL have changed since
+            the handshake began, and it is not accepted any more.
         """
         leaf = connection.get_peer_certificate()
         if leaf is None:
@@ -484,7 +493,7 @@ class ServerTLS:
 def _errorOf(
     store: X509Store, identity: CertificateIdentity
 ) -> X509StoreContextError | None:
-    """What is wrong with a client's certificate; L{None} when nothing is."""
+    """Return what is wrong with a client's certificate; L{None} when nothing is."""
     try:
         X509StoreContext(store, identity.leaf, identity.chain).verify_certificate()
     except X509StoreContextError as e:
@@ -501,8 +510,9 @@ def _verified(
     good: int,
 ) -> bool:
     """
-    OpenSSL's verdict on one certificate of a chain. It stands; why it is no is
-    kept for the record.
+    Keep for the record why OpenSSL does not accept a certificate of a chain.
+
+    OpenSSL's verdict stands.
 
     @param unusable: why none can be judged; empty where each can.
     """

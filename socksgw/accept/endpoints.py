@@ -1,7 +1,8 @@
 """
-Listening: addresses and Twisted endpoint strings, each with a backlog that
-takes a burst, and an accept loop that rests when the system is short of
-descriptors.
+Listening on addresses and on Twisted endpoint strings.
+
+Each port has a backlog that takes a burst, and its accept loop rests when the
+system is short of descriptors.
 """
 
 from __future__ import annotations
@@ -54,11 +55,12 @@ _log: Final = Logger()
 
 class ListeningPort(tcp.Port):
     """
-    A TCP port whose accept loop tells of exhaustion instead of spinning, and
-    leaves off when told to pause.
+    A TCP port that does not spin when the system is short of descriptors.
+
+    Its accept loop tells of that, and stops when told to pause.
 
     @ivar exhausted: called when there is no descriptor for a client.
-    @ivar watch: tells clients' transports what there is to read.
+    @ivar watch: tells clients' connections what there is to read.
     """
 
     exhausted: Callable[[], None]
@@ -66,17 +68,20 @@ class ListeningPort(tcp.Port):
     _paused = False
 
     def startReading(self) -> None:
+        """Accept clients."""
         self._paused = False
         super().startReading()  # type: ignore[no-untyped-call]
 
     def stopReading(self) -> None:
+        """Accept no clients for the time being, in a loop under way neither."""
         self._paused = True
         super().stopReading()  # type: ignore[no-untyped-call]
 
     def loseConnection(self, connDone: Failure = _DONE) -> Deferred[None]:
         """
-        Leave off at once, so that the place can be had again by whoever comes
-        next; who has connected before is served.
+        Close at once, so that the address can be listened on again.
+
+        Clients that the kernel has accepted are served.
         """
         if self.connected:
             self.numberAccepts = BACKLOG
@@ -95,6 +100,7 @@ class ListeningPort(tcp.Port):
         before.doStop()
 
     def createInternetSocket(self) -> socket.socket:
+        """Return a socket that listens on one address only."""
         created: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
         if self.addressFamily == socket.AF_INET6:
             # Each address is listened on as written, and nothing else.
@@ -102,6 +108,7 @@ class ListeningPort(tcp.Port):
         return created
 
     def doRead(self) -> None:
+        """Accept the clients that wait, up to C{numberAccepts}."""
         for _ in range(self.numberAccepts):
             if self._paused:
                 return
@@ -125,9 +132,9 @@ class ListeningPort(tcp.Port):
 
     def _take(self, accepted: socket.socket, address: Any) -> bool:
         """
-        A client has come.
+        Begin with a client that has been accepted.
 
-        @return: whether others may be taken, too.
+        @return: whether to go on with the next.
         """
         factory: Any = self.factory
         client = None
@@ -149,7 +156,7 @@ class ListeningPort(tcp.Port):
         return True
 
     def _failed(self, error: Exception) -> None:
-        """A client could not be taken; rest before the next."""
+        """Log that a client could not be taken, and rest before the next."""
         _log.error(
             "a client of {place} could not be taken, and was closed: {kind}: {error}",
             place=self._realPortNumber,
@@ -161,8 +168,9 @@ class ListeningPort(tcp.Port):
 
 def _prepare(port: Any) -> None:
     """
-    What every listening socket gets, whatever way it was written; accepted
-    sockets inherit the options, which saves a call for each.
+    Set the options that all listening sockets have.
+
+    Accepted sockets inherit them, which saves system calls for each client.
     """
     listening = port.getHandle() if hasattr(port, "getHandle") else port.socket
     listening.listen(BACKLOG)
@@ -223,10 +231,9 @@ def listenOnEndpoint(
 
 class _Notes:
     """
-    What an endpoint asks of a reactor, without any: whether a client's octets
-    would be inside TLS.
+    A reactor that only notes what an endpoint asks of it.
 
-    @ivar secured: whether they would.
+    @ivar secured: whether clients' octets would be inside TLS.
     """
 
     secured = False
@@ -242,10 +249,10 @@ class _Notes:
 
 def isSecured(description: str) -> bool:
     """
-    Whether everything that clients send to a Twisted server endpoint is inside
-    TLS, as the endpoint itself does it, whatever it is called. Only Twisted's
-    own endpoints are asked: what others do cannot be told, and counts as
-    clear.
+    Return whether all octets of a Twisted server endpoint's clients are inside TLS.
+
+    The endpoint itself is asked, whatever its name. Only Twisted's own endpoints can
+    be: all others count as clear.
     """
     notes = _Notes()
     try:
@@ -281,8 +288,9 @@ def isTaken(error: BaseException) -> bool:
 
 def remedyFor(listen: str, error: BaseException | None) -> str:
     """
-    One line for the operator: why C{listen} cannot be listened on, and what
-    to do.
+    Return one line for the operator: why listening failed, and what to do.
+
+    @param listen: the address or endpoint string.
     """
     cause = error.socketError if isinstance(error, CannotListenError) else error
     code = cause.errno if isinstance(cause, OSError) else None

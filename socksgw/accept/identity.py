@@ -1,6 +1,7 @@
 """
-Who a client is by its certificate: a name from subjectAltName (RFC 5280
-section 4.2.1.6), never from the subject.
+The identity that a client's certificate proves.
+
+It is a name from subjectAltName (RFC 5280 section 4.2.1.6), never from the subject.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ _KINDS: Final[Mapping[str, Callable[[x509.SubjectAlternativeName], list[str]]]] 
 
 def nameOf(certificate: x509.Certificate, kinds: Iterable[str]) -> str | None:
     """
-    The first name of the first kind that the certificate has.
+    Return the first name of the first kind that the certificate has.
 
     @param kinds: of C{email}, C{dns}, C{uri} and C{upn}, best first.
     @return: L{None}, when it has none of them.

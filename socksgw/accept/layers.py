@@ -1,8 +1,9 @@
 """
-What stands between a client's socket and its conversation, one layer above the
-other: TLS; a header that tells which client a proxy in front has taken in.
+The layers between a client's socket and its conversation.
 
-The socket's peer is the client, and admitted as it, until a layer says otherwise.
+TLS is one; another is a header by which a proxy in front tells whose connection
+it passes on. The socket's peer counts as the client, and is admitted as it, until a
+layer says otherwise.
 """
 
 from __future__ import annotations
@@ -38,14 +39,13 @@ class Client(Receiver, Seam):
 
     def comesFrom(self, source: Address, port: int) -> bool:
         """
-        Hear who the client is, and be admitted as that in the place of whom it
-        was taken for.
+        Be admitted as another source than the one that was admitted before.
 
         @return: whether there is room; else the client has ended.
         """
 
     def refused(self, failure: SocksError) -> None:
-        """Hear that the client is not let in; not an octet of it is told."""
+        """Have a session record why the client is not let in."""
 
     def end(self, failure: SocksError) -> None:
         """End, for the reason given."""

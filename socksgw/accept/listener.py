@@ -33,23 +33,27 @@ class Service(Seam):
     census: Census
 
     @property
-    def memory(self) -> Budget: ...
+    def memory(self) -> Budget:
+        """What everything counts in that waits for a reader."""
 
-    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer: ...
+    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """Call C{call} in so many seconds, unless the timer is cleared."""
 
-    def serve(self, client: Inbound) -> Deferred[None]: ...
+    def serve(self, client: Inbound) -> Deferred[None]:
+        """Start the session of a client. Cancelled, the session ends."""
 
-    def settled(self) -> None: ...
+    def settled(self) -> None:
+        """Take note that a client's connection is gone."""
 
     def exhausted(self) -> None:
-        """A client could not be taken: accepting rests."""
+        """Rest from accepting: a client could not be taken."""
 
     def lost(self, name: str) -> None:
-        """A listener is gone that was not told to go."""
+        """Take note that a port is gone that was not told to close."""
 
 
 def _addressOf(host: str) -> Address:
-    """The address of a peer's name as the kernel gives it."""
+    """Return the address of a peer, which the kernel names so."""
     if ":" in host:
         return Address(socket.inet_pton(socket.AF_INET6, host.partition("%")[0]))
     return Address(socket.inet_pton(socket.AF_INET, host))
@@ -96,7 +100,7 @@ class Listener:
         layers: Sequence[Layer] = (),
     ) -> None:
         """
-        What holds for the clients that come from now on.
+        Set what holds for the clients that come from now on.
 
         @param halfOpen: most clients that have not made their request.
         @param halfOpenPerSource: the same for one source.
@@ -146,12 +150,12 @@ class Listener:
             self._lost(self.name)
 
     def opened(self, client: Inbound) -> None:
-        """A client's connection is ready."""
+        """Take note that a client's connection is ready."""
         self._built = None
         self.clients[client] = None
 
     def closed(self, client: Inbound) -> None:
-        """A client's connection is gone."""
+        """Take note that a client's connection is gone."""
         if self._built is client:
             self._built = None
         self.clients.pop(client, None)

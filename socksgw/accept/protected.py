@@ -1,6 +1,7 @@
 """
-A client's connection below a protection that its login has agreed on: what is
-written goes out wrapped, and what comes is unwrapped.
+The connection of a client whose login has agreed on a protection.
+
+What is written goes out wrapped, and what comes is unwrapped.
 """
 
 from __future__ import annotations

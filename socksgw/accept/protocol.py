@@ -1,6 +1,8 @@
 """
-One client: octets from its connection to the conversation, events to the session,
-octets back.
+One client between its connection and its session.
+
+Octets of the connection go to the conversation, the conversation's events to the
+session, and the session's octets back.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Event
 from socksgw.wire.server import ServerConversation, State
 
-__all__ = ["Budget", "Door", "Inbound"]
+__all__ = ["Budget", "Listening", "Inbound"]
 
 #: Seconds that an orderly end may take whose last octets nobody reads.
 _CLOSING: Final = 300.0
@@ -68,34 +70,44 @@ class Budget(Seam):
         """Count octets that are held no longer."""
 
 
-class Door(Seam):
-    """What a client needs of the gateway, one for each listener."""
+class Listening(Seam):
+    """What a client needs of its listener."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name in the configuration."""
 
     @property
-    def dialects(self) -> Mapping[int, Dialect]: ...
+    def dialects(self) -> Mapping[int, Dialect]:
+        """What may be spoken, by the first octet of a client."""
 
     @property
-    def admission(self) -> Admission: ...
+    def admission(self) -> Admission:
+        """What counts the clients that have not made their request."""
 
     @property
-    def handshake(self) -> float: ...
+    def handshake(self) -> float:
+        """Seconds from accept to request."""
 
     @property
-    def layers(self) -> Sequence[Layer]: ...
+    def layers(self) -> Sequence[Layer]:
+        """What stands between a client's socket and its conversation."""
 
     @property
-    def memory(self) -> Budget: ...
+    def memory(self) -> Budget:
+        """What the octets count in that wait here."""
 
-    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer: ...
+    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """Call C{call} in so many seconds, unless the timer is cleared."""
 
-    def serve(self, client: Inbound) -> Deferred[None]: ...
+    def serve(self, client: Inbound) -> Deferred[None]:
+        """Start the session of a client. Cancelled, the session ends."""
 
-    def opened(self, client: Inbound) -> None: ...
+    def opened(self, client: Inbound) -> None:
+        """Take note that a client's connection is ready."""
 
-    def closed(self, client: Inbound) -> None: ...
+    def closed(self, client: Inbound) -> None:
+        """Take note that a client's connection is gone."""
 
 
 class _Phase(Enum):
@@ -152,26 +164,27 @@ class Inbound:
     #: Octets of the conversation that count in the memory.
     _counted = 0
 
-    def __init__(self, door: Door, source: Address, port: int) -> None:
-        self.door = door
+    def __init__(self, listener: Listening, source: Address, port: int) -> None:
+        self.listener = listener
         self.source = source
         self.port = port
-        self.conversation = ServerConversation(door.dialects)
+        self.conversation = ServerConversation(listener.dialects)
 
     # From the connection.
 
     def makeConnection(self, connection: Connection) -> None:
         """
-        Begin: the connection is ready. The deadline counts from here through all
-        layers.
+        Begin: the connection is ready.
+
+        The handshake's deadline counts from here, through all layers.
         """
         self.connection = connection
-        door = self.door
+        listener = self.listener
         try:
-            self._deadline = door.setDeadline(door.handshake, self._expired)
-            door.opened(self)
-            if door.layers:
-                enter(door.layers, connection, self)
+            self._deadline = listener.setDeadline(listener.handshake, self._expired)
+            listener.opened(self)
+            if listener.layers:
+                enter(listener.layers, connection, self)
             else:
                 connection.take(self)
         except Exception:
@@ -184,7 +197,7 @@ class Inbound:
         if not self.halfOpen:
             # Another client has its place already.
             return False
-        admission = self.door.admission
+        admission = self.listener.admission
         admission.left(self)
         self.source, self.port = source, port
         self._admitted = admission.admit(self)
@@ -208,18 +221,20 @@ class Inbound:
                 waiting, self._waiting = self._waiting, None
                 waiting.callback(None)
             elif self._serving is None:
-                self._serving = self.door.serve(self)
+                self._serving = self.listener.serve(self)
             if conversation.held or self._counted:
                 self._keep()
 
     def refused(self, failure: SocksError) -> None:
         """
-        Hear that the connection does not let the client say anything; a session
-        puts on record why.
+        Have a session record why the client is not let in.
+
+        @param failure: of the layer that does not let it in. What the client sends
+            is not read.
         """
         self.ended = True
         self.failure = failure
-        self._serving = self.door.serve(self)
+        self._serving = self.listener.serve(self)
 
     def violated(self, failure: SocksError) -> None:
         """As L{Receiver.violated}."""
@@ -240,8 +255,8 @@ class Inbound:
     def departed(self) -> None:
         """As L{Receiver.departed}."""
         if self._taker is None:
-            # Before there is a peer, it sent more than we hold for it: nobody
-            # does that and waits for an answer.
+            # Before there is a peer, it sent more than is held here, and ended its
+            # side: no program does that and waits for an answer.
             self._fail(ClientLost("the client went away"))
 
     def connectionLost(self, reason: Failure = _DONE) -> None:
@@ -251,8 +266,8 @@ class Inbound:
         self._drop()
         self.requested()
         if self._admitted:
-            self.door.admission.census.left(self.source)
-        self.door.closed(self)
+            self.listener.admission.census.left(self.source)
+        self.listener.closed(self)
         if self._taker is not None:
             self._taker.connectionLost(reason)
         self._fail(ClientLost("the client went away"))
@@ -261,7 +276,7 @@ class Inbound:
 
     async def next(self) -> Event:
         """
-        The client's next message.
+        Wait for the client's next message.
 
         @raise socksgw.wire.reader.WireError: it breaks the protocol.
         @raise ClientLost: none will come.
@@ -278,8 +293,9 @@ class Inbound:
 
     def surplus(self) -> bytes:
         """
-        Everything that came behind the request. Who takes it counts it from
-        here on.
+        Take everything that came behind the request.
+
+        @return: the octets, which do not count in the memory any more.
         """
         octets = self.conversation.surplus()
         if self._counted:
@@ -318,20 +334,19 @@ class Inbound:
         self.conversation.receive(protection.unwrap(held))
 
     def requested(self) -> None:
-        """
-        The client made its request: its handshake is over.
-        """
+        """Take note that the client made its request: its handshake is over."""
         if self.halfOpen:
             self.halfOpen = False
             self._disarm()
-            self.door.admission.requested(self)
+            self.listener.admission.requested(self)
             if self._paused and self.conversation.held <= self._most:
                 self._readOn()
 
     def hold(self) -> None:
         """
-        From here on the session lasts only while the client holds its side
-        open; so its end must be seen, and it may not fill our buffer.
+        End the session as soon as the client ends its side, from here on.
+
+        So that its end is seen, the client may not send more than fits the buffer.
 
         @raise SocksError: it has ended already, or sent too much.
         """
@@ -381,9 +396,11 @@ class Inbound:
 
     def finish(self) -> None:
         """
-        Close so that what was sent arrives: end our side, read what still
-        comes for a moment, then close. Closing at once with input unread
-        would send a reset, and that destroys a reply in flight.
+        Close so that what was sent arrives.
+
+        Our side ends, what still comes is read for a moment, and then the
+        connection is closed. Closing it at once with input unread would send a
+        reset, which destroys a reply in flight.
         """
         self._serving = None
         if self._phase is _GONE:
@@ -396,18 +413,20 @@ class Inbound:
         self._disarm()
         connection = self.connection
         if connection.halfCloses:
-            self._deadline = self.door.setDeadline(_LINGER, self.close)
+            self._deadline = self.listener.setDeadline(_LINGER, self.close)
             connection.loseWriteConnection()
         else:
             # Ends our side; it waits for the client to end its own.
-            self._deadline = self.door.setDeadline(_LINGER, self.abort)
+            self._deadline = self.listener.setDeadline(_LINGER, self.abort)
             connection.loseConnection()
         connection.resumeProducing()
 
     def close(self, cut: bool = False) -> None:
         """
-        Close, after what the connection still holds is sent: in order, or so
-        that the client can tell that it was not, where the connection knows how.
+        Close, after what the connection still holds is sent.
+
+        @param cut: close so that the client does not take it for the orderly end,
+            where the connection can tell the two apart.
         """
         self._serving = None
         if self._phase is _GONE:
@@ -416,8 +435,8 @@ class Inbound:
         self._phase = _CLOSED_SOON
         self._drop()
         if not self.ended and connection.plain is None:
-            # TLS waits for the client's word, which would never come unread; nor
-            # may somebody send on for ever instead.
+            # TLS waits for the client's close_notify, which has to be read. What is
+            # read instead is bounded by _LINGER_OCTETS.
             connection.resumeProducing()
         if cut:
             connection.cut()
@@ -425,10 +444,10 @@ class Inbound:
             connection.loseConnection()
         if self._phase is not _GONE:
             self._disarm()
-            # Who made no request has been told little, or only that TLS
-            # does not take them.
+            # A client that made no request has been sent little: an alert of
+            # TLS, say.
             patience = _LINGER if self.halfOpen else _CLOSING
-            self._deadline = self.door.setDeadline(patience, self.abort)
+            self._deadline = self.listener.setDeadline(patience, self.abort)
 
     def abort(self) -> None:
         """
@@ -440,8 +459,9 @@ class Inbound:
 
     def end(self, failure: SocksError) -> None:
         """
-        End the client, whatever it is doing, for the reason given; a reply of
-        its session still arrives.
+        End the client, whatever it is doing. A reply of its session still arrives.
+
+        @param failure: why, for the record.
         """
         self._fail(failure)
         replying = self._phase is _FINISHING
@@ -449,9 +469,7 @@ class Inbound:
             self.abort()
 
     def abandon(self) -> None:
-        """
-        Its connection could not be made: let go of its place.
-        """
+        """Let go of the client's place: its connection could not be made."""
         if self._phase is not _GONE:
             self.connectionLost()
 
@@ -460,34 +478,34 @@ class Inbound:
         if self.halfOpen:
             # At once: Twisted's transports take another turn to close.
             self.halfOpen = False
-            self.door.admission.requested(self)
+            self.listener.admission.requested(self)
         self.end(LimitReached("as many clients as may have not made their request"))
 
     # Within.
 
     def _disarm(self) -> None:
-        """There is no deadline, for the time being."""
+        """Clear the deadline."""
         if self._deadline is not None:
             self._deadline.clear()
             self._deadline = None
 
     @property
     def _most(self) -> int:
-        """Octets that may wait here."""
-        return _EARLY if self.halfOpen or self.door.memory.scarce else _SURPLUS
+        """How many octets may wait here."""
+        return _EARLY if self.halfOpen or self.listener.memory.scarce else _SURPLUS
 
     def _count(self) -> None:
         """Have the octets that wait here count in the memory."""
         held, counted = self.conversation.held, self._counted
         self._counted = held
         if held > counted:
-            self.door.memory.take(held - counted)
+            self.listener.memory.take(held - counted)
         elif held < counted:
-            self.door.memory.give(counted - held)
+            self.listener.memory.give(counted - held)
 
     def _keep(self) -> None:
         """
-        Octets came that nobody asks for yet: read no more when they are many.
+        Count octets that are not asked for yet; read no more when they are many.
         """
         self._count()
         held = self._counted
@@ -499,7 +517,7 @@ class Inbound:
             self._fail(_overfull())
 
     def _drop(self) -> None:
-        """Nobody will ask for what the client has sent."""
+        """Drop what the client has sent: it is not asked for any more."""
         self.conversation.drop()
         if self._counted:
             self._count()

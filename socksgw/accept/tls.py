@@ -90,6 +90,8 @@ class TLSConnection:
 
     def __init__(self, accepted: socket.socket, watch: Watcher, tls: ServerTLS) -> None:
         """
+        Wait for the client's first octet, once there is a receiver.
+
         @param accepted: the client's socket, which does not block; it is closed
             here.
         """
@@ -230,8 +232,9 @@ class TLSConnection:
 
     def _linger(self) -> None:
         """
-        End our side, and read what still comes, up to the receiver's deadline:
-        closing with input unread would send a reset, and that destroys an alert in
+        End our side, and read what still comes, up to the receiver's deadline.
+
+        Closing with input unread would send a reset, which destroys an alert in
         flight.
         """
         self._phase = _DRAINING
@@ -323,8 +326,9 @@ class TLSConnection:
 
     def _seal(self, stream: Stream, data: bytes | memoryview) -> bool:
         """
-        Seal and send octets behind which nothing waits, as far as it goes, and keep
-        the rest.
+        Seal and send octets as far as the socket takes them, and keep the rest.
+
+        Nothing waits before them.
 
         @return: whether all of them went.
         """
@@ -406,8 +410,9 @@ class TLSConnection:
 
     def _break(self) -> None:
         """
-        Take note that nothing can be written any more. Whoever writes does not
-        expect to hear it at once: the watch tells of the socket's end.
+        Take note that nothing can be written any more.
+
+        The receiver is told by the loop, since what writes does not expect a call.
         """
         self._outgoing = _BROKEN
         self._backlog.drop()
@@ -445,8 +450,9 @@ class TLSConnection:
 
     def cut(self) -> None:
         """
-        Close after what was written, without TLS's word for the end (RFC 8446
-        section 6.1), and read for a moment what the client still sends.
+        Close after what was written, without a close_notify (RFC 8446 section 6.1).
+
+        What the client still sends is read for a moment.
         """
         self._close(_CUTTING)
 
@@ -498,8 +504,9 @@ class TLSLayer:
 
     def over(self, below: Connection, client: Client, upwards: Upwards) -> None:
         """
-        As L{socksgw.accept.layers.Layer.over}. What is above waits for the handshake,
-        and may be ended during it.
+        As L{socksgw.accept.layers.Layer.over}.
+
+        What is above may write before the handshake is done: it waits.
         """
         accepted = below.plain
         assert accepted is not None

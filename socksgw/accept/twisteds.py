@@ -1,6 +1,8 @@
 """
-Connections that Twisted made: of clients that come by an endpoint string, or by
-an endpoint of whoever embeds the gateway.
+Connections that Twisted made.
+
+Their clients come by an endpoint string, or by an endpoint of a program that embeds
+the gateway.
 """
 
 from __future__ import annotations
@@ -66,6 +68,8 @@ class TwistedConnection:
 
     def __init__(self, transport: Any, watch: Watcher, receiver: Receiver) -> None:
         """
+        Find out what the transport can do.
+
         @param watch: tells of a client that ends its side while it is not read,
             where the transport has a descriptor.
         """
@@ -84,8 +88,7 @@ class TwistedConnection:
 
     def prompt(self) -> None:
         """
-        Send short messages at once and ask a silent client whether it is there,
-        where the listening socket was not of our making.
+        Set the socket options that our own listening sockets pass on.
         """
         if ITCPTransport.providedBy(self._transport):
             self._transport.setTcpNoDelay(True)
@@ -287,8 +290,7 @@ class TwistedFactory:
 
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol | None:
         """
-        Return the protocol of one client, or L{None} when there is no room: the
-        connection is closed.
+        Return the protocol of one client; L{None} closes the connection.
         """
         client = self._clients.buildProtocol(addr)
         if client is None:

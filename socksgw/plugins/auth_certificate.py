@@ -1,6 +1,8 @@
 """
-TLS client certificate: on the wire no authentication (RFC 1928, method 00),
-since TLS has proved already who the client is.
+Login by the client certificate of TLS.
+
+On the wire it is method 00, no authentication (RFC 1928): TLS has proved already who
+the client is.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """
-TLS inside SOCKS (draft-ietf-aft-socks-ssl-00, methods 06 and 86): the server
-shows a certificate, and the client logs in within, by a method that protects
-nothing itself.
+TLS inside SOCKS (draft-ietf-aft-socks-ssl-00, methods 06 and 86).
 
-TLS is of version 1.2 or newer, although the draft is of SSL 3.0.
+The server shows a certificate, and the client logs in inside TLS, by a method that
+protects nothing itself. TLS is of version 1.2 or newer, although the draft is of SSL 3.0.
 """
 
 from __future__ import annotations
@@ -40,8 +39,9 @@ _HANDSHAKE: Final = 1 << 17
 @final
 class Secured:
     """
-    TLS between the octets of SOCKS and the wire, once the handshake is done
-    (a L{socksgw.interfaces.StreamProtection}).
+    TLS between the octets of SOCKS and the wire, after the handshake.
+
+    It is a L{socksgw.interfaces.StreamProtection}.
 
     @ivar naked: whether datagrams go unprotected beside it (UDP-Naked).
     """
@@ -71,7 +71,7 @@ class Secured:
         return data
 
     def wrap(self, octets: bytes) -> bytes:
-        """What to send; nothing, when all is over."""
+        """Return what to send: nothing once our side has ended, or TLS failed."""
         if self._over:
             return b""
         # Of the state that the client has come to.
@@ -79,7 +79,7 @@ class Secured:
         return encodeRecords(state, self._stream.send(octets))
 
     def close(self) -> bytes:
-        """The orderly end of our side ("Orderly closure")."""
+        """Return the orderly end of our side ("Orderly closure")."""
         if self._over:
             return b""
         self._over = True

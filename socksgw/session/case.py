@@ -148,7 +148,7 @@ class Case:
         self.generation: Generation = gateway.generation
         self.client = client
         self.record = SessionRecord(
-            number, client.door.name, client.source, client.port, gateway.clock()
+            number, client.listener.name, client.source, client.port, gateway.clock()
         )
         self.verdicts: Mapping[Address, Verdict] = {}
         self.claim: Claim | None = None

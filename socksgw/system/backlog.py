@@ -15,8 +15,9 @@ __all__ = ["Backlog"]
 @final
 class Backlog:
     """
-    Octets in the order in which they are to be sent, and their producer, which is
-    paused as long as there are any.
+    Octets in the order in which they are to be sent, and what produces them.
+
+    The producer is paused as long as there are any.
 
     @ivar parts: what waits; whoever sends takes it from here.
     """

@@ -1,8 +1,8 @@
 """
-The seam between whoever moves octets and what carries them: one connection, of
-a client or to a destination, with anything between its octets and the wire.
+The seam between what moves octets and what carries them.
 
-A connection declares what it can do. Nothing is concluded from its class, or
+It is one connection, of a client or to a destination, with anything between its
+octets and the wire. A connection declares what it can do. Nothing is concluded from its class, or
 from the methods that it happens to have.
 """
 
@@ -50,14 +50,16 @@ class Receiver(Protocol):
 
     def departed(self) -> None:
         """
-        Hear that the peer ended its side while the connection is not read: octets
-        that it sent before may wait.
+        Hear that the peer ended its side while the connection is not read.
+
+        Octets that it sent before may wait.
         """
 
     def violated(self, failure: SocksError) -> None:
         """
-        Hear that what came is nothing that TLS, or whatever else is below, allows:
-        nothing more is read. The receiver aborts the connection.
+        Hear that the peer breaks the rules of TLS, or of what else is below.
+
+        Nothing more is read. The receiver aborts the connection.
         """
 
     def connectionLost(self, reason: Failure) -> None:
@@ -67,9 +69,11 @@ class Receiver(Protocol):
 class Producer(Protocol):
     """What writes much, and pauses while the connection is full."""
 
-    def pauseProducing(self) -> None: ...
+    def pauseProducing(self) -> None:
+        """Write nothing for the time being."""
 
-    def resumeProducing(self) -> None: ...
+    def resumeProducing(self) -> None:
+        """Write on."""
 
     def stopProducing(self) -> None:
         """Hear that the connection is gone."""
@@ -77,59 +81,63 @@ class Producer(Protocol):
 
 class Connection(Protocol):
     """
-    One connection. Of a client and of a destination alike: plain TCP, TLS, what
-    a login protects, a transport of Twisted's.
+    One connection, of a client or of a destination.
 
-    Flow control has Twisted's names and meaning (C{IConsumer},
-    C{IPushProducer}). Before L{take} nothing is read.
+    It is plain TCP, TLS, what a login protects, or a transport of Twisted's. Flow
+    control has Twisted's names and meaning (C{IConsumer}, C{IPushProducer}).
+    Before L{take} nothing is read.
 
-    @ivar plain: the socket, while octets that are written to it are what the
-        peer reads next: nothing stands in between, and nothing is buffered. Else
-        L{None}.
-    @ivar halfCloses: whether L{loseWriteConnection} leaves the peer's side open.
-        Where it is false, only L{loseConnection} ends our side.
-    @ivar secured: how the octets are protected on the wire: C{clear},
-        C{integrity} or C{confidentiality}.
-    @ivar local: our end.
-    @ivar peer: the other end.
     @ivar bufferSize: the most octets that are read at once.
-    @ivar atOnce: the most octets that are best written at once.
-    @ivar receiver: what takes what comes.
     """
-
-    @property
-    def plain(self) -> socket.socket | None: ...
-
-    @property
-    def halfCloses(self) -> bool: ...
-
-    @property
-    def secured(self) -> str: ...
-
-    @property
-    def local(self) -> SocketName: ...
-
-    @property
-    def peer(self) -> SocketName: ...
 
     bufferSize: int
 
     @property
-    def atOnce(self) -> int: ...
+    def plain(self) -> socket.socket | None:
+        """
+        The socket, while octets written to it are what the peer reads next.
+
+        L{None} where something stands in between, or octets wait to be sent.
+        """
 
     @property
-    def receiver(self) -> Receiver | None: ...
+    def halfCloses(self) -> bool:
+        """
+        Whether L{loseWriteConnection} leaves the peer's side open.
+
+        Where it is false, only L{loseConnection} ends our side.
+        """
+
+    @property
+    def secured(self) -> str:
+        """How octets are protected on the wire (L{socksgw.wire.levels})."""
+
+    @property
+    def local(self) -> SocketName:
+        """Our end."""
+
+    @property
+    def peer(self) -> SocketName:
+        """The other end."""
+
+    @property
+    def atOnce(self) -> int:
+        """The most octets that are best written at once."""
+
+    @property
+    def receiver(self) -> Receiver | None:
+        """What takes what comes."""
 
     def take(self, receiver: Receiver) -> None:
         """
-        Hand what comes to a receiver from now on, in the place of any other, and
-        read.
+        Read, and hand what comes to this receiver from now on.
         """
 
     def release(self) -> bool:
         """
-        Give up the reading of L{plain}, which whoever asks reads from now on;
-        closing stays here.
+        Give up the reading of L{plain}: the caller reads it from now on.
+
+        Closing stays here.
 
         @return: whether the socket is watched already for what there is to read
             (L{socksgw.system.watch.Watcher.hand}).
@@ -137,8 +145,10 @@ class Connection(Protocol):
 
     def write(self, data: bytes | memoryview) -> None:
         """
-        Send octets, after what was written before; what the kernel does not take
-        now is kept. Where the connection is gone they are dropped.
+        Send octets, after what was written before.
+
+        What the kernel does not take now is kept. Where the connection is gone they
+        are dropped.
 
         @param data: as of L{Receiver.dataReceived}: good for this call only.
         """
@@ -167,8 +177,9 @@ class Connection(Protocol):
 
     def cut(self) -> None:
         """
-        Close after what was written, so that the peer does not take it for the
-        orderly end, where the connection can tell the two apart.
+        Close after what was written, and not as if it were the orderly end.
+
+        Where the connection cannot tell the two apart, it is L{loseConnection}.
         """
 
     def abortConnection(self) -> None:

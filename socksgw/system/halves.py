@@ -1,6 +1,8 @@
 """
-The two halves of a connection, each with its own life: what the peer sends, and
-what is sent to it.
+The two halves of a connection: what the peer sends, and what is sent to it.
+
+Each ends by itself. The relay has its own two (L{socksgw.relay.halves}): there a
+half ends when the other connection has taken the last octet.
 """
 
 from __future__ import annotations

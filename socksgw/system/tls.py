@@ -1,6 +1,8 @@
 """
-What sound TLS is, wherever the gateway speaks it: on a listener, and inside
-SOCKS; and TLS over octets in memory, record by record.
+TLS as a server, on listeners and inside SOCKS.
+
+Versions and ciphers are the same for both, and octets go through memory, record by
+record.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ class Own(NamedTuple):
 
 def certificatesOf(octets: bytes) -> list[x509.Certificate]:
     """
-    The certificates in a PEM file.
+    Return the certificates in a PEM file.
 
     @raise ValueError: there is none, or one cannot be read.
     """
@@ -89,10 +91,10 @@ def certificatesOf(octets: bytes) -> list[x509.Certificate]:
 
 def keyFor(chain: Sequence[x509.Certificate], octets: bytes) -> Own:
     """
-    A chain with its private key, from a PEM file.
+    Return a chain with its private key, which is in a PEM file.
 
-    @raise ValueError: it is not that of the first certificate, or cannot be
-        used; never with anything of it in the text.
+    @raise ValueError: the key is not that of the first certificate, or cannot be
+        used. The text holds nothing of it.
     """
     try:
         key = load_pem_private_key(octets, None)
@@ -124,9 +126,10 @@ def keyFor(chain: Sequence[x509.Certificate], octets: bytes) -> Own:
 
 def serverContext(own: Own) -> SSL.Context:
     """
-    TLS 1.2 and 1.3 with sound ciphers, without compression, renegotiation and
-    resumption: a session that is resumed would get past a CRL that has
-    changed.
+    Return a context of TLS 1.2 and 1.3 with sound ciphers.
+
+    It has no compression, no renegotiation and no resumption: a session that is
+    resumed would get past a CRL that has changed.
 
     @raise SSL.Error: OpenSSL does not take the certificate or its key.
     """
@@ -159,8 +162,7 @@ def serverContext(own: Own) -> SSL.Context:
 
 class Excessive(SSL.Error):
     """
-    The peer sends records that carry no application data, and more of them than
-    TLS has a use for.
+    The peer sends more records without application data than TLS has a use for.
     """
 
 
@@ -234,7 +236,7 @@ class Stream:
 
     def _begin(self, header: memoryview) -> int:
         """
-        A record begins, or the rest of its header has come.
+        Begin a record, or go on with a header of which a part had come.
 
         @return: how many octets of it were taken. A header that came whole is
             left, to be handed on together with what follows it.
@@ -258,7 +260,7 @@ class Stream:
         return len(taken)
 
     def _whole(self, parts: list[bytes]) -> None:
-        """A record has come."""
+        """Have OpenSSL work off a record that is whole."""
         try:
             if self.established:
                 parts.append(self.connection.recv(RECORD))
@@ -304,7 +306,11 @@ class Stream:
         return self.outgoing()
 
     def outgoing(self) -> bytes:
-        """What OpenSSL has to send, unasked: its part of a handshake, an alert."""
+        """
+        Take what OpenSSL has to send of its own accord.
+
+        @return: its part of a handshake, an alert, or nothing.
+        """
         parts: list[bytes] = []
         try:
             while True:

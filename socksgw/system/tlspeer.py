@@ -1,10 +1,10 @@
 """
-TLS on the connections that the gateway opens: the peer proves that it has the
-configured name before the first secret is sent to it.
+TLS on the connections that the gateway opens.
 
-OpenSSL verifies the chain, service-identity the name. The name is checked
-during the handshake and once more when the handshake is complete. Whatever goes
-wrong with a check refuses the peer.
+The peer proves that it has the configured name before the first secret is sent to
+it. OpenSSL verifies the chain, service-identity the name. The name is checked
+during the handshake and once more when the handshake is complete. If a check
+fails for any reason, the peer is refused.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ _CHAIN: Final = {
 
 class PeerRefused(Exception):
     """
-    The peer has not proved that it has the configured name. The text says
-    why, and what to do.
+    The peer has not proved that it has the configured name.
+
+    The text says why, and what to do.
     """
 
     def __init__(self, why: str) -> None:
@@ -69,12 +70,15 @@ class PeerRefused(Exception):
 @final
 class TLSPeer:
     """
-    Whom a connection is to reach: TLS 1.2 or newer, and a certificate for one
-    name.
+    The peer that a connection is to reach, by its name.
+
+    It has to speak TLS 1.2 or newer, and to show a certificate for that name.
     """
 
     def __init__(self, host: str, trust: Any) -> None:
         """
+        Prepare for any number of connections.
+
         @param host: the DNS name or IP address that the configuration names.
         @param trust: which authorities are believed (C{IOpenSSLTrustRoot}).
         @raise ValueError: C{host} is neither.
@@ -120,8 +124,9 @@ class TLSPeer:
 
     def confirm(self, transport: Any) -> None:
         """
-        Check the name once more. Called when the handshake is complete, before
-        anything is written.
+        Check the name once more.
+
+        This is called when the handshake is complete, before anything is written.
 
         @param transport: the one whose handle is the TLS connection.
         @raise PeerRefused: the certificate is not for this name.
@@ -136,17 +141,18 @@ class TLSPeer:
 
     def over(self, endpoint: Any) -> Any:
         """
-        An endpoint that connects by TLS over another one. It hands a protocol
-        its transport when the peer is confirmed, and not before.
+        Return an endpoint that connects by TLS over another one.
 
+        It hands a protocol its transport when the peer is confirmed, and not before.
         Its connections fail with L{PeerRefused} where the peer is refused.
         """
         return _Confirmed(self, endpoint)
 
     def _objection(self, shown: x509.Certificate | None) -> str:
         """
-        What is wrong with the names of a certificate; nothing when one of them
-        is the configured one.
+        Return what is wrong with the names of a certificate.
+
+        @return: empty when one of them is the configured one.
         """
         if shown is None:
             return "none was shown"
@@ -180,7 +186,7 @@ def _counts(pattern: CertificatePattern) -> bool:
 
 def _readable(shown: x509.Certificate) -> list[CertificatePattern]:
     """
-    The names of a certificate for a message; none when they cannot be read.
+    Return the names of a certificate for a message; none if they cannot be read.
     """
     try:
         return list(extract_patterns(shown))
@@ -248,6 +254,6 @@ class _Handshake(Protocol):
         self.done.callback(protocol)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection ended before its peer was confirmed."""
+        """Fail, where the connection ended before its peer was confirmed."""
         if not self.done.called:
             self.done.errback(reason)
