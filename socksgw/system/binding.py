@@ -22,8 +22,9 @@ def bindWithin(
     kind: socket.SocketKind, address: Address, ports: range | None, scope: int = 0
 ) -> socket.socket:
     """
-    Return a non-blocking socket bound to an address, on any port or on one of some;
-    of a stream, it listens already.
+    Return a non-blocking socket bound to an address, on any port or on one of some.
+
+    A stream socket listens already.
 
     @param ports: the ports that it may have; L{None} for any.
     @param scope: the interface of a link-local address.
@@ -45,7 +46,7 @@ def bindWithin(
             if kind == socket.SOCK_STREAM:
                 bound.listen(_BACKLOG)
             return bound
-        # From a random one on, so that ports cannot be foretold.
+        # The search begins at a random port, so that ports cannot be foretold.
         start = random.SystemRandom().randrange(len(ports))
         for i in range(len(ports)):
             try:

@@ -1,9 +1,9 @@
 """
 Coroutines that are driven directly.
 
-L{Deferred.fromCoroutine} with plain Deferreds costs a tenth of a whole session:
-each time one fires it runs a chain of callbacks, whose only one goes on with the
-coroutine. Here it goes on at once.
+L{Deferred.fromCoroutine} with plain Deferreds costs a tenth of a whole session: each
+time one fires it runs a chain of callbacks, whose only one goes on with the
+coroutine. Here the coroutine goes on immediately.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ T = TypeVar("T")
 @final
 class Awaited(Deferred[T]):
     """
-    A Deferred that a coroutine awaits: a L{Running} one goes on as soon as it
-    fires. Everywhere else it is a Deferred as any other; no callback is to be added
-    while a coroutine awaits it.
+    A Deferred that a coroutine awaits: a L{Running} one goes on as soon as it fires.
+
+    Everywhere else it is a Deferred as any other. No callback is to be added while a
+    coroutine awaits it.
     """
 
     #: Goes on with the coroutine that awaits this, if that is all there is.
@@ -59,7 +60,7 @@ class Awaited(Deferred[T]):
             return
         self._proceed = self._canceller = None
         self.called = True
-        # Not kept: the traceback will lead to the frames that await this.
+        # It is not kept: its traceback leads to the frames that await this.
         self.result = None
         proceed(fail if isinstance(fail, Failure) else Failure(fail))
 
@@ -67,10 +68,11 @@ class Awaited(Deferred[T]):
 @final
 class Running(Deferred[T]):
     """
-    A coroutine that runs, and the Deferred of its result, as
-    L{Deferred.fromCoroutine} makes one. When it is cancelled, what the coroutine
-    awaits is cancelled; it fires when the coroutine ends, whatever that makes of
-    it.
+    A coroutine that runs, and the Deferred of its result.
+
+    It is what L{Deferred.fromCoroutine} makes. When it is cancelled, what the
+    coroutine awaits is cancelled; it fires when the coroutine ends, whatever that
+    makes of it.
     """
 
     def __init__(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> None:

@@ -1,10 +1,9 @@
 """
 Coarse deadlines: one scan for every session, instead of a timer for each.
 
-A reactor's delayed call costs as much as a fifth of a whole session, and
-nearly every one is cancelled. Here setting and clearing a deadline is an
-insertion into a set and its removal; four times a second the sets that are
-due are called.
+A delayed call of the reactor costs as much as a fifth of a whole session, and nearly
+every one is cancelled. Here setting and clearing a deadline is an insertion into a
+set and its removal. Four times a second the deadlines that are due are called.
 """
 
 from __future__ import annotations
@@ -21,14 +20,16 @@ _log = Logger()
 
 
 def _nothing() -> None:
-    """Stands for a call that was made or forgotten."""
+    """Stand for a call that was made or forgotten."""
 
 
 @final
 class Deadline:
     """
-    One call that is to come, unless it is cleared. Afterwards it refers to the
-    call no longer: whoever is called usually keeps the deadline.
+    One call that is to come, unless it is cleared.
+
+    Afterwards it does not refer to the call any more: what is called usually keeps
+    the deadline.
     """
 
     __slots__ = ("call", "due")
@@ -50,8 +51,8 @@ class Deadlines:
     """
     All deadlines of a gateway.
 
-    @cvar TICK: seconds between two scans; a call comes at most that much
-        late, and never early.
+    @cvar TICK: seconds between two scans; a call comes at most that much late, and
+        never early.
     """
 
     TICK: Final = 0.25
@@ -66,7 +67,9 @@ class Deadlines:
 
     def set(self, seconds: float, call: Callable[[], None]) -> Deadline:
         """
-        Call C{call} in C{seconds}.
+        Make a deadline.
+
+        @param seconds: after which C{call} is called.
         """
         tick = ceil((self._clock() + seconds) / self.TICK)
         due = self._due.get(tick)
@@ -78,8 +81,9 @@ class Deadlines:
 
     def scan(self) -> None:
         """
-        Make every call that is due. One that raises is logged and does not
-        keep the others from theirs.
+        Make every call that is due.
+
+        A call that raises is logged and does not keep the others from theirs.
         """
         now = int(self._clock() / self.TICK)
         if now - self._scanned < len(self._due):
@@ -100,15 +104,14 @@ class Deadlines:
 
     def sweep(self) -> None:
         """
-        Let go of the sets whose deadlines were all cleared: an emptied set keeps
-        the memory that a crowd needed until it is due.
+        Drop the sets whose deadlines were all cleared.
+
+        An emptied set keeps the memory that a crowd needed until it is due.
         """
         for tick in [tick for tick, due in self._due.items() if not due]:
             del self._due[tick]
 
     @property
     def pending(self) -> int:
-        """
-        How many calls are to come.
-        """
+        """The number of calls that are to come."""
         return sum(map(len, self._due.values()))

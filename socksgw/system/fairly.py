@@ -1,6 +1,8 @@
 """
-Turns by source: what waits is served source by source, and who fills the queue
-is who is refused.
+Turns by source.
+
+What waits is served source by source, and the source that fills the queue is
+refused.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class FairQueue(Generic[T]):
     """
 
     def __init__(self) -> None:
-        # The source whose turn it is comes first.
+        # The source whose turn it is stands first.
         self._queues: OrderedDict[bytes, deque[T]] = OrderedDict()
         self._length = 0
 
@@ -55,7 +57,7 @@ class FairQueue(Generic[T]):
         """
         Take the first item of the source whose turn it is.
 
-        @param ready: whether it may be a source's turn; L{None} for any.
+        @param ready: tells whether a source may have a turn; L{None} for any.
         @return: the source and the item; L{None} when no source is ready.
         """
         source = next((s for s in self._queues if ready is None or ready(s)), None)
@@ -67,9 +69,7 @@ class FairQueue(Generic[T]):
         return source, item
 
     def remove(self, source: bytes, item: T) -> None:
-        """
-        Take an item out that waits no longer.
-        """
+        """Take out an item that does not wait any longer."""
         self._queues[source].remove(item)
         self._taken(source)
 
@@ -77,8 +77,7 @@ class FairQueue(Generic[T]):
         """
         Take the last item of the source that has most.
 
-        @param newcomer: the source whose item is taken where several have
-            most.
+        @param newcomer: the source whose item is taken where several have most.
         """
         most = max(map(len, self._queues.values()))
         source = newcomer
@@ -95,22 +94,27 @@ class FairQueue(Generic[T]):
 
 
 class TooManyWaiting(Exception):
-    """As many calls of this source wait as may."""
+    """
+    As many calls of this source wait as may.
+    """
 
 
 @final
 class Places:
     """
-    A bounded number of places. A source has so many at most; while none is free
-    its calls wait, and a free place goes to the sources that wait in turn. So a
-    source that asks for more than it gets delays nobody but itself.
+    A bounded number of places, of which one source has no more than its share.
+
+    While none is free calls wait, and a free place goes to the sources that wait in
+    turn. So a source that asks for more than it gets delays only itself.
     """
 
     def __init__(self, places: int, perSource: int, waiting: int) -> None:
         """
+        Begin with all places free.
+
         @param places: places in all.
-        @param perSource: most places of one source.
-        @param waiting: most calls of one source that wait.
+        @param perSource: the most places of one source.
+        @param waiting: the most calls of one source that wait.
         """
         self._places = places
         self._perSource = perSource
@@ -118,7 +122,7 @@ class Places:
         self._held: Counter[bytes] = Counter()
         self._queue: FairQueue[Callable[[], bool]] = FairQueue()
         self._giving = False
-        #: How many are taken.
+        #: The number of places that are taken.
         self.taken = 0
 
     def enter(self, source: bytes, begin: Callable[[], bool]) -> None:
@@ -126,8 +130,8 @@ class Places:
         Call C{begin} when the source has a place, which may be now.
 
         @param source: L{Address.sourceKey<socksgw.wire.address.Address.sourceKey>}.
-        @param begin: takes the place and returns L{True}, or returns L{False}
-            when it needs none any more. Who took one calls L{leave}.
+        @param begin: takes the place and returns L{True}, or returns L{False} when
+            it needs none any more. What took a place calls L{leave}.
         @raise TooManyWaiting: as many wait already.
         """
         if self._queue.of(source) >= self._waiting:
@@ -136,7 +140,7 @@ class Places:
         self._give()
 
     def leave(self, source: bytes) -> None:
-        """Give a place of the source back."""
+        """Give back a place of the source."""
         self.taken -= 1
         self._held[source] -= 1
         if not self._held[source]:
@@ -147,7 +151,7 @@ class Places:
         return self._held[source] < self._perSource
 
     def _give(self) -> None:
-        # A call that leaves at once comes back here from below.
+        # A call that leaves immediately calls this again from below.
         if self._giving:
             return
         self._giving = True

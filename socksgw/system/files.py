@@ -1,6 +1,8 @@
 """
-Files that the configuration names: read whole and bounded, never waited for,
-and not believed when they hold a secret that others can read.
+Files that the configuration names.
+
+They are read whole and bounded, and never waited for. One that holds a secret is
+refused if other users can read it.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ def unreadable(path: Path, error: OSError) -> str:
 
 def readFile(path: Path) -> bytes:
     """
-    The content of a regular file.
+    Return the content of a regular file.
 
     @raise OSError: it cannot be read.
     @raise FileError: it is not a regular file, or is larger than 64 MiB.
@@ -85,10 +87,7 @@ def readFile(path: Path) -> bytes:
 
 
 def unmarked(octets: bytes) -> bytes:
-    """
-    Return a text in UTF-8 without the byte-order mark that an editor has put in
-    front of it.
-    """
+    """Return a text in UTF-8 without the byte-order mark that editors put in front."""
     return octets.removeprefix(_MARK)
 
 
@@ -99,9 +98,11 @@ def isWide(octets: bytes) -> bool:
 
 def readSecret(path: Path, private: bool = False) -> bytes:
     """
-    Return the content of a file that nobody else can read: its mode has nothing
-    for others, and nothing for its group unless that is ours alone (a volume of
-    a container's) or one that the operator trusts (L{trustGroups}).
+    Return the content of a file that nobody else can read.
+
+    Its mode has nothing for others. It has nothing for its group either, unless the
+    group is ours alone (as of a volume of a container) or one that the operator
+    trusts (L{trustGroups}).
 
     @param private: whether it has to be ours, or root's.
     @raise OSError: it cannot be read.
@@ -119,7 +120,7 @@ def readSecret(path: Path, private: bool = False) -> bytes:
 
 def readOwn(path: Path) -> bytes:
     """
-    The content of a file that nobody else can change.
+    Return the content of a file that nobody else can change.
 
     @raise OSError: it cannot be read.
     @raise FileError: others can change it, or as L{readFile}.
@@ -134,8 +135,9 @@ def readOwn(path: Path) -> bytes:
 
 def trustGroups(names: Iterable[str]) -> list[str]:
     """
-    Let the members of these groups, and of no others, read files that hold
-    secrets, where the mode of a file lets them.
+    Let the members of these groups, and of no others, read files that hold secrets.
+
+    That is so where the mode of a file lets them.
 
     @param names: names of groups of this machine, or their numbers.
     @return: those of them that are no groups.
@@ -154,8 +156,9 @@ def trustGroups(names: Iterable[str]) -> list[str]:
 @contextmanager
 def supposingTrust() -> Iterator[None]:
     """
-    Meanwhile L{trustGroups} is for the tests of a configuration; afterwards those
-    are trusted again who were before.
+    Let L{trustGroups} count only inside the block, which tests a configuration.
+
+    Afterwards the groups are trusted again that were before.
     """
     before = frozenset(_trusted)
     try:
@@ -167,8 +170,10 @@ def supposingTrust() -> Iterator[None]:
 
 def _checkGroup(path: Path, found: os.stat_result, bits: int, what: str) -> None:
     """
-    @raise FileError: the group's part of the mode has some of these bits, and
-        the group is neither ours alone nor trusted.
+    Check what the mode of a file lets its group do.
+
+    @raise FileError: it has some of these bits, and the group is neither ours alone
+        nor trusted.
     """
     gid = found.st_gid
     if not found.st_mode & bits or gid in _trusted or _groupIsOurs(found):
@@ -190,12 +195,13 @@ def _checkGroup(path: Path, found: os.stat_result, bits: int, what: str) -> None
 
 def ownDirectory(path: Path, shared: bool = False) -> None:
     """
-    Make a directory (mode 0700), and its parents, unless it is there; then see
-    that nobody else can change it or put another in its place: it, the
-    directory that holds it, and a link that leads to it are ours or root's.
+    Make a directory (mode 0700) and its parents, unless it is there, and check it.
 
-    @param shared: the operator says that nobody else has an account: others may
-        own them and write to them.
+    Nobody else can change it or put another in its place: it, the directory that
+    holds it, and a link that leads to it are ours or root's.
+
+    @param shared: the operator says that nobody else has an account: others may own
+        them and write to them.
     @raise OSError: it cannot be made or looked at.
     @raise FileError: somebody else can change it.
     """
@@ -238,9 +244,10 @@ def _checkDirectory(path: Path, found: os.stat_result, sticky: bool) -> None:
 
 def _groupIsOurs(found: os.stat_result) -> bool:
     """
-    Tell whether a file's group is nobody's but ours (and root's): group 0, the
-    private group of our user, or one of our groups that has no name here, as a
-    container's volumes have.
+    Return whether a file's group is ours (and root's) alone.
+
+    It is group 0, the private group of our user, or one of our groups that has no
+    name here, as volumes of containers have.
     """
     gid = found.st_gid
     if gid == 0:
@@ -279,9 +286,10 @@ def _checkOwner(path: Path, found: os.stat_result) -> None:
 
 def _isCredential(path: Path) -> bool:
     """
-    Whether systemd handed the file to this service (systemd.exec(5),
-    C{LoadCredential}); it lets us read by an access control list, whose mask
-    shows as permissions of the group.
+    Return whether systemd handed the file to this service.
+
+    See C{LoadCredential} in systemd.exec(5). It lets us read by an access control
+    list, whose mask shows as permissions of the group.
     """
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     return directory is not None and path.is_relative_to(directory)
@@ -289,7 +297,9 @@ def _isCredential(path: Path) -> bool:
 
 def stampOf(path: Path) -> object:
     """
-    Differs when the file may; L{None} when it is not there.
+    Return a value that differs when the file may.
+
+    @return: L{None} when the file is not there.
     """
     try:
         found = path.stat()

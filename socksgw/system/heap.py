@@ -1,8 +1,8 @@
 """
-Memory that a crowd of clients needed, and that nobody needs any more.
+Memory that a crowd of clients needed, and that is of no use when it has gone.
 
-The C library keeps what was freed below anything that still lives: after a
-crowd has gone, a few objects that outlive it would hold all of it.
+The C library keeps what was freed below anything that still lives: after a crowd has
+gone, a few objects that outlive it would hold all of it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from typing import Final, final
 
 __all__ = ["Heap", "trim"]
 
-#: Clients that make a crowd, when they have gone.
+#: The number of clients that makes a crowd, when they have gone.
 _CROWD: Final = 250
 #: Calls without a change after which the crowd is held to be gone.
 _CALM: Final = 20
 #: With more clients than this a full garbage collection would hold up everybody.
 _FEW: Final = 1000
-#: Found once: each search makes a class, and leaves it to the next collection.
+#: It is looked up once: each look-up makes a class, which waits for the garbage
+#: collector.
 _release: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def trim() -> None:
     """
-    Give free memory back to the kernel, where the C library can (malloc_trim(3)
-    is glibc's own).
+    Give free memory back to the kernel, where the C library can.
+
+    It is malloc_trim(3), which only glibc has.
     """
     if _release is not None:
         _release(0)
@@ -36,7 +38,7 @@ def trim() -> None:
 @final
 class Heap:
     """
-    Sees crowds come and go.
+    Give memory back when a crowd has gone.
     """
 
     def __init__(self, trim: Callable[[], None] = trim) -> None:
@@ -47,8 +49,10 @@ class Heap:
 
     def look(self, clients: int) -> None:
         """
-        Give memory back when half of a crowd has gone, and once more when no
-        half of it has gone for a while. Called four times a second.
+        Give memory back when half of a crowd has gone, and once more later.
+
+        The second time comes when the crowd has not halved for a while. Called four
+        times a second.
 
         @param clients: how many there are now.
         """

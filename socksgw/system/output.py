@@ -1,11 +1,10 @@
 """
-Standard output as a stream that never blocks the reactor, and that every
-terminal can show.
+Standard output that never blocks the reactor, and that every terminal can show.
 
-A terminal that was stopped (Ctrl-S), a pipe to a dead log collector and a file
-on a hung mount all block write(2). The lines are therefore written by a thread,
-from a bounded queue. Lines that do not fit are dropped and counted, and the
-count is written as soon as the reader reads again.
+A terminal that was stopped (Ctrl-S), a pipe to a dead log collector and a file on a
+hung mount all block write(2). The lines are therefore written by a thread, from a
+bounded queue. Lines that do not fit are dropped and counted, and the count is
+written as soon as the reader reads again.
 """
 
 from __future__ import annotations
@@ -41,9 +40,7 @@ _SIGNS: Final[Mapping[str, str]] = {
 
 
 def _substitute(error: UnicodeError) -> tuple[str, int]:
-    """
-    Replace what an encoding cannot say by what it can.
-    """
+    """Replace what an encoding cannot say by what it can."""
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end]
     return "".join(_SIGNS.get(c) or ascii(c)[1:-1] for c in text), error.end
@@ -54,8 +51,9 @@ codecs.register_error(_HANDLER, _substitute)
 
 def readable(stream: TextIO) -> None:
     """
-    Have a stream write substitutes for characters that its encoding lacks,
-    where it would raise L{UnicodeEncodeError}.
+    Have a stream write substitutes for characters that its encoding lacks.
+
+    Without that it raises L{UnicodeEncodeError}.
     """
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors=_HANDLER)
@@ -63,8 +61,10 @@ def readable(stream: TextIO) -> None:
 
 def coloured(stream: TextIO) -> bool:
     """
-    Tell whether escape sequences are welcome on a stream: on a terminal, unless
-    C{NO_COLOR} is set (no-color.org) or C{TERM} is C{dumb}.
+    Return whether escape sequences are welcome on a stream.
+
+    They are on a terminal, unless C{NO_COLOR} is set (no-color.org) or C{TERM} is
+    C{dumb}.
     """
     return (
         stream.isatty()
@@ -75,8 +75,9 @@ def coloured(stream: TextIO) -> bool:
 
 def widthOf(stream: TextIO) -> int:
     """
-    Return how many columns a stream's terminal has; 0 where there is no
-    terminal, and so no limit.
+    Return how many columns a stream's terminal has.
+
+    @return: 0 where there is no terminal, and so no limit.
     """
     return shutil.get_terminal_size((0, 0)).columns if stream.isatty() else 0
 
@@ -133,11 +134,11 @@ class Output(io.TextIOBase):
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Tell whether people look at it."""
+        """Return whether it is a terminal."""
         return self._terminal
 
     def writable(self) -> bool:
-        """Tell that it can be written to."""
+        """Return that it can be written to."""
         return True
 
     def write(self, text: str) -> int:
@@ -170,10 +171,7 @@ class Output(io.TextIOBase):
         self._thread = thread
 
     def flush(self) -> None:
-        """
-        Wait for the reader, but only when the process is ending, and not for
-        long.
-        """
+        """Wait for the reader, but only while the process ends, and not for long."""
         if self._until is not None:
             with self._ready:
                 self._ready.wait_for(
@@ -182,8 +180,9 @@ class Output(io.TextIOBase):
 
     def finish(self) -> None:
         """
-        Wait until everything is written, for a second at most in all; so does
-        every flush from now on.
+        Wait until everything is written, for a second at most in all.
+
+        Every flush from now on does so, too.
         """
         if self._until is None:
             self._until = time.monotonic() + _PATIENCE

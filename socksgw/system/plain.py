@@ -27,7 +27,7 @@ __all__ = ["AT_ONCE", "OPENING", "PlainConnection", "socketName"]
 _log = Logger()
 
 #: Octets read at once while a client says what it wants: more than the messages
-#: of most logins and the request, and little to hold for each of many clients
+#: of most logins and the request, and few enough to hold for each of many clients
 #: that send on behind it.
 OPENING: Final = 1 << 12
 #: The most octets that are read at once.
@@ -63,10 +63,11 @@ def socketName(name: Any) -> SocketName:
 
 class PlainConnection:
     """
-    A L{socksgw.system.connection.Connection} on a socket with nothing above it.
+    A connection on a socket with nothing above it.
 
-    After the end it refers to nothing that refers to it: what a session held
-    is free at once, and not when the garbage collector comes by.
+    As L{socksgw.system.connection.Connection}. After the end it refers to nothing
+    that refers to it: what a session held is free then, and not when the garbage
+    collector runs.
     """
 
     __slots__ = (
@@ -79,9 +80,7 @@ class PlainConnection:
     atOnce: Final = AT_ONCE
 
     def __init__(self, connected: socket.socket, watch: Watcher) -> None:
-        """
-        @param connected: it does not block; it is closed here.
-        """
+        """@param connected: the socket, non-blocking; it is closed here."""
         self._socket = connected
         self._fd = connected.fileno()
         self._watch = watch
@@ -190,7 +189,7 @@ class PlainConnection:
             self.receiver.readConnectionLost()
 
     def _unreadEnd(self, events: int) -> None:
-        """Something ended, or failed, while nothing is read."""
+        """Act on an end, or a failure, while nothing is read."""
         if events & ~(READ | WRITE | GONE) and (
             self._incoming is _ENDED
             or self._outgoing is _BROKEN
@@ -217,7 +216,7 @@ class PlainConnection:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                # Reading tells; where nothing is read, the watch does.
+                # Reading will tell; where nothing is read, the watch will.
                 self._outgoing = _BROKEN
                 return
             if sent == len(data):
@@ -245,7 +244,7 @@ class PlainConnection:
                 self._lose(Failure(ConnectionLost()))
                 return
             if sent < len(part):
-                # Without a copy of the rest.
+                # A view makes no copy of the rest.
                 parts[0] = memoryview(part)[sent:]
             else:
                 parts.popleft()
@@ -290,7 +289,7 @@ class PlainConnection:
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
-            # It is gone already: reading tells.
+            # The connection is gone; reading from it will tell.
             self._outgoing = _BROKEN
 
     def loseConnection(self) -> None:
@@ -312,7 +311,7 @@ class PlainConnection:
             self._lose(Failure(ConnectionAborted()))
 
     def _lose(self, reason: Failure) -> None:
-        """Close, and tell."""
+        """Close, and tell the receiver."""
         fd, self._fd = self._fd, _NOWHERE
         if fd == _NOWHERE:
             return

@@ -1,6 +1,7 @@
 """
-Whose rights the process has kept: what a gateway that was started as root
-should have given up.
+The rights that the process has kept.
+
+A gateway that was started as root should have given up root's.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ def keptRights(
     users: tuple[int, int, int], groups: tuple[int, int, int], others: Sequence[int]
 ) -> str | None:
     """
-    Return one line that says which of root's rights are left, or L{None} when
-    there are none.
+    Return one line that says which of root's rights are left.
 
     @param users: the real, the effective and the saved user id.
     @param groups: the same of the group.
     @param others: the supplementary groups.
+    @return: L{None} when there are none.
     """
     kinds = ("real", "effective", "saved")
     owned = [kind for kind, uid in zip(kinds, users, strict=True) if uid == _ROOT]
@@ -57,8 +58,9 @@ def _kept(what: str, kinds: Sequence[str]) -> str:
 
 def supplementary() -> Sequence[int]:
     """
-    Return the supplementary groups of this process; none, which is told, where the
-    system does not say.
+    Return the supplementary groups of this process.
+
+    @return: none, which is logged, where the system does not say.
     """
     try:
         return os.getgroups()
@@ -72,5 +74,5 @@ def supplementary() -> Sequence[int]:
 
 
 def rightsOf() -> str | None:
-    """As L{keptRights}, of this process."""
+    """Return what L{keptRights} says of this process."""
     return keptRights(os.getresuid(), os.getresgid(), supplementary())

@@ -1,10 +1,8 @@
 """
-What a system may refuse although it is Linux: sandboxes (seccomp filters of
-containers, gVisor) refuse system calls and socket options that most systems
-have.
+System calls and socket options that a system may refuse although it is Linux.
 
-What is refused is told once in the life of the process, with what happens
-instead.
+Sandboxes (seccomp filters of containers, gVisor) refuse some that most systems have.
+A refusal is logged once in the life of the process, with what happens instead.
 """
 
 from __future__ import annotations
@@ -32,7 +30,8 @@ _log = Logger()
 
 #: The socket family of each version of IP.
 FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
-#: Seconds of silence before keep-alive asks: well before firewalls forget.
+#: Seconds of silence before keep-alive asks: well before firewalls forget a
+#: connection.
 _KEEPALIVE: Final = 120
 #: What sandboxes answer in place of a system call that works elsewhere.
 _REFUSALS: Final = frozenset(
@@ -83,7 +82,7 @@ def _prefer(
     except OSError as e:
         if isRefusal(e):
             tellOnce(name, e, instead)
-        # Else the connection is broken already; using it tells.
+        # Any other error: the connection is broken, and using it will tell.
 
 
 def quick(connection: socket.socket) -> None:

@@ -39,7 +39,9 @@ class Pool(ThreadPool):
 
 
 class DaemonPool(Pool):
-    """Threads that somebody else's code may hold for long: no exit waits."""
+    """
+    A pool for code of others, which may hold its threads: no exit waits for them.
+    """
 
     threadFactory: Any = staticmethod(partial(Thread, daemon=True))
 
@@ -56,10 +58,10 @@ def inPool(
     reactor: Any, pool: ThreadPool, work: Callable[..., T], *arguments: Any
 ) -> Deferred[T]:
     """
-    Have work done in a thread of a pool that is used for nothing in a hurry.
+    Have work done in a thread of a pool that nothing urgent uses.
 
-    @return: fires with the result. Fails with C{RuntimeError} when the pool has
-        no thread and none can be started; Twisted's own function raises then.
+    @return: fires with the result. Fails with C{RuntimeError} when the pool has no
+        thread and none can be started; Twisted's own function raises then.
     """
     try:
         return deferToThreadPool(reactor, pool, work, *arguments)
@@ -68,7 +70,9 @@ def inPool(
 
 
 class _Call:
-    """Work for a thread, and who waits for what comes of it."""
+    """
+    Work for a thread, and what waits for its result.
+    """
 
     __slots__ = ("outcome", "source", "stuck", "work")
 
@@ -76,15 +80,15 @@ class _Call:
         self.work: Callable[[], Any] | None = work
         self.source = source
         self.stuck = False
-        # Whoever goes away leaves no password behind.
+        # A client that goes away leaves no password behind.
         self.outcome: Deferred[Any] = Deferred(lambda _: self.forget())
 
     def forget(self) -> None:
-        """The work is not to be done any more."""
+        """Drop the work: it is not to be done any more."""
         self.work = None
 
     def run(self) -> Any:
-        """In a thread."""
+        """Do the work, in a thread."""
         work, self.work = self.work, None
         return None if work is None else work()
 
@@ -92,8 +96,10 @@ class _Call:
 @final
 class Threads:
     """
-    Threads of one purpose, with a bounded queue: a flood of logins takes no
-    other work's threads, and a flood of one source no other source's turns.
+    Threads of one purpose, with a bounded queue.
+
+    A flood of logins takes no threads of other work, and a flood of one source no
+    turns of another.
     """
 
     def __init__(
@@ -106,12 +112,14 @@ class Threads:
         patience: float | None = None,
     ) -> None:
         """
-        @param waiting: most calls that wait for a thread.
+        Make them; they are started as they are needed.
+
+        @param waiting: the most calls that wait for a thread.
         @param busy: makes the failure of a call that there is no room for.
-        @param patience: seconds after which a call counts as stuck, where
-            calls may be that. As many threads more are started in place of
-            those with stuck calls, and no source has more than half of the
-            threads, stuck ones included. L{None} where every call ends.
+        @param patience: seconds after which a call counts as stuck, where calls may
+            be that. As many threads more are started in place of those with stuck
+            calls, and no source has more than half of the threads, stuck ones
+            included. L{None} where every call ends.
         """
         self._reactor = reactor
         self._name = name
@@ -155,9 +163,7 @@ class Threads:
         return call.outcome
 
     def stop(self) -> None:
-        """
-        End the threads when the last call is done: none comes any more.
-        """
+        """End the threads when the last call is done: none comes any more."""
         self._stopping = True
         self._rest()
 
@@ -190,7 +196,9 @@ class Threads:
 
     def _start(self, source: bytes, call: _Call) -> bool:
         """
-        @return: whether it could be started.
+        Give a call to a thread.
+
+        @return: whether there is one.
         """
 
         def finished(success: bool, result: Any) -> None:
@@ -202,7 +210,7 @@ class Threads:
         try:
             self._pool.callInThreadWithCallback(finished, call.run)
         except RuntimeError as e:
-            # There are as many threads as the system allows.
+            # The system allows no more threads.
             if timer is not None:
                 timer.cancel()
             self._cannotStart(source, call, e)
@@ -220,7 +228,7 @@ class Threads:
                 why=str(error),
             )
         if self._running:
-            # It waits for one of the threads that there are.
+            # The call waits for one of the threads that run.
             self._queue.pushBack(source, call)
             return
         self._refuse(call)
@@ -233,7 +241,7 @@ class Threads:
         self._next()
 
     def _finished(self, call: _Call, timer: Any, success: bool, result: Any) -> None:
-        # Counted when the work is done, not when the client lost patience.
+        # It counts until the work is done, and not until the client loses patience.
         self._running -= 1
         self._held[call.source] -= 1
         if not self._held[call.source]:
@@ -260,8 +268,10 @@ def threadsFor(
     patience: float | None = None,
 ) -> Threads:
     """
-    Return threads as L{Threads}. Generations share those of the same name, so
-    that a reload makes no more of them; they end with the last one.
+    Return threads as L{Threads} has them.
+
+    Generations share those of the same name, so that a reload makes no more of them.
+    They end with the last one.
     """
     found = shared(
         ("threads", reactor, name),

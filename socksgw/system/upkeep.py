@@ -1,5 +1,5 @@
 """
-What is done again and again while the gateway runs.
+Work that is done again and again while the gateway runs.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ _log: Final = Logger()
 
 def defect(what: str, error: Exception) -> None:
     """
-    Something failed by a defect, ours or a plug-in's: log where, but neither
-    the exception's text nor any value, since both may hold a secret.
+    Log that something failed by a defect, ours or a plug-in's.
+
+    The log says where, but neither the text of the exception nor any value, since
+    both may hold a secret.
     """
     _log.error(
         "{what} failed by a defect: {kind} at\n{where}",
@@ -33,8 +35,9 @@ def defect(what: str, error: Exception) -> None:
 @final
 class Upkeep:
     """
-    Does parts of one work, each whether or not another fails; a failure is
-    logged once, until the part works again.
+    Do parts of one work, each whether or not another fails.
+
+    A failure is logged once, until the part works again.
     """
 
     def __init__(self) -> None:
@@ -42,9 +45,9 @@ class Upkeep:
 
     def do(self, what: str, part: Callable[[], object]) -> None:
         """
-        Do one part. Never raises.
+        Do one part. It never raises.
 
-        @param what: what it is called in the log.
+        @param what: what the part is called in the log.
         """
         try:
             part()

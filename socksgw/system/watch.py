@@ -1,9 +1,9 @@
 """
 Readiness of many plain sockets, seen by the reactor as one.
 
-An epoll instance of our own, itself watched by the reactor: an event costs a
-call, where through the reactor it costs several times that in logging
-context, and what is watched for changes in one system call.
+It is an epoll instance of our own, which the reactor watches. An event costs one
+call, where through the reactor it costs several in a logging context, and what a
+socket is watched for changes in one system call.
 """
 
 from __future__ import annotations
@@ -28,31 +28,40 @@ WRITE: Final = select.EPOLLOUT
 #: The peer has ended its side, whatever is still unread.
 GONE: Final = select.EPOLLRDHUP
 
-#: Events taken up at once; the rest wait for the reactor's next turn.
+#: The most events that are taken up by one system call.
 _AT_ONCE: Final = 256
-#: How often more is asked for before others of the reactor have their turn,
-#: which costs as much as several events.
+#: How often more events are asked for before the reactor has its turn, which
+#: costs as much as several events.
 _ROUNDS: Final = 4
 
 
 class Watcher(Protocol):
     """What tells that a descriptor is ready: L{Watch}, and whatever tests use."""
 
-    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None: ...
-    def hand(self, fd: int, ready: Callable[[int], None]) -> None: ...
-    def change(self, fd: int, events: int) -> None: ...
-    def remove(self, fd: int) -> None: ...
-    def closing(self, fd: int) -> None: ...
+    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
+        """Watch a descriptor: L{Watch.add}."""
+
+    def hand(self, fd: int, ready: Callable[[int], None]) -> None:
+        """Have another call told of a descriptor: L{Watch.hand}."""
+
+    def change(self, fd: int, events: int) -> None:
+        """Watch a descriptor for other events: L{Watch.change}."""
+
+    def remove(self, fd: int) -> None:
+        """Watch a descriptor no longer: L{Watch.remove}."""
+
+    def closing(self, fd: int) -> None:
+        """Forget a descriptor that is about to be closed: L{Watch.closing}."""
 
 
 @implementer(IReadDescriptor)
 @final
 class Watch:
     """
-    Calls C{ready(events)} when a watched descriptor is.
+    Call C{ready(events)} when a watched descriptor is ready.
 
-    An event says where to look, not what will be found: a call must try, and
-    bear to be told that it would block. Errors and hang-ups are always told.
+    An event says where to look, not what will be found: a call must try, and accept
+    that the descriptor would block. Errors and hang-ups are always told.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -84,8 +93,9 @@ class Watch:
 
     def hand(self, fd: int, ready: Callable[[int], None]) -> None:
         """
-        C{fd}, which is watched already, tells C{ready} from now on, and of the
-        same events.
+        Call C{ready} from now on for a descriptor that is watched already.
+
+        It is called for the same events as the call before.
         """
         self._calls[fd] = ready
 
@@ -100,19 +110,21 @@ class Watch:
 
     def closing(self, fd: int) -> None:
         """
-        C{fd} is about to be closed (which takes it out by itself), if it is
-        watched at all.
+        Forget a descriptor, if it is watched, since it is about to be closed.
+
+        Closing takes it out of epoll by itself.
         """
         self._calls.pop(fd, None)
 
     @property
     def watched(self) -> int:
-        """How many descriptors are watched."""
+        """The number of descriptors that are watched."""
         return len(self._calls)
 
     # The reactor's calls.
 
     def doRead(self) -> None:
+        """Take up what has happened."""
         calls, new = self._calls, self._new
         self._telling = True
         try:
@@ -134,8 +146,8 @@ class Watch:
             new.clear()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor lets go."""
+        """Do nothing: the reactor lets go."""
 
     def logPrefix(self) -> str:
-        """For the reactor's log context."""
+        """Return what the reactor's log context calls this."""
         return "watch"
