@@ -72,6 +72,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "route/datagrams.py": ("relay/test_flows.py", "sockets of real flows"),
     "route/dnsmessages.py": ("route/test_nameservers.py", "as servers answer"),
     "route/dnstransport.py": ("route/test_nameservers.py", "as servers answer"),
+    "route/hostlookup.py": ("route/test_lookup.py", "beside other sources"),
+    "route/librarylookup.py": ("route/test_lookup.py", "beside other sources"),
     "route/outlet.py": ("route/test_dialer.py", "what a dialler gives"),
     "route/race.py": ("route/test_dialer.py", "how a dialler connects"),
     "session/besides.py": ("interop/test_limits.py", "limits of several rules"),

@@ -28,7 +28,8 @@ from socksgw.gateway.examination import examine
 from socksgw.limits.limits import DEFAULTS
 from socksgw.login.passwords import setPassword
 from socksgw.login.stores.keys import HTTP, LDAP, PAM
-from socksgw.route.lookup import QUESTIONS, THREADS, THREADS_PER_SOURCE
+from socksgw.route.librarylookup import THREADS, THREADS_PER_SOURCE
+from socksgw.route.lookup import QUESTIONS
 from tests.fakes.policy import Facts
 from tests.live.running import ROOT, Running, environment, socksgw
 from tests.live.servers import Certificate

@@ -19,14 +19,10 @@ from socksgw.config.schema import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.dnsmessages import NoSuchName
+from socksgw.route.hostlookup import HostLookup
 from socksgw.route.hostsfile import HostsFile
-from socksgw.route.lookup import (
-    HostLookup,
-    LibraryLookup,
-    Lookup,
-    ServersLookup,
-    askLibrary,
-)
+from socksgw.route.librarylookup import LibraryLookup, askLibrary
+from socksgw.route.lookup import Lookup, ServersLookup
 from socksgw.route.nameservers import ServerSettings, parseServer
 from socksgw.route.resolvconf import HostChoice
 from socksgw.system.fairly import Places, TooManyWaiting

@@ -15,15 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from socksgw.errors import LookupFailed
-from socksgw.route import lookup as lookups
+from socksgw.route import hostlookup, librarylookup
 from socksgw.route.dnsmessages import NoSuchName
+from socksgw.route.hostlookup import HostLookup
 from socksgw.route.hostsfile import HostsFile
-from socksgw.route.lookup import (
-    HostLookup,
-    LibraryLookup,
-    ServersLookup,
-    askLibrary,
-)
+from socksgw.route.librarylookup import LibraryLookup, askLibrary
+from socksgw.route.lookup import ServersLookup
 from socksgw.route.nameservers import ServerSettings
 from socksgw.route.resolvconf import HostChoice
 from socksgw.wire.address import Address
@@ -164,7 +161,7 @@ class Reactor(Clock):
 
 @pytest.fixture
 def reactor(monkeypatch: pytest.MonkeyPatch) -> Reactor:
-    monkeypatch.setattr(lookups, "DaemonPool", lambda *_: Inline())
+    monkeypatch.setattr(librarylookup, "DaemonPool", lambda *_: Inline())
     made = Reactor()
     made.advance(1000)
     return made
@@ -208,7 +205,7 @@ def test_noThread(
         def callInThreadWithCallback(self, *_: Any) -> None:
             raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(lookups, "DaemonPool", lambda *_: Full())
+    monkeypatch.setattr(librarylookup, "DaemonPool", lambda *_: Full())
     library = LibraryLookup(reactor, HostsFile(tmp_path / "hosts"))
     failures: list[Any] = []
     library.addresses("www.example", 4).addErrback(failures.append)
@@ -280,7 +277,7 @@ class Host:
 def host(reactor: Reactor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     Asked.made = []
     monkeypatch.setattr(
-        lookups,
+        hostlookup,
         "NameServers",
         lambda reactor, watch, settings, timeout: Asked(settings),
     )
@@ -346,7 +343,7 @@ def test_thisHostsOwnNameIsTheLibrarys(
         asked.append(name)
         return []
 
-    monkeypatch.setattr(lookups, "askLibrary", library)
+    monkeypatch.setattr(librarylookup, "askLibrary", library)
     lookup = host.lookup(local=True)
     assert result(lookup.addresses(name, 4)) == []
     assert result(lookup.addresses("www.example", 4)) == ["192.0.2.1"]
