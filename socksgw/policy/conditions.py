@@ -9,7 +9,8 @@ from typing import Final, Protocol, final
 
 from socksgw.config.reserved import USERS, isReserved
 from socksgw.interfaces import ANONYMOUS
-from socksgw.policy.networks import NamePatterns, Network, Networks
+from socksgw.policy.networks import Network, Networks
+from socksgw.policy.patterns import NamePatterns
 from socksgw.policy.special import KINDS, PRIVATE, SPECIAL, embedded, kinds
 from socksgw.wire.address import Address
 

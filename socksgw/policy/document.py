@@ -21,11 +21,8 @@ from socksgw.policy.conditions import (
     Never,
     Who,
 )
-from socksgw.policy.networks import (
-    Network,
-    Ports,
-    Services,
-)
+from socksgw.policy.networks import Network
+from socksgw.policy.ports import Ports, Services
 from socksgw.policy.questions import DEFAULT, NEVER, UNOFFERED, Obligations
 from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset

@@ -1,26 +1,16 @@
 """
-Sets of networks, of ports and of name patterns, which rules are made of.
+Networks, and sets of networks that share their large parts.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Final, final
 
-from socksgw.wire.address import Address, parseHost
+from socksgw.wire.address import Address
 
-__all__ = [
-    "NamePattern",
-    "NamePatterns",
-    "Network",
-    "Networks",
-    "Ports",
-    "Services",
-]
-
-_RANGE: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?\Z", re.ASCII)
+__all__ = ["LARGE", "Network", "Networks"]
 
 
 @final
@@ -81,11 +71,10 @@ class Network:
 
 
 #: Sets that are larger than this are shared, never copied.
-_LARGE: Final = 64
+LARGE: Final = 64
 
 #: Prefixes, by the number of bits by which an address is shifted to be compared.
 _ByShift = tuple[tuple[int, frozenset[int]], ...]
-_Names = tuple[frozenset[str], ...]
 
 
 @final
@@ -145,7 +134,7 @@ def _byShift(networks: Iterable[Network], others: Iterable[_ByShift]) -> _ByShif
     large: dict[int, tuple[int, frozenset[int]]] = {}
     for other in others:
         for shift, prefixes in other:
-            if len(prefixes) > _LARGE:
+            if len(prefixes) > LARGE:
                 large[id(prefixes)] = (shift, prefixes)
             else:
                 small.setdefault(shift, set()).update(prefixes)
@@ -162,227 +151,3 @@ def _within(inner: _ByShift, outer: _ByShift) -> bool:
             if not any(prefix >> more in mine for more, mine in wider):
                 return False
     return True
-
-
-@final
-class Ports:
-    """
-    Single ports and ranges.
-    """
-
-    __slots__ = ("_each", "_ranges", "_single")
-
-    def __init__(self, words: Sequence[int | str]) -> None:
-        """
-        Read ports as they are written in a configuration.
-
-        @param words: numbers, and ranges such as C{"8000-8099"}.
-        @raise ValueError: one is neither a port nor a range.
-        """
-        single: set[int] = set()
-        ranges: list[tuple[int, int]] = []
-        for word in words:
-            if isinstance(word, str) and "-" not in word:
-                raise ValueError(f'"{word}" is a string; a port is a number')
-            match = _RANGE.match(str(word))
-            if match is None:
-                raise ValueError(f"{word!r} is neither a port nor a range")
-            first = int(match[1])
-            last = int(match[2] or first)
-            if not 1 <= first <= last <= 65535:
-                raise ValueError(f"{word!r} is not within 1 to 65535, in order")
-            if first == last:
-                single.add(first)
-            else:
-                ranges.append((first, last))
-        self._single = frozenset(single)
-        self._ranges = tuple(ranges)
-        self._each: frozenset[int] | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self._single or self._ranges)
-
-    def __contains__(self, port: int) -> bool:
-        if port in self._single:
-            return True
-        # A loop, since a generator expression costs more than the few steps.
-        for first, last in self._ranges:  # noqa: SIM110
-            if first <= port <= last:
-                return True
-        return False
-
-    def few(self, limit: int) -> frozenset[int] | None:
-        """
-        Return all ports as a set, the same object each time; L{None} for too many.
-
-        @param limit: how many may be listed.
-        """
-        told = len(self._single) + sum(last - first for first, last in self._ranges)
-        if self._each is None and told <= limit:
-            ranges = [range(first, last + 1) for first, last in self._ranges]
-            self._each = self._single.union(*ranges)
-        return self._each
-
-    def one(self) -> int:
-        """Return any one of the ports; there must be some."""
-        return next(iter(self._single)) if self._single else self._ranges[0][0]
-
-    def contains(self, other: Ports) -> bool:
-        """Tell whether all ports of another set are among these."""
-        return all(port in self for port in other._single) and all(
-            any(low <= first and last <= high for low, high in self._ranges)
-            for first, last in other._ranges
-        )
-
-
-@final
-class Services:
-    """
-    Ports with their protocol: C{tcp/443}, C{udp/5000-5010}.
-
-    @ivar byProtocol: the ports of C{tcp} and of C{udp}.
-    """
-
-    __slots__ = ("byProtocol",)
-
-    def __init__(self, words: Iterable[str]) -> None:
-        """
-        Read services as they are written in a configuration.
-
-        @raise ValueError: one is not of the form C{tcp/443}.
-        """
-        byProtocol: dict[str, list[int | str]] = {}
-        for word in words:
-            protocol, slash, ports = word.partition("/")
-            if not slash or protocol not in ("tcp", "udp"):
-                raise ValueError(f'"{word}" is not of the form "tcp/443"')
-            if "-" not in ports:
-                ports = f"{ports}-{ports}"
-            byProtocol.setdefault(protocol, []).append(ports)
-        self.byProtocol = {p: Ports(w) for p, w in byProtocol.items()}
-
-    def covers(self, command: str, port: int) -> bool:
-        """Tell whether a command with a port is one of these services."""
-        ports = self.byProtocol.get("udp" if command == "udp" else "tcp")
-        return ports is not None and port in ports
-
-    def contains(self, other: Services) -> bool:
-        """Tell whether all of another set's services are among these."""
-        return all(
-            protocol in self.byProtocol and self.byProtocol[protocol].contains(ports)
-            for protocol, ports in other.byProtocol.items()
-        )
-
-
-@final
-class NamePattern:
-    """
-    A pattern of host names.
-
-    C{*.x} matches any name below x, C{.x} matches x and any name below it, C{=host}
-    matches that name alone.
-
-    @ivar name: the x or the host, in normal form.
-    @ivar exact: whether that name itself matches.
-    @ivar below: whether the names below it match.
-    """
-
-    __slots__ = ("below", "exact", "name")
-
-    def __init__(self, pattern: str) -> None:
-        """
-        Read a pattern as it is written in a configuration.
-
-        @raise ValueError: it can never match.
-        """
-        if pattern.startswith("*."):
-            text, self.exact, self.below = pattern[2:], False, True
-        elif pattern.startswith("."):
-            text, self.exact, self.below = pattern[1:], True, True
-        else:
-            text, self.exact, self.below = pattern.removeprefix("="), True, False
-        octets = text.encode("ascii", "replace")
-        host = parseHost(octets)
-        if self.below and text.startswith("-"):
-            # The first label of a name must not begin with a hyphen, others may.
-            host = parseHost(b"a." + octets)
-            host = host[2:] if isinstance(host, str) else host
-        if not isinstance(host, str):
-            raise ValueError(f'"{pattern}" can never match a host name')
-        self.name = host
-
-    @staticmethod
-    def isOne(word: str) -> bool:
-        """Tell whether a word is written as a pattern."""
-        return word.startswith(("*", ".", "="))
-
-
-@final
-class NamePatterns:
-    """
-    A set of patterns. A search takes one step for each label of the name.
-
-    @ivar exact: sets of names that match.
-    @ivar below: sets of names below which every name matches.
-    """
-
-    __slots__ = ("below", "exact")
-
-    def __init__(
-        self, patterns: Iterable[NamePattern], others: Sequence[NamePatterns] = ()
-    ) -> None:
-        """
-        Join patterns and sets of patterns.
-
-        @param others: sets whose patterns are included.
-        """
-        exact: set[str] = set()
-        below: set[str] = set()
-        for pattern in patterns:
-            if pattern.exact:
-                exact.add(pattern.name)
-            if pattern.below:
-                below.add(pattern.name)
-        self.exact: _Names = _joined(exact, [other.exact for other in others])
-        self.below: _Names = _joined(below, [other.below for other in others])
-
-    def __bool__(self) -> bool:
-        return bool(self.exact or self.below)
-
-    def __contains__(self, name: str) -> bool:
-        for names in self.exact:
-            if name in names:
-                return True
-        if self.below:
-            dot = name.find(".")
-            while dot >= 0:
-                rest = name[dot + 1 :]
-                for names in self.below:
-                    if rest in names:
-                        return True
-                dot = name.find(".", dot + 1)
-        return False
-
-    def contains(self, other: NamePatterns) -> bool:
-        """Tell whether these match every name that another set matches."""
-        for names in other.exact:
-            if not any(names is mine for mine in self.exact):
-                if not all(name in self for name in names):
-                    return False
-        for names in other.below:
-            if not any(names is mine for mine in self.below):
-                # One label below it stands for any.
-                if not all(f"*.{name}" in self for name in names):
-                    return False
-        return True
-
-
-def _joined(small: set[str], others: Iterable[_Names]) -> _Names:
-    large: dict[int, frozenset[str]] = {}
-    for other in others:
-        for names in other:
-            if len(names) > _LARGE:
-                large[id(names)] = names
-            else:
-                small.update(names)
-    return (*((frozenset(small),) if small else ()), *large.values())

@@ -21,7 +21,7 @@ from socksgw.policy.answers import (
     Answer,
 )
 from socksgw.policy.conditions import Addresses, Destinations, Who
-from socksgw.policy.networks import Ports, Services
+from socksgw.policy.ports import Ports, Services
 from socksgw.policy.questions import Obligations, Question, Verdict
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.special import kinds

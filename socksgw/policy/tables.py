@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, final
 
 from socksgw.policy.conditions import Addresses
-from socksgw.policy.networks import NamePatterns
+from socksgw.policy.patterns import NamePatterns
 from socksgw.policy.special import SPECIAL, kinds
 from socksgw.wire.address import Address
 

@@ -13,7 +13,8 @@ from attrs import frozen
 
 from socksgw.config.problems import nearest
 from socksgw.policy.conditions import WORDS, Addresses, Destinations, HostFacts
-from socksgw.policy.networks import NamePattern, NamePatterns, Network, Networks
+from socksgw.policy.networks import Network, Networks
+from socksgw.policy.patterns import NamePattern, NamePatterns
 
 __all__ = ["Words"]
 

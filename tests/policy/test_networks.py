@@ -8,18 +8,11 @@ from __future__ import annotations
 from functools import cache
 from ipaddress import ip_network
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from socksgw.policy.networks import (
-    NamePattern,
-    NamePatterns,
-    Network,
-    Networks,
-    Ports,
-)
-from socksgw.wire.address import Address, parseHost
+from socksgw.policy.networks import Network, Networks
+from socksgw.wire.address import Address
 
 #: More than are ever copied, of IPv4 and of IPv6.
 LARGE = [
@@ -36,33 +29,9 @@ SOME = st.lists(st.sampled_from(WORDS), max_size=3)
 #: Small lists, and such with a large one in it.
 LISTS = SOME | SOME.map(lambda words: words + LARGE)
 
-LABELS = [f"x{i}.example" for i in range(70)]
-PATTERNS = [
-    *(
-        "*.example",
-        ".example",
-        "=example",
-        "*.x7.example",
-        ".x7.example",
-        "=x7.example",
-    ),
-    *("=a.x7.example", "*.other", "=other"),
-]
-NAMES = ["example", "x7.example", "a.x7.example", "b.a.x7.example", "other", "a.other"]
-SOME_PATTERNS = st.lists(st.sampled_from(PATTERNS), max_size=3)
-PATTERN_LISTS = SOME_PATTERNS | st.builds(
-    lambda words, kind: words + [f"{kind}{label}" for label in LABELS],
-    SOME_PATTERNS,
-    st.sampled_from(["*.", ".", "="]),
-)
-
 
 def networks(words: list[str], *others: Networks) -> Networks:
     return Networks(map(Network.parse, words), others)
-
-
-def patterns(words: list[str], *others: NamePatterns) -> NamePatterns:
-    return NamePatterns(map(NamePattern, words), others)
 
 
 @settings(deadline=None)
@@ -100,68 +69,10 @@ def test_networksContainOthersOneByOne(mine: list[str], theirs: list[str]) -> No
     assert networks(mine).contains(networks(theirs)) is expected
 
 
-@settings(deadline=None)
-@given(PATTERN_LISTS, PATTERN_LISTS, PATTERN_LISTS)
-def test_patternsOfOthers(own: list[str], one: list[str], other: list[str]) -> None:
-    """A name matches the whole when it matches a part."""
-    parts = [patterns(words) for words in (own, one, other)]
-    whole = patterns(own, patterns(one, patterns(other)), patterns(other))
-    for name in NAMES:
-        assert (name in whole) is any(name in part for part in parts)
-    assert bool(whole) is any(parts)
-    assert all(whole.contains(part) for part in parts)
-    for part in parts:
-        if part.contains(whole):
-            assert {n for n in NAMES if n in whole} == {n for n in NAMES if n in part}
-
-
-@pytest.mark.parametrize(
-    ("pattern", "matched", "others"),
-    [
-        ("=api-.example", ["api-.example"], ["x.api-.example", "api.example"]),
-        (".api-.example", ["api-.example", "x.api-.example"], ["xapi-.example"]),
-        ("*.-b.example", ["a.-b.example"], ["b.example", "x-b.example"]),
-        (".-b.example", ["a.-b.example"], ["b.example"]),
-    ],
-)
-def test_hyphensAtTheEndsOfLabels(
-    pattern: str, matched: list[str], others: list[str]
-) -> None:
-    """What a client can ask for can be named."""
-    found = patterns([pattern])
-    for name in [*matched, *others]:
-        assert parseHost(name.encode()) == name
-        assert (name in found) is (name in matched)
-
-
-@pytest.mark.parametrize(
-    "pattern", ["=-b.example", "*.", ".", "=", ".-1", "*.-0x1", "*.-a b"]
-)
-def test_whatMatchesNoName(pattern: str) -> None:
-    """An error rather than a rule that never holds."""
-    with pytest.raises(ValueError, match="never match"):
-        NamePattern(pattern)
-
-
 def test_largeSetsAreShared() -> None:
-    """Whoever names them: there is one of each."""
+    """However many sets include them, there is one of each."""
     large = networks(LARGE)
     one, other = networks(["10.0.0.0/8"], large), networks(["10.0.0.0/8"], large)
     assert {id(p) for _, p in one.four} & {id(p) for _, p in other.four} == {
         id(large.four[0][1])
     }
-    names = patterns([f"={label}" for label in LABELS])
-    assert patterns(["=a.b"], names).exact[1] is names.exact[0]
-
-
-@given(st.lists(st.sampled_from([80, 443, "1-3", "8000-8099", "1-65535"]), unique=True))
-def test_fewPorts(words: list[int | str]) -> None:
-    """Each port of those that are not many, and one of those that are some."""
-    ports = Ports(words)
-    few = ports.few(256)
-    assert (few is None) is ("1-65535" in words)
-    if few is not None:
-        assert few == {port for port in range(1, 9000) if port in ports}
-    assert bool(ports) is bool(words)
-    if ports:
-        assert ports.one() in ports
