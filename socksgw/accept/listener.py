@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
 from socksgw.accept.admission import Admission, Census
+from socksgw.accept.inbound import Budget, Inbound
 from socksgw.accept.layers import Layer
-from socksgw.accept.protocol import Budget, Inbound
 from socksgw.interfaces import Timer
 from socksgw.wire.address import Address
 from socksgw.wire.dialect import Dialect

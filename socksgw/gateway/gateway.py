@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from socksgw.accept.admission import Census, raiseDescriptorLimit
-from socksgw.accept.protocol import Inbound
+from socksgw.accept.inbound import Inbound
 from socksgw.audit import process
 from socksgw.config.schema import Config
 from socksgw.gateway.drain import Drain

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from socksgw.accept.protocol import Inbound
+from socksgw.accept.inbound import Inbound
 from socksgw.audit.journal import Journal
 from socksgw.audit.record import SessionRecord
 from socksgw.interfaces import Asker

@@ -10,7 +10,7 @@ from typing import Final, Protocol, final
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from socksgw.accept.protocol import Inbound
+from socksgw.accept.inbound import Inbound
 from socksgw.errors import (
     AddressTypeNotSupported,
     AuthenticationFailed,

@@ -18,8 +18,8 @@ from zope.interface import implementer
 
 from socksgw.accept.admission import Census
 from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
+from socksgw.accept.inbound import Inbound
 from socksgw.accept.listener import Listener
-from socksgw.accept.protocol import Inbound
 from socksgw.accept.twisteds import TwistedProtocol
 from socksgw.relay.memory import Memory
 from socksgw.system.deadlines import Deadlines

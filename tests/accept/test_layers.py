@@ -14,8 +14,8 @@ import pytest
 from OpenSSL import SSL
 
 from socksgw.accept.certificates import ServerTLS
+from socksgw.accept.inbound import Inbound
 from socksgw.accept.layers import Client, Layer, Preface, Upwards
-from socksgw.accept.protocol import Inbound
 from socksgw.accept.tls import TLSLayer
 from socksgw.config.schema import ListenTLS
 from socksgw.errors import HandshakeTimedOut

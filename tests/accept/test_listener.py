@@ -16,7 +16,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from socksgw.accept import endpoints
-from socksgw.accept.protocol import Inbound
+from socksgw.accept.inbound import Inbound
 from socksgw.accept.tls import TLSLayer
 from tests.accept.listeners import House
 from tests.tools.certificates import Authority, server

@@ -1,5 +1,5 @@
 """
-The inbound protocol, on a transport in memory.
+A client, on a transport in memory.
 """
 
 from __future__ import annotations
