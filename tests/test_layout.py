@@ -70,8 +70,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "relay/side.py": ("relay/test_splice.py", "one of the two sides"),
     "relay/tally.py": ("relay/test_flows.py", "counted by flows"),
     "route/datagrams.py": ("relay/test_flows.py", "sockets of real flows"),
-    "route/dnsmessages.py": ("route/test_nameservers.py", "as servers answer"),
-    "route/dnstransport.py": ("route/test_nameservers.py", "as servers answer"),
     "route/hostlookup.py": ("route/test_lookup.py", "beside other sources"),
     "route/librarylookup.py": ("route/test_lookup.py", "beside other sources"),
     "route/outlet.py": ("route/test_dialer.py", "what a dialler gives"),
