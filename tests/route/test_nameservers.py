@@ -21,7 +21,6 @@ from tests.route.servers import (
     records,
 )
 
-
 # One server after another.
 
 
