@@ -1,0 +1,28 @@
+"""
+Words that stand for users in a policy.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from socksgw.config.reserved import ANONYMOUS, USERS, isPattern, isReserved
+
+
+@pytest.mark.parametrize("name", ["", ANONYMOUS, USERS, "@staff", "@"])
+def test_reserved(name: str) -> None:
+    """No user has such a name."""
+    assert isReserved(name)
+
+
+@pytest.mark.parametrize("name", ["alice", "Anonymous", "users2", "a@b", "*", "b-?"])
+def test_notReserved(name: str) -> None:
+    """A user may; whether a rule can name them is another question."""
+    assert not isReserved(name)
+
+
+def test_patterns() -> None:
+    """C{*} and C{?} anywhere make a pattern."""
+    assert [isPattern(n) for n in ("*", "bot-*", "b?t", "bot", "@bot", "")] == [
+        True, True, True, False, False, False,
+    ]  # fmt: skip
