@@ -16,9 +16,10 @@ from twisted.cred.credentials import (
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import eventAsText
 from zope.interface import implementer
 
-from socksgw.interfaces import IChangingStore
+from socksgw.interfaces import IChangingStore, IForgetful
 from socksgw.login.portal import Login
 from socksgw.wire.address import Address
 
@@ -85,3 +86,19 @@ def settling(
     waiting = Deferred.fromCoroutine(login.settle(credentials, method, HERE))
     waiting.addBoth(lambda result: results.append(getattr(result, "value", result)))
     return waiting, results
+
+
+CANARY = "canary-9c1e"
+
+
+def everything(events: Any) -> str:
+    """All that anybody could make of these events, tracebacks included."""
+    return "\n".join(f"{event!r}\n{eventAsText(event)}" for event in events)
+
+
+@implementer(IForgetful, IUsernamePassword)
+class Secretive(UsernamePassword):
+    """Credentials that can drop their password."""
+
+    def forget(self) -> None:
+        self.password = b""
