@@ -69,7 +69,7 @@ LOGIN = b"\x01\x05alice" + bytes((len(CANARY),)) + CANARY.encode()
 
 
 def begun(client: Client, *wanted: OfferedMethod) -> Deferred[Attempt]:
-    """The negotiation with this client."""
+    """Begin the negotiation with this client."""
 
     async def lead() -> Attempt:
         return await negotiate(client, await client.next(), wanted)
@@ -78,7 +78,7 @@ def begun(client: Client, *wanted: OfferedMethod) -> Deferred[Attempt]:
 
 
 def result(waiting: Deferred[Any]) -> Any:
-    """What has become of it: a value, or an exception."""
+    """Return what a Deferred has come to: a value, or an exception."""
     results: list[Any] = []
     waiting.addBoth(results.append)
     assert results, "it waits"

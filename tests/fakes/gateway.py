@@ -125,7 +125,7 @@ class Transport(StringTransport):
         self._lose("aborted", ConnectionAborted())
 
     def lost(self) -> None:
-        """The client goes away."""
+        """Let the client go away."""
         self._lose("lost", ConnectionDone())
 
     def _lose(self, how: str, why: Exception) -> None:
@@ -297,7 +297,7 @@ class Gateway:
     # For the test.
 
     def connect(self, octets: bytes = b"") -> Transport:
-        """A client that connects, and sends this."""
+        """Connect a client that sends these octets."""
         client = self.listener.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
         assert client is not None
         transport = Transport(self.happened)
@@ -315,7 +315,7 @@ class Gateway:
         return [happening[0] for happening in self.happened]
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """The journal."""
+        """Return the lines of the journal; of one event, if it is given."""
         return [
             happening[1]
             for happening in self.happened

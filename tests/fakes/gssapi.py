@@ -32,13 +32,13 @@ REFUSED = b"\x05\x01" + ABORT
 
 
 def method(**table: Any) -> OfferedMethod:
-    """The method with the stub, and with these settings."""
+    """Make the method with the stub mechanism and these settings."""
     settings = Settings({"mechanism": "stub", **table})
     return OfferedMethod("gssapi", 1, auth_gssapi.method.build(settings, None))
 
 
 def gatewayWith(**table: Any) -> Gateway:
-    """A gateway where GSSAPI is all there is."""
+    """Make a gateway that offers GSSAPI alone."""
     gateway = Gateway([method(**table)])
     gateway.generation.login = Login(
         [VerifiedIdentities([REALM])], {"staff": ["alice"]}, 60, gateway.clock
@@ -47,7 +47,7 @@ def gatewayWith(**table: Any) -> Gateway:
 
 
 def established() -> tuple[StubTokens, StubContext]:
-    """The client's and the server's side of a context."""
+    """Return both sides of an established context, the client's first."""
     initiator = StubInitiator("alice@R")
     context = StubContext(bytes(16))
     answers: list[bytes] = []
@@ -91,7 +91,7 @@ class Peer:
                 self.transport.protocol.dataReceived(part)
 
     def received(self, length: int = -1) -> bytes:
-        """What it was sent since it last looked."""
+        """Take the octets that it was sent since the last call."""
         found: bytes = self.transport.value()[self._position :]
         if length >= 0:
             found = found[:length]
@@ -130,13 +130,13 @@ class Peer:
         return found
 
     def wrapped(self, octets: bytes, confidential: bool = True) -> bytes:
-        """A data message."""
+        """Make a data message of octets."""
         assert self.tokens is not None
         return encode(MessageType.DATA, self.tokens.wrap(octets, confidential))
 
     def unwrapped(self) -> tuple[bytes, set[bool]]:
         """
-        What it was sent, and whether that was encrypted.
+        Unwrap what it was sent, and tell whether that was encrypted.
         """
         assert self.tokens is not None
         found = [self.tokens.unwrap(x) for x in self._stream.receive(self.received())]

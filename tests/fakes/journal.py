@@ -95,14 +95,14 @@ def lines(directory: Path) -> list[dict[str, Any]]:
 
 
 def outcome(waiting: Deferred[None]) -> list[object]:
-    """What a commit came to: empty while it waits."""
+    """Return a list that gets what a commit comes to; it is empty while that waits."""
     found: list[object] = []
     waiting.addCallbacks(found.append, lambda failure: found.append(failure.value))
     return found
 
 
 def event(number: int = 0) -> str:
-    """A body."""
+    """Return the body of a line of the journal, as a session makes it."""
     return f'"event":"end","session":{number}'
 
 

@@ -67,39 +67,39 @@ ANONYMOUS = Somebody()
 
 
 def loggedIn(name: str, *groups: str) -> Somebody:
-    """A user who logged in."""
+    """Make a user who has logged in."""
     return Somebody(name, frozenset(groups), "userpass")
 
 
 def doubted(name: str, *unsure: str) -> Somebody:
-    """A user of whom nobody knows whether they are in these groups."""
+    """Make a user whose membership in these groups is unknown."""
     return Somebody(name, frozenset(), "userpass", frozenset(unsure))
 
 
 def config(text: str) -> Config:
-    """The configuration of C{text}, and two listeners."""
+    """Load C{text}, with two listeners behind it."""
     return loads(text + LISTEN, "gw.toml")
 
 
 def compiled(text: str, facts: Facts | None = None) -> Compiled:
-    """What the policy in C{text} came to."""
+    """Compile the policy in C{text}."""
     return Compiler(config(text), facts or Facts()).compile()
 
 
 def ruleset(text: str, facts: Facts | None = None) -> Ruleset:
-    """The rules of C{text}, which must be without errors."""
+    """Compile the policy in C{text}, which must be without errors, to its rules."""
     found = compiled(text, facts)
     assert found.errors == []
     return found.ruleset
 
 
 def errors(text: str) -> list[tuple[str, str]]:
-    """What is wrong with C{text}: places and texts."""
+    """Return the places and texts of the errors in C{text}."""
     return _pairs(compiled(text).errors)
 
 
 def warnings(text: str) -> list[tuple[str, str]]:
-    """What is odd about C{text}, which must be without errors."""
+    """Return the places and texts of the warnings about C{text}."""
     found = compiled(text)
     assert found.errors == []
     return _pairs(found.warnings)
@@ -118,14 +118,14 @@ def question(
     command: str = "connect",
     port: int = 443,
 ) -> Question:
-    """A question; by default anonymous asks to connect to a literal."""
+    """Make a question; by default C{anonymous} asks to connect to a literal."""
     return Question(Asker(user, Address.parse(source), listener), command, name, port)
 
 
 def judge(
     rules: Ruleset | str, address: str, asked: Question | None = None
 ) -> tuple[bool, str]:
-    """Whether C{address} is allowed, and by which rule that was decided."""
+    """Judge an address: whether it is allowed, and by which rule."""
     if isinstance(rules, str):
         rules = ruleset(rules)
     verdict: Verdict = rules.judge(asked or question(), Address.parse(address))

@@ -12,9 +12,11 @@ from socksgw.wire.address import Address
 
 class Names:
     """
-    A resolver.
+    A resolver with a table.
 
-    @ivar asked: what it was asked for.
+    @ivar addresses: from a name to its addresses.
+    @ivar names: from an address to its name.
+    @ivar asked: the names and addresses that it was asked for.
     """
 
     def __init__(self) -> None:

@@ -17,8 +17,9 @@ PATIENCE = 60
 
 class ThreadedReactor:
     """
-    What a pool needs of a reactor; what threads ask for is called by L{pump},
-    in the test's own thread.
+    Stand for the reactor of a pool of threads.
+
+    What threads ask for is called by L{pump}, in the test's own thread.
     """
 
     def __init__(self) -> None:
@@ -39,12 +40,12 @@ class ThreadedReactor:
         self.atShutdown.remove(call)
 
     def pump(self) -> None:
-        """Do the next thing that a thread asks for."""
+        """Call the next function that a thread asks for, when it does."""
         call, arguments = self.calls.get(timeout=PATIENCE)
         call(*arguments)
 
     def result(self, waiting: Deferred[Any]) -> Any:
-        """What comes of it: a value, or an exception."""
+        """Pump until a Deferred fires, and return its value or its exception."""
         results: list[Any] = []
         waiting.addBoth(results.append)
         while not results:
@@ -53,7 +54,7 @@ class ThreadedReactor:
 
 
 class ClockedReactor(ThreadedReactor):
-    """One whose time is the test's."""
+    """A reactor for threads whose time is the test's."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ _IP_BIND_ADDRESS_NO_PORT = 24
 
 def powerless() -> list[str]:
     """
-    A command that runs another without the powers over files and ports that
+    Return a command that runs another without the powers over files and ports that
     root has.
     """
     if os.geteuid() != 0:
@@ -114,7 +114,7 @@ def opened(
     segment: int = 0,
 ) -> socket.socket:
     """
-    A connection to the gateway.
+    Connect to the gateway.
 
     @param buffer: octets of its receive buffer; 0 is the kernel's choice.
     @param segment: octets of a segment, at most: with short ones the kernel
@@ -144,7 +144,7 @@ def reset(client: socket.socket) -> None:
 
 
 def exactly(client: socket.socket, octets: int) -> bytes:
-    """That many octets, or fewer when the gateway ended before."""
+    """Read that many octets, or fewer when the gateway ends before."""
     came = b""
     while len(came) < octets:
         try:
@@ -171,7 +171,7 @@ def isClosed(client: socket.socket) -> bool:
 
 
 def replied5(client: socket.socket) -> int | None:
-    """The REP of the reply (RFC 1928 section 6); L{None} without one."""
+    """Read a reply (RFC 1928 section 6), and return its REP; L{None} without one."""
     head = exactly(client, 4)
     if len(head) < 4:
         return None
@@ -189,7 +189,7 @@ def connected(
     buffer: int = 0,
     segment: int = 0,
 ) -> tuple[socket.socket, int | None]:
-    """A client, and the reply to its CONNECT; L{None} without one."""
+    """Connect a client, and return it with the reply to its CONNECT, or L{None}."""
     client = opened(port, source, buffer=buffer, segment=segment)
     try:
         client.sendall(GREETING + request5(target, destination))
@@ -207,7 +207,7 @@ def tunnel(
     buffer: int = 0,
     segment: int = 0,
 ) -> socket.socket:
-    """A client that is connected to the destination."""
+    """Connect a client to a destination through the gateway."""
     host, number = destination
     target = six(host) if ":" in host else four(host)
     client, reply = connected(port, target, number, source, buffer, segment)
@@ -218,7 +218,7 @@ def tunnel(
 
 
 def verdict5(port: int, target: bytes, destination: int) -> int | None:
-    """The reply to a CONNECT in SOCKS 5; L{None} without one."""
+    """Ask for a CONNECT in SOCKS 5, and return its REP; L{None} without a reply."""
     client, reply = connected(port, target, destination)
     client.close()
     return reply
@@ -227,7 +227,7 @@ def verdict5(port: int, target: bytes, destination: int) -> int | None:
 def verdict4(
     port: int, packed: bytes, destination: int, name: bytes | None = None
 ) -> int | None:
-    """The CD of the reply to a CONNECT in SOCKS 4 or 4a; L{None} without one."""
+    """Ask for a CONNECT in SOCKS 4 or 4a, and return its CD; L{None} without a reply."""
     with closing(opened(port)) as client:
         client.sendall(request4(packed, destination, name))
         reply = exactly(client, 8)

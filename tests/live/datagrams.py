@@ -61,7 +61,7 @@ def associate(
     behind: bytes = b"",
 ) -> tuple[socket.socket, tuple[int, str, int]]:
     """
-    A control connection, and the reply to its request.
+    Open a control connection, and return it with the reply to its request.
 
     @param behind: octets sent right behind the request.
     """
@@ -105,11 +105,11 @@ class Association:
         self.socket.close()
 
     def send(self, host: str | bytes, port: int, text: bytes, frag: int = 0) -> None:
-        """A datagram to there."""
+        """Send a datagram for a destination to the relay."""
         self.socket.sendto(addressed(host, port, frag) + text, self.place)
 
     def receive(self) -> bytes:
-        """The next datagram, with its header; it is the relay's."""
+        """Receive the next datagram, with its header; it must come from the relay."""
         octets, sender = self.socket.recvfrom(1 << 16)
         assert sender == self.place
         return octets
@@ -178,12 +178,12 @@ class Echo:
 
 
 def udpPorts(gateway: Running) -> set[int]:
-    """The ports of the gateway's UDP sockets."""
+    """Return the ports of the gateway's UDP sockets."""
     return {port for port, _ in _sockets(gateway, "udp")}
 
 
 def tcpListeners(gateway: Running) -> set[int]:
-    """The ports that the gateway listens on."""
+    """Return the TCP ports that the gateway listens on."""
     # include/net/tcp_states.h: 10 is TCP_LISTEN.
     return {port for port, state in _sockets(gateway, "tcp") if state == 10}
 

@@ -94,7 +94,7 @@ class Realm:
         self._run("kadmin.local", "krb5-admin-server", stdin="\n".join(commands) + "\n")
 
     def services(self, keytab: Path, *principals: str) -> Path:
-        """A keytab with the keys of these services."""
+        """Make a keytab with the keys of these services."""
         for principal in principals:
             self.administer(f"addprinc -randkey {principal}")
             self.administer(f"ktadd -k {keytab} {principal}")
@@ -106,7 +106,7 @@ class Realm:
 
     @contextmanager
     def running(self) -> Iterator[Realm]:
-        """The KDC serves."""
+        """Run the KDC for as long as the context lasts."""
         path = program("krb5kdc", "krb5-kdc")
         environment = {**os.environ, **self.environment}
         log = self.directory / "kdc.log"
@@ -118,7 +118,7 @@ class Realm:
         self, name: str = USER, password: str = PASSWORD, life: str = "10m"
     ) -> dict[str, str]:
         """
-        The environment of a user who has a ticket, by their password.
+        Get a user a ticket, and return the environment with it.
         """
         cache = f"FILE:{self.directory}/tickets-{name.replace('/', '-')}-{life}"
         found = {**self.environment, "KRB5CCNAME": cache}
@@ -137,14 +137,14 @@ class Realm:
 
 @contextmanager
 def within(environment: dict[str, str]) -> Iterator[None]:
-    """This process has these tickets, for its own use of the library."""
+    """Let this process's own library use these tickets."""
     with mock.patch.dict(os.environ, environment):
         yield
 
 
 def initiator(service: str = "rcmd@localhost", sequence: bool = True) -> Any:
     """
-    The client's side of a context, as RFC 1961 section 3.2 asks for it.
+    Make the client's side of a context, as RFC 1961 section 3.2 asks for it.
 
     @param sequence: for streams, and not for datagrams.
     """
@@ -187,7 +187,7 @@ class Client:
         self.connection.close()
 
     def message(self, kind: int) -> bytes:
-        """The token of the next message; an abort has none."""
+        """Read the token of the next message; an abort has none."""
         version, found = raw.exactly(self.connection, 2)
         assert version == 1
         assert found == kind, "aborted" if found == 0xFF else found
@@ -217,7 +217,7 @@ class Client:
         return frame(3, self.context.wrap(octets, self._secret).message)
 
     def unwrapped(self, token: bytes) -> bytes:
-        """What a token holds; it is as secret as was agreed."""
+        """Unwrap a token, which must be as secret as was agreed."""
         octets, secret, _ = self.context.unwrap(token)
         assert secret == self._secret
         found: bytes = octets
@@ -228,7 +228,7 @@ class Client:
         self.connection.sendall(self.wrapped(octets))
 
     def receive(self) -> bytes:
-        """Some octets; none at the end."""
+        """Read some octets; none at the end."""
         if self._ahead:
             octets, self._ahead = self._ahead, b""
             return octets

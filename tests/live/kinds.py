@@ -31,13 +31,13 @@ class Clients:
             self._client.close()
 
     def dial(self, kind: str) -> socket.socket:
-        """A connection that is none yet."""
+        """Connect to the listener of a kind, and say nothing."""
         client = self._client = raw.dial(self._ports[kind])
         client.settimeout(PATIENCE)
         return client
 
     def connected(self, kind: str) -> socket.socket:
-        """Connected, and logged in."""
+        """Connect, and log in."""
         client = self.dial(kind)
         if kind == "tls":
             client = self._client = self._tls.wrap_socket(
@@ -59,14 +59,14 @@ class Clients:
         return client
 
     def message(self, client: socket.socket) -> bytes:
-        """The token of one message."""
+        """Read the token of one message (RFC 1961)."""
         head = raw.exactly(client, 4)
         return raw.exactly(client, struct.unpack("!H", head[2:])[0])
 
     def wrapped(
         self, client: socket.socket, octets: bytes, kind: int = 3, secret: bool = True
     ) -> None:
-        """Send a message."""
+        """Send octets in one message (RFC 1961)."""
         token = self.tokens.wrap(octets, secret)
         client.sendall(bytes((1, kind)) + struct.pack("!H", len(token)) + token)
 
@@ -79,7 +79,7 @@ class Clients:
             self.wrapped(client, octets[at : at + 30_000])
 
     def relayed(self, kind: str, port: int) -> socket.socket:
-        """A session under way, or refused."""
+        """Ask for a destination, and read the reply, whatever it is."""
         client = self.connected(kind)
         self.say(kind, client, raw.request5("127.0.0.1", port))
         if kind == "gssapi":

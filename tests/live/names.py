@@ -43,22 +43,22 @@ def _record(kind: int, content: bytes) -> bytes:
 
 
 def a(text: str) -> bytes:
-    """An A record of the asked name."""
+    """Make an A record of the asked name."""
     return _record(A, socket.inet_pton(socket.AF_INET, text))
 
 
 def aaaa(text: str) -> bytes:
-    """An AAAA record of the asked name (RFC 3596)."""
+    """Make an AAAA record of the asked name (RFC 3596)."""
     return _record(AAAA, socket.inet_pton(socket.AF_INET6, text))
 
 
 def cname(name: str) -> bytes:
-    """A CNAME record of the asked name."""
+    """Make a CNAME record of the asked name."""
     return _record(CNAME, _labels(name))
 
 
 def ptr(name: str) -> bytes:
-    """A PTR record of the asked name."""
+    """Make a PTR record of the asked name."""
     return _record(PTR, _labels(name))
 
 
@@ -69,7 +69,7 @@ def _labels(name: str) -> bytes:
 
 def answer(query: bytes, *records: bytes, code: int = 0, flags: int = 0x8180) -> bytes:
     """
-    A response to the query.
+    Make a response to the query.
 
     @param code: the RCODE: 3 when there is no such name.
     """
@@ -79,7 +79,7 @@ def answer(query: bytes, *records: bytes, code: int = 0, flags: int = 0x8180) ->
 
 
 def _asked(query: bytes) -> tuple[str, int]:
-    """The name and type of a query's question."""
+    """Return the name and type of a query's question."""
     labels = []
     at = 12
     while length := query[at]:
@@ -90,7 +90,7 @@ def _asked(query: bytes) -> tuple[str, int]:
 
 def _sockets(both: bool) -> tuple[socket.socket, socket.socket | None]:
     """
-    A socket for datagrams, and a listener on the same port if C{both}.
+    Open a socket for datagrams, and a listener on the same port if C{both}.
     """
     while True:
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -1,6 +1,5 @@
 """
-The octets of SOCKS, said by hand: nothing here comes from the gateway's own
-code.
+The octets of SOCKS, written by hand: nothing here comes from the gateway's code.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ GREETING_LOGIN = b"\x05\x01\x02"
 def dial(
     port: int, host: str = "127.0.0.1", source: tuple[str, int] | None = None
 ) -> socket.socket:
-    """A connection to the gateway."""
+    """Connect to the gateway."""
     connection = socket.create_connection((host, port), PATIENCE, source)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
 
 def dialPath(path: str) -> socket.socket:
-    """A connection to a gateway on a UNIX socket."""
+    """Connect to a gateway on a UNIX socket."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(PATIENCE)
     connection.connect(path)
@@ -37,7 +36,7 @@ def dialPath(path: str) -> socket.socket:
 
 
 def exactly(connection: socket.socket, count: int) -> bytes:
-    """As many octets, and none more."""
+    """Read so many octets; the connection must not end before."""
     octets = b""
     while len(octets) < count:
         came = connection.recv(count - len(octets))
@@ -48,7 +47,9 @@ def exactly(connection: socket.socket, count: int) -> bytes:
 
 def request5(host: str | bytes, port: int, command: int = 1) -> bytes:
     """
-    RFC 1928 section 4; C{host} is a literal, or octets for the name field.
+    Make a request of SOCKS 5 (RFC 1928 section 4).
+
+    @param host: a literal, or octets for the name field.
     """
     if isinstance(host, bytes):
         where = b"\x03" + bytes([len(host)]) + host
@@ -61,7 +62,7 @@ def request5(host: str | bytes, port: int, command: int = 1) -> bytes:
 def request4(
     host: str | bytes, port: int, command: int = 1, userId: bytes = b""
 ) -> bytes:
-    """SOCKS 4, or 4a when C{host} is octets for the name field."""
+    """Make a request of SOCKS 4, or 4a when C{host} is octets for the name field."""
     name = isinstance(host, bytes)
     packed = b"\0\0\0\1" if name else ipaddress.IPv4Address(host).packed
     octets = bytes([4, command]) + port.to_bytes(2, "big") + packed + userId + b"\0"
@@ -69,12 +70,12 @@ def request4(
 
 
 def login(user: bytes, password: bytes) -> bytes:
-    """RFC 1929 section 2."""
+    """Make the message of a login with user and password (RFC 1929 section 2)."""
     return b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password
 
 
 def reply5(connection: socket.socket) -> tuple[int, str, int]:
-    """RFC 1928 section 6: REP, BND.ADDR, BND.PORT."""
+    """Read a reply of SOCKS 5 (RFC 1928 section 6): REP, BND.ADDR, BND.PORT."""
     version, code, reserved, kind = exactly(connection, 4)
     assert (version, reserved) == (5, 0)
     assert kind in (1, 4)
@@ -84,7 +85,7 @@ def reply5(connection: socket.socket) -> tuple[int, str, int]:
 
 
 def reply4(connection: socket.socket) -> tuple[int, str, int]:
-    """SOCKS 4: CD, DSTIP, DSTPORT."""
+    """Read a reply of SOCKS 4: CD, DSTIP, DSTPORT."""
     octets = exactly(connection, 8)
     assert octets[0] == 0
     port = int.from_bytes(octets[2:4], "big")
@@ -102,7 +103,7 @@ def through(connection: socket.socket, host: str | bytes, port: int) -> socket.s
 
 
 def decision(gateway: Running, port: int) -> dict[str, Any]:
-    """The journal's latest decision about a destination port."""
+    """Wait for the journal's latest decision about a destination port."""
     found: list[dict[str, Any]] = until(
         lambda: [e for e in gateway.journal("decision") if e["port"] == port]
     )
@@ -110,7 +111,7 @@ def decision(gateway: Running, port: int) -> dict[str, Any]:
 
 
 def end(gateway: Running, port: int) -> dict[str, Any]:
-    """The end, in the journal, of the latest session with a destination port."""
+    """Wait for the end, in the journal, of the latest session with a destination port."""
     session = decision(gateway, port)["session"]
     found: list[dict[str, Any]] = until(
         lambda: [e for e in gateway.journal("end") if e["session"] == session]

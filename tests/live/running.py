@@ -41,14 +41,14 @@ methods = ["none"]
 """
     + LOOPBACK
 )
-#: To everywhere on it.
+#: With a rule that allows CONNECT to everywhere.
 OPEN = HEAD + '[[rule]]\nid = "all"\nallow = ["connect"]\n'
-#: A rule for datagrams, too.
+#: A rule that allows CONNECT and UDP to everywhere.
 ALL = '[[rule]]\nid = "all"\nallow = ["connect", "udp"]\n'
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The environment of a process that shall find this project."""
+    """Return the environment of a process that shall find this project."""
     places = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     if "COVERAGE_PROCESS_CONFIG" in os.environ:
         places.insert(0, str(ROOT / "tests" / "measured"))
@@ -58,8 +58,9 @@ def environment(**extra: str) -> dict[str, str]:
 
 def withPlugins(directory: Path, package: str, **modules: str) -> dict[str, str]:
     """
-    The environment of a process that shall find these modules in C{package},
-    too, as those of somebody else.
+    Return the environment of a process that finds more modules in C{package}.
+
+    They stand in another directory than ours, as those of another project do.
     """
     elsewhere = directory / "elsewhere"
     plugins = elsewhere.joinpath(*package.split("."))
@@ -152,7 +153,7 @@ class Running:
         return self.ports[0]
 
     def journal(self, event: str | None = None) -> list[dict[str, Any]]:
-        """The lines of its journal; of one kind, if C{event} is given."""
+        """Read the lines of its journal; of one event, if it is given."""
         found: list[dict[str, Any]] = []
         for file in sorted(self._journal.glob("*.jsonl")):
             for line in file.read_bytes().split(b"\n")[:-1]:
@@ -206,8 +207,9 @@ class Running:
 
 def running(directory: Path, *arguments: Any, **options: Any) -> Iterator[Running]:
     """
-    A gateway that serves; at the end it must have been well. For use with
-    C{yield from} in fixtures and C{contextlib.contextmanager}.
+    Start a gateway; at the end it must have been well (L{Running.healthy}).
+
+    For C{yield from} in fixtures, and for C{contextlib.contextmanager}.
     """
     directory.mkdir(parents=True, exist_ok=True)
     gateway = Running(directory, *arguments, **options)

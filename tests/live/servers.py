@@ -29,14 +29,14 @@ PATIENCE = 30.0
 
 
 def missing(what: str) -> None:
-    """Something from outside is not there: a failure in CI, else a skip."""
+    """Skip the test, or in CI fail it: something from outside is not there."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"missing: {what}")
     pytest.skip(f"missing: {what}")
 
 
 def program(name: str, package: str) -> str:
-    """The path of a program that the test cannot do without."""
+    """Return the path of a program; without it the test is skipped, in CI it fails."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if found is None:
         missing(f"{name} (Debian's package {package})")
@@ -45,13 +45,13 @@ def program(name: str, package: str) -> str:
 
 
 def package(name: str) -> None:
-    """A Python package that the test cannot do without."""
+    """Require a Python package; without it the test is skipped, in CI it fails."""
     if importlib.util.find_spec(name) is None:
         missing(f"the Python package {name}")
 
 
 def freePort(host: str = "127.0.0.1", kind: int = socket.SOCK_DGRAM) -> int:
-    """A port that nobody has."""
+    """Return a port that is free at the moment."""
     with socket.socket(socket.AF_INET, kind) as free:
         free.bind((host, 0))
         port: int = free.getsockname()[1]
@@ -337,7 +337,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def do_POST(self) -> None:
-        """The digest of what was sent."""
+        """Return the digest of what was sent."""
         self.server.seen.append((self.path, self.client_address[:2]))
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self._answer(hashlib.sha256(body).hexdigest().encode())
@@ -394,7 +394,7 @@ class Web(ThreadingHTTPServer):
                 pass
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is none of our business."""
+        """Say nothing of a client that went away."""
 
     def __exit__(self, *_: object) -> None:
         self.shutdown()

@@ -49,7 +49,7 @@ def tagged(tag: int, content: bytes) -> bytes:
 
 
 def upn(name: str | bytes) -> x509.GeneralName:
-    """An otherName with a UTF8String."""
+    """Make an otherName with a UTF8String."""
     octets = name if isinstance(name, bytes) else name.encode()
     return x509.OtherName(UPN, tagged(0x0C, octets))
 
@@ -62,7 +62,7 @@ def rawPrincipal(value: bytes) -> x509.ExtensionType:
 
 def rawName(tag: int, content: bytes) -> x509.ExtensionType:
     """
-    A subjectAltName of one name, with octets that the library would not put
+    Make a subjectAltName of one name, with octets that the library would not put
     there: tag 0x81 is rfc822Name, 0x82 dNSName (RFC 5280 section 4.2.1.6).
     """
     return x509.UnrecognizedExtension(
@@ -238,5 +238,5 @@ class Authority:
 
 
 def server(authority: Authority) -> Issued:
-    """The gateway's certificate."""
+    """Issue a gateway's certificate, for localhost."""
     return authority.issue(dns("localhost"), usage=(SERVER,))

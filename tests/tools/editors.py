@@ -22,5 +22,5 @@ EDITED: Final[Mapping[str, Callable[[bytes], bytes]]] = {
 
 
 def wide(octets: bytes) -> bytes:
-    """The same in UTF-16, which is to be told by name, not taken for something."""
+    """Return the same text in UTF-16, which the gateway refuses and calls by its name."""
     return octets.decode("utf-8").encode("utf-16")

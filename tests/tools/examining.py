@@ -65,7 +65,7 @@ def wrong(text: str | Config, checkers: bool = True) -> list[tuple[str, str]]:
 
 
 def problems(text: str) -> list[tuple[str, str]]:
-    """What is wrong with the shape of C{text}: places and texts."""
+    """Return places and texts of what does not fit the configuration schema."""
     with pytest.raises(ConfigError) as caught:
         loads(text, "gw.toml")
     for line in caught.value.lines():

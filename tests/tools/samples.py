@@ -148,7 +148,7 @@ def answer(conversation: ServerConversation, event: Any, course: Course) -> bool
 
 def serve(chunks: Iterable[bytes]) -> Course:
     """
-    A server's conversation with a client that sends these octets.
+    Lead a server's conversation with a client that sends these octets.
 
     Between messages it may hold no more than the longest of them.
     """
@@ -174,7 +174,7 @@ def serve(chunks: Iterable[bytes]) -> Course:
 
 
 def call(version: int, chunks: Iterable[bytes]) -> Course:
-    """A client's conversation with a server that sends these octets."""
+    """Lead a client's conversation with a server that sends these octets."""
     conversation = ClientConversation(version, 1, "example.com", 443, b"\x00\x02")
     course = Course()
     course.sent.append(conversation.start())

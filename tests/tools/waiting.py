@@ -35,7 +35,7 @@ def until(
 
 
 def run(coroutine: Coroutine[Any, Any, Decision]) -> Decision:
-    """What a coroutine that waits for nothing returns."""
+    """Run a coroutine that waits for nothing, and return its result."""
     results: list[Decision] = []
     Deferred.fromCoroutine(coroutine).addCallback(results.append)
     assert results
