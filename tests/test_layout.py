@@ -18,8 +18,6 @@ COMMON = {"fakes", "live", "tools"}
 APART = COMMON | {"bench", "hostile", "interop", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
-    "accept/protected.py": ("interop/test_gssapi.py", "it is used after a whole login"),
-    "accept/twisteds.py": ("accept/test_endpoints.py", "Twisted's endpoints make it"),
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),

@@ -23,8 +23,8 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
+from socksgw.accept.bridge import TwistedFactory
 from socksgw.accept.listener import Listener
-from socksgw.accept.twisteds import TwistedFactory
 from socksgw.config.listening import parseListenAddress
 from socksgw.system.plain import PlainConnection
 from socksgw.system.sockets import keepAlive, quick

@@ -9,7 +9,7 @@ from typing import final
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from socksgw.accept.twisteds import TwistedProtocol
+from socksgw.accept.bridge import TwistedProtocol
 from socksgw.gateway.gateway import Gateway
 
 __all__ = ["SocksFactory"]

@@ -17,10 +17,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.accept.admission import Census
+from socksgw.accept.bridge import TwistedProtocol
 from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.inbound import Inbound
 from socksgw.accept.listener import Listener
-from socksgw.accept.twisteds import TwistedProtocol
 from socksgw.relay.memory import Memory
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.watch import Watch

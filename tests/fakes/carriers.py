@@ -13,10 +13,10 @@ from typing import Any, Final
 from OpenSSL import SSL
 from twisted.internet.protocol import Factory
 
+from socksgw.accept.bridge import TwistedProtocol
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.protected import ProtectedConnection
 from socksgw.accept.tls import TLSConnection
-from socksgw.accept.twisteds import TwistedProtocol
 from socksgw.config.schema import ListenTLS
 from socksgw.system.plain import PlainConnection
 from socksgw.system.watch import Watch

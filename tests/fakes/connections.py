@@ -99,6 +99,8 @@ def openSockets() -> int:
 class Floor(ReactorLoop):
     """
     A reactor that is nobody else's, and connections.
+
+    @ivar clients: sockets to close at the end.
     """
 
     def __init__(self) -> None:
@@ -106,7 +108,7 @@ class Floor(ReactorLoop):
         super().__init__()
         self.watch = Watch(self.reactor)
         self.watch.start()
-        self._clients: list[socket.socket] = []
+        self.clients: list[socket.socket] = []
 
     def connect(
         self,
@@ -124,7 +126,7 @@ class Floor(ReactorLoop):
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         accepted.setblocking(False)
         client.setblocking(False)
-        self._clients.append(client)
+        self.clients.append(client)
         connection: Connection = made(accepted, self.watch)
         connection.take(receiver)
         return client, connection
@@ -146,7 +148,7 @@ class Floor(ReactorLoop):
 
     def atBase(self) -> None:
         """Nothing is watched any more, and no descriptor is left."""
-        for client in self._clients:
+        for client in self.clients:
             client.close()
         self.settle()
         self.until(lambda: not self.reactor.getWriters())

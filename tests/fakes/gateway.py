@@ -24,8 +24,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.accept.admission import Census
+from socksgw.accept.bridge import TwistedProtocol
 from socksgw.accept.listener import Listener
-from socksgw.accept.twisteds import TwistedProtocol
 from socksgw.config.schema import Limit, ListenUDP
 from socksgw.errors import (
     Draining,
