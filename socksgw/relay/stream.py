@@ -7,7 +7,7 @@ the reading of the other while its own buffer is full.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -22,6 +22,14 @@ from socksgw.system.connection import Connection
 
 __all__ = ["StreamRelay"]
 
+#: Under names of the module, as in L{socksgw.relay.halves}.
+_INPUT_DRAINING: Final = Input.DRAINING
+_INPUT_ENDED: Final = Input.ENDED
+_INPUT_LOST: Final = Input.LOST
+_INPUT_OPEN: Final = Input.OPEN
+_OUTPUT_DRAINING: Final = Output.DRAINING
+_OUTPUT_LOST: Final = Output.LOST
+
 
 @final
 class End(Half):
@@ -35,6 +43,8 @@ class End(Half):
     @ivar allowance: what bounds this direction; L{None} for nothing.
     @ivar size: octets that its connection reads at once.
     """
+
+    __slots__ = ("_holding", "_rest", "allowance", "connection", "size")
 
     relay: StreamRelay
 
@@ -53,7 +63,7 @@ class End(Half):
 
     def dataReceived(self, octets: bytes | memoryview) -> None:
         """Pass on what came, as far as it may move."""
-        if self.other.output is Output.LOST:
+        if self.other.output is _OUTPUT_LOST:
             return
         if self.relay.settings.memory.scarce or self.size < self.relay.most:
             self.relay.resize()
@@ -66,7 +76,7 @@ class End(Half):
 
     def readConnectionLost(self) -> None:
         """Take note that the peer has ended its side."""
-        if self.input is Input.OPEN:
+        if self.input is _INPUT_OPEN:
             self.end(held=bool(self._rest))
 
     def departed(self) -> None:
@@ -78,25 +88,25 @@ class End(Half):
 
     def connectionLost(self, reason: Failure) -> None:
         """Take note that the connection is gone."""
-        self.output = Output.LOST
+        self.output = _OUTPUT_LOST
         if self._rest:
             # The session ends now, and so the rest cannot wait.
             allowance, rest = self.allowance, self._rest
             self._write(rest if allowance is None else allowance.charge(rest))
             self._keep(b"")
-        if self.input is Input.DRAINING or (
+        if self.input is _INPUT_DRAINING or (
             # A connection without half-close (TLS) ends so in order.
-            self.input is Input.OPEN and reason.check(ConnectionDone)
+            self.input is _INPUT_OPEN and reason.check(ConnectionDone)
         ):
-            self.input = Input.ENDED
-        elif self.input is Input.OPEN:
-            self.input = Input.LOST
+            self.input = _INPUT_ENDED
+        elif self.input is _INPUT_OPEN:
+            self.input = _INPUT_LOST
         self._release()
         self.relay.lost(self)
 
     def endOutput(self) -> None:
         """As L{Half.endOutput}."""
-        self.output = Output.DRAINING
+        self.output = _OUTPUT_DRAINING
         connection = self.connection
         connection.unregisterProducer()
         if connection.halfCloses:
@@ -112,7 +122,7 @@ class End(Half):
         if not self._holding:
             self._holding = 2 * self.size
             self.relay.settings.memory.take(self._holding)
-        if self.output is not Output.LOST:
+        if self.output is not _OUTPUT_LOST:
             self.connection.pauseProducing()
 
     def resumeProducing(self) -> None:
@@ -175,18 +185,18 @@ class End(Half):
         """
         Read, unless something is in the way.
         """
-        if self.output is Output.LOST:
+        if self.output is _OUTPUT_LOST:
             return
         if self._rest:
             self.connection.pauseProducing()
-        elif self.input is Input.DRAINING:
+        elif self.input is _INPUT_DRAINING:
             self.drained()
-        elif self.input is Input.OPEN and not self._holding:
+        elif self.input is _INPUT_OPEN and not self._holding:
             self.connection.resumeProducing()
 
     def _write(self, octets: bytes) -> None:
         """Write to the other connection."""
-        if octets and self.other.output is not Output.LOST:
+        if octets and self.other.output is not _OUTPUT_LOST:
             self.moved += len(octets)
             self.other.connection.write(octets)
 
@@ -203,7 +213,7 @@ class End(Half):
         """
         Refer to the other end, the relay and the connection no longer.
         """
-        self.output = Output.LOST
+        self.output = _OUTPUT_LOST
         del self.other, self.relay, self.connection
 
     def forget(self) -> None:
@@ -223,6 +233,8 @@ class StreamRelay(Relay):
 
     @ivar most: octets that an end reads at once, at most.
     """
+
+    __slots__ = ("_client", "most")
 
     client: End
     destination: End
@@ -270,7 +282,7 @@ class StreamRelay(Relay):
 
     def lost(self, end: End) -> None:
         """Take note that an end's connection is gone."""
-        if end.input is Input.ENDED or end.other.input is Input.ENDED:
+        if end.input is _INPUT_ENDED or end.other.input is _INPUT_ENDED:
             self.finish("closed")
         else:
             self.finish("client-lost" if end is self.client else "destination-lost")
@@ -279,7 +291,7 @@ class StreamRelay(Relay):
         """As L{Relay.release}."""
         for end in (self.client, self.destination):
             end.forget()
-            if end.output is not Output.LOST:
+            if end.output is not _OUTPUT_LOST:
                 end.connection.unregisterProducer()
 
     def dissolve(self) -> None:
