@@ -96,12 +96,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "relay/settings.py": ("relay/test_splice.py", "both relays have one"),
     "relay/side.py": ("relay/test_splice.py", "a relay between sockets has two"),
     "relay/tally.py": ("relay/test_flows.py", "flows are counted by it"),
+    "route/asking.py": ("route/test_nameservers.py", "as servers answer"),
     "route/datagrams.py": ("relay/test_flows.py", "flows send through it"),
     "route/hostlookup.py": ("route/test_lookup.py", "it is one of the ways to look up"),
     "route/librarylookup.py": (
         "route/test_lookup.py",
         "it is one of the ways to look up",
     ),
+    "route/nameserver.py": ("route/test_nameservers.py", "as servers answer"),
     "route/outlet.py": ("route/test_dialer.py", "the dialler returns it"),
     "route/race.py": ("route/test_dialer.py", "the dialler connects by it"),
     "session/besides.py": (

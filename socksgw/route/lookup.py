@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol, final
 
 from twisted.internet.defer import Deferred
 
-from socksgw.route.nameservers import NameServers, ServerSettings
+from socksgw.route.nameserver import ServerSettings
+from socksgw.route.nameservers import NameServers
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 

@@ -15,7 +15,7 @@ from attrs import frozen
 from twisted.logger import Logger
 
 from socksgw.route.dnstransport import socketAddress
-from socksgw.route.nameservers import ServerSettings
+from socksgw.route.nameserver import ServerSettings
 from socksgw.system.files import FileError, readFile, unmarked
 
 __all__ = [

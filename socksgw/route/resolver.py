@@ -23,7 +23,7 @@ from socksgw.route.hostlookup import HostLookup
 from socksgw.route.hostsfile import HostsFile
 from socksgw.route.librarylookup import LibraryLookup, askLibrary
 from socksgw.route.lookup import Lookup, ServersLookup
-from socksgw.route.nameservers import ServerSettings, parseServer
+from socksgw.route.nameserver import ServerSettings, parseServer
 from socksgw.route.resolvconf import HostChoice
 from socksgw.system.fairly import Places, TooManyWaiting
 from socksgw.system.watch import Watcher

@@ -17,7 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.errors import LookupFailed
-from socksgw.route.nameservers import NameServers, ServerSettings
+from socksgw.route.nameserver import ServerSettings
+from socksgw.route.nameservers import NameServers
 from socksgw.system.watch import Watch
 
 #: From a query to its response; None for no response.

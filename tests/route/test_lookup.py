@@ -21,7 +21,7 @@ from socksgw.route.hostlookup import HostLookup
 from socksgw.route.hostsfile import HostsFile
 from socksgw.route.librarylookup import LibraryLookup, askLibrary
 from socksgw.route.lookup import ServersLookup
-from socksgw.route.nameservers import ServerSettings
+from socksgw.route.nameserver import ServerSettings
 from socksgw.route.resolvconf import HostChoice
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply

@@ -12,7 +12,7 @@ import dns.rrset
 import pytest
 from twisted.internet.defer import CancelledError
 
-from socksgw.route.nameservers import parseServer
+from socksgw.route.nameserver import parseServer
 from tests.route.servers import (
     Script,
     Worlds,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.route.nameservers import ServerSettings
+from socksgw.route.nameserver import ServerSettings
 from socksgw.route.resolvconf import HostChoice, readChoice, readServers
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from socksgw.config.schema import Config, Limit, Rule
 from socksgw.gateway.examining.problems import Problems
 from socksgw.route.librarylookup import THREADS
-from socksgw.route.nameservers import parseServer
+from socksgw.route.nameserver import parseServer
 from socksgw.route.resolvconf import NSSWITCH, readChoice
 from socksgw.system.files import trustGroups
 

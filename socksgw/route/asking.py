@@ -1,0 +1,250 @@
+"""
+One question to name servers, until it is answered or has failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import dns.message
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from socksgw.errors import LookupFailed
+from socksgw.route.dnsmessages import Asked, BadAnswer, NoSuchName, Truncated
+from socksgw.route.dnstransport import Datagrams, Stream, Talk
+from socksgw.route.nameserver import Server, Servers
+
+__all__ = ["Asking", "Probe"]
+
+
+@final
+class _Try:
+    """
+    One question to one server, until it is answered, refused, or ended.
+
+    @ivar since: when it was asked, in monotonic seconds.
+    @ivar server: the server that was asked.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        server: Server,
+        asked: Asked,
+        edns: bool,
+        done: Callable[[_Try, list[Any] | Exception], None],
+    ) -> None:
+        """
+        Send the question.
+
+        @param done: called once with the records, with L{BadAnswer},
+            L{NoSuchName}, or with L{OSError} when the server cannot be reached.
+        """
+        self._servers = servers
+        self._asked = asked
+        self._done = done
+        self._talk: Talk | None = None
+        self._over = False
+        self.server = server
+        self.since = servers.reactor.seconds()
+        self._send(edns, servers.settings.stream)
+
+    def _send(self, edns: bool, stream: bool) -> None:
+        servers, server = self._servers, self.server
+        self._hangUp()
+        self._stream = stream
+        self._query: dns.message.QueryMessage = self._asked.query(edns)
+        octets = self._query.to_wire()
+        if stream:
+            self._talk = Stream(
+                servers.reactor,
+                server.where,
+                octets,
+                servers.timeout,
+                self._came,
+                self._lost,
+            )
+            return
+        try:
+            self._talk = Datagrams(
+                servers.watch, server.where, octets, self._came, self._lost
+            )
+        except OSError:
+            # No descriptor, say, or no route. The caller does not expect a call yet.
+            servers.reactor.callLater(0, self._lost)
+
+    def _came(self, octets: bytes) -> None:
+        outcome: list[Any] | Exception | None
+        try:
+            outcome = self._asked.read(self._query, octets)
+        except Truncated:
+            if not self._stream:
+                self._servers.answered(self.server)
+                self._send(self._query.edns >= 0, True)
+                return
+            outcome = BadAnswer("an answer that is cut over TCP")
+        except BadAnswer as e:
+            if e.edns:
+                # A server that has never understood EDNS is not asked with it again.
+                self.server.edns = self.server.edns and self.server.spoken
+                self._send(False, self._stream)
+                return
+            outcome = e
+        except NoSuchName as e:
+            outcome = e
+        if outcome is None:
+            # It is another question's answer.
+            return
+        self._servers.answered(self.server)
+        if self._query.edns >= 0 and not isinstance(outcome, BadAnswer):
+            self.server.spoken = True
+        self._end(outcome)
+
+    def _lost(self) -> None:
+        if not self._over:
+            self._end(OSError("the name server cannot be reached"))
+
+    def _end(self, outcome: list[Any] | Exception) -> None:
+        self.close()
+        self._done(self, outcome)
+
+    def close(self) -> None:
+        """End it without a word."""
+        self._over = True
+        self._hangUp()
+
+    def _hangUp(self) -> None:
+        talk, self._talk = self._talk, None
+        if talk is not None:
+            talk.close()
+
+
+@final
+class Probe:
+    """
+    A question that tells whether a server works.
+    """
+
+    def __init__(self, servers: Servers, server: Server) -> None:
+        self._servers = servers
+        self._server = server
+        servers.live.add(self)
+        self._over = servers.reactor.callLater(servers.patience, self._expired)
+        self._try = _Try(servers, server, Asked.probe(), False, self._done)
+
+    def stop(self) -> None:
+        """End it without a word."""
+        self._servers.live.discard(self)
+        self._try.close()
+        if self._over.active():
+            self._over.cancel()
+
+    def _expired(self) -> None:
+        self.stop()
+        self._servers.probed(self._server, False)
+
+    def _done(self, attempt: _Try, outcome: list[Any] | Exception) -> None:
+        self.stop()
+        self._servers.probed(self._server, not isinstance(outcome, OSError))
+
+
+@final
+class Asking:
+    """
+    One question, put to as many servers as it takes.
+
+    Servers that were asked before may still answer.
+
+    @ivar answer: fires with the records, fails with L{LookupFailed}. It can be
+        cancelled.
+    """
+
+    def __init__(self, servers: Servers, asked: Asked, order: Sequence[Server]) -> None:
+        self.answer: Deferred[list[Any]] = Deferred(lambda _: self._end())
+        self._servers = servers
+        self._asked = asked
+        self._order = list(order)
+        self._left = [*order] * servers.settings.rounds
+        #: Servers whose answers were of no use, with why.
+        self._failed: dict[Server, str] = {}
+        self._tries: list[_Try] = []
+        reactor = servers.reactor
+        self._patience: Any = None
+        self._deadline = reactor.callLater(servers.timeout, self._expired)
+        servers.live.add(self)
+        self._next()
+
+    def _next(self) -> None:
+        """
+        Ask the next server.
+        """
+        self._stopWaiting()
+        self._left = [server for server in self._left if server not in self._failed]
+        if not self._left:
+            # The servers that were asked may still answer.
+            return
+        server = self._left.pop(0)
+        before = next((each for each in self._tries if each.server is server), None)
+        again = before is not None
+        if before is not None:
+            # A question has one socket for each server, at most.
+            before.close()
+            self._tries.remove(before)
+        # A middlebox may drop messages with EDNS.
+        edns = server.edns and (server.spoken or not again)
+        attempt = _Try(self._servers, server, self._asked, edns, self._done)
+        self._tries.append(attempt)
+        seconds = self._servers.patience * (2 if again else 1)
+        self._patience = self._servers.reactor.callLater(seconds, self._missed, attempt)
+
+    def _missed(self, attempt: _Try) -> None:
+        self._patience = None
+        self._servers.missed(attempt.server, attempt.since)
+        self._next()
+
+    def _done(self, attempt: _Try, outcome: list[Any] | Exception) -> None:
+        if isinstance(outcome, list):
+            self._end()
+            self.answer.callback(outcome)
+        elif isinstance(outcome, LookupFailed):
+            self._end()
+            self.answer.errback(Failure(outcome))
+        else:
+            if isinstance(outcome, OSError):
+                self._servers.refused(attempt.server)
+            self._failed[attempt.server] = str(outcome)
+            if len(self._failed) == len(self._order):
+                self._fail()
+            elif attempt is self._tries[-1]:
+                self._next()
+
+    def _fail(self) -> None:
+        self._end()
+        said = ", ".join(dict.fromkeys(self._failed.values()))
+        self.answer.errback(
+            LookupFailed(f"the look-up failed: {said}", reason="lookup-failed")
+        )
+
+    def _expired(self) -> None:
+        self._end()
+        self.answer.errback(LookupFailed("no answer in time", reason="lookup-timeout"))
+
+    def _stopWaiting(self) -> None:
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+        self._patience = None
+
+    def stop(self) -> None:
+        """Have the question fail."""
+        self.answer.cancel()
+
+    def _end(self) -> None:
+        self._servers.live.discard(self)
+        self._stopWaiting()
+        if self._deadline.active():
+            self._deadline.cancel()
+        for each in self._tries:
+            each.close()
+        self._tries.clear()
