@@ -32,14 +32,17 @@ def folded(name: str) -> str:
 @final
 class CanonicalNames:
     """
-    Asks the stores that know; remembers their answers for a while, and asks
-    once for all who wait for the same name.
+    Ask the stores that know, and remember their answers for a while.
+
+    All who wait for the same name wait for one answer.
     """
 
     def __init__(
         self, stores: Sequence[Any], seconds: float, clock: Callable[[], float]
     ) -> None:
         """
+        Make a memory without any names.
+
         @param stores: the L{INamingStore<socksgw.interfaces.INamingStore>}s.
         @param seconds: how long an answer is remembered.
         @param clock: monotonic seconds.
@@ -67,7 +70,7 @@ class CanonicalNames:
         answer: Deferred[str | None] = Deferred(waiting.remove)
         waiting.append(answer)
         if fresh:
-            # It ends although nobody waits any more: stores have time-outs.
+            # It ends by itself when no login waits any more: stores have time-outs.
             asking = Deferred.fromCoroutine(self._ask(name))
             asking.addBoth(self._settled, name)
         return answer

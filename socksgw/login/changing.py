@@ -22,7 +22,7 @@ class ChangingStores:
     """
     The stores of one generation.
 
-    @ivar blind: whether some store does not tell its state. Nobody is let in then
+    @ivar blind: whether some store does not tell its state. No user is let in then
         whom a store has to know.
     @ivar stamps: the state of each store when L{look} was called; empty while
         C{blind}.
@@ -72,8 +72,9 @@ class ChangingStores:
 
     def knows(self, name: str) -> bool:
         """
-        Return whether there may be such a user. A store that cannot be read does
-        not say that anybody is gone.
+        Return whether there may be such a user.
+
+        A store that cannot be read does not say that a user is gone.
         """
         octets = name.encode()
         return any(_mayKnow(store, octets) for store in self._stores) or (

@@ -41,6 +41,8 @@ class HashingPool:
 
     def verify(self, password: bytes, known: Hash) -> Deferred[bool]:
         """
+        Check a password in a thread.
+
         @return: fires with whether the password is right; fails at once with
             L{Refused} when the queue is full.
         """
@@ -51,8 +53,10 @@ class HashingPool:
 @final
 class PasswordFile(UserFile[Hashes]):
     """
-    The users of a file made by C{socksgw passwd}; read again when it
-    changes. When it cannot be read, nobody is let in.
+    Check passwords by a file made by C{socksgw passwd}.
+
+    The file is read again when it changes. While it cannot be read, every login is
+    refused.
     """
 
     credentialInterfaces = (IUsernamePassword,)
@@ -66,14 +70,16 @@ class PasswordFile(UserFile[Hashes]):
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """
-        @return: fires with the name; fails with C{UnauthorizedLogin} after
-            the same work whether the user or the password is wrong.
+        Check a name and a password.
+
+        @return: fires with the name; fails with C{UnauthorizedLogin} after the same
+            work whether the user or the password is wrong.
         """
         users = self.users()
         if users is None:
             return fail(Refused("store-unreadable", "the file of users cannot be read"))
         if not credentials.password:
-            # Nobody has that, so it tells nothing of who is there.
+            # No user has that, so the time tells nothing of who there is.
             return fail(Refused(WRONG))
         name: bytes = credentials.username
         known = users.get(name)

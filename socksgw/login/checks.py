@@ -85,10 +85,13 @@ class Checks:
         throttle: LoginThrottle | None,
     ) -> None:
         """
-        @param refuse: called for a check that no client has waited for, with what
-            it says; L{None} when it was given up.
-        @param throttle: counts failures. Without one, checks are given up as soon
-            as no client waits.
+        Make an empty set of checks.
+
+        @param ask: checks credentials.
+        @param refuse: called for a check that no client has waited for, with what it
+            says; L{None} when it was given up.
+        @param throttle: counts failures. Without one, a check is given up as soon as
+            no client waits for it.
         """
         self._ask = ask
         self._refuse = refuse
@@ -126,8 +129,9 @@ class Checks:
 
     def release(self, credentials: Any) -> None:
         """
-        Have credentials drop their secret: now, or when the check that uses them
-        is over.
+        Have credentials drop their secret.
+
+        They drop it now, or when the check that uses them is over.
         """
         check = self._using.get(id(credentials))
         if check is None:
@@ -136,7 +140,7 @@ class Checks:
             check.released = True
 
     def part(self) -> None:
-        """Have the checks under way end for those who wait, and for nobody else."""
+        """Have the checks under way answer those who wait now, and no later login."""
         self._shared.clear()
 
     # Each check.

@@ -55,11 +55,11 @@ def forget(credentials: Any) -> None:
 
 def strip(error: BaseException | None) -> None:
     """
-    Cut an exception, and those in whose handling it was raised, from the frames
-    that they went through.
+    Cut an exception from the frames that it went through.
 
-    These frames hold a password, and with the exception in one of them they make
-    a cycle that waits for the garbage collector.
+    So are those in whose handling it was raised. These frames hold a password, and
+    with the exception in one of them they make a cycle that waits for the garbage
+    collector.
     """
     while error is not None:
         # A Failure keeps the traceback, too.

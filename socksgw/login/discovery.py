@@ -42,9 +42,11 @@ def findCheckers() -> tuple[dict[str, Any], list[tuple[str, str]]]:
 
 def brokenPlugins() -> list[tuple[str, str]]:
     """
-    The modules among Twisted's plug-ins that cannot be imported, each with
-    why. Twisted only logs that, and what they would have declared nobody can
-    know.
+    Return the modules among Twisted's plug-ins that cannot be imported.
+
+    Twisted only logs that. What such a module would have declared is not known.
+
+    @return: the name of each, with why.
     """
     broken: list[tuple[str, str]] = []
     for module in pkgutil.iter_modules(twisted.plugins.__path__):

@@ -1,6 +1,8 @@
 """
-What directories say of users' groups: asked for once, remembered for a while,
-asked again for those who live.
+The groups that directories say a user is in.
+
+A directory is asked once, its answer is remembered for a while, and it is asked
+again for users with open sessions.
 
 While a directory cannot be asked, what it said last holds for a time. After
 that the groups are not known: an allow by one does not match, a deny does.
@@ -29,7 +31,7 @@ __all__ = ["NOWHERE", "Answer", "DirectoryGroups", "Membership"]
 _REMEMBERED: Final = 50_000
 _ASKED: Final = 1024
 _REFRESHED: Final = 16
-#: Seconds that a failure counts; after that whoever needs it asks again.
+#: Seconds that a failure counts; after that the next login asks again.
 _FAILED: Final = 10.0
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -70,7 +72,7 @@ NOWHERE: Final = Membership(_NONE)
 @frozen
 class Answer:
     """
-    What is known of a user.
+    An answer of the directories about one user.
 
     @ivar names: the directories' names of their groups.
     @ivar known: whether some directory knows the user, or could not say.
@@ -117,7 +119,7 @@ class DirectoryGroups:
     The groups that are a directory's.
 
     @ivar changed: users who live and whose groups are others than they were;
-        whoever has looked clears it.
+        the caller that has looked clears it.
     """
 
     def __init__(
@@ -132,12 +134,14 @@ class DirectoryGroups:
         failed: Failed,
     ) -> None:
         """
+        Make a memory without any users.
+
         @param sources: the L{IGroupSource<socksgw.interfaces.IGroupSource>}s.
         @param groups: the directories' names of each group.
         @param seconds: how long an answer is good.
-        @param hold: how long what was said last counts while nothing new can
-            be had, in seconds.
-        @param patience: seconds after which there is none.
+        @param hold: how long the last answer counts while there is no new one, in
+            seconds.
+        @param patience: seconds after which a question is given up.
         """
         self._sources = tuple(sources)
         self._groups = NamedGroups(sources, groups, seconds, clock, self._alter)
@@ -156,21 +160,21 @@ class DirectoryGroups:
 
     def follow(self, before: DirectoryGroups) -> None:
         """
-        Start with what an earlier one knew: good enough for those who live,
-        until they are asked about again.
+        Start with what an earlier one knew.
+
+        That is good enough for users with open sessions, until the directory is asked
+        about them again.
         """
         for name, answer in before._known.items():
             self._known[name] = evolve(answer, until=0)
 
-    # For whoever logs in.
+    # For a login.
 
     async def of(self, name: str) -> Membership:
-        """
-        The groups of a user.
-        """
+        """Return the groups of a user."""
         if not self._groups.all:
             # There is nothing to wait for; whether there are such users is looked
-            # at for those who live.
+            # at for open sessions.
             return NOWHERE
         self._groups.look()
         answer = self._known.get(name)
@@ -192,13 +196,13 @@ class DirectoryGroups:
             self._settled(Failure(_Failed("", "busy")), name)
         return answer
 
-    # For whoever lives.
+    # For an open session.
 
     def lately(self, user: User) -> Membership:
         """
-        What is known now, be it old.
+        Return what is known now, however old.
 
-        @param user: goes on as they are when nothing is known.
+        @param user: returned with the groups that they had when nothing is known.
         """
         answer = self._known.get(user.name)
         if answer is None:
@@ -211,17 +215,15 @@ class DirectoryGroups:
 
     def knows(self, name: str) -> bool:
         """
-        Whether there may be such a user: no directory that was asked said
-        that there is none.
+        Return whether there may be such a user.
+
+        @return: L{False} if a directory that was asked said that there is none.
         """
         answer = self._known.get(name)
         return answer is None or answer.known
 
     def refresh(self, names: Iterable[str]) -> None:
-        """
-        Ask again about those of these users whose answer is no longer good, a
-        few at a time.
-        """
+        """Ask again about users whose answer is no longer good, a few at a time."""
         self._groups.look()
         due = filter(self._isDue, names)
         self._due = deque(sorted(due, key=self._until))
@@ -291,7 +293,7 @@ class DirectoryGroups:
             except Refused as e:
                 raise _Failed(source.name, e.reason) from None
             except Exception as e:
-                # Not its text: who knows what a plug-in says.
+                # Not its text: a plug-in may have put a secret into it.
                 raise _Failed(source.name, type(e).__name__) from None
         return frozenset(found), known
 
@@ -308,7 +310,7 @@ class DirectoryGroups:
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         question = self._asked.pop(name)
-        # Of somebody who only just comes nobody has judged anything yet.
+        # Nothing was judged yet of a user who is just logging in.
         if (before is not None or question.live) and self._differ(before, answer):
             self.changed.add(name)
         while question.waiting:
@@ -343,7 +345,7 @@ class DirectoryGroups:
         )
 
     def _membership(self, answer: Answer) -> Membership:
-        """What an answer says, by the configuration's names."""
+        """Translate an answer into the configuration's names of the groups."""
         if answer.doubt:
             return Membership(_NONE, self._groups.all, answer.doubt)
         if not answer.known:
@@ -354,5 +356,5 @@ class DirectoryGroups:
         return Membership(groups) if groups else NOWHERE
 
     def _alter(self) -> None:
-        """Which groups exist has changed: a matter of all users."""
+        """Have every user asked about again: other groups exist than before."""
         self.changed.update(self._known)

@@ -1,6 +1,7 @@
 """
-Password hashes that other programs make, and that a password file may hold:
-bcrypt and Argon2id.
+Password hashes that other programs make: bcrypt and Argon2id.
+
+A password file may hold them.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ class Bcrypt(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Bcrypt:
         """
-        @raise ValueError: it is no such hash, or costs too much, or the
-            package bcrypt is not there.
+        Read a hash of bcrypt.
+
+        @raise ValueError: it is no such hash, or costs too much, or the package bcrypt
+            is not installed.
         """
         match = _BCRYPT.match(text)
         if match is None:
@@ -66,9 +69,10 @@ class Bcrypt(NamedTuple):
 
     def verify(self, password: bytes) -> bool:
         """
-        Whether it is of this password, in constant time. bcrypt does not tell
-        what stands behind the 72nd octet or a NULL: who has such a password
-        cannot use it.
+        Return whether this is the hash of a password, in constant time.
+
+        bcrypt does not tell what stands behind the 72nd octet or a NULL, so such
+        passwords are refused.
         """
         looked = password[:_BCRYPT_LOOKS].replace(b"\0", b"?")
         right: bool = _bcrypt().checkpw(looked, self.text.encode())
@@ -94,8 +98,10 @@ class Argon2id(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Argon2id:
         """
-        @raise ValueError: it is no such hash, or costs too much, or this
-            OpenSSL has no Argon2.
+        Read a hash of Argon2id.
+
+        @raise ValueError: it is no such hash, or costs too much, or this OpenSSL has no
+            Argon2.
         """
         match = _ARGON2.match(text)
         if match is None:

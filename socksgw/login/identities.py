@@ -1,7 +1,4 @@
-"""
-Identities that a method or a transport has verified: what they are called
-here.
-"""
+"""What the identities that a method or a transport has verified are called here."""
 
 from __future__ import annotations
 
@@ -45,14 +42,15 @@ class Proved:
 @final
 class VerifiedIdentities:
     """
-    Says yes to every identity that was verified, by one name for each, and no
-    to names that could be taken for another's.
+    Accept every identity that was verified, under one name for each.
+
+    Names that could be taken for another user's are refused.
 
     A realm that is to be stripped is cut, any other stays behind an C{@}.
     Realms are compared octet by octet, as Kerberos does (RFC 4120 section
     6.1). Names of the stripped realms are those that a directory has, however
-    the ticket spells them; where there is no directory, and in other realms,
-    they are folded.
+    the ticket spells them. Where there is no directory, and in other realms, names
+    are folded.
     """
 
     credentialInterfaces = (IVerifiedIdentity,)
@@ -64,9 +62,10 @@ class VerifiedIdentities:
         names: CanonicalNames | None = None,
     ) -> None:
         """
+        Make a checker.
+
         @param strip: the realms that are cut.
-        @param exact: whether names that are not looked up stay as the ticket
-            has them.
+        @param exact: whether names that are not looked up stay as the ticket has them.
         @param names: where names of these realms are looked up.
         """
         self._strip = frozenset(strip)
@@ -78,8 +77,10 @@ class VerifiedIdentities:
 
     def requestAvatarId(self, credentials: Any) -> Any:
         """
-        @return: L{Proved}, or a C{Deferred} of it, which fails with L{Refused}
-            when the directory knows no such user or cannot be asked.
+        Name an identity that was verified.
+
+        @return: L{Proved}, or a C{Deferred} of it, which fails with L{Refused} when the
+            directory knows no such user or cannot be asked.
         @raise Refused: the name cannot be a user's.
         """
         realm: str = credentials.realm

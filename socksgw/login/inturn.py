@@ -21,8 +21,10 @@ __all__ = ["InTurn"]
 @final
 class InTurn:
     """
-    Asks one after the other until one says yes. Whoever is let in by none has
-    been asked about everywhere, so that the time tells nothing.
+    Ask one checker after the other until one says yes.
+
+    A client that none lets in has been asked about at each of them, so that the time
+    tells nothing.
     """
 
     credentialInterfaces = ()

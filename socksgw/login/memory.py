@@ -46,8 +46,9 @@ class _Wrong(NamedTuple):
 @final
 class LoginMemory:
     """
-    What checkers said of credentials. These are remembered by an HMAC, under a
-    key that no other process has.
+    What checkers said of credentials.
+
+    Credentials are remembered by an HMAC, under a key that no other process has.
 
     @ivar seconds: how long a right login is remembered; 0 for not at all.
     """
@@ -67,10 +68,10 @@ class LoginMemory:
 
     def digest(self, credentials: Any, method: str) -> object:
         """
-        Return what credentials are remembered by; L{None} when they must not be
-        remembered.
+        Return what credentials are remembered by.
 
         @param method: the policy's name of the method.
+        @return: L{None} when they must not be remembered.
         """
         if IUsernamePassword.providedBy(credentials):
             name, password = credentials.username, credentials.password
@@ -87,7 +88,7 @@ class LoginMemory:
     def right(self, key: object) -> SocksUser | None:
         """Return who has logged in by the credentials of this digest."""
         found = self._right.get(key)
-        # Somebody anonymous stays that, and is no store's user; such a key is the
+        # An anonymous user is no store's, and does not age; such a key is the
         # method's name.
         if found is None or (type(key) is not str and self._clock() >= found[1]):
             return None

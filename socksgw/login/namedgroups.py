@@ -1,6 +1,7 @@
 """
-The groups of directories that the configuration names: what the directories
-call them, and whether there are such.
+The groups of directories that the configuration names.
+
+The directories have names of their own for them, and may have no such group.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class _Named:
 
     def isMissing(self, missing: Mapping[Any, frozenset[str]]) -> bool:
         """
-        Whether each source that could have it has said that it has not.
+        Return whether each source that could have a group has said that it has not.
         """
         return all(
             normal in missing.get(source, _NONE)
@@ -69,6 +70,8 @@ class NamedGroups:
         altered: Callable[[], None],
     ) -> None:
         """
+        Make the list, before any directory is asked.
+
         @param groups: the directories' names of each group.
         @param seconds: between two looks whether they exist.
         @param altered: called when other groups are L{lost} than before.
@@ -118,7 +121,7 @@ class NamedGroups:
             try:
                 self._missing[source] = await maybeDeferred(source.missing)
             except Exception as e:
-                # What was known stays. Whoever asks about users tells the cause.
+                # What was known stays. The next question about a user tells the cause.
                 self._lookAt = self._clock() + min(self._seconds, _FAILED)
                 if not isinstance(e, Refused):
                     defect("the check of groups", e)
@@ -147,8 +150,9 @@ class NamedGroups:
 
 def _normals(sources: Iterable[Any], name: str) -> Iterator[tuple[Any, str]]:
     """
-    The sources that could have a group which the configuration names, and what
-    they call it.
+    Return the sources that may have a group of the configuration.
+
+    @return: each source, with its own name of the group.
     """
     for source in sources:
         try:

@@ -89,8 +89,9 @@ class Scrypt(NamedTuple):
 
     def verify(self, password: bytes) -> bool:
         """
-        Whether it is of this password, in constant time; or of one that is the
-        same but for NULLs at its end, with which HMAC fills keys up.
+        Return whether this is the hash of a password, in constant time.
+
+        One with NULLs at its end has the same hash: HMAC fills keys up with them.
         """
         derived = _derive(password, self.ln, self.r, self.p, self.salt)
         return hmac.compare_digest(derived, self.digest)
@@ -101,8 +102,10 @@ Hash = Scrypt | Bcrypt | Argon2id
 
 def parseHash(text: str) -> Hash:
     """
-    @raise ValueError: it is no hash that we know, or costs too much to check,
-        or needs a package that is not there.
+    Read a password hash of any kind.
+
+    @raise ValueError: it is no hash that we know, or costs too much to check, or
+        needs a package that is not installed.
     """
     if text.startswith("$argon2"):
         return Argon2id.parse(text)
@@ -135,10 +138,11 @@ class Hashes(dict[bytes, Hash]):
 
     def instead(self, name: bytes) -> Hash:
         """
-        What to check a user by who is not there. Where the file has hashes of
-        different costs, names that are not in it are dealt the costs of those
-        that are, in the same proportions, and each always the same: so the
-        time tells of what kind a hash is, but not whether there is a user.
+        Return the hash to check an unknown user's password by.
+
+        Its cost is chosen per name, always the same, with the distribution that the
+        hashes of the file have. So the time tells of what kind a hash is, but not
+        whether there is such a user.
         """
         if len(self._kinds) <= 1:
             return self._kinds[0][1] if self._kinds else DUMMY
@@ -148,17 +152,16 @@ class Hashes(dict[bytes, Hash]):
 
 
 def hashPassword(password: bytes) -> Scrypt:
-    """
-    A fresh salted hash.
-    """
+    """Make a hash of a password, with a fresh salt."""
     salt = os.urandom(16)
     return Scrypt(_LN, _R, _P, salt, _derive(password, _LN, _R, _P, salt))
 
 
 def verifyPassword(password: bytes, known: Hash) -> bool:
     """
-    Whether the hash is of this password; in constant time. No password has a
-    NULL (L{setPassword}).
+    Return whether this is the hash of a password, in constant time.
+
+    No password has a NULL (L{setPassword}).
     """
     return known.verify(password) and b"\0" not in password
 
@@ -175,19 +178,21 @@ DUMMY: Final = Scrypt(_LN, _R, _P, bytes(16), bytes(32))
 
 def readPasswords(path: Path, wrong: list[WrongLine] | None = None) -> Hashes:
     """
-    The hashes by user name.
+    Read a file of password hashes.
 
     @param wrong: gets the lines that are wrong, and are left out.
-    @raise PasswordFileError: the file cannot be read, others can read it,
-        or a line is wrong (all of them, where C{wrong} gets them).
+    @return: the hashes by user name.
+    @raise PasswordFileError: the file cannot be read, others can read it, or a line
+        is wrong (all of them, where C{wrong} gets them).
     """
     return Hashes(readUsers(path, parseHash, "socksgw passwd", wrong=wrong))
 
 
 def setPassword(path: Path, user: str, password: bytes) -> None:
     """
-    Set a user's password in the file, which is made when it is not there;
-    everything else in it stays as it is.
+    Set a user's password in a file, which is made when it is not there.
+
+    Everything else in it stays as it is.
 
     @raise ValueError: the name or the password cannot be.
     @raise PasswordFileError: the file cannot be used.

@@ -1,6 +1,8 @@
 """
-Logging in: twisted.cred's Portal, with the memory of what it said, the throttle
-before it, and the groups behind it.
+Logging in by twisted.cred's Portal.
+
+The throttle is asked before it, what it said is remembered, and directories add
+groups.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ __all__ = ["Login"]
 def _inOctets(checker: ICredentialsChecker) -> ICredentialsChecker:
     """
     Have a checker of C{memory:} compare octets, which is what clients send.
-    Twisted keeps its users as text, so that nobody could log in.
+
+    Twisted keeps its users as text, and no password would match.
     """
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
         checker.users = {
@@ -81,8 +84,9 @@ def _throttled() -> AuthenticationFailed:
 @final
 class Login:
     """
-    The logins of one generation. Only the Portal says who somebody is; that it did
-    is remembered for a while.
+    The logins of one generation.
+
+    Only the Portal says who a user is; what it said is remembered for a while.
 
     @ivar changes: how often a store has changed.
     @ivar checks: the checks under way.
@@ -100,6 +104,10 @@ class Login:
         others: Iterable[Any] = (),
     ) -> None:
         """
+        Register the checkers.
+
+        @param checkers: in the order in which they are asked.
+        @param groups: the members of each group.
         @param cacheSeconds: how long a positive login is remembered.
         @param clock: monotonic seconds.
         @param throttle: counts the failures; by default none is counted.
@@ -124,26 +132,28 @@ class Login:
 
     def inherit(self, before: Login) -> None:
         """
-        Remember the logins that an earlier generation does, whose checkers are the
-        same: a reload sends nobody's password to be verified again. The groups are
-        today's.
+        Remember the logins that an earlier generation remembers.
+
+        This is without effect when the stores have changed. A reload sends no password
+        to be verified again. The groups are today's.
         """
         if before._stores.stamps == self._stores.stamps:
             self._memory.inherit(before._memory, self._here)
 
     async def settle(self, credentials: Any, method: str, source: Address) -> SocksUser:
         """
-        Log a client in. Equal credentials that are being checked already are not
-        checked again; those of a source that failed too often are not checked at
-        all.
+        Log a client in.
+
+        Equal credentials that are being checked already are not checked again. Those of
+        a source that failed too often are not checked at all.
 
         @param method: the policy's name of the method.
         @param source: the client's address.
-        @raise AuthenticationFailed: the Portal did not say yes; every cause
-            looks the same to the client.
+        @raise AuthenticationFailed: the Portal did not say yes; every cause looks the
+            same to the client.
         """
         if self.directory is None and IAnonymous.providedBy(credentials):
-            # Nothing to guess, and nobody in particular.
+            # There is nothing to guess, and no user to look up.
             known = self._memory.right(method)
             if known is not None:
                 return known
@@ -225,7 +235,7 @@ class Login:
         _, user, _ = await self._portal.login(credentials, method, ISocksUser)
         found: SocksUser = user
         if found.anonymous and not IAnonymous.providedBy(credentials):
-            # Some checker has answered with nobody's name.
+            # A checker has answered with the name of anonymous users.
             raise Refused("checker-failed")
         # Not what a store said that has changed in the meantime.
         if self._memory.seconds > 0 and stamps == self._stores.current():
@@ -297,10 +307,7 @@ class Login:
             self._fail(credentials, source)
 
     def failed(self, source: Address) -> None:
-        """
-        Count a client that a method has refused of its own accord, before the
-        Portal was asked.
-        """
+        """Count a client that a method has refused before the Portal was asked."""
         if self._throttle is not None:
             self._throttle.failed(source, None)
 
@@ -343,8 +350,9 @@ class Login:
 
     def look(self) -> None:
         """
-        Forget what stores said that have changed. Called several times a second,
-        so that a login costs no look at a file.
+        Forget what stores said that have changed.
+
+        Called several times a second, so that a login costs no look at a file.
         """
         if self._stores.look():
             self._memory.clear()
@@ -353,5 +361,5 @@ class Login:
 
     @property
     def problems(self) -> list[str]:
-        """What the stores, and whatever else has files, say is wrong with them."""
+        """The lines of the stores, and of what else has files, that say what is wrong."""
         return reportedBy(self._reporting)

@@ -54,7 +54,7 @@ class SocksUser:
         return self.name == ANONYMOUS
 
 
-#: Everybody whom no method has logged in; of another method than this, a copy.
+#: The user of clients that have not logged in; of another method than this, a copy.
 ANYBODY: Final = SocksUser(ANONYMOUS, frozenset(), "none")
 
 
@@ -79,6 +79,8 @@ class SocksRealm:
         self, avatarId: object, mind: object, *interfaces: Any
     ) -> tuple[Any, SocksUser, Callable[[], None]]:
         """
+        Make the user of an avatar id.
+
         @param mind: the policy's name of the method.
         @raise UnauthorizedLogin: the name cannot be a user's.
         """
@@ -100,14 +102,12 @@ class SocksRealm:
         return ISocksUser, user, _logout
 
     def groupsOf(self, name: str) -> frozenset[str]:
-        """
-        The groups that the user of that name has.
-        """
+        """Return the groups that the user of that name has."""
         return self._groups.get(name, frozenset())
 
 
 def _logout() -> None:
-    """A session's end needs nothing of the realm."""
+    """Do nothing: the end of a session changes nothing in the realm."""
 
 
 def _text(avatarId: object) -> str:

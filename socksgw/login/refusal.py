@@ -24,6 +24,9 @@ class Refused(UnauthorizedLogin):
 
     def __init__(self, reason: str, why: str = "", counts: bool | None = None) -> None:
         """
+        Refuse a login.
+
+        @param reason: a fixed word.
         @param why: by default the words of the reason.
         @param counts: by default only what is wrong counts.
         """

@@ -18,8 +18,9 @@ _log: Final = Logger()
 
 def reportedBy(found: Iterable[Any]) -> list[str]:
     """
-    Return what those of them that report say now, a line each. Several may use
-    one file, of which a line is told once.
+    Return what is wrong now, a line each.
+
+    Several checkers may use one file; a line about it is told once.
     """
     told: dict[str, None] = {}
     for each in found:

@@ -1,9 +1,10 @@
 """
-The C{secrets:} checker: passwords that can be read back, for methods in which
-they do not travel.
+The C{secrets:} checker: passwords that can be read back.
 
-A line is C{name:$clear$password}, the password in base64: encoded, so that
-nobody reads it in passing, and nothing more.
+Methods in which the password does not travel need them.
+
+A line is C{name:$clear$password}, the password in base64: encoded, so that it is
+not read in passing, and nothing more.
 """
 
 from __future__ import annotations
@@ -59,9 +60,10 @@ def readSecrets(
     path: Path, wrong: list[WrongLine] | None = None
 ) -> dict[bytes, Secret]:
     """
-    The passwords by user name.
+    Read a file of passwords.
 
     @param wrong: gets the lines that are wrong, and are left out.
+    @return: the passwords by user name.
     @raise PasswordFileError: the file cannot be read, is not ours (or root's)
         alone, or a line is wrong (all of them, where C{wrong} gets them).
     """
@@ -84,8 +86,10 @@ def setSecret(path: Path, user: str, password: bytes) -> None:
 @final
 class SecretsFile(UserFile[dict[bytes, Secret]]):
     """
-    The users of a file made by C{socksgw passwd --secrets}; read again when
-    it changes. When it cannot be read, nobody is let in.
+    Check responses by a file made by C{socksgw passwd --secrets}.
+
+    The file is read again when it changes. While it cannot be read, every login is
+    refused.
     """
 
     credentialInterfaces = (IUsernameHashedPassword,)
@@ -100,8 +104,10 @@ class SecretsFile(UserFile[dict[bytes, Secret]]):
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """
-        @return: fires with the name; fails with C{UnauthorizedLogin} after
-            the same work whether the user or the response is wrong.
+        Check a name and a response.
+
+        @return: fires with the name; fails with C{UnauthorizedLogin} after the same
+            work whether the user or the response is wrong.
         """
         users = self.users()
         if users is None:

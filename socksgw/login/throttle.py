@@ -1,8 +1,10 @@
 """
-The throttling of logins: failures are counted by source, and by source and
-name together; who has had too many is refused for a while, unchecked.
+The throttling of logins.
 
-A name alone is never counted: nobody locks anybody out who logs in from
+Failures are counted by source, and by source and name together. A source or a
+pair that has had too many is refused for a while, unchecked.
+
+A name alone is never counted: a user cannot be locked out who logs in from
 elsewhere.
 """
 
@@ -70,11 +72,11 @@ class LoginThrottle:
     name, or its C{per_source}th, that is refused for C{window}. Refusals do
     not count, nor prolong anything, and a success clears nothing: else a
     victim's own logins would wipe out the count of an attacker behind the same
-    address, and one known password the count of whoever sprays.
+    address, and one known password the count of a client that tries many names.
 
     The same wrong password of one source at one name counts once: a program
     that tries again is not one that guesses. While a source is refused,
-    whoever has logged in from there of late is not, until their own name fails
+    users who have logged in from there of late are not, until their own name fails
     from there: that is one guess at such a name in a C{window}.
 
     A source is an IPv4 address, or the /64 of an IPv6 address, which is what
@@ -112,8 +114,11 @@ class LoginThrottle:
 
     def configure(self, limits: Throttle) -> None:
         """
-        These limits hold from now on, also for what has failed already; a
-        limit of 0 is none.
+        Set the limits.
+
+        They hold from now on, also for what has failed already.
+
+        @param limits: a limit of 0 is none.
         """
         if limits == self._limits:
             return
@@ -137,7 +142,7 @@ class LoginThrottle:
 
     def refuses(self, source: Address, name: bytes) -> bool:
         """
-        Whether a login is not even to be checked. Counted if so.
+        Return whether a login is not to be checked at all; count it if so.
         """
         self._forget()
         refusals = self._refusals
@@ -152,7 +157,7 @@ class LoginThrottle:
         return byName in refusals or (bySource in refusals and not self._isGood(byName))
 
     def _isGood(self, byName: bytes | None) -> bool:
-        """Whether a name has logged in from there of late, and not failed."""
+        """Return whether a name has logged in from there of late, and not failed."""
         return (
             byName in self._good
             and byName not in self._counts
@@ -182,14 +187,13 @@ class LoginThrottle:
         self, source: Address, name: bytes | None, password: bytes | None = None
     ) -> bool:
         """
-        A login failed by the client's fault.
+        Count a login that failed by the client's fault.
 
-        @param name: whom it claimed to be; L{None} where the method that
-            failed does not say.
-        @param password: what it was tried with; L{None} where that is not known,
-            or where each try counts.
-        @return: L{False} if such logins are refused by now; it is not counted
-            then.
+        @param name: whom it claimed to be; L{None} where the method that failed does
+            not say.
+        @param password: what it was tried with; L{None} where that is not known, or
+            where each try counts.
+        @return: L{False} if such logins are refused by now; it is not counted then.
         """
         self._forget()
         bySource = source.sourceKey
@@ -216,7 +220,7 @@ class LoginThrottle:
 
     def took(self, method: str, seconds: float) -> None:
         """
-        So long it took to find that a login fails.
+        Remember how long it took to find that a login fails.
         """
         taken = self._took.get(method)
         if taken is None:
@@ -225,12 +229,12 @@ class LoginThrottle:
 
     def linger(self, seconds: float = 0) -> Deferred[None]:
         """
-        What every login that fails waits for before the client is told.
+        Wait as every login that fails does before the client is told.
 
         @param seconds: how long the check took that was not made.
-        @return: fires after these, and up to a hundredth more at random: more
-            than what the reactor's timers are late by, and so time does not
-            tell a refusal from a wrong password.
+        @return: fires after these, and up to a hundredth more at random: more than what
+            the reactor's timers are late by, and so time does not tell a refusal from a
+            wrong password.
         """
         waiting: Deferred[None] = Deferred(lambda _: call.cancel())
         seconds += self._random.uniform(0, _BLUR)
@@ -247,9 +251,7 @@ class LoginThrottle:
     # Counting.
 
     def _pair(self, source: Address, name: bytes) -> bytes:
-        """
-        The key of a source's tries at a name, of fixed length.
-        """
+        """Return the key of a source's tries at a name, of fixed length."""
         return self._digest(source.sourceKey, _folded(name))
 
     def _digest(self, *parts: bytes) -> bytes:
@@ -267,7 +269,7 @@ class LoginThrottle:
         tried: bytes | None = None,
     ) -> list[str]:
         """
-        One more failure.
+        Add a failure.
 
         @return: the limits that are reached by it.
         """
@@ -296,9 +298,7 @@ class LoginThrottle:
         return reached
 
     def _forget(self) -> None:
-        """
-        What is too long ago counts no longer.
-        """
+        """Drop the failures, refusals and good logins whose time is over."""
         now = self._clock()
         while self.past and self.past[0][0] + self._limits.window <= now:
             self._drop()
@@ -314,7 +314,7 @@ class LoginThrottle:
             del self._good[good]
 
     def _drop(self) -> None:
-        """The oldest failure counts no longer."""
+        """Drop the oldest failure."""
         _, *keys = self.past.popleft()
         for key in keys:
             if key is not None:
@@ -327,8 +327,10 @@ class LoginThrottle:
 
 def _folded(name: bytes) -> bytes:
     """
-    What is the same for all spellings of a name that a directory takes for one
-    (RFC 4518: case, compatible characters, spaces).
+    Return what is the same for all spellings of a name in a directory.
+
+    A directory takes names for one that differ in case, compatible characters or
+    spaces (RFC 4518).
     """
     if name.isascii():
         text = name.decode("ascii").lower()

@@ -68,8 +68,9 @@ class WrongLine(NamedTuple):
 
 class PasswordFileError(Exception):
     """
-    The file cannot be used; the text names file, line and remedy, never what
-    is secret in it.
+    The file cannot be used.
+
+    The text names file, line and remedy, never what is secret in it.
     """
 
 
@@ -85,15 +86,16 @@ def readUsers(
     wrong: list[WrongLine] | None = None,
 ) -> dict[bytes, T]:
     """
-    The values by user name.
+    Read a file of users.
 
-    @param parse: makes a value of its text; raises C{ValueError} for what is
-        none, without the text.
+    @param parse: makes a value of its text; raises C{ValueError} for what is none,
+        without the text.
     @param command: what makes such a file, for the remedy.
     @param private: whether it has to be ours, or root's.
     @param wrong: gets the lines that are wrong, whose users are then left out.
-    @raise PasswordFileError: the file cannot be read, others can read it, or a
-        line is wrong: any, where nobody takes them, else all of them.
+    @return: the values by user name.
+    @raise PasswordFileError: the file cannot be read, others can read it, or a line
+        is wrong: any without C{wrong}, else all of them.
     """
     try:
         octets = readSecret(path, private)
@@ -154,12 +156,13 @@ def setUser(
     check: Callable[[Path, list[WrongLine]], object],
 ) -> None:
     """
-    Set a user's value in the file, which is made when it is not there;
-    everything else in it stays as it is.
+    Set a user's value in a file, which is made when it is not there.
+
+    Everything else in it stays as it is.
 
     @param make: makes the value.
-    @param check: raises when the file cannot be used, and gives the lines that
-        are wrong. They have to be mended first; those of this user are, here.
+    @param check: raises when the file cannot be used, and gives the lines that are
+        wrong. They have to be mended first, except those of this user.
     @raise ValueError: the name cannot be.
     @raise PasswordFileError: the file cannot be used.
     @raise OSError: it cannot be written.
@@ -246,19 +249,22 @@ class _Reading(Generic[U]):
 @implementer(IChangingStore, IReportingStore)
 class UserFile(Generic[U]):
     """
-    A file of users, read again when it changes: in a thread if it is large, and
-    what was read before counts until that is over.
+    A file of users, read again when it changes.
 
-    Lines that are wrong count for nothing. While the file cannot be read it lets
-    nobody in, and whoever is in stays. A user who is missing cannot log in at
-    once, and is believed to be removed when the file has stayed as it is for a
-    second.
+    A large one is read in a thread, and what was read before counts until that is
+    over.
+
+    Lines that are wrong count for nothing. While the file cannot be read every login
+    is refused, and open sessions go on. A user who is missing cannot log in at once,
+    and is believed to be removed when the file has stayed as it is for a second.
     """
 
     def __init__(self, path: Path, read: Callable[[Path, list[WrongLine]], U]) -> None:
         """
-        @param read: returns the file's users, and adds the lines that are wrong.
-            It may be called in a thread.
+        Read the file.
+
+        @param read: returns the file's users, and adds the lines that are wrong. It may
+            be called in a thread.
         @raise PasswordFileError: the file cannot be used.
         """
         self._path = path
@@ -266,7 +272,7 @@ class UserFile(Generic[U]):
         self._stamp = stampOf(path)
         self._changed = monotonic()
         self._names: frozenset[bytes] = frozenset()
-        # Who is missing, but not believed to be removed, and since when.
+        # Users who are missing, but not believed to be removed, and since when.
         self._missing: dict[bytes, float] = {}
         self._removals = 0
         self._problems: tuple[str, ...] = ()
@@ -280,8 +286,9 @@ class UserFile(Generic[U]):
 
     def stamp(self) -> object:
         """
-        Return what differs when other users count than before, and when users turn
-        out to be removed.
+        Return what differs when other users count than before.
+
+        It also differs when users turn out to be removed.
         """
         self._look()
         if self._missing and self._reading is None:
@@ -302,9 +309,10 @@ class UserFile(Generic[U]):
 
     def knows(self, name: bytes) -> bool:
         """
-        Return whether there is such a user now, or was when the file could last be
-        read, or a moment ago. A user whose line is wrong is there, and cannot log
-        in.
+        Return whether there is such a user, or was a moment ago.
+
+        While the file cannot be read, those count who were in it before. A user whose
+        line is wrong is there, and cannot log in.
         """
         self._look()
         return name in self._names or name in self._missing

@@ -1,6 +1,7 @@
 """
-Challenge-Handshake Authentication (draft-ietf-aft-socks-chap-01, method 03):
-the password does not travel. The algorithm is HMAC-MD5.
+Challenge-Handshake Authentication (draft-ietf-aft-socks-chap-01, method 03).
+
+The password does not travel. The algorithm is HMAC-MD5.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ _CHALLENGE: Final = 32
 
 def respond(password: bytes, challenge: bytes) -> bytes:
     """
-    HMAC-MD5 (RFC 2104) of the challenge, with the password as the key; the
-    identifier octet of CHAP has no part in it ("The HMAC-MD5 Algorithm").
+    Return the response to a challenge: HMAC-MD5 with the password as the key.
+
+    The identifier octet of CHAP has no part in it (RFC 2104, and the draft's "The
+    HMAC-MD5 Algorithm").
     """
     return hmac.digest(password, challenge, "md5")
 
@@ -64,7 +67,7 @@ class ChallengeResponse:
         self._response = response
 
     def checkPassword(self, password: bytes) -> bool:
-        """Whether the response was made with this password; in constant time."""
+        """Return whether the response was made with this password, in constant time."""
         expected = respond(password, self._challenge)
         right = hmac.compare_digest(expected, self._response)
         if right and self.theirs is not None:
@@ -79,8 +82,9 @@ class ChallengeResponse:
 @final
 class Chap:
     """
-    Algorithms, challenge, response, status; in the draft's shape, where the
-    name comes with the response, and in PuTTY's, where it comes first.
+    Exchange algorithms, challenge, response and status.
+
+    In the draft's form the name comes with the response, in PuTTY's it comes first.
     """
 
     def __init__(self, random: Callable[[int], bytes] = os.urandom) -> None:
@@ -123,8 +127,9 @@ class Chap:
         self, exchange: Any, credentials: ChallengeResponse | None, granted: bool
     ) -> None:
         """
-        Write the status, with our response where the client asked for one and
-        is let in; its own status follows then ("Mutual Authentication").
+        Write the status, with our response where the client asked for one.
+
+        The client's own status follows then, if it is let in ("Mutual Authentication").
         """
         said = {Attribute.STATUS: SUCCESS if granted else FAILURE}
         if granted and credentials is not None and credentials.answer is not None:

@@ -1,6 +1,7 @@
 """
-GSSAPI (RFC 1961, method 01): Kerberos single sign-on, and every octet after
-the login in wrapped tokens.
+GSSAPI (RFC 1961, method 01): Kerberos single sign-on.
+
+Every octet after the login travels in wrapped tokens.
 
 What a token holds is the business of a mechanism: C{gssapi_kerberos.py}, or
 C{gssapi_stub.py} for tests and demonstrations.
@@ -46,58 +47,59 @@ _LEVELS: Final = {
 
 class Context(Protocol):
     """
-    One client's security context.
-
-    @ivar complete: whether it is established. What follows is known then.
-    @ivar name: the client's name, without its realm.
-    @ivar realm: its realm.
-    @ivar expires: when the context ends, in seconds since the epoch.
-    @ivar confidential: whether the mechanism can encrypt.
+    One client's security context. All but C{complete} is known when that is set.
     """
 
     @property
-    def complete(self) -> bool: ...
+    def complete(self) -> bool:
+        """Whether the context is established."""
 
     @property
-    def name(self) -> bytes: ...
+    def name(self) -> bytes:
+        """The client's name, without its realm."""
 
     @property
-    def realm(self) -> str: ...
+    def realm(self) -> str:
+        """The realm of the client's name."""
 
     @property
-    def expires(self) -> float | None: ...
+    def expires(self) -> float | None:
+        """When the context ends, in seconds since the epoch; L{None} for never."""
 
     @property
-    def confidential(self) -> bool: ...
+    def confidential(self) -> bool:
+        """Whether the mechanism can encrypt."""
 
     def step(self, token: bytes) -> Awaitable[bytes]:
         """
-        A token of the client's came. May read files: never on the reactor.
+        Take a token of the client's. May read files: never call it on the reactor.
 
         @return: fires with the token to answer with, or nothing.
         @raise AuthenticationFailed: it is not acceptable.
         """
 
     def wrap(self, octets: bytes, confidential: bool) -> bytes:
-        """A token that holds C{octets}."""
+        """Return a token that holds C{octets}."""
 
     def unwrap(self, token: bytes) -> tuple[bytes, bool]:
         """
+        Open a token.
+
         @return: what the token holds, and whether it was encrypted.
-        @raise WireError: it is not one of the client's, was changed, or comes
-            again or out of turn.
+        @raise WireError: it is not one of the client's, was changed, or comes again or
+            out of turn.
         """
 
     def longest(self, confidential: bool) -> int:
-        """Octets that fit into a token of L{wire.LONGEST}."""
+        """Return how many octets fit into a token of L{wire.LONGEST}."""
 
 
 class Mechanism(Protocol):
-    """Where contexts come from."""
+    """A kind of GSSAPI; it makes a context for each client."""
 
     def accept(self) -> Context:
         """
-        The context of a client that begins.
+        Return the context of a client that begins.
 
         @raise AuthenticationFailed: there can be none at the moment.
         """
@@ -198,17 +200,20 @@ class Encapsulation:
 @final
 class Gssapi:
     """
-    The context's establishment before the Portal is asked, the protection
-    level after it. Whatever fails is answered alike (section 3.8).
+    Establish the context before the Portal is asked, and the protection after it.
+
+    Each failure is answered alike (section 3.8).
     """
 
     def __init__(
         self, mechanism: Mechanism, levels: tuple[Level, ...], nec: bool
     ) -> None:
         """
+        Make the method.
+
         @param levels: those accepted, the preferred one first.
-        @param nec: whether the level may come unwrapped, as NEC's
-            implementation has it.
+        @param nec: whether the level may come unwrapped, as NEC's implementation
+            has it.
         """
         self._mechanism = mechanism
         self._levels = levels
@@ -270,8 +275,9 @@ class Gssapi:
 
     def _agreed(self, asked: int, context: Context) -> Level:
         """
-        What was asked for, if it is accepted; else what we prefer. The client
-        goes if it does not like that (section 4.4).
+        Return the level that was asked for, if it is accepted, else what we prefer.
+
+        The client closes if it does not accept that (section 4.4).
         """
         levels = [
             level
@@ -288,8 +294,10 @@ class Gssapi:
 
 async def _read(exchange: Any, decoder: Callable[[Reader], bytes]) -> bytes:
     """
-    @raise AuthenticationFailed: the client sent something else; it is told
-        so, as of any other failure.
+    Read the client's next message.
+
+    @raise AuthenticationFailed: the client sent something else; it is told so, as
+        of any other failure.
     """
     try:
         token: bytes = await exchange.read(decoder, wire.MESSAGE_LIMIT)

@@ -20,17 +20,17 @@ __all__ = ["method"]
 @final
 class NoAuthentication:
     """
-    Asks for nothing and says nothing.
+    Ask for nothing and say nothing.
     """
 
     async def readCredentials(self, exchange: Any) -> IAnonymous:
-        """There is nothing to read."""
+        """Return nothing: the method has no messages."""
         return Anonymous()
 
     async def writeOutcome(
         self, exchange: Any, credentials: IAnonymous, granted: bool
     ) -> None:
-        """There is nothing to say: the method has no messages."""
+        """Do nothing: the method has no messages."""
 
 
 @implementer(IAuthMethod)

@@ -31,7 +31,7 @@ class Credentials:
         self.password = password
 
     def checkPassword(self, password: bytes) -> bool:
-        """Whether this is the password."""
+        """Return whether this is the password."""
         return self.password == password
 
     def forget(self) -> None:

@@ -1,6 +1,7 @@
 """
-The Kerberos mechanism of GSSAPI, by MIT's or Heimdal's library and the
-package C{gssapi}.
+The Kerberos mechanism of GSSAPI.
+
+It uses MIT's or Heimdal's library, and the package C{gssapi}.
 """
 
 from __future__ import annotations
@@ -41,9 +42,7 @@ def _busy() -> AuthenticationFailed:
 
 
 def _words(error: GSSError) -> str:
-    """
-    What the library says, in one line.
-    """
+    """Return what the library says, in one line."""
     lines = error.get_all_statuses(error.min_code, False) if error.min_code else []
     # MIT's has no words for some of its own codes, and says that.
     if not lines or lines == ["Success"]:
@@ -84,7 +83,7 @@ class KerberosContext:
 
     def _established(self, found: Any) -> None:
         """
-        @raise AuthenticationFailed: the context proves nobody.
+        @raise AuthenticationFailed: the context proves no identity.
         """
         flags = found.flags
         whole, kind = raw.display_name(found.initiator_name, name_type=True)
@@ -128,10 +127,11 @@ class KerberosContext:
 @final
 class Kerberos:
     """
-    As L{socksgw.plugins.auth_gssapi.Mechanism}: accepts tickets for every
-    principal in a keytab. The library reads it anew for each client, so new
-    keys need no reload, and a keytab that others can read by then lets nobody
-    in.
+    Accept tickets for every principal in a keytab.
+
+    As L{socksgw.plugins.auth_gssapi.Mechanism}. The library reads the keytab anew for
+    each client, so new keys need no reload. While others can read it, every login is
+    refused.
     """
 
     def __init__(self, keytab: Path, reactor: Any) -> None:
@@ -153,7 +153,7 @@ class Kerberos:
 
     def accept(self) -> KerberosContext:
         """
-        A client begins.
+        Return the context of a client that begins.
 
         @raise AuthenticationFailed: the keytab cannot be used any more.
         """

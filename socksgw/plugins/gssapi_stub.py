@@ -1,9 +1,11 @@
 """
-A GSSAPI mechanism without Kerberos, and without any secret: who says a name
-has it. For tests and demonstrations on one machine.
+A GSSAPI mechanism without Kerberos, and without any secret.
 
-It does what the real one does: several rounds, integrity, encryption,
-detection of what is changed, repeated or missing. Its strength is none.
+A client has the name that it claims to have. For tests and demonstrations on one
+machine.
+
+It does what the real one does: several rounds, integrity, encryption, detection
+of what is changed, repeated or missing. Its strength is none.
 
 A context begins with the client's C{b"stub"}, the number of tokens that the
 client will send, 16 octets of its own choice, the name, C{@} and the realm;
@@ -51,6 +53,8 @@ class StubTokens:
 
     def __init__(self, nonces: bytes, initiator: bool) -> None:
         """
+        Derive the keys of both directions.
+
         @param nonces: the client's octets and the server's.
         @param initiator: whether this is the client's side.
         """
@@ -61,7 +65,7 @@ class StubTokens:
         self._seen: set[int] = set()
 
     def wrap(self, octets: bytes, confidential: bool) -> bytes:
-        """A token that holds C{octets}."""
+        """Return a token that holds C{octets}."""
         header = bytes((confidential,)) + self._next.to_bytes(8, "big")
         self._next += 1
         if confidential:
@@ -164,11 +168,11 @@ class StubMechanism:
     """
 
     def accept(self) -> StubContext:
-        """A client begins."""
+        """Return the context of a client that begins."""
         return StubContext(os.urandom(_NONCE))
 
     def problems(self) -> tuple[str, ...]:
-        """It has no files."""
+        """Return nothing: there is no file that could be wrong."""
         return ()
 
 
@@ -185,7 +189,10 @@ class StubInitiator:
         self, name: str, rounds: int = 1, silent: bool = False, nonce: bytes = b""
     ) -> None:
         """
+        Make the client's side.
+
         @param name: with its realm.
+        @param rounds: the tokens that it sends.
         @param silent: whether the server shall have no last token to send.
         @param nonce: 16 octets; random by default.
         """

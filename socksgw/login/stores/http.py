@@ -51,7 +51,7 @@ _REMEMBERED: Final = 10_000
 @final
 class HTTPChecker:
     """
-    Asks a decision service.
+    Ask a decision service about names and passwords.
     """
 
     credentialInterfaces = (IUsernamePassword,)
@@ -69,13 +69,15 @@ class HTTPChecker:
         files: Sequence[KeptSecret] = (),
     ) -> None:
         """
-        @param groups: of whoever has logged in, where there is no
-            C{groupsURL}; filled by this.
+        Make a checker.
+
+        @param groups: of users who have logged in, where there is no C{groupsURL};
+            filled by this.
         @param service: what is asked.
         @param files: the token.
         @param turns: of logins.
-        @param groupTurns: of look-ups of groups, which a flood of strangers'
-            logins does not hold up.
+        @param groupTurns: of look-ups of groups, so that a flood of strangers' logins
+            does not hold these up.
         """
         self.name = name
         self._service = service
@@ -121,7 +123,7 @@ class HTTPChecker:
     # Groups.
 
     def normal(self, name: str) -> str:
-        """Groups are called as the service calls them."""
+        """Return a group's name as it is: the service has the configuration's names."""
         return name
 
     def groupsOf(self, name: str) -> Deferred[frozenset[str] | None]:
@@ -163,9 +165,7 @@ def _groupsIn(answer: dict[str, Any]) -> frozenset[str]:
 
 
 def httpChecker(settings: Settings, reactor: Any) -> HTTPChecker:
-    """
-    The checker that a table asks for.
-    """
+    """Make the checker that a table asks for."""
     settings.only(*HTTP)
     cleartext = settings.flag("cleartext")
     trust, peers = trustIn(settings), dict[str, TLSPeer]()
@@ -182,7 +182,7 @@ def httpChecker(settings: Settings, reactor: Any) -> HTTPChecker:
         Turns(reactor, f"{settings.name} (groups)", connections, timeout),
         Evenly(reactor),
         url,
-        # Of the latest logins: a reload takes nobody's.
+        # Of the latest logins: a reload takes no user's groups away.
         shared(("groups", reactor, url), OrderedDict[str, frozenset[str]]),
         groupsURL,
         settings.kept("token_file"),
@@ -197,7 +197,7 @@ def _urlIn(
     peers: dict[str, TLSPeer],
 ) -> str:
     """
-    The URL of a service.
+    Return the URL of a service.
 
     @param peers: gets whom the service has to be, by the URL's host.
     """

@@ -1,6 +1,7 @@
 """
-Questions to a service by HTTP: JSON there and back, on connections that are
-kept, with bounds on all that comes.
+Questions to a service by HTTP: JSON there and back.
+
+Connections are kept, and all that comes is bounded.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ __all__ = ["JSONService"]
 #: headers, provisional answers, and the framing of chunks.
 _LONGEST: Final = 64 << 10
 _ALL: Final = 96 << 10
-#: Seconds that a connection is kept which nobody uses.
+#: Seconds that an unused connection is kept.
 _IDLE: Final = 60
 #: How much of its time a question has on a connection that was kept: a new one
 #: is tried with the rest.
@@ -64,8 +65,9 @@ class JSONService:
         token: bytes = b"",
     ) -> None:
         """
-        @param peers: by the host of a URL, in lower case, whom it has to be,
-            for https.
+        Make a service without any connection.
+
+        @param peers: by the host of a URL, in lower case, whom it has to be, for https.
         @param connections: kept at most.
         @param seconds: that a question has.
         @param token: said to the service (RFC 6750), if there is one.
@@ -160,7 +162,7 @@ class _Whole:
         return self._done
 
     def stop(self) -> None:
-        """It has ended already."""
+        """Do nothing: the producer has ended already."""
 
 
 @implementer(IAgentEndpointFactory)
@@ -189,10 +191,7 @@ class _Endpoints:
 @implementer(IStreamClientEndpoint)
 @final
 class _Endpoint:
-    """
-    An endpoint whose connections are bounded, without a line in the log for
-    each of them.
-    """
+    """Make bounded connections, without a line in the log for each of them."""
 
     def __init__(self, endpoints: _Endpoints, endpoint: Any) -> None:
         self._endpoints = endpoints
@@ -215,8 +214,9 @@ class _TooLong(ConnectionClosed):
 
 class _Bounded(ProtocolWrapper):
     """
-    Ends a connection on which too much comes for one question. Twisted's
-    client has no bound of its own on headers.
+    End a connection on which too much comes for one question.
+
+    Twisted's client has no bound of its own on headers.
     """
 
     transport: Any
@@ -226,7 +226,7 @@ class _Bounded(ProtocolWrapper):
         self._came = 0
 
     def write(self, data: bytes) -> None:
-        """A question, or a part of one."""
+        """Send a question, or a part of one."""
         self._came = 0
         self.transport.write(data)
 
@@ -236,7 +236,7 @@ class _Bounded(ProtocolWrapper):
         self.transport.writeSequence(data)
 
     def dataReceived(self, data: bytes) -> None:
-        """A part of the answer."""
+        """Take a part of the answer, as far as the bound allows."""
         self._came += len(data)
         if self._came <= _ALL:
             self.wrappedProtocol.dataReceived(data)
@@ -244,7 +244,7 @@ class _Bounded(ProtocolWrapper):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Nothing comes any more."""
+        """Take note that nothing comes any more."""
         why = Failure(_TooLong()) if self._came > _ALL else reason
         super().connectionLost(why)  # type: ignore[no-untyped-call]
 
@@ -252,7 +252,7 @@ class _Bounded(ProtocolWrapper):
 @final
 class _Body(Protocol):
     """
-    Gathers the octets of an answer; whoever gives up closes the connection.
+    Gather the octets of an answer. A question that is given up closes the connection.
     """
 
     transport: Any
@@ -290,7 +290,7 @@ _FAILURES: Final = (
 
 
 def _reason(error: Exception) -> Exception:
-    """What Twisted has wrapped."""
+    """Return the exception that Twisted has wrapped."""
     while isinstance(error, _WRAPPED) and error.reasons:
         value = error.reasons[0].value
         if not isinstance(value, Exception):
@@ -300,7 +300,7 @@ def _reason(error: Exception) -> Exception:
 
 
 def _isDeath(error: Exception) -> bool:
-    """Whether a connection ended before anything of an answer came on it."""
+    """Return whether a connection ended before anything of an answer came on it."""
     if not isinstance(error, (RequestTransmissionFailed, ResponseNeverReceived)):
         return False
     reason = _reason(error)
@@ -308,7 +308,7 @@ def _isDeath(error: Exception) -> bool:
 
 
 def _failure(error: Exception) -> Exception:
-    """What went wrong, without anything that was sent."""
+    """Return what went wrong, without anything that was sent."""
     error = _reason(error)
     if isinstance(error, CancelledError):
         return error

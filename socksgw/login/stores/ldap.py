@@ -25,9 +25,9 @@ _GROUP_FILTER: Final = "(|(member={dn})(uniqueMember={dn}))"
 
 def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
     """
-    The checker that a table asks for.
+    Make the checker that a table asks for.
 
-    @raise ValueError: it cannot be.
+    @raise ValueError: a key of the table is wrong.
     """
     settings.only(*LDAP)
     urls = settings.words("url")
@@ -122,9 +122,7 @@ def _directory(settings: Settings) -> Directory:
 
 
 def _attributeIn(settings: Settings, template: str) -> str:
-    """
-    The attribute of a distinguished name that is C{{user}}.
-    """
+    """Return the attribute of a distinguished name that is C{{user}}."""
     first = template.split(",")[0]
     kind, _, value = first.partition("=")
     try:

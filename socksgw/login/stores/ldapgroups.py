@@ -1,6 +1,8 @@
 """
-The groups of an entry of a directory: by searches for whoever has it as a
-member, or by what Active Directory has worked out already.
+The groups of an entry of a directory.
+
+They come from searches for the groups that have it as a member, or from what
+Active Directory has computed already.
 """
 
 from __future__ import annotations
@@ -31,9 +33,10 @@ _SECURITY: Final = 0x80000000
 
 async def lockoutOf(link: Link) -> int | None:
     """
-    Return after how many wrong passwords the domain locks an account, 0 for
-    never (or where that may not be read); L{None} where the server is no domain
-    controller.
+    Return after how many wrong passwords the domain locks an account.
+
+    @return: 0 for never, or where that may not be read; L{None} where the server is
+        no domain controller.
     """
     names = ("supportedCapabilities", "defaultNamingContext")
     try:
@@ -55,8 +58,9 @@ async def byMembers(
     link: Link, base: str, groupFilter: Any, dn: str, user: str
 ) -> frozenset[str]:
     """
-    Return the groups that have an entry as their member, those that have these
-    as members, and so on, in normal form.
+    Return the groups that have an entry as their member, in normal form.
+
+    So are those that have these as members, and so on.
 
     @raise Unavailable: there are too many, or they are nested too deep.
     """
@@ -87,8 +91,9 @@ async def byMembers(
 @final
 class GroupNames:
     """
-    The groups that the configuration names: whether the directory has them,
-    and what security identifiers it gives them.
+    The groups that the configuration names.
+
+    The directory tells whether it has them, and their security identifiers.
 
     @ivar missing: those that it does not have, in normal form.
     """
@@ -101,7 +106,7 @@ class GroupNames:
 
     def expect(self, name: str) -> str:
         """
-        The configuration names this group.
+        Add a group that the configuration names.
 
         @return: its normal form.
         @raise ValueError: it is no distinguished name.
@@ -135,7 +140,7 @@ class GroupNames:
                 if _isSecurityGroup(values.get("grouptype", ())):
                     bySID[sid] = normal
                 else:
-                    # No token has it, whoever is a member.
+                    # No token has it, not even that of a member.
                     missing.add(normal)
         self.missing = frozenset(missing)
         self._bySID = bySID
@@ -152,7 +157,7 @@ class GroupNames:
 
 
 def _isSecurityGroup(values: Iterable[bytes]) -> bool:
-    """Whether a groupType says so; a signed number of 32 bits."""
+    """Return whether a groupType, a signed number of 32 bits, says so."""
     try:
         return any(int(value) & _SECURITY for value in values)
     except ValueError:
@@ -161,8 +166,9 @@ def _isSecurityGroup(values: Iterable[bytes]) -> bool:
 
 async def byToken(link: Link, names: GroupNames, dn: str) -> frozenset[str]:
     """
-    Return the groups of an entry of Active Directory, of those that the
-    configuration names: nested ones and the primary one included.
+    Return the groups of an entry of Active Directory.
+
+    Only those that the configuration names, nested ones and the primary one included.
 
     tokenGroups is computed by the domain controller, and told in a base search
     only ([MS-ADTS] section 3.1.1.4.5.19).
@@ -172,7 +178,7 @@ async def byToken(link: Link, names: GroupNames, dn: str) -> frozenset[str]:
     found = await link.search(dn, False, ANYTHING, ("tokenGroups",), 1)
     sids = found[0].values.get("tokengroups", ()) if found else ()
     if not sids:
-        # Everybody is in some: the primary group, for one.
+        # Every user is in some: the primary group, for one.
         raise Unavailable(
             "the service account may not read tokenGroups; make it a member of "
             '"Windows Authorization Access Group"'

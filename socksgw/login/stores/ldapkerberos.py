@@ -1,6 +1,8 @@
 """
-The gateway's own login to a directory by Kerberos: a keytab instead of a
-password (RFC 4752, in the binds of RFC 4511 section 4.2).
+The gateway's own login to a directory by Kerberos.
+
+A keytab takes the place of a password (RFC 4752, in the binds of RFC 4511 section
+4.2).
 """
 
 from __future__ import annotations
@@ -45,11 +47,13 @@ _SIGNING: Final = (
 @final
 class KeytabAccount:
     """
-    Logs connections in. What asks a KDC may block, and has threads of its own.
+    Log connections in. A question to a KDC may block, and has threads of its own.
     """
 
     def __init__(self, reactor: Any, keytab: Path, principal: str) -> None:
         """
+        Read the keytab.
+
         @param principal: whose key is taken; empty for the keytab's first.
         @raise OSError: the keytab cannot be read.
         @raise FileError: others can read it.

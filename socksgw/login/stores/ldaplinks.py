@@ -54,8 +54,9 @@ class NotServed(Exception):
 
 class TooMuch(Exception):
     """
-    There is more to an answer than was asked for, or is read. That is a matter
-    of the question, and says nothing of the server.
+    An answer has more than was asked for, or is larger than what is read.
+
+    That is a matter of the question, and says nothing of the server.
     """
 
 
@@ -66,7 +67,7 @@ class TooMany(TooMuch):
 @frozen
 class Entry:
     """
-    What was found.
+    An entry that a search has found.
 
     @ivar dn: its distinguished name, as the directory wrote it.
     @ivar values: its attributes, by their names in lower case.
@@ -82,7 +83,7 @@ class Link(LDAPClient):  # type: ignore[misc]
     """
     One connection; one question at a time.
 
-    @ivar retiring: closes it when nobody uses it for long.
+    @ivar retiring: closes it when it is unused for long.
     @ivar kept: since when it is kept idle, in the reactor's seconds.
     @ivar host: the server's name.
     """
@@ -117,7 +118,7 @@ class Link(LDAPClient):  # type: ignore[misc]
             self.abort()
 
     def unsolicitedNotification(self, message: Any) -> None:
-        """The server says that it will close (RFC 4511 section 4.4.1)."""
+        """Take note that the server will close (RFC 4511 section 4.4.1)."""
         self.abort()
 
     def handshakeCompleted(self) -> None:
@@ -134,7 +135,7 @@ class Link(LDAPClient):  # type: ignore[misc]
             self._secured.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Nothing comes any more."""
+        """Take note that nothing comes any more."""
         super().connectionLost(self._failure or reason)
         if not self._secured.called:
             self._failure = self._failure or reason
@@ -143,7 +144,7 @@ class Link(LDAPClient):  # type: ignore[misc]
     # What is asked.
 
     def _send(self, op: Any, controls: Any = None) -> Any:
-        """The library's; each question has octets of its own."""
+        """Send a message of the library's; each question has octets of its own."""
         self._came = 0
         return super()._send(op, controls)
 
@@ -164,7 +165,7 @@ class Link(LDAPClient):  # type: ignore[misc]
         answer = await self.send(pureldap.LDAPStartTLSRequest())
         _succeeded(answer, pureldap.LDAPExtendedResponse)
         if self.buffer:
-            # Somebody on the way would like to have it taken for the server's.
+            # An attacker on the path may have put it there, to be taken for the server's.
             raise NotServed("octets between the answer to StartTLS and TLS")
         self._peer = peer
         self.transport.startTLS(peer)
@@ -174,7 +175,7 @@ class Link(LDAPClient):  # type: ignore[misc]
 
     async def bind(self, dn: str, password: bytes) -> None:
         """
-        Become somebody (RFC 4511 section 4.2).
+        Bind as a user (RFC 4511 section 4.2).
 
         @raise ResultError: the directory says no.
         """
@@ -198,7 +199,7 @@ class Link(LDAPClient):  # type: ignore[misc]
 
     async def sasl(self, mechanism: str, token: bytes, last: bool = False) -> bytes:
         """
-        One step of another kind of bind.
+        Take one step of a bind by SASL (RFC 4511 section 4.2).
 
         @param last: whether the directory has to be content.
         @return: its own token.
@@ -216,8 +217,9 @@ class Link(LDAPClient):  # type: ignore[misc]
         self, base: str, subtree: bool, node: Any, attributes: Sequence[str], most: int
     ) -> list[Entry]:
         """
-        Find entries (RFC 4511 section 4.5). References to other servers are
-        not followed.
+        Find entries (RFC 4511 section 4.5).
+
+        References to other servers are not followed.
 
         @param most: how many are wanted at most.
         @raise ResultError: the directory says no.

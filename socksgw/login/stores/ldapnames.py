@@ -1,6 +1,8 @@
 """
-Names and filters of a directory: read once from the configuration, filled
-with what clients say without being read again.
+Names and filters of a directory.
+
+They are read once from the configuration, and filled with what clients say
+without being read again.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _SPACES: Final = re.compile(r"\s+")
 
 def parseFilter(text: str) -> Any:
     """
-    A search filter (RFC 4515), with C{{user}} and C{{dn}} in values.
+    Read a search filter (RFC 4515), with C{{user}} and C{{dn}} in values.
 
     @raise ValueError: it is none.
     """
@@ -52,8 +54,10 @@ def parseFilter(text: str) -> Any:
 
 def fill(node: Any, **words: str) -> Any:
     """
-    A copy of a filter with its places filled. No text is made and read of it,
-    so that nothing needs escapes and nothing can be injected.
+    Return a copy of a filter with its places filled.
+
+    This makes no text that is read again, so that nothing needs escapes and nothing
+    can be injected.
 
     @param words: what to put in place of C{{user}} and C{{dn}}.
     """
@@ -79,16 +83,16 @@ def fill(node: Any, **words: str) -> Any:
 
 
 def either(nodes: list[Any]) -> Any:
-    """A filter that holds where any of these does."""
+    """Return a filter that holds where any of these does."""
     return nodes[0] if len(nodes) == 1 else pureldap.LDAPFilter_or(nodes)
 
 
 def attributeOf(node: Any, place: str) -> str | None:
     """
-    The attribute that a filter compares with a place alone; L{None} where
-    there is none.
+    Return the attribute that a filter compares with a place alone.
 
     @param place: C{{user}} or C{{dn}}.
+    @return: L{None} where there is none.
     """
     if isinstance(node, pureldap.LDAPFilterSet):
         found = (attributeOf(each, place) for each in node)
@@ -104,9 +108,10 @@ def attributeOf(node: Any, place: str) -> str | None:
 
 def fillAs(node: Any, attribute: str, value: str) -> Any:
     """
-    A copy of a filter that asks for an attribute's value wherever it has
-    C{{user}}: for a user of whom another attribute is known than those by which
-    clients are found. Its other conditions stay.
+    Return a copy of a filter that asks for an attribute where it has C{{user}}.
+
+    It finds a user of whom another attribute is known than those by which clients
+    are found. Its other conditions stay.
     """
     if isinstance(node, pureldap.LDAPFilterSet):
         return type(node)([fillAs(each, attribute, value) for each in node])
@@ -118,7 +123,7 @@ def fillAs(node: Any, attribute: str, value: str) -> Any:
 
 
 def equal(attribute: str, value: str) -> Any:
-    """A filter: the attribute has the value."""
+    """Return a filter that holds where the attribute has the value."""
     return pureldap.LDAPFilter_equalityMatch(
         pureldap.LDAPAttributeDescription(attribute),
         pureldap.LDAPAssertionValue(value),
@@ -126,14 +131,15 @@ def equal(attribute: str, value: str) -> Any:
 
 
 def fillDN(template: str, user: str) -> str:
-    """A distinguished name with C{{user}} filled, and escaped (RFC 4514)."""
+    """Return a distinguished name with C{{user}} filled, and escaped (RFC 4514)."""
     return template.replace("{user}", escape(user))
 
 
 def normalDN(text: str) -> str:
     """
-    The one form of a distinguished name: no matter of case, spaces, or kinds
-    of escapes.
+    Return the one form of a distinguished name.
+
+    Case, spaces and kinds of escapes make no difference in it.
 
     @raise ValueError: it is none.
     """
@@ -151,8 +157,9 @@ def normalDN(text: str) -> str:
 
 def firstOf(text: str, attribute: str) -> str:
     """
-    The value of an attribute in the first part of a distinguished name; nothing
-    where it is not there.
+    Return the value of an attribute in the first part of a distinguished name.
+
+    @return: empty where it is not there.
     """
     try:
         parsed = DistinguishedName(stringValue=_ESCAPES.sub(_unescaped, text))
@@ -168,8 +175,10 @@ def firstOf(text: str, attribute: str) -> str:
 
 def _folded(text: str) -> str:
     """
-    Lower case, character by character: directories tell apart what Python's
-    C{casefold} makes the same, such as ß and ss, and the two small sigmas.
+    Return a text in lower case, character by character.
+
+    Directories tell apart what Python's C{casefold} makes the same, such as ß and
+    ss, and the two small sigmas.
     """
     return "".join(low if len(low := c.lower()) == 1 else c for c in text)
 
@@ -184,7 +193,9 @@ def _pair(pair: Any) -> str:
 
 def _unescaped(found: re.Match[str]) -> str:
     """
-    ldaptor knows hexadecimal escapes in lower case, and of ASCII, only.
+    Return an escape of a distinguished name as ldaptor can read it.
+
+    It knows hexadecimal escapes in lower case, and of ASCII, only.
     """
     octets = found[0].replace("\\", "")
     if len(found[0]) == 2:

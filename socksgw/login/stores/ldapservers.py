@@ -1,6 +1,7 @@
 """
-Connections to a directory: several servers, TLS that is verified, and a short
-memory of servers that do not answer.
+Connections to a directory of several servers.
+
+TLS is verified, and servers that do not answer are left alone for a while.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 #: Seconds that a server rests which did not answer.
 _REST: Final = 5.0
-#: Seconds that a connection is kept which nobody uses.
+#: Seconds that an unused connection is kept.
 _IDLE: Final = 60.0
 #: Seconds between the first tries at the addresses of one server.
 _DELAY: Final = 0.1
@@ -66,9 +67,11 @@ def serversOf(
     urls: Iterable[str], startTLS: bool, trust: Any, cleartext: bool
 ) -> list[Server]:
     """
+    Make the servers of a directory.
+
     @param trust: which certificates are believed (C{IOpenSSLTrustRoot}).
     @param cleartext: whether passwords may cross a network without TLS.
-    @raise ValueError: one cannot be.
+    @raise ValueError: one of the URLs is wrong.
     """
     servers = []
     for url in urls:
@@ -119,17 +122,17 @@ class Servers:
         self._resting: dict[Server, float] = {}
 
     def live(self) -> list[Server]:
-        """Those that are worth asking."""
+        """Return the servers that are worth asking."""
         now = self.reactor.seconds()
         return [s for s in self._servers if self._resting.get(s, now) <= now]
 
     def answered(self, server: Server) -> None:
-        """It did."""
+        """Take note that the server answers."""
         if self._resting and self._resting.pop(server, None) is not None:
             _log.info("the directory {url} answers again", url=server.url)
 
     def died(self, server: Server, error: Exception) -> None:
-        """It did not: let it be for a while."""
+        """Take note that the server does not answer, and leave it alone for a while."""
         if server not in self._resting:
             _log.warn(
                 "the directory {url} does not answer: {why}",
@@ -140,9 +143,9 @@ class Servers:
 
     async def open(self, server: Server) -> Link:
         """
-        A new connection, with TLS where it is wanted.
+        Open a connection, with TLS where it is wanted.
 
-        @raise Exception: it cannot be had.
+        @raise Exception: there is none to be had.
         """
         endpoint: Any = HostnameEndpoint(
             self.reactor, server.host, server.port, attemptDelay=_DELAY
@@ -167,7 +170,7 @@ class Servers:
 
 
 def _why(error: Exception) -> str:
-    """What went wrong with a connection; no secret is ever in it."""
+    """Return what went wrong with a connection; no secret is ever in it."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, SSL.Error) and error.args and error.args[0]:
@@ -208,12 +211,11 @@ class Links:
 
     async def run(self, work: Callable[[Link], Awaitable[T]], until: float) -> T:
         """
-        Do something with a connection: with the next server when one does not
-        answer.
+        Do something with a connection to the first server that answers.
 
-        A server rests when a connection to it cannot be had. What goes wrong
-        with the work itself, such as a search that takes too long, says nothing
-        of the server to others.
+        A server rests when a connection to it cannot be had. What goes wrong with the
+        work itself, such as a search that takes too long, says nothing of the server to
+        others.
 
         @param until: when it must be over, in the reactor's seconds.
         @raise ResultError: from C{work}, as L{Refused} and L{TooMuch}.
@@ -237,6 +239,8 @@ class Links:
         self, server: Server, work: Callable[[Link], Awaitable[T]], until: float
     ) -> T:
         """
+        Do the work with a connection to one server.
+
         @raise _Dead: there is no connection, or not any more.
         @raise TimeoutError: the work takes too long.
         """
@@ -249,7 +253,7 @@ class Links:
             except TimeoutError:
                 raise
             except _FAILURES:
-                # It died while nobody looked.
+                # It died between two questions.
                 pass
         try:
             link = await within(self._reactor, self._left(until), self._open(server))
@@ -267,8 +271,10 @@ class Links:
 
     async def _lives(self, link: Link, until: float) -> bool:
         """
-        Whether a kept connection can be used: one that has been idle for a while
-        may have lost its way silently, and no password is to be sent twice.
+        Return whether a kept connection can be used.
+
+        One that has been idle for a while may have been lost silently, and no password
+        is to be sent twice.
         """
         if self._reactor.seconds() - link.kept < _TRUSTED:
             return True
@@ -283,9 +289,7 @@ class Links:
         return True
 
     async def _open(self, server: Server) -> Link:
-        """
-        A connection on which the server has answered.
-        """
+        """Return a connection on which the server has answered."""
         link = await self._servers.open(server)
         try:
             await self._prepare(link)
@@ -308,7 +312,7 @@ class Links:
             self._servers.answered(server)
             raise
         except BaseException:
-            # Whoever comes next must not get the answer to this question.
+            # The next question must not get the answer to this one.
             link.abort()
             raise
         self._keep(server, link)

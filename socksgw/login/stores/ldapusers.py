@@ -63,7 +63,7 @@ _WRONG: Final = frozenset({19, 32, 34, 48, 49, 50, 53})
 @frozen
 class Directory:
     """
-    What is where.
+    Where a directory has its users, and how they are found.
 
     @ivar userFilter: finds a user; L{None} where C{userDN} says it.
     @ivar userDN: with C{{user}}.
@@ -86,11 +86,12 @@ class Directory:
 @final
 class LDAPChecker:
     """
-    Logs users in by a bind as the user, on connections where nothing else is
-    done, and finds groups by a service account.
+    Log users in by a bind as the user.
 
-    The name of a user is what the directory has, however the client spelled
-    it: a directory takes C{ALICE} for C{alice}, and a policy does not.
+    That is done on connections of its own; groups are found by a service account.
+
+    The name of a user is what the directory has, however the client spelled it: a
+    directory takes C{ALICE} for C{alice}, and a policy does not.
     """
 
     credentialInterfaces = (IUsernamePassword,)
@@ -107,11 +108,13 @@ class LDAPChecker:
         files: Sequence[KeptSecret] = (),
     ) -> None:
         """
-        @param become: logs a connection in as the service account; L{None} to
-            ask as nobody.
+        Make a checker.
+
+        @param become: logs a connection in as the service account; L{None} to ask
+            anonymously.
         @param timeout: seconds for one login, or one user's groups.
-        @param connections: in use at a time by logins, and as many by look-ups
-            of groups: a flood of strangers' logins takes nobody's groups.
+        @param connections: in use at a time by logins, and as many by look-ups of
+            groups, so that a flood of strangers' logins does not hold these up.
         @param files: the secrets of the service account.
         """
         self.name = name
@@ -129,7 +132,7 @@ class LDAPChecker:
         self._files = files
         self._seen = self._active = False
         self._tries: int | None = None
-        # A bind of nobody: what is refused costs the same, known or not.
+        # A bind as a user who does not exist: a refusal costs the same for each name.
         self._nobody = f"cn={secrets.token_hex(16)},{directory.base}"
 
     def problems(self) -> list[str]:
@@ -162,7 +165,7 @@ class LDAPChecker:
             dn = self._nobody if found is None else found.dn
             await self._users.run(partial(self._bind, dn, password), until)
         if found is None:
-            # Somebody has the name that nobody can have.
+            # The directory has let in the name that no user can have.
             raise Refused(WRONG)
         return self._nameIn(found).encode()
 
@@ -202,8 +205,10 @@ class LDAPChecker:
 
     def _nameIn(self, entry: Entry) -> str:
         """
-        The user's one name: the attribute's only value, or of several the one
-        in the distinguished name.
+        Return the user's one name.
+
+        That is the attribute's only value, or of several the one in the distinguished
+        name.
 
         @raise Refused: it cannot be told.
         """
@@ -261,7 +266,7 @@ class LDAPChecker:
 
     async def _one(self, node: Any, until: float) -> Entry | None:
         """
-        The one user that a filter finds.
+        Return the one user that a filter finds.
 
         @raise Refused: there are several, or the directory does not say.
         """
@@ -288,7 +293,7 @@ class LDAPChecker:
 
     async def _named(self, name: str, until: float) -> Entry | None:
         """
-        The user who has this name here.
+        Return the user who has this name here.
 
         @raise Refused: as L{_one}.
         """
@@ -297,7 +302,7 @@ class LDAPChecker:
             dn = fillDN(directory.userDN, name)
             found = await self._service.run(partial(self._read, dn), until)
         else:
-            # With its other conditions: a disabled account is nobody's.
+            # With its other conditions: a disabled account is not found.
             node = fillAs(directory.userFilter, self._userName, name)
             found = await self._one(node, until)
         return None if found is None or self._nameIn(found) != name else found
@@ -323,9 +328,7 @@ class LDAPChecker:
     # Groups.
 
     def normal(self, name: str) -> str:
-        """
-        Groups are distinguished names.
-        """
+        """Return the normal form of a group's distinguished name."""
         return self._names.expect(name)
 
     def groupsOf(self, name: str) -> Deferred[frozenset[str] | None]:

@@ -1,5 +1,5 @@
 """
-The C{pam} checker: whoever the system lets in by a PAM service.
+The C{pam} checker: users whom the system lets in by a PAM service.
 
 PAM's modules run in this process, in threads of their own, with the rights of
 this process: C{pam_unix} lets anybody but root ask about themselves only.
@@ -58,8 +58,10 @@ class _Call:
 @final
 class PAMChecker:
     """
-    Asks PAM. A module that never comes back takes one thread, and lets nobody
-    in; meanwhile PAM is not asked about that name again.
+    Ask PAM about names and passwords.
+
+    A module that does not return holds one thread, and its login is refused.
+    Meanwhile PAM is not asked about that name again.
     """
 
     credentialInterfaces = (IUsernamePassword,)
@@ -68,6 +70,8 @@ class PAMChecker:
         self, name: str, reactor: Any, service: str, timeout: float, threads: int
     ) -> None:
         """
+        Make a checker.
+
         @param service: the name of a file in C{/etc/pam.d}.
         @param timeout: seconds for one login, waiting for a thread included.
         """
@@ -128,14 +132,14 @@ class PAMChecker:
 
 def _ask(service: str, name: bytes, password: bytes) -> tuple[bytes | None, int]:
     """
-    In a thread: authentication, and whether the account is good.
+    Authenticate, and see whether the account is good. Runs in a thread.
 
     @return: the user's one name, or L{None} when one of them fails; and PAM's
         code.
     """
     asking = pam.PamAuthenticator()
     try:
-        # Nobody becomes anybody here: no credentials are set.
+        # No credentials are set: this process becomes no other user.
         right = asking.authenticate(
             name, password, service, resetcreds=False, call_end=False
         )
@@ -147,10 +151,11 @@ def _ask(service: str, name: bytes, password: bytes) -> tuple[bytes | None, int]
 
 def _userOf(handle: Any) -> bytes | None:
     """
-    Return the user's name after a login: what modules have made of the name
-    that they were given (pam_get_item(3)), as the system's database of users
-    spells it. SSSD takes a name in any case, leaves PAM_USER as it is, and has
-    one spelling in its database.
+    Return the user's name after a login.
+
+    It is what modules have made of the name that they were given (pam_get_item(3)),
+    as the system's database of users spells it. SSSD takes a name in any case, leaves
+    PAM_USER as it is, and has one spelling in its database.
     """
     item = c_void_p()
     ask = CDLL("libpam.so.0").pam_get_item
@@ -168,7 +173,7 @@ def _userOf(handle: Any) -> bytes | None:
 
 def pamChecker(settings: Settings, reactor: Any) -> PAMChecker:
     """
-    The checker that a table asks for.
+    Make the checker that a table asks for.
 
     @raise ValueError: the system has no PAM.
     """

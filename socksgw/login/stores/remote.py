@@ -1,6 +1,7 @@
 """
-What checkers have in common that ask somebody else: bounds in number and
-time, and one way to fail.
+What checkers that ask a server have in common.
+
+Their questions are bounded in number and time, and fail in one way.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _MOST: Final = 256
 
 class Unavailable(Refused):
     """
-    The store gave no answer, which lets nobody in.
+    The store gave no answer: the login is refused.
 
     @ivar alone: whether that says something of this question only, and nothing
         of the store.
@@ -56,7 +57,7 @@ class Unavailable(Refused):
 
 def nameOf(octets: bytes) -> str:
     """
-    A name as the client sent it, for those that store text.
+    Return a name as the client sent it, for stores of text.
 
     @raise Refused: it is no text, or has what no name has.
     """
@@ -91,8 +92,9 @@ async def within(reactor: Any, seconds: float, work: Coroutine[Any, Any, T]) -> 
 @final
 class Turns:
     """
-    Questions of one checker: so many at a time, some that wait, and a time
-    for each, the waiting included.
+    Questions of one checker: so many at a time, and some that wait.
+
+    Each has a time, the waiting included.
     """
 
     def __init__(self, reactor: Any, name: str, atOnce: int, seconds: float) -> None:
@@ -109,12 +111,13 @@ class Turns:
 
     def ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
         """
-        Ask when it is the turn of the source in
-        L{ASKING<socksgw.system.fairly.ASKING>}.
+        Ask when it is the turn of the source that asks.
 
-        @return: fails with L{Unavailable} when there is no answer in time. When
-            too many wait, the last question of the source that has most of
-            them fails with L{Refused}.
+        That is the one in L{ASKING<socksgw.system.fairly.ASKING>}.
+
+        @return: fails with L{Unavailable} when there is no answer in time. When too
+            many wait, the last question of the source that has most of them fails with
+            L{Refused}.
         """
         source = ASKING.get()
         turn: Deferred[None] = Deferred(lambda turn: self._waiting.remove(source, turn))
@@ -166,9 +169,10 @@ class Turns:
 @final
 class Evenly:
     """
-    Lets refusals take as long as the slowest of the last hour, within bounds:
-    how long a directory takes to find nobody, or to hash a wrong password, is
-    nobody's business.
+    Let refusals take as long as the slowest of the last hour, within bounds.
+
+    Else the time would tell whether a directory has found a user, or hashed a wrong
+    password.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -178,9 +182,7 @@ class Evenly:
         self._before = 0.0
 
     def __call__(self, asking: Deferred[T]) -> Deferred[T]:
-        """
-        A login that is under way.
-        """
+        """Delay the refusal of a login that is under way."""
         began = self._reactor.seconds()
 
         def refused(failure: Failure) -> Any:
@@ -203,7 +205,7 @@ class Evenly:
 
 
 def isLoopback(host: str) -> bool:
-    """Whether a host in a URL is this machine."""
+    """Return whether a host in a URL is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -212,8 +214,9 @@ def isLoopback(host: str) -> bool:
 
 def trustIn(settings: Settings) -> Any:
     """
-    Which certificates are believed: those in the file C{ca}, else the
-    system's.
+    Return which certificates are believed: those in the file C{ca}.
+
+    Without that key, those that the system believes.
     """
     if "ca" not in settings:
         return platformTrust()
