@@ -267,8 +267,9 @@ class TwistedProtocol(Protocol):
         """Tell that the connection is gone."""
         connection, self.connection = self.connection, None
         if connection is not None:
+            receiver, connection.receiver = connection.receiver, None
             connection.closed()
-            connection.receiver.connectionLost(reason)
+            receiver.connectionLost(reason)
 
 
 @implementer(IProtocolFactory)

@@ -6,7 +6,7 @@ What is written goes out wrapped, and what comes is unwrapped.
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Any, Final, final
 
 from twisted.python.failure import Failure
 
@@ -47,7 +47,7 @@ class ProtectedConnection:
         """
         self._below = below
         self._protection = protection
-        self.receiver = receiver
+        self.receiver: Any = receiver
         self._isStream = isinstance(protection, StreamProtection)
         self.halfCloses = below.halfCloses
         self.secured = max(below.secured, protection.level, key=LEVELS.index)
@@ -98,7 +98,11 @@ class ProtectedConnection:
 
     def connectionLost(self, reason: Failure) -> None:
         """As L{Receiver.connectionLost}."""
-        self.receiver.connectionLost(reason)
+        # It refers to nothing that refers to it from here on: what a session held
+        # is free without the garbage collector.
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            receiver.connectionLost(reason)
 
     # The connection of what is above.
 

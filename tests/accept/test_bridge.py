@@ -71,7 +71,7 @@ def test_bothWays(floor: Floor) -> None:
     connection.loseConnection()
     floor.until(lambda: client.lost)
     assert client.lost == [ConnectionDone]
-    assert connection.plain is None
+    assert (connection.plain, connection.receiver) == (None, None)
 
 
 def test_aPeerThatDoesNotRead(floor: Floor) -> None:

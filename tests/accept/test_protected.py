@@ -69,6 +69,7 @@ def test_bothWays(floor: Floor) -> None:
     floor.until(lambda: receiver.readEnds)
     connection.loseConnection()
     assert receiver.lost == [ConnectionDone]
+    assert connection.receiver is None
 
 
 @pytest.mark.parametrize(
