@@ -4,7 +4,8 @@ Bound the part of the journal that refused clients without a login can fill.
 Otherwise a flood of refusals would fill the journal, or, where it drops its oldest
 files, push out the records of users. So the lines of these clients have a ration of
 octets: a twentieth of C{max_size} at once, and another twentieth in the course of
-C{keep}. Refusals beyond it are summed.
+C{keep}. Half of it is for sums: refusals have no lines of their own when the other
+half is used up. When both are, sums wait until there is room for a line.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Ration:
         @param tell: called with one line when the ration is used up.
         """
         self._tell = tell
-        self._short = False
+        self._said = False
         self.left = self._most = self._perSecond = 0.0
         self.apply(config)
         self.left = self._most
@@ -50,6 +51,16 @@ class Ration:
         self._most = most
         self._perSecond = most / max(config.keep, 1.0)
 
+    @property
+    def isShort(self) -> bool:
+        """Whether what is left is for sums."""
+        return self.left <= self._most / 2
+
+    @property
+    def isUsedUp(self) -> bool:
+        """Whether there is no room for a line."""
+        return self.left <= 0
+
     def spend(self, body: str) -> None:
         """
         Charge a line.
@@ -57,11 +68,11 @@ class Ration:
         @param body: its JSON members from C{event} on.
         """
         self.left -= len(body) + _FRAME
-        if self.left <= 0 and not self._short:
-            self._short = True
+        if self.isUsedUp and not self._said:
+            self._said = True
             self._tell(
                 "clients that get in nowhere have filled their part of the journal: "
-                "their refusals are summed until there is room for a line"
+                "their refusals are counted until there is room for a line"
             )
 
     def refill(self, seconds: float) -> None:
@@ -71,5 +82,5 @@ class Ration:
         @param seconds: how long ago this was last called.
         """
         self.left = min(self._most, self.left + seconds * self._perSecond)
-        if self.left > self._most / 2:
-            self._short = False
+        if not self.isShort:
+            self._said = False

@@ -9,8 +9,8 @@ Clients without a login are told apart by source (an IPv4 address, or an IPv6
 one kind (with or without a login) share a budget that refills. Refusals beyond
 either are counted, and become one line a second for each source, user and rule;
 if these are too many, the rest shares one line. Clients without a login also have a
-ration of octets; when it is used up, their sums wait until it refills. Grants are
-not counted here.
+ration of octets, half of it for sums; when that is used up, their sums wait until
+it refills. Grants are not counted here.
 """
 
 from __future__ import annotations
@@ -135,15 +135,13 @@ class _Clients:
         rate, taken = self._rate, self._taken.get(client, 0)
         most = rate.each if self._budget > rate.burst / 2 else rate.few
         known = taken or len(self._taken) < _APART
-        if taken >= most or self._budget < 1 or not known or self._isShort:
+        if taken >= most or self._budget < 1 or not known:
+            return False
+        if self._ration is not None and self._ration.isShort:
             return False
         self._taken[client] = taken + 1
         self._budget -= 1
         return True
-
-    @property
-    def _isShort(self) -> bool:
-        return self._ration is not None and self._ration.left <= 0
 
     def wrote(self, body: str) -> None:
         """Charge a line to the ration: that of a refusal, or of a sum."""
@@ -174,7 +172,7 @@ class _Clients:
         self._taken.clear()
         if self._ration is not None:
             self._ration.refill(seconds)
-        if self._isShort and not last:
+        if self._ration is not None and self._ration.isUsedUp and not last:
             return
         found = sorted(self._sums.values(), key=lambda each: -each.count)
         self._sums.clear()

@@ -76,7 +76,7 @@ def test_strangersDoNotWashUsersAway(
     whole = sum(line["event"] == "refused" for line in lines)
     summed = sum(line["count"] for line in lines if line["event"] == "refusals")
     assert whole + summed == sent
-    assert whole > 50
+    assert whole > 40
     assert sum("their part of the journal" in text for text in kept.told) == 1
     assert verify(tmp_path).problems == []
 
