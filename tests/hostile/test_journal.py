@@ -67,7 +67,7 @@ def test_aReloadAppliesMaxSizeAndStrangersAreSummed(
     gateway: Callable[..., Running],
 ) -> None:
     """Refused clients are counted, and what max_size says holds at once."""
-    started = gateway('[audit]\nmax_size = "1MB"\n' + OPEN)
+    started = gateway('[audit]\nmax_size = "10MB"\n' + OPEN)
     count = 1200
     for _ in range(count):
         with closing(opened(started.port)) as client:
@@ -76,7 +76,7 @@ def test_aReloadAppliesMaxSizeAndStrangersAreSummed(
             assert client.recv(2) == b"\x05\xff"
     until(lambda: _refused(started) == count)
     assert started.journal("refusals")
-    (started.directory / "gw.toml").write_text('[audit]\nmax_size = "2MB"\n' + OPEN)
+    (started.directory / "gw.toml").write_text('[audit]\nmax_size = "20MB"\n' + OPEN)
     started.process.send_signal(signal.SIGHUP)
     until(lambda: started.journal("reloaded"))
     assert "takes effect at the next start" not in started.log
