@@ -11,6 +11,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, Protocol, Self
 
+from socksgw.relay.seams import Allowance
 from socksgw.relay.settings import RelaySettings
 
 __all__ = ["Half", "HalfRelay", "Input", "Output"]
@@ -83,9 +84,10 @@ class Half:
     @ivar input: the state of what comes from the peer.
     @ivar output: the state of what goes to it.
     @ivar moved: octets handed to the other connection.
+    @ivar allowance: what bounds this direction; L{None} for nothing.
     """
 
-    __slots__ = ("input", "moved", "other", "output", "relay")
+    __slots__ = ("allowance", "input", "moved", "other", "output", "relay")
 
     other: Self
     relay: HalfRelay
@@ -93,8 +95,24 @@ class Half:
     def __init__(self, relay: HalfRelay) -> None:
         self.relay = relay
         self.moved = 0
+        self.allowance: Allowance | None = None
         self.input = _INPUT_OPEN
         self.output = _OUTPUT_OPEN
+
+    def limit(self, allowance: Allowance | None) -> None:
+        """Bound this direction by another allowance from now on."""
+        was, self.allowance = self.allowance, allowance
+        if was is not None and was.forget() is not None:
+            self.paced()
+
+    @property
+    def delayed(self) -> bool:
+        """Whether its rate keeps back what there is to move."""
+        return self.allowance is not None and self.allowance.delaying
+
+    def paced(self) -> None:
+        """Move on: the allowance that was waited for has room again."""
+        raise NotImplementedError
 
     def end(self, held: bool) -> None:
         """

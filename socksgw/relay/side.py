@@ -59,20 +59,18 @@ class Side(Half):
     One socket, and the direction that starts at it.
 
     @ivar socket: the socket, non-blocking.
-    @ivar allowance: what bounds this direction; L{None} for nothing.
     @ivar held: octets taken in and not delivered.
     """
 
     __slots__ = (
         "_events", "_fd", "_pipe", "_rest", "_waiting", "_watched", "_way",
-        "allowance", "held", "socket",
+        "held", "socket",
     )  # fmt: skip
 
     def __init__(self, relay: HalfRelay, connection: socket.socket) -> None:
         super().__init__(relay)
         self.socket = connection
         self._fd = connection.fileno()
-        self.allowance: Allowance | None = None
         self._way = _COPY
         # Octets that are held are in a pipe, or in the rest.
         self._pipe: Pipe | None = None
@@ -352,23 +350,12 @@ class Side(Half):
 
     # The allowance.
 
-    def limit(self, allowance: Allowance | None) -> None:
-        """Bound this direction by another allowance from now on."""
-        was, self.allowance = self.allowance, allowance
-        if was is not None and was.forget() is not None:
-            self._paced()
-
-    @property
-    def delayed(self) -> bool:
-        """Whether its rate keeps back what there is to move."""
-        return self.allowance is not None and self.allowance.delaying
-
     def _pace(self, allowance: Allowance) -> None:
         """Stop reading until the allowance has room again."""
         self.stopReading()
-        allowance.wait(self._paced)
+        allowance.wait(self.paced)
 
-    def _paced(self) -> None:
+    def paced(self) -> None:
         """Read on: the allowance has room again."""
         if self.input is _OPEN and not self.held and not self._waiting:
             self.startReading()

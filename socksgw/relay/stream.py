@@ -16,7 +16,7 @@ from socksgw.errors import SocksError
 from socksgw.relay.halves import Half, Input, Output
 from socksgw.relay.memory import SCARCE
 from socksgw.relay.relay import Relay
-from socksgw.relay.seams import Allowance, Client
+from socksgw.relay.seams import Client
 from socksgw.relay.settings import RelaySettings
 from socksgw.system.connection import Connection
 
@@ -40,18 +40,16 @@ class End(Half):
     the producer that the other connection pauses.
 
     @ivar connection: what carries its octets.
-    @ivar allowance: what bounds this direction; L{None} for nothing.
     @ivar size: octets that its connection reads at once.
     """
 
-    __slots__ = ("_holding", "_rest", "allowance", "connection", "size")
+    __slots__ = ("_holding", "_rest", "connection", "size")
 
     relay: StreamRelay
 
     def __init__(self, relay: StreamRelay, connection: Connection) -> None:
         super().__init__(relay)
         self.connection = connection
-        self.allowance: Allowance | None = None
         self.size = 0
         # Octets that came and may not move yet: no more than came at once.
         self._rest = b""
@@ -69,7 +67,7 @@ class End(Half):
             self.relay.resize()
         if self.allowance is not None or self._rest:
             self._keep(self._rest + octets)
-            self._pace()
+            self.paced()
             return
         self.moved += len(octets)
         self.other.connection.write(octets)
@@ -135,7 +133,7 @@ class End(Half):
         """
         self._release()
         self.relay.resize()
-        self._pace()
+        self.paced()
 
     def stopProducing(self) -> None:
         """Hold nothing: the other connection is gone."""
@@ -149,20 +147,7 @@ class End(Half):
 
     # The allowance.
 
-    def limit(self, allowance: Allowance | None) -> None:
-        """
-        Bound this direction by another allowance from now on.
-        """
-        was, self.allowance = self.allowance, allowance
-        if was is not None and was.forget() is not None:
-            self._pace()
-
-    @property
-    def delayed(self) -> bool:
-        """Whether its rate keeps back what there is to move."""
-        return self.allowance is not None and self.allowance.delaying
-
-    def _pace(self) -> None:
+    def paced(self) -> None:
         """
         Pass on what is allowed of what has come, and then read on.
         """
@@ -172,7 +157,7 @@ class End(Half):
             if allowance is not None:
                 room = allowance.room(room)
                 if room == 0:
-                    allowance.wait(self._pace)
+                    allowance.wait(self.paced)
                     break
                 allowance.spend(room)
             self._write(rest[:room])
