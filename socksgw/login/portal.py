@@ -8,6 +8,7 @@ groups.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, final
 
 from attrs import evolve
@@ -81,6 +82,73 @@ def _throttled() -> AuthenticationFailed:
     )
 
 
+async def _ask(
+    portal: Portal,
+    stores: ChangingStores,
+    memory: LoginMemory,
+    key: object,
+    credentials: Any,
+    method: str,
+) -> SocksUser:
+    """Ask the Portal, and remember that it says yes."""
+    stamps = stores.stamps
+    user: Any
+    _, user, _ = await portal.login(credentials, method, ISocksUser)
+    found: SocksUser = user
+    if found.anonymous and not IAnonymous.providedBy(credentials):
+        # A checker has answered with the name of anonymous users.
+        raise Refused("checker-failed")
+    # Not what a store said that has changed in the meantime.
+    if memory.seconds > 0 and stamps == stores.current():
+        memory.wasRight(key, found)
+    return found
+
+
+def _fail(throttle: LoginThrottle | None, credentials: Any, source: Address) -> bool:
+    """
+    Count a failure.
+
+    @return: whether it is an answer.
+    """
+    if throttle is None or isEmpty(credentials):
+        return True
+    return throttle.failed(source, claimed(credentials), passwordIn(credentials))
+
+
+def _rememberWrong(
+    memory: LoginMemory,
+    throttle: LoginThrottle | None,
+    key: object,
+    credentials: Any,
+    refused: Refused,
+) -> None:
+    """Remember that credentials are wrong, for as long as that counts."""
+    if throttle is not None and not isEmpty(credentials):
+        memory.wasWrong(key, refused, throttle.window)
+
+
+def _deserted(
+    memory: LoginMemory,
+    throttle: LoginThrottle | None,
+    key: object,
+    credentials: Any,
+    source: Address,
+    refused: Refused | None,
+) -> None:
+    """
+    Count what became of a check that no client has waited for.
+
+    @param refused: what it says; L{None} where it was given up.
+    """
+    if not isGuessable(credentials):
+        return
+    if refused is None:
+        _fail(throttle, credentials, source)
+    elif refused.counts:
+        _rememberWrong(memory, throttle, key, credentials, refused)
+        _fail(throttle, credentials, source)
+
+
 @final
 class Login:
     """
@@ -128,7 +196,13 @@ class Login:
         self._clock = clock
         self._memory = LoginMemory(cacheSeconds, clock)
         self._throttle = throttle
-        self.checks = Checks(self._ask, self._deserted, throttle)
+        # Without a reference to this object: a generation that is over is freed at
+        # once, and no garbage collection has to find it.
+        self.checks = Checks(
+            partial(_ask, self._portal, self._stores, self._memory),
+            partial(_deserted, self._memory, throttle),
+            throttle,
+        )
 
     def inherit(self, before: Login) -> None:
         """
@@ -202,9 +276,9 @@ class Login:
             if isinstance(e, Again):
                 assert throttle is not None
                 await throttle.imitate(method)
-                answered = self._fail(credentials, source)
+                answered = _fail(self._throttle, credentials, source)
             elif refused.counts:
-                self._rememberWrong(key, credentials, refused)
+                _rememberWrong(self._memory, self._throttle, key, credentials, refused)
                 answered = await self._count(credentials, method, source, began)
             else:
                 answered = True
@@ -227,20 +301,6 @@ class Login:
             raise _throttled()
         self._succeeded(credentials, source)
         return user if self.directory is None else await self._grouped(user)
-
-    async def _ask(self, key: object, credentials: Any, method: str) -> SocksUser:
-        """Ask the Portal, and remember that it says yes."""
-        stamps = self._stores.stamps
-        user: Any
-        _, user, _ = await self._portal.login(credentials, method, ISocksUser)
-        found: SocksUser = user
-        if found.anonymous and not IAnonymous.providedBy(credentials):
-            # A checker has answered with the name of anonymous users.
-            raise Refused("checker-failed")
-        # Not what a store said that has changed in the meantime.
-        if self._memory.seconds > 0 and stamps == self._stores.current():
-            self._memory.wasRight(key, found)
-        return found
 
     # Throttling.
 
@@ -265,46 +325,14 @@ class Login:
         if throttle is None:
             return True
         throttle.took(method, self._clock() - began)
-        counted = self._fail(credentials, source)
+        counted = _fail(self._throttle, credentials, source)
         if throttle.past:
             await throttle.linger()
         return counted
 
-    def _fail(self, credentials: Any, source: Address) -> bool:
-        """
-        Count a failure.
-
-        @return: whether it is an answer.
-        """
-        throttle = self._throttle
-        if throttle is None or isEmpty(credentials):
-            return True
-        return throttle.failed(source, claimed(credentials), passwordIn(credentials))
-
     def _succeeded(self, credentials: Any, source: Address) -> None:
         if self._throttle is not None and isGuessable(credentials):
             self._throttle.succeeded(source, claimed(credentials))
-
-    def _rememberWrong(self, key: object, credentials: Any, refused: Refused) -> None:
-        """Remember that credentials are wrong, for as long as that counts."""
-        if self._throttle is not None and not isEmpty(credentials):
-            self._memory.wasWrong(key, refused, self._throttle.window)
-
-    def _deserted(
-        self, key: object, credentials: Any, source: Address, refused: Refused | None
-    ) -> None:
-        """
-        Count what became of a check that no client has waited for.
-
-        @param refused: what it says; L{None} where it was given up.
-        """
-        if not isGuessable(credentials):
-            return
-        if refused is None:
-            self._fail(credentials, source)
-        elif refused.counts:
-            self._rememberWrong(key, credentials, refused)
-            self._fail(credentials, source)
 
     def failed(self, source: Address) -> None:
         """Count a client that a method has refused before the Portal was asked."""

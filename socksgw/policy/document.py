@@ -72,8 +72,11 @@ class Compiler:
         self._servicesOf: dict[tuple[str, ...], Services] = {}
         self._places: list[str] = []
         self._ruleset: Ruleset | None = None
-        self._words = Words(config.networks, facts, self._wrong)
-        self.errors: list[Problem] = []
+        errors = self.errors = list[Problem]()
+        # Not self._wrong: that would be a cycle.
+        self._words = Words(
+            config.networks, facts, lambda *wrong: errors.append(Problem(*wrong))
+        )
         self.warnings: list[Problem] = []
 
     # The whole.

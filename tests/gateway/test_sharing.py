@@ -4,6 +4,8 @@ What generations share: as long as one of them wants it, and no longer.
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,3 +168,18 @@ def test_theEnd(world: World) -> None:
     after = world.reload(longer(world.config))
     world.gateway._shared.pool.close()
     assert set(world.stopped) == {before._resolver, after._resolver}
+
+
+def test_aGenerationThatIsOverIsFreed(world: World) -> None:
+    """With its logins, and without the garbage collector."""
+    generation = world.gateway.generation
+    parts: list[Any] = [generation, generation.login]
+    left = [weakref.ref(part) for part in parts]
+    del generation, parts
+    gc.collect()
+    gc.disable()
+    try:
+        world.reload(longer(world.config))
+        assert [each() for each in left] == [None] * 2
+    finally:
+        gc.enable()
