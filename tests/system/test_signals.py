@@ -186,7 +186,7 @@ def test_hangupBeforeOurFirstLineIsAReload(tmp_path: Path, after: int) -> None:
 def test_howMakeStartsIt() -> None:
     """That is what C{make run} does."""
     ran = subprocess.run(
-        ["make", "-n", "-o", ".venv/bin/twistd", "run"],
+        ["make", "--no-print-directory", "-n", "-o", ".venv/bin/twistd", "run"],
         cwd=ROOT,
         capture_output=True,
         text=True,
