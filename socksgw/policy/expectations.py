@@ -104,9 +104,9 @@ def wrongFacts(
         yield "listener", f'there is no [[listen]] named "{listener}"{near}'
     can = methods.get(method or "")
     if can is not None and who == ANONYMOUS and not can.mayBeAnonymous:
-        yield "method", f'whoever logs in by "{method}" is not anonymous'
+        yield "method", f'a client that logs in by "{method}" is not anonymous'
     elif can is not None and who != ANONYMOUS and not can.mayBeSomebody:
-        yield "method", f'"{method}" logs nobody in: then the user is anonymous'
+        yield "method", f'"{method}" does not log a user in: the user is anonymous then'
     if who != ANONYMOUS and isReserved(who):
         yield "who", f'"{who}" is not the name of a user'
     elif isPattern(who):

@@ -170,10 +170,10 @@ class Exposure:
             methods = _some([f'"{name}"' for name in sorted(names)])
             yield Problem(
                 f"listen[{i}]",
-                f'exposed: "{listen.name}" can be reached from other hosts, offers '
-                f"{_amount(granted)} {methods}, which may log nobody in, and "
+                f'exposed: "{listen.name}" can be reached from other hosts. It offers '
+                f"{_amount(granted)} {methods}, which may not ask for a login, and "
                 f"{'rules' if several else 'rule'} {which} "
-                f"{'ask' if several else 'asks'} no login: an open relay. Name the clients "
+                f"{'ask' if several else 'asks'} for no login: an open relay. Name the clients "
                 "([[auth.choose]] from, or the rule's from or who), ask for a login, "
                 "or listen on 127.0.0.1",
             )

@@ -276,7 +276,7 @@ def test_coversOfSeveralEntriesAndRules() -> None:
     for text in (entries, rules):
         (error,) = examined(text).errors
         assert "100 % of the public IPv4 addresses" in error.text
-    assert 'rules "r", "s" ask no login' in error.text
+    assert 'rules "r", "s" ask for no login' in error.text
     # Sixteen /12 of public space are no more than a /8; but one more is.
     twelfths = [f'"17.{n * 16}.0.0/12"' for n in range(16)]
     few = [
