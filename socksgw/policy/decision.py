@@ -183,10 +183,11 @@ class Policy:
         @param addresses: the addresses that were judged; L{None} stands for a name
             that was not looked up.
         """
-        found: list[str] = []
-        for address in addresses:
-            found += self.ruleset.reports(question, address)
-        decision.reports = list(dict.fromkeys(found))
+        if self.ruleset.reporting:
+            found: list[str] = []
+            for address in addresses:
+                found += self.ruleset.reports(question, address)
+            decision.reports = list(dict.fromkeys(found))
         return decision
 
     async def _lookUp(

@@ -52,15 +52,16 @@ class Ruleset:
     The rules of one configuration, and the ban before them.
 
     @ivar index: finds the rules that a question may concern.
+    @ivar reporting: whether some rules only report.
     """
 
-    __slots__ = ("_byName", "_reporting", "_timed", "index", "never", "rules")
+    __slots__ = ("_byName", "_timed", "index", "never", "reporting", "rules")
 
     def __init__(self, rules: Sequence[Rule], never: Never) -> None:
         self.rules = tuple(rules)
         self.never = never
         self.index = Index(self.rules)
-        self._reporting = any(rule.reportOnly for rule in rules)
+        self.reporting = any(rule.reportOnly for rule in rules)
         self._timed = tuple(rule for rule in rules if rule.timed)
         self._byName = any(
             rule.allow and not rule.reportOnly and rule.to and rule.to.names
@@ -214,7 +215,7 @@ class Ruleset:
 
         @param address: L{None} for a name that is not looked up.
         """
-        if not self._reporting:
+        if not self.reporting:
             return []
         if address is not None and (
             self.never.hit(address, question.port or None) is not None

@@ -104,7 +104,12 @@ class Running(Deferred[T]):
                 awaited = self._run(failure.throwExceptionIntoGenerator, coroutine)
         except StopIteration as e:
             self._awaited = None
-            self.callback(e.value)
+            if self._callbacks:
+                self.callback(e.value)
+            else:
+                # As callback() does, at a fifth of the cost.
+                self.called = True
+                self.result = e.value
             return
         except BaseException:
             self._awaited = None

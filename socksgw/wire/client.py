@@ -128,7 +128,7 @@ class ClientConversation(Conversation):
         """
         self._require(ClientState.SELECTED)
         self.state = ClientState.SUBNEGOTIATING
-        self._await(decoder, limit)
+        self._await(decoder, limit, secret=True)
 
     def authenticated(self) -> bytes:
         """

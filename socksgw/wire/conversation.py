@@ -27,14 +27,13 @@ class Conversation:
     However the octets are split, the events are the same: a message is decoded from
     its start until it is whole.
 
-    Octets are overwritten as soon as they are consumed: a message may hold a
-    password.
+    Octets that may hold a password are overwritten as soon as they are consumed.
 
     @ivar version: 4 or 5; 0 until it is known.
     @ivar failed: whether the peer broke the protocol; nothing more is read.
     """
 
-    __slots__ = ("_buffer", "_decode", "_limit", "failed", "version")
+    __slots__ = ("_buffer", "_decode", "_limit", "_secret", "failed", "version")
 
     def __init__(self) -> None:
         self.version = 0
@@ -42,6 +41,7 @@ class Conversation:
         self._buffer = bytearray()
         self._decode: Callable[[Reader], Any] | None = None
         self._limit = 0
+        self._secret = False
 
     def receive(self, octets: bytes | memoryview) -> None:
         """
@@ -64,7 +64,8 @@ class Conversation:
         if not self._buffer:
             return b""
         octets = bytes(self._buffer)
-        self._consume(len(octets))
+        self._overwrite(len(octets))
+        self._buffer.clear()
         return octets
 
     def drop(self) -> None:
@@ -73,22 +74,26 @@ class Conversation:
         """
         self._decode = None
         if self._buffer:
-            self._consume(len(self._buffer))
+            self._overwrite(len(self._buffer))
+            self._buffer.clear()
 
-    def _consume(self, count: int) -> None:
-        buffer = self._buffer
-        buffer[:count] = bytes(count)
-        del buffer[:count]
+    def _overwrite(self, count: int) -> None:
+        self._buffer[:count] = bytes(count)
 
-    def _await(self, decode: Callable[[Reader], Any], limit: int) -> None:
+    def _await(
+        self, decode: Callable[[Reader], Any], limit: int, secret: bool = False
+    ) -> None:
         """
         Await a message.
 
         @param decode: reads it.
         @param limit: the most octets that it may have.
+        @param secret: whether it may hold a password. Then no octet of it is copied
+            but by C{decode}, and it is overwritten.
         """
         self._decode = decode
         self._limit = limit
+        self._secret = secret
 
     def _take(self) -> Any:
         """
@@ -97,25 +102,31 @@ class Conversation:
         @return: L{None} while it is not whole, or none is awaited.
         @raise WireError: it breaks the protocol, or the limit.
         """
-        decode = self._decode
-        if decode is None or not self._buffer:
+        decode, buffer = self._decode, self._buffer
+        if decode is None or not buffer:
             return None
-        full = len(self._buffer) >= self._limit
-        # Released before the buffer changes: no exception's frame may hold it.
-        with memoryview(self._buffer)[: self._limit] as octets:
-            reader = Reader(octets)
-            try:
-                message = decode(reader)
-            except NeedMoreData:
-                if not full:
-                    return None
-                self._fail()
-                text = f"a message of more than {self._limit} octets"
-                raise WireError(text) from None
-            except WireError:
-                self._fail()
-                raise
-        self._consume(reader.position)
+        view = None
+        if self._secret or len(buffer) > self._limit:
+            view = memoryview(buffer)[: self._limit]
+        reader = Reader(buffer if view is None else view)
+        try:
+            message = decode(reader)
+        except NeedMoreData:
+            if len(buffer) < self._limit:
+                return None
+            self._fail()
+            text = f"a message of more than {self._limit} octets"
+            raise WireError(text) from None
+        except WireError:
+            self._fail()
+            raise
+        finally:
+            if view is not None:
+                # Before the buffer changes: no exception's frame may hold it.
+                view.release()
+        if self._secret:
+            self._overwrite(reader.position)
+        del buffer[: reader.position]
         self._decode = None
         return message
 

@@ -187,7 +187,7 @@ class ServerConversation(Conversation):
         """
         self._require(_CHOSEN)
         self.state = _SUBNEGOTIATING
-        self._await(decoder, limit)
+        self._await(decoder, limit, secret=True)
 
     def selectAgain(self) -> None:
         """
