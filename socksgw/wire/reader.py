@@ -46,7 +46,9 @@ class Reader:
 
     __slots__ = ("octets", "position")
 
-    def __init__(self, octets: bytes | bytearray | memoryview, position: int = 0) -> None:
+    def __init__(
+        self, octets: bytes | bytearray | memoryview, position: int = 0
+    ) -> None:
         self.octets = octets
         self.position = position
 
