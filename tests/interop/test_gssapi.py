@@ -408,7 +408,7 @@ def test_keysThatDoNotFit(
     def cut(connection: socket.socket) -> None:
         # A session that is ended early is no orderly end, there either.
         with pytest.raises(ConnectionResetError):
-            echo(connection)
+            connection.recv(1)
 
     server = destination(cut)
     realm.services(tmp_path / "unused", "host/localhost", "imap/localhost")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs
 
 from socksgw.relay.between import Relays
@@ -74,6 +74,9 @@ class World(ReactorLoop, Timers):
         """Begin."""
         over = Deferred.fromCoroutine(
             self.relays.between(Near(self.near), self.far, early, self.tally)
+        )
+        self.over = over.addErrback(
+            lambda failure: failure.trap(CancelledError) and None
         )
         over.addBoth(self._over)
 
@@ -225,3 +228,12 @@ def test_idle(world: World) -> None:
     for peer in (world.client, world.server):
         with pytest.raises(ConnectionResetError):
             world.read(peer, 1)
+
+
+def test_cutOffFromWithin(world: World) -> None:
+    """The destination can tell that it was not the client's orderly end."""
+    world.relay()
+    assert world.pass_(world.client, world.server, b"half of") == b"half of"
+    world.over.cancel()
+    with pytest.raises(ConnectionResetError):
+        world.read(world.server, 1)
