@@ -121,6 +121,11 @@ def keyFor(chain: Sequence[x509.Certificate], octets: bytes) -> Own:
     except (SSL.Error, Error) as e:
         why = e.args[0][-1][-1] if e.args and e.args[0] else "no reason given"
         raise ValueError(f"OpenSSL refuses it: {why}") from None
+    except OSError as e:
+        raise ValueError(
+            "a key for RSA-PSS alone needs memfd_create(2), and the system says: "
+            f"{e.strerror}; allow that call, or use a key of plain RSA or ECDSA"
+        ) from None
     return own
 
 
@@ -132,6 +137,7 @@ def serverContext(own: Own) -> SSL.Context:
     resumed would get past a CRL that has changed.
 
     @raise SSL.Error: OpenSSL does not take the certificate or its key.
+    @raise OSError: memfd_create(2) failed, which a key for RSA-PSS alone needs.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)

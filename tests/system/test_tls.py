@@ -5,6 +5,8 @@ bring nothing are counted.
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import socket
 import subprocess
@@ -178,8 +180,9 @@ def test_whoSendsDataMayChangeKeys(updater: Updater) -> None:
     assert updater.stream.failure is None
 
 
-def test_keysForRSAPSS(tmp_path: Path) -> None:
-    """A key that is for RSA-PSS alone fits its certificate, and serves."""
+@pytest.fixture
+def pss(tmp_path: Path) -> tuple[bytes, bytes]:
+    """A certificate and its key, which is for RSA-PSS alone."""
     openssl = program("openssl", "openssl")
     key, file = tmp_path / "pss.key", tmp_path / "pss.pem"
     bits = ("-pkeyopt", "rsa_keygen_bits:2048")
@@ -188,7 +191,25 @@ def test_keysForRSAPSS(tmp_path: Path) -> None:
         ("req", "-x509", "-new", "-key", key, "-subj", "/CN=gw", "-out", file),
     ):
         subprocess.run([openssl, *command], check=True, capture_output=True)
-    own = keyFor(certificatesOf(file.read_bytes()), key.read_bytes())
+    return file.read_bytes(), key.read_bytes()
+
+
+def test_aSandboxWithoutFilesInMemory(
+    pss: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memfd_create(2) is refused, such a key is, with the remedy."""
+
+    def refused(name: str) -> int:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "memfd_create", refused)
+    with pytest.raises(ValueError, match=r"memfd_create\(2\).*not permitted; allow"):
+        keyFor(certificatesOf(pss[0]), pss[1])
+
+
+def test_keysForRSAPSS(pss: tuple[bytes, bytes]) -> None:
+    """A key that is for RSA-PSS alone fits its certificate, and serves."""
+    own = keyFor(certificatesOf(pss[0]), pss[1])
     connection = SSL.Connection(serverContext(own), None)
     connection.set_accept_state()
     ours, client = Stream(connection), clientOf()
