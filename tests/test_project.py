@@ -5,8 +5,11 @@ The habits of the project.
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +51,51 @@ def test_everyOptionIsShown() -> None:
     """etc/socksgw.toml is good as it stands."""
     checked = socksgw("check", str(ROOT / "etc" / "socksgw.toml"))
     assert checked.returncode == 0, checked.stdout
+
+
+#: An interpreter whose environments have a pip that fails, as without a network.
+OFFLINE = """#!/bin/sh
+[ "$2" != venv ] && exit
+mkdir -p "$3/bin"
+printf '#!/bin/sh\\nexit 1\\n' >"$3/bin/pip"
+chmod +x "$3/bin/pip"
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [(0o755, "make run PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER"), (0o555, "is read-only")],
+)
+def test_makeThatCannotInstall(mode: int, said: str) -> None:
+    """Without a network, and in a read-only checkout, it says what to do."""
+    # Below /tmp, since pytest's directories are closed to others.
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        for file in ("Makefile", "setup.cfg", "pyproject.toml"):
+            shutil.copy(ROOT / file, directory)
+        (directory / "python").write_text(OFFLINE)
+        (directory / "python").chmod(0o755)
+        directory.chmod(mode)
+        # Root may write whatever the mode is.
+        other = 65534 if os.geteuid() == 0 and mode == 0o555 else None
+        ran = subprocess.run(
+            ["make", "VENV=.venv", "ARGS=", "PYTHON=./python", "run"],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            user=other,
+        )
+        directory.chmod(0o755)
+    assert ran.returncode == 2
+    assert said in ran.stdout
+    assert "twistd --nodaemon" not in ran.stdout
+
+
+def test_theUnitWritesNoCore() -> None:
+    """A core would hold the passwords that are being checked."""
+    unit = (ROOT / "etc" / "socksgw.service").read_text().splitlines()
+    assert "LimitCORE=0" in unit
 
 
 def test_plugin() -> None:

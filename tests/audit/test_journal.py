@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.audit import chain, segments
 from socksgw.audit import journal as journals
@@ -243,6 +244,36 @@ def test_closingWritesWhatWaits(tmp_path: Path) -> None:
     assert committed == [None]
     assert len(kept.lines()) == 2
     whole(tmp_path)
+
+
+def test_theHeadIsToldOnceAnHourAndAtTheEnd(tmp_path: Path) -> None:
+    """
+    In the log, so that it is also where the journal's user cannot write, in the
+    form that C{verify} compares.
+    """
+    kept = Kept(tmp_path).open()
+    heads: list[str] = []
+
+    def hear(seconds: int) -> None:
+        with capturedLogs() as events:
+            for _ in range(seconds):
+                kept.append(event())
+                kept.turn(1)
+                kept.journal.look()
+            if not seconds:
+                kept.close()
+        said = [eventAsText(each) for each in events]
+        heads.extend(x.split()[-1] for x in said if "journal head " in x)
+
+    hear(3599)
+    assert len(heads) == 1
+    hear(2)
+    assert len(heads) == 2
+    hear(0)
+    assert len(heads) == 3
+    wanted = [(int(n), digest) for n, digest in (x.split(":") for x in heads)]
+    assert wanted[2][0] == kept.journal.number
+    assert verify(tmp_path, wanted).problems == []
 
 
 def test_closingGivesEverythingBack(tmp_path: Path) -> None:

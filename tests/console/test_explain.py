@@ -76,6 +76,8 @@ def explain(tmp_path: Path, *arguments: str) -> tuple[int, str]:
             "default",
         ),
         (["--user", "alice", "connect", "8.8.8.8:80"], 2, "--from"),
+        (["--from", "10.0.1.700", "connect", "8.8.8.8:80"], 2, "such as 10.0.1.7 or"),
+        (["connect", "https://a.example/b"], 2, "say host and port: a.example:443"),
         (["connect", "127.0.0.1:80"], 1, "([never] except lifts that"),
         (["--resolving-to", "8.8.8.8", "connect", "a.example:80"], 0, "names"),
         (["--resolving-to", "10.0.0.1", "connect", "a.example:80"], 1, "resolving_to"),

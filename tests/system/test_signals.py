@@ -186,7 +186,11 @@ def test_hangupBeforeOurFirstLineIsAReload(tmp_path: Path, after: int) -> None:
 def test_howMakeStartsIt() -> None:
     """That is what C{make run} does."""
     ran = subprocess.run(
-        ["make", "--no-print-directory", "-n", "-o", ".venv/bin/twistd", "run"],
+        # A make that runs the tests would hand on its own VENV and ARGS.
+        [
+            *("make", "--no-print-directory", "-n", "-o", ".venv/bin/twistd"),
+            *("VENV=.venv", "ARGS=", "run"),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
