@@ -113,7 +113,11 @@ class ListeningPort(tcp.Port):
             if self._paused:
                 return
             try:
-                accepted, address = self.socket.accept()
+                # As socket.accept(), which makes two members of enumerations from
+                # numbers for each client.
+                listening: Any = self.socket
+                handle, address = listening._accept()
+                accepted = socket.socket(self.addressFamily, self.socketType, 0, handle)
             except BlockingIOError:
                 return
             except OSError as e:

@@ -152,8 +152,8 @@ def test_acceptItselfFails(error: Exception, monkeypatch: pytest.MonkeyPatch) ->
     class Listening:
         """Its socket, as it is when memory is short."""
 
-        def __init__(self, below: socket.socket) -> None:
-            self.accept = Once(error, below.accept)
+        def __init__(self, below: Any) -> None:
+            self._accept = Once(error, below._accept)
             self.fileno = below.fileno
 
     below = port.socket
