@@ -246,9 +246,10 @@ class StreamRelay(Relay):
         client.connection.registerProducer(destination, True)
         destination.connection.registerProducer(client, True)
         destination.connection.take(destination)
+        # Before the first octets, which may fill the destination and so pause it.
+        self._client.take(client)
         if early:
             client.dataReceived(early)
-        self._client.take(client)
         client.readOn()
         if self._client.ended:
             client.readConnectionLost()

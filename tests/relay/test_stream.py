@@ -262,6 +262,26 @@ def test_aReaderThatStalls(house: House, stalled: str) -> None:
     assert run.done == [("closed", False, False)]
 
 
+def test_aReaderThatStallsFromTheBeginning(house: House) -> None:
+    """Where octets behind the request fill the destination, no more are read."""
+    run = house.relay(b"e" * 65536, buffer=4096)
+    assert house.memory.held
+    sent = quiet = 0
+    while quiet < 20:
+        try:
+            sent += run.client.send(b"x" * 16384)
+            quiet = 0
+        except BlockingIOError:
+            quiet += 1
+            house.reactor.iterate(0.002)
+        assert sent < MIB
+    # What the kernel keeps of the client, and no more.
+    assert run.relay.client.moved == 65536
+    run.client.shutdown(socket.SHUT_WR)
+    found = read(house, run.server, 65536 + sent)
+    assert found == b"e" * 65536 + b"x" * sent
+
+
 def test_noRoomInTheBudget(house: House) -> None:
     """
     A direction that stalled goes on in small pieces, and in large ones when
