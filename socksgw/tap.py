@@ -25,6 +25,7 @@ from socksgw.console.banner import Console
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.listeners import CannotStart
 from socksgw.system import output
+from socksgw.system.clock import steady
 from socksgw.system.readiness import notify
 from socksgw.system.rights import rightsOf
 from socksgw.system.signals import Hangups, hangups
@@ -282,6 +283,7 @@ def makeService(options: Options) -> GatewayService:
     """
     from twisted.internet import reactor
 
+    steady(reactor)
     try:
         config = configure(options)
         gateway = Gateway(
