@@ -136,10 +136,12 @@ def test_usersHaveALargerBudgetOfTheirOwn() -> None:
     """
     refusals = Refusals()
     lines = 0
+    alices = [denial(source(n), "alice") for n in range(2000)]
+    strangers = [denial(source(n), "anonymous") for n in range(2000)]
     for second in range(100):
-        for n in range(2000):
-            lines += refusals.whole(denial(source(n), "alice"))
-            refusals.whole(denial(source(n), "anonymous"))
+        for alice, stranger in zip(alices, strangers, strict=True):
+            lines += refusals.whole(alice)
+            refusals.whole(stranger)
         assert refusals.whole(denial(source(1), "bob"))
         assert len(sums(refusals, float(second))) <= 42
     assert lines <= 5_000 + 500 + 100 * 50
