@@ -18,6 +18,10 @@ def steady(reactor: Any) -> None:
     a virtual machine is resumed), no timer ends for an hour, and when it is set
     forward, all end at once.
 
-    @param reactor: one that has no timers yet.
+    Timers that run already end after what is left of their time.
     """
+    earlier = time.monotonic() - reactor.seconds()
     reactor.seconds = time.monotonic
+    for call in reactor.getDelayedCalls():
+        call.seconds = time.monotonic
+        call.delay(earlier)

@@ -57,11 +57,13 @@ class Bare(ReactorBase):
 
 
 def test_steady() -> None:
-    """Timers are made, and waited for, by the clock that cannot be set."""
+    """Timers go by the clock that cannot be set, those that run already, too."""
     reactor = Bare()
+    before, moved = [reactor.callLater(10, lambda: None) for _ in range(2)]
     steady(reactor)
-    call = reactor.callLater(10, lambda: None)
-    assert 9 < call.getTime() - time.monotonic() <= 10
+    moved.reset(10)
+    for call in (before, moved, reactor.callLater(10, lambda: None)):
+        assert 9 < call.getTime() - time.monotonic() <= 10
     left = reactor.timeout()
     assert left is not None
     assert 9 < left <= 10
