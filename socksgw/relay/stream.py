@@ -13,6 +13,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from socksgw.errors import SocksError
+from socksgw.interfaces import Timer
 from socksgw.relay.halves import Half, Input, Output
 from socksgw.relay.memory import SCARCE
 from socksgw.relay.relay import Relay
@@ -20,7 +21,7 @@ from socksgw.relay.seams import Client
 from socksgw.relay.settings import RelaySettings
 from socksgw.system.connection import Connection
 
-__all__ = ["StreamRelay"]
+__all__ = ["CLOSING", "StreamRelay"]
 
 #: Under names of the module, as in L{socksgw.relay.halves}.
 _INPUT_DRAINING: Final = Input.DRAINING
@@ -29,6 +30,9 @@ _INPUT_LOST: Final = Input.LOST
 _INPUT_OPEN: Final = Input.OPEN
 _OUTPUT_DRAINING: Final = Output.DRAINING
 _OUTPUT_LOST: Final = Output.LOST
+
+#: Seconds that a destination has, after the relay, to take what is kept for it.
+CLOSING: Final = 300.0
 
 
 @final
@@ -43,7 +47,7 @@ class End(Half):
     @ivar size: octets that its connection reads at once.
     """
 
-    __slots__ = ("_holding", "_rest", "connection", "size")
+    __slots__ = ("_closing", "_holding", "_rest", "connection", "size")
 
     relay: StreamRelay
 
@@ -56,6 +60,8 @@ class End(Half):
         # Octets that count in the memory while this end is paused: as many as the
         # other connection keeps, and those that came too many.
         self._holding = 0
+        # The end of its time to close, once the relay is over.
+        self._closing: Timer | None = None
 
     # The connection's calls.
 
@@ -87,6 +93,8 @@ class End(Half):
     def connectionLost(self, reason: Failure) -> None:
         """Take note that the connection is gone."""
         self.output = _OUTPUT_LOST
+        if self._closing is not None:
+            self._closing.clear()
         if self._rest:
             # The session ends now, and so the rest cannot wait.
             allowance, rest = self.allowance, self._rest
@@ -194,6 +202,16 @@ class End(Half):
         elif len(rest) < before:
             memory.give(before - len(rest))
 
+    def outlast(self) -> None:
+        """
+        Bound the time that the connection may outlast the relay.
+
+        Nothing else would end one whose peer takes nothing and stays.
+        """
+        if self.output is not _OUTPUT_LOST:
+            abort = self.connection.abortConnection
+            self._closing = self.relay.settings.setDeadline(CLOSING, abort)
+
     def part(self) -> None:
         """
         Refer to the other end, the relay and the connection no longer.
@@ -268,7 +286,10 @@ class StreamRelay(Relay):
 
     def lost(self, end: End) -> None:
         """Take note that an end's connection is gone."""
-        if end.input is _INPUT_ENDED or end.other.input is _INPUT_ENDED:
+        if end.input is _INPUT_ENDED or (
+            # A client that has ended its side waits for the rest of the answer.
+            end is self.client and end.other.input is _INPUT_ENDED
+        ):
             self.finish("closed")
         else:
             self.finish("client-lost" if end is self.client else "destination-lost")
@@ -287,4 +308,5 @@ class StreamRelay(Relay):
         The destination's end lasts until what is buffered there is sent.
         """
         self.client.part()
+        self.destination.outlast()
         del self.destination, self._client

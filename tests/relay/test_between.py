@@ -18,6 +18,7 @@ from socksgw.relay.between import Relays
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
+from socksgw.relay.stream import CLOSING
 from socksgw.relay.tally import Tally
 from socksgw.system.watch import Watch
 from tests.fakes.carriers import CARRIERS, Carried, Peer
@@ -237,3 +238,27 @@ def test_cutOffFromWithin(world: World) -> None:
     world.over.cancel()
     with pytest.raises(ConnectionResetError):
         world.read(world.server, 1)
+
+
+def test_aDestinationThatTakesNothing(world: World) -> None:
+    """It is closed some time after a relay whose client has gone."""
+    world.relay()
+    quiet = 0
+    while quiet < 10:
+        try:
+            world.client.send(bytes(16384))
+            quiet = 0
+        except BlockingIOError:
+            quiet += 1
+            world.reactor.iterate(0.002)
+    world.client.reset()
+    for _ in range(4):
+        # A relay of plain sockets looks several times whether it has taken something.
+        world.settle()
+        world.advance(1.0)
+    # Twisted's transports do not tell of a reset while they are paused.
+    world.advance(60.0)
+    world.until(lambda: world.done)
+    world.advance(CLOSING)
+    world.settle()
+    assert (world.watch.watched, world.pending) == (0, 0)

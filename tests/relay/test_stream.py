@@ -232,6 +232,21 @@ def test_reset(house: House, first: str, reason: str) -> None:
         pass
 
 
+def test_resetAfterTheClientHasEnded(house: House) -> None:
+    """An answer that is cut off does not pass for a whole one."""
+    run = house.relay()
+    run.client.sendall(b"question")
+    run.client.shutdown(socket.SHUT_WR)
+    assert read(house, run.server, 8) == b"question"
+    assert read(house, run.server, 1) == b""
+    run.server.sendall(b"half an ans")
+    assert read(house, run.client, 11) == b"half an ans"
+    run.server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    run.server.close()
+    house.until(lambda: run.done)
+    assert run.done[0][0] == "destination-lost"
+
+
 @pytest.mark.parametrize("stalled", ["client", "server"])
 def test_aReaderThatStalls(house: House, stalled: str) -> None:
     """
