@@ -26,6 +26,7 @@ from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.listeners import CannotStart
 from socksgw.system import output
 from socksgw.system.clock import steady
+from socksgw.system.floors import outdated
 from socksgw.system.readiness import notify
 from socksgw.system.rights import rightsOf
 from socksgw.system.signals import Hangups, hangups
@@ -220,6 +221,8 @@ class GatewayService(Service):
         kept = rightsOf()
         if kept is not None:
             _log.warn("{line}", line=kept)
+        for old in outdated():
+            _log.warn("{line}", line=old)
         self._try(self.gateway.start)
         self.gateway.failed = self._failed
         _spareCollector()

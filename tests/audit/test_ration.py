@@ -36,3 +36,21 @@ def test_aPartOfMaxSizeIsForThoseWhoLogIn(tmp_path: Path) -> None:
     assert committed == [None]
     kept.close()
     assert [x["refused"] for x in kept.lines() if x["event"] == "resumed"] == [refused]
+
+
+def test_alsoAfterARestart(tmp_path: Path) -> None:
+    """A journal that strangers have filled is not theirs to fill anew."""
+    kept = Kept(tmp_path, max_size=100_000).open()
+    body = f'"event":"decision","filler":"{"x" * 900}"'
+    for _ in range(120):
+        outcome(kept.journal.commit(body, stranger=True))
+        kept.turn()
+    kept.close()
+    again = Kept(tmp_path, max_size=100_000).open()
+    stranger = outcome(again.journal.commit(body, stranger=True))
+    again.turn()
+    user = outcome(again.journal.commit(body))
+    again.turn()
+    assert isinstance(stranger[0], AuditFailed)
+    assert user == [None]
+    again.close()
