@@ -26,10 +26,13 @@ from socksgw.console.rendering import rendered
 from socksgw.gateway import Gateway
 from socksgw.gateway.examination import examine
 from socksgw.limits.limits import DEFAULTS
+from socksgw.login import checkers
 from socksgw.login.passwords import setPassword
+from socksgw.login.stores import remote
 from socksgw.login.stores.keys import HTTP, LDAP, PAM
 from socksgw.route.librarylookup import THREADS, THREADS_PER_SOURCE
 from socksgw.route.lookup import QUESTIONS
+from socksgw.system.tls import EMPTY
 from tests.fakes.policy import Facts
 from tests.live.running import ROOT, Running, environment, socksgw
 from tests.live.servers import Certificate
@@ -121,6 +124,8 @@ def test_boundsOfOneSource() -> None:
         f"{bound.associations} {bound.binds} half of them",
         f"{QUESTIONS // 4} of {QUESTIONS} questions; {THREADS_PER_SOURCE} of {THREADS} threads",
         f"{throttle.per_source} a minute",
+        f"queue of {checkers._WAITING} (LDAP, HTTP: {remote._MOST}); a source",
+        f"{EMPTY} for each MiB of data",
     ):
         assert said in found, found
 
