@@ -261,11 +261,11 @@ class StreamRelay(Relay):
         self.watchIdle()
         self.resize()
         client, destination = self.client, self.destination
+        # First, since what waits to be sent already, or comes now, may pause one.
+        destination.connection.take(destination)
+        self._client.take(client)
         client.connection.registerProducer(destination, True)
         destination.connection.registerProducer(client, True)
-        destination.connection.take(destination)
-        # Before the first octets, which may fill the destination and so pause it.
-        self._client.take(client)
         if early:
             client.dataReceived(early)
         client.readOn()

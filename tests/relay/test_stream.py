@@ -55,9 +55,9 @@ class House(ReactorLoop, Timers):
         )
         self.runs: list[Run] = []
 
-    def relay(self, early: bytes = b"", buffer: int = 0) -> Run:
+    def relay(self, early: bytes = b"", buffer: int = 0, reply: bytes = b"") -> Run:
         """A relay that runs."""
-        run = Run(self, early, buffer)
+        run = Run(self, early, buffer, reply)
         self.runs.append(run)
         return run
 
@@ -85,12 +85,13 @@ class Run:
     @ivar done: what the relay said at its end.
     """
 
-    def __init__(self, house: House, early: bytes, buffer: int) -> None:
+    def __init__(self, house: House, early: bytes, buffer: int, reply: bytes) -> None:
         self.house = house
         self.client, near = pair(buffer=buffer)
         far, self.server = pair(buffer=buffer)
         self.near = PlainConnection(near, house.watch)
         self.far = PlainConnection(far, house.watch)
+        self.near.write(reply)
         self.relay = StreamRelay(house.settings, Near(self.near), self.far)
         self.done: list[tuple[str, bool, bool]] = []
         self.cancelled = False
@@ -277,24 +278,31 @@ def test_aReaderThatStalls(house: House, stalled: str) -> None:
     assert run.done == [("closed", False, False)]
 
 
-def test_aReaderThatStallsFromTheBeginning(house: House) -> None:
-    """Where octets behind the request fill the destination, no more are read."""
-    run = house.relay(b"e" * 65536, buffer=4096)
+@pytest.mark.parametrize("stalled", ["client", "server"])
+def test_aReaderThatStallsFromTheBeginning(house: House, stalled: str) -> None:
+    """Where a reply, or octets behind the request, wait already, no more are read."""
+    first = b"f" * 65536
+    if stalled == "server":
+        run = house.relay(early=first, buffer=4096)
+        reader, sender = run.server, run.client
+    else:
+        run = house.relay(reply=first, buffer=4096)
+        reader, sender = run.client, run.server
     assert house.memory.held
     sent = quiet = 0
     while quiet < 20:
         try:
-            sent += run.client.send(b"x" * 16384)
+            sent += sender.send(b"x" * 16384)
             quiet = 0
         except BlockingIOError:
             quiet += 1
             house.reactor.iterate(0.002)
         assert sent < MIB
-    # What the kernel keeps of the client, and no more.
-    assert run.relay.client.moved == 65536
-    run.client.shutdown(socket.SHUT_WR)
-    found = read(house, run.server, 65536 + sent)
-    assert found == b"e" * 65536 + b"x" * sent
+    # The rest is in the kernel.
+    assert run.relay.client.moved == (65536 if stalled == "server" else 0)
+    assert run.relay.destination.moved == 0
+    sender.shutdown(socket.SHUT_WR)
+    assert read(house, reader, 65536 + sent) == first + b"x" * sent
 
 
 def test_noRoomInTheBudget(house: House) -> None:
