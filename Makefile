@@ -40,8 +40,10 @@ $(VENV)/linted: $(VENV)/tested
 # A SIGHUP ends Python until the gateway can catch it. Blocked (coreutils 8.31), it waits.
 UNHURT = $(shell env --block-signal=HUP true 2>/dev/null && echo env --block-signal=HUP)
 
+# With the C library's allocator, memory that a crowd of clients needed returns to the
+# system when it has gone; Python's keeps a part (socksgw help operations).
 run: $(BIN)/twistd  ## install into .venv and start the gateway here
-	$(UNHURT) $(BIN)/twistd --nodaemon --pidfile= socksgw $(ARGS)
+	PYTHONMALLOC=malloc $(UNHURT) $(BIN)/twistd --nodaemon --pidfile= socksgw $(ARGS)
 
 test: $(VENV)/tested  ## run every test
 	$(BIN)/coverage erase
