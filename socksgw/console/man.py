@@ -141,6 +141,8 @@ def roff(source: str) -> str:
     settings = {
         "halt_level": 2,
         "report_level": 2,
+        # Pygments is not among what docutils installs, and a man page has no colours.
+        "syntax_highlight": "none",
         "output_encoding": "unicode",
         "file_insertion_enabled": False,
         "raw_enabled": False,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from docutils.core import publish_doctree
+from docutils.utils import code_analyzer
 
 from socksgw.console import man
 from socksgw.console.manual import chapters
@@ -45,6 +46,12 @@ def shown(pages: dict[str, Path]) -> dict[str, str]:
         assert done.stderr == "", name
         found[name] = re.sub(r"\s+", " ", re.sub(r".\x08", "", done.stdout))
     return found
+
+
+def test_withoutPygments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra C{man} installs docutils alone, and the examples are in the page."""
+    monkeypatch.setattr(code_analyzer, "with_pygments", False)
+    assert "[[limit]]" in man.roff("::\n\n    x\n\n.. code-block:: toml\n\n    [[limit]]\n")
 
 
 def test_theCommands(shown: dict[str, str]) -> None:
