@@ -68,6 +68,8 @@ def _parsed(text: str, file: str) -> Any:
         what = "a number has too many digits, or arrays are nested too deeply"
     if what == "Invalid value":
         what += " (a string stands in quotes, true and false in lower case)"
+    elif what.startswith("Cannot declare"):
+        what += "; tables of which there are several have two brackets, as [[rule]]"
     raise ConfigError(file, [Problem("", f"{where}: {what}")])
 
 

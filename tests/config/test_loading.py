@@ -91,6 +91,12 @@ def test_hostileTextIsAnErrorAndNothingElse(text: str) -> None:
     assert problems(text)
 
 
+def test_oneBracketWhereTwoBelong() -> None:
+    """Two rules in one pair of brackets each are told how it is written."""
+    with pytest.raises(ConfigError, match=r"line 2, .* two brackets, as \[\[rule\]\]"):
+        loads("[rule]\n[rule]\n")
+
+
 def test_aFileThatIsMissing(tmp_path: Path) -> None:
     """One line with the remedy."""
     file = str(tmp_path / "none.toml")
