@@ -51,7 +51,9 @@ def shown(pages: dict[str, Path]) -> dict[str, str]:
 def test_withoutPygments(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra C{man} installs docutils alone, and the examples are in the page."""
     monkeypatch.setattr(code_analyzer, "with_pygments", False)
-    assert "[[limit]]" in man.roff("::\n\n    x\n\n.. code-block:: toml\n\n    [[limit]]\n")
+    assert "[[limit]]" in man.roff(
+        "::\n\n    x\n\n.. code-block:: toml\n\n    [[limit]]\n"
+    )
 
 
 def test_theCommands(shown: dict[str, str]) -> None:
