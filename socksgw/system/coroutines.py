@@ -65,6 +65,17 @@ class Awaited(Deferred[T]):
         proceed(fail if isinstance(fail, Failure) else Failure(fail))
 
 
+def _forget(failure: Failure) -> None:
+    """
+    Drop the traceback of an exception that a coroutine has handled.
+
+    Its frames lead to those of whoever raised it, which hold the exception: a cycle
+    with all that the coroutine had, from Python 3.12 on.
+    """
+    if failure.value is not None:
+        failure.value.__traceback__ = None
+
+
 @final
 class Running(Deferred[T]):
     """
@@ -102,7 +113,10 @@ class Running(Deferred[T]):
                 awaited = self._run(coroutine.send, None)
             else:
                 awaited = self._run(failure.throwExceptionIntoGenerator, coroutine)
+                _forget(failure)
         except StopIteration as e:
+            if failure is not None:
+                _forget(failure)
             self._awaited = None
             if self._callbacks:
                 self.callback(e.value)
