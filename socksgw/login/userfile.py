@@ -53,6 +53,9 @@ _PATIENCE: Final = 5.0
 #: 15 ms. A larger one is read in a thread.
 _AT_ONCE: Final = 256 << 10
 
+#: Where systemd puts the credentials of a unit that runs.
+_CREDENTIALS: Final = "/run/credentials"
+
 
 class WrongLine(NamedTuple):
     """
@@ -103,7 +106,9 @@ def readUsers(
         raise PasswordFileError(str(e)) from None
     except OSError as e:
         why = unreadable(path, e)
-        if isinstance(e, FileNotFoundError):
+        if isinstance(e, FileNotFoundError) and path.is_relative_to(_CREDENTIALS):
+            why += "; systemd makes it when the unit starts (LoadCredential=)"
+        elif isinstance(e, FileNotFoundError):
             why += f"; make it with: {command} {path} USER"
         elif not isinstance(e, PermissionError):
             why += "; name a file"

@@ -53,6 +53,22 @@ class World:
         return self.stamp != before
 
 
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        (
+            "/run/credentials/none.service/users",
+            r"when the unit starts \(LoadCredential=\)",
+        ),
+        ("/nowhere/users", "make it with: true /nowhere/users USER"),
+    ],
+)
+def test_missingFile(path: str, remedy: str) -> None:
+    """A credential is made by systemd, and another file by a command."""
+    with pytest.raises(PasswordFileError, match=f"{path}: No such file.*{remedy}$"):
+        read(Path(path), [])
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(tmp_path, monkeypatch)

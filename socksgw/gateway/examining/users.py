@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 
+from socksgw.config.problems import nearest
 from socksgw.config.reserved import isPattern, isReserved
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.methods import Methods
@@ -88,7 +89,8 @@ def examineUsers(
         return
     for path, name in _named(config):
         if not any(store.knows(name.encode()) for store in stores):
-            problems.odd(path, f'no checker knows a user "{name}"')
+            meant = nearest(name, ("users",))
+            problems.odd(path, f'no checker knows a user "{name}"{meant}')
 
 
 def examineSpellings(

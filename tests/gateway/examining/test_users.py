@@ -79,6 +79,21 @@ def test_wrongLinesOfUsers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert warning.text.startswith(f"{tmp_path}/users: line 2: not a $scrypt$")
 
 
+def test_usersMisspelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The word for all who have logged in is proposed for what looks like it."""
+    monkeypatch.setattr(passwords, "_LN", 2)
+    passwords.setPassword(tmp_path / "users", "alice", b"sesame")
+    rule = '[[rule]]\nid = "r"\nallow = "any"\nwho = ["user", "bob"]\n'
+    text = '[auth]\ncheckers = ["passwd:users"]\n' + HEAD + rule
+    found = examined(loads(text, "gw.toml", tmp_path), checkers=False)
+    said = {w.path: w.text for w in found.warnings}
+    assert (
+        said["rule[0].who[0]"]
+        == 'no checker knows a user "user"; did you mean "users"?'
+    )
+    assert said["rule[0].who[1]"] == 'no checker knows a user "bob"'
+
+
 GROUP = 'groups = { g = { directory = ["%s"] } }\nrule = [{ id = "r", allow = "any", who = ["@g"] }]\n'
 
 
