@@ -38,6 +38,8 @@ class Terminal:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.chdir(directory)
+            # Shells have what they start in the background ignore it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.execvpe([*prefix, *COMMAND][0], [*prefix, *COMMAND], environment())
 
     def read(self, words: str, seconds: float = 20.0) -> re.Match[str]:
