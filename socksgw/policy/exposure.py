@@ -201,7 +201,7 @@ def _line(listen: Listen, choose: Choose, rule: Rule) -> str:
     sources = _some(choose.from_ or ("anywhere",))
     if _isClosed(listen):
         sources += " with a client certificate"
-    if rule.from_ is not None:
+    if rule.from_ is not None and rule.from_ != choose.from_:
         sources += f" (of these: {_some(rule.from_)})"
     to = _some(rule.to) if rule.to is not None else "every address"
     if rule.to is None:

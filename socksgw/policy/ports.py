@@ -35,11 +35,11 @@ class Ports:
                 raise ValueError(f'"{word}" is a string; a port is a number')
             match = _RANGE.match(str(word))
             if match is None:
-                raise ValueError(f"{word!r} is neither a port nor a range")
+                raise ValueError(f'"{word}" is neither a port nor a range')
             first = int(match[1])
             last = int(match[2] or first)
             if not 1 <= first <= last <= 65535:
-                raise ValueError(f"{word!r} is not within 1 to 65535, in order")
+                raise ValueError(f'"{word}": ports are 1 to 65535, the lower one first')
             if first == last:
                 single.add(first)
             else:

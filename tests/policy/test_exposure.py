@@ -323,6 +323,18 @@ def test_theListOfExposuresSaysWhoFromWhereToWhat() -> None:
         assert word in line
 
 
+def test_theSameSourcesAreToldOnce() -> None:
+    """A rule's sources are left out where they are those of the login."""
+    source = 'from = ["127.0.8.0/24"]'
+    choose = f'methods = ["none"]\n{source}'
+    for more, told in (("", 0), ('\nfrom = ["127.0.8.1"]', 1)):
+        rule = f'allow = ["connect"]{more or chr(10) + source}'
+        text = configured('address = ["127.0.0.1:1080"]', choose, rule)
+        said = "\n".join(examined(text).exposures)
+        assert 'anonymous on "main" from 127.0.8.0/24' in said
+        assert said.count("(of these: 127.0.8.1)") == said.count("of these") == told
+
+
 def test_aLongListOfExposuresCanBeRead() -> None:
     """Of a thousand networks the first are shown, and how many more there are."""
     networks = ", ".join(f'"10.1.{i // 250}.{i % 250}"' for i in range(1000))
