@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any, Final, final
 
 from OpenSSL import SSL
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, FailureGroup, race
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
@@ -45,8 +45,8 @@ _LONGEST: Final = 64 << 10
 _ALL: Final = 96 << 10
 #: Seconds that an unused connection is kept.
 _IDLE: Final = 60
-#: How much of its time a question has on a connection that was kept: a new one
-#: is tried with the rest.
+#: How much of its time a question has alone on a connection that was kept: from
+#: then on it is asked on a new one, too, and the first answer counts.
 _KEPT: Final = 0.4
 
 
@@ -86,7 +86,7 @@ class JSONService:
 
     async def ask(self, url: str, question: Mapping[str, str]) -> dict[str, Any]:
         """
-        Ask; once more, on a new connection, when a kept one has died.
+        Ask; once more, on a new connection, when a kept one has died or is silent.
 
         @raise Unavailable: there is no answer that can be understood.
         """
@@ -108,26 +108,39 @@ class JSONService:
 
     async def _post(self, url: str, body: bytes) -> tuple[int, bytes]:
         endpoints = _Endpoints(self._reactor, self._peers)
-        asking = Deferred.fromCoroutine(self._once(endpoints, self._pool, url, body))
-        silent = False
+        needed = Deferred[None]()
 
         def look() -> None:
-            nonlocal silent
             if not endpoints.opened:
-                silent = True
-                asking.cancel()
+                needed.callback(None)
+
+        async def first() -> tuple[int, bytes]:
+            try:
+                return await self._once(endpoints, self._pool, url, body)
+            except _FAILURES as e:
+                if endpoints.opened or not _isDeath(e):
+                    needed.cancel()
+                elif not needed.called:
+                    needed.callback(None)
+                raise
+
+        async def second() -> tuple[int, bytes]:
+            await needed
+            again = _Endpoints(self._reactor, self._peers)
+            return await self._once(again, self._fresh, url, body)
 
         timer = self._reactor.callLater(_KEPT * self._seconds, look)
+        asking = [Deferred.fromCoroutine(each()) for each in (second, first)]
         try:
-            return await asking
-        except (*_FAILURES, CancelledError) as e:
-            if endpoints.opened or not (silent or _isDeath(e)):
-                raise
+            _, answer = await race(asking)
+        except FailureGroup as e:
+            # Where it was not asked again, that was cancelled.
+            why = [f for f in e.failures if not f.check(CancelledError)] or e.failures
+            why[0].raiseException()
         finally:
             if timer.active():
                 timer.cancel()
-        endpoints = _Endpoints(self._reactor, self._peers)
-        return await self._once(endpoints, self._fresh, url, body)
+        return answer
 
     async def _once(
         self, endpoints: _Endpoints, pool: HTTPConnectionPool, url: str, body: bytes

@@ -123,6 +123,40 @@ def test_keptSilent() -> None:
     assert results == [{"allow": True}]
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_slow(number: int) -> None:
+    """
+    Whichever connection brings the answer: a service that is slow is not taken for
+    one that is gone. The other connection is closed.
+    """
+    asking = Asking()
+    asking.ask()
+    asking.answer(YES)
+    results = asking.ask()
+    asking.reactor.advance(2.1)
+    asking.connect()
+    assert len(asking.connections) == 2
+    asking.answer(YES, number)
+    assert results == [{"allow": True}]
+    assert asking.connections[1 - number][1].disconnecting
+    # The kept one is kept on, for a while.
+    assert len(asking.reactor.getDelayedCalls()) == 1 - number
+
+
+def test_slowAndGone() -> None:
+    """A new connection that cannot be had leaves the question to the kept one."""
+    asking = Asking()
+    asking.ask()
+    asking.answer(YES)
+    results = asking.ask()
+    asking.reactor.advance(2.1)
+    asking.connect()
+    asking.lose(ConnectionLost(), 1)
+    assert not results
+    asking.answer(YES, 0)
+    assert results == [{"allow": True}]
+
+
 def test_answered() -> None:
     """A connection that dies in the middle of an answer has been used."""
     asking = Asking()
