@@ -153,3 +153,14 @@ def test_publicNames() -> None:
     assert testing.DatagramNetwork is datagrams.DatagramNetwork
     with pytest.raises(AttributeError):
         gateway.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["policy", "protected", "run", "tls"])
+def test_benchmarks(name: str) -> None:
+    """C{make bench} starts each of them as a program; their imports hold."""
+    subprocess.run(
+        [sys.executable, f"tests/bench/{name}.py", "--help"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
