@@ -39,7 +39,7 @@ class Ports:
             first = int(match[1])
             last = int(match[2] or first)
             if not 1 <= first <= last <= 65535:
-                raise ValueError(f'"{word}": ports are 1 to 65535, the lower one first')
+                raise ValueError(f'"{word}": ports are 1 to 65535, in ascending order')
             if first == last:
                 single.add(first)
             else:

@@ -64,7 +64,7 @@ from tests.fakes.policy import ALL, compiled, errors, judge, rule, ruleset, warn
         (rule("r", "ports = [0]"), "rule[0].ports", "65535"),
         (rule("r", "ports = [65536]"), "rule[0].ports", "65535"),
         (rule("r", "ports = [-1]"), "rule[0].ports", "-1"),
-        (rule("r", 'ports = ["9-8"]'), "rule[0].ports", "the lower one first"),
+        (rule("r", 'ports = ["9-8"]'), "rule[0].ports", "in ascending order"),
         (rule("r", 'ports = ["1-65536"]'), "rule[0].ports", "65535"),
         (rule("r", 'ports = ["http"]'), "rule[0].ports", "http"),
         (rule("r", 'ports = ["1-"]'), "rule[0].ports", "1-"),
