@@ -54,7 +54,9 @@ class Client(Receiver, Seam):
 class Layer(Seam):
     """One layer, ready for each client of a listener."""
 
-    def over(self, below: Connection, client: Client, upwards: Upwards) -> None:
+    def over(
+        self, below: Connection, client: Client, upwards: Upwards, early: bytes
+    ) -> None:
         """
         Begin with a client.
 
@@ -62,43 +64,51 @@ class Layer(Seam):
         @param client: what hears of the connection's end meanwhile
             (L{Preface} sees to that), and is told what the layer finds out.
         @param upwards: called when the layer has nothing more to wait for.
+        @param early: octets that the layer below has read already; they come before
+            all that comes on C{below}.
         """
 
 
-def enter(layers: Sequence[Layer], connection: Connection, client: Client) -> None:
+def enter(
+    layers: Sequence[Layer], connection: Connection, client: Client, early: bytes = b""
+) -> None:
     """
     Lead a client up through all layers; at the end it takes what comes.
 
     @param layers: those that are left, the lowest first.
+    @param early: as of L{Layer.over}.
     """
     client.connection = connection
     if not layers:
         connection.take(client)
+        if early:
+            client.dataReceived(early)
         return
 
-    def upwards(above: Connection, early: bytes) -> None:
-        enter(layers[1:], above, client)
-        # Whatever stands there now has taken the connection.
-        receiver = above.receiver
-        if early and receiver is not None:
-            receiver.dataReceived(early)
+    def upwards(above: Connection, rest: bytes) -> None:
+        enter(layers[1:], above, client, rest)
 
-    layers[0].over(connection, client, upwards)
+    layers[0].over(connection, client, upwards, early)
 
 
 class Preface:
     """
     A layer's part of one client that reads the first octets, and then gives way.
 
-    Whatever else the connection tells goes to the client. To read no octet that is
-    TLS's, set C{bufferSize} of the connection below to as many as are missing.
+    Whatever else the connection tells goes to the client. Octets behind those that
+    it wants are handed to L{upwards}.
     """
 
-    def __init__(self, below: Connection, client: Client, upwards: Upwards) -> None:
+    def __init__(
+        self, below: Connection, client: Client, upwards: Upwards, early: bytes
+    ) -> None:
+        """Begin with what has been read already (L{Layer.over})."""
         self.below = below
         self.client = client
         self.upwards = upwards
         below.take(self)
+        if early:
+            self.dataReceived(early)
 
     def dataReceived(self, data: Any) -> None:
         """

@@ -176,14 +176,18 @@ class TLSConnection:
 
     # The handshake.
 
-    def _begins(self) -> Stream | None:
-        """Begin, where the client's first octet is that of a handshake."""
+    def _peeked(self) -> Stream | None:
+        """Begin, where the client has sent its first octets."""
         try:
             first = self._socket.recv(LOOKED_AT, socket.MSG_PEEK)
         except BlockingIOError:
             return None
         except OSError:
             first = b""
+        return self._begins(first)
+
+    def _begins(self, first: bytes) -> Stream | None:
+        """Begin, where the client's first octet is that of a handshake."""
         if first.startswith(_HANDSHAKE):
             self._phase = _SHAKING
             self._stream = Stream(self._tls.connection())
@@ -258,20 +262,38 @@ class TLSConnection:
 
     # Reading.
 
+    def begin(self, early: bytes) -> None:
+        """
+        Take the client's first octets, which somebody else has read.
+        """
+        try:
+            stream = self._begins(early[:LOOKED_AT])
+            if stream is not None:
+                self._came(stream, memoryview(early))
+        except Exception:
+            _log.failure("what takes a client's octets failed")
+            self._lose(ConnectionLost())
+        self._rewatch()
+
     def _read(self) -> None:
-        stream = self._stream or self._begins()
+        stream = self._stream or self._peeked()
         if stream is None:
             return
-        established = self._phase is _ESTABLISHED
         try:
             count = self._socket.recv_into(
-                _BUFFER, self.bufferSize if established else OPENING
+                _BUFFER, self.bufferSize if self._phase is _ESTABLISHED else OPENING
             )
         except BlockingIOError:
             return
         except OSError:
             count = 0
-        data = stream.receive(_VIEW[:count])
+        self._came(stream, _VIEW[:count])
+
+    def _came(self, stream: Stream, octets: memoryview) -> None:
+        """Have TLS take what the client sent; nothing is its end."""
+        established = self._phase is _ESTABLISHED
+        count = len(octets)
+        data = stream.receive(octets)
         error = stream.failure
         if not established or not data or error is not None:
             # An answer to what was no data: the handshake's, an alert.
@@ -502,7 +524,9 @@ class TLSLayer:
         self._tls = tls
         self._watch = watch
 
-    def over(self, below: Connection, client: Client, upwards: Upwards) -> None:
+    def over(
+        self, below: Connection, client: Client, upwards: Upwards, early: bytes
+    ) -> None:
         """
         As L{socksgw.accept.layers.Layer.over}.
 
@@ -512,4 +536,7 @@ class TLSLayer:
         assert accepted is not None
         if below.release():
             self._watch.remove(accepted.fileno())
-        upwards(TLSConnection(accepted, self._watch, self._tls), b"")
+        above = TLSConnection(accepted, self._watch, self._tls)
+        upwards(above, b"")
+        if early:
+            above.begin(early)

@@ -34,18 +34,12 @@ OWN = server(Authority())
 class Header(Preface):
     """The layer's part of one client: reads L{HEADER}."""
 
-    def __init__(self, below: Connection, client: Client, upwards: Upwards) -> None:
-        self._came = b""
-        super().__init__(below, client, upwards)
-        below.bufferSize = len(HEADER)
+    _came = b""
 
     def dataReceived(self, data: Any) -> None:
         self._came += bytes(data)
-        missing = len(HEADER) - len(self._came)
-        if missing > 0:
-            self.below.bufferSize = missing
+        if len(self._came) < len(HEADER):
             return
-        self.below.bufferSize = 4096
         source, port = Address(self._came[:4]), self._came[4:6]
         if self.client.comesFrom(source, int.from_bytes(port, "big")):
             self.upwards(self.below, self._came[len(HEADER) :])
@@ -54,8 +48,10 @@ class Header(Preface):
 class HeaderLayer:
     """The layer."""
 
-    def over(self, below: Connection, client: Client, upwards: Upwards) -> None:
-        Header(below, client, upwards)
+    def over(
+        self, below: Connection, client: Client, upwards: Upwards, early: bytes
+    ) -> None:
+        Header(below, client, upwards, early)
 
 
 class Caller:
@@ -149,6 +145,38 @@ def test_whoItIs(house: House, caller: Caller) -> None:
     came = caller._tls or caller.plain
     house.reactor.iterate(0.01)
     assert came.recv(2) == b"\x05\x00"
+
+
+def test_inOneSegment(house: House, caller: Caller) -> None:
+    """What is above a header gets what came with the header, all of it and once."""
+    order = caller._order
+    if order[0] == "tls":
+        caller._order = ["tls"]
+        caller.arrive()
+        assert caller._tls is not None
+        caller._tls.send(HEADER + GREETING)
+    elif len(order) == 1:
+        caller.plain.sendall(HEADER + GREETING)
+    else:
+        tls = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+        tls.set_connect_state()
+        with pytest.raises(SSL.WantReadError):
+            tls.do_handshake()
+        caller.plain.sendall(HEADER + tls.bio_read(4096))
+
+        def shaken() -> bool:
+            try:
+                tls.bio_write(caller.plain.recv(4096))
+                tls.do_handshake()
+            except (BlockingIOError, SSL.WantReadError):
+                return False
+            return True
+
+        house.until(shaken)
+        tls.send(GREETING)
+        caller.plain.sendall(tls.bio_read(4096))
+    house.until(lambda: house.events)
+    assert house.events == [MethodsOffered(b"\x00")]
 
 
 def test_admittedAsThat(house: House, caller: Caller) -> None:
