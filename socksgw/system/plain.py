@@ -241,7 +241,14 @@ class PlainConnection:
             except BlockingIOError:
                 return
             except OSError:
-                self._lose(Failure(ConnectionLost()))
+                self._outgoing = _BROKEN
+                backlog.drop()
+                if self._incoming is _OPEN:
+                    # What the peer sent before is still to be read; the end of that
+                    # will tell.
+                    self._rewatch()
+                else:
+                    self._lose(Failure(ConnectionLost()))
                 return
             if sent < len(part):
                 # A view makes no copy of the rest.
