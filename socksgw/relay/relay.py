@@ -52,6 +52,11 @@ class Relay(IdleWatch):
         self._over = False
         self.done: Awaited[tuple[str, bool, bool]] = Awaited(self._cancelled)
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._over
+
     def start(self, early: bytes) -> None:
         """
         Begin.

@@ -7,7 +7,7 @@ the reading of the other while its own buffer is full.
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -35,7 +35,6 @@ _OUTPUT_LOST: Final = Output.LOST
 CLOSING: Final = 300.0
 
 
-@final
 class End(Half):
     """
     Receive what comes on one connection, and pass it on to the other.
@@ -74,8 +73,12 @@ class End(Half):
         if self.allowance is not None or self._rest:
             self._keep(self._rest + octets)
             self.paced()
-            return
-        self.moved += len(octets)
+        else:
+            self.moved += len(octets)
+            self.put(octets)
+
+    def put(self, octets: bytes | memoryview) -> None:
+        """Hand octets, which are counted and may move, to the other connection."""
         self.other.connection.write(octets)
 
     def readConnectionLost(self) -> None:
@@ -95,11 +98,15 @@ class End(Half):
         self.output = _OUTPUT_LOST
         if self._closing is not None:
             self._closing.clear()
+        self._release()
+        relay = self.relay
         if self._rest:
             # The session ends now, and so the rest cannot wait.
             allowance, rest = self.allowance, self._rest
-            self._write(rest if allowance is None else allowance.charge(rest))
             self._keep(b"")
+            self._write(rest if allowance is None else allowance.charge(rest))
+            if relay.over:
+                return
         if self.input is _INPUT_DRAINING or (
             # A connection without half-close (TLS) ends so in order.
             self.input is _INPUT_OPEN and reason.check(ConnectionDone)
@@ -107,8 +114,7 @@ class End(Half):
             self.input = _INPUT_ENDED
         elif self.input is _INPUT_OPEN:
             self.input = _INPUT_LOST
-        self._release()
-        self.relay.lost(self)
+        relay.lost(self)
 
     def endOutput(self) -> None:
         """As L{Half.endOutput}."""
@@ -159,8 +165,9 @@ class End(Half):
         """
         Pass on what is allowed of what has come, and then read on.
         """
-        rest, allowance = self._rest, self.allowance
-        while rest and not self._holding:
+        allowance = self.allowance
+        while self._rest and not self._holding:
+            rest = self._rest
             room = len(rest)
             if allowance is not None:
                 room = allowance.room(room)
@@ -168,10 +175,11 @@ class End(Half):
                     allowance.wait(self.paced)
                     break
                 allowance.spend(room)
+            # First, since to write may end the relay, or pause this end.
+            self._keep(rest[room:])
             self._write(rest[:room])
-            rest = rest[room:]
-            # The connection that is written to may have paused us.
-            self._keep(rest)
+            if self.output is _OUTPUT_LOST:
+                return
         self.readOn()
 
     def readOn(self) -> None:
@@ -191,7 +199,7 @@ class End(Half):
         """Write to the other connection."""
         if octets and self.other.output is not _OUTPUT_LOST:
             self.moved += len(octets)
-            self.other.connection.write(octets)
+            self.put(octets)
 
     def _keep(self, rest: bytes) -> None:
         """Keep what may not move yet, and have the budget count it."""
@@ -229,7 +237,6 @@ class End(Half):
             self.allowance.forget()
 
 
-@final
 class StreamRelay(Relay):
     """
     Relay between a client and a destination, whatever carries their octets.
@@ -250,14 +257,24 @@ class StreamRelay(Relay):
     ) -> None:
         super().__init__(settings)
         self._client = client
-        self.client = End(self, client.connection)
-        self.destination = End(self, destination)
+        self._ends(client.connection, destination)
         self.client.other = self.destination
         self.destination.other = self.client
         self.most = min(client.connection.atOnce, destination.atOnce)
 
+    def _ends(self, client: Connection, destination: Connection) -> None:
+        self.client = End(self, client)
+        self.destination = End(self, destination)
+
     def start(self, early: bytes) -> None:
         """As L{Relay.start}."""
+        self._begin()
+        if early:
+            self.client.dataReceived(early)
+        self._goOn()
+
+    def _begin(self) -> None:
+        """Take both connections."""
         self.watchIdle()
         self.resize()
         client, destination = self.client, self.destination
@@ -266,11 +283,12 @@ class StreamRelay(Relay):
         self._client.take(client)
         client.connection.registerProducer(destination, True)
         destination.connection.registerProducer(client, True)
-        if early:
-            client.dataReceived(early)
-        client.readOn()
+
+    def _goOn(self) -> None:
+        """Read what comes of the client behind what has come."""
+        self.client.readOn()
         if self._client.ended:
-            client.readConnectionLost()
+            self.client.readConnectionLost()
 
     def resize(self) -> None:
         """
