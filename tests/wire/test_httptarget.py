@@ -1,0 +1,90 @@
+"""
+Targets of requests that are passed on.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from socksgw.wire.address import Address, BadHost
+from socksgw.wire.httphead import HTTPFault
+from socksgw.wire.httptarget import Target, readTarget
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (
+            b"http://Example.COM.:080/a?b",
+            Target("example.com", 80, b"Example.COM.", b"example.com", b"/a?b"),
+        ),
+        (b"HTTP://a:", Target("a", 80, b"a", b"a", b"/")),
+        (b"http://a?//", Target("a", 80, b"a", b"a", b"/?//")),
+        (b"http://a/@#"[:-1], Target("a", 80, b"a", b"a", b"/@")),
+        (
+            b"http://192.0.2.1:8080",
+            Target(
+                Address.parse("192.0.2.1"), 8080, b"192.0.2.1", b"192.0.2.1:8080", b"/"
+            ),
+        ),
+        (
+            b"http://[2001:DB8::1]:81//",
+            Target(
+                Address.parse("2001:db8::1"),
+                *(81, b"[2001:DB8::1]", b"[2001:db8::1]:81", b"//"),
+            ),
+        ),
+    ],
+)
+def test_targets(target: bytes, expected: Target) -> None:
+    """The destination is told the host that was judged, in its one form."""
+    assert readTarget(b"GET", target) == expected
+
+
+def test_theWholeServer() -> None:
+    """RFC 9112 section 3.2.4."""
+    assert readTarget(b"OPTIONS", b"http://a:81").path == b"*"
+    assert readTarget(b"OPTIONS", b"http://a:81/").path == b"/"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [b"ex%61mple.com", b"127.1", b"0x7f.1", b"a b", b"[::ffff:1%25eth0]", b"[v1.x]"],
+)
+def test_hostsThatAreNone(host: bytes) -> None:
+    """They are refused as in every protocol, and nobody is told of them."""
+    found = readTarget(b"GET", b"http://" + host + b"/")
+    assert isinstance(found.host, BadHost)
+    assert found.authority == b""
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"/path", 400),
+        (b"*", 400),
+        (b"example.com:80", 400),
+        (b"http:/example.com/", 400),
+        (b"http:///path", 400),
+        (b"http://:80/", 400),
+        (b"http://example.com:0/", 400),
+        (b"http://example.com:65536/", 400),
+        (b"http://example.com:+80/", 400),
+        (b"http://example.com:80:80/", 400),
+        (b"http://[::1/", 400),
+        (b"http://[::1]x/", 400),
+        (b"http://example.com/#fragment", 400),
+        (b"http://alice:canary@example.com/", 400),
+        (b"http://example.com\\@evil/", 400),
+        (b"https://example.com/", 400),
+        (b"ftp://example.com/", 501),
+        (b"ws://example.com/", 501),
+        (b"gopher://example.com/", 501),
+    ],
+)
+def test_targetsThatAreRefused(target: bytes, status: int) -> None:
+    """Before anybody is asked or dialled; the text repeats nothing of them."""
+    with pytest.raises(HTTPFault) as caught:
+        readTarget(b"GET", target)
+    assert caught.value.status == status
+    assert "canary" not in str(caught.value)
