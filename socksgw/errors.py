@@ -30,6 +30,7 @@ __all__ = [
     "QuotaUsedUp",
     "Revoked",
     "SocksError",
+    "Unanswered",
 ]
 
 
@@ -87,6 +88,12 @@ class NoAcceptableMethod(SocksError):
 
     reply = None
     reason = "no-acceptable-method"
+
+
+class Unanswered(NoAcceptableMethod):
+    """The client was told to log in, and did not: many connect anew for that."""
+
+    reason = "login-wanted"
 
 
 class AuthenticationFailed(SocksError):

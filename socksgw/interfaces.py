@@ -27,6 +27,8 @@ __all__ = [
     "CONFIDENTIALITY",
     "INTEGRITY",
     "Asker",
+    "IAnswering",
+    "IAnswers",
     "IAuthMethod",
     "IAuthenticator",
     "IChangingStore",
@@ -162,6 +164,15 @@ class IMethodCapabilities(Interface):
         C{"with user and password"}. Left out: the method's name.
         """
     )
+    challenge = Attribute(
+        """
+        A C{str}: the authentication scheme by which clients of HTTP use it, and the
+        scheme's parameters (RFC 9110 section 11.3), such as C{'Basic realm="REALM"'};
+        C{REALM} stands for the name that the configuration has. What it builds is
+        then an L{IAnswering}, too. Left out: HTTP cannot use it, unless it has no
+        messages (number 00).
+        """
+    )
     keys = Attribute("The keys of its table, each with its meaning, for the manual.")
 
 
@@ -225,6 +236,44 @@ class IAuthenticator(Interface):
         @return: an awaitable of L{None}; when C{granted} is false the
             connection is closed after it.
         """
+
+
+class IAnswering(IAuthenticator):
+    """
+    A method that can also read its credentials from requests of HTTP.
+
+    It never tells the outcome: the answer to the request does.
+    """
+
+    def readAnswers(answers: Any) -> Any:
+        """
+        Read what stands behind the scheme's name, up to where the Portal can decide.
+
+        @param answers: an L{IAnswers}.
+        @return: an awaitable of credentials, such as C{readCredentials} returns.
+        @raise socksgw.errors.AuthenticationFailed: as C{readCredentials}.
+        """
+
+
+class IAnswers(Interface):
+    """What a client answers to the challenges of one method."""
+
+    answer = Attribute("C{bytes}: what stands behind the scheme's name; may be empty.")
+    identity = Attribute("As in L{IExchange}.")
+    secured = Attribute("How the connection is protected: C{clear}, C{integrity} …")
+
+    def challenge(octets: str) -> Awaitable[bytes]:
+        """
+        Refuse the request for now, and wait for the next one.
+
+        @param octets: what the client is told behind the scheme's name, in ASCII.
+        @return: its next C{answer}.
+        @raise socksgw.errors.AuthenticationFailed: it makes its request in another
+            way, or it cannot make it again.
+        """
+
+    def conclude(octets: str) -> None:
+        """Tell the client this behind the scheme's name, once it is let in."""
 
 
 class IRenumbered(IAuthMethod):

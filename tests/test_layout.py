@@ -61,10 +61,15 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "login/stores/ldaplinks.py": ("interop/test_ldap.py", "it needs a real slapd"),
     "login/stores/ldapservers.py": ("interop/test_ldap.py", "it needs a real slapd"),
     "login/stores/ldapusers.py": ("interop/test_ldap.py", "it needs a real slapd"),
+    "negotiate/attempt.py": (
+        "negotiate/test_negotiation.py",
+        "a negotiation returns one",
+    ),
     "negotiate/exchange.py": (
         "negotiate/test_methods.py",
         "it is what a method is given",
     ),
+    "wire/httpreplies.py": ("wire/test_http.py", "each answers a request there"),
     "plugins/auth_certificate.py": (
         "negotiate/test_negotiation.py",
         "it sends and reads nothing",

@@ -369,14 +369,19 @@ class Inbound:
         """
         self.send(self.conversation.reply(reply, bound, more))
 
-    def refuse(self, reply: Reply, reason: str, why: str) -> None:
+    def refuse(self, reply: Reply, reason: str, why: str, rule: str = "") -> None:
         """
         Send a refusal in the client's protocol.
 
         @param reason: a fixed word, as in the record.
         @param why: for the operator.
+        @param rule: the id of the rule that denies it.
         """
-        self.send(self.conversation.refuse(reply, reason, why))
+        self.send(self.conversation.refuse(reply, reason, why, rule))
+
+    def deny(self, reply: Reply, reason: str, why: str) -> None:
+        """Tell the client that it is not let in, as L{ServerConversation.deny}."""
+        self.send(self.conversation.deny(reply, reason, why))
 
     @property
     def secured(self) -> str:

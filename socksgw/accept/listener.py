@@ -19,7 +19,7 @@ from socksgw.accept.layers import Layer
 from socksgw.interfaces import Timer
 from socksgw.wire.address import Address
 from socksgw.wire.dialect import Dialect
-from socksgw.wire.server import spoken
+from socksgw.wire.server import DIALECTS, spoken
 
 __all__ = ["Listener", "Service"]
 
@@ -98,6 +98,7 @@ class Listener:
         halfOpenPerSource: int,
         handshake: float,
         layers: Sequence[Layer] = (),
+        known: Mapping[str, Dialect] = DIALECTS,
     ) -> None:
         """
         Set what holds for the clients that come from now on.
@@ -105,8 +106,9 @@ class Listener:
         @param halfOpen: most clients that have not made their request.
         @param halfOpenPerSource: the same for one source.
         @param handshake: seconds from accept to request.
+        @param known: every protocol (L{socksgw.wire.server.configured}).
         """
-        self.dialects = spoken(protocols)
+        self.dialects = spoken(protocols, known)
         self.handshake = handshake
         self.layers = layers
         self.admission.limit(halfOpen, halfOpenPerSource)

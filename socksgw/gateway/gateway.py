@@ -39,6 +39,7 @@ from socksgw.system.deadlines import Deadlines
 from socksgw.system.heap import Heap
 from socksgw.system.threads import inPool
 from socksgw.system.upkeep import Upkeep
+from socksgw.wire.server import configured
 
 __all__ = ["Gateway"]
 
@@ -275,7 +276,10 @@ class Gateway:
 
     def _prepare(self, config: Config, generation: Generation) -> None:
         self._listeners.prepare(
-            config.listen, config.timeouts.handshake, generation.secured
+            config.listen,
+            config.timeouts.handshake,
+            generation.secured,
+            configured(config.http.realm, config.http.reasons),
         )
 
     @property

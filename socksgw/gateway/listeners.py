@@ -27,6 +27,8 @@ from socksgw.accept.tls import TLSLayer
 from socksgw.config.listening import parseListenAddress
 from socksgw.config.schema import Listen
 from socksgw.system.watch import Watcher
+from socksgw.wire.dialect import Dialect
+from socksgw.wire.server import DIALECTS
 
 __all__ = ["CannotStart", "Listeners"]
 
@@ -95,12 +97,14 @@ class Listeners:
         listens: Sequence[Listen],
         handshake: float,
         secured: Mapping[str, ServerTLS],
+        known: Mapping[str, Dialect] = DIALECTS,
     ) -> None:
         """
         Create the listeners that are new, and configure all of them.
 
         @param handshake: seconds from accept to request.
         @param secured: the TLS settings of the listeners that have any.
+        @param known: every protocol, as it is configured.
         """
         for listen in listens:
             listener = self.byName.get(listen.name)
@@ -114,6 +118,7 @@ class Listeners:
                 listen.half_open_per_source,
                 handshake,
                 () if tls is None else (TLSLayer(tls, self._watch),),
+                known,
             )
 
     def open(self, listens: Sequence[Listen], lenient: bool) -> list[str]:

@@ -6,6 +6,7 @@ Where a method declares nothing, the worst is assumed.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, final
 
 from attrs import frozen
@@ -30,6 +31,7 @@ class Capabilities:
     @ivar protects: whether what follows the login may be protected by it (it is
         an C{IProtectingMethod}).
     @ivar serves: what the banner says; empty for the method's name.
+    @ivar challenge: as declared; empty where it was left out.
     """
 
     anonymous: bool | None = None
@@ -37,8 +39,14 @@ class Capabilities:
     credentials: tuple[InterfaceClass, ...] | None = None
     certificate: bool = False
     serves: str = ""
+    challenge: str = ""
     verifies: bool = False
     protects: bool = False
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of L{challenge}, in lower case; empty where it has none."""
+        return self.challenge.partition(" ")[0].lower()
 
     @property
     def mayBeAnonymous(self) -> bool:
@@ -63,6 +71,9 @@ class Capabilities:
         return bool(self.credentials)
 
 
+#: Nothing; or a token and, behind one space, what a field may hold (RFC 9110 sections
+#: 5.6.2 and 11.3).
+_CHALLENGE: Final = re.compile(r"(?:[A-Za-z0-9!#$%&'*+.^_`|~-]+(?: [!-~][ -~]*)?)?\Z")
 #: Of a method that declares nothing.
 UNDECLARED: Final = Capabilities()
 
@@ -87,12 +98,18 @@ def capabilitiesOf(method: Any) -> Capabilities:
     serves = getattr(method, "serves", "")
     if not isinstance(serves, str) or not serves.isprintable():
         raise Invalid("the method's declaration `serves` is no line of text")
+    challenge = getattr(method, "challenge", "")
+    if not isinstance(challenge, str) or not _CHALLENGE.match(challenge):
+        raise Invalid(
+            "the method's declaration `challenge` is no scheme, with its parameters"
+        )
     return Capabilities(
         getattr(method, "anonymous", None),
         getattr(method, "cleartext", None),
         credentials,
         getattr(method, "certificate", False),
         serves,
+        challenge,
         IVerifyingMethod.providedBy(method),
         IProtectingMethod.providedBy(method),
     )

@@ -5,14 +5,12 @@ The choice of the authentication method, and its sub-negotiation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from traceback import format_tb
-from typing import Any, Final, final
 
-from twisted.cred.credentials import IAnonymous
 from twisted.internet.defer import CancelledError
-from twisted.logger import Logger
 
-from socksgw.errors import AuthenticationFailed, NoAcceptableMethod, SocksError
+from socksgw.errors import NoAcceptableMethod, SocksError
+from socksgw.negotiate.attempt import Attempt, attempt, defect
+from socksgw.negotiate.challenges import answered
 from socksgw.negotiate.exchange import Client, Exchange
 from socksgw.negotiate.methods import OfferedMethod
 from socksgw.wire.codes import methodsText
@@ -20,99 +18,7 @@ from socksgw.wire.events import Event
 from socksgw.wire.levels import CONFIDENTIALITY
 from socksgw.wire.reader import WireError
 
-__all__ = ["Attempt", "negotiate"]
-
-_log = Logger()
-
-#: Octets of a name in the record of a failed login.
-_CLAIMED: Final = 1024
-
-
-@final
-class Attempt:
-    """
-    One try at logging in: the credentials are read, the outcome is not told yet.
-
-    @ivar method: the policy's name of the method.
-    @ivar credentials: what the method read; L{None} where it refused by itself.
-    @ivar failure: why it refused.
-    @ivar told: whether the client has been told the outcome.
-    """
-
-    __slots__ = (
-        "_authenticator", "_exchange", "credentials", "failure", "method", "told",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        method: str,
-        authenticator: Any,
-        exchange: Exchange,
-        credentials: Any,
-        failure: AuthenticationFailed | None = None,
-    ) -> None:
-        self.method = method
-        self.credentials = credentials
-        self.failure = failure
-        self.told = False
-        self._authenticator = authenticator
-        self._exchange = exchange
-
-    @property
-    def claimed(self) -> bytes:
-        """The name that the client gave, for the record of a failure."""
-        name = getattr(self.credentials, "username", b"")
-        realm: str = getattr(self.credentials, "realm", "")
-        if not isinstance(name, bytes):
-            name = str(name).encode("utf-8", "backslashreplace")
-        if realm:
-            name += b"@" + realm.encode("utf-8", "backslashreplace")
-        # A method's names have no bound of their own; the record's has.
-        return name[:_CLAIMED]
-
-    async def report(self, granted: bool) -> None:
-        """
-        Tell the client the outcome, once.
-
-        A method can fail to let in a client that the Portal has let in. Then this
-        is called again, with C{granted} false.
-
-        @raise WireError: the client broke the protocol.
-        @raise AuthenticationFailed: the method does not let the client in, or has a
-            defect.
-        """
-        try:
-            await self._authenticator.writeOutcome(
-                self._exchange, self.credentials, granted
-            )
-        except AuthenticationFailed:
-            self.told = not granted
-            raise
-        except (WireError, SocksError, CancelledError):
-            raise
-        except Exception as e:
-            self.told = True
-            raise _defect(self.method, e) from None
-        self.told = True
-
-
-def _defect(method: str, error: Exception) -> AuthenticationFailed:
-    """
-    Log where a method's code failed.
-
-    Neither the exception's text nor any value is logged: both may hold a secret.
-
-    @return: the failure of the login.
-    """
-    _log.error(
-        "the authentication method {method} failed: {kind} at\n{where}",
-        method=method,
-        kind=type(error).__qualname__,
-        where="".join(format_tb(error.__traceback__)),
-    )
-    return AuthenticationFailed(
-        "the method failed", reason="method-failed", counts=False
-    )
+__all__ = ["negotiate"]
 
 
 def _unmet(offered: bytes, wanted: Sequence[OfferedMethod]) -> str:
@@ -163,27 +69,6 @@ def _chosen(
     return found
 
 
-async def _read(method: OfferedMethod, exchange: Exchange) -> Attempt:
-    """
-    Lead the sub-negotiation of a method, up to the point where the Portal decides.
-    """
-    credentials, failure = None, None
-    try:
-        credentials = await method.authenticator.readCredentials(exchange)
-    except AuthenticationFailed as e:
-        failure = e
-    if IAnonymous.providedBy(credentials) and not method.capabilities.anonymous:
-        # The examination of the configuration has relied on the declaration.
-        credentials = None
-        failure = AuthenticationFailed(
-            f'"{method.name}" lets in without a login, which its plug-in does not '
-            "declare",
-            reason="method-failed",
-            counts=False,
-        )
-    return Attempt(method.name, method.authenticator, exchange, credentials, failure)
-
-
 async def negotiate(
     client: Client,
     event: Event,
@@ -210,6 +95,8 @@ async def negotiate(
     """
     exchange, conversation = Exchange(client), client.conversation
     dialect = conversation.dialect
+    if dialect.challenging:
+        return await answered(client, event, wanted, chosen)
     offered = dialect.offered(event)
     found = _chosen(offered, wanted, exchange, client)
     if found is None:
@@ -225,10 +112,11 @@ async def negotiate(
         if method.inner:
             await method.authenticator.wrap(exchange)
         else:
-            return await _read(method, exchange)
+            reading = method.authenticator.readCredentials(exchange)
+            return await attempt(method, method.authenticator, exchange, event, reading)
     except (WireError, SocksError, CancelledError):
         raise
     except Exception as e:
-        raise _defect(method.name, e) from None
+        raise defect(method.name, e) from None
     conversation.selectAgain()
     return await negotiate(client, await client.next(), method.inner, chosen)

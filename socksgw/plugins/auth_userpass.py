@@ -1,16 +1,18 @@
 """
-User and password (RFC 1929, method 02), in the clear on the wire.
+User and password (RFC 1929, method 02; Basic in HTTP), in the clear on the wire.
 """
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Mapping
 from typing import Any, final
 
 from twisted.cred.credentials import IUsernamePassword
 from zope.interface import implementer
 
-from socksgw.interfaces import IAuthenticator, IAuthMethod, IForgetful
+from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import IAnswering, IAuthMethod, IForgetful
 from socksgw.wire import userpass
 from socksgw.wire.codes import Method
 
@@ -42,11 +44,15 @@ class Credentials:
         return "<Credentials>"
 
 
-@implementer(IAuthenticator)
+def _malformed() -> AuthenticationFailed:
+    return AuthenticationFailed("no user and password", reason="protocol")
+
+
+@implementer(IAnswering)
 @final
 class UsernamePassword:
     """
-    One message each way (RFC 1929 section 2).
+    One message each way (RFC 1929 section 2), or one field (RFC 7617 section 2).
     """
 
     async def readCredentials(self, exchange: Any) -> Credentials:
@@ -54,6 +60,21 @@ class UsernamePassword:
         username, password = await exchange.read(
             userpass.readRequest, userpass.REQUEST_LIMIT
         )
+        return Credentials(username, password)
+
+    async def readAnswers(self, answers: Any) -> Credentials:
+        """
+        Read what Basic has: C{user:password} in base64.
+
+        The first colon ends the name.
+        """
+        try:
+            octets = binascii.a2b_base64(answers.answer, strict_mode=True)
+        except binascii.Error:
+            raise _malformed() from None
+        username, colon, password = octets.partition(b":")
+        if not colon:
+            raise _malformed()
         return Credentials(username, password)
 
     async def writeOutcome(
@@ -77,6 +98,7 @@ class UsernamePasswordMethod:
     cleartext = True
     credentials = (IUsernamePassword,)
     serves = "with user and password"
+    challenge = 'Basic realm="REALM", charset="UTF-8"'
 
     def build(self, settings: Mapping[str, Any], reactor: Any) -> UsernamePassword:
         """

@@ -17,7 +17,7 @@ from socksgw.errors import (
     Revoked,
     SocksError,
 )
-from socksgw.negotiate.negotiation import Attempt
+from socksgw.negotiate.attempt import Attempt
 from socksgw.session.case import Case
 from socksgw.wire.codes import Method
 from socksgw.wire.reader import WireError
@@ -63,8 +63,12 @@ async def refuse(
         answer = client.conversation.answerOffer(Method.NO_ACCEPTABLE)
         if answer:
             client.send(answer)
-    if failure.reply is not None and replying:
-        client.refuse(failure.reply, failure.reason, str(failure))
+    if failure.reply is None or not replying:
+        return
+    if loginFailed or isinstance(failure, NoAcceptableMethod):
+        client.deny(failure.reply, failure.reason, str(failure))
+    else:
+        client.refuse(failure.reply, failure.reason, str(failure), record.rule)
 
 
 async def _record(case: Case, why: str, loginFailed: bool) -> None:

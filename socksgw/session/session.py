@@ -20,7 +20,8 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.interfaces import Asker, User
-from socksgw.negotiate.negotiation import Attempt, negotiate
+from socksgw.negotiate.attempt import Attempt
+from socksgw.negotiate.negotiation import negotiate
 from socksgw.policy.questions import Verdict
 from socksgw.relay.tally import Tally
 from socksgw.session import case
@@ -73,7 +74,7 @@ def _violation(error: WireError) -> ProtocolViolated:
     """Return the failure of a session whose client broke the protocol."""
     if error.reply == Reply.ADDRESS_TYPE_NOT_SUPPORTED:
         return AddressTypeNotSupported(str(error))
-    return ProtocolViolated(str(error), error.reply)
+    return ProtocolViolated(str(error), error.reply, error.reason or None)
 
 
 @final
@@ -169,7 +170,7 @@ class Session(case.Case):
         await attempt.report(True)
         # The credentials may be a secret.
         self._attempt = None
-        request = client.conversation.admit(event)
+        request = client.conversation.admit(attempt.event)
         if request is None:
             event = await client.next()
             assert isinstance(event, Requested)

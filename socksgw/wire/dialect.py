@@ -4,7 +4,7 @@ Where the protocols of clients differ from one another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from socksgw.wire.address import UNSPECIFIED4
@@ -41,6 +41,9 @@ class Dialect:
         messages tell it.
     @cvar fault: the reply to a first message that breaks the protocol; L{None}
         where there is none.
+    @cvar secret: whether the first message may hold a password.
+    @cvar challenging: whether credentials come with the request, and a client that
+        has none is told which are wanted (RFC 9110 section 11.3).
     """
 
     protocol: ClassVar[str] = ""
@@ -53,6 +56,17 @@ class Dialect:
     loginless: ClassVar[str] = ""
     denial: ClassVar[Reply | None] = None
     fault: ClassVar[Reply | None] = None
+    secret: ClassVar[bool] = False
+    challenging: ClassVar[bool] = False
+
+    def configured(self, realm: str, reasons: bool) -> Dialect:
+        """
+        Return the protocol as C{[http]} wants it.
+
+        @param realm: what clients are told that they log in to.
+        @param reasons: whether refusals tell the rule and the reason.
+        """
+        return self
 
     @staticmethod
     def readFirst(reader: Reader) -> Event:
@@ -86,6 +100,39 @@ class Dialect:
         """Return the methods that the client's first message offers."""
         raise NotImplementedError
 
+    @staticmethod
+    def presented(event: Any, /) -> tuple[str, bytes]:
+        """
+        Return the credentials that a request brings, where L{challenging}.
+
+        @return: the scheme in lower case, and what stands behind it; empty for none.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def keeps(event: Any, /) -> bool:
+        """Return whether the client can make its request again, where L{challenging}."""
+        raise NotImplementedError
+
+    def encodeChallenge(self, challenges: Sequence[str], keep: bool) -> bytes:
+        """
+        Return the answer to a client that has to log in.
+
+        @param challenges: each a scheme and its parameters, with C{REALM} for the
+            name of the realm.
+        @param keep: whether it can make its request again on this connection.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def concluded(reply: bytes, conclusion: str) -> bytes:
+        """
+        Return a reply that ends a login, too.
+
+        @param conclusion: the scheme, and what it has to say at its end.
+        """
+        raise NotImplementedError
+
     def called(self, request: Requested) -> str:
         """Return the name of the protocol in the record of a request."""
         return self.protocol
@@ -105,12 +152,15 @@ class Dialect:
         """
         raise NotImplementedError
 
-    def encodeRefusal(self, reply: Reply, reason: str, why: str) -> bytes:
+    def encodeRefusal(
+        self, reply: Reply, reason: str, why: str, rule: str = ""
+    ) -> bytes:
         """
         Return the answer to a request that is refused.
 
         @param reason: a fixed word (L{socksgw.errors.SocksError}).
         @param why: for the operator; the client may be told only where that is
             configured.
+        @param rule: the id of the rule that denies it, likewise.
         """
         return self.encodeReply(reply, *UNBOUND)

@@ -8,7 +8,7 @@ from typing import Final
 
 from socksgw.wire.codes import SOCKS4, SOCKS5
 
-__all__ = ["LOOKED_AT", "insteadOfTLS", "lookOf"]
+__all__ = ["LOOKED_AT", "PROXY1", "insteadOfTLS", "lookOf"]
 
 _HTTP: Final = (
     "HTTP: the client takes this for an HTTP proxy; say socks5h:// to it, and to "
@@ -29,11 +29,11 @@ _LOOKS_LIKE: Final = {
     **dict.fromkeys(b"CDGHOPT", _HTTP),
 }
 #: Version 1 (section 2.1), whose first letter several methods of HTTP have.
-_PROXY1: Final = b"PROXY "
+PROXY1: Final = b"PROXY "
 #: How version 2 of a PROXY header begins.
 _PROXY2: Final = b"\r\n\r\n"
 #: As many of the first octets as are looked at.
-LOOKED_AT: Final = len(_PROXY1)
+LOOKED_AT: Final = len(PROXY1)
 
 
 def lookOf(octets: bytes) -> str:
@@ -42,7 +42,7 @@ def lookOf(octets: bytes) -> str:
 
     @param octets: its first ones; as many as C{PROXY} and a space has are looked at.
     """
-    if octets.startswith(_PROXY1):
+    if octets.startswith(PROXY1):
         return _PROXY
     return _LOOKS_LIKE.get(octets[0], "no SOCKS that is spoken here")
 

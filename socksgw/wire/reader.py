@@ -25,11 +25,13 @@ class WireError(Exception):
 
     @ivar reply: what a server may answer where the protocol has a reply at
         this point, else L{None}.
+    @ivar reason: a fixed word for the record; empty for any violation.
     """
 
-    def __init__(self, text: str, reply: Reply | None = None) -> None:
+    def __init__(self, text: str, reply: Reply | None = None, reason: str = "") -> None:
         super().__init__(text)
         self.reply = reply
+        self.reason = reason
 
 
 @final

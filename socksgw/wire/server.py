@@ -4,7 +4,7 @@ The server's side of a conversation, in the protocol that the client begins with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, final
 
@@ -13,12 +13,13 @@ from socksgw.wire.codes import Method, Reply
 from socksgw.wire.conversation import Conversation, OutOfOrder
 from socksgw.wire.dialect import UNBOUND, Dialect
 from socksgw.wire.events import Decoded, Event, MethodsOffered, Requested
+from socksgw.wire.http import Http
 from socksgw.wire.looks import LOOKED_AT, lookOf
 from socksgw.wire.reader import Reader, WireError
 from socksgw.wire.socks4 import Socks4
 from socksgw.wire.socks5 import Socks5
 
-__all__ = ["DIALECTS", "ServerConversation", "State", "spoken"]
+__all__ = ["DIALECTS", "Asking", "ServerConversation", "State", "configured", "spoken"]
 
 
 class State(Enum):
@@ -33,7 +34,10 @@ class State(Enum):
           │                              selectAgain() → START
           │             SUBNEGOTIATING   the awaited message → CHOSEN
           │             REQUESTING       the client's request
-          └─ SOCKS 4 ─→ REQUESTED        reply()
+          ├─ SOCKS 4 ─→ REQUESTED        reply()
+          │             REPLIED
+          └─ HTTP ────→ REQUESTED        challenge() → START, or
+                                         reply()
                         REPLIED
     """
 
@@ -58,7 +62,7 @@ _REPLIED: Final = State.REPLIED
 _NO_ACCEPTABLE: Final = int(Method.NO_ACCEPTABLE)
 #: Every protocol that a listener can speak, by its name in C{listen.protocols}.
 DIALECTS: Final[Mapping[str, Dialect]] = {
-    dialect.protocol: dialect for dialect in (Socks5(), Socks4())
+    dialect.protocol: dialect for dialect in (Socks5(), Socks4(), Http())
 }
 #: Before the client has said anything.
 _UNKNOWN: Final = Dialect()
@@ -66,17 +70,43 @@ _UNKNOWN: Final = Dialect()
 _FIRST_LIMIT: Final = max(dialect.firstLimit for dialect in DIALECTS.values())
 
 
-def spoken(protocols: Iterable[str]) -> dict[int, Dialect]:
+def configured(realm: str, reasons: bool) -> dict[str, Dialect]:
+    """Return every protocol, as L{Dialect.configured}."""
+    return {name: each.configured(realm, reasons) for name, each in DIALECTS.items()}
+
+
+def spoken(
+    protocols: Iterable[str], known: Mapping[str, Dialect] = DIALECTS
+) -> dict[int, Dialect]:
     """
     Return what a listener speaks, by the first octet of its clients.
 
     @param protocols: as in C{listen.protocols}.
+    @param known: every protocol (L{configured}).
     """
-    dialects = [DIALECTS[protocol] for protocol in protocols]
+    dialects = [known[protocol] for protocol in protocols]
     return {octet: dialect for dialect in dialects for octet in dialect.first}
 
 
 _EVERY: Final = spoken(DIALECTS)
+
+
+@final
+class Asking:
+    """
+    The login of a client that is told which credentials are wanted.
+
+    @ivar challenges: each a scheme and its parameters, best first.
+    @ivar turns: how often it has been told.
+    @ivar conclusion: what the reply says besides; empty for nothing.
+    """
+
+    __slots__ = ("challenges", "conclusion", "turns")
+
+    def __init__(self, challenges: Sequence[str]) -> None:
+        self.challenges = challenges
+        self.turns = 0
+        self.conclusion = ""
 
 
 @final
@@ -90,9 +120,10 @@ class ServerConversation(Conversation):
     @ivar state: where it is.
     @ivar dialect: what the client speaks.
     @ivar protocol: the name of that; empty until it is known.
+    @ivar asking: the login, where the dialect is challenging.
     """
 
-    __slots__ = ("_dialects", "dialect", "protocol", "state")
+    __slots__ = ("_dialects", "asking", "dialect", "protocol", "state")
 
     def __init__(self, dialects: Mapping[int, Dialect] = _EVERY) -> None:
         """
@@ -102,6 +133,7 @@ class ServerConversation(Conversation):
         self._dialects = dialects
         self.dialect = _UNKNOWN
         self.protocol = ""
+        self.asking: Asking | None = None
         self.state = _START
         self._await(self._readFirst, _FIRST_LIMIT)
 
@@ -113,6 +145,7 @@ class ServerConversation(Conversation):
             raise WireError(f"first octet {octet}: {lookOf(first)}")
         self.dialect = dialect
         self.version, self.protocol = dialect.version, dialect.protocol
+        self._limit, self._secret = dialect.firstLimit, dialect.secret
         return dialect.readFirst(reader)
 
     def next(self) -> Event | None:
@@ -163,6 +196,21 @@ class ServerConversation(Conversation):
         """
         self._require(_OFFERED)
         return self.answerOffer(method)
+
+    def challenge(self, challenges: Sequence[str] | None = None) -> bytes:
+        """
+        Ask for credentials, and await the request again.
+
+        @param challenges: other ones than those that are wanted of everybody.
+        @return: the octets to send.
+        """
+        self._require(_REQUESTED)
+        asking = self.asking
+        assert asking is not None
+        asking.turns += 1
+        self.state = _START
+        self._await(self.dialect.readFirst, self.dialect.firstLimit, secret=True)
+        return self.dialect.encodeChallenge(challenges or asking.challenges, True)
 
     def admit(self, event: Event) -> Requested | None:
         """
@@ -239,20 +287,39 @@ class ServerConversation(Conversation):
         if not more:
             self.state = _REPLIED
         address, port = bound or UNBOUND
-        return self.dialect.encodeReply(reply, address, port)
+        octets = self.dialect.encodeReply(reply, address, port)
+        if self.asking is not None and self.asking.conclusion:
+            return self.dialect.concluded(octets, self.asking.conclusion)
+        return octets
 
-    def refuse(self, reply: Reply, reason: str, why: str) -> bytes:
+    def deny(self, reply: Reply, reason: str, why: str) -> bytes:
+        """
+        Return the answer to a client that is not let in.
+
+        The cause is not told where there are credentials by which it could be.
+
+        @raise OutOfOrder: the client waits for no reply.
+        """
+        if self.asking is None or not self.asking.challenges:
+            return self.refuse(reply, reason, why)
+        if not self.replyable:
+            raise OutOfOrder(f"a denial in state {self.state.value}")
+        self.state = _REPLIED
+        return self.dialect.encodeChallenge(self.asking.challenges, False)
+
+    def refuse(self, reply: Reply, reason: str, why: str, rule: str = "") -> bytes:
         """
         Return the answer to a request that is refused.
 
         @param reason: a fixed word, as in the record.
         @param why: for the operator.
+        @param rule: the id of the rule that denies it.
         @raise OutOfOrder: the client waits for no reply.
         """
         if not self.replyable:
             raise OutOfOrder(f"a refusal in state {self.state.value}")
         self.state = _REPLIED
-        return self.dialect.encodeRefusal(reply, reason, why)
+        return self.dialect.encodeRefusal(reply, reason, why, rule)
 
     def _require(self, state: State) -> None:
         if self.state is not state or self.failed:

@@ -8,8 +8,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.methods import OfferedMethod
-from socksgw.negotiate.negotiation import Attempt, negotiate
+from socksgw.negotiate.negotiation import negotiate
 from socksgw.wire.address import Address
 from socksgw.wire.events import Event
 from socksgw.wire.server import ServerConversation

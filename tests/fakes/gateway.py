@@ -57,7 +57,12 @@ NONE = OfferedMethod(
     auth_none.method.build({}, None),
     capabilities=capabilitiesOf(auth_none.method),
 )
-USERPASS = OfferedMethod("userpass", 2, auth_userpass.method.build({}, None))
+USERPASS = OfferedMethod(
+    "userpass",
+    2,
+    auth_userpass.method.build({}, None),
+    capabilities=capabilitiesOf(auth_userpass.method),
+)
 LOGIN = userpass.encodeRequest(b"alice", CANARY)
 WRONG = userpass.encodeRequest(b"alice", CANARY + b"x")
 CONNECT = socks5.encodeRequest(1, "example.com", 443)

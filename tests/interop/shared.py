@@ -18,9 +18,11 @@ SHARED = """
 [[listen]]
 name = "open"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
 [[listen]]
 name = "login"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
 %s
 [auth]
 checkers = ["passwd:users"]

@@ -1,5 +1,5 @@
 """
-curl, in every version of SOCKS that it speaks.
+curl, in every version of SOCKS that it speaks, and through a tunnel of HTTP.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from tests.live import raw
 from tests.live.servers import Certificate, Destination, Recorder, Web, program
 from tests.tools.waiting import until
 
-#: curl's CURLE_PROXY: the handshake with the proxy failed.
-PROXY_FAILED = 97
+#: curl's CURLE_PROXY: the handshake with the proxy failed; of HTTP, CURLE_RECV_ERROR.
+PROXY_FAILED = {"http": 56}
+SOCKS_FAILED = 97
 
-SCHEMES = ["socks4", "socks4a", "socks5", "socks5h"]
+SCHEMES = ["socks4", "socks4a", "socks5", "socks5h", "http"]
 #: What the journal calls them: without and with a name.
 PROTOCOLS = {
     "socks4": ["socks4"],
     "socks4a": ["socks4", "socks4a"],
     "socks5": ["socks5"],
     "socks5h": ["socks5"],
+    "http": ["http"],
 }
 
 
@@ -37,6 +39,8 @@ def curl(
 
     def run(proxy: str, url: str, *options: str) -> subprocess.CompletedProcess[str]:
         command = [path, "-sS", "--max-time", "30", "--cacert", str(certificate.file)]
+        # Of HTTP a tunnel, for http:// too.
+        command += ["--proxytunnel"] if proxy.startswith("http:") else []
         command += ["--proxy", proxy, "--noproxy", "", *options, url]
         return subprocess.run(
             command, env=quiet, capture_output=True, text=True, timeout=60, check=False
@@ -68,7 +72,7 @@ def test_withoutLogin(
     assert f"served: {path}" in done.stdout
     assert [p for p, _ in server.seen].count(path) == 1
     line = raw.decision(shared.gateway, server.port)
-    remote = scheme in ("socks4a", "socks5h")
+    remote = scheme in ("socks4a", "socks5h", "http")
     assert line["verdict"] == "allow"
     assert line["name"] == ("localhost" if remote and host == "localhost" else None)
     assert line["protocol"] in PROTOCOLS[scheme]
@@ -77,7 +81,7 @@ def test_withoutLogin(
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "http"])
 def test_rightLogin(
     shared: Shared,
     web: Callable[..., Web],
@@ -108,6 +112,10 @@ def test_rightLogin(
         ("socks4", ""),
         ("socks4a", ""),
         ("socks4a", f"{USER}@"),
+        ("http", f"{USER}:wrong@"),
+        ("http", f"mallory:{PASSWORD}@"),
+        ("http", f"{USER}:@"),
+        ("http", ""),
     ],
 )
 def test_wrongLogin(
@@ -124,13 +132,13 @@ def test_wrongLogin(
     server = destination(Recorder())
     proxy = f"{scheme}://{who}127.0.0.1:{shared.login}"
     done = curl(proxy, f"http://127.0.0.1:{server.port}/")
-    assert done.returncode == PROXY_FAILED, done.stderr
+    assert done.returncode == PROXY_FAILED.get(scheme, SOCKS_FAILED), done.stderr
     assert server.peers == []
 
 
 @needsSix
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-@pytest.mark.parametrize("scheme", ["socks4a", "socks5", "socks5h"])
+@pytest.mark.parametrize("scheme", ["socks4a", "socks5", "socks5h", "http"])
 def test_literalSix(
     shared: Shared,
     web: Callable[..., Web],
@@ -191,7 +199,7 @@ def test_denied(
 ) -> None:
     """What the policy denies fails in the handshake."""
     done = curl(f"{scheme}://127.0.0.1:{shared.open}", "http://127.0.0.9:80/")
-    assert done.returncode == PROXY_FAILED, done.stderr
+    assert done.returncode == PROXY_FAILED.get(scheme, SOCKS_FAILED), done.stderr
 
 
 def test_sameRequestAsWithout(
@@ -211,7 +219,9 @@ def test_sameRequestAsWithout(
     proxy = f"socks5h://{USER}:{PASSWORD}@127.0.0.1:{shared.login}"
     assert curl(proxy, url).stdout == "ok"
     assert curl(f"socks4a://canary-id@127.0.0.1:{shared.open}", url).stdout == "ok"
-    until(lambda: len(recorder.received) == 3)
-    alone, withLogin, withUserId = recorder.received
+    proxy = f"http://{USER}:{PASSWORD}@127.0.0.1:{shared.login}"
+    assert curl(proxy, url).stdout == "ok"
+    until(lambda: len(recorder.received) == 4)
+    alone, withLogin, withUserId, tunnelled = recorder.received
     assert alone.startswith(b"GET /canary?a=b HTTP/1.1\r\n")
-    assert alone == withLogin == withUserId
+    assert alone == withLogin == withUserId == tunnelled

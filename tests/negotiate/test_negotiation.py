@@ -20,10 +20,11 @@ from socksgw.interfaces import (
     IExchange,
     IVerifiedIdentity,
 )
+from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.capabilities import Capabilities
 from socksgw.negotiate.exchange import Exchange
 from socksgw.negotiate.methods import OfferedMethod
-from socksgw.negotiate.negotiation import Attempt, negotiate
+from socksgw.negotiate.negotiation import negotiate
 from socksgw.plugins import auth_certificate, auth_none, auth_userpass
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -496,6 +497,6 @@ def test_claimedName() -> None:
         (type("C", (), {"username": b"al", "realm": "R"})(), b"al@R"),
         (type("C", (), {"username": b"al", "realm": ""})(), b"al"),
     ]:
-        attempt = Attempt("m", None, exchange, credentials)
+        attempt = Attempt("m", None, exchange, credentials, MethodsOffered(b""))
         assert attempt.claimed == claimed
     assert not isinstance(MethodsOffered(b""), Requested)

@@ -26,8 +26,9 @@ from socksgw.errors import AuthenticationFailed, ClientLost
 from socksgw.interfaces import IAuthenticator
 from socksgw.login.portal import Login
 from socksgw.login.secrets import SecretsFile, setSecret
+from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.methods import OfferedMethod
-from socksgw.negotiate.negotiation import Attempt, negotiate
+from socksgw.negotiate.negotiation import negotiate
 from socksgw.plugins.auth_chap import ChallengeResponse, Chap, method, respond
 from socksgw.wire.reader import WireError
 from tests.fakes.client import Client

@@ -71,7 +71,9 @@ class Knocking(Dialect):
     def encodeReply(reply: Reply, host: Address | str, port: int) -> bytes:
         return f"{reply.name} {host} {port}\n".encode()
 
-    def encodeRefusal(self, reply: Reply, reason: str, why: str) -> bytes:
+    def encodeRefusal(
+        self, reply: Reply, reason: str, why: str, rule: str = ""
+    ) -> bytes:
         return f"{reply.name}: {reason}, {why}\n".encode()
 
 

@@ -57,13 +57,15 @@ CLIENTS: dict[str, bytes] = {
     "socks5-atyp": b"\x05\x01\x00" + b"\x05\x01\x00\x02" + bytes(6),
     "socks5-version": b"\x05\x01\x00" + b"\x04\x01\x00\x50\x7f\0\0\x01\0",
     "socks5-login-version": b"\x05\x01\x02" + b"\x05" + LOGIN[1:],
+    "http": b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n"
+    b"Proxy-Authorization: Basic YTpi\r\n\r\n\x16\x03\x01",
     "socks4": socks4.encodeRequest(1, Address(b"\xc0\x00\x02\x07"), 80, b"fred")
     + b"hi",
     "socks4a": socks4.encodeRequest(1, "example.com", 443) + b"\x16\x03\x01",
     "socks4a-longest": socks4.encodeRequest(2, "a" * 255, 1, b"u" * 255) + b"\x04\x01",
     "socks4-userid-too-long": b"\x04\x01\0\x50\x7f\0\0\x01" + b"u" * 256 + b"\0",
     "socks4a-name-too-long": b"\x04\x01\0\x50\0\0\0\x01" + b"\0" + b"a" * 256 + b"\0",
-    "http": b"GET / HTTP/1.1\r\n\r\n",
+    "http-origin": b"GET / HTTP/1.1\r\n\r\n",
     "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
 }
 
@@ -164,7 +166,8 @@ def serve(chunks: Iterable[bytes]) -> Course:
         except WireError as e:
             course.error = (str(e), e.reply)
             break
-        assert not going or conversation.held < socks4.REQUEST_LIMIT
+        limit = max(socks4.REQUEST_LIMIT, conversation.dialect.firstLimit)
+        assert not going or conversation.held < limit
     course.state = conversation.state
     course.replyable = conversation.replyable
     if not going and not conversation.failed:

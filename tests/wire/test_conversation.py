@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from socksgw.wire import socks4, socks5, userpass
+from socksgw.wire import http, socks4, socks5, userpass
 from socksgw.wire.client import ClientConversation
 from socksgw.wire.events import Decoded, MethodsOffered, Replied, Requested
 from socksgw.wire.reader import Reader, WireError
-from socksgw.wire.server import ServerConversation
+from socksgw.wire.server import DIALECTS, ServerConversation, spoken
 from tests.tools.measuring import allocated
 from tests.tools.samples import CLIENTS, LOGIN, SERVERS, call, serve
 
@@ -121,7 +121,7 @@ def test_arbitraryFromClients(octets: bytes, cuts: list[int]) -> None:
     """Only L{WireError} comes of octets, whatever they are and however split."""
     whole = serve([octets])
     assert serve(pieces(octets, cuts)) == whole
-    if octets and octets[0] not in (4, 5):
+    if octets and octets[0] not in spoken(DIALECTS):
         assert whole.error is not None
         assert not whole.events
 
@@ -183,7 +183,7 @@ def requestedClient4() -> ClientConversation:
 #: Every state in which a message is read, what the message is, and the most
 #: octets that may be held for it.
 READING: dict[str, tuple[Any, tuple[type, ...], int]] = {
-    "first": (ServerConversation, (MethodsOffered, Requested), socks4.REQUEST_LIMIT),
+    "first": (ServerConversation, (MethodsOffered, Requested), http.HEAD_LIMIT),
     "login": (loggingInServer, (Decoded,), userpass.REQUEST_LIMIT),
     "request": (requestingServer, (Requested,), socks5.REQUEST_LIMIT),
     "selection": (greetedClient, (tuple,), socks5.SELECTION_LIMIT),

@@ -34,6 +34,7 @@ def test_spoken() -> None:
     assert {octet: d.protocol for octet, d in spoken(DIALECTS).items()} == {
         4: "socks4",
         5: "socks5",
+        **dict.fromkeys(range(ord("A"), ord("Z") + 1), "http"),
     }
     assert list(spoken(["socks4"])) == [4]
     with pytest.raises(KeyError):
@@ -108,5 +109,7 @@ def test_admitted() -> None:
 def test_whoCannotLogInIsToldByAReply(protocol: str) -> None:
     """Each protocol has logins, or a reply for those who would need one."""
     dialect = DIALECTS[protocol]
-    assert bool(dialect.loginless) == (dialect.denial is not None)
-    assert len({dialect.encodeReply(reply, V4, 80) for reply in Reply}) > 1
+    answers = bool(dialect.loginless) or dialect.challenging
+    assert answers == (dialect.denial is not None)
+    granted = dialect.encodeReply(Reply.SUCCEEDED, V4, 80)
+    assert dialect.encodeRefusal(Reply.NOT_ALLOWED, "policy", "") != granted

@@ -24,7 +24,7 @@ from socksgw.wire.codes import Method, Reply
 from socksgw.wire.conversation import OutOfOrder
 from socksgw.wire.events import Decoded, MethodsOffered, Requested
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
-from socksgw.wire.server import ServerConversation, State, spoken
+from socksgw.wire.server import DIALECTS, ServerConversation, State, spoken
 from tests.tools.samples import LOGIN, REQUEST5
 
 V4 = Address.parse("192.0.2.7")
@@ -109,7 +109,7 @@ def _failed(conversation: ServerConversation, octets: bytes) -> ServerConversati
 
 
 def failedAtStart() -> ServerConversation:
-    return _failed(start(), b"G")
+    return _failed(start(), b"\x07")
 
 
 def failedSocks4() -> ServerConversation:
@@ -279,9 +279,9 @@ def test_paused(way: Callable[[], ServerConversation]) -> None:
     assert conversation.surplus() == REQUEST5 + b"more"
 
 
-@pytest.mark.parametrize("octet", [o for o in range(256) if o not in (4, 5)])
+@pytest.mark.parametrize("octet", [o for o in range(256) if o not in spoken(DIALECTS)])
 def test_unknownVersion(octet: int) -> None:
-    """A first octet that is neither 4 nor 5 is no SOCKS; there is no reply."""
+    """A first octet with which nothing begins that is spoken; there is no reply."""
     conversation = fed(bytes((octet,)))
     with pytest.raises(WireError) as raised:
         conversation.next()

@@ -17,7 +17,13 @@ from pathlib import Path
 from attrs import Factory, field, frozen
 
 from socksgw.config.positions import Positions
-from socksgw.config.schema.listener import Identity, Listen, ListenTLS, ListenUDP
+from socksgw.config.schema.listener import (
+    Http,
+    Identity,
+    Listen,
+    ListenTLS,
+    ListenUDP,
+)
 from socksgw.config.schema.login import AuthConfig, Checker, Choose, Group, Throttle
 from socksgw.config.schema.policy import (
     Expect,
@@ -60,6 +66,7 @@ __all__ = [
     "Family",
     "GatewayConfig",
     "Group",
+    "Http",
     "Identity",
     "Included",
     "Limit",
@@ -113,6 +120,7 @@ class Config:
     resolver: ResolverConfig = ResolverConfig()
     listen: tuple[Listen, ...] = ()
     auth: AuthConfig = AuthConfig()
+    http: Http = Http()
     groups: Mapping[str, Group] = Factory(dict)
     networks: Mapping[str, tuple[str, ...]] = Factory(dict)
     never: Never = Never()

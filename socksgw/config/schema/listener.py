@@ -6,7 +6,7 @@ from typing import Literal
 
 from attrs import frozen
 
-__all__ = ["Identity", "Listen", "ListenTLS", "ListenUDP"]
+__all__ = ["Http", "Identity", "Listen", "ListenTLS", "ListenUDP"]
 
 
 @frozen
@@ -71,6 +71,20 @@ class ListenTLS:
 
 
 @frozen
+class Http:
+    """
+    What clients of HTTP are told.
+
+    @ivar reasons: C{true}: a refusal tells the client the id of the rule and the
+        reason. C{false}: a text that is the same for all causes of a status.
+    @ivar realm: The name of what clients log in to; browsers show it.
+    """
+
+    reasons: bool = False
+    realm: str = "socksgw"
+
+
+@frozen
 class Listen:
     """
     A listener, where clients connect. It has either C{address} or C{endpoint}.
@@ -79,7 +93,8 @@ class Listen:
     @ivar address: Addresses with ports: C{"10.0.0.2:1080"}, C{"[2001:db8::2]:1080"}.
     @ivar endpoint: Any Twisted server endpoint string, such as
         C{"unix:/run/socksgw/socks.sock:mode=660"}.
-    @ivar protocols: What clients may speak. C{"socks4"} includes 4a.
+    @ivar protocols: What clients may speak, told apart by their first octets.
+        C{"socks4"} includes 4a; C{"http"} is HTTP as to a proxy.
     @ivar half_open: Most clients that have not made their request yet. For one more,
         the oldest of the source that has the most is closed, or the oldest of all
         if no source has a sixteenth.
@@ -89,7 +104,7 @@ class Listen:
     name: str
     address: tuple[str, ...] = ()
     endpoint: str = ""
-    protocols: tuple[Literal["socks5", "socks4"], ...] = ("socks5", "socks4")
+    protocols: tuple[Literal["socks5", "socks4", "http"], ...] = ("socks5", "socks4")
     half_open: int = 4096
     half_open_per_source: int = 2048
     udp: ListenUDP = ListenUDP()

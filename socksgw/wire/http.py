@@ -1,0 +1,293 @@
+"""
+HTTP as a proxy's clients speak it: CONNECT (RFC 9110 section 9.3.6).
+
+Octets are parsed by h11 (RFC 9112). What h11 is lenient about, and a proxy must not
+be, is refused here before it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, final
+
+import h11
+
+from socksgw.wire.address import Address, BadHost, Host, parseHost
+from socksgw.wire.codes import Command, Method, Reply
+from socksgw.wire.dialect import Dialect
+from socksgw.wire.events import Requested
+from socksgw.wire.httpreplies import (
+    CONNECTED,
+    Refusals,
+    challenge,
+    concluded,
+)
+from socksgw.wire.looks import PROXY1, lookOf
+from socksgw.wire.reader import NeedMoreData, Reader, WireError
+
+__all__ = ["HEAD_LIMIT", "Http", "HttpRequested"]
+
+#: Octets of a request line and its fields. A ticket of Kerberos with the groups of
+#: a large directory has 48,000, which are 64,000 in base64.
+HEAD_LIMIT: Final = 1 << 16
+#: Octets of a request line (RFC 9112 section 3 recommends to take 8,000).
+_LINE_LIMIT: Final = 8192
+#: Octets of a method, and the space behind it.
+_METHOD_LIMIT: Final = 33
+#: Fields of a request.
+_FIELDS: Final = 100
+#: A host has as many octets at most, as in SOCKS; a port has five.
+_HOST_LIMIT: Final = 255
+_LINE_END: Final = b"\r\n"
+_HEAD_END: Final = b"\r\n\r\n"
+#: RFC 9112 section 2.2: some take that for the end of a line, and some do not.
+_OTHER_END: Final = "a line that ends otherwise than by CRLF"
+_FOLDED: Final = (b"\r\n ", b"\r\n\t")
+_VERSIONS: Final = frozenset({b"1.0", b"1.1"})
+_WORDLESS: Final = bytes((Method.NO_AUTHENTICATION,))
+#: What h11 is told of the most octets that it may hold.
+_PATIENCE: Final = HEAD_LIMIT + 1
+
+
+@final
+class HttpRequested(Requested):
+    """
+    A request of HTTP.
+
+    Only its first fields are ever printed: the others hold credentials.
+
+    @ivar head: the request line and the fields; L{None} of CONNECT.
+    @ivar parser: what has read it, and can read what follows; L{None} of CONNECT.
+    @ivar keeps: whether the client takes an answer and goes on, on this connection.
+    @ivar scheme: the authentication scheme of its credentials, in lower case; empty
+        where it has none.
+    @ivar answer: what stands behind the scheme.
+    """
+
+    head: h11.Request | None
+    parser: h11.Connection | None
+    keeps: bool
+    scheme: str
+    answer: bytes
+
+
+def _head(octets: bytes | bytearray | memoryview) -> bytes:
+    """
+    Return a request up to the empty line.
+
+    @raise NeedMoreData: it is not whole.
+    @raise WireError: it is too long, or has what must not be passed on.
+    """
+    # A view has no find; what it shows has.
+    whole: Any = octets.obj if isinstance(octets, memoryview) else octets
+    line = whole.find(b"\n", 0, _LINE_LIMIT)
+    if line == -1 or line >= _METHOD_LIMIT:
+        if whole.find(b" ", 0, _METHOD_LIMIT) == -1 and len(whole) >= _METHOD_LIMIT:
+            raise WireError("no method of HTTP")
+        if line == -1 and len(whole) >= _LINE_LIMIT:
+            raise WireError("a request line that is too long", reason="target-too-long")
+    if line != -1 and whole[line - 1 : line] != b"\r":
+        raise WireError(_OTHER_END)
+    end = whole.find(_HEAD_END, 0, HEAD_LIMIT)
+    if end == -1:
+        if b"\n\n" in whole:
+            raise WireError(_OTHER_END)
+        if len(whole) >= HEAD_LIMIT:
+            raise WireError("fields that are too long", reason="head-too-long")
+        raise NeedMoreData
+    head = bytes(whole[: end + len(_HEAD_END)])
+    lines = head.count(_LINE_END)
+    if head.count(b"\n") != lines or head.count(b"\r") != lines:
+        raise WireError(_OTHER_END)
+    if lines > _FIELDS + 2:
+        raise WireError("too many fields", reason="head-too-long")
+    if _FOLDED[0] in head or _FOLDED[1] in head:
+        raise WireError("a field that is folded (RFC 9112 section 5.2)")
+    return head
+
+
+def _parsed(head: bytes) -> tuple[h11.Connection, h11.Request]:
+    """
+    Have h11 read a request's head.
+
+    @raise WireError: it is none.
+    """
+    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=_PATIENCE)
+    parser.receive_data(head)
+    try:
+        event = parser.next_event()
+    except h11.RemoteProtocolError as e:
+        if head.startswith(PROXY1):
+            raise WireError(lookOf(head)) from None
+        # h11's words are its own; of the client's it repeats none.
+        reason = "not-implemented" if e.error_status_hint == 501 else ""
+        raise WireError(str(e), reason=reason) from None
+    if not isinstance(event, h11.Request):
+        raise WireError("no request")
+    if event.http_version not in _VERSIONS:
+        raise WireError("neither HTTP/1.0 nor HTTP/1.1", reason="version")
+    return parser, event
+
+
+def readRequest(reader: Reader) -> HttpRequested:
+    """
+    Read one request, up to the empty line.
+
+    @raise WireError: it breaks the protocol, or is such as a proxy must refuse.
+    """
+    octets = _head(reader.octets)
+    parser, head = _parsed(octets)
+    reader.position = len(octets)
+    keeps = head.http_version == b"1.1"
+    credentials = host = None
+    length = transfer = False
+    for name, value in head.headers:
+        if name == b"proxy-authorization":
+            if credentials is not None:
+                raise WireError("credentials twice")
+            credentials = value
+        elif name == b"host":
+            host = value
+        elif name == b"content-length":
+            length = value != b"0"
+        elif name == b"transfer-encoding":
+            transfer = True
+        elif name in (b"connection", b"proxy-connection"):
+            words = value.lower()
+            keeps = b"close" not in words and (keeps or b"keep-alive" in words)
+    if transfer and (length or head.http_version == b"1.0"):
+        # RFC 9112 section 6.1: what others would read of it is not known.
+        raise WireError("a length beside Transfer-Encoding, or that in HTTP/1.0")
+    body = length or transfer
+    if head.method == b"CONNECT":
+        if body:
+            raise WireError("CONNECT with a content")
+        destination, port = _authority(head.target, host)
+        command, asked = int(Command.CONNECT), _bare(head.target)
+    else:
+        destination, port = BadHost(head.target, "no CONNECT"), 0
+        command, asked = 0, head.target[:_HOST_LIMIT]
+    version = 11 if head.http_version == b"1.1" else 10
+    request = HttpRequested(version, command, destination, port, asked, b"")
+    tunnel = command == Command.CONNECT
+    request.head, request.parser = (None, None) if tunnel else (head, parser)
+    request.keeps = keeps and not body
+    request.scheme, request.answer = _presented(credentials)
+    return request
+
+
+def _presented(credentials: bytes | None) -> tuple[str, bytes]:
+    """Return scheme and answer of a Proxy-Authorization (RFC 9110 section 11.4)."""
+    if credentials is None:
+        return "", b""
+    scheme, _, answer = credentials.partition(b" ")
+    return scheme.lower().decode("ascii", "replace"), answer.strip(b" ")
+
+
+def _bare(target: bytes) -> bytes:
+    """Return the host of C{host:port}, without brackets."""
+    host = target.rpartition(b":")[0]
+    return host[1:-1] if host.startswith(b"[") else host
+
+
+def _authority(target: bytes, host: bytes | None) -> tuple[Host, int]:
+    """
+    Return what C{host:port} means (RFC 9112 section 3.2.3).
+
+    @param host: the Host field, which has to say the same.
+    @raise WireError: it has another form.
+    """
+    name, colon, port = target.rpartition(b":")
+    bracketed = name.startswith(b"[") and name.endswith(b"]")
+    if (
+        not colon
+        or not 1 <= len(port) <= 5
+        or not port.isdigit()
+        or int(port) > 0xFFFF
+        or not 1 <= len(name) <= _HOST_LIMIT
+        or (b":" in name) is not bracketed
+    ):
+        raise WireError("CONNECT wants a host and a port, as example.com:443")
+    if host and host.lower() not in (target.lower(), name.lower()):
+        raise WireError("a Host field that names something else")
+    return parseHost(name), int(port)
+
+
+@final
+class Http(Dialect):
+    """
+    HTTP/1.1 and 1.0 as a proxy speaks it.
+
+    The request comes first, with the credentials in it. A client without any, or
+    with such as are not wanted, is told which are, and asks again.
+    """
+
+    protocol = "http"
+    version = 1
+    # Methods are in capitals; RFC 9110 section 9.1 knows them by their case.
+    first = bytes(range(ord("A"), ord("Z") + 1))
+    firstLimit = HEAD_LIMIT
+    secret = True
+    challenging = True
+    commands: ClassVar[Mapping[int, str]] = {Command.CONNECT: "connect"}
+    denial = Reply.NOT_ALLOWED
+    fault = Reply.GENERAL_FAILURE
+
+    readFirst = staticmethod(readRequest)
+
+    def __init__(self, realm: str = "socksgw", reasons: bool = False) -> None:
+        """
+        Take what C{[http]} says.
+
+        @param realm: what clients are told that they log in to.
+        @param reasons: whether refusals tell the rule and the reason.
+        """
+        self._realm = realm
+        self._refusals = Refusals(reasons)
+
+    def configured(self, realm: str, reasons: bool) -> Http:
+        """As L{Dialect.configured}."""
+        return Http(realm, reasons)
+
+    @staticmethod
+    def offered(_event: Requested, /) -> bytes:
+        """Return no authentication: the methods without messages."""
+        return _WORDLESS
+
+    def called(self, request: Any) -> str:
+        """Return C{http}; the credentials have done their work."""
+        request.answer = b""
+        return self.protocol
+
+    @staticmethod
+    def presented(event: Any) -> tuple[str, bytes]:
+        """As L{Dialect.presented}."""
+        return event.scheme, event.answer
+
+    @staticmethod
+    def keeps(event: Any) -> bool:
+        """As L{Dialect.keeps}."""
+        keeps: bool = event.keeps
+        return keeps
+
+    def encodeChallenge(self, challenges: Sequence[str], keep: bool) -> bytes:
+        """As L{Dialect.encodeChallenge}: 407 (RFC 9110 section 15.5.8)."""
+        return challenge(
+            [each.replace("REALM", self._realm) for each in challenges], keep
+        )
+
+    @staticmethod
+    def encodeReply(_reply: Reply, _host: Address, _port: int, /) -> bytes:
+        """Return 200: the address where the gateway is bound has no place there."""
+        return CONNECTED
+
+    @staticmethod
+    def concluded(reply: bytes, conclusion: str) -> bytes:
+        """As L{Dialect.concluded}."""
+        return concluded(reply, conclusion)
+
+    def encodeRefusal(
+        self, reply: Reply, reason: str, why: str, rule: str = ""
+    ) -> bytes:
+        """Return the status for the cause, with a text for people."""
+        return self._refusals.of(reply, reason, why, rule)
