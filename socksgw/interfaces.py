@@ -31,6 +31,7 @@ __all__ = [
     "IAnswers",
     "IAuthMethod",
     "IAuthenticator",
+    "IBearerToken",
     "IChangingStore",
     "IConditional",
     "IConfigurableCheckerFactory",
@@ -370,6 +371,19 @@ class IForgetful(ICredentials):
 
     def forget() -> None:
         """Drop the secret: it is not needed any more."""
+
+
+class IBearerToken(ICredentials):
+    """
+    A token whose bearer is the user that it names: a JSON Web Token, say.
+
+    Whoever reads it can log in by it.
+    """
+
+    username = Attribute(
+        "The name that was said beside it, C{bytes}; empty where there is none."
+    )
+    token = Attribute("The token, C{bytes}.")
 
 
 class IVerifiedIdentity(ICredentials):

@@ -112,8 +112,14 @@ class Settings(Mapping[str, Any]):
             return default
         return found
 
-    def duration(self, key: str, default: float, most: float) -> float:
-        """Return a duration in seconds, more than 0 and at most C{most}."""
+    def duration(
+        self, key: str, default: float, most: float, none: bool = False
+    ) -> float:
+        """
+        Return a duration in seconds, more than 0 and at most C{most}.
+
+        @param none: whether it may be 0, too.
+        """
         if key not in self._table:
             return default
         try:
@@ -121,6 +127,8 @@ class Settings(Mapping[str, Any]):
         except ValueError as e:
             self.wrong(key, str(e))
             return default
+        if none and found == 0:
+            return 0.0
         if not 0 < found <= most:
             self.wrong(key, f"must be more than 0s, and at most {most:g}s")
             return default

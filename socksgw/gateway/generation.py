@@ -122,6 +122,7 @@ class Generation:
             throttle=base.throttle,
             directory=self._directory(config, found.checkers, before),
             others=self.methods.authenticators,
+            issued={name: group.token for name, group in config.groups.items()},
         )
         self._throttle = config.auth.throttle
         auth = config.auth

@@ -9,7 +9,8 @@ from typing import Any
 
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 
-from socksgw.interfaces import IForgetful, IVerifiedIdentity
+from socksgw.interfaces import IBearerToken, IForgetful, IVerifiedIdentity
+from socksgw.login.tokens import NAMELESS, subjectIn
 
 __all__ = ["claimed", "forget", "isEmpty", "isGuessable", "passwordIn", "strip"]
 
@@ -32,7 +33,10 @@ def isEmpty(credentials: Any) -> bool:
 
 
 def passwordIn(credentials: Any) -> bytes | None:
-    """Return the password, L{None} where the credentials have none in clear."""
+    """Return the password or token, L{None} where there is none in clear."""
+    if IBearerToken.providedBy(credentials):
+        token: bytes = credentials.token
+        return token
     if not IUsernamePassword.providedBy(credentials):
         return None
     password: bytes = credentials.password
@@ -40,9 +44,16 @@ def passwordIn(credentials: Any) -> bytes | None:
 
 
 def claimed(credentials: Any) -> bytes:
-    """Return the name that a client claims to have; it may be no name at all."""
+    """
+    Return the name that a client claims to have; it may be no name at all.
+
+    Beside a token there may be none. Then it is the subject that the token claims, which
+    is for counting alone.
+    """
     name = getattr(credentials, "username", b"")
     if isinstance(name, bytes):
+        if name in NAMELESS:
+            return subjectIn(passwordIn(credentials) or b"") or name
         return name
     return str(name).encode("utf-8", "backslashreplace")
 

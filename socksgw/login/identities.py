@@ -31,11 +31,13 @@ class Proved:
     @ivar expires: when the proof ends, in seconds since the epoch.
     @ivar named: whether a directory has said the name: it has to know the user
         as long as there are sessions.
+    @ivar groups: those that the proof has, by its own names of them.
     """
 
     name: str
     expires: float | None
     named: bool = False
+    groups: frozenset[str] = frozenset()
 
 
 @implementer(ICredentialsChecker)

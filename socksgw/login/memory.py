@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, final
 
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 
+from socksgw.interfaces import IBearerToken
 from socksgw.login.realm import SocksUser
 from socksgw.login.refusal import Refused
 
@@ -53,14 +54,23 @@ class LoginMemory:
     @ivar seconds: how long a right login is remembered; 0 for not at all.
     """
 
-    __slots__ = ("_clock", "_hmac", "_right", "_wrong", "seconds")
+    __slots__ = ("_clock", "_hmac", "_right", "_wall", "_wrong", "seconds")
 
-    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
         """
+        Make a memory without any logins.
+
         @param clock: monotonic seconds.
+        @param wall: seconds since the epoch.
         """
         self.seconds = seconds
         self._clock = clock
+        self._wall = wall
         # Copied for each login: setting the key up costs more than the rest.
         self._hmac = hmac.new(os.urandom(32), digestmod="sha256")
         self._right: OrderedDict[object, tuple[SocksUser, float]] = OrderedDict()
@@ -73,8 +83,10 @@ class LoginMemory:
         @param method: the policy's name of the method.
         @return: L{None} when they must not be remembered.
         """
-        if IUsernamePassword.providedBy(credentials):
-            name, password = credentials.username, credentials.password
+        token = IBearerToken.providedBy(credentials)
+        if token or IUsernamePassword.providedBy(credentials):
+            name = credentials.username
+            password = credentials.token if token else credentials.password
             digest = self._hmac.copy()
             digest.update(b"%d:%d:%b" % (len(name), len(password), name))
             # By itself: joined it would be one more copy in memory.
@@ -86,13 +98,20 @@ class LoginMemory:
         return None
 
     def right(self, key: object) -> SocksUser | None:
-        """Return who has logged in by the credentials of this digest."""
+        """
+        Return who has logged in by the credentials of this digest.
+
+        Credentials that have an end are not remembered beyond it.
+        """
         found = self._right.get(key)
         # An anonymous user is no store's, and does not age; such a key is the
         # method's name.
         if found is None or (type(key) is not str and self._clock() >= found[1]):
             return None
-        return found[0]
+        user = found[0]
+        if user.expires is not None and self._wall() >= user.expires:
+            return None
+        return user
 
     def wrong(self, key: object) -> None:
         """

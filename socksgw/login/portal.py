@@ -7,8 +7,10 @@ groups.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, final
 
 from attrs import evolve
@@ -23,7 +25,7 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import CancelledError
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import ISocksUser, User
+from socksgw.interfaces import IBearerToken, ISocksUser, User
 from socksgw.login.changing import ChangingStores
 from socksgw.login.checks import Checks, reportFailure
 from socksgw.login.credentials import (
@@ -112,7 +114,11 @@ def _fail(throttle: LoginThrottle | None, credentials: Any, source: Address) -> 
     """
     if throttle is None or isEmpty(credentials):
         return True
-    return throttle.failed(source, claimed(credentials), passwordIn(credentials))
+    name = claimed(credentials)
+    if not name and IBearerToken.providedBy(credentials):
+        # It claims to be nobody: its source alone counts.
+        return throttle.failed(source, None)
+    return throttle.failed(source, name, passwordIn(credentials))
 
 
 def _rememberWrong(
@@ -170,6 +176,8 @@ class Login:
         throttle: LoginThrottle | None = None,
         directory: DirectoryGroups | None = None,
         others: Iterable[Any] = (),
+        issued: Mapping[str, Iterable[str]] = MappingProxyType({}),
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """
         Register the checkers.
@@ -181,9 +189,11 @@ class Login:
         @param throttle: counts the failures; by default none is counted.
         @param directory: the groups that are a directory's, if there are any.
         @param others: what else may have files to report on.
+        @param issued: what tokens call each group.
+        @param wall: seconds since the epoch.
         """
         self.directory = directory
-        self._realm = SocksRealm(groups)
+        self._realm = SocksRealm(groups, issued)
         self._portal = Portal(self._realm)
         self._portal.registerChecker(AllowAnonymousAccess())
         for interface, able in _byInterface(checkers).items():
@@ -194,7 +204,7 @@ class Login:
         self.changes = 0
         self._reporting = (*checkers, *others)
         self._clock = clock
-        self._memory = LoginMemory(cacheSeconds, clock)
+        self._memory = LoginMemory(cacheSeconds, clock, wall)
         self._throttle = throttle
         # Without a reference to this object: a generation that is over is freed at
         # once, and no garbage collection has to find it.
@@ -373,7 +383,7 @@ class Login:
             and not self._stores.knows(user.name)
         ):
             return None
-        groups = self._realm.groupsOf(user.name)
+        groups = self._realm.groupsOf(user.name, user.issued)
         return evolve(user, groups=groups, unsure=frozenset(), doubt="")
 
     def look(self) -> None:

@@ -5,6 +5,7 @@ The Portal's realm, and its avatar: who a client is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, final
 
 from attrs import evolve, field, frozen
@@ -33,6 +34,7 @@ class SocksUser:
     @ivar proved: whether cryptography said who it is, and no store.
     @ivar named: whether a directory has said the name of somebody whom no store
         has logged in.
+    @ivar issued: the groups in the token that logged them in, by its own names.
     @ivar unsure: groups of which it is not known whether the user is in them.
     @ivar doubt: why there are such groups, for the operator.
     @ivar anonymous: whether nobody has logged in; the realm keeps users from
@@ -45,6 +47,7 @@ class SocksUser:
     expires: float | None = None
     proved: bool = False
     named: bool = False
+    issued: frozenset[str] = frozenset()
     unsure: frozenset[str] = frozenset()
     doubt: str = ""
     anonymous: bool = field(init=False)
@@ -53,6 +56,8 @@ class SocksUser:
     def _isAnonymous(self) -> bool:
         return self.name == ANONYMOUS
 
+
+_NONE: Final[frozenset[str]] = frozenset()
 
 #: The user of clients that have not logged in; of another method than this, a copy.
 ANYBODY: Final = SocksUser(ANONYMOUS, frozenset(), "none")
@@ -65,15 +70,19 @@ class SocksRealm:
     From an avatar id to a L{SocksUser}.
     """
 
-    def __init__(self, groups: Mapping[str, Iterable[str]]) -> None:
+    def __init__(
+        self,
+        groups: Mapping[str, Iterable[str]],
+        issued: Mapping[str, Iterable[str]] = MappingProxyType({}),
+    ) -> None:
         """
+        Take the groups of the configuration.
+
         @param groups: the members of each group.
+        @param issued: what tokens call each group.
         """
-        byName: dict[str, set[str]] = {}
-        for group, members in groups.items():
-            for member in members:
-                byName.setdefault(member, set()).add(group)
-        self._groups = {name: frozenset(found) for name, found in byName.items()}
+        self._groups = _turned(groups)
+        self._issued = _turned(issued)
 
     def requestAvatar(
         self, avatarId: object, mind: object, *interfaces: Any
@@ -96,14 +105,37 @@ class SocksRealm:
         name = _text(avatarId) if proof is None else proof.name
         if isReserved(name):
             raise UnauthorizedLogin("a name that means something else in a policy")
-        user = SocksUser(name, self.groupsOf(name), str(mind))
+        issued = frozenset() if proof is None else proof.groups
+        user = SocksUser(name, self.groupsOf(name, issued), str(mind))
         if proof is not None:
-            user = evolve(user, expires=proof.expires, proved=True, named=proof.named)
+            user = evolve(
+                user,
+                expires=proof.expires,
+                proved=True,
+                named=proof.named,
+                issued=issued,
+            )
         return ISocksUser, user, _logout
 
-    def groupsOf(self, name: str) -> frozenset[str]:
-        """Return the groups that the user of that name has."""
-        return self._groups.get(name, frozenset())
+    def groupsOf(self, name: str, issued: frozenset[str]) -> frozenset[str]:
+        """
+        Return the groups that the user of that name has.
+
+        @param issued: the groups in their token.
+        """
+        found = self._groups.get(name, _NONE)
+        for each in issued & self._issued.keys():
+            found |= self._issued[each]
+        return found
+
+
+def _turned(groups: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
+    """Return the groups of each member, from the members of each group."""
+    found: dict[str, set[str]] = {}
+    for group, members in groups.items():
+        for member in members:
+            found.setdefault(member, set()).add(group)
+    return {name: frozenset(its) for name, its in found.items()}
 
 
 def _logout() -> None:

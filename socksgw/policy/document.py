@@ -149,7 +149,7 @@ class Compiler:
                     self._wrong(f"groups.{name}[{i}]", f'"{member}" is not a user name')
                 elif isPattern(member):
                     self._wrong(f"groups.{name}[{i}]", f'"{member}": {_NO_PATTERN}')
-            if not group.members and not group.directory:
+            if not (group.members or group.directory or group.token):
                 self._odd(f"groups.{name}", "is empty")
         for name, ports in self._config.services.items():
             try:

@@ -218,16 +218,17 @@ def test_groupsAreArraysOrTables() -> None:
     """A group is an array of users, or a table that also names a directory's."""
     text = (
         'groups = { a = ["x"], b = { members = ["y"], directory = ["CN=b"] }, '
-        "c = { directory = [] } }"
+        'c = { directory = [] }, d = { token = ["ci"] } }'
     )
     assert loads(text, "f").groups == {
         "a": Group(("x",)),
         "b": Group(("y",), ("CN=b",)),
         "c": Group(),
+        "d": Group(token=("ci",)),
     }
     assert problems('groups = { a = "x", b = { member = [] }, c = [1] }') == [
-        ("groups.a", "must be an array of users, or a table with directory and "
-         "members, not a string"),
+        ("groups.a", "must be an array of users, or a table with members, "
+         "directory and token, not a string"),
         ("groups.b.member", 'unknown key; did you mean "members"?'),
         ("groups.c[0]", "must be a string, not an integer"),
     ]  # fmt: skip

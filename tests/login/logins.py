@@ -19,7 +19,7 @@ from twisted.internet.task import Clock
 from twisted.logger import eventAsText
 from zope.interface import implementer
 
-from socksgw.interfaces import IChangingStore, IForgetful
+from socksgw.interfaces import IBearerToken, IChangingStore, IForgetful
 from socksgw.login.portal import Login
 from socksgw.wire.address import Address
 
@@ -57,6 +57,14 @@ class ChangingChecker(Checker):
 
     def knows(self, name: bytes) -> bool:
         return name in self.known
+
+
+@implementer(IBearerToken)
+class Bearer:
+    """A client with a token."""
+
+    def __init__(self, token: bytes) -> None:
+        self.username, self.token = b"", token
 
 
 def login(*checkers: Any, clock: Clock | None = None, seconds: float = 60) -> Login:

@@ -17,11 +17,14 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import IBearerToken
 from socksgw.login.groups import Membership
+from socksgw.login.identities import Proved
 from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY
 from tests.login.logins import (
     GROUPS,
+    Bearer,
     ChangingChecker,
     Checker,
     alice,
@@ -211,3 +214,41 @@ class Counted:
     def __call__(self, credentials: Any) -> Deferred[bytes]:
         self.asked += 1
         return succeed(b"alice")
+
+
+class Proving:
+    """
+    Takes every token, and says until when.
+
+    @ivar asked: how often it was asked.
+    """
+
+    credentialInterfaces = (IBearerToken,)
+
+    def __init__(self, expires: float) -> None:
+        self.expires = expires
+        self.asked = 0
+
+    def requestAvatarId(self, credentials: Any) -> Proved:
+        self.asked += 1
+        return Proved("build", self.expires)
+
+
+def test_notBeyondItsEnd() -> None:
+    """A token is remembered as other credentials are, and not when it has ended."""
+    now = 1000.0
+    checker: Any = Proving(1030.0)
+    remembering = Login((checker,), {}, 60, Clock().seconds, wall=lambda: now)
+    for _ in range(2):
+        user = settled(remembering, Bearer(b"a"), "token")
+        assert (user.name, user.expires) == ("build", 1030.0)
+    assert checker.asked == 1
+    settled(remembering, Bearer(b"b"), "token")
+    assert checker.asked == 2
+    now = 1029.9
+    settled(remembering, Bearer(b"a"), "token")
+    assert checker.asked == 2
+    # Also where the clock of the memory stands still.
+    now = 1030.0
+    settled(remembering, Bearer(b"a"), "token")
+    assert checker.asked == 3

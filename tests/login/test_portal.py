@@ -22,24 +22,32 @@ from twisted.cred.credentials import (
 )
 from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from zope.interface import implementer
 
+from socksgw.config.schema import Throttle
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import ISocksUser
+from socksgw.interfaces import IBearerToken, ISocksUser
+from socksgw.login.identities import Proved
+from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY, SocksRealm, SocksUser
 from socksgw.login.refusal import Refused
 from socksgw.login.stores.remote import Unavailable
+from socksgw.login.throttle import LoginThrottle
 from tests.login.logins import (
     CANARY,
     HERE,
+    Bearer,
     Checker,
     Secretive,
     alice,
     everything,
     login,
     settled,
+    settling,
 )
+from tests.tools.tokens import encoded
 
 
 @implementer(ICredentialsChecker)
@@ -308,3 +316,80 @@ def test_passwordIsDropped(error: type[Exception] | None) -> None:
         assert sys.getrefcount(password) == before
     finally:
         gc.enable()
+
+
+# Tokens.
+
+
+@implementer(ICredentialsChecker)
+class Issuing:
+    """
+    Takes tokens that begin with an e, with the groups after the last dot.
+    """
+
+    credentialInterfaces = (IBearerToken,)
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        if not credentials.token.startswith(b"e"):
+            raise Refused("bad-token", "the token is wrong", counts=True)
+        groups = credentials.token.decode().split(".")[1:]
+        return Proved("build", None, groups=frozenset(groups))
+
+
+def test_issuedGroups() -> None:
+    """A token's names of groups are the configuration's where it says so."""
+    there = Login(
+        (Issuing(),),
+        {"staff": ["build"], "ci": []},
+        60,
+        Clock().seconds,
+        issued={"ci": ["k8s:ci", "old"], "prod": ["k8s:prod"]},
+    )
+    for token, groups in (
+        (b"e", {"staff"}),
+        (b"e.k8s:ci", {"staff", "ci"}),
+        (b"e.old.k8s:prod", {"staff", "ci", "prod"}),
+        # A token cannot name one of our groups.
+        (b"e.prod.ci.admins", {"staff"}),
+    ):
+        user = settled(there, Bearer(token), "token")
+        assert user.groups == groups
+        # As long as there are sessions.
+        now = there.now(user)
+        assert now is not None
+        assert now.groups == groups
+
+
+def _claiming(subject: str, more: object = 0) -> bytes:
+    return encoded({"alg": "x"}) + b"." + encoded({"sub": subject, "x": more}) + b".x"
+
+
+@implementer(ICredentialsChecker)
+class Refusing:
+    """Takes no token."""
+
+    credentialInterfaces = (IBearerToken,)
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        raise Refused("bad-token", "the token is wrong", counts=True)
+
+
+def test_tokensAreThrottled() -> None:
+    """
+    By the subject that they claim: a job with an old token does not lock out others
+    of its source, and the same token counts once.
+    """
+    clock = Clock()
+    throttle = LoginThrottle(clock.seconds, clock.callLater)
+    throttle.configure(Throttle(per_user=3, per_source=50))
+    there = Login((Refusing(),), {}, 60, clock.seconds, throttle)
+    found: list[str] = []
+    for token in (
+        *[_claiming("old")] * 5,
+        *[_claiming("old", i) for i in range(1, 4)],
+        _claiming("other"),
+    ):
+        _, results = settling(there, Bearer(token), "token")
+        clock.advance(1)
+        found.append(results[0].reason)
+    assert found == ["bad-token"] * 7 + ["throttled"] + ["bad-token"]

@@ -13,7 +13,11 @@ from twisted.cred.strcred import InvalidAuthArgumentString
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from socksgw.interfaces import IConfigurableCheckerFactory, IFileCheckerFactory
+from socksgw.interfaces import (
+    IBearerToken,
+    IConfigurableCheckerFactory,
+    IFileCheckerFactory,
+)
 
 _HELP = """
 A file of users with salted scrypt hashes, mode 0600. Make it, and set
@@ -105,17 +109,21 @@ class TableFactory:
     Makes checkers that have many options, from a table of the configuration.
     """
 
-    credentialInterfaces = (IUsernamePassword,)
     argStringFormat = "None: it is a table, [[auth.checker]], of a configuration."
 
-    def __init__(self, authType: str, authHelp: str, extra: str) -> None:
+    def __init__(
+        self, authType: str, authHelp: str, extra: str, *credentials: Any
+    ) -> None:
         """
         Name a kind of checker.
+
+        @param credentials: the interfaces of what it takes besides user and password.
 
         @param authType: its C{kind}, and the name of its module.
         @param authHelp: what it is, in a sentence.
         @param extra: the extra of this package that installs what it needs.
         """
+        self.credentialInterfaces = (*credentials, IUsernamePassword)
         self.authType = authType
         self.authHelp = authHelp
         self._extra = extra
@@ -170,4 +178,11 @@ pam = TableFactory(
     "pam",
     "A PAM service of this system, with the rights that the gateway has.",
     "pam",
+)
+
+jwt = TableFactory(
+    "jwt",
+    "Tokens that an issuer has signed: of Kubernetes, CI systems, SPIFFE.",
+    "jwt",
+    IBearerToken,
 )

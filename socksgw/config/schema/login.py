@@ -47,8 +47,8 @@ class Checker:
     It is asked after C{auth.checkers}, in the order of the file, until one says yes.
     Which other keys there are depends on C{kind}.
 
-    @ivar kind: The kind of the store: C{"ldap"}, C{"http"}, C{"pam"}, or one of a
-        plug-in.
+    @ivar kind: The kind of the store: C{"ldap"}, C{"http"}, C{"pam"}, C{"jwt"}, or
+        one of a plug-in.
     @ivar name: The name in the journal. Absent: its kind.
     """
 
@@ -123,7 +123,10 @@ class Group:
     @ivar members: Names of users.
     @ivar directory: The directory's names of groups; their members are members of
         this one.
+    @ivar token: Names of groups in tokens, where C{groups_claim} finds them, with the
+        C{prefix} of their C{[[auth.checker]]}; their bearers are members.
     """
 
     members: tuple[str, ...] = ()
     directory: tuple[str, ...] = ()
+    token: tuple[str, ...] = ()

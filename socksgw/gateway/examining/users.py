@@ -15,7 +15,12 @@ from socksgw.config.reserved import isPattern, isReserved
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.problems import Problems
-from socksgw.interfaces import IChangingStore, IGroupSource, IReportingStore
+from socksgw.interfaces import (
+    IBearerToken,
+    IChangingStore,
+    IGroupSource,
+    IReportingStore,
+)
 from socksgw.login.canonical import folded
 
 __all__ = [
@@ -30,7 +35,7 @@ def examineDirectories(
     config: Config, checkers: Sequence[ICredentialsChecker], problems: Problems
 ) -> None:
     """
-    Report groups of a directory that no checker can look up.
+    Report groups of a directory, or of tokens, that no checker can tell.
 
     That is a warning where no checker knows groups at all, and an error where
     the name is not one of a group for any of them.
@@ -40,7 +45,12 @@ def examineDirectories(
     if not sources and len(checkers) < len(auth.checkers) + len(auth.checker):
         # A checker that could not be made is an error that is reported already.
         return
+    bearing = any(IBearerToken in c.credentialInterfaces for c in checkers)
     for name, group in config.groups.items():
+        if group.token and not bearing:
+            problems.odd(
+                f"groups.{name}.token", "no checker takes tokens: this adds no members"
+            )
         path = f"groups.{name}.directory"
         if group.directory and not sources:
             problems.odd(path, "no checker knows groups: this adds no members")
@@ -85,6 +95,7 @@ def examineUsers(
     @param verifies: whether a method verifies by itself who the user is.
     """
     stores: list[Any] = [c for c in checkers if IChangingStore.providedBy(c)]
+    verifies = verifies or any(IBearerToken in c.credentialInterfaces for c in checkers)
     if verifies or not stores or len(stores) < len(checkers):
         return
     for path, name in _named(config):

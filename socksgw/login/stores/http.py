@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, final
-from urllib.parse import urlsplit
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
@@ -31,9 +30,9 @@ from socksgw.login.stores.remote import (
     Evenly,
     Turns,
     Unavailable,
-    isLoopback,
     nameOf,
     trustIn,
+    urlIn,
 )
 from socksgw.system.keptsecret import KeptSecret
 from socksgw.system.tlspeer import TLSPeer
@@ -43,6 +42,11 @@ __all__ = ["HTTPChecker", "httpChecker"]
 
 #: Groups in an answer at most.
 _GROUPS: Final = 1000
+#: What a service without TLS means.
+_RISK: Final = (
+    "would send passwords in the clear; use https://, or say cleartext = true to accept "
+    "that"
+)
 #: Users whose groups are remembered.
 _REMEMBERED: Final = 10_000
 
@@ -169,9 +173,9 @@ def httpChecker(settings: Settings, reactor: Any) -> HTTPChecker:
     settings.only(*HTTP)
     cleartext = settings.flag("cleartext")
     trust, peers = trustIn(settings), dict[str, TLSPeer]()
-    url, groupsURL = _urlIn(settings, "url", cleartext, trust, peers), ""
+    url, groupsURL = urlIn(settings, "url", _RISK, cleartext, trust, peers), ""
     if "groups_url" in settings:
-        groupsURL = _urlIn(settings, "groups_url", cleartext, trust, peers)
+        groupsURL = urlIn(settings, "groups_url", _RISK, cleartext, trust, peers)
     timeout = settings.duration("timeout", 5.0, 60.0)
     connections = settings.number("connections", 8, 1, 64)
     token = settings.secret("token_file")
@@ -187,42 +191,3 @@ def httpChecker(settings: Settings, reactor: Any) -> HTTPChecker:
         groupsURL,
         settings.kept("token_file"),
     )
-
-
-def _urlIn(
-    settings: Settings,
-    key: str,
-    cleartext: bool,
-    trust: Any,
-    peers: dict[str, TLSPeer],
-) -> str:
-    """
-    Return the URL of a service.
-
-    @param peers: gets whom the service has to be, by the URL's host.
-    """
-    url = settings.word(key)
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https"):
-        if type(settings.get(key, "")) is str:
-            settings.wrong(key, "must be a URL such as https://decide.example/login")
-    elif parts.username is not None:
-        settings.wrong(key, "must hold no secret; use token_file")
-    elif parts.scheme == "http" and not cleartext and not isLoopback(host):
-        settings.wrong(
-            key,
-            f'"{url}" would send passwords in the clear; use https://, or say '
-            "cleartext = true to accept that",
-        )
-    elif not url.isascii():
-        settings.wrong(key, "must be ASCII; names and paths have forms in it")
-    elif parts.scheme == "https":
-        try:
-            peers[host] = TLSPeer(host, trust)
-        except ValueError as e:
-            settings.wrong(key, str(e))
-    return url

@@ -1,5 +1,5 @@
 """
-Questions to a service by HTTP: JSON there and back.
+Questions to a service by HTTP: JSON there and back, or a document that is fetched.
 
 Connections are kept, and all that comes is bounded.
 """
@@ -53,7 +53,7 @@ _KEPT: Final = 0.4
 @final
 class JSONService:
     """
-    A service that is asked by POST.
+    A service that is asked by POST, or a document of one by GET.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class JSONService:
         self._pool.cachedConnectionTimeout = _IDLE
         self._fresh = HTTPConnectionPool(reactor, persistent=False)
         # Answers come as they are: what is compressed could be of any size.
-        self._headers = Headers({b"Content-Type": [b"application/json"]})
+        self._headers = Headers()
         if token:
             self._headers.addRawHeader(b"Authorization", b"Bearer " + token)
 
@@ -90,13 +90,9 @@ class JSONService:
 
         @raise Unavailable: there is no answer that can be understood.
         """
-        body = json.dumps(question).encode()
-        try:
-            code, octets = await self._post(url, body)
-        except _FAILURES as e:
-            raise _failure(e) from None
-        if code != 200:
-            raise Unavailable(f"status {code}")
+        headers = self._headers.copy()
+        headers.addRawHeader(b"Content-Type", b"application/json")
+        octets = await self._answer(url, headers, json.dumps(question).encode())
         try:
             answer = json.loads(octets)
         except (ValueError, RecursionError):
@@ -106,7 +102,31 @@ class JSONService:
             raise Unavailable("an answer that is no object")
         return answer
 
-    async def _post(self, url: str, body: bytes) -> tuple[int, bytes]:
+    async def fetch(self, url: str, token: bytes = b"") -> bytes:
+        """
+        Return the document at a URL; otherwise as L{ask}.
+
+        @param token: said to the service this time, if there is one.
+        @raise Unavailable: there is none.
+        """
+        headers = self._headers
+        if token:
+            headers = headers.copy()
+            headers.addRawHeader(b"Authorization", b"Bearer " + token)
+        return await self._answer(url, headers, None)
+
+    async def _answer(self, url: str, headers: Headers, body: bytes | None) -> bytes:
+        try:
+            code, octets = await self._exchange(url, headers, body)
+        except _FAILURES as e:
+            raise _failure(e) from None
+        if code != 200:
+            raise Unavailable(f"status {code}")
+        return octets
+
+    async def _exchange(
+        self, url: str, headers: Headers, body: bytes | None
+    ) -> tuple[int, bytes]:
         endpoints = _Endpoints(self._reactor, self._peers)
         needed = Deferred[None]()
 
@@ -116,7 +136,7 @@ class JSONService:
 
         async def first() -> tuple[int, bytes]:
             try:
-                return await self._once(endpoints, self._pool, url, body)
+                return await self._once(endpoints, self._pool, url, headers, body)
             except _FAILURES as e:
                 if endpoints.opened or not _isDeath(e):
                     needed.cancel()
@@ -127,7 +147,7 @@ class JSONService:
         async def second() -> tuple[int, bytes]:
             await needed
             again = _Endpoints(self._reactor, self._peers)
-            return await self._once(again, self._fresh, url, body)
+            return await self._once(again, self._fresh, url, headers, body)
 
         timer = self._reactor.callLater(_KEPT * self._seconds, look)
         asking = [Deferred.fromCoroutine(each()) for each in (second, first)]
@@ -143,15 +163,22 @@ class JSONService:
         return answer
 
     async def _once(
-        self, endpoints: _Endpoints, pool: HTTPConnectionPool, url: str, body: bytes
+        self,
+        endpoints: _Endpoints,
+        pool: HTTPConnectionPool,
+        url: str,
+        headers: Headers,
+        body: bytes | None,
     ) -> tuple[int, bytes]:
-        # It follows no redirection: a password goes where it was sent.
+        # It follows no redirection: a password goes where it was sent, and a
+        # document comes from where it was asked for.
         agent = Agent.usingEndpointFactory(self._reactor, endpoints, pool)
+        method, producer = b"GET", None
+        if body is not None:
+            method = b"POST"
+            producer = FileBodyProducer(BytesIO(body), cooperator=_Whole())
         response: Any = await agent.request(
-            b"POST",
-            url.encode("ascii"),
-            self._headers,
-            FileBodyProducer(BytesIO(body), cooperator=_Whole()),
+            method, url.encode("ascii"), headers, producer
         )
         came = _Body()
         response.deliverBody(came)

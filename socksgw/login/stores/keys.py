@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["HTTP", "LDAP", "PAM"]
+__all__ = ["HTTP", "JWT", "LDAP", "PAM"]
 
 _CA: Final = (
     "string. The file of the authorities that sign the servers' certificates. "
@@ -74,4 +74,38 @@ PAM: Final[Mapping[str, str]] = {
     'thread included; at most ``"60s"``.',
     "threads": "integer; default ``8``. Logins that PAM is asked about at a time; 1 to "
     "64.",
+}
+
+JWT: Final[Mapping[str, str]] = {
+    "issuer": "string; needed. The claim ``iss`` of the tokens, to the letter.",
+    "audience": "string or array of strings; needed. Whom the tokens are for: one of "
+    "these has to be in the claim ``aud``.",
+    "keys": "string. The file of the issuer's public keys (JWKS), which nobody else may "
+    "change. It is read again when it changes. Either this or ``keys_url``.",
+    "keys_url": "string. The URL of the issuer's public keys (JWKS): ``https://``, or "
+    "``http://`` on loopback.",
+    "ca": "string. The file of the authorities that sign the certificate of "
+    "``keys_url``. Absent: those that the system trusts.",
+    "token_file": "string. The file of a bearer token that ``keys_url`` is told; nobody "
+    "else may read it. It is read for each question.",
+    "timeout": 'duration; default ``"5s"``. How long an answer of ``keys_url`` may take; '
+    'at most ``"60s"``.',
+    "refresh": 'duration; default ``"300s"``. How long an answer of ``keys_url`` counts; '
+    'at most ``"1d"``.',
+    "hold": 'duration; default ``"3600s"``. How long the last keys count while there are no '
+    'others: the server gives none, or the file cannot be used; at most ``"7d"``.',
+    "algorithms": 'array of strings; default ``["RS256", "ES256"]``. The signatures that '
+    "are accepted: ``RS256`` ``RS384`` ``RS512`` ``PS256`` ``PS384`` ``PS512`` ``ES256`` "
+    "``ES384`` ``ES512`` ``EdDSA`` ``Ed25519`` ``Ed448``.",
+    "leeway": 'duration; default ``"30s"``. How much the issuer\'s clock may be before '
+    'or behind; at most ``"5m"``. ``"0s"``: not at all.',
+    "name_claim": 'string or array of strings; default ``"sub"``. The claim that has '
+    "the user's name. An array leads into objects: "
+    '``["kubernetes.io", "serviceaccount", "name"]``.',
+    "groups_claim": "string or array of strings. As ``name_claim``: the claim that has "
+    "the user's groups: a string, or an array of strings. Absent: none.",
+    "prefix": "string. Text that is put before the name and each group, so that no "
+    "issuer's user equals one of ours.",
+    "require": "array of tables. What else a token has to say: "
+    '``[{ claim = "repository_owner", is = ["corp"] }]``.',
 }

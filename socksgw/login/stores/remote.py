@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from ipaddress import ip_address
 from typing import Any, Final, TypeVar, final
+from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
@@ -20,6 +21,7 @@ from socksgw.interfaces import Settings
 from socksgw.login.refusal import WRONG, Refused, busy
 from socksgw.system.fairly import ASKING, FairQueue
 from socksgw.system.once import Once
+from socksgw.system.tlspeer import TLSPeer
 
 __all__ = [
     "Evenly",
@@ -28,6 +30,7 @@ __all__ = [
     "isLoopback",
     "nameOf",
     "trustIn",
+    "urlIn",
     "within",
 ]
 
@@ -233,3 +236,41 @@ def trustIn(settings: Settings) -> Any:
         # pyOpenSSL and cryptography raise several kinds.
         settings.wrong("ca", "is not a file of certificates in PEM")
         return platformTrust()
+
+
+def urlIn(
+    settings: Settings,
+    key: str,
+    risk: str,
+    cleartext: bool,
+    trust: Any,
+    peers: dict[str, TLSPeer],
+) -> str:
+    """
+    Return the URL of a service.
+
+    @param risk: what C{http://} to another host means, and the remedy.
+    @param cleartext: whether that is accepted.
+    @param peers: gets whom the service has to be, by the URL's host.
+    """
+    url = settings.word(key)
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        if type(settings.get(key, "")) is str:
+            settings.wrong(key, "must be a URL such as https://decide.example/path")
+    elif parts.username is not None:
+        settings.wrong(key, "must hold no secret; use token_file")
+    elif parts.scheme == "http" and not cleartext and not isLoopback(host):
+        settings.wrong(key, f'"{url}" {risk}')
+    elif not url.isascii():
+        settings.wrong(key, "must be ASCII; names and paths have forms in it")
+    elif parts.scheme == "https":
+        try:
+            peers[host] = TLSPeer(host, trust)
+        except ValueError as e:
+            settings.wrong(key, str(e))
+    return url

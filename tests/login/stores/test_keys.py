@@ -13,7 +13,8 @@ from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.interfaces import Settings
 from socksgw.login.stores.http import httpChecker
-from socksgw.login.stores.keys import HTTP, LDAP, PAM
+from socksgw.login.stores.jwt import jwtChecker
+from socksgw.login.stores.keys import HTTP, JWT, LDAP, PAM
 from socksgw.login.stores.ldap import ldapChecker
 from socksgw.login.stores.pam import pamChecker
 from tests.tools.keys import declared
@@ -42,6 +43,16 @@ from tests.tools.keys import declared
             },
         ),
         (PAM, pamChecker, {}),
+        (
+            JWT,
+            jwtChecker,
+            {
+                "issuer": "https://issuer.example",
+                "audience": "socksgw",
+                "keys_url": "https://issuer.example/keys",
+                "token_file": "secret",
+            },
+        ),
     ],
 )
 def test_keys(
