@@ -107,6 +107,10 @@ def test_groupsOfADirectory() -> None:
     assert ("groups.g.directory", "no checker knows groups: this adds no members") in [
         (each.path, each.text) for each in plain.warnings
     ]
+    issued = examined(GROUP.replace("directory", "token") % "x" + LISTEN)
+    assert [(each.path, each.text) for each in issued.warnings] == [
+        ("groups.g.token", "no checker takes tokens: this adds no members")
+    ]
     ldap = (
         f'{LISTEN}[[auth.checker]]\nkind = "ldap"\nbase = "dc=x"\nurl = ["ldaps://h"]\n'
     )
