@@ -206,7 +206,8 @@ class Policy:
                 arrive()
             resolved = await self._resolver.lookUp(question.name, asker.source)
         except SocksError as e:
-            return refused(e)
+            # The decision keeps it, whose frames hold all that asks.
+            return refused(e.with_traceback(None))
         verdicts = [(a, judge(a)) for a in resolved]
         deciding, allowed, struck = combined(verdicts)
         decision = Decision(deciding, allowed, struck, verdicts=dict(verdicts))

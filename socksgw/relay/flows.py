@@ -20,6 +20,7 @@ from socksgw.errors import LimitReached, SocksError
 from socksgw.interfaces import SetDeadline
 from socksgw.relay.idle import IdleTime, IdleWatch
 from socksgw.relay.seams import Allowance
+from socksgw.system.coroutines import forget
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import HEADROOM, Datagram, encodeHeader
@@ -292,10 +293,13 @@ class Flows(IdleWatch):
 
     def _judged(self, result: object, flow: Flow, judging: Deferred[None]) -> None:
         self._judging.discard(judging)
-        if isinstance(result, Failure) and not result.check(CancelledError):
+        if not isinstance(result, Failure):
+            return
+        if not result.check(CancelledError):
             # Without a verdict the flow counts as denied.
             flow.denied = True
             _log.failure("a flow failed by a defect in socksgw", result)
+        forget(result)
 
     async def _open(self, flow: Flow, datagram: Datagram) -> None:
         permit = None
@@ -307,9 +311,11 @@ class Flows(IdleWatch):
         except LimitReached:
             # To judge it again at each datagram would cost more than the flow.
             self.settings.setDeadline(_AGAIN, lambda: self._forget(flow))
-        except (OSError, SocksError):
+        except (OSError, SocksError) as e:
             # Out of descriptors, or no line could be written: it is judged again
-            # when the next datagram comes.
+            # when the next datagram comes. What has failed may keep the exception,
+            # whose frames hold the association.
+            e.__traceback__ = None
             if permit is not None:
                 self._judge.failed(permit, datagram.port)
                 permit = None

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-__all__ = ["Awaited", "Running"]
+__all__ = ["Awaited", "Running", "forget"]
 
 T = TypeVar("T")
 
@@ -65,13 +65,14 @@ class Awaited(Deferred[T]):
         proceed(fail if isinstance(fail, Failure) else Failure(fail))
 
 
-def _forget(failure: Failure) -> None:
+def forget(failure: Failure) -> None:
     """
-    Drop the traceback of an exception that a coroutine has handled.
+    Drop the traceback of a failure that has been handled.
 
-    Its frames lead to those of whoever raised it, which hold the exception: a cycle
-    with all that the coroutine had, from Python 3.12 on.
+    Frames of the coroutines that it went through hold it, and all that these had: a
+    cycle that only the garbage collector frees.
     """
+    failure.tb = None
     if failure.value is not None:
         failure.value.__traceback__ = None
 
@@ -113,10 +114,10 @@ class Running(Deferred[T]):
                 awaited = self._run(coroutine.send, None)
             else:
                 awaited = self._run(failure.throwExceptionIntoGenerator, coroutine)
-                _forget(failure)
+                forget(failure)
         except StopIteration as e:
             if failure is not None:
-                _forget(failure)
+                forget(failure)
             self._awaited = None
             if self._callbacks:
                 self.callback(e.value)

@@ -17,24 +17,27 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import capturedLogs
 
 from socksgw.config.loading import loads
-from socksgw.errors import AuditFailed, Revoked
+from socksgw.errors import AuditFailed, LookupFailed, Revoked
 from socksgw.gateway.gateway import Gateway
 from socksgw.session.stage import Stage
 from tests.live import raw
 from tests.live.kinds import Clients
 from tests.live.running import LOOPBACK
 from tests.live.servers import Certificate, Destination
+from tests.tools.garbage import withoutCollector
 from tests.tools.sockets import RESET
+from tests.tools.waiting import until
 
 CONFIGURATION = (
     """
@@ -262,29 +265,6 @@ ONCE_A_RELOAD = {
 }
 
 
-@contextmanager
-def withoutCollector() -> Iterator[list[str]]:
-    """
-    The garbage collector waits meanwhile.
-
-    @return: afterwards, the kinds of our objects that only it would have freed.
-    """
-    kinds: list[str] = []
-    gc.collect()
-    gc.disable()
-    try:
-        yield kinds
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        found = {f"{type(x).__module__}.{type(x).__qualname__}" for x in gc.garbage}
-        ours = {kind for kind in found if kind.startswith("socksgw.")}
-        kinds += sorted(ours - ONCE_A_RELOAD)
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
-
-
 @pytest.fixture
 def world(tmp_path: Path, certificate: Certificate) -> Iterator[World]:
     """A gateway, with nobody there yet."""
@@ -368,10 +348,116 @@ def test_nothingIsLeft(world: World, certificate: Certificate) -> None:
         failures = [event["log_failure"] for event in events if "log_failure" in event]
     assert not failures
     assert after == before
-    assert garbage == [], "\n".join(garbage)
+    left = sorted(set(garbage) - ONCE_A_RELOAD)
+    assert left == [], "\n".join(left)
     assert min(done.values()) >= len(WAYS)
     reasons = {line["reason"] for line in world.lines() if line["event"] == "end"}
     assert reasons >= {
         "bind-timeout", "client-lost", "client-reset", "closed", "destination-lost",
         "destination-reset", "idle", "quota", "refused", "revoked",
     }  # fmt: skip
+
+
+#: What a session or a flow waits for: which line of the journal, or a look-up.
+STEPS = (
+    "decision", "denial", "peer", "name", "peer's name", "flow", "flow's denial",
+    "flow's name",
+)  # fmt: skip
+
+
+class Step:
+    """
+    One step of a session, which the test holds up.
+
+    @ivar held: what waits for it.
+    """
+
+    def __init__(self, world: World, step: str, fails: bool) -> None:
+        """
+        @param fails: whether what waits has failed already when it begins to.
+        """
+        self._world = world
+        self._sockets: list[socket.socket] = []
+        self.held: list[Deferred[Any]] = []
+        self.error = LookupFailed("none") if "name" in step else AuditFailed("full")
+
+        def hold(*_: object, **__: object) -> Deferred[Any]:
+            self.held.append(fail(self.error) if fails else Deferred())
+            return self.held[-1]
+
+        journal, policy = world.gateway.journal, world.gateway.generation.policy
+        held: Any = hold
+        client = self._own(raw.dial(world.ports["plain"]))
+        self._sent(client, raw.GREETING, 2)
+        name = b"\x03\x09some.test\x00\x50"
+        if "name" in step:
+            policy._resolver = SimpleNamespace(lookUp=held)
+        elif step in ("decision", "denial"):
+            journal.commit = held  # type: ignore[method-assign]
+        if step in ("decision", "denial", "name", "peer's name"):
+            command = 2 if step == "peer's name" else 1
+            asked = raw.request5("127.0.0.1", 9 if step == "decision" else 0, command)
+            client.sendall(asked[:3] + (name if "name" in step else asked[3:]))
+        else:
+            command = 2 if step == "peer" else 3
+            reply = self._sent(client, raw.request5("127.0.0.1", 0, command), 10)
+            assert reply[1] == 0
+            if "name" not in step:
+                journal.commit = held  # type: ignore[method-assign]
+            place = ("127.0.0.1", int.from_bytes(reply[-2:]))
+            if step == "peer":
+                self._own(socket.create_connection(place))
+            else:
+                to = raw.request5("127.0.0.1", 0 if "denial" in step else 9)[3:]
+                sends = self._own(socket.socket(type=socket.SOCK_DGRAM))
+                sends.sendto(bytes(3) + (name if "name" in step else to), place)
+        self.client = client
+        until(lambda: self.held, turn=world.turn)
+
+    def _own(self, made: socket.socket) -> socket.socket:
+        self._sockets.append(made)
+        return made
+
+    def _sent(self, client: socket.socket, octets: bytes, answered: int) -> bytes:
+        """Send octets, and return the answer, of so many."""
+        client.sendall(octets)
+        client.setblocking(False)
+
+        def came() -> bool:
+            try:
+                return len(client.recv(answered, socket.MSG_PEEK)) == answered
+            except BlockingIOError:
+                return False
+
+        until(came, turn=self._world.turn)
+        return client.recv(answered)
+
+    def over(self) -> None:
+        """Let the client go, and the session end."""
+        reset(self.client)
+        for each in self._sockets:
+            each.close()
+        until(lambda: not self._world.gateway.sessions, turn=self._world.turn)
+
+
+@pytest.mark.parametrize("how", ["failed", "fails", "lost", "revoked"])
+def test_noExceptionKeepsASession(world: World, how: str) -> None:
+    """
+    Whatever a session or a flow waits for when that fails, has failed before, or
+    is given up: nobody keeps the exception, whose frames hold the session.
+    """
+    gateway = world.gateway
+    resolver, commit = gateway.generation.policy._resolver, gateway.journal.commit
+    for step in STEPS:
+        with withoutCollector() as garbage:
+            held = Step(world, step, how == "failed")
+            if how == "fails":
+                held.held.pop().errback(held.error)
+            elif how == "revoked":
+                for session in gateway.sessions:
+                    session.client.end(Revoked("no longer"))
+            held.over()
+            gateway.generation.policy._resolver = resolver
+            gateway.journal.commit = commit  # type: ignore[method-assign]
+            del held
+        assert garbage == [], (step, garbage)
