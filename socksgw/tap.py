@@ -227,6 +227,11 @@ class GatewayService(Service):
         self.gateway.failed = self._failed
         _spareCollector()
         self._hangups.serve(self._reactor, self.gateway.reload, self._hungUp)
+        # Only then clients are accepted, and all is open that stays open.
+        self._reactor.callWhenRunning(self._ready)
+
+    def _ready(self) -> None:
+        """Tell everybody that clients are served."""
         notify("READY=1")
         if self._console is not None:
             self._console.start(self.gateway)

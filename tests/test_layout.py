@@ -133,7 +133,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "interop/test_sandbox.py",
         "it is about what a sandbox denies",
     ),
-    "tap.py": ("hostile/test_firstminute.py", "it is the command that people start"),
 }
 
 SOURCES = sorted(

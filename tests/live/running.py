@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,16 @@ class Running:
     def descriptors(self) -> int:
         """How many descriptors it has open."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    @property
+    def open(self) -> list[str]:
+        """What each of its descriptors is: C{NUMBER TARGET}."""
+        found = []
+        for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            # Some are open for a moment only.
+            with suppress(FileNotFoundError):
+                found.append(f"{descriptor.name} {os.readlink(descriptor)}")
+        return sorted(found)
 
 
 def running(directory: Path, *arguments: Any, **options: Any) -> Iterator[Running]:

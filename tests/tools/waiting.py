@@ -19,17 +19,19 @@ def until(
     condition: Callable[..., Any],
     seconds: float = 10.0,
     turn: Callable[[], object] = lambda: time.sleep(0.02),
+    seen: Callable[[], object] = lambda: "",
 ) -> Any:
     """
     Wait until C{condition()} is true, and return what it returned.
 
     @param turn: what is done between two looks; the turn of a reactor that is
         the test's own.
+    @param seen: what there is instead, for the message.
     @raise AssertionError: it was not true within so many seconds.
     """
     end = time.monotonic() + seconds
     while not (result := condition()):
-        assert time.monotonic() < end, "it did not come in time"
+        assert time.monotonic() < end, f"it did not come in time {seen()}"
         turn()
     return result
 
