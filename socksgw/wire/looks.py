@@ -16,7 +16,7 @@ _HTTP: Final = (
 )
 _PROXY: Final = (
     "a PROXY header, which is not taken here: switch it off at the balancer "
-    "(send-proxy), or listen by an endpoint that takes it (haproxy:tcp:...)"
+    "(send-proxy), or name the balancer in listen.proxy_protocol_from"
 )
 #: What others begin with, by the first octet.
 _LOOKS_LIKE: Final = {
