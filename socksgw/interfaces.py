@@ -8,15 +8,15 @@ passed in from another stage is a C{typing.Protocol}.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, Protocol, TypeVar
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.strcred import ICheckerFactory
 from zope.interface import Attribute, Interface
 
+from socksgw.asker import Asker, User
 from socksgw.config.reserved import ANONYMOUS
 from socksgw.config.settings import Settings
-from socksgw.wire.address import Address
 from socksgw.wire.levels import CLEAR, CONFIDENTIALITY, INTEGRITY
 from socksgw.wire.protection import Protection, StreamProtection
 from socksgw.wire.reader import Reader
@@ -537,60 +537,6 @@ class IReportingStore(Interface):
         @return: a sequence of C{str}, each a line that names the file, the line in it
             and the remedy, and holds no secret.
         """
-
-
-class User(Protocol):
-    """Who asks, as the policy and the journal see it (L{ISocksUser})."""
-
-    @property
-    def name(self) -> str:
-        """The user's name; L{ANONYMOUS} without a login."""
-
-    @property
-    def anonymous(self) -> bool:
-        """Whether the client came in without a login."""
-
-    @property
-    def groups(self) -> frozenset[str]:
-        """The groups that the user is in."""
-
-    @property
-    def method(self) -> str:
-        """The policy's name of the method that logged the user in."""
-
-    @property
-    def expires(self) -> float | None:
-        """When the login ends, in seconds since the epoch; L{None} for never."""
-
-    @property
-    def unsure(self) -> frozenset[str]:
-        """The groups of which it is not known whether the user is in them."""
-
-    @property
-    def doubt(self) -> str:
-        """Why there are such groups, for the operator."""
-
-
-@final
-class Asker:
-    """
-    Who asks for something, from where.
-
-    @ivar source: the client's address.
-    @ivar listener: the name of the C{[[listen]]} that the client came in by.
-    @ivar secured: how the client's side is protected: C{clear},
-        C{integrity} or C{confidentiality}.
-    """
-
-    __slots__ = ("listener", "secured", "source", "user")
-
-    def __init__(
-        self, user: User, source: Address, listener: str, secured: str = CLEAR
-    ) -> None:
-        self.user = user
-        self.source = source
-        self.listener = listener
-        self.secured = secured
 
 
 class Timer(Protocol):

@@ -18,6 +18,7 @@ COMMON = {"fakes", "live", "tools"}
 APART = COMMON | {"bench", "hostile", "interop", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
+    "asker.py": ("policy/test_rules.py", "every question there has one"),
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),

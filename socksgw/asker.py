@@ -1,0 +1,68 @@
+"""
+Who asks for something: what the stages of a session pass on to one another.
+
+Plug-ins import it from L{socksgw.interfaces}.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, final
+
+from socksgw.wire.address import Address
+from socksgw.wire.levels import CLEAR
+
+__all__ = ["Asker", "User"]
+
+
+class User(Protocol):
+    """Who asks, as the policy and the journal see it (L{socksgw.interfaces.ISocksUser})."""
+
+    @property
+    def name(self) -> str:
+        """The user's name; L{ANONYMOUS} without a login."""
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether the client came in without a login."""
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups that the user is in."""
+
+    @property
+    def method(self) -> str:
+        """The policy's name of the method that logged the user in."""
+
+    @property
+    def expires(self) -> float | None:
+        """When the login ends, in seconds since the epoch; L{None} for never."""
+
+    @property
+    def unsure(self) -> frozenset[str]:
+        """The groups of which it is not known whether the user is in them."""
+
+    @property
+    def doubt(self) -> str:
+        """Why there are such groups, for the operator."""
+
+
+@final
+class Asker:
+    """
+    Who asks for something, from where.
+
+    @ivar source: the client's address.
+    @ivar listener: the name of the C{[[listen]]} that the client came in by.
+    @ivar secured: how the client's side is protected: C{clear},
+        C{integrity} or C{confidentiality}.
+    """
+
+    __slots__ = ("listener", "secured", "source", "user")
+
+    def __init__(
+        self, user: User, source: Address, listener: str, secured: str = CLEAR
+    ) -> None:
+        self.user = user
+        self.source = source
+        self.listener = listener
+        self.secured = secured
