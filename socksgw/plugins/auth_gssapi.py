@@ -1,7 +1,8 @@
 """
-GSSAPI (RFC 1961, method 01): Kerberos single sign-on.
+GSSAPI (RFC 1961, method 01; Negotiate in HTTP, RFC 4559): Kerberos single sign-on.
 
-Every octet after the login travels in wrapped tokens.
+In SOCKS every octet after the login travels in wrapped tokens; HTTP has no such
+protection.
 
 What a token holds is the business of a mechanism: C{gssapi_kerberos.py}, or
 C{gssapi_stub.py} for tests and demonstrations.
@@ -9,6 +10,7 @@ C{gssapi_stub.py} for tests and demonstrations.
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, final
 
@@ -19,7 +21,7 @@ from socksgw.interfaces import (
     CLEAR,
     CONFIDENTIALITY,
     INTEGRITY,
-    IAuthenticator,
+    IAnswering,
     IProtectingMethod,
     IReportingStore,
     IVerifiedIdentity,
@@ -36,6 +38,8 @@ __all__ = ["Context", "Encapsulation", "Mechanism", "method"]
 
 #: Tokens of the client's, at most, until the context is there.
 _ROUNDS: Final = 10
+#: How a token of NTLM begins.
+_NTLM: Final = b"NTLMSSP\0"
 #: By the words of the configuration.
 _LEVELS: Final = {
     CLEAR: Level.CLEAR,
@@ -97,10 +101,11 @@ class Context(Protocol):
 class Mechanism(Protocol):
     """A kind of GSSAPI; it makes a context for each client."""
 
-    def accept(self) -> Context:
+    def accept(self, negotiated: bool = False) -> Context:
         """
         Return the context of a client that begins.
 
+        @param negotiated: whether it may choose the mechanism by SPNEGO (RFC 4178).
         @raise AuthenticationFailed: there can be none at the moment.
         """
 
@@ -196,7 +201,7 @@ class Encapsulation:
         return encode(MessageType.DATA, token)
 
 
-@implementer(IAuthenticator, IReportingStore)
+@implementer(IAnswering, IReportingStore)
 @final
 class Gssapi:
     """
@@ -206,18 +211,25 @@ class Gssapi:
     """
 
     def __init__(
-        self, mechanism: Mechanism, levels: tuple[Level, ...], nec: bool
+        self,
+        mechanism: Mechanism,
+        levels: tuple[Level, ...],
+        nec: bool,
+        binding: bool = False,
     ) -> None:
         """
         Make the method.
 
         @param levels: those accepted, the preferred one first.
+        @param binding: whether a login that protects nothing itself needs a
+            connection that is protected, where clear is not among the levels.
         @param nec: whether the level may come unwrapped, as NEC's implementation
             has it.
         """
         self._mechanism = mechanism
         self._levels = levels
         self._nec = nec
+        self._refusesClear = binding and Level.CLEAR not in levels
 
     def problems(self) -> Sequence[str]:
         """As L{IReportingStore.problems}."""
@@ -235,6 +247,29 @@ class Gssapi:
             if context.complete:
                 return Credentials(context, answer)
             exchange.write(encode(MessageType.AUTHENTICATION, answer))
+        raise AuthenticationFailed(
+            f"no security context after {_ROUNDS} tokens", reason="protocol"
+        )
+
+    async def readAnswers(self, answers: Any) -> Credentials:
+        """Establish the context (RFC 4559 section 5); nothing protects what follows."""
+        if self._refusesClear and answers.secured == CLEAR:
+            raise AuthenticationFailed(
+                "nothing would protect what follows, and `protection` does not have "
+                '"clear": use TLS, or add that',
+                reason="protection",
+                counts=False,
+            )
+        context = self._mechanism.accept(negotiated=True)
+        answer = answers.answer
+        for _ in range(_ROUNDS):
+            output = await context.step(_token(answer))
+            said = binascii.b2a_base64(output, newline=False).decode("ascii")
+            if context.complete:
+                if output:
+                    answers.conclude(said)
+                return Credentials(context, b"")
+            answer = await answers.challenge(said)
         raise AuthenticationFailed(
             f"no security context after {_ROUNDS} tokens", reason="protocol"
         )
@@ -292,6 +327,29 @@ class Gssapi:
         return next((level for level in levels if level == asked), levels[0])
 
 
+def _token(answer: bytes) -> bytes:
+    """
+    Return the token of an answer.
+
+    @raise AuthenticationFailed: it is none.
+    """
+    try:
+        token = binascii.a2b_base64(answer, strict_mode=True)
+    except binascii.Error:
+        raise AuthenticationFailed("no token in base64", reason="protocol") from None
+    if not token:
+        raise AuthenticationFailed("an empty token", reason="protocol")
+    if token.startswith(_NTLM):
+        # Windows falls back to it, and its password could be guessed so.
+        raise AuthenticationFailed(
+            "NTLM, which is not taken: the client has no ticket of Kerberos for this "
+            "gateway's name",
+            reason="bad-token",
+            counts=False,
+        )
+    return token
+
+
 async def _read(exchange: Any, decoder: Callable[[Reader], bytes]) -> bytes:
     """
     Read the client's next message.
@@ -321,12 +379,14 @@ class GssapiMethod:
     cleartext = False
     credentials = ()
     serves = "with Kerberos"
+    challenge = "Negotiate"
     keys: Final[Mapping[str, str]] = {
         "keytab": "string. The file of the service's keys, which nobody else may read. "
         "Needed with ``kerberos``.",
         "protection": 'array of strings; default ``["confidentiality", "integrity"]``. '
         "Levels of protection that are accepted: these, and ``selective`` and "
-        "``clear``. The first is answered to a client that asks for another one.",
+        "``clear``. The first is answered to a client that asks for another one. HTTP "
+        "has no protection: with this key, a login there needs TLS, or ``clear``.",
         "mechanism": 'string; default ``"kerberos"``. ``"stub"`` believes everybody, '
         "for tests; only where every listener is on loopback.",
         "nec": "true or false; default ``false``. ``true``: the level may come "
@@ -342,7 +402,8 @@ class GssapiMethod:
         if not levels:
             raise ValueError("protection is empty: nobody could get in")
         nec = settings.flag("nec")
-        return Gssapi(_mechanism(settings, reactor), levels, nec)
+        binding = "protection" in settings
+        return Gssapi(_mechanism(settings, reactor), levels, nec, binding)
 
 
 def _level(word: str) -> Level:

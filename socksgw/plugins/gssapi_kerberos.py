@@ -31,6 +31,8 @@ _THREADS: Final = 4
 _WAITING: Final = 256
 #: Characters of the library's words in the journal; a client has a say in them.
 _WORDS: Final = 200
+#: SPNEGO (RFC 4178), by which HTTP's clients choose their mechanism.
+_SPNEGO: Final = raw.OID.from_int_seq("1.3.6.1.5.5.2")
 #: GSS_C_INDEFINITE.
 _INDEFINITE: Final = 0xFFFFFFFF
 
@@ -143,18 +145,18 @@ class Kerberos:
         try:
             # Kerberos alone: what else the library has (IAKERB) would talk to
             # other hosts at a stranger's wish.
-            self._credentials = raw.acquire_cred_from(
-                {b"keytab": b"FILE:" + os.fsencode(keytab)},
-                mechs=[gssapi.MechType.kerberos],
-                usage="accept",
-            ).creds
+            self._credentials = _acquired(keytab, gssapi.MechType.kerberos)
+            # Some clients of HTTP send Kerberos' tokens without SPNEGO.
+            self._negotiating = _acquired(keytab, gssapi.MechType.kerberos, _SPNEGO)
+            raw.set_neg_mechs(self._negotiating, [gssapi.MechType.kerberos])
         except GSSError as e:
             raise ValueError(f"{keytab}: {_words(e)}") from None
 
-    def accept(self) -> KerberosContext:
+    def accept(self, negotiated: bool = False) -> KerberosContext:
         """
         Return the context of a client that begins.
 
+        @param negotiated: whether it may choose the mechanism by SPNEGO.
         @raise AuthenticationFailed: the keytab cannot be used any more.
         """
         try:
@@ -163,11 +165,22 @@ class Kerberos:
             raise AuthenticationFailed(
                 str(e), reason="store-unreadable", counts=False
             ) from None
-        return KerberosContext(self._credentials, self._threads)
+        credentials = self._negotiating if negotiated else self._credentials
+        return KerberosContext(credentials, self._threads)
 
     def problems(self) -> Sequence[str]:
         """As L{socksgw.interfaces.IReportingStore.problems}."""
         return [line for line in [self._keytab.problem()] if line]
+
+
+def _acquired(keytab: Path, *mechanisms: Any) -> Any:
+    """
+    Return the credentials of a service.
+
+    @raise GSSError: the keytab has none.
+    """
+    store: dict[bytes | str, bytes | str] = {b"keytab": b"FILE:" + os.fsencode(keytab)}
+    return raw.acquire_cred_from(store, mechs=mechanisms, usage="accept").creds
 
 
 def _kept(keytab: Path) -> KeptSecret:

@@ -167,7 +167,7 @@ class StubMechanism:
     As L{socksgw.plugins.auth_gssapi.Mechanism}.
     """
 
-    def accept(self) -> StubContext:
+    def accept(self, negotiated: bool = False) -> StubContext:
         """Return the context of a client that begins."""
         return StubContext(os.urandom(_NONCE))
 

@@ -13,6 +13,7 @@ from socksgw.config.problems import nearest
 from socksgw.config.schema import AuthConfig, Choose, Config
 from socksgw.gateway.examining.problems import Problems
 from socksgw.interfaces import (
+    IAnswering,
     IProtectingMethod,
     IRenumbered,
     IVerifyingMethod,
@@ -129,6 +130,12 @@ class Methods:
                 self._wrong(path, f'"{name}": {e}')
             else:
                 can = self.capabilities[name]
+                if can.challenge and not IAnswering.providedBy(built):
+                    self._wrong(
+                        path,
+                        f'"{name}": its plug-in declares `challenge`, and what it builds '
+                        "is no IAnswering",
+                    )
                 self._built[key] = OfferedMethod(name, codes, built, inner, can)
         return self._built[key]
 
