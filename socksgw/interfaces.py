@@ -17,6 +17,7 @@ from zope.interface import Attribute, Interface
 from socksgw.asker import Asker, User
 from socksgw.config.reserved import ANONYMOUS
 from socksgw.config.settings import Settings
+from socksgw.system.program import Program
 from socksgw.wire.levels import CLEAR, CONFIDENTIALITY, INTEGRITY
 from socksgw.wire.protection import Protection, StreamProtection
 from socksgw.wire.reader import Reader
@@ -40,6 +41,7 @@ __all__ = [
     "IFileCheckerFactory",
     "IGroupCatalogue",
     "IGroupSource",
+    "ILocalIdentity",
     "ILockingStore",
     "INamingStore",
     "IMethodCapabilities",
@@ -50,6 +52,7 @@ __all__ = [
     "IVerifiedIdentity",
     "IVerifyingMethod",
     "IWrapper",
+    "Program",
     "Protection",
     "SetDeadline",
     "Settings",
@@ -157,6 +160,12 @@ class IMethodCapabilities(Interface):
         A C{bool}: whether it needs what the connection has proved
         (C{IExchange.identity}), so that listeners must ask for a client
         certificate. Left out: C{False}.
+        """
+    )
+    local = Attribute(
+        """
+        A C{bool}: whether it needs what the kernel says of a program on this machine
+        (C{IExchange.program}). Left out: C{False}.
         """
     )
     serves = Attribute(
@@ -359,6 +368,12 @@ class IExchange(Interface):
         certificate that was verified), or L{None}.
         """
     )
+    program = Attribute(
+        """
+        The L{Program} at the other end, where the kernel has said which program of
+        this machine that is; else L{None}.
+        """
+    )
 
 
 class IForgetful(ICredentials):
@@ -404,6 +419,18 @@ class IVerifiedIdentity(ICredentials):
     realm = Attribute("The realm, a C{str}; empty where there is none.")
     expires = Attribute(
         "When the proof ends, in seconds since the epoch; L{None} for never."
+    )
+
+
+class ILocalIdentity(IVerifiedIdentity):
+    """
+    An identity that this machine's kernel has proved.
+
+    Its name is a word that begins with C{uid:}, and may be no other user's.
+    """
+
+    words = Attribute(
+        "What else C{who} may call it: a C{frozenset} of words C{uid:…} and C{gid:…}."
     )
 
 

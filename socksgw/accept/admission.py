@@ -55,7 +55,7 @@ class Census:
     At the high-water mark every listener pauses (what waits then stays in
     the kernel's backlog, unharmed); when clients have left they go on. One source
     may have three quarters of the places, so that it does not shut others out;
-    this host's own clients, who are many users at one address, may have all.
+    the clients of a loopback address, who are many users, may have all.
 
     @ivar clients: connected clients.
     @ivar most: most clients that the descriptors allow.
@@ -88,7 +88,7 @@ class Census:
         key = source.sourceKey
         count = self._bySource.get(key, 0)
         if self.clients >= self.most or (
-            count >= self._share and not source.isLoopback
+            count >= self._share and (source.isUser or not source.isLoopback)
         ):
             self.refused += 1
             return False

@@ -24,6 +24,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from socksgw.accept.bridge import TwistedFactory
+from socksgw.accept.inbound import Inbound
 from socksgw.accept.listener import Listener
 from socksgw.config.listening import parseListenAddress
 from socksgw.system.plain import PlainConnection
@@ -134,16 +135,28 @@ class ListeningPort(tcp.Port):
             if not self._take(accepted, address):
                 return
 
+    def clientOf(self, accepted: socket.socket, address: Any) -> Inbound | None:
+        """
+        Let a client in.
+
+        @param address: as accept(2) has it.
+        @return: L{None} when there is no room.
+        """
+        factory: Any = self.factory
+        client: Inbound | None = factory.buildProtocol(
+            self._addressType("TCP", *address)
+        )
+        return client
+
     def _take(self, accepted: socket.socket, address: Any) -> bool:
         """
         Begin with a client that has been accepted.
 
         @return: whether to go on with the next.
         """
-        factory: Any = self.factory
         client = None
         try:
-            client = factory.buildProtocol(self._addressType("TCP", *address))
+            client = self.clientOf(accepted, address)
             if client is None:
                 accepted.close()
                 return True

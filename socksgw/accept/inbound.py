@@ -29,6 +29,7 @@ from socksgw.errors import (
 from socksgw.interfaces import Protection, StreamProtection, Timer
 from socksgw.system.connection import Connection, Receiver
 from socksgw.system.coroutines import Awaited
+from socksgw.system.program import Program
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.dialect import Dialect
@@ -143,6 +144,8 @@ class Inbound:
         (L{socksgw.interfaces.IVerifiedIdentity}).
     @ivar protection: what every octet goes through, once a login has agreed
         on it.
+    @ivar program: what the kernel says of the program at the other end of a Unix
+        socket; L{None} for any other client.
     """
 
     connection: Any = None
@@ -151,6 +154,7 @@ class Inbound:
     halfOpen = True
     holding = False
     identity: Any = None
+    program: Program | None = None
     protection: Protection | None = None
     _admitted = True
     _phase = _OPEN
@@ -200,6 +204,8 @@ class Inbound:
         admission = self.listener.admission
         admission.left(self)
         self.source, self.port = source, port
+        # The program at the other end is a proxy, and not the client.
+        self.program = None
         self._admitted = admission.admit(self)
         if not self._admitted:
             self.halfOpen = False
@@ -391,7 +397,13 @@ class Inbound:
 
     @property
     def datagrams(self) -> bool:
-        """Whether the client may have datagrams beside the connection."""
+        """
+        Whether the client may have datagrams beside the connection.
+
+        Those of a client on a Unix socket could come from any program here.
+        """
+        if not self.port:
+            return False
         protection = self.protection
         return (
             protection is None

@@ -122,13 +122,22 @@ class Listener:
         host: Any = getattr(addr, "host", None)
         # A client on a Unix socket is on this machine.
         source = _LOOPBACK if host is None else _addressOf(host)
+        return self.letIn(source, getattr(addr, "port", 0))
+
+    def letIn(self, source: Address, port: int) -> Inbound | None:
+        """
+        Let a client in.
+
+        @param port: the client's; 0 where it has none.
+        @return: L{None} when there is no room: the connection is to be closed.
+        """
         built, self._built = self._built, None
         if built is not None and built.connection is None:
             # Twisted could not make its transport, and logged why.
             built.abandon()
             self._exhausted()
         try:
-            client = Inbound(self, source, getattr(addr, "port", 0))
+            client = Inbound(self, source, port)
             if not self.admission.admit(client):
                 return None
         except MemoryError:

@@ -14,7 +14,7 @@ __all__ = ["CATALOGUE", "COMMON", "EVENTS"]
 
 #: Fields of every line, and of every line about a client.
 COMMON: Final = ("v", "n", "time", "event", "hash")
-_CLIENT: Final = ("session", "listener", "client", "protocol")
+_CLIENT: Final = ("session", "listener", "client", "protocol", "uid", "pid")
 _DECISION: Final = (
     *_CLIENT, "user", "method", "command", "asked", "name", "port", "verdict", "rule",
     "why", "addresses", "groups", "rules", "struck", "user_id", "secured", "ticket",

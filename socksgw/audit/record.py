@@ -108,7 +108,7 @@ class SessionRecord:
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed",
         "client", "clientPort", "command", "decidedBy", "dialled", "ending", "groups",
-        "hint", "listener", "loggedIn", "method", "name", "offered", "peerPort", "port",
+        "hint", "listener", "local", "loggedIn", "method", "name", "offered", "peerPort", "port",
         "protocol", "reason", "received", "reply", "reports", "rule", "secured", "sent",
         "rules", "session", "strangers", "struck", "ticket", "user", "userId",
         "wanted", "why",
@@ -122,6 +122,7 @@ class SessionRecord:
         self.client = client
         self.clientPort = port
         self.began = began
+        self.local = ""
         self.protocol = ""
         self.userId = b""
         self.claimed = b""
@@ -246,8 +247,17 @@ class SessionRecord:
             f'"event":"{event}","session":{self.session},'
             f'"listener":{quoted(self.listener)},'
             f'"client":{_place(self.client, self.clientPort)},'
-            f'"protocol":"{self.protocol}"'
+            f'"protocol":"{self.protocol}"{self.local}'
         )
+
+    def runBy(self, uid: int, pid: int) -> None:
+        """
+        Keep which program of this machine the client is.
+
+        @param uid: the number of its user.
+        @param pid: the number of its process; 0 where it is not known.
+        """
+        self.local = f',"uid":{uid}' + (f',"pid":{pid}' if pid else "")
 
     def ofFlow(self, asked: bytes, host: object, port: int) -> SessionRecord:
         """
@@ -260,6 +270,7 @@ class SessionRecord:
         )
         flow.protocol, flow.user, flow.method = self.protocol, self.user, self.method
         flow.groups, flow.loggedIn = self.groups, self.loggedIn
+        flow.local = self.local
         flow.command, flow.secured = self.command, self.secured
         flow.asked, flow.port = asked, port
         flow.name = host if isinstance(host, str) else None

@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import evolve
 
-from socksgw.config.listening import parseListenAddress
+from socksgw.config.listening import UNIX, parseListenAddress
 from socksgw.config.schema import AuthConfig, Choose, Config, Listen, Rule
 
 __all__ = ["defaultConfig", "listeningOn", "withoutCheckers"]
@@ -51,7 +51,8 @@ def listeningOn(config: Config, endpoints: Sequence[str]) -> Config:
             else Listen(name=f"listen-{i + 1}")
         )
         try:
-            parseListenAddress(text)
+            if not text.startswith(UNIX) or ":" in text.removeprefix(UNIX):
+                parseListenAddress(text)
         except ValueError:
             listen = evolve(listen, address=(), endpoint=text)
         else:

@@ -4,9 +4,22 @@ Addresses of listeners, as a configuration writes them.
 
 from __future__ import annotations
 
+from typing import Final
+
 from socksgw.wire.address import Address
 
-__all__ = ["isRoutable", "parseListenAddress"]
+__all__ = [
+    "UNIX",
+    "isRoutable",
+    "parseListenAddress",
+    "parseUnixAddress",
+    "servesPrograms",
+]
+
+#: Before the path, or C{@} and the abstract name, of a Unix socket.
+UNIX: Final = "unix:"
+#: Octets of the longest path or abstract name (C{sun_path} of unix(7), less one).
+_LONGEST: Final = 107
 
 
 def parseListenAddress(text: str) -> tuple[Address, int]:
@@ -23,6 +36,29 @@ def parseListenAddress(text: str) -> tuple[Address, int]:
     elif ":" in host:
         raise ValueError('an IPv6 address stands in brackets: "[::1]:1080"')
     return Address.parse(host), int(port)
+
+
+def parseUnixAddress(text: str) -> str:
+    """
+    Return the path of C{"unix:/run/gw.sock"}, or C{"@name"} of an abstract name.
+
+    @raise ValueError: the text is neither; its own text says what is wrong.
+    """
+    path = text.removeprefix(UNIX)
+    if path == text or path[:1] not in ("/", "@") or path in ("/", "@"):
+        raise ValueError('must be "unix:/absolute/path" or "unix:@abstract-name"')
+    if not path.isprintable() or path.endswith("/"):
+        raise ValueError("cannot be the name of a socket")
+    if len(path.encode()) > _LONGEST:
+        raise ValueError(f"is longer than {_LONGEST} octets, which no socket may be")
+    return path
+
+
+def servesPrograms(address: str) -> bool:
+    """
+    Tell whether the kernel says which programs are the clients of an C{address}.
+    """
+    return address.startswith(UNIX)
 
 
 def isRoutable(listen: str) -> bool:

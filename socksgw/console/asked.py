@@ -75,7 +75,7 @@ def factsAsked(options: argparse.Namespace, config: Config) -> Facts:
         raise ValueError(f"--{option}: {why}")
     return Facts(
         user=options.user,
-        groups=groupsOf(options.user, config.groups) | set(options.group),
+        groups=groupsOf(options.user, config.groups, frozenset(options.group)),
         command=options.command,
         name=host if isinstance(host, str) else None,
         port=port,
@@ -85,5 +85,5 @@ def factsAsked(options: argparse.Namespace, config: Config) -> Facts:
         listener=options.listener,
         secured=options.secured,
         at=at,
-        unsure=unsureOf(options.user, config.groups, options.group or None),
+        unsure=unsureOf(options.user, config, options.group or None),
     )

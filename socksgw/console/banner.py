@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
+from socksgw.config.listening import UNIX
 from socksgw.config.schema import Choose, Config
 from socksgw.console.follow import ConsoleFollower
 from socksgw.negotiate.methods import Choice
@@ -67,8 +68,7 @@ def _places(gateway: Gateway) -> Iterator[str]:
     for host, port in gateway.bound():
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     for listen in gateway.config.listen:
-        if listen.endpoint.startswith("unix:"):
-            yield listen.endpoint
+        yield from (each for each in listen.places if each.startswith(UNIX))
 
 
 def _served(gateway: Gateway) -> Iterator[str]:
@@ -113,6 +113,9 @@ def _denied(config: Config) -> Iterator[str]:
 def _trial(gateway: Gateway) -> str:
     place = next(_places(gateway), "127.0.0.1:1080")
     place = place.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+    if place.startswith(f"{UNIX}/"):
+        # As curl writes it.
+        place = "localhost" + place.removeprefix(UNIX).partition(":")[0]
     listens = gateway.config.listen
     if listens and listens[0].tls is not None:
         return f"openssl s_client -connect {place}"

@@ -41,7 +41,16 @@ def _target(line: Mapping[str, Any]) -> str:
 
 
 def _from(line: Mapping[str, Any]) -> str:
-    return f" · from {line['client']}" if "client" in line else ""
+    return f" · from {_client(line)}" if "client" in line else ""
+
+
+def _client(line: Mapping[str, Any]) -> str:
+    """Return where a client comes from: an address, or a program of this machine."""
+    if "uid" not in line:
+        client: str = line["client"]
+        return client
+    process = f", process {line['pid']}" if "pid" in line else ""
+    return f"uid {line['uid']}{process}"
 
 
 def _because(line: Mapping[str, Any]) -> str:
@@ -74,7 +83,7 @@ def _decision(line: Mapping[str, Any], colour: bool) -> str:
 
 def _refused(line: Mapping[str, Any], colour: bool) -> str:
     word = _paint("REFUSE", _YELLOW, colour)
-    return f"{word} {line['client']} on {line['listener']}{_because(line)}"
+    return f"{word} {_client(line)} on {line['listener']}{_because(line)}"
 
 
 def _refusals(line: Mapping[str, Any], colour: bool) -> str:
@@ -104,7 +113,7 @@ def _loginFailed(line: Mapping[str, Any], colour: bool) -> str:
     text = "THROTTLED" if throttled else "LOGIN FAILED"
     word = _paint(text, _YELLOW if throttled else _RED, colour)
     return (
-        f"{word} {line['claimed']!r} from {line['client']} by {line['method']}"
+        f"{word} {line['claimed']!r} from {_client(line)} by {line['method']}"
         f"{_because(line)}"
     )
 

@@ -29,6 +29,8 @@ __all__ = ["explainRecord"]
 _FACTS: Final = (
     ("time", "time"),
     ("client", "client"),
+    ("uid", "uid"),
+    ("pid", "process"),
     ("listener", "listener"),
     ("protocol", "protocol"),
     ("user", "user"),

@@ -123,6 +123,7 @@ class Generation:
             directory=self._directory(config, found.checkers, before),
             others=self.methods.authenticators,
             issued={name: group.token for name, group in config.groups.items()},
+            words=found.ruleset.localWords,
         )
         self._throttle = config.auth.throttle
         auth = config.auth

@@ -5,7 +5,8 @@ All listeners of a gateway: opened, changed while they serve, paused, closed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, final
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import maybeDeferred
@@ -24,7 +25,13 @@ from socksgw.accept.endpoints import (
 )
 from socksgw.accept.listener import Listener, Service
 from socksgw.accept.tls import TLSLayer
-from socksgw.config.listening import parseListenAddress
+from socksgw.accept.unixport import (
+    UnixPort,
+    listenOnPath,
+    permissionsOf,
+    remedyForPath,
+)
+from socksgw.config.listening import UNIX, parseListenAddress
 from socksgw.config.schema import Listen
 from socksgw.system.watch import Watcher
 from socksgw.wire.dialect import Dialect
@@ -33,9 +40,6 @@ from socksgw.wire.server import DIALECTS
 __all__ = ["CannotStart", "Listeners"]
 
 _log = Logger()
-
-#: A listener's name, and the address or endpoint.
-Key = tuple[str, str]
 
 
 class CannotStart(Exception):
@@ -52,8 +56,31 @@ class CannotStart(Exception):
         self.taken = taken
 
 
+class Key(NamedTuple):
+    """
+    One place where a listener listens.
+
+    @ivar name: the listener's name.
+    @ivar where: the address or the endpoint.
+    @ivar endpoint: which of them it is: both may begin with C{unix:}.
+    """
+
+    name: str
+    where: str
+    endpoint: bool
+
+    @property
+    def place(self) -> tuple[str, bool]:
+        """What is listened on, whatever the listener's name."""
+        return self.where, self.endpoint
+
+
 def _keysOf(listens: Sequence[Listen]) -> list[Key]:
-    return [(listen.name, where) for listen in listens for where in listen.places]
+    return [
+        Key(listen.name, where, where == listen.endpoint)
+        for listen in listens
+        for where in listen.places
+    ]
 
 
 def _portOf(where: str) -> int:
@@ -91,6 +118,7 @@ class Listeners:
         self._exhausted = exhausted
         self.byName: dict[str, Listener] = {}
         self._ports: dict[Key, Any] = {}
+        self._listens: dict[str, Listen] = {}
 
     def prepare(
         self,
@@ -111,6 +139,7 @@ class Listeners:
             if listener is None:
                 listener = Listener(self._service, listen.name)
                 self.byName[listen.name] = listener
+            self._listens[listen.name] = listen
             tls = secured.get(listen.name)
             listener.configure(
                 listen.protocols,
@@ -150,10 +179,23 @@ class Listeners:
         renamed = self._renamed(gone, new)
         gone = [key for key in gone if key not in renamed]
         new = [key for key in new if key not in renamed.values()]
+        with self._permitted(wanted, {b: a for a, b in renamed.items()}):
+            self._replace(gone, new)
+        for before, after in renamed.items():
+            port = self._ports[after] = self._ports.pop(before)
+            self.byName[before.name].leaving += 1
+            port.handTo(self.byName[after.name])
+
+    def _replace(self, gone: Sequence[Key], new: Sequence[Key]) -> None:
+        """
+        Open what is new, and close what is gone.
+
+        @raise CannotStart: as L{change}.
+        """
         try:
             self._openAll(new)
         except CannotStart as e:
-            if e.taken not in {_portOf(where) for _, where in gone} - {0}:
+            if e.taken not in {_portOf(key.where) for key in gone} - {0}:
                 raise
             # A port that is to be closed may be the one that is taken.
             self._closeAll(gone)
@@ -164,10 +206,35 @@ class Listeners:
                 raise
         else:
             self._closeAll(gone)
-        for before, after in renamed.items():
-            port = self._ports[after] = self._ports.pop(before)
-            self.byName[before[0]].leaving += 1
-            port.handTo(self.byName[after[0]])
+
+    @contextmanager
+    def _permitted(
+        self, wanted: Sequence[Key], before: Mapping[Key, Key]
+    ) -> Iterator[None]:
+        """
+        Give the sockets that stay the modes and owners of now.
+
+        @param before: the keys that ports have had, where they have others now.
+        @raise CannotStart: that is not permitted. After this or any exception inside
+            they have those from before.
+        """
+        changed: list[tuple[UnixPort, tuple[int, tuple[int, int]]]] = []
+        try:
+            for key in wanted:
+                port = self._ports.get(before.get(key, key))
+                if isinstance(port, UnixPort):
+                    listen = self._listens[key.name]
+                    changed.append((port, port.permissions))
+                    try:
+                        port.permit(*permissionsOf(listen.mode, listen.owner))
+                    except OSError as e:
+                        raise CannotStart(remedyForPath(key.where, e)) from None
+            yield
+        except BaseException:
+            for port, permissions in changed:
+                with suppress(OSError):
+                    port.permit(*permissions)
+            raise
 
     def _renamed(self, gone: Sequence[Key], new: Sequence[Key]) -> dict[Key, Key]:
         """
@@ -176,10 +243,10 @@ class Listeners:
         @return: the new key of each old one.
         """
         found: dict[Key, Key] = {}
-        left = {where: (name, where) for name, where in new}
+        left = {key.place: key for key in new}
         for key in gone:
-            if isinstance(self._ports[key], ListeningPort) and key[1] in left:
-                found[key] = left.pop(key[1])
+            if isinstance(self._ports[key], ListeningPort) and key.place in left:
+                found[key] = left.pop(key.place)
         return found
 
     def _openAll(self, keys: Sequence[Key]) -> None:
@@ -194,12 +261,15 @@ class Listeners:
 
     def _closeAll(self, keys: Sequence[Key]) -> None:
         for key in keys:
-            self.byName[key[0]].leaving += 1
+            self.byName[key.name].leaving += 1
             maybeDeferred(self._ports.pop(key).stopListening)
 
     def _open(self, key: Key, skipped: list[str] | None) -> None:
-        name, where = key
-        listener = self.byName[name]
+        where = key.where
+        listener = self.byName[key.name]
+        if where.startswith(UNIX) and not key.endpoint:
+            self._openPath(key, listener)
+            return
         try:
             port: Any = listenOnAddress(
                 self._reactor, where, listener, self._exhausted, self._watch
@@ -215,8 +285,22 @@ class Listeners:
         else:
             self._ports[key] = port
 
+    def _openPath(self, key: Key, listener: Listener) -> None:
+        listen = self._listens[key.name]
+        try:
+            self._ports[key] = listenOnPath(
+                self._reactor,
+                key.where,
+                *permissionsOf(listen.mode, listen.owner),
+                listener,
+                self._exhausted,
+                self._watch,
+            )
+        except (CannotListenError, OSError) as e:
+            raise CannotStart(remedyForPath(key.where, e)) from None
+
     def _openEndpoint(self, key: Key, listener: Listener) -> None:
-        name, endpoint = key
+        name, endpoint, _ = key
         failures: list[str] = []
         returned = False
 

@@ -13,6 +13,7 @@ from typing import Final, final
 
 from attrs import evolve, frozen
 
+from socksgw.config.listening import servesPrograms
 from socksgw.config.schema import Config, Listen
 from socksgw.interfaces import ANONYMOUS
 from socksgw.negotiate.methods import Choice, OfferedMethod
@@ -119,6 +120,10 @@ class Offers:
                 continue
             for method in outer.inner or (outer,):
                 if method.capabilities.certificate and shown == "off":
+                    continue
+                if method.capabilities.local and not any(
+                    map(servesPrograms, listen.address)
+                ):
                     continue
                 level: str | None = CLEAR
                 if listen.name in self._secured:

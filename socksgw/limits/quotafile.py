@@ -145,7 +145,7 @@ def _rows(document: Any) -> Iterable[Row]:
             and 0 <= octets < _MOST
         ):
             raise ValueError("not a window")
-        if per == "source":
+        if per == "source" and not who.startswith("uid:"):
             # An earlier version kept whole IPv6 addresses.
             who = Address.parse(who.removesuffix("/64")).sourceText
         yield per, rule, who, float(seconds), number, octets

@@ -10,7 +10,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from socksgw.interfaces import IVerifiedIdentity
+from socksgw.interfaces import ILocalIdentity, IVerifiedIdentity
 from socksgw.login.canonical import CanonicalNames, folded
 from socksgw.login.refusal import Refused
 
@@ -32,12 +32,15 @@ class Proved:
     @ivar named: whether a directory has said the name: it has to know the user
         as long as there are sessions.
     @ivar groups: those that the proof has, by its own names of them.
+    @ivar local: whether the kernel has proved a user of this machine, who is called by
+        the words in C{groups} besides.
     """
 
     name: str
     expires: float | None
     named: bool = False
     groups: frozenset[str] = frozenset()
+    local: bool = False
 
 
 @implementer(ICredentialsChecker)
@@ -102,6 +105,10 @@ class VerifiedIdentities:
             or len(whole) > _LONGEST
         ):
             raise Refused("bad-name")
+        if ILocalIdentity.providedBy(credentials):
+            return Proved(
+                whole, credentials.expires, groups=credentials.words, local=True
+            )
         stripped = realm in self._strip
         if realm and not stripped:
             self._compare(realm)

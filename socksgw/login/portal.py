@@ -24,6 +24,7 @@ from twisted.cred.error import LoginFailed, UnhandledCredentials
 from twisted.cred.portal import Portal
 from twisted.internet.defer import CancelledError
 
+from socksgw.config.reserved import isLocal
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IBearerToken, ISocksUser, User
 from socksgw.login.changing import ChangingStores
@@ -178,6 +179,7 @@ class Login:
         others: Iterable[Any] = (),
         issued: Mapping[str, Iterable[str]] = MappingProxyType({}),
         wall: Callable[[], float] = time.time,
+        words: Iterable[str] = (),
     ) -> None:
         """
         Register the checkers.
@@ -191,9 +193,10 @@ class Login:
         @param others: what else may have files to report on.
         @param issued: what tokens call each group.
         @param wall: seconds since the epoch.
+        @param words: those for users and groups of this machine that rules name.
         """
         self.directory = directory
-        self._realm = SocksRealm(groups, issued)
+        self._realm = SocksRealm(groups, issued, words)
         self._portal = Portal(self._realm)
         self._portal.registerChecker(AllowAnonymousAccess())
         for interface, able in _byInterface(checkers).items():
@@ -352,7 +355,8 @@ class Login:
     # Users.
 
     async def _grouped(self, user: SocksUser) -> SocksUser:
-        if self.directory is None or user.anonymous:
+        if self.directory is None or user.anonymous or isLocal(user.name):
+            # Of this machine's users no directory knows anything.
             return user
         return (await self.directory.of(user.name)).joined(user)
 
@@ -365,7 +369,12 @@ class Login:
         """
         assert isinstance(user, SocksUser), "the Portal let them in"
         today = self._here(user)
-        if today is None or today is user or self.directory is None:
+        if (
+            today is None
+            or today is user
+            or self.directory is None
+            or isLocal(user.name)
+        ):
             return today
         return self.directory.lately(user).joined(today)
 

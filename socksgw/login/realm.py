@@ -14,7 +14,7 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm
 from zope.interface import implementer
 
-from socksgw.config.reserved import isReserved
+from socksgw.config.reserved import isLocal, isReserved
 from socksgw.interfaces import ANONYMOUS, ISocksUser
 from socksgw.login.identities import Proved
 
@@ -34,7 +34,8 @@ class SocksUser:
     @ivar proved: whether cryptography said who it is, and no store.
     @ivar named: whether a directory has said the name of somebody whom no store
         has logged in.
-    @ivar issued: the groups in the token that logged them in, by its own names.
+    @ivar issued: the groups in the token that logged them in, by its own names; what
+        else the kernel calls a user of this machine.
     @ivar unsure: groups of which it is not known whether the user is in them.
     @ivar doubt: why there are such groups, for the operator.
     @ivar anonymous: whether nobody has logged in; the realm keeps users from
@@ -74,15 +75,18 @@ class SocksRealm:
         self,
         groups: Mapping[str, Iterable[str]],
         issued: Mapping[str, Iterable[str]] = MappingProxyType({}),
+        words: Iterable[str] = (),
     ) -> None:
         """
         Take the groups of the configuration.
 
         @param groups: the members of each group.
         @param issued: what tokens call each group.
+        @param words: those for users and groups of this machine that rules name.
         """
         self._groups = _turned(groups)
         self._issued = _turned(issued)
+        self._words = frozenset(words)
 
     def requestAvatar(
         self, avatarId: object, mind: object, *interfaces: Any
@@ -103,7 +107,9 @@ class SocksRealm:
             return ISocksUser, user, _logout
         proof = avatarId if isinstance(avatarId, Proved) else None
         name = _text(avatarId) if proof is None else proof.name
-        if isReserved(name):
+        if isLocal(name) != (proof is not None and proof.local) or (
+            isReserved(name) and not isLocal(name)
+        ):
             raise UnauthorizedLogin("a name that means something else in a policy")
         issued = frozenset() if proof is None else proof.groups
         user = SocksUser(name, self.groupsOf(name, issued), str(mind))
@@ -121,9 +127,13 @@ class SocksRealm:
         """
         Return the groups that the user of that name has.
 
-        @param issued: the groups in their token.
+        @param issued: the groups in their token, or what else the kernel calls them.
         """
         found = self._groups.get(name, _NONE)
+        if isLocal(name):
+            # Words that rules name count as groups.
+            found |= issued & self._words
+            return found.union(*(self._groups.get(word, _NONE) for word in issued))
         for each in issued & self._issued.keys():
             found |= self._issued[each]
         return found

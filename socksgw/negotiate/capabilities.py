@@ -24,7 +24,7 @@ class Capabilities:
     """
     What one method declares (L{socksgw.interfaces.IMethodCapabilities}).
 
-    @ivar anonymous: as declared; so are the next four. L{None} where it was left
+    @ivar anonymous: as declared; so are the next five. L{None} where it was left
         out.
     @ivar verifies: whether its credentials need no checking (it is an
         C{IVerifyingMethod}).
@@ -38,6 +38,7 @@ class Capabilities:
     cleartext: bool | None = None
     credentials: tuple[InterfaceClass, ...] | None = None
     certificate: bool = False
+    local: bool = False
     serves: str = ""
     challenge: str = ""
     verifies: bool = False
@@ -84,7 +85,7 @@ def capabilitiesOf(method: Any) -> Capabilities:
 
     @raise Invalid: a declaration is not of its type.
     """
-    for name in ("anonymous", "cleartext", "certificate"):
+    for name in ("anonymous", "cleartext", "certificate", "local"):
         if type(getattr(method, name, False)) is not bool:
             raise Invalid(f"the method's declaration `{name}` is not True or False")
     credentials = getattr(method, "credentials", None)
@@ -108,6 +109,7 @@ def capabilitiesOf(method: Any) -> Capabilities:
         getattr(method, "cleartext", None),
         credentials,
         getattr(method, "certificate", False),
+        getattr(method, "local", False),
         serves,
         challenge,
         IVerifyingMethod.providedBy(method),

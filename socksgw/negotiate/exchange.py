@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, final
 
 from zope.interface import implementer
 
-from socksgw.interfaces import IExchange, Protection
+from socksgw.interfaces import IExchange, Program, Protection
 from socksgw.wire.address import Address
 from socksgw.wire.events import Decoded, Event
 from socksgw.wire.reader import Reader
@@ -34,6 +34,10 @@ class Client(Protocol):
     @property
     def identity(self) -> Any:
         """What the connection has proved (C{IVerifiedIdentity}), or L{None}."""
+
+    @property
+    def program(self) -> Program | None:
+        """What the kernel says of the program at the other end."""
 
     @property
     def secured(self) -> str:
@@ -84,3 +88,8 @@ class Exchange:
     def identity(self) -> Any:
         """What the connection has proved (C{IVerifiedIdentity}), or L{None}."""
         return self._client.identity
+
+    @property
+    def program(self) -> Program | None:
+        """What the kernel says of the program at the other end (L{IExchange})."""
+        return self._client.program

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Protocol, final
 
-from socksgw.config.reserved import USERS, isReserved
+from socksgw.config.reserved import USERS, isLocal, isLocalName, isReserved
 from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.networks import Network, Networks
 from socksgw.policy.patterns import NamePatterns
@@ -170,16 +170,21 @@ class Destinations:
 class Who:
     """
     The C{who} of a rule.
+
+    @ivar words: those for users and groups of this machine.
     """
 
-    __slots__ = ("anonymous", "groups", "names", "users")
+    __slots__ = ("anonymous", "groups", "names", "users", "words")
 
     def __init__(self, words: Iterable[str]) -> None:
         found = set(words)
         self.anonymous = ANONYMOUS in found
         self.users = USERS in found
-        self.groups = frozenset(w[1:] for w in found if w.startswith("@"))
-        self.names = frozenset(w for w in found if not isReserved(w))
+        self.words = frozenset(filter(isLocal, found))
+        named = frozenset(filter(isLocalName, self.words))
+        # What a user of this machine is called besides its name counts as a group.
+        self.groups = self.words - named | {w[1:] for w in found if w.startswith("@")}
+        self.names = named | {w for w in found if not isReserved(w)}
 
     def __bool__(self) -> bool:
         return bool(self.anonymous or self.users or self.groups or self.names)

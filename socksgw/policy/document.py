@@ -12,7 +12,7 @@ from typing import Final, final
 from attrs import field, frozen
 
 from socksgw.config.problems import Problem, nearest
-from socksgw.config.reserved import isPattern, isReserved
+from socksgw.config.reserved import LOCAL, isLocal, isPattern, isReserved
 from socksgw.config.schema import Config
 from socksgw.config.schema import Rule as RuleTable
 from socksgw.policy.conditions import (
@@ -36,6 +36,7 @@ __all__ = ["Compiled", "Compiler"]
 
 _DEFAULT_NEVER: Final = ("special", "self")
 _ASKED: Final = frozenset({"name", "address"})
+_BARE_WORD: Final = "needs a name or a number behind the colon"
 _NO_PATTERN: Final = "users have no patterns; name each, or a group as @group"
 
 
@@ -145,10 +146,15 @@ class Compiler:
         self._words.declare()
         for name, group in self._config.groups.items():
             for i, member in enumerate(group.members):
-                if isReserved(member):
+                if _isBareWord(member):
+                    self._wrong(f"groups.{name}[{i}]", f'"{member}": {_BARE_WORD}')
+                elif isReserved(member) and not isLocal(member):
                     self._wrong(f"groups.{name}[{i}]", f'"{member}" is not a user name')
                 elif isPattern(member):
                     self._wrong(f"groups.{name}[{i}]", f'"{member}": {_NO_PATTERN}')
+            if isLocal(name):
+                why = "cannot be the name of a group: it means one of this machine"
+                self._wrong(f"groups.{name}", why)
             if not (group.members or group.directory or group.token):
                 self._odd(f"groups.{name}", "is empty")
         for name, ports in self._config.services.items():
@@ -270,6 +276,8 @@ class Compiler:
                     self._undeclared(f"{path}[{i}]", word, "groups")
             elif not word:
                 self._wrong(f"{path}[{i}]", "must not be empty")
+            elif _isBareWord(word):
+                self._wrong(f"{path}[{i}]", f'"{word}": {_BARE_WORD}')
             elif isPattern(word):
                 self._wrong(f"{path}[{i}]", f'"{word}": {_NO_PATTERN}')
         return Who(words)
@@ -345,6 +353,11 @@ class Compiler:
             for name in getattr(self._config, table):
                 if f"{table}.{name}" not in self._used:
                     self._odd(f"{table}.{name}", "is not used")
+
+
+def _isBareWord(word: str) -> bool:
+    """Tell whether a word for a user or a group of this machine names none."""
+    return isLocal(word) and word in LOCAL
 
 
 def _commands(words: Sequence[str] | str | None, allow: bool) -> frozenset[str] | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from socksgw.config.problems import Problem, nearest
-from socksgw.config.reserved import isPattern, isReserved
+from socksgw.config.reserved import isLocal, isPattern, isReserved
 from socksgw.config.schema import Config, Expect
 from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.facts import Facts, destination, groupsOf, unsureOf
@@ -95,7 +95,7 @@ def wrongFacts(
     @param methods: the capabilities of the installed methods, by name.
     """
     for group in groups:
-        if group not in config.groups:
+        if group not in config.groups and not isLocal(group):
             near = nearest(group, config.groups)
             yield "groups", f'"{group}" is not declared in [groups]{near}'
     known = {listen.name for listen in config.listen} | set(config.unused)
@@ -107,7 +107,7 @@ def wrongFacts(
         yield "method", f'a client that logs in by "{method}" is not anonymous'
     elif can is not None and who != ANONYMOUS and not can.mayBeSomebody:
         yield "method", f'"{method}" does not log a user in: the user is anonymous then'
-    if who != ANONYMOUS and isReserved(who):
+    if who != ANONYMOUS and isReserved(who) and not who.startswith("uid:"):
         yield "who", f'"{who}" is not the name of a user'
     elif isPattern(who):
         yield "who", f'"{who}": a question is about one user'
@@ -151,10 +151,10 @@ def _facts(expect: Expect, config: Config) -> Facts:
         _address(f"resolving_to[{i}]", text)
         for i, text in enumerate(expect.resolving_to)
     )
-    groups = groupsOf(expect.who, config.groups) | set(expect.groups or ())
+    given = frozenset(expect.groups or ())
     return Facts(
         user=expect.who,
-        groups=groups,
+        groups=groupsOf(expect.who, config.groups, given),
         command=expect.command,
         name=host if isinstance(host, str) else None,
         port=port,
@@ -164,5 +164,5 @@ def _facts(expect: Expect, config: Config) -> Facts:
         listener=expect.listener,
         secured=expect.secured,
         at=expect.at,
-        unsure=unsureOf(expect.who, config.groups, expect.groups),
+        unsure=unsureOf(expect.who, config, expect.groups),
     )

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from socksgw.config.reserved import isLocal, isLocalName
 from socksgw.config.schema import Config, Group
 from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.questions import Supposed
@@ -119,15 +120,22 @@ def destination(text: str, command: str) -> tuple[Address | str, int]:
     return found, int(port)
 
 
-def _directorys(line: Mapping[str, Any], config: Config) -> frozenset[str]:
+def _elsewhere(line: Mapping[str, Any], config: Config) -> frozenset[str]:
     """
-    Return the groups of a directory that a line of the journal has for its user.
+    Return the groups that a line of the journal has for its user, and no file.
+
+    They are a directory's, or of this machine.
     """
     return frozenset(
         name
         for name in line.get("groups", ())
-        if name in config.groups and config.groups[name].directory
+        if isLocal(name) or (name in config.groups and _isOpen(config.groups[name]))
     )
+
+
+def _isOpen(group: Group) -> bool:
+    """Tell whether something else than a user's name makes members of a group."""
+    return bool(group.directory) or any(map(isLocal, group.members))
 
 
 def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
@@ -154,7 +162,7 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
     user = line["user"]
     return Facts(
         user=user,
-        groups=groupsOf(user, config.groups) | _directorys(line, config),
+        groups=groupsOf(user, config.groups, _elsewhere(line, config)),
         command=command,
         name=name,
         port=port,
@@ -167,23 +175,40 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
     )
 
 
-def groupsOf(user: str, groups: Mapping[str, Group]) -> frozenset[str]:
-    """Return the groups whose members in the configuration include a user."""
-    return frozenset(name for name, group in groups.items() if user in group.members)
+def groupsOf(
+    user: str, groups: Mapping[str, Group], given: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """
+    Return the groups that a user is in, by the configuration and by what is given.
+
+    @param given: other groups, among them those of this machine.
+    """
+    called = {user, *filter(isLocal, given)}
+    found = {
+        name for name, group in groups.items() if not called.isdisjoint(group.members)
+    }
+    # The number of a user without a name is a word of its own.
+    return given | found | set(filter(isLocal, (user,)))
 
 
 def unsureOf(
-    user: str, groups: Mapping[str, Group], given: Collection[str] | None
+    user: str, config: Config, given: Collection[str] | None
 ) -> frozenset[str]:
     """
-    Return the groups which only a directory can say whether a user is in.
+    Return the groups which only a directory, or this machine, can say.
 
     @param given: the user's groups, if they were given: then there are no others.
     """
     if given is not None or user == ANONYMOUS:
         return frozenset()
+    local = isLocal(user)
+    words = (word for rule in config.rule if local for word in rule.who or ())
     return frozenset(
         name
-        for name, group in groups.items()
-        if group.directory and user not in group.members
+        for name, group in config.groups.items()
+        if (group.directory or (local and _isOpen(group))) and user not in group.members
+    ).union(
+        word
+        for word in words
+        if isLocal(word) and not isLocalName(word) and word != user
     )

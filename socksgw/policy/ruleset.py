@@ -68,6 +68,12 @@ class Ruleset:
             for rule in rules
         )
 
+    @property
+    def localWords(self) -> frozenset[str]:
+        """The words for users and groups of this machine that rules name."""
+        found = (rule.who.words for rule in self.rules if rule.who is not None)
+        return frozenset().union(*found)
+
     def default(self, question: Question) -> Verdict:
         """
         Return the denial of a request that no rule allows.

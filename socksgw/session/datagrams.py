@@ -37,7 +37,13 @@ class Associate(Command):
     async def decide(self, case: Case, request: Requested) -> Decision:
         """Ask whether an association can be of any use."""
         if self.beside and not case.client.datagrams:
-            raise CommandNotSupported("datagrams beside TLS (UDP-Naked) not agreed on")
+            why = "datagrams beside TLS (UDP-Naked) not agreed on"
+            if not case.client.port:
+                why = (
+                    "a client on a Unix socket has no address for datagrams: they go "
+                    "inside the connection ([listen.udp] tunnels)"
+                )
+            raise CommandNotSupported(why)
         return case.generation.policy.associate(case.asker)
 
     def again(self, case: Case, ruleset: Ruleset) -> Verdict:

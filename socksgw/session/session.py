@@ -149,6 +149,8 @@ class Session(case.Case):
         event = await client.next()
         wanted = generation.methods.wanted(record.listener, client.source)
         record.opened(client.conversation.protocol, event, wanted)
+        if client.program is not None:
+            record.runBy(client.program.uid, client.program.pid)
         try:
             attempt = self._attempt = await negotiate(
                 client, event, wanted, record.chose

@@ -82,6 +82,7 @@ class _Dialogue:
 
     def __init__(self, authenticator: Any, code: int, identity: Any, script: Script):
         self.identity = identity
+        self.program = None
         self.credentials: Any = None
         self.failure: BaseException | None = None
         self.written = b""

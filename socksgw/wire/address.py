@@ -22,6 +22,9 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 #: Octets of an IPv6 address that name its network: a host has a whole /64 to
 #: itself (RFC 4291 section 2.5.4), and takes any address of it.
 _SUBNET: Final = 8
+#: Before the number of a user in a source's key, which is longer than any other.
+_USER: Final = b"uid:"
+_NUMBER_OCTETS: Final = 5
 
 
 @final
@@ -36,7 +39,8 @@ class Address:
     @ivar text: the canonical text (RFC 5952 for IPv6).
     @ivar version: 4 or 6.
     @ivar sourceKey: what counts as one source, wherever clients are counted by
-        source: an IPv4 address, or the /64 of an IPv6 address.
+        source: an IPv4 address, the /64 of an IPv6 address, or a user of this
+        machine (L{ofUser}).
     """
 
     __slots__ = ("packed", "sourceKey", "text", "version")
@@ -64,6 +68,19 @@ class Address:
             self.text = str(IPv6Address(packed))
             self.version = 6
             self.sourceKey = packed[:_SUBNET]
+
+    @classmethod
+    def ofUser(cls, uid: int) -> Address:
+        """
+        Return the address of a user's programs on this machine.
+
+        It is 127.0.0.1 to rules, and a source of its own wherever clients are counted.
+
+        @param uid: the user's number in the system.
+        """
+        address = cls(b"\x7f\x00\x00\x01")
+        address.sourceKey = _USER + uid.to_bytes(_NUMBER_OCTETS, "big")
+        return address
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -94,10 +111,19 @@ class Address:
 
     @property
     def sourceText(self) -> str:
-        """L{sourceKey} as text: C{192.0.2.1}, or C{2001:db8::/64}."""
+        """L{sourceKey} as text: C{192.0.2.1}, C{2001:db8::/64}, or C{uid:1000}."""
         if self.version == 4:
-            return self.text
+            return f"uid:{self._uid}" if self.isUser else self.text
         return str(IPv6Address(self.sourceKey + bytes(16 - _SUBNET))) + "/64"
+
+    @property
+    def isUser(self) -> bool:
+        """Whether it stands for one user of this machine (L{ofUser})."""
+        return len(self.sourceKey) > _SUBNET
+
+    @property
+    def _uid(self) -> int:
+        return int.from_bytes(self.sourceKey[len(_USER) :], "big")
 
     @property
     def isUnspecified(self) -> bool:

@@ -255,6 +255,7 @@ def everyLine() -> list[str]:
         rules=("web", "six"),
     )
     record.groups, record.secured, record.userId = ("staff",), "integrity", b"fred"
+    record.runBy(1000, 4711)
     record.claimed, record.offered, record.wanted = b"al", b"\0", [Method("none")]
     record.decided(said)
     lines = [record.decisionLine(), record.ofFlow(b"x", V4, 53).decisionLine("flow")]

@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from socksgw.config.listening import isRoutable, parseListenAddress
+from socksgw.config.listening import (
+    isRoutable,
+    parseListenAddress,
+    parseUnixAddress,
+)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +101,32 @@ def test_whatIsNoAddress(text: str) -> None:
 def test_whatOtherHostsCanReach(listen: str, expected: bool) -> None:
     """Everything but loopback and local paths."""
     assert isRoutable(listen) is expected
+
+
+@pytest.mark.parametrize(
+    "name", ["/run/gw.sock", "/" + "x" * 106, "@gw", "@" + "x" * 106]
+)
+def test_aUnixSocket(name: str) -> None:
+    """A path, or an abstract name; no other host reaches either."""
+    assert parseUnixAddress(f"unix:{name}") == name
+    assert not isRoutable(f"unix:{name}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/run/gw.sock",
+        "unix:",
+        "unix:gw.sock",
+        "unix:/",
+        "unix:@",
+        "unix:/run/",
+        "unix:/run/\n",
+        "unix:/" + "x" * 107,
+        "unix:@" + "é" * 60,
+    ],
+)
+def test_noUnixSocket(text: str) -> None:
+    """Neither, or one that sun_path of unix(7) has no room for."""
+    with pytest.raises(ValueError, match=r"must be|cannot be|is longer"):
+        parseUnixAddress(text)

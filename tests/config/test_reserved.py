@@ -6,10 +6,17 @@ from __future__ import annotations
 
 import pytest
 
-from socksgw.config.reserved import ANONYMOUS, USERS, isPattern, isReserved
+from socksgw.config.reserved import (
+    ANONYMOUS,
+    USERS,
+    isLocal,
+    isLocalName,
+    isPattern,
+    isReserved,
+)
 
 
-@pytest.mark.parametrize("name", ["", ANONYMOUS, USERS, "@staff", "@"])
+@pytest.mark.parametrize("name", ["", ANONYMOUS, USERS, "@staff", "@", "uid:x", "gid:"])
 def test_reserved(name: str) -> None:
     """No user has such a name."""
     assert isReserved(name)
@@ -26,3 +33,10 @@ def test_patterns() -> None:
     assert [isPattern(n) for n in ("*", "bot-*", "b?t", "bot", "@bot", "")] == [
         True, True, True, False, False, False,
     ]  # fmt: skip
+
+
+def test_ofThisMachine() -> None:
+    """A name or a number behind C{uid:} or C{gid:}; only C{uid:NAME} is a name."""
+    words = ("uid:build", "uid:1000", "gid:docker", "build", "@uid:x", "UID:x")
+    assert [isLocal(word) for word in words] == [True, True, True, False, False, False]
+    assert [word for word in words if isLocalName(word)] == ["uid:build"]

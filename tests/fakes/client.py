@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.methods import OfferedMethod
 from socksgw.negotiate.negotiation import negotiate
+from socksgw.system.program import Program
 from socksgw.wire.address import Address
 from socksgw.wire.events import Event
 from socksgw.wire.server import ServerConversation
@@ -29,6 +30,7 @@ class Client:
     """
 
     identity: Any = None
+    program: Program | None = None
     secured = "clear"
 
     def __init__(self, *chunks: bytes, source: str = "192.0.2.7") -> None:

@@ -109,7 +109,7 @@ def test_anotherName(world: World) -> None:
     world.change(wan=[A])
     assert world.open == [A]
     ((key, port),) = world.listeners._ports.items()
-    assert key == ("wan", A)
+    assert key == ("wan", A, False)
     assert port.listener is world.listeners.byName["wan"]
 
 
@@ -122,7 +122,7 @@ def test_whatCannotBeOpened(world: World, error: Exception) -> None:
     with pytest.raises((CannotStart, KeyError)):
         world.change(lan=[B, C])
     assert world.open == [A]
-    assert list(world.listeners._ports) == [("lan", A)]
+    assert list(world.listeners._ports) == [("lan", A, False)]
     del world.failing[C]
     world.change(lan=[B, C])
     assert world.open == [B, C]

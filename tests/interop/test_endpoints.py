@@ -37,6 +37,9 @@ TEXT = """
 name = "path"
 endpoint = "unix:{directory}/s"
 [[listen]]
+name = "own-path"
+address = ["unix:{directory}/own"]
+[[listen]]
 name = "tls"
 endpoint = "ssl:0:interface=127.0.0.1:privateKey={key}:certKey={file}"
 [[listen]]
@@ -63,7 +66,7 @@ class Door(NamedTuple):
     """
     A gateway, and how to come in.
 
-    @ivar kind: C{unix}, C{ssl}, C{tcp} or C{own}.
+    @ivar kind: C{unix}, C{path}, C{ssl}, C{tcp} or C{own}.
     @ivar place: the path or the port.
     @ivar tls: for C{ssl} and C{own}; in it Python has no half-close.
     """
@@ -107,7 +110,7 @@ def listening(
     yield from running(directory, text + OPEN[OPEN.index("[[auth.choose]]") :])
 
 
-@pytest.fixture(params=["unix", "ssl", "tcp", "own"])
+@pytest.fixture(params=["unix", "path", "ssl", "tcp", "own"])
 def door(
     request: pytest.FixtureRequest, listening: Running, certificate: Certificate
 ) -> Door:
@@ -115,6 +118,8 @@ def door(
     kind: str = request.param
     if kind == "unix":
         return Door(listening, kind, f"{listening.directory}/s", None)
+    if kind == "path":
+        return Door(listening, kind, f"{listening.directory}/own", None)
     if kind == "ssl":
         return Door(listening, kind, listening.ports[0], certificate.client())
     if kind == "own":
@@ -205,7 +210,7 @@ def test_clientEnds(
     assert line["reason"] == "closed"
 
 
-@pytest.mark.parametrize("door", ["unix", "tcp"], indirect=True)
+@pytest.mark.parametrize("door", ["unix", "path", "tcp"], indirect=True)
 def test_destinationEndsClientGoesOn(
     door: Door, destination: Callable[..., Destination]
 ) -> None:

@@ -22,6 +22,7 @@ BUILT_IN = {
     "chap": (False, False, (IUsernameHashedPassword,), False),
     "gssapi": (False, False, (), False),
     "certificate": (False, False, (), True),
+    "peer": (False, False, (), False),
     "tls": (False, False, (), False),
 }
 
@@ -44,7 +45,9 @@ def test_builtIn() -> None:
     assert {name for name, can in found.items() if can.verifies} == {
         "gssapi",
         "certificate",
+        "peer",
     }
+    assert [name for name, can in found.items() if can.local] == ["peer"]
 
 
 def test_nothingDeclaredIsTheWorst() -> None:

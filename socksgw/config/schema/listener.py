@@ -90,9 +90,15 @@ class Listen:
     A listener, where clients connect. It has either C{address} or C{endpoint}.
 
     @ivar name: The name for rules, the journal and the banner.
-    @ivar address: Addresses with ports: C{"10.0.0.2:1080"}, C{"[2001:db8::2]:1080"}.
+    @ivar address: Addresses with ports: C{"10.0.0.2:1080"}, C{"[2001:db8::2]:1080"};
+        Unix sockets for programs of this machine: C{"unix:/run/socksgw/gw.sock"}, or
+        C{"unix:@name"} of an abstract name.
     @ivar endpoint: Any Twisted server endpoint string, such as
-        C{"unix:/run/socksgw/socks.sock:mode=660"}.
+        C{"tls:1081:privateKey=gw.pem"}. For Unix sockets use C{address}.
+    @ivar mode: The mode of the Unix sockets of C{address} that have a path. Absent:
+        C{"660"}.
+    @ivar owner: The C{"user:group"} of the same, C{"user"} or C{":group"}. Absent: the
+        gateway's own.
     @ivar protocols: What clients may speak, told apart by their first octets.
         C{"socks4"} includes 4a; C{"http"} is HTTP as to a proxy.
     @ivar half_open: Most clients that have not made their request yet. For one more,
@@ -104,6 +110,8 @@ class Listen:
     name: str
     address: tuple[str, ...] = ()
     endpoint: str = ""
+    mode: str = ""
+    owner: str = ""
     protocols: tuple[Literal["socks5", "socks4", "http"], ...] = ("socks5", "socks4")
     half_open: int = 4096
     half_open_per_source: int = 2048

@@ -13,6 +13,7 @@ from typing import Any, final
 from twisted.cred.checkers import ICredentialsChecker
 from zope.interface.interface import InterfaceClass
 
+from socksgw.config.listening import servesPrograms
 from socksgw.config.schema import Choose, Config
 from socksgw.gateway.examining.listeners import securedListeners
 from socksgw.gateway.examining.methods import Methods
@@ -57,6 +58,7 @@ class Credentials:
         """
         self._passwords(checkers)
         self._certificates()
+        self._programs()
         self._orders()
 
     def _passwords(self, checkers: Sequence[ICredentialsChecker]) -> None:
@@ -153,6 +155,27 @@ class Credentials:
                         f'"required" (or "optional"); missing on: {name}',
                     )
 
+    def _programs(self) -> None:
+        """
+        Report methods for programs of this machine where none comes in.
+        """
+        serving = {
+            each.name
+            for each in self._config.listen
+            if any(map(servesPrograms, each.address))
+        }
+        for i, choose in enumerate(self._config.auth.choose):
+            without = [f'"{x}"' for x in choose.listener or () if x not in serving]
+            for method in self._methods.known(choose.methods):
+                if not self._capabilities[method].local:
+                    continue
+                for name in without or ([] if serving else ["every listener"]):
+                    self._problems.wrong(
+                        f"auth.choose[{i}].methods",
+                        f'"{method}" wants listeners for programs of this machine, '
+                        f'with address = ["unix:/path"]; missing on: {name}',
+                    )
+
     def _orders(self) -> None:
         """
         Warn of orders of methods that surprise clients which offer several.
@@ -167,7 +190,9 @@ class Credentials:
         asking = [
             name
             for name in names
-            if name not in free and not self._capabilities[name].certificate
+            if name not in free
+            and not self._capabilities[name].certificate
+            and not self._capabilities[name].local
         ]
         if free and asking:
             yield _optional(names, free[0], asking[0])

@@ -12,7 +12,13 @@ from twisted.internet.endpoints import serverFromString
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.endpoints import isSecured
-from socksgw.config.listening import isRoutable, parseListenAddress
+from socksgw.accept.unixport import modeOf, ownerOf
+from socksgw.config.listening import (
+    UNIX,
+    isRoutable,
+    parseListenAddress,
+    parseUnixAddress,
+)
 from socksgw.config.schema import Config, Listen
 from socksgw.gateway.examining.problems import Problems
 from socksgw.route.udpoptions import wrongOptions
@@ -54,9 +60,13 @@ def _where(path: str, listen: Listen, reactor: Any, problems: Problems) -> None:
         problems.wrong(path, "needs exactly one of address and endpoint")
     for n, address in enumerate(listen.address):
         try:
-            parseListenAddress(address)
+            if address.startswith(UNIX):
+                parseUnixAddress(address)
+            else:
+                parseListenAddress(address)
         except ValueError as e:
             problems.wrong(f"{path}.address[{n}]", f'"{address}": {e}')
+    _permissions(path, listen, problems)
     if not listen.endpoint:
         return
     try:
@@ -73,6 +83,27 @@ def _where(path: str, listen: Listen, reactor: Any, problems: Problems) -> None:
             f'"{listen.endpoint}" is neither an address with a port nor '
             f"a Twisted server endpoint: {why}",
         )
+
+
+def _permissions(path: str, listen: Listen, problems: Problems) -> None:
+    """Examine C{mode} and C{owner}."""
+    paths = [each for each in listen.address if each.startswith(f"{UNIX}/")]
+    for key, text, read in (
+        ("mode", listen.mode, modeOf),
+        ("owner", listen.owner, ownerOf),
+    ):
+        if not text:
+            continue
+        try:
+            read(text)
+        except ValueError as e:
+            problems.wrong(f"{path}.{key}", f'"{text}": {e}')
+        if not paths:
+            problems.wrong(
+                f"{path}.{key}",
+                'goes with an address "unix:/path"; an abstract name has neither mode '
+                "nor owner: whoever is in the gateway's network namespace may connect",
+            )
 
 
 def serverTLS(
