@@ -172,8 +172,10 @@ class Checks:
                 forget(check.credentials)
 
     def _over(self, result: SocksUser | Failure, check: _Check) -> None:
-        if not check.waiting and isinstance(result, Failure):
+        if isinstance(result, Failure):
+            # No frame of it holds it, or the password, while the others go on.
             strip(result.value)
+            result.tb = None
         while check.waiting:
             each = check.waiting.pop(0)
             if isinstance(result, Failure):
@@ -216,8 +218,9 @@ class Checks:
         if not self._deserted[source]:
             del self._deserted[source]
         check.source = None
-        if check.timer.active():
-            check.timer.cancel()
+        timer, check.timer = check.timer, None
+        if timer.active():
+            timer.cancel()
 
     def _giveUp(self, check: _Check) -> None:
         self._unshare(check)

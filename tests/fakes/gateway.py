@@ -43,6 +43,7 @@ from socksgw.policy.questions import Verdict
 from socksgw.relay.memory import Memory
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.session.session import Session
+from socksgw.system.coroutines import Running
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
 from tests.fakes.loops import Timers
@@ -224,7 +225,7 @@ class Gateway:
     def serve(self, client: Any) -> Deferred[None]:
         session = Session(self, client, len(self.sessions) + 1)
         self.sessions.append(session)
-        serving = Deferred.fromCoroutine(session.serve())
+        serving = Running(session.serve())
         serving.addErrback(self.unhandled.append)
         return serving
 

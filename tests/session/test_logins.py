@@ -12,10 +12,17 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 
+from socksgw.config.schema import Throttle
+from socksgw.errors import Revoked
+from socksgw.login.portal import Login
 from socksgw.login.secrets import SecretsFile
+from socksgw.login.throttle import LoginThrottle
 from tests.fakes.gateway import (
+    LOGIN,
     Gateway,
     well,
 )
@@ -27,6 +34,7 @@ from tests.session.peers import (
     Peer,
     gatewayWith,
 )
+from tests.tools.garbage import withoutCollector
 
 #: What each method wants between the choice and the request.
 STEPS: Final = {
@@ -184,3 +192,43 @@ def test_loginOfAnother(
         assert gateway.order.count("dial") == len(let)
         well(gateway)
     assert not events
+
+
+@pytest.mark.parametrize("throttles", [False, True])
+@pytest.mark.parametrize("error", [UnauthorizedLogin, ValueError])
+@pytest.mark.parametrize(
+    "how", ["failed", "fails", "lost", "lost and fails", "revoked"]
+)
+def test_noExceptionKeepsALogin(
+    how: str, error: type[Exception], throttles: bool
+) -> None:
+    """
+    A checker fails, has failed before its answer is awaited, or is given up:
+    nothing of the login waits for the garbage collector.
+    """
+    gateway = Gateway()
+    if throttles:
+        throttle = LoginThrottle(gateway.clock, gateway.reactor.callLater)
+        throttle.configure(Throttle(3, 5))
+        gateway.generation.login = Login(
+            [gateway.checker], {}, 60, gateway.clock, throttle=throttle
+        )
+    with capturedLogs(), withoutCollector() as garbage:
+        held = gateway.checker.held = fail(error()) if how == "failed" else Deferred()
+        client = gateway.connect(b"\x05\x01\x02" + LOGIN)
+        if how == "revoked":
+            gateway.sessions[0].client.end(Revoked("no longer"))
+        elif "lost" in how:
+            client.lost()
+        if "fails" in how and not held.called:
+            held.errback(error())
+        client.lost()
+        # A check that no client waits for is given up.
+        gateway.reactor.pump([10.0] * 10)
+        assert gateway.over == gateway.sessions
+        gateway.over.clear()
+        gateway.sessions.clear()
+        gateway.happened.clear()
+        gateway.checker.held = client.protocol = None
+        del client, held
+    assert garbage == []
