@@ -68,18 +68,34 @@ _BESIDES: Final[Mapping[int, str]] = {
     429: f"Retry-After: {_RETRY}\r\n",
     503: f"Retry-After: {_RETRY}\r\n",
 }
-#: Characters of a reason for people.
+#: Characters of a reason for people, and of it in the first line.
 _TOLD: Final = 1000
+_PHRASED: Final = 200
 
 
-def _answer(status: int, text: str, besides: str = "", keep: bool = False) -> bytes:
+def _phrased(told: str) -> str:
+    """
+    Return a text as a reason phrase can have it (RFC 9112 section 4).
+
+    Programs differ in how they read other characters than those of ASCII there.
+    """
+    return "".join(c if " " <= c <= "~" else "?" for c in told[:_PHRASED])
+
+
+def _answer(
+    status: int, text: str, besides: str = "", keep: bool = False, told: str = ""
+) -> bytes:
     """
     Return a whole answer.
 
     @param besides: more fields, each with its end of line.
     @param keep: whether the connection is kept.
+    @param told: more of the reason phrase. Of the answer to CONNECT no program shows
+        more than that.
     """
     phrase, _ = _STATUSES[status]
+    if told:
+        phrase += f": {_phrased(told)}"
     body = f"{text}\n".encode()
     # Old programs read the second name alone.
     words = "keep-alive" if keep else "close"
@@ -142,8 +158,8 @@ class Refusals:
         status = _statusOf(reply, reason)
         if not self._reasons:
             return self._constant[status]
-        text = _STATUSES[status][1]
-        by = f'Rule "{rule}": ' if rule else ""
-        text += f"\n{by}{why or reason}"[:_TOLD]
-        text += f" ({reason})" if why and reason else ""
-        return _answer(status, text, _BESIDES.get(status, ""))
+        by = f'rule "{rule}": ' if rule else ""
+        told = f"{by}{why or reason}"[:_TOLD]
+        told += f" ({reason})" if why and reason else ""
+        text = f"{_STATUSES[status][1]}\n{told[:1].upper()}{told[1:]}"
+        return _answer(status, text, _BESIDES.get(status, ""), told=told)

@@ -269,6 +269,19 @@ def test_told(reasons: bool) -> None:
     assert answer.endswith(told) is reasons
     same = http.encodeRefusal(Reply.NOT_ALLOWED, "revoked", "another", "other")
     assert (answer == same) is not reasons
+    line = b'HTTP/1.1 403 Forbidden: rule "no-web": it may not (policy)\r\n'
+    assert answer.startswith(line) is reasons
+
+
+def test_theFirstLineIsOne() -> None:
+    """Whatever a rule is called and a reason says (RFC 9112 section 4)."""
+    answer = Http("here", True).encodeRefusal(
+        Reply.NOT_ALLOWED, "policy", "a\r\nX: é\0" + 999 * "n", "ü"
+    )
+    line, _, rest = answer.partition(b"\r\n")
+    assert line.startswith(b'HTTP/1.1 403 Forbidden: rule "?": a??X: ??nnn')
+    assert len(line) < 256
+    assert rest.startswith(b"Content-Type: ")
 
 
 def test_everyCauseHasItsStatus() -> None:
