@@ -1,17 +1,19 @@
-/* Load for SOCKS gateways on loopback; prints one line of JSON.
+/* Load for SOCKS gateways and HTTP proxies on loopback; prints one line of JSON.
  *
  *   load target PORT                              sink, source and echo server
- *   load rate  PROXY TARGET CONC SECONDS MODE     new sessions per second; 64-octet echo on
- * each load pace  PROXY TARGET RATE SECONDS MODE     RATE new sessions each second; 64-octet
- * echo on each load down  PROXY TARGET STREAMS BYTES MODE    download of BYTES per stream load
- * up    PROXY TARGET STREAMS BYTES MODE    upload of BYTES per stream load rtt   PROXY TARGET
- * STREAMS SECONDS MODE  64-octet ping-pong on open sessions load idle  PROXY TARGET COUNT MODE
- * opens COUNT sessions, prints, holds them until stdin closes load udp   PROXY TARGET ASSOCS
- * SECONDS MODE   UDP ASSOCIATE; 100-octet echoes, 16 in flight on each
+ *   load rate  PROXY TARGET CONC SECONDS MODE     new sessions per second; 64-octet echo on each
+ *   load pace  PROXY TARGET RATE SECONDS MODE     RATE new sessions each second; the same echo
+ *   load down  PROXY TARGET STREAMS BYTES MODE    download of BYTES per stream
+ *   load up    PROXY TARGET STREAMS BYTES MODE    upload of BYTES per stream
+ *   load rtt   PROXY TARGET STREAMS SECONDS MODE  64-octet ping-pong on open sessions
+ *   load idle  PROXY TARGET COUNT MODE            opens COUNT sessions, prints, holds them until
+ *                                                 stdin closes
+ *   load udp   PROXY TARGET ASSOCS SECONDS MODE   UDP ASSOCIATE; 100-octet echoes, 16 in flight on
+ *                                                 each
  *
- * MODE: direct, socks4, noauth, or user:password. PORTs are on 127.0.0.1.
- * The first octet to the target: 'E' echo, 'S' and 8 octets of count source,
- * 'D' discard and answer the count at the end.
+ * MODE: direct, socks4, noauth, user:password, http, or http+user:password (CONNECT with Basic,
+ * sent at once). PORTs are on 127.0.0.1. The first octet to the target: 'E' echo, 'S' and 8 octets
+ * of count source, 'D' discard and answer the count at the end.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -217,7 +219,8 @@ struct cc {
 static int proxy_port, target_port;
 static const char *mode;
 static int src = 0;
-static int auth(void) { return strchr(mode, ':') != NULL; }
+static int http(void) { return !strncmp(mode, "http", 4) && strchr("+", mode[4]); }
+static int auth(void) { return !http() && strchr(mode, ':') != NULL; }
 static int direct(void) { return !strcmp(mode, "direct"); }
 static int socks4(void) { return !strcmp(mode, "socks4"); }
 static void put(struct cc *c, const void *b, size_t n) {
@@ -245,6 +248,29 @@ static void start(struct cc *c) {
     if (connect(c->fd, (void *)&a, sizeof a) && errno != EINPROGRESS) die("connect");
     add(c->fd, EPOLLOUT, c);
 }
+/* The head of a CONNECT, with the login (RFC 7617) where there is one; made once. */
+static char head[512];
+static size_t nhead;
+static void make_head(void) {
+    static const char six[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char login[300] = "";
+    if (mode[4] == '+') {
+        const unsigned char *p = (const unsigned char *)mode + 5;
+        char *o = login + sprintf(login, "Proxy-Authorization: Basic ");
+        for (size_t n = strlen((const char *)p); n; p += 3, n -= n < 3 ? n : 3) {
+            unsigned v = p[0] << 16 | (n > 1 ? p[1] << 8 : 0) | (n > 2 ? p[2] : 0);
+            *o++ = six[v >> 18];
+            *o++ = six[v >> 12 & 63];
+            *o++ = n > 1 ? six[v >> 6 & 63] : '=';
+            *o++ = n > 2 ? six[v & 63] : '=';
+        }
+        strcpy(o, "\r\n");
+    }
+    nhead = snprintf(head, sizeof head,
+                     "CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s\r\n", target_port,
+                     target_port, login);
+}
 static void send_req(struct cc *c) {
     unsigned char q[10] = {5, 1, 0, 1, 127, 0, 0, 1, target_port >> 8, target_port & 255};
     put(c, q, 10);
@@ -260,6 +286,12 @@ static int shake(struct cc *c, uint32_t ev) {
         if (e) return -1;
         mod(c->fd, EPOLLIN, c);
         if (direct()) return 1;
+        if (http()) {
+            if (!nhead) make_head();
+            put(c, head, nhead);
+            c->st = REQ;
+            return 0;
+        }
         if (socks4()) {
             unsigned char q[9] = {4, 1, target_port >> 8, target_port & 255, 127, 0, 0, 1, 0};
             put(c, q, 9);
@@ -270,6 +302,17 @@ static int shake(struct cc *c, uint32_t ev) {
         put(c, g, 3);
         c->st = GREET;
         return 0;
+    }
+    if (http()) {
+        /* The target says nothing unasked: all that comes is the head. */
+        ssize_t r = read(c->fd, c->in + c->got, sizeof c->in - 1 - c->got);
+        if (r <= 0) return (r < 0 && errno == EAGAIN) ? 0 : -1;
+        c->got += r;
+        c->in[c->got] = 0;
+        if (!strstr((char *)c->in, "\r\n\r\n")) return 0;
+        if (strncmp((char *)c->in, "HTTP/1.", 7) || strncmp((char *)c->in + 8, " 2", 2)) return -1;
+        c->st = RUN;
+        return 1;
     }
     size_t want = c->st == REQ ? (socks4() ? 8 : 10) : 2;
     ssize_t r = read(c->fd, c->in + c->got, want - c->got);

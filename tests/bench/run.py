@@ -1,6 +1,7 @@
 """
-The gateway against its peers, side by side in one run, in turns: Dante,
-microsocks (Debian packages) and asyncio-socks-server (PyPI).
+The gateway against its peers, side by side in one run, in turns: of SOCKS Dante,
+microsocks (Debian packages) and asyncio-socks-server (PyPI), of HTTP squid and
+tinyproxy (Debian packages).
 
 Figures of CPU are user and system time of the proxy's whole process tree, as
 the kernel counts them; on a noisy machine trust these, and the ratios of one
@@ -38,6 +39,7 @@ CONFIGURATION = """
 [[listen]]
 name = "bench"
 address = ["127.0.0.1:{port}"]
+protocols = ["socks5", "socks4", "http"]
 [auth]
 checkers = ["passwd:users"]
 [[auth.choose]]
@@ -113,12 +115,56 @@ def startAsyncio(port: int, directory: Path) -> list[str]:
     return [str(server), "--host", "127.0.0.1", "--port", str(port)]
 
 
+def startSquid(port: int, directory: Path) -> list[str]:
+    (directory / "squid.conf").write_text(
+        f"""
+http_port 127.0.0.1:{port}
+http_access allow all
+cache deny all
+access_log stdio:{directory}/access.log
+cache_log {directory}/cache.log
+pid_filename none
+coredump_dir {directory}
+shutdown_lifetime 0 seconds
+pinger_enable off
+"""
+    )
+    # It gives up root for a user of its own, and keeps memory under the service's name.
+    directory.chmod(0o777)
+    return [
+        "squid",
+        "-N",
+        "-n",
+        f"bench{port}",
+        "-f",
+        f"{directory}/squid.conf",
+    ]
+
+
+def startTinyproxy(port: int, directory: Path) -> list[str]:
+    (directory / "tinyproxy.conf").write_text(
+        f"""
+Listen 127.0.0.1
+Port {port}
+Timeout 600
+MaxClients 5000
+LogFile "{directory}/tinyproxy.log"
+LogLevel Connect
+"""
+    )
+    return ["tinyproxy", "-d", "-c", f"{directory}/tinyproxy.conf"]
+
+
 PEERS: Mapping[str, Callable[[int, Path], list[str]]] = {
     "socksgw": startSocksgw,
     "dante": startDante,
     "microsocks": startMicrosocks,
     "asyncio-socks-server": startAsyncio,
+    "squid": startSquid,
+    "tinyproxy": startTinyproxy,
 }
+#: Those that speak HTTP alone.
+HTTP = {"squid", "tinyproxy"}
 
 
 # Measuring.
@@ -227,16 +273,24 @@ class Measurement:
         load("rate", *self._at, 1, 1, "user:pass")
         self.rate("user:pass", "login session")
 
+    def httplogin(self) -> None:
+        load("rate", *self._at, 1, 1, "http+user:pass")
+        self.rate("http+user:pass", "login CONNECT session")
+
     def pace(self) -> None:
         result, _ = self._cpu("pace", 200, self._options.seconds, "noauth")
         self._note("200/s", result, p50_ms=result["p50_ms"], p99_ms=result["p99_ms"])
 
-    def bulk(self, way: str) -> None:
+    def http(self) -> None:
+        self.rate("http", "CONNECT session")
+        self.bulk("down", "http", "CONNECT ")
+
+    def bulk(self, way: str, mode: str = "noauth", name: str = "") -> None:
         size = self._options.bytes
         for streams in (1, 32):
-            result, used = self._cpu(way, streams, size // streams, "noauth")
+            result, used = self._cpu(way, streams, size // streams, mode)
             self._note(
-                f"{way} {streams}",
+                f"{name}{way} {streams}",
                 result,
                 CPU_s_GiB=used / (size / 2**30),
                 Gbit_s=result["gbit_s"],
@@ -290,9 +344,16 @@ class Measurement:
         )
 
 
-TESTS = ("rate", "login", "pace", "down", "up", "rtt", "udp", "idle")
-#: What not every peer can.
-ONLY = {"login": {"socksgw"}, "udp": {"socksgw", "dante", "asyncio-socks-server"}}
+TESTS = (
+    "rate", "login", "pace", "down", "up", "rtt", "udp", "idle", "http", "httplogin",
+)  # fmt: skip
+#: What not every peer can; those that speak HTTP alone can the one test.
+ONLY = {
+    "login": {"socksgw"},
+    "udp": {"socksgw", "dante", "asyncio-socks-server"},
+    "http": {"socksgw", *HTTP},
+    "httplogin": {"socksgw"},
+}
 
 
 @contextmanager
@@ -339,6 +400,8 @@ def prepare(names: list[str]) -> None:
     for peer, program, package in (
         ("dante", "danted", "dante-server"),
         ("microsocks", "microsocks", "microsocks"),
+        ("squid", "squid", "squid"),
+        ("tinyproxy", "tinyproxy", "tinyproxy-bin"),
     ):
         if peer in names and shutil.which(program) is None:
             sys.exit(f"{peer} is missing: apt-get install {package}")
@@ -381,13 +444,16 @@ def aims(results: Results) -> Iterator[str]:
         word = "ok" if found <= aim else "NOT REACHED"
         return f"{row:<24} {found:5.2f} x {'/'.join(peers)} (aim {aim}): {word}"
 
-    others = [name for name in results if name != "socksgw"]
+    others = [name for name in results if name not in HTTP | {"socksgw"}]
+    http = [name for name in results if name in HTTP]
     dante = ["dante"] if "dante" in results else []
     checks = [
         ratio("session CPU us", 1.0, dante),
         ratio("login session CPU us", 1.0, dante, "session CPU us"),
         ratio("round trip CPU us", 1.2, dante),
         ratio("UDP echo CPU us", 1.25, dante),
+        ratio("CONNECT session CPU us", 1.1, ["socksgw"], "session CPU us"),
+        ratio("CONNECT session CPU us", 0.7, http),
     ]
     for way in ("down", "up"):
         checks.append(ratio(f"{way} 1 CPU s GiB", 0.65, others))
@@ -412,7 +478,7 @@ def measure(name: str, options: Any) -> dict[str, float]:
         with running(name, port) as pid:
             measurement = Measurement(pid, port, target, options)
             for test in options.tests.split(","):
-                if name in ONLY.get(test, {name}):
+                if name in ONLY.get(test, set(PEERS) - HTTP):
                     getattr(measurement, test)()
             return measurement.figures
     finally:
