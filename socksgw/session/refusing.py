@@ -11,16 +11,20 @@ from twisted.internet.defer import CancelledError
 from socksgw.errors import (
     AuditFailed,
     AuthenticationFailed,
+    ClientLost,
+    HandshakeTimedOut,
     LeadsHere,
     NoAcceptableMethod,
     QuotaUsedUp,
     Revoked,
     SocksError,
+    Unanswered,
 )
 from socksgw.negotiate.attempt import Attempt
 from socksgw.session.case import Case
 from socksgw.wire.codes import Method
 from socksgw.wire.reader import WireError
+from socksgw.wire.server import ServerConversation
 
 __all__ = ["refuse"]
 
@@ -35,12 +39,17 @@ async def refuse(
     @param recorded: whether the policy's decision was to be recorded already.
     """
     client, record = case.client, case.record
+    conversation = client.conversation
+    # Where its first message is broken, nothing else has said which it was.
+    record.protocol = record.protocol or conversation.protocol
+    if isinstance(failure, (ClientLost, HandshakeTimedOut)):
+        failure = _unheard(conversation, failure)
     loginFailed = isinstance(failure, AuthenticationFailed)
-    denial = client.conversation.dialect.denial
+    denial = conversation.dialect.denial
     if loginFailed and denial is not None:
         # This protocol has no message of a failed login.
         failure.reply = denial
-    replying = failure.reply is not None and client.conversation.replyable
+    replying = failure.reply is not None and conversation.replyable
     record.reason = failure.reason
     record.reply = int(failure.reply or 0) if replying else 0
     if isinstance(failure, (Revoked, QuotaUsedUp, LeadsHere)):
@@ -60,7 +69,7 @@ async def refuse(
         with suppress(SocksError, WireError, CancelledError):
             await attempt.report(False)
     elif isinstance(failure, NoAcceptableMethod):
-        answer = client.conversation.answerOffer(Method.NO_ACCEPTABLE)
+        answer = conversation.answerOffer(Method.NO_ACCEPTABLE)
         if answer:
             client.send(answer)
     if failure.reply is None or not replying:
@@ -69,6 +78,21 @@ async def refuse(
         client.deny(failure.reply, failure.reason, str(failure))
     else:
         client.refuse(failure.reply, failure.reason, str(failure), record.rule)
+
+
+def _unheard(conversation: ServerConversation, failure: SocksError) -> SocksError:
+    """
+    Return why a client is refused whose request did not come, or was given up.
+
+    @param failure: what ended it.
+    """
+    if conversation.unanswered:
+        conversation.dismiss()
+        return Unanswered("a login is wanted; the client was told, and made none")
+    late = conversation.dialect.late
+    if late is None or isinstance(failure, ClientLost) or not conversation.dismiss():
+        return failure
+    return HandshakeTimedOut(str(failure), late)
 
 
 async def _record(case: Case, why: str, loginFailed: bool) -> None:

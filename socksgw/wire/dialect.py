@@ -41,6 +41,7 @@ class Dialect:
         messages tell it.
     @cvar fault: the reply to a first message that breaks the protocol; L{None}
         where there is none.
+    @cvar late: the reply to a first message that is not whole in time, likewise.
     @cvar secret: whether the first message may hold a password.
     @cvar challenging: whether credentials come with the request, and a client that
         has none is told which are wanted (RFC 9110 section 11.3).
@@ -56,6 +57,7 @@ class Dialect:
     loginless: ClassVar[str] = ""
     denial: ClassVar[Reply | None] = None
     fault: ClassVar[Reply | None] = None
+    late: ClassVar[Reply | None] = None
     secret: ClassVar[bool] = False
     challenging: ClassVar[bool] = False
 

@@ -120,8 +120,9 @@ def _parsed(head: bytes) -> tuple[h11.Connection, h11.Request]:
         if head.startswith(PROXY1):
             raise WireError(lookOf(head)) from None
         # h11's words are its own; of the client's it repeats none.
-        reason = "not-implemented" if e.error_status_hint == 501 else ""
-        raise WireError(str(e), reason=reason) from None
+        if e.error_status_hint == 501:
+            raise WireError(str(e), reason="not-implemented") from None
+        raise WireError(str(e)) from None
     if not isinstance(event, h11.Request):
         raise WireError("no request")
     if event.http_version not in _VERSIONS:
@@ -232,6 +233,7 @@ class Http(Dialect):
     commands: ClassVar[Mapping[int, str]] = {Command.CONNECT: "connect"}
     denial = Reply.NOT_ALLOWED
     fault = Reply.GENERAL_FAILURE
+    late = Reply.GENERAL_FAILURE
 
     readFirst = staticmethod(readRequest)
 

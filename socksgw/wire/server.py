@@ -212,6 +212,31 @@ class ServerConversation(Conversation):
         self._await(self.dialect.readFirst, self.dialect.firstLimit, secret=True)
         return self.dialect.encodeChallenge(challenges or asking.challenges, True)
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether the client was told to log in, and has not begun to answer."""
+        asking = self.asking
+        return (
+            asking is not None
+            and asking.turns > 0
+            and self.state is _START
+            and not self._buffer
+        )
+
+    def dismiss(self) -> bool:
+        """
+        Read no more of a first message that is not whole.
+
+        @return: whether the client waits for a reply: it does where it has begun
+            one.
+        """
+        if self.unanswered:
+            self.state = _REPLIED
+        if self.state is not _START:
+            return False
+        self._fail()
+        return self.replyable
+
     def admit(self, event: Event) -> Requested | None:
         """
         Go on to the request of a client that is logged in.

@@ -8,6 +8,7 @@ dialler and relay answer what the test says.
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -46,6 +47,8 @@ from socksgw.session.session import Session
 from socksgw.system.coroutines import Running
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
+from socksgw.wire.http import Http
 from tests.fakes.loops import Timers
 from tests.tools.catalogue import catalogued
 
@@ -69,6 +72,9 @@ WRONG = userpass.encodeRequest(b"alice", CANARY + b"x")
 CONNECT = socks5.encodeRequest(1, "example.com", 443)
 CONNECT4 = socks4.encodeRequest(1, TARGET, 443, b"fred")
 CONNECT4A = socks4.encodeRequest(1, "example.com", 443)
+#: alice's request in HTTP, in two parts of which the second has her login.
+CONNECTING = b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n"
+BASIC = b"Proxy-Authorization: Basic " + b64encode(b"alice:" + CANARY) + b"\r\n"
 #: The ways of a client to ask for example.com or its address, to the end of
 #: its request.
 WAYS: dict[str, bytes] = {
@@ -76,6 +82,8 @@ WAYS: dict[str, bytes] = {
     "socks5-userpass": b"\x05\x01\x02" + LOGIN + CONNECT,
     "socks4": CONNECT4,
     "socks4a": CONNECT4A,
+    "http": CONNECTING + b"\r\n",
+    "http-userpass": CONNECTING + BASIC + b"\r\n",
 }
 #: What each is sent before the answer to its request.
 BEFORE = {
@@ -83,11 +91,26 @@ BEFORE = {
     "socks5-userpass": b"\x05\x02\x01\x00",
     "socks4": b"",
     "socks4a": b"",
+    "http": b"",
+    "http-userpass": b"",
 }
 
 
-def answer(way: str, reply: int, bound: tuple[Address, int] | None = None) -> bytes:
-    """Everything this client is sent, with this reply at the end."""
+def answer(
+    way: str,
+    reply: int,
+    bound: tuple[Address, int] | None = None,
+    reason: str = "policy",
+) -> bytes:
+    """
+    Everything this client is sent, with this reply at the end.
+
+    @param reason: of a refusal, which HTTP tells apart by more than the reply.
+    """
+    if way.startswith("http"):
+        if reply == 0:
+            return b"HTTP/1.1 200 Connection established\r\n\r\n"
+        return Http().encodeRefusal(Reply(reply), reason, "")
     if way.startswith("socks5"):
         place = b"\x01" + bytes(6)
         if bound is not None:
@@ -171,7 +194,7 @@ class Gateway:
         self,
         wanted: Sequence[OfferedMethod] = (USERPASS, NONE),
         limits: Sequence[Limit] = (),
-        protocols: tuple[str, ...] = ("socks5", "socks4"),
+        protocols: tuple[str, ...] = ("socks5", "socks4", "http"),
     ) -> None:
         self.happened: list[tuple[Any, ...]] = []
         timers = Timers()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,6 +51,7 @@ from tests.fakes.gateway import (
     CANARY,
     CONNECT,
     CONNECT4,
+    CONNECTING,
     LOGIN,
     TARGET,
     USERPASS,
@@ -135,7 +137,7 @@ def test_wholeSession(gateway: Gateway, way: str, single: bool) -> None:
     assert transport.ending == "closed"
     (decision,) = gateway.lines("decision")
     name = None if way == "socks4" else "example.com"
-    user = "alice" if way == "socks5-userpass" else "anonymous"
+    user = "alice" if way.endswith("-userpass") else "anonymous"
     expected = {
         "session": 1,
         "listener": "lan",
@@ -210,7 +212,7 @@ def test_ledHome(gateway: Gateway, way: str, banned: bool) -> None:
     assert ("relay" in gateway.order) is not banned
     if banned:
         assert closed == [True]
-        assert transport.value() == answer(way, 2)
+        assert transport.value() == answer(way, 2, None, "self")
         end = gateway.lines("end")[0]
         assert (end["address"], end["reason"], end["reply"]) == (TARGET.text, "self", 2)
         assert end["why"] == "the destination turned out to be this host"
@@ -286,6 +288,16 @@ clientOctets = st.one_of(
 )
 
 
+def _hasBasic(octets: bytes) -> bool:
+    """Whether there is alice's login of HTTP in them."""
+    found = re.search(rb"\r\nproxy-authorization:[ \t]*basic +([^ \r]+)", octets, re.I)
+    try:
+        login = found is not None and b64decode(found[1])
+    except ValueError:
+        return False
+    return octets[:1].isupper() and login == b"alice:" + CANARY
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
@@ -331,11 +343,13 @@ def test_noDialWithoutLogin(
             octets.startswith(b"\x05")
             and 2 in octets[2 : 2 + count]
             and octets[2 + count :].startswith(LOGIN)
-        )
+        ) or _hasBasic(octets)
         if transport.value().startswith(b"\x05\x02\x01\x00"):
             assert good, octets
         if not good:
-            assert not transport.value().startswith((b"\x05\x00", b"\x00\x5a"))
+            assert not transport.value().startswith(
+                (b"\x05\x00", b"\x00\x5a", b"HTTP/1.1 200")
+            )
             assert transport.value()[4:6] != b"\x05\x00"
         entitled += good
     assert gateway.order.count("dial") <= entitled
@@ -384,7 +398,12 @@ def test_socks4WhereLoginIsWanted(logged: Sequence[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "told"), [("socks5", b"\x05\xff"), ("socks4", b"\x00\x5b" + bytes(6))]
+    ("way", "told"),
+    [
+        ("socks5", b"\x05\xff"),
+        ("socks4", b"\x00\x5b" + bytes(6)),
+        ("http", answer("http", 2, None, "no-acceptable-method")),
+    ],
 )
 def test_noChoice(logged: Sequence[Any], way: str, told: bytes) -> None:
     """Where no choice matches, nobody gets in: X'FF', or 91."""
@@ -447,7 +466,7 @@ def test_refusedEarlySocks4(gateway: Gateway, octets: bytes, reason: str) -> Non
     assert gateway.lines()[0]["reason"] == reason
 
 
-@pytest.mark.parametrize("octets", [b"GET / HTTP/1.1\r\n", b"\x16\x03\x01", b"\x06"])
+@pytest.mark.parametrize("octets", [b"get / HTTP/1.1\r\n", b"\x16\x03\x01", b"\x06"])
 def test_noSocks(gateway: Gateway, octets: bytes) -> None:
     """What is no SOCKS is recorded and closed without an answer."""
     transport = gateway.connect(octets)
@@ -489,7 +508,7 @@ def test_denied(
     transport = gateway.connect(WAYS[way])
     start = gateway.order.index("decide")
     assert gateway.order[start:] == ["decide", "commit", "sent", "ended"]
-    assert transport.value() == answer(way, reply)
+    assert transport.value() == answer(way, reply, None, reason)
     (line,) = gateway.lines()
     assert {
         "event": "decision",
@@ -559,7 +578,7 @@ def test_notConnected(gateway: Gateway, way: str, code: int, reply: int) -> None
         "sent",
         "ended",
     ]
-    assert transport.value() == answer(way, reply)
+    assert transport.value() == answer(way, reply, None, failure.reason)
     decision, end = gateway.lines()
     assert decision["verdict"] == "allow"
     assert end["reason"] == failure.reason
@@ -574,12 +593,12 @@ ALL = [
     if isinstance(error, type)
     and issubclass(error, SocksError)
     # These belong to other stages.
-    and error not in (AuthenticationFailed, NoAcceptableMethod, AuditFailed)
+    and not issubclass(error, (AuthenticationFailed, NoAcceptableMethod, AuditFailed))
 ]
 
 
 @pytest.mark.parametrize("error", ALL, ids=lambda error: error.__name__)
-@pytest.mark.parametrize("way", ["socks5", "socks4"])
+@pytest.mark.parametrize("way", ["socks5", "socks4", "http"])
 @pytest.mark.parametrize("stage", ["policy", "route"])
 def test_everyError(
     gateway: Gateway, error: type[SocksError], way: str, stage: str
@@ -594,7 +613,8 @@ def test_everyError(
     if error.reply is None:
         assert told == b""
     else:
-        assert told == answer(way, error.reply)[len(BEFORE[way]) :]
+        whole = answer(way, error.reply, None, error.reason)
+        assert told == whole[len(BEFORE[way]) :]
     assert gateway.lines()[-1]["reason"] == error.reason
     assert "relay" not in gateway.order
 
@@ -828,7 +848,7 @@ def test_journalFails(gateway: Gateway, way: str, allowed: bool, late: bool) -> 
     transport = gateway.connect(WAYS[way])
     if late:
         failing.errback(AuditFailed("disk full"))
-    assert transport.value() == answer(way, 1)
+    assert transport.value() == answer(way, 1, None, "audit")
     assert "dial" not in gateway.order
     assert not gateway.lines()
     assert gateway.order[-1] == "ended"
@@ -876,7 +896,8 @@ def granted(transport: Transport, way: str) -> bool:
     """
     put = transport.value()
     return put != BEFORE[way] and (
-        put != answer(way, 1) or transport.protocol.client.failure.reply is None
+        put != answer(way, 1, None, "draining")
+        or transport.protocol.client.failure.reply is None
     )
 
 
@@ -999,6 +1020,75 @@ def test_handshakeTimesOut(gateway: Gateway, octets: bytes) -> None:
     assert not gateway.reactor.getDelayedCalls()
 
 
+def test_lateInHttp(gateway: Gateway) -> None:
+    """RFC 9110 section 15.5.9: who has begun is told; who has not is not."""
+    transport = gateway.connect(CONNECTING)
+    gateway.reactor.advance(10.1)
+    assert transport.value().startswith(b"HTTP/1.1 408 ")
+    assert transport.ending == ""
+    gateway.reactor.advance(2.1)
+    assert transport.ending == "closed"
+    (line,) = gateway.lines("refused")
+    assert (line["reason"], line["protocol"]) == ("handshake-timeout", "http")
+    assert gateway.connect().value() == b""
+    gateway.reactor.advance(10.1)
+    assert len(gateway.lines("refused")) == 1
+
+
+@pytest.mark.parametrize("goes", [True, False])
+def test_toldToLogIn(logged: Sequence[Any], goes: bool) -> None:
+    """
+    A client that is told to log in, and goes away or waits, is no failed login: it
+    is not counted, and its connection ends in order.
+    """
+    gateway = Gateway([USERPASS])
+    transport = gateway.connect(CONNECTING + b"\r\n")
+    assert transport.value().startswith(b"HTTP/1.1 407 ")
+    if goes:
+        transport.lost()
+    else:
+        gateway.reactor.advance(10.1)
+        assert gateway.order[-1] == "ended"
+        gateway.reactor.advance(2.1)
+        assert transport.ending == "closed"
+    (line,) = gateway.lines()
+    assert (line["event"], line["reason"]) == ("refused", "login-wanted")
+    assert (line["protocol"], line["wanted"]) == ("http", ["userpass"])
+    assert transport.value().count(b"HTTP/1.1") == 1
+    # The next one makes it.
+    again = gateway.connect(CONNECTING + b"\r\n")
+    again.protocol.dataReceived(WAYS["http-userpass"])
+    assert again.value().endswith(answer("http-userpass", 0))
+    well(gateway)
+    assert not logged
+
+
+def test_wrongInHttp(logged: Sequence[Any]) -> None:
+    """
+    An unknown user and a wrong password are the same 407, which closes; the
+    record tells them apart from who made no login, and holds no password.
+    """
+    gateway = Gateway([USERPASS])
+    answers = []
+    for login in (b"alice:x" + CANARY, b"mallory:" + CANARY, b"alice", b"!"):
+        field = b"Proxy-Authorization: Basic " + b64encode(login) + b"\r\n\r\n"
+        transport = gateway.connect(CONNECTING + field)
+        answers.append(transport.value())
+        assert gateway.order[-2:] == ["sent", "ended"]
+    assert len(set(answers)) == 1
+    assert answers[0].startswith(b"HTTP/1.1 407 ")
+    assert b"\r\nConnection: close\r\n" in answers[0]
+    assert [line["reason"] for line in gateway.lines("login-failed")] == [
+        "wrong-credentials",
+        "wrong-credentials",
+        "protocol",
+        "protocol",
+    ]
+    assert b64encode(CANARY)[:12].decode() not in json.dumps(gateway.lines())
+    well(gateway)
+    assert not logged
+
+
 def test_deadlineEndsWithTheRequest(gateway: Gateway) -> None:
     """Once the request is there the handshake's deadline is over."""
     gateway.steps["relay"] = Deferred[None]()
@@ -1023,7 +1113,7 @@ def test_defectOfOurs(logged: Sequence[Any], way: str, stage: str) -> None:
     assert "relay" not in gateway.order
     if stage == "audit":
         assert "dial" not in gateway.order
-    assert transport.value() == answer(way, 1)
+    assert transport.value() == answer(way, 1, None, "internal")
     assert gateway.lines()[-1]["reason"] == "internal"
     assert any("a defect" in eventAsText(event) for event in logged)
     assert gateway.order[-1] == "ended"
