@@ -285,7 +285,8 @@ def _clear(path: Path) -> None:
         else:
             raise OSError(errno.EADDRINUSE, _whose(programAt(probe)))
     now = path.lstat()
-    if (now.st_dev, now.st_ino) == (found.st_dev, found.st_ino):
+    # Not one that has been made since; numbers of files are used again.
+    if (now.st_ino, now.st_ctime_ns) == (found.st_ino, found.st_ctime_ns):
         path.unlink()
 
 
