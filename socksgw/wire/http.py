@@ -25,7 +25,7 @@ from socksgw.wire.httpreplies import (
 from socksgw.wire.looks import PROXY1, lookOf
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 
-__all__ = ["HEAD_LIMIT", "Http", "HttpRequested"]
+__all__ = ["HEAD_LIMIT", "Http", "HttpRequested", "wordsOf"]
 
 #: Octets of a request line and its fields. A ticket of Kerberos with the groups of
 #: a large directory has 48,000, which are 64,000 in base64.
@@ -42,6 +42,21 @@ _LINE_END: Final = b"\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
 #: RFC 9112 section 2.2: some take that for the end of a line, and some do not.
 _OTHER_END: Final = "a line that ends otherwise than by CRLF"
+#: How h11's errors begin, of which some repeat the line that is wrong.
+_WORDS: Final = (
+    "illegal request line",
+    "illegal header line",
+    "illegal chunk header",
+    "malformed chunk footer",
+    "Illegal method characters",
+    "Illegal target characters",
+    "Missing mandatory Host: header",
+    "Found multiple Host: headers",
+    "conflicting Content-Length headers",
+    "bad Content-Length",
+    "multiple Transfer-Encoding headers",
+    "Only Transfer-Encoding: chunked is supported",
+)
 _FOLDED: Final = (b"\r\n ", b"\r\n\t")
 _VERSIONS: Final = frozenset({b"1.0", b"1.1"})
 _WORDLESS: Final = bytes((Method.NO_AUTHENTICATION,))
@@ -106,6 +121,16 @@ def _head(octets: bytes | bytearray | memoryview) -> bytes:
     return head
 
 
+def wordsOf(error: h11.RemoteProtocolError) -> str:
+    """
+    Return what h11 says of a message, without what it repeats of it.
+
+    That can be a field with credentials.
+    """
+    text = str(error)
+    return next((each for each in _WORDS if text.startswith(each)), "malformed HTTP")
+
+
 def _parsed(head: bytes) -> tuple[h11.Connection, h11.Request]:
     """
     Have h11 read a request's head.
@@ -119,10 +144,10 @@ def _parsed(head: bytes) -> tuple[h11.Connection, h11.Request]:
     except h11.RemoteProtocolError as e:
         if head.startswith(PROXY1):
             raise WireError(lookOf(head)) from None
-        # h11's words are its own; of the client's it repeats none.
+        text = wordsOf(e)
         if e.error_status_hint == 501:
-            raise WireError(str(e), reason="not-implemented") from None
-        raise WireError(str(e)) from None
+            raise WireError(text, reason="not-implemented") from None
+        raise WireError(text) from None
     if not isinstance(event, h11.Request):
         raise WireError("no request")
     if event.http_version not in _VERSIONS:
@@ -167,7 +192,8 @@ def readRequest(reader: Reader) -> HttpRequested:
         command, asked = int(Command.CONNECT), _bare(head.target)
     else:
         destination, port = BadHost(head.target, "no CONNECT"), 0
-        command, asked = 0, head.target[:_HOST_LIMIT]
+        # Before an @ there may be a password.
+        command, asked = 0, head.target.rpartition(b"@")[2][:_HOST_LIMIT]
     version = 11 if head.http_version == b"1.1" else 10
     request = HttpRequested(version, command, destination, port, asked, b"")
     tunnel = command == Command.CONNECT

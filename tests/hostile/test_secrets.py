@@ -7,6 +7,7 @@ from __future__ import annotations
 import hmac
 import json
 import unicodedata
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -84,6 +85,9 @@ def started(gateway: Gateway, tmp_path: Path) -> Running:
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
+[http]
+reasons = true
 [auth]
 checkers = ["passwd:{users}"]
 throttle = {{ per_user = 0, per_source = 0 }}   # these tests fail often
@@ -113,6 +117,10 @@ def _clean(started: Running) -> None:
         octets = file.read_bytes()
         for secret in (PASSWORD, CANARY):
             assert secret not in octets, file
+            for before in (b"", b"a", b"ab"):
+                # As it is in base64, wherever it stands there.
+                inside = b64encode(before + secret)[4:20]
+                assert inside not in octets, file
             assert secret.hex().encode() not in octets.lower(), file
         text = octets.decode("utf-8")
         odd = {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")}
@@ -255,6 +263,63 @@ methods = ["chap", "userpass"]
     assert reasons == {"wrong-credentials", "throttled", "store-unreadable"}
     assert "throttle" in started.log
     until(lambda: "secrets: line 1" in started.log)
+    _clean(started)
+
+
+def _basic(user: bytes, password: bytes) -> bytes:
+    """RFC 7617 section 2, in the field of a proxy."""
+    login = b64encode(user + b":" + password)
+    return b"Proxy-Authorization: Basic " + login + b"\r\n"
+
+
+def test_noSecretOfHttpIsWritten(started: Running) -> None:
+    """
+    Credentials in requests: right, wrong, broken off, malformed in each way, and
+    where they do not belong.
+    """
+    sessions = 0
+    with Server() as echo:
+        host = b"127.0.0.1:%d" % echo.port
+        begin = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n" % (host, host)
+        right, wrong = _basic(USER, PASSWORD), _basic(USER, CANARY)
+        assert _heard(started, begin + right + b"\r\n").startswith(b"HTTP/1.1 200")
+        sessions += 1
+        answers = set()
+        for octets in HOSTILE:
+            for name in (octets, USER, b"bob"):
+                field = _basic(name, octets + CANARY)
+                answers.add(_heard(started, begin + field + b"\r\n"))
+                sessions += 1
+        assert len(answers) == 1
+        assert b"HTTP/1.1 407" in answers.pop()
+        attempt = begin + wrong + b"\r\n"
+        for cut in range(len(begin), len(attempt), 3):
+            _heard(started, attempt[:cut])
+            sessions += 1
+        for field in (
+            wrong.replace(b": ", b" : "),
+            wrong.replace(b":", b""),
+            b" " + wrong,
+            wrong + wrong,
+            wrong.replace(b"\r\n", b"\n"),
+            wrong.replace(b"\r\n", b"\0\r\n"),
+            wrong.replace(b"Basic", b"Digest"),
+            wrong.replace(b"Basic", b"Negotiate"),
+            wrong.replace(b"Basic ", b""),
+            b"Proxy-Authorization: " + CANARY + b"\r\n",
+            b"Proxy-Authorization: Bearer " + CANARY + b"\r\n",
+            b"X: " + CANARY * 9000 + b"\r\n",
+        ):
+            assert b" 200 " not in _heard(started, begin + field + b"\r\n")
+            sessions += 1
+        # In the request line.
+        for line in (
+            b"CONNECT alice:" + CANARY + b"@" + host + b" HTTP/1.1",
+            b"GET http://alice:" + CANARY + b"@" + host + b"/ HTTP/1.1",
+        ):
+            _heard(started, line + b"\r\nHost: " + host + b"\r\n\r\n")
+            sessions += 1
+    until(lambda: len(_lines(started)) >= sessions)
     _clean(started)
 
 

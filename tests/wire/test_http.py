@@ -175,6 +175,21 @@ def test_broken(name: str) -> None:
     assert refused(octets + b"\r\n")[0] == expected
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Proxy-Authorization : Basic c2VjcmV0",
+        b"Proxy-Authorization\tBasic c2VjcmV0",
+        b"Proxy-Authorization: Basic c2VjcmV0\0",
+        b" Proxy-Authorization: Basic c2VjcmV0",
+    ],
+)
+def test_nothingIsRepeated(line: bytes) -> None:
+    """h11 repeats the line that is wrong, and that can be the credentials."""
+    _, text = refused(CONNECT + HOST + line + b"\r\n\r\n")
+    assert "c2VjcmV0" not in text
+
+
 def test_aBalancerIsNamed() -> None:
     """A PROXY header where none is taken is told from HTTP."""
     assert "send-proxy" in refused(BROKEN["PROXY header"][0] + b"\r\n")[1]
