@@ -109,7 +109,12 @@ class IAuthMethod(Interface):
     """
 
     name = Attribute("The word used in C{[[auth.choose]] methods}, a C{str}.")
-    code = Attribute("The method's number on the wire (RFC 1928 section 3).")
+    code = Attribute(
+        """
+        The method's number on the wire (RFC 1928 section 3); L{None} where SOCKS has
+        none, so that only HTTP can use it (C{challenge}).
+        """
+    )
     help = Attribute("One line for C{socksgw plugins}, a C{str}.")
 
     def build(settings: Settings, reactor: Any) -> Any:
@@ -284,6 +289,9 @@ class IAnswers(Interface):
 
     def conclude(octets: str) -> None:
         """Tell the client this behind the scheme's name, once it is let in."""
+
+    def deny(octets: str) -> None:
+        """Tell the client this behind the scheme's name, if it is not let in."""
 
 
 class IRenumbered(IAuthMethod):

@@ -23,6 +23,7 @@ from socksgw.policy.facts import Facts
 from socksgw.policy.questions import UNOFFERED, Verdict
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Method
+from socksgw.wire.dialect import Dialect
 from socksgw.wire.levels import CLEAR, CONFIDENTIALITY
 from socksgw.wire.server import DIALECTS
 
@@ -114,9 +115,9 @@ class Offers:
     def _ways(self, listen: Listen, entry: str, choice: Choice) -> Iterator[Way]:
         tls = listen.tls
         shown = tls.client_certificate if tls is not None else "off"
-        loginless = all(DIALECTS[each].loginless for each in listen.protocols)
+        dialects = [DIALECTS[each] for each in listen.protocols]
         for outer in choice.methods:
-            if loginless and not _isWordless(outer):
+            if not any(_canUse(dialect, outer) for dialect in dialects):
                 continue
             for method in outer.inner or (outer,):
                 if method.capabilities.certificate and shown == "off":
@@ -215,6 +216,9 @@ def _only(values: Collection[str | None]) -> str | None:
     return next(iter(values)) if len(values) == 1 else None
 
 
-def _isWordless(method: OfferedMethod) -> bool:
-    """Return whether a client can come in by it whose protocol has no logins."""
-    return Method.NO_AUTHENTICATION in method.codes
+def _canUse(dialect: Dialect, method: OfferedMethod) -> bool:
+    """Return whether a client can come in by a method in a protocol."""
+    wordless = Method.NO_AUTHENTICATION in method.codes
+    if dialect.challenging:
+        return not method.inner and (wordless or bool(method.capabilities.challenge))
+    return wordless if dialect.loginless else bool(method.codes)

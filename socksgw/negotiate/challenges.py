@@ -79,6 +79,17 @@ class Answers:
         assert asking is not None
         asking.conclusion = f"{self._shown} {octets}"
 
+    def deny(self, octets: str) -> None:
+        """Say this with the denial of the login (C{IAnswers})."""
+        asking = self._client.conversation.asking
+        assert asking is not None
+        asking.challenges = [
+            f"{self._shown} {octets}"
+            if each.partition(" ")[0].lower() == self._scheme
+            else each
+            for each in asking.challenges
+        ]
+
     @property
     def identity(self) -> Any:
         """What the connection has proved (C{IVerifiedIdentity}), or L{None}."""

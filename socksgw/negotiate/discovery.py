@@ -39,9 +39,13 @@ def findMethods() -> tuple[dict[str, Any], list[tuple[str, str]]]:
             verifyObject(IAuthMethod, method)
             if not isinstance(method.name, str):
                 raise Invalid("the method's name is not a string")
-            if not isinstance(method.code, int) or not 0 <= method.code < 0xFF:
+            code, can = method.code, capabilitiesOf(method)
+            if code is None and not can.challenge:
+                raise Invalid(
+                    "the method has no code, and no challenge for HTTP either"
+                )
+            if code is not None and (not isinstance(code, int) or not 0 <= code < 0xFF):
                 raise Invalid("the method's code is not a number from 0 to 254")
-            capabilitiesOf(method)
         except Invalid as e:
             broken.append((name, " ".join(str(e).split())))
         except Exception as e:

@@ -34,7 +34,10 @@ def _unmet(offered: bytes, wanted: Sequence[OfferedMethod]) -> str:
         return (
             "nobody may log in here: no [[auth.choose]] is for this client; " + theirs
         )
-    names = ", ".join(f"{m.name} = {methodsText(m.codes[:1])}" for m in wanted)
+    names = ", ".join(
+        f"{m.name} = {methodsText(m.codes[:1]) if m.codes else 'none of SOCKS'}"
+        for m in wanted
+    )
     return f"none of the methods offered is wanted here: {names} wanted; {theirs}"
 
 

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from zope.interface.exceptions import Invalid
 
 from socksgw.console.plugins import assumedOf
-from socksgw.interfaces import IAuthMethod, IVerifyingMethod
+from socksgw.interfaces import IAuthMethod, IBearerToken, IVerifyingMethod
 from socksgw.negotiate.capabilities import UNDECLARED, Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 
@@ -24,6 +24,7 @@ BUILT_IN = {
     "certificate": (False, False, (), True),
     "peer": (False, False, (), False),
     "tls": (False, False, (), False),
+    "token": (False, True, (IBearerToken,), False),
 }
 
 

@@ -24,6 +24,8 @@ BUILT_IN = {
     "certificate": 0x00,
     "peer": 0x00,
     "tls": 0x06,
+    # RFC 1928 has none for it.
+    "token": None,
 }
 
 GOOD = """
@@ -52,12 +54,14 @@ FIND = """
 import json
 from socksgw.negotiate.discovery import findMethods
 found, broken = findMethods()
-codes = {name: int(method.code) for name, method in found.items()}
+codes = {name: method.code and int(method.code) for name, method in found.items()}
 print(json.dumps([codes, broken]))
 """
 
 
-def found(tmp_path: Path, **modules: str) -> tuple[dict[str, int], dict[str, str]]:
+def found(
+    tmp_path: Path, **modules: str
+) -> tuple[dict[str, int | None], dict[str, str]]:
     """
     What a process finds with these modules in a C{socksgw/plugins} of their
     own on its path.
@@ -82,7 +86,7 @@ def test_builtIn() -> None:
     """What is built in, by its numbers (RFC 1928 section 3, IANA)."""
     methods, broken = findMethods()
     assert not broken
-    assert {name: int(m.code) for name, m in methods.items()} == BUILT_IN
+    assert {name: m.code for name, m in methods.items()} == BUILT_IN
     for method in methods.values():
         verifyObject(IAuthMethod, method)
         assert method.help
@@ -111,6 +115,8 @@ BROKEN: dict[str, tuple[str, str]] = {
     "coded": (GOOD.replace("code = 0x80", 'code = "80"'), "0 to 254"),
     # X'FF' means that no method is acceptable (RFC 1928 section 3).
     "unacceptable": (GOOD.replace("code = 0x80", "code = 0xFF"), "0 to 254"),
+    # Nobody could use it.
+    "unnumbered": (GOOD.replace("code = 0x80", "code = None"), "no challenge for HTTP"),
     "wordy": ("raise RuntimeError('one\\ntwo')", "one two"),
     "taken": (GOOD.replace('name = "good"', 'name = "userpass"'), "second"),
 }

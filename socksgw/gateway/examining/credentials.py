@@ -18,8 +18,13 @@ from socksgw.config.schema import Choose, Config
 from socksgw.gateway.examining.listeners import securedListeners
 from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.problems import Problems
-from socksgw.interfaces import IConfigurableCheckerFactory, IFileCheckerFactory
+from socksgw.interfaces import (
+    IBearerToken,
+    IConfigurableCheckerFactory,
+    IFileCheckerFactory,
+)
 from socksgw.login.discovery import findCheckers
+from socksgw.wire.server import DIALECTS
 
 __all__ = ["Credentials"]
 
@@ -59,6 +64,8 @@ class Credentials:
         self._passwords(checkers)
         self._certificates()
         self._programs()
+        self._protocols()
+        self._lengths(checkers)
         self._orders()
 
     def _passwords(self, checkers: Sequence[ICredentialsChecker]) -> None:
@@ -175,6 +182,47 @@ class Credentials:
                         f'"{method}" wants listeners for programs of this machine, '
                         f'with address = ["unix:/path"]; missing on: {name}',
                     )
+
+    def _protocols(self) -> None:
+        """
+        Report methods that no protocol of their listeners has.
+        """
+        challenging = {
+            listen.name
+            for listen in self._config.listen
+            if any(DIALECTS[each].challenging for each in listen.protocols)
+        }
+        for i, choose in enumerate(self._config.auth.choose):
+            named = choose.listener or [each.name for each in self._config.listen]
+            if challenging.isdisjoint(named):
+                for name in self._methods.unnumbered(choose.methods):
+                    self._problems.wrong(
+                        f"auth.choose[{i}].methods",
+                        f'"{name}" is for clients of HTTP, which none of its listeners '
+                        'speaks; say protocols = ["socks5", "http"] there. SOCKS has '
+                        "no such method: a token of up to 255 octets can be the "
+                        'password of "userpass"',
+                    )
+
+    def _lengths(self, checkers: Sequence[ICredentialsChecker]) -> None:
+        """
+        Warn where long tokens are taken, and can come only as a password of SOCKS.
+        """
+        offered = {
+            kind
+            for choose in self._config.auth.choose
+            for name in self._methods.known(choose.methods)
+            for kind in self._capabilities[name].credentials or ()
+        }
+        if IBearerToken not in offered and any(
+            IBearerToken in each.credentialInterfaces for each in checkers
+        ):
+            self._problems.odd(
+                "auth.choose",
+                "tokens are taken, and come as passwords only: more than 255 octets do "
+                "not fit into SOCKS (RFC 1929), and most tokens have more; offer "
+                '"token" to clients of HTTP, too',
+            )
 
     def _orders(self) -> None:
         """

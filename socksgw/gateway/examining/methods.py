@@ -120,7 +120,7 @@ class Methods:
             path = f"auth.{name}" if table else f"{entry}.methods[{n}]"
             if levels is not None:
                 self._narrow(name, table, levels, f"{entry}.protection")
-            codes = (method.code,)
+            codes = () if method.code is None else (method.code,)
             if IRenumbered.providedBy(method):
                 codes += tuple(method.otherCodes)
             try:
@@ -188,7 +188,8 @@ class Methods:
             found = method.build(table, self._reactor)
             can = self.capabilities[name]
             if (
-                can.mayBeAnonymous
+                method.code is None
+                or can.mayBeAnonymous
                 or IVerifyingMethod.providedBy(method)
                 or IWrapper.providedBy(found)
             ):
@@ -232,6 +233,10 @@ class Methods:
             for name in (self._found if names is None else names)
             if IProtectingMethod.providedBy(self._found.get(name))
         ]
+
+    def unnumbered(self, names: Sequence[str]) -> list[str]:
+        """Return those of the names whose methods SOCKS has no number for."""
+        return [n for n in names if n in self._found and self._found[n].code is None]
 
     def verifying(self, names: Sequence[str]) -> bool:
         """Tell whether one of these methods verifies by itself who the user is."""

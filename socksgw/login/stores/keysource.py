@@ -241,7 +241,7 @@ class URLKeys:
             except FileError as e:
                 raise Unavailable(str(e)) from None
         octets = await self._service.fetch(self._url, token)
-        if octets == self._octets:
+        if self._keys is not None and octets == self._octets:
             return
         try:
             keys = self._parse(octets)

@@ -194,7 +194,7 @@ def test_urlUnknown() -> None:
     assert not found.service.asked
 
 
-@pytest.mark.parametrize("octets", [b"<html>", b'{"keys": []}', b"x" * 65537])
+@pytest.mark.parametrize("octets", [b"", b"<html>", b'{"keys": []}', b"x" * 65537])
 def test_urlNoAnswer(octets: bytes) -> None:
     """What is no set is no answer."""
     found = Published()
