@@ -27,6 +27,7 @@ from socksgw.gateway.examining.listeners import (
 )
 from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.problems import Problems
+from socksgw.gateway.examining.programs import examinePrograms
 from socksgw.gateway.examining.rules import examineExpectations, examineRules
 from socksgw.gateway.examining.users import (
     examineDirectories,
@@ -140,12 +141,9 @@ def examine(
     )
     compiled = compiler.compile()
     errors = problems.errors + compiled.errors
-    exposure = Exposure(
-        config,
-        methods.anonymous,
-        methods.sources,
-        [rule.sources for rule in compiled.ruleset.rules],
-    )
+    origins = [rule.sources for rule in compiled.ruleset.rules]
+    examinePrograms(config, methods.sources, origins, problems)
+    exposure = Exposure(config, methods.anonymous, methods.sources, origins)
     if not errors:
         errors += exposure.problems(exposed)
         errors += unmet(config, compiled.ruleset, offers)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, final
 
+from socksgw.config.listening import UNIX
 from socksgw.config.problems import Problem
 from socksgw.config.schema import Choose, Config, Listen, Rule
 from socksgw.policy.conditions import Addresses
@@ -199,6 +200,8 @@ class Exposure:
 
 def _line(listen: Listen, choose: Choose, rule: Rule) -> str:
     sources = _some(choose.from_ or ("anywhere",))
+    if listen.address and all(each.startswith(UNIX) for each in listen.address):
+        sources = "programs of this machine"
     if _isClosed(listen):
         sources += " with a client certificate"
     if rule.from_ is not None and rule.from_ != choose.from_:

@@ -4,6 +4,9 @@ Identities that were verified elsewhere: their names, and who is refused.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import IChangingStore, IVerifiedIdentity
+from socksgw.interfaces import IChangingStore, ILocalIdentity, IVerifiedIdentity
 from socksgw.login.checkers import Refused
 from socksgw.login.identities import Proved, VerifiedIdentities
 from socksgw.login.portal import Login
@@ -148,7 +151,7 @@ def test_brokenStore() -> None:
     assert settled(login, Identity(b"alice", "R")).name == "alice"
 
 
-@pytest.mark.parametrize("name", [b"anonymous", b"users", b"@staff"])
+@pytest.mark.parametrize("name", [b"anonymous", b"users", b"@staff", b"uid:root"])
 def test_reserved(name: bytes) -> None:
     """Who is called like a word of the policy does not get in."""
     login = Login([VerifiedIdentities()], {}, 60, Clock().seconds)
@@ -203,3 +206,55 @@ def test_realmOfAnotherCase() -> None:
     assert 'strip_realms has "corp.example" and tickets have "CORP.' in eventAsText(
         event
     )
+
+
+# Users of this machine.
+
+
+@implementer(ILocalIdentity)
+class Local(Identity):
+    """As the kernel proves one."""
+
+    def __init__(self, name: bytes, *words: str) -> None:
+        super().__init__(name)
+        self.words = frozenset(words)
+
+
+def test_aUserOfThisMachine() -> None:
+    """
+    Groups of the configuration may name it, its number or its groups; of its other
+    words only those count that rules name.
+    """
+    groups = {
+        "builders": ["uid:build"],
+        "docker": ["gid:docker"],
+        "numbers": ["uid:1000"],
+        "others": ["uid:other", "build", "gid:build"],
+    }
+    checkers = [VerifiedIdentities()]
+    login = Login(checkers, groups, 60, Clock().seconds, words=["gid:50", "gid:99"])
+    build = Local(b"uid:build", "uid:1000", "gid:50", "gid:docker")
+    user = settled(login, build)
+    assert (user.name, user.anonymous, user.expires) == ("uid:build", False, None)
+    assert user.groups == {"builders", "docker", "numbers", "gid:50"}
+    # By another configuration, with the words of then.
+    after = Login(checkers, {"new": ["gid:docker"]}, 60, Clock().seconds)
+    now = after.now(user)
+    assert now is not None
+    assert now.groups == {"new"}
+
+
+def test_onlyTheKernelNamesThem() -> None:
+    """Its users are called C{uid:} and something, and nothing else."""
+    login = Login([VerifiedIdentities()], {}, 60, Clock().seconds)
+    for name in (b"root", b"users", b"anonymous", b"@staff"):
+        assert isinstance(settled(login, Local(name)), AuthenticationFailed)
+
+
+def test_noDirectoryIsAskedAboutThem() -> None:
+    """A directory may know somebody of that name, who is another."""
+    directory: Any = SimpleNamespace()
+    login = Login([VerifiedIdentities()], {}, 60, Clock().seconds, directory=directory)
+    user = settled(login, Local(b"uid:build"))
+    assert user.groups == frozenset()
+    assert login.now(user) == user

@@ -117,7 +117,9 @@ def test_aCheckerThatAnswersWithNobody() -> None:
     assert failure.reason == "checker-failed"
 
 
-@pytest.mark.parametrize("name", ["", "anonymous", "users", "@staff", "@"])
+@pytest.mark.parametrize(
+    "name", ["", "anonymous", "users", "@staff", "@", "uid:root", "gid:staff"]
+)
 @pytest.mark.parametrize("octets", [True, False])
 def test_reservedNames(name: str, octets: bool) -> None:
     """

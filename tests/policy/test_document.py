@@ -12,6 +12,14 @@ from tests.fakes.policy import ALL, compiled, errors, judge, rule, ruleset, warn
 @pytest.mark.parametrize(
     ("text", "path", "said"),
     [
+        # Words of this machine that name nobody, or are taken for a group's name.
+        (rule("r", 'who = ["uid:"]'), "rule[0].who[0]", "behind the colon"),
+        (
+            '[groups]\na = ["gid:"]\n' + rule("r", 'who = ["@a"]'),
+            "groups.a[0]",
+            "colon",
+        ),
+        ('[groups]\n"uid:a" = ["b"]\n' + rule("r"), "groups.uid:a", "this machine"),
         # Undeclared names.
         (rule("r", 'who = ["@nobody"]'), "rule[0].who[0]", '"@nobody"'),
         (rule("r", 'who = ["a", "@b"]'), "rule[0].who[1]", "[groups]"),

@@ -178,3 +178,24 @@ def test_passwordsInsideAnEndpointsTLS(certified: Path) -> None:
     ):
         text = f'listen = [{{ name = "main", endpoint = "{endpoint}" }}]\n' + USERPASS
         assert [path for path, _ in wrong(text)] == ["auth.choose[0]"] * clear, endpoint
+
+
+@pytest.mark.parametrize(
+    ("listeners", "missing"),
+    [
+        ("", ["every listener"]),
+        ('listener = ["main"]\n', ['"main"']),
+        ('listener = ["local"]\n', []),
+        ('listener = ["local", "main"]\n', ['"main"']),
+    ],
+)
+def test_programsWantAUnixSocket(listeners: str, missing: list[str]) -> None:
+    """Where none can come in, the method is an error that names the remedy."""
+    text = f'{LISTEN}[[auth.choose]]\nmethods = ["peer"]\n{listeners}{ANY}'
+    if "local" in listeners:
+        text += '[[listen]]\nname = "local"\naddress = ["unix:/run/x"]\n'
+    found = wrong(loads(text, "f"))
+    assert [path for path, _ in found] == ["auth.choose[0].methods"] * len(missing)
+    for (_, said), name in zip(found, missing, strict=True):
+        assert 'address = ["unix:/path"]' in said
+        assert said.endswith(f"missing on: {name}")

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from socksgw.config.loading import loads
 from tests.tools.certificates import HOUR, Authority, dns
 from tests.tools.examining import TLS, examined, wrong
@@ -46,3 +48,38 @@ def test_tlsThatAges(certified: Path) -> None:
     assert found.errors == []
     paths = [each.path for each in found.warnings]
     assert paths == ["listen[0].tls.certificate"]
+
+
+UNIX = '[[listen]]\nname = "main"\naddress = ["{}"]\n'
+PEER = '[[auth.choose]]\nmethods = ["peer"]\n'
+
+
+@pytest.mark.parametrize("where", ["unix:/run/x", "unix:@x"])
+def test_unix(where: str) -> None:
+    """A path with what its file is to have, or an abstract name."""
+    assert wrong(loads(UNIX.format(where) + PEER, "f")) == []
+    more = 'mode = "600"\nowner = "root:0"\n'
+    found = wrong(loads(UNIX.format(where) + more + PEER, "f"))
+    if where.startswith("unix:/"):
+        assert found == []
+    else:
+        assert [path for path, _ in found] == ["listen[0].mode", "listen[0].owner"]
+        assert all("neither mode nor owner" in said for _, said in found)
+
+
+@pytest.mark.parametrize(
+    ("where", "more", "path", "said"),
+    [
+        ("unix:x", "", "address[0]", "absolute"),
+        ("unix:/run/" + "x" * 120, "", "address[0]", "107 octets"),
+        ("unix:/run/x", 'mode = "rw"\n', "mode", "octal"),
+        ("unix:/run/x", 'owner = "no-such-user"\n', "owner", "there is no user"),
+        ("127.0.0.1:1", 'mode = "600"\n', "mode", "goes with an address"),
+    ],
+)
+def test_unixThatIsWrong(where: str, more: str, path: str, said: str) -> None:
+    """Each at its place."""
+    choose = PEER if where.startswith("unix") else PEER.replace("peer", "none")
+    ((found, text),) = wrong(loads(UNIX.format(where) + more + choose, "f"))
+    assert found == f"listen[0].{path}"
+    assert said in text
