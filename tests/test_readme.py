@@ -302,7 +302,7 @@ def test_theContract(plugins: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 passed" in done.stdout, done.stdout
+    assert "14 passed" in done.stdout, done.stdout
 
 
 def test_embedding(tmp_path: Path) -> None:

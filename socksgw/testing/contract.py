@@ -35,6 +35,7 @@ from socksgw.interfaces import (
     Settings,
 )
 from socksgw.negotiate.capabilities import capabilitiesOf
+from socksgw.testing.answers import AnswersContract
 from socksgw.wire.codes import SOCKS5
 from socksgw.wire.events import Decoded
 from socksgw.wire.reader import Reader, WireError
@@ -204,7 +205,7 @@ class _Dialogue:
         return self.failure
 
 
-class AuthMethodContract:
+class AuthMethodContract(AnswersContract):
     r"""
     Test that an authentication method holds what every one must hold.
 
@@ -233,6 +234,8 @@ class AuthMethodContract:
     @cvar mostOctets: the longest message that the method may read, in octets; at
         most a token of 64 KiB and its header.
     @cvar mostMessages: how many messages the method may read.
+    @cvar goodAnswers: what the client of L{good} says in HTTP, as in
+        L{AnswersContract}; so is C{badAnswers}.
     @cvar mutations: how many changed conversations are tried.
     """
 

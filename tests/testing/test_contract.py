@@ -5,6 +5,7 @@ Our own methods hold what is asked of everybody's.
 from __future__ import annotations
 
 import hmac
+from base64 import b64encode
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,13 @@ from twisted.cred.credentials import (
 )
 from zope.interface import implementer
 
-from socksgw.interfaces import IAuthenticator, IAuthMethod, IVerifiedIdentity
+from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import (
+    IAnswering,
+    IAuthenticator,
+    IAuthMethod,
+    IVerifiedIdentity,
+)
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.plugins import (
     auth_certificate,
@@ -61,6 +68,8 @@ class TestUserpass(AuthMethodContract):
     checker = Known()
     good = (b"\x01\x05alice\x0bcanary-5d1f",)
     bad = (b"\x01\x05alice\x03bad",)
+    goodAnswers = (b64encode(b"alice:canary-5d1f"),)
+    badAnswers = (b64encode(b"alice:bad"),)
     secret = b"canary-5d1f"
 
 
@@ -113,6 +122,12 @@ def client(name: str) -> Script:
     )
 
 
+def answers(name: str) -> Script:
+    """The same in HTTP: each token in base64."""
+    first = StubInitiator(name, rounds=2, nonce=bytes(16)).first
+    return b64encode(first), b64encode(b"more")
+
+
 class TestGssapi(AuthMethodContract):
     """RFC 1961, with the mechanism that needs no Kerberos."""
 
@@ -122,6 +137,8 @@ class TestGssapi(AuthMethodContract):
     good = client("alice@EXAMPLE")
     #: A name that could be taken for another's.
     bad = client("al\\ice@EXAMPLE")
+    goodAnswers = answers("alice@EXAMPLE")
+    badAnswers = answers("al\\ice@EXAMPLE")
     mostOctets = 4 + 65535
 
     def describe(self, credentials: Any) -> object:
@@ -379,3 +396,93 @@ def test_whatIsDeclaredWrongly(
     """A declaration that is not true is found; what is left out is not."""
     found = broken(contractOf(kind, **declared))  # type: ignore[arg-type]
     assert ("whatItDeclaresIsTrue" in found) is broken_
+
+
+class Answering(Good):
+    """Holds it in HTTP, too: the user in one request, the secret in the next."""
+
+    async def readAnswers(self, answers: Any) -> Any:
+        user = answers.answer
+        secret = await answers.challenge("secret?")
+        if len(user) > 200 or not secret.isascii():
+            raise AuthenticationFailed("no secret")
+        answers.conclude("welcome")
+        return Quiet(user, secret)
+
+
+class CrashingAnswers(Answering):
+    """Raises what Python raises."""
+
+    async def readAnswers(self, answers: Any) -> Any:
+        secret = (await answers.challenge("secret?")).decode("ascii")
+        return Quiet(answers.answer and b"alice", secret.encode())
+
+
+class EndlessAnswers(Answering):
+    """Asks until it likes the answer."""
+
+    async def readAnswers(self, answers: Any) -> Any:
+        user = answers.answer
+        while not (secret := await answers.challenge("secret?")).startswith(b"canary"):
+            if secret == b"bad":
+                raise AuthenticationFailed("no secret")
+        return Quiet(user, secret)
+
+
+class OtherAnswers(Answering):
+    """Is somebody else in HTTP."""
+
+    async def readAnswers(self, answers: Any) -> Any:
+        found = await super().readAnswers(answers)
+        found.username = found.username.upper()
+        return found
+
+
+class ShowingAnswers(Answering):
+    """Says the secret back."""
+
+    async def readAnswers(self, answers: Any) -> Any:
+        found = await super().readAnswers(answers)
+        answers.conclude(found.password.decode("ascii", "replace"))
+        return found
+
+
+class DeafAnswers(Answering):
+    """Does not let go."""
+
+    async def readAnswers(self, answers: Any) -> Any:
+        try:
+            return await super().readAnswers(answers)
+        except BaseException:
+            return Quiet(b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        (Answering, set()),
+        (CrashingAnswers, {"nothingElseEscapesOfAnswers"}),
+        (EndlessAnswers, {"nothingElseEscapesOfAnswers"}),
+        (OtherAnswers, {"answersAreAsGood"}),
+        (ShowingAnswers, {"answersAreAsGood"}),
+        (DeafAnswers, {"theClientGoesAmidAnswers"}),
+    ],
+)
+def test_whatAMethodBreaksInHttp(kind: type[Answering], what: set[str]) -> None:
+    """Each part of the contract that is about HTTP finds what it is for."""
+    implementer(IAnswering)(kind)
+    contract = contractOf(kind, challenge='Line realm="REALM"')
+    contract.goodAnswers = (b"alice", b"canary-5d1f")
+    contract.badAnswers = (b"alice", b"bad")
+    assert broken(contract) == what
+
+
+def test_answersThatAreMissing() -> None:
+    """Whoever declares a challenge reads answers, and shows the contract some."""
+    assert broken(contractOf(Answering, challenge="Line")) == {"answersAreAsGood"}
+    contract = contractOf(Good, challenge="Line")
+    contract.goodAnswers = (b"alice",)
+    assert "answersAreAsGood" in broken(contract)
+    contract = contractOf(Answering)
+    contract.goodAnswers = (b"alice",)
+    assert "answersAreAsGood" in broken(contract)
