@@ -70,6 +70,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "negotiate/test_methods.py",
         "it is what a method is given",
     ),
+    "testing/answers.py": ("testing/test_contract.py", "it is part of the contract"),
     "wire/httpreplies.py": ("wire/test_http.py", "each answers a request there"),
     "plugins/auth_certificate.py": (
         "negotiate/test_negotiation.py",

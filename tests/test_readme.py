@@ -186,7 +186,7 @@ def test_everyOptionOfACheckerIsShown() -> None:
     assert [each.text for each in problems if "No such file" not in each.text] == []
 
 
-TOKEN = b"correct horse"
+VOUCHER = b"correct horse"
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +198,8 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("distribution")
     for language, name in (
         ("toml", "pyproject.toml"),
-        ("python", "socksgw/plugins/auth_token.py"),
-        ("python", "twisted/plugins/tokens.py"),
+        ("python", "socksgw/plugins/auth_voucher.py"),
+        ("python", "twisted/plugins/vouchers.py"),
     ):
         text = block(language, f"# {name}\n")
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -215,8 +215,8 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=60,
     )  # fmt: skip
     assert sorted(str(x.relative_to(site)) for x in site.rglob("*.py")) == [
-        "socksgw/plugins/auth_token.py",
-        "twisted/plugins/tokens.py",
+        "socksgw/plugins/auth_voucher.py",
+        "twisted/plugins/vouchers.py",
     ]
     return site
 
@@ -237,9 +237,9 @@ who = ["alice"]
 @pytest.mark.parametrize(
     ("line", "answer", "event"),
     [
-        (b"alice:" + TOKEN + b"\n", b"welcome\n", "decision"),
+        (b"alice:" + VOUCHER + b"\n", b"welcome\n", "decision"),
         (b"alice:x\n", b"no\n", "login-failed"),
-        (b"bob:" + TOKEN + b"\n", b"no\n", "login-failed"),
+        (b"bob:" + VOUCHER + b"\n", b"no\n", "login-failed"),
     ],
 )
 def test_plugins(
@@ -253,15 +253,15 @@ def test_plugins(
 ) -> None:
     """The example method and checker are found, log in, and fail as they should."""
     monkeypatch.setenv("PYTHONPATH", str(plugins))
-    users = tmp_path / "tokens"
-    users.write_text(f"alice {sha256(TOKEN).hexdigest()}\n")
+    users = tmp_path / "vouchers"
+    users.write_text(f"alice {sha256(VOUCHER).hexdigest()}\n")
     listed = socksgw("plugins").stdout.splitlines()
-    for kind, name in (("method", "token"), ("checker", "tokens")):
+    for kind, name in (("method", "voucher"), ("checker", "vouchers")):
         assert any(x.split()[:2] == [kind, name] for x in listed), listed
-    assert not any("BROKEN" in x and "token" in x for x in listed)
-    explained = socksgw("help", "auth.token.longest").stdout
-    assert explained.startswith("auth.token.longest: integer; default 200\n")
-    text = block("toml", "[auth.token]").replace("/etc/socksgw/tokens", str(users))
+    assert not any("BROKEN" in x and "voucher" in x for x in listed)
+    explained = socksgw("help", "auth.voucher.longest").stdout
+    assert explained.startswith("auth.voucher.longest: integer; default 200\n")
+    text = block("toml", "[auth.voucher]").replace("/etc/socksgw/vouchers", str(users))
     running = gateway(CONFIGURATION + text)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -283,7 +283,7 @@ def test_plugins(
             else:
                 assert stream.read() == b""
     recorded = until(lambda: running.journal(event))
-    assert recorded[0]["method"] == "token"
+    assert recorded[0]["method"] == "voucher"
     if event == "decision":
         (end,) = until(lambda: running.journal("end"))
         assert end["why"] == "the user no longer exists"
@@ -291,7 +291,7 @@ def test_plugins(
 
 def test_theContract(plugins: Path, tmp_path: Path) -> None:
     """The tests that the manual has for the method's author pass."""
-    (tmp_path / "test_token.py").write_text(block("python", "AuthMethodContract"))
+    (tmp_path / "test_voucher.py").write_text(block("python", "AuthMethodContract"))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=tmp_path,

@@ -71,6 +71,10 @@ class _Answers:
         self.answer = self._next(octets.encode("ascii"))
         return self.answer
 
+    def deny(self, octets: str) -> None:
+        """Note what the client is told if it is not let in."""
+        self.told.append(octets)
+
     def conclude(self, octets: str) -> None:
         """Note what the client is told at the end."""
         self.told.append(octets)
