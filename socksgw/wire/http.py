@@ -60,6 +60,14 @@ _WORDS: Final = (
 _FOLDED: Final = (b"\r\n ", b"\r\n\t")
 _VERSIONS: Final = frozenset({b"1.0", b"1.1"})
 _WORDLESS: Final = bytes((Method.NO_AUTHENTICATION,))
+#: Heads that were read, each with what it asks for: a program asks for one host again
+#: and again in the same octets, and h11 costs a seventh of the session. None of them
+#: holds a secret.
+_KNOWN: Final[dict[bytes, HttpRequested]] = {}
+_KNOWN_MOST: Final = 512
+#: Octets of each.
+_KNOWN_LIMIT: Final = 512
+_PLAIN: Final = frozenset({b"host", b"user-agent", b"connection", b"proxy-connection"})
 #: What h11 is told of the most octets that it may hold.
 _PATIENCE: Final = HEAD_LIMIT + 1
 
@@ -162,12 +170,17 @@ def readRequest(reader: Reader) -> HttpRequested:
     @raise WireError: it breaks the protocol, or is such as a proxy must refuse.
     """
     octets = _head(reader.octets)
-    parser, head = _parsed(octets)
     reader.position = len(octets)
+    known = _KNOWN.get(octets)
+    if known is not None:
+        return known
+    parser, head = _parsed(octets)
     keeps = head.http_version == b"1.1"
     credentials = host = None
     length = transfer = False
+    plain = len(octets) <= _KNOWN_LIMIT
     for name, value in head.headers:
+        plain = plain and name in _PLAIN
         if name == b"proxy-authorization":
             if credentials is not None:
                 raise WireError("credentials twice")
@@ -200,6 +213,10 @@ def readRequest(reader: Reader) -> HttpRequested:
     request.head, request.parser = (None, None) if tunnel else (head, parser)
     request.keeps = keeps and not body
     request.scheme, request.answer = _presented(credentials)
+    if plain and tunnel:
+        if len(_KNOWN) >= _KNOWN_MOST:
+            del _KNOWN[next(iter(_KNOWN))]
+        _KNOWN[octets] = request
     return request
 
 

@@ -11,8 +11,8 @@
  *   load udp   PROXY TARGET ASSOCS SECONDS MODE   UDP ASSOCIATE; 100-octet echoes, 16 in flight on
  *                                                 each
  *
- * MODE: direct, socks4, noauth, user:password, http, or http+user:password (CONNECT with Basic,
- * sent at once). PORTs are on 127.0.0.1. The first octet to the target: 'E' echo, 'S' and 8 octets
+ * MODE: direct, socks4, noauth, user:password, http, http+user:password (CONNECT with Basic, sent
+ * at once), or http* (CONNECT, each in other octets than the one before). PORTs are on 127.0.0.1. The first octet to the target: 'E' echo, 'S' and 8 octets
  * of count source, 'D' discard and answer the count at the end.
  */
 #define _GNU_SOURCE
@@ -219,7 +219,7 @@ struct cc {
 static int proxy_port, target_port;
 static const char *mode;
 static int src = 0;
-static int http(void) { return !strncmp(mode, "http", 4) && strchr("+", mode[4]); }
+static int http(void) { return !strncmp(mode, "http", 4) && strchr("+*", mode[4]); }
 static int auth(void) { return !http() && strchr(mode, ':') != NULL; }
 static int direct(void) { return !strcmp(mode, "direct"); }
 static int socks4(void) { return !strcmp(mode, "socks4"); }
@@ -248,13 +248,15 @@ static void start(struct cc *c) {
     if (connect(c->fd, (void *)&a, sizeof a) && errno != EINPROGRESS) die("connect");
     add(c->fd, EPOLLOUT, c);
 }
-/* The head of a CONNECT, with the login (RFC 7617) where there is one; made once. */
+/* The head of a CONNECT, with the login (RFC 7617) where there is one. */
 static char head[512];
 static size_t nhead;
 static void make_head(void) {
     static const char six[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static unsigned made;
     char login[300] = "";
+    if (mode[4] == '*') sprintf(login, "User-Agent: load/%u\r\n", made++);
     if (mode[4] == '+') {
         const unsigned char *p = (const unsigned char *)mode + 5;
         char *o = login + sprintf(login, "Proxy-Authorization: Basic ");
@@ -287,7 +289,7 @@ static int shake(struct cc *c, uint32_t ev) {
         mod(c->fd, EPOLLIN, c);
         if (direct()) return 1;
         if (http()) {
-            if (!nhead) make_head();
+            if (!nhead || mode[4] == '*') make_head();
             put(c, head, nhead);
             c->st = REQ;
             return 0;

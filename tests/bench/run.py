@@ -283,6 +283,7 @@ class Measurement:
 
     def http(self) -> None:
         self.rate("http", "CONNECT session")
+        self.rate("http*", "new CONNECT session")
         self.bulk("down", "http", "CONNECT ")
 
     def bulk(self, way: str, mode: str = "noauth", name: str = "") -> None:

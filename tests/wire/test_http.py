@@ -8,6 +8,7 @@ import pytest
 
 from socksgw import errors
 from socksgw.errors import SocksError
+from socksgw.wire import http as reading
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.codes import Reply
 from socksgw.wire.http import HEAD_LIMIT, Http, HttpRequested
@@ -315,3 +316,40 @@ def test_everyCauseHasItsStatus() -> None:
     assert (found["limit"], found["audit"], found["draining"]) == (429, 503, 503)
     assert (found["command"], found["bad-destination"]) == (405, 400)
     assert all(400 <= each < 600 for each in (*found.values(), *STATUSES.values()))
+
+
+def test_theSameOctetsAgain() -> None:
+    """
+    Whoever asks again in the same octets asks for the same, and what holds a secret is
+    not remembered.
+    """
+    head = b"CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n"
+    plain = head + b"User-Agent: one\r\n\r\n"
+    for _ in range(2):
+        conversation, request = asked(plain + b"behind")
+        assert (request.host, request.port) == ("other.example", 443)
+        assert (request.scheme, request.answer) == ("", b"")
+        conversation.admit(request)
+        assert conversation.surplus() == b"behind"
+    assert plain in reading._KNOWN
+    for _ in range(2):
+        secret = head + b"Proxy-Authorization: Basic dTpw\r\n\r\n"
+        _, request = asked(secret)
+        assert (request.scheme, request.answer) == ("basic", b"dTpw")
+        assert secret not in reading._KNOWN
+    other = head + b"X-Token: t\r\n\r\n"
+    asked(other)
+    assert other not in reading._KNOWN
+
+
+def test_whatIsRememberedIsBounded() -> None:
+    """However many hosts are asked for, and however long the heads are."""
+    for number in range(2000):
+        asked(
+            b"CONNECT n%d.example:1 HTTP/1.1\r\nHost: n%d.example:1\r\n\r\n"
+            % (number, number)
+        )
+    assert len(reading._KNOWN) <= 512
+    long = CONNECT + HOST + b"User-Agent: " + b"x" * 600 + b"\r\n\r\n"
+    asked(long)
+    assert long not in reading._KNOWN
