@@ -135,7 +135,7 @@ def _elsewhere(line: Mapping[str, Any], config: Config) -> frozenset[str]:
 
 def _isOpen(group: Group) -> bool:
     """Tell whether something else than a user's name makes members of a group."""
-    return bool(group.directory) or any(map(isLocal, group.members))
+    return bool(group.directory or group.token) or any(map(isLocal, group.members))
 
 
 def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
