@@ -12,7 +12,6 @@ __all__ = [
     "USERS",
     "isLocal",
     "isLocalName",
-    "isPattern",
     "isReserved",
 ]
 
@@ -47,8 +46,3 @@ def isLocal(name: str) -> bool:
 def isLocalName(name: str) -> bool:
     """Tell whether it is the name of a user of this machine, and not a number."""
     return name.startswith("uid:") and not name.removeprefix("uid:").isdigit()
-
-
-def isPattern(name: str) -> bool:
-    """Tell whether a name is written as a pattern of several users."""
-    return "*" in name or "?" in name

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from socksgw.config.problems import nearest
 from socksgw.config.schema import Config
+from socksgw.config.userwords import userWord
 from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 from socksgw.policy.expectations import wrongFacts
@@ -73,9 +74,10 @@ def factsAsked(options: argparse.Namespace, config: Config) -> Facts:
     ):
         option = {"who": "user", "groups": "group"}.get(key, key)
         raise ValueError(f"--{option}: {why}")
+    user = userWord(options.user).text
     return Facts(
-        user=options.user,
-        groups=groupsOf(options.user, config.groups, frozenset(options.group)),
+        user=user,
+        groups=groupsOf(user, config.groups, frozenset(options.group)),
         command=options.command,
         name=host if isinstance(host, str) else None,
         port=port,
@@ -85,5 +87,5 @@ def factsAsked(options: argparse.Namespace, config: Config) -> Facts:
         listener=options.listener,
         secured=options.secured,
         at=at,
-        unsure=unsureOf(options.user, config, options.group or None),
+        unsure=unsureOf(user, config, options.group or None),
     )

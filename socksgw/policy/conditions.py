@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol, final
 
 from socksgw.config.reserved import USERS, isLocal, isLocalName, isReserved
+from socksgw.config.userwords import userWord
 from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.networks import Network, Networks
 from socksgw.policy.patterns import NamePatterns
@@ -172,9 +173,14 @@ class Who:
     The C{who} of a rule.
 
     @ivar words: those for users and groups of this machine.
+    @ivar names: the names of users.
+    @ivar beginnings: what the names begin with that are meant besides, by their
+        lengths: each is a pattern without its C{*}.
     """
 
-    __slots__ = ("anonymous", "groups", "names", "users", "words")
+    __slots__ = (
+        "_any", "anonymous", "beginnings", "groups", "names", "users", "words",
+    )  # fmt: skip
 
     def __init__(self, words: Iterable[str]) -> None:
         found = set(words)
@@ -184,10 +190,18 @@ class Who:
         named = frozenset(filter(isLocalName, self.words))
         # What a user of this machine is called besides its name counts as a group.
         self.groups = self.words - named | {w[1:] for w in found if w.startswith("@")}
-        self.names = named | {w for w in found if not isReserved(w)}
+        others = [userWord(w) for w in found if not isReserved(w)]
+        self.names = named | {each.text for each in others if not each.pattern}
+        self._any = tuple(each.text for each in others if each.pattern)
+        self.beginnings: dict[int, frozenset[str]] = {
+            length: frozenset(each for each in self._any if len(each) == length)
+            for length in map(len, self._any)
+        }
 
     def __bool__(self) -> bool:
-        return bool(self.anonymous or self.users or self.groups or self.names)
+        return bool(
+            self.anonymous or self.users or self.groups or self.names or self._any
+        )
 
     def covers(self, user: Person) -> bool:
         """Tell whether a user is meant."""
@@ -197,6 +211,13 @@ class Who:
             self.users
             or user.name in self.names
             or not self.groups.isdisjoint(user.groups)
+            or (self._any != () and self._begins(user.name))
+        )
+
+    def _begins(self, name: str) -> bool:
+        """Tell whether a name has one of the beginnings, and more."""
+        return name.startswith(self._any) and any(
+            name.startswith(each) and name != each for each in self._any
         )
 
     def mayCover(self, user: Person) -> bool:
@@ -211,8 +232,9 @@ class Who:
             return True
         return (
             not other.users
-            and other.names <= self.names
             and other.groups <= self.groups
+            and all(n in self.names or self._begins(n) for n in other.names)
+            and all(each.startswith(self._any) for each in other._any)
         )
 
 

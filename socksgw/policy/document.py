@@ -12,9 +12,10 @@ from typing import Final, final
 from attrs import field, frozen
 
 from socksgw.config.problems import Problem, nearest
-from socksgw.config.reserved import LOCAL, isLocal, isPattern, isReserved
+from socksgw.config.reserved import LOCAL, isLocal, isReserved
 from socksgw.config.schema import Config
 from socksgw.config.schema import Rule as RuleTable
+from socksgw.config.userwords import userWord
 from socksgw.policy.conditions import (
     Addresses,
     HostFacts,
@@ -37,7 +38,7 @@ __all__ = ["Compiled", "Compiler"]
 _DEFAULT_NEVER: Final = ("special", "self")
 _ASKED: Final = frozenset({"name", "address"})
 _BARE_WORD: Final = "needs a name or a number behind the colon"
-_NO_PATTERN: Final = "users have no patterns; name each, or a group as @group"
+_NO_PATTERN: Final = "a group names its users one by one; patterns are for who"
 
 
 @frozen
@@ -150,7 +151,7 @@ class Compiler:
                     self._wrong(f"groups.{name}[{i}]", f'"{member}": {_BARE_WORD}')
                 elif isReserved(member) and not isLocal(member):
                     self._wrong(f"groups.{name}[{i}]", f'"{member}" is not a user name')
-                elif isPattern(member):
+                elif "*" in member or "?" in member:
                     self._wrong(f"groups.{name}[{i}]", f'"{member}": {_NO_PATTERN}')
             if isLocal(name):
                 why = "cannot be the name of a group: it means one of this machine"
@@ -269,6 +270,7 @@ class Compiler:
     def _who(self, words: Sequence[str] | None, path: str) -> Who | None:
         if words is None:
             return None
+        bad: set[str] = set()
         for i, word in enumerate(words):
             if word.startswith("@"):
                 self._used.add(word)
@@ -278,9 +280,13 @@ class Compiler:
                 self._wrong(f"{path}[{i}]", "must not be empty")
             elif _isBareWord(word):
                 self._wrong(f"{path}[{i}]", f'"{word}": {_BARE_WORD}')
-            elif isPattern(word):
-                self._wrong(f"{path}[{i}]", f'"{word}": {_NO_PATTERN}')
-        return Who(words)
+            elif not isReserved(word):
+                try:
+                    userWord(word)
+                except ValueError as e:
+                    self._wrong(f"{path}[{i}]", f'"{word}": {e}')
+                    bad.add(word)
+        return Who(set(words) - bad)
 
     def listeners(
         self, words: Sequence[str] | None, path: str

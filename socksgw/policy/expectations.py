@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from socksgw.config.problems import Problem, nearest
-from socksgw.config.reserved import isLocal, isPattern, isReserved
+from socksgw.config.reserved import isLocal, isReserved
 from socksgw.config.schema import Config, Expect
+from socksgw.config.userwords import userWord
 from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.facts import Facts, destination, groupsOf, unsureOf
 from socksgw.policy.outcome import Admitting, consider
@@ -109,8 +110,12 @@ def wrongFacts(
         yield "method", f'"{method}" does not log a user in: the user is anonymous then'
     if who != ANONYMOUS and isReserved(who) and not who.startswith("uid:"):
         yield "who", f'"{who}" is not the name of a user'
-    elif isPattern(who):
-        yield "who", f'"{who}": a question is about one user'
+    else:
+        try:
+            if userWord(who).pattern:
+                yield "who", f'"{who}": a question is about one user'
+        except ValueError as e:
+            yield "who", f'"{who}": a question is about one user; {e}'
     if secured not in (None, *LEVELS):
         choice = ", ".join(f'"{each}"' for each in LEVELS)
         yield "secured", f'"{secured}" is none of {choice}'
@@ -152,9 +157,15 @@ def _facts(expect: Expect, config: Config) -> Facts:
         for i, text in enumerate(expect.resolving_to)
     )
     given = frozenset(expect.groups or ())
+    try:
+        user, pattern = userWord(expect.who)
+    except ValueError as e:
+        raise _WrongFact("who", f'"{expect.who}": {e}') from None
+    if pattern:
+        raise _WrongFact("who", f'"{expect.who}": a question is about one user')
     return Facts(
-        user=expect.who,
-        groups=groupsOf(expect.who, config.groups, given),
+        user=user,
+        groups=groupsOf(user, config.groups, given),
         command=expect.command,
         name=host if isinstance(host, str) else None,
         port=port,
@@ -164,5 +175,5 @@ def _facts(expect: Expect, config: Config) -> Facts:
         listener=expect.listener,
         secured=expect.secured,
         at=expect.at,
-        unsure=unsureOf(expect.who, config, expect.groups),
+        unsure=unsureOf(user, config, expect.groups),
     )

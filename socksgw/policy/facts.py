@@ -195,7 +195,7 @@ def unsureOf(
     user: str, config: Config, given: Collection[str] | None
 ) -> frozenset[str]:
     """
-    Return the groups which only a directory, or this machine, can say.
+    Return the groups which only a directory, a token or this machine can say.
 
     @param given: the user's groups, if they were given: then there are no others.
     """
@@ -206,7 +206,8 @@ def unsureOf(
     return frozenset(
         name
         for name, group in config.groups.items()
-        if (group.directory or (local and _isOpen(group))) and user not in group.members
+        if (group.directory or group.token or (local and _isOpen(group)))
+        and user not in group.members
     ).union(
         word
         for word in words

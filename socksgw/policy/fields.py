@@ -159,10 +159,12 @@ class ToSomewhere:
 class Who:
     """C{who}."""
 
-    __slots__ = ("_groups", "_names", "_words")
+    __slots__ = ("_beginnings", "_groups", "_names", "_words")
 
     def __init__(self) -> None:
         self._names, self._groups, self._words = Table(), Table(), Table()
+        # By length.
+        self._beginnings: dict[int, Table] = {}
 
     def keys(self, rule: Rule) -> Keys | None:
         """Return none for a rule that is for everybody."""
@@ -176,6 +178,10 @@ class Who:
             found.append((self._words, _USERS))
         if who.names:
             found.append((self._names, who.names))
+        for length, beginnings in who.beginnings.items():
+            if length not in self._beginnings:
+                self._beginnings[length] = Table()
+            found.append((self._beginnings[length], beginnings))
         if who.groups:
             found.append((self._groups, who.groups))
         return found
@@ -187,10 +193,15 @@ class Who:
             self._words.find(ANONYMOUS, found)
             return
         self._words.find("users", found)
-        self._names.find(user.name, found)
+        self._named(user.name, found)
         groups = user.groups | user.unsure if user.unsure else user.groups
         for group in self._groups.rules.keys() & groups:
             self._groups.find(group, found)
+
+    def _named(self, name: str, found: list[int]) -> None:
+        self._names.find(name, found)
+        for length, table in self._beginnings.items():
+            table.find(name[:length], found)
 
     def around(self, rule: Rule, found: list[int]) -> None:
         """Find by one of the users that are meant."""
@@ -202,9 +213,12 @@ class Who:
             return
         self._words.find("users", found)
         if who.names:
-            self._names.find(next(iter(who.names)), found)
+            self._named(next(iter(who.names)), found)
         elif who.groups:
             self._groups.find(next(iter(who.groups)), found)
+        elif who.beginnings:
+            # A rule for all that begin so has a beginning that is as short.
+            self._named(next(iter(next(iter(who.beginnings.values())))), found)
 
 
 @final

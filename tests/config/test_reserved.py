@@ -11,7 +11,6 @@ from socksgw.config.reserved import (
     USERS,
     isLocal,
     isLocalName,
-    isPattern,
     isReserved,
 )
 
@@ -26,13 +25,6 @@ def test_reserved(name: str) -> None:
 def test_notReserved(name: str) -> None:
     """A user may; whether a rule can name them is another question."""
     assert not isReserved(name)
-
-
-def test_patterns() -> None:
-    """C{*} and C{?} anywhere make a pattern."""
-    assert [isPattern(n) for n in ("*", "bot-*", "b?t", "bot", "@bot", "")] == [
-        True, True, True, False, False, False,
-    ]  # fmt: skip
 
 
 def test_ofThisMachine() -> None:

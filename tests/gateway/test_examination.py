@@ -33,8 +33,13 @@ def problems(text: str) -> list[tuple[str, str]]:
         # Methods that are not there.
         (RULE + 'method = ["usrpass"]', "rule[0].method", "userpass"),
         (RULE + 'method = "usrpass"', "rule[0].method", "usrpass"),
-        (RULE + 'who = ["bot-*"]', "rule[0].who[0]", "no patterns"),
-        ('[groups.bots]\nmembers = ["bot-?"]\n', "groups.bots[0]", "no patterns"),
+        (RULE + 'who = ["bot-*"]', "rule[0].who[0]", 'a "*" is the end of a pattern'),
+        (RULE + 'who = ["https://*"]', "rule[0].who[0]", "names of everybody's"),
+        (
+            '[groups.bots]\nmembers = ["bot-?"]\n',
+            "groups.bots[0]",
+            "patterns are for who",
+        ),
         (
             '[gateway]\ntrusted_groups = ["nobody here"]',
             "gateway.trusted_groups[0]",

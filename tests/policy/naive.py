@@ -143,6 +143,11 @@ def isMeant(who: Iterable[str], user: Somebody, allow: bool) -> bool:
             return True
         if word == user.name and word not in ("anonymous", "users"):
             return True
+        if word.endswith("*") and word[-2:] != "\\*":
+            if user.name.startswith(word[:-1]) and user.name != word[:-1]:
+                return True
+        elif word.replace("\\*", "*") == user.name:
+            return True
     return False
 
 
@@ -320,6 +325,7 @@ USERS = [
     doubted("dave", "g"),
     loggedIn("anonymous"),
     Somebody("bob", frozenset("gh"), "gssapi"),
+    *(loggedIn(f"ci:{rest}") for rest in ("", "a", "a/", "a/b", "a/*", "A/b")),
 ]
 COMMANDS: tuple[CommandName, ...] = ("connect", "bind", "udp", "resolve")
 PORTS = [1, 53, 80, 443, 1080, 8080, 65535]
@@ -330,7 +336,9 @@ MOMENTS = [
     datetime.fromisoformat(f"2026-{text}:00Z").timestamp()
     for text in ("03-02T10:00", "03-02T19:00", "03-06T23:00", "03-07T05:00")
 ]
-WHO = ["alice", "bob", "@g", "@h", "anonymous", "users"]
+WHO = [
+    "alice", "bob", "@g", "@h", "anonymous", "users", "ci:*", "ci:a/*", "ci:a/b", "ci:a/\\*",
+]  # fmt: skip
 RULE_PORTS = [80, 443, "1-1023", "443-8080", "52-54"]
 
 

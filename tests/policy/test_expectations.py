@@ -121,3 +121,62 @@ def test_usersOfThisMachine(
         assert problems(text) == []
     else:
         assert problems(text) == ["the verdict depends on `groups`: give it"]
+
+
+BEARERS = (
+    LISTEN
+    + """
+[groups]
+builders = { token = ["k8s:ci"] }
+[[rule]]
+id = "builders"
+allow = ["connect"]
+who = ["@builders"]
+[[rule]]
+id = "ci"
+allow = ["connect"]
+who = ["spiffe://corp.example/ci/*"]
+[[rule]]
+id = "star"
+allow = ["connect"]
+who = ['spiffe://corp.example/\\*']
+[[expect]]
+to = "8.8.8.8:80"
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("who", "rule"),
+    [
+        ("spiffe://corp.example/ci/build", "ci"),
+        ("spiffe://corp.example/ci/a/b", "ci"),
+        ("spiffe://corp.example/ci/", "default"),
+        ("spiffe://corp.example/ci", "default"),
+        ("spiffe://corp.example/cix", "default"),
+        ("spiffe://corp.example.evil/ci/build", "default"),
+        ("SPIFFE://corp.example/ci/build", "default"),
+        (r"spiffe://corp.example/\*", "star"),
+        ("spiffe://corp.example/x", "default"),
+        ("anonymous", "default"),
+    ],
+)
+def test_patterns(who: str, rule: str) -> None:
+    """What a pattern means is what an expectation says, of one user each."""
+    verdict = "deny" if rule == "default" else "allow"
+    text = f'{BEARERS}who = \'{who}\'\nverdict = "{verdict}"\nrule = "{rule}"\n'
+    assert problems(text + "groups = []\n") == []
+    # Whether a token says so is not known.
+    if who != "anonymous":
+        (told,) = problems(text)
+        assert told.endswith("depends on `groups`: give it")
+
+
+def test_noPatternAsks() -> None:
+    """A question is about one user."""
+    text = f"{BEARERS}who = 'a*'\nverdict = \"deny\"\ngroups = []\n"
+    (said,) = problems(text)
+    assert 'a "*" is the end of a pattern' in said
+    text = f"{BEARERS}who = 'a/*'\nverdict = \"deny\"\ngroups = []\n"
+    (said,) = problems(text)
+    assert "about one user" in said

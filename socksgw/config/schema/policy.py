@@ -139,7 +139,8 @@ class Rule:
     @ivar allow: Commands that are allowed. C{"any"} is all but C{resolve}.
     @ivar deny: Commands that are denied. C{"any"} is all, C{resolve} included.
     @ivar who: Users: a name, C{"@group"}, C{"anonymous"}, C{"users"} for everybody
-        who has logged in.
+        who has logged in, C{"spiffe://corp.example/ci/*"} for all whose names begin so:
+        the C{*} stands at the end, behind C{/} or C{:}, for the rest of a name.
     @ivar from_: Addresses of clients: networks, entries of C{[networks]}, built-in
         names.
     @ivar listener: Names of listeners.

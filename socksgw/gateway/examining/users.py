@@ -5,14 +5,16 @@ Users and groups that the configuration names, compared with the stores.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 
 from socksgw.config.problems import nearest
-from socksgw.config.reserved import isPattern, isReserved
+from socksgw.config.reserved import isReserved
 from socksgw.config.schema import Config
+from socksgw.config.userwords import userWord
 from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.problems import Problems
 from socksgw.interfaces import (
@@ -140,7 +142,7 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
     """
     Yield TOML paths of groups and rules with the users that they name.
 
-    Patterns are left out: they are reported as errors.
+    Patterns are left out: nobody can say which names there are.
     """
     for path, words in chain(
         ((f"groups.{g}", group.members) for g, group in config.groups.items()),
@@ -150,5 +152,7 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
         ),
     ):
         for i, name in enumerate(words):
-            if not isReserved(name) and not isPattern(name):
-                yield f"{path}[{i}]", name
+            # What is no name is reported as an error.
+            with suppress(ValueError):
+                if not isReserved(name) and not userWord(name).pattern:
+                    yield f"{path}[{i}]", userWord(name).text
