@@ -15,7 +15,7 @@ from typing import Final, Protocol, final
 from socksgw.system.sockets import tellOnce
 from socksgw.wire.address import Address
 
-__all__ = ["Admission", "Census", "raiseDescriptorLimit"]
+__all__ = ["Admission", "Census", "LastingAdmission", "raiseDescriptorLimit"]
 
 #: Descriptors kept for the journal, look-ups, configuration and the reactor.
 _RESERVED: Final = 64
@@ -139,7 +139,6 @@ class HalfOpen(Protocol):
         """End at once: another client takes its place."""
 
 
-@final
 class Admission:
     """
     The half-open clients of one listener.
@@ -241,3 +240,21 @@ class Admission:
         if after > self._largest or before == self._largest:
             # One more or one less: the next number below has some, or none has.
             self._largest = max(after, before if before in byCount else 0)
+
+
+@final
+class LastingAdmission(Admission):
+    """
+    Clients whose source nothing proves, counted as long as they last.
+
+    Anybody can send a datagram in the name of any source.
+    """
+
+    __slots__ = ()
+
+    def requested(self, client: HalfOpen) -> None:
+        """Do nothing: the client counts until it goes (L{gone})."""
+
+    def gone(self, client: HalfOpen) -> None:
+        """Count a client no longer here; the census has it still."""
+        super().requested(client)

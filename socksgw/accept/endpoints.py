@@ -29,6 +29,7 @@ from socksgw.accept.listener import Listener
 from socksgw.config.listening import parseListenAddress
 from socksgw.system.plain import PlainConnection
 from socksgw.system.sockets import keepAlive, quick
+from socksgw.system.transparent import CAPABILITIES, foreign
 from socksgw.system.watch import Watcher
 
 __all__ = [
@@ -62,10 +63,13 @@ class ListeningPort(tcp.Port):
 
     @ivar exhausted: called when there is no descriptor for a client.
     @ivar watch: tells clients' connections what there is to read.
+    @ivar diverting: whether the kernel diverts connections here that go elsewhere
+        (C{tproxy}).
     """
 
     exhausted: Callable[[], None]
     watch: Watcher
+    diverting = False
     _paused = False
 
     def startReading(self) -> None:
@@ -106,6 +110,12 @@ class ListeningPort(tcp.Port):
         if self.addressFamily == socket.AF_INET6:
             # Each address is listened on as written, and nothing else.
             created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if self.diverting:
+            try:
+                foreign(created)
+            except OSError:
+                created.close()
+                raise
         return created
 
     def doRead(self) -> None:
@@ -202,12 +212,14 @@ def listenOnAddress(
     factory: Listener,
     exhausted: Callable[[], None],
     watch: Watcher,
+    diverting: bool = False,
 ) -> IListeningPort:
     """
     Listen on one C{address} of the configuration.
 
     @param exhausted: called when there is no descriptor for a client.
     @param watch: tells clients' transports what there is to read.
+    @param diverting: whether the kernel diverts connections here that go elsewhere.
     @raise CannotListenError: the kernel does not let us.
     """
     address, number = parseListenAddress(text)
@@ -216,6 +228,7 @@ def listenOnAddress(
     port = ListeningPort(number, clients, BACKLOG, address.text, reactor)
     port.exhausted = exhausted
     port.watch = watch
+    port.diverting = diverting
     port.startListening()
     port.numberAccepts = 64
     _prepare(port)
@@ -315,6 +328,11 @@ def remedyFor(listen: str, error: BaseException | None) -> str:
         errno.EADDRINUSE: (
             "the port is taken",
             "stop what listens there (ss -ltnp shows it) or choose another port",
+        ),
+        errno.EPERM: (
+            "no permission to take what goes to other addresses (IP_TRANSPARENT)",
+            f'transparent = "tproxy" needs {CAPABILITIES}: AmbientCapabilities= in '
+            'the systemd unit (etc/socksgw.service); transparent = "redirect" needs none',
         ),
         errno.EACCES: (
             "no permission",

@@ -172,7 +172,7 @@ class Inbound:
         self.listener = listener
         self.source = source
         self.port = port
-        self.conversation = ServerConversation(listener.dialects)
+        self.conversation: ServerConversation = ServerConversation(listener.dialects)
 
     # From the connection.
 
@@ -230,6 +230,15 @@ class Inbound:
                 self._serving = self.listener.serve(self)
             if conversation.held or self._counted:
                 self._keep()
+
+    def converse(self, conversation: ServerConversation) -> None:
+        """As L{socksgw.accept.layers.Client.converse}."""
+        self.conversation = conversation
+
+    def begin(self) -> None:
+        """As L{socksgw.accept.layers.Client.begin}."""
+        if self._serving is None and self._phase is _OPEN:
+            self._serving = self.listener.serve(self)
 
     def refused(self, failure: SocksError) -> None:
         """

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from socksgw.errors import SocksError
 from socksgw.system.connection import Connection, Receiver
 from socksgw.wire.address import Address
+from socksgw.wire.server import ServerConversation
 
 __all__ = ["Client", "Layer", "Preface", "Upwards", "enter"]
 
@@ -43,6 +44,12 @@ class Client(Receiver, Seam):
 
         @return: whether there is room; else the client has ended.
         """
+
+    def converse(self, conversation: ServerConversation) -> None:
+        """Speak with the client in this way, and not as its listener has it."""
+
+    def begin(self) -> None:
+        """Begin the session, before the client says anything."""
 
     def refused(self, failure: SocksError) -> None:
         """Have a session record why the client is not let in."""

@@ -69,6 +69,7 @@ class Listener:
     @ivar handshake: seconds from accept to request.
     @ivar layers: what stands between a client's socket and its conversation, the
         lowest first.
+    @ivar bounds: most clients that have not made their request, in all and by source.
     @ivar clients: who is connected.
     @ivar leaving: how many of its ports have been told to close.
     @ivar memory: what everything that waits for a reader is counted in.
@@ -80,6 +81,7 @@ class Listener:
         self.handshake = 0.0
         self.layers: Sequence[Layer] = ()
         self.admission = Admission(service.census, 0, 0)
+        self.bounds = 0, 0
         self.clients: dict[Inbound, None] = {}
         self.memory = service.memory
         self.setDeadline = service.setDeadline
@@ -111,6 +113,7 @@ class Listener:
         self.dialects = spoken(protocols, known)
         self.handshake = handshake
         self.layers = layers
+        self.bounds = halfOpen, halfOpenPerSource
         self.admission.limit(halfOpen, halfOpenPerSource)
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:

@@ -69,6 +69,10 @@ class Positions:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return None
 
+    def __contains__(self, path: str) -> bool:
+        """Tell whether a key is in the text."""
+        return path in self._read()
+
     def shown(self, path: str) -> str:
         """
         Return a path as it is shown to people.

@@ -117,6 +117,9 @@ def _trial(gateway: Gateway) -> str:
         # As curl writes it.
         place = "localhost" + place.removeprefix(UNIX).partition(":")[0]
     listens = gateway.config.listen
+    if listens and listens[0].transparent is not None:
+        config = gateway.config.file
+        return f"socksgw client-config nftables --config {config}"
     if listens and listens[0].tls is not None:
         return f"openssl s_client -connect {place}"
     # curl offers user and password beside no authentication.

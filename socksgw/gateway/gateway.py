@@ -113,7 +113,9 @@ class Gateway:
         self._state = State(config, self._counters, reactor)
         self.journal = self._state.journal
         self.watch = self._shared.watch
-        self._listeners = Listeners(self, reactor, self.watch, self.exhausted)
+        self._listeners = Listeners(
+            self, reactor, self.watch, self.exhausted, self._hosts.isListener
+        )
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)

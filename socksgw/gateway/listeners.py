@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.accept.certificates import ServerTLS
+from socksgw.accept.diverted import listenForDatagrams
 from socksgw.accept.endpoints import (
     ListeningPort,
     isMissingFamily,
@@ -23,8 +24,10 @@ from socksgw.accept.endpoints import (
     listenOnEndpoint,
     remedyFor,
 )
+from socksgw.accept.layers import Layer
 from socksgw.accept.listener import Listener, Service
 from socksgw.accept.tls import TLSLayer
+from socksgw.accept.transparent import TransparentLayer
 from socksgw.accept.unixport import (
     UnixPort,
     listenOnPath,
@@ -34,12 +37,17 @@ from socksgw.accept.unixport import (
 from socksgw.config.listening import UNIX, parseListenAddress
 from socksgw.config.schema import Listen
 from socksgw.system.watch import Watcher
+from socksgw.wire.address import Address
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.server import DIALECTS
 
 __all__ = ["CannotStart", "Listeners"]
 
 _log = Logger()
+
+#: What comes to a port: clients that speak to the gateway, connections that are
+#: diverted to it, datagrams that are.
+_SPOKEN, _DIVERTED, _DATAGRAMS = "spoken", "diverted", "datagrams"
 
 
 class CannotStart(Exception):
@@ -63,23 +71,28 @@ class Key(NamedTuple):
     @ivar name: the listener's name.
     @ivar where: the address or the endpoint.
     @ivar endpoint: which of them it is: both may begin with C{unix:}.
+    @ivar what: what comes there.
     """
 
     name: str
     where: str
     endpoint: bool
+    what: str = _SPOKEN
 
     @property
-    def place(self) -> tuple[str, bool]:
+    def place(self) -> tuple[object, ...]:
         """What is listened on, whatever the listener's name."""
-        return self.where, self.endpoint
+        return self[1:]
 
 
 def _keysOf(listens: Sequence[Listen]) -> list[Key]:
     return [
-        Key(listen.name, where, where == listen.endpoint)
+        Key(listen.name, where, where == listen.endpoint, what)
         for listen in listens
         for where in listen.places
+        for what in (
+            (_DIVERTED, _DATAGRAMS) if listen.transparent == "tproxy" else (_SPOKEN,)
+        )
     ]
 
 
@@ -105,17 +118,20 @@ class Listeners:
         reactor: Any,
         watch: Watcher,
         exhausted: Callable[[], None],
+        isListener: Callable[[Address, int], bool],
     ) -> None:
         """
         Begin with no listener.
 
         @param exhausted: called when there is no descriptor or memory for a
             client.
+        @param isListener: tells whether the gateway listens at an address and port.
         """
         self._service = service
         self._reactor = reactor
         self._watch = watch
         self._exhausted = exhausted
+        self._isListener = isListener
         self.byName: dict[str, Listener] = {}
         self._ports: dict[Key, Any] = {}
         self._listens: dict[str, Listen] = {}
@@ -140,15 +156,22 @@ class Listeners:
                 listener = Listener(self._service, listen.name)
                 self.byName[listen.name] = listener
             self._listens[listen.name] = listen
-            tls = secured.get(listen.name)
             listener.configure(
-                listen.protocols,
+                listen.spoken,
                 listen.half_open,
                 listen.half_open_per_source,
                 handshake,
-                () if tls is None else (TLSLayer(tls, self._watch),),
+                tuple(self._layers(listen, secured.get(listen.name))),
                 known,
             )
+
+    def _layers(self, listen: Listen, tls: ServerTLS | None) -> Iterator[Layer]:
+        """Yield what stands between the sockets of clients and what they say."""
+        if listen.transparent is not None:
+            redirected = listen.transparent == "redirect"
+            yield TransparentLayer(redirected, self._isListener)
+        if tls is not None:
+            yield TLSLayer(tls, self._watch)
 
     def open(self, listens: Sequence[Listen], lenient: bool) -> list[str]:
         """
@@ -271,9 +294,19 @@ class Listeners:
             self._openPath(key, listener)
             return
         try:
-            port: Any = listenOnAddress(
-                self._reactor, where, listener, self._exhausted, self._watch
-            )
+            if key.what is _DATAGRAMS:
+                port: Any = listenForDatagrams(
+                    where, listener, self._watch, self._isListener
+                )
+            else:
+                port = listenOnAddress(
+                    self._reactor,
+                    where,
+                    listener,
+                    self._exhausted,
+                    self._watch,
+                    key.what is _DIVERTED,
+                )
         except ValueError:
             self._openEndpoint(key, listener)
         except (CannotListenError, OSError) as e:
@@ -300,7 +333,7 @@ class Listeners:
             raise CannotStart(remedyForPath(key.where, e)) from None
 
     def _openEndpoint(self, key: Key, listener: Listener) -> None:
-        name, endpoint, _ = key
+        name, endpoint = key.name, key.where
         failures: list[str] = []
         returned = False
 
@@ -325,8 +358,10 @@ class Listeners:
             raise CannotStart(failures[0])
 
     def bound(self) -> Iterator[tuple[str, int]]:
-        """Yield the addresses and ports that are open."""
-        for port in self._ports.values():
+        """Yield the addresses and ports that are open; once, where UDP is, too."""
+        for key, port in self._ports.items():
+            if key.what is _DATAGRAMS:
+                continue
             host = port.getHost()
             if isinstance(host, (IPv4Address, IPv6Address)):
                 # A link-local address is followed by its interface.

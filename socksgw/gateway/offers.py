@@ -115,7 +115,7 @@ class Offers:
     def _ways(self, listen: Listen, entry: str, choice: Choice) -> Iterator[Way]:
         tls = listen.tls
         shown = tls.client_certificate if tls is not None else "off"
-        dialects = [DIALECTS[each] for each in listen.protocols]
+        dialects = [DIALECTS[each] for each in listen.spoken]
         for outer in choice.methods:
             if not any(_canUse(dialect, outer) for dialect in dialects):
                 continue

@@ -10,6 +10,7 @@ from typing import Any, Final, final
 from socksgw.interfaces import SetDeadline, StreamProtection
 from socksgw.relay.control import Control, Ending
 from socksgw.relay.datagram import DatagramCarrier
+from socksgw.relay.diverted import DivertedCarrier
 from socksgw.relay.flows import Flows, FlowSettings, Judge
 from socksgw.relay.protected import ProtectedSocket
 from socksgw.relay.seams import Client, DatagramOutlet
@@ -127,6 +128,28 @@ class Associations:
         )
         carrier = TunnelCarrier(client, framing, flows, end)
         await self._last(client, carrier, end, flows, carrier, tally, early)
+
+    async def diverted(
+        self,
+        client: Client,
+        outlet: DatagramOutlet,
+        judge: Judge,
+        tally: Tally,
+    ) -> None:
+        """
+        Relay the datagrams of a client that knows no gateway, until nothing moves.
+
+        @param client: its connection is a L{socksgw.relay.seams.Diverted}.
+        @param outlet: the socket for datagrams to destinations.
+        @param tally: as of L{over}.
+        """
+        end = Ending()
+        flows = Flows(
+            self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
+        )
+        connection: Any = client.connection
+        carrier = DivertedCarrier(connection, flows)
+        await self._last(client, Control(end), end, flows, carrier, tally)
 
     async def _last(
         self,

@@ -199,6 +199,9 @@ class DatagramCarrier:
             # The kernel has no room for it: it is lost, as datagrams may be.
             return
 
+    def forget(self, header: bytes) -> None:
+        """Do nothing: all flows have one socket."""
+
     def close(self) -> None:
         """Close the socket."""
         if self._timer is not None:

@@ -89,6 +89,13 @@ class Carrier(Protocol):
         @param length: the octets of the payload.
         """
 
+    def forget(self, header: bytes) -> None:
+        """
+        Let go of what is kept for a flow that is over.
+
+        @param header: the flow's key.
+        """
+
 
 class Judge(Protocol):
     """
@@ -453,6 +460,8 @@ class Flows(IdleWatch):
 
     def _end(self, flow: Flow, reason: str) -> None:
         del self._flows[flow.key]
+        if self.carrier is not None:
+            self.carrier.forget(flow.key)
         if flow.socket is None:
             return
         if self._byPeer.get(flow.peer) is flow:

@@ -11,7 +11,7 @@ from typing import Protocol
 from socksgw.interfaces import Protection
 from socksgw.system.connection import Connection, Receiver
 
-__all__ = ["Allowance", "Client", "DatagramOutlet"]
+__all__ = ["Allowance", "Client", "DatagramOutlet", "Diverted"]
 
 
 class DatagramOutlet(Protocol):
@@ -33,6 +33,34 @@ class DatagramOutlet(Protocol):
 
         @param version: of their addresses, 4 or 6.
         @raise OSError: there is none.
+        """
+
+
+class Diverted(Protocol):
+    """
+    What brings datagrams that say by themselves where they go.
+
+    Headers are those of RFC 1928 section 7.
+    """
+
+    def carry(self, take: Callable[[bytes, memoryview], None]) -> None:
+        """
+        Hand the client's datagrams over from now on.
+
+        @param take: takes the header that names the destination, and the payload,
+            which is good for this call only.
+        """
+
+    def answer(self, header: bytes, payload: memoryview) -> None:
+        """
+        Send a datagram to the client.
+
+        @param header: names the source.
+        """
+
+    def forget(self, header: bytes) -> None:
+        """
+        Let go of what is kept for answers from a source.
         """
 
 

@@ -125,6 +125,9 @@ class TunnelCarrier(Control):
         """Drop datagrams from now on: the client is gone."""
         self._full = True
 
+    def forget(self, header: bytes) -> None:
+        """Do nothing: all flows have one connection."""
+
     def close(self) -> None:
         """Let go of the connection."""
         self._client.connection.unregisterProducer()

@@ -9,7 +9,7 @@ from typing import Final
 
 from socksgw.errors import CommandNotSupported
 from socksgw.session.command import Command
-from socksgw.session.datagrams import Associate, Tunnelled
+from socksgw.session.datagrams import Associate, Diverted, Tunnelled
 from socksgw.session.lookups import Resolve, ResolvePtr
 from socksgw.session.streams import Bind, Connect
 
@@ -24,6 +24,7 @@ _COMMANDS: Final[Mapping[str, Command]] = {
     "resolve-ptr": ResolvePtr(),
     "hev": Tunnelled("hev"),
     "gost": Tunnelled("gost"),
+    "diverted": Diverted(),
 }
 
 

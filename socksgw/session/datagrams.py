@@ -19,7 +19,7 @@ from socksgw.session.flowjudge import FlowJudge
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.events import Requested
 
-__all__ = ["Associate", "Tunnelled"]
+__all__ = ["Associate", "Diverted", "Tunnelled"]
 
 
 class Associate(Command):
@@ -110,3 +110,23 @@ class Tunnelled(Associate):
             )
 
         return Routed((echoed, request.port), relay)
+
+
+@final
+class Diverted(Associate):
+    """UDP of a client that knows no gateway: its datagrams are its connection."""
+
+    beside = False
+
+    async def route(self, case: Case, request: Requested) -> Routed:
+        """Open no relay socket: the datagrams come by the client's own."""
+        client, generation = case.client, case.generation
+        options = generation.udpOf(case.record.listener)
+        outlet = await generation.ways.datagrams(None, options)
+
+        def relay(_early: bytes, tally: Tally) -> Awaitable[None]:
+            return generation.associations.diverted(
+                client, outlet, FlowJudge(case, outlet), tally
+            )
+
+        return Routed((UNSPECIFIED4, 0), relay)

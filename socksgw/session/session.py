@@ -120,8 +120,9 @@ class Session(case.Case):
                 failure = SocksError("internal failure", reason="internal")
             if failure is not None:
                 await refuse(self, failure, self._attempt, self._recorded)
-                if self.stage is _RELAY:
-                    # Cut off: the client must not take that for the orderly end.
+                if self.stage is _RELAY or self.client.conversation.dialect.silent:
+                    # Cut off: the client must not take that for the orderly end
+                    # of what it speaks with its destination.
                     self.client.abort()
                 else:
                     self.client.finish()

@@ -26,7 +26,7 @@ class Dialect:
     L{socksgw.wire.server.DIALECTS}. This class is what holds before the protocol
     is known.
 
-    @cvar protocol: its name in C{listen.protocols} and in the records.
+    @cvar protocol: its name in C{listen.protocols}, if it has one there, and in the records.
     @cvar version: the number of its version.
     @cvar first: the first octets of a client by which it is told from others.
     @cvar firstLimit: the most octets of the client's first message.
@@ -39,6 +39,8 @@ class Dialect:
         to log in; else empty.
     @cvar denial: the reply to a client that does not get in; L{None} where other
         messages tell it.
+    @cvar silent: whether the client hears nothing of the gateway, and believes that
+        it speaks with its destination: it is refused by a reset.
     @cvar fault: the reply to a first message that breaks the protocol; L{None}
         where there is none.
     @cvar late: the reply to a first message that is not whole in time, likewise.
@@ -56,6 +58,7 @@ class Dialect:
     families: ClassVar[frozenset[int]] = frozenset({4, 6})
     loginless: ClassVar[str] = ""
     denial: ClassVar[Reply | None] = None
+    silent: ClassVar[bool] = False
     fault: ClassVar[Reply | None] = None
     late: ClassVar[Reply | None] = None
     secret: ClassVar[bool] = False

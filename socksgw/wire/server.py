@@ -18,6 +18,7 @@ from socksgw.wire.looks import LOOKED_AT, lookOf
 from socksgw.wire.reader import Reader, WireError
 from socksgw.wire.socks4 import Socks4
 from socksgw.wire.socks5 import Socks5
+from socksgw.wire.transparent import Transparent
 
 __all__ = ["DIALECTS", "Asking", "ServerConversation", "State", "configured", "spoken"]
 
@@ -60,9 +61,10 @@ _REQUESTING: Final = State.REQUESTING
 _REQUESTED: Final = State.REQUESTED
 _REPLIED: Final = State.REPLIED
 _NO_ACCEPTABLE: Final = int(Method.NO_ACCEPTABLE)
-#: Every protocol that a listener can speak, by its name in C{listen.protocols}.
+#: Every protocol that a listener can speak, by its name in C{listen.protocols}; and
+#: the one of C{listen.transparent}, which is told by no octet.
 DIALECTS: Final[Mapping[str, Dialect]] = {
-    dialect.protocol: dialect for dialect in (Socks5(), Socks4(), Http())
+    dialect.protocol: dialect for dialect in (Socks5(), Socks4(), Http(), Transparent())
 }
 #: Before the client has said anything.
 _UNKNOWN: Final = Dialect()
@@ -109,7 +111,6 @@ class Asking:
         self.conclusion = ""
 
 
-@final
 class ServerConversation(Conversation):
     """
     What one client says, and the octets to answer with.

@@ -101,6 +101,12 @@ class Listen:
         gateway's own.
     @ivar protocols: What clients may speak, told apart by their first octets.
         C{"socks4"} includes 4a; C{"http"} is HTTP as to a proxy.
+    @ivar transparent: How the kernel diverts clients here that know no proxy, so that
+        where they were going is their request. C{"redirect"}: a rule changes the
+        destination of their connections (SO_ORIGINAL_DST). C{"tproxy"}: a rule leaves
+        it as it is; UDP is served, too, and the gateway needs capabilities
+        (C{etc/socksgw.service}). Not together with C{endpoint}, C{protocols}, C{tls} or C{udp}. Absent: clients
+        speak C{protocols}.
     @ivar half_open: Most clients that have not made their request yet. For one more,
         the oldest of the source that has the most is closed, or the oldest of all
         if no source has a sixteenth.
@@ -113,6 +119,7 @@ class Listen:
     mode: str = ""
     owner: str = ""
     protocols: tuple[Literal["socks5", "socks4", "http"], ...] = ("socks5", "socks4")
+    transparent: Literal["redirect", "tproxy"] | None = None
     half_open: int = 4096
     half_open_per_source: int = 2048
     udp: ListenUDP = ListenUDP()
@@ -122,3 +129,8 @@ class Listen:
     def places(self) -> tuple[str, ...]:
         """Its addresses, or its endpoint."""
         return self.address + ((self.endpoint,) if self.endpoint else ())
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """The names of what its clients may speak (C{socksgw.wire.server})."""
+        return self.protocols if self.transparent is None else ("transparent",)
