@@ -29,6 +29,7 @@ from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.examining.programs import examinePrograms
 from socksgw.gateway.examining.rules import examineExpectations, examineRules
+from socksgw.gateway.examining.transparent import examineReach, examineTransparent
 from socksgw.gateway.examining.users import (
     examineDirectories,
     examineSpellings,
@@ -134,12 +135,15 @@ def examine(
     examineUsers(config, checkers, bool(identities), problems)
     examineSpellings(config, methods, checkers, problems)
     examineStores(checkers, problems)
+    examineTransparent(config, choices, problems)
     examineRules(config, methods, problems)
     examineExpectations(config, methods, problems)
     offers = Offers(
         config, choices, methods.sources, securedListeners(config), methods.protecting()
     )
     compiled = compiler.compile()
+    if not compiled.errors:
+        examineReach(config, compiled.ruleset.rules, problems)
     errors = problems.errors + compiled.errors
     origins = [rule.sources for rule in compiled.ruleset.rules]
     examinePrograms(config, methods.sources, origins, problems)

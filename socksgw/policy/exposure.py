@@ -44,6 +44,13 @@ def _isClosed(listen: Listen) -> bool:
     return listen.tls is not None and listen.tls.client_certificate == "required"
 
 
+def _otherwise(listen: Listen) -> str:
+    """Return what else than naming the clients keeps a listener from being open."""
+    if listen.transparent is not None:
+        return "; what the kernel diverts here comes from other hosts"
+    return ", ask for a login, or listen on 127.0.0.1"
+
+
 def _areStrangers(sources: Extent) -> bool:
     """
     Tell whether sources are too many to be the clients of one organisation.
@@ -175,8 +182,7 @@ class Exposure:
                 f"{_amount(granted)} {methods}, which may not ask for a login, and "
                 f"{'rules' if several else 'rule'} {which} "
                 f"{'ask' if several else 'asks'} for no login: an open relay. Name the clients "
-                "([[auth.choose]] from, or the rule's from or who), ask for a login, "
-                "or listen on 127.0.0.1",
+                f"([[auth.choose]] from, or the rule's from or who){_otherwise(listen)}",
             )
 
     def lines(self) -> Iterator[str]:

@@ -145,9 +145,15 @@ def serverTLS(
 
 
 def reachable(config: Config) -> set[str]:
-    """Return the names of the listeners that other hosts can reach."""
+    """
+    Return the names of the listeners that other hosts can reach.
+
+    What C{tproxy} diverts comes from other hosts, also to a loopback address.
+    """
     return {
-        listen.name for listen in config.listen if any(map(isRoutable, listen.places))
+        listen.name
+        for listen in config.listen
+        if listen.transparent == "tproxy" or any(map(isRoutable, listen.places))
     }
 
 
