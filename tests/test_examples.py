@@ -39,9 +39,10 @@ def prepared(directory: Path) -> None:
         setPassword(directory / "users", user, b"x")
 
 
-def test_thereAreThree() -> None:
-    """A company's way out, a partner extranet, a lab's hop."""
-    assert [path.stem for path in EXAMPLES] == ["egress", "extranet", "lab-snmp"]
+def test_thereAreFour() -> None:
+    """A company's way out, a partner extranet, a lab's hop, machines without proxy."""
+    names = ["egress", "extranet", "lab-snmp", "transparent"]
+    assert [path.stem for path in EXAMPLES] == names
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -55,6 +56,10 @@ def test_check(example: Path, tmp_path: Path) -> None:
     exposed = checked.stdout.partition("exposed without login:")[2]
     if example.stem == "egress":
         assert re.findall(r'by rule "(.*?)"', exposed) == ["packages"]
+    elif example.stem == "transparent":
+        # Nobody can log in there.
+        rules = ["look-ups", "toner", "poll"] * 2
+        assert re.findall(r'by rule "(.*?)"', exposed) == rules
     else:
         assert exposed.strip() == "nothing"
 

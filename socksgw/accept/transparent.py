@@ -78,10 +78,10 @@ class TransparentLayer:
                 why = DIRECT if found == local else ""
         if not why and self._isListener(*found):
             why = DIRECT
+        request = None if why else connection(*found)
+        client.converse(GivenConversation(TRANSPARENT, request))
         upwards(below, early)
         if why:
-            client.converse(GivenConversation(TRANSPARENT, None))
             client.refused(undiverted(why))
         else:
-            client.converse(GivenConversation(TRANSPARENT, connection(*found)))
             client.begin()

@@ -14,6 +14,7 @@ from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import ConfigError, load, refused
 from socksgw.config.schema import Config
 from socksgw.console.asked import factsAsked
+from socksgw.console.clientconfig import clientConfigMain
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
 from socksgw.console.follow import followMain
@@ -163,6 +164,10 @@ def _diff(options: argparse.Namespace) -> int:
     return diffMain(old, new, journal, sys.stdout)
 
 
+def _clientConfig(options: argparse.Namespace) -> int:
+    return clientConfigMain(_configuration(options.config), options, sys.stdout)
+
+
 def _plugins(_: argparse.Namespace) -> int:
     return pluginsMain(sys.stdout)
 
@@ -176,6 +181,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "follow": _follow,
     "explain": _explain,
     "diff": _diff,
+    "client-config": _clientConfig,
     "plugins": _plugins,
 }
 

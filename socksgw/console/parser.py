@@ -8,6 +8,7 @@ import argparse
 import re
 from pathlib import Path
 
+from socksgw.console.clientconfig import KINDS
 from socksgw.wire.levels import LEVELS
 
 __all__ = ["makeParser"]
@@ -192,6 +193,18 @@ def makeParser() -> argparse.ArgumentParser:
         help="a journal's directory, or one of its files; default: the journal of OLD",
     )
     diff.set_defaults(run="diff")
+
+    kinds = commands.add_parser(
+        "client-config",
+        help="print what brings clients to the gateway",
+        description="Print what a kind of clients needs to come to the gateway, for a "
+        "configuration.",
+    ).add_subparsers(metavar="KIND", required=True)
+    for word, kind in KINDS.items():
+        printing = kinds.add_parser(word, help=kind.HELP, description=kind.DESCRIPTION)
+        _configured(printing)
+        kind.options(printing)
+        printing.set_defaults(run="client-config", kind=word)
 
     plugins = commands.add_parser(
         "plugins",
