@@ -190,7 +190,7 @@ class Credentials:
         challenging = {
             listen.name
             for listen in self._config.listen
-            if any(DIALECTS[each].challenging for each in listen.protocols)
+            if any(DIALECTS[each].challenging for each in listen.spoken)
         }
         for i, choose in enumerate(self._config.auth.choose):
             named = choose.listener or [each.name for each in self._config.listen]
