@@ -36,6 +36,8 @@ from socksgw.wire.levels import LEVELS
 __all__ = ["Compiled", "Compiler"]
 
 _DEFAULT_NEVER: Final = ("special", "self")
+#: Characters of what people are told.
+_MESSAGE: Final = 200
 _ASKED: Final = frozenset({"name", "address"})
 _BARE_WORD: Final = "needs a name or a number behind the colon"
 _NO_PATTERN: Final = "a group names its users one by one; patterns are for who"
@@ -182,6 +184,13 @@ class Compiler:
             self._wrong(f"{path}.id", "must not be empty")
         elif table.id in (NEVER, DEFAULT, "limit", UNOFFERED):
             self._wrong(f"{path}.id", f'"{table.id}" is a name of the gateway\'s own')
+        if table.message and table.allow is not None:
+            self._wrong(f"{path}.message", "is only for a rule that denies")
+        if len(table.message) > _MESSAGE or not table.message.isprintable():
+            self._wrong(
+                f"{path}.message",
+                f"must be one line of at most {_MESSAGE} characters",
+            )
         return Rule(
             id=table.id,
             allow=table.allow is not None,
@@ -200,6 +209,7 @@ class Compiler:
             methods=None if table.method is None else frozenset(table.method),
             askedBy=self._among(table.asked_by, _ASKED, f"{path}.asked_by"),
             ticket=table.ticket,
+            message=table.message,
             reportOnly=table.report_only,
             obligations=Obligations(table.timeouts.connect, table.timeouts.idle),
         )

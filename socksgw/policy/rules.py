@@ -58,6 +58,7 @@ class Rule:
     methods: frozenset[str] | None = None
     askedBy: frozenset[str] | None = None
     ticket: str = ""
+    message: str = ""
     reportOnly: bool = False
     obligations: Obligations = _NO_OBLIGATIONS
     verdict: Verdict = field(init=False, eq=False, repr=False)
@@ -65,7 +66,7 @@ class Rule:
     @verdict.default
     def _said(self) -> Verdict:
         if not self.allow:
-            return Verdict(False, self.id, "a rule denies it")
+            return Verdict(False, self.id, self.message or "a rule denies it")
         return Verdict(True, self.id, "", self.replies, self.ticket, self.obligations)
 
     @property

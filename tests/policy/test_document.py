@@ -31,6 +31,18 @@ from tests.fakes.policy import ALL, compiled, errors, judge, rule, ruleset, warn
         ('[never]\nalso = ["dc"]\n', "never.also[0]", '"dc"'),
         # Duplicate ids.
         (rule("r", "ports = [1]") + rule("r"), "rule[1].id", '"r"'),
+        # What people are told of a denial.
+        (rule("r", 'message = "no"'), "rule[0].message", "denies"),
+        (
+            '[[rule]]\nid = "r"\ndeny = "any"\nmessage = "a\\nb"',
+            "rule[0].message",
+            "one line",
+        ),
+        (
+            f'[[rule]]\nid = "r"\ndeny = "any"\nmessage = "{"n" * 201}"',
+            "rule[0].message",
+            "200",
+        ),
         # An id is mandatory, and not one of ours.
         (rule(""), "rule[0].id", "empty"),
         (rule("never"), "rule[0].id", "never"),

@@ -195,6 +195,13 @@ def test_whoMayBeMeant() -> None:
     assert judge(deny, PUBLIC, other) == (True, "all")
 
 
+def test_whatADenialTells() -> None:
+    """What its rule says to people, in place of our own words."""
+    rules = ruleset('[[rule]]\nid = "r"\ndeny = "any"\nmessage = "ask ü"\n')
+    verdict = rules.judge(question(), Address.parse(PUBLIC))
+    assert (verdict.allowed, verdict.rule, verdict.why) == (False, "r", "ask ü")
+
+
 @pytest.mark.parametrize("word", ["anonymous", "users", "@engineers"])
 def test_aUserWithTheNameOfAWordIsNotWhatTheWordMeans(word: str) -> None:
     """

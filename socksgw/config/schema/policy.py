@@ -156,6 +156,9 @@ class Rule:
     @ivar during: Entries of C{[schedules]}, any of them.
     @ivar until: The moment from which on the rule matches nothing.
     @ivar ticket: A text that is in every record of what the rule has allowed.
+    @ivar message: Of a rule that denies: what people are told of it, such as whom to
+        ask, in the record, by C{explain}, and in HTTP where C{http.reasons} is set;
+        200 characters at most.
     @ivar secured: Levels of protection of the client's side: C{"clear"},
         C{"integrity"}, C{"confidentiality"}.
     @ivar asked_by: How the client names the destination: C{"name"}, C{"address"}.
@@ -178,6 +181,7 @@ class Rule:
     during: tuple[str, ...] | None = None
     until: Moment | None = None
     ticket: str = ""
+    message: str = ""
     secured: Words | None = None
     asked_by: Words | None = None
     method: Words | None = None
