@@ -22,7 +22,7 @@ _HEADING: Final = re.compile(r"(?m)^(\S.*)\n(=+|-+)\n")
 #: The order in which the chapters are listed.
 _ORDER: Final = (
     "clients", "sessions", CONFIGURATION, "rules", "limits", "login", "tls",
-    "kerberos", "chap", "directories", "plugins", "embedding", "operations",
+    "kerberos", "chap", "http", "directories", "plugins", "embedding", "operations",
     "troubleshooting", "records", "beyond", "performance", "contributing",
 )  # fmt: skip
 

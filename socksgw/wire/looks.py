@@ -12,7 +12,8 @@ __all__ = ["LOOKED_AT", "PROXY1", "insteadOfTLS", "lookOf"]
 
 _HTTP: Final = (
     "HTTP: the client takes this for an HTTP proxy; say socks5h:// to it, and to "
-    "Chromium --proxy-server=socks5:// (which under ALL_PROXY=socks5h:// speaks HTTP)"
+    "Chromium --proxy-server=socks5:// (which under ALL_PROXY=socks5h:// speaks HTTP), "
+    'or let the listener take it: protocols = ["socks5", "socks4", "http"]'
 )
 _PROXY: Final = (
     "a PROXY header, which is not taken here: switch it off at the balancer "

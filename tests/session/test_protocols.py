@@ -29,7 +29,7 @@ NEUTRAL = (
     *("session", "limits", "gateway"),
 )
 #: What people are told to say to their programs.
-ADVICE = re.compile(r"socks5h|SOCKS 4a, remote DNS")
+ADVICE = re.compile(r'socks5h|SOCKS 4a, remote DNS|"socks5", "http"')
 
 
 @pytest.mark.parametrize("folder", NEUTRAL)

@@ -37,6 +37,9 @@ def examineListeners(config: Config, reactor: Any, problems: Problems) -> None:
             "is missing: at least one [[listen]] is needed, "
             "with a name and an address, as in etc/socksgw.toml",
         )
+    realm = config.http.realm
+    if not (realm.isascii() and realm.isprintable()) or set(realm) & set('"\\'):
+        problems.wrong("http.realm", 'may have printable ASCII alone, without " and \\')
     names: set[str] = set()
     for i, listen in enumerate(config.listen):
         path = f"listen[{i}]"

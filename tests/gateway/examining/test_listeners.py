@@ -83,3 +83,16 @@ def test_unixThatIsWrong(where: str, more: str, path: str, said: str) -> None:
     ((found, text),) = wrong(loads(UNIX.format(where) + more + choose, "f"))
     assert found == f"listen[0].{path}"
     assert said in text
+
+
+@pytest.mark.parametrize("realm", ['a"b', "a\\\\b", "a\\nb", "Büro"])
+def test_realm(realm: str) -> None:
+    """It stands in a quoted string of a field (RFC 9110 section 5.6.4)."""
+    ((path, said),) = wrong(
+        loads(
+            f'[http]\nrealm = "{realm}"\n'.replace('a"b', 'a\\"b')
+            + UNIX.format("127.0.0.1:1080"),
+            "f",
+        )
+    )
+    assert (path, "printable" in said) == ("http.realm", True)
