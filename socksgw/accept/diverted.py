@@ -83,6 +83,10 @@ class _Side:
     def handshake(self) -> float:
         return self._listener.handshake
 
+    @property
+    def closing(self) -> bool:
+        return self._listener.closing
+
     def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
         return self._listener.setDeadline(seconds, call)
 

@@ -44,6 +44,8 @@ _CLOSING: Final = 300.0
 #: (while a login is checked, say), or when much of the memory is held already.
 _SURPLUS: Final = 65536
 _EARLY: Final = 2048
+#: Seconds that a client may take to begin another request.
+_RESTING: Final = 60.0
 #: Seconds, and octets, that a refused client may go on sending.
 _LINGER: Final = 2.0
 _LINGER_OCTETS: Final = 1 << 20
@@ -98,6 +100,10 @@ class Listening(Seam):
     def memory(self) -> Budget:
         """What the octets count in that wait here."""
 
+    @property
+    def closing(self) -> bool:
+        """Whether its clients may make no further requests."""
+
     def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call C{call} in so many seconds, unless the timer is cleared."""
 
@@ -109,6 +115,13 @@ class Listening(Seam):
 
     def closed(self, client: Inbound) -> None:
         """Take note that a client's connection is gone."""
+
+
+class Keepsake(Seam):
+    """What is kept between two requests of a client."""
+
+    def close(self) -> None:
+        """Let go of it."""
 
 
 class _Phase(Enum):
@@ -142,6 +155,10 @@ class Inbound:
         side open.
     @ivar identity: what the connection itself has proved of the client
         (L{socksgw.interfaces.IVerifiedIdentity}).
+    @ivar resting: whether it was answered, and may make another request.
+    @ivar kept: what its next request may use again; L{None} for nothing.
+    @ivar proved: the method, and the credentials, by which it has proved who it is
+        for as long as the connection lasts; L{None} where each request has to.
     @ivar protection: what every octet goes through, once a login has agreed
         on it.
     @ivar program: what the kernel says of the program at the other end of a Unix
@@ -155,6 +172,9 @@ class Inbound:
     holding = False
     identity: Any = None
     program: Program | None = None
+    resting = False
+    kept: Keepsake | None = None
+    proved: tuple[str, Any] | None = None
     protection: Protection | None = None
     _admitted = True
     _phase = _OPEN
@@ -165,6 +185,10 @@ class Inbound:
     #: Octets that are still thrown away, once our side has ended.
     _lingering = _LINGER_OCTETS
     _paused = False
+    #: Whether answers wait that the client does not take.
+    _full = False
+    #: Whether a session is being started just now.
+    _starting = False
     #: Octets of the conversation that count in the memory.
     _counted = 0
 
@@ -227,7 +251,7 @@ class Inbound:
                 waiting, self._waiting = self._waiting, None
                 waiting.callback(None)
             elif self._serving is None:
-                self._serving = self.listener.serve(self)
+                self._start()
             if conversation.held or self._counted:
                 self._keep()
 
@@ -238,7 +262,76 @@ class Inbound:
     def begin(self) -> None:
         """As L{socksgw.accept.layers.Client.begin}."""
         if self._serving is None and self._phase is _OPEN:
-            self._serving = self.listener.serve(self)
+            self._start()
+
+    def _start(self) -> None:
+        """Serve what has come, until something more is waited for."""
+        self._starting = True
+        serving = self._serve()
+        while self.resting and self.conversation.held and not self._full:
+            serving = self._serve()
+        self._starting = False
+        if not self.resting:
+            self._serving = serving
+
+    def _serve(self) -> Deferred[None]:
+        if self.resting:
+            self.resting = False
+            self._disarm()
+            deadline = self.listener.handshake
+            self._deadline = self.listener.setDeadline(deadline, self._expired)
+        return self.listener.serve(self)
+
+    def again(self, octets: bytes) -> None:
+        """
+        Let the client make another request; its session is over.
+
+        The next one is served when the client has taken the answers so far: one that
+        takes none is not read.
+
+        @param octets: what came behind the last one.
+        """
+        self._serving = None
+        if self._phase is not _OPEN:
+            return
+        conversation = self.conversation
+        if octets:
+            conversation.receive(octets)
+        if self.listener.closing or (self.ended and not conversation.held):
+            self.close()
+            return
+        conversation.renew(self.listener.dialects)
+        self.failure = None
+        self.resting = True
+        self._disarm()
+        self._deadline = self.listener.setDeadline(_RESTING, self.close)
+        # It pauses what writes much, at once where answers wait.
+        self.connection.registerProducer(self, True)
+        if not self._full:
+            self.connection.unregisterProducer()
+        self._count()
+        if conversation.held > self._most:
+            self._paused = True
+            self.connection.pauseProducing()
+        elif not self.ended:
+            self.connection.resumeProducing()
+        if not self._starting and not self._full and conversation.held:
+            self._start()
+
+    def pauseProducing(self) -> None:
+        """Serve nothing more: the client does not take its answers."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """Serve what has come: the client has taken its answers."""
+        self._full = False
+        if self._phase is _OPEN and self.resting:
+            self.connection.unregisterProducer()
+            if self.conversation.held:
+                self._start()
+
+    def stopProducing(self) -> None:
+        """Serve nothing more: the client is gone."""
 
     def refused(self, failure: SocksError) -> None:
         """
@@ -269,7 +362,9 @@ class Inbound:
 
     def departed(self) -> None:
         """As L{Receiver.departed}."""
-        if self._taker is None:
+        if self.resting:
+            self.abort()
+        elif self._taker is None:
             # Before there is a peer, it sent more than is held here, and ended its
             # side: no program does that and waits for an answer.
             self._fail(ClientLost("the client went away"))
@@ -278,6 +373,9 @@ class Inbound:
         """As L{Receiver.connectionLost}."""
         self._phase = _GONE
         self._disarm()
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            kept.close()
         self._drop()
         self.requested()
         if self._admitted:
@@ -356,6 +454,9 @@ class Inbound:
             self.listener.admission.requested(self)
             if self._paused and self.conversation.held <= self._most:
                 self._readOn()
+        elif self._phase is _OPEN:
+            # Another request on the same connection.
+            self._disarm()
 
     def hold(self) -> None:
         """
@@ -383,6 +484,11 @@ class Inbound:
         @param more: whether another one follows.
         """
         self.send(self.conversation.reply(reply, bound, more))
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is to end with the present answer."""
+        return self.listener.closing
 
     def refuse(self, reply: Reply, reason: str, why: str, rule: str = "") -> None:
         """

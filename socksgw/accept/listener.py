@@ -72,6 +72,7 @@ class Listener:
     @ivar bounds: most clients that have not made their request, in all and by source.
     @ivar clients: who is connected.
     @ivar leaving: how many of its ports have been told to close.
+    @ivar closing: whether its clients may make no further requests.
     @ivar memory: what everything that waits for a reader is counted in.
     """
 
@@ -90,6 +91,7 @@ class Listener:
         self._lost = service.lost
         self._exhausted = service.exhausted
         self.leaving = 0
+        self.closing = False
         #: The client that was built last, as long as it has no connection.
         self._built: Inbound | None = None
 
@@ -110,6 +112,7 @@ class Listener:
         @param handshake: seconds from accept to request.
         @param known: every protocol (L{socksgw.wire.server.configured}).
         """
+        self.closing = False
         self.dialects = spoken(protocols, known)
         self.handshake = handshake
         self.layers = layers
@@ -150,6 +153,17 @@ class Listener:
             return None
         self._built = client
         return client
+
+    def close(self) -> None:
+        """
+        Have its clients make no further requests.
+
+        Those that were answered, and make none just now, are closed.
+        """
+        self.closing = True
+        for client in list(self.clients):
+            if client.resting:
+                client.close()
 
     def doStart(self) -> None:
         """Take note that a port is open."""

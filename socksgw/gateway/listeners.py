@@ -208,6 +208,10 @@ class Listeners:
             port = self._ports[after] = self._ports.pop(before)
             self.byName[before.name].leaving += 1
             port.handTo(self.byName[after.name])
+        open_ = {key.name for key in self._ports}
+        for name, listener in self.byName.items():
+            if name not in open_:
+                listener.close()
 
     def _replace(self, gone: Sequence[Key], new: Sequence[Key]) -> None:
         """
@@ -380,3 +384,5 @@ class Listeners:
     def close(self) -> None:
         """Close every port."""
         self._closeAll(list(self._ports))
+        for listener in self.byName.values():
+            listener.close()

@@ -4,14 +4,18 @@ Which relay serves which pair of connections.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import final
 
+from socksgw.relay.forward import STALE, UPGRADED, ForwardRelay
+from socksgw.relay.kept import Kept
 from socksgw.relay.seams import Allowance, Client
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.stream import StreamRelay
 from socksgw.relay.tally import Tally
 from socksgw.system.connection import Connection
+from socksgw.wire.httpexchange import Exchange
 
 __all__ = ["Relays"]
 
@@ -78,3 +82,80 @@ class Relays:
                 destination.abortConnection()
             else:
                 destination.loseConnection()
+
+    async def forward(
+        self,
+        client: Client,
+        destination: Connection,
+        exchange: Exchange,
+        early: bytes,
+        tally: Tally,
+        idle: float | None = None,
+        sending: Allowance | None = None,
+        receiving: Allowance | None = None,
+        purpose: Hashable = None,
+        again: bool = False,
+    ) -> Kept | None:
+        """
+        Pass on one request and its answer.
+
+        Where both agree on another protocol, its octets are moved until that is
+        over. C{tally.reason} is L{socksgw.relay.forward.STALE} where the request may
+        be sent again, by another destination's connection, behind which
+        C{tally.further} comes.
+
+        @param exchange: the request and its answer.
+        @param purpose: what the destination's connection may be used for again.
+        @param again: whether it was used before.
+        @return: the destination's connection, where it may be used again; else it is
+            closed.
+        """
+        settings = self._settings if idle is None else self._settings.idling(idle)
+        relay = ForwardRelay(settings, client, destination, exchange, again)
+        if sending is not None or receiving is not None:
+            relay.limit(sending, receiving)
+        tally.relay = relay
+        resetDestination = True
+        kept = None
+        try:
+            relay.start(early)
+            tally.reason, tally.reset, resetDestination = await relay.done
+            early = relay.surplus
+            if exchange.upgraded or (
+                not resetDestination and exchange.keepsDestination
+            ):
+                kept = Kept(destination, purpose, settings.setDeadline)
+            if tally.reason == STALE:
+                tally.further = relay.client.left
+            elif exchange.answerDone and exchange.keepsClient:
+                tally.further = early
+        finally:
+            # What is behind the request has not gone anywhere.
+            tally.sent += relay.client.moved - len(exchange.surplus)
+            tally.received += relay.destination.moved
+            tally.relay = None
+            client.take(None)
+            if kept is not None:
+                relay.handOver(kept)
+            else:
+                relay.dissolve()
+                if resetDestination:
+                    destination.abortConnection()
+                else:
+                    destination.loseConnection()
+        if tally.reason != UPGRADED or kept is None:
+            return kept
+        kept.claim()
+        # Whatever moves the octets from here on reads them.
+        destination.pauseProducing()
+        if exchange.early:
+            client.connection.write(exchange.early)
+        sent, received = tally.sent, tally.received
+        try:
+            await self.between(
+                client, destination, early, tally, idle, sending, receiving
+            )
+        finally:
+            tally.sent += sent
+            tally.received += received
+        return None

@@ -17,7 +17,7 @@ from socksgw.relay.settings import RelaySettings
 from socksgw.relay.stream import End, StreamRelay
 from socksgw.system.connection import Connection, Receiver
 from socksgw.wire.httpexchange import Exchange
-from socksgw.wire.httphead import BAD_GATEWAY, GATEWAY_TIMEOUT, HTTPFault
+from socksgw.wire.reader import WireError
 
 __all__ = ["HEAD", "STALE", "UPGRADED", "ForwardRelay"]
 
@@ -54,8 +54,8 @@ class _Asking(End):
         relay = self.relay
         try:
             passed = relay.exchange.fromClient(octets)
-        except HTTPFault as e:
-            relay.fault(e, "protocol")
+        except WireError as e:
+            relay.fault(e, reason="protocol")
             return
         if passed:
             self.other.connection.write(passed)
@@ -107,10 +107,11 @@ class _Answering(End):
         if relay.over:
             return
         exchange = relay.exchange
+        exchange.closing = relay.closing
         try:
             passed = exchange.fromDestination(octets)
-        except HTTPFault as e:
-            relay.fault(e, "bad-answer")
+        except WireError as e:
+            relay.fault(e, reason="bad-answer")
             return
         if passed:
             self.other.connection.write(passed)
@@ -127,7 +128,7 @@ class _Answering(End):
             return
         try:
             passed = relay.exchange.destinationEnded()
-        except HTTPFault as e:
+        except WireError as e:
             relay.destinationLost(e)
             return
         if passed:
@@ -183,8 +184,8 @@ class ForwardRelay(StreamRelay):
         client = self.client
         try:
             opening = self.exchange.begin()
-        except HTTPFault as e:
-            self.fault(e, "protocol")
+        except WireError as e:
+            self.fault(e, reason="protocol")
             return
         client.moved += len(opening)
         if client.allowance is not None:
@@ -194,6 +195,11 @@ class ForwardRelay(StreamRelay):
             client.dataReceived(early)
         if not self._over:
             self._goOn()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the client's connection is to end with this answer."""
+        return self._client.closing
 
     def progressed(self) -> None:
         """Look whether the answer is whole, after some of it was passed on."""
@@ -210,9 +216,9 @@ class ForwardRelay(StreamRelay):
 
     def _slow(self) -> None:
         text = "the destination does not come to the end of its answer's head"
-        self.fault(HTTPFault(GATEWAY_TIMEOUT, text), "timeout")
+        self.fault(WireError(text), reason="bad-answer", late=True)
 
-    def fault(self, error: HTTPFault, reason: str) -> None:
+    def fault(self, error: WireError, reason: str, late: bool = False) -> None:
         """
         End, for what the client or the destination has sent.
 
@@ -223,19 +229,21 @@ class ForwardRelay(StreamRelay):
             return
         exchange = self.exchange
         if not exchange.answered:
-            self.client.connection.write(exchange.refuse(error.status, str(error)))
+            exchange.closing = self.closing
+            octets = exchange.refuse(reason, str(error), late)
+            self.client.connection.write(octets)
             self.finish(reason, False, True)
         else:
             self.finish(reason, exchange.untilClose, True)
 
-    def destinationLost(self, error: HTTPFault) -> None:
+    def destinationLost(self, error: WireError) -> None:
         """
         End, since nothing more comes of the destination.
         """
         if self._again and self.exchange.repeatable and not self._over:
             self.finish(STALE, False, True)
         else:
-            self.fault(error, "destination-lost")
+            self.fault(error, reason="destination-lost")
 
     def lost(self, end: End) -> None:
         """Take note that an end's connection is gone."""
@@ -247,12 +255,12 @@ class ForwardRelay(StreamRelay):
             # A connection without half-close (TLS) ends so in order.
             self.destination.end(held=False)
         else:
-            self.destinationLost(HTTPFault(BAD_GATEWAY, "the destination is lost"))
+            self.destinationLost(WireError("the destination is lost"))
 
     def idled(self) -> None:
         """End for being idle: the client is told, where it has no answer yet."""
         self.fault(
-            HTTPFault(GATEWAY_TIMEOUT, "the destination does not answer"), "idle"
+            WireError("the destination does not answer"), reason="idle", late=True
         )
 
     def release(self, closing: bool, reset: bool) -> None:

@@ -126,6 +126,10 @@ class Client(Protocol):
         """Whether it has ended its side."""
 
     @property
+    def closing(self) -> bool:
+        """Whether the connection is to end with the present answer."""
+
+    @property
     def protection(self) -> Protection | None:
         """What datagrams beside the connection go through; L{None} for nothing."""
 

@@ -22,11 +22,13 @@ class Tally:
         destinations sent.
     @ivar reason: why it ended, a fixed word; empty while it has not.
     @ivar reset: whether the client is to be closed with a reset.
+    @ivar further: what came of the client already behind its request, where it may
+        make another one; L{None} where the connection ends with this one.
     @ivar relay: the relay while it lasts, so that other allowances can be given to
         it (L{Relay.limit}); L{None} of an association.
     """
 
-    __slots__ = ("reason", "received", "relay", "reset", "sent", "strangers")
+    __slots__ = ("further", "reason", "received", "relay", "reset", "sent", "strangers")
 
     def __init__(self) -> None:
         self.sent = 0
@@ -34,4 +36,5 @@ class Tally:
         self.strangers = 0
         self.reason = ""
         self.reset = False
+        self.further: bytes | None = None
         self.relay: Relay | None = None

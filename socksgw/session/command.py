@@ -28,12 +28,12 @@ class Routed(NamedTuple):
     What a command has opened.
 
     @ivar told: the address (of RESOLVE_PTR, the name) and the port that the reply
-        says.
+        says; L{None} where the destination itself replies.
     @ivar relay: what moves octets from then on; L{None} where the reply is all
         there is.
     """
 
-    told: tuple[Address | str, int]
+    told: tuple[Address | str, int] | None
     relay: Relay | None = None
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from socksgw.errors import CommandNotSupported
 from socksgw.session.command import Command
 from socksgw.session.datagrams import Associate, Diverted, Tunnelled
+from socksgw.session.forwarding import Forward
 from socksgw.session.lookups import Resolve, ResolvePtr
 from socksgw.session.streams import Bind, Connect
 
@@ -18,6 +19,7 @@ __all__ = ["commandFor"]
 #: By the words that dialects have for them (L{socksgw.wire.dialect.Dialect}).
 _COMMANDS: Final[Mapping[str, Command]] = {
     "connect": Connect(),
+    "forward": Forward(),
     "bind": Bind(),
     "udp": Associate(),
     "resolve": Resolve(),

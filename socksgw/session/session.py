@@ -85,7 +85,7 @@ class Session(case.Case):
     @ivar stage: the stage that it is in.
     """
 
-    __slots__ = ("_attempt", "_recorded", "stage")
+    __slots__ = ("_attempt", "_further", "_recorded", "stage")
 
     command: Command
     gateway: Gateway
@@ -95,6 +95,8 @@ class Session(case.Case):
         self.stage = _ACCEPT
         self._attempt: Attempt | None = None
         self._recorded = False
+        # What came behind the request, where the client may make another one.
+        self._further: bytes | None = None
 
     async def serve(self) -> None:
         """
@@ -124,6 +126,8 @@ class Session(case.Case):
                     # Cut off: the client must not take that for the orderly end
                     # of what it speaks with its destination.
                     self.client.abort()
+                elif self.client.conversation.goesOn:
+                    self._further = b""
                 else:
                     self.client.finish()
         finally:
@@ -131,6 +135,8 @@ class Session(case.Case):
                 self.flows.close()
                 self.flows = None
             self.gateway.left(self)
+        if self._further is not None:
+            self.client.again(self._further)
 
     async def _open(self) -> Relay | None:
         """
@@ -207,7 +213,10 @@ class Session(case.Case):
 
         self.stage = _ROUTE
         told, relay = await self.command.route(self, request)
-        client.reply(_SUCCEEDED, told)
+        if told is None:
+            client.conversation.passed()
+        else:
+            client.reply(_SUCCEEDED, told)
         if relay is not None:
             self.stage = _RELAY
             self.verdicts = _NONE
@@ -245,10 +254,12 @@ class Session(case.Case):
             record.strangers += tally.strangers
         record.reason = tally.reason
         self.gateway.journal.append(record.endLine(self.gateway.clock()))
-        if tally.reset:
+        if tally.further is not None:
+            self._further = tally.further
+        elif tally.reset:
             client.abort()
         else:
-            client.close(cut=tally.reason == "destination-lost")
+            client.close(cut=tally.reason != "closed")
 
     def _answered(self) -> None:
         """

@@ -4,7 +4,7 @@ The commands that end in a stream of octets: CONNECT and BIND.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import final
 
 from socksgw.errors import LeadsHere, LimitReached
@@ -27,7 +27,7 @@ from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Requested
 
-__all__ = ["Bind", "Connect"]
+__all__ = ["Bind", "Connect", "Dialling"]
 
 
 def _between(case: Case, outlet: Outlet) -> Relay:
@@ -49,9 +49,8 @@ def _between(case: Case, outlet: Outlet) -> Relay:
     return relay
 
 
-@final
-class Connect(Command):
-    """CONNECT (RFC 1928 section 4)."""
+class Dialling(Command):
+    """What goes to a destination that is named: judged, and dialled."""
 
     name = "connect"
 
@@ -69,8 +68,15 @@ class Connect(Command):
         case.verdicts = {each: ruleset.judge(question, each) for each in addresses}
         return strictest(case.verdicts.values())
 
-    async def route(self, case: Case, request: Requested) -> Routed:
-        """Dial the addresses that were judged, and no other."""
+    async def dial(
+        self, case: Case, addresses: Sequence[Address] | None = None
+    ) -> Outlet:
+        """
+        Dial the addresses that were judged, and no other.
+
+        @param addresses: some of them; by default all.
+        @raise SocksError: none can be reached.
+        """
         record = case.record
         with Besides(case) as besides:
 
@@ -80,7 +86,7 @@ class Connect(Command):
                 return verdict.obligations.connect
 
             outlet = await case.generation.ways.connect(
-                record.addresses, record.port, admit
+                addresses or record.addresses, record.port, admit
             )
             record.dialled, record.bound = outlet.address, outlet.bound
             case.livesBy(case.verdicts[outlet.address])
@@ -88,6 +94,16 @@ class Connect(Command):
             outlet.loseConnection()
             raise LeadsHere("the destination turned out to be this host")
         case.generation.ways.reached(case.whose, outlet.address)
+        return outlet
+
+
+@final
+class Connect(Dialling):
+    """CONNECT (RFC 1928 section 4)."""
+
+    async def route(self, case: Case, request: Requested) -> Routed:
+        """Dial, and relay what both say."""
+        outlet = await self.dial(case)
         return Routed(outlet.bound, _between(case, outlet))
 
 

@@ -33,12 +33,15 @@ class Conversation:
     @ivar failed: whether the peer broke the protocol; nothing more is read.
     """
 
-    __slots__ = ("_buffer", "_decode", "_limit", "_secret", "failed", "version")
+    __slots__ = (
+        "_buffer", "_decode", "_limit", "_secret", "_skipped", "failed", "version",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.version = 0
         self.failed = False
         self._buffer = bytearray()
+        self._skipped = 0
         self._decode: Callable[[Reader], Any] | None = None
         self._limit = 0
         self._secret = False
@@ -50,7 +53,20 @@ class Conversation:
         The caller looks at L{held}, and reads no more from the peer while it is
         large.
         """
+        if self._skipped:
+            skipped = min(self._skipped, len(octets))
+            self._skipped -= skipped
+            octets = octets[skipped:]
         self._buffer += octets
+
+    def skip(self, count: int) -> None:
+        """
+        Drop so many of the octets that come next, or have come already.
+        """
+        held = min(count, len(self._buffer))
+        self._overwrite(held)
+        del self._buffer[:held]
+        self._skipped = count - held
 
     @property
     def held(self) -> int:

@@ -138,6 +138,33 @@ class Dialect:
         """
         raise NotImplementedError
 
+    @staticmethod
+    def goesOn(_request: Any, /) -> int | None:
+        """
+        Return whether the client goes on with another request after a refusal.
+
+        @return: how many octets of this request come before it; L{None} where the
+            connection ends with the refusal.
+        """
+        return None
+
+    @staticmethod
+    def fitted(octets: bytes, _request: Any, /) -> bytes:
+        """
+        Return an answer of ours in the form that the request wants.
+
+        @param _request: L{None} where none was read.
+        """
+        return octets
+
+    def exchange(self, request: Any) -> Any:
+        """
+        Return what passes a request on, and its answer.
+
+        @return: an L{Exchange<socksgw.wire.httpexchange.Exchange>}.
+        """
+        raise NotImplementedError
+
     def called(self, request: Requested) -> str:
         """Return the name of the protocol in the record of a request."""
         return self.protocol
@@ -158,7 +185,7 @@ class Dialect:
         raise NotImplementedError
 
     def encodeRefusal(
-        self, reply: Reply, reason: str, why: str, rule: str = ""
+        self, reply: Reply, reason: str, why: str, rule: str = "", keep: bool = False
     ) -> bytes:
         """
         Return the answer to a request that is refused.
@@ -167,5 +194,6 @@ class Dialect:
         @param why: for the operator; the client may be told only where that is
             configured.
         @param rule: the id of the rule that denies it, likewise.
+        @param keep: whether the client may go on (L{goesOn}).
         """
         return self.encodeReply(reply, *UNBOUND)

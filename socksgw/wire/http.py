@@ -1,5 +1,8 @@
 """
-HTTP as a proxy's clients speak it: CONNECT (RFC 9110 section 9.3.6).
+HTTP as a proxy's clients speak it.
+
+That is CONNECT (RFC 9110 section 9.3.6), and requests that are passed on (RFC 9112
+section 3.2.2).
 
 Octets are parsed by h11 (RFC 9112). What h11 is lenient about, and a proxy must not
 be, is refused here before it is asked.
@@ -12,16 +15,19 @@ from typing import Any, ClassVar, Final, final
 
 import h11
 
-from socksgw.wire.address import Address, BadHost, Host, parseHost
+from socksgw.wire.address import Address, Host, parseHost
 from socksgw.wire.codes import Command, Method, Reply
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Requested
+from socksgw.wire.httpexchange import Exchange, forwarded
 from socksgw.wire.httpreplies import (
     CONNECTED,
     Refusals,
+    bodiless,
     challenge,
     concluded,
 )
+from socksgw.wire.httptarget import Target
 from socksgw.wire.looks import PROXY1, lookOf
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 
@@ -59,6 +65,10 @@ _WORDS: Final = (
 )
 _FOLDED: Final = (b"\r\n ", b"\r\n\t")
 _VERSIONS: Final = frozenset({b"1.0", b"1.1"})
+#: Stands for the command of a request that is passed on: it has no number.
+_FORWARD: Final = 0
+#: Octets of a body that are read for nothing, so that the connection can be kept.
+_SMALL: Final = 1 << 16
 _WORDLESS: Final = bytes((Method.NO_AUTHENTICATION,))
 #: Heads that were read, each with what it asks for: a program asks for one host again
 #: and again in the same octets, and h11 costs a seventh of the session. None of them
@@ -81,7 +91,10 @@ class HttpRequested(Requested):
 
     @ivar head: the request line and the fields; L{None} of CONNECT.
     @ivar parser: what has read it, and can read what follows; L{None} of CONNECT.
+    @ivar target: where it is passed on to; L{None} of CONNECT.
     @ivar keeps: whether the client takes an answer and goes on, on this connection.
+    @ivar body: octets that stand behind it, and are none of the next request, where
+        it C{keeps}.
     @ivar scheme: the authentication scheme of its credentials, in lower case; empty
         where it has none.
     @ivar answer: what stands behind the scheme.
@@ -89,7 +102,9 @@ class HttpRequested(Requested):
 
     head: h11.Request | None
     parser: h11.Connection | None
+    target: Target | None
     keeps: bool
+    body: int
     scheme: str
     answer: bytes
 
@@ -177,7 +192,7 @@ def readRequest(reader: Reader) -> HttpRequested:
     parser, head = _parsed(octets)
     keeps = head.http_version == b"1.1"
     credentials = host = None
-    length = transfer = False
+    length, transfer, waits = 0, False, False
     plain = len(octets) <= _KNOWN_LIMIT
     for name, value in head.headers:
         plain = plain and name in _PLAIN
@@ -188,32 +203,37 @@ def readRequest(reader: Reader) -> HttpRequested:
         elif name == b"host":
             host = value
         elif name == b"content-length":
-            length = value != b"0"
+            # h11 has looked at the digits.
+            length = int(value)
         elif name == b"transfer-encoding":
             transfer = True
+        elif name == b"expect":
+            # The body may come, or not.
+            waits = True
         elif name in (b"connection", b"proxy-connection"):
             words = value.lower()
             keeps = b"close" not in words and (keeps or b"keep-alive" in words)
     if transfer and (length or head.http_version == b"1.0"):
         # RFC 9112 section 6.1: what others would read of it is not known.
         raise WireError("a length beside Transfer-Encoding, or that in HTTP/1.0")
-    body = length or transfer
     if head.method == b"CONNECT":
-        if body:
+        if length or transfer:
             raise WireError("CONNECT with a content")
         destination, port = _authority(head.target, host)
         command, asked = int(Command.CONNECT), _bare(head.target)
+        target = None
     else:
-        destination, port = BadHost(head.target, "no CONNECT"), 0
-        # Before an @ there may be a password.
-        command, asked = 0, head.target.rpartition(b"@")[2][:_HOST_LIMIT]
+        target = forwarded(head)
+        destination, port, asked = target.host, target.port, target.asked
+        command = _FORWARD
     version = 11 if head.http_version == b"1.1" else 10
     request = HttpRequested(version, command, destination, port, asked, b"")
-    tunnel = command == Command.CONNECT
-    request.head, request.parser = (None, None) if tunnel else (head, parser)
-    request.keeps = keeps and not body
+    request.head, request.parser = (head, parser) if target else (None, None)
+    request.target = target
+    request.keeps = keeps and not transfer and not waits and length <= _SMALL
+    request.body = length
     request.scheme, request.answer = _presented(credentials)
-    if plain and tunnel:
+    if plain and target is None:
         if len(_KNOWN) >= _KNOWN_MOST:
             del _KNOWN[next(iter(_KNOWN))]
         _KNOWN[octets] = request
@@ -273,7 +293,10 @@ class Http(Dialect):
     firstLimit = HEAD_LIMIT
     secret = True
     challenging = True
-    commands: ClassVar[Mapping[int, str]] = {Command.CONNECT: "connect"}
+    commands: ClassVar[Mapping[int, str]] = {
+        Command.CONNECT: "connect",
+        _FORWARD: "forward",
+    }
     denial = Reply.NOT_ALLOWED
     fault = Reply.GENERAL_FAILURE
     late = Reply.GENERAL_FAILURE
@@ -331,8 +354,28 @@ class Http(Dialect):
         """As L{Dialect.concluded}."""
         return concluded(reply, conclusion)
 
+    @staticmethod
+    def fitted(octets: bytes, request: Any) -> bytes:
+        """As L{Dialect.fitted}: without a body where the request was HEAD."""
+        head = None if request is None else request.head
+        if head is not None and head.method == b"HEAD":
+            return bodiless(octets)
+        return octets
+
+    @staticmethod
+    def goesOn(request: Any) -> int | None:
+        """As L{Dialect.goesOn}: CONNECT ends with its refusal."""
+        if request.target is None or not request.keeps:
+            return None
+        body: int = request.body
+        return body
+
+    def exchange(self, request: Any) -> Exchange:
+        """As L{Dialect.exchange}."""
+        return Exchange(request.parser, request.head, request.target, self._refusals)
+
     def encodeRefusal(
-        self, reply: Reply, reason: str, why: str, rule: str = ""
+        self, reply: Reply, reason: str, why: str, rule: str = "", keep: bool = False
     ) -> bytes:
         """Return the status for the cause, with a text for people."""
-        return self._refusals.of(reply, reason, why, rule)
+        return self._refusals.of(reply, reason, why, rule, keep)

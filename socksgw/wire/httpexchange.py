@@ -13,13 +13,10 @@ from typing import Any, Final, final
 
 import h11
 
+from socksgw.wire.codes import Reply
 from socksgw.wire.httphead import (
-    BAD_GATEWAY,
-    BAD_REQUEST,
     MOST_OCTETS,
-    NOT_IMPLEMENTED,
     Fields,
-    HTTPFault,
     endOfHead,
     looked,
     options,
@@ -27,7 +24,9 @@ from socksgw.wire.httphead import (
     strict,
     trailersOf,
 )
+from socksgw.wire.httpreplies import Refusals, bodiless
 from socksgw.wire.httptarget import Target, readTarget
+from socksgw.wire.reader import WireError
 
 __all__ = ["Exchange", "forwarded"]
 
@@ -44,13 +43,15 @@ def forwarded(request: h11.Request) -> Target:
     """
     Return where a request is passed on to.
 
-    @raise HTTPFault: it is not passed on.
+    @raise WireError: it is not passed on.
     """
     looked(request)
     if request.method in (b"OPTIONS", b"TRACE"):
         # RFC 9110 section 7.6.2.
         if b"0" in (options(request.headers, b"max-forwards") or [b""])[:1]:
-            raise HTTPFault(NOT_IMPLEMENTED, "Max-Forwards is 0, and this is a proxy")
+            raise WireError(
+                "Max-Forwards is 0, and this is a proxy", reason="not-implemented"
+            )
     return readTarget(request.method, request.target)
 
 
@@ -72,6 +73,8 @@ class Exchange:
     @ivar target: where it goes.
     @ivar closing: whether the client's connection ends with this answer, whatever
         the client wants.
+    @ivar conclusion: what the answer says to the end of a login: the scheme, and
+        its word; empty for nothing.
     @ivar requestDone: whether the request is passed on to its end.
     @ivar answered: whether the client has the head of the final answer.
     @ivar answerDone: whether it has all of it.
@@ -82,13 +85,17 @@ class Exchange:
     """
 
     __slots__ = (
-        "_far", "_head", "_looked", "_near", "_old", "_request", "_trailers",
-        "answerDone", "answered", "closing", "heard", "requestDone", "target",
-        "untilClose", "upgraded",
+        "_far", "_goesOn", "_head", "_looked", "_near", "_old", "_refusals",
+        "_request", "_trailers", "answerDone", "answered", "closing", "conclusion",
+        "heard", "requestDone", "target", "untilClose", "upgraded",
     )  # fmt: skip
 
     def __init__(
-        self, parser: h11.Connection, request: h11.Request, target: Target
+        self,
+        parser: h11.Connection,
+        request: h11.Request,
+        target: Target,
+        refusals: Refusals,
     ) -> None:
         """
         Take over a request of which only the head was read.
@@ -96,10 +103,14 @@ class Exchange:
         @param parser: the client's, which has returned the request, and nothing yet
             of its body.
         @param target: of the request (L{forwarded}).
+        @param refusals: the answers of our own.
         """
         self._near = parser
         self._request = request
+        self._refusals = refusals
+        self._goesOn = False
         self.target = target
+        self.conclusion = ""
         # An HTTP/1.0 client knows neither chunks nor 1xx (RFC 9110 section 15.2).
         self._old = request.http_version < b"1.1"
         self.closing = False
@@ -126,7 +137,7 @@ class Exchange:
 
         It may be called again, for another connection, while L{repeatable}.
 
-        @raise HTTPFault: the client's body is not what it says.
+        @raise WireError: the client's body is not what it says.
         """
         self._prepare()
         request = self._request
@@ -185,7 +196,7 @@ class Exchange:
         Those behind the request are kept (L{surplus}).
 
         @return: what the destination is sent.
-        @raise HTTPFault: they are no body such as the request's head has told.
+        @raise WireError: they are no body such as the request's head has told.
         """
         # Without octets it would be the end.
         assert octets
@@ -202,9 +213,7 @@ class Exchange:
                 event = self._near.next_event()
             except h11.RemoteProtocolError:
                 # h11's text has octets of the client.
-                raise HTTPFault(
-                    BAD_REQUEST, "the body is not what the head says"
-                ) from None
+                raise WireError("the body is not what the head says") from None
             if type(event) is h11.Data:
                 out += send(h11.Data(event.data)) or ()
             elif type(event) is h11.EndOfMessage:
@@ -227,7 +236,7 @@ class Exchange:
         Take octets of the destination.
 
         @return: what the client is sent.
-        @raise HTTPFault: they are no answer that is passed on.
+        @raise WireError: they are no answer that is passed on.
         """
         self.heard = True
         out: list[bytes] = []
@@ -248,16 +257,14 @@ class Exchange:
         Take note that the destination has ended its side in order.
 
         @return: what the client is sent.
-        @raise HTTPFault: that is not the end of the answer.
+        @raise WireError: that is not the end of the answer.
         """
         out: list[bytes] = []
         if self._head is None and not self.answerDone:
             self._far.receive_data(b"")
             self._fromFar(out)
         if not self.answerDone:
-            raise HTTPFault(
-                BAD_GATEWAY, "the destination closed the connection before it answered"
-            )
+            raise WireError("the destination closed the connection before it answered")
         return b"".join(out)
 
     def _heads(self, head: bytearray, out: list[bytes]) -> bool:
@@ -280,29 +287,27 @@ class Exchange:
                 return False
         self._looked = len(head)
         if len(head) > MOST_OCTETS:
-            raise HTTPFault(BAD_GATEWAY, "the head of the answer is too long")
+            raise WireError("the head of the answer is too long")
         return False
 
     def _parsed(self, raw: bytes) -> Any:
         """
         Return the head of an answer.
 
-        @raise HTTPFault: two parsers might read it in two ways.
+        @raise WireError: two parsers might read it in two ways.
         """
         try:
             strict(raw)
             self._far.receive_data(raw)
             event = self._far.next_event()
             if not isinstance(event, h11.Response | h11.InformationalResponse):
-                raise HTTPFault(BAD_GATEWAY, "the answer is out of order")
+                raise WireError("the answer is out of order")
             looked(event)
         except h11.RemoteProtocolError:
-            raise HTTPFault(
-                BAD_GATEWAY, "the answer of the destination is not HTTP/1"
-            ) from None
-        except HTTPFault as e:
-            raise HTTPFault(
-                BAD_GATEWAY, f"the answer of the destination is not taken: {e}"
+            raise WireError("the answer of the destination is not HTTP/1") from None
+        except WireError as e:
+            raise WireError(
+                f"the answer of the destination is not taken: {e}"
             ) from None
         return event
 
@@ -311,13 +316,12 @@ class Exchange:
         fields = passedOn(event.headers, b"content-length")
         if event.status_code == _SWITCHING:
             if not self.requestDone:
-                raise HTTPFault(
-                    BAD_GATEWAY, "another protocol before the request's end"
-                )
+                raise WireError("another protocol before the request's end")
             fields += [
                 (b"Connection", b"Upgrade"),
                 (b"Upgrade", b", ".join(options(event.headers, b"upgrade"))),
             ]
+            fields += self._concluded()
             self.upgraded = True
         if not self._old:
             self._send(
@@ -329,6 +333,12 @@ class Exchange:
                 out,
             )
 
+    def _concluded(self) -> Fields:
+        """Return what ends a login (RFC 4559 section 5)."""
+        if not self.conclusion:
+            return []
+        return [(b"Proxy-Authenticate", self.conclusion.encode("ascii"))]
+
     def _answer(self, event: h11.Response, out: list[bytes]) -> None:
         """Pass on the head of the final answer."""
         status = event.status_code
@@ -336,6 +346,7 @@ class Exchange:
         fields = passedOn(event.headers, *others)
         if self.closing or not self.requestDone:
             fields.append((b"Connection", b"close"))
+        fields += self._concluded()
         if (
             status not in (_NO_CONTENT, _NOT_MODIFIED)
             and self._request.method != b"HEAD"
@@ -357,8 +368,7 @@ class Exchange:
             try:
                 event = self._far.next_event()
             except h11.RemoteProtocolError:
-                raise HTTPFault(
-                    BAD_GATEWAY,
+                raise WireError(
                     "the answer of the destination breaks off, or its framing",
                 ) from None
             if type(event) is h11.Data:
@@ -375,28 +385,23 @@ class Exchange:
         try:
             out += self._near.send_with_data_passthrough(event) or ()
         except h11.LocalProtocolError:
-            raise HTTPFault(BAD_GATEWAY, "the answer is out of order") from None
+            raise WireError("the answer is out of order") from None
 
-    def refuse(self, status: int, text: str) -> bytes:
+    def refuse(self, reason: str, why: str, late: bool = False) -> bytes:
         """
         Return an answer of our own in the place of the destination's.
 
         The client has the head of none yet.
+
+        @param reason: a fixed word, as in the record.
+        @param why: for people, where refusals tell it.
+        @param late: whether the time was up.
         """
-        body = text.encode("utf-8", "replace") + b"\n"
-        fields = [
-            (b"Content-Type", b"text/plain; charset=utf-8"),
-            (b"Content-Length", b"%d" % len(body)),
-        ]
-        if self.closing or not self.requestDone:
-            fields.append((b"Connection", b"close"))
-        out: list[bytes] = []
-        self._send(h11.Response(status_code=status, headers=fields), out)
-        if self._request.method != b"HEAD":
-            self._send(h11.Data(body), out)
-        self._send(h11.EndOfMessage(), out)
+        reply = Reply.TTL_EXPIRED if late else Reply.GENERAL_FAILURE
+        self._goesOn = not self.closing and self._near.their_state is h11.DONE
+        octets = self._refusals.of(reply, reason, why, "", self._goesOn)
         self.answered = self.answerDone = True
-        return b"".join(out)
+        return bodiless(octets) if self._request.method == b"HEAD" else octets
 
     # Afterwards.
 
@@ -414,7 +419,9 @@ class Exchange:
     def keepsClient(self) -> bool:
         """Whether the client may make another request on its connection."""
         near = self._near
-        return near.our_state is h11.DONE and near.their_state is h11.DONE
+        return self._goesOn or (
+            near.our_state is h11.DONE and near.their_state is h11.DONE
+        )
 
     @property
     def keepsDestination(self) -> bool:

@@ -16,13 +16,6 @@ import h11
 from socksgw.wire.reader import WireError
 
 __all__ = [
-    "BAD_GATEWAY",
-    "BAD_REQUEST",
-    "FIELDS_TOO_LARGE",
-    "GATEWAY_TIMEOUT",
-    "NOT_IMPLEMENTED",
-    "VERSION_NOT_SUPPORTED",
-    "HTTPFault",
     "MOST_FIELDS",
     "MOST_OCTETS",
     "Fields",
@@ -33,14 +26,6 @@ __all__ = [
     "strict",
     "trailersOf",
 ]
-
-#: RFC 9110 section 15, RFC 6585 section 5.
-BAD_REQUEST: Final = 400
-FIELDS_TOO_LARGE: Final = 431
-NOT_IMPLEMENTED: Final = 501
-BAD_GATEWAY: Final = 502
-GATEWAY_TIMEOUT: Final = 504
-VERSION_NOT_SUPPORTED: Final = 505
 
 #: The most octets, and fields, of a head.
 MOST_OCTETS: Final = 1 << 16
@@ -73,18 +58,6 @@ _NO_TRAILER: Final = frozenset(
 )
 
 
-class HTTPFault(WireError):
-    """
-    A message that is refused.
-
-    @ivar status: the status of the answer to the client.
-    """
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
 def endOfHead(octets: bytearray, searched: int = 0) -> int:
     """
     Return how many octets a head has.
@@ -101,34 +74,30 @@ def strict(head: bytes | bytearray) -> None:
     """
     Look at the form of a whole head.
 
-    @raise HTTPFault: it has a bare CR or LF, a folded field, or no first line.
+    @raise WireError: it has a bare CR or LF, a folded field, or no first line.
     """
     if not _STRICT.fullmatch(head):
-        raise HTTPFault(
-            BAD_REQUEST, "a line ends with a bare CR or LF, is folded, or is empty"
-        )
+        raise WireError("a line ends with a bare CR or LF, is folded, or is empty")
 
 
 def looked(event: h11.Request | h11.Response | h11.InformationalResponse) -> None:
     """
     Look at a parsed head for what h11 allows, and two parsers may read in two ways.
 
-    @raise HTTPFault: it is not taken.
+    @raise WireError: it is not taken.
     """
     fields = event.headers
     if len(fields) > MOST_FIELDS:
-        raise HTTPFault(FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} fields")
+        raise WireError(f"more than {MOST_FIELDS} fields", reason="head-too-long")
     if event.http_version not in (b"1.1", b"1.0"):
-        raise HTTPFault(VERSION_NOT_SUPPORTED, "neither HTTP/1.1 nor HTTP/1.0")
+        raise WireError("neither HTTP/1.1 nor HTTP/1.0", reason="version")
     names = {name for name, _ in fields}
     if b"transfer-encoding" in names:
         # RFC 9112 sections 6.1 and 6.3.
         if b"content-length" in names:
-            raise HTTPFault(
-                BAD_REQUEST, "both Content-Length and Transfer-Encoding: which holds?"
-            )
+            raise WireError("both Content-Length and Transfer-Encoding: which holds?")
         if event.http_version == b"1.0":
-            raise HTTPFault(BAD_REQUEST, "Transfer-Encoding in HTTP/1.0")
+            raise WireError("Transfer-Encoding in HTTP/1.0")
 
 
 def options(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:

@@ -9,7 +9,14 @@ from typing import Final, final
 
 from socksgw.wire.codes import Reply
 
-__all__ = ["CONNECTED", "STATUSES", "Refusals", "challenge", "concluded"]
+__all__ = [
+    "CONNECTED",
+    "STATUSES",
+    "Refusals",
+    "bodiless",
+    "challenge",
+    "concluded",
+]
 
 #: The answer to CONNECT, behind which the tunnel begins (RFC 9110 section 9.3.6).
 CONNECTED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -122,6 +129,12 @@ def challenge(challenges: Sequence[str], keep: bool) -> bytes:
     return _answer(407, _STATUSES[407][1], fields, keep)
 
 
+def bodiless(octets: bytes) -> bytes:
+    """Return the head of an answer: to HEAD there is no more of it."""
+    head, end, _ = octets.partition(b"\r\n\r\n")
+    return head + end
+
+
 def concluded(reply: bytes, conclusion: str) -> bytes:
     """Return a reply with one more Proxy-Authenticate (RFC 4559 section 5)."""
     line, _, rest = reply.partition(b"\r\n")
@@ -143,23 +156,27 @@ class Refusals:
         """
         self._reasons = reasons
         self._constant = {
-            status: _answer(status, text, _BESIDES.get(status, ""))
+            (status, keep): _answer(status, text, _BESIDES.get(status, ""), keep)
             for status, (_, text) in _STATUSES.items()
+            for keep in (False, True)
         }
 
-    def of(self, reply: Reply, reason: str, why: str, rule: str) -> bytes:
+    def of(
+        self, reply: Reply, reason: str, why: str, rule: str, keep: bool = False
+    ) -> bytes:
         """
         Return an answer.
 
         @param reason: the fixed word of the record.
         @param why: for people.
         @param rule: the id of the rule that denies it; empty where none does.
+        @param keep: whether the connection is kept.
         """
         status = _statusOf(reply, reason)
         if not self._reasons:
-            return self._constant[status]
+            return self._constant[status, keep]
         by = f'rule "{rule}": ' if rule else ""
         told = f"{by}{why or reason}"[:_TOLD]
         told += f" ({reason})" if why and reason else ""
         text = f"{_STATUSES[status][1]}\n{told[:1].upper()}{told[1:]}"
-        return _answer(status, text, _BESIDES.get(status, ""), told=told)
+        return _answer(status, text, _BESIDES.get(status, ""), keep, told)

@@ -8,7 +8,7 @@ import re
 from typing import Final, NamedTuple
 
 from socksgw.wire.address import Address, BadHost, Host, parseHost
-from socksgw.wire.httphead import BAD_REQUEST, NOT_IMPLEMENTED, HTTPFault
+from socksgw.wire.reader import WireError
 
 __all__ = ["Target", "readTarget"]
 
@@ -48,30 +48,29 @@ def readTarget(method: bytes, target: bytes) -> Target:
 
     @param method: of the request.
     @param target: as in the request line.
-    @raise HTTPFault: it is none that is passed on. The text does not hold it: it may
+    @raise WireError: it is none that is passed on. The text does not hold it: it may
         have a password in it.
     """
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
-        raise HTTPFault(
-            BAD_REQUEST,
+        raise WireError(
             "the target is no whole URL (http://host/path): this is a proxy, and no "
             "web server",
         )
     scheme, authority, path = match.groups()
     scheme = scheme.lower()
     if scheme == b"https":
-        raise HTTPFault(
-            BAD_REQUEST,
+        raise WireError(
             "https:// is not fetched for a client: have it ask for CONNECT host:port, "
             "and speak TLS inside",
         )
     if scheme != b"http":
-        raise HTTPFault(NOT_IMPLEMENTED, "only http:// is passed on, and CONNECT")
+        raise WireError(
+            "only http:// is passed on, and CONNECT", reason="not-implemented"
+        )
     if b"@" in authority:
         # RFC 9110 section 4.2.4.
-        raise HTTPFault(
-            BAD_REQUEST,
+        raise WireError(
             "user and password do not belong in the URL: send them in Authorization",
         )
     asked, port = _split(authority)
@@ -90,16 +89,16 @@ def _split(authority: bytes) -> tuple[bytes, int]:
         host, bracket, rest = authority.partition(b"]")
         host += bracket
         if not bracket or rest[:1] not in (b"", b":"):
-            raise HTTPFault(BAD_REQUEST, "the URL has no host that could be read")
+            raise WireError("the URL has no host that could be read")
         digits = rest[1:]
     else:
         host, _, digits = authority.partition(b":")
     if not host:
-        raise HTTPFault(BAD_REQUEST, "the URL has no host")
+        raise WireError("the URL has no host")
     if not digits:
         return host, _DEFAULT_PORT
     if not _PORT.fullmatch(digits) or not 0 < int(digits) <= 0xFFFF:
-        raise HTTPFault(BAD_REQUEST, "the port in the URL is not within 1 to 65535")
+        raise WireError("the port in the URL is not within 1 to 65535")
     return host, int(digits)
 
 

@@ -66,6 +66,8 @@ _NO_ACCEPTABLE: Final = int(Method.NO_ACCEPTABLE)
 DIALECTS: Final[Mapping[str, Dialect]] = {
     dialect.protocol: dialect for dialect in (Socks5(), Socks4(), Http(), Transparent())
 }
+#: How often one client goes on after a refusal, on one connection.
+_REFUSALS: Final = 100
 #: Before the client has said anything.
 _UNKNOWN: Final = Dialect()
 #: The longest first message.
@@ -122,9 +124,12 @@ class ServerConversation(Conversation):
     @ivar dialect: what the client speaks.
     @ivar protocol: the name of that; empty until it is known.
     @ivar asking: the login, where the dialect is challenging.
+    @ivar goesOn: whether the client may make another request after a refusal.
     """
 
-    __slots__ = ("_dialects", "asking", "dialect", "protocol", "state")
+    __slots__ = (
+        "_dialects", "_refusals", "_request", "asking", "dialect", "goesOn", "protocol", "state",
+    )  # fmt: skip
 
     def __init__(self, dialects: Mapping[int, Dialect] = _EVERY) -> None:
         """
@@ -135,6 +140,9 @@ class ServerConversation(Conversation):
         self.dialect = _UNKNOWN
         self.protocol = ""
         self.asking: Asking | None = None
+        self.goesOn = False
+        self._refusals = 0
+        self._request: Requested | None = None
         self.state = _START
         self._await(self._readFirst, _FIRST_LIMIT)
 
@@ -169,6 +177,7 @@ class ServerConversation(Conversation):
             return Decoded(event)
         if isinstance(event, Requested):
             self.state = _REQUESTED
+            self._request = event
             return event
         assert isinstance(event, MethodsOffered)
         self.state = _OFFERED
@@ -209,9 +218,43 @@ class ServerConversation(Conversation):
         asking = self.asking
         assert asking is not None
         asking.turns += 1
+        octets = self.dialect.encodeChallenge(challenges or asking.challenges, True)
+        octets = self.dialect.fitted(octets, self._request)
+        self.skip(self.dialect.goesOn(self._request) or 0)
         self.state = _START
         self._await(self.dialect.readFirst, self.dialect.firstLimit, secret=True)
-        return self.dialect.encodeChallenge(challenges or asking.challenges, True)
+        return octets
+
+    def renew(self, dialects: Mapping[int, Dialect]) -> None:
+        """
+        Await another request of a client that was answered.
+
+        @param dialects: what may be spoken now.
+        """
+        self._dialects = dialects
+        self.asking = self._request = None
+        self.goesOn = False
+        self.state = _START
+        self._await(self._readFirst, _FIRST_LIMIT)
+
+    def passOn(self) -> Any:
+        """
+        Have the destination answer the request.
+
+        @return: what passes it on (L{Dialect.exchange}).
+        @raise OutOfOrder: the client waits for no reply.
+        """
+        self._require(_REQUESTED)
+        exchange = self.dialect.exchange(self._request)
+        if self.asking is not None:
+            exchange.conclusion = self.asking.conclusion
+        return exchange
+
+    def passed(self) -> None:
+        """Take note that the destination answers the request."""
+        self._require(_REQUESTED)
+        self.state = _REPLIED
+        self._request = None
 
     @property
     def unanswered(self) -> bool:
@@ -312,6 +355,7 @@ class ServerConversation(Conversation):
             raise OutOfOrder(f"a reply in state {self.state.value}")
         if not more:
             self.state = _REPLIED
+            self._request = None
         address, port = bound or UNBOUND
         octets = self.dialect.encodeReply(reply, address, port)
         if self.asking is not None and self.asking.conclusion:
@@ -331,7 +375,8 @@ class ServerConversation(Conversation):
         if not self.replyable:
             raise OutOfOrder(f"a denial in state {self.state.value}")
         self.state = _REPLIED
-        return self.dialect.encodeChallenge(self.asking.challenges, False)
+        octets = self.dialect.encodeChallenge(self.asking.challenges, False)
+        return self.dialect.fitted(octets, self._request)
 
     def refuse(self, reply: Reply, reason: str, why: str, rule: str = "") -> bytes:
         """
@@ -344,8 +389,17 @@ class ServerConversation(Conversation):
         """
         if not self.replyable:
             raise OutOfOrder(f"a refusal in state {self.state.value}")
+        # A client that broke the protocol made no request.
+        body = None
+        self._refusals += 1
+        if not self.failed and self._request is not None and self._refusals < _REFUSALS:
+            body = self.dialect.goesOn(self._request)
+        if body is not None:
+            self.skip(body)
+            self.goesOn = True
         self.state = _REPLIED
-        return self.dialect.encodeRefusal(reply, reason, why, rule)
+        octets = self.dialect.encodeRefusal(reply, reason, why, rule, self.goesOn)
+        return self.dialect.fitted(octets, self._request)
 
     def _require(self, state: State) -> None:
         if self.state is not state or self.failed:

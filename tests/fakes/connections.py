@@ -27,7 +27,10 @@ class Client:
     What a relay needs of a client.
 
     @ivar taken: what takes what comes.
+    @ivar closing: whether it ends with the present answer.
     """
+
+    closing = False
 
     def __init__(
         self, connection: Any, ended: bool = False, protection: Any = None

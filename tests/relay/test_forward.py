@@ -456,7 +456,7 @@ def test_time(house: House) -> None:
         house.settle()
         house.advance(0.9)
     house.advance(0.1 * HEAD)
-    assert run.over() == ("timeout", False, True)
+    assert run.over() == ("bad-answer", False, True)
     told = read(house, run.client, lambda octets: octets.endswith(b"\n"))
     assert told.startswith(b"HTTP/1.1 504 ")
 

@@ -72,7 +72,7 @@ class Knocking(Dialect):
         return f"{reply.name} {host} {port}\n".encode()
 
     def encodeRefusal(
-        self, reply: Reply, reason: str, why: str, rule: str = ""
+        self, reply: Reply, reason: str, why: str, rule: str = "", keep: bool = False
     ) -> bytes:
         return f"{reply.name}: {reason}, {why}\n".encode()
 

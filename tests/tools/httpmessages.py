@@ -10,6 +10,7 @@ import h11
 
 from socksgw.wire.httpexchange import Exchange, forwarded
 from socksgw.wire.httphead import MOST_OCTETS, endOfHead, strict
+from socksgw.wire.httpreplies import Refusals
 
 __all__ = ["chunked", "exchangeOf", "parts"]
 
@@ -27,7 +28,8 @@ def exchangeOf(octets: bytes) -> tuple[Exchange, bytes]:
     parser.receive_data(octets[:end])
     request = parser.next_event()
     assert isinstance(request, h11.Request)
-    return Exchange(parser, request, forwarded(request)), octets[end:]
+    found = Exchange(parser, request, forwarded(request), Refusals(False))
+    return found, octets[end:]
 
 
 def chunked(body: bytes, sizes: Sequence[int], trailers: bytes = b"") -> bytes:

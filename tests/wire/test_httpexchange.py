@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from socksgw.wire.httpexchange import Exchange
-from socksgw.wire.httphead import HTTPFault
+from socksgw.wire.reader import WireError
 from tests.tools.httpmessages import chunked, exchangeOf, parts
 
 GET = b"GET http://example.com/a?b HTTP/1.1\r\nHost: example.com\r\n\r\n"
@@ -198,18 +198,18 @@ def test_anotherProtocol() -> None:
 def test_aProtocolThatNobodyAskedFor() -> None:
     """101 that was not asked for is no answer; nor is one to half a request."""
     switching = b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    with pytest.raises(HTTPFault):
+    with pytest.raises(WireError):
         answered(switching)
     fields = b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n"
-    with pytest.raises(HTTPFault):
+    with pytest.raises(WireError):
         answered(switching, asking(fields, b"POST"))
 
 
 def test_noMoreForwards() -> None:
     """RFC 9110 section 7.6.2: it is for us, and we serve no such thing."""
-    with pytest.raises(HTTPFault) as caught:
+    with pytest.raises(WireError) as caught:
         exchangeOf(asking(b"Max-Forwards: 0\r\n", b"TRACE"))
-    assert caught.value.status == 501
+    assert caught.value.reason == "not-implemented"
 
 
 #: Answers which two parsers may read in two ways, and others that are none.
@@ -269,11 +269,13 @@ def test_answersThatAreNone(answer: bytes) -> None:
             continue
         exchange, _ = exchangeOf(GET)
         exchange.begin()
-        with pytest.raises(HTTPFault) as caught:
+        with pytest.raises(WireError):
             assert not any(map(exchange.fromDestination, parts(answer, cuts)))
-        assert caught.value.status == 502
         assert not exchange.answered
-        assert exchange.refuse(502, "no").startswith(b"HTTP/1.1 502 ")
+        told = exchange.refuse("bad-answer", "no")
+        assert told.startswith(b"HTTP/1.1 502 ")
+        assert b"\r\nConnection: keep-alive\r\n" in told
+        assert exchange.keepsClient
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -281,14 +283,16 @@ def test_bodiesThatAreNone(body: bytes) -> None:
     """Neither a client's nor a destination's is passed on behind the fault."""
     exchange, _ = exchangeOf(asking(b"Transfer-Encoding: chunked\r\n", b"POST"))
     exchange.begin()
-    with pytest.raises(HTTPFault) as caught:
+    with pytest.raises(WireError):
         exchange.fromClient(body)
-    assert caught.value.status == 400
-    assert exchange.refuse(400, "no").endswith(b"Connection: close\r\n\r\nno\n")
+    told = exchange.refuse("protocol", "no")
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nConnection: close\r\n" in told
+    assert not exchange.keepsClient
     exchange, _ = exchangeOf(GET)
     exchange.begin()
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with pytest.raises(HTTPFault):
+    with pytest.raises(WireError):
         exchange.fromDestination(head + body)
     assert not exchange.answerDone
     assert not exchange.keepsClient
@@ -311,7 +315,7 @@ def test_anAnswerThatBreaksOff(answer: bytes) -> None:
     exchange.begin()
     if answer:
         exchange.fromDestination(answer)
-    with pytest.raises(HTTPFault):
+    with pytest.raises(WireError):
         exchange.destinationEnded()
     assert not exchange.answerDone
 
@@ -415,5 +419,5 @@ def test_anyOctetsAreAnAnswerOrNone(octets: bytes, cuts: list[int]) -> None:
         for part in parts(octets, cuts):
             exchange.fromDestination(part)
         exchange.destinationEnded()
-    except HTTPFault:
+    except WireError:
         assert not exchange.answerDone

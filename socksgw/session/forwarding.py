@@ -1,0 +1,126 @@
+"""
+The command whose request is passed on, and answered by the destination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, final
+
+from socksgw.errors import Revoked, SocksError
+from socksgw.relay.forward import STALE
+from socksgw.relay.tally import Tally
+from socksgw.route.ways import Outlet
+from socksgw.session.case import Case
+from socksgw.session.command import Routed
+from socksgw.session.streams import Dialling
+from socksgw.wire.address import Address
+from socksgw.wire.events import Requested
+
+__all__ = ["Forward"]
+
+
+@final
+class Forward(Dialling):
+    """
+    One request and its answer.
+
+    The client may make more of them on its connection. Each is a session of its own,
+    judged on its own destination. The destination's connection is used again only
+    for the same client, address, port and rule.
+    """
+
+    async def route(self, case: Case, request: Requested) -> Routed:
+        """Take the connection that was kept, or dial."""
+        exchange = case.client.conversation.passOn()
+        outlet = self._kept(case, exchange.safe)
+        again = outlet is not None
+        if outlet is None:
+            outlet = await self.dial(case)
+
+        def relay(early: bytes, tally: Tally) -> Awaitable[None]:
+            return self._pass(case, exchange, outlet, again, early, tally)
+
+        return Routed(None, relay)
+
+    def _kept(self, case: Case, safe: bool) -> Any:
+        """
+        Return the destination's connection that an earlier request has left.
+
+        @param safe: whether the request could be sent again, should that turn out to
+            be closed.
+        @return: L{None} where there is none that this one may use.
+        """
+        client, record = case.client, case.record
+        kept: Any = client.kept
+        client.kept = None
+        if kept is None:
+            return None
+        for address in record.addresses if safe else ():
+            verdict = case.verdicts[address]
+            if kept.purpose == _purpose(case, address, verdict.rule):
+                outlet = kept.claim()
+                if outlet is not None:
+                    record.dialled, record.bound = outlet.address, outlet.bound
+                    case.livesBy(verdict)
+                return outlet
+        kept.close()
+        return None
+
+    async def _pass(
+        self,
+        case: Case,
+        exchange: Any,
+        outlet: Outlet,
+        again: bool,
+        early: bytes,
+        tally: Tally,
+    ) -> None:
+        """
+        Pass the request on, by another connection if the kept one is closed.
+        """
+        client, record = case.client, case.record
+        while True:
+            claim = case.claim
+            assert claim is not None
+            kept = await case.generation.relays.forward(
+                client,
+                outlet,
+                exchange,
+                early,
+                tally,
+                case.obligations.idle,
+                claim.sending,
+                claim.receiving,
+                _purpose(case, outlet.address, record.rule),
+                again,
+            )
+            if tally.reason != STALE:
+                client.kept = kept
+                return
+            again = False
+            early, tally.further = tally.further or b"", None
+            try:
+                outlet = await self._anew(case, outlet.address)
+            except SocksError as e:
+                client.send(exchange.refuse(e.reason, str(e)))
+                tally.reason = e.reason
+                if exchange.keepsClient:
+                    tally.further = exchange.surplus + early
+                return
+
+    async def _anew(self, case: Case, address: Address) -> Outlet:
+        """
+        Dial an address again, if it is still allowed.
+
+        @raise SocksError: it is not, or cannot be reached.
+        """
+        verdict = self.again(case, case.generation.policy.ruleset)
+        if not verdict.allowed:
+            raise Revoked("it is allowed no longer")
+        return await self.dial(case, (address,))
+
+
+def _purpose(case: Case, address: Address, rule: str) -> object:
+    """Return what a destination's connection may be used for again."""
+    return address, case.record.port, rule, case.generation
