@@ -34,13 +34,15 @@ class Attempt:
     @ivar credentials: what the method read; L{None} where it refused by itself.
     @ivar failure: why it refused.
     @ivar told: whether the client has been told the outcome.
+    @ivar holds: whether the login is that of the connection, and of all requests on
+        it that bring no other (RFC 4559 section 6).
     @ivar event: the client's message that brought it here: its request, where that
         came first.
     """
 
     __slots__ = (
-        "_authenticator", "_exchange", "credentials", "event", "failure", "method",
-        "told",
+        "_authenticator", "_exchange", "credentials", "event", "failure", "holds",
+        "method", "told",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +59,7 @@ class Attempt:
         self.event = event
         self.failure = failure
         self.told = False
+        self.holds = False
         self._authenticator = authenticator
         self._exchange = exchange
 

@@ -19,7 +19,7 @@ from socksgw.errors import (
     SocksError,
     Unanswered,
 )
-from socksgw.interfaces import IAnswers
+from socksgw.interfaces import IAnswers, IVerifiedIdentity
 from socksgw.negotiate.attempt import Attempt, attempt, defect
 from socksgw.negotiate.exchange import Client, Exchange
 from socksgw.negotiate.methods import OfferedMethod
@@ -175,6 +175,10 @@ async def answered(
     while True:
         assert isinstance(event, Requested)
         scheme, _ = dialect.presented(event)
+        if not scheme and client.proved is not None:
+            name, credentials = client.proved
+            if any(method.name == name for method in wanted):
+                return Attempt(name, _TOLD, exchange, credentials, event)
         method = _fit(wanted, dialect.offered(event), scheme, exchange)
         if method is not None:
             break
@@ -191,6 +195,7 @@ async def answered(
             reading = method.authenticator.readAnswers(answers)
             found = await attempt(method, _TOLD, answers, event, reading)
             found.event = answers.event
+            found.holds = IVerifiedIdentity.providedBy(found.credentials)
             return found
         reading = method.authenticator.readCredentials(exchange)
         return await attempt(method, method.authenticator, exchange, event, reading)

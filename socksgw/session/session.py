@@ -177,6 +177,8 @@ class Session(case.Case):
         record.user, record.method = user.name, user.method
         record.loggedIn = not user.anonymous
         await attempt.report(True)
+        if attempt.holds:
+            client.proved = attempt.method, attempt.credentials
         # The credentials may be a secret.
         self._attempt = None
         request = client.conversation.admit(attempt.event)

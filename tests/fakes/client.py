@@ -35,6 +35,7 @@ class Client:
 
     def __init__(self, *chunks: bytes, source: str = "192.0.2.7") -> None:
         self.conversation = ServerConversation()
+        self.proved: Any = None
         self.source = Address.parse(source)
         self.sent = b""
         self.protection: Any = None

@@ -252,3 +252,66 @@ def test_replayed(
         with raw.dial(gateway.ports[0]) as client:
             statuses.append(ask(client, server.port, token)[0])
     assert statuses == [200, 407]
+
+
+def test_curlWithoutATunnel(
+    gateway: Running, realm: Realm, web: Callable[..., Web], quiet: dict[str, str]
+) -> None:
+    """One login serves all requests on its connection (RFC 4559 section 6)."""
+    proxy, server = f"http://localhost:{gateway.ports[0]}", web("127.0.0.1")
+    command = [program("curl", "curl"), "-sSv", "--max-time", "30", "--noproxy", ""]
+    done = subprocess.run(
+        [
+            *(*command, "--proxy-user", ":", "--proxy-negotiate", "--proxy", proxy),
+            *[f"http://127.0.0.1:{server.port}/{i}" for i in range(3)],
+        ],
+        env={**quiet, **realm.tickets()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(f"served: /{i}" in done.stdout for i in range(3))
+    found = [d for d in gateway.journal("decision") if d["port"] == server.port]
+    assert [(d["user"], d["method"]) for d in found] == [("alice", "gssapi")] * 3
+    assert len({d["client"] for d in found}) == 1
+
+
+def test_theLoginIsTheConnections(
+    gateway: Running, realm: Realm, web: Callable[..., Web]
+) -> None:
+    """The answer ends it; another connection has to prove itself."""
+    server = web("127.0.0.1")
+    url = f"http://127.0.0.1:{server.port}/"
+    plain = f"GET {url} HTTP/1.1\r\nHost: x\r\n".encode()
+    with within(realm.tickets()), raw.dial(gateway.ports[0]) as client:
+        made = context()
+        token = b64encode(made.step()).decode()
+        login = f"Proxy-Authorization: Negotiate {token}\r\n\r\n".encode()
+        client.sendall(plain + login)
+        head = told(client)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        (field,) = [
+            line for line in head.split(b"\r\n") if line.startswith(b"Proxy-Authent")
+        ]
+        made.step(b64decode(field.split(b" ")[2]))
+        assert made.complete
+        client.sendall(plain + b"\r\n")
+        head = told(client)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"Proxy-Authenticate" not in head
+    with raw.dial(gateway.ports[0]) as client:
+        client.sendall(plain + b"\r\n")
+        assert told(client).startswith(b"HTTP/1.1 407 ")
+
+
+def told(client: socket.socket) -> bytes:
+    """The head of an answer, whose body is read, too."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += raw.exactly(client, 1)
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length: "):
+            raw.exactly(client, int(line.partition(b": ")[2]))
+    return head

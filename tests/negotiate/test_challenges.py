@@ -182,3 +182,23 @@ def test_aDefect() -> None:
     )
     failure = result(begun(Client(connect(basic())), broken))
     assert failure.reason == "method-failed"
+
+
+def test_aLoginOfTheConnection() -> None:
+    """
+    What the connection has proved holds for requests without credentials, as long as
+    the method is wanted (RFC 4559 section 6).
+    """
+    proof = object()
+    client = Client(connect())
+    client.proved = ("counting", proof)
+    attempt = result(begun(client, NONE, COUNTING))
+    assert (attempt.method, attempt.credentials) == ("counting", proof)
+    assert attempt.event.port == 443
+    client = Client(connect(basic()))
+    client.proved = ("counting", proof)
+    assert result(begun(client, COUNTING, USERPASS)).method == "userpass"
+    client = Client(connect())
+    client.proved = ("counting", proof)
+    begun(client, USERPASS)
+    assert client.sent.startswith(b"HTTP/1.1 407 ")
