@@ -8,6 +8,7 @@ import hmac
 import itertools
 import random
 import time
+from base64 import b64encode
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -31,6 +32,7 @@ CONFIGURATION = """
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "http"]
 [auth]
 checkers = ["passwd:{directory}/users", "secrets:{directory}/secrets"]
 throttle = {{ per_user = 5, window = "10m" }}
@@ -73,6 +75,17 @@ def _chap(port: int, source: str, name: bytes, password: bytes) -> bytes:
         return heard + exactly(client, 100)
 
 
+def _basic(port: int, source: str, name: bytes, password: bytes) -> bytes:
+    """One try (RFC 7617 section 2), and all that it hears."""
+    login = b64encode(name + b":" + password)
+    with closing(opened(port, source)) as client:
+        client.sendall(
+            b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n"
+            b"Proxy-Authorization: Basic " + login + b"\r\n\r\n"
+        )
+        return exactly(client, 1000)
+
+
 def _longer(ones: Sequence[float], others: Sequence[float]) -> float:
     """
     The chance that one of these took longer than one of the others: the
@@ -83,7 +96,7 @@ def _longer(ones: Sequence[float], others: Sequence[float]) -> float:
     return sum(smaller) / 2 / len(ones) / len(others)
 
 
-@pytest.mark.parametrize("attempt", [_userpass, _chap])
+@pytest.mark.parametrize("attempt", [_userpass, _chap, _basic])
 def test_noOracle(
     gateway: Callable[..., Running],
     tmp_path: Path,

@@ -8,6 +8,7 @@ import socket
 import subprocess
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,59 @@ def test_curl(
         "http",
     )
     assert "secured" not in line
+
+
+def test_chromium(
+    gateway: Running,
+    realm: Realm,
+    web: Callable[..., Web],
+    quiet: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """
+    A browser logs in with its user's ticket, unasked: for proxies no setting is
+    needed (--auth-server-allowlist is about servers).
+    """
+    server = web("127.0.0.1", True)
+    command = [program("chromium", "chromium"), "--headless", "--no-sandbox"]
+    command += ["--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update"]
+    command += ["--disable-sync", "--disable-dev-shm-usage", "--dump-dom"]
+    command += ["--ignore-certificate-errors", f"--user-data-dir={tmp_path}/profile"]
+    command += [f"--proxy-server=http://localhost:{gateway.ports[0]}"]
+    command += ["--proxy-bypass-list=<-loopback>"]
+    before = len(gateway.journal("decision"))
+    done = subprocess.run(
+        [*command, f"https://127.0.0.1:{server.port}/single-sign-on"],
+        env={**quiet, **realm.tickets()},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "served: /single-sign-on" in done.stdout, done.stderr
+    lines = gateway.journal("decision")[before:]
+    assert {(line["user"], line["method"]) for line in lines} == {("alice", "gssapi")}
+
+
+def test_git(
+    gateway: Running, realm: Realm, web: Callable[..., Web], quiet: dict[str, str]
+) -> None:
+    """By libcurl, which is told by a setting of git's."""
+    server = web("127.0.0.1", True)
+    command = [program("git", "git"), "-c", "http.proxyAuthMethod=negotiate"]
+    command += ["-c", "http.sslVerify=false"]
+    command += ["-c", f"http.proxy=http://:@localhost:{gateway.ports[0]}"]
+    before = len(gateway.journal("decision"))
+    subprocess.run(
+        [*command, "ls-remote", f"https://127.0.0.1:{server.port}/nothing"],
+        env={**quiet, **realm.tickets(), "GIT_TERMINAL_PROMPT": "0"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    lines = gateway.journal("decision")[before:]
+    assert {(line["user"], line["method"]) for line in lines} == {("alice", "gssapi")}
 
 
 def test_curlIsToldOfTheRules(
