@@ -16,7 +16,14 @@ from tests.live import raw
 from tests.live.datagrams import Echo, addressed
 from tests.live.running import Running, running
 from tests.live.servers import PATIENCE, Destination, echo, untilEnd
-from tests.live.transports import CONFIGURATION, TRANSPORTS, Channel, opened, prepare
+from tests.live.transports import (
+    CONFIGURATION,
+    SPOKEN,
+    TRANSPORTS,
+    Channel,
+    opened,
+    prepare,
+)
 from tests.tools.sockets import RESET
 from tests.tools.waiting import until
 
@@ -34,13 +41,27 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     yield from running(directory, CONFIGURATION)
 
 
-@pytest.fixture(params=[*TRANSPORTS])
+@pytest.fixture(params=SPOKEN, ids="-".join)
 def client(
     request: pytest.FixtureRequest,
     serving: Running,
     destination: Callable[..., Destination],
 ) -> Iterator[Channel]:
-    """A client by each of them, whose request is due; it goes before its server."""
+    """
+    A client by each of them, in each protocol, whose request is due; it goes before
+    its server.
+    """
+    with opened(serving, *request.param) as made:
+        yield made
+
+
+@pytest.fixture(params=[*TRANSPORTS])
+def client5(
+    request: pytest.FixtureRequest,
+    serving: Running,
+    destination: Callable[..., Destination],
+) -> Iterator[Channel]:
+    """The same, in SOCKS 5 alone: for what no other protocol has."""
     with opened(serving, request.param) as made:
         yield made
 
@@ -51,23 +72,19 @@ def asked(client: Channel, octets: bytes) -> tuple[int, str, int]:
     return raw.reply5(client.socket)
 
 
-def connected(client: Channel, port: int) -> None:
-    """CONNECT, granted."""
-    assert asked(client, raw.request5("127.0.0.1", port))[0] == 0
-
-
 def test_octetByOctet(
     serving: Running, client: Channel, destination: Callable[..., Destination]
 ) -> None:
     """Octets both ways after a request in the smallest pieces; and the record."""
     server = destination(echo)
-    for octet in raw.request5("127.0.0.1", server.port):
+    for octet in client.protocol.request("127.0.0.1", server.port):
         client.sendall(bytes((octet,)))
-    assert raw.reply5(client.socket)[0] == 0
+    assert client.protocol.reply(client.socket) == client.protocol.granted
     client.sendall(b"hello")
     assert raw.exactly(client.socket, 5) == b"hello"
     line = raw.decision(serving, server.port)
     assert (line["verdict"], line.get("secured")) == ("allow", client.secured)
+    assert line["client"].startswith(client.source)
 
 
 def test_behindTheRequest(
@@ -75,8 +92,7 @@ def test_behindTheRequest(
 ) -> None:
     """Octets that do not wait for the reply arrive first, and once."""
     server = destination(echo)
-    client.sendall(raw.request5("127.0.0.1", server.port) + b"early ")
-    assert raw.reply5(client.socket)[0] == 0
+    client.connect(server.port, b"early ")
     client.sendall(b"late")
     assert raw.exactly(client.socket, 10) == b"early late"
 
@@ -93,7 +109,7 @@ def test_clientEndsFirst(
             connection.sendall(DOWN)
 
     server = destination(serve)
-    connected(client, server.port)
+    client.connect(server.port)
     client.sendall(UP)
     client.shutdown(socket.SHUT_WR)
     came = untilEnd(client.socket)
@@ -117,7 +133,7 @@ def test_destinationEndsFirst(
         arrived.append(untilEnd(connection))
 
     server = destination(serve)
-    connected(client, server.port)
+    client.connect(server.port)
     assert untilEnd(client.socket) == DOWN
     if client.halfCloses:
         client.sendall(UP)
@@ -147,7 +163,7 @@ def test_bothAtOnce(
         sending.join()
 
     server = destination(serve)
-    connected(client, server.port)
+    client.connect(server.port)
     half = len(UP) // 2
     client.sendall(UP[:half])
     assert raw.exactly(client.socket, 100_000) == DOWN[:100_000]
@@ -176,7 +192,7 @@ def test_aReaderThatStalls(
         untilEnd(connection)
 
     server = destination(serve)
-    connected(client, server.port)
+    client.connect(server.port)
     assert held.wait(PATIENCE), "the destination was never held up"
     assert len(untilEnd(client.socket)) == sent[0]
 
@@ -186,7 +202,7 @@ def test_theDestinationIsReset(
 ) -> None:
     """What it sent arrives; the client can tell that it was not the orderly end."""
     server = destination(_resetting)
-    connected(client, server.port)
+    client.connect(server.port)
     assert raw.exactly(client.socket, 5) == b"hello"
     client.sendall(b"go")
     if client.tellsCut:
@@ -218,7 +234,7 @@ def test_theClientIsReset(
         over.set()
 
     server = destination(serve)
-    connected(client, server.port)
+    client.connect(server.port)
     assert raw.exactly(client.socket, 5) == b"hello"
     client.plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     client.plain.close()
@@ -236,10 +252,10 @@ def test_theClientIsReset(
     ],
     ids=["policy", "command", "address"],
 )
-def test_refused(client: Channel, octets: bytes, code: int, behind: bytes) -> None:
+def test_refused(client5: Channel, octets: bytes, code: int, behind: bytes) -> None:
     """The reply arrives, and then an orderly end, whatever was sent behind."""
-    client.sendall(octets + behind)
-    assert untilEnd(client.socket) == bytes((5, code, 0, 1)) + bytes(6)
+    client5.sendall(octets + behind)
+    assert untilEnd(client5.socket) == bytes((5, code, 0, 1)) + bytes(6)
 
 
 def test_nobodyThere(serving: Running, client: Channel) -> None:
@@ -247,31 +263,38 @@ def test_nobodyThere(serving: Running, client: Channel) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        assert asked(client, raw.request5("127.0.0.1", port))[0] == 5
+        assert client.ask("127.0.0.1", port) == client.protocol.refused
         assert untilEnd(client.socket) == b""
         assert raw.end(serving, port)["reason"] == "refused"
 
 
-def test_bind(client: Channel) -> None:
+@pytest.mark.parametrize("behind", [b"", PIPELINED], ids=["alone", "pipelined"])
+def test_denied(client: Channel, behind: bytes) -> None:
+    """By a rule; the answer arrives, and then an orderly end."""
+    assert client.ask("127.0.0.9", 80, behind) == client.protocol.denied
+    assert untilEnd(client.socket) == b""
+
+
+def test_bind(client5: Channel) -> None:
     """Two replies, one peer, octets both ways."""
-    code, host, port = asked(client, raw.request5("127.0.0.1", 0, 2))
+    code, host, port = asked(client5, raw.request5("127.0.0.1", 0, 2))
     assert code == 0
     with socket.create_connection((host, port), PATIENCE) as peer:
-        assert raw.reply5(client.socket) == (0, *peer.getsockname())
+        assert raw.reply5(client5.socket) == (0, *peer.getsockname())
         peer.sendall(b"from the peer")
-        assert raw.exactly(client.socket, 13) == b"from the peer"
-        client.sendall(b"to the peer")
+        assert raw.exactly(client5.socket, 13) == b"from the peer"
+        client5.sendall(b"to the peer")
         assert raw.exactly(peer, 11) == b"to the peer"
 
 
-def test_datagrams(client: Channel) -> None:
+def test_datagrams(client5: Channel) -> None:
     """Beside the connection, protected where it says so; its end is the end."""
-    code, host, port = asked(client, raw.request5("0.0.0.0", 0, 3))
+    code, host, port = asked(client5, raw.request5("0.0.0.0", 0, 3))
     assert code == 0
     with Echo() as server, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         datagrams.settimeout(PATIENCE)
         octets = addressed(*server.place) + b"hello"
-        datagrams.sendto(client.wrapped(octets), (host, port))
-        assert client.unwrapped(datagrams.recv(1 << 16)) == octets
-        client.shutdown(socket.SHUT_WR)
-        assert untilEnd(client.socket) == b""
+        datagrams.sendto(client5.wrapped(octets), (host, port))
+        assert client5.unwrapped(datagrams.recv(1 << 16)) == octets
+        client5.shutdown(socket.SHUT_WR)
+        assert untilEnd(client5.socket) == b""

@@ -7,7 +7,6 @@ each name in L{TRANSPORTS}.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -15,10 +14,11 @@ from OpenSSL import SSL
 from socksgw.plugins.gssapi_stub import StubInitiator
 from tests.live import raw
 from tests.live.kerberos import frame
+from tests.live.protocols import PROTOCOLS, Protocol
 from tests.live.running import LOOPBACK, Running, socksgw
 from tests.tools.certificates import Authority, server
 
-__all__ = ["CONFIGURATION", "TRANSPORTS", "Channel", "opened", "prepare"]
+__all__ = ["CONFIGURATION", "SPOKEN", "TRANSPORTS", "Channel", "opened", "prepare"]
 
 REALM = "CORP.EXAMPLE"
 USER, PASSWORD = "alice", "correct-horse"
@@ -28,9 +28,11 @@ CONFIGURATION = (
 [[listen]]
 name = "plain"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
 [[listen]]
 name = "tls"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
@@ -49,9 +51,11 @@ address = ["127.0.0.1:0"]
 [[listen]]
 name = "tcp"
 endpoint = "tcp:0:interface=127.0.0.1"
+protocols = ["socks5", "socks4", "http"]
 [[listen]]
 name = "ssl"
 endpoint = "ssl:0:interface=127.0.0.1:privateKey=gw.key:certKey=gw.pem"
+protocols = ["socks5", "socks4", "http"]
 [auth]
 checkers = ["passwd:users"]
 strip_realms = ["{REALM}"]
@@ -94,19 +98,35 @@ class Channel:
     @cvar halfCloses: whether it can end its side and read on.
     @cvar tellsCut: whether it can tell the orderly end from another.
     @cvar secured: the level that a record shows; L{None} for none.
+    @cvar protocols: what may be spoken over it.
+    @cvar source: how the client begins that a record shows.
+    @ivar protocol: what is spoken.
     """
 
     halfCloses = True
     tellsCut = True
     secured: str | None = None
+    protocols = tuple(PROTOCOLS)
+    source = "127.0.0.1:"
 
     def __init__(self, port: int) -> None:
         self.plain = raw.dial(port)
 
-    def login(self) -> None:
+    def login(self, protocol: Protocol) -> None:
         """Say everything up to the request."""
-        self.sendall(raw.GREETING)
-        assert raw.exactly(self.socket, 2) == b"\x05\x00"
+        self.protocol = protocol
+        self.sendall(protocol.greeting)
+        greeted = raw.exactly(self.socket, len(protocol.greeted))
+        assert greeted == protocol.greeted
+
+    def ask(self, host: str, port: int, behind: bytes = b"") -> int:
+        """Ask for a connection, and read the answer."""
+        self.sendall(self.protocol.request(host, port) + behind)
+        return self.protocol.reply(self.socket)
+
+    def connect(self, port: int, behind: bytes = b"") -> None:
+        """Ask for one to a server on this machine, which is granted."""
+        assert self.ask("127.0.0.1", port, behind) == self.protocol.granted
 
     @property
     def socket(self) -> Any:
@@ -215,9 +235,11 @@ class GSSAPI(Channel):
 
     secured = "confidentiality"
     tellsCut = False
+    protocols = ("socks5",)
     _ahead = b""
 
-    def login(self) -> None:
+    def login(self, protocol: Protocol) -> None:
+        self.protocol = protocol
         self._write(b"\x05\x01\x01")
         assert self._read(2) == b"\x05\x01"
         initiator = StubInitiator(f"{USER}@{REALM}")
@@ -292,6 +314,7 @@ class GSSAPIInTLS(GSSAPI):
 class Inside(TLS):
     """TLS inside SOCKS (draft-ietf-aft-socks-ssl-00)."""
 
+    protocols = ("socks5",)
     _state = HANDSHAKE
 
     def _begin(self) -> None:
@@ -299,7 +322,8 @@ class Inside(TLS):
         assert raw.exactly(self.plain, 2) == b"\x05\x06"
         super()._begin()
 
-    def login(self) -> None:
+    def login(self, protocol: Protocol) -> None:
+        self.protocol = protocol
         self._state = OPTIONS
         # A login inside, and datagrams unprotected beside it.
         self.sendall(b"\x02\x01\x10")
@@ -328,7 +352,7 @@ class Inside(TLS):
 
 
 #: The client of each transport, by its listener's name.
-TRANSPORTS: Final[dict[str, Callable[[int], Channel]]] = {
+TRANSPORTS: Final[dict[str, type[Channel]]] = {
     "plain": Channel,
     "tls": TLS,
     "gssapi": GSSAPI,
@@ -337,12 +361,18 @@ TRANSPORTS: Final[dict[str, Callable[[int], Channel]]] = {
     "tcp": Channel,
     "ssl": SSLEndpoint,
 }
+#: Each with what may be spoken over it.
+SPOKEN: Final = [
+    (name, protocol)
+    for name, channel in TRANSPORTS.items()
+    for protocol in channel.protocols
+]
 
 
-def opened(gateway: Running, name: str) -> Channel:
+def opened(gateway: Running, name: str, protocol: str = "socks5") -> Channel:
     """A client by this transport whose request is due."""
     channel = TRANSPORTS[name](portOf(gateway, name))
-    channel.login()
+    channel.login(PROTOCOLS[protocol])
     return channel
 
 
