@@ -136,7 +136,8 @@ class _Files:
         @return: whether that brought anything new.
         """
         stamps = [stampOf(path) for path in self._paths]
-        if stamps == self._stamps and not self.wrong:
+        same = stamps == self._stamps
+        if same and not self.wrong:
             return False
         before, self._stamps, self.wrong = self.wrong, stamps, ()
         try:
@@ -146,7 +147,7 @@ class _Files:
         except Exception as e:
             # Nobody foresaw it; what was good before is good no longer.
             self.wrong = [(self._keys[0], f"cannot be read: {type(e).__name__}")]
-        return not self.wrong or self.wrong != before
+        return not same or not self.wrong or self.wrong != before
 
     @property
     def good(self) -> Sequence[str]:
@@ -160,8 +161,9 @@ class ServerTLS:
     The TLS of one listener.
 
     While the files of its own certificate are broken, the last good one is
-    shown; while those of the clients' CA and its CRL are, no client's
-    certificate is accepted.
+    shown; while that of the clients' CA is, the CAs that it had are believed, for a
+    bundle that is renewed may be cut. While the CRL is, no client's certificate is
+    accepted.
 
     @ivar successor: what another configuration has put in its place.
     """
@@ -189,7 +191,7 @@ class ServerTLS:
         self._verifies = settings.client_certificate != "off"
         self._ownFiles = self._files(self._readOwn, "certificate", "key")
         self._trustFiles = self._files(self._readTrust, "client_ca", "crl")
-        self._trust = _NOBODY
+        self._trust = self._good = _NOBODY
         self._told = Once()
         self._ownFiles.look()
         self._trustFiles.look()
@@ -285,9 +287,17 @@ class ServerTLS:
             raise self._wrong(name, str(e)) from None
 
     def _readTrust(self) -> None:
-        self._trust = _NOBODY
         if not self._verifies or not self._settings.client_ca:
             return
+        try:
+            authorities = self._authorities()
+        except WrongTLS:
+            # A list that has been read anew counts all the same.
+            self._trust = self._trust._replace(lists=list(self._lists()))
+            raise
+        self._trust = _Trust(authorities, list(self._lists()))
+
+    def _authorities(self) -> Sequence[x509.Certificate]:
         octets = self._read("client_ca", readFile)
         authorities = self._certificates("client_ca", octets)
         if not any(each.issuer == each.subject for each in authorities):
@@ -296,10 +306,11 @@ class ServerTLS:
                 "holds no root (self-signed) certificate, where the chains of the "
                 "clients' certificates could end",
             )
-        lists = list(self._lists()) if self._settings.crl else []
-        self._trust = _Trust(authorities, lists)
+        return authorities
 
     def _lists(self) -> Iterator[x509.CertificateRevocationList]:
+        if not self._settings.crl:
+            return
         mark = b"-----BEGIN X509 CRL-----"
         parts = self._read("crl", readFile).split(mark)[1:]
         if not parts:
@@ -325,18 +336,21 @@ class ServerTLS:
         except (SSL.Error, Error):
             # Not the own certificate, which was tried when it was read.
             wrong = _Wrong("client_ca", "OpenSSL refuses it, or what is in crl")
-            self._trust, self._trustFiles.wrong = _NOBODY, [wrong]
+            self._trust = _NOBODY if self._settings.crl else self._good
+            self._trustFiles.wrong = [wrong]
             self._context = self._make()
+        self._good = self._trust
 
     def _make(self) -> SSL.Context:
         context = serverContext(self._own)
         if self._verifies:
             store = context.get_cert_store()
             assert store is not None
-            for authority in self._trust.authorities:
+            trust = _NOBODY if self._unusable() else self._trust
+            for authority in trust.authorities:
                 store.add_cert(X509.from_cryptography(authority))
                 context.add_client_ca(authority)
-            for each in self._trust.lists:
+            for each in trust.lists:
                 store.add_crl(each)
             if self._settings.crl:
                 store.set_flags(X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL)
@@ -353,7 +367,11 @@ class ServerTLS:
 
         No certificate is accepted then. OpenSSL tells only that, and not why.
         """
-        wrong = "; ".join(f"{key}: {why}" for key, why in self._trustFiles.wrong)
+        wrong = "; ".join(
+            f"{key}: {why}"
+            for key, why in self._trustFiles.wrong
+            if key != "client_ca" or not self._trust.authorities
+        )
         return f"client certificates cannot be judged: {wrong}" if wrong else ""
 
     def refresh(self) -> Changes:
@@ -365,17 +383,24 @@ class ServerTLS:
         self._look()
         own, trust = self._fresh
         self._fresh = False, False
-        wrong = [*self._ownFiles.wrong, *self._trustFiles.wrong, *self.aged()]
+        wrong = [*self._ownFiles.wrong, *self._kept(), *self.aged()]
         return Changes(
             (
                 *(self._ownFiles.good if own else ()),
                 *(self._trustFiles.good if trust else ()),
             ),
             tuple(self._told.holds(f"{key}: {why}" for key, why in wrong)),
-            # What cannot be read keeps everybody out, and is no reason to turn
-            # out those who are in; a stale list is one of several, maybe.
-            trust and not self._trustFiles.wrong,
+            # What cannot be read is no reason to turn out those who are in; a stale
+            # list is one of several, maybe.
+            trust and not self._unusable(),
         )
+
+    def _kept(self) -> Iterator[tuple[str, str]]:
+        """Tell what is wrong with the clients' CA and CRL, and what holds meanwhile."""
+        for key, why in self._trustFiles.wrong:
+            if key == "client_ca" and self._trust.authorities and not self._unusable():
+                why += "; the CAs that it had are believed meanwhile"
+            yield key, why
 
     def aged(self) -> Iterator[tuple[str, str]]:
         """

@@ -14,11 +14,13 @@ from OpenSSL.crypto import X509
 from zope.interface import implementer
 
 from socksgw.interfaces import IVerifiedIdentity
+from socksgw.system.spiffe import LONGEST, isSPIFFE, wrongSVID
 
 __all__ = ["BadName", "CertificateIdentity", "Unacceptable", "nameOf"]
 
-#: Octets of the longest name.
+#: Octets of the longest name, and of the longest URI.
 _LONGEST: Final = 255
+_LONGEST_URI: Final = LONGEST
 #: A user principal name, as Microsoft's directories put it into an otherName.
 _UPN: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 #: DER's tag of a UTF8String (X.690 section 8.23).
@@ -90,13 +92,20 @@ def nameOf(certificate: x509.Certificate, kinds: Iterable[str]) -> str | None:
     @return: L{None}, when it has none of them.
     @raise BadName: its names cannot be read, or this one holds what cannot be
         printed (a NUL, say, which cut names short in CVE-2013-4314), or is
-        empty or longer than 255 octets.
+        empty or longer than 255 octets, a URI than 2,048; or it is that of a
+        workload, and not as SPIFFE wants it.
     """
+    wrong = ""
     try:
         names = certificate.extensions.get_extension_for_class(
             x509.SubjectAlternativeName
         ).value
-        found = next(filter(None, (_KINDS[kind](names) for kind in kinds)), None)
+        kind, found = next(
+            filter(lambda each: each[1], ((k, _KINDS[k](names)) for k in kinds)),
+            ("", None),
+        )
+        if kind == "uri" and found is not None and any(map(isSPIFFE, found)):
+            wrong = wrongSVID(certificate, found)
     except x509.ExtensionNotFound:
         return None
     except Exception:
@@ -104,8 +113,11 @@ def nameOf(certificate: x509.Certificate, kinds: Iterable[str]) -> str | None:
         raise BadName("its subjectAltName cannot be read") from None
     if found is None:
         return None
+    if wrong:
+        raise BadName(wrong)
     name = found[0]
-    if not name or not name.isprintable() or len(name.encode()) > _LONGEST:
+    longest = _LONGEST_URI if kind == "uri" else _LONGEST
+    if not name or not name.isprintable() or len(name.encode()) > longest:
         raise BadName("its name is empty, too long, or has control characters")
     return name
 

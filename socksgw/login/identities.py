@@ -18,8 +18,8 @@ __all__ = ["Proved", "VerifiedIdentities"]
 
 _log = Logger()
 
-#: Characters of a name with its realm.
-_LONGEST: Final = 1024
+#: Characters of a name with its realm: a URI has 2,048, and there may be a prefix.
+_LONGEST: Final = 2560
 
 
 @frozen

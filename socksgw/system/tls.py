@@ -30,6 +30,9 @@ __all__ = [
 
 #: AEAD with forward secrecy; TLS 1.3 has nothing else.
 _CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
+#: Around a certificate in a file (RFC 7468 section 5).
+_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
+_END: Final = b"-----END CERTIFICATE-----"
 #: SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets and does not name: a
 #: call for every record, where one does for all of them.
 _PARTIAL_WRITE: Final = 0x1
@@ -76,8 +79,14 @@ def certificatesOf(octets: bytes) -> list[x509.Certificate]:
     """
     Return the certificates in a PEM file.
 
-    @raise ValueError: there is none, or one cannot be read.
+    @raise ValueError: there is none, one cannot be read, or the file is cut.
     """
+    # The library passes over a last one that has no end.
+    last = octets.strip().rpartition(b"\n")[2]
+    if octets.count(_BEGIN) != octets.count(_END) or (
+        last.startswith(b"-----") and not last.endswith(b"-----")
+    ):
+        raise ValueError("is cut: a certificate in it (PEM) has no end")
     try:
         found = x509.load_pem_x509_certificates(octets)
         for each in found:

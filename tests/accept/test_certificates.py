@@ -577,13 +577,13 @@ def test_trustThatChangesDuringAHandshake(place: Place, how: str) -> None:
         place.put("crl.pem", ROOT.revoke())
 
 
-@pytest.mark.parametrize("name", ["crl.pem", "ca.pem"])
-@pytest.mark.parametrize("octets", [None, b"broken"])
-def test_brokenTrust(place: Place, name: str, octets: bytes | None) -> None:
+@pytest.mark.parametrize("octets", [None, b"", b"broken"])
+def test_brokenList(place: Place, octets: bytes | None) -> None:
     """
-    A CA or CRL that cannot be read lets nobody in; those who are in stay.
-    When it is back, all is well.
+    A CRL that cannot be read lets nobody in; those who are in stay. When it is back,
+    all is well.
     """
+    name = "crl.pem"
     bob = ROOT.issue(BOB)
     place.put("crl.pem", ROOT.revoke())
     tls = place.tls(crl="crl.pem")
@@ -604,6 +604,71 @@ def test_brokenTrust(place: Place, name: str, octets: bytes | None) -> None:
     place.put(name, good)
     assert tls.refresh() == (("client_ca", "crl"), (), True)
     assert known(tls, bob) is not None
+
+
+def _cut(octets: bytes) -> bytes:
+    return octets[: len(octets) // 2]
+
+
+@pytest.mark.parametrize("crl", ["", "crl.pem"])
+@pytest.mark.parametrize(
+    "broken",
+    [None, lambda _: b"", lambda _: b"broken", _cut, lambda o: o + _cut(o)],
+    ids=["gone", "empty", "broken", "cut", "second cut"],
+)
+def test_brokenAuthorities(place: Place, broken: Any, crl: str) -> None:
+    """
+    A bundle of CAs that is gone, cut or empty leaves those that it had, and it is
+    said; when it is whole again it counts, and so does a list meanwhile.
+    """
+    bob, eve = ROOT.issue(BOB), ROOT.issue(email("eve@partner.example"))
+    place.put("crl.pem", ROOT.revoke())
+    tls = place.tls(crl=crl)
+    identity = known(tls, bob)
+    assert identity is not None
+    good = (place.directory / "ca.pem").read_bytes()
+    if broken is None:
+        (place.directory / "ca.pem").unlink()
+    else:
+        place.put("ca.pem", broken(good))
+    changes = tls.refresh()
+    assert changes.read == ()
+    (line,) = changes.problems
+    assert line.startswith("client_ca: ")
+    assert line.endswith("; the CAs that it had are believed meanwhile")
+    assert known(tls, bob) is not None
+    assert tls.objection(identity) == ""
+    assert refusal(tls, STRANGER.issue(BOB))
+    assert tls.refresh() == ((), (), False)
+    if crl:
+        place.put("crl.pem", ROOT.revoke(eve.certificate))
+        tls.refresh()
+        assert "revoked" in refusal(tls, eve)
+    # A configuration that is to come into force is not given such a file.
+    with pytest.raises(WrongTLS):
+        tls.require()
+    place.put("ca.pem", good + pemOf(STRANGER.certificate))
+    assert tls.refresh().rejudge
+    if not crl:
+        assert known(tls, STRANGER.issue(BOB)) is not None
+    assert known(tls, bob) is not None
+
+
+def test_rotatedAuthorities(place: Place) -> None:
+    """From the old CA over both to the new one: who is in stays as long as its CA."""
+    tls = place.tls()
+    old = known(tls, ROOT.issue(BOB))
+    assert old is not None
+    both = pemOf(STRANGER.certificate) + (place.directory / "ca.pem").read_bytes()
+    place.put("ca.pem", both)
+    assert tls.refresh().read
+    new = known(tls, STRANGER.issue(BOB))
+    assert new is not None
+    assert (tls.objection(old), tls.objection(new)) == ("", "")
+    place.put("ca.pem", pemOf(STRANGER.certificate))
+    assert tls.refresh().rejudge
+    assert "client_ca" in tls.objection(old)
+    assert tls.objection(new) == ""
 
 
 def _mutated(octets: bytes, chance: random.Random) -> bytes:
@@ -630,7 +695,7 @@ def test_mutatedFiles(place: Place, name: str) -> None:
         changes = tls.refresh()
         if changes.problems and name != "gw.pem":
             told += 1
-            if n % 20 == 0:
+            if n % 20 == 0 and name == "crl.pem":
                 with pytest.raises(SSL.Error):
                     known(tls, ROOT.issue(email("bob@partner.example")))
         with suppress(WrongTLS):
@@ -643,8 +708,9 @@ def test_mutatedFiles(place: Place, name: str) -> None:
 
 def test_optionalAndBrokenTrust(place: Place) -> None:
     """Who shows none gets as far as before, who shows one does not."""
-    tls = place.tls(client_certificate="optional")
-    (place.directory / "ca.pem").unlink()
+    place.put("crl.pem", ROOT.revoke())
+    tls = place.tls(client_certificate="optional", crl="crl.pem")
+    (place.directory / "crl.pem").unlink()
     assert tls.refresh().problems
     assert known(tls, None) is None
     assert refusal(tls, ROOT.issue(BOB))

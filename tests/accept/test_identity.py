@@ -151,3 +151,35 @@ def test_credentials() -> None:
     """The identity is what the Portal takes."""
     identity = CertificateIdentity(b"bob", 5.0, None, ())  # type: ignore[arg-type]
     verifyObject(IVerifiedIdentity, identity)
+
+
+@pytest.mark.parametrize(
+    ("names", "called"),
+    [
+        ((uri("spiffe://corp.example/ci/build"),), "spiffe://corp.example/ci/build"),
+        ((dns("a.example"), uri("spiffe://a/b")), "spiffe://a/b"),
+        # Other URIs are not judged so.
+        ((uri("https://a/b"), uri("https://a/c")), "https://a/b"),
+        ((uri("spiffe://a/b"), uri("https://a/c")), None),
+        ((uri("https://a/c"), uri("spiffe://a/b")), None),
+        ((uri("spiffe://a/b"), uri("spiffe://a/b")), None),
+        ((uri("spiffe://a/../b"),), None),
+        ((uri("spiffe://a"),), None),
+        ((uri("SPIFFE://a/b"),), None),
+    ],
+)
+def test_workloads(names: Any, called: str | None) -> None:
+    """X509-SVID section 2: exactly one URI, and that a SPIFFE ID of a workload."""
+    if called is not None:
+        assert nameOf(named(*names), ("uri",)) == called
+        return
+    with pytest.raises(BadName):
+        nameOf(named(*names), ("uri",))
+
+
+def test_longURI() -> None:
+    """SPIFFE-ID section 2.3: up to 2,048 octets."""
+    whole = "spiffe://a/" + "b" * 2037
+    assert nameOf(named(uri(whole)), ("uri",)) == whole
+    with pytest.raises(BadName, match="too long"):
+        nameOf(named(uri(whole + "b")), ("uri",))

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from socksgw.login.identities import Proved
 from socksgw.login.refusal import Refused
+from socksgw.system.spiffe import isSPIFFE, wrongId
 
 __all__ = ["LONGEST_NAME", "Path", "Requirement", "Wanted", "refuse"]
 
@@ -129,6 +130,9 @@ class Wanted:
         name = self.prefix + said
         # A backslash is an escape in other names; what cannot be printed would
         # make two names look the same.
+        if isSPIFFE(said) and (wrong := wrongId(said)):
+            # JWT-SVID section 3.1.
+            refuse(f"is no workload's: {wrong}")
         if (
             not said
             or said != said.strip()
