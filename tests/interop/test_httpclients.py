@@ -118,7 +118,7 @@ def site(
         yield Site(plain, secure)
 
 
-@pytest.fixture(params=["https"])
+@pytest.fixture(params=["https", "http"])
 def scheme(request: pytest.FixtureRequest) -> str:
     """Of the URL that is asked for."""
     scheme: str = request.param
@@ -454,7 +454,7 @@ def test_theReasonIsShown(
     proxy = f"http://127.0.0.1:{gateway.ports[0]}"
     values = {"PROXY": proxy, "URL": f"{scheme}://127.0.0.9:9/thing"}
     done = run([values.get(word, word) for word in command], **proxies(proxy))
-    shown = DENIED in done.stdout + done.stderr
+    shown = DENIED in (done.stdout + done.stderr).lower()
     assert shown == (scheme in schemes), (done.stdout, done.stderr)
     # Where there is no word of it, there is the number.
     assert "403" in done.stdout + done.stderr or shown
