@@ -7,18 +7,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, final
 
+from socksgw.errors import ConnectFailed
 from socksgw.interfaces import SetDeadline, StreamProtection
 from socksgw.relay.control import Control, Ending
 from socksgw.relay.datagram import DatagramCarrier
 from socksgw.relay.diverted import DivertedCarrier
-from socksgw.relay.flows import Flows, FlowSettings, Judge
+from socksgw.relay.flows import Flows, FlowSettings, Judge, Permit
 from socksgw.relay.protected import ProtectedSocket
 from socksgw.relay.seams import Client, DatagramOutlet
 from socksgw.relay.tally import Tally
-from socksgw.relay.tunnel import Framing, TunnelCarrier
+from socksgw.relay.tunnel import CapsuleCarrier, Framing, TunnelCarrier
 from socksgw.system.connection import Receiver
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
+from socksgw.wire.datagram import Datagram
 
 __all__ = ["Associations"]
 
@@ -150,6 +152,41 @@ class Associations:
         connection: Any = client.connection
         carrier = DivertedCarrier(connection, flows)
         await self._last(client, Control(end), end, flows, carrier, tally)
+
+    async def single(
+        self,
+        client: Client,
+        early: bytes,
+        outlet: DatagramOutlet,
+        judge: Judge,
+        datagram: Datagram,
+        permit: Permit,
+        tally: Tally,
+    ) -> None:
+        """
+        Relay the datagrams of one flow, which come and go in capsules.
+
+        It ends with the flow.
+
+        @param early: as of L{inside}; so is C{outlet}.
+        @param judge: records the flow, which it has judged already.
+        @param datagram: names its destination; there is no payload.
+        @param permit: what the judge has said.
+        @param tally: as of L{over}.
+        @raise ConnectFailed: it could not begin.
+        """
+        end = Ending()
+        flows = Flows(
+            self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
+        )
+        try:
+            flow = flows.hold(datagram, permit, end)
+        except OSError as e:
+            flows.close("failed")
+            judge.failed(permit, datagram.port)
+            raise ConnectFailed(str(e), reason="resources") from None
+        carrier = CapsuleCarrier(client, flows, flow, end)
+        await self._last(client, carrier, end, flows, carrier, tally, early)
 
     async def _last(
         self,

@@ -274,6 +274,7 @@ class Flows(IdleWatch):
         self._headers: dict[tuple[str, int], bytes] = {}
         self._judging: set[Deferred[None]] = set()
         self._full = False
+        self._ended: Callable[[str], None] | None = None
         self.strangers = 0
         self.sent = self.received = 0
         self.watchIdle()
@@ -313,8 +314,7 @@ class Flows(IdleWatch):
         try:
             permit = await self._judge.judge(datagram)
             if permit is not None:
-                address = permit.address
-                outer = self._socket(address.version)
+                outer = self._socket(permit.address.version)
         except LimitReached:
             # To judge it again at each datagram would cost more than the flow.
             self.settings.setDeadline(_AGAIN, lambda: self._forget(flow))
@@ -331,7 +331,35 @@ class Flows(IdleWatch):
         if permit is None:
             flow.denied = True
             return
-        port = datagram.port
+        self._start(flow, permit, outer)
+        for payload in waiting:
+            flow.send(payload)
+
+    def hold(
+        self, datagram: Datagram, permit: Permit, ended: Callable[[str], None]
+    ) -> Flow:
+        """
+        Begin with a flow that was judged before, the only one.
+
+        @param datagram: names its destination; its payload is not sent.
+        @param ended: called with the reason when the flow ends.
+        @raise OSError: there is no socket, or no room for one.
+        """
+        key = datagram.asked + datagram.port.to_bytes(2, "big")
+        outer = self._socket(permit.address.version)
+        flow = self._flows[key] = Flow(key, datagram, self._clock())
+        flow.waiting = []
+        self._start(flow, permit, outer)
+        self._ended = ended
+        return flow
+
+    def _start(self, flow: Flow, permit: Permit, outer: socket.socket) -> None:
+        """
+        Let the datagrams of a flow move.
+
+        @param outer: the socket that they leave by.
+        """
+        address, port = permit.address, flow.datagram.port
         flow.address = address
         flow.peer = (socket.inet_ntop(outer.family, address.packed), port)
         flow.replies, flow.grant = permit.replies, permit.grant
@@ -341,8 +369,6 @@ class Flows(IdleWatch):
         flow.socket = outer
         self._byPeer[flow.peer] = flow
         self._index(flow)
-        for payload in waiting:
-            flow.send(payload)
 
     def _forget(self, flow: Flow) -> None:
         if self._flows.get(flow.key) is flow:
@@ -366,7 +392,13 @@ class Flows(IdleWatch):
         outer = self._outer.get(version)
         if outer is None:
             made = self._makeSocket(version)
-            self.settings.watch.add(made.fileno(), READ, lambda _: self._ready(made))
+            try:
+                self.settings.watch.add(
+                    made.fileno(), READ, lambda _: self._ready(made)
+                )
+            except OSError:
+                made.close()
+                raise
             outer = self._outer[version] = made
         return outer
 
@@ -475,6 +507,8 @@ class Flows(IdleWatch):
         self.sent += flow.sent
         self.received += flow.received
         self._judge.ended(flow, reason)
+        if self._ended is not None:
+            self._ended(reason)
 
     def settled(self, seconds: float) -> Deferred[Any]:
         """Return what fires when all verdicts have come, or after some seconds."""

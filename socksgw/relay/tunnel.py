@@ -1,7 +1,9 @@
 """
 UDP inside the control connection, for clients behind firewalls that drop UDP.
 
-Two framings are known: hev's (command 05) and gost's (command F3).
+Two framings name the destination of each datagram: hev's (command 05) and gost's
+(command F3). Capsules (RFC 9297) hold those of one destination, which the request has
+named.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, final
 
 from socksgw.relay.control import Control
-from socksgw.relay.flows import VIEW, Flows
+from socksgw.relay.flows import VIEW, Flow, Flows
 from socksgw.relay.seams import Client
+from socksgw.wire.capsule import Capsules, encodeDatagram
 from socksgw.wire.datagram import (
     HEADROOM,
     Datagram,
@@ -23,7 +26,7 @@ from socksgw.wire.datagram import (
 )
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 
-__all__ = ["FRAMINGS", "Framing", "TunnelCarrier"]
+__all__ = ["FRAMINGS", "CapsuleCarrier", "Framing", "TunnelCarrier"]
 
 
 class Framing(NamedTuple):
@@ -46,10 +49,9 @@ FRAMINGS: Final = {
 }
 
 
-@final
-class TunnelCarrier(Control):
+class InsideCarrier(Control):
     """
-    Carry datagrams inside the control connection.
+    Carry datagrams inside the control connection, in some framing.
 
     While the client does not read, datagrams for it are dropped, as a full socket
     would.
@@ -57,7 +59,59 @@ class TunnelCarrier(Control):
     @cvar strangers: always 0: nobody else can send on this connection.
     """
 
-    strangers: Final = 0
+    strangers = 0
+
+    def __init__(
+        self, client: Client, flows: Flows, end: Callable[[str], None]
+    ) -> None:
+        """
+        @param end: as of L{Control}.
+        """
+        super().__init__(end)
+        self._client = client
+        self._full = False
+        flows.carrier = self
+        client.connection.registerProducer(self, True)
+
+    def deliver(self, header: bytes, length: int) -> None:
+        """As L{socksgw.relay.flows.Carrier.deliver}."""
+        if not self._full:
+            payload = bytes(VIEW[HEADROOM : HEADROOM + length])
+            self._client.connection.write(self._framed(header, payload))
+
+    def _framed(self, header: bytes, payload: bytes) -> bytes:
+        """
+        Return what the client is sent of a datagram.
+
+        @param header: as of L{deliver}.
+        """
+        raise NotImplementedError
+
+    def pauseProducing(self) -> None:
+        """Drop datagrams from now on: the client does not read."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """Deliver datagrams again: the client reads."""
+        self._full = False
+
+    def stopProducing(self) -> None:
+        """Drop datagrams from now on: the client is gone."""
+        self._full = True
+
+    def forget(self, header: bytes) -> None:
+        """Do nothing: all flows have one connection."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.connection.unregisterProducer()
+
+
+@final
+class TunnelCarrier(InsideCarrier):
+    """
+    Carry the datagrams of any number of flows, each with its destination.
+    """
 
     def __init__(
         self, client: Client, framing: Framing, flows: Flows, end: Callable[[str], None]
@@ -65,14 +119,10 @@ class TunnelCarrier(Control):
         """
         @param end: as of L{Control}.
         """
-        super().__init__(end)
-        self._client = client
+        super().__init__(client, flows, end)
         self._framing = framing
         self._flows = flows
         self._buffer = bytearray()
-        self._full = False
-        flows.carrier = self
-        client.connection.registerProducer(self, True)
 
     def dataReceived(self, data: bytes | memoryview) -> None:
         """Pass on the datagrams that are whole; keep the rest."""
@@ -104,30 +154,52 @@ class TunnelCarrier(Control):
         else:
             self._flows.begin(key, datagram)
 
+    def _framed(self, header: bytes, payload: bytes) -> bytes:
+        source = readDatagram(header)
+        return self._framing.encode(source.host, source.port, payload)
+
+
+@final
+class CapsuleCarrier(InsideCarrier):
+    """
+    Carry the datagrams of one flow in capsules (RFC 9298).
+
+    @ivar strangers: how many came from another source than its destination.
+    """
+
+    def __init__(
+        self, client: Client, flows: Flows, flow: Flow, end: Callable[[str], None]
+    ) -> None:
+        """
+        Take over what the client sends.
+
+        @param flow: the only one of the flows.
+        @param end: as of L{Control}.
+        """
+        super().__init__(client, flows, end)
+        self._flow = flow
+        self._capsules = Capsules()
+
+    def dataReceived(self, data: bytes | memoryview) -> None:
+        """Pass on the datagrams that are whole; keep the rest."""
+        try:
+            for payload in self._capsules.receive(data):
+                self._flow.send(payload)
+        except WireError:
+            # The stream cannot be followed any further.
+            self._end("protocol")
+
+    def readConnectionLost(self) -> None:
+        """End the association; within a capsule that breaks the protocol."""
+        self._end("protocol" if self._capsules.midway else "closed")
+
     def deliver(self, header: bytes, length: int) -> None:
         """As L{socksgw.relay.flows.Carrier.deliver}."""
-        if self._full:
-            return
-        source = readDatagram(header)
-        payload = bytes(VIEW[HEADROOM : HEADROOM + length])
-        octets = self._framing.encode(source.host, source.port, payload)
-        self._client.connection.write(octets)
+        if header == self._flow.header:
+            super().deliver(header, length)
+        else:
+            # The client could not tell it from the others (section 3.1).
+            self.strangers += 1
 
-    def pauseProducing(self) -> None:
-        """Drop datagrams from now on: the client does not read."""
-        self._full = True
-
-    def resumeProducing(self) -> None:
-        """Deliver datagrams again: the client reads."""
-        self._full = False
-
-    def stopProducing(self) -> None:
-        """Drop datagrams from now on: the client is gone."""
-        self._full = True
-
-    def forget(self, header: bytes) -> None:
-        """Do nothing: all flows have one connection."""
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._client.connection.unregisterProducer()
+    def _framed(self, _header: bytes, payload: bytes) -> bytes:
+        return encodeDatagram(payload)

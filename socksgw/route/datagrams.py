@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 from typing import Final, final
 
+from socksgw.route.failures import failureFor
 from socksgw.route.probe import routed
 from socksgw.system.sockets import FAMILIES, roomy
 from socksgw.wire.address import Address
@@ -15,13 +16,19 @@ __all__ = ["DatagramOutlet", "outerSocket"]
 
 #: Octets of a socket's buffer that the kernel is asked for.
 _RECEIVE: Final = 1 << 20
+#: IP_MTU_DISCOVER of ip(7), IPV6_MTU_DISCOVER of ipv6(7), and their value
+#: IP_PMTUDISC_DO, which Python has no names for: the kernel makes no fragments.
+_DISCOVER: Final = {4: (socket.IPPROTO_IP, 10), 6: (socket.IPPROTO_IPV6, 23)}
+_ALWAYS: Final = 2
 
 
-def outerSocket(version: int) -> socket.socket:
+def outerSocket(version: int, whole: bool = False) -> socket.socket:
     """
     Return a socket for datagrams to destinations, on any port.
 
     @param version: 4 or 6.
+    @param whole: whether a datagram that is too long for the way is lost, and not
+        sent in fragments.
 
     @raise OSError: there is none.
     """
@@ -29,6 +36,8 @@ def outerSocket(version: int) -> socket.socket:
     outer = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
         roomy(outer, _RECEIVE)
+        if whole:
+            outer.setsockopt(*_DISCOVER[version], _ALWAYS)
         if version == 6:
             outer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         outer.bind(("", 0))
@@ -48,13 +57,28 @@ class DatagramOutlet:
     @ivar bound: the address and port that the client is told to send to.
     """
 
-    __slots__ = ("bound", "inner")
+    __slots__ = ("_held", "bound", "inner")
 
     def __init__(
         self, inner: socket.socket | None, bound: tuple[Address, int] | None
     ) -> None:
         self.inner = inner
         self.bound = bound
+        self._held: socket.socket | None = None
+
+    def hold(self, version: int) -> None:
+        """
+        Open the one socket for datagrams to destinations already.
+
+        What it sends is sent whole, or not at all (RFC 9298 section 3.1).
+
+        @param version: as of L{outer}, which returns it.
+        @raise SocksError: there is none.
+        """
+        try:
+            self._held = outerSocket(version, whole=True)
+        except OSError as e:
+            raise failureFor(e.errno or 0) from None
 
     def outer(self, version: int) -> socket.socket:
         """
@@ -63,7 +87,8 @@ class DatagramOutlet:
         @param version: of their addresses, 4 or 6.
         @raise OSError: there is none.
         """
-        return outerSocket(version)
+        held, self._held = self._held, None
+        return held or outerSocket(version)
 
     def choose(self, addresses: tuple[Address, ...]) -> Address:
         """

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from socksgw.errors import BadDestination, LookupFailed
+from socksgw.errors import BadDestination, CommandNotSupported, LookupFailed
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Verdict
 from socksgw.policy.ruleset import Ruleset
@@ -44,10 +44,12 @@ class Command:
     @cvar name: the policy's name of it.
     @cvar tunnel: the framing of C{listen.udp.tunnels} without which a listener
         does not know it; empty for a command of every listener.
+    @cvar unserved: the reason of the refusal there.
     """
 
     name: str
     tunnel = ""
+    unserved = CommandNotSupported.reason
 
     async def decide(self, case: Case, request: Requested) -> Decision:
         """

@@ -9,7 +9,7 @@ from typing import Final
 
 from socksgw.errors import CommandNotSupported
 from socksgw.session.command import Command
-from socksgw.session.datagrams import Associate, Diverted, Tunnelled
+from socksgw.session.datagrams import Associate, ConnectUDP, Diverted, Tunnelled
 from socksgw.session.forwarding import Forward
 from socksgw.session.lookups import Resolve, ResolvePtr
 from socksgw.session.streams import Bind, Connect
@@ -27,6 +27,7 @@ _COMMANDS: Final[Mapping[str, Command]] = {
     "hev": Tunnelled("hev"),
     "gost": Tunnelled("gost"),
     "diverted": Diverted(),
+    "connect-udp": ConnectUDP(),
 }
 
 
@@ -40,8 +41,10 @@ def commandFor(known: Mapping[int, str], code: int, tunnels: frozenset[str]) -> 
     @raise CommandNotSupported: there is no such command here.
     """
     word = known.get(code)
+    reason = None
     if word is not None:
         command = _COMMANDS[word]
         if not command.tunnel or command.tunnel in tunnels:
             return command
-    raise CommandNotSupported("there is no such command here")
+        reason = command.unserved
+    raise CommandNotSupported("there is no such command here", reason=reason)

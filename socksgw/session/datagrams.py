@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import final
 
-from socksgw.errors import CommandNotSupported
+from socksgw.errors import CommandNotSupported, LimitReached, SocksError
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
@@ -15,11 +15,12 @@ from socksgw.relay.tally import Tally
 from socksgw.relay.tunnel import FRAMINGS
 from socksgw.session.case import Case
 from socksgw.session.command import Command, Routed
-from socksgw.session.flowjudge import FlowJudge
+from socksgw.session.flowjudge import Denied, FlowJudge
 from socksgw.wire.address import UNSPECIFIED4, Address
+from socksgw.wire.datagram import Datagram
 from socksgw.wire.events import Requested
 
-__all__ = ["Associate", "Diverted", "Tunnelled"]
+__all__ = ["Associate", "ConnectUDP", "Diverted", "Tunnelled"]
 
 
 class Associate(Command):
@@ -130,3 +131,49 @@ class Diverted(Associate):
             )
 
         return Routed((UNSPECIFIED4, 0), relay)
+
+
+@final
+class ConnectUDP(Associate):
+    """
+    UDP to one destination in capsules (RFC 9298); off unless the listener says so.
+
+    That is an association with one flow, which is judged before the reply.
+    """
+
+    beside = False
+    tunnel = "connect-udp"
+    unserved = "not-implemented"
+
+    async def route(self, case: Case, request: Requested) -> Routed:
+        """Have the flow judged, and open its socket."""
+        record, client, generation = case.record, case.client, case.generation
+        options = generation.udpOf(record.listener)
+        outlet = await generation.ways.datagrams(None, options)
+        judge = FlowJudge(case, outlet)
+        datagram = Datagram(0, request.host, request.port, request.asked, b"")
+        try:
+            found = await judge.decide(datagram)
+        except OSError as e:
+            raise LimitReached(str(e), reason="resources") from None
+        except LimitReached:
+            record.livesBy("limit", "")
+            raise
+        if isinstance(found, Denied):
+            # It was not the rule that allowed the association.
+            record.livesBy(found.rule, "")
+            raise found.error
+        # The client cannot tell who has sent a datagram (section 3.1).
+        permit = found._replace(replies="exact")
+        try:
+            outlet.hold(permit.address.version)
+        except SocksError:
+            judge.failed(permit, request.port)
+            raise
+
+        def relay(early: bytes, tally: Tally) -> Awaitable[None]:
+            return generation.associations.single(
+                client, early, outlet, judge, datagram, permit, tally
+            )
+
+        return Routed((permit.address, request.port), relay)

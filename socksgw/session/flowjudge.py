@@ -5,11 +5,11 @@ The flows of an association before the policy, and in the record.
 from __future__ import annotations
 
 from functools import partial
-from typing import final
+from typing import NamedTuple, final
 
 from twisted.internet.defer import CancelledError
 
-from socksgw.errors import BadDestination, LimitReached
+from socksgw.errors import BadDestination, LimitReached, Revoked, SocksError
 from socksgw.limits.limits import Claim
 from socksgw.policy.decision import refused
 from socksgw.policy.questions import Question, Verdict
@@ -21,7 +21,7 @@ from socksgw.system.once import Once
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram
 
-__all__ = ["FlowJudge"]
+__all__ = ["Denied", "FlowJudge"]
 
 
 @final
@@ -40,6 +40,18 @@ class _Grant:
         self.rule = rule
         self.ticket = ticket
         self.why = ""
+
+
+class Denied(NamedTuple):
+    """
+    Why a flow may not be.
+
+    @ivar error: what it is denied with.
+    @ivar rule: the rule that denies it; empty where none does.
+    """
+
+    error: SocksError
+    rule: str
 
 
 @final
@@ -83,6 +95,8 @@ class FlowJudge:
         rules: dict[Flow, str] = {}
         if self._flows is not None:
             self._flows.recheck(again)
+        if self._flows is not None:
+            # The association may have ended with its flow.
             self._count(rules)
 
     def _again(
@@ -149,6 +163,17 @@ class FlowJudge:
         @raise LimitReached: not now.
         @raise AuditFailed: no line could be written.
         """
+        found = await self.decide(datagram)
+        return found if isinstance(found, Permit) else None
+
+    async def decide(self, datagram: Datagram) -> Permit | Denied:
+        """
+        Decide about a flow, and record it.
+
+        @return: what it may do, or why it may not be.
+        @raise LimitReached: not now.
+        @raise AuditFailed: no line could be written.
+        """
         case = self._case
         host, changes = datagram.host, case.gateway.changes
         record = case.record.ofFlow(datagram.asked, host, datagram.port)
@@ -163,7 +188,8 @@ class FlowJudge:
         journal, line = case.gateway.journal, partial(record.decisionLine, "flow")
         if not decision.allowed:
             await journal.refusal(record.denial(), line)
-            return None
+            assert decision.error is not None
+            return Denied(decision.error, decision.rule)
         address = self._outlet.choose(decision.addresses)
         verdict = decision.verdicts[address]
         record.livesBy(verdict.rule, verdict.ticket)
@@ -185,7 +211,7 @@ class FlowJudge:
             if not verdict.allowed:
                 limits.giveFlow(claim)
                 self._over(address, datagram.port, "revoked", grant)
-                return None
+                return Denied(Revoked(grant.why), verdict.rule)
             claim = limits.flowAgain(claim, case.asker, grant.rule)
         bound = self._bound(claim.rule)
         return Permit(

@@ -165,6 +165,10 @@ class Dialect:
         """
         raise NotImplementedError
 
+    def answering(self, request: Requested) -> Dialect:
+        """Return what answers a request: this protocol, in one form or another."""
+        return self
+
     def called(self, request: Requested) -> str:
         """Return the name of the protocol in the record of a request."""
         return self.protocol

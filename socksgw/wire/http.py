@@ -28,6 +28,7 @@ from socksgw.wire.httpreplies import (
     concluded,
 )
 from socksgw.wire.httptarget import Target
+from socksgw.wire.httpudp import SWITCHED, asksForUDP, readDestination
 from socksgw.wire.looks import PROXY1, lookOf
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 
@@ -89,9 +90,9 @@ class HttpRequested(Requested):
 
     Only its first fields are ever printed: the others hold credentials.
 
-    @ivar head: the request line and the fields; L{None} of CONNECT.
-    @ivar parser: what has read it, and can read what follows; L{None} of CONNECT.
-    @ivar target: where it is passed on to; L{None} of CONNECT.
+    @ivar head: the request line and the fields; L{None} where a tunnel follows.
+    @ivar parser: what has read it, and can read what follows; likewise.
+    @ivar target: where it is passed on to; L{None} where a tunnel follows.
     @ivar keeps: whether the client takes an answer and goes on, on this connection.
     @ivar body: octets that stand behind it, and are none of the next request, where
         it C{keeps}.
@@ -222,6 +223,10 @@ def readRequest(reader: Reader) -> HttpRequested:
         destination, port = _authority(head.target, host)
         command, asked = int(Command.CONNECT), _bare(head.target)
         target = None
+    elif asksForUDP(head):
+        destination, port, asked = readDestination(head)
+        command = int(Command.UDP_ASSOCIATE)
+        target = None
     else:
         target = forwarded(head)
         destination, port, asked = target.host, target.port, target.asked
@@ -296,6 +301,7 @@ class Http(Dialect):
     commands: ClassVar[Mapping[int, str]] = {
         Command.CONNECT: "connect",
         _FORWARD: "forward",
+        Command.UDP_ASSOCIATE: "connect-udp",
     }
     denial = Reply.NOT_ALLOWED
     fault = Reply.GENERAL_FAILURE
@@ -303,15 +309,25 @@ class Http(Dialect):
 
     readFirst = staticmethod(readRequest)
 
-    def __init__(self, realm: str = "socksgw", reasons: bool = False) -> None:
+    def __init__(
+        self,
+        realm: str = "socksgw",
+        reasons: bool = False,
+        connected: bytes = CONNECTED,
+    ) -> None:
         """
         Take what C{[http]} says.
 
         @param realm: what clients are told that they log in to.
         @param reasons: whether refusals tell the rule and the reason.
+        @param connected: the answer to a request that is granted.
         """
         self._realm = realm
         self._refusals = Refusals(reasons)
+        self._connected = connected
+        self._datagrams = self
+        if connected is CONNECTED:
+            self._datagrams = Http(realm, reasons, SWITCHED)
 
     def configured(self, realm: str, reasons: bool) -> Http:
         """As L{Dialect.configured}."""
@@ -344,10 +360,14 @@ class Http(Dialect):
             [each.replace("REALM", self._realm) for each in challenges], keep
         )
 
-    @staticmethod
-    def encodeReply(_reply: Reply, _host: Address, _port: int, /) -> bytes:
+    def answering(self, request: Requested) -> Http:
+        """As L{Dialect.answering}: UDP is granted by another status."""
+        udp = request.command == Command.UDP_ASSOCIATE
+        return self._datagrams if udp else self
+
+    def encodeReply(self, _reply: Reply, _host: Address, _port: int, /) -> bytes:  # type: ignore[override]
         """Return 200: the address where the gateway is bound has no place there."""
-        return CONNECTED
+        return self._connected
 
     @staticmethod
     def concluded(reply: bytes, conclusion: str) -> bytes:

@@ -293,6 +293,7 @@ class ServerConversation(Conversation):
             self.authenticated()
             return None
         self.protocol = self.dialect.called(event)
+        self.dialect = self.dialect.answering(event)
         return event
 
     def expect(self, decoder: Callable[[Reader], Any], limit: int) -> None:

@@ -5,6 +5,7 @@ towards the client.
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -16,10 +17,15 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from socksgw.errors import ConnectFailed
 from socksgw.relay.association import Associations
+from socksgw.relay.flows import Permit
 from socksgw.relay.tally import Tally
-from socksgw.relay.tunnel import FRAMINGS, TunnelCarrier
+from socksgw.relay.tunnel import FRAMINGS, CapsuleCarrier, TunnelCarrier
 from socksgw.route.datagrams import DatagramOutlet
+from socksgw.wire import capsule as capsules
+from socksgw.wire.address import Address
+from socksgw.wire.datagram import Datagram
 from tests.fakes.connections import Client
 from tests.relay.associations import IDLE, MOST, Judge, Sea
 from tests.tools.measuring import allocated
@@ -229,6 +235,109 @@ def test_manyDatagramsAtOnce(framing: str) -> None:
     client = Client(StringTransport())
     carrier = TunnelCarrier(client, FRAMINGS[framing], flows, pytest.fail)
     stream = frame(framing, HOME, 53, b"") * 5000 + frame(framing, HOME, 53, b"x")[:-1]
+    assert allocated(lambda: carrier.dataReceived(stream)) < 1.6 * len(stream)
+    carrier.dataReceived(b"y")
+    assert list(sent) == [b"", b"y"]
+
+
+# One flow in capsules.
+
+
+class Single(Tunnel):
+    """
+    A flow in capsules to a server.
+    """
+
+    def __init__(self, sea: Sea, server: Any, early: bytes = b"") -> None:
+        self.judge = Judge()
+        self.tally = Tally()
+        self.transport = StringTransport()
+        self.client = Client(self.transport)
+        associations = Associations(
+            sea.watcher, sea.setDeadline, lambda: sea.now, IDLE, MOST
+        )
+        host, port = server.getsockname()[:2]
+        address = Address.parse(host)
+        outlet = DatagramOutlet(None, None)
+        outlet.hold(address.version)
+        self.done: list[Any] = []
+        Deferred.fromCoroutine(
+            associations.single(
+                self.client,
+                early,
+                outlet,
+                self.judge,
+                Datagram(0, address, port, b"", b""),
+                Permit(address, "any"),
+                self.tally,
+            )
+        ).addBoth(self.done.append)
+
+
+def test_single(sea: Sea) -> None:
+    """There and back, without another judgement; its end is the association's."""
+    server, stranger = sea.socket(), sea.socket("127.0.0.2")
+    tunnel = Single(sea, server, capsules.encodeDatagram(b"early"))
+    assert sea.relayed(server)[0] == b"early"
+    tunnel.send(capsules.encodeDatagram(b"ask"))
+    octets, outer = sea.relayed(server)
+    assert octets == b"ask"
+    stranger.sendto(b"strange", ("127.0.0.1", outer[1]))
+    server.sendto(b"answer", ("127.0.0.1", outer[1]))
+    sea.until(lambda: tunnel.transport.value())
+    sea.settle()
+    assert tunnel.transport.value() == capsules.encodeDatagram(b"answer")
+    assert tunnel.judge.asked == []
+    tunnel.judge.flows.recheck(lambda _: None)
+    assert tunnel.done == [None]
+    assert (tunnel.tally.reason, tunnel.tally.strangers) == ("revoked", 1)
+    assert [why for _, why in tunnel.judge.over] == ["revoked"]
+    assert tunnel.transport.producer is None
+
+
+def test_singleAndAClientThatDoesNotRead(sea: Sea) -> None:
+    """Datagrams for it are dropped."""
+    server = sea.socket()
+    tunnel = Single(sea, server, capsules.encodeDatagram(b"ask"))
+    _, outer = sea.relayed(server)
+    producer = tunnel.transport.producer
+    assert producer is not None
+    producer.pauseProducing()
+    server.sendto(b"lost", outer)
+    sea.settle()
+    producer.resumeProducing()
+    server.sendto(b"read", outer)
+    sea.until(lambda: tunnel.transport.value())
+    assert tunnel.transport.value() == capsules.encodeDatagram(b"read")
+    sea.advance(IDLE * 2)
+    assert (tunnel.done, tunnel.tally.reason) == ([None], "idle")
+
+
+def test_singleWithoutRoom(sea: Sea, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel watches no more sockets: it fails, and what was permitted is given back."""
+    server = sea.socket()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sea.watcher, "add", full)
+        tunnel = Single(sea, server)
+    (failure,) = tunnel.done
+    assert failure.check(ConnectFailed)
+    assert failure.value.reason == "resources"
+    assert len(tunnel.judge.lost) == 1
+    assert tunnel.judge.over == []
+
+
+def test_manyCapsulesAtOnce() -> None:
+    """Each costs by its own octets."""
+    sent: deque[bytes] = deque(maxlen=2)
+    flow: Any = SimpleNamespace(send=sent.append)
+    flows: Any = SimpleNamespace()
+    client = Client(StringTransport())
+    carrier = CapsuleCarrier(client, flows, flow, pytest.fail)
+    stream = capsules.encodeDatagram(b"") * 5000 + capsules.encodeDatagram(b"x")[:-1]
     assert allocated(lambda: carrier.dataReceived(stream)) < 1.6 * len(stream)
     carrier.dataReceived(b"y")
     assert list(sent) == [b"", b"y"]

@@ -50,3 +50,16 @@ def test_whichCommand(
         assert raised.value.reply == 7
     else:
         assert commandFor(known, command, frozenset(tunnels)).name == name
+
+
+@pytest.mark.parametrize("tunnels", [(), ("hev", "gost"), ("connect-udp",)])
+def test_connectUDP(tunnels: tuple[str, ...]) -> None:
+    """Where no listener names it, HTTP has a status of its own for that: 501."""
+    known = DIALECTS["http"].commands
+    (code,) = [code for code, word in known.items() if word == "connect-udp"]
+    if "connect-udp" in tunnels:
+        assert commandFor(known, code, frozenset(tunnels)).name == "udp"
+    else:
+        with pytest.raises(CommandNotSupported) as raised:
+            commandFor(known, code, frozenset(tunnels))
+        assert raised.value.reason == "not-implemented"

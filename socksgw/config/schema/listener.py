@@ -23,14 +23,15 @@ class ListenUDP:
     @ivar fragments: C{"reassemble"}: fragments of SOCKS datagrams are put together.
         C{"drop"}: they are dropped.
     @ivar tunnels: Framings of UDP inside the TCP connection that are served:
-        C{"hev"} (command C{05}), C{"gost"} (command C{F3}).
+        C{"hev"} (command C{05}), C{"gost"} (command C{F3}); C{"connect-udp"} of HTTP
+        (RFC 9298).
     """
 
     ports: str = ""
     ports_per_source: int | None = None
     advertise: str = ""
     fragments: Literal["reassemble", "drop"] = "reassemble"
-    tunnels: tuple[Literal["hev", "gost"], ...] = ()
+    tunnels: tuple[Literal["hev", "gost", "connect-udp"], ...] = ()
 
 
 Identity = Literal["email", "dns", "uri", "upn"]

@@ -23,6 +23,7 @@ from socksgw.config.schema import Config, Listen
 from socksgw.gateway.examining.problems import Problems
 from socksgw.route.udpoptions import wrongOptions
 from socksgw.system.usage import Holding
+from socksgw.wire.server import DIALECTS
 
 __all__ = ["examineListeners", "reachable", "securedListeners", "serverTLS"]
 
@@ -51,6 +52,7 @@ def examineListeners(config: Config, reactor: Any, problems: Problems) -> None:
         _where(path, listen, reactor, problems)
         for name, why in wrongOptions(listen.udp):
             problems.wrong(f"{path}.udp.{name}", why)
+        _tunnels(path, listen, problems)
         if not listen.protocols:
             problems.wrong(f"{path}.protocols", "is empty: no client could be served")
         for name in ("half_open", "half_open_per_source"):
@@ -86,6 +88,17 @@ def _where(path: str, listen: Listen, reactor: Any, problems: Problems) -> None:
             f'"{listen.endpoint}" is neither an address with a port nor '
             f"a Twisted server endpoint: {why}",
         )
+
+
+def _tunnels(path: str, listen: Listen, problems: Problems) -> None:
+    """Look for framings that no client of the listener could ask for."""
+    for n, tunnel in enumerate(listen.udp.tunnels):
+        by = [p for p, each in DIALECTS.items() if tunnel in each.commands.values()]
+        if not set(by) & set(listen.protocols):
+            problems.wrong(
+                f"{path}.udp.tunnels[{n}]",
+                f'"{tunnel}" is for clients of "{by[0]}", which protocols does not name',
+            )
 
 
 def _permissions(path: str, listen: Listen, problems: Problems) -> None:

@@ -96,3 +96,26 @@ def test_realm(realm: str) -> None:
         )
     )
     assert (path, "printable" in said) == ("http.realm", True)
+
+
+@pytest.mark.parametrize(
+    ("protocols", "tunnels", "errors"),
+    [
+        ('"socks5", "http"', '"hev", "connect-udp"', []),
+        ('"http"', '"connect-udp"', []),
+        ('"socks5"', '"hev", "connect-udp"', [("[1]", "http")]),
+        ('"socks4", "http"', '"gost", "connect-udp"', [("[0]", "socks5")]),
+    ],
+)
+def test_tunnelsOfAnotherProtocol(
+    protocols: str, tunnels: str, errors: list[tuple[str, str]]
+) -> None:
+    """Nobody could ask for them."""
+    listen = UNIX.format("unix:/run/x") + f"protocols = [{protocols}]\n"
+    text = f"{listen}[listen.udp]\ntunnels = [{tunnels}]\n{PEER}"
+    found = wrong(loads(text, "f"))
+    assert [path for path, _ in found] == [
+        f"listen[0].udp.tunnels{place}" for place, _ in errors
+    ]
+    for (_, said), (_, protocol) in zip(found, errors, strict=True):
+        assert f'clients of "{protocol}"' in said
