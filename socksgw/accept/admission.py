@@ -61,6 +61,8 @@ class Census:
     @ivar most: most clients that the descriptors allow.
     @ivar pauses: how often the mark was reached.
     @ivar refused: connections closed at once because of a limit.
+    @ivar checks: connections that were a balancer's own and asked for nothing: its
+        health checks.
     """
 
     def __init__(self, descriptors: int) -> None:
@@ -75,20 +77,24 @@ class Census:
         self.clients = 0
         self.pauses = 0
         self.refused = 0
+        self.checks = 0
         self.paused = False
         self.pause: Callable[[], None] = lambda: None
         self.resume: Callable[[], None] = lambda: None
 
-    def entered(self, source: Address) -> bool:
+    def entered(self, source: Address, shared: bool = False) -> bool:
         """
         Count a client that came.
 
+        @param shared: whether the clients of many sources come from there.
         @return: whether there is room for it; it is not counted otherwise.
         """
         key = source.sourceKey
         count = self._bySource.get(key, 0)
         if self.clients >= self.most or (
-            count >= self._share and (source.isUser or not source.isLoopback)
+            count >= self._share
+            and not shared
+            and (source.isUser or not source.isLoopback)
         ):
             self.refused += 1
             return False
@@ -175,20 +181,24 @@ class Admission:
         self._most = most
         self._mostPerSource = mostPerSource
 
-    def admit(self, client: HalfOpen) -> bool:
+    def admit(self, client: HalfOpen, shared: bool = False) -> bool:
         """
         Count a client that came, if it may stay.
 
+        @param shared: whether the clients of many sources come from there, so that
+            what bounds one source does not bound it: a balancer's connections, until
+            it has told whose they are.
         @return: whether it may.
         """
         key = client.source.sourceKey
-        if len(self._bySource.get(key, ())) >= self._mostPerSource or not self._most:
+        full = not shared and len(self._bySource.get(key, ())) >= self._mostPerSource
+        if full or not self._most:
             self.census.refused += 1
             return False
         if self.halfOpen >= self._most:
             self.census.refused += 1
             self._displace()
-        if not self.census.entered(client.source):
+        if not self.census.entered(client.source, shared):
             return False
         clients = self._bySource.setdefault(key, {})
         clients[client] = self._all[client] = None

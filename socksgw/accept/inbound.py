@@ -34,6 +34,7 @@ from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Event
+from socksgw.wire.proxyheader import Origin
 from socksgw.wire.server import ServerConversation, State
 
 __all__ = ["Budget", "Listening", "Inbound"]
@@ -159,6 +160,7 @@ class Inbound:
     @ivar kept: what its next request may use again; L{None} for nothing.
     @ivar proved: the method, and the credentials, by which it has proved who it is
         for as long as the connection lasts; L{None} where each request has to.
+    @ivar origin: what a header has told of it (L{socksgw.accept.layers.Client}).
     @ivar protection: what every octet goes through, once a login has agreed
         on it.
     @ivar program: what the kernel says of the program at the other end of a Unix
@@ -175,6 +177,7 @@ class Inbound:
     resting = False
     kept: Keepsake | None = None
     proved: tuple[str, Any] | None = None
+    origin: Origin | None = None
     protection: Protection | None = None
     _admitted = True
     _phase = _OPEN
@@ -235,6 +238,12 @@ class Inbound:
             self.halfOpen = False
             self.abort()
         return self._admitted
+
+    def forwarded(self, origin: Origin) -> None:
+        """As L{socksgw.accept.layers.Client.forwarded}."""
+        self.origin = origin
+        # The program at the other end is a proxy, and not the client.
+        self.program = None
 
     def dataReceived(self, data: bytes | memoryview) -> None:
         """As L{Receiver.dataReceived}."""
@@ -377,6 +386,8 @@ class Inbound:
         if kept is not None:
             kept.close()
         self._drop()
+        if self.halfOpen and self.unasked:
+            self.listener.admission.census.checks += 1
         self.requested()
         if self._admitted:
             self.listener.admission.census.left(self.source)
@@ -503,6 +514,15 @@ class Inbound:
     def deny(self, reply: Reply, reason: str, why: str) -> None:
         """Tell the client that it is not let in, as L{ServerConversation.deny}."""
         self.send(self.conversation.deny(reply, reason, why))
+
+    @property
+    def unasked(self) -> bool:
+        """
+        Whether this is the connection of a sender of PROXY headers, and nobody's else.
+
+        Where it ends without a request it was a health check, and no client.
+        """
+        return self.origin is not None and self.origin.own
 
     @property
     def secured(self) -> str:

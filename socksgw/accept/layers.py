@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from socksgw.errors import SocksError
 from socksgw.system.connection import Connection, Receiver
 from socksgw.wire.address import Address
+from socksgw.wire.proxyheader import Origin
 from socksgw.wire.server import ServerConversation
 
 __all__ = ["Client", "Layer", "Preface", "Upwards", "enter"]
@@ -33,10 +34,14 @@ class Client(Receiver, Seam):
     @ivar connection: what the highest layer so far stands on, or is.
     @ivar identity: what a layer has proved of the client
         (L{socksgw.interfaces.IVerifiedIdentity}).
+    @ivar source: the address that it is admitted as.
+    @ivar port: its port there.
     """
 
     connection: Any
     identity: Any
+    source: Address
+    port: int
 
     def comesFrom(self, source: Address, port: int) -> bool:
         """
@@ -50,6 +55,9 @@ class Client(Receiver, Seam):
 
     def begin(self) -> None:
         """Begin the session, before the client says anything."""
+
+    def forwarded(self, origin: Origin) -> None:
+        """Take note that a proxy in front passes the client on, and what it tells."""
 
     def refused(self, failure: SocksError) -> None:
         """Have a session record why the client is not let in."""

@@ -73,6 +73,8 @@ class Listener:
     @ivar clients: who is connected.
     @ivar leaving: how many of its ports have been told to close.
     @ivar closing: whether its clients may make no further requests.
+    @ivar senders: tells whether PROXY headers from an address are believed; L{None}
+        where none are read.
     @ivar memory: what everything that waits for a reader is counted in.
     """
 
@@ -81,6 +83,7 @@ class Listener:
         self.dialects: Mapping[int, Dialect] = {}
         self.handshake = 0.0
         self.layers: Sequence[Layer] = ()
+        self.senders: Callable[[Address], bool] | None = None
         self.admission = Admission(service.census, 0, 0)
         self.bounds = 0, 0
         self.clients: dict[Inbound, None] = {}
@@ -103,6 +106,7 @@ class Listener:
         handshake: float,
         layers: Sequence[Layer] = (),
         known: Mapping[str, Dialect] = DIALECTS,
+        senders: Callable[[Address], bool] | None = None,
     ) -> None:
         """
         Set what holds for the clients that come from now on.
@@ -111,12 +115,14 @@ class Listener:
         @param halfOpenPerSource: the same for one source.
         @param handshake: seconds from accept to request.
         @param known: every protocol (L{socksgw.wire.server.configured}).
+        @param senders: as the attribute; they are not bounded as one source.
         """
         self.closing = False
         self.dialects = spoken(protocols, known)
         self.handshake = handshake
         self.layers = layers
         self.bounds = halfOpen, halfOpenPerSource
+        self.senders = senders
         self.admission.limit(halfOpen, halfOpenPerSource)
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
@@ -144,7 +150,9 @@ class Listener:
             self._exhausted()
         try:
             client = Inbound(self, source, port)
-            if not self.admission.admit(client):
+            senders = self.senders
+            shared = senders is not None and senders(source)
+            if not self.admission.admit(client, shared):
                 return None
         except MemoryError:
             # Closed here, and not by whoever collects what Twisted has logged.

@@ -15,10 +15,12 @@ __all__ = ["CATALOGUE", "COMMON", "EVENTS"]
 #: Fields of every line, and of every line about a client.
 COMMON: Final = ("v", "n", "time", "event", "hash")
 _CLIENT: Final = ("session", "listener", "client", "protocol", "uid", "pid")
+#: Of a client of whom a PROXY header tells.
+_PROXIED: Final = ("sender", "sender_to", "told")
 _DECISION: Final = (
     *_CLIENT, "user", "method", "command", "asked", "name", "port", "verdict", "rule",
     "why", "addresses", "groups", "rules", "struck", "user_id", "secured", "ticket",
-    "reports", "hint", "reply", "reason",
+    "reports", "hint", "reply", "reason", *_PROXIED,
 )  # fmt: skip
 
 #: The fields that the lines of each event may have.
@@ -28,11 +30,13 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "decision": _DECISION,
     "refused": (
         *_CLIENT, "reason", "why", "wanted", "offered", "user", "method", "command",
-        "asked", "port", "user_id", "reply",
+        "asked", "port", "user_id", "reply", *_PROXIED,
     ),
     "refusals": ("source", "user", "count", "reasons"),
     "denials": ("source", "user", "rule", "count", "reasons", "first", "last"),
-    "login-failed": (*_CLIENT, "method", "claimed", "reason", "why"),
+    "login-failed": (
+        *_CLIENT, "method", "claimed", "reason", "why", *_PROXIED,
+    ),
     "groups-failed": ("checker", "user", "reason"),
     "end": (
         "session", "address", "bound", "sent", "received", "seconds", "reason", "reply",

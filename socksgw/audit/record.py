@@ -11,15 +11,14 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
 from socksgw.audit.refusals import Refusal
+from socksgw.audit.texts import SHOWN, place, shown
 from socksgw.wire.address import Address, escaped
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.levels import CLEAR
 
 __all__ = ["SessionRecord"]
 
-#: How many octets of a name, and how many offered methods, are written of a client
-#: that has not logged in.
-_SHOWN: Final = 128
+#: How many offered methods are written of a client that has not logged in.
 _OFFERED: Final = 16
 
 
@@ -71,23 +70,6 @@ class Wanted(Protocol):
     def name(self) -> str: ...
 
 
-def _place(address: Address, port: int) -> str:
-    if len(address.packed) == 4:
-        return f'"{address.text}:{port}"'
-    return f'"[{address.text}]:{port}"'
-
-
-def _shown(octets: bytes) -> str:
-    """
-    Return what a client sent before it logged in: escaped, as a JSON string.
-
-    It is cut to L{_SHOWN} octets, so that strangers cannot fill the journal.
-    """
-    if len(octets) <= _SHOWN:
-        return quoted(escaped(octets))
-    return quoted(f"{escaped(octets[:_SHOWN])}... ({len(octets)} octets)")
-
-
 def _named(key: str, text: str) -> str:
     """Return one more JSON member with its comma, or nothing for an empty text."""
     return f',"{key}":{quoted(text)}' if text else ""
@@ -103,14 +85,17 @@ class SessionRecord:
     @ivar asked: the requested host, as the client spelled it.
     @ivar loggedIn: whether the client has logged in as a user.
     @ivar reason: how the session ended, as a fixed word.
+    @ivar proxied: the members of lines about the sender of a PROXY header
+        (L{socksgw.audit.proxied}); empty without one.
     """
 
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed",
         "client", "clientPort", "command", "decidedBy", "dialled", "ending", "groups",
-        "hint", "listener", "local", "loggedIn", "method", "name", "offered", "peerPort", "port",
-        "protocol", "reason", "received", "reply", "reports", "rule", "secured", "sent",
-        "rules", "session", "strangers", "struck", "ticket", "user", "userId",
+        "hint", "listener", "local", "loggedIn", "method", "name", "offered",
+        "peerPort", "port", "protocol", "proxied", "reason", "received", "reply",
+        "reports", "rule", "secured", "sent", "rules", "session", "strangers", "struck",
+        "ticket", "user", "userId",
         "wanted", "why",
     )  # fmt: skip
 
@@ -157,6 +142,7 @@ class SessionRecord:
         self.groups: Collection[str] = ()
         self.reports: Sequence[str] = ()
         self.hint = ""
+        self.proxied = ""
 
     def opened(self, protocol: str, event: Event, wanted: Sequence[Wanted]) -> None:
         """
@@ -234,7 +220,7 @@ class SessionRecord:
 
     def denial(self) -> Refusal:
         """Return what is counted when the policy, or a limit, denies the request."""
-        host = escaped(self.asked[:_SHOWN])
+        host = escaped(self.asked[:SHOWN])
         if ":" in host:
             host = f"[{host}]"
         command = "" if self.command == "connect" else f"{self.command} "
@@ -246,7 +232,7 @@ class SessionRecord:
         return (
             f'"event":"{event}","session":{self.session},'
             f'"listener":{quoted(self.listener)},'
-            f'"client":{_place(self.client, self.clientPort)},'
+            f'"client":{place(self.client, self.clientPort)},'
             f'"protocol":"{self.protocol}"{self.local}'
         )
 
@@ -298,7 +284,7 @@ class SessionRecord:
         """
         return (
             f'"event":"flow-end","session":{self.session},'
-            f'"address":{_place(address, port)},'
+            f'"address":{place(address, port)},'
             f'"sent":{sent[0]},"sent_datagrams":{sent[1]},'
             f'"received":{received[0]},"received_datagrams":{received[1]},'
             f'"seconds":{seconds:.3f},"reason":"{reason}"'
@@ -321,7 +307,7 @@ class SessionRecord:
         assert self.bound is not None
         return (
             f'{self._who("peer")},"user":{quoted(self.user)},'
-            f'"address":{_place(self.dialled, port)},"bound":{_place(*self.bound)}'
+            f'"address":{place(self.dialled, port)},"bound":{place(*self.bound)}'
             + (_named("rule", self.rule) if self.rule != self.decidedBy else "")
             + _named("ticket", self.ticket)
         )
@@ -357,7 +343,7 @@ class SessionRecord:
         line += _named("ticket", self.ticket)
         if self.reports:
             line += f',"reports":[{",".join(map(quoted, self.reports))}]'
-        line += _named("hint", self.hint)
+        line += _named("hint", self.hint) + self.proxied
         if not self.allowed:
             line += f',"reply":{self.reply},"reason":"{self.reason}"'
         return line
@@ -369,7 +355,7 @@ class SessionRecord:
         @param now: monotonic seconds.
         """
         address = f'"{self.dialled.text}"' if self.dialled is not None else "null"
-        bound = _place(*self.bound) if self.bound is not None else "null"
+        bound = place(*self.bound) if self.bound is not None else "null"
         return (
             f'"event":"end","session":{self.session},"address":{address},'
             f'"bound":{bound},"sent":{self.sent},"received":{self.received},'
@@ -389,8 +375,8 @@ class SessionRecord:
         """
         return (
             f'{self._who("login-failed")},"method":{quoted(self.method)},'
-            f'"claimed":{_shown(self.claimed)},"reason":{quoted(self.reason)},'
-            f'"why":{quoted(why)}'
+            f'"claimed":{shown(self.claimed)},"reason":{quoted(self.reason)},'
+            f'"why":{quoted(why)}{self.proxied}'
         )
 
     def refusedLine(self, why: str) -> str:
@@ -414,8 +400,8 @@ class SessionRecord:
         if self.command:
             line += (
                 f',"command":"{self.command}",'
-                f'"asked":{_shown(self.asked)},"port":{self.port}'
+                f'"asked":{shown(self.asked)},"port":{self.port}'
             )
         if self.userId:
-            line += f',"user_id":{_shown(self.userId)}'
-        return f'{line},"reply":{self.reply}'
+            line += f',"user_id":{shown(self.userId)}'
+        return f'{line}{self.proxied},"reply":{self.reply}'

@@ -39,7 +39,6 @@ _NOT_BUILT: Final = frozenset(
         "upstream",
         "admin",
         "listen.*.leave_by",
-        "listen.*.proxy_protocol_from",
         "rule.*.via",
         "rule.*.leave_by",
         "audit.sinks",

@@ -22,7 +22,8 @@ _HEADING: Final = re.compile(r"(?m)^(\S.*)\n(=+|-+)\n")
 #: The order in which the chapters are listed.
 _ORDER: Final = (
     "clients", "sessions", CONFIGURATION, "rules", "limits", "login", "tls",
-    "kerberos", "chap", "http", "directories", "plugins", "embedding", "operations",
+    "frontends", "kerberos", "chap", "http", "directories", "plugins", "embedding",
+    "operations",
     "troubleshooting", "records", "beyond", "performance", "contributing",
 )  # fmt: skip
 

@@ -31,6 +31,9 @@ _FACTS: Final = (
     ("client", "client"),
     ("uid", "uid"),
     ("pid", "process"),
+    ("sender", "sender"),
+    ("sender_to", "sent for"),
+    ("told", "told"),
     ("listener", "listener"),
     ("protocol", "protocol"),
     ("user", "user"),
@@ -173,7 +176,10 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "nothing"
     if isinstance(value, dict):
-        return ", ".join(f"{each} {count:,}" for each, count in value.items())
+        return ", ".join(
+            f"{each} {part:,}" if isinstance(part, int) else f"{each} {part}"
+            for each, part in value.items()
+        )
     return "-" if value is None else str(value)
 
 

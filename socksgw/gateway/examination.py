@@ -29,6 +29,7 @@ from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.examining.programs import examinePrograms
 from socksgw.gateway.examining.rules import examineExpectations, examineRules
+from socksgw.gateway.examining.senders import Senders
 from socksgw.gateway.examining.transparent import examineReach, examineTransparent
 from socksgw.gateway.examining.users import (
     examineDirectories,
@@ -39,7 +40,7 @@ from socksgw.gateway.examining.users import (
 from socksgw.gateway.examining.values import examineValues
 from socksgw.gateway.offers import Offers
 from socksgw.negotiate.methods import Choice
-from socksgw.policy.conditions import HostFacts
+from socksgw.policy.conditions import Addresses, HostFacts
 from socksgw.policy.document import Compiler
 from socksgw.policy.expectations import unmet
 from socksgw.policy.exposure import Exposure
@@ -69,6 +70,8 @@ class Examination:
         expectations.
     @ivar unclear: the errors of the policy alone; if there are any, the ruleset
         answers no question.
+    @ivar senders: of which addresses a listener believes PROXY headers, by its name.
+    @ivar believed: whose word it takes there: one line for each listener.
     """
 
     errors: list[Problem]
@@ -80,6 +83,8 @@ class Examination:
     secured: Mapping[str, ServerTLS]
     offers: Offers
     unclear: list[Problem]
+    senders: Mapping[str, Addresses]
+    believed: list[str]
 
     def lines(self, config: Config, verdict: str) -> Iterator[str]:
         """
@@ -98,6 +103,10 @@ class Examination:
             else ("exposed without login: nothing")
         )
         for line in self.exposures:
+            yield f"  {line}"
+        if self.believed:
+            yield "PROXY headers name the client:"
+        for line in self.believed:
             yield f"  {line}"
 
 
@@ -125,6 +134,7 @@ def examine(
     examineValues(config, problems)
     examineListeners(config, reactor, problems)
     secured = dict(serverTLS(config, problems, holding))
+    senders = Senders(config, compiler, problems)
     methods = Methods(config, compiler, reactor, exposed, problems)
     choices = tuple(methods.choices())
     if checkers is None:
@@ -161,4 +171,6 @@ def examine(
         secured,
         offers,
         compiled.errors,
+        senders.believed,
+        list(senders.lines()),
     )

@@ -282,6 +282,7 @@ class Gateway:
             config.timeouts.handshake,
             generation.secured,
             configured(config.http.realm, config.http.reasons),
+            generation.senders,
         )
 
     @property

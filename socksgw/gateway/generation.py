@@ -49,6 +49,7 @@ class Generation:
         destinations they reach: one line each.
     @ivar secured: the TLS settings of the listeners that have any, by the
         listener's name.
+    @ivar senders: of which addresses a listener believes PROXY headers, by its name.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Generation:
         self.warnings = refused(config, found.warnings).findings()
         self.exposures = found.exposures
         self.secured = found.secured
+        self.senders = found.senders
         timeouts = config.timeouts
         self._trusted = config.gateway.trusted_groups
         choice = HostChoice() if config.resolver.servers else readChoice()

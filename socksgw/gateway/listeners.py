@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import maybeDeferred
@@ -26,6 +26,7 @@ from socksgw.accept.endpoints import (
 )
 from socksgw.accept.layers import Layer
 from socksgw.accept.listener import Listener, Service
+from socksgw.accept.proxied import ProxyLayer
 from socksgw.accept.tls import TLSLayer
 from socksgw.accept.transparent import TransparentLayer
 from socksgw.accept.unixport import (
@@ -36,6 +37,7 @@ from socksgw.accept.unixport import (
 )
 from socksgw.config.listening import UNIX, parseListenAddress
 from socksgw.config.schema import Listen
+from socksgw.policy.conditions import Addresses
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.dialect import Dialect
@@ -48,6 +50,8 @@ _log = Logger()
 #: What comes to a port: clients that speak to the gateway, connections that are
 #: diverted to it, datagrams that are.
 _SPOKEN, _DIVERTED, _DATAGRAMS = "spoken", "diverted", "datagrams"
+#: Where no listener reads PROXY headers.
+_NONE: Final[Mapping[str, Addresses]] = {}
 
 
 class CannotStart(Exception):
@@ -142,6 +146,7 @@ class Listeners:
         handshake: float,
         secured: Mapping[str, ServerTLS],
         known: Mapping[str, Dialect] = DIALECTS,
+        senders: Mapping[str, Addresses] = _NONE,
     ) -> None:
         """
         Create the listeners that are new, and configure all of them.
@@ -149,6 +154,8 @@ class Listeners:
         @param handshake: seconds from accept to request.
         @param secured: the TLS settings of the listeners that have any.
         @param known: every protocol, as it is configured.
+        @param senders: of which addresses PROXY headers are believed, of the
+            listeners that read any.
         """
         for listen in listens:
             listener = self.byName.get(listen.name)
@@ -156,17 +163,27 @@ class Listeners:
                 listener = Listener(self._service, listen.name)
                 self.byName[listen.name] = listener
             self._listens[listen.name] = listen
+            believed = senders.get(listen.name)
+            isSender = None if believed is None else believed.covers
             listener.configure(
                 listen.spoken,
                 listen.half_open,
                 listen.half_open_per_source,
                 handshake,
-                tuple(self._layers(listen, secured.get(listen.name))),
+                tuple(self._layers(listen, secured.get(listen.name), isSender)),
                 known,
+                isSender,
             )
 
-    def _layers(self, listen: Listen, tls: ServerTLS | None) -> Iterator[Layer]:
+    def _layers(
+        self,
+        listen: Listen,
+        tls: ServerTLS | None,
+        isSender: Callable[[Address], bool] | None,
+    ) -> Iterator[Layer]:
         """Yield what stands between the sockets of clients and what they say."""
+        if isSender is not None:
+            yield ProxyLayer(isSender)
         if listen.transparent is not None:
             redirected = listen.transparent == "redirect"
             yield TransparentLayer(redirected, self._isListener)

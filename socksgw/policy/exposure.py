@@ -16,7 +16,7 @@ from socksgw.config.schema import Choose, Config, Listen, Rule
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.extent import NOWHERE, PUBLIC, Extent, extentOf, union
 
-__all__ = ["Exposure"]
+__all__ = ["Exposure", "amountOf", "areStrangers"]
 
 #: How many words of a list are shown.
 _SHOWN: Final = 12
@@ -48,10 +48,12 @@ def _otherwise(listen: Listen) -> str:
     """Return what else than naming the clients keeps a listener from being open."""
     if listen.transparent is not None:
         return "; what the kernel diverts here comes from other hosts"
+    if listen.proxy_protocol_from is not None:
+        return ", or ask for a login"
     return ", ask for a login, or listen on 127.0.0.1"
 
 
-def _areStrangers(sources: Extent) -> bool:
+def areStrangers(sources: Extent) -> bool:
     """
     Tell whether sources are too many to be the clients of one organisation.
 
@@ -61,7 +63,7 @@ def _areStrangers(sources: Extent) -> bool:
     return four > _NAMED[0] or six > _NAMED[1]
 
 
-def _amount(sources: Extent) -> str:
+def amountOf(sources: Extent) -> str:
     """Return which share of the public Internet some sources are, for people."""
     public = sources & PUBLIC
     if not PUBLIC - public:
@@ -171,7 +173,7 @@ class Exposure:
             if listen.name not in routable or _isClosed(listen):
                 continue
             granted, rules, names = self._relayed(listen.name)
-            if not _areStrangers(granted):
+            if not areStrangers(granted):
                 continue
             several = len(rules) > 1
             which = _some([f'"{rule}"' for rule in rules])
@@ -179,7 +181,7 @@ class Exposure:
             yield Problem(
                 f"listen[{i}]",
                 f'exposed: "{listen.name}" can be reached from other hosts. It offers '
-                f"{_amount(granted)} {methods}, which may not ask for a login, and "
+                f"{amountOf(granted)} {methods}, which may not ask for a login, and "
                 f"{'rules' if several else 'rule'} {which} "
                 f"{'ask' if several else 'asks'} for no login: an open relay. Name the clients "
                 f"([[auth.choose]] from, or the rule's from or who){_otherwise(listen)}",
@@ -206,7 +208,9 @@ class Exposure:
 
 def _line(listen: Listen, choose: Choose, rule: Rule) -> str:
     sources = _some(choose.from_ or ("anywhere",))
-    if listen.address and all(each.startswith(UNIX) for each in listen.address):
+    if listen.proxy_protocol_from is not None:
+        sources += f" (as PROXY headers from {_some(listen.proxy_protocol_from)} say)"
+    elif listen.address and all(each.startswith(UNIX) for each in listen.address):
         sources = "programs of this machine"
     if _isClosed(listen):
         sources += " with a client certificate"

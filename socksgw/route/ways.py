@@ -129,14 +129,20 @@ class Ways(Protocol):
         """
 
     async def datagrams(
-        self, near: SocketName | None, options: UDPOptions
+        self,
+        near: SocketName | None,
+        options: UDPOptions,
+        client: Address | None = None,
     ) -> DatagramOutlet:
         """
         Open what an association needs.
 
         @param near: our end of the client's connection; L{None} where its datagrams
             come inside that.
+        @param client: the client, where it is not at the other end of its connection:
+            the datagrams come by the way that leads to it.
         @raise LimitReached: no port, or no descriptor, is free.
+        @raise ConnectFailed: no way leads to the client.
         """
 
 
@@ -197,11 +203,16 @@ class Direct:
         )
 
     async def datagrams(
-        self, near: SocketName | None, options: UDPOptions
+        self,
+        near: SocketName | None,
+        options: UDPOptions,
+        client: Address | None = None,
     ) -> DatagramOutlet:
         """As L{Ways.datagrams}."""
         if near is None:
             return DatagramOutlet(None, None)
+        if client is not None:
+            near = SocketName(localTowards(client), 0)
         address = near.address
         inner = bindWithin(socket.SOCK_DGRAM, address, options.ports, near.scope)
         told = options.advertised(address), inner.getsockname()[1]

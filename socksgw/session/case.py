@@ -9,6 +9,7 @@ from typing import Protocol
 
 from socksgw.accept.inbound import Inbound
 from socksgw.audit.journal import Journal
+from socksgw.audit.proxied import proxiedMembers
 from socksgw.audit.record import SessionRecord
 from socksgw.interfaces import Asker
 from socksgw.limits.limits import Claim, Limits
@@ -150,6 +151,8 @@ class Case:
         self.record = SessionRecord(
             number, client.listener.name, client.source, client.port, gateway.clock()
         )
+        if client.origin is not None:
+            self.record.proxied = proxiedMembers(client.origin)
         self.verdicts: Mapping[Address, Verdict] = {}
         self.claim: Claim | None = None
         self.flows: Flows | None = None

@@ -57,7 +57,10 @@ class Associate(Command):
         """Bind the relay socket that the client sends its datagrams to."""
         record, client, generation = case.record, case.client, case.generation
         options = generation.udpOf(record.listener)
-        outlet = await generation.ways.datagrams(client.connection.local, options)
+        behind = None if client.origin is None else client.source
+        outlet = await generation.ways.datagrams(
+            client.connection.local, options, behind
+        )
         assert outlet.bound is not None
         record.bound = outlet.bound
         # Other addresses are no hint: clients behind an address translation, or of

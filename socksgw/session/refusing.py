@@ -55,9 +55,9 @@ async def refuse(
     if isinstance(failure, (Revoked, QuotaUsedUp, LeadsHere)):
         record.ending = str(failure)
     try:
-        if not recorded:
+        if not recorded and not _isCheck(case, failure):
             await _record(case, str(failure), loginFailed)
-        elif record.allowed and not isinstance(failure, AuditFailed):
+        elif recorded and record.allowed and not isinstance(failure, AuditFailed):
             case.gateway.journal.append(record.endLine(case.gateway.clock()))
     except (AuditFailed, CancelledError) as e:
         # Nothing is granted, so the client may be refused although the line is
@@ -93,6 +93,16 @@ def _unheard(conversation: ServerConversation, failure: SocksError) -> SocksErro
     if late is None or isinstance(failure, ClientLost) or not conversation.dismiss():
         return failure
     return HandshakeTimedOut(str(failure), late)
+
+
+def _isCheck(case: Case, failure: SocksError) -> bool:
+    """
+    Tell whether the client is none, but a balancer that looks whether we are there.
+
+    It may have begun as a client does, and goes before it asks for anything.
+    """
+    lost = isinstance(failure, ClientLost)
+    return lost and case.client.unasked and not case.record.command
 
 
 async def _record(case: Case, why: str, loginFailed: bool) -> None:

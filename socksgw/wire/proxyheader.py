@@ -15,7 +15,14 @@ from socksgw.wire.address import Address
 from socksgw.wire.looks import lookOf
 from socksgw.wire.reader import WireError
 
-__all__ = ["LONGEST", "HeaderMissing", "ProxyHeader", "crc32c", "readProxyHeader"]
+__all__ = [
+    "LONGEST",
+    "HeaderMissing",
+    "Origin",
+    "ProxyHeader",
+    "crc32c",
+    "readProxyHeader",
+]
 
 #: Most octets of a header of version 2. The format allows 65,551; what is told
 #: besides the addresses is some hundred octets, and the certificate of a client
@@ -78,6 +85,31 @@ class ProxyHeader(NamedTuple):
 
 
 _ITSELF: Final = ProxyHeader(None)
+
+
+class Origin(NamedTuple):
+    """
+    Where a client comes from, of whom a header tells.
+
+    @ivar header: the header.
+    @ivar sender: the address of who sent it.
+    @ivar port: its port.
+    """
+
+    header: ProxyHeader
+    sender: Address
+    port: int
+
+    @property
+    def own(self) -> bool:
+        """
+        Whether the connection is the sender's own, as far as anybody can say.
+
+        Such are its health checks: HAProxy's of version 1 name the two ends of the
+        connection that they come on (section 2.1 asks for that).
+        """
+        source = self.header.source
+        return source is None or source == (self.sender, self.port)
 
 
 def readProxyHeader(octets: bytes | bytearray) -> tuple[ProxyHeader, int] | None:
@@ -187,8 +219,7 @@ def _version2(octets: bytes | bytearray) -> tuple[ProxyHeader, int] | None:
         return None
     header = bytes(octets[:end])
     if octets[12] == _LOCAL or size is None:
-        _ignored(header)
-        return _ITSELF, end
+        return ProxyHeader(None, told=_toldOfItself(header)), end
     addresses = _FIXED + 2 * size
     ports = int.from_bytes(header[addresses : addresses + 4], "big")
     source = _client(Address(header[_FIXED : _FIXED + size]))
@@ -197,21 +228,22 @@ def _version2(octets: bytes | bytearray) -> tuple[ProxyHeader, int] | None:
     return ProxyHeader((source, ports >> 16), (destination, ports & 0xFFFF), told), end
 
 
-def _ignored(header: bytes) -> None:
+def _toldOfItself(header: bytes) -> Mapping[str, bytes]:
     """
-    Read what is to be ignored, for its checksum alone.
+    Return what a sender tells of a connection whose addresses are to be ignored.
 
-    @raise WireError: it has one, which is wrong.
+    HAProxy sends its id for a client on a Unix socket, and a checksum.
+
+    @raise WireError: the checksum is wrong.
     """
     start = _FIXED + _ADDRESSES.get(header[13] >> 4, len(header))
     try:
-        vectors = [*_vectors(header, start, len(header))]
+        for _ in _vectors(header, start, len(header)):
+            pass
     except WireError:
         # A sender may put anything there (section 2.2).
-        return
-    for kind, at, length in vectors:
-        if kind == _CRC32C:
-            _verify(header, at, length)
+        return _NOTHING
+    return _told(header, start)
 
 
 def _vectors(octets: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
@@ -231,7 +263,7 @@ def _vectors(octets: bytes, start: int, end: int) -> Iterator[tuple[int, int, in
 
 def _told(header: bytes, start: int) -> Mapping[str, bytes]:
     """Return what is told besides the addresses; of values twice told the first."""
-    if start == len(header):
+    if start >= len(header):
         return _NOTHING
     told: dict[str, bytes] = {}
     checked = False

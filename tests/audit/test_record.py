@@ -257,6 +257,7 @@ def everyLine() -> list[str]:
     record.groups, record.secured, record.userId = ("staff",), "integrity", b"fred"
     record.runBy(1000, 4711)
     record.claimed, record.offered, record.wanted = b"al", b"\0", [Method("none")]
+    record.proxied = ',"sender":"s","sender_to":"t","told":{}'
     record.decided(said)
     lines = [record.decisionLine(), record.ofFlow(b"x", V4, 53).decisionLine("flow")]
     record.dialled, record.bound, record.strangers = V4, (V4, 1), 3

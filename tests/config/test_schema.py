@@ -197,9 +197,6 @@ NOT_BUILT = {
     "upstream": 'upstream = [{ name = "dmz", url = "socks5://gw2.example:1080" }]',
     "admin": 'admin = { endpoint = "unix:/run/socksgw/admin.sock" }',
     "listen[0].leave_by": 'listen = [{ name = "a", leave_by = ["198.51.100.7"] }]',
-    "listen[0].proxy_protocol_from": (
-        'listen = [{ name = "a", proxy_protocol_from = ["10.0.0.5"] }]'
-    ),
     "rule[0].via": 'rule = [{ id = "r", via = ["dmz"] }]',
     "audit.sinks": 'audit = { sinks = ["sql:sqlite:///audit.db"] }',
     "audit.sink": 'audit = { sink = [{ kind = "sql" }] }',

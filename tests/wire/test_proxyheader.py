@@ -184,6 +184,18 @@ def test_crc32c() -> None:
     assert crc32c(b"\xff" * 32) == 0x62A8AB43
 
 
+def test_ofHAProxy() -> None:
+    """Version 2.6: its check, a client of its Unix socket, and one by TCP."""
+    check = SIGNATURE + bytes.fromhex("20000007 030004 a9b87e8f")
+    assert read(check) == ProxyHeader(None)
+    unix = bytes.fromhex("20000015 030004 f7c11068") + vector(5, b"id-unix-2-5")
+    assert read(SIGNATURE + unix).told == {"unique_id": b"id-unix-2-5"}
+    client = bytes.fromhex("2111002a 7f0000017f000001 b5968939 030004 bd9222be")
+    header = read(SIGNATURE + client + vector(5, b"id-127.0.0.1-46486-4"))
+    assert ends(header) == ("127.0.0.1", 46486, "127.0.0.1", 35129)
+    assert header.told == {"unique_id": b"id-127.0.0.1-46486-4"}
+
+
 def test_checksum() -> None:
     """Every changed bit of a header with a checksum is seen (section 2.2.3)."""
     whole = checked(version2("192.0.2.7", 9, vectors=vector(2, b"gw.example")))

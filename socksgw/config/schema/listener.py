@@ -112,6 +112,9 @@ class Listen:
         the oldest of the source that has the most is closed, or the oldest of all
         if no source has a sixteenth.
     @ivar half_open_per_source: The same for one source.
+    @ivar proxy_protocol_from: Networks of the load balancers in front. A connection
+        from there begins with a PROXY header (version 1 or 2), which names the
+        client; one from anywhere else is closed. Absent: no header is read.
     """
 
     name: str
@@ -123,6 +126,7 @@ class Listen:
     transparent: Literal["redirect", "tproxy"] | None = None
     half_open: int = 4096
     half_open_per_source: int = 2048
+    proxy_protocol_from: tuple[str, ...] | None = None
     udp: ListenUDP = ListenUDP()
     tls: ListenTLS | None = None
 

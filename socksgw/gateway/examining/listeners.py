@@ -74,6 +74,14 @@ def _where(path: str, listen: Listen, reactor: Any, problems: Problems) -> None:
     _permissions(path, listen, problems)
     if not listen.endpoint:
         return
+    if listen.endpoint.partition(":")[0].strip() == "haproxy":
+        problems.wrong(
+            f"{path}.endpoint",
+            "the client that its PROXY headers name would not be seen by rules, limits "
+            "and the journal, and anybody could send one; use address (or an endpoint "
+            "without haproxy:) with proxy_protocol_from = the balancer's address",
+        )
+        return
     try:
         serverFromString(reactor, listen.endpoint)
     except Exception as e:
@@ -164,12 +172,15 @@ def reachable(config: Config) -> set[str]:
     """
     Return the names of the listeners that other hosts can reach.
 
-    What C{tproxy} diverts comes from other hosts, also to a loopback address.
+    What C{tproxy} diverts comes from other hosts, also to a loopback address; so do
+    the clients of a balancer that sends PROXY headers.
     """
     return {
         listen.name
         for listen in config.listen
-        if listen.transparent == "tproxy" or any(map(isRoutable, listen.places))
+        if listen.transparent == "tproxy"
+        or listen.proxy_protocol_from is not None
+        or any(map(isRoutable, listen.places))
     }
 
 

@@ -70,6 +70,12 @@ def _beside(config: Config, path: str, listen: Listen) -> Iterator[tuple[str, st
             "does not go with transparent: TLS that clients begin here is between them "
             "and their destination; remove it",
         )
+    if listen.proxy_protocol_from is not None:
+        yield (
+            "proxy_protocol_from",
+            "does not go with transparent: a connection that was diverted has no header; "
+            "remove it, or make a listener of its own for the balancers",
+        )
     if listen.udp != ListenUDP():
         yield "udp", _NO_UDP[listen.transparent or ""]
 

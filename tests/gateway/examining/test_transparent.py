@@ -55,6 +55,7 @@ def test_itself(listen: str) -> None:
         ('protocols = ["socks5", "socks4"]\n', "protocols", "remove it"),
         ('[listen.tls]\ncertificate = "gw.pem"\n', "tls", "remove it"),
         ('[listen.udp]\ntunnels = ["hev"]\n', "udp", ""),
+        ('proxy_protocol_from = ["10.0.0.5"]\n', "proxy_protocol_from", "no header"),
         ('[listen.udp]\nports = "40000-40009"\n', "udp", ""),
     ],
 )

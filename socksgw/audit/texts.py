@@ -1,0 +1,33 @@
+"""
+Values of a record, as JSON.
+"""
+
+from __future__ import annotations
+
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Final
+
+from socksgw.wire.address import Address, escaped
+
+__all__ = ["SHOWN", "place", "shown"]
+
+#: How many octets are written of what somebody sent who has not logged in.
+SHOWN: Final = 128
+
+
+def place(address: Address, port: int) -> str:
+    """Return an address and port."""
+    if len(address.packed) == 4:
+        return f'"{address.text}:{port}"'
+    return f'"[{address.text}]:{port}"'
+
+
+def shown(octets: bytes) -> str:
+    """
+    Return what a client sent before it logged in: escaped, as a JSON string.
+
+    It is cut to L{SHOWN} octets, so that strangers cannot fill the journal.
+    """
+    if len(octets) <= SHOWN:
+        return quoted(escaped(octets))
+    return quoted(f"{escaped(octets[:SHOWN])}... ({len(octets)} octets)")
