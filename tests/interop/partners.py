@@ -28,6 +28,7 @@ handshake = "3s"
 [[listen]]
 name = "partners"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
@@ -38,6 +39,7 @@ prefix = "partner/"
 [[listen]]
 name = "either"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"

@@ -23,6 +23,7 @@ from tests.interop.partners import BOB, NAME, House, housed
 from tests.live import raw
 from tests.live.clients import four
 from tests.live.datagrams import Echo, addressed, replied
+from tests.live.protocols import PROTOCOLS
 from tests.live.servers import (
     PATIENCE,
     Daemon,
@@ -104,6 +105,36 @@ def test_curl(
     line = raw.decision(house.gateway, web().port)
     assert (line["user"], line["method"]) == (BOB, "certificate")
     assert (line["verdict"], line["secured"]) == ("allow", "confidentiality")
+
+
+def test_curlOfHttps(
+    house: House, web: Callable[..., Web], quiet: dict[str, str], tmp_path: Path
+) -> None:
+    """
+    curl speaks HTTP to the gateway in TLS of its own, and its certificate logs it
+    in; with one that names nobody it comes in as anonymous.
+    """
+    (tmp_path / "up").write_bytes(UP)
+    server = web()
+    for issued, login in (
+        (house.below.issue(NAME), (BOB, "certificate")),
+        (house.root.issue(), ("anonymous", "none")),
+    ):
+        chain, key = issued.write(tmp_path, "curl")
+        command = [program("curl", "curl"), "-sS", "--fail", "--proxytunnel"]
+        command += ["--data-binary", f"@{tmp_path / 'up'}", "--noproxy", ""]
+        command += ["-x", f"https://localhost:{house.gateway.ports[EITHER]}"]
+        command += ["--proxy-cert", str(chain), "--proxy-key", str(key)]
+        command += ["--proxy-cacert", str(house.directory / "ca.pem")]
+        command += [f"http://127.0.0.1:{server.port}/"]
+        done = subprocess.run(
+            command, env=quiet, capture_output=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode() == sha256(UP)
+        line = raw.decision(house.gateway, server.port)
+        assert (line["protocol"], line["secured"]) == ("http", "confidentiality")
+        assert (line["user"], line["method"]) == login
 
 
 def sClient(
@@ -438,6 +469,24 @@ def test_eitherWay(house: House) -> None:
         assert asked(house, issued, EITHER)[:4] == b"\x05\0\x05\x05"
         line = raw.decision(house.gateway, 1)
         assert (line["user"], line["method"]) == (user, method)
+
+
+def test_noCertificateInHttp(house: House) -> None:
+    """Where only a certificate logs in, and this one names no user: 403, and why."""
+    with house.dial(house.below.issue(NAME)) as client:
+        client.sendall(PROTOCOLS["http"].request("127.0.0.1", 1))
+        assert PROTOCOLS["http"].reply(client) == 502
+    line = raw.decision(house.gateway, 1)
+    assert (line["user"], line["method"]) == (BOB, "certificate")
+    before = len(house.gateway.journal("refused"))
+    with house.dial(house.root.issue()) as client:
+        client.sendall(PROTOCOLS["http"].request("127.0.0.1", 1))
+        octets = untilEnd(client)
+    line = until(lambda: house.gateway.journal("refused")[before:])[0]
+    assert octets.startswith(b"HTTP/1.1 403 ")
+    assert b"Proxy-Authenticate" not in octets
+    assert (line["reason"], line["protocol"]) == ("no-acceptable-method", "http")
+    assert '("certificate")' in line["why"]
 
 
 def test_noneLogsNobodyIn(house: House) -> None:
