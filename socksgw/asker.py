@@ -55,14 +55,21 @@ class Asker:
     @ivar listener: the name of the C{[[listen]]} that the client came in by.
     @ivar secured: how the client's side is protected: C{clear},
         C{integrity} or C{confidentiality}.
+    @ivar tag: what the client has written behind its name; empty for nothing.
     """
 
-    __slots__ = ("listener", "secured", "source", "user")
+    __slots__ = ("listener", "secured", "source", "tag", "user")
 
     def __init__(
-        self, user: User, source: Address, listener: str, secured: str = CLEAR
+        self,
+        user: User,
+        source: Address,
+        listener: str,
+        secured: str = CLEAR,
+        tag: str = "",
     ) -> None:
         self.user = user
         self.source = source
         self.listener = listener
         self.secured = secured
+        self.tag = tag

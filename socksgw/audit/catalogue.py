@@ -19,8 +19,8 @@ _CLIENT: Final = ("session", "listener", "client", "protocol", "uid", "pid")
 _PROXIED: Final = ("sender", "sender_to", "told")
 _DECISION: Final = (
     *_CLIENT, "user", "method", "command", "asked", "name", "port", "verdict", "rule",
-    "why", "addresses", "groups", "rules", "struck", "user_id", "secured", "ticket",
-    "reports", "hint", "reply", "reason", *_PROXIED,
+    "why", "addresses", "groups", "rules", "struck", "user_id", "secured", "tag",
+    "ticket", "reports", "hint", "reply", "reason", *_PROXIED,
 )  # fmt: skip
 
 #: The fields that the lines of each event may have.
@@ -30,12 +30,12 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "decision": _DECISION,
     "refused": (
         *_CLIENT, "reason", "why", "wanted", "offered", "user", "method", "command",
-        "asked", "port", "user_id", "reply", *_PROXIED,
+        "asked", "port", "user_id", "reply", "tag", *_PROXIED,
     ),
     "refusals": ("source", "user", "count", "reasons"),
     "denials": ("source", "user", "rule", "count", "reasons", "first", "last"),
     "login-failed": (
-        *_CLIENT, "method", "claimed", "reason", "why", *_PROXIED,
+        *_CLIENT, "method", "claimed", "reason", "why", "tag", *_PROXIED,
     ),
     "groups-failed": ("checker", "user", "reason"),
     "end": (

@@ -94,9 +94,8 @@ class SessionRecord:
         "client", "clientPort", "command", "decidedBy", "dialled", "ending", "groups",
         "hint", "listener", "local", "loggedIn", "method", "name", "offered",
         "peerPort", "port", "protocol", "proxied", "reason", "received", "reply",
-        "reports", "rule", "secured", "sent", "rules", "session", "strangers", "struck",
-        "ticket", "user", "userId",
-        "wanted", "why",
+        "reports", "rule", "rules", "secured", "sent", "session", "strangers", "struck",
+        "tag", "ticket", "user", "userId", "wanted", "why",
     )  # fmt: skip
 
     def __init__(
@@ -112,7 +111,7 @@ class SessionRecord:
         self.userId = b""
         self.claimed = b""
         self.chosen = ""
-        self.user = ""
+        self.user = self.tag = ""
         self.loggedIn = False
         self.method = ""
         self.offered: bytes | None = None
@@ -256,7 +255,7 @@ class SessionRecord:
         )
         flow.protocol, flow.user, flow.method = self.protocol, self.user, self.method
         flow.groups, flow.loggedIn = self.groups, self.loggedIn
-        flow.local = self.local
+        flow.local, flow.tag = self.local, self.tag
         flow.command, flow.secured = self.command, self.secured
         flow.asked, flow.port = asked, port
         flow.name = host if isinstance(host, str) else None
@@ -340,6 +339,8 @@ class SessionRecord:
             line += f',"user_id":{quoted(escaped(self.userId))}'
         if self.secured != CLEAR:
             line += f',"secured":"{self.secured}"'
+        if self.tag:
+            line += _named("tag", self.tag)
         line += _named("ticket", self.ticket)
         if self.reports:
             line += f',"reports":[{",".join(map(quoted, self.reports))}]'
@@ -376,7 +377,7 @@ class SessionRecord:
         return (
             f'{self._who("login-failed")},"method":{quoted(self.method)},'
             f'"claimed":{shown(self.claimed)},"reason":{quoted(self.reason)},'
-            f'"why":{quoted(why)}{self.proxied}'
+            f'"why":{quoted(why)}{_named("tag", self.tag)}{self.proxied}'
         )
 
     def refusedLine(self, why: str) -> str:
@@ -395,6 +396,7 @@ class SessionRecord:
             line += f',"offered":[{",".join(map(str, offered))}]'
         if self.user:
             line += f',"user":{quoted(self.user)},"method":{quoted(self.method)}'
+            line += _named("tag", self.tag)
         else:
             line += _named("method", self.chosen)
         if self.command:

@@ -14,7 +14,7 @@ from socksgw.config.userwords import userWord
 from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 from socksgw.policy.expectations import wrongFacts
-from socksgw.policy.facts import Facts, destination, groupsOf, unsureOf
+from socksgw.policy.facts import Facts, destination, groupsOf, tagOf, unsureOf
 from socksgw.wire.address import Address
 
 __all__ = ["factsAsked"]
@@ -70,6 +70,7 @@ def factsAsked(options: argparse.Namespace, config: Config) -> Facts:
         options.listener,
         options.method,
         options.secured,
+        options.tag,
         {name: capabilitiesOf(method) for name, method in methods.items()},
     ):
         option = {"who": "user", "groups": "group"}.get(key, key)
@@ -88,4 +89,5 @@ def factsAsked(options: argparse.Namespace, config: Config) -> Facts:
         secured=options.secured,
         at=at,
         unsure=unsureOf(user, config, options.group or None),
+        tag=tagOf(user, config, options.tag),
     )

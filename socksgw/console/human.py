@@ -68,6 +68,8 @@ def _hint(line: Mapping[str, Any]) -> str:
 
 def _decision(line: Mapping[str, Any], colour: bool) -> str:
     user, target = line["user"], _target(line)
+    if "tag" in line:
+        user += f" [{line['tag']}]"
     if line["verdict"] == "allow":
         addresses = line["addresses"]
         at = f" ({', '.join(addresses)})" if line.get("name") else ""

@@ -149,6 +149,7 @@ def makeParser() -> argparse.ArgumentParser:
         "--listener", metavar="L", help="where the client has connected"
     )
     explain.add_argument("--method", metavar="M", help="how the user has logged in")
+    explain.add_argument("--tag", metavar="TAG", help='behind the name; "" for none')
     explain.add_argument(
         "--at",
         metavar="TIME",

@@ -37,6 +37,7 @@ _FACTS: Final = (
     ("listener", "listener"),
     ("protocol", "protocol"),
     ("user", "user"),
+    ("tag", "tag"),
     ("claimed", "claimed"),
     ("user_id", "user id"),
     ("groups", "groups"),

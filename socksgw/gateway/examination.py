@@ -35,6 +35,7 @@ from socksgw.gateway.examining.users import (
     examineDirectories,
     examineSpellings,
     examineStores,
+    examineTagged,
     examineUsers,
 )
 from socksgw.gateway.examining.values import examineValues
@@ -146,6 +147,7 @@ def examine(
     examineSpellings(config, methods, checkers, problems)
     examineStores(checkers, problems)
     examineTransparent(config, choices, problems)
+    examineTagged(config, checkers, problems)
     examineRules(config, methods, problems)
     examineExpectations(config, methods, problems)
     offers = Offers(

@@ -126,6 +126,7 @@ class Generation:
             others=self.methods.authenticators,
             issued={name: group.token for name, group in config.groups.items()},
             words=found.ruleset.localWords,
+            separator=config.auth.tag_separator,
         )
         self._throttle = config.auth.throttle
         auth = config.auth

@@ -193,7 +193,7 @@ class Revocation:
         user = generation.login.now(was.user)
         if user is None:
             raise Revoked("the user no longer exists")
-        session.asker = Asker(user, was.source, was.listener, was.secured)
+        session.asker = Asker(user, was.source, was.listener, was.secured, was.tag)
         session.generation = generation
         ruleset, facts = generation.policy.ruleset, session.record
         verdict = session.command.again(session, ruleset)

@@ -164,11 +164,15 @@ class _Bound:
         Return the values that a limit of this kind counts somebody under.
 
         @param rule: the rule that allows what they do.
-        @return: one value; of limits per group one for each group.
+        @return: one value; of limits per group one for each group, and of those per
+            tag none without a tag.
         """
         per = self.per
         if per == "user":
             return (asker.user.name,)
+        if per == "tag":
+            # Of two users' clients the same tag says nothing in common.
+            return (f"{asker.tag} {asker.user.name}",) if asker.tag else ()
         if per == "source":
             return (asker.source.sourceText,)
         if per == "all":

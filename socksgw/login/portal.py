@@ -42,6 +42,7 @@ from socksgw.login.memory import Again, LoginMemory
 from socksgw.login.realm import SocksRealm, SocksUser
 from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.reports import reportedBy
+from socksgw.login.tags import Tagging
 from socksgw.login.throttle import LoginThrottle
 from socksgw.wire.address import Address
 
@@ -165,6 +166,7 @@ class Login:
 
     @ivar changes: how often a store has changed.
     @ivar checks: the checks under way.
+    @ivar tagIn: cuts the tag off the name in credentials (L{Tagging.taken}).
     @ivar directory: the groups that are a directory's; L{None} where none are.
     """
 
@@ -180,6 +182,7 @@ class Login:
         issued: Mapping[str, Iterable[str]] = MappingProxyType({}),
         wall: Callable[[], float] = time.time,
         words: Iterable[str] = (),
+        separator: str = "",
     ) -> None:
         """
         Register the checkers.
@@ -194,9 +197,11 @@ class Login:
         @param issued: what tokens call each group.
         @param wall: seconds since the epoch.
         @param words: those for users and groups of this machine that rules name.
+        @param separator: between the name of a user and a tag; empty for no tags.
         """
         self.directory = directory
         self._realm = SocksRealm(groups, issued, words)
+        self.tagIn = Tagging(separator).taken
         self._portal = Portal(self._realm)
         self._portal.registerChecker(AllowAnonymousAccess())
         for interface, able in _byInterface(checkers).items():

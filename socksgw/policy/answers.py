@@ -16,6 +16,7 @@ __all__ = [
     "METHOD",
     "PORTS",
     "SECURED",
+    "TAG",
     "TO",
     "YES",
     "Answer",
@@ -35,11 +36,12 @@ LISTENER: Final = 2
 FROM: Final = 4
 METHOD: Final = 8
 SECURED: Final = 16
-AT: Final = 32
+TAG: Final = 32
+AT: Final = 64
 #: Facts that even a live request may not have yet, and that are judged later: the
 #: port, and the address that a name leads to.
-PORTS: Final = 64
-TO: Final = 128
+PORTS: Final = 128
+TO: Final = 256
 
 #: The facts as people name them, in the order in which rules ask for them.
 _NAMES: Final = {
@@ -48,11 +50,12 @@ _NAMES: Final = {
     FROM: "from",
     METHOD: "method",
     SECURED: "secured",
+    TAG: "tag",
     AT: "at",
     PORTS: "ports",
     TO: "to",
 }
-_GIVEN: Final = GROUPS | LISTENER | FROM | METHOD | SECURED | AT
+_GIVEN: Final = GROUPS | LISTENER | FROM | METHOD | SECURED | TAG | AT
 
 #: The facts which, while they are unknown, keep a rule from allowing. Port and
 #: address do not: the rule may match when they are known.

@@ -15,6 +15,7 @@ from socksgw.config.problems import Problem, nearest
 from socksgw.config.reserved import LOCAL, isLocal, isReserved
 from socksgw.config.schema import Config
 from socksgw.config.schema import Rule as RuleTable
+from socksgw.config.tags import isPatternOfTags
 from socksgw.config.userwords import userWord
 from socksgw.policy.conditions import (
     Addresses,
@@ -29,6 +30,7 @@ from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import COMMANDS, unreachable
+from socksgw.policy.tags import Tags
 from socksgw.policy.words import Words
 from socksgw.wire.address import Address
 from socksgw.wire.levels import LEVELS
@@ -208,6 +210,7 @@ class Compiler:
             secured=self._among(table.secured, frozenset(LEVELS), f"{path}.secured"),
             methods=None if table.method is None else frozenset(table.method),
             askedBy=self._among(table.asked_by, _ASKED, f"{path}.asked_by"),
+            tags=self._tags(table.tag, f"{path}.tag"),
             ticket=table.ticket,
             message=table.message,
             reportOnly=table.report_only,
@@ -297,6 +300,15 @@ class Compiler:
                     self._wrong(f"{path}[{i}]", f'"{word}": {e}')
                     bad.add(word)
         return Who(set(words) - bad)
+
+    def _tags(self, words: Sequence[str] | None, path: str) -> Tags | None:
+        if words is None:
+            return None
+        for i, word in enumerate(words):
+            if not isPatternOfTags(word):
+                why = 'is neither a tag nor a pattern such as "job-*"'
+                self._wrong(f"{path}[{i}]", f'"{word}" {why}')
+        return Tags(words)
 
     def listeners(
         self, words: Sequence[str] | None, path: str

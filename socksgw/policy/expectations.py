@@ -10,9 +10,10 @@ from typing import Protocol
 from socksgw.config.problems import Problem, nearest
 from socksgw.config.reserved import isLocal, isReserved
 from socksgw.config.schema import Config, Expect
+from socksgw.config.tags import isTag
 from socksgw.config.userwords import userWord
 from socksgw.interfaces import ANONYMOUS
-from socksgw.policy.facts import Facts, destination, groupsOf, unsureOf
+from socksgw.policy.facts import Facts, destination, groupsOf, tagOf, unsureOf
 from socksgw.policy.outcome import Admitting, consider
 from socksgw.policy.questions import UNOFFERED, Missing
 from socksgw.policy.ruleset import Ruleset
@@ -88,6 +89,7 @@ def wrongFacts(
     listener: str | None,
     method: str | None,
     secured: str | None,
+    tag: str | None,
     methods: Mapping[str, Declared],
 ) -> Iterator[tuple[str, str]]:
     """
@@ -116,6 +118,12 @@ def wrongFacts(
                 yield "who", f'"{who}": a question is about one user'
         except ValueError as e:
             yield "who", f'"{who}": a question is about one user; {e}'
+    if tag and not config.auth.tag_separator:
+        yield "tag", "there are no tags: auth.tag_separator is empty"
+    elif tag and who == ANONYMOUS:
+        yield "tag", "a client that is anonymous has no tag"
+    elif tag and not isTag(tag):
+        yield "tag", f'"{tag}" is no tag'
     if secured not in (None, *LEVELS):
         choice = ", ".join(f'"{each}"' for each in LEVELS)
         yield "secured", f'"{secured}" is none of {choice}'
@@ -176,4 +184,5 @@ def _facts(expect: Expect, config: Config) -> Facts:
         secured=expect.secured,
         at=expect.at,
         unsure=unsureOf(user, config, expect.groups),
+        tag=tagOf(user, config, expect.tag),
     )

@@ -19,7 +19,7 @@ from socksgw.policy.questions import Supposed
 from socksgw.wire.address import Address, BadHost, parseHost
 from socksgw.wire.levels import CLEAR
 
-__all__ = ["Facts", "destination", "factsOf", "groupsOf", "unsureOf"]
+__all__ = ["Facts", "destination", "factsOf", "groupsOf", "tagOf", "unsureOf"]
 
 #: Commands that need a port.
 _WITH_PORT: Final = ("connect", "udp")
@@ -53,6 +53,7 @@ class _Supposing:
     source: Address | None
     listener: str | None
     secured: str | None
+    tag: str | None
 
 
 @frozen
@@ -81,11 +82,12 @@ class Facts:
     secured: str | None = None
     at: float | None = None
     unsure: frozenset[str] = frozenset()
+    tag: str | None = None
 
     def question(self) -> Supposed:
         """Return the question with these facts."""
         person = _Person(self.user, self.groups, self.method, self.unsure)
-        asker = _Supposing(person, self.source, self.listener, self.secured)
+        asker = _Supposing(person, self.source, self.listener, self.secured, self.tag)
         # A look-up has no port.
         port = 0 if self.command == "resolve" else self.port
         return Supposed(asker, self.command, self.name, port, self.at)
@@ -172,7 +174,18 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
         listener=line["listener"],
         secured=line.get("secured", CLEAR),
         at=datetime.fromisoformat(line["time"]).timestamp(),
+        tag=line.get("tag", ""),
     )
+
+
+def tagOf(user: str, config: Config, given: str | None) -> str | None:
+    """
+    Return the tag of a question; L{None} where it is not known.
+
+    @param given: the tag, if it was given.
+    """
+    none = user == ANONYMOUS or not config.auth.tag_separator
+    return "" if given is None and none else given
 
 
 def groupsOf(

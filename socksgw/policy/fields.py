@@ -21,6 +21,7 @@ __all__ = [
     "Port",
     "Service",
     "Source",
+    "Tag",
     "ToAddress",
     "ToName",
     "ToSomewhere",
@@ -326,3 +327,27 @@ class Listener:
         """Find by one of them."""
         if rule.listeners:
             self._table.find(next(iter(rule.listeners)), found)
+
+
+@final
+class Tag:
+    """C{tag}."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self) -> None:
+        self._table = Table()
+
+    def keys(self, rule: Rule) -> Keys | None:
+        """Return none for a rule that is for every client, or has patterns."""
+        few = None if rule.tags is None else rule.tags.few
+        return None if few is None else [(self._table, few)]
+
+    def find(self, question: Question, address: Address, found: list[int]) -> None:
+        """Find by the tag behind the user's name."""
+        self._table.find(question.asker.tag, found)
+
+    def around(self, rule: Rule, found: list[int]) -> None:
+        """Find by one of them."""
+        if rule.tags is not None and rule.tags.names:
+            self._table.find(next(iter(rule.tags.names)), found)

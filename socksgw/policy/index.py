@@ -24,6 +24,7 @@ from socksgw.policy.fields import (
     Port,
     Service,
     Source,
+    Tag,
     ToAddress,
     ToName,
     ToSomewhere,
@@ -41,7 +42,7 @@ _FEW: Final = 16
 #: If more rules than this share a value, a second field tells them apart.
 _CROWD: Final = 8
 _NOWHERE: Final = Address(bytes(4))
-_ASKER: Final[tuple[type[Field], ...]] = (Who, Source, Listener)
+_ASKER: Final[tuple[type[Field], ...]] = (Who, Source, Listener, Tag)
 #: Fields that cannot be used while the port is unknown.
 _PORTS: Final[tuple[type[Field], ...]] = (Port, Service)
 
@@ -83,7 +84,12 @@ class Index:
             files = self._byAsker if question.name is None else self._byName
             address = _NOWHERE
         asker = question.asker
-        if question.port and asker.source is not None and asker.listener is not None:
+        if (
+            question.port
+            and asker.source is not None
+            and asker.listener is not None
+            and asker.tag is not None
+        ):
             return files.find(question, address)
         unknown: list[type[Field]] = []
         if not question.port:
@@ -92,6 +98,8 @@ class Index:
             unknown.append(Source)
         if asker.listener is None:
             unknown.append(Listener)
+        if asker.tag is None:
+            unknown.append(Tag)
         return files.findUnknown(question, address, unknown)
 
     def before(self, number: int) -> Iterable[Rule]:

@@ -53,6 +53,10 @@ class Asking(Protocol):
     def secured(self) -> str | None:
         """Return how the client's connection is protected."""
 
+    @property
+    def tag(self) -> str | None:
+        """Return the tag behind the user's name; empty for none."""
+
 
 class Question:
     """
@@ -122,8 +126,8 @@ class Missing(Exception):
     """
     The verdict depends on a fact that was not given.
 
-    @ivar fact: C{groups}, C{from}, C{listener}, C{method}, C{secured}, C{at}
-        or C{resolving_to}.
+    @ivar fact: C{groups}, C{from}, C{listener}, C{method}, C{secured}, C{tag},
+        C{at} or C{resolving_to}.
     """
 
     def __init__(self, fact: str) -> None:

@@ -16,6 +16,7 @@ from socksgw.policy.answers import (
     METHOD,
     PORTS,
     SECURED,
+    TAG,
     TO,
     YES,
     Answer,
@@ -25,6 +26,7 @@ from socksgw.policy.ports import Ports, Services
 from socksgw.policy.questions import Obligations, Question, Verdict
 from socksgw.policy.schedules import Schedule
 from socksgw.policy.special import kinds
+from socksgw.policy.tags import Tags
 from socksgw.wire.address import Address
 
 __all__ = ["Rule"]
@@ -57,6 +59,7 @@ class Rule:
     secured: frozenset[str] | None = None
     methods: frozenset[str] | None = None
     askedBy: frozenset[str] | None = None
+    tags: Tags | None = None
     ticket: str = ""
     message: str = ""
     reportOnly: bool = False
@@ -103,6 +106,7 @@ class Rule:
                     self.secured,
                     self.methods,
                     self.askedBy,
+                    self.tags,
                 )
             )
         )
@@ -144,6 +148,10 @@ class Rule:
             if asker.secured is not None or not self.secured:
                 return "secured"
             unknown |= SECURED
+        if self.tags is not None and not (asker.tag and self.tags.covers(asker.tag)):
+            if asker.tag is not None or not self.tags:
+                return "tag"
+            unknown |= TAG
         if self.askedBy is not None and question.askedBy not in self.askedBy:
             return "asked_by"
         if self.until is not None or self.during is not None:

@@ -117,6 +117,10 @@ def _shadowsWhen(
         later.during is None or not set(later.during) <= set(earlier.during)
     ):
         return False
+    if earlier.tags is not None and (
+        later.tags is None or not earlier.tags.contains(later.tags)
+    ):
+        return False
     return (
         within(earlier.secured, later.secured)
         and within(earlier.methods, later.methods)

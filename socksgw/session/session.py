@@ -165,6 +165,9 @@ class Session(case.Case):
             record.method, record.claimed = attempt.method, attempt.claimed
             if attempt.failure is not None:
                 raise attempt.failure
+            tag = generation.login.tagIn(attempt.credentials)
+            if tag:
+                record.tag, record.claimed = tag, attempt.claimed
         except AuthenticationFailed as e:
             if e.counts:
                 generation.login.failed(client.source)
@@ -196,7 +199,7 @@ class Session(case.Case):
             self.generation = self.gateway.generation
             user = self._now(user)
         record.secured, record.groups = client.secured, user.groups
-        self.asker = Asker(user, client.source, record.listener, record.secured)
+        self.asker = Asker(user, client.source, record.listener, record.secured, tag)
         if user.expires is not None:
             self.gateway.expiring[self] = None
         refusal = await decide(self, request)

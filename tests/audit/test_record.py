@@ -256,6 +256,7 @@ def everyLine() -> list[str]:
     )
     record.groups, record.secured, record.userId = ("staff",), "integrity", b"fred"
     record.runBy(1000, 4711)
+    record.tag = "job"
     record.claimed, record.offered, record.wanted = b"al", b"\0", [Method("none")]
     record.proxied = ',"sender":"s","sender_to":"t","told":{}'
     record.decided(said)

@@ -671,3 +671,21 @@ def test_nothingDrifts(
     world.allowances.sweep()
     assert world.nothing
     assert limits.live == world.allowances.buckets == 0
+
+
+def test_perTag() -> None:
+    """
+    One user's clients of one tag are counted together; another user's of the same tag,
+    and clients without one, are not.
+    """
+    world = World([limit("tag", sessions=1)])
+
+    def tagged(user: Somebody, tag: str) -> Asker:
+        return Asker(user, A, "lan", "clear", tag)
+
+    world.take(tagged(ALICE, "job-1"))
+    world.take(tagged(ALICE, "job-2"))
+    world.take(tagged(BOB, "job-1"))
+    for _ in range(3):
+        world.take(tagged(ALICE, ""))
+    assert world.refused(tagged(ALICE, "job-1")) == "1 sessions per tag"

@@ -151,6 +151,16 @@ def isMeant(who: Iterable[str], user: Somebody, allow: bool) -> bool:
     return False
 
 
+def isTagged(words: Iterable[str], tag: str) -> bool:
+    """Whether a tag is one of those, or begins as a pattern does, and goes on."""
+    return any(
+        len(tag) >= len(word) and tag.startswith(word[:-1])
+        if word.endswith("*")
+        else tag == word
+        for word in words
+    )
+
+
 def unmet(
     rule: Rule, question: Question, address: Address, user: Somebody
 ) -> str | None:
@@ -178,6 +188,8 @@ def unmet(
         return "method"
     if not isOneOf(rule.secured, question.asker.secured):
         return "secured"
+    if rule.tag is not None and not isTagged(rule.tag, question.asker.tag or ""):
+        return "tag"
     if not isOneOf(rule.asked_by, "address" if question.name is None else "name"):
         return "asked_by"
     if rule.until is not None and question.at >= rule.until:
@@ -339,6 +351,8 @@ MOMENTS = [
 WHO = [
     "alice", "bob", "@g", "@h", "anonymous", "users", "ci:*", "ci:a/*", "ci:a/b", "ci:a/\\*",
 ]  # fmt: skip
+RULE_TAGS = ["job", "job-*", "job-4*", "*", "release"]
+TAGS = ["", "job", "job-", "job-1", "job-47", "release", "release-1"]
 RULE_PORTS = [80, 443, "1-1023", "443-8080", "52-54"]
 
 
@@ -373,6 +387,7 @@ def someRule(random: Random, number: int) -> Rule:
         until=Moment(random.choice(MOMENTS)) if random.random() < 0.1 else None,
         secured=draw(random, LEVELS, 0.3),
         method=draw(random, METHODS, 0.3),
+        tag=draw(random, RULE_TAGS, 0.3),
         asked_by=draw(random, ["name", "address"], 0.2),
         report_only=random.random() < 0.1,
     )
@@ -429,6 +444,7 @@ def questions(draw_: st.DrawFn, sure: bool = False) -> tuple[Question, Somebody]
         Address.parse(random.choice(ADDRESSES[:16])),
         random.choice(["main", "second"]),
         random.choice(LEVELS),
+        random.choice(TAGS),
     )
     return Question(
         asker,

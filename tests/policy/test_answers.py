@@ -17,6 +17,7 @@ from socksgw.policy.answers import (
     METHOD,
     PORTS,
     SECURED,
+    TAG,
     TO,
     YES,
     Answer,
@@ -53,6 +54,7 @@ class Unknown:
     source: Address | None = None
     listener: str | None = None
     secured: str | None = None
+    tag: str | None = None
 
 
 def answered(
@@ -72,6 +74,8 @@ def answered(
         ('who = ["@staff"]', GROUPS),
         ('who = ["bob"]', "who"),
         ('listener = ["main"]', LISTENER),
+        ('tag = ["job"]', TAG),
+        ("tag = []", "tag"),
         ('from = ["10.0.0.0/8"]', FROM),
         ('from = ["any"]', YES),
         ('method = "userpass"', METHOD),

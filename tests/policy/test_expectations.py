@@ -180,3 +180,24 @@ def test_noPatternAsks() -> None:
     text = f"{BEARERS}who = 'a/*'\nverdict = \"deny\"\ngroups = []\n"
     (said,) = problems(text)
     assert "about one user" in said
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ('who = "alice"\ntag = "job-1"\nverdict = "allow"', ""),
+        ('who = "alice"\ntag = ""\nverdict = "deny"', ""),
+        ('who = "alice"\ntag = "job"\nverdict = "deny"', ""),
+        ('who = "alice"\nverdict = "deny"', "depends on `tag`"),
+        ('who = "anonymous"\nverdict = "deny"', ""),
+    ],
+)
+def test_tags(facts: str, told: str) -> None:
+    """A tag is a fact as any other: it is not guessed."""
+    text = (
+        f'{LISTEN}[auth]\ntag_separator = "+"\n[[rule]]\nid = "job"\n'
+        f'allow = ["connect"]\ntag = ["job-*"]\n[[expect]]\nto = "8.8.8.8:80"\n{facts}\n'
+    )
+    found = problems(text)
+    assert len(found) == bool(told)
+    assert told in "".join(found)

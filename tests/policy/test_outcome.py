@@ -61,6 +61,7 @@ def factsOf(question: Question, user: Somebody, address: Address) -> Facts:
         listener=asker.listener,
         secured=asker.secured,
         at=question.at,
+        tag=asker.tag,
     )
 
 
@@ -70,8 +71,9 @@ def askedBy(user: Somebody, question: Question) -> Question:
     assert asker.source is not None
     assert asker.listener is not None
     assert asker.secured is not None
+    assert asker.tag is not None
     return Question(
-        Asker(user, asker.source, asker.listener, asker.secured),
+        Asker(user, asker.source, asker.listener, asker.secured, asker.tag),
         question.command,
         question.name,
         question.port,

@@ -87,6 +87,9 @@ class AuthConfig:
         C{"secrets:FILE"} for the method C{chap}. C{twistd socksgw --help-auth}
         lists the kinds.
     @ivar cache: How long a login that succeeded is remembered.
+    @ivar tag_separator: The character between the name of a user and a tag, as in
+        C{alice+job-4711}: the tag is recorded, and C{tag} of a rule and C{per = "tag"}
+        of a limit go by it. No name may have that character. Empty: there are no tags.
     @ivar strip_realms: Kerberos realms that are cut from names; case counts. Names
         of other realms keep theirs.
     @ivar kerberos_names: How Kerberos names are spelled that no directory is asked
@@ -102,6 +105,7 @@ class AuthConfig:
 
     checkers: tuple[str, ...] = ()
     cache: Duration = Duration(60)
+    tag_separator: str = ""
     choose: tuple[Choose, ...] = ()
     checker: tuple[Checker, ...] = ()
     strip_realms: tuple[str, ...] = ()

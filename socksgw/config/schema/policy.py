@@ -68,7 +68,7 @@ class Schedule:
     until: date | None = None
 
 
-Per = Literal["all", "source", "listener", "user", "group", "rule"]
+Per = Literal["all", "source", "listener", "user", "tag", "group", "rule"]
 
 
 @frozen
@@ -81,7 +81,8 @@ class Limit:
     associations, and one source 1024 associations and 1024 BINDs.
 
     @ivar per: What is counted together: everybody's sessions, or those of one
-        source (an IPv4 address, or an IPv6 /64), listener, user, group or rule.
+        source (an IPv4 address, or an IPv6 /64), listener, user, user with the same
+        tag (not those without one), group or rule.
     @ivar sessions: Sessions at a time, UDP associations among them.
     @ivar associations: UDP associations at a time.
     @ivar new_sessions: Sessions that begin within any second.
@@ -163,6 +164,8 @@ class Rule:
         C{"integrity"}, C{"confidentiality"}.
     @ivar asked_by: How the client names the destination: C{"name"}, C{"address"}.
     @ivar method: Methods by which the user has logged in.
+    @ivar tag: Tags behind the name of the user (C{auth.tag_separator}): a tag,
+        C{"job-*"} for those that begin so, or C{"*"} for any.
     @ivar report_only: C{true}: what the rule would decide is recorded, and the
         next rules decide.
     """
@@ -185,6 +188,7 @@ class Rule:
     secured: Words | None = None
     asked_by: Words | None = None
     method: Words | None = None
+    tag: Words | None = None
     timeouts: RuleTimeouts = RuleTimeouts()
     limits: Limit | None = None
     report_only: bool = False
@@ -210,6 +214,7 @@ class Expect:
     @ivar method: The method by which the user has logged in.
     @ivar secured: The protection of the client's side: C{"clear"}, C{"integrity"},
         C{"confidentiality"}.
+    @ivar tag: The tag behind the user's name; C{""} for none.
     @ivar at: When it is asked for.
     @ivar resolving_to: The addresses of the destination's name.
     @ivar rule: The rule that has to decide; C{"auth.choose"} for a client that does
@@ -225,6 +230,7 @@ class Expect:
     listener: str | None = None
     method: str | None = None
     secured: str | None = None
+    tag: str | None = None
     at: Moment | None = None
     resolving_to: tuple[str, ...] = ()
     rule: str | None = None

@@ -7,6 +7,7 @@ That is: fields that have no effect, and names that are declared elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from socksgw.config.schema import Config, Rule
 from socksgw.gateway.examining.methods import Methods
@@ -14,6 +15,11 @@ from socksgw.gateway.examining.problems import Problems
 from socksgw.policy.expectations import wrongFacts
 
 __all__ = ["examineExpectations", "examineRules"]
+
+
+_NO_TAGS: Final = (
+    "can never match: there are no tags, since auth.tag_separator is empty"
+)
 
 
 def examineRules(config: Config, methods: Methods, problems: Problems) -> None:
@@ -26,6 +32,8 @@ def examineRules(config: Config, methods: Methods, problems: Problems) -> None:
             problems.wrong(f"{path}.method", why)
         for key, why in _withoutEffect(rule, config.services):
             problems.wrong(f"{path}.{key}", why)
+        if rule.tag and not config.auth.tag_separator:
+            problems.wrong(f"{path}.tag", _NO_TAGS)
 
 
 def examineExpectations(config: Config, methods: Methods, problems: Problems) -> None:
@@ -44,6 +52,7 @@ def examineExpectations(config: Config, methods: Methods, problems: Problems) ->
             expect.listener,
             expect.method,
             expect.secured,
+            expect.tag,
             methods.capabilities,
         ):
             problems.wrong(f"{path}.{key}", why)

@@ -24,11 +24,14 @@ from socksgw.interfaces import (
     IReportingStore,
 )
 from socksgw.login.canonical import folded
+from socksgw.login.userfile import UserFile
+from socksgw.wire.address import escaped
 
 __all__ = [
     "examineDirectories",
     "examineSpellings",
     "examineStores",
+    "examineTagged",
     "examineUsers",
 ]
 
@@ -80,6 +83,25 @@ def examineStores(checkers: Sequence[ICredentialsChecker], problems: Problems) -
         if IReportingStore.providedBy(each):
             for line in each.problems():
                 problems.odd("auth.checkers", line)
+
+
+def examineTagged(
+    config: Config, checkers: Sequence[ICredentialsChecker], problems: Problems
+) -> None:
+    """
+    Warn of users in files whose names have the separator of tags in them.
+    """
+    separator = config.auth.tag_separator.encode()
+    for each in checkers if separator else ():
+        if not isinstance(each, UserFile):
+            continue
+        for name in each.users() or ():
+            if separator in name:
+                problems.odd(
+                    "auth.tag_separator",
+                    f'the user "{escaped(name)}" cannot log in: what stands behind '
+                    f'the "{config.auth.tag_separator}" is taken for a tag',
+                )
 
 
 def examineUsers(

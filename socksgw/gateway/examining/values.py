@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from socksgw.config.schema import Config, Limit, Rule
+from socksgw.config.tags import SEPARATORS
 from socksgw.gateway.examining.problems import Problems
 from socksgw.route.librarylookup import THREADS
 from socksgw.route.nameserver import parseServer
@@ -36,11 +37,17 @@ def examineValues(config: Config, problems: Problems) -> None:
     _resolver(config, problems)
     for i, limit in enumerate(config.limit):
         _limit(f"limit[{i}]", limit, problems)
+        _tagged(f"limit[{i}].per", limit, config, problems)
         if limit.per == "group" and not config.groups:
             problems.odd(f"limit[{i}].per", "has no effect: there are no [groups]")
     for i, rule in enumerate(config.rule):
         if rule.limits is not None:
-            _ruleLimit(f"{rule.place or f'rule[{i}]'}.limits", rule, problems)
+            path = f"{rule.place or f'rule[{i}]'}.limits"
+            _ruleLimit(path, rule, problems)
+            _tagged(f"{path}.per", rule.limits, config, problems)
+    separator = config.auth.tag_separator
+    if separator and (len(separator) > 1 or separator not in SEPARATORS):
+        wrong("auth.tag_separator", f"must be one of {' '.join(SEPARATORS)}")
     throttle = config.auth.throttle
     for name in ("per_user", "per_source"):
         if getattr(throttle, name) < 0:
@@ -49,6 +56,13 @@ def examineValues(config: Config, problems: Problems) -> None:
         wrong("auth.throttle.window", "must be more than 0s")
     if config.audit.max_size < 1_000_000:
         wrong("audit.max_size", 'must be at least "1MB"')
+
+
+def _tagged(path: str, limit: Limit, config: Config, problems: Problems) -> None:
+    if limit.per == "tag" and not config.auth.tag_separator:
+        problems.wrong(
+            path, "counts nothing: there are no tags, since auth.tag_separator is empty"
+        )
 
 
 def _gateway(config: Config, problems: Problems) -> None:

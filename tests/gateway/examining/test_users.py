@@ -120,3 +120,17 @@ def test_groupsOfADirectory() -> None:
     assert text == '"A" is not a distinguished name'
     http = '[[auth.checker]]\nkind = "http"\nurl = "https://h/"\n'
     assert not wrong(GROUP % "A" + ldap + http, checkers=False)
+
+
+def test_namesWithTheSeparator(tmp_path: Path) -> None:
+    """Such a user of a file cannot log in, and is told of."""
+    for name in ("alice", "bob+x"):
+        passwords.setPassword(tmp_path / "users", name, b"x")
+    text = (
+        f'{LISTEN}[auth]\ncheckers = ["passwd:users"]\ntag_separator = "+"\n'
+        '[[auth.choose]]\nmethods = ["userpass"]\n'
+    )
+    found = examined(text, False, tmp_path)
+    warned = [each.text for each in found.warnings if "tag" in each.path]
+    assert len(warned) == 1
+    assert warned[0].startswith('the user "bob+x" cannot log in')

@@ -13,7 +13,7 @@ import pytest
 from socksgw.config.loading import loads
 from socksgw.gateway.examining import values
 from socksgw.route.resolvconf import readChoice
-from tests.tools.examining import HEAD, LISTEN, RULE, examined, problems
+from tests.tools.examining import HEAD, LISTEN, RULE, examined, problems, wrong
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,31 @@ def test_ratesAndQuotas(key: str, good: list[Any], bad: list[Any]) -> None:
     for value in bad:
         text = f'limit = [{{ per = "all", {key} = {json.dumps(value)} }}]'
         assert [path for path, _ in problems(text)] == [f"limit[0].{key}"]
+
+
+@pytest.mark.parametrize("separator", ["++", "a", " ", "@", ":", "*", "\\\\", "é"])
+def test_noSeparator(separator: str) -> None:
+    """One character that names seldom have, and that no method splits names by."""
+    ((path, said),) = wrong(f'{HEAD}[auth]\ntag_separator = "{separator}"\n')
+    assert (path, said.startswith("must be one of + ")) == ("auth.tag_separator", True)
+
+
+@pytest.mark.parametrize("separator", ["", "+"])
+def test_whatGoesByTags(separator: str) -> None:
+    """Where there are none, it is an error."""
+    text = (
+        f'{HEAD}[auth]\ntag_separator = "{separator}"\n[[limit]]\nper = "tag"\n'
+        'sessions = 1\n[[rule]]\nid = "r"\nallow = ["connect"]\ntag = ["job-*"]\n'
+        'limits = { per = "tag", sessions = 1 }\n[[expect]]\nwho = "alice"\n'
+        'to = "8.8.8.8:80"\nverdict = "deny"\ntag = "job-1"\n'
+    )
+    paths = [path for path, said in wrong(text) if "tag" in said]
+    if separator:
+        assert paths == []
+    else:
+        assert paths == [
+            "limit[0].per",
+            "rule[0].limits.per",
+            "rule[0].tag",
+            "expect[0].tag",
+        ]

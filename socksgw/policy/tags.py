@@ -1,0 +1,53 @@
+"""
+Sets of tags: the C{tag} of a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import final
+
+__all__ = ["Tags"]
+
+
+@final
+class Tags:
+    """
+    Tags, and what others begin with.
+
+    A pattern C{job-*} matches what begins so and goes on; C{*} matches every tag.
+
+    @ivar names: the tags.
+    """
+
+    __slots__ = ("_beginnings", "names")
+
+    def __init__(self, words: Iterable[str]) -> None:
+        found = frozenset(words)
+        patterns = {word for word in found if word.endswith("*")}
+        self.names = found - patterns
+        self._beginnings = tuple(sorted(each.removesuffix("*") for each in patterns))
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self._beginnings)
+
+    @property
+    def few(self) -> frozenset[str] | None:
+        """The tags, where there are no patterns; else L{None}."""
+        return None if self._beginnings else self.names
+
+    def covers(self, tag: str) -> bool:
+        """
+        Tell whether a tag is meant.
+
+        @param tag: empty for a client without one, who is never meant.
+        """
+        return tag in self.names or any(
+            tag.startswith(each) and tag != each for each in self._beginnings
+        )
+
+    def contains(self, other: Tags) -> bool:
+        """Tell whether these are surely all tags that others are."""
+        return all(map(self.covers, other.names)) and all(
+            each.startswith(self._beginnings) for each in other._beginnings
+        )
