@@ -22,9 +22,9 @@ _HEADING: Final = re.compile(r"(?m)^(\S.*)\n(=+|-+)\n")
 #: The order in which the chapters are listed.
 _ORDER: Final = (
     "clients", "sessions", CONFIGURATION, "rules", "limits", "login", "local", "tls",
-    "frontends", "kerberos", "chap", "http", "directories", "plugins", "embedding",
-    "operations",
-    "troubleshooting", "records", "beyond", "performance", "contributing",
+    "frontends", "transparent", "kerberos", "chap", "http", "directories", "plugins",
+    "embedding", "operations", "troubleshooting", "records", "beyond", "performance",
+    "contributing",
 )  # fmt: skip
 
 

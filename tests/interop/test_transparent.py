@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
+from socksgw.console.manual import chapters
 from tests.interop.diverting import BIG, FAR
 from tests.live.running import environment
 from tests.live.servers import program
 
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 #: What curl says of a reset: it could not connect, or the connection broke, by how
 #: soon it looks.
 RESET = (7, 56)
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What L{tests.interop.diverting} tells, in network namespaces of its own."""
+def inNamespace() -> list[str]:
+    """Return what runs a command in a network namespace; skip where nothing does."""
     for name, package in {
         "ip": "iproute2",
         "nft": "nftables",
@@ -39,12 +43,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     unshare.append("-n" if os.geteuid() == 0 else "-rn")
     if subprocess.run([*unshare, "true"], check=False).returncode:
         pytest.skip("needs leave to make a network namespace")
+    return unshare
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What L{tests.interop.diverting} tells, in network namespaces of its own."""
+    unshare = inNamespace()
     directory = tmp_path_factory.mktemp("transparent")
     module = [sys.executable, "-m", "tests.interop.diverting"]
-    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     done = subprocess.run(
         [*unshare, *module, str(directory)],
-        env=environment(PATH=path),
+        env=environment(PATH=PATH),
         capture_output=True,
         text=True,
         check=False,
@@ -186,3 +196,64 @@ def test_programsOfThisHost(found: Any) -> None:
     """In the output hook: others are diverted, the gateway's own connections not."""
     assert found["local"] == [0, "the far page"]
     assert found["local decisions"] == [["local", "93.184.216.34", 8080]]
+
+
+def test_theManual(tmp_path: Path) -> None:
+    """The manual's walk-through, block by block as it stands there."""
+    unshare = inNamespace()
+    text = chapters()["transparent"]
+    indented = r"((?:    .*\n|\n)+)"
+    (configuration,) = re.findall(rf"code-block:: toml\n\n{indented}", text)
+    (tmp_path / "gw.toml").write_text(dedent(configuration))
+    walk = text.partition("Try it\n------")[2].partition("\nUnload the rules")[0]
+    unloading = text.partition("Unload the rules::\n")[2].partition("\nWith ")[0]
+    blocks = [dedent(block) for block in re.findall(rf"::\n\n{indented}", f"{walk}\n")]
+    assert len(blocks) == 5
+    script = "\n".join(
+        [
+            "set -e",
+            # Names of namespaces are files in /run.
+            "mount -t tmpfs none /run",
+            "trap 'kill -KILL $(jobs -p)' EXIT",
+            *blocks,
+            dedent(unloading),
+            "ip netns exec gw nft list ruleset > left",
+            "ip -n gw route show table 1080 >> left",
+            "ip -n gw -6 route show table 1080 >> left",
+        ]
+    )
+    tools = Path(sys.executable).parent
+    with (tmp_path / "errors").open("wb") as errors:
+        done = subprocess.run(
+            [*unshare, "-m", "bash", "-c", script],
+            cwd=tmp_path,
+            env=environment(PATH=f"{tools}:{PATH}"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            # The servers have it, too, which may end later.
+            stderr=errors,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    said = (tmp_path / "errors").read_text()
+    assert done.returncode == 0, said
+    answers = [x for x in done.stdout.splitlines() if x in ("the far page", '"far"')]
+    assert answers == ["the far page"] * 2 + ['"far"'] * 2, done.stdout + said
+    journal = "".join(
+        file.read_text() for file in (tmp_path / "var" / "audit").glob("*.jsonl")
+    )
+    decisions = [json.loads(line) for line in journal.splitlines()]
+    decided = [
+        (x["command"], x["asked"], x["port"], x["rule"])
+        for x in decisions
+        if x["event"] == "flow" or x.get("command") == "connect"
+    ]
+    assert decided == [
+        ("connect", FAR["4"], 80, "web"),
+        ("connect", FAR["6"], 80, "web"),
+        ("udp", FAR["4"], 161, "snmp"),
+        ("udp", FAR["6"], 161, "snmp"),
+        ("connect", FAR["4"], 81, "default"),
+    ]
+    assert (tmp_path / "left").read_text() == ""
