@@ -14,15 +14,16 @@ import pytest
 
 from tests.live import raw
 from tests.live.datagrams import Echo, addressed
-from tests.live.running import Running, running
+from tests.live.running import Running
 from tests.live.servers import PATIENCE, Destination, echo, untilEnd
 from tests.live.transports import (
-    CONFIGURATION,
     SPOKEN,
     TRANSPORTS,
     Channel,
     opened,
-    prepare,
+)
+from tests.live.transports import (
+    serving as servingAll,
 )
 from tests.tools.sockets import RESET
 from tests.tools.waiting import until
@@ -35,10 +36,9 @@ PIPELINED = b"\xa5" * 65536
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One gateway, with a listener for each transport."""
-    directory = tmp_path_factory.mktemp("transports")
-    prepare(directory)
-    yield from running(directory, CONFIGURATION)
+    """What has a listener for each transport."""
+    with servingAll(tmp_path_factory.mktemp("transports")) as both:
+        yield both
 
 
 @pytest.fixture(params=SPOKEN, ids="-".join)
@@ -293,6 +293,8 @@ def test_datagrams(client5: Channel) -> None:
     assert code == 0
     with Echo() as server, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         datagrams.settimeout(PATIENCE)
+        # From where the client is, whatever carries its connection.
+        datagrams.bind((client5.source.rstrip(":"), 0))
         octets = addressed(*server.place) + b"hello"
         datagrams.sendto(client5.wrapped(octets), (host, port))
         assert client5.unwrapped(datagrams.recv(1 << 16)) == octets

@@ -7,6 +7,9 @@ each name in L{TRANSPORTS}.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -15,13 +18,26 @@ from socksgw.plugins.gssapi_stub import StubInitiator
 from tests.live import raw
 from tests.live.kerberos import frame
 from tests.live.protocols import PROTOCOLS, Protocol
-from tests.live.running import LOOPBACK, Running, socksgw
+from tests.live.running import LOOPBACK, Running, running, socksgw
+from tests.tools import proxyheaders
 from tests.tools.certificates import Authority, server
 
-__all__ = ["CONFIGURATION", "SPOKEN", "TRANSPORTS", "Channel", "opened", "prepare"]
+__all__ = ["SPOKEN", "TRANSPORTS", "Channel", "opened", "serving"]
 
 REALM = "CORP.EXAMPLE"
 USER, PASSWORD = "alice", "correct-horse"
+_RULES = (
+    """
+[[rule]]
+id = "forbidden"
+deny = "any"
+to = ["127.0.0.9"]
+[[rule]]
+id = "all"
+allow = ["connect", "bind", "udp"]
+"""
+    + LOOPBACK
+)
 #: A listener for each transport, in the order of L{TRANSPORTS}.
 CONFIGURATION = (
     f"""
@@ -71,20 +87,71 @@ listener = ["inside"]
 methods = ["tls"]
 [[auth.choose]]
 methods = ["none"]
-[[rule]]
-id = "forbidden"
-deny = "any"
-to = ["127.0.0.9"]
-[[rule]]
-id = "all"
-allow = ["connect", "bind", "udp"]
 """
-    + LOOPBACK
+    + _RULES
+)
+#: The same for those that name a client: such listeners are not of this machine alone.
+PROXIED = (
+    """
+[[listen]]
+name = "proxy1"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
+proxy_protocol_from = ["127.0.0.1"]
+[[listen]]
+name = "proxy2"
+endpoint = "tcp:0:interface=127.0.0.1"
+protocols = ["socks5", "socks4", "http"]
+proxy_protocol_from = ["127.0.0.1"]
+[[listen]]
+name = "proxy+tls"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
+proxy_protocol_from = ["127.0.0.1"]
+[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
+[[auth.choose]]
+from = ["127.0.0.0/8"]
+methods = ["none"]
+"""
+    + _RULES
 )
 HANDSHAKE, OPTIONS, DATA, CLOSING = 1, 2, 3, 4
 
 
-def prepare(directory: Any) -> None:
+class Serving(Running):
+    """Two gateways, which look like one."""
+
+    def __init__(self, *gateways: Running) -> None:
+        self._gateways = gateways
+
+    @property
+    def ports(self) -> list[int]:
+        return [port for each in self._gateways for port in each.ports]
+
+    def journal(self, event: str | None = None) -> list[dict[str, Any]]:
+        # Each numbers its sessions.
+        return [
+            {**line, "session": (number, line.get("session"))}
+            for number, each in enumerate(self._gateways)
+            for line in each.journal(event)
+        ]
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[Serving]:
+    """Run what has a listener for each transport."""
+    alone, proxied = directory / "alone", directory / "proxied"
+    for each in (alone, proxied):
+        each.mkdir()
+        _prepare(each)
+    run = contextmanager(running)
+    with run(alone, CONFIGURATION) as first, run(proxied, PROXIED) as second:
+        yield Serving(first, second)
+
+
+def _prepare(directory: Path) -> None:
     """Write what the gateway shows, and who its user is."""
     server(Authority()).write(directory, "gw")
     made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
@@ -351,6 +418,39 @@ class Inside(TLS):
         self.plain.shutdown(how)
 
 
+class Proxied(Channel):
+    """By a proxy in front, which tells by a line who the client is."""
+
+    source = "127.0.0.77:"
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.plain.sendall(proxyheaders.line("127.0.0.77", 7777))
+
+
+class ProxiedTwo(Channel):
+    """The same in version 2, with a checksum."""
+
+    source = "127.0.0.78:"
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        told = proxyheaders.vector(2, b"gw.example")
+        header = proxyheaders.version2("127.0.0.78", 7778, vectors=told)
+        self.plain.sendall(proxyheaders.checked(header))
+
+
+class ProxiedTLS(TLS):
+    """By a proxy that passes TLS through; the header and TLS come in one segment."""
+
+    source = "127.0.0.79:"
+    _header = proxyheaders.version2("127.0.0.79", 7779)
+
+    def _put(self, octets: bytes) -> None:
+        self.plain.sendall(self._header + octets)
+        self._header = b""
+
+
 #: The client of each transport, by its listener's name.
 TRANSPORTS: Final[dict[str, type[Channel]]] = {
     "plain": Channel,
@@ -360,6 +460,9 @@ TRANSPORTS: Final[dict[str, type[Channel]]] = {
     "inside": Inside,
     "tcp": Channel,
     "ssl": SSLEndpoint,
+    "proxy1": Proxied,
+    "proxy2": ProxiedTwo,
+    "proxy+tls": ProxiedTLS,
 }
 #: Each with what may be spoken over it.
 SPOKEN: Final = [
