@@ -661,7 +661,13 @@ class Inbound:
         """
         self._count()
         held = self._counted
-        if held <= self._most or self._waiting is not None or self._phase is _GONE:
+        if held <= self._most or self._phase is _GONE:
+            return
+        if self._waiting is not None:
+            # More of a message is awaited, which may have as many as its protocol
+            # lets it have; of a stranger only where there is plenty of memory.
+            if self.halfOpen and self.listener.memory.scarce:
+                self.end(LimitReached("no memory for a request of that length"))
             return
         self._paused = True
         self.connection.pauseProducing()

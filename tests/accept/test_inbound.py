@@ -11,7 +11,13 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred
 
-from socksgw.errors import CertificateRefused, ClientLost, Draining, HandshakeTimedOut
+from socksgw.errors import (
+    CertificateRefused,
+    ClientLost,
+    Draining,
+    HandshakeTimedOut,
+    LimitReached,
+)
 from socksgw.wire.events import MethodsOffered, Requested
 from tests.accept.listeners import CONNECT4, World
 
@@ -148,6 +154,22 @@ def test_littleWaitsWhileMuchIsHeld(world: World) -> None:
     client.dataReceived(bytes(1))
     assert transport.producerState == "paused"
     world.lose(client)
+
+
+@pytest.mark.parametrize("plenty", [True, False])
+def test_aLongRequestWhileMuchIsHeld(plenty: bool) -> None:
+    """A stranger's half of a request is kept only where there is plenty of memory."""
+    world = World(protocols=("http",))
+    world.memory.take(0 if plenty else 200_000_000)
+    client, transport = world.connect()
+    client.dataReceived(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nX: ")
+    client.dataReceived(b"y" * 2000)
+    assert client.failure is None
+    client.dataReceived(b"y" * 20_000)
+    assert isinstance(client.failure, LimitReached) is not plenty
+    assert transport.disconnecting is not plenty
+    world.lose(client)
+    assert world.memory.held == (0 if plenty else 200_000_000)
 
 
 def test_oneThatGoesWhileNothingIsRead(world: World) -> None:
