@@ -64,6 +64,7 @@ from tests.fakes.gateway import (
     well,
 )
 from tests.fakes.policy import Somebody
+from tests.tools.requests import BROKEN
 from tests.tools.samples import CLIENTS
 
 
@@ -473,6 +474,22 @@ def test_noSocks(gateway: Gateway, octets: bytes) -> None:
     assert gateway.order == ["commit", "ended"]
     assert transport.value() == b""
     assert gateway.lines()[0]["reason"] == "protocol"
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+@pytest.mark.parametrize("name", BROKEN)
+def test_brokenInHttp(gateway: Gateway, name: str, pieces: bool) -> None:
+    """Each form that could smuggle a request gets one answer, and is never dialled."""
+    octets, status = BROKEN[name]
+    transport = gateway.connect()
+    sent = octets + b"\r\n" + WAYS["http"]
+    for part in [bytes((each,)) for each in sent] if pieces else [sent]:
+        transport.protocol.dataReceived(part)
+    assert transport.value().startswith(b"HTTP/1.1 %d " % status)
+    assert transport.value().count(b"HTTP/1.1 ") == 1
+    assert gateway.order == ["commit", "sent", "ended"]
+    (line,) = gateway.lines("refused")
+    assert line["protocol"] == "http"
 
 
 def test_brokenLogin(gateway: Gateway) -> None:
