@@ -29,13 +29,14 @@ from socksgw.limits.limits import DEFAULTS
 from socksgw.login import checkers
 from socksgw.login.passwords import setPassword
 from socksgw.login.stores import remote
-from socksgw.login.stores.keys import HTTP, LDAP, PAM
+from socksgw.login.stores.keys import HTTP, JWT, LDAP, PAM
 from socksgw.route.librarylookup import THREADS, THREADS_PER_SOURCE
 from socksgw.route.lookup import QUESTIONS
 from socksgw.system.tls import EMPTY
 from tests.fakes.policy import Facts
 from tests.live.running import ROOT, Running, environment, socksgw
 from tests.live.servers import Certificate
+from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.waiting import until
 
 CHAPTERS = sorted((ROOT / "socksgw" / "manual").glob("*.rst"))
@@ -169,6 +170,38 @@ def test_directory(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
+WORKLOADS = [
+    text for text in blocks("toml") if "[[expect]]" in text and "[listen.tls]" in text
+]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_workloads(number: int, tmp_path: Path) -> None:
+    """The examples of tokens and workloads meet their own expectations."""
+    assert len(WORKLOADS) == 4
+    text = WORKLOADS[number]
+    authority = Authority()
+    server(authority).write(tmp_path, "gw")
+    for name in ("bundle.pem", "corp-ca.pem"):
+        (tmp_path / name).write_bytes(pemOf(authority.certificate))
+    secrets = "/var/run/secrets/kubernetes.io/serviceaccount"
+    text = text.replace(f"{secrets}/ca.crt", "corp-ca.pem")
+    text = text.replace(f"{secrets}/token", "token")
+    (tmp_path / "token").touch(0o600)
+    (tmp_path / "token").write_text("e")
+    (tmp_path / "gateway.toml").write_text(text)
+    checked = socksgw("check", "--strict", str(tmp_path / "gateway.toml"))
+    assert checked.returncode == 0, checked.stdout
+    assert "exposed without login: nothing" in checked.stdout
+    # They are tests: who is let in is not, once the rules are for somebody else.
+    (tmp_path / "gateway.toml").write_text(
+        text.replace("who = [", 'who = ["x", ').replace('"x", ', '"x"] # ')
+    )
+    checked = socksgw("check", "--strict", str(tmp_path / "gateway.toml"))
+    assert checked.returncode != 0
+    assert "expects allow" in checked.stdout
+
+
 def test_everyOptionOfACheckerIsShown() -> None:
     """etc/socksgw.toml's tables are good, too, but for their files."""
     shown = (ROOT / "etc" / "socksgw.toml").read_text()
@@ -176,11 +209,16 @@ def test_everyOptionOfACheckerIsShown() -> None:
     tables = shown[shown.index("# [[auth.checker]]") : end]
     text = re.sub(r"(?m)^# ?", "", tables)
     config = loads(f'[[listen]]\nname = "a"\naddress = ["127.0.0.1:0"]\n{text}', "f")
-    assert {each.kind for each in config.auth.checker} == {"ldap", "http", "pam"}
-    known = {"ldap": LDAP, "http": HTTP, "pam": PAM}
+    assert {each.kind for each in config.auth.checker} == {
+        "ldap",
+        "http",
+        "pam",
+        "jwt",
+    }
+    known = {"ldap": LDAP, "http": HTTP, "pam": PAM, "jwt": JWT}
     for each in config.auth.checker:
         missing = set(known[each.kind]) - set(each.options)
-        assert missing <= {"user_dn", "bind_keytab", "bind_principal"}
+        assert missing <= {"user_dn", "bind_keytab", "bind_principal", "keys"}
         assert all(f"{key}" in tables for key in missing)
     problems = examine(config, Facts(), MemoryReactorClock()).errors
     assert [each.text for each in problems if "No such file" not in each.text] == []

@@ -22,7 +22,7 @@ _HEADING: Final = re.compile(r"(?m)^(\S.*)\n(=+|-+)\n")
 #: The order in which the chapters are listed.
 _ORDER: Final = (
     "clients", "sessions", CONFIGURATION, "rules", "limits", "login", "local", "tls",
-    "frontends", "transparent", "kerberos", "chap", "http", "directories", "plugins",
+    "frontends", "transparent", "kerberos", "chap", "http", "tokens", "directories", "plugins",
     "embedding", "operations", "troubleshooting", "records", "beyond", "performance",
     "contributing",
 )  # fmt: skip

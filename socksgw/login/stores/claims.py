@@ -62,7 +62,8 @@ class Wanted:
     """
     What a token has to say.
 
-    @ivar issuer: C{iss}.
+    @ivar issuer: C{iss}; or C{spiffe://DOMAIN}, where C{sub} has to be of that trust
+        domain, and C{iss} may be anything: tokens of SPIFFE need none.
     @ivar audience: of C{aud}, one of these.
     @ivar leeway: seconds that the issuer's clock may be before or behind.
     @ivar name: where the name is.
@@ -89,7 +90,7 @@ class Wanted:
         @raise Refused: the token is not good here and now.
         """
         _checkType(header)
-        if claims.get("iss") != self.issuer:
+        if not self.isIssued(claims):
             refuse("is of another issuer")
         self._checkAudience(claims.get("aud"))
         expires = self._checkTimes(claims, now)
@@ -98,6 +99,13 @@ class Wanted:
                 refuse(f"lacks what `require` asks of {_shown(each.path)}")
         name = self._name(_at(claims, self.name))
         return Proved(name, expires, groups=self._groupsIn(claims))
+
+    def isIssued(self, claims: Mapping[str, Any]) -> bool:
+        """Tell whether a token says that it is of this issuer."""
+        if not isSPIFFE(self.issuer):
+            return bool(claims.get("iss") == self.issuer)
+        said = claims.get("sub")
+        return type(said) is str and said.startswith(f"{self.issuer}/")
 
     def _checkAudience(self, said: Any) -> None:
         # One string, or an array of them (RFC 7519 section 4.1.3).

@@ -38,6 +38,7 @@ from socksgw.login.stores.keyset import (
 from socksgw.login.stores.keysource import FileKeys, KeySource, URLKeys
 from socksgw.login.stores.remote import trustIn, urlIn
 from socksgw.login.tokens import LONGEST, NAMELESS, isToken, partsOf
+from socksgw.system.spiffe import isSPIFFE, wrongId
 from socksgw.system.tlspeer import TLSPeer
 from socksgw.system.usage import shared
 
@@ -117,7 +118,7 @@ class JWTChecker:
             elif not isToken(token):
                 why = "the credential is no token"
             raise Refused(WRONG, why) from None
-        if claims.get("iss") != self._wanted.issuer:
+        if not self._wanted.isIssued(claims):
             # Before its key is looked for, which another issuer has.
             raise Refused(WRONG, "the token is of another issuer")
         try:
@@ -163,6 +164,10 @@ def jwtChecker(settings: Settings, reactor: Any) -> JWTChecker:
         settings.word("prefix"),
         tuple(_requirementsIn(settings)),
     )
+    if isSPIFFE(wanted.issuer) and wrongId(f"{wanted.issuer}/x"):
+        settings.wrong(
+            "issuer", "must be a trust domain, such as spiffe://corp.example"
+        )
     if not wanted.prefix.isprintable() or "\\" in wanted.prefix:
         settings.wrong("prefix", "must not have control characters or backslashes")
     parse = partial(keySetIn, algorithms=algorithms)

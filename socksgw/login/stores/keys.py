@@ -77,7 +77,8 @@ PAM: Final[Mapping[str, str]] = {
 }
 
 JWT: Final[Mapping[str, str]] = {
-    "issuer": "string; needed. The claim ``iss`` of the tokens, to the letter.",
+    "issuer": "string; needed. The claim ``iss`` of the tokens, to the letter. "
+    "``spiffe://DOMAIN``: tokens whose ``sub`` is of that trust domain.",
     "audience": "string or array of strings; needed. Whom the tokens are for: one of "
     "these has to be in the claim ``aud``.",
     "keys": "string. The file of the issuer's public keys (JWKS), which nobody else may "

@@ -26,6 +26,9 @@ _TRIED: Final = 4
 #: Bits of an RSA key: fewer are forbidden (RFC 7518 section 3.3), and more cost more
 #: than a login may.
 _BITS: Final = range(2048, 8192 + 1)
+#: What a key may be for: signatures; in bundles of SPIFFE, its tokens.
+_USES: Final = ("sig", "jwt-svid")
+_TOLD: Final = frozenset({"use", "key_ops"})
 #: Signatures by public keys: the key's type, and the curves that it may be on. There
 #: is no other: none signs nothing, and of HMAC who verifies can sign.
 ALGORITHMS: Final[Mapping[str, tuple[str, Collection[str]]]] = {
@@ -144,7 +147,7 @@ def _keyIn(table: Any, algorithms: Collection[str]) -> _Key | None:
     if name is not None and (type(name) is not str or len(name) > _LONGEST_ID):
         return None
     # Neither "use" nor "key_ops" is needed (RFC 7517 sections 4.2 and 4.3).
-    if table.get("use", "sig") != "sig":
+    if table.get("use", "sig") not in _USES:
         return None
     if type(operations) is not list or "verify" not in operations:
         return None
@@ -163,7 +166,8 @@ def _keyIn(table: Any, algorithms: Collection[str]) -> _Key | None:
         with warnings.catch_warnings():
             # Of short keys, which are left out.
             warnings.simplefilter("ignore")
-            key = jwk.import_key(table)
+            # The library knows no other use than "sig", and has been told enough.
+            key = jwk.import_key({k: v for k, v in table.items() if k not in _TOLD})
             raw: Any = key.public_key
     except Exception:
         # The library raises several kinds.

@@ -188,3 +188,27 @@ def test_required(said: Any, good: bool) -> None:
     assert isinstance(found, str) is not good
     if not good:
         assert found == "lacks what `require` asks of repository_owner"
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        # SPIFFE's tokens need no iss (JWT-SVID section 3).
+        ({"iss": None, "sub": "spiffe://corp.example/ci/build"}, ""),
+        ({"iss": "https://oidc.example", "sub": "spiffe://corp.example/a"}, ""),
+        ({"sub": "spiffe://other.example/a"}, "is of another issuer"),
+        ({"sub": "spiffe://corp.example.evil/a"}, "is of another issuer"),
+        ({"sub": "spiffe://corp.example"}, "is of another issuer"),
+        ({"sub": "SPIFFE://corp.example/a"}, "is of another issuer"),
+        ({"sub": ["spiffe://corp.example/a"]}, "is of another issuer"),
+        ({"sub": "spiffe://corp.example/a/../b"}, "has a . or .. in its path"),
+        ({"sub": "spiffe://corp.example/a b"}, "is malformed"),
+    ],
+)
+def test_workload(claims: dict[str, Any], why: str) -> None:
+    """A trust domain as the issuer: the subject is of it, and to the letter."""
+    found = judged({**GOOD, **claims}, evolve(WANTED, issuer="spiffe://corp.example"))
+    if why:
+        assert found.endswith(why)
+    else:
+        assert found.name == claims["sub"]

@@ -162,6 +162,8 @@ URL = {"issuer": ISSUER, "audience": AUDIENCE, "keys_url": "https://issuer.examp
     ("table", "key", "text"),
     [
         ({**FILE, "issuer": ""}, "issuer", "is missing"),
+        ({**FILE, "issuer": "spiffe://a/b/"}, "issuer", "must be a trust domain"),
+        ({**FILE, "issuer": "SPIFFE://a"}, "issuer", "must be a trust domain"),
         ({**FILE, "audience": []}, "audience", "must be a string or an array"),
         ({**FILE, "audience": [7]}, "audience", "must be a string or an array"),
         ({**FILE, "audience": ""}, "audience", "must be a string or an array"),

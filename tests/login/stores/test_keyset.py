@@ -192,6 +192,13 @@ def test_keys() -> None:
     assert verify(many[4].token({"kid": None}), setOf(*many)) == why
 
 
+def test_bundle() -> None:
+    """A trust bundle of SPIFFE says what its keys are for in its own words."""
+    issuer = Issuer("ES256")
+    issuer.public["use"] = "jwt-svid"
+    assert verify(issuer.token(), setOf(issuer)) == ""
+
+
 def test_wrongKey() -> None:
     """A key is used for its own algorithm alone."""
     issuer = Issuer("RS256")
@@ -219,6 +226,7 @@ def _short() -> dict[str, Any]:
         _short,
         lambda: {"kty": "oct", "k": "c2VjcmV0", "kid": "o"},
         lambda: {**Issuer("ES256").public, "use": "enc"},
+        lambda: {**Issuer("ES256").public, "use": "x509-svid"},
         lambda: {**Issuer("ES256").public, "key_ops": ["sign"]},
         lambda: {**Issuer("ES256").public, "key_ops": "verify"},
         lambda: {**Issuer("ES256").public, "kid": 7},
