@@ -325,7 +325,7 @@ class Http(Dialect):
         self._realm = realm
         self._refusals = Refusals(reasons)
         self._connected = connected
-        self._datagrams = self
+        self._datagrams: Http | None = None
         if connected is CONNECTED:
             self._datagrams = Http(realm, reasons, SWITCHED)
 
@@ -363,7 +363,7 @@ class Http(Dialect):
     def answering(self, request: Requested) -> Http:
         """As L{Dialect.answering}: UDP is granted by another status."""
         udp = request.command == Command.UDP_ASSOCIATE
-        return self._datagrams if udp else self
+        return (udp and self._datagrams) or self
 
     def encodeReply(self, _reply: Reply, _host: Address, _port: int, /) -> bytes:  # type: ignore[override]
         """Return 200: the address where the gateway is bound has no place there."""

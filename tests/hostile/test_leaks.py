@@ -31,7 +31,7 @@ from socksgw.config.loading import loads
 from socksgw.errors import AuditFailed, LookupFailed, Revoked
 from socksgw.gateway.gateway import Gateway
 from socksgw.session.stage import Stage
-from tests.live import raw
+from tests.live import masque, raw
 from tests.live.kinds import Clients
 from tests.live.running import LOOPBACK
 from tests.live.servers import Certificate, Destination
@@ -44,6 +44,9 @@ CONFIGURATION = (
 [[listen]]
 name = "plain"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "http"]
+[listen.udp]
+tunnels = ["connect-udp"]
 [[listen]]
 name = "tls"
 address = ["127.0.0.1:0"]
@@ -361,7 +364,7 @@ def test_nothingIsLeft(world: World, certificate: Certificate) -> None:
 #: What a session or a flow waits for: which line of the journal, or a look-up.
 STEPS = (
     "decision", "denial", "peer", "name", "peer's name", "flow", "flow's denial",
-    "flow's name",
+    "flow's name", "tunnel", "tunnel's name",
 )  # fmt: skip
 
 
@@ -381,20 +384,28 @@ class Step:
         self.held: list[Deferred[Any]] = []
         self.error = LookupFailed("none") if "name" in step else AuditFailed("full")
 
-        def hold(*_: object, **__: object) -> Deferred[Any]:
+        journal, policy = world.gateway.journal, world.gateway.generation.policy
+        commit = journal.commit
+
+        def hold(first: str, *others: Any, **more: Any) -> Deferred[Any]:
+            if step == "tunnel" and '"event":"flow"' not in first:
+                return commit(first, *others, **more)
             self.held.append(fail(self.error) if fails else Deferred())
             return self.held[-1]
 
-        journal, policy = world.gateway.journal, world.gateway.generation.policy
         held: Any = hold
-        client = self._own(raw.dial(world.ports["plain"]))
-        self._sent(client, raw.GREETING, 2)
+        client = self.client = self._own(raw.dial(world.ports["plain"]))
+        if "tunnel" not in step:
+            self._sent(client, raw.GREETING, 2)
         name = b"\x03\x09some.test\x00\x50"
         if "name" in step:
             policy._resolver = SimpleNamespace(lookUp=held)
-        elif step in ("decision", "denial"):
+        elif step in ("decision", "denial", "tunnel"):
             journal.commit = held  # type: ignore[method-assign]
-        if step in ("decision", "denial", "name", "peer's name"):
+        if "tunnel" in step:
+            host = "some.test" if "name" in step else "127.0.0.1"
+            client.sendall(masque.request(host, 9))
+        elif step in ("decision", "denial", "name", "peer's name"):
             command = 2 if step == "peer's name" else 1
             asked = raw.request5("127.0.0.1", 9 if step == "decision" else 0, command)
             client.sendall(asked[:3] + (name if "name" in step else asked[3:]))
@@ -411,7 +422,6 @@ class Step:
                 to = raw.request5("127.0.0.1", 0 if "denial" in step else 9)[3:]
                 sends = self._own(socket.socket(type=socket.SOCK_DGRAM))
                 sends.sendto(bytes(3) + (name if "name" in step else to), place)
-        self.client = client
         until(lambda: self.held, turn=world.turn)
 
     def _own(self, made: socket.socket) -> socket.socket:
