@@ -129,6 +129,7 @@ class Relays:
                 tally.further = relay.client.left
             elif exchange.answerDone and exchange.keepsClient:
                 tally.further = early
+            tally.lingering = exchange.answerDone and not exchange.requestDone
         finally:
             # What is behind the request has not gone anywhere.
             tally.sent += relay.client.moved - len(exchange.surplus)

@@ -24,11 +24,21 @@ class Tally:
     @ivar reset: whether the client is to be closed with a reset.
     @ivar further: what came of the client already behind its request, where it may
         make another one; L{None} where the connection ends with this one.
+    @ivar lingering: whether the client has an answer, and may still be sending.
     @ivar relay: the relay while it lasts, so that other allowances can be given to
         it (L{Relay.limit}); L{None} of an association.
     """
 
-    __slots__ = ("further", "reason", "received", "relay", "reset", "sent", "strangers")
+    __slots__ = (
+        "further",
+        "lingering",
+        "reason",
+        "received",
+        "relay",
+        "reset",
+        "sent",
+        "strangers",
+    )
 
     def __init__(self) -> None:
         self.sent = 0
@@ -37,4 +47,5 @@ class Tally:
         self.reason = ""
         self.reset = False
         self.further: bytes | None = None
+        self.lingering = False
         self.relay: Relay | None = None

@@ -261,6 +261,8 @@ class Session(case.Case):
         self.gateway.journal.append(record.endLine(self.gateway.clock()))
         if tally.further is not None:
             self._further = tally.further
+        elif tally.lingering:
+            client.finish()
         elif tally.reset:
             client.abort()
         else:

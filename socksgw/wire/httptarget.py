@@ -59,12 +59,13 @@ def readTarget(method: bytes, target: bytes) -> Target:
         )
     scheme, authority, path = match.groups()
     scheme = scheme.lower()
-    if scheme == b"https":
+    if scheme in (b"https", b"wss"):
         raise WireError(
-            "https:// is not fetched for a client: have it ask for CONNECT host:port, "
-            "and speak TLS inside",
+            f"{scheme.decode()}:// is not fetched for a client: have it ask for "
+            "CONNECT host:port, and speak TLS inside"
         )
-    if scheme != b"http":
+    # RFC 6455 section 3: aiohttp asks for a WebSocket in these words.
+    if scheme not in (b"http", b"ws"):
         raise WireError(
             "only http:// is passed on, and CONNECT", reason="not-implemented"
         )

@@ -18,6 +18,7 @@ from socksgw.wire.reader import WireError
             b"http://Example.COM.:080/a?b",
             Target("example.com", 80, b"Example.COM.", b"example.com", b"/a?b"),
         ),
+        (b"ws://a:81/b", Target("a", 81, b"a", b"a:81", b"/b")),
         (b"HTTP://a:", Target("a", 80, b"a", b"a", b"/")),
         (b"http://a?//", Target("a", 80, b"a", b"a", b"/?//")),
         (b"http://a/@#"[:-1], Target("a", 80, b"a", b"a", b"/@")),
@@ -78,7 +79,7 @@ def test_hostsThatAreNone(host: bytes) -> None:
         (b"http://example.com\\@evil/", ""),
         (b"https://example.com/", ""),
         (b"ftp://example.com/", "not-implemented"),
-        (b"ws://example.com/", "not-implemented"),
+        (b"wss://example.com/", ""),
         (b"gopher://example.com/", "not-implemented"),
     ],
 )
