@@ -188,6 +188,9 @@ class Inbound:
     #: Octets that are still thrown away, once our side has ended.
     _lingering = _LINGER_OCTETS
     _paused = False
+    #: Whether a client that goes on sending, once our side has ended, is given the
+    #: time to read the answer.
+    _patient = False
     #: Whether answers wait that the client does not take.
     _full = False
     #: Whether a session is being started just now.
@@ -252,7 +255,10 @@ class Inbound:
         elif self._phase is not _OPEN:
             self._lingering -= len(data)
             if self._lingering <= 0:
-                self.abort()
+                if self._patient and self._phase is _FINISHING:
+                    self.connection.pauseProducing()
+                else:
+                    self.abort()
         else:
             conversation = self.conversation
             conversation.receive(data)
@@ -546,13 +552,16 @@ class Inbound:
             or protection.naked
         )
 
-    def finish(self) -> None:
+    def finish(self, patient: bool = False) -> None:
         """
         Close so that what was sent arrives.
 
         Our side ends, what still comes is read for a moment, and then the
         connection is closed. Closing it at once with input unread would send a
         reset, which destroys a reply in flight.
+
+        @param patient: whether a client that sends much has the whole moment to look
+            for the answer: no more than a part is read of it.
         """
         self._serving = None
         if self._phase is _GONE:
@@ -560,6 +569,7 @@ class Inbound:
         if self.ended:
             self.close()
             return
+        self._patient = patient
         self._phase = _FINISHING
         self._drop()
         self._disarm()

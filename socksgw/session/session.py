@@ -129,7 +129,9 @@ class Session(case.Case):
                 elif self.client.conversation.goesOn:
                     self._further = b""
                 else:
-                    self.client.finish()
+                    # It may be sending what belongs to the request.
+                    asking = self.client.conversation.asking
+                    self.client.finish(patient=asking is not None)
         finally:
             if self.flows is not None:
                 self.flows.close()
@@ -262,7 +264,7 @@ class Session(case.Case):
         if tally.further is not None:
             self._further = tally.further
         elif tally.lingering:
-            client.finish()
+            client.finish(patient=True)
         elif tally.reset:
             client.abort()
         else:

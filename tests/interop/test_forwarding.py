@@ -35,6 +35,10 @@ key = "gw.key"
 from = ["127.0.0.0/8"]
 methods = ["none"]
 [[rule]]
+id = "no"
+deny = ["connect"]
+ports = [81]
+[[rule]]
 id = "all"
 allow = ["connect"]
 """
@@ -114,6 +118,18 @@ def test_anUploadThatIsNotWanted(proxy: list[str], origin: int, tmp_path: Path) 
     url = f"http://127.0.0.1:{origin}/refused"
     told = curl(*proxy, "-w", "%{http_code}", "-T", str(file), "-H", "Expect:", url)
     assert told == "too much\n413"
+
+
+def test_anUploadThatIsDenied(
+    gateway: Running, proxy: list[str], tmp_path: Path
+) -> None:
+    """The client reads why, although it sends much that nobody wants."""
+    file = tmp_path / "file"
+    with file.open("wb") as opened:
+        opened.truncate(50 * MIB)
+    options = ["-w", "%{http_code}", "-T", str(file), "-H", "Expect:"]
+    told = curl(*proxy, *options, "http://127.0.0.1:81/")
+    assert told.endswith("403")
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
