@@ -21,7 +21,7 @@ from socksgw.accept.answers import DivertedConnection
 from socksgw.accept.inbound import Budget, Inbound
 from socksgw.accept.layers import Layer
 from socksgw.accept.listener import Listener
-from socksgw.accept.transparent import DIRECT, TRANSPARENT, undiverted
+from socksgw.accept.transparent import DIRECT, TRANSPARENT, Host, undiverted
 from socksgw.config.listening import parseListenAddress
 from socksgw.interfaces import Timer
 from socksgw.system.plain import socketName
@@ -114,19 +114,18 @@ class DivertedPort:
         bound: socket.socket,
         listener: Listener,
         watch: Watcher,
-        isListener: Callable[[Address, int], bool],
+        host: Host,
     ) -> None:
         """
         Begin to take datagrams.
 
         @param bound: the socket; it is closed here.
-        @param isListener: tells whether the gateway listens at an address and port.
         """
         self._socket = bound
         self._watch = watch
         self._side = _Side(listener)
         self._listener = listener
-        self._isListener = isListener
+        self._host = host
         self._clients: dict[Any, DivertedConnection] = {}
         self._paused = False
         watch.add(bound.fileno(), READ, self._ready)
@@ -202,7 +201,7 @@ class DivertedPort:
                 client.abandon()
             self._clients.pop(peer, None)
             return None
-        if self._isListener(*found):
+        if self._host.isListener(*found):
             client.converse(GivenConversation(TRANSPARENT, None))
             client.refused(undiverted(DIRECT))
         else:
@@ -250,18 +249,17 @@ def listenForDatagrams(
     text: str,
     listener: Listener,
     watch: Watcher,
-    isListener: Callable[[Address, int], bool],
+    host: Host,
 ) -> DivertedPort:
     """
     Take the datagrams that are diverted to an C{address} of the configuration.
 
-    @param isListener: tells whether the gateway listens at an address and port.
     @raise OSError: the kernel does not let us, or would not let us answer.
     """
     address, port = parseListenAddress(text)
-    host, low = _TRIAL[address.version]
+    foreigner, low = _TRIAL[address.version]
     try:
-        _bound(Address.parse(host), low).close()
+        _bound(Address.parse(foreigner), low).close()
     except PermissionError as e:
         # The port of this trial is not the listener's: both errors have one remedy.
         raise OSError(errno.EPERM, e.strerror) from None
@@ -272,4 +270,4 @@ def listenForDatagrams(
     except OSError:
         bound.close()
         raise
-    return DivertedPort(bound, listener, watch, isListener)
+    return DivertedPort(bound, listener, watch, host)

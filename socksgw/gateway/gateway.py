@@ -114,7 +114,7 @@ class Gateway:
         self.journal = self._state.journal
         self.watch = self._shared.watch
         self._listeners = Listeners(
-            self, reactor, self.watch, self.exhausted, self._hosts.isListener
+            self, reactor, self.watch, self.exhausted, self._hosts
         )
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName

@@ -28,7 +28,7 @@ from socksgw.accept.layers import Layer
 from socksgw.accept.listener import Listener, Service
 from socksgw.accept.proxied import ProxyLayer
 from socksgw.accept.tls import TLSLayer
-from socksgw.accept.transparent import TransparentLayer
+from socksgw.accept.transparent import Host, TransparentLayer
 from socksgw.accept.unixport import (
     UnixPort,
     listenOnPath,
@@ -122,20 +122,19 @@ class Listeners:
         reactor: Any,
         watch: Watcher,
         exhausted: Callable[[], None],
-        isListener: Callable[[Address, int], bool],
+        host: Host,
     ) -> None:
         """
         Begin with no listener.
 
         @param exhausted: called when there is no descriptor or memory for a
             client.
-        @param isListener: tells whether the gateway listens at an address and port.
         """
         self._service = service
         self._reactor = reactor
         self._watch = watch
         self._exhausted = exhausted
-        self._isListener = isListener
+        self._host = host
         self.byName: dict[str, Listener] = {}
         self._ports: dict[Key, Any] = {}
         self._listens: dict[str, Listen] = {}
@@ -186,7 +185,7 @@ class Listeners:
             yield ProxyLayer(isSender)
         if listen.transparent is not None:
             redirected = listen.transparent == "redirect"
-            yield TransparentLayer(redirected, self._isListener)
+            yield TransparentLayer(redirected, self._host)
         if tls is not None:
             yield TLSLayer(tls, self._watch)
 
@@ -316,9 +315,7 @@ class Listeners:
             return
         try:
             if key.what is _DATAGRAMS:
-                port: Any = listenForDatagrams(
-                    where, listener, self._watch, self._isListener
-                )
+                port: Any = listenForDatagrams(where, listener, self._watch, self._host)
             else:
                 port = listenOnAddress(
                     self._reactor,

@@ -34,10 +34,14 @@ class Port(House):
         bound.bind(("127.0.0.1", 0))
         receiveOriginals(bound)
         self.place = bound.getsockname()
-        self.datagrams = DivertedPort(
-            bound, self.listener, self.watch, lambda *_: self.ours
-        )
+        self.datagrams = DivertedPort(bound, self.listener, self.watch, self)
         self.clients: list[socket.socket] = []
+
+    def isListener(self, address: Address, port: int) -> bool:
+        return self.ours
+
+    def isSelf(self, address: Address) -> bool:
+        return False
 
     def client(self, host: str = "127.0.0.1") -> socket.socket:
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -172,7 +176,7 @@ def test_withoutPrivilege(monkeypatch: pytest.MonkeyPatch, port: Port) -> None:
 
     monkeypatch.setattr("socksgw.accept.diverted.foreign", refused)
     with pytest.raises(OSError, match="not permitted") as raised:
-        listenForDatagrams("127.0.0.1:0", port.listener, port.watch, lambda *_: False)
+        listenForDatagrams("127.0.0.1:0", port.listener, port.watch, port)
     assert raised.value.errno == errno.EPERM
 
     def low(_: socket.socket) -> None:
@@ -180,5 +184,5 @@ def test_withoutPrivilege(monkeypatch: pytest.MonkeyPatch, port: Port) -> None:
 
     monkeypatch.setattr("socksgw.accept.diverted.foreign", low)
     with pytest.raises(OSError, match="denied") as raised:
-        listenForDatagrams("127.0.0.1:0", port.listener, port.watch, lambda *_: False)
+        listenForDatagrams("127.0.0.1:0", port.listener, port.watch, port)
     assert raised.value.errno == errno.EPERM

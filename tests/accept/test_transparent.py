@@ -25,19 +25,24 @@ class Transparent(House):
     A listener whose clients are diverted.
 
     @ivar own: listeners of the gateway.
+    @ivar here: whether clients are programs of this host.
     @ivar clients: who calls.
     """
 
     def __init__(self) -> None:
         super().__init__("address")
         self.own: list[tuple[Address, int]] = []
+        self.here = False
         self.clients: list[socket.socket] = []
 
     def divert(self, redirected: bool) -> None:
-        def isListener(address: Address, port: int) -> bool:
-            return (address, port) in self.own
+        self.listener.layers = [TransparentLayer(redirected, self)]
 
-        self.listener.layers = [TransparentLayer(redirected, isListener)]
+    def isListener(self, address: Address, port: int) -> bool:
+        return (address, port) in self.own
+
+    def isSelf(self, address: Address) -> bool:
+        return self.here
 
     @property
     def place(self) -> tuple[Address, int]:
@@ -104,6 +109,31 @@ def test_diverted(house: Transparent, direct: bool) -> None:
         assert client.failure.reason == "not-diverted"
     else:
         assert house.events == [connection(*house.place)]
+
+
+def test_loop(house: Transparent) -> None:
+    """
+    A rule that takes the gateway's own connections as well: each would come back for
+    ever. Whose they are, the kernel says.
+    """
+    house.divert(redirected=False)
+    house.here = True
+    client = house.arrived()
+    assert client.failure is not None
+    assert "meta skuid" in str(client.failure)
+    assert house.events == []
+
+
+def test_anotherUsersProgram(
+    house: Transparent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is served, as is one whose user the kernel does not say."""
+    house.divert(redirected=False)
+    house.here = True
+    for user in (12345, None):
+        monkeypatch.setattr("socksgw.accept.transparent.userOf", lambda *_, u=user: u)
+        house.arrived()
+    house.until(lambda: len(house.events) == 2)
 
 
 def test_resetAtOnce(house: Transparent) -> None:

@@ -366,6 +366,12 @@ def local(scene: Scene, gateway: Running, found: dict[str, Any]) -> None:
     found["local decisions"] = [
         [x["listener"], x["asked"], x["port"]] for x in gateway.journal("decision")
     ]
+    # Now the wrong user is exempt.
+    scene.rules("load", "local", "12345")
+    found["loop"] = scene.curl(url(FAR["4"], 8080), prefix=other)[:2]
+    scene.rules("unload", "local")
+    found["loop decisions"] = len(gateway.journal("decision"))
+    found["loop refused"] = [x["why"] for x in gateway.journal("refused")]
 
 
 def main(directory: Path) -> None:

@@ -198,6 +198,14 @@ def test_programsOfThisHost(found: Any) -> None:
     assert found["local decisions"] == [["local", "93.184.216.34", 8080]]
 
 
+def test_loop(found: Any) -> None:
+    """Rules that exempt the wrong user: told at the first connection that came back."""
+    assert found["loop"][0] in (*RESET, 52)
+    assert found["loop decisions"] == 2
+    (why,) = found["loop refused"]
+    assert "the gateway's own user" in why
+
+
 def test_theManual(tmp_path: Path) -> None:
     """The manual's walk-through, block by block as it stands there."""
     unshare = inNamespace()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from socksgw.config.listening import parseListenAddress
+from socksgw.config.listening import UNIX, parseListenAddress
 from socksgw.config.schema import Config, Listen, ListenUDP, Rule
 from socksgw.gateway.examining.problems import Problems
 from socksgw.negotiate.methods import Choice
@@ -89,7 +89,9 @@ def _where(listen: Listen, text: str) -> Iterator[tuple[bool, str]]:
     try:
         address, port = parseListenAddress(text)
     except ValueError:
-        # It is reported already.
+        if text.startswith(UNIX):
+            yield True, f'"{text}": the kernel diverts to addresses with ports alone'
+        # Else it is reported already.
         return
     if not port:
         yield True, f'"{text}": the kernel\'s rule has to name the port; choose one'

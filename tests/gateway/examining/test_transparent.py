@@ -75,6 +75,13 @@ def test_endpoint() -> None:
     assert (path, "use address" in said) == ("listen[0].endpoint", True)
 
 
+def test_unixSocket() -> None:
+    """Nothing is diverted there."""
+    text = TPROXY.replace("127.0.0.1:1089", "unix:/run/gw.sock")
+    found = dict(wrong(_read(text + CHOOSE + ALLOW)))
+    assert "addresses with ports" in found["listen[0].address[0]"]
+
+
 def test_port() -> None:
     """The rule has to name it."""
     text = REDIRECT.replace("1088", "0")
