@@ -9,6 +9,7 @@ import socket
 from typing import Final
 
 from socksgw.errors import LimitReached
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import FAMILIES
 from socksgw.wire.address import Address
 
@@ -19,7 +20,11 @@ _BACKLOG: Final = 16
 
 
 def bindWithin(
-    kind: socket.SocketKind, address: Address, ports: range | None, scope: int = 0
+    kind: socket.SocketKind,
+    address: Address,
+    ports: range | None,
+    scope: int = 0,
+    sockets: Sockets = HERE,
 ) -> socket.socket:
     """
     Return a non-blocking socket bound to an address, on any port or on one of some.
@@ -28,10 +33,12 @@ def bindWithin(
 
     @param ports: the ports that it may have; L{None} for any.
     @param scope: the interface of a link-local address.
+    @param sockets: where it comes from.
     @raise LimitReached: none of the ports is free, or no descriptor is.
+    @raise ConnectFailed: the routing domain cannot be used.
     """
     try:
-        bound = socket.socket(FAMILIES[address.version], kind | socket.SOCK_NONBLOCK)
+        bound = sockets.open(FAMILIES[address.version], kind)
     except OSError as e:
         raise LimitReached(f"no socket: {e.strerror}", reason="resources") from None
     scoped = (0, scope) if scope else ()
