@@ -5,18 +5,21 @@ One question to name servers, until it is answered or has failed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, Final, final
 
 import dns.message
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from socksgw.errors import LookupFailed
+from socksgw.errors import LookupFailed, SocksError
 from socksgw.route.dnsmessages import Asked, BadAnswer, NoSuchName, Truncated
 from socksgw.route.dnstransport import Datagrams, Stream, Talk
 from socksgw.route.nameserver import Server, Servers
 
 __all__ = ["Asking", "Probe"]
+
+#: Seconds after which a question is sent for which there was no socket at hand.
+_SOON: Final = 0.01
 
 
 @final
@@ -65,15 +68,28 @@ class _Try:
                 servers.timeout,
                 self._came,
                 self._lost,
+                servers.sockets,
             )
             return
         try:
             self._talk = Datagrams(
-                servers.watch, server.where, octets, self._came, self._lost
+                servers.watch,
+                server.where,
+                octets,
+                self._came,
+                self._lost,
+                servers.sockets,
             )
-        except OSError:
+        except BlockingIOError:
+            # The server is not asked yet.
+            servers.reactor.callLater(_SOON, self._sendStill, edns)
+        except (OSError, SocksError):
             # No descriptor, say, or no route. The caller does not expect a call yet.
             servers.reactor.callLater(0, self._lost)
+
+    def _sendStill(self, edns: bool) -> None:
+        if not self._over:
+            self._send(edns, False)
 
     def _came(self, octets: bytes) -> None:
         outcome: list[Any] | Exception | None

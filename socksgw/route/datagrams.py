@@ -9,6 +9,7 @@ from typing import Final, final
 
 from socksgw.route.failures import failureFor
 from socksgw.route.probe import routed
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import FAMILIES, roomy
 from socksgw.wire.address import Address
 
@@ -22,18 +23,20 @@ _DISCOVER: Final = {4: (socket.IPPROTO_IP, 10), 6: (socket.IPPROTO_IPV6, 23)}
 _ALWAYS: Final = 2
 
 
-def outerSocket(version: int, whole: bool = False) -> socket.socket:
+def outerSocket(
+    version: int, whole: bool = False, sockets: Sockets = HERE
+) -> socket.socket:
     """
     Return a socket for datagrams to destinations, on any port.
 
     @param version: 4 or 6.
     @param whole: whether a datagram that is too long for the way is lost, and not
         sent in fragments.
-
+    @param sockets: where it comes from.
     @raise OSError: there is none.
+    @raise ConnectFailed: the routing domain cannot be used.
     """
-    family = FAMILIES[version]
-    outer = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    outer = sockets.open(FAMILIES[version], socket.SOCK_DGRAM)
     try:
         roomy(outer, _RECEIVE)
         if whole:
@@ -57,11 +60,15 @@ class DatagramOutlet:
     @ivar bound: the address and port that the client is told to send to.
     """
 
-    __slots__ = ("_held", "bound", "inner")
+    __slots__ = ("_held", "_sockets", "bound", "inner")
 
     def __init__(
-        self, inner: socket.socket | None, bound: tuple[Address, int] | None
+        self,
+        inner: socket.socket | None,
+        bound: tuple[Address, int] | None,
+        sockets: Sockets = HERE,
     ) -> None:
+        self._sockets = sockets
         self.inner = inner
         self.bound = bound
         self._held: socket.socket | None = None
@@ -76,7 +83,7 @@ class DatagramOutlet:
         @raise SocksError: there is none.
         """
         try:
-            self._held = outerSocket(version, whole=True)
+            self._held = outerSocket(version, True, self._sockets)
         except OSError as e:
             raise failureFor(e.errno or 0) from None
 
@@ -88,7 +95,7 @@ class DatagramOutlet:
         @raise OSError: there is none.
         """
         held, self._held = self._held, None
-        return held or outerSocket(version)
+        return held or outerSocket(version, sockets=self._sockets)
 
     def choose(self, addresses: tuple[Address, ...]) -> Address:
         """
@@ -96,4 +103,4 @@ class DatagramOutlet:
 
         @raise OSError: there is no socket to find out with.
         """
-        return routed(addresses)
+        return routed(addresses, self._sockets)

@@ -10,6 +10,7 @@ from typing import Any, final
 from socksgw.interfaces import SetDeadline
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.race import Race
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import keepAlive, quick
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
@@ -23,7 +24,7 @@ class Dialer:
     Opens outlets.
     """
 
-    __slots__ = ("_reactor", "_setDeadline", "_timeout", "_watch")
+    __slots__ = ("_reactor", "_setDeadline", "_sockets", "_timeout", "_watch")
 
     def __init__(
         self,
@@ -31,13 +32,16 @@ class Dialer:
         watch: Watcher,
         setDeadline: SetDeadline,
         timeout: float,
+        sockets: Sockets = HERE,
     ) -> None:
         """
         Make a dialler.
 
         @param timeout: seconds for all attempts at one destination, where nothing
             else is said of an address.
+        @param sockets: where they come from.
         """
+        self._sockets = sockets
         self._reactor = reactor
         self._watch = watch
         self._setDeadline = setDeadline
@@ -57,7 +61,13 @@ class Dialer:
             return admit(address) or self._timeout
 
         race = Race(
-            self._reactor, self._watch, self._setDeadline, addresses, port, seconds
+            self._reactor,
+            self._watch,
+            self._setDeadline,
+            addresses,
+            port,
+            seconds,
+            self._sockets,
         )
         race.start()
         outlet = await race.done

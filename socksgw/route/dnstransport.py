@@ -4,16 +4,20 @@ One question to one name server, by UDP or TCP.
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from typing import Any, Final, Protocol, final
 
+from twisted.internet import tcp
 from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.protocol import ClientFactory
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
+from socksgw.errors import SocksError
 from socksgw.route.dnsmessages import LONGEST
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.watch import READ, Watcher
 
 __all__ = ["Datagrams", "Stream", "SocketAddress", "Talk", "socketAddress"]
@@ -66,20 +70,23 @@ class Datagrams:
         octets: bytes,
         came: Callable[[bytes], None],
         lost: Callable[[], None],
+        sockets: Sockets = HERE,
     ) -> None:
         """
         Send the question.
 
         @param came: called with each datagram.
         @param lost: called when the server cannot be reached.
+        @param sockets: where its socket comes from.
+        @raise BlockingIOError: there is no socket at the moment.
         @raise OSError: nothing could be sent.
+        @raise ConnectFailed: the routing domain cannot be used.
         """
         self._watch = watch
         self._came = came
         self._lost = lost
-        self._socket = found = socket.socket(where[0], socket.SOCK_DGRAM)
+        self._socket = found = sockets.open(where[0], socket.SOCK_DGRAM)
         try:
-            found.setblocking(False)
             found.connect(where[1])
             found.send(octets)
             watch.add(found.fileno(), READ, self._ready)
@@ -133,6 +140,39 @@ class _Messages(Int16StringReceiver):
         self.factory.failed()
 
 
+class _Client(tcp.Client):
+    """A connection whose socket comes from a routing domain."""
+
+    def createInternetSocket(self) -> socket.socket:
+        """
+        Return the socket.
+
+        @raise OSError: there is none.
+        """
+        connector: Any = self.connector
+        try:
+            opened: socket.socket = connector.sockets.open(
+                self.addressFamily, socket.SOCK_STREAM
+            )
+        except SocksError as e:
+            raise OSError(errno.ENETDOWN, str(e)) from None
+        return opened
+
+
+class _Connector(tcp.Connector):
+    """
+    A connector of Twisted's, for a routing domain.
+
+    @ivar sockets: where the socket comes from.
+    """
+
+    sockets: Sockets
+
+    def _makeTransport(self) -> _Client:
+        made: Any = _Client
+        return made(self.host, self.port, self.bindAddress, self, self.reactor)  # type: ignore[no-any-return]
+
+
 @final
 class Stream(ClientFactory):
     """
@@ -150,6 +190,7 @@ class Stream(ClientFactory):
         seconds: float,
         came: Callable[[bytes], None],
         lost: Callable[[], None],
+        sockets: Sockets = HERE,
     ) -> None:
         """
         Begin to connect; the question is sent then.
@@ -157,6 +198,7 @@ class Stream(ClientFactory):
         @param seconds: for the connection to be made.
         @param came: called with each message.
         @param lost: called when there will be no more.
+        @param sockets: where its socket comes from.
         """
         self.octets = octets
         self.came = came
@@ -164,7 +206,13 @@ class Stream(ClientFactory):
         host, port = where[1][:2]
         if where[0] == socket.AF_INET6 and where[1][3]:
             host = f"{host.partition('%')[0]}%{where[1][3]}"
-        self._connector: Any = reactor.connectTCP(host, port, self, timeout=seconds)
+        self._connector: Any
+        if sockets is HERE:
+            self._connector = reactor.connectTCP(host, port, self, timeout=seconds)
+        else:
+            self._connector = _Connector(host, port, self, seconds, None, reactor)
+            self._connector.sockets = sockets
+            self._connector.connect()
 
     def failed(self) -> None:
         """Tell that nothing more will come, once."""

@@ -24,6 +24,7 @@ from socksgw.route.resolvconf import (
     HostServers,
     readServers,
 )
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.files import stampOf
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
@@ -58,7 +59,9 @@ class HostLookup:
         timeout: float,
         hosts: HostsFile,
         resolvConf: Path = RESOLV_CONF,
+        sockets: Sockets = HERE,
     ) -> None:
+        self._sockets = sockets
         self.places, self.perSource = questionsFor(SERVERS)
         self._reactor = reactor
         self._watch = watch
@@ -138,7 +141,7 @@ class HostLookup:
         self._said = said
         # Questions to the former servers go on.
         self._servers = NameServers(
-            self._reactor, self._watch, said.settings, self._timeout
+            self._reactor, self._watch, said.settings, self._timeout, self._sockets
         )
         _log.info(
             "names are looked up by {servers} ({file})",

@@ -11,14 +11,16 @@ from __future__ import annotations
 import resource
 from typing import Any, Final, Protocol, final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
+from socksgw.errors import LookupFailed
 from socksgw.route.nameserver import ServerSettings
 from socksgw.route.nameservers import NameServers
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
-__all__ = ["QUESTIONS", "Lookup", "ServersLookup", "questionsFor"]
+__all__ = ["QUESTIONS", "Lookup", "NoLookup", "ServersLookup", "questionsFor"]
 
 #: Questions to name servers at a time, at most, and the share of one source.
 QUESTIONS: Final = 1024
@@ -94,13 +96,52 @@ class ServersLookup:
     cancels = True
 
     def __init__(
-        self, reactor: Any, watch: Watcher, settings: ServerSettings, timeout: float
+        self,
+        reactor: Any,
+        watch: Watcher,
+        settings: ServerSettings,
+        timeout: float,
+        sockets: Sockets = HERE,
     ) -> None:
         self.places, self.perSource = questionsFor(len(settings.servers))
-        self._servers = NameServers(reactor, watch, settings, timeout)
+        self._servers = NameServers(reactor, watch, settings, timeout, sockets)
         self.addresses = self._servers.addresses
         self.pointer = self._servers.pointer
         self.stop = self._servers.stop
 
     def start(self) -> None:
         """Do nothing: without questions nothing runs."""
+
+
+@final
+class NoLookup:
+    """
+    Nothing: names are refused.
+    """
+
+    places = QUESTIONS
+    perSource = QUESTIONS // _SOURCES
+    cancels = True
+
+    def __init__(self, where: str) -> None:
+        """
+        @param where: the routing domain that has no name servers.
+        """
+        self._why = (
+            f"no name servers are known for {where}: name them in [listen.resolver], "
+            "or have the client send addresses"
+        )
+
+    def addresses(self, name: str, version: int) -> Deferred[list[Address]]:
+        """As L{Lookup.addresses}: fails."""
+        return fail(LookupFailed(self._why, reason="no-name-servers"))
+
+    def pointer(self, address: Address) -> Deferred[str]:
+        """As L{Lookup.pointer}: fails."""
+        return fail(LookupFailed(self._why, reason="no-name-servers"))
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing."""

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, final
 from attrs import frozen
 
 from socksgw.route.dnstransport import SocketAddress, socketAddress
+from socksgw.system.domains import Sockets
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -100,8 +101,10 @@ class Servers(Protocol):
     @ivar patience: seconds that one has before the next is asked.
     @ivar timeout: seconds that a look-up has in all.
     @ivar live: what is being asked.
+    @ivar sockets: where sockets to the servers come from.
     """
 
+    sockets: Sockets
     reactor: Any
     watch: Watcher
     settings: ServerSettings

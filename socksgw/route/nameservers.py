@@ -17,6 +17,7 @@ from socksgw.errors import LookupFailed
 from socksgw.route.asking import Asking, Probe
 from socksgw.route.dnsmessages import Asked
 from socksgw.route.nameserver import Server, ServerSettings, Stoppable
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -44,10 +45,15 @@ class NameServers:
         watch: Watcher,
         settings: ServerSettings,
         timeout: float,
+        sockets: Sockets = HERE,
     ) -> None:
         """
+        Begin with no question.
+
         @param timeout: seconds that a look-up has in all.
+        @param sockets: where sockets to the servers come from.
         """
+        self.sockets = sockets
         self.reactor = reactor
         self.watch = watch
         self.settings = settings

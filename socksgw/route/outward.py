@@ -11,6 +11,7 @@ from typing import Final, final
 
 from socksgw.errors import ConnectFailed, LimitReached
 from socksgw.route.probe import localTowards
+from socksgw.system.domains import HERE, Sockets
 from socksgw.wire.address import Address
 
 __all__ = ["Outward"]
@@ -34,11 +35,15 @@ class Outward:
     using CONNECT" (RFC 1928 section 4): their peers come from there.
     """
 
-    def __init__(self, most: int = _MOST) -> None:
+    def __init__(self, most: int = _MOST, sockets: Sockets = HERE) -> None:
         """
+        Begin with no client.
+
         @param most: clients that are remembered.
+        @param sockets: of the routing domain that the clients are in.
         """
         self._most = most
+        self._sockets = sockets
         self._last: OrderedDict[tuple[object, int], Address] = OrderedDict()
 
     def connected(self, client: object, destination: Address) -> None:
@@ -66,7 +71,7 @@ class Outward:
         """
         towards = self._last.get((client, version), _ANYWHERE[version])
         try:
-            return localTowards(towards)
+            return localTowards(towards, self._sockets)
         except (ConnectFailed, LimitReached):
             if own.version != version:
                 raise

@@ -14,6 +14,7 @@ from socksgw.errors import ConnectFailed
 from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.outlet import PlainOutlet
 from socksgw.system.binding import bindWithin
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import keepAlive, quick
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
@@ -44,6 +45,7 @@ class Passive:
         timeout: float,
         scope: int = 0,
         advertised: Address | None = None,
+        sockets: Sockets = HERE,
     ) -> None:
         """
         Listen.
@@ -53,12 +55,13 @@ class Passive:
         @param timeout: seconds that L{accept} waits.
         @param scope: the interface of a link-local address.
         @param advertised: what peers are told in place of the address.
+        @param sockets: where the listener comes from.
         @raise LimitReached: it cannot be had.
         """
         self._watch = watch
         self._setDeadline = setDeadline
         self._timeout = timeout
-        self._listening = bindWithin(socket.SOCK_STREAM, address, ports, scope)
+        self._listening = bindWithin(socket.SOCK_STREAM, address, ports, scope, sockets)
         self.own = address
         self.told = (advertised or address, self._listening.getsockname()[1])
         self._watched = False

@@ -12,6 +12,7 @@ import socket
 from typing import Final
 
 from socksgw.route.failures import failureFor
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import FAMILIES
 from socksgw.wire.address import Address
 
@@ -21,39 +22,41 @@ __all__ = ["isSourceless", "localTowards", "routed"]
 _PORT: Final = 9
 
 
-def localTowards(address: Address) -> Address:
+def localTowards(address: Address, sockets: Sockets = HERE) -> Address:
     """
     Return our own address on the way to another.
 
+    @param sockets: of the routing domain that is meant.
     @raise ConnectFailed: there is no way.
     """
     try:
-        with socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
+        with sockets.open(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
             probe.connect((address.text, _PORT))
             return Address.parse(probe.getsockname()[0].partition("%")[0])
     except OSError as e:
         raise failureFor(e.errno or 0) from None
 
 
-def routed(addresses: tuple[Address, ...]) -> Address:
+def routed(addresses: tuple[Address, ...], sockets: Sockets = HERE) -> Address:
     """
     Return the first address that there is a route to, else the first of all.
 
+    @param sockets: as of L{localTowards}.
     @raise OSError: there is no socket to find out with.
     """
     for address in addresses if len(addresses) > 1 else ():
-        with socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
+        with sockets.open(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
             if probe.connect_ex((address.text, _PORT)) == 0:
                 return address
     return addresses[0]
 
 
-def isSourceless(address: Address) -> bool:
+def isSourceless(address: Address, sockets: Sockets = HERE) -> bool:
     """
     Return whether this host has no address to reach another from.
 
     So it is where IPv6 is switched off by C{disable_ipv6}, say. For TCP the kernel
     reports the same error when no port is left.
     """
-    with socket.socket(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
+    with sockets.open(FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
         return probe.connect_ex((address.text, _PORT)) == errno.EADDRNOTAVAIL

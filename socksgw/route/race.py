@@ -21,6 +21,7 @@ from socksgw.route.failures import failureFor
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.probe import isSourceless
 from socksgw.system.coroutines import Awaited
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import FAMILIES
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
@@ -36,6 +37,7 @@ Admit = Callable[[Address], float]
 
 #: The event of a connect that succeeded or failed.
 _DECIDED: Final = select.EPOLLOUT
+_STREAM: Final = socket.SOCK_STREAM
 _UNDER_WAY: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
 
 
@@ -68,9 +70,7 @@ class _Attempt:
         self._deadline: Timer | None = None
         self.address = address
         # OSError: no descriptor, or no such family here.
-        self._socket = socket.socket(
-            FAMILIES[address.version], socket.SOCK_STREAM | socket.SOCK_NONBLOCK
-        )
+        self._socket = race.sockets.open(FAMILIES[address.version], _STREAM)
 
     def start(self, seconds: float) -> int:
         """
@@ -86,7 +86,7 @@ class _Attempt:
             self._deadline = race.setDeadline(seconds, lambda: race.expired(self))
             return 0
         self._socket.close()
-        if code == errno.EADDRNOTAVAIL and isSourceless(self.address):
+        if code == errno.EADDRNOTAVAIL and isSourceless(self.address, race.sockets):
             return errno.ENETUNREACH
         return code
 
@@ -140,7 +140,7 @@ class Race:
 
     __slots__ = (
         "_admit", "_barred", "_began", "_delay", "_left", "_reactor", "_running", "_worst", "done",
-        "port", "setDeadline", "watch",
+        "port", "setDeadline", "sockets", "watch",
     )  # fmt: skip
 
     def __init__(
@@ -151,10 +151,12 @@ class Race:
         addresses: Sequence[Address],
         port: int,
         admit: Admit,
+        sockets: Sockets = HERE,
     ) -> None:
         """
         @param admit: as L{Dialer.open}'s, but always with a number.
         """
+        self.sockets = sockets
         self._reactor = reactor
         self._admit = admit
         self._began = reactor.seconds()
@@ -187,6 +189,13 @@ class Race:
             except SocksError as e:
                 self._barred = e
                 continue
+            except BlockingIOError:
+                # None is at hand in its routing domain, and soon there is one.
+                self._left.append(address)
+                self._delay = self.sockets.wait(
+                    FAMILIES[address.version], _STREAM, self.start
+                )
+                return
             except OSError as e:
                 code = e.errno or errno.EINVAL
             if code == 0:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -22,14 +23,15 @@ from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostlookup import HostLookup
 from socksgw.route.hostsfile import HostsFile
 from socksgw.route.librarylookup import LibraryLookup, askLibrary
-from socksgw.route.lookup import Lookup, ServersLookup
+from socksgw.route.lookup import Lookup, NoLookup, ServersLookup
 from socksgw.route.nameserver import ServerSettings, parseServer
 from socksgw.route.resolvconf import HostChoice
+from socksgw.system.domains import Domain, Sockets
 from socksgw.system.fairly import Places, TooManyWaiting
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address, parseHost
 
-__all__ = ["Resolver", "lookUpNow", "preferred"]
+__all__ = ["Resolver", "filesOf", "lookUpNow", "preferred"]
 
 #: Questions of one source that wait for their turn, at most.
 _WAITING: Final = 1024
@@ -42,6 +44,9 @@ _ADDRESSES: Final = 32
 #: 8305 section 3, the Resolution Delay). What is judged is dialled and nothing
 #: else, so IPv4 addresses, which every host can dial, are waited for.
 _DELAY: Final = 0.05
+
+#: Where the files of one network namespace are (ip-netns(8)).
+_NETNS: Final = Path("/etc/netns")
 
 #: The addresses of one version, or the name of an address, or why there is none.
 Answer = tuple[Any, ...] | SocksError
@@ -74,6 +79,17 @@ def preferred(found: list[Address], family: str) -> tuple[Address, ...]:
     if not addresses:
         raise LookupFailed("no such host")
     return tuple(addresses[:_ADDRESSES])
+
+
+def filesOf(domain: Domain) -> tuple[Path, Path] | None:
+    """
+    Return the hosts file and the resolv.conf that C{ip netns exec} would use.
+
+    @return: L{None} for a domain that can have none.
+    """
+    if domain.kind != "netns":
+        return None
+    return _NETNS / domain.name / "hosts", _NETNS / domain.name / "resolv.conf"
 
 
 def _versions(family: str) -> tuple[int, ...]:
@@ -246,6 +262,48 @@ class Resolver:
             lookup = HostLookup(reactor, watch, choice, timeout, HostsFile())
         else:
             lookup = LibraryLookup(reactor, HostsFile())
+        return cls(reactor, lookup, config.family, timeout, setDeadline, clock)
+
+    @classmethod
+    def within(
+        cls,
+        reactor: Any,
+        watch: Watcher,
+        domain: Domain,
+        config: ResolverConfig,
+        sockets: Sockets,
+        timeout: float,
+        setDeadline: SetDeadline,
+        clock: Callable[[], float],
+    ) -> Resolver:
+        """
+        Return the resolver for the clients of a routing domain.
+
+        It asks name servers of that domain, and neither this host's nor its hosts
+        file: the names and addresses of one network mean nothing in another.
+
+        @param config: with servers, or those of the files that L{filesOf} has
+            for the namespace.
+        """
+        lookup: Lookup
+        files = filesOf(domain)
+        if config.servers:
+            settings = ServerSettings(tuple(map(parseServer, config.servers)))
+            lookup = ServersLookup(reactor, watch, settings, timeout, sockets)
+        elif files is not None and any(file.exists() for file in files):
+            hosts, conf = files
+            order = ("files", "dns") if conf.exists() else ("files",)
+            lookup = HostLookup(
+                reactor,
+                watch,
+                HostChoice(order),
+                timeout,
+                HostsFile(hosts),
+                conf,
+                sockets,
+            )
+        else:
+            lookup = NoLookup(str(domain))
         return cls(reactor, lookup, config.family, timeout, setDeadline, clock)
 
     def start(self) -> None:

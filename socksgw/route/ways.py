@@ -17,6 +17,8 @@ from socksgw.route.probe import localTowards
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.system.binding import bindWithin
 from socksgw.system.connection import Connection, SocketName
+from socksgw.system.domains import HERE, Sockets
+from socksgw.system.sockets import FAMILIES
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -149,13 +151,14 @@ class Ways(Protocol):
 @final
 class Direct:
     """
-    The ways that begin at this host's own sockets (L{Ways}).
+    The ways that begin at the sockets of one routing domain (L{Ways}).
     """
 
     __slots__ = (
         "_bindTimeout",
         "_outward",
         "_setDeadline",
+        "_sockets",
         "_watch",
         "connect",
         "reached",
@@ -168,10 +171,15 @@ class Direct:
         watch: Watcher,
         setDeadline: SetDeadline,
         bindTimeout: float,
+        sockets: Sockets = HERE,
     ) -> None:
         """
+        Take the parts.
+
         @param bindTimeout: seconds that a listener waits for its peer.
+        @param sockets: where all others come from than the dialler's.
         """
+        self._sockets = sockets
         self.connect = dialer.open
         self.reached = outward.connected
         self._outward = outward
@@ -188,10 +196,12 @@ class Direct:
         options: UDPOptions,
     ) -> Passive:
         """As L{Ways.listen}: on the side that the peer comes from."""
+        await self._ready(peer.version, socket.SOCK_DGRAM)
         if anybody:
             inward = self._outward.local(whose, near.address, peer.version)
         else:
-            inward = localTowards(peer)
+            inward = localTowards(peer, self._sockets)
+        await self._ready(inward.version, socket.SOCK_STREAM)
         return Passive(
             self._watch,
             self._setDeadline,
@@ -200,6 +210,7 @@ class Direct:
             self._bindTimeout,
             near.scope if inward == near.address else 0,
             options.advertised(inward),
+            self._sockets,
         )
 
     async def datagrams(
@@ -210,10 +221,20 @@ class Direct:
     ) -> DatagramOutlet:
         """As L{Ways.datagrams}."""
         if near is None:
-            return DatagramOutlet(None, None)
+            return DatagramOutlet(None, None, self._sockets)
         if client is not None:
-            near = SocketName(localTowards(client), 0)
+            await self._ready(client.version, socket.SOCK_DGRAM)
+            near = SocketName(localTowards(client, self._sockets), 0)
         address = near.address
-        inner = bindWithin(socket.SOCK_DGRAM, address, options.ports, near.scope)
+        await self._ready(address.version, socket.SOCK_DGRAM)
+        inner = bindWithin(
+            socket.SOCK_DGRAM, address, options.ports, near.scope, self._sockets
+        )
         told = options.advertised(address), inner.getsockname()[1]
-        return DatagramOutlet(inner, told)
+        return DatagramOutlet(inner, told, self._sockets)
+
+    async def _ready(self, version: int, kind: int) -> None:
+        """Wait until a socket is at hand, where it comes from a broker."""
+        waited = self._sockets.ready(FAMILIES[version], kind)
+        if waited is not None:
+            await waited

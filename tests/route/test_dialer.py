@@ -19,6 +19,7 @@ from socksgw.errors import LimitReached, SocksError
 from socksgw.route.dialer import Dialer
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.race import _Attempt
+from socksgw.system.domains import HERE
 from socksgw.wire.address import Address
 from tests.fakes.loops import WatchedLoop
 from tests.tools.sockets import descriptors
@@ -184,7 +185,7 @@ def test_noLocalAddressIsNoWay(
             tcp = self.type == socket.SOCK_STREAM
             return errno.EADDRNOTAVAIL if tcp or switchedOff else 0
 
-    monkeypatch.setattr("socksgw.route.race.socket.socket", Refusing)
-    race: Any = SimpleNamespace(port=80)
+    monkeypatch.setattr("socksgw.system.domains.socket.socket", Refusing)
+    race: Any = SimpleNamespace(port=80, sockets=HERE)
     code = _Attempt(race, Address.parse("2001:db8::1")).start(1)
     assert code == (errno.ENETUNREACH if switchedOff else errno.EADDRNOTAVAIL)

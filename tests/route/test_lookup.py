@@ -279,7 +279,7 @@ def host(reactor: Reactor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> H
     monkeypatch.setattr(
         hostlookup,
         "NameServers",
-        lambda reactor, watch, settings, timeout: Asked(settings),
+        lambda reactor, watch, settings, timeout, sockets: Asked(settings),
     )
     return Host(reactor, tmp_path)
 

@@ -41,7 +41,7 @@ def test_withoutAWay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_theOldestIsForgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """More clients than there is room for cost no more."""
-    monkeypatch.setattr(module, "localTowards", lambda address: address)
+    monkeypatch.setattr(module, "localTowards", lambda address, sockets: address)
     outward = Outward(2)
     for client in ("a", "b", "a", "c"):
         outward.connected(client, FAR)
