@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any, Final, final
 from typing import Protocol as Seam
 
@@ -696,7 +697,13 @@ class Inbound:
             self.connection.resumeProducing()
 
     def _expired(self) -> None:
-        self.end(HandshakeTimedOut("no request came in time"))
+        failure = HandshakeTimedOut("no request came in time")
+        if self._serving is None or self.conversation.dialect.late is None:
+            self.end(failure)
+            return
+        # Its session records it, tells the client, and closes.
+        self._deadline = self.listener.setDeadline(_LINGER, partial(self.end, failure))
+        self._fail(failure)
 
     def _fail(self, failure: SocksError) -> None:
         if self.failure is None:

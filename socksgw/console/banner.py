@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Console", "banner"]
 
+#: How curl calls the protocols.
+_SCHEMES: Final = {"socks5": "socks5h", "http": "http", "socks4": "socks4a"}
 #: Columns before a row's text.
 _MARGIN: Final = 14
 #: Rows that may be wrapped. The others are addresses and commands, to be copied.
@@ -131,7 +133,9 @@ def _trial(gateway: Gateway) -> str:
     ]
     login = Method.USERNAME_PASSWORD in codes
     user = "-U USER " if login and Method.NO_AUTHENTICATION not in codes else ""
-    return f"curl {user}-x socks5h://{place} https://example.com"
+    protocols = listens[0].protocols if listens else ("socks5",)
+    scheme = next(curls for each, curls in _SCHEMES.items() if each in protocols)
+    return f"curl {user}-x {scheme}://{place} https://example.com"
 
 
 def _next(config: Config) -> str:

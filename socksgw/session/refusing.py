@@ -77,7 +77,9 @@ async def refuse(
     if loginFailed or isinstance(failure, NoAcceptableMethod):
         client.deny(failure.reply, failure.reason, str(failure))
     else:
-        client.refuse(failure.reply, failure.reason, str(failure), record.rule)
+        # A rule that allowed it is not why.
+        rule = "" if record.allowed else record.rule
+        client.refuse(failure.reply, failure.reason, str(failure), rule)
 
 
 def _unheard(conversation: ServerConversation, failure: SocksError) -> SocksError:

@@ -8,8 +8,27 @@ import pytest
 from twisted.internet import reactor
 
 from socksgw.config.defaults import defaultConfig
+from socksgw.config.loading import loads
 from socksgw.console.banner import banner
 from socksgw.gateway.gateway import Gateway
+
+
+@pytest.mark.parametrize(
+    ("protocols", "command"),
+    [
+        ("'socks4', 'http', 'socks5'", "curl -x socks5h://127.0.0.1:1080 "),
+        ("'socks4', 'http'", "curl -x http://127.0.0.1:1080 "),
+        ("'socks4'", "curl -x socks4a://127.0.0.1:1080 "),
+    ],
+)
+def test_whatToTry(protocols: str, command: str) -> None:
+    """A command that the listener takes."""
+    text = (
+        "listen = [{ name = 'a', address = ['127.0.0.1:1080'], "
+        f"protocols = [{protocols}] }}]\n"
+        "auth = { choose = [{ methods = ['none'] }] }\n"
+    )
+    assert command in banner(Gateway(reactor, loads(text, "f")))
 
 
 @pytest.mark.parametrize("width", [0, 40, 60, 200])

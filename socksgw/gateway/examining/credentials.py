@@ -187,11 +187,11 @@ class Credentials:
         """
         Report methods that no protocol of their listeners has.
         """
-        challenging = {
-            listen.name
+        spoken = {
+            listen.name: {DIALECTS[each].challenging for each in listen.spoken}
             for listen in self._config.listen
-            if any(DIALECTS[each].challenging for each in listen.spoken)
         }
+        challenging = {name for name, each in spoken.items() if True in each}
         for i, choose in enumerate(self._config.auth.choose):
             named = choose.listener or [each.name for each in self._config.listen]
             if challenging.isdisjoint(named):
@@ -202,6 +202,13 @@ class Credentials:
                         'speaks; say protocols = ["socks5", "http"] there. SOCKS has '
                         "no such method: a token of up to 255 octets can be the "
                         'password of "userpass"',
+                    )
+            elif all(spoken.get(name) == {True} for name in named):
+                for name in self._methods.unchallenging(choose.methods):
+                    self._problems.wrong(
+                        f"auth.choose[{i}].methods",
+                        f'"{name}" is not for clients of HTTP, and its listeners speak '
+                        "nothing else",
                     )
 
     def _lengths(self, checkers: Sequence[ICredentialsChecker]) -> None:

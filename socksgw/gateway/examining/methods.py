@@ -25,6 +25,7 @@ from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.document import Compiler
+from socksgw.wire.codes import Method
 
 __all__ = ["Methods"]
 
@@ -237,6 +238,16 @@ class Methods:
     def unnumbered(self, names: Sequence[str]) -> list[str]:
         """Return those of the names whose methods SOCKS has no number for."""
         return [n for n in names if n in self._found and self._found[n].code is None]
+
+    def unchallenging(self, names: Sequence[str]) -> list[str]:
+        """Return those of the names whose methods cannot be used in HTTP."""
+        return [
+            name
+            for name in names
+            if name in self._found
+            and not self.capabilities[name].challenge
+            and self._found[name].code != Method.NO_AUTHENTICATION
+        ]
 
     def verifying(self, names: Sequence[str]) -> bool:
         """Tell whether one of these methods verifies by itself who the user is."""

@@ -199,3 +199,30 @@ def test_programsWantAUnixSocket(listeners: str, missing: list[str]) -> None:
     for (_, said), name in zip(found, missing, strict=True):
         assert 'address = ["unix:/path"]' in said
         assert said.endswith(f"missing on: {name}")
+
+
+@pytest.mark.parametrize(
+    ("protocols", "method", "said"),
+    [
+        ('"http"', "chap", "is not for clients of HTTP"),
+        ('"http"', "tls", "is not for clients of HTTP"),
+        ('"http"', "userpass", ""),
+        ('"http"', "none", ""),
+        ('"socks5", "http"', "chap", ""),
+    ],
+)
+def test_whatHttpCannotUse(
+    protocols: str, method: str, said: str, tmp_path: Path
+) -> None:
+    """A method that no client of its listeners could choose."""
+    (tmp_path / "users").touch(0o600)
+    text = (
+        f'[[listen]]\nname = "a"\naddress = ["127.0.0.1:1"]\nprotocols = [{protocols}]\n'
+        '[auth]\ncheckers = ["passwd:users", "secrets:users"]\n'
+        f'[[auth.choose]]\nmethods = ["{method}"]\n'
+    )
+    found = dict(wrong(loads(text, "f", tmp_path)))
+    assert said in found.get("auth.choose[0].methods", "")
+    assert bool(said) == (
+        "not for clients of HTTP" in found.get("auth.choose[0].methods", "")
+    )
