@@ -91,8 +91,14 @@ class _Side:
         return self._listener.setDeadline(seconds, call)
 
     def admit(self, source: Address, port: int) -> Inbound | None:
-        """Return a new client, if there is room for it."""
-        self.admission.limit(*self._listener.bounds)
+        """
+        Return a new client, if there is room for it.
+
+        However many sources are made up, half of the descriptors are left to others.
+        """
+        most, mostPerSource = self._listener.bounds
+        half = self.admission.census.most // 2
+        self.admission.limit(min(most, half), min(mostPerSource, half))
         client = Inbound(self, source, port)
         return client if self.admission.admit(client) else None
 

@@ -157,6 +157,15 @@ def test_bounds(port: Port) -> None:
     assert len(port.listener.clients) == 4
 
 
+def test_halfOfTheDescriptors(port: Port) -> None:
+    """Sources that are made up do not shut out those who connect."""
+    port.census.most = 6
+    for n in range(2, 8):
+        port.sent(port.client(f"127.0.0.{n}"), b"x")
+    assert len(port.listener.clients) == 3
+    assert len(port.served) == 6
+
+
 def test_paused(port: Port) -> None:
     """What comes meanwhile waits in the kernel."""
     port.datagrams.stopReading()

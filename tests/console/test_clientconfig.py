@@ -34,6 +34,7 @@ def test_whatCannotBePrinted(tmp_path: Path) -> None:
             'say --listener with one of "a", "b"',
         ),
         (TRANSPARENT.format("a", 1), ("--listener", "x"), 'these are: "a"'),
+        (TRANSPARENT.format("a", 0), (), "which no rule can name"),
         (TRANSPARENT.format("a", 1), ("--interface", 'e"1'), "not the name of an"),
         (TRANSPARENT.format("a", 1), ("--user", "a b"), "neither the name nor"),
     ):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -107,6 +108,16 @@ import socket
 direct = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for _ in range(5):
     direct.sendto(b"x", ("127.0.0.1", 1089))
+"""
+#: Sends until it is ended, and holds a connection.
+LASTING = """
+import socket, time
+held = socket.create_connection(("93.184.216.34", 2525), 5)
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.bind(("0.0.0.0", 5556))
+while True:
+    asking.sendto(b"again", ("93.184.216.34", 7777))
+    time.sleep(0.2)
 """
 #: Puts the clients' connections into a zone of their own.
 ZONE = (
@@ -357,6 +368,29 @@ def datagrams(scene: Scene, gateway: Running, found: dict[str, Any]) -> None:
     found["sockets left"] = scene.run("ss", "-Hun", prefix=[])[1]
 
 
+def revoked(scene: Scene, gateway: Running, found: dict[str, Any]) -> None:
+    """A reload by which no rule allows what goes on."""
+    lasting = subprocess.Popen([*scene.inside, sys.executable, "-c", LASTING])
+    until(lambda: [x for x in gateway.journal("flow") if ":5556" in x["client"]], 20)
+    text = CONFIGURATION.replace('["connect", "udp"]', '["connect"]')
+    text = text.replace("ports = [8081]", "ports = [8081, 2525]")
+    (gateway.directory / "gw.toml").write_text(text)
+    gateway.process.send_signal(signal.SIGHUP)
+
+    def denied() -> list[Any]:
+        lines = gateway.journal("decision")
+        return [x for x in lines if (x["command"], x["verdict"]) == ("udp", "deny")]
+
+    until(denied, 20)
+    lasting.kill()
+    lasting.wait()
+    found["revoked"] = [
+        sorted(x["reason"] for x in gateway.journal(event) if x["reason"] == "revoked")
+        for event in ("flow-end", "end")
+    ]
+    found["denied"] = [[x["reason"], x["rule"]] for x in denied()][:1]
+
+
 def local(scene: Scene, gateway: Running, found: dict[str, Any]) -> None:
     """Diverts programs of the gateway's own host, which runs as user 0."""
     scene.rules("load", "local", "0")
@@ -393,6 +427,7 @@ def main(directory: Path) -> None:
         connections(scene, able, found)
         scene.rules("load", "diverted")
         datagrams(scene, able, found)
+        revoked(scene, able, found)
         able.healthy()
         found["down"] = [
             scene.curl(url(host, 8080), "-m", "1")[0] for host in FAR.values()

@@ -177,6 +177,15 @@ def test_idleFlows(found: Any) -> None:
     assert found["sockets left"] == ""
 
 
+def test_reload(found: Any) -> None:
+    """
+    What is allowed no longer ends: the connection, the flow and its association. The
+    client's next datagram is denied.
+    """
+    assert found["revoked"] == [["revoked"], ["revoked", "revoked"]]
+    assert found["denied"] == [["policy", "default"]]
+
+
 def test_directDatagrams(found: Any) -> None:
     """Those to the listener itself: refused once, though five came."""
     ((listener, why),) = found["udp direct"]

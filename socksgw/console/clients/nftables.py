@@ -66,6 +66,8 @@ def lines(config: Config, options: argparse.Namespace) -> Iterator[str]:
             raise ValueError(f'--interface "{interface}": not the name of an interface')
     interfaces = options.interface or [_INTERFACE]
     places = [parseListenAddress(text) for text in listen.address]
+    if not all(port for _, port in places):
+        raise ValueError(f'"{listen.name}" listens on any port, which no rule can name')
     table = "socksgw_" + _WORD.sub("_", listen.name)
     tproxy = listen.transparent == "tproxy"
     routes = list(_routes(places, interfaces)) if tproxy else []
