@@ -30,6 +30,7 @@ from socksgw.errors import (
 from socksgw.interfaces import Protection, StreamProtection, Timer
 from socksgw.system.connection import Connection, Receiver
 from socksgw.system.coroutines import Awaited
+from socksgw.system.owners import programBehind
 from socksgw.system.program import Program
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -164,8 +165,8 @@ class Inbound:
     @ivar origin: what a header has told of it (L{socksgw.accept.layers.Client}).
     @ivar protection: what every octet goes through, once a login has agreed
         on it.
-    @ivar program: what the kernel says of the program at the other end of a Unix
-        socket; L{None} for any other client.
+    @ivar program: what the kernel says of the program at the other end, as far as it
+        has been asked; on a Unix socket it always has.
     """
 
     connection: Any = None
@@ -175,6 +176,8 @@ class Inbound:
     holding = False
     identity: Any = None
     program: Program | None = None
+    #: Whether the kernel has been asked, or must not be.
+    _owned = False
     resting = False
     kept: Keepsake | None = None
     proved: tuple[str, Any] | None = None
@@ -236,7 +239,7 @@ class Inbound:
         admission.left(self)
         self.source, self.port = source, port
         # The program at the other end is a proxy, and not the client.
-        self.program = None
+        self.program, self._owned = None, True
         self._admitted = admission.admit(self)
         if not self._admitted:
             self.halfOpen = False
@@ -247,7 +250,7 @@ class Inbound:
         """As L{socksgw.accept.layers.Client.forwarded}."""
         self.origin = origin
         # The program at the other end is a proxy, and not the client.
-        self.program = None
+        self.program, self._owned = None, True
 
     def dataReceived(self, data: bytes | memoryview) -> None:
         """As L{Receiver.dataReceived}."""
@@ -530,6 +533,20 @@ class Inbound:
         Where it ends without a request it was a health check, and no client.
         """
         return self.origin is not None and self.origin.own
+
+    def ownedBy(self) -> Program | None:
+        """
+        Return what the kernel says of the program at the other end.
+
+        For a client on TCP it is asked once, and only of one that has come by a
+        loopback address.
+        """
+        if not self._owned:
+            self._owned = True
+            plain = self.connection.plain
+            if self.port and self.source.isLoopback and plain is not None:
+                self.program = programBehind(plain)
+        return self.program
 
     @property
     def secured(self) -> str:

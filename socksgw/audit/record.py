@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, final
 
 from socksgw.audit.refusals import Refusal
 from socksgw.audit.texts import SHOWN, place, shown
+from socksgw.system.program import Program
 from socksgw.wire.address import Address, escaped
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.levels import CLEAR
@@ -235,14 +236,11 @@ class SessionRecord:
             f'"protocol":"{self.protocol}"{self.local}'
         )
 
-    def runBy(self, uid: int, pid: int) -> None:
-        """
-        Keep which program of this machine the client is.
-
-        @param uid: the number of its user.
-        @param pid: the number of its process; 0 where it is not known.
-        """
-        self.local = f',"uid":{uid}' + (f',"pid":{pid}' if pid else "")
+    def runBy(self, program: Program) -> None:
+        """Keep which program of this machine the client is."""
+        self.local = f',"uid":{program.uid}'
+        if program.pid:
+            self.local += f',"pid":{program.pid}'
 
     def ofFlow(self, asked: bytes, host: object, port: int) -> SessionRecord:
         """

@@ -11,9 +11,9 @@ from socksgw.wire.address import Address
 __all__ = [
     "UNIX",
     "isRoutable",
+    "isWithin",
     "parseListenAddress",
     "parseUnixAddress",
-    "servesPrograms",
 ]
 
 #: Before the path, or C{@} and the abstract name, of a Unix socket.
@@ -54,11 +54,17 @@ def parseUnixAddress(text: str) -> str:
     return path
 
 
-def servesPrograms(address: str) -> bool:
+def isWithin(listen: str) -> bool:
     """
-    Tell whether the kernel says which programs are the clients of an C{address}.
+    Tell whether programs of this machine can come in at a listener by loopback.
+
+    @param listen: an C{address}.
     """
-    return address.startswith(UNIX)
+    try:
+        address, _ = parseListenAddress(listen)
+    except ValueError:
+        return False
+    return address.isLoopback or address.isUnspecified
 
 
 def isRoutable(listen: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Final, final
 
 from attrs import evolve, frozen
 
-from socksgw.config.listening import servesPrograms
+from socksgw.config.reserved import isLocal
 from socksgw.config.schema import Config, Listen
 from socksgw.interfaces import ANONYMOUS
 from socksgw.negotiate.methods import Choice, OfferedMethod
@@ -112,7 +112,9 @@ class Offers:
             if source is not None:
                 return
 
-    def _ways(self, listen: Listen, entry: str, choice: Choice) -> Iterator[Way]:
+    def _ways(
+        self, listen: Listen, source: Address | None, entry: str, choice: Choice
+    ) -> Iterator[Way]:
         tls = listen.tls
         shown = tls.client_certificate if tls is not None else "off"
         dialects = [DIALECTS[each] for each in listen.spoken]
@@ -122,8 +124,8 @@ class Offers:
             for method in outer.inner or (outer,):
                 if method.capabilities.certificate and shown == "off":
                     continue
-                if method.capabilities.local and not any(
-                    map(servesPrograms, listen.address)
+                if method.capabilities.local and not (
+                    listen.knowsPrograms and (source is None or source.isLoopback)
                 ):
                     continue
                 level: str | None = CLEAR
@@ -143,6 +145,8 @@ class Offers:
                 method.capabilities.anonymous
                 if facts.user == ANONYMOUS
                 else method.capabilities.mayBeSomebody
+                # Users of this machine have names of their own, and no others.
+                and method.capabilities.local == isLocal(facts.user)
             )
             and facts.method in (None, way.method)
             and (None in (facts.secured, way.secured) or facts.secured == way.secured)
@@ -159,7 +163,7 @@ class Offers:
                     for outer in choice.methods
                     for method in outer.inner or (outer,)
                 }
-                for way in self._ways(listen, entry, choice):
+                for way in self._ways(listen, facts.source, entry, choice):
                     yield way, methods[way.method]
 
     def offeredTo(self, listener: str, source: Address) -> list[str]:
@@ -169,7 +173,7 @@ class Offers:
             for listen in self._config.listen
             if listen.name == listener
             for entry, choice in self._offered(listener, source)
-            for way in self._ways(listen, entry, choice)
+            for way in self._ways(listen, source, entry, choice)
         ]
 
     def refusal(self, facts: Facts) -> Verdict | None:

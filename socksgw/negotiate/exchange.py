@@ -38,9 +38,8 @@ class Client(Protocol):
     def identity(self) -> Any:
         """What the connection has proved (C{IVerifiedIdentity}), or L{None}."""
 
-    @property
-    def program(self) -> Program | None:
-        """What the kernel says of the program at the other end."""
+    def ownedBy(self) -> Program | None:
+        """Return what the kernel says of the program at the other end."""
 
     @property
     def secured(self) -> str:
@@ -95,4 +94,4 @@ class Exchange:
     @property
     def program(self) -> Program | None:
         """What the kernel says of the program at the other end (L{IExchange})."""
-        return self._client.program
+        return self._client.ownedBy()

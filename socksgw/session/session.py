@@ -159,7 +159,7 @@ class Session(case.Case):
         wanted = generation.methods.wanted(record.listener, client.source)
         record.opened(client.conversation.protocol, event, wanted)
         if client.program is not None:
-            record.runBy(client.program.uid, client.program.pid)
+            record.runBy(client.program)
         try:
             attempt = self._attempt = await negotiate(
                 client, event, wanted, record.chose
@@ -167,6 +167,9 @@ class Session(case.Case):
             record.method, record.claimed = attempt.method, attempt.claimed
             if attempt.failure is not None:
                 raise attempt.failure
+            if client.program is not None:
+                # Of a client on TCP the method may have asked for it.
+                record.runBy(client.program)
             tag = generation.login.tagIn(attempt.credentials)
             if tag:
                 record.tag, record.claimed = tag, attempt.claimed

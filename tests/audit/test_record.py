@@ -15,6 +15,7 @@ from socksgw.audit import chain, process
 from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
 from socksgw.audit.record import SessionRecord
 from socksgw.errors import LookupFailed, NotAllowed, SocksError
+from socksgw.system.program import Program
 from socksgw.wire.address import Address
 from tests.tools.catalogue import catalogued
 
@@ -255,7 +256,7 @@ def everyLine() -> list[str]:
         rules=("web", "six"),
     )
     record.groups, record.secured, record.userId = ("staff",), "integrity", b"fred"
-    record.runBy(1000, 4711)
+    record.runBy(Program(1000, pid=4711))
     record.tag = "job"
     record.claimed, record.offered, record.wanted = b"al", b"\0", [Method("none")]
     record.proxied = ',"sender":"s","sender_to":"t","told":{}'

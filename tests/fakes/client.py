@@ -53,6 +53,9 @@ class Client:
                 await self.waiting
         return event
 
+    def ownedBy(self) -> Program | None:
+        return self.program
+
     def send(self, octets: bytes) -> None:
         self.sent += octets
 

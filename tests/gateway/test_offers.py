@@ -256,3 +256,43 @@ def test_aFileThatCheckRefusesIsNotExplainedSilently(directory: Path) -> None:
     assert "no gateway starts with it" in errors
     file.write_text(TEXT.replace('allow = ["connect"]', 'allow = "everything"'))
     assert explained(file, *alice, "connect", "8.8.8.8:80")[:2] == (2, "")
+
+
+PEER = """
+[[listen]]
+name = "local"
+address = ["unix:/run/x"]
+[[listen]]
+name = "every"
+address = ["0.0.0.0:1080"]
+[auth]
+checkers = ["memory:alice:x"]
+[[auth.choose]]
+methods = ["peer", "chap"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+who = ["users"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("facts", "gets"),
+    [
+        (('who = "uid:build"', 'listener = "local"'), True),
+        (('who = "uid:build"', 'listener = "every"'), True),
+        (('who = "uid:build"', 'listener = "every"', 'from = "127.0.0.1"'), True),
+        # No other host's program is known, and nobody else is called so.
+        (('who = "uid:build"', 'listener = "every"', 'from = "10.0.0.1"'), False),
+        (('who = "uid:build"', 'method = "chap"'), False),
+        (('who = "alice"', 'listener = "local"', 'method = "peer"'), False),
+        (('who = "alice"', 'listener = "local"', 'method = "chap"'), True),
+    ],
+)
+def test_usersOfThisMachine(tmp_path: Path, facts: tuple[str, ...], gets: bool) -> None:
+    """They come in by the method that asks the kernel, and nobody else does."""
+    found = unmet(
+        tmp_path, *facts, f'verdict = "{"allow" if gets else "deny"}"',
+        "" if gets else 'rule = "auth.choose"', text=PEER,
+    )  # fmt: skip
+    assert [each for each in found if "no checker" not in each] == []

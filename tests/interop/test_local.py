@@ -41,6 +41,12 @@ address = ["unix:{directory}/gw.sock", "unix:@{name}"]
 protocols = ["socks5", "socks4", "http"]
 mode = "666"
 udp = {{ tunnels = ["hev"] }}
+[[listen]]
+name = "loopback"
+address = ["127.0.0.1:0"]
+[[listen]]
+name = "every"
+address = ["0.0.0.0:0"]
 [groups]
 builders = ["uid:4321", "gid:8765"]
 [[auth.choose]]
@@ -278,6 +284,82 @@ def test_aUserOfAnotherNamespace(tmp_path: Path, directory: Path) -> None:
         assert '"peer" is wanted here' in line["why"]
         # Root outside is root inside.
         assert there.asked(9)[:2] == b"\5\0"
+
+
+# On TCP.
+
+
+def test_loopback(house: House, web: Callable[..., Web], quiet: dict[str, str]) -> None:
+    """A client of a loopback address is known by its socket."""
+    site = web()
+    for port in house.gateway.ports:
+        proxy = f"socks5h://127.0.0.1:{port}"
+        command = [
+            *curl(house, f"http://127.0.0.1:{site.port}/hello")[:-3],
+            "-x",
+            proxy,
+        ]
+        done = subprocess.run(
+            [*command, f"http://127.0.0.1:{site.port}/hello"],
+            check=False, capture_output=True, env=quiet, timeout=30,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        line = decision(house, site.port)
+        assert (line["user"], line["uid"], line["rule"]) == (
+            f"uid:{ME}", os.geteuid(), "me",
+        )  # fmt: skip
+        assert "pid" not in line
+        assert line["client"] != "127.0.0.1:0"
+
+
+@asRoot
+def test_anotherUserOnLoopback(
+    house: House, web: Callable[..., Web], quiet: dict[str, str]
+) -> None:
+    """Each by the rule that is for it; groups are those of the database."""
+    site, (port, _) = web(), house.gateway.ports
+    url = f"http://127.0.0.1:{site.port}/hello"
+    for uid, rule in ((5000, "number"), (4321, "builders"), (4322, "default")):
+        # The groups of the process are not known: 8765 would be one of a builder.
+        command = [*become(uid, 8765), program("curl", "curl"), "-q", "-sS"]
+        done = subprocess.run(
+            [*command, "-x", f"socks5h://127.0.0.1:{port}", url],
+            check=False, capture_output=True, env=quiet, timeout=30,
+        )  # fmt: skip
+        line = decision(house, site.port)
+        assert (line["user"], line["rule"]) == (f"uid:{uid}", rule)
+        assert (done.returncode == 0) == (rule != "default")
+
+
+def test_whoGoesAtOnce(house: House) -> None:
+    """A client that has closed its socket before it is asked about is nobody."""
+    process = house.gateway.process
+    before = len(house.gateway.journal())
+    process.send_signal(signal.SIGSTOP)
+    try:
+        with raw.dial(house.gateway.port) as client:
+            client.sendall(raw.GREETING + raw.request5("127.0.0.1", 9))
+    finally:
+        process.send_signal(signal.SIGCONT)
+    (line, *_) = until(lambda: house.gateway.journal()[before:])
+    assert (line["event"], line["reason"]) == ("refused", "no-acceptable-method")
+    assert "user" not in line
+    assert "uid" not in line
+
+
+def test_anotherAddress(house: House) -> None:
+    """Only who comes by loopback may be asked about."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no route")
+        own = probe.getsockname()[0]
+    if own.startswith("127."):
+        pytest.skip("this machine has loopback only")
+    with raw.dial(house.gateway.ports[1], own) as client:
+        client.sendall(raw.GREETING)
+        assert raw.exactly(client, 2) == b"\5\xff"
 
 
 # What it may not.

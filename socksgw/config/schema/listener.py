@@ -6,6 +6,8 @@ from typing import Literal
 
 from attrs import frozen
 
+from socksgw.config.listening import UNIX, isWithin
+
 __all__ = ["Http", "Identity", "Listen", "ListenTLS", "ListenUDP"]
 
 
@@ -129,6 +131,20 @@ class Listen:
     proxy_protocol_from: tuple[str, ...] | None = None
     udp: ListenUDP = ListenUDP()
     tls: ListenTLS | None = None
+
+    @property
+    def knowsPrograms(self) -> bool:
+        """
+        Whether the kernel says whose programs some of its clients are.
+
+        Behind a proxy, or diverted, they are not at the other end of the connection.
+        """
+        if self.proxy_protocol_from is not None or self.transparent is not None:
+            return False
+        return any(
+            each.startswith(UNIX) or (self.tls is None and isWithin(each))
+            for each in self.address
+        )
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from typing import Any, final
 from twisted.cred.checkers import ICredentialsChecker
 from zope.interface.interface import InterfaceClass
 
-from socksgw.config.listening import servesPrograms
 from socksgw.config.schema import Choose, Config
 from socksgw.gateway.examining.listeners import securedListeners
 from socksgw.gateway.examining.methods import Methods
@@ -166,11 +165,7 @@ class Credentials:
         """
         Report methods for programs of this machine where none comes in.
         """
-        serving = {
-            each.name
-            for each in self._config.listen
-            if any(map(servesPrograms, each.address))
-        }
+        serving = {each.name for each in self._config.listen if each.knowsPrograms}
         for i, choose in enumerate(self._config.auth.choose):
             without = [f'"{x}"' for x in choose.listener or () if x not in serving]
             for method in self._methods.known(choose.methods):
@@ -179,8 +174,10 @@ class Credentials:
                 for name in without or ([] if serving else ["every listener"]):
                     self._problems.wrong(
                         f"auth.choose[{i}].methods",
-                        f'"{method}" wants listeners for programs of this machine, '
-                        f'with address = ["unix:/path"]; missing on: {name}',
+                        f'"{method}" wants listeners for programs of this machine: '
+                        'address = ["unix:/path"], or without TLS a loopback address, '
+                        "and neither proxy_protocol_from nor transparent; "
+                        f"missing on: {name}",
                     )
 
     def _protocols(self) -> None:

@@ -191,7 +191,8 @@ def test_passwordsInsideAnEndpointsTLS(certified: Path) -> None:
 )
 def test_programsWantAUnixSocket(listeners: str, missing: list[str]) -> None:
     """Where none can come in, the method is an error that names the remedy."""
-    text = f'{LISTEN}[[auth.choose]]\nmethods = ["peer"]\n{listeners}{ANY}'
+    lan = LISTEN.replace("127.0.0.1", "10.0.0.1")
+    text = f'{lan}[[auth.choose]]\nmethods = ["peer"]\n{listeners}{ANY}'
     if "local" in listeners:
         text += '[[listen]]\nname = "local"\naddress = ["unix:/run/x"]\n'
     found = wrong(loads(text, "f"))
@@ -226,3 +227,23 @@ def test_whatHttpCannotUse(
     assert bool(said) == (
         "not for clients of HTTP" in found.get("auth.choose[0].methods", "")
     )
+
+
+@pytest.mark.parametrize(
+    ("listen", "good"),
+    [
+        ('address = ["127.0.0.1:1"]', True),
+        ('address = ["[::1]:1"]', True),
+        ('address = ["10.0.0.1:1", "0.0.0.0:1"]', True),
+        ('address = ["[::]:1"]', True),
+        ('address = ["10.0.0.1:1"]', False),
+        ('endpoint = "unix:/run/x"', False),
+        ('address = ["unix:/run/x"]\nproxy_protocol_from = ["127.0.0.1"]', False),
+        ('address = ["127.0.0.1:1"]\nproxy_protocol_from = ["127.0.0.1"]', False),
+    ],
+)
+def test_whereProgramsAreKnown(listen: str, good: bool) -> None:
+    """Where the other end of a connection may be one of this machine's programs."""
+    text = f'[[listen]]\nname = "main"\n{listen}\n[[auth.choose]]\nmethods = ["peer"]\n'
+    found = [path for path, said in wrong(loads(text + ANY, "f")) if "peer" in said]
+    assert found == ([] if good else ["auth.choose[0].methods"])
