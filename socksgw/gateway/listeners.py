@@ -109,6 +109,34 @@ def _portOf(where: str) -> int:
 
 
 @final
+class _Pending:
+    """
+    What stands for the port of an endpoint that takes its time to open.
+
+    @ivar withdrawn: whether it is to be closed as soon as it is open.
+    @ivar paused: whether it is to rest then.
+    """
+
+    def __init__(self) -> None:
+        self.withdrawn = self.paused = False
+
+    def stopListening(self) -> None:
+        """Have it closed."""
+        self.withdrawn = True
+
+    def stopReading(self) -> None:
+        """Have it rest."""
+        self.paused = True
+
+    def startReading(self) -> None:
+        """Have it accept clients."""
+        self.paused = False
+
+    def getHost(self) -> None:
+        """Return no address: it has none yet."""
+
+
+@final
 class Listeners:
     """
     The listeners of a gateway, with their ports.
@@ -356,9 +384,19 @@ class Listeners:
         returned = False
 
         def opened(port: Any) -> None:
+            if pending.withdrawn:
+                maybeDeferred(port.stopListening)
+                return
             self._ports[key] = port
+            if pending.paused:
+                port.stopReading()
 
         def failed(failure: Failure) -> None:
+            if pending.withdrawn:
+                # Nobody wants it any more, and nothing closes.
+                listener.leaving -= 1
+                return
+            del self._ports[key]
             line = remedyFor(endpoint, failure.value)
             if returned:
                 # The configuration is in force by now.
@@ -370,6 +408,7 @@ class Listeners:
             listening = listenOnEndpoint(self._reactor, endpoint, listener, self._watch)
         except ValueError as e:
             raise CannotStart(f"endpoint {endpoint}: {e}") from None
+        pending = self._ports[key] = _Pending()
         listening.addCallbacks(opened, failed)
         returned = True
         if failures:

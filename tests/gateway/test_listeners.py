@@ -36,6 +36,8 @@ class Port(ListeningPort):
     def handTo(self, factory: Any) -> None:
         self.listener = factory
 
+    def stopReading(self) -> None: ...
+
 
 class World:
     """
@@ -157,3 +159,67 @@ def test_anEndpointThatFailsLater(world: World) -> None:
     with capturedLogs() as events:
         world.endpoint.errback(OSError(errno.EACCES, "Permission denied"))
     assert (world.lost, len(events)) == (["other"], 1)
+
+
+class Late:
+    """
+    The port of an endpoint that took its time.
+    """
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+
+    def stopListening(self) -> None:
+        self.did.append("closed")
+
+    def stopReading(self) -> None:
+        self.did.append("rests")
+
+    def getHost(self) -> None: ...
+
+
+def test_anEndpointThatIsWithdrawnBeforeItFails(world: World) -> None:
+    """A reload has removed it: nobody has lost it, and what stays is still watched."""
+    world.change(lan=[A], other=["plug-in:x"])
+    world.change(lan=[A])
+    assert world.listeners.byName["other"].leaving == 1
+    with capturedLogs() as events:
+        world.endpoint.errback(OSError(errno.EACCES, "Permission denied"))
+    assert (world.lost, events) == ([], [])
+    assert world.listeners.byName["other"].leaving == 0
+
+
+def test_anEndpointThatIsWithdrawnBeforeItOpens(world: World) -> None:
+    """It is closed as soon as it is open; also where the gateway has stopped."""
+    for end in (lambda: world.change(lan=[A]), world.listeners.close):
+        world.endpoint = Deferred()
+        world.change(lan=[A], other=["plug-in:x"])
+        end()
+        late = Late()
+        world.endpoint.callback(late)
+        assert late.did == ["closed"]
+        assert late not in world.listeners._ports.values()
+
+
+def test_anEndpointThatStays(world: World) -> None:
+    """It is not opened twice, and rests when the others do."""
+    world.change(lan=[A], other=["plug-in:x"])
+    world.endpoint, first = Deferred(), world.endpoint
+    world.change(lan=[A], other=["plug-in:x"])
+    world.listeners.pause()
+    late = Late()
+    first.callback(late)
+    assert late.did == ["rests"]
+    assert list(world.listeners._ports.values())[1:] == [late]
+    assert not world.endpoint.called
+
+
+def test_anotherOneCannotBeOpened(world: World) -> None:
+    """Then an endpoint that is not open yet is withdrawn like what is open."""
+    world.failing[B] = taken(B)
+    with pytest.raises(CannotStart):
+        world.change(lan=[A], other=["plug-in:x", B])
+    assert [key.where for key in world.listeners._ports] == [A]
+    late = Late()
+    world.endpoint.callback(late)
+    assert late.did == ["closed"]
