@@ -30,7 +30,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "decision": _DECISION,
     "refused": (
         *_CLIENT, "reason", "why", "wanted", "offered", "user", "method", "command",
-        "asked", "port", "user_id", "reply", "tag", *_PROXIED,
+        "claimed", "asked", "port", "user_id", "reply", "tag", *_PROXIED,
     ),
     "refusals": ("source", "user", "count", "reasons"),
     "denials": ("source", "user", "rule", "count", "reasons", "first", "last"),

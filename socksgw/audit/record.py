@@ -397,6 +397,9 @@ class SessionRecord:
             line += _named("tag", self.tag)
         else:
             line += _named("method", self.chosen)
+            if self.claimed:
+                # A guess that its client did not wait for, say.
+                line += f',"claimed":{shown(self.claimed)}'
         if self.command:
             line += (
                 f',"command":"{self.command}",'

@@ -186,6 +186,10 @@ def test_theOtherLines() -> None:
     found = line(record.refusedLine("why not"))
     assert (found["offered"], found["wanted"]) == ([0, 2, 255], ["gssapi"])
     record.claimed = b"bob"
+    assert "claimed" not in line(record.refusedLine("why not"))
+    user, record.user = record.user, ""
+    assert line(record.refusedLine("why not"))["claimed"] == "bob"
+    record.user = user
     found = line(record.loginFailedLine("why not"))
     assert (found["claimed"], found["method"]) == ("bob", "userpass")
     assert found["why"] == "why not"
@@ -224,7 +228,8 @@ def test_nothingThatAnybodySendsForgesALine(
     record.wanted, record.offered = [Method(user)], asked
     plain = SessionRecord(1, "a", V6, 1, 0.0)
     plain.protocol = plain.command = "socks4"
-    plain.asked, plain.userId, plain.claimed = b"a", userId and b"a", b"a"
+    plain.asked, plain.userId = b"a", userId and b"a"
+    plain.claimed = claimed and b"a"
     plain.user, plain.method, plain.reason = user and "a", "a", "failed"
     plain.wanted, plain.offered = [Method("a")], b"a"
     for each, text in ((record, why), (plain, "a")):
@@ -272,6 +277,8 @@ def everyLine() -> list[str]:
     )
     record.decided(Said(False, "no", "w", (), (), NotAllowed()))
     lines.append(record.decisionLine())
+    record.user = ""
+    lines.append(record.refusedLine("w"))
     return [
         *lines,
         process.startLine("g"),

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 
 from socksgw.config.schema import Throttle
-from socksgw.errors import Revoked
+from socksgw.errors import Draining, Revoked
 from socksgw.login.portal import Login
 from socksgw.login.secrets import SecretsFile
 from socksgw.login.throttle import LoginThrottle
@@ -232,3 +232,22 @@ def test_noExceptionKeepsALogin(
         gateway.checker.held = client.protocol = None
         del client, held
     assert garbage == []
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_whoHasGuessed(lost: bool) -> None:
+    """Of a client that goes before its login is over, the name that it gave is kept."""
+    gateway = Gateway()
+    gateway.checker.held = Deferred()
+    client = gateway.connect(b"\x05\x01\x02" + LOGIN)
+    if lost:
+        client.lost()
+    else:
+        gateway.sessions[0].client.end(Draining("the end"))
+    (line,) = gateway.lines("refused")
+    assert (line["claimed"], line["reason"]) == (
+        "alice",
+        "client-lost" if lost else "draining",
+    )
+    assert "user" not in line
+    well(gateway)
