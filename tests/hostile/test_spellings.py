@@ -21,6 +21,7 @@ from tests.live.clients import (
     exactly,
     four,
     named,
+    opened,
     six,
     tunnel,
     verdict4,
@@ -40,6 +41,7 @@ _LISTEN = """
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
 [[auth.choose]]
 from = ["127.0.0.0/8", "::1"]
 methods = ["none"]
@@ -103,12 +105,22 @@ def _addresses() -> list[str]:
     return [text for text in found if text]
 
 
+def _status(port: int, name: bytes, destination: int) -> int:
+    """Ask for a CONNECT in HTTP, and return its status."""
+    with closing(opened(port)) as client:
+        target = b"%b:%d" % (name, destination)
+        client.sendall(b"CONNECT %b HTTP/1.1\r\nHost:\r\n\r\n" % target)
+        octets = exactly(client, 1 << 16)
+    return int(octets[9:12] or 0)
+
+
 class _Asking:
     """Asks a gateway, and gathers what was not answered as it must be."""
 
-    def __init__(self, gateway: Running, port: int) -> None:
+    def __init__(self, gateway: Running, port: int, http: bool = True) -> None:
         self._gateway = gateway
         self._port = port
+        self._http = http
         self.asked = 0
         self.wrong: dict[object, object] = {}
 
@@ -118,13 +130,20 @@ class _Asking:
             self.wrong[key] = reply
 
     def name(self, name: bytes, wanted: int, port: int = 0) -> None:
-        """In SOCKS 5 with ATYP 03, and in SOCKS 4a."""
+        """In SOCKS 5 with ATYP 03, in SOCKS 4a, and in HTTP."""
         port = port or self._port
         reply = verdict5(self._gateway.port, named(name), port)
         self._heard(("5", name), reply, wanted)
         for packed in (b"\0\0\0\1", b"\0\0\0\x7f", b"\0\0\0\xff"):
             rejected = verdict4(self._gateway.port, packed, port, name)
             self._heard(("4a", packed, name), rejected, REJECTED)
+        if self._http:
+            # A form that HTTP does not have is malformed.
+            statuses = {DENIED: (403, 400), REFUSED: (400,)}[wanted]
+            status = _status(self._gateway.port, name, port)
+            self._heard(
+                ("http", name), wanted if status in statuses else status, wanted
+            )
 
     def four(self, text: str, port: int = 0) -> None:
         """In SOCKS 5 with ATYP 01, and in SOCKS 4."""
@@ -199,7 +218,7 @@ def test_builtInDefaultsDenyEverySpelling(
     """
     trace = tmp_path / "trace"
     started = gateway(None, "--listen", "127.0.0.1:0", prefix=tracing(trace))
-    asking = _Asking(started, traps[0].port)
+    asking = _Asking(started, traps[0].port, http=False)
     asking.banned()
     asking.private()
     # These are in the hosts file: no look-up leaves the machine.
