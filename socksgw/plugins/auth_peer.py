@@ -26,7 +26,7 @@ from socksgw.interfaces import (
     Program,
 )
 from socksgw.system.program import isUnmapped
-from socksgw.system.threads import Threads, threadsFor
+from socksgw.system.threads import SharedThreads, threadsFor
 from socksgw.wire.codes import Method
 
 __all__ = ["LocalIdentity", "Peer", "identify", "method"]
@@ -127,7 +127,7 @@ class Peer:
     Takes what the kernel has said; says nothing.
     """
 
-    def __init__(self, threads: Threads, reactor: Any) -> None:
+    def __init__(self, threads: SharedThreads, reactor: Any) -> None:
         self._threads = threads
         self._reactor = reactor
         # By the program without its process.

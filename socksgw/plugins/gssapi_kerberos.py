@@ -19,7 +19,7 @@ from gssapi.raw.misc import GSSError
 from socksgw.errors import AuthenticationFailed
 from socksgw.system.files import FileError
 from socksgw.system.keptsecret import KeptSecret
-from socksgw.system.threads import Threads, threadsFor
+from socksgw.system.threads import SharedThreads, threadsFor
 from socksgw.wire.gssapi import LONGEST
 from socksgw.wire.reader import WireError
 
@@ -59,7 +59,7 @@ class KerberosContext:
     As L{socksgw.plugins.auth_gssapi.Context}.
     """
 
-    def __init__(self, credentials: Any, threads: Threads) -> None:
+    def __init__(self, credentials: Any, threads: SharedThreads) -> None:
         self.complete = False
         self.name = b""
         self.realm = ""

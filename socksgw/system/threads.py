@@ -19,7 +19,14 @@ from socksgw.system.fairly import ASKING, FairQueue
 from socksgw.system.once import Once
 from socksgw.system.usage import shared
 
-__all__ = ["DaemonPool", "Pool", "Threads", "inPool", "threadsFor"]
+__all__ = [
+    "DaemonPool",
+    "Pool",
+    "SharedThreads",
+    "Threads",
+    "inPool",
+    "threadsFor",
+]
 
 _log = Logger()
 
@@ -131,10 +138,14 @@ class Threads:
         self._trouble = Once()
         self._stopping = False
         self._atShutdown: Any = None
+        self._size: tuple[int, int, float | None] | None = None
         self.resize(threads, waiting, patience)
 
     def resize(self, threads: int, waiting: int, patience: float | None = None) -> None:
         """Have another number of threads, and of calls that wait."""
+        if self._size == (threads, waiting, patience):
+            return
+        self._size = threads, waiting, patience
         self._threads, self._waiting, self._patience = threads, waiting, patience
         spare = 0 if patience is None else threads
         self._share = threads if patience is None else max(1, threads // 2)
@@ -259,6 +270,31 @@ class Threads:
                 call.outcome.errback(result)
 
 
+@final
+class SharedThreads:
+    """
+    Threads that generations share, in the number that one of them wants.
+
+    @ivar threads: those that all share.
+    """
+
+    def __init__(
+        self, threads: Threads, most: int, waiting: int, patience: float | None
+    ) -> None:
+        """As L{Threads.resize}, which is for whoever asks next."""
+        self.threads = threads
+        self._size = most, waiting, patience
+
+    def do(self, work: Callable[[], T]) -> Deferred[T]:
+        """
+        Have work done, as L{Threads.do}.
+
+        A generation that is refused never asks, and so changes nothing.
+        """
+        self.threads.resize(*self._size)
+        return self.threads.do(work)
+
+
 def threadsFor(
     reactor: Any,
     name: str,
@@ -266,7 +302,7 @@ def threadsFor(
     waiting: int,
     busy: Callable[[], Exception],
     patience: float | None = None,
-) -> Threads:
+) -> SharedThreads:
     """
     Return threads as L{Threads} has them.
 
@@ -278,5 +314,4 @@ def threadsFor(
         lambda: Threads(reactor, name, threads, waiting, busy, patience),
         Threads.stop,
     )
-    found.resize(threads, waiting, patience)
-    return found
+    return SharedThreads(found, threads, waiting, patience)

@@ -54,10 +54,23 @@ def test_reloads(reactor: ThreadedReactor) -> None:
             assert reactor.result(threads.do(lambda: 7)) == 7
     assert threading.active_count() <= before + 2
     assert len(reactor.atShutdown) == 1
-    assert threadsFor(reactor, "pam-other", 1, 1, busy) is not threads
+    other = threadsFor(reactor, "pam-other", 1, 1, busy)
+    assert other.threads is not threads.threads
     few = threadsFor(reactor, "pam-ad", 1, 0, busy)
     free = threading.Event()
     under = few.do(free.wait)
+    assert reactor.result(few.do(lambda: 7)).reason == "busy"
+    free.set()
+    assert reactor.result(under) is True
+
+
+def test_whatIsRefusedChangesNothing(reactor: ThreadedReactor) -> None:
+    """Who is made with another number counts only once it asks."""
+    threads, free = threadsFor(reactor, "pam-ad", 1, 2, busy), threading.Event()
+    under = threads.do(free.wait)
+    few = threadsFor(reactor, "pam-ad", 1, 0, busy)
+    waits = threads.do(lambda: 7)
+    assert not waits.called
     assert reactor.result(few.do(lambda: 7)).reason == "busy"
     free.set()
     assert reactor.result(under) is True
@@ -88,7 +101,7 @@ def test_pamOverReloads(reactor: ThreadedReactor) -> None:
     """A checker that is made anew asks in the threads of the one before."""
     pam = pytest.importorskip("socksgw.login.stores.pam")
     made = [pam.pamChecker(Settings({}, name="system"), reactor) for _ in range(3)]
-    assert len({each._threads for each in made}) == 1
+    assert len({each._threads.threads for each in made}) == 1
 
 
 # Turns.
