@@ -15,7 +15,7 @@ from socksgw.accept.inbound import Budget
 from socksgw.system.connection import Producer, Receiver, SocketName
 from socksgw.system.plain import socketName
 from socksgw.system.sockets import tellOnce
-from socksgw.system.transparent import CAPABILITIES, foreign, isMissingRight
+from socksgw.system.transparent import CAPABILITIES, MissingRight, bindForeign, foreign
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import encodeHeader
@@ -123,15 +123,16 @@ class DivertedConnection:
             if answering is None:
                 answering = self._open(header)
             answering.send(payload)
-        except OSError as e:
-            if isMissingRight(e):
-                tellOnce(
-                    "a socket at an address of others",
-                    e,
-                    "answers to diverted datagrams are lost; the gateway needs "
-                    f"{CAPABILITIES} as long as it runs",
-                )
-            # Else the kernel has no room: lost, as datagrams may be.
+        except MissingRight as e:
+            tellOnce(
+                "a socket at an address of others",
+                e,
+                "answers to diverted datagrams are lost; the gateway needs "
+                f"{CAPABILITIES} as long as it runs",
+            )
+        except OSError:
+            # The kernel has no room: lost, as datagrams may be.
+            return
 
     def _open(self, header: bytes) -> socket.socket:
         """
@@ -151,7 +152,7 @@ class DivertedConnection:
             foreign(opened)
             # Each client of this destination has a socket there.
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            opened.bind((source.text, port))
+            bindForeign(opened, source, port)
             opened.connect(self._peer)
             self._watch.add(
                 opened.fileno(), READ, lambda _: self._ready(header, opened)

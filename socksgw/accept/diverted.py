@@ -7,7 +7,6 @@ that it sent to.
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
@@ -27,6 +26,7 @@ from socksgw.interfaces import Timer
 from socksgw.system.plain import socketName
 from socksgw.system.sockets import FAMILIES, roomy
 from socksgw.system.transparent import (
+    bindForeign,
     foreign,
     originalOfDatagram,
     receiveOriginals,
@@ -244,7 +244,7 @@ def _bound(address: Address, port: int) -> socket.socket:
         foreign(opened)
         if address.version == 6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        opened.bind((address.text, port))
+        bindForeign(opened, address, port)
     except OSError:
         opened.close()
         raise
@@ -264,11 +264,7 @@ def listenForDatagrams(
     """
     address, port = parseListenAddress(text)
     foreigner, low = _TRIAL[address.version]
-    try:
-        _bound(Address.parse(foreigner), low).close()
-    except PermissionError as e:
-        # The port of this trial is not the listener's: both errors have one remedy.
-        raise OSError(errno.EPERM, e.strerror) from None
+    _bound(Address.parse(foreigner), low).close()
     bound = _bound(address, port)
     try:
         receiveOriginals(bound)

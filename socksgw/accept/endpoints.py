@@ -29,7 +29,7 @@ from socksgw.accept.listener import Listener
 from socksgw.config.listening import parseListenAddress
 from socksgw.system.plain import PlainConnection
 from socksgw.system.sockets import keepAlive, quick
-from socksgw.system.transparent import CAPABILITIES, foreign
+from socksgw.system.transparent import CAPABILITIES, MissingRight, foreign
 from socksgw.system.watch import Watcher
 
 __all__ = [
@@ -323,16 +323,18 @@ def remedyFor(listen: str, error: BaseException | None) -> str:
     @param listen: the address or endpoint string.
     """
     cause = error.socketError if isinstance(error, CannotListenError) else error
+    if isinstance(cause, MissingRight):
+        return (
+            f"cannot listen on {listen}: no permission to take what goes to other "
+            f'addresses (IP_TRANSPARENT); transparent = "tproxy" needs {CAPABILITIES}: '
+            "AmbientCapabilities= in the systemd unit (etc/socksgw.service); "
+            'transparent = "redirect" needs none'
+        )
     code = cause.errno if isinstance(cause, OSError) else None
     why, remedy = {
         errno.EADDRINUSE: (
             "the port is taken",
             "stop what listens there (ss -ltnp shows it) or choose another port",
-        ),
-        errno.EPERM: (
-            "no permission to take what goes to other addresses (IP_TRANSPARENT)",
-            f'transparent = "tproxy" needs {CAPABILITIES}: AmbientCapabilities= in '
-            'the systemd unit (etc/socksgw.service); transparent = "redirect" needs none',
         ),
         errno.EACCES: (
             "no permission",

@@ -7,7 +7,6 @@ linux/netfilter_ipv6/ip6_tables.h, linux/in6.h, ip(7)).
 
 from __future__ import annotations
 
-import errno
 import socket
 from typing import Final
 
@@ -15,8 +14,9 @@ from socksgw.wire.address import Address
 
 __all__ = [
     "CAPABILITIES",
+    "MissingRight",
+    "bindForeign",
     "foreign",
-    "isMissingRight",
     "originalOf",
     "originalOfDatagram",
     "receiveOriginals",
@@ -42,9 +42,8 @@ _PORT: Final = slice(2, 4)
 _LENGTH_IN: Final = 16
 
 
-def isMissingRight(error: OSError) -> bool:
-    """Return whether the process lacks a capability of L{CAPABILITIES}."""
-    return error.errno in (errno.EPERM, errno.EACCES)
+class MissingRight(PermissionError):
+    """The process lacks a capability of L{CAPABILITIES}."""
 
 
 def foreign(bound: socket.socket) -> None:
@@ -53,9 +52,26 @@ def foreign(bound: socket.socket) -> None:
 
     A listening socket then takes what C{tproxy} diverts to it.
 
-    @raise OSError: the process has neither CAP_NET_ADMIN nor CAP_NET_RAW.
+    @raise MissingRight: the process has neither CAP_NET_ADMIN nor CAP_NET_RAW.
     """
-    bound.setsockopt(*_IP_TRANSPARENT[bound.family], 1)
+    try:
+        bound.setsockopt(*_IP_TRANSPARENT[bound.family], 1)
+    except PermissionError as e:
+        raise MissingRight(e.errno, e.strerror) from None
+
+
+def bindForeign(bound: socket.socket, address: Address, port: int) -> None:
+    """
+    Bind a L{foreign} socket.
+
+    @raise MissingRight: the port is below 1024, and the process has no
+        CAP_NET_BIND_SERVICE.
+    @raise OSError: the kernel does not let us.
+    """
+    try:
+        bound.bind((address.text, port))
+    except PermissionError as e:
+        raise MissingRight(e.errno, e.strerror) from None
 
 
 def originalOf(accepted: socket.socket) -> tuple[Address, int] | None:

@@ -17,6 +17,7 @@ from twisted.logger import capturedLogs
 from socksgw.accept import answers
 from socksgw.accept.answers import DivertedConnection
 from socksgw.relay.memory import Memory
+from socksgw.system.transparent import MissingRight
 from socksgw.system.watch import Watch
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import encodeHeader
@@ -136,7 +137,7 @@ def test_capabilityThatIsGone(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> 
     """Such as after twistd --uid: said once, with the remedy."""
 
     def refused(_: socket.socket) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
+        raise MissingRight(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(answers, "foreign", refused)
     scene.carry()

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from socksgw.accept.diverted import DivertedPort, listenForDatagrams
+from socksgw.accept.endpoints import remedyFor
 from socksgw.accept.inbound import Inbound
-from socksgw.system.transparent import receiveOriginals
+from socksgw.system.transparent import MissingRight, receiveOriginals
 from socksgw.wire.address import Address
 from socksgw.wire.events import Requested
 from tests.accept.listeners import House
@@ -177,21 +178,19 @@ def test_paused(port: Port) -> None:
     assert port.datagrams.getHost().port == port.place[1]
 
 
-def test_withoutPrivilege(monkeypatch: pytest.MonkeyPatch, port: Port) -> None:
-    """It fails at the start, whichever privilege is missing."""
+@pytest.mark.parametrize("missing", ["foreign", "bindForeign"])
+def test_withoutPrivilege(
+    monkeypatch: pytest.MonkeyPatch, port: Port, missing: str
+) -> None:
+    """It fails at the start, whichever is missing, and says what to do."""
 
-    def refused(_: socket.socket) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
+    def refused(*_: object) -> None:
+        raise MissingRight(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr("socksgw.accept.diverted.foreign", refused)
-    with pytest.raises(OSError, match="not permitted") as raised:
+    monkeypatch.setattr("socksgw.accept.diverted.foreign", lambda _: None)
+    monkeypatch.setattr(f"socksgw.accept.diverted.{missing}", refused)
+    with pytest.raises(MissingRight) as raised:
         listenForDatagrams("127.0.0.1:0", port.listener, port.watch, port)
-    assert raised.value.errno == errno.EPERM
-
-    def low(_: socket.socket) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr("socksgw.accept.diverted.foreign", low)
-    with pytest.raises(OSError, match="denied") as raised:
-        listenForDatagrams("127.0.0.1:0", port.listener, port.watch, port)
-    assert raised.value.errno == errno.EPERM
+    line = remedyFor("127.0.0.1:53", raised.value)
+    assert "AmbientCapabilities=" in line
+    assert "\n" not in line

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import errno
 import socket
+from typing import Any
 
 import pytest
 
 from socksgw.system.transparent import (
-    isMissingRight,
+    MissingRight,
+    bindForeign,
+    foreign,
     originalOf,
     originalOfDatagram,
     receiveOriginals,
@@ -74,7 +77,23 @@ def test_connections(host: str) -> None:
 
 
 def test_rights() -> None:
-    """EPERM of IP_TRANSPARENT, EACCES of a low port."""
-    assert isMissingRight(OSError(errno.EPERM, ""))
-    assert isMissingRight(OSError(errno.EACCES, ""))
-    assert not isMissingRight(OSError(errno.ENOBUFS, ""))
+    """Each missing capability is told from other failures."""
+
+    class Refused(socket.socket):
+        """Has neither capability."""
+
+        def setsockopt(self, *_: Any) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        def bind(self, _: Any) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    with Refused(socket.AF_INET, socket.SOCK_DGRAM) as refused:
+        with pytest.raises(MissingRight, match="not permitted"):
+            foreign(refused)
+        with pytest.raises(MissingRight, match="denied"):
+            bindForeign(refused, Address.parse("192.0.2.1"), 53)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as usual:
+        with pytest.raises(OSError, match="assign") as raised:
+            bindForeign(usual, Address.parse("192.0.2.1"), 5353)
+        assert raised.value.errno == errno.EADDRNOTAVAIL
