@@ -23,6 +23,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),
     "config/schema/listener.py": ("config/test_schema.py", "the schema is one table"),
+    "gateway/networks.py": (
+        "gateway/test_reload.py",
+        "a reload prepares them; tests/interop/test_networks.py has real ones",
+    ),
     "console/asked.py": ("console/test_explain.py", "it reads what explain is asked"),
     "console/manual.py": ("console/test_help.py", "socksgw help prints it"),
     "console/parser.py": ("console/test_help.py", "each command is a topic of help"),

@@ -23,6 +23,7 @@ from socksgw.accept.listener import Listener
 from socksgw.accept.transparent import DIRECT, TRANSPARENT, Host, undiverted
 from socksgw.config.listening import parseListenAddress
 from socksgw.interfaces import Timer
+from socksgw.system.domains import Domain
 from socksgw.system.plain import socketName
 from socksgw.system.sockets import FAMILIES, roomy
 from socksgw.system.transparent import (
@@ -78,6 +79,10 @@ class _Side:
     @property
     def dialects(self) -> Mapping[int, Dialect]:
         return {}
+
+    @property
+    def domain(self) -> Domain:
+        return self._listener.domain
 
     @property
     def handshake(self) -> float:

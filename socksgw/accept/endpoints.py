@@ -27,6 +27,7 @@ from socksgw.accept.bridge import TwistedFactory
 from socksgw.accept.inbound import Inbound
 from socksgw.accept.listener import Listener
 from socksgw.config.listening import parseListenAddress
+from socksgw.system.domains import HERE, Sockets
 from socksgw.system.plain import PlainConnection
 from socksgw.system.sockets import keepAlive, quick
 from socksgw.system.transparent import CAPABILITIES, MissingRight, foreign
@@ -61,6 +62,7 @@ class ListeningPort(tcp.Port):
 
     Its accept loop tells of that, and stops when told to pause.
 
+    @ivar sockets: where its own socket comes from.
     @ivar exhausted: called when there is no descriptor for a client.
     @ivar watch: tells clients' connections what there is to read.
     @ivar diverting: whether the kernel diverts connections here that go elsewhere
@@ -70,6 +72,7 @@ class ListeningPort(tcp.Port):
     exhausted: Callable[[], None]
     watch: Watcher
     diverting = False
+    sockets: Sockets = HERE
     _paused = False
 
     def startReading(self) -> None:
@@ -105,8 +108,13 @@ class ListeningPort(tcp.Port):
         before.doStop()
 
     def createInternetSocket(self) -> socket.socket:
-        """Return a socket that listens on one address only."""
-        created: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
+        """
+        Return a socket that listens on one address only.
+
+        @raise ConnectFailed: the routing domain cannot be used.
+        """
+        created = self.sockets.open(self.addressFamily, self.socketType)
+        created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.addressFamily == socket.AF_INET6:
             # Each address is listened on as written, and nothing else.
             created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -213,6 +221,7 @@ def listenOnAddress(
     exhausted: Callable[[], None],
     watch: Watcher,
     diverting: bool = False,
+    sockets: Sockets = HERE,
 ) -> IListeningPort:
     """
     Listen on one C{address} of the configuration.
@@ -220,7 +229,9 @@ def listenOnAddress(
     @param exhausted: called when there is no descriptor for a client.
     @param watch: tells clients' transports what there is to read.
     @param diverting: whether the kernel diverts connections here that go elsewhere.
+    @param sockets: of the listener's routing domain.
     @raise CannotListenError: the kernel does not let us.
+    @raise ConnectFailed: the routing domain cannot be used.
     """
     address, number = parseListenAddress(text)
     # Not one of Twisted's factories: what it makes are clients.
@@ -229,6 +240,7 @@ def listenOnAddress(
     port.exhausted = exhausted
     port.watch = watch
     port.diverting = diverting
+    port.sockets = sockets
     port.startListening()
     port.numberAccepts = 64
     _prepare(port)
@@ -340,9 +352,14 @@ def remedyFor(listen: str, error: BaseException | None) -> str:
             "no permission",
             "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher port",
         ),
+        errno.EPERM: (
+            "the system does not let us",
+            "device = … needs Linux 5.7, or CAP_NET_RAW before that",
+        ),
         errno.EADDRNOTAVAIL: (
             "this machine has no such address",
-            "ip addr shows those it has; 0.0.0.0 is all of IPv4",
+            "ip addr shows those it has (one in a VRF wants device = its name, one in "
+            "a network namespace netns = its name); 0.0.0.0 is all of IPv4",
         ),
         errno.EAFNOSUPPORT: (
             "this machine has no IPv6",

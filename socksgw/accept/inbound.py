@@ -30,6 +30,7 @@ from socksgw.errors import (
 from socksgw.interfaces import Protection, StreamProtection, Timer
 from socksgw.system.connection import Connection, Receiver
 from socksgw.system.coroutines import Awaited
+from socksgw.system.domains import Domain
 from socksgw.system.owners import programBehind
 from socksgw.system.program import Program
 from socksgw.wire.address import Address
@@ -86,6 +87,10 @@ class Listening(Seam):
     @property
     def dialects(self) -> Mapping[int, Dialect]:
         """What may be spoken, by the first octet of a client."""
+
+    @property
+    def domain(self) -> Domain:
+        """The routing domain that it is in."""
 
     @property
     def admission(self) -> Admission:
@@ -147,6 +152,7 @@ class Inbound:
     The session is started by the client's first whole message, so one that
     never says anything costs no session.
 
+    @ivar domain: the routing domain by which it came.
     @ivar source: the client's address.
     @ivar port: the client's port.
     @ivar connection: what carries its octets; L{None} until it is ready.
@@ -204,6 +210,7 @@ class Inbound:
 
     def __init__(self, listener: Listening, source: Address, port: int) -> None:
         self.listener = listener
+        self.domain = listener.domain
         self.source = source
         self.port = port
         self.conversation: ServerConversation = ServerConversation(listener.dialects)
@@ -237,6 +244,8 @@ class Inbound:
             return False
         admission = self.listener.admission
         admission.left(self)
+        if self.domain.name:
+            source = source.among(self.domain.tag)
         self.source, self.port = source, port
         # The program at the other end is a proxy, and not the client.
         self.program, self._owned = None, True
@@ -544,7 +553,9 @@ class Inbound:
         if not self._owned:
             self._owned = True
             plain = self.connection.plain
-            if self.port and self.source.isLoopback and plain is not None:
+            # In another network namespace other sockets have the same ends.
+            own = self.domain.kind != "netns" and self.source.isLoopback
+            if self.port and own and plain is not None:
                 self.program = programBehind(plain)
         return self.program
 

@@ -17,6 +17,7 @@ from socksgw.accept.admission import Admission, Census
 from socksgw.accept.inbound import Budget, Inbound
 from socksgw.accept.layers import Layer
 from socksgw.interfaces import Timer
+from socksgw.system.domains import OWN, Domain
 from socksgw.wire.address import Address
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.server import DIALECTS, spoken
@@ -66,6 +67,7 @@ class Listener:
 
     @ivar name: as in the configuration.
     @ivar dialects: what may be spoken, by the first octet of a client.
+    @ivar domain: the routing domain that it is in, and that its clients leave by.
     @ivar handshake: seconds from accept to request.
     @ivar layers: what stands between a client's socket and its conversation, the
         lowest first.
@@ -82,6 +84,7 @@ class Listener:
         self.name = name
         self.dialects: Mapping[int, Dialect] = {}
         self.handshake = 0.0
+        self.domain = OWN
         self.layers: Sequence[Layer] = ()
         self.senders: Callable[[Address], bool] | None = None
         self.admission = Admission(service.census, 0, 0)
@@ -107,6 +110,7 @@ class Listener:
         layers: Sequence[Layer] = (),
         known: Mapping[str, Dialect] = DIALECTS,
         senders: Callable[[Address], bool] | None = None,
+        domain: Domain = OWN,
     ) -> None:
         """
         Set what holds for the clients that come from now on.
@@ -123,6 +127,7 @@ class Listener:
         self.layers = layers
         self.bounds = halfOpen, halfOpenPerSource
         self.senders = senders
+        self.domain = domain
         self.admission.limit(halfOpen, halfOpenPerSource)
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
@@ -143,6 +148,8 @@ class Listener:
         @param port: the client's; 0 where it has none.
         @return: L{None} when there is no room: the connection is to be closed.
         """
+        if self.domain.name:
+            source = source.among(self.domain.tag)
         built, self._built = self._built, None
         if built is not None and built.connection is None:
             # Twisted could not make its transport, and logged why.

@@ -14,7 +14,9 @@ __all__ = ["CATALOGUE", "COMMON", "EVENTS"]
 
 #: Fields of every line, and of every line about a client.
 COMMON: Final = ("v", "n", "time", "event", "hash")
-_CLIENT: Final = ("session", "listener", "client", "protocol", "uid", "pid")
+_CLIENT: Final = (
+    "session", "listener", "network", "client", "protocol", "uid", "pid",
+)  # fmt: skip
 #: Of a client of whom a PROXY header tells.
 _PROXIED: Final = ("sender", "sender_to", "told")
 _DECISION: Final = (
@@ -54,6 +56,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "tls-read": ("listener", "files"),
     "tls-failed": ("listener", "problems"),
     "stores": ("problems",),
+    "network": ("network", "state", "why"),
     "recovered": ("octets",),
     "missing": ("from", "to"),
     "resumed": ("refused", "lost"),

@@ -10,6 +10,7 @@ from json.encoder import encode_basestring_ascii as quoted
 
 __all__ = [
     "groupsFailedLine",
+    "networkLine",
     "reloadFailedLine",
     "reloadedLine",
     "startLine",
@@ -67,3 +68,14 @@ def groupsFailedLine(checker: str, user: str, reason: str) -> str:
         f'"event":"groups-failed","checker":{quoted(checker)},'
         f'"user":{quoted(user)},"reason":{quoted(reason)}'
     )
+
+
+def networkLine(network: str, state: str, why: str = "") -> str:
+    """
+    Return the line that says what has become of a device or a network namespace.
+
+    @param state: C{joined} and C{left} by a reload; C{lost}, C{found} and C{replaced}
+        of itself.
+    """
+    text = f'"event":"network","network":{quoted(network)},"state":"{state}"'
+    return f'{text},"why":{quoted(why)}' if why else text

@@ -83,6 +83,7 @@ class SessionRecord:
 
     @ivar session: the number of the session in this process.
     @ivar began: when the session began, in monotonic seconds.
+    @ivar network: a field that tells the routing domain; empty for the gateway's own.
     @ivar asked: the requested host, as the client spelled it.
     @ivar loggedIn: whether the client has logged in as a user.
     @ivar reason: how the session ended, as a fixed word.
@@ -93,7 +94,7 @@ class SessionRecord:
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed",
         "client", "clientPort", "command", "decidedBy", "dialled", "ending", "groups",
-        "hint", "listener", "local", "loggedIn", "method", "name", "offered",
+        "hint", "listener", "local", "loggedIn", "method", "name", "network", "offered",
         "peerPort", "port", "protocol", "proxied", "reason", "received", "reply",
         "reports", "rule", "rules", "secured", "sent", "session", "strangers", "struck",
         "tag", "ticket", "user", "userId", "wanted", "why",
@@ -104,6 +105,7 @@ class SessionRecord:
     ) -> None:
         self.session = session
         self.listener = listener
+        self.network = ""
         self.client = client
         self.clientPort = port
         self.began = began
@@ -228,10 +230,14 @@ class SessionRecord:
         user, loggedIn = self.user, self.loggedIn
         return Refusal(self.client, user, loggedIn, self.reason, destination, self.rule)
 
+    def within(self, network: str) -> None:
+        """Have the lines say in which routing domain addresses are."""
+        self.network = f',"network":{quoted(network)}'
+
     def _who(self, event: str) -> str:
         return (
             f'"event":"{event}","session":{self.session},'
-            f'"listener":{quoted(self.listener)},'
+            f'"listener":{quoted(self.listener)}{self.network},'
             f'"client":{place(self.client, self.clientPort)},'
             f'"protocol":"{self.protocol}"{self.local}'
         )
@@ -251,6 +257,7 @@ class SessionRecord:
         flow = SessionRecord(
             self.session, self.listener, self.client, self.clientPort, self.began
         )
+        flow.network = self.network
         flow.protocol, flow.user, flow.method = self.protocol, self.user, self.method
         flow.groups, flow.loggedIn = self.groups, self.loggedIn
         flow.local, flow.tag = self.local, self.tag

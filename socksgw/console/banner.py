@@ -67,8 +67,9 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _places(gateway: Gateway) -> Iterator[str]:
-    for host, port in gateway.bound():
-        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    for host, port, domain in gateway.placed():
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        yield f"{place} in {domain}" if domain.name else place
     for listen in gateway.config.listen:
         yield from (each for each in listen.places if each.startswith(UNIX))
 
@@ -113,7 +114,7 @@ def _denied(config: Config) -> Iterator[str]:
 
 
 def _trial(gateway: Gateway) -> str:
-    place = next(_places(gateway), "127.0.0.1:1080")
+    place = next(_places(gateway), "127.0.0.1:1080").partition(" in ")[0]
     place = place.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
     if place.startswith(f"{UNIX}/"):
         # As curl writes it.

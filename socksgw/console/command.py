@@ -5,14 +5,16 @@ The C{socksgw} command: what runs each of its commands.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import ConfigError, load, refused
-from socksgw.config.schema import Config
+from socksgw.config.schema import Config, GatewayConfig
 from socksgw.console.asked import factsAsked
 from socksgw.console.clientconfig import clientConfigMain
 from socksgw.console.diff import diffMain
@@ -31,6 +33,8 @@ from socksgw.gateway.host import HostAddresses
 from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.route.resolver import lookUpNow
+from socksgw.system import broker
+from socksgw.system.domains import OWN
 from socksgw.system.output import coloured, readable
 from socksgw.wire.address import Address
 
@@ -129,7 +133,12 @@ def _explained(options: argparse.Namespace, config: Config, found: Examination) 
         print(f"socksgw explain: {e}", file=sys.stderr)
         return 2
 
+    domains = {listen.name: listen.domain for listen in config.listen}
+    listener = offers.known(facts).listener or ""
+
     def lookUp(name: str) -> tuple[Address, ...]:
+        if domains.get(listener, OWN).name:
+            raise LookupFailed(f"the name servers of {domains[listener]} are not asked")
         if config.resolver.servers:
             raise LookupFailed("the configuration's own name servers are not asked")
         return lookUpNow(name, config.resolver.family)
@@ -168,6 +177,16 @@ def _clientConfig(options: argparse.Namespace) -> int:
     return clientConfigMain(_configuration(options.config), options, sys.stdout)
 
 
+def _broker(options: argparse.Namespace) -> int:
+    where = options.socket or Path(GatewayConfig().netns_dir) / f"{options.name}.sock"
+    # The broker imports little, and stays small: without what is imported here.
+    python = [sys.executable, "-m", broker.__name__]
+    # Where this user may not run the interpreter (again), it serves as it is.
+    with suppress(PermissionError):
+        os.execv(python[0], [*python, options.name, str(where), options.user or ""])  # noqa: S606
+    return broker.brokerMain(options.name, where, options.user)
+
+
 def _plugins(_: argparse.Namespace) -> int:
     return pluginsMain(sys.stdout)
 
@@ -183,6 +202,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "diff": _diff,
     "client-config": _clientConfig,
     "plugins": _plugins,
+    "netns-broker": _broker,
 }
 
 

@@ -215,6 +215,32 @@ def makeParser() -> argparse.ArgumentParser:
         "there is one that cannot.",
     )
     plugins.set_defaults(run="plugins")
+
+    broker = commands.add_parser(
+        "netns-broker",
+        help="hand out sockets of a network namespace to the gateway",
+        description="Serve a gateway that has listeners with netns = NAME: hand out "
+        "sockets of that network namespace over a Unix socket, so that the gateway "
+        "needs no privilege. The broker enters the namespace, which needs "
+        "CAP_SYS_ADMIN unless it is started inside, and then becomes USER. Exit "
+        "status 1 when the namespace is gone or was replaced, so that a supervisor "
+        "starts it again; 2 when it cannot be served. See socksgw help networks.",
+    )
+    broker.add_argument("name", metavar="NAME", help="as ip netns list shows it")
+    broker.add_argument(
+        "--user",
+        metavar="USER",
+        help="the gateway's user, whom the broker becomes, and alone serves; needed "
+        "when it is started as root",
+    )
+    broker.add_argument(
+        "--socket",
+        metavar="PATH",
+        type=Path,
+        help="the Unix socket to serve at; default: NAME.sock in the default of "
+        "gateway.netns_dir",
+    )
+    broker.set_defaults(run="netns-broker")
     return parser
 
 

@@ -26,6 +26,7 @@ from socksgw.gateway.examining.listeners import (
     serverTLS,
 )
 from socksgw.gateway.examining.methods import Methods
+from socksgw.gateway.examining.networks import examineNetworks
 from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.examining.programs import examinePrograms
 from socksgw.gateway.examining.rules import examineExpectations, examineRules
@@ -39,6 +40,7 @@ from socksgw.gateway.examining.users import (
     examineUsers,
 )
 from socksgw.gateway.examining.values import examineValues
+from socksgw.gateway.kernelroutes import links
 from socksgw.gateway.offers import Offers
 from socksgw.negotiate.methods import Choice
 from socksgw.policy.conditions import Addresses, HostFacts
@@ -134,6 +136,7 @@ def examine(
     problems, exposed = Problems(), reachable(config)
     examineValues(config, problems)
     examineListeners(config, reactor, problems)
+    examineNetworks(config, links(), problems)
     secured = dict(serverTLS(config, problems, holding))
     senders = Senders(config, compiler, problems)
     methods = Methods(config, compiler, reactor, exposed, problems)

@@ -19,7 +19,7 @@ from socksgw.audit import process
 from socksgw.config.schema import Config
 from socksgw.gateway.drain import Drain
 from socksgw.gateway.generation import Generation
-from socksgw.gateway.host import HostAddresses
+from socksgw.gateway.host import HostAddresses, Place
 from socksgw.gateway.listeners import Listeners
 from socksgw.gateway.pauses import Pauses
 from socksgw.gateway.reload import STOPPING, Answer, Reload
@@ -36,6 +36,7 @@ from socksgw.route.udpoptions import portShares
 from socksgw.session.session import Session
 from socksgw.system.coroutines import Running
 from socksgw.system.deadlines import Deadlines
+from socksgw.system.domains import Domain
 from socksgw.system.heap import Heap
 from socksgw.system.threads import inPool
 from socksgw.system.upkeep import Upkeep
@@ -93,7 +94,7 @@ class Gateway:
         self.deadlines = Deadlines(clock)
         self.setDeadline = self.deadlines.set
         self.census = Census(raiseDescriptorLimit())
-        self._hosts = HostAddresses(self.bound)
+        self._hosts = HostAddresses(self.placed)
         self.memory = Memory(config.relay.memory)
         self._shared = Shared(
             reactor,
@@ -102,6 +103,7 @@ class Gateway:
             self._hosts,
             self.memory,
             lambda line: self.journal.append(line),
+            config.directory / config.gateway.netns_dir,
         )
         self._checkers = checkers
         self.generation = Generation(config, self._shared, checkers)
@@ -113,8 +115,14 @@ class Gateway:
         self._state = State(config, self._counters, reactor)
         self.journal = self._state.journal
         self.watch = self._shared.watch
+        self.networks = self._shared.networks
         self._listeners = Listeners(
-            self, reactor, self.watch, self.exhausted, self._hosts
+            self,
+            reactor,
+            self.watch,
+            self.exhausted,
+            self._hosts,
+            self.networks.socketsOf,
         )
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName
@@ -144,8 +152,10 @@ class Gateway:
         Open all listeners of the configuration.
 
         @return: a line for each address that was left out, with the reason.
-        @raise CannotStart: a listener cannot be opened.
+        @raise CannotStart: a listener cannot be opened, or its device or network
+            namespace is not there.
         """
+        self.networks.adopt(self.networks.prepare(self.config))
         return self._listeners.open(self.config.listen, lenient=not self.config.file)
 
     def start(self) -> None:
@@ -183,6 +193,7 @@ class Gateway:
             do("the end of quotas", self._revocation.cut)
         do("the heap", lambda: self._heap.look(self.census.clients))
         if self._ticks % 4 == 0:
+            do("the check of networks", lambda: self.networks.look(self._reopen))
             do("the check for changes", self._look)
             do("the check of the journal", self.journal.look)
             do("the cleared deadlines", self.deadlines.sweep)
@@ -199,7 +210,25 @@ class Gateway:
 
     def bound(self) -> list[tuple[str, int]]:
         """Return the addresses and ports of the open listeners."""
+        return [(host, port) for host, port, _ in self.placed()]
+
+    def placed(self) -> list[Place]:
+        """Return the same with the networks that these are in."""
         return list(self._listeners.bound())
+
+    def _reopen(self, domain: Domain) -> bool:
+        """
+        Open the listeners of a domain anew.
+
+        @return: whether all are open, or are not to be.
+        """
+        if self.stopping:
+            return True
+        failed = self._listeners.reopen(domain)
+        for line in failed:
+            _log.error("{line}", line=line)
+        self._pauses.join()
+        return not failed
 
     # Changing.
 

@@ -4,14 +4,14 @@ A generation: everything that is built from one configuration.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
 
 from socksgw.audit.process import groupsFailedLine
 from socksgw.config.loading import refused
-from socksgw.config.schema import Config, ListenUDP
+from socksgw.config.schema import Config, Listen, ListenUDP, ResolverConfig, Timeouts
 from socksgw.gateway.examination import examine
 from socksgw.gateway.sharing import Shared
 from socksgw.interfaces import IGroupSource, ILockingStore
@@ -24,12 +24,15 @@ from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.settings import RelaySettings
 from socksgw.route.dialer import Dialer
+from socksgw.route.outward import Outward
 from socksgw.route.resolvconf import HostChoice, readChoice
-from socksgw.route.resolver import Resolver
+from socksgw.route.resolver import Resolver, filesOf
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.route.ways import Direct
+from socksgw.system.domains import HERE, OWN, Domain, Sockets
 from socksgw.system.files import supposingTrust, trustGroups
 from socksgw.system.usage import Holding, shared
+from socksgw.wire.address import Address
 
 __all__ = ["Generation"]
 
@@ -133,16 +136,26 @@ class Generation:
         self._checkedBy = (config.directory, auth.checkers, auth.checker, checkers)
         if before is not None and before._checkedBy == self._checkedBy:
             self.login.inherit(before.login)
-        self.policy = Policy(found.ruleset, self._resolver, base.told)
-        self.ways = Direct(
-            Dialer(base.reactor, base.watch, base.setDeadline, timeouts.connect),
-            base.outward,
-            base.watch,
-            base.setDeadline,
-            timeouts.bind,
-        )
+        self._domains = {
+            listen.name: listen.domain for listen in config.listen if listen.domain.name
+        }
+        self._resolvers = {
+            listen.name: self._resolverOf(listen, config)
+            for listen in config.listen
+            if listen.domain.name
+        }
+        self.policy = Policy(found.ruleset, self._resolver, base.told, self._resolvers)
+        self._ways = self._direct(HERE, base.outward, timeouts)
+        networks = base.networks
+        there = {
+            domain: self._direct(
+                networks.socketsOf(domain), networks.outwardOf(domain), timeouts
+            )
+            for domain in set(self._domains.values())
+        }
+        self._waysThere = {name: there[each] for name, each in self._domains.items()}
+        self._config = config
         self._udp = {listen.name: UDPOptions(listen.udp) for listen in config.listen}
-        self.nameOf = self._resolver.nameOf
         self.associations = Associations(
             base.watch, base.setDeadline, base.clock, timeouts.udp_idle, _FLOWS
         )
@@ -187,8 +200,56 @@ class Generation:
             directory.follow(before.login.directory)
         return directory
 
+    def _direct(self, sockets: Sockets, outward: Outward, timeouts: Timeouts) -> Direct:
+        """Return the ways of one routing domain."""
+        base = self._base
+        return Direct(
+            Dialer(
+                base.reactor, base.watch, base.setDeadline, timeouts.connect, sockets
+            ),
+            outward,
+            base.watch,
+            base.setDeadline,
+            timeouts.bind,
+            sockets,
+        )
+
+    def _resolverOf(self, listen: Listen, config: Config) -> Resolver:
+        """Return what looks names up for the clients of a listener elsewhere."""
+        base, domain, timeout = self._base, listen.domain, config.timeouts.lookup
+        settings = listen.resolver or ResolverConfig(family=config.resolver.family)
+        sockets = base.networks.socketsOf(domain)
+        files = [file.exists() for file in filesOf(domain) or ()]
+        return shared(
+            ("resolver", domain, settings, sockets, tuple(files), timeout),
+            lambda: Resolver.within(
+                base.reactor,
+                base.watch,
+                domain,
+                settings,
+                sockets,
+                timeout,
+                base.setDeadline,
+                base.clock,
+            ),
+            Resolver.stop,
+        )
+
+    def domainOf(self, listener: str) -> Domain:
+        """Return the routing domain of a listener; C{OWN} for one that is gone."""
+        return self._domains.get(listener, OWN)
+
+    def waysOf(self, listener: str) -> Direct:
+        """Return the ways by which a listener's clients leave."""
+        return self._waysThere.get(listener, self._ways)
+
+    def namesOf(self, listener: str) -> Callable[[Address, Address], Awaitable[str]]:
+        """Return what looks up the names of addresses for a listener's clients."""
+        return self._resolvers.get(listener, self._resolver).nameOf
+
     def apply(self) -> None:
         """Apply the settings that hold for the whole process."""
+        self._base.hosts.apply(self._config)
         # Names that are no groups have been reported as errors.
         trustGroups(self._trusted)
         self._base.throttle.configure(self._throttle)
@@ -211,6 +272,8 @@ class Generation:
         @raise OSError: something cannot be started.
         """
         self._resolver.start()
+        for each in self._resolvers.values():
+            each.start()
 
     def discard(self) -> None:
         """Release what this generation shares: it will not be used."""

@@ -8,7 +8,10 @@ import errno
 import os
 import socket
 import struct
-from typing import Final, final
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple, final
 
 from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
 from pyroute2.netlink.rtnl import (
@@ -30,10 +33,11 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from socksgw.policy.networks import Network
 from socksgw.system.sockets import FAMILIES
 from socksgw.wire.address import Address
 
-__all__ = ["KernelRoutes"]
+__all__ = ["KernelRoutes", "Link", "isInVRF", "links"]
 
 #: Whatever can change which addresses lead here.
 _GROUPS: Final = (
@@ -72,22 +76,75 @@ _ANSWER: Final = 1 << 16
 _KNOWN: Final = 4096
 
 
-def _netlink(groups: int) -> socket.socket:
+def _netlink() -> socket.socket:
     """
     Return a non-blocking socket for rtnetlink.
 
-    @param groups: the multicast groups that it joins, as bits.
     @raise OSError: netlink is denied here.
     """
-    opened = socket.socket(
+    return socket.socket(
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
     )
+
+
+def _joined(opened: socket.socket, groups: int) -> socket.socket:
+    """
+    Return a socket after it has joined multicast groups.
+
+    @param groups: as bits.
+    @raise OSError: netlink is denied here.
+    """
     try:
         opened.bind((0, groups))
     except OSError:
         opened.close()
         raise
     return opened
+
+
+class Link(NamedTuple):
+    """
+    An address of an interface, and the network that is connected to it.
+
+    @ivar device: the name of the interface.
+    """
+
+    address: Address
+    network: Network
+    device: str
+
+
+def links() -> list[Link]:
+    """Return the addresses of this host; none where netlink is denied."""
+    found: list[Link] = []
+    try:
+        routes = KernelRoutes()
+    except OSError:
+        return found
+    for address, length, index in routes.addresses():
+        bits = 8 * len(address.packed)
+        shift = bits - length
+        number = int.from_bytes(address.packed, "big") >> shift << shift
+        first = Address(number.to_bytes(bits // 8, "big"))
+        # An interface may go at any time.
+        with suppress(OSError):
+            device = socket.if_indextoname(index)
+            found.append(Link(address, Network(first, length), device))
+    routes.close()
+    return found
+
+
+def isInVRF(device: str, sys: Path = Path("/sys/class/net")) -> bool:
+    """
+    Return whether a device is a VRF, or belongs to one.
+
+    @return: C{False} also where sysfs does not say it.
+    """
+    for uevent in (sys / device / "uevent", sys / device / "master" / "uevent"):
+        with suppress(OSError):
+            if "DEVTYPE=vrf" in uevent.read_text("ascii", "replace").split():
+                return True
+    return False
 
 
 @final
@@ -102,17 +159,26 @@ class KernelRoutes:
     @ivar changes: the number of changes so far in what leads here.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, opened: Callable[[], socket.socket] = _netlink, device: str = ""
+    ) -> None:
         """
+        Open the sockets.
+
+        @param opened: opens a netlink socket of the network namespace that is meant.
+        @param device: what sockets are bound to that are meant: a packet which leaves
+            by that may lead elsewhere than without.
         @raise OSError: netlink is denied here, or does not answer.
         """
+        self._device = device
         self._marshal = MarshalRtnl()
-        self._own: frozenset[Address] | None = None
+        #: The interfaces of each address.
+        self._own: dict[Address, set[int]] | None = None
         self._known: dict[Address, bool] = {}
         self.changes = 0
-        self._asking = _netlink(0)
+        self._asking = _joined(opened(), 0)
         try:
-            self._watching = _netlink(_GROUPS)
+            self._watching = _joined(opened(), _GROUPS)
         except OSError:
             self._asking.close()
             raise
@@ -134,11 +200,33 @@ class KernelRoutes:
         if known is None:
             if self._own is None:
                 self._own = self._addresses()
-            known = address in self._own or self._routed(address)
+            known = self._isOwn(address, self._own)
             if len(self._known) >= _KNOWN:
                 self._known.clear()
             self._known[address] = known
         return known
+
+    def _isOwn(self, address: Address, own: Mapping[Address, Collection[int]]) -> bool:
+        """
+        Tell the same, where it is not known yet.
+
+        By a device that is in no VRF our other addresses are self, too: the kernel
+        takes no packet from outside that comes from one (C{accept_local}). A VRF has
+        local addresses of its own, so another host may have ours there; with IPv6,
+        where addresses are not used twice, that is not believed.
+        """
+        if not self._device:
+            return address in own or self._routed(address)
+        try:
+            index = socket.if_nametoindex(self._device)
+        except OSError:
+            # Nothing can leave by a device that is not there.
+            return True
+        if address in own and (address.version == 6 or index in own[address]):
+            return True
+        if not isInVRF(self._device) and self._routed(address):
+            return True
+        return self._routed(address, index)
 
     def look(self) -> None:
         """
@@ -166,36 +254,50 @@ class KernelRoutes:
             self._own = None
             self.changes += 1
 
-    def _routed(self, address: Address) -> bool:
-        """Tell whether the kernel's route to an address ends here."""
+    def _routed(self, address: Address, device: int = 0) -> bool:
+        """
+        Tell whether the kernel's route to an address ends here.
+
+        @param device: the number of the device to leave by; 0 for any.
+        """
         message = rtmsg()
         message["family"] = FAMILIES[address.version]
         message["dst_len"] = len(address.packed) * 8
         message["attrs"] = [("RTA_DST", address.text)]
+        if device:
+            message["attrs"].append(("RTA_OIF", device))
         answer = self._ask(message, RTM_GETROUTE, NLM_F_REQUEST)
         (kind,) = _TYPE.unpack_from(answer)
         if kind == NLMSG_ERROR:
             code = -_ERRNO.unpack_from(answer)[0]
             if code in _NO_ROUTE:
                 return False
+            if code == errno.ENODEV:
+                return True
             raise OSError(code, os.strerror(code))
         return answer[_RTM_TYPE] in _HERE
 
-    def _addresses(self) -> frozenset[Address]:
-        """Return the addresses of all interfaces."""
-        found: set[Address] = set()
+    def _addresses(self) -> dict[Address, set[int]]:
+        """Return the addresses of all interfaces, with these."""
+        found: dict[Address, set[int]] = {}
+        for address, _, index in self.addresses():
+            found.setdefault(address, set()).add(index)
+        return found
+
+    def addresses(self) -> Iterator[tuple[Address, int, int]]:
+        """Yield the addresses, their prefixes' lengths and their interfaces."""
         answer = self._ask(ifaddrmsg(), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP)
         while True:
             for message in self._marshal.parse(answer):
                 kind = message["header"]["type"]
                 if kind == NLMSG_DONE:
-                    return frozenset(found)
+                    return
                 if kind == NLMSG_ERROR:
                     raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
                 # Of a point-to-point link, IFA_ADDRESS is the other end's.
                 text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
                 if kind == RTM_NEWADDR and text:
-                    found.add(Address.parse(text))
+                    yield Address.parse(text), message["prefixlen"], message["index"]
             answer = self._asking.recv(_ANSWER)
 
     def _ask(self, message: rtmsg | ifaddrmsg, kind: int, flags: int) -> bytes:

@@ -37,7 +37,9 @@ from socksgw.accept.unixport import (
 )
 from socksgw.config.listening import UNIX, parseListenAddress
 from socksgw.config.schema import Listen
+from socksgw.errors import ConnectFailed
 from socksgw.policy.conditions import Addresses
+from socksgw.system.domains import HERE, OWN, Domain, Sockets
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.dialect import Dialect
@@ -54,6 +56,32 @@ _SPOKEN, _DIVERTED, _DATAGRAMS = "spoken", "diverted", "datagrams"
 _NONE: Final[Mapping[str, Addresses]] = {}
 
 
+class Key(NamedTuple):
+    """
+    One place where a listener listens.
+
+    @ivar name: the listener's name.
+    @ivar where: the address or the endpoint.
+    @ivar endpoint: which of them it is: both may begin with C{unix:}.
+    @ivar what: what comes there.
+    @ivar domain: the routing domain that it is in.
+    """
+
+    name: str
+    where: str
+    endpoint: bool = False
+    what: str = _SPOKEN
+    domain: Domain = OWN
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What is listened on, whatever the listener's name."""
+        return self[1:]
+
+    def __str__(self) -> str:
+        return f"{self.where} ({self.domain})" if self.domain.name else self.where
+
+
 class CannotStart(Exception):
     """
     The gateway cannot start, or cannot use a new configuration.
@@ -68,30 +96,9 @@ class CannotStart(Exception):
         self.taken = taken
 
 
-class Key(NamedTuple):
-    """
-    One place where a listener listens.
-
-    @ivar name: the listener's name.
-    @ivar where: the address or the endpoint.
-    @ivar endpoint: which of them it is: both may begin with C{unix:}.
-    @ivar what: what comes there.
-    """
-
-    name: str
-    where: str
-    endpoint: bool
-    what: str = _SPOKEN
-
-    @property
-    def place(self) -> tuple[object, ...]:
-        """What is listened on, whatever the listener's name."""
-        return self[1:]
-
-
 def _keysOf(listens: Sequence[Listen]) -> list[Key]:
     return [
-        Key(listen.name, where, where == listen.endpoint, what)
+        Key(listen.name, where, where == listen.endpoint, what, listen.domain)
         for listen in listens
         for where in listen.places
         for what in (
@@ -151,13 +158,17 @@ class Listeners:
         watch: Watcher,
         exhausted: Callable[[], None],
         host: Host,
+        socketsOf: Callable[[Domain], Sockets] = lambda _: HERE,
     ) -> None:
         """
         Begin with no listener.
 
         @param exhausted: called when there is no descriptor or memory for a
             client.
+        @param socketsOf: returns where the sockets of a domain come from.
         """
+        self._socketsOf = socketsOf
+        self._wanted: list[Key] = []
         self._service = service
         self._reactor = reactor
         self._watch = watch
@@ -200,6 +211,7 @@ class Listeners:
                 tuple(self._layers(listen, secured.get(listen.name), isSender)),
                 known,
                 isSender,
+                listen.domain,
             )
 
     def _layers(
@@ -226,9 +238,26 @@ class Listeners:
         @raise CannotStart: one cannot be opened.
         """
         skipped: list[str] = []
-        for key in _keysOf(listens):
+        self._wanted = _keysOf(listens)
+        for key in self._wanted:
             self._open(key, skipped if lenient else None)
         return skipped
+
+    def reopen(self, domain: Domain) -> list[str]:
+        """
+        Open the ports of a domain anew, since another one has its name now.
+
+        @return: a line for each that cannot be opened.
+        """
+        keys = [key for key in self._wanted if key.domain == domain]
+        self._closeAll([key for key in keys if key in self._ports])
+        failed: list[str] = []
+        for key in keys:
+            try:
+                self._open(key, None)
+            except CannotStart as e:
+                failed.append(str(e))
+        return failed
 
     def change(self, listens: Sequence[Listen]) -> None:
         """
@@ -248,6 +277,7 @@ class Listeners:
         new = [key for key in new if key not in renamed.values()]
         with self._permitted(wanted, {b: a for a, b in renamed.items()}):
             self._replace(gone, new)
+        self._wanted = wanted
         for before, after in renamed.items():
             port = self._ports[after] = self._ports.pop(before)
             self.byName[before.name].leaving += 1
@@ -352,11 +382,14 @@ class Listeners:
                     self._exhausted,
                     self._watch,
                     key.what is _DIVERTED,
+                    self._socketsOf(key.domain),
                 )
         except ValueError:
             self._openEndpoint(key, listener)
+        except ConnectFailed as e:
+            raise CannotStart(f"cannot listen on {where}: {e}") from None
         except (CannotListenError, OSError) as e:
-            line = remedyFor(where, e)
+            line = remedyFor(str(key), e)
             if skipped is None or not isMissingFamily(where, e):
                 taken = _portOf(where) if isTaken(e) else 0
                 raise CannotStart(line, taken) from None
@@ -414,15 +447,19 @@ class Listeners:
         if failures:
             raise CannotStart(failures[0])
 
-    def bound(self) -> Iterator[tuple[str, int]]:
-        """Yield the addresses and ports that are open; once, where UDP is, too."""
+    def bound(self) -> Iterator[tuple[str, int, Domain]]:
+        """
+        Yield the addresses and ports that are open, with their domains.
+
+        One where UDP is open, too, comes once.
+        """
         for key, port in self._ports.items():
             if key.what is _DATAGRAMS:
                 continue
             host = port.getHost()
             if isinstance(host, (IPv4Address, IPv6Address)):
                 # A link-local address is followed by its interface.
-                yield host.host.partition("%")[0], host.port
+                yield host.host.partition("%")[0], host.port, key.domain
 
     def pause(self) -> None:
         """Accept no connections until L{resume}."""

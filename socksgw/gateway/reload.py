@@ -20,6 +20,7 @@ from socksgw.config.problems import ConfigError, Finding
 from socksgw.config.schema import Config
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.networks import Fresh, Networks
 from socksgw.gateway.watched import WatchedFiles, stampsOf
 from socksgw.policy.document import Compiler
 from socksgw.system.upkeep import Upkeep, defect
@@ -63,6 +64,9 @@ class Service(Protocol):
 
     @property
     def stopping(self) -> bool: ...
+
+    @property
+    def networks(self) -> Networks: ...
 
     def elsewhere(self, work: Callable[[], T]) -> Deferred[T]:
         """Do work in a thread."""
@@ -121,23 +125,33 @@ class Reload:
         reading.addCallback(self._changed).addErrback(self._failed)
         reading.addCallback(self._done)
 
-    def _read(self) -> tuple[Config, object, Compiler]:
-        """Read the files and compile the rules; this runs in a thread."""
+    def _read(self) -> tuple[Config, object, Compiler, Fresh]:
+        """
+        Read the files, compile the rules, find networks; this runs in a thread.
+        """
         if self._reread is None:
             raise CannotStart("there is no configuration file to read again")
         config = self._reread()
         stamps = stampsOf(config)
         compiler = self._gateway.compiler(config)
         compiler.prepare()
-        return config, stamps, compiler
+        return config, stamps, compiler, self._gateway.networks.prepare(config)
 
-    def _changed(self, read: tuple[Config, object, Compiler]) -> Answer:
-        config, stamps, compiler = read
+    def _changed(self, read: tuple[Config, object, Compiler, Fresh]) -> Answer:
+        config, stamps, compiler, fresh = read
         gateway, before = self._gateway, self._gateway.config
+        networks = gateway.networks
         if gateway.stopping:
+            networks.discard(fresh)
             return STOPPING
-        generation = gateway.build(config, compiler)
-        ended = gateway.change(config, generation)
+        try:
+            networks.adopt(fresh)
+            generation = gateway.build(config, compiler)
+            ended = gateway.change(config, generation)
+        except BaseException:
+            networks.discard(fresh)
+            raise
+        networks.keep(config, fresh)
         self._files.read(stamps)
         warnings = (*generation.warnings, *_unchangeable(before, config))
         for line in warnings:
@@ -205,6 +219,7 @@ def _unchangeable(old: Config, new: Config) -> list[Finding]:
         for name, before, after in (
             ("gateway.name", old.gateway.name, new.gateway.name),
             ("gateway.state_dir", old.gateway.state_dir, new.gateway.state_dir),
+            ("gateway.netns_dir", old.gateway.netns_dir, new.gateway.netns_dir),
             ("relay.memory", old.relay.memory, new.relay.memory),
             ("audit.journal", old.audit.journal, new.audit.journal),
             ("audit.sync", old.audit.sync, new.audit.sync),

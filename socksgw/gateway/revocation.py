@@ -190,6 +190,7 @@ class Revocation:
         if not self._everybody:
             return
         generation, was = self._gateway.generation, session.asker
+        session.remain(generation)
         user = generation.login.now(was.user)
         if user is None:
             raise Revoked("the user no longer exists")

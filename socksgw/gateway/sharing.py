@@ -10,9 +10,11 @@ groups of users that a decision service has named at logins (by its URL).
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, final
 
 from socksgw.gateway.host import HostAddresses
+from socksgw.gateway.networks import Networks
 from socksgw.interfaces import SetDeadline
 from socksgw.login.throttle import LoginThrottle
 from socksgw.policy.told import Told
@@ -43,12 +45,14 @@ class Shared:
         hosts: HostAddresses,
         memory: Memory,
         append: Callable[[str], None],
+        netns: Path = Path("/run/socksgw/netns"),
     ) -> None:
         """
         Make what all generations share, and start nothing yet.
 
         @param clock: returns monotonic seconds.
         @param append: adds a line to the journal.
+        @param netns: the directory of the sockets of brokers.
         """
         self.append = append
         self.reactor = reactor
@@ -60,6 +64,7 @@ class Shared:
         self.told = Told(clock)
         self.outward = Outward()
         self.watch = Watch(reactor)
+        self.networks = Networks(netns, hosts, self.watch, append)
         self.throttle = LoginThrottle(clock, reactor.callLater)
         self.pool = UsagePool()
 
@@ -71,6 +76,7 @@ class Shared:
         after that.
         """
         self.watch.start()
+        self.networks.start()
 
     def close(self) -> None:
         """
@@ -78,6 +84,7 @@ class Shared:
         """
         # Parts in the pool have sockets that are watched.
         self.pool.close()
+        self.networks.close()
         self.watch.stop()
         self.pipes.close()
         self.hosts.close()

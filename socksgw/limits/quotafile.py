@@ -147,7 +147,9 @@ def _rows(document: Any) -> Iterable[Row]:
             raise ValueError("not a window")
         if per == "source" and not who.startswith("uid:"):
             # An earlier version kept whole IPv6 addresses.
-            who = Address.parse(who.removesuffix("/64")).sourceText
+            host, at, network = who.partition("@")
+            host = Address.parse(host.removesuffix("/64")).sourceText
+            who = f"{host}{at}{network}"
         yield per, rule, who, float(seconds), number, octets
 
 

@@ -68,7 +68,7 @@ class Choice:
         self,
         methods: Sequence[OfferedMethod],
         listeners: frozenset[str] | None,
-        sources: Callable[[Address], bool] | None,
+        sources: Callable[[Address, int, str], bool] | None,
     ) -> None:
         self.methods = tuple(methods)
         self._listeners = listeners
@@ -80,7 +80,9 @@ class Choice:
 
     def matches(self, listener: str, source: Address) -> bool:
         """Return whether it is for a client."""
-        return self.isFor(listener) and (self._sources is None or self._sources(source))
+        return self.isFor(listener) and (
+            self._sources is None or self._sources(source, 0, listener)
+        )
 
 
 @final

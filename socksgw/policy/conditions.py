@@ -31,13 +31,28 @@ _PLACES: Final = frozenset({"self", "listeners"})
 
 
 class HostFacts(Protocol):
-    """What the policy asks about the host that it runs on, as it is now."""
+    """
+    What the policy asks about the host that it runs on, as it is now.
 
-    def isSelf(self, address: Address) -> bool:
-        """Tell whether a connection to the address stays on this host."""
+    An address is in the network of the client's listener: the same one may be this
+    host's own there, and another's elsewhere.
+    """
 
-    def isListener(self, address: Address, port: int) -> bool:
-        """Tell whether the gateway listens at an address and port."""
+    def isSelf(self, address: Address, listener: str | None = None) -> bool:
+        """
+        Tell whether a connection to the address stays on this host.
+
+        @param listener: the client's; L{None} for any.
+        """
+
+    def isListener(
+        self, address: Address, port: int, listener: str | None = None
+    ) -> bool:
+        """
+        Tell whether the gateway listens at an address and port.
+
+        @param listener: the client's; L{None} for any.
+        """
 
 
 class Person(Protocol):
@@ -101,24 +116,27 @@ class Addresses:
     def __bool__(self) -> bool:
         return bool(self.words or self.networks)
 
-    def covers(self, address: Address, port: int = 0) -> bool:
+    def covers(
+        self, address: Address, port: int = 0, listener: str | None = None
+    ) -> bool:
         """
         Tell whether an address is in the set.
 
         @param port: counts for C{listeners}, which are addresses with ports.
+        @param listener: the client's, whose network the address is in.
         """
         if self.everything or (self._listed and address in self.networks):
             return True
         if self._kinds and not self._kinds.isdisjoint(kinds(address)):
             return True
         if self._places:
-            if "self" in self._places and self._facts.isSelf(address):
+            if "self" in self._places and self._facts.isSelf(address, listener):
                 return True
             if "listeners" in self._places:
-                return self._facts.isListener(address, port)
+                return self._facts.isListener(address, port, listener)
         return False
 
-    def why(self, address: Address, port: int) -> str:
+    def why(self, address: Address, port: int, listener: str | None = None) -> str:
         """
         Return the word of the set that covers an address, for the operator.
         """
@@ -126,9 +144,10 @@ class Addresses:
             return word
         if SPECIAL in self._kinds and SPECIAL in kinds(address):
             return next(iter(sorted(kinds(address) - {SPECIAL, PRIVATE})), SPECIAL)
-        if "self" in self._places and self._facts.isSelf(address):
+        facts = self._facts
+        if "self" in self._places and facts.isSelf(address, listener):
             return "self"
-        if "listeners" in self._places and self._facts.isListener(address, port):
+        if "listeners" in self._places and facts.isListener(address, port, listener):
             return "listeners"
         return "any" if self.everything else "a network"
 
@@ -263,22 +282,28 @@ class Never:
         self._addresses = Networks(lifted)
         self._places = frozenset(places)
 
-    def hit(self, address: Address, port: int | None) -> str | None:
+    def hit(
+        self, address: Address, port: int | None, listener: str | None = None
+    ) -> str | None:
         """
         Return why an address is banned, or one that it embeds; else L{None}.
 
         @param port: L{None} while it is not known: an address that is not banned on
             some port is not banned then.
+        @param listener: the client's.
         """
         banned = self._banned
         if banned is None:
             return None
-        if banned.covers(address, port or 0) and not self._isLifted(address, port):
-            return banned.why(address, port or 0)
+        number = port or 0
+        if banned.covers(address, number, listener) and not self._isLifted(
+            address, port
+        ):
+            return banned.why(address, number, listener)
         for each in embedded(address):
             # An exception is for the address itself, not where it is embedded.
-            if banned.covers(each, port or 0):
-                return f"{banned.why(each, port or 0)} (as {each} in it)"
+            if banned.covers(each, number, listener):
+                return f"{banned.why(each, number, listener)} (as {each} in it)"
         return None
 
     def bansSelf(self, address: Address, port: int) -> bool:

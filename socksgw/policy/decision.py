@@ -40,6 +40,9 @@ class NameResolver(Protocol):
         """
 
 
+_NO_OTHERS: Final[Mapping[str, NameResolver]] = {}
+
+
 @final
 class Decision:
     """
@@ -109,13 +112,24 @@ class Policy:
     @ivar told: the recent answers to RESOLVE.
     """
 
-    __slots__ = ("_resolver", "ruleset", "told")
+    __slots__ = ("_others", "_resolver", "ruleset", "told")
 
     def __init__(
-        self, ruleset: Ruleset, resolver: NameResolver, told: Told | None = None
+        self,
+        ruleset: Ruleset,
+        resolver: NameResolver,
+        told: Told | None = None,
+        others: Mapping[str, NameResolver] = _NO_OTHERS,
     ) -> None:
+        """
+        Take the rules, and how names are looked up.
+
+        @param others: what looks names up in place of C{resolver} for the clients of
+            listeners in other networks.
+        """
         self.ruleset = ruleset
         self._resolver = resolver
+        self._others = others
         self.told = Told() if told is None else told
 
     async def decide(
@@ -204,7 +218,8 @@ class Policy:
         try:
             if arrive is not None:
                 arrive()
-            resolved = await self._resolver.lookUp(question.name, asker.source)
+            resolver = self._others.get(asker.listener, self._resolver)
+            resolved = await resolver.lookUp(question.name, asker.source)
         except SocksError as e:
             # The decision keeps it, whose frames hold all that asks.
             return refused(e.with_traceback(None))

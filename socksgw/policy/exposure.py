@@ -222,7 +222,8 @@ def _line(listen: Listen, choose: Choose, rule: Rule) -> str:
     ports = f" port {_some([*map(str, rule.ports)])}" if rule.ports is not None else ""
     assert rule.allow is not None
     what = rule.allow if rule.allow == "any" else ", ".join(rule.allow)
+    where = f" ({listen.domain})" if listen.domain.name else ""
     return (
-        f'anonymous on "{listen.name}" from {sources}: {what} to {to}{ports} by rule '
+        f'anonymous on "{listen.name}"{where} from {sources}: {what} to {to}{ports} by rule '
         f'"{rule.id}"'
     )

@@ -134,7 +134,7 @@ class Rule:
         sources = self.sources
         if sources is not None and not sources.everything:
             if asker.source is not None:
-                if not sources.covers(asker.source):
+                if not sources.covers(asker.source, 0, asker.listener):
                     return "from"
             elif not sources:
                 return "from"
@@ -199,13 +199,17 @@ class Rule:
         byName = False
         if to is not None:
             addresses = to.addresses
-            if addresses is None or not addresses.covers(address, question.port):
+            if addresses is None or not addresses.covers(
+                address, question.port, question.asker.listener
+            ):
                 names = to.names
                 if names is None or question.name is None or question.name not in names:
                     return "to"
                 byName = True
         if self.resolving is not None:
-            if not self.resolving.covers(address, question.port):
+            if not self.resolving.covers(
+                address, question.port, question.asker.listener
+            ):
                 return "resolving_to"
         elif byName and self.allow and kinds(address):
             # The owner of a name must not be able to open private addresses by DNS.

@@ -105,7 +105,9 @@ class Ruleset:
         known. Until then only what would be denied in every case is denied.
         """
         if address is not None:
-            banned = self.never.hit(address, question.port or None)
+            banned = self.never.hit(
+                address, question.port or None, question.asker.listener
+            )
             if banned is not None:
                 return Verdict(False, NEVER, banned)
         rule = self._first(question, address, trace)
@@ -224,7 +226,8 @@ class Ruleset:
         if not self.reporting:
             return []
         if address is not None and (
-            self.never.hit(address, question.port or None) is not None
+            self.never.hit(address, question.port or None, question.asker.listener)
+            is not None
         ):
             return []
         # Without an address the index does not find these rules.

@@ -220,10 +220,12 @@ class Direct:
         client: Address | None = None,
     ) -> DatagramOutlet:
         """As L{Ways.datagrams}."""
+        # The sockets to destinations are opened later, where nothing waits.
+        for version in FAMILIES:
+            await self._ready(version, socket.SOCK_DGRAM)
         if near is None:
             return DatagramOutlet(None, None, self._sockets)
         if client is not None:
-            await self._ready(client.version, socket.SOCK_DGRAM)
             near = SocketName(localTowards(client, self._sockets), 0)
         address = near.address
         await self._ready(address.version, socket.SOCK_DGRAM)

@@ -11,6 +11,7 @@ from socksgw.accept.inbound import Inbound
 from socksgw.audit.journal import Journal
 from socksgw.audit.proxied import proxiedMembers
 from socksgw.audit.record import SessionRecord
+from socksgw.errors import Revoked
 from socksgw.interfaces import Asker
 from socksgw.limits.limits import Claim, Limits
 from socksgw.login.portal import Login
@@ -22,6 +23,7 @@ from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import UDPOptions, Ways
+from socksgw.system.domains import Domain
 from socksgw.wire.address import Address
 
 __all__ = ["Case", "Flows", "Gateway", "Generation"]
@@ -42,13 +44,18 @@ class Generation(Protocol):
     def policy(self) -> Policy:
         """The rules, and how names are looked up for them."""
 
-    @property
-    def ways(self) -> Ways:
-        """The ways by which sessions leave."""
+    def domainOf(self, listener: str) -> Domain:
+        """Return the routing domain of a listener."""
 
-    @property
-    def nameOf(self) -> Callable[[Address, Address], Awaitable[str]]:
-        """Looks up the name of an address (the first), for a client (the second)."""
+    def waysOf(self, listener: str) -> Ways:
+        """Return the ways by which the sessions of a listener leave."""
+
+    def namesOf(self, listener: str) -> Callable[[Address, Address], Awaitable[str]]:
+        """
+        Return what looks up the name of an address for a listener's clients.
+
+        It is given the address, and the client's.
+        """
 
     @property
     def relays(self) -> Relays:
@@ -153,6 +160,8 @@ class Case:
         )
         if client.origin is not None:
             self.record.proxied = proxiedMembers(client.origin)
+        if client.domain.name:
+            self.record.within(client.domain.tag)
         self.verdicts: Mapping[Address, Verdict] = {}
         self.claim: Claim | None = None
         self.flows: Flows | None = None
@@ -163,6 +172,17 @@ class Case:
     def whose(self) -> tuple[bytes, str]:
         """What tells the sessions of this user at this source from others."""
         return self.asker.source.sourceKey, self.asker.user.name
+
+    def remain(self, generation: Generation) -> None:
+        """
+        Make sure that the client's listener is in the network that it came by.
+
+        @param generation: whose rules and ways are to be used.
+        @raise Revoked: it is in another one by now: the same address means
+            something else there.
+        """
+        if generation.domainOf(self.record.listener) != self.client.domain:
+            raise Revoked("the listener is not in the client's network any more")
 
     def loops(self, own: Address, other: Address, port: int) -> bool:
         """

@@ -58,7 +58,7 @@ class Associate(Command):
         record, client, generation = case.record, case.client, case.generation
         options = generation.udpOf(record.listener)
         behind = None if client.origin is None else client.source
-        outlet = await generation.ways.datagrams(
+        outlet = await generation.waysOf(record.listener).datagrams(
             client.connection.local, options, behind
         )
         assert outlet.bound is not None
@@ -99,8 +99,10 @@ class Tunnelled(Associate):
         client, generation = case.client, case.generation
         if self.tunnel == "gost" and request.port:
             raise CommandNotSupported("UDP inside TCP that binds a port")
-        options = generation.udpOf(case.record.listener)
-        outlet = await generation.ways.datagrams(None, options)
+        listener = case.record.listener
+        outlet = await generation.waysOf(listener).datagrams(
+            None, generation.udpOf(listener)
+        )
         echoed = request.host if isinstance(request.host, Address) else UNSPECIFIED4
 
         def relay(early: bytes, tally: Tally) -> Awaitable[None]:
@@ -125,8 +127,9 @@ class Diverted(Associate):
     async def route(self, case: Case, request: Requested) -> Routed:
         """Open no relay socket: the datagrams come by the client's own."""
         client, generation = case.client, case.generation
-        options = generation.udpOf(case.record.listener)
-        outlet = await generation.ways.datagrams(None, options)
+        listener = case.record.listener
+        options = generation.udpOf(listener)
+        outlet = await generation.waysOf(listener).datagrams(None, options)
 
         def relay(_early: bytes, tally: Tally) -> Awaitable[None]:
             return generation.associations.diverted(
@@ -152,7 +155,7 @@ class ConnectUDP(Associate):
         """Have the flow judged, and open its socket."""
         record, client, generation = case.record, case.client, case.generation
         options = generation.udpOf(record.listener)
-        outlet = await generation.ways.datagrams(None, options)
+        outlet = await generation.waysOf(record.listener).datagrams(None, options)
         judge = FlowJudge(case, outlet)
         datagram = Datagram(0, request.host, request.port, request.asked, b"")
         try:

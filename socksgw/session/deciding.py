@@ -35,6 +35,7 @@ async def decide(case: Case, request: Requested) -> SocksError | None:
     record.command, record.protocol = command.name, conversation.protocol
     if isinstance(request.host, str):
         record.name = request.host
+    case.remain(case.generation)
     decision = await command.decide(case, request)
     record.decided(decision)
     case.obligations = decision.obligations

@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError
 
 from socksgw.errors import BadDestination, LimitReached, Revoked, SocksError
 from socksgw.limits.limits import Claim
-from socksgw.policy.decision import refused
+from socksgw.policy.decision import Decision, refused
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.flows import Flow, Flows, Permit
@@ -181,9 +181,7 @@ class FlowJudge:
             decision = refused(BadDestination(host.why))
         else:
             # A flow is a request of its own: the current rules judge it.
-            decision = await case.gateway.generation.policy.decide(
-                case.asker, "udp", host, datagram.port
-            )
+            decision = await self._decided(host, datagram.port)
         record.decided(decision)
         journal, line = case.gateway.journal, partial(record.decisionLine, "flow")
         if not decision.allowed:
@@ -217,6 +215,15 @@ class FlowJudge:
         return Permit(
             address, verdict.replies, claim, bound.sending, bound.receiving, grant
         )
+
+    async def _decided(self, host: Address | str, port: int) -> Decision:
+        """Ask the current policy."""
+        case, generation = self._case, self._case.gateway.generation
+        try:
+            case.remain(generation)
+        except Revoked as e:
+            return refused(e)
+        return await generation.policy.decide(case.asker, "udp", host, port)
 
     def _claim(self, rule: str) -> Claim:
         """

@@ -65,5 +65,7 @@ class ResolvePtr(Resolve):
 
     async def route(self, case: Case, request: Requested) -> Routed:
         """Look the name up."""
-        name = await case.generation.nameOf(case.record.addresses[0], case.asker.source)
+        record = case.record
+        nameOf = case.generation.namesOf(record.listener)
+        name = await nameOf(record.addresses[0], case.asker.source)
         return Routed((name, 0))

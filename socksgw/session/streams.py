@@ -85,7 +85,8 @@ class Dialling(Command):
                 besides.admit(verdict)
                 return verdict.obligations.connect
 
-            outlet = await case.generation.ways.connect(
+            ways = case.generation.waysOf(record.listener)
+            outlet = await ways.connect(
                 addresses or record.addresses, record.port, admit
             )
             record.dialled, record.bound = outlet.address, outlet.bound
@@ -93,7 +94,7 @@ class Dialling(Command):
         if case.loops(outlet.bound[0], outlet.address, record.port):
             outlet.loseConnection()
             raise LeadsHere("the destination turned out to be this host")
-        case.generation.ways.reached(case.whose, outlet.address)
+        ways.reached(case.whose, outlet.address)
         return outlet
 
 
@@ -139,7 +140,7 @@ class Bind(Command):
         peer = next(
             (a for a in expected if a.version == near.address.version), expected[0]
         )
-        listening = await generation.ways.listen(
+        listening = await generation.waysOf(record.listener).listen(
             case.whose,
             peer,
             anybody,

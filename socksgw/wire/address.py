@@ -111,15 +111,37 @@ class Address:
 
     @property
     def sourceText(self) -> str:
-        """L{sourceKey} as text: C{192.0.2.1}, C{2001:db8::/64}, or C{uid:1000}."""
+        """
+        L{sourceKey} as text: C{192.0.2.1}, C{2001:db8::/64}, or C{uid:1000}.
+
+        Of a client in another network that is behind it: C{192.0.2.1@netns:blue}.
+        """
+        if self.isUser:
+            return f"uid:{self._uid}"
         if self.version == 4:
-            return f"uid:{self._uid}" if self.isUser else self.text
-        return str(IPv6Address(self.sourceKey + bytes(16 - _SUBNET))) + "/64"
+            text, network = self.text, self.sourceKey[:-4]
+        else:
+            subnet = self.sourceKey[-_SUBNET:]
+            text = str(IPv6Address(subnet + bytes(16 - _SUBNET))) + "/64"
+            network = self.sourceKey[:-_SUBNET]
+        return f"{text}@{network[:-1].decode()}" if network else text
+
+    def among(self, network: str) -> Address:
+        """
+        Return the same address as that of a client in another network.
+
+        It counts as another source than the same address elsewhere.
+
+        @param network: as one word without C{@}.
+        """
+        other = Address(self.packed)
+        other.sourceKey = network.encode() + b"@" + self.sourceKey
+        return other
 
     @property
     def isUser(self) -> bool:
         """Whether it stands for one user of this machine (L{ofUser})."""
-        return len(self.sourceKey) > _SUBNET
+        return len(self.sourceKey) == len(_USER) + _NUMBER_OCTETS
 
     @property
     def _uid(self) -> int:

@@ -253,6 +253,7 @@ def test_nothingThatAnybodySendsForgesALine(
 def everyLine() -> list[str]:
     """Each line that the recorders can write, with everything that it can hold."""
     record = recorded()
+    record.within("netns:blue")
     said = Said(
         struck=((V4, "x"),),
         ticket="T-1",
@@ -289,6 +290,7 @@ def everyLine() -> list[str]:
         process.tlsFailedLine("lan", ["p"]),
         process.storesLine(["p"]),
         process.groupsFailedLine("c", "u", "r"),
+        process.networkLine("netns:blue", "lost", "w"),
     ]
 
 

@@ -255,10 +255,12 @@ class Answers:
 class Nowhere:
     """A host without any address."""
 
-    def isSelf(self, address: Address) -> bool:
+    def isSelf(self, address: Address, listener: str | None = None) -> bool:
         return address.isLoopback or address.isUnspecified
 
-    def isListener(self, address: Address, port: int) -> bool:
+    def isListener(
+        self, address: Address, port: int, listener: str | None = None
+    ) -> bool:
         return False
 
 

@@ -5,13 +5,16 @@ What reload and revocation meet of a gateway.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from socksgw.config.schema import Config
+from socksgw.gateway.networks import Networks
 from socksgw.gateway.sessions import Sessions
+from socksgw.system.domains import OWN
 from tests.fakes.policy import ruleset
 
 
@@ -33,6 +36,8 @@ class Changing:
         self.journal: Any = SimpleNamespace(append=self.lines.append)
         self.sessions = Sessions()
         self.hosts: Any = SimpleNamespace(changes=0)
+        nothing: Any = None
+        self.networks = Networks(Path(), nothing, nothing, self.lines.append)
         self.listeners: dict[str, Any] = {}
         self.limits: Any = SimpleNamespace(usedUp=True)
         policy = SimpleNamespace(ruleset=ruleset('[[rule]]\nid = "a"\nallow = "any"'))
@@ -40,7 +45,11 @@ class Changing:
             changes=0, now=lambda user: user, directory=None, problems=[]
         )
         self.generation: Any = SimpleNamespace(
-            policy=policy, login=self.login, warnings=[], secured={}
+            policy=policy,
+            login=self.login,
+            warnings=[],
+            secured={},
+            domainOf=lambda listener: OWN,
         )
 
     def elsewhere(self, work: Callable[[], Any]) -> Deferred[Any]:

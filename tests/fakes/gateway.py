@@ -45,6 +45,7 @@ from socksgw.relay.memory import Memory
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.session.session import Session
 from socksgw.system.coroutines import Running
+from socksgw.system.domains import OWN
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -215,11 +216,14 @@ class Gateway:
             "reason": "closed",
             "reset": False,
         }
+        ways = SimpleNamespace(connect=self._open, reached=lambda *_: None)
         self.generation: Any = SimpleNamespace(
             methods=Methods([Choice(wanted, None, None)]),
             login=Login([self.checker], {"staff": ["alice"]}, 60, self.clock),
             policy=SimpleNamespace(decide=self._decide),
-            ways=SimpleNamespace(connect=self._open, reached=lambda *_: None),
+            ways=ways,
+            waysOf=lambda listener: ways,
+            domainOf=lambda listener: OWN,
             relays=SimpleNamespace(between=self._between),
             udpOf=lambda name: UDPOptions(ListenUDP()),
         )

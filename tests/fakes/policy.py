@@ -39,10 +39,12 @@ class Facts:
     own: Collection[str] = ("127.0.0.1", "::1", "9.9.9.1")
     listening: Collection[tuple[str, int]] = (("9.9.9.1", 1080),)
 
-    def isSelf(self, address: Address) -> bool:
+    def isSelf(self, address: Address, listener: str | None = None) -> bool:
         return address.text in self.own
 
-    def isListener(self, address: Address, port: int) -> bool:
+    def isListener(
+        self, address: Address, port: int, listener: str | None = None
+    ) -> bool:
         return (address.text, port) in self.listening
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from socksgw.gateway.kernelroutes import KernelRoutes
+from socksgw.gateway.kernelroutes import KernelRoutes, isInVRF, links
 from socksgw.gateway.probedroutes import ProbedRoutes
 from socksgw.wire.address import Address
 from tests.live.running import environment
@@ -191,3 +191,31 @@ def test_moreChangesThanTheSocketHolds() -> None:
     assert routes._known == {}
     assert not routes.leadsHere(address)
     routes.close()
+
+
+def test_aDevice() -> None:
+    """Loopback's own address is self by loopback; where there is none, everything is."""
+    assert KernelRoutes(device="lo").leadsHere(Address.parse("127.0.0.1"))
+    assert not KernelRoutes(device="lo").leadsHere(Address.parse("8.8.8.8"))
+    assert KernelRoutes(device="none").leadsHere(Address.parse("8.8.8.8"))
+
+
+def test_links() -> None:
+    """Each address comes with its network and its interface."""
+    (lo,) = [each for each in links() if each.address.text == "127.0.0.1"]
+    assert (lo.network.length, lo.device) == (8, "lo")
+    assert lo.network.covers(Address.parse("127.9.9.9"))
+
+
+def test_aVRF(tmp_path: Path) -> None:
+    """It is told by sysfs, and so is what belongs to one."""
+    for name, text in (
+        ("blue", "DEVTYPE=vrf\nINTERFACE=blue\n"),
+        ("eth0", "INTERFACE=eth0\n"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "uevent").write_text(text)
+    (tmp_path / "eth1").mkdir()
+    (tmp_path / "eth1" / "master").symlink_to(tmp_path / "blue")
+    found = {name: isInVRF(name, tmp_path) for name in ("blue", "eth0", "eth1", "none")}
+    assert found == {"blue": True, "eth0": False, "eth1": True, "none": False}

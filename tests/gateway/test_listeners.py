@@ -18,7 +18,7 @@ from twisted.logger import capturedLogs
 from socksgw.accept.admission import Census
 from socksgw.accept.endpoints import ListeningPort
 from socksgw.config.schema import Listen
-from socksgw.gateway.listeners import CannotStart, Listeners
+from socksgw.gateway.listeners import CannotStart, Key, Listeners
 
 
 class Port(ListeningPort):
@@ -111,7 +111,7 @@ def test_anotherName(world: World) -> None:
     world.change(wan=[A])
     assert world.open == [A]
     ((key, port),) = world.listeners._ports.items()
-    assert key[:3] == ("wan", A, False)
+    assert key == Key("wan", A)
     assert port.listener is world.listeners.byName["wan"]
 
 
@@ -124,7 +124,7 @@ def test_whatCannotBeOpened(world: World, error: Exception) -> None:
     with pytest.raises((CannotStart, KeyError)):
         world.change(lan=[B, C])
     assert world.open == [A]
-    assert [key[:3] for key in world.listeners._ports] == [("lan", A, False)]
+    assert list(world.listeners._ports) == [Key("lan", A)]
     del world.failing[C]
     world.change(lan=[B, C])
     assert world.open == [B, C]

@@ -293,7 +293,7 @@ def test_whatTheAnswerSays(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> No
 def test_theReferenceSaysWhatAReloadDoesNotApply() -> None:
     """Each such key says that its change takes effect at the next start."""
     changed = loads(
-        '[gateway]\nname = "x"\nstate_dir = "x"\nenforce = "new-only"\n'
+        '[gateway]\nname = "x"\nstate_dir = "x"\nenforce = "new-only"\nnetns_dir = "x"\n'
         '[relay]\nmemory = "64MB"\n[audit]\njournal = "x"\nsync = "each"\n'
         'keep = "1d"\n',
         "f",

@@ -140,8 +140,9 @@ def test_whoCannotBeJudgedAgainEnds() -> None:
             raise failure
 
         client = SimpleNamespace(end=lambda why: ended.append((number, str(why))))
-        asker = SimpleNamespace(user=1, source=2, listener=3, secured=4)
+        asker = SimpleNamespace(user=1, source=2, listener=3, secured=4, tag="")
         return SimpleNamespace(
+            remain=lambda generation: None,
             claim=object(), stage=Stage.RELAY, client=client, asker=asker,
             command=SimpleNamespace(again=again), record=None,
         )  # fmt: skip
@@ -205,6 +206,7 @@ def test_whoseGroupsAreNotKnownAnyMore(unsure: frozenset[str]) -> None:
     session: Any = SimpleNamespace(
         asker=Asker(before, Address.parse("192.0.2.7"), "lan"),
         generation=None,
+        remain=lambda generation: None,
         record=SimpleNamespace(judgedAgain=lambda rule, ticket: None),
         command=SimpleNamespace(
             again=lambda session, ruleset: SimpleNamespace(

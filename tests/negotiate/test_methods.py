@@ -16,7 +16,7 @@ NONE = OfferedMethod("none", 0, None)
 USERPASS = OfferedMethod("userpass", 2, None)
 
 
-def loopback(address: Address) -> bool:
+def loopback(address: Address, port: int, listener: str) -> bool:
     return address.isLoopback
 
 
@@ -48,15 +48,15 @@ def test_firstChoice() -> None:
         # An empty list matches nothing.
         (frozenset(), None, False),
         (None, loopback, True),
-        (None, lambda address: False, False),
+        (None, lambda *_: False, False),
         (frozenset({"lan"}), loopback, True),
         (frozenset({"dmz"}), loopback, False),
-        (frozenset({"lan"}), lambda address: False, False),
+        (frozenset({"lan"}), lambda *_: False, False),
     ],
 )
 def test_matches(
     listeners: frozenset[str] | None,
-    sources: Callable[[Address], bool] | None,
+    sources: Callable[[Address, int, str], bool] | None,
     matches: bool,
 ) -> None:
     """An absent field matches all; both have to match."""

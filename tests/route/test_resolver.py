@@ -5,18 +5,23 @@ and shared between sources in turn.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from socksgw.config.schema import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed
 from socksgw.route import resolver as resolvers
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.resolver import Resolver
 from socksgw.system.deadlines import Deadlines
+from socksgw.system.domains import HERE, Domain
+from socksgw.system.watch import Watch
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
@@ -492,3 +497,60 @@ def test_anAddresssNameThatIsNone(world: World, text: str) -> None:
     asked.addErrback(fails)
     world.answers.asked[0][2].callback(text)
     assert isinstance(failed[0], LookupFailed)
+
+
+# The names of another network.
+
+
+def within(domain: Domain, servers: tuple[str, ...] = ()) -> Resolver:
+    """Return what looks names up for the clients of a listener there."""
+    clock: Any = MemoryReactorClock()
+    made = Resolver.within(
+        clock,
+        Watch(clock),
+        domain,
+        ResolverConfig(servers),
+        HERE,
+        5.0,
+        lambda seconds, call: clock.callLater(seconds, call),
+        clock.seconds,
+    )
+    made.start()
+    return made
+
+
+def failure(asked: Any) -> str:
+    """Return why a look-up failed at once."""
+    failed: list[Any] = []
+    Deferred.fromCoroutine(asked).addErrback(lambda f: failed.append(f.value))
+    (error,) = failed
+    assert error.reason == "no-name-servers"
+    return str(error)
+
+
+@pytest.mark.parametrize("domain", [Domain("device", "v1"), Domain("netns", "blue")])
+def test_aNetworkWithoutNameServers(
+    domain: Domain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This host's servers and its hosts file are not asked: names are refused."""
+    monkeypatch.setattr(resolvers, "_NETNS", tmp_path)
+    made = within(domain)
+    why = failure(made.lookUp("localhost", US))
+    assert why.startswith(f"no name servers are known for {domain}: name them in")
+    failure(made.nameOf(Address.parse("127.0.0.1"), US))
+    made.stop()
+
+
+def test_theFilesOfANamespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that C{ip netns exec} uses; a hosts file alone is good, too."""
+    monkeypatch.setattr(resolvers, "_NETNS", tmp_path)
+    (tmp_path / "blue").mkdir()
+    (tmp_path / "blue" / "hosts").write_text("10.0.0.7 db.partner.example\n")
+    made = within(Domain("netns", "blue"))
+    found: Any = Deferred.fromCoroutine(made.lookUp("db.partner.example", US))
+    assert [a.text for a in found.result] == ["10.0.0.7"]
+    missing = Deferred.fromCoroutine(made.lookUp("localhost", US))
+    errors: list[Any] = []
+    missing.addErrback(lambda f: errors.append(f.value))
+    assert isinstance(errors[0], LookupFailed)
+    made.stop()

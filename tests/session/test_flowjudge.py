@@ -70,6 +70,7 @@ def test_theAddressThatIsUsedCounts() -> None:
     session: Any = SimpleNamespace(
         gateway=gateway,
         asker=Asker(user, four, "lan"),
+        remain=lambda generation: None,
         record=SessionRecord(1, "lan", four, 40000, 0.0),
     )
     judge = flowjudge.FlowJudge(session, outlet)

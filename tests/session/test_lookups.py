@@ -60,7 +60,7 @@ class World(Gateway):
         super().__init__()
         self.names = Names()
         self.generation.policy = Policy(ruleset(rules), self.names)
-        self.generation.nameOf = self.names.nameOf
+        self.generation.namesOf = lambda _: self.names.nameOf
 
     def ask(self, octets: bytes) -> bytes:
         """Everything that a client which says this is sent."""
@@ -221,7 +221,7 @@ def test_resolvePtrCanBeRevoked(world: World) -> None:
     async def nameOf(*_: Any) -> str:
         return await Deferred[str]()
 
-    world.generation.nameOf = nameOf
+    world.generation.namesOf = lambda _: nameOf
     transport = world.connect(resolve5(PUBLIC, 0xF1))
     (session,) = world.sessions
     assert session.stage is Stage.ROUTE
@@ -251,7 +251,7 @@ def test_aFailureAfterTheDecisionHasItsEnd(world: World, failure: SocksError) ->
     async def failing(*_: Any) -> str:
         raise failure
 
-    world.generation.nameOf = failing
+    world.generation.namesOf = lambda _: failing
     assert world.ask(resolve5(PUBLIC, 0xF1)) == replied5(int(failure.reply or 0))
     (end,) = world.lines("end")
     assert end["reply"] == failure.reply

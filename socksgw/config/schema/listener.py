@@ -7,6 +7,8 @@ from typing import Literal
 from attrs import frozen
 
 from socksgw.config.listening import UNIX, isWithin
+from socksgw.config.schema.service import ResolverConfig
+from socksgw.system.domains import OWN, Domain
 
 __all__ = ["Http", "Identity", "Listen", "ListenTLS", "ListenUDP"]
 
@@ -110,6 +112,14 @@ class Listen:
         it as it is; UDP is served, too, and the gateway needs capabilities
         (C{etc/socksgw.service}). Not together with C{endpoint}, C{protocols}, C{tls} or C{udp}. Absent: clients
         speak C{protocols}.
+    @ivar device: The interface, or the VRF, that clients come by, and that all they
+        ask for leaves by: connections, datagrams, look-ups. So the same address may
+        be in several networks. Goes with addresses that have ports.
+    @ivar netns: The same for a network namespace (ip-netns(8)). Its broker has to run:
+        C{socksgw netns-broker NAME}.
+    @ivar resolver: Name servers for clients of this listener, asked through its
+        C{device} or C{netns}. Absent: those of C{/etc/netns/NAME/}; where there are
+        none, requests with names are refused. This host's servers are never asked.
     @ivar half_open: Most clients that have not made their request yet. For one more,
         the oldest of the source that has the most is closed, or the oldest of all
         if no source has a sixteenth.
@@ -126,20 +136,33 @@ class Listen:
     owner: str = ""
     protocols: tuple[Literal["socks5", "socks4", "http"], ...] = ("socks5", "socks4")
     transparent: Literal["redirect", "tproxy"] | None = None
+    device: str = ""
+    netns: str = ""
     half_open: int = 4096
     half_open_per_source: int = 2048
     proxy_protocol_from: tuple[str, ...] | None = None
     udp: ListenUDP = ListenUDP()
     tls: ListenTLS | None = None
+    resolver: ResolverConfig | None = None
+
+    @property
+    def domain(self) -> Domain:
+        """The routing domain that it is in."""
+        if self.netns:
+            return Domain("netns", self.netns)
+        return Domain("device", self.device) if self.device else OWN
 
     @property
     def knowsPrograms(self) -> bool:
         """
         Whether the kernel says whose programs some of its clients are.
 
-        Behind a proxy, or diverted, they are not at the other end of the connection.
+        Behind a proxy, or diverted, they are not at the other end of the connection. In
+        another network namespace the kernel would speak of our own.
         """
         if self.proxy_protocol_from is not None or self.transparent is not None:
+            return False
+        if self.netns:
             return False
         return any(
             each.startswith(UNIX) or (self.tls is None and isWithin(each))

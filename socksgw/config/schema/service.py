@@ -38,6 +38,8 @@ class GatewayConfig:
     @ivar trusted_groups: Groups of this machine, names or numbers, whose members may
         read keys and other secrets if the file's mode lets them. The gateway's own
         group may, in any case.
+    @ivar netns_dir: The directory of the Unix sockets of brokers, C{NAME.sock} for
+        each C{netns} of a listener. A change takes effect at the next start.
     @ivar enforce: C{"all"}: sessions that are no longer allowed, after a reload, the
         end of a schedule or the removal of a user, end within a second.
         C{"new-only"}: they go on, and only new requests are judged.
@@ -49,6 +51,7 @@ class GatewayConfig:
     state_dir: str = "var"
     shared_state_dir: bool = False
     trusted_groups: tuple[str, ...] = ()
+    netns_dir: str = "/run/socksgw/netns"
     enforce: Literal["all", "new-only"] = "all"
     reload_on_change: bool = False
 
