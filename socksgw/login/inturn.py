@@ -12,7 +12,10 @@ from twisted.cred.error import LoginFailed
 from twisted.internet.defer import maybeDeferred
 from zope.interface import implementer
 
+from socksgw.interfaces import IBearerToken
+from socksgw.login.credentials import passwordIn
 from socksgw.login.refusal import WRONG, Refused
+from socksgw.login.tokens import isToken
 
 __all__ = ["InTurn"]
 
@@ -25,19 +28,28 @@ class InTurn:
 
     A client that none lets in has been asked about at each of them, so that the time
     tells nothing.
+
+    What has the form of a token is asked about first where tokens are taken, and
+    nowhere else if it is one of theirs.
     """
 
     credentialInterfaces = ()
 
     def __init__(self, checkers: Sequence[ICredentialsChecker]) -> None:
         self._checkers = tuple(checkers)
+        self._bearing = sorted(
+            checkers, key=lambda each: IBearerToken not in each.credentialInterfaces
+        )
 
     async def _ask(self, credentials: Any) -> Any:
         refused: LoginFailed | None = None
-        for checker in self._checkers:
+        token = isToken(passwordIn(credentials) or b"")
+        for checker in self._bearing if token else self._checkers:
             try:
                 return await maybeDeferred(checker.requestAvatarId, credentials)
             except LoginFailed as e:
+                if isinstance(e, Refused) and e.final:
+                    raise
                 # "Wrong" says less than whatever else was the matter.
                 if refused is None or _plain(refused):
                     refused = e

@@ -131,7 +131,7 @@ def _rememberWrong(
     refused: Refused,
 ) -> None:
     """Remember that credentials are wrong, for as long as that counts."""
-    if throttle is not None and not isEmpty(credentials):
+    if throttle is not None and not isEmpty(credentials) and not refused.final:
         memory.wasWrong(key, refused, throttle.window)
 
 

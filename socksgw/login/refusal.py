@@ -20,9 +20,18 @@ class Refused(UnauthorizedLogin):
 
     @ivar why: for the operator; holds no secret.
     @ivar counts: whether it is a try that failed, for the throttle.
+    @ivar final: whether the credentials are this checker's to judge, and no other's:
+        a token of its issuer, which no other store should learn. They may be good in
+        a moment, with another key.
     """
 
-    def __init__(self, reason: str, why: str = "", counts: bool | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        why: str = "",
+        counts: bool | None = None,
+        final: bool = False,
+    ) -> None:
         """
         Refuse a login.
 
@@ -34,6 +43,7 @@ class Refused(UnauthorizedLogin):
         self.reason = reason
         self.why = why or reason.replace("-", " ")
         self.counts = reason == WRONG if counts is None else counts
+        self.final = final
 
 
 def busy() -> Refused:

@@ -11,11 +11,19 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword, UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from socksgw.config.schema import Throttle
 from socksgw.errors import AuthenticationFailed
-from socksgw.login.refusal import Refused
-from tests.login.logins import login, settled
+from socksgw.interfaces import IBearerToken
+from socksgw.login.identities import Proved
+from socksgw.login.portal import Login
+from socksgw.login.refusal import WRONG, Refused
+from socksgw.login.throttle import LoginThrottle
+from socksgw.login.tokens import subjectIn
+from tests.login.logins import login, settled, settling
+from tests.tools.tokens import encoded
 
 
 @implementer(ICredentialsChecker)
@@ -65,3 +73,65 @@ def test_defect() -> None:
     broken, other = Knows(b"a", ValueError()), Knows(b"b", UnauthorizedLogin())
     assert tried(broken, other, name=b"b").reason == "checker-failed"
     assert other.asked == 0
+
+
+@implementer(ICredentialsChecker)
+class Issuer:
+    """
+    Takes tokens, and judges those of one subject.
+    """
+
+    credentialInterfaces = (IBearerToken, IUsernamePassword)
+
+    def __init__(self, subject: str, good: bool = True) -> None:
+        self.subject = subject
+        self.good = good
+        self.asked = 0
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        self.asked += 1
+        if subjectIn(credentials.password) != self.subject.encode():
+            raise Refused(WRONG)
+        if not self.good:
+            raise Refused("bad-token", "it is", counts=True, final=True)
+        return Proved(self.subject, None)
+
+
+def _token(subject: str) -> bytes:
+    return encoded({"alg": "x"}) + b"." + encoded({"sub": subject}) + b".x"
+
+
+def test_tokens() -> None:
+    """
+    No other store learns a token that an issuer knows for its own, wherever they stand;
+    what no issuer knows may be a password.
+    """
+    passwords = Knows(b"x", UnauthorizedLogin())
+    bad, good = Issuer("bad", good=False), Issuer("good")
+    there = login(passwords, bad, good)
+
+    def tried(password: bytes) -> Any:
+        return settled(there, UsernamePassword(b"x", password))
+
+    assert tried(_token("good")).name == "good"
+    for _ in range(2):
+        assert tried(_token("bad")).reason == "bad-token"
+    assert passwords.asked == 0
+    assert tried(_token("other")).name == "x"
+    asked = bad.asked
+    assert tried(b"hunter2").name == "x"
+    assert (passwords.asked, bad.asked) == (2, asked)
+
+
+def test_tokensAreNotRememberedAsWrong() -> None:
+    """A token that is refused may be good in a moment, when its key is known."""
+    clock = Clock()
+    throttle = LoginThrottle(clock.seconds, clock.callLater)
+    throttle.configure(Throttle())
+    issuer: Any = Issuer("a", good=False)
+    there = Login((issuer,), {}, 60, clock.seconds, throttle)
+    for good in (False, True):
+        issuer.good = good
+        _, results = settling(there, UsernamePassword(b"token", _token("a")))
+        clock.advance(1)
+        assert getattr(results[0], "name", "") == ("a" if good else "")

@@ -237,7 +237,9 @@ class Credentials:
                 self._problems.odd(f"auth.choose[{i}].methods", text)
 
     def _order(self, choose: Choose) -> Iterator[str]:
-        names = self._methods.known(choose.methods)
+        # Clients of SOCKS alone offer several methods.
+        nowhere = self._methods.unnumbered(choose.methods)
+        names = [n for n in self._methods.known(choose.methods) if n not in nowhere]
         free = [n for n in names if not self._capabilities[n].mayBeSomebody]
         asking = [
             name

@@ -41,7 +41,7 @@ def refuse(why: str) -> NoReturn:
     @param why: for the operator; holds no part of the token.
     @raise Refused: always.
     """
-    raise Refused("bad-token", f"the token {why}", counts=True)
+    raise Refused("bad-token", f"the token {why}", counts=True, final=True)
 
 
 @frozen

@@ -36,7 +36,7 @@ from socksgw.login.stores.keyset import (
     keySetIn,
 )
 from socksgw.login.stores.keysource import FileKeys, KeySource, URLKeys
-from socksgw.login.stores.remote import trustIn, urlIn
+from socksgw.login.stores.remote import Unavailable, trustIn, urlIn
 from socksgw.login.tokens import LONGEST, NAMELESS, isToken, partsOf
 from socksgw.system.spiffe import isSPIFFE, wrongId
 from socksgw.system.tlspeer import TLSPeer
@@ -125,6 +125,9 @@ class JWTChecker:
             await self._verify(token, header)
         except BadToken as e:
             refuse(str(e))
+        except Unavailable as e:
+            e.final = True
+            raise
         proved = self._wanted.judge(header, claims, self._wall())
         if said not in NAMELESS and said != proved.name.encode():
             refuse("is another user's than the user name beside it says")

@@ -15,6 +15,7 @@ from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.examining import LISTEN, TLS, examined, wrong
+from tests.tools.tokens import Issuer, setOf
 
 ANY = '[[rule]]\nid = "r"\nallow = ["connect"]\n'
 
@@ -247,3 +248,68 @@ def test_whereProgramsAreKnown(listen: str, good: bool) -> None:
     text = f'[[listen]]\nname = "main"\n{listen}\n[[auth.choose]]\nmethods = ["peer"]\n'
     found = [path for path, said in wrong(loads(text + ANY, "f")) if "peer" in said]
     assert found == ([] if good else ["auth.choose[0].methods"])
+
+
+def tokens(tmp_path: Path, methods: str, listen: str, more: str = "") -> str:
+    """A configuration that takes tokens."""
+    (tmp_path / "keys.json").write_bytes(setOf(Issuer("ES256")))
+    (tmp_path / "keys.json").chmod(0o644)
+    return (
+        f'[[listen]]\nname = "main"\n{listen}\n'
+        f"[[auth.choose]]\nmethods = {methods}\n{more}"
+        '[[auth.checker]]\nkind = "jwt"\nissuer = "i"\naudience = "a"\n'
+        f'keys = "{tmp_path}/keys.json"\n{ANY}'
+    )
+
+
+LOCAL = 'address = ["127.0.0.1:0"]\n'
+HTTP = 'protocols = ["socks5", "http"]\n'
+
+
+def test_tokensNeedHTTP(tmp_path: Path) -> None:
+    """SOCKS has no method for them: that is an error with the remedy."""
+    text = tokens(tmp_path, '["token"]', LOCAL)
+    ((path, said),) = wrong(text, checkers=False)
+    assert path == "auth.choose[0].methods"
+    assert 'protocols = ["socks5", "http"]' in said
+    assert "255 octets" in said
+    assert not wrong(tokens(tmp_path, '["token"]', LOCAL + HTTP), checkers=False)
+
+
+def test_tokensNeedAChecker() -> None:
+    """Which one is told."""
+    text = (
+        f'[[listen]]\nname = "a"\n{LOCAL}{HTTP}[[auth.choose]]\nmethods = ["token"]\n'
+    )
+    ((_, said),) = wrong(text + ANY, checkers=False)
+    assert 'installed for it are: kind = "jwt"' in said
+
+
+def test_tokensInClear(tmp_path: Path) -> None:
+    """A token that is read on its way can be used by who reads it."""
+    listen = f'address = ["0.0.0.0:1080"]\n{HTTP}'
+    text = tokens(tmp_path, '["token"]', listen)
+    ((path, said),) = wrong(text, checkers=False)
+    assert path == "auth.choose[0]"
+    assert '"token" would send passwords in the clear to "main"' in said
+    accepted = tokens(tmp_path, '["token"]', listen, "cleartext_passwords = true\n")
+    assert not wrong(accepted, checkers=False)
+
+
+@pytest.mark.parametrize(
+    ("methods", "warned"),
+    [
+        ('["userpass"]', True),
+        ('["token", "userpass"]', False),
+        ('["token", "none"]', False),
+        ('["gssapi", "token"]', False),
+    ],
+)
+def test_tokensThatDoNotFit(tmp_path: Path, methods: str, warned: bool) -> None:
+    """Where they can come as passwords only, most do not; orders mean nothing here."""
+    stub = '[auth.gssapi]\nmechanism = "stub"\n' if "gssapi" in methods else ""
+    found = examined(tokens(tmp_path, methods, LOCAL + HTTP) + stub, checkers=False)
+    assert not found.errors
+    said = [each.text for each in found.warnings if each.path.startswith("auth.choose")]
+    assert bool(said) is warned
+    assert all("255 octets" in each for each in said)
