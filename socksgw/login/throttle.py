@@ -79,8 +79,8 @@ class LoginThrottle:
     users who have logged in from there of late are not, until their own name fails
     from there: that is one guess at such a name in a C{window}.
 
-    A source is an IPv4 address, or the /64 of an IPv6 address, which is what
-    one host has to itself.
+    A source is an IPv4 address, the /64 of an IPv6 address, which is what
+    one host has to itself, or a user of this machine.
 
     @ivar past: the failures that still count; empty when there is nothing to
         judge.
@@ -211,7 +211,7 @@ class LoginThrottle:
                 "too many logins{whose} from {source} failed: refused for {seconds:g} s "
                 "({limit}); {refused} refused so far",
                 whose=" by one name" if limit.endswith("per_user") else "",
-                source=source.text + ("/64" if source.version == 6 else ""),
+                source=source.sourceText,
                 seconds=float(self._limits.window),
                 limit=limit,
                 refused=self.refused,

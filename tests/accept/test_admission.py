@@ -237,3 +237,19 @@ def test_countersReturnToNothing(steps: list[tuple[Address, bool]]) -> None:
         census.left(source)
     assert (admission.halfOpen, admission._bySource, census.clients) == (0, {}, 0)
     assert (admission._byCount, census._bySource) == (None, {})
+
+
+def test_aUserOfThisMachineLeavesRoomForOthers() -> None:
+    """
+    Clients of 127.0.0.1 are many users, and may have all places; of one user are
+    three quarters.
+    """
+    for source, all_ in (
+        (Address.parse("127.0.0.1"), True),
+        (Address.ofUser(0), False),
+    ):
+        census, _ = counted(1024)
+        while census.entered(source):
+            pass
+        assert census.clients == (census.most if all_ else census.most * 3 // 4)
+        assert census.entered(Address.ofUser(1000)) != all_

@@ -79,11 +79,14 @@ def test_keptBySource(path: Path, process: Process) -> None:
         ["source", "", "2001:db8::2", DAY, 1000, 7],
         ["source", "", "2001:db8::/64", DAY, 999, 100],
         ["source", "", "192.0.2.1", DAY, 1000, 3],
+        ["source", "", "uid:1000", DAY, 1000, 4],
     ]
     path.write_text(json.dumps({"version": 1, "windows": rows}))
     path.chmod(0o600)
     process.file.load()
-    for who, octets in (("2001:db8::/64", 12), ("192.0.2.1", 3)):
+    for who, octets in (
+        ("2001:db8::/64", 12), ("192.0.2.1", 3), ("uid:1000", 4),
+    ):  # fmt: skip
         assert process.counters.spent(("octets", "source", "", who), DAY) == octets
 
 

@@ -369,7 +369,7 @@ def test_told() -> None:
             throttle.failed(SIX, b"al\x1bice")
     (event,) = events
     text = eventAsText(event)
-    assert "2001:db8:0:7::1/64" in text
+    assert " from 2001:db8:0:7::/64 failed" in text
     assert "60 s (auth.throttle.per_user)" in text
     assert "by one name" in text
     assert "ice" not in text

@@ -387,6 +387,21 @@ def test_whatCountsAsOneSource(text: str, source: str) -> None:
     assert address.sourceKey == same
 
 
+def test_aUserOfThisMachine() -> None:
+    """To rules it is 127.0.0.1; as a source it is nobody else's."""
+    users = [Address.ofUser(uid) for uid in (0, 1000, 0xFFFFFFFF)]
+    here = Address.parse("127.0.0.1")
+    for each in users:
+        assert each == here
+        assert (each.text, each.isLoopback, each.isUser) == ("127.0.0.1", True, True)
+    assert [each.sourceText for each in users] == [
+        "uid:0", "uid:1000", "uid:4294967295",
+    ]  # fmt: skip
+    keys = {each.sourceKey for each in (*users, here, Address.parse("::1"))}
+    assert len(keys) == 5
+    assert not here.isUser
+
+
 def test_differentAddressesDiffer() -> None:
     """An address equals itself, not another and not its text."""
     assert Address.parse("10.0.0.1") != Address.parse("10.0.0.2")
