@@ -239,7 +239,8 @@ def test_theClientIsReset(
     client.plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     client.plain.close()
     assert over.wait(PATIENCE)
-    assert raw.end(serving, server.port)["reason"].startswith("client-")
+    reason = raw.end(serving, server.port)["reason"]
+    assert reason.startswith("client-") if client.resets else reason == "closed"
 
 
 @pytest.mark.parametrize("behind", [b"", PIPELINED], ids=["alone", "pipelined"])
@@ -288,9 +289,14 @@ def test_bind(client5: Channel) -> None:
 
 
 def test_datagrams(client5: Channel) -> None:
-    """Beside the connection, protected where it says so; its end is the end."""
+    """
+    Beside the connection, protected where it says so; its end is the end. Where
+    clients have no address, none.
+    """
     code, host, port = asked(client5, raw.request5("0.0.0.0", 0, 3))
-    assert code == 0
+    assert code == (0 if client5.datagrams else 7)
+    if code:
+        return
     with Echo() as server, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         datagrams.settimeout(PATIENCE)
         # From where the client is, whatever carries its connection.

@@ -7,6 +7,7 @@ each name in L{TRANSPORTS}.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ __all__ = ["SPOKEN", "TRANSPORTS", "Channel", "opened", "serving"]
 
 REALM = "CORP.EXAMPLE"
 USER, PASSWORD = "alice", "correct-horse"
+#: An abstract name, since paths of temporary files may be too long.
+_PATH = f"@socksgw-transports-{os.getpid()}"
 _RULES = (
     """
 [[rule]]
@@ -71,6 +74,10 @@ protocols = ["socks5", "socks4", "http"]
 [[listen]]
 name = "ssl"
 endpoint = "ssl:0:interface=127.0.0.1:privateKey=gw.key:certKey=gw.pem"
+protocols = ["socks5", "socks4", "http"]
+[[listen]]
+name = "unix"
+address = ["unix:{_PATH}"]
 protocols = ["socks5", "socks4", "http"]
 [auth]
 checkers = ["passwd:users"]
@@ -164,6 +171,8 @@ class Channel:
 
     @cvar halfCloses: whether it can end its side and read on.
     @cvar tellsCut: whether it can tell the orderly end from another.
+    @cvar resets: whether it can end with a reset.
+    @cvar datagrams: whether it may have some beside the connection.
     @cvar secured: the level that a record shows; L{None} for none.
     @cvar protocols: what may be spoken over it.
     @cvar source: how the client begins that a record shows.
@@ -172,6 +181,7 @@ class Channel:
 
     halfCloses = True
     tellsCut = True
+    resets = datagrams = True
     secured: str | None = None
     protocols = tuple(PROTOCOLS)
     source = "127.0.0.1:"
@@ -223,6 +233,15 @@ class Channel:
 
     def __exit__(self, *_: object) -> None:
         self.plain.close()
+
+
+class Unix(Channel):
+    """On a Unix socket, whose ends are all orderly."""
+
+    resets = datagrams = tellsCut = False
+
+    def __init__(self, port: int) -> None:
+        self.plain = raw.dialPath(_PATH.replace("@", "\0"))
 
 
 class TLS(Channel):
@@ -460,6 +479,7 @@ TRANSPORTS: Final[dict[str, type[Channel]]] = {
     "inside": Inside,
     "tcp": Channel,
     "ssl": SSLEndpoint,
+    "unix": Unix,
     "proxy1": Proxied,
     "proxy2": ProxiedTwo,
     "proxy+tls": ProxiedTLS,
@@ -481,5 +501,5 @@ def opened(gateway: Running, name: str, protocol: str = "socks5") -> Channel:
 
 def portOf(gateway: Running, name: str) -> int:
     """Where the listener of a transport is."""
-    order = [*TRANSPORTS]
-    return gateway.ports[order.index(name)]
+    order = [each for each, channel in TRANSPORTS.items() if channel is not Unix]
+    return gateway.ports[order.index(name)] if name in order else 0
