@@ -5,8 +5,11 @@ they can tell; their health checks are nobody.
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import ssl
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -16,11 +19,19 @@ from typing import Any
 import pytest
 
 from tests.live import raw
-from tests.live.balancers import HAProxy, Nginx
+from tests.live.balancers import MODULE, HAProxy, Nginx
 from tests.live.datagrams import Echo, addressed
 from tests.live.protocols import PROTOCOLS
-from tests.live.running import LOOPBACK, Running, running
-from tests.live.servers import PATIENCE, Destination, echo, untilEnd
+from tests.live.running import LOOPBACK, ROOT, Running, running, socksgw
+from tests.live.servers import (
+    PATIENCE,
+    Daemon,
+    Destination,
+    echo,
+    freePort,
+    program,
+    untilEnd,
+)
 from tests.tools.certificates import Authority, email, pemOf, server
 from tests.tools.proxyheaders import LOCAL, line, version2
 from tests.tools.sockets import RESET
@@ -58,10 +69,6 @@ throttle = { per_source = 2 }
 from = ["127.0.0.88"]
 methods = ["userpass"]
 cleartext_passwords = true
-[[auth.choose]]
-listener = ["path"]
-from = ["127.0.0.1"]
-methods = ["peer"]
 [[auth.choose]]
 from = ["127.0.0.0/8"]
 methods = ["certificate", "none"]
@@ -255,6 +262,21 @@ def test_whatIsTold(house: House, destination: Callable[..., Destination]) -> No
         assert found["user"] == "anonymous"
 
 
+def test_explained(house: House, destination: Callable[..., Destination]) -> None:
+    """What the record has of the sender is told to people."""
+    there = destination(echo)
+    client, _ = opened(house, "haproxy-all", there.port)
+    with closing(client):
+        found = raw.decision(house.gateway, there.port)
+    file = str(house.gateway.directory / "gw.toml")
+    said = socksgw("explain", "--config", file, "--record", str(found["n"]))
+    assert said.returncode == 0, said.stderr
+    assert f"  sender    {found['sender']}\n" in said.stdout
+    assert f"  told      unique_id {found['told']['unique_id']}\n" in said.stdout
+    checked = socksgw("check", "--config", file)
+    assert "any client; every program of this machine can" in checked.stdout
+
+
 def test_certificates(house: House, destination: Callable[..., Destination]) -> None:
     """Where TLS passes through, a client logs in by its certificate."""
     for way in ("haproxy-passes", "nginx-passes"):
@@ -326,20 +348,18 @@ def test_localClients(
         assert ("unique_id" in told) == (path == "h/all.sock")
 
 
-def test_theBalancersUser(house: House) -> None:
-    """Nobody logs in as the user that the balancer's program has (C{peer})."""
+def test_theBalancersUser(
+    house: House, destination: Callable[..., Destination]
+) -> None:
+    """A client is not the program that the kernel sees on a Unix socket of ours."""
+    there = destination(echo)
     with raw.dialPath(f"{house.gateway.directory}/h/path.sock") as client:
-        client.sendall(raw.GREETING)
-        assert untilEnd(client) == b"\x05\xff"
-    (found,) = until(
-        lambda: [
-            each
-            for each in house.gateway.journal("refused")
-            if each["listener"] == "path"
-        ]
-    )
-    assert found["reason"] == "no-acceptable-method"
-    assert "uid" not in found
+        client.sendall(raw.GREETING + raw.request5("127.0.0.1", there.port))
+        assert raw.exactly(client, 2) == b"\x05\x00"
+        assert raw.reply5(client)[0] == 0
+        found = raw.decision(house.gateway, there.port)
+    assert (found["listener"], found["client"]) == ("path", "127.0.0.1:0")
+    assert not {"uid", "pid"} & set(found)
 
 
 def clients(house: House) -> list[dict[str, Any]]:
@@ -442,3 +462,68 @@ def test_manyConnectionsOfOneBalancer(house: House) -> None:
     for client in clients:
         assert raw.exactly(client, 2) == b"\x05\x00"
         client.close()
+
+
+def _blocks(heading: str) -> list[str]:
+    """The configurations of balancers under a heading of the manual's chapter."""
+    text = (ROOT / "socksgw" / "manual" / "frontends.rst").read_text("utf-8")
+    part = re.split(r"\n\n(?=\w[^\n]*\n-+\n)", text)
+    (found,) = [each for each in part if each.startswith(f"{heading}\n---")]
+    blocks = re.findall(r"(?m)^\.\. code-block:: text\n\n((?:    .*\n|\n)+)", found)
+    return [textwrap.dedent(each) for each in blocks]
+
+
+def test_theManuals(house: House, tmp_path: Path) -> None:
+    """Its configurations are run, with the addresses and files of here."""
+    front, secured = (freePort(kind=socket.SOCK_STREAM) for _ in range(2))
+    gateway = f"127.0.0.1:{house.gateway.port}"
+    files = house.gateway.directory
+    here = {
+        "10.0.0.2:1080": gateway,
+        "10.0.0.3:1080": gateway,
+        "bind :1080": f"bind 127.0.0.1:{front}",
+        "bind :1443": f"bind 127.0.0.1:{secured}",
+        "listen 1080": f"listen 127.0.0.1:{front}",
+        "listen 1443": f"listen 127.0.0.1:{secured}",
+        "/etc/haproxy/gw.pem": f"{files}/gw.both.pem",
+        "/etc/haproxy/partners.pem": f"{files}/ca.pem",
+        "/etc/nginx/gw.pem": f"{files}/gw.pem",
+        "/etc/nginx/gw.key": f"{files}/gw.key",
+        "/run/socksgw/proxied.sock": f"{files}/proxied.sock",
+    }
+
+    def localised(text: str) -> str:
+        for there, ours in here.items():
+            text = text.replace(there, ours)
+        return text
+
+    passing, ending, path = map(localised, _blocks("HAProxy"))
+    file = tmp_path / "haproxy.cfg"
+    path = f"\nbackend path\n{textwrap.indent(path, '    ')}"
+    file.write_text(passing + ending + path)
+    log = tmp_path / "log"
+    command = [program("haproxy", "haproxy"), "-db", "-f", str(file)]
+    with Daemon(command, secured, log, dict(os.environ)):
+        _bothWays(house, front, secured)
+    assert "WARNING" not in log.read_text()
+    (streams,) = map(localised, _blocks("nginx"))
+    file = tmp_path / "nginx.conf"
+    head = f"load_module {MODULE};\ndaemon off;\nuser root;\npid {tmp_path}/pid;\n"
+    head += f"error_log {tmp_path}/error.log;\nevents {{}}\n"
+    file.write_text(head + streams)
+    command = [program("nginx", "nginx"), "-p", str(tmp_path), "-c", str(file)]
+    with Daemon(command, secured, log, dict(os.environ)):
+        _bothWays(house, front, secured)
+
+
+def _bothWays(house: House, front: int, secured: int) -> None:
+    """A client without and one with TLS are served, as who they are."""
+    for number, port in enumerate((front, secured)):
+        before = len(house.gateway.journal("decision"))
+        source = f"127.0.0.{90 + number}"
+        plain = raw.dial(port, source=(source, 0))
+        with closing(_trusting().wrap_socket(plain) if number else plain) as client:
+            client.sendall(raw.request4("127.0.0.1", 9))
+            raw.reply4(client)
+        found = until(lambda since=before: house.gateway.journal("decision")[since:])
+        assert [each["client"].rpartition(":")[0] for each in found] == [source]

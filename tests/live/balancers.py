@@ -13,9 +13,10 @@ from typing import Any
 
 from tests.live.servers import Daemon, freePort, missing, program
 
-__all__ = ["HAProxy", "Nginx"]
+__all__ = ["MODULE", "HAProxy", "Nginx"]
 
-_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+#: nginx's module for streams, which Debian has as a file of its own.
+MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 
 def _ports(names: Mapping[str, Any]) -> dict[str, int]:
@@ -93,7 +94,7 @@ class Nginx(Daemon):
         @param ways: by the name of each way, the words and the directives of a
             C{server}.
         """
-        if not _MODULE.exists():
+        if not MODULE.exists():
             missing("nginx's module for streams (Debian's package libnginx-mod-stream)")
         self.ports = _ports(ways)
         servers = "".join(
@@ -102,7 +103,7 @@ class Nginx(Daemon):
             for name, (words, directives) in ways.items()
         )
         (directory / "nginx.conf").write_text(
-            f"load_module {_MODULE};\nuser root;\ndaemon off;\nworker_processes 1;\n"
+            f"load_module {MODULE};\nuser root;\ndaemon off;\nworker_processes 1;\n"
             f"pid {directory}/nginx.pid;\nerror_log {directory}/nginx.log;\n"
             f"events {{ worker_connections 200; }}\nstream {{\n{servers}}}\n"
         )

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from socksgw.config.schema import ListenUDP
-from socksgw.errors import LimitReached
+from socksgw.errors import ConnectFailed, LimitReached
 from socksgw.route.dialer import Dialer
 from socksgw.route.outward import Outward
 from socksgw.route.udpoptions import UDPOptions
@@ -142,6 +142,18 @@ def test_datagramsBesideTheConnection(world: World) -> None:
         assert outer.family == socket.AF_INET
     assert outlet.choose((LOOP, FAR)) == LOOP
     outlet.inner.close()
+
+
+def test_datagramsPastABalancer(world: World) -> None:
+    """They come by the way to the client, of whatever family that is."""
+    near = SocketName(LOOP, 1080)
+    outlet = world.result(world.ways.datagrams(near, PLAIN, Address.parse("::1")))
+    assert outlet.inner.family == socket.AF_INET6
+    assert outlet.bound[0].text == "::1"
+    outlet.inner.close()
+    with pytest.raises(ConnectFailed):
+        # A link-local address is nowhere without its interface.
+        world.result(world.ways.datagrams(near, PLAIN, Address.parse("fe80::7")))
 
 
 def test_datagramsInsideTheConnection(world: World) -> None:
