@@ -7,20 +7,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 import socksgw
+from socksgw.accept.layers import Client, Upwards
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Verdict
 from socksgw.session.commands import _COMMANDS
+from socksgw.system.connection import Connection
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Event, Requested
+from socksgw.wire.given import GivenConversation
 from socksgw.wire.reader import Reader
 from socksgw.wire.server import DIALECTS
+from socksgw.wire.transparent import connection
 from tests.fakes.gateway import BOUND, TARGET, USERPASS, Gateway, well
 
 #: Where protocols are not told apart.
@@ -113,4 +117,46 @@ def test_anotherProtocolIsRefused() -> None:
     gateway = Gateway()
     assert knocked(gateway, b"k" + b"x" * 41) == b""
     assert gateway.lines("refused")[0]["reason"] == "protocol"
+    well(gateway)
+
+
+class Given:
+    """A layer that knows the request before the client says anything."""
+
+    def over(
+        self, below: Connection, client: Client, upwards: Upwards, early: bytes
+    ) -> None:
+        request = connection(TARGET, 443)
+        client.converse(GivenConversation(DIALECTS["transparent"], request))
+        upwards(below, early)
+        client.begin()
+
+
+def given(gateway: Gateway) -> Any:
+    """The transport of a client that has said nothing, and whose request is known."""
+    gateway.listener.layers = (Given(),)
+    return gateway.connect()
+
+
+def test_aClientThatHearsNothing() -> None:
+    """It is served without a reply, and refused by a reset."""
+    gateway = Gateway()
+    transport = given(gateway)
+    assert ("dial", (TARGET,), 443) in gateway.happened
+    assert transport.value() == b""
+    well(gateway)
+    gateway = Gateway()
+    gateway.decision = Decision(Verdict(False, "no", "it may not"))
+    transport = given(gateway)
+    assert (transport.value(), transport.ending) == (b"", "aborted")
+    (line,) = gateway.lines("decision")
+    assert (line["verdict"], line["protocol"]) == ("deny", "transparent")
+    well(gateway)
+    # Where users have to log in.
+    gateway = Gateway([USERPASS])
+    transport = given(gateway)
+    assert (transport.value(), transport.ending) == (b"", "aborted")
+    (line,) = gateway.lines("refused")
+    assert (line["reason"], line["reply"]) == ("no-acceptable-method", 0)
+    assert "cannot log in" in line["why"]
     well(gateway)
