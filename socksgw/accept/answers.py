@@ -11,7 +11,7 @@ from typing import Any, Final, final
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from socksgw.accept.inbound import Budget
+from socksgw.accept.seams import Budget
 from socksgw.system.connection import Producer, Receiver, SocketName
 from socksgw.system.plain import socketName
 from socksgw.system.sockets import tellOnce

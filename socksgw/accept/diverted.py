@@ -17,9 +17,10 @@ from twisted.logger import Logger
 
 from socksgw.accept.admission import LastingAdmission
 from socksgw.accept.answers import DivertedConnection
-from socksgw.accept.inbound import Budget, Inbound
+from socksgw.accept.inbound import Inbound
 from socksgw.accept.layers import Layer
 from socksgw.accept.listener import Listener
+from socksgw.accept.seams import Budget
 from socksgw.accept.transparent import DIRECT, TRANSPARENT, Host, undiverted
 from socksgw.config.listening import parseListenAddress
 from socksgw.interfaces import Timer

@@ -7,19 +7,17 @@ session, and the session's octets back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from functools import partial
 from typing import Any, Final, final
-from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from socksgw.accept.admission import Admission
-from socksgw.accept.layers import Layer, enter
+from socksgw.accept.layers import enter
 from socksgw.accept.protected import ProtectedConnection
+from socksgw.accept.requests import SURPLUS, Phase, Requests
+from socksgw.accept.seams import Listening
 from socksgw.errors import (
     ClientLost,
     HandshakeTimedOut,
@@ -27,125 +25,35 @@ from socksgw.errors import (
     ProtocolViolated,
     SocksError,
 )
-from socksgw.interfaces import Protection, StreamProtection, Timer
+from socksgw.interfaces import Protection, StreamProtection
 from socksgw.system.connection import Connection, Receiver
 from socksgw.system.coroutines import Awaited
-from socksgw.system.domains import Domain
 from socksgw.system.owners import programBehind
 from socksgw.system.program import Program
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
-from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Event
 from socksgw.wire.proxyheader import Origin
 from socksgw.wire.server import ServerConversation, State
 
-__all__ = ["Budget", "Listening", "Inbound"]
+__all__ = ["Inbound"]
 
 #: Seconds that an orderly end may take whose last octets nobody reads.
 _CLOSING: Final = 300.0
-#: Octets that may wait behind a request before we stop reading, and before it
-#: (while a login is checked, say), or when much of the memory is held already.
-_SURPLUS: Final = 65536
-_EARLY: Final = 2048
-#: Seconds that a client may take to begin another request.
-_RESTING: Final = 60.0
 #: Seconds, and octets, that a refused client may go on sending.
 _LINGER: Final = 2.0
 _LINGER_OCTETS: Final = 1 << 20
 
 _DONE: Final = Failure(ConnectionDone())
+_OPEN, _FINISHING, _CLOSED_SOON, _GONE = Phase
 
 
 def _overfull() -> ProtocolViolated:
-    return ProtocolViolated(f"more than {_SURPLUS} octets before there is a peer")
-
-
-class Budget(Seam):
-    """
-    A count of the octets that wait to be taken (L{socksgw.relay.memory.Memory}).
-    """
-
-    @property
-    def scarce(self) -> bool:
-        """Whether so many are held already that one connection shall hold few."""
-
-    def take(self, octets: int) -> None:
-        """Count octets that are held from now on."""
-
-    def give(self, octets: int) -> None:
-        """Count octets that are held no longer."""
-
-
-class Listening(Seam):
-    """What a client needs of its listener."""
-
-    @property
-    def name(self) -> str:
-        """The name in the configuration."""
-
-    @property
-    def dialects(self) -> Mapping[int, Dialect]:
-        """What may be spoken, by the first octet of a client."""
-
-    @property
-    def domain(self) -> Domain:
-        """The routing domain that it is in."""
-
-    @property
-    def admission(self) -> Admission:
-        """What counts the clients that have not made their request."""
-
-    @property
-    def handshake(self) -> float:
-        """Seconds from accept to request."""
-
-    @property
-    def layers(self) -> Sequence[Layer]:
-        """What stands between a client's socket and its conversation."""
-
-    @property
-    def memory(self) -> Budget:
-        """What the octets count in that wait here."""
-
-    @property
-    def closing(self) -> bool:
-        """Whether its clients may make no further requests."""
-
-    def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
-        """Call C{call} in so many seconds, unless the timer is cleared."""
-
-    def serve(self, client: Inbound) -> Deferred[None]:
-        """Start the session of a client. Cancelled, the session ends."""
-
-    def opened(self, client: Inbound) -> None:
-        """Take note that a client's connection is ready."""
-
-    def closed(self, client: Inbound) -> None:
-        """Take note that a client's connection is gone."""
-
-
-class Keepsake(Seam):
-    """What is kept between two requests of a client."""
-
-    def close(self) -> None:
-        """Let go of it."""
-
-
-class _Phase(Enum):
-    """How far the client's connection is from its end."""
-
-    OPEN = "it is served"
-    FINISHING = "our side has ended; what still comes is read for a moment"
-    CLOSING = "it closes after what waits to be sent"
-    GONE = "it is closed"
-
-
-_OPEN, _FINISHING, _CLOSED_SOON, _GONE = _Phase
+    return ProtocolViolated(f"more than {SURPLUS} octets before there is a peer")
 
 
 @final
-class Inbound:
+class Inbound(Requests):
     """
     One client, what takes the octets of its connection.
 
@@ -164,10 +72,6 @@ class Inbound:
         side open.
     @ivar identity: what the connection itself has proved of the client
         (L{socksgw.interfaces.IVerifiedIdentity}).
-    @ivar resting: whether it was answered, and may make another request.
-    @ivar kept: what its next request may use again; L{None} for nothing.
-    @ivar proved: the method, and the credentials, by which it has proved who it is
-        for as long as the connection lasts; L{None} where each request has to.
     @ivar origin: what a header has told of it (L{socksgw.accept.layers.Client}).
     @ivar protection: what every octet goes through, once a login has agreed
         on it.
@@ -176,37 +80,22 @@ class Inbound:
     """
 
     connection: Any = None
-    failure: SocksError | None = None
-    ended = False
     halfOpen = True
     holding = False
     identity: Any = None
     program: Program | None = None
     #: Whether the kernel has been asked, or must not be.
     _owned = False
-    resting = False
-    kept: Keepsake | None = None
-    proved: tuple[str, Any] | None = None
     origin: Origin | None = None
     protection: Protection | None = None
     _admitted = True
-    _phase = _OPEN
     _taker: Receiver | None = None
-    _serving: Deferred[None] | None = None
     _waiting: Deferred[None] | None = None
-    _deadline: Timer | None = None
     #: Octets that are still thrown away, once our side has ended.
     _lingering = _LINGER_OCTETS
-    _paused = False
     #: Whether a client that goes on sending, once our side has ended, is given the
     #: time to read the answer.
     _patient = False
-    #: Whether answers wait that the client does not take.
-    _full = False
-    #: Whether a session is being started just now.
-    _starting = False
-    #: Octets of the conversation that count in the memory.
-    _counted = 0
 
     def __init__(self, listener: Listening, source: Address, port: int) -> None:
         self.listener = listener
@@ -286,80 +175,6 @@ class Inbound:
     def converse(self, conversation: ServerConversation) -> None:
         """As L{socksgw.accept.layers.Client.converse}."""
         self.conversation = conversation
-
-    def begin(self) -> None:
-        """As L{socksgw.accept.layers.Client.begin}."""
-        if self._serving is None and self._phase is _OPEN:
-            self._start()
-
-    def _start(self) -> None:
-        """Serve what has come, until something more is waited for."""
-        self._starting = True
-        serving = self._serve()
-        while self.resting and self.conversation.held and not self._full:
-            serving = self._serve()
-        self._starting = False
-        if not self.resting:
-            self._serving = serving
-
-    def _serve(self) -> Deferred[None]:
-        if self.resting:
-            self.resting = False
-            self._disarm()
-            deadline = self.listener.handshake
-            self._deadline = self.listener.setDeadline(deadline, self._expired)
-        return self.listener.serve(self)
-
-    def again(self, octets: bytes) -> None:
-        """
-        Let the client make another request; its session is over.
-
-        The next one is served when the client has taken the answers so far: one that
-        takes none is not read.
-
-        @param octets: what came behind the last one.
-        """
-        self._serving = None
-        if self._phase is not _OPEN:
-            return
-        conversation = self.conversation
-        if octets:
-            conversation.receive(octets)
-        if self.listener.closing or (self.ended and not conversation.held):
-            self.close()
-            return
-        conversation.renew(self.listener.dialects)
-        self.failure = None
-        self.resting = True
-        self._disarm()
-        self._deadline = self.listener.setDeadline(_RESTING, self.close)
-        # It pauses what writes much, at once where answers wait.
-        self.connection.registerProducer(self, True)
-        if not self._full:
-            self.connection.unregisterProducer()
-        self._count()
-        if conversation.held > self._most:
-            self._paused = True
-            self.connection.pauseProducing()
-        elif not self.ended:
-            self.connection.resumeProducing()
-        if not self._starting and not self._full and conversation.held:
-            self._start()
-
-    def pauseProducing(self) -> None:
-        """Serve nothing more: the client does not take its answers."""
-        self._full = True
-
-    def resumeProducing(self) -> None:
-        """Serve what has come: the client has taken its answers."""
-        self._full = False
-        if self._phase is _OPEN and self.resting:
-            self.connection.unregisterProducer()
-            if self.conversation.held:
-                self._start()
-
-    def stopProducing(self) -> None:
-        """Serve nothing more: the client is gone."""
 
     def refused(self, failure: SocksError) -> None:
         """
@@ -499,7 +314,7 @@ class Inbound:
         self.holding = True
         if self.ended:
             raise ClientLost("the client ended its side")
-        if self.conversation.held > _SURPLUS:
+        if self.conversation.held > SURPLUS:
             raise _overfull()
 
     def reply(
@@ -514,11 +329,6 @@ class Inbound:
         @param more: whether another one follows.
         """
         self.send(self.conversation.reply(reply, bound, more))
-
-    @property
-    def closing(self) -> bool:
-        """Whether the connection is to end with the present answer."""
-        return self.listener.closing
 
     def refuse(self, reply: Reply, reason: str, why: str, rule: str = "") -> None:
         """
@@ -674,26 +484,6 @@ class Inbound:
 
     # Within.
 
-    def _disarm(self) -> None:
-        """Clear the deadline."""
-        if self._deadline is not None:
-            self._deadline.clear()
-            self._deadline = None
-
-    @property
-    def _most(self) -> int:
-        """How many octets may wait here."""
-        return _EARLY if self.halfOpen or self.listener.memory.scarce else _SURPLUS
-
-    def _count(self) -> None:
-        """Have the octets that wait here count in the memory."""
-        held, counted = self.conversation.held, self._counted
-        self._counted = held
-        if held > counted:
-            self.listener.memory.take(held - counted)
-        elif held < counted:
-            self.listener.memory.give(counted - held)
-
     def _keep(self) -> None:
         """
         Count octets that are not asked for yet; read no more when they are many.
@@ -710,7 +500,7 @@ class Inbound:
             return
         self._paused = True
         self.connection.pauseProducing()
-        if self.holding and held > _SURPLUS:
+        if self.holding and held > SURPLUS:
             self._fail(_overfull())
 
     def _drop(self) -> None:

@@ -14,8 +14,9 @@ from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
 from socksgw.accept.admission import Admission, Census
-from socksgw.accept.inbound import Budget, Inbound
+from socksgw.accept.inbound import Inbound
 from socksgw.accept.layers import Layer
+from socksgw.accept.seams import Budget
 from socksgw.interfaces import Timer
 from socksgw.system.domains import OWN, Domain
 from socksgw.wire.address import Address

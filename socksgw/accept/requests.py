@@ -1,0 +1,178 @@
+"""
+The requests of one client, one after the other on its connection.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+
+from socksgw.accept.seams import Keepsake, Listening
+from socksgw.errors import SocksError
+from socksgw.interfaces import Timer
+from socksgw.wire.server import ServerConversation
+
+__all__ = ["SURPLUS", "Phase", "Requests"]
+
+#: Seconds that a client may take to begin another request.
+_RESTING: Final = 60.0
+#: Octets that may wait behind a request before we stop reading, and before it
+#: (while a login is checked, say), or when much of the memory is held already.
+SURPLUS: Final = 65536
+_EARLY: Final = 2048
+
+
+class Phase(Enum):
+    """How far the client's connection is from its end."""
+
+    OPEN = "it is served"
+    FINISHING = "our side has ended; what still comes is read for a moment"
+    CLOSING = "it closes after what waits to be sent"
+    GONE = "it is closed"
+
+
+_OPEN, _FINISHING, _CLOSED_SOON, _GONE = Phase
+
+
+class Requests:
+    """
+    The part of L{socksgw.accept.inbound.Inbound} that starts its sessions.
+
+    Most clients have one. Where the protocol lets a client make another request, each
+    has a session of its own.
+
+    @ivar failure: why the client ended early.
+    @ivar ended: whether the client has ended its side.
+    @ivar resting: whether it was answered, and may make another request.
+    @ivar kept: what its next request may use again; L{None} for nothing.
+    @ivar proved: the method, and the credentials, by which it has proved who it is
+        for as long as the connection lasts; L{None} where each request has to.
+    """
+
+    listener: Listening
+    connection: Any
+    conversation: ServerConversation
+    halfOpen: bool
+    failure: SocksError | None = None
+    ended = False
+    resting = False
+    kept: Keepsake | None = None
+    proved: tuple[str, Any] | None = None
+    _phase = _OPEN
+    _serving: Deferred[None] | None = None
+    _deadline: Timer | None = None
+    _paused = False
+    #: Octets of the conversation that count in the memory.
+    _counted = 0
+    #: Whether answers wait that the client does not take.
+    _full = False
+    #: Whether a session is being started just now.
+    _starting = False
+
+    def begin(self) -> None:
+        """As L{socksgw.accept.layers.Client.begin}."""
+        if self._serving is None and self._phase is _OPEN:
+            self._start()
+
+    def _start(self) -> None:
+        """Serve what has come, until something more is waited for."""
+        self._starting = True
+        serving = self._serve()
+        while self.resting and self.conversation.held and not self._full:
+            serving = self._serve()
+        self._starting = False
+        if not self.resting:
+            self._serving = serving
+
+    def _serve(self) -> Deferred[None]:
+        if self.resting:
+            self.resting = False
+            self._disarm()
+            deadline = self.listener.handshake
+            self._deadline = self.listener.setDeadline(deadline, self._expired)
+        return self.listener.serve(self)
+
+    def again(self, octets: bytes) -> None:
+        """
+        Let the client make another request; its session is over.
+
+        The next one is served when the client has taken the answers so far: one that
+        takes none is not read.
+
+        @param octets: what came behind the last one.
+        """
+        self._serving = None
+        if self._phase is not _OPEN:
+            return
+        conversation = self.conversation
+        if octets:
+            conversation.receive(octets)
+        if self.listener.closing or (self.ended and not conversation.held):
+            self.close()
+            return
+        conversation.renew(self.listener.dialects)
+        self.failure = None
+        self.resting = True
+        self._disarm()
+        self._deadline = self.listener.setDeadline(_RESTING, self.close)
+        # It pauses what writes much, at once where answers wait.
+        self.connection.registerProducer(self, True)
+        if not self._full:
+            self.connection.unregisterProducer()
+        self._count()
+        if conversation.held > self._most:
+            self._paused = True
+            self.connection.pauseProducing()
+        elif not self.ended:
+            self.connection.resumeProducing()
+        if not self._starting and not self._full and conversation.held:
+            self._start()
+
+    def pauseProducing(self) -> None:
+        """Serve nothing more: the client does not take its answers."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """Serve what has come: the client has taken its answers."""
+        self._full = False
+        if self._phase is _OPEN and self.resting:
+            self.connection.unregisterProducer()
+            if self.conversation.held:
+                self._start()
+
+    def stopProducing(self) -> None:
+        """Serve nothing more: the client is gone."""
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is to end with the present answer."""
+        return self.listener.closing
+
+    def close(self, cut: bool = False) -> None:
+        """Close in order."""
+        raise NotImplementedError
+
+    def _expired(self) -> None:
+        raise NotImplementedError
+
+    def _disarm(self) -> None:
+        """Clear the deadline."""
+        if self._deadline is not None:
+            self._deadline.clear()
+            self._deadline = None
+
+    @property
+    def _most(self) -> int:
+        """How many octets may wait here."""
+        return _EARLY if self.halfOpen or self.listener.memory.scarce else SURPLUS
+
+    def _count(self) -> None:
+        """Have the octets that wait here count in the memory."""
+        held, counted = self.conversation.held, self._counted
+        self._counted = held
+        if held > counted:
+            self.listener.memory.take(held - counted)
+        elif held < counted:
+            self.listener.memory.give(counted - held)
