@@ -29,6 +29,7 @@ from typing import Final, final
 
 __all__ = [
     "GREETING",
+    "HELLO",
     "KINDS",
     "MOST",
     "NAMESPACES",
@@ -53,8 +54,8 @@ KINDS: Final[dict[int, tuple[int, int, int]]] = {
 MOST: Final = 32
 #: What the broker says first: a magic number, the version, the namespace's inode.
 GREETING: Final = struct.Struct("!8sBQ")
-_MAGIC: Final = b"socksgwN"
-_VERSION: Final = 1
+#: The magic number and the version.
+HELLO: Final = (b"socksgwN", 1)
 #: Gateways that are served at a time: one, and another while it is replaced.
 _GATEWAYS: Final = 8
 #: Seconds between two looks whether the name means another namespace.
@@ -240,7 +241,7 @@ class Broker:
             connection.close()
             return
         connection.setblocking(False)
-        greeting = GREETING.pack(_MAGIC, _VERSION, self._identity)
+        greeting = GREETING.pack(*HELLO, self._identity)
         with suppress(OSError):
             connection.send(greeting)
         self._gateways += 1

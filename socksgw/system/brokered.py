@@ -22,7 +22,7 @@ from typing import Final, final
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from socksgw.system.broker import GREETING, KINDS, MOST, peerOf
+from socksgw.system.broker import GREETING, HELLO, KINDS, MOST, peerOf
 from socksgw.system.domains import Domain, Waiting, unusable
 from socksgw.system.watch import READ, Watcher
 
@@ -265,8 +265,10 @@ class Brokered:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
         if len(octets) == GREETING.size and not fds:
-            self._inode = GREETING.unpack(octets)[2]
-            return True
+            *hello, inode = GREETING.unpack(octets)
+            if tuple(hello) == HELLO:
+                self._inode = inode
+                return True
         if len(octets) != 3 or octets[0] not in KINDS:
             for fd in fds:
                 os.close(fd)

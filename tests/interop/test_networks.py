@@ -6,12 +6,15 @@ L{tests.interop.overlapping} tells.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.interop.overlapping import DEVICES, GATEWAY, NAMED, PARTNERS, SERVER
 from tests.live.netns import alone
+from tests.live.running import OPEN, Running
+from tests.tools.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,15 @@ def test_startWithoutABroker(found: Any) -> None:
     assert status == 1
     assert 'gw.toml: listen[1].netns: netns "red": no broker serves at ' in log
     assert "start socksgw netns-broker red" in log
+
+
+def test_startWithoutTheDevice(tmp_path: Path) -> None:
+    """The same for a device."""
+    text = OPEN.replace('name = "main"', 'name = "main"\ndevice = "none"')
+    gateway = Running(tmp_path, text)
+    until(lambda: gateway.process.poll() is not None, 20)
+    assert gateway.process.returncode == 1
+    assert 'gw.toml: listen[1].device: device "none": there is no such' in gateway.log
 
 
 def test_theBrokerDies(found: Any) -> None:

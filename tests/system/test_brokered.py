@@ -160,7 +160,9 @@ def test_somebodyElsesBroker(
     assert "it has to be ours, or root's" in world.sockets.why
 
 
-@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK", b"\x09\x01\x00"])
+@pytest.mark.parametrize(
+    "said", [b"HTTP/1.1 200 OK", b"a longer text than a greeting", b"\x09\x01\x00"]
+)
 def test_whatIsNoBroker(tmp_path: Path, said: bytes) -> None:
     """What it says is not understood: it is left."""
     loop, where = WatchedLoop(), tmp_path / "odd.sock"

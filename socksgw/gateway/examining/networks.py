@@ -5,7 +5,8 @@ C{device} and C{netns} of listeners, and listeners that need one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -33,18 +34,27 @@ def examineNetworks(config: Config, links: Sequence[Link], problems: Problems) -
 
     @param links: the addresses of this host's own interfaces.
     """
+    devices = {name for _, name in socket.if_nameindex()}
     for i, listen in enumerate(config.listen):
-        _domain(f"listen[{i}]", listen, problems)
+        _domain(f"listen[{i}]", listen, devices, problems)
         _resolver(f"listen[{i}].resolver", listen, problems)
     _twice(config, problems)
     _ambiguous(config, links, problems)
 
 
-def _domain(path: str, listen: Listen, problems: Problems) -> None:
+def _domain(
+    path: str, listen: Listen, devices: Collection[str], problems: Problems
+) -> None:
     for key in ("device", "netns"):
         name = getattr(listen, key)
         if name and (not _NAME.fullmatch(name) or len(name) > _LONGEST[key]):
             problems.wrong(f"{path}.{key}", f'"{name}" is no name of a {_word(key)}')
+    if listen.device and listen.device not in devices:
+        problems.odd(
+            f"{path}.device",
+            f'there is no "{listen.device}" on this machine now; the gateway does not '
+            "start without it",
+        )
     if listen.device and listen.netns:
         problems.wrong(
             f"{path}.device", "a listener has either device or netns; leave one out"

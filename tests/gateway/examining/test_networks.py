@@ -139,6 +139,15 @@ def test_noNameServers() -> None:
     assert problems(text + "[listen.resolver]\n").warnings == []
 
 
+def test_noSuchDevice() -> None:
+    """It is said: a device may be made before the start."""
+    text = listening(FIRST + '\ndevice = "none"\n[listen.resolver]')
+    (odd,) = problems(text).warnings
+    assert odd.path == "listen[0].device"
+    assert "does not start without it" in odd.text
+    assert problems(text.replace("none", "lo")).warnings == []
+
+
 def test_exposure() -> None:
     """What is reached without a login is told with the network."""
     text = listening(FIRST + '\ndevice = "lo"\n[listen.resolver]')
