@@ -75,6 +75,21 @@ _BESIDES: Final[Mapping[int, str]] = {
     429: f"Retry-After: {_RETRY}\r\n",
     503: f"Retry-After: {_RETRY}\r\n",
 }
+#: Error types of Proxy-Status (RFC 9209 section 2.3), by the reason of the record.
+_ERRORS: Final[Mapping[str, str]] = {
+    "no-such-host": "dns_error",
+    "lookup-failed": "dns_error",
+    "lookup-timeout": "dns_timeout",
+    "self": "destination_ip_prohibited",
+    "network-unreachable": "destination_ip_unroutable",
+    "host-unreachable": "destination_ip_unroutable",
+    "refused": "connection_refused",
+    "connect-timeout": "connection_timeout",
+    "policy": "http_request_denied",
+    "quota": "http_request_denied",
+    "revoked": "http_request_denied",
+    "internal": "proxy_internal_error",
+}
 #: Characters of a reason for people, and of it in the first line.
 _TOLD: Final = 1000
 _PHRASED: Final = 200
@@ -179,4 +194,7 @@ class Refusals:
         told = f"{by}{why or reason}"[:_TOLD]
         told += f" ({reason})" if why and reason else ""
         text = f"{_STATUSES[status][1]}\n{told[:1].upper()}{told[1:]}"
-        return _answer(status, text, _BESIDES.get(status, ""), keep, told)
+        besides = _BESIDES.get(status, "")
+        if reason in _ERRORS:
+            besides += f"Proxy-Status: socksgw; error={_ERRORS[reason]}\r\n"
+        return _answer(status, text, besides, keep, told)

@@ -224,8 +224,8 @@ def test_login(shared: Running, echo: Echo) -> None:
     [
         ("127.0.0.9", 403, 'Rule "no-nine"'),
         ("nine.test", 403, 'Rule "no-nine"'),
-        ("192.0.2.1", 403, ""),
-        ("none.test", 502, "no-such-host"),
+        ("192.0.2.1", 403, "http_request_denied"),
+        ("none.test", 502, "dns_error"),
         ("127.1", 400, ""),
         ("fe80%3A%3A1%25eth0", 400, ""),
         ("a_b%20c", 400, ""),
@@ -235,12 +235,15 @@ def test_login(shared: Running, echo: Echo) -> None:
 def test_refusedBeforeTheAnswer(
     shared: Running, host: str, status: int, said: str
 ) -> None:
-    """RFC 9298 section 3.1: a name is looked up, and the rules asked, before."""
+    """
+    RFC 9298 section 3.1: a name is looked up, and the rules asked, before; the cause is
+    in C{Proxy-Status}.
+    """
     with closing(opened(shared.port)) as client:
         client.sendall(request(host, 4711))
         found, fields, body = answered(client)
         assert (found, "capsule-protocol" in fields) == (status, False), body
-        assert said in body.decode()
+        assert said in body.decode() + fields.get("proxy-status", "")
         until(lambda: isClosed(client))
     assert not udpPorts(shared)
 

@@ -309,6 +309,8 @@ def test_heldBack(gateway: Gateway) -> None:
     login = gateway.generation.login
 
     class Slow:
+        tagIn = staticmethod(login.tagIn)
+
         async def settle(self, *attempt: Any) -> Any:
             await waiting
             return await login.settle(*attempt)

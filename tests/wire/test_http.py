@@ -193,6 +193,26 @@ def test_anotherProtocolDoesNotFollow() -> None:
 
 
 @pytest.mark.parametrize("reasons", [False, True])
+@pytest.mark.parametrize(
+    ("reply", "reason", "error"),
+    [
+        (Reply.HOST_UNREACHABLE, "no-such-host", b"dns_error"),
+        (Reply.HOST_UNREACHABLE, "lookup-timeout", b"dns_timeout"),
+        (Reply.CONNECTION_REFUSED, "refused", b"connection_refused"),
+        (Reply.NOT_ALLOWED, "policy", b"http_request_denied"),
+        (Reply.NOT_ALLOWED, "self", b"destination_ip_prohibited"),
+        (Reply.GENERAL_FAILURE, "audit", b""),
+    ],
+)
+def test_proxyStatus(reasons: bool, reply: Reply, reason: str, error: bytes) -> None:
+    """RFC 9209 section 2.3, where reasons are told at all."""
+    answer = Http("here", reasons).encodeRefusal(reply, reason, "why")
+    field = b"\r\nProxy-Status: socksgw; error=%b\r\n" % error
+    assert (field in answer) is bool(reasons and error)
+    assert (b"Proxy-Status" in answer) is bool(reasons and error)
+
+
+@pytest.mark.parametrize("reasons", [False, True])
 def test_told(reasons: bool) -> None:
     """Rule and reason where it is wanted, else a text that is always the same."""
     http = Http("here", reasons)
@@ -217,7 +237,7 @@ def test_theFirstLineIsOne() -> None:
     line, _, rest = answer.partition(b"\r\n")
     assert line.startswith(b'HTTP/1.1 403 Forbidden: rule "?": a??X: ??nnn')
     assert len(line) < 256
-    assert rest.startswith(b"Content-Type: ")
+    assert rest.startswith(b"Proxy-Status: socksgw; error=http_request_denied\r\n")
 
 
 def test_everyCauseHasItsStatus() -> None:
