@@ -41,10 +41,12 @@ class SocksError(Exception):
     @cvar reply: the suggested reply, or L{None} where nothing can be said
         any more (the client is gone, or no reply exists at this stage).
     @cvar reason: one fixed lower-case word (with hyphens) for the journal.
+    @cvar rule: the rule that denies what an allowed session wants; empty for none.
     """
 
     reply: Reply | None = Reply.GENERAL_FAILURE
     reason = "failed"
+    rule = ""
 
     def __init__(
         self, text: str = "", reply: Reply | None = None, reason: str | None = None

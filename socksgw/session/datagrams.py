@@ -11,11 +11,12 @@ from socksgw.errors import CommandNotSupported, LimitReached, SocksError
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
+from socksgw.relay.flows import Permit
 from socksgw.relay.tally import Tally
 from socksgw.relay.tunnel import FRAMINGS
 from socksgw.session.case import Case
 from socksgw.session.command import Command, Routed
-from socksgw.session.flowjudge import Denied, FlowJudge
+from socksgw.session.flowjudge import FlowJudge
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.datagram import Datagram
 from socksgw.wire.events import Requested
@@ -162,13 +163,10 @@ class ConnectUDP(Associate):
             found = await judge.decide(datagram)
         except OSError as e:
             raise LimitReached(str(e), reason="resources") from None
-        except LimitReached:
-            record.livesBy("limit", "")
-            raise
-        if isinstance(found, Denied):
+        if not isinstance(found, Permit):
             # It was not the rule that allowed the association.
             record.livesBy(found.rule, "")
-            raise found.error
+            raise found
         # The client cannot tell who has sent a datagram (section 3.1).
         permit = found._replace(replies="exact")
         try:

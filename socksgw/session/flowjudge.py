@@ -5,7 +5,7 @@ The flows of an association before the policy, and in the record.
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple, final
+from typing import final
 
 from twisted.internet.defer import CancelledError
 
@@ -21,7 +21,7 @@ from socksgw.system.once import Once
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram
 
-__all__ = ["Denied", "FlowJudge"]
+__all__ = ["FlowJudge"]
 
 
 @final
@@ -40,18 +40,6 @@ class _Grant:
         self.rule = rule
         self.ticket = ticket
         self.why = ""
-
-
-class Denied(NamedTuple):
-    """
-    Why a flow may not be.
-
-    @ivar error: what it is denied with.
-    @ivar rule: the rule that denies it; empty where none does.
-    """
-
-    error: SocksError
-    rule: str
 
 
 @final
@@ -166,11 +154,11 @@ class FlowJudge:
         found = await self.decide(datagram)
         return found if isinstance(found, Permit) else None
 
-    async def decide(self, datagram: Datagram) -> Permit | Denied:
+    async def decide(self, datagram: Datagram) -> Permit | SocksError:
         """
         Decide about a flow, and record it.
 
-        @return: what it may do, or why it may not be.
+        @return: what it may do, or what it is denied with.
         @raise LimitReached: not now.
         @raise AuditFailed: no line could be written.
         """
@@ -187,7 +175,8 @@ class FlowJudge:
         if not decision.allowed:
             await journal.refusal(record.denial(), line)
             assert decision.error is not None
-            return Denied(decision.error, decision.rule)
+            decision.error.rule = decision.rule
+            return decision.error
         address = self._outlet.choose(decision.addresses)
         verdict = decision.verdicts[address]
         record.livesBy(verdict.rule, verdict.ticket)
@@ -209,7 +198,7 @@ class FlowJudge:
             if not verdict.allowed:
                 limits.giveFlow(claim)
                 self._over(address, datagram.port, "revoked", grant)
-                return Denied(Revoked(grant.why), verdict.rule)
+                return Revoked(grant.why)
             claim = limits.flowAgain(claim, case.asker, grant.rule)
         bound = self._bound(claim.rule)
         return Permit(

@@ -78,7 +78,7 @@ async def refuse(
         client.deny(failure.reply, failure.reason, str(failure))
     else:
         # A rule that allowed it is not why.
-        rule = "" if record.allowed else record.rule
+        rule = failure.rule if record.allowed else record.rule
         client.refuse(failure.reply, failure.reason, str(failure), rule)
 
 

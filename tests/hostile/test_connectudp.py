@@ -248,6 +248,19 @@ def test_refusedBeforeTheAnswer(
     assert not udpPorts(shared)
 
 
+def test_theRecordOfADenial(shared: Running) -> None:
+    """As of an association that is allowed and has a flow that is not."""
+    with closing(opened(shared.port)) as client:
+        client.sendall(request("127.0.0.9", 4712))
+        assert answered(client)[0] == 403
+    line = flow(shared, 4712)
+    assert (line["verdict"], line["rule"]) == ("deny", "no-nine")
+    (end,) = until(
+        lambda: [x for x in shared.journal("end") if x["session"] == line["session"]]
+    )
+    assert (end["reason"], end["rule"], end["reply"]) == ("policy", "no-nine", 2)
+
+
 #: RFC 9298 section 3.2, RFC 9297 section 3.2, RFC 9110 section 7.8.
 MALFORMED = {
     "a colon that is not encoded": request("::1", 53),
