@@ -35,13 +35,16 @@ def prepared(directory: Path) -> None:
     secret = directory / "ad-password"
     secret.touch(0o600)
     secret.write_text("canary-41c0\n")
-    for user in ("nms", "alice", "bob"):
+    for user in ("nms", "alice", "bob", "runner"):
         setPassword(directory / "users", user, b"x")
 
 
-def test_thereAreFour() -> None:
-    """A company's way out, a partner extranet, a lab's hop, machines without proxy."""
-    names = ["egress", "extranet", "lab-snmp", "transparent"]
+def test_thereAreFive() -> None:
+    """
+    A company's way out, a partner extranet, a lab's hop, sandboxes on one machine,
+    machines without proxy.
+    """
+    names = ["egress", "extranet", "lab-snmp", "sandboxes", "transparent"]
     assert [path.stem for path in EXAMPLES] == names
 
 

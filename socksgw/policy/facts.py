@@ -137,7 +137,12 @@ def _elsewhere(line: Mapping[str, Any], config: Config) -> frozenset[str]:
 
 def _isOpen(group: Group) -> bool:
     """Tell whether something else than a user's name makes members of a group."""
-    return bool(group.directory or group.token) or any(map(isLocal, group.members))
+    return bool(group.directory or group.token) or any(map(_isAlias, group.members))
+
+
+def _isAlias(word: str) -> bool:
+    """Tell whether a user of this machine may be called so besides its name."""
+    return isLocal(word) and not isLocalName(word)
 
 
 def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
@@ -221,8 +226,4 @@ def unsureOf(
         for name, group in config.groups.items()
         if (group.directory or group.token or (local and _isOpen(group)))
         and user not in group.members
-    ).union(
-        word
-        for word in words
-        if isLocal(word) and not isLocalName(word) and word != user
-    )
+    ).union(word for word in words if _isAlias(word) and word != user)

@@ -71,6 +71,7 @@ LOCAL = (
     + """
 [groups]
 docker = ["gid:docker", "uid:1000"]
+named = ["uid:someone"]
 [[rule]]
 id = "barred"
 deny = "any"
@@ -79,6 +80,10 @@ who = ["uid:4711", "gid:60"]
 id = "build"
 allow = ["connect"]
 who = ["uid:build"]
+[[rule]]
+id = "named"
+allow = ["connect"]
+who = ["@named"]
 [[rule]]
 id = "docker"
 allow = ["connect"]
@@ -104,6 +109,7 @@ to = "8.8.8.8:80"
         # A number is known of a user who has no name.
         ("uid:4711", [], "barred"),
         ("uid:1000", [], "docker"),
+        ("uid:someone", [], "named"),
         # Nobody else is called so.
         ("build", None, "default"),
     ],
@@ -112,7 +118,7 @@ def test_usersOfThisMachine(
     user: str, groups: list[str] | None, rule: str | None
 ) -> None:
     """What only the kernel knows has to be said."""
-    verdict = "allow" if rule in ("build", "docker") else "deny"
+    verdict = "allow" if rule in ("build", "docker", "named") else "deny"
     text = f'{LOCAL}who = "{user}"\nverdict = "{verdict}"\n'
     if groups is not None:
         text += f"groups = {groups}\n"
