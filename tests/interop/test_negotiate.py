@@ -314,6 +314,7 @@ def test_curlWithoutATunnel(
     """One login serves all requests on its connection (RFC 4559 section 6)."""
     proxy, server = f"http://localhost:{gateway.ports[0]}", web("127.0.0.1")
     command = [program("curl", "curl"), "-sSv", "--max-time", "30", "--noproxy", ""]
+    before = len(gateway.journal("decision"))
     done = subprocess.run(
         [
             *(*command, "--proxy-user", ":", "--proxy-negotiate", "--proxy", proxy),
@@ -327,7 +328,7 @@ def test_curlWithoutATunnel(
     )
     assert done.returncode == 0, done.stderr
     assert all(f"served: /{i}" in done.stdout for i in range(3))
-    found = [d for d in gateway.journal("decision") if d["port"] == server.port]
+    found = gateway.journal("decision")[before:]
     assert [(d["user"], d["method"]) for d in found] == [("alice", "gssapi")] * 3
     assert len({d["client"] for d in found}) == 1
 
