@@ -14,7 +14,7 @@ from typing import Protocol as Seam
 from socksgw.accept.layers import Client, Upwards
 from socksgw.errors import ProtocolViolated
 from socksgw.system.connection import Connection
-from socksgw.system.socketowner import userOf
+from socksgw.system.owners import userOf
 from socksgw.system.transparent import originalOf
 from socksgw.wire.address import Address
 from socksgw.wire.given import GivenConversation

@@ -13,10 +13,10 @@ import struct
 from typing import Final
 
 from socksgw.system.program import Program
-from socksgw.system.sockets import tellOnce
+from socksgw.system.sockets import FAMILIES, tellOnce
 from socksgw.wire.address import Address
 
-__all__ = ["programBehind"]
+__all__ = ["programBehind", "userOf"]
 
 #: NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY and NLM_F_REQUEST of linux/netlink.h and
 #: linux/sock_diag.h.
@@ -71,6 +71,25 @@ def programBehind(ours: socket.socket) -> Program | None:
         return None
     uid = _ownerIn(octets, there, here)
     return None if uid is None or state not in _CONNECTED else Program(uid)
+
+
+def userOf(theirs: tuple[Address, int], ours: tuple[Address, int]) -> int | None:
+    """
+    Return the number of the user who has made a TCP socket of this host.
+
+    @param theirs: the socket's own address and port.
+    @param ours: those that it is connected to, as it has them: not ours, where a rule
+        of the kernel's diverts the connection.
+    @return: L{None} where there is no such socket, or the kernel does not say.
+    """
+    ends = (theirs[0].text, theirs[1]), (ours[0].text, ours[1])
+    try:
+        octets = _ask(FAMILIES[theirs[0].version], *ends)
+    except OSError as e:
+        if e.errno not in _GONE:
+            tellOnce("sock_diag(7)", e, "a loop of diverted connections is not noticed")
+        return None
+    return _ownerIn(octets, *ends)
 
 
 def _packed(family: int, name: tuple[str, int]) -> bytes:

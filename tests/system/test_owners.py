@@ -15,8 +15,9 @@ from twisted.logger import capturedLogs
 
 from socksgw.system import owners, sockets
 from socksgw.system.once import Once
-from socksgw.system.owners import programBehind
+from socksgw.system.owners import programBehind, userOf
 from socksgw.system.program import Program
+from socksgw.wire.address import Address
 
 ME = Program(os.geteuid())
 #: SO_LINGER without a time: close(2) resets.
@@ -160,6 +161,30 @@ def test_whereTheKernelRefuses(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> N
         assert programBehind(pair.ours) is None
         assert programBehind(pair.ours) is None
     assert [event["what"] for event in events] == ["sock_diag(7)"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_anySocketOfThisHost(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the ends that it has itself; none that listens or is gone counts."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    address = Address.parse(host)
+    with (
+        socket.create_server((host, 0), family=family) as listener,
+        socket.create_connection(listener.getsockname()[:2]) as client,
+    ):
+        theirs, ours = ((address, each.getsockname()[1]) for each in (client, listener))
+        assert userOf(theirs, ours) == os.geteuid()
+        assert userOf(ours, (address, 1)) is None
+        assert userOf((address, 1), ours) is None
+        monkeypatch.setattr(sockets, "_told", Once())
+
+        def refused(*_: object) -> bytes:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(owners, "_ask", refused)
+        with capturedLogs() as events:
+            assert userOf(theirs, ours) is None
+        assert "loop" in events[0]["instead"]
 
 
 @pytest.mark.parametrize("octets", [b"", bytes(4), bytes(71), bytes(72)])
