@@ -34,13 +34,12 @@ def isEmpty(credentials: Any) -> bool:
 
 def passwordIn(credentials: Any) -> bytes | None:
     """Return the password or token, L{None} where there is none in clear."""
-    if IBearerToken.providedBy(credentials):
-        token: bytes = credentials.token
-        return token
-    if not IUsernamePassword.providedBy(credentials):
-        return None
-    password: bytes = credentials.password
-    return password
+    found: bytes | None = None
+    if IUsernamePassword.providedBy(credentials):
+        found = credentials.password
+    elif IBearerToken.providedBy(credentials):
+        found = credentials.token
+    return found
 
 
 def claimed(credentials: Any) -> bytes:

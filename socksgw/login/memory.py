@@ -83,10 +83,13 @@ class LoginMemory:
         @param method: the policy's name of the method.
         @return: L{None} when they must not be remembered.
         """
-        token = IBearerToken.providedBy(credentials)
-        if token or IUsernamePassword.providedBy(credentials):
+        password: bytes | None = None
+        if IUsernamePassword.providedBy(credentials):
+            password = credentials.password
+        elif IBearerToken.providedBy(credentials):
+            password = credentials.token
+        if password is not None:
             name = credentials.username
-            password = credentials.token if token else credentials.password
             digest = self._hmac.copy()
             digest.update(b"%d:%d:%b" % (len(name), len(password), name))
             # By itself: joined it would be one more copy in memory.

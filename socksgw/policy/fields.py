@@ -194,13 +194,14 @@ class Who:
             self._words.find(ANONYMOUS, found)
             return
         self._words.find("users", found)
-        self._named(user.name, found)
+        self._names.find(user.name, found)
+        if self._beginnings:
+            self._begun(user.name, found)
         groups = user.groups | user.unsure if user.unsure else user.groups
         for group in self._groups.rules.keys() & groups:
             self._groups.find(group, found)
 
-    def _named(self, name: str, found: list[int]) -> None:
-        self._names.find(name, found)
+    def _begun(self, name: str, found: list[int]) -> None:
         for length, table in self._beginnings.items():
             table.find(name[:length], found)
 
@@ -214,12 +215,14 @@ class Who:
             return
         self._words.find("users", found)
         if who.names:
-            self._named(next(iter(who.names)), found)
+            name = next(iter(who.names))
+            self._names.find(name, found)
+            self._begun(name, found)
         elif who.groups:
             self._groups.find(next(iter(who.groups)), found)
         elif who.beginnings:
             # A rule for all that begin so has a beginning that is as short.
-            self._named(next(iter(next(iter(who.beginnings.values())))), found)
+            self._begun(next(iter(next(iter(who.beginnings.values())))), found)
 
 
 @final

@@ -256,3 +256,15 @@ def test_aPasswordFileIsBesideTheFileThatNamesIt(tmp_path: Path) -> None:
     found = examined(load(str(tmp_path / "gw.toml")), checkers=False)
     assert found.errors == []
     assert len(found.checkers) == 1
+
+
+def test_missingLibraryOfTokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is what verifies tokens."""
+    for module in ("jwt", "keyset", "keysource"):
+        monkeypatch.delitem(
+            sys.modules, f"socksgw.login.stores.{module}", raising=False
+        )
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    ((path, text),) = checked('kind = "jwt"', 'issuer = "i"')
+    assert path == "auth.checker[0]"
+    assert text == 'needs joserfc; install it with: pip install "socksgw[jwt]"'

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import random
 from typing import Any
 
 import pytest
@@ -278,3 +279,36 @@ def test_manyKeys() -> None:
     assert len(octets) > 4_000_000
     with pytest.raises(ValueError, match="larger than 64 KiB"):
         keySetIn(octets, SOME)
+
+
+@pytest.mark.parametrize("algorithm", SOME)
+def test_mutatedTokens(algorithm: str) -> None:
+    """A token with a changed octet is refused, in one way, wherever that is."""
+    issuer = Issuer(algorithm)
+    keys, good = keySetIn(setOf(issuer), SOME), issuer.token()
+    verifier, chance = Verifier(SOME), random.Random(12)
+    for place in range(len(good)):
+        mutated = bytearray(good)
+        while mutated == good:
+            mutated[place] = chance.choice(b"ABCxyz019-_.=+/ \x00\xff")
+        try:
+            header, _ = partsOf(bytes(mutated))
+        except ValueError:
+            continue
+        with pytest.raises(BadToken):
+            verifier.verify(bytes(mutated), header, keys)
+
+
+def test_mutatedSets() -> None:
+    """Whatever stands in a set, it is one, or it is refused as one."""
+    good = setOf(Issuer("RS256", "a"), Issuer("ES256", "b"), Issuer("EdDSA", "c"))
+    chance, refused = random.Random(12), 0
+    for _ in range(1000):
+        mutated = bytearray(good)
+        for _ in range(chance.choice((1, 1, 3, 30))):
+            mutated[chance.randrange(len(mutated))] = chance.randrange(256)
+        try:
+            keySetIn(bytes(mutated), SOME)
+        except ValueError:
+            refused += 1
+    assert 0 < refused < 1000
