@@ -35,7 +35,9 @@ def examinePrograms(
     local = {
         listen.name
         for listen in config.listen
-        if listen.address and all(each.startswith(UNIX) for each in listen.address)
+        if listen.proxy_protocol_from is None
+        and listen.address
+        and all(each.startswith(UNIX) for each in listen.address)
     }
     for i, (choose, sources) in enumerate(
         zip(config.auth.choose, entries, strict=True)

@@ -96,6 +96,20 @@ def test_endpoints() -> None:
     assert wrong(head % "haproxy:unix:/tmp/s.sock" + key) == haproxy
 
 
+def test_unixSockets() -> None:
+    """The clients of a balancer there come from anywhere."""
+    head = '[[listen]]\nname = "main"\naddress = ["unix:/tmp/s.sock"]\n'
+    choose = '[[auth.choose]]\nlistener = ["main"]\nfrom = ["10.0.0.0/8"]\n'
+    choose += 'methods = ["none"]\n'
+    key = 'proxy_protocol_from = ["127.0.0.1"]\n'
+    found = examined(head + key + choose)
+    assert (found.errors, found.warnings) == ([], [])
+    assert len(examined(head + choose).warnings) == 1
+    peer = '[[auth.choose]]\nmethods = ["peer"]\n'
+    ((_, said),) = wrong(head + key + peer)
+    assert "neither proxy_protocol_from" in said
+
+
 def test_endpointsWithTLS(certified: Path) -> None:
     """Balancers send the header before TLS."""
     text = (
