@@ -170,7 +170,9 @@ class Brokered:
                 f"socksgw netns-broker {self._domain.name}"
             )
             return
-        if owner not in (_ROOT, os.geteuid()):
+        # A gateway that is root yet becomes another user, whom it does not know here.
+        # Then who may write to the directory decides.
+        if os.geteuid() not in (_ROOT, owner) and owner != _ROOT:
             broker.close()
             self.why = (
                 f"the broker at {self._where} belongs to user {owner}: it has to be "

@@ -223,6 +223,19 @@ class World:
         log = self.directory / "broker.log"
         until(lambda: f'namespace "{name}" at' in log.read_text(), 20)
 
+    def dropping(self, *names: str) -> Running:
+        """Start the gateway as root, which becomes the user by twistd's options."""
+        (self.directory / "log").unlink()
+        program = (
+            "import os, pwd, sys; user = pwd.getpwnam(sys.argv[1]); "
+            "uid = [f'--uid={user.pw_uid}', f'--gid={user.pw_gid}']; "
+            "os.execv(sys.argv[2], [sys.argv[2], *uid, *sys.argv[3:]])"
+        )
+        text = configuration(self.directory, *names)
+        return Running(
+            self.directory, text, prefix=[sys.executable, "-c", program, USER]
+        )
+
     def gateway(self, *names: str) -> Running:
         """Start the gateway as the user."""
         as_ = ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups"]
@@ -408,6 +421,25 @@ def main() -> None:
                 (world.directory / "broker.log").read_text(),
                 file=sys.stderr,
             )
+        gateway = world.dropping("red", "v1")
+        try:
+            gateway.ready()
+            found["dropped"] = status(gateway.process.pid)["Uid"].split()[0] != "0"
+            world.brokers["red"].kill()
+            world.brokers["red"].wait()
+            until(
+                lambda: (
+                    "its broker is gone" in gateway.log or "no broker" in gateway.log
+                )
+            )
+            world.broker("red")
+            until(lambda: "it is there again" in gateway.log)
+            found["after the drop"] = connected("red"), connected("v1")
+            gateway.healthy()
+        finally:
+            if gateway.process.poll() is None:
+                gateway.kill()
+            print(gateway.log, file=sys.stderr)
         found["brokers' sockets"] = [
             oct(each.stat().st_mode) for each in (world.directory / "brokers").iterdir()
         ]

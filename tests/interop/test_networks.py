@@ -31,6 +31,12 @@ def test_noPrivilege(found: Any) -> None:
     assert set(found["brokers' sockets"]) == {"0o140600"}
 
 
+def test_rightsThatAreDropped(found: Any) -> None:
+    """A gateway that was root at its start finds the next broker as its user."""
+    assert found["dropped"]
+    assert found["after the drop"] == ["red hello", "v1 hello"]
+
+
 @pytest.mark.parametrize("name", PARTNERS)
 def test_eachReachesItsOwn(found: Any, name: str) -> None:
     """The same address and the same name are another server in each network."""

@@ -156,6 +156,7 @@ def test_somebodyElsesBroker(
 ) -> None:
     """Only one of our user or of root is believed."""
     monkeypatch.setattr(brokered, "peerOf", lambda _: os.geteuid() + 1)
+    monkeypatch.setattr(brokered, "_ROOT", -1)
     assert not world.sockets.prepare()
     assert "it has to be ours, or root's" in world.sockets.why
 
