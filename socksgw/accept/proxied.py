@@ -121,6 +121,9 @@ class _Header(_Refusing):
         origin = Origin(header, client.source, client.port)
         client.forwarded(origin)
         source = header.source
+        if source is not None and source[0].isLoopback and not origin.sender.isLoopback:
+            # Loopback of the sender's machine is not ours.
+            source = origin.sender, source[1]
         # The sender's own connections keep the place that they have as a sender's.
         if source is None or origin.own or client.comesFrom(*source):
             self.upwards(self.below, bytes(came[length:]))

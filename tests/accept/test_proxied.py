@@ -24,7 +24,7 @@ from socksgw.config.schema import ListenTLS
 from socksgw.errors import HandshakeTimedOut
 from socksgw.wire.address import Address
 from socksgw.wire.events import MethodsOffered
-from tests.accept.listeners import House
+from tests.accept.listeners import House, World
 from tests.tools.certificates import Authority, server
 from tests.tools.proxyheaders import LOCAL, checked, line, local, vector, version2
 from tests.tools.sockets import RESET
@@ -224,6 +224,19 @@ def _visit(house: House, caller: socket.socket, octets: bytes) -> None:
     caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     caller.close()
     house.until(lambda: not house.listener.clients)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_loopbackOfTheSender(host: str) -> None:
+    """It is on the sender's machine, whose address it counts as."""
+    world = World(layers=[ProxyLayer(lambda _: True)])
+    client, _ = world.connect()
+    client.connection.receiver.dataReceived(line(host, 7, host) + GREETING)
+    assert world.events == [MethodsOffered(b"\x00")]
+    assert (client.source.text, client.port) == ("192.0.2.9", 7)
+    assert not client.unasked
+    client.connectionLost()
+    world.atBase()
 
 
 def test_aSenderIsManySources(house: House) -> None:

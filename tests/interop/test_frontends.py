@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import ssl
 import textwrap
@@ -362,9 +363,9 @@ def test_theBalancersUser(
     assert not {"uid", "pid"} & set(found)
 
 
-def clients(house: House) -> list[dict[str, Any]]:
+def clientsOf(gateway: Running) -> list[dict[str, Any]]:
     """The lines of clients; earlier sessions may end meanwhile."""
-    return [line for line in house.gateway.journal() if "client" in line]
+    return [line for line in gateway.journal() if "client" in line]
 
 
 def test_healthChecks(house: House) -> None:
@@ -376,11 +377,11 @@ def test_healthChecks(house: House) -> None:
         "path": "no check ",
     }
     until(lambda: house.haproxy.checked() == wanted, seen=house.haproxy.checked)
-    before = len(clients(house))
+    before = len(clientsOf(house.gateway))
     # Five of each.
     time.sleep(0.6)
     assert house.haproxy.checked() == wanted
-    assert clients(house)[before:] == []
+    assert clientsOf(house.gateway)[before:] == []
 
 
 def test_datagrams(house: House) -> None:
@@ -439,7 +440,7 @@ def _end(client: socket.socket) -> bytes:
 
 def test_checksLookLikeNobody(house: House) -> None:
     """Reset or closed, after the header or the greeting: no line."""
-    before = len(clients(house))
+    before = len(clientsOf(house.gateway))
     for header in (LOCAL, b"PROXY UNKNOWN\r\n", b""):
         for behind in (b"", raw.GREETING):
             for reset in (False, True):
@@ -451,7 +452,7 @@ def test_checksLookLikeNobody(house: House) -> None:
                     if reset:
                         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     time.sleep(0.2)
-    assert clients(house)[before:] == []
+    assert clientsOf(house.gateway)[before:] == []
 
 
 def test_manyConnectionsOfOneBalancer(house: House) -> None:
@@ -527,3 +528,33 @@ def _bothWays(house: House, front: int, secured: int) -> None:
             raw.reply4(client)
         found = until(lambda since=before: house.gateway.journal("decision")[since:])
         assert [each["client"].rpartition(":")[0] for each in found] == [source]
+
+
+def test_reload(gateway: Callable[..., Running]) -> None:
+    """The list is that of now, for whoever connects from now on."""
+    with_ = CONFIGURATION.partition('[[listen]]\nname = "tls"')[0]
+    with_ += '[[auth.choose]]\nfrom = ["127.0.0.0/8"]\nmethods = ["none"]\n'
+    with_ += '[[rule]]\nid = "no"\ndeny = "any"\n' + LOOPBACK
+    without = with_.replace('proxy_protocol_from = ["127.0.0.1"]\n', "")
+    started = gateway(with_)
+    for text, header, client in (
+        (with_, line("127.0.0.77", 1), "127.0.0.77:1"),
+        (without, b"", ""),
+        (
+            with_.replace('from = ["127.0.0.1"]', 'from = ["127.0.0.2"]'),
+            b"",
+            "proxy-stranger",
+        ),
+        (with_, line("127.0.0.78", 1), "127.0.0.78:1"),
+    ):
+        before = len(started.journal("reloaded"))
+        (started.directory / "gw.toml").write_text(text)
+        started.process.send_signal(signal.SIGHUP)
+        until(lambda since=before: len(started.journal("reloaded")) > since)
+        seen = len(clientsOf(started))
+        with raw.dial(started.port) as connection:
+            connection.sendall(header + raw.request4("127.0.0.1", 9))
+            _end(connection)
+            mine = "{}:{}".format(*connection.getsockname())
+        (found,) = until(lambda since=seen: clientsOf(started)[since:])
+        assert (client or mine) in (found["client"], found.get("reason"))
