@@ -20,7 +20,7 @@ from tests.live.datagrams import Echo, udpPorts
 from tests.live.masque import Tunnel, answered, capsule, integer, request
 from tests.live.names import AAAA, A, NameServer, a, aaaa, answer
 from tests.live.running import LOOPBACK, Running, running, socksgw
-from tests.live.servers import Certificate
+from tests.live.servers import Certificate, Web
 from tests.tools.sockets import RESET
 from tests.tools.waiting import until
 
@@ -200,6 +200,30 @@ def test_datagramsBeforeTheAnswer(shared: Running, echo: Echo) -> None:
         while len(came) < len(behind):
             came += client.recv(65536)
         assert came == behind
+
+
+@pytest.mark.parametrize("atOnce", [False, True])
+def test_behindAnotherRequest(
+    gateway: Callable[..., Running], echo: Echo, atOnce: bool
+) -> None:
+    """RFC 9297 section 3.1: only the last request on a connection can be one."""
+    web = '[[rule]]\nid = "web"\nallow = ["connect"]\nto = ["127.0.0.1"]\n'
+    serving = gateway(TEXT + web)
+    with Web("127.0.0.1", None) as site, closing(opened(serving.port)) as client:
+        where = f"127.0.0.1:{site.port}"
+        first = f"GET http://{where}/ HTTP/1.1\r\nHost: {where}\r\n\r\n".encode()
+        second = request(*echo.place) + capsule(b"\0ask")
+        client.sendall(first + second if atOnce else first)
+        status, _, came = answered(client)
+        assert status == 200
+        if not atOnce:
+            client.sendall(second)
+        while not came.endswith(capsule(b"\0ask")):
+            more = client.recv(65536)
+            assert more
+            came += more
+        assert b"HTTP/1.1 101 " in came
+    until(lambda: len(serving.journal("end")) == 2)
 
 
 def test_login(shared: Running, echo: Echo) -> None:

@@ -124,7 +124,17 @@ def reset(client: socket.socket) -> None:
 
 def _ended(way: str, clients: Clients, kind: str, port: int, nobody: int) -> None:
     """One session, and its end."""
-    if way == "handshake":
+    if way in ("tunnel", "capsules"):
+        if kind == "plain":
+            client = clients.dial(kind)
+            place = f"127.0.0.1:{port}"
+            client.sendall(
+                f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\nf".encode()
+                if way == "tunnel"
+                else masque.request("127.0.0.1", port) + masque.capsule(b"\0ask")
+            )
+            client.recv(1000)
+    elif way == "handshake":
         client = clients.dial(kind)
         client.sendall(b"\x16\x03" if kind == "tls" else b"\x05")
     elif way == "login":
@@ -180,7 +190,7 @@ def _ended(way: str, clients: Clients, kind: str, port: int, nobody: int) -> Non
 #: more, reset, echo, be idle, stall.
 WAYS = (
     "handshake", "login", "nobody", "bind", "waited", "associate", "dial", "fin", "rst",
-    "finished", "reset", "half", "idle", "up", "stalled",
+    "finished", "reset", "half", "idle", "up", "stalled", "tunnel", "capsules",
 )  # fmt: skip
 
 
@@ -364,8 +374,11 @@ def test_nothingIsLeft(world: World, certificate: Certificate) -> None:
 #: What a session or a flow waits for: which line of the journal, or a look-up.
 STEPS = (
     "decision", "denial", "peer", "name", "peer's name", "flow", "flow's denial",
-    "flow's name", "tunnel", "tunnel's name",
+    "flow's name", "tunnel", "tunnel's name", "CONNECT decision", "CONNECT name",
+    "GET decision", "GET name",
 )  # fmt: skip
+#: Of HTTP, a target each.
+TARGETS = {"CONNECT": "{}:80", "GET": "http://{}/"}
 
 
 class Step:
@@ -395,16 +408,23 @@ class Step:
 
         held: Any = hold
         client = self.client = self._own(raw.dial(world.ports["plain"]))
-        if "tunnel" not in step:
+        method = step.partition(" ")[0]
+        if method not in TARGETS and "tunnel" not in step:
             self._sent(client, raw.GREETING, 2)
         name = b"\x03\x09some.test\x00\x50"
         if "name" in step:
             policy._resolver = SimpleNamespace(lookUp=held)
-        elif step in ("decision", "denial", "tunnel"):
+        elif "decision" in step or step in ("denial", "tunnel"):
             journal.commit = held  # type: ignore[method-assign]
         if "tunnel" in step:
             host = "some.test" if "name" in step else "127.0.0.1"
             client.sendall(masque.request(host, 9))
+        elif method in TARGETS:
+            host = "some.test" if "name" in step else "127.0.0.1"
+            target = TARGETS[method].format(host)
+            client.sendall(
+                f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+            )
         elif step in ("decision", "denial", "name", "peer's name"):
             command = 2 if step == "peer's name" else 1
             asked = raw.request5("127.0.0.1", 9 if step == "decision" else 0, command)
