@@ -33,7 +33,7 @@ from socksgw.gateway.host import HostAddresses
 from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.route.resolver import lookUpNow
-from socksgw.system import broker
+from socksgw.system import brokerstart
 from socksgw.system.domains import OWN
 from socksgw.system.output import coloured, readable
 from socksgw.wire.address import Address
@@ -180,11 +180,11 @@ def _clientConfig(options: argparse.Namespace) -> int:
 def _broker(options: argparse.Namespace) -> int:
     where = options.socket or Path(GatewayConfig().netns_dir) / f"{options.name}.sock"
     # The broker imports little, and stays small: without what is imported here.
-    python = [sys.executable, "-m", broker.__name__]
+    python = [sys.executable, "-m", brokerstart.__name__]
     # Where this user may not run the interpreter (again), it serves as it is.
     with suppress(PermissionError):
         os.execv(python[0], [*python, options.name, str(where), options.user or ""])  # noqa: S606
-    return broker.brokerMain(options.name, where, options.user)
+    return brokerstart.brokerMain(options.name, where, options.user)
 
 
 def _plugins(_: argparse.Namespace) -> int:

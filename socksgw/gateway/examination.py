@@ -40,7 +40,7 @@ from socksgw.gateway.examining.users import (
     examineUsers,
 )
 from socksgw.gateway.examining.values import examineValues
-from socksgw.gateway.kernelroutes import links
+from socksgw.gateway.links import links
 from socksgw.gateway.offers import Offers
 from socksgw.negotiate.methods import Choice
 from socksgw.policy.conditions import Addresses, HostFacts

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, final
+from typing import Final, final
 
 from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR
 from pyroute2.netlink.rtnl import (
@@ -33,11 +33,10 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from socksgw.policy.networks import Network
 from socksgw.system.sockets import FAMILIES
 from socksgw.wire.address import Address
 
-__all__ = ["KernelRoutes", "Link", "isInVRF", "links"]
+__all__ = ["KernelRoutes", "isInVRF"]
 
 #: Whatever can change which addresses lead here.
 _GROUPS: Final = (
@@ -100,38 +99,6 @@ def _joined(opened: socket.socket, groups: int) -> socket.socket:
         opened.close()
         raise
     return opened
-
-
-class Link(NamedTuple):
-    """
-    An address of an interface, and the network that is connected to it.
-
-    @ivar device: the name of the interface.
-    """
-
-    address: Address
-    network: Network
-    device: str
-
-
-def links() -> list[Link]:
-    """Return the addresses of this host; none where netlink is denied."""
-    found: list[Link] = []
-    try:
-        routes = KernelRoutes()
-    except OSError:
-        return found
-    for address, length, index in routes.addresses():
-        bits = 8 * len(address.packed)
-        shift = bits - length
-        number = int.from_bytes(address.packed, "big") >> shift << shift
-        first = Address(number.to_bytes(bits // 8, "big"))
-        # An interface may go at any time.
-        with suppress(OSError):
-            device = socket.if_indextoname(index)
-            found.append(Link(address, Network(first, length), device))
-    routes.close()
-    return found
 
 
 def isInVRF(device: str, sys: Path = Path("/sys/class/net")) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from socksgw.gateway.kernelroutes import KernelRoutes, isInVRF, links
+from socksgw.gateway.kernelroutes import KernelRoutes, isInVRF
 from socksgw.gateway.probedroutes import ProbedRoutes
 from socksgw.wire.address import Address
 from tests.live.running import environment
@@ -198,13 +198,6 @@ def test_aDevice() -> None:
     assert KernelRoutes(device="lo").leadsHere(Address.parse("127.0.0.1"))
     assert not KernelRoutes(device="lo").leadsHere(Address.parse("8.8.8.8"))
     assert KernelRoutes(device="none").leadsHere(Address.parse("8.8.8.8"))
-
-
-def test_links() -> None:
-    """Each address comes with its network and its interface."""
-    (lo,) = [each for each in links() if each.address.text == "127.0.0.1"]
-    assert (lo.network.length, lo.device) == (8, "lo")
-    assert lo.network.covers(Address.parse("127.9.9.9"))
 
 
 def test_aVRF(tmp_path: Path) -> None:

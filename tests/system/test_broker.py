@@ -8,18 +8,13 @@ import errno
 import gc
 import os
 import socket
-import subprocess
-import sys
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from socksgw.system import broker
-from socksgw.system.broker import GREETING, KINDS, MOST, brokerMain, identityOf
-from tests.live.netns import alone
-from tests.live.running import environment
+from socksgw.system.broker import GREETING, KINDS, MOST, identityOf
 from tests.system.brokers import Threaded
 from tests.tools.sockets import descriptors
 from tests.tools.waiting import until
@@ -113,68 +108,3 @@ def test_noSocket(serving: Threaded, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("socksgw.system.broker.socket.socket", none)
         gateway.send(b"\2\4")
         assert answer(gateway) == (bytes((2, 4, errno.EAFNOSUPPORT)), [])
-
-
-def run(*arguments: str, user: str = "") -> tuple[int, str]:
-    """Run the command, and return its status and errors."""
-    as_ = ["setpriv", f"--reuid={user}", "--clear-groups", "--"] if user else []
-    command = [sys.executable, "-m", "socksgw.console.command", "netns-broker"]
-    done = subprocess.run(
-        [*as_, *command, *arguments],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, done.stderr
-
-
-def test_noSuchNamespace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is an error with a remedy."""
-    me = "root" if os.getuid() == 0 else None
-    assert brokerMain("no-such-netns", tmp_path / "s", me) == 2
-    assert "ip netns add no-such-netns makes one" in capsys.readouterr().err
-
-
-def test_rootHasToSayWho(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Who the gateway is; and the user has to be there."""
-    if os.getuid() == 0:
-        assert brokerMain("x", tmp_path / "s", None) == 2
-        assert "--user socksgw" in capsys.readouterr().err
-    assert brokerMain("x", tmp_path / "s", "no-such-user") == 2
-    assert 'there is no user "no-such-user"' in capsys.readouterr().err
-
-
-def test_itsPlace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What is left of a broker is removed; what serves, or is another thing, is not."""
-    monkeypatch.setattr(broker, "NAMESPACES", Path("/proc/self/ns"))
-    monkeypatch.setattr(broker.Broker, "serve", lambda self: self._listening.close())
-    me = "root" if os.getuid() == 0 else None
-    for _ in range(2):
-        assert brokerMain("net", tmp_path / "dir" / "s", me) == 1
-        assert (tmp_path / "dir" / "s").stat().st_mode & 0o777 == 0o600
-    (tmp_path / "file").write_text("")
-    assert brokerMain("net", tmp_path / "file", me) == 2
-    assert "is not a socket" in capsys.readouterr().err
-    monkeypatch.undo()
-    other = Threaded(tmp_path / "other")
-    monkeypatch.setattr(broker, "NAMESPACES", Path("/proc/self/ns"))
-    assert brokerMain("net", tmp_path / "other", me) == 2
-    assert "another broker serves" in capsys.readouterr().err
-    other.end()
-
-
-def test_withoutPrivilege() -> None:
-    """Somebody who may not enter is told what is needed, and how to do without."""
-    assert alone("tests.system.test_broker") == ""
-
-
-if __name__ == "__main__":
-    subprocess.run(["ip", "netns", "add", "red"], check=True)
-    code, said = run("red", "--socket", "/tmp/never.sock", user="nobody")
-    assert code == 2, said
-    for words in ("CAP_SYS_ADMIN", "--user", "NetworkNamespacePath=/run/netns/red"):
-        assert words in said, said

@@ -13,7 +13,7 @@ from typing import Final
 from socksgw.config.listening import UNIX, parseListenAddress
 from socksgw.config.schema import Config, Listen
 from socksgw.gateway.examining.problems import Problems
-from socksgw.gateway.kernelroutes import Link
+from socksgw.gateway.links import Link
 from socksgw.route.nameserver import parseServer
 from socksgw.route.resolver import filesOf
 from socksgw.system.domains import Domain

@@ -9,7 +9,7 @@ import pytest
 from socksgw.config.loading import loads
 from socksgw.gateway.examining.networks import examineNetworks
 from socksgw.gateway.examining.problems import Problems
-from socksgw.gateway.kernelroutes import Link
+from socksgw.gateway.links import Link
 from socksgw.policy.networks import Network
 from socksgw.wire.address import Address
 from tests.tools.examining import HEAD, examined, wrong
