@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from socksgw.system import brokerstart
+from socksgw.system.broker import Broker
 from socksgw.system.brokerstart import brokerMain
 from tests.live.netns import alone
 from tests.live.running import environment
@@ -54,9 +55,7 @@ def test_itsPlace(
 ) -> None:
     """What is left of a broker is removed; what serves, or is another thing, is not."""
     monkeypatch.setattr(brokerstart, "NAMESPACES", Path("/proc/self/ns"))
-    monkeypatch.setattr(
-        brokerstart.Broker, "serve", lambda self: self._listening.close()
-    )
+    monkeypatch.setattr(Broker, "serve", lambda self: self._listening.close())
     me = "root" if os.getuid() == 0 else None
     for _ in range(2):
         assert brokerMain("net", tmp_path / "dir" / "s", me) == 1
