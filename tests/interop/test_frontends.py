@@ -125,7 +125,8 @@ def _trusting(directory: Path | None = None) -> ssl.SSLContext:
 SECURED = {"ends", "passes"}
 WAYS = [
     *("haproxy-one", "haproxy-two", "haproxy-all", "haproxy-ends", "haproxy-passes"),
-    *("haproxy-path", "nginx-one", "nginx-ends", "nginx-passes"),
+    *("haproxy-path", "haproxy-both", "haproxy-both1"),
+    *("nginx-one", "nginx-ends", "nginx-passes", "nginx-both"),
 ]
 
 
@@ -150,6 +151,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         )
         for each in ("h", "n"):
             (directory / each).mkdir()
+        both1, both2, both3 = (freePort(kind=socket.SOCK_STREAM) for _ in range(3))
         haproxy = HAProxy(
             directory / "h",
             {
@@ -161,6 +163,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
                 "path": ("", f"unix@{directory}/proxied.sock send-proxy-v2"),
             },
             f"""
+frontend both
+    # A socket of both families: its IPv4 clients are sent in IPv6-mapped addresses.
+    bind :::{both1} v4v6
+    default_backend two
+frontend both1
+    bind :::{both2} v4v6
+    default_backend one
 backend greets1
     option tcp-check
     tcp-check send-binary 050100
@@ -182,8 +191,11 @@ backend greets3
                 "one": ("", f"proxy_pass {clear};"),
                 "ends": ("ssl", f"{key} proxy_pass {clear};"),
                 "passes": ("", f"proxy_pass {tls};"),
+                "two": ("", f"listen [::]:{both3} ipv6only=off; proxy_pass {clear};"),
             },
         )
+        haproxy.ports.update(both=both1, both1=both2)
+        nginx.ports.update(both=both3)
         with haproxy, nginx:
             yield House(gateway, haproxy, nginx)
 
