@@ -20,6 +20,7 @@ from socksgw.wire.codes import Command, Method, Reply
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Requested
 from socksgw.wire.httpexchange import Exchange, forwarded
+from socksgw.wire.httphead import released
 from socksgw.wire.httpreplies import (
     CONNECTED,
     Refusals,
@@ -166,6 +167,7 @@ def _parsed(head: bytes) -> tuple[h11.Connection, h11.Request]:
     try:
         event = parser.next_event()
     except h11.RemoteProtocolError as e:
+        released(e)
         if head.startswith(PROXY1):
             raise WireError(lookOf(head)) from None
         text = wordsOf(e)

@@ -21,6 +21,7 @@ from socksgw.wire.httphead import (
     looked,
     options,
     passedOn,
+    released,
     strict,
     trailersOf,
 )
@@ -211,7 +212,8 @@ class Exchange:
         while True:
             try:
                 event = self._near.next_event()
-            except h11.RemoteProtocolError:
+            except h11.RemoteProtocolError as e:
+                released(e)
                 # h11's text has octets of the client.
                 raise WireError("the body is not what the head says") from None
             if type(event) is h11.Data:
@@ -303,7 +305,8 @@ class Exchange:
             if not isinstance(event, h11.Response | h11.InformationalResponse):
                 raise WireError("the answer is out of order")
             looked(event)
-        except h11.RemoteProtocolError:
+        except h11.RemoteProtocolError as e:
+            released(e)
             raise WireError("the answer of the destination is not HTTP/1") from None
         except WireError as e:
             raise WireError(
@@ -367,7 +370,8 @@ class Exchange:
         while True:
             try:
                 event = self._far.next_event()
-            except h11.RemoteProtocolError:
+            except h11.RemoteProtocolError as e:
+                released(e)
                 raise WireError(
                     "the answer of the destination breaks off, or its framing",
                 ) from None

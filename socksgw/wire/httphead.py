@@ -23,6 +23,7 @@ __all__ = [
     "looked",
     "options",
     "passedOn",
+    "released",
     "strict",
     "trailersOf",
 ]
@@ -56,6 +57,15 @@ _NO_TRAILER: Final = frozenset(
         *(b"max-forwards", b"cache-control", b"www-authenticate"),
     )
 )
+
+
+def released(error: h11.ProtocolError) -> None:
+    """
+    Let go of the frames of an error of h11's.
+
+    One of them has the error itself: a cycle with all that waits for the message.
+    """
+    error.__traceback__ = None
 
 
 def endOfHead(octets: bytearray, searched: int = 0) -> int:

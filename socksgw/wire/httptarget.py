@@ -28,7 +28,7 @@ class Target(NamedTuple):
 
     @ivar host: the host, parsed (L{socksgw.wire.address.parseHost}).
     @ivar port: 1 to 65535.
-    @ivar asked: the host as the client spelled it.
+    @ivar asked: the host as the client spelled it, without brackets.
     @ivar authority: the value of the field C{Host} (RFC 9112 section 3.2.2): the
         host in its normal form, and the port unless it is 80. What was judged and
         what the destination is told are the same.
@@ -81,6 +81,8 @@ def readTarget(method: bytes, target: bytes) -> Target:
         path = b"*" if method == b"OPTIONS" else b"/"
     elif path[:1] == b"?":
         path = b"/" + path
+    if asked.startswith(b"["):
+        asked = asked[1:-1]
     return Target(host, port, asked, _authority(host, port), path)
 
 

@@ -16,7 +16,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +33,7 @@ from socksgw.gateway.gateway import Gateway
 from socksgw.session.stage import Stage
 from tests.live import masque, raw
 from tests.live.kinds import Clients
+from tests.live.origin import Origin, Request, answer
 from tests.live.running import LOOPBACK
 from tests.live.servers import Certificate, Destination
 from tests.tools.garbage import withoutCollector
@@ -491,3 +492,117 @@ def test_noExceptionKeepsASession(world: World, how: str) -> None:
             gateway.journal.commit = commit  # type: ignore[method-assign]
             del held
         assert garbage == [], (step, garbage)
+
+
+def answered(request: Request) -> bool:
+    """Answer as the path says."""
+    way = request.head.split(b" ")[1].rpartition(b"/")[2]
+    if way == b"length":
+        request.say(answer(b"x" * 20_000))
+    elif way == b"chunked":
+        request.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        request.say(b"5\r\nhello\r\n0\r\nA: b\r\n\r\n")
+    elif way == b"close":
+        request.say(b"HTTP/1.1 200 OK\r\n\r\nhello")
+    elif way == b"once":
+        request.say(answer(b"hello"))
+    elif way == b"half":
+        request.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")
+    elif way == b"wrong":
+        request.say(b"HTTP/1.1 200 OK\nContent-Length: 9\n\nhello")
+    elif way == b"silent":
+        request.connection.recv(65536)
+    elif way == b"other":
+        request.say(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nfirst")
+        request.connection.recv(65536)
+    elif way == b"reset":
+        request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        request.connection.close()
+    return way not in (b"length", b"chunked")
+
+
+#: Each with more of its fields, and what is sent behind the head.
+REQUESTS: dict[str, tuple[bytes, bytes]] = {
+    **dict.fromkeys(
+        ("length", "chunked", "close", "once", "half", "wrong", "silent", "reset"),
+        (b"", b""),
+    ),
+    "other": (b"Connection: upgrade\r\nUpgrade: x\r\n", b"more"),
+    "early/length": (b"Content-Length: 500000\r\n", b"some"),
+    "bad/silent": (b"Transfer-Encoding: chunked\r\n", b"5\r\nhelloX"),
+}
+
+
+def asked(port: int, gateway: int, ways: Iterable[str], end: str) -> None:
+    """Several requests on one connection, and its end."""
+    with raw.dial(gateway) as client, suppress(OSError):
+        client.settimeout(0.3)
+        for way in ways:
+            fields, behind = REQUESTS[way]
+            head = f"POST http://127.0.0.1:{port}/{way} HTTP/1.1\r\nHost: x\r\n"
+            client.sendall(head.replace("POST", "GET").encode() + fields + b"\r\n")
+            client.sendall(behind)
+            if end != "at once":
+                client.recv(65536)
+        if end == "reset":
+            reset(client)
+        elif end == "half":
+            client.shutdown(socket.SHUT_WR)
+            drained(client)
+        elif end == "rest":
+            drained(client)
+
+
+def test_nothingIsLeftOfRequests(world: World) -> None:
+    """The same of requests that are passed on, several on one connection."""
+    ends = ("close", "reset", "half", "rest", "at once")
+    done = []
+
+    def churn(seed: int, port: int, nobody: int, end: float) -> None:
+        chosen = random.Random(seed)
+        while time.monotonic() < end:
+            ways = chosen.choices([*REQUESTS], k=chosen.randint(1, 5))
+            where = nobody if chosen.random() < 0.1 else port
+            asked(where, world.ports["plain"], ways, chosen.choice(ends))
+            done.append(seed)
+
+    world.change("100MB/s", "1GB/1s")
+    for _ in range(20):
+        world.turn()
+    with Origin(answered) as origin, closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        gc.collect()
+        before = world.counted()
+        del before["descriptors"]
+        with capturedLogs() as events, withoutCollector() as garbage:
+            end = time.monotonic() + 6
+            arguments = origin.port, unused.getsockname()[1], end
+            threads = [
+                threading.Thread(target=churn, args=(seed, *arguments))
+                for seed in range(8)
+            ]
+            for thread in threads:
+                thread.start()
+            changed = time.monotonic()
+            while any(thread.is_alive() for thread in threads):
+                world.turn()
+                if time.monotonic() - changed > 0.5:
+                    changed = time.monotonic()
+                    world.change("100MB/s", "1GB/1s")
+            until = time.monotonic() + 25
+            while time.monotonic() < until:
+                world.turn()
+                after = world.counted()
+                del after["descriptors"]
+                if after == before:
+                    break
+            assert after == before
+        failures = [event["log_failure"] for event in events if "log_failure" in event]
+    assert not failures
+    assert sorted(set(garbage) - ONCE_A_RELOAD) == []
+    assert len(done) > 50
+    reasons = {line["reason"] for line in world.lines() if line["event"] == "end"}
+    assert reasons >= {
+        "bad-answer", "client-lost", "closed", "destination-lost", "idle", "protocol",
+        "refused",
+    }  # fmt: skip

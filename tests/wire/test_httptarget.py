@@ -32,7 +32,7 @@ from socksgw.wire.reader import WireError
             b"http://[2001:DB8::1]:81//",
             Target(
                 Address.parse("2001:db8::1"),
-                *(81, b"[2001:DB8::1]", b"[2001:db8::1]:81", b"//"),
+                *(81, b"2001:DB8::1", b"[2001:db8::1]:81", b"//"),
             ),
         ),
     ],
