@@ -45,6 +45,7 @@ LISTEN = """
 [[listen]]
 name = "{name}"
 address = ["10.0.0.251:1080", "[fd00::251]:1080"]
+protocols = ["socks5", "socks4", "http"]
 {kind} = "{name}"
 [listen.resolver]
 servers = ["10.0.0.1"]
@@ -117,6 +118,7 @@ def lay(name: str) -> None:
        "addr add 10.0.0.13/8 dev gw", "addr add 10.0.0.14/8 dev gw", netns=far)  # fmt: skip
     with within(far):
         served(socket.create_server(("0.0.0.0", 7)), name.encode() + b" ")
+        served(socket.create_server((SERVER, 80)), web(name))
         servedTCP(socket.create_server((SERVER, 53)), answered(name, True))
         served(socket.create_server(("::", 8), family=socket.AF_INET6), name.encode() + b" ")  # fmt: skip
         for host, port, answer in (
@@ -161,6 +163,24 @@ def connected(name: str, host: str | bytes = SERVER, port: int = 7) -> str:
             return f"reply {code}"
         client.sendall(b"hello")
         return raw.exactly(client, len(name) + 6).decode()
+
+
+def requested(name: str, head: bytes) -> str:
+    """Return the last line of what a client of HTTP reads."""
+    with within(PARTNERS[name]):
+        client = socket.create_connection((GATEWAY, PORT), PATIENCE)
+    with closing(client):
+        client.sendall(head + b"\r\n")
+        octets = b""
+        while not octets.endswith(name.encode() + b" ") and (more := client.recv(1000)):
+            octets += more
+        return octets.decode().split("\r\n")[-1]
+
+
+def web(name: str) -> bytes:
+    """Return what a server of HTTP always answers."""
+    text = f"{name} "
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
 
 
 def bound(name: str, peer: str) -> list[Any]:
@@ -262,6 +282,10 @@ def proved(world: World, gateway: Running, found: dict[str, Any]) -> None:
         found[f"connect6 {name}"] = connected(name, "fd00::1", 8)
         found[f"name {name}"] = connected(name, b"db.partner.example")
         found[f"long name {name}"] = connected(name, b"long.partner.example")
+        found[f"http {name}"] = [
+            requested(name, b"CONNECT 10.0.0.1:7 HTTP/1.1\r\nHost: 10.0.0.1:7\r\n"),
+            requested(name, b"GET http://10.0.0.1/ HTTP/1.1\r\nHost: 10.0.0.1\r\n"),
+        ]
         found[f"bind {name}"] = bound(name, SERVER)
         found[f"bind anybody {name}"] = bound(name, "0.0.0.0")
         found[f"udp {name}"] = associated(name)

@@ -45,6 +45,7 @@ def test_eachReachesItsOwn(found: Any, name: str) -> None:
     assert found[f"name {name}"] == f"{name} hello"
     # The answer comes by TCP.
     assert found[f"long name {name}"] == f"{name} hello"
+    assert found[f"http {name}"] == [f"{name} "] * 2
     kind = "device" if name in DEVICES else "netns"
     assert [f"{kind}:{name}", f"10.0.0.{NAMED[name]}"] in found["resolved"]
     assert f"{kind}:{name}" in found["networks"]
