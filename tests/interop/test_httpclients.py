@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.live import raw
 from tests.live.registries import FileServer, registries
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import Certificate, Web, missing, package, program
+from tests.tools.tokens import Issuer, setOf
 
 CONFIGURATION = """
 [[listen]]
@@ -34,6 +36,12 @@ reasons = true
 [auth]
 checkers = ["passwd:users"]
 throttle = { per_user = 0, per_source = 0 }   # these tests fail often
+[[auth.checker]]
+kind = "jwt"
+issuer = "https://issuer.example"
+audience = "socksgw"
+keys = "keys.json"
+prefix = "ci:"
 [[auth.choose]]
 listener = ["login"]
 methods = ["userpass"]
@@ -51,7 +59,7 @@ listener = ["open"]
 [[rule]]
 id = "login"
 allow = ["connect"]
-who = ["alice"]
+who = ["alice", "ci:*"]
 listener = ["login"]
 [never]
 except = ["127.0.0.0/8", "::1"]
@@ -102,6 +110,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("http")
     made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
     assert made.returncode == 0, made.stderr
+    (directory / "keys.json").write_bytes(setOf(ISSUER))
+    (directory / "keys.json").chmod(0o644)
     yield from running(directory, CONFIGURATION)
 
 
@@ -125,16 +135,26 @@ def scheme(request: pytest.FixtureRequest) -> str:
     return scheme
 
 
-@pytest.fixture(params=[False, True], ids=["none", "basic"])
+ISSUER = Issuer("RS256")
+#: As long as those of a CI system, which SOCKS cannot carry.
+TOKEN = ISSUER.token(sub="build", exp=int(time.time()) + 7200, x="x" * 560).decode()
+
+
+@pytest.fixture(params=["none", "basic", "token"])
 def way(
     request: pytest.FixtureRequest, gateway: Running, site: Site, scheme: str
 ) -> Way:
-    """Both schemes, each without login and with one."""
+    """Both schemes, each without login, with a password, and with a token as one."""
     server = site.secure if scheme == "https" else site.plain
     host = f"127.0.0.1:{server.port}"
     first, second = gateway.ports
-    if request.param:
+    if request.param == "basic":
         return Way(scheme, f"http://{USER}:{PASSWORD}@127.0.0.1:{second}", host, USER)
+    if request.param == "token":
+        # By Basic: few programs know another scheme for proxies.
+        assert len(TOKEN) > 1200
+        proxy = f"http://token:{TOKEN}@127.0.0.1:{second}"
+        return Way(scheme, proxy, host, "ci:build")
     return Way(scheme, f"http://127.0.0.1:{first}", host, "anonymous")
 
 

@@ -210,23 +210,34 @@ class Credentials:
 
     def _lengths(self, checkers: Sequence[ICredentialsChecker]) -> None:
         """
-        Warn where long tokens are taken, and can come only as a password of SOCKS.
+        Warn where tokens are taken, and only SOCKS brings them, which has no room.
         """
-        offered = {
-            kind
+        bearing = [c for c in checkers if IBearerToken in c.credentialInterfaces]
+        challenging = self._challenging()
+        if bearing and not any(
+            self._capabilities[name].challenge and self._isChecked(name, bearing)
             for choose in self._config.auth.choose
+            if not challenging.isdisjoint(self._listenersOf(choose))
             for name in self._methods.known(choose.methods)
-            for kind in self._capabilities[name].credentials or ()
-        }
-        if IBearerToken not in offered and any(
-            IBearerToken in each.credentialInterfaces for each in checkers
+            if self._capabilities[name].needsChecker
         ):
             self._problems.odd(
                 "auth.choose",
-                "tokens are taken, and come as passwords only: more than 255 octets do "
-                "not fit into SOCKS (RFC 1929), and most tokens have more; offer "
-                '"token" to clients of HTTP, too',
+                "tokens are taken, and come as passwords of SOCKS only: more than 255 "
+                "octets do not fit (RFC 1929), and most tokens have more; let "
+                'listeners speak HTTP, too (protocols), with "token" or "userpass"',
             )
+
+    def _challenging(self) -> set[str]:
+        """Return the names of the listeners where credentials come with requests."""
+        return {
+            listen.name
+            for listen in self._config.listen
+            if any(DIALECTS[each].challenging for each in listen.spoken)
+        }
+
+    def _listenersOf(self, choose: Choose) -> Collection[str]:
+        return choose.listener or [each.name for each in self._config.listen]
 
     def _orders(self) -> None:
         """

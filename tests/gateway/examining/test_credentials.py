@@ -297,18 +297,27 @@ def test_tokensInClear(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("methods", "warned"),
+    ("methods", "http", "warned"),
     [
-        ('["userpass"]', True),
-        ('["token", "userpass"]', False),
-        ('["token", "none"]', False),
-        ('["gssapi", "token"]', False),
+        ('["userpass"]', True, False),
+        ('["userpass"]', False, True),
+        ('["token", "userpass"]', True, False),
+        ('["token", "none"]', True, False),
+        ('["gssapi", "token"]', True, False),
+        ('["gssapi"]', True, True),
+        ('["none"]', True, True),
     ],
 )
-def test_tokensThatDoNotFit(tmp_path: Path, methods: str, warned: bool) -> None:
-    """Where they can come as passwords only, most do not; orders mean nothing here."""
+def test_tokensThatDoNotFit(
+    tmp_path: Path, methods: str, http: bool, warned: bool
+) -> None:
+    """
+    Where they can come as passwords of SOCKS only, most do not; Basic has room. Orders
+    mean nothing here.
+    """
     stub = '[auth.gssapi]\nmechanism = "stub"\n' if "gssapi" in methods else ""
-    found = examined(tokens(tmp_path, methods, LOCAL + HTTP) + stub, checkers=False)
+    listen = LOCAL + (HTTP if http else "")
+    found = examined(tokens(tmp_path, methods, listen) + stub, checkers=False)
     assert not found.errors
     said = [each.text for each in found.warnings if each.path.startswith("auth.choose")]
     assert bool(said) is warned
