@@ -44,6 +44,23 @@ def test_aGrant() -> None:
     )
 
 
+def test_aProgramOfThisMachine() -> None:
+    """By its user's number and its process, where these are known."""
+    grant = {"verdict": "allow", "rule": "web", "user": "uid:build", "uid": 1000}
+    assert "ALLOW uid:build → " in human(**grant)
+    assert " · from uid 1000 · " in human(**grant)
+    assert " · from uid 1000, process 4711 · " in human(**grant, pid=4711)
+    refused = {"event": "refused", "listener": "local", "why": "w", "client": "x"}
+    text = humanLine({**refused, "uid": 7, "pid": 8}, False)
+    assert text is not None
+    assert text.startswith("REFUSE uid 7, process 8 on local: w")
+
+
+def test_aTag() -> None:
+    """Behind the user, of whose name it is no part."""
+    assert human(user="alice", tag="job-1").startswith("DENY alice [job-1] → ")
+
+
 def test_anIPv6LiteralStandsInBrackets() -> None:
     """So that its port can be told from it."""
     assert "→ [2001:db8::1]:80 " in human(asked="2001:db8::1")
