@@ -16,6 +16,7 @@ from tests.live import raw
 from tests.live.clients import Server, descriptorsFor, exactly, isClosed
 from tests.live.running import LOOPBACK, Running
 from tests.tools.proxyheaders import checked, line, tls, vector, version2
+from tests.tools.sockets import RESET
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
@@ -187,3 +188,30 @@ def test_broken(gateway: Gateway) -> None:
     for each in lines:
         if each["event"] == "refused" and each["reason"].startswith("proxy-"):
             assert each["client"].startswith("127.0.0.1:")
+
+
+def test_withoutHeaders(gateway: Gateway) -> None:
+    """
+    A balancer that sends none is told so, in lines that are throttled: the rest is
+    summed, and not one is lost.
+    """
+    started = gateway(CONFIGURATION)
+    number = 3_000
+    for _ in range(number):
+        with raw.dial(started.port) as client:
+            client.sendall(raw.GREETING)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            try:
+                assert client.recv(1) == b""
+            except ConnectionResetError:
+                pass
+
+    def counted() -> int:
+        return len(started.journal("refused")) + sum(started.summed.values())
+
+    until(lambda: counted() >= number, seen=counted)
+    assert counted() == number
+    lines = started.journal("refused")
+    assert len(lines) < number * 2 / 3
+    assert {each["reason"] for each in lines} == {"proxy-missing"} == {*started.summed}
+    assert "send-proxy-v2" in lines[0]["why"]
