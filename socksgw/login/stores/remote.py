@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.interfaces import Settings
+from socksgw.login.credentials import strip
 from socksgw.login.refusal import WRONG, Refused, busy
 from socksgw.system.fairly import ASKING, FairQueue
 from socksgw.system.once import Once
@@ -152,6 +153,9 @@ class Turns:
     def _over(self, result: Any) -> Any:
         failing: Unavailable | None = None
         if isinstance(result, Failure):
+            # Its frames hold it, and the question: a password, say.
+            strip(result.value)
+            result.tb = None
             if result.check(TimeoutError):
                 failing = Unavailable("no answer in time")
                 result = Failure(failing)

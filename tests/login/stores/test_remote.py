@@ -4,12 +4,15 @@ What checkers have in common that ask somebody else.
 
 from __future__ import annotations
 
+import gc
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
 
@@ -190,3 +193,40 @@ def test_turnsBySource() -> None:
         running.callback(None)
     asked.running[3].callback("in")
     assert honest == ["in"]
+
+
+@pytest.mark.parametrize("how", ["failed", "fails", "cancelled", "late"])
+def test_noFailureKeepsTheQuestion(how: str) -> None:
+    """A password in it is gone when the answer comes, without the garbage collector."""
+
+    class Question:
+        """What has the password."""
+
+    clock = Clock()
+    seen: list[Any] = []
+    turns = Turns(clock, "corp", 1, 5.0)
+    held: Deferred[None] = fail(ValueError()) if how == "failed" else Deferred()
+
+    async def work(question: Question) -> None:
+        try:
+            await held
+        finally:
+            assert question
+
+    gc.disable()
+    try:
+        question = Question()
+        kept = ref(question)
+        asking = turns.ask(partial(work, question))
+        asking.addErrback(lambda failure: seen.append(failure.type))
+        del question
+        if how == "fails":
+            held.errback(ValueError())
+        elif how == "cancelled":
+            asking.cancel()
+        elif how == "late":
+            clock.advance(6.0)
+        assert len(seen) == 1
+        assert kept() is None
+    finally:
+        gc.enable()
