@@ -83,7 +83,7 @@ class JWTChecker:
     def stamp(self) -> object:
         """As L{IChangingStore.stamp}: logins by other keys are not remembered."""
         self._keys.look()
-        return self._keys.changes
+        return self._keys.state
 
     def knows(self, name: bytes) -> bool:
         """Return L{False}: tokens prove users, and nobody has a list of them."""

@@ -8,6 +8,7 @@ good.
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Protocol, final
 
@@ -37,11 +38,11 @@ class KeySource(Protocol):
     """
     The keys of one issuer.
 
-    @ivar changes: how often they have changed.
+    @ivar state: differs where the keys do.
     @ivar trouble: why they cannot be had now, a line for the operator; or nothing.
     """
 
-    changes: int
+    state: object
     trouble: str
 
     def look(self) -> None:
@@ -86,7 +87,6 @@ class FileKeys:
         self._clock = clock
         self._stamp: object = stampOf(path)
         self._bad: float | None = None
-        self.changes = 0
         self.trouble = ""
         self._keys = self._read()
 
@@ -95,13 +95,17 @@ class FileKeys:
         @raise ValueError: it cannot be used.
         """
         try:
-            return self._parse(readOwn(self._path))
+            octets = readOwn(self._path)
+            keys = self._parse(octets)
         except OSError as e:
             raise ValueError(unreadable(self._path, e)) from None
         except FileError as e:
             raise ValueError(str(e)) from None
         except ValueError as e:
             raise ValueError(f"{self._path}: {e}") from None
+        # Not the file's age: a reload may have read it, too.
+        self.state: object = sha256(octets).digest()
+        return keys
 
     def look(self) -> None:
         """As L{KeySource.look}; a C{stat(2)} while nothing changes."""
@@ -119,7 +123,6 @@ class FileKeys:
                 _log.error("{why}", why=trouble)
             self.trouble = trouble
             return
-        self.changes += 1
         self._bad, self.trouble = None, ""
         _log.info("{path}: read again", path=str(self._path))
 
@@ -172,11 +175,10 @@ class URLKeys:
         self._token = token
         self._once = Once()
         self._keys: KeySet | None = None
-        self._octets = b""
         self._said = 0.0
         self._asked: float | None = None
         self._waiting: list[Deferred[None]] | None = None
-        self.changes = 0
+        self.state: object = None
         self.trouble = ""
 
     def look(self) -> None:
@@ -241,15 +243,14 @@ class URLKeys:
             except FileError as e:
                 raise Unavailable(str(e)) from None
         octets = await self._service.fetch(self._url, token)
-        if self._keys is not None and octets == self._octets:
+        state = sha256(octets).digest()
+        if state == self.state:
             return
         try:
             keys = self._parse(octets)
         except ValueError as e:
             raise Unavailable(f"an answer that cannot be used: {e}") from None
-        if self._keys is not None:
-            self.changes += 1
-        self._keys, self._octets = keys, octets
+        self._keys, self.state = keys, state
 
     def _settled(self, result: Failure | None) -> None:
         waiting, self._waiting = self._waiting or [], None

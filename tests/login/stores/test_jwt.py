@@ -148,6 +148,8 @@ def test_rotated(tmp_path: Path) -> None:
     stamp = checker.stamp()
     (tmp_path / "keys.json").write_bytes(setOf(new))
     assert checker.stamp() != stamp
+    # So a reload that comes at the same time remembers nobody either.
+    assert checkerOf(tmp_path, new).stamp() == checker.stamp() != stamp
     assert login(checker, Bearer(new.token())).name == "build"
     assert login(checker, Bearer(old.token()))[0] == "bad-token"
 
