@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,10 @@ protocols = ["http"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
+[[listen]]
+name = "slow"
+address = ["127.0.0.1:0"]
+protocols = ["http"]
 [[auth.choose]]
 from = ["127.0.0.0/8"]
 methods = ["none"]
@@ -38,6 +43,11 @@ methods = ["none"]
 id = "no"
 deny = ["connect"]
 ports = [81]
+[[rule]]
+id = "slow"
+allow = ["connect"]
+listener = ["slow"]
+limits = { per = "source", rate = "1MB/s" }
 [[rule]]
 id = "all"
 allow = ["connect"]
@@ -144,6 +154,23 @@ def test_downloads(
     curl(*proxy, version, "-o", str(file), url)
     expected = (bytes(range(256)) * (count // 256 + 1))[:count]
     assert file.read_bytes() == expected
+
+
+def test_theRate(gateway: Running, origin: int, tmp_path: Path) -> None:
+    """It bounds each way, as with a tunnel."""
+    proxy = ["-x", f"http://127.0.0.1:{gateway.ports[2]}"]
+    file = tmp_path / "file"
+    file.write_bytes(bytes(2_000_000))
+    url = f"http://127.0.0.1:{origin}"
+    begun = time.monotonic()
+    told = curl(*proxy, "-T", str(file), f"{url}/digest")
+    assert told.startswith("2000000 ")
+    assert time.monotonic() - begun > 1.5
+    begun = time.monotonic()
+    got = curl(*proxy, "-o", str(file), f"{url}/much/chunked/3000000")
+    assert got == ""
+    assert file.stat().st_size == 3_000_000
+    assert time.monotonic() - begun > 2.5
 
 
 def test_oneConnection(gateway: Running, origin: int) -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from socksgw.wire.http import Http, readRequest
 from socksgw.wire.httpexchange import Exchange
-from socksgw.wire.reader import WireError
+from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from tests.tools.httpmessages import chunked, exchangeOf, parts
 
 GET = b"GET http://example.com/a?b HTTP/1.1\r\nHost: example.com\r\n\r\n"
@@ -421,3 +422,49 @@ def test_anyOctetsAreAnAnswerOrNone(octets: bytes, cuts: list[int]) -> None:
         exchange.destinationEnded()
     except WireError:
         assert not exchange.answerDone
+
+
+HEADS = [
+    GET,
+    asking(b"Connection: a\r\nUpgrade: b\r\n"),
+    asking(b"Content-Length: 5\r\nExpect: 100-continue\r\n", b"POST"),
+    asking(b"Transfer-Encoding: chunked\r\n", b"PUT"),
+    asking(b"Max-Forwards: 3\r\n", b"OPTIONS"),
+]
+
+
+@given(
+    some.sampled_from(HEADS),
+    some.lists(some.tuples(some.integers(0, 150), some.binary(max_size=3)), max_size=3),
+    some.binary(max_size=60),
+)
+def test_anyOctetsAreARequestOrNone(
+    head: bytes, changes: list[tuple[int, bytes]], body: bytes
+) -> None:
+    """
+    A request is passed on or refused, and what is passed on is one request for
+    another parser, too, with a Host that is the one that was judged.
+    """
+    for at, octets in changes:
+        head = head[:at] + octets + head[at + len(octets) :]
+    try:
+        request = readRequest(Reader(head))
+    except (WireError, NeedMoreData):
+        return
+    if request.target is None:
+        return
+    exchange = Http().exchange(request)
+    try:
+        sent = exchange.begin()
+        if body:
+            sent += exchange.fromClient(body)
+    except WireError:
+        return
+    server = h11.Connection(h11.SERVER)
+    server.receive_data(sent)
+    found = server.next_event()
+    assert isinstance(found, h11.Request)
+    assert dict(found.headers)[b"host"] == request.target.authority
+    while (event := server.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+        assert isinstance(event, h11.Data | h11.EndOfMessage)
+    assert server.trailing_data[0] == b"" or not exchange.requestDone
