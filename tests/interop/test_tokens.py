@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pytest
 from tests.live import raw
 from tests.live.running import LOOPBACK, Running
 from tests.live.running import running as started
-from tests.live.servers import PATIENCE, Certificate, Destination, echo, program
+from tests.live.servers import PATIENCE, Certificate, Destination, Web, echo, program
 from tests.tools.tokens import AUDIENCE, ISSUER, Issuer, setOf
 from tests.tools.waiting import until
 
@@ -432,3 +432,23 @@ def test_nobodyListens(gateway: Any, tmp_path: Path, server: Destination) -> Non
     assert until(lambda: running.journal("login-failed"))[-1]["reason"] == (
         "store-unavailable"
     )
+
+
+def test_keptConnection(filed: Running, web: Callable[..., Web]) -> None:
+    """A connection that is kept for more requests ends with its token, too."""
+    site = web("127.0.0.1", False)
+    token = ISSUERS[1].token(**pod(exp=int(time.time()) - 27))
+    request = (
+        b"GET http://127.0.0.1:%d/x HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+        b"Proxy-Authorization: Bearer %b\r\n\r\n" % (site.port, site.port, token)
+    )
+    with closing(raw.dial(filed.port)) as client:
+        client.settimeout(PATIENCE)
+        client.sendall(request)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        time.sleep(4)
+        heard = b""
+        with suppress(ConnectionError):
+            client.sendall(request)
+            heard = client.recv(65536)
+        assert not heard.startswith(b"HTTP/1.1 200 ")
