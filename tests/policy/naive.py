@@ -146,7 +146,7 @@ def isMeant(who: Iterable[str], user: Somebody, allow: bool) -> bool:
         if word.endswith("*") and word[-2:] != "\\*":
             if user.name.startswith(word[:-1]) and user.name != word[:-1]:
                 return True
-        elif word.replace("\\*", "*") == user.name:
+        elif word.replace("\\*", "*") == user.name and word != "anonymous":
             return True
     return False
 
