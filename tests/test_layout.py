@@ -18,7 +18,6 @@ COMMON = {"fakes", "live", "tools"}
 APART = COMMON | {"bench", "hostile", "interop", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
-    "asker.py": ("policy/test_rules.py", "every question there has one"),
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),
@@ -58,7 +57,20 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "it is built of what generations share",
     ),
     "gateway/watched.py": ("gateway/test_reload.py", "a reload looks at these files"),
-    "interfaces.py": ("testing/test_contract.py", "the contract asks for them"),
+    "interfaces/credentials.py": (
+        "login/test_portal.py",
+        "the Portal treats them each in its way",
+    ),
+    "interfaces/methods.py": (
+        "testing/test_contract.py",
+        "the contract asks for them",
+    ),
+    "interfaces/stores.py": (
+        "login/test_checkers.py",
+        "checkers are made by them",
+    ),
+    "interfaces/timing.py": ("accept/test_inbound.py", "a client has one"),
+    "interfaces/users.py": ("policy/test_rules.py", "the rules ask about them"),
     "login/credentials.py": ("login/test_portal.py", "the Portal's logins use it"),
     "login/realm.py": ("login/test_portal.py", "the Portal has one realm"),
     "login/stores/http.py": ("interop/test_stores.py", "it needs a real service"),

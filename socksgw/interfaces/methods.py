@@ -1,101 +1,32 @@
 """
-Every extension point, and every seam between the stages.
-
-What is discovered at run time (plug-ins) is a zope C{Interface}; what is
-passed in from another stage is a C{typing.Protocol}.
+Methods of authentication: what a plug-in is, and what it is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from twisted.cred.credentials import ICredentials
-from twisted.cred.strcred import ICheckerFactory
 from zope.interface import Attribute, Interface
 
-from socksgw.asker import Asker, User
-from socksgw.config.reserved import ANONYMOUS
 from socksgw.config.settings import Settings
-from socksgw.system.program import Program
-from socksgw.wire.levels import CLEAR, CONFIDENTIALITY, INTEGRITY
-from socksgw.wire.protection import Protection, StreamProtection
 from socksgw.wire.reader import Reader
 
 __all__ = [
-    "ANONYMOUS",
-    "CLEAR",
-    "CONFIDENTIALITY",
-    "INTEGRITY",
-    "Asker",
     "IAnswering",
     "IAnswers",
     "IAuthMethod",
     "IAuthenticator",
-    "IBearerToken",
-    "IChangingStore",
     "IConditional",
-    "IConfigurableCheckerFactory",
     "IExchange",
-    "IForgetful",
-    "IFileCheckerFactory",
-    "IGroupCatalogue",
-    "IGroupSource",
-    "ILocalIdentity",
-    "ILockingStore",
-    "INamingStore",
     "IMethodCapabilities",
     "IProtectingMethod",
     "IRenumbered",
-    "IReportingStore",
-    "ISocksUser",
-    "IVerifiedIdentity",
     "IVerifyingMethod",
     "IWrapper",
-    "Program",
-    "Protection",
-    "SetDeadline",
-    "Settings",
-    "StreamProtection",
-    "Timer",
-    "User",
 ]
 
 T = TypeVar("T")
-
-
-class IFileCheckerFactory(ICheckerFactory):
-    """
-    A factory whose checker's argument is the path of a file.
-
-    A relative path is resolved beside the configuration that names it, before the
-    factory sees it. What a factory without this declaration does with a relative
-    path is not known: a relative argument that names an existing file is an error
-    there.
-    """
-
-
-class IConfigurableCheckerFactory(ICheckerFactory):
-    """
-    A factory of Twisted's whose checker can also be an C{[[auth.checker]]}.
-
-    That is a table whose C{kind} is the C{authType}. A factory that needs no more
-    than a string does not declare this: its table has the one key C{argument}.
-    """
-
-    keys = Attribute("As in L{IMethodCapabilities}; may be left out.")
-
-    def fromSettings(settings: Settings, reactor: Any) -> Any:
-        """
-        Make the checker.
-
-        One is also made only to see whether it can be: it opens, asks and starts
-        nothing before a user logs in.
-
-        @param settings: the table, without C{kind} and C{name}.
-        @return: a C{twisted.cred.checkers.ICredentialsChecker}.
-        @raise ValueError: it cannot be made; the text says why.
-        """
 
 
 class IAuthMethod(Interface):
@@ -382,204 +313,3 @@ class IExchange(Interface):
         this machine that is; else L{None}.
         """
     )
-
-
-class IForgetful(ICredentials):
-    """
-    Credentials that hold a secret, and can drop it.
-
-    What holds them longer (a traceback, a cycle that waits for the garbage
-    collector) holds no secret then.
-    """
-
-    def forget() -> None:
-        """Drop the secret: it is not needed any more."""
-
-
-class IBearerToken(ICredentials):
-    """
-    A token whose bearer is the user that it names: a JSON Web Token, say.
-
-    Whoever reads it can log in by it.
-    """
-
-    username = Attribute(
-        "The name that was said beside it, C{bytes}; empty where there is none."
-    )
-    token = Attribute("The token, C{bytes}.")
-
-
-class IVerifiedIdentity(ICredentials):
-    """
-    Credentials that need no checking.
-
-    Cryptography has proved on this connection who the user is. Methods and transports
-    make them, never from what a client merely says.
-    """
-
-    username = Attribute(
-        """
-        The name, C{bytes} in UTF-8, with no realm, and with no escapes: the
-        Portal refuses a backslash, what cannot be printed, and an C{@} where
-        there is a realm.
-        """
-    )
-    realm = Attribute("The realm, a C{str}; empty where there is none.")
-    expires = Attribute(
-        "When the proof ends, in seconds since the epoch; L{None} for never."
-    )
-
-
-class ILocalIdentity(IVerifiedIdentity):
-    """
-    An identity that this machine's kernel has proved.
-
-    Its name is a word that begins with C{uid:}, and may be no other user's.
-    """
-
-    words = Attribute(
-        "What else C{who} may call it: a C{frozenset} of words C{uid:…} and C{gid:…}."
-    )
-
-
-class IGroupSource(Interface):
-    """
-    A checker that knows of groups, also for users whom another method logged in.
-    """
-
-    name = Attribute("What the journal calls it, a C{str}.")
-
-    def groupsOf(name: str) -> Any:
-        """
-        Ask for all groups that a user is in, nested ones included.
-
-        @return: a C{Deferred} of an iterable of C{str}, each as L{normal} has it, or
-            of L{None} when there is no such user; it fails when the directory cannot
-            be asked.
-        """
-
-    def normal(name: str) -> str:
-        """
-        Return the one form of a group's name, the same for all its names.
-
-        @raise ValueError: it is not the name of a group here.
-        """
-
-
-class IGroupCatalogue(IGroupSource):
-    """
-    A group source that can say whether a group exists.
-    """
-
-    def missing() -> Any:
-        """
-        Look for groups that do not exist, or whose members it cannot tell.
-
-        @return: a C{Deferred} of a C{frozenset} of C{str}: those, of the groups that
-            L{normal} was asked about, in normal form. It fails when the directory
-            cannot be asked.
-        """
-
-
-class ILockingStore(Interface):
-    """
-    A checker whose store locks accounts of its own accord.
-    """
-
-    def tries(perUser: int) -> None:
-        """
-        Learn how many wrong passwords the gateway passes on to the store.
-
-        Where the store locks an account at as few or fewer, the log says so when that
-        is known.
-
-        @param perUser: for one user from one source; 0 for any number.
-        """
-
-
-class INamingStore(Interface):
-    """
-    A checker that can say how its store spells a user's name.
-
-    It is asked of users whom another method has logged in: Kerberos leaves the
-    spelling to the client.
-    """
-
-    def canonicalName(name: str) -> Any:
-        """
-        Ask for the one name of a user.
-
-        @param name: as the client spelled it, without a realm.
-        @return: a C{Deferred} of a C{str}, or of L{None} when there is no such
-            user, or none that may log in; it fails with
-            L{Refused<socksgw.login.refusal.Refused>} when the store cannot be
-            asked.
-        """
-
-
-class ISocksUser(Interface):
-    """The avatar interface of the Portal."""
-
-    name = Attribute("The user's name; L{ANONYMOUS} without a login.")
-    anonymous = Attribute("Whether the client came in without a login, a C{bool}.")
-    groups = Attribute("A C{frozenset} of group names.")
-    method = Attribute("The policy's name of the method that logged the user in.")
-    expires = Attribute(
-        "When the login ends, in seconds since the epoch; L{None} for never."
-    )
-    unsure = Attribute(
-        """
-        A C{frozenset} of groups of which it is not known whether the user is in
-        them: an allow by one does not match, a deny does.
-        """
-    )
-    doubt = Attribute("Why there are such groups, a C{str} for the operator.")
-
-
-class IChangingStore(Interface):
-    """
-    A checker that can say whether its store changed.
-
-    When it did, cached logins are flushed and sessions of removed users are ended.
-    Logins by other checkers are cached for C{auth.cache}.
-    """
-
-    def stamp() -> object:
-        """
-        Return a value that differs whenever the store's content may differ.
-
-        This is called several times a second: it does a C{stat(2)}, at most.
-        """
-
-    def knows(name: bytes) -> bool:
-        """
-        Return whether there is such a user now.
-        """
-
-
-class IReportingStore(Interface):
-    """
-    A checker or an authenticator that can say what is wrong with its files.
-    """
-
-    def problems() -> Any:
-        """
-        Return what is wrong now, for the operator.
-
-        This is called once a second, and by C{socksgw check}: while nothing changes,
-        it does a C{stat(2)}, at most.
-
-        @return: a sequence of C{str}, each a line that names the file, the line in it
-            and the remedy, and holds no secret.
-        """
-
-
-class Timer(Protocol):
-    """A deadline that was set."""
-
-    def clear(self) -> None:
-        """Forget it."""
-
-
-#: Calls the function in so many seconds.
-SetDeadline = Callable[[float, Callable[[], None]], Timer]

@@ -1,21 +1,40 @@
 """
-Who asks for something: what the stages of a session pass on to one another.
-
-Plug-ins import it from L{socksgw.interfaces}.
+Users, and who asks for something: what the stages pass on to one another.
 """
 
 from __future__ import annotations
 
 from typing import Protocol, final
 
+from zope.interface import Attribute, Interface
+
 from socksgw.wire.address import Address
 from socksgw.wire.levels import CLEAR
 
-__all__ = ["Asker", "User"]
+__all__ = ["Asker", "ISocksUser", "User"]
+
+
+class ISocksUser(Interface):
+    """The avatar interface of the Portal."""
+
+    name = Attribute("The user's name; L{ANONYMOUS} without a login.")
+    anonymous = Attribute("Whether the client came in without a login, a C{bool}.")
+    groups = Attribute("A C{frozenset} of group names.")
+    method = Attribute("The policy's name of the method that logged the user in.")
+    expires = Attribute(
+        "When the login ends, in seconds since the epoch; L{None} for never."
+    )
+    unsure = Attribute(
+        """
+        A C{frozenset} of groups of which it is not known whether the user is in
+        them: an allow by one does not match, a deny does.
+        """
+    )
+    doubt = Attribute("Why there are such groups, a C{str} for the operator.")
 
 
 class User(Protocol):
-    """Who asks, as the policy and the journal see it (L{socksgw.interfaces.ISocksUser})."""
+    """Who asks, as the policy and the journal see it (L{ISocksUser})."""
 
     @property
     def name(self) -> str:

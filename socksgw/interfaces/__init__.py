@@ -1,0 +1,84 @@
+"""
+Every extension point, and every seam between the stages.
+
+What is discovered at run time (plug-ins) is a zope C{Interface}; what is
+passed in from another stage is a C{typing.Protocol}. All are imported from here.
+"""
+
+from __future__ import annotations
+
+from socksgw.config.reserved import ANONYMOUS
+from socksgw.config.settings import Settings
+from socksgw.interfaces.credentials import (
+    IBearerToken,
+    IForgetful,
+    ILocalIdentity,
+    IVerifiedIdentity,
+)
+from socksgw.interfaces.methods import (
+    IAnswering,
+    IAnswers,
+    IAuthenticator,
+    IAuthMethod,
+    IConditional,
+    IExchange,
+    IMethodCapabilities,
+    IProtectingMethod,
+    IRenumbered,
+    IVerifyingMethod,
+    IWrapper,
+)
+from socksgw.interfaces.stores import (
+    IChangingStore,
+    IConfigurableCheckerFactory,
+    IFileCheckerFactory,
+    IGroupCatalogue,
+    IGroupSource,
+    ILockingStore,
+    INamingStore,
+    IReportingStore,
+)
+from socksgw.interfaces.timing import SetDeadline, Timer
+from socksgw.interfaces.users import Asker, ISocksUser, User
+from socksgw.system.program import Program
+from socksgw.wire.levels import CLEAR, CONFIDENTIALITY, INTEGRITY
+from socksgw.wire.protection import Protection, StreamProtection
+
+__all__ = [
+    "ANONYMOUS",
+    "CLEAR",
+    "CONFIDENTIALITY",
+    "INTEGRITY",
+    "Asker",
+    "IAnswering",
+    "IAnswers",
+    "IAuthMethod",
+    "IAuthenticator",
+    "IBearerToken",
+    "IChangingStore",
+    "IConditional",
+    "IConfigurableCheckerFactory",
+    "IExchange",
+    "IForgetful",
+    "IFileCheckerFactory",
+    "IGroupCatalogue",
+    "IGroupSource",
+    "ILocalIdentity",
+    "ILockingStore",
+    "INamingStore",
+    "IMethodCapabilities",
+    "IProtectingMethod",
+    "IRenumbered",
+    "IReportingStore",
+    "ISocksUser",
+    "IVerifiedIdentity",
+    "IVerifyingMethod",
+    "IWrapper",
+    "Program",
+    "Protection",
+    "SetDeadline",
+    "Settings",
+    "StreamProtection",
+    "Timer",
+    "User",
+]
