@@ -212,6 +212,7 @@ class Login:
         self.changes = 0
         self._reporting = (*checkers, *others)
         self._clock = clock
+        self._wall = wall
         self._memory = LoginMemory(cacheSeconds, clock, wall)
         self._throttle = throttle
         # Without a reference to this object: a generation that is over is freed at
@@ -282,6 +283,9 @@ class Login:
             memory.wrong(key)
             began = self._clock()
             user = await self.checks.of(key, credentials, method, source)
+            if user.expires is not None and self._wall() >= user.expires:
+                # What a connection has proved counts as long as the proof.
+                raise Refused("login-expired", "the login has expired")
         except CancelledError:
             raise
         except UnhandledCredentials:

@@ -47,7 +47,7 @@ def named(names: Names, seconds: float = 60) -> tuple[Login, Clock]:
     known = CanonicalNames([names], seconds, clock.seconds)
     checker = VerifiedIdentities(["R"], names=known)
     groups = {"staff": ["Alice"]}
-    return Login([checker], groups, 60, clock.seconds), clock
+    return Login([checker], groups, 60, clock.seconds, wall=clock.seconds), clock
 
 
 @pytest.mark.parametrize("name", [b"alice", b"ALICE", b"aLiCe", b"alice.smith"])

@@ -4,6 +4,7 @@ Identities that were verified elsewhere: their names, and who is refused.
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,12 +130,27 @@ def test_user() -> None:
     """
     store = Checker(alice=b"sesame")
     checkers = [store, VerifiedIdentities(["R"])]
-    login = Login(checkers, {"staff": ["alice"]}, 60, Clock().seconds)
+    login = Login(
+        checkers, {"staff": ["alice"]}, 60, Clock().seconds, wall=lambda: 76.9
+    )
     user = settled(login, Identity(b"alice", "R", 77.0))
     assert (user.name, user.groups, user.method) == ("alice", {"staff"}, "gssapi")
     assert (user.expires, user.proved) == (77.0, True)
     assert store.asked == 0
     assert settled(login, Identity(b"alice", "R")).expires is None
+
+
+def test_notAfterItsEnd() -> None:
+    """What a connection has proved lets its later requests in until it ends."""
+    now = 76.9
+    checkers = [VerifiedIdentities(["R"])]
+    login = Login(checkers, {}, 60, Clock().seconds, wall=lambda: now)
+    proved = Identity(b"alice", "R", 77.0)
+    assert settled(login, proved).name == "alice"
+    now = 77.0
+    failure = settled(login, proved)
+    assert isinstance(failure, AuthenticationFailed)
+    assert (failure.reason, failure.counts) == ("login-expired", False)
 
 
 def test_brokenStore() -> None:
@@ -182,7 +198,7 @@ def test_now() -> None:
 
     store = Store(alice=b"sesame")
     login = Login([store, VerifiedIdentities(["R"])], {}, 60, Clock().seconds)
-    proved = settled(login, Identity(b"carol", "R", 77.0))
+    proved = settled(login, Identity(b"carol", "R", time.time() + 77.0))
     known = settled(login, alice())
     assert login.now(proved) == proved
     assert login.now(known) == known
