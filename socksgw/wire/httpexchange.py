@@ -16,6 +16,7 @@ import h11
 from socksgw.wire.codes import Reply
 from socksgw.wire.httphead import (
     MOST_OCTETS,
+    Chunks,
     Fields,
     endOfHead,
     looked,
@@ -56,6 +57,12 @@ def forwarded(request: h11.Request) -> Target:
     return readTarget(request.method, request.target)
 
 
+def _chunksIn(head: h11.Request | h11.Response) -> Chunks | None:
+    """Return the end of the body in chunks; L{None} where the body is in none."""
+    named = any(name == b"transfer-encoding" for name, _ in head.headers)
+    return Chunks() if named else None
+
+
 def _fewer(fields: Fields) -> Fields:
     """Return the fields with one fewer to go (RFC 9110 section 7.6.2)."""
     return [
@@ -86,8 +93,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_far", "_goesOn", "_head", "_looked", "_near", "_old", "_refusals",
-        "_request", "_trailers", "answerDone", "answered", "closing", "conclusion",
+        "_answered", "_asked", "_far", "_goesOn", "_head", "_looked", "_near", "_old",
+        "_refusals", "_request", "_trailers", "answerDone", "answered", "closing", "conclusion",
         "heard", "requestDone", "target", "untilClose", "upgraded",
     )  # fmt: skip
 
@@ -114,6 +121,8 @@ class Exchange:
         self.conclusion = ""
         # An HTTP/1.0 client knows neither chunks nor 1xx (RFC 9110 section 15.2).
         self._old = request.http_version < b"1.1"
+        self._asked = _chunksIn(request)
+        self._answered: Chunks | None = None
         self.closing = False
         self.requestDone = False
         self.answered = False
@@ -147,7 +156,7 @@ class Exchange:
         if request.method in (b"OPTIONS", b"TRACE"):
             passed = _fewer(passed)
         passed.insert(0, (b"Host", self.target.authority))
-        if options(fields, b"transfer-encoding"):
+        if self._asked is not None:
             passed.append((b"Transfer-Encoding", b"chunked"))
         passed += self._upgrade(fields)
         out = self._far.send_with_data_passthrough(
@@ -204,10 +213,10 @@ class Exchange:
         self._near.receive_data(octets)  # type: ignore[arg-type]
         out: list[bytes] = []
         if not self.requestDone:
-            self._fromNear(out)
+            self._fromNear(out, octets)
         return out[0] if len(out) == 1 else b"".join(out)
 
-    def _fromNear(self, out: list[bytes]) -> None:
+    def _fromNear(self, out: list[bytes], octets: bytes | memoryview = b"") -> None:
         send = self._far.send_with_data_passthrough
         while True:
             try:
@@ -219,11 +228,15 @@ class Exchange:
             if type(event) is h11.Data:
                 out += send(h11.Data(event.data)) or ()
             elif type(event) is h11.EndOfMessage:
+                if self._asked is not None:
+                    self._asked.ended(octets, len(self.surplus))
                 trailers: Any = trailersOf(event)
                 out += send(h11.EndOfMessage(headers=trailers)) or ()
                 self.requestDone = True
                 return
             else:
+                if self._asked is not None:
+                    self._asked.went(octets)
                 return
 
     @property
@@ -247,11 +260,10 @@ class Exchange:
             head += octets
             if not self._heads(head, out):
                 return b"".join(out)
-            if head:
-                self._far.receive_data(bytes(head))
-        else:
+            octets = bytes(head)
+        if octets:
             self._far.receive_data(octets)  # type: ignore[arg-type]
-        self._fromFar(out)
+        self._fromFar(out, octets)
         return out[0] if len(out) == 1 else b"".join(out)
 
     def destinationEnded(self) -> bytes:
@@ -282,6 +294,8 @@ class Exchange:
             event = self._parsed(raw)
             if type(event) is h11.Response:
                 self._head = None
+                if self._hasBody(event):
+                    self._answered = _chunksIn(event)
                 self._answer(event, out)
                 return True
             self._inform(event, out)
@@ -350,10 +364,8 @@ class Exchange:
         if self.closing or not self.requestDone:
             fields.append((b"Connection", b"close"))
         fields += self._concluded()
-        if (
-            status not in (_NO_CONTENT, _NOT_MODIFIED)
-            and self._request.method != b"HEAD"
-            and not any(name == b"content-length" for name, _ in event.headers)
+        if self._hasBody(event) and not any(
+            name == b"content-length" for name, _ in event.headers
         ):
             self.untilClose, self._trailers = self._old, not self._old
         self._send(
@@ -366,7 +378,12 @@ class Exchange:
         )
         self.answered = True
 
-    def _fromFar(self, out: list[bytes]) -> None:
+    def _hasBody(self, answer: h11.Response) -> bool:
+        """Tell whether an answer may have a body (RFC 9112 section 6.3)."""
+        without = answer.status_code in (_NO_CONTENT, _NOT_MODIFIED)
+        return not without and self._request.method != b"HEAD"
+
+    def _fromFar(self, out: list[bytes], octets: bytes | memoryview = b"") -> None:
         while True:
             try:
                 event = self._far.next_event()
@@ -378,11 +395,15 @@ class Exchange:
             if type(event) is h11.Data:
                 self._send(h11.Data(event.data), out)
             elif type(event) is h11.EndOfMessage:
+                if self._answered is not None:
+                    self._answered.ended(octets, len(self._far.trailing_data[0]))
                 trailers: Any = trailersOf(event) if self._trailers else []
                 self._send(h11.EndOfMessage(headers=trailers), out)
                 self.answerDone = True
                 return
             else:
+                if self._answered is not None:
+                    self._answered.went(octets)
                 return
 
     def _send(self, event: h11.Event, out: list[bytes]) -> None:
@@ -402,7 +423,8 @@ class Exchange:
         @param late: whether the time was up.
         """
         reply = Reply.TTL_EXPIRED if late else Reply.GENERAL_FAILURE
-        self._goesOn = not self.closing and self._near.their_state is h11.DONE
+        over = self.requestDone and self._near.their_state is h11.DONE
+        self._goesOn = over and not self.closing
         octets = self._refusals.of(reply, reason, why, "", self._goesOn)
         self.answered = self.answerDone = True
         return bodiless(octets) if self._request.method == b"HEAD" else octets

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, final
 
 import h11
 
@@ -18,6 +18,7 @@ from socksgw.wire.reader import WireError
 __all__ = [
     "MOST_FIELDS",
     "MOST_OCTETS",
+    "Chunks",
     "Fields",
     "endOfHead",
     "looked",
@@ -166,3 +167,33 @@ def trailersOf(event: h11.EndOfMessage) -> Fields:
         for name, value in passedOn(event.headers)
         if name.lower() not in _NO_TRAILER
     ]
+
+
+@final
+class Chunks:
+    """
+    The end of a body in chunks, of which h11 does not tell how it was spelled.
+
+    h11 takes a line without CR for the empty line that ends a body; others read on
+    (RFC 9112 section 11.2).
+    """
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last = b""
+
+    def went(self, octets: bytes | memoryview) -> None:
+        """Take note of octets that do not end the body."""
+        self._last = (self._last + octets[-3:])[-3:]
+
+    def ended(self, octets: bytes | memoryview, behind: int) -> None:
+        """
+        Look at the octets that end the body.
+
+        @param behind: how many of them are behind its end.
+        @raise WireError: it does not end by two CR LF.
+        """
+        whole = self._last + octets
+        if not whole.endswith(b"\r\n\r\n", 0, len(whole) - behind):
+            raise WireError("a body whose last line ends with a bare LF")

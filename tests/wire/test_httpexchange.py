@@ -259,6 +259,12 @@ BODIES = [
     b"111111111111111111111\r\nhi",
     b"0\r\nX : y\r\n\r\n",
     b"2" + b";x" * 40000,
+    # h11 takes each of these for the end.
+    b"0\r\n\n",
+    b"0\r\nX: y\n\n",
+    b"0\r\nX: y\n\r\n",
+    b"2\r\nhi\r\n0\r\nX: y\r\n\n",
+    b"0\r\n\nGET http://example.com/ HTTP/1.1\r\n\r\n",
 ]
 
 
@@ -297,6 +303,26 @@ def test_bodiesThatAreNone(body: bytes) -> None:
         exchange.fromDestination(head + body)
     assert not exchange.answerDone
     assert not exchange.keepsClient
+
+
+def test_endsInParts() -> None:
+    """Where octets of the end come one by one, and others behind it."""
+    body, behind = b"2\r\nhi\r\n0\r\nX: y\r\n\r\n", b"GET"
+    for wrong in (False, True):
+        exchange, _ = exchangeOf(asking(b"Transfer-Encoding: chunked\r\n", b"POST"))
+        exchange.begin()
+        octets = body[:-2] + b"\n" if wrong else body[:-1]
+        for octet in octets[:-1]:
+            exchange.fromClient(bytes((octet,)))
+        if wrong:
+            with pytest.raises(WireError):
+                exchange.fromClient(octets[-1:] + behind)
+        else:
+            exchange.fromClient(octets[-1:])
+            assert not exchange.requestDone
+            exchange.fromClient(b"\n" + behind)
+            assert exchange.surplus == behind
+        assert exchange.requestDone is not wrong
 
 
 @pytest.mark.parametrize(
