@@ -184,7 +184,13 @@ async def answered(
             break
         if not challenges:
             raise NoAcceptableMethod(_unmet(wanted), dialect.denial)
-        if asking.turns >= _TURNS or not dialect.keeps(event):
+        if (
+            asking.turns >= _TURNS
+            or not dialect.keeps(event)
+            # What the client sends to its destination before it is answered is no
+            # request to us.
+            or (conversation.held and dialect.goesOn(event) is None)
+        ):
             raise Unanswered("a login is wanted, and none was made", dialect.denial)
         event = await _again(client)
     if chosen is not None:

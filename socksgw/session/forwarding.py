@@ -27,7 +27,7 @@ class Forward(Dialling):
 
     The client may make more of them on its connection. Each is a session of its own,
     judged on its own destination. The destination's connection is used again only
-    for the same client, address, port and rule.
+    for the same client, user, address, port and rule.
     """
 
     async def route(self, case: Case, request: Requested) -> Routed:
@@ -122,5 +122,11 @@ class Forward(Dialling):
 
 
 def _purpose(case: Case, address: Address, rule: str) -> object:
-    """Return what a destination's connection may be used for again."""
-    return address, case.record.port, rule, case.generation
+    """
+    Return what a destination's connection may be used for again.
+
+    A login at the destination may hold for its connection (RFC 4559 section 4.1), so
+    that it is one user's.
+    """
+    record = case.record
+    return address, record.port, rule, record.user, case.generation

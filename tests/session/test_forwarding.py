@@ -298,6 +298,53 @@ def test_smuggling(gateway: Running, request_: bytes) -> None:
         assert origin.heads == []
 
 
+def test_theEndOfABody(gateway: Running) -> None:
+    """What h11 takes for the end, and others do not, is none: nothing behind it counts."""
+
+    def hear(request: Request) -> bool:
+        request.body(1 << 20)
+        return True
+
+    for end in (b"0\r\n\n", b"0\r\nX: y\n\n", b"0\r\nX: y\r\n\n"):
+        with Origin(hear) as origin, raw.dial(gateway.port) as client:
+            post = get(origin.url(), b"Transfer-Encoding: chunked\r\n", b"POST")
+            client.sendall(post + end + get(origin.url("/smuggled")))
+            head, _ = told(client)
+            assert head.startswith(b"HTTP/1.1 400 ")
+            assert b"\r\nConnection: close\r\n" in head
+            assert client.recv(1) == b""
+            assert len(numbers(gateway, "decision", origin.port)) == 1
+            assert not any(b"/smuggled" in head for _, head in origin.heads)
+
+
+def test_aConnectionOfEachUser(tmp_path: Path) -> None:
+    """A login at the destination may hold for its connection: it is one user's."""
+    with started(tmp_path) as gateway:
+        made = socksgw("passwd", "users", "bob", cwd=tmp_path, stdin=f"{PASSWORD}\n")
+        assert made.returncode == 0, made.stderr
+        bob = b"Basic " + b64encode(f"bob:{PASSWORD}".encode())
+        with Origin(hello) as origin, raw.dial(gateway.ports[1]) as client:
+            for login in (BASIC, BASIC, bob, bob, BASIC):
+                fields = b"Proxy-Authorization: " + login + b"\r\n"
+                client.sendall(get(origin.url(), fields))
+                assert told(client)[0].startswith(b"HTTP/1.1 200 ")
+            assert [number for number, _ in origin.heads] == [0, 0, 1, 1, 2]
+
+
+def test_whatIsForTheDestination(gateway: Running) -> None:
+    """Octets that a client sends behind CONNECT, unanswered, are no request to us."""
+    login = b"Proxy-Authorization: " + BASIC + b"\r\n"
+    with Origin(hello) as origin, raw.dial(gateway.ports[1]) as client:
+        place = b"127.0.0.1:%d" % origin.port
+        connect = b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (place, place)
+        client.sendall(connect + get(origin.url(), login))
+        head, _ = told(client)
+        assert head.startswith(b"HTTP/1.1 407 ")
+        assert b"\r\nConnection: close\r\n" in head
+        assert client.recv(1) == b""
+        assert origin.heads == []
+
+
 def test_theLoginIsEachRequests(gateway: Running) -> None:
     """407 where it is missing, on the same connection; it goes no further."""
     login = b"Proxy-Authorization: " + BASIC + b"\r\n"
