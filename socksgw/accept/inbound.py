@@ -167,7 +167,7 @@ class Inbound(Requests):
             if self._waiting is not None:
                 waiting, self._waiting = self._waiting, None
                 waiting.callback(None)
-            elif self._serving is None:
+            elif self._serving is None and not self._full:
                 self._start()
             if conversation.held or self._counted:
                 self._keep()
@@ -198,6 +198,9 @@ class Inbound(Requests):
             self._taker.readConnectionLost()
         elif self._phase is not _OPEN:
             self.close()
+        elif self._full and self.conversation.held:
+            # It has asked for more, and is answered when it takes the answers so far.
+            return
         elif self._serving is None or self._waiting is not None or self.holding:
             # Nothing can come of a request that will never be whole.
             self._fail(ClientLost("the client ended its side"))

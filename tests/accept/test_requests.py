@@ -4,13 +4,33 @@ The requests of one client, one after the other on its connection.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import pytest
+from twisted.internet.testing import StringTransport
 
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Verdict
 from tests.fakes.gateway import NONE, Gateway, Transport, well
 
 DENIED = b"GET http://example.com/ HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@contextmanager
+def untaken(transport: Transport) -> Iterator[None]:
+    """As a connection on which answers wait to be sent; later they have gone."""
+
+    def register(producer: Any, streaming: bool) -> None:
+        StringTransport.registerProducer(transport, producer, streaming)
+        producer.pauseProducing()
+
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(transport, "registerProducer", register)
+        yield
+    producer: Any = transport.producer
+    producer.resumeProducing()
 
 
 @pytest.fixture
@@ -90,6 +110,22 @@ def test_notForEver(gateway: Gateway) -> None:
     transport = gateway.connect(DENIED * 150)
     assert answers(transport) == 100
     assert transport.value().count(b"\r\nConnection: close\r\n") == 1
+    transport.lost()
+    well(gateway)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_aClientThatTakesNoAnswers(gateway: Gateway, ends: bool) -> None:
+    """Its requests wait until the answers have gone, also when it ends its side."""
+    transport = gateway.connect()
+    with untaken(transport):
+        for _ in range(40):
+            transport.protocol.dataReceived(DENIED)
+        if ends:
+            transport.protocol.readConnectionLost()
+        assert answers(transport) == 1
+    assert answers(transport) == 40
+    assert transport.ending == ("closed" if ends else "")
     transport.lost()
     well(gateway)
 
