@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from socksgw.accept.bridge import TwistedFactory
 from socksgw.accept.inbound import Inbound
-from socksgw.accept.listener import Listener
+from socksgw.accept.listener import Listener, addressOf
 from socksgw.config.listening import parseListenAddress
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.plain import PlainConnection
@@ -161,9 +161,8 @@ class ListeningPort(tcp.Port):
         @return: L{None} when there is no room.
         """
         factory: Any = self.factory
-        client: Inbound | None = factory.buildProtocol(
-            self._addressType("TCP", *address)
-        )
+        # As buildProtocol(), which wants an address object for each client.
+        client: Inbound | None = factory.letIn(addressOf(address[0]), address[1])
         return client
 
     def _take(self, accepted: socket.socket, address: Any) -> bool:

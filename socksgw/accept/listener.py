@@ -23,7 +23,7 @@ from socksgw.wire.address import Address
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.server import DIALECTS, spoken
 
-__all__ = ["Listener", "Service"]
+__all__ = ["Listener", "Service", "addressOf"]
 
 _log: Final = Logger()
 _LOOPBACK: Final = Address(b"\x7f\x00\x00\x01")
@@ -54,7 +54,7 @@ class Service(Seam):
         """Take note that a port is gone that was not told to close."""
 
 
-def _addressOf(host: str) -> Address:
+def addressOf(host: str) -> Address:
     """Return the address of a peer, which the kernel names so."""
     if ":" in host:
         return Address(socket.inet_pton(socket.AF_INET6, host.partition("%")[0]))
@@ -139,7 +139,7 @@ class Listener:
         """
         host: Any = getattr(addr, "host", None)
         # A client on a Unix socket is on this machine.
-        source = _LOOPBACK if host is None else _addressOf(host)
+        source = _LOOPBACK if host is None else addressOf(host)
         return self.letIn(source, getattr(addr, "port", 0))
 
     def letIn(self, source: Address, port: int) -> Inbound | None:

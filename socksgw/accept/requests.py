@@ -79,20 +79,22 @@ class Requests:
     def _start(self) -> None:
         """Serve what has come, until something more is waited for."""
         self._starting = True
-        serving = self._serve()
+        if self.resting:
+            self._wake()
+        serving = self.listener.serve(self)
         while self.resting and self.conversation.held and not self._full:
-            serving = self._serve()
+            self._wake()
+            serving = self.listener.serve(self)
         self._starting = False
         if not self.resting:
             self._serving = serving
 
-    def _serve(self) -> Deferred[None]:
-        if self.resting:
-            self.resting = False
-            self._disarm()
-            deadline = self.listener.handshake
-            self._deadline = self.listener.setDeadline(deadline, self._expired)
-        return self.listener.serve(self)
+    def _wake(self) -> None:
+        """Give the client time for its next request, which has begun to come."""
+        self.resting = False
+        self._disarm()
+        deadline = self.listener.handshake
+        self._deadline = self.listener.setDeadline(deadline, self._expired)
 
     def again(self, octets: bytes) -> None:
         """

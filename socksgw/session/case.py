@@ -181,7 +181,8 @@ class Case:
         @raise Revoked: it is in another one by now: the same address means
             something else there.
         """
-        if generation.domainOf(self.record.listener) != self.client.domain:
+        domain, now = self.client.domain, generation.domainOf(self.record.listener)
+        if now is not domain and now != domain:
             raise Revoked("the listener is not in the client's network any more")
 
     def loops(self, own: Address, other: Address, port: int) -> bool:
