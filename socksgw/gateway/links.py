@@ -5,7 +5,7 @@ The addresses of this host's interfaces, and the networks that are connected to 
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 from socksgw.gateway.kernelroutes import KernelRoutes
@@ -34,14 +34,15 @@ def links() -> list[Link]:
         routes = KernelRoutes()
     except OSError:
         return found
-    for address, length, index in routes.addresses():
-        bits = 8 * len(address.packed)
-        shift = bits - length
-        number = int.from_bytes(address.packed, "big") >> shift << shift
-        first = Address(number.to_bytes(bits // 8, "big"))
-        # An interface may go at any time.
-        with suppress(OSError):
-            device = socket.if_indextoname(index)
-            found.append(Link(address, Network(first, length), device))
-    routes.close()
+    # The kernel, or a sandbox, may deny the question although it gave the socket.
+    with closing(routes), suppress(OSError):
+        for address, length, index in routes.addresses():
+            bits = 8 * len(address.packed)
+            shift = bits - length
+            number = int.from_bytes(address.packed, "big") >> shift << shift
+            first = Address(number.to_bytes(bits // 8, "big"))
+            # An interface may go at any time.
+            with suppress(OSError):
+                device = socket.if_indextoname(index)
+                found.append(Link(address, Network(first, length), device))
     return found
