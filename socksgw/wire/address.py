@@ -135,7 +135,8 @@ class Address:
         @param network: as one word without C{@}.
         """
         other = Address(self.packed)
-        other.sourceKey = network.encode() + b"@" + self.sourceKey
+        # Not by its own key, which may have the network already.
+        other.sourceKey = network.encode() + b"@" + other.sourceKey
         return other
 
     @property

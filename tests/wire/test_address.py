@@ -402,6 +402,19 @@ def test_aUserOfThisMachine() -> None:
     assert not here.isUser
 
 
+def test_aClientInAnotherNetwork() -> None:
+    """The same address, and another source, however often the network is told."""
+    here = Address.parse("10.0.0.1")
+    there = here.among("netns:blue")
+    assert there == here
+    assert there.sourceKey != here.sourceKey
+    assert there.sourceText == "10.0.0.1@netns:blue"
+    assert there.among("netns:blue").sourceKey == there.sourceKey
+    assert Address.parse("2001:db8::1").among("device:eth0").sourceText == (
+        "2001:db8::/64@device:eth0"
+    )
+
+
 def test_differentAddressesDiffer() -> None:
     """An address equals itself, not another and not its text."""
     assert Address.parse("10.0.0.1") != Address.parse("10.0.0.2")
