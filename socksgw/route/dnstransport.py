@@ -169,8 +169,9 @@ class _Connector(tcp.Connector):
     sockets: Sockets
 
     def _makeTransport(self) -> _Client:
-        made: Any = _Client
-        return made(self.host, self.port, self.bindAddress, self, self.reactor)  # type: ignore[no-any-return]
+        make: Any = _Client
+        made: _Client = make(self.host, self.port, self.bindAddress, self, self.reactor)
+        return made
 
 
 @final

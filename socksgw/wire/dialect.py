@@ -26,7 +26,8 @@ class Dialect:
     L{socksgw.wire.server.DIALECTS}. This class is what holds before the protocol
     is known.
 
-    @cvar protocol: its name in C{listen.protocols}, if it has one there, and in the records.
+    @cvar protocol: its name in C{listen.protocols}, if it has one there, and in the
+        records.
     @cvar version: the number of its version.
     @cvar first: the first octets of a client by which it is told from others.
     @cvar firstLimit: the most octets of the client's first message.

@@ -23,7 +23,7 @@ class GivenConversation(ServerConversation):
     Whatever it sends is for its destination.
     """
 
-    __slots__ = ("_request",)
+    __slots__ = ()
 
     def __init__(self, dialect: Dialect, request: Requested | None) -> None:
         """

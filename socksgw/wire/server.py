@@ -128,7 +128,8 @@ class ServerConversation(Conversation):
     """
 
     __slots__ = (
-        "_dialects", "_refusals", "_request", "asking", "dialect", "goesOn", "protocol", "state",
+        "_dialects", "_refusals", "_request", "asking", "dialect", "goesOn", "protocol",
+        "state",
     )  # fmt: skip
 
     def __init__(self, dialects: Mapping[int, Dialect] = _EVERY) -> None:

@@ -117,11 +117,10 @@ class TableFactory:
         """
         Name a kind of checker.
 
-        @param credentials: the interfaces of what it takes besides user and password.
-
         @param authType: its C{kind}, and the name of its module.
         @param authHelp: what it is, in a sentence.
         @param extra: the extra of this package that installs what it needs.
+        @param credentials: the interfaces of what it takes besides user and password.
         """
         self.credentialInterfaces = (*credentials, IUsernamePassword)
         self.authType = authType

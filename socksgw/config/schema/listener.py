@@ -110,8 +110,8 @@ class Listen:
         where they were going is their request. C{"redirect"}: a rule changes the
         destination of their connections (SO_ORIGINAL_DST). C{"tproxy"}: a rule leaves
         it as it is; UDP is served, too, and the gateway needs capabilities
-        (C{etc/socksgw.service}). Not together with C{endpoint}, C{protocols}, C{tls} or C{udp}. Absent: clients
-        speak C{protocols}.
+        (C{etc/socksgw.service}). Not together with C{endpoint}, C{protocols}, C{tls}
+        or C{udp}. Absent: clients speak C{protocols}.
     @ivar device: The interface, or the VRF, that clients come by, and that all they
         ask for leaves by: connections, datagrams, look-ups. So the same address may
         be in several networks. Goes with addresses that have ports.
