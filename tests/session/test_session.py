@@ -107,7 +107,7 @@ def test_stages() -> None:
     ]
     root = Path(socksgw.__path__[0])
     folders = {path.parent.name for path in root.glob("*/__init__.py")}
-    others = {"wire", "plugins", "config", "system", "limits", "session"}
+    others = {"wire", "plugins", "config", "system", "limits", "session", "interfaces"}
     others |= {"gateway", "console", "testing", "interfaces"}
     assert folders - others == {stage.value for stage in Stage}
 
