@@ -63,7 +63,7 @@ def runtime(pytestconfig: pytest.Config) -> str:
         check=False,
     )
     if done.returncode != 0:
-        pytest.skip("this kernel does not let bubblewrap make a sandbox")
+        missing("namespaces for bwrap")
     directory = pytestconfig.cache.mkdir("sandbox-runtime-0.0.83")
     found = directory / "node_modules" / ".bin" / "srt"
     if not found.exists():

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.live.running import environment
-from tests.live.servers import program
+from tests.live.servers import missing, program
 
 #: What the clients do; prints what becomes of it. The arguments are where the ip
 #: program is, and the gateway's directory.
@@ -152,7 +152,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     program("nsenter", "util-linux")
     flag = "-n" if os.geteuid() == 0 else "-rn"
     if subprocess.run([unshare, flag, "true"], check=False).returncode:
-        pytest.skip("needs leave to make a network namespace")
+        missing("leave to make a network namespace")
     directory = tmp_path_factory.mktemp("linklocal")
     (directory / "gw.toml").write_text(CONFIGURATION)
     done = subprocess.run(

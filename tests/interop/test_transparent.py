@@ -19,7 +19,7 @@ import pytest
 from socksgw.console.manual import chapters
 from tests.interop.diverting import BIG, FAR
 from tests.live.running import environment
-from tests.live.servers import program
+from tests.live.servers import missing, program
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 #: What curl says of a reset: it could not connect, or the connection broke, by how
@@ -42,7 +42,7 @@ def inNamespace() -> list[str]:
     unshare = [program("unshare", "util-linux")]
     unshare.append("-n" if os.geteuid() == 0 else "-rn")
     if subprocess.run([*unshare, "true"], check=False).returncode:
-        pytest.skip("needs leave to make a network namespace")
+        missing("leave to make a network namespace")
     return unshare
 
 

@@ -13,7 +13,7 @@ import pytest
 from socksgw.config.loading import loads
 from socksgw.console.clients import nftables
 from tests.live.running import ROOT, socksgw
-from tests.live.servers import program
+from tests.live.servers import missing, program
 
 LISTEN = '[[listen]]\nname = "{}"\naddress = {}\ntransparent = "{}"\n'
 CASES = {
@@ -53,7 +53,7 @@ def test_valid(case: str, tmp_path: Path) -> None:
                 check=False,
             )
             if "unshare" in done.stderr:
-                pytest.skip("needs leave to make a network namespace")
+                missing("leave to make a network namespace")
             assert (done.returncode, done.stderr) == (0, "")
 
 
