@@ -33,6 +33,10 @@ MUTATIONS = 20_000
 _SEED = 1928
 _AT_ONCE = 100
 
+#: RFC 7617: alice, and her password.
+BASIC = b"Proxy-Authorization: Basic YWxpY2U6c2VjcmV0\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+
 #: The rule names addresses: only these are ever dialled.
 _CONFIGURATION = """
 [timeouts]
@@ -42,6 +46,7 @@ servers = ["{names}"]
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
 half_open_per_source = 4096
 [auth]
 checkers = ["memory:alice:secret"]
@@ -59,7 +64,9 @@ except = ["127.0.0.1:{port}"]
 
 
 def _handshakes(port: int) -> list[bytes]:
-    """Good ones, of every kind (RFC 1928, RFC 1929, SOCKS 4 and 4a)."""
+    """
+    Good ones, of every kind (RFC 1928, RFC 1929, SOCKS 4 and 4a, RFC 9112).
+    """
     login = b"\x05\x01\x02\x01\x05alice\x06secret"
     place = b"\x7f\0\0\1"
     targets = (
@@ -79,6 +86,16 @@ def _handshakes(port: int) -> list[bytes]:
         request4(b"\0\0\0\1", port, b"here.test", b"alice"),
         request4(b"\0\0\0\xff", port, b"127.0.0.1"),
     ]
+    for host in (b"127.0.0.1", b"[::1]", b"here.test"):
+        place = b"%b:%d" % (host, port)
+        fields = b" HTTP/1.1\r\nHost: %b\r\n" % place
+        found += [
+            b"CONNECT " + place + fields + b"\r\nsurplus",
+            b"CONNECT " + place + fields + BASIC + b"\r\n",
+            b"GET http://%b/" % place + fields + b"\r\n",
+            b"POST http://%b/" % place + fields + b"Content-Length: 2\r\n\r\nhi",
+            b"PUT http://%b/" % place + fields + CHUNKED,
+        ]
     return found
 
 
@@ -188,6 +205,8 @@ def test_mutatedHandshakesHarmNothing(gateway: Gateway) -> None:
             if line["verdict"] == "allow" and line["command"] == "connect"
         ]
         assert len(allowed) > 500
+        spoken = {line["protocol"] for line in allowed}
+        assert spoken == {"socks5", "socks4", "socks4a", "http"}
         assert {tuple(line["addresses"]) for line in allowed} == {("127.0.0.1",)}
         assert {line["port"] for line in allowed} == {echo.port}
 

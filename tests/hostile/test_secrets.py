@@ -25,7 +25,10 @@ from tests.live.clients import (
     request4,
     request5,
 )
-from tests.live.running import Running, socksgw
+from tests.live.origin import Origin, Request, answer
+from tests.live.running import LOOPBACK, Running, socksgw
+from tests.tools.proxyheaders import tls, vector, version2
+from tests.tools.tokens import AUDIENCE, ISSUER, Issuer, setOf
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
@@ -320,6 +323,123 @@ def test_noSecretOfHttpIsWritten(started: Running) -> None:
             _heard(started, line + b"\r\nHost: " + host + b"\r\n\r\n")
             sessions += 1
     until(lambda: len(_lines(started)) >= sessions)
+    _clean(started)
+
+
+def test_noSecretOfWhatIsPassedOnIsWritten(gateway: Gateway, tmp_path: Path) -> None:
+    """
+    Requests that are passed on, behind headers of a balancer: what their fields,
+    URL and body have for the destination, what it answers, and the tokens that they
+    log in with; also where the request, the token or the destination is broken.
+    """
+    issuer = Issuer("ES256")
+    keys, users = tmp_path / "keys.json", tmp_path / "users"
+    keys.write_bytes(setOf(issuer))
+    keys.chmod(0o644)
+    made = socksgw("passwd", str(users), USER.decode(), stdin=PASSWORD.decode() + "\n")
+    assert made.returncode == 0, made.stderr
+    started = gateway(f"""
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+protocols = ["http"]
+proxy_protocol_from = ["127.0.0.1"]
+[http]
+reasons = true
+[auth]
+checkers = ["passwd:{users}"]
+throttle = {{ per_user = 0, per_source = 0 }}   # these tests fail often
+[[auth.checker]]
+kind = "jwt"
+issuer = "{ISSUER}"
+audience = "{AUDIENCE}"
+keys = "{keys}"
+[[auth.choose]]
+methods = ["token", "userpass"]
+cleartext_passwords = true
+[[rule]]
+id = "all"
+allow = ["connect"]
+to = ["127.0.0.0/8"]
+{LOOPBACK}""")
+    canary = CANARY.decode()
+    tokens = [
+        issuer.token(canary=canary),
+        issuer.token(canary=canary, exp=1),
+        issuer.token(canary=canary, aud="another"),
+        issuer.token(canary=canary, iss=canary),
+        issuer.token({"alg": "none"}, canary=canary),
+        issuer.token({"kid": canary}, canary=canary),
+        issuer.token(canary=canary)[:-3],
+        CANARY,
+        CANARY + b"." + CANARY + b"." + CANARY,
+    ]
+    logins = [b"Proxy-Authorization: Bearer " + token + b"\r\n" for token in tokens]
+    logins += [_basic(b"token", token) for token in tokens]
+    logins += [_basic(USER, PASSWORD), _basic(USER, CANARY)]
+    fields = [
+        b"Authorization: Basic " + b64encode(USER + b":" + CANARY) + b"\r\n",
+        b"Authorization: Bearer " + CANARY + b"\r\nCookie: a=" + CANARY + b"\r\n",
+        b"Authorization : Basic " + CANARY + b"\r\n",
+        b"Authorization: " + CANARY + b"\r\n " + CANARY + b"\r\n",
+        b"Authorization: " + CANARY + b"\0\r\n",
+        b"Connection: close, " + CANARY + b"\r\n",
+        b"Content-Length: " + CANARY + b"\r\n",
+        b"Transfer-Encoding: " + CANARY + b"\r\n",
+        b"Expect: " + CANARY + b"\r\n",
+        b"Upgrade: " + CANARY + b"\r\nConnection: upgrade\r\n",
+    ]
+    answers = [
+        answer(CANARY, fields=b"Set-Cookie: " + CANARY + b"\r\n"),
+        answer(b"", "401 " + canary, b"WWW-Authenticate: " + CANARY + b"\r\n"),
+        b"HTTP/1.1 200 OK\r\nX : " + CANARY + b"\r\n\r\n",
+        CANARY + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + CANARY,
+        b"",
+    ]
+    turn = iter(range(10**6))
+
+    def serve(request: Request) -> bool:
+        request.say(answers[next(turn) % len(answers)])
+        return True
+
+    header = version2("127.0.0.77", 4000, vectors=vector(2, b"gw.example") + tls(1, 0))
+    sessions = 0
+    with Origin(serve) as origin:
+
+        def ask(rest: bytes) -> bytes:
+            line = b"POST " + origin.url("/" + canary + "?key=" + canary)
+            return _heard(started, header + line + b" HTTP/1.1\r\nHost: x\r\n" + rest)
+
+        length = b"Content-Length: %d\r\n\r\n" % len(CANARY)
+        for login in logins:
+            for each in (b"", fields[0]):
+                ask(login + each + length + CANARY)
+                sessions += 1
+        for login in (logins[0], logins[1], _basic(USER, PASSWORD)):
+            for each in fields:
+                ask(login + each + length + CANARY)
+                sessions += 1
+        # The header's sender, or what it passes on, is wrong.
+        whole = logins[0] + fields[0] + b"\r\n"
+        for begin in (b"", header[:-1], header[:12] + b"\x31" + header[13:]):
+            _heard(started, begin + b"GET / HTTP/1.1\r\nHost: x\r\n" + whole)
+            sessions += 1
+        asked = b"".join(head for _, head in origin.heads)
+        assert CANARY in asked
+        assert b"Proxy-Authorization" not in asked
+    until(lambda: len(_lines(started)) >= sessions, seen=lambda: len(_lines(started)))
+    found = _lines(started)
+    assert {"decision", "login-failed", "refused"} == {line["event"] for line in found}
+    assert {"alice", "build"} <= {line.get("user") for line in found}
+    assert {"bad-answer", "destination-lost"} <= {
+        line["reason"] for line in started.journal("end")
+    }
+    kept = b"".join(x.read_bytes() for x in started.directory.rglob("*") if x.is_file())
+    for token in tokens[:6]:
+        signature = token.rpartition(b".")[2]
+        assert signature not in kept
+        assert token.split(b".")[1] not in kept
     _clean(started)
 
 

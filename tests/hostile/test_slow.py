@@ -38,15 +38,18 @@ HANDSHAKE = 3
 SLOW = 2000
 
 _TIMEOUTS = f'[timeouts]\nhandshake = "{HANDSHAKE}s"\n'
+_PROTOCOLS = 'protocols = ["socks5", "socks4", "http"]\n'
 _HALF_OPEN = "half_open = 8\nhalf_open_per_source = 5\n"
 
 #: A dribbler's octets, which never make a whole message in time: 255 methods
 #: are announced; a SOCKS 4 user id has no end; and a greeting that is whole,
-#: with a request that is not.
+#: with a request that is not; fields of HTTP without an end.
 _DRIBBLES = (
     b"\x05\xff" + bytes(200),
     b"\x04\x01\0\x50\x7f\0\0\1" + b"u" * 200,
     GREETING + b"\x05\x01\0\x03\xff" + b"n" * 200,
+    b"CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: 127.0.0.1:80\r\n" + b"X: y\r\n" * 50,
+    b"POST http://127.0.0.1/ HTTP/1.1\r\nX: " + b"y" * 200,
 )
 
 
@@ -82,7 +85,7 @@ def test_slowClientsHinderNobodyAndAreClosed(gateway: Gateway, echo: Server) -> 
     however it dribbles. Every descriptor comes back.
     """
     with descriptorsFor(3 * SLOW), ExitStack() as stack:
-        started = gateway(_TIMEOUTS + OPEN)
+        started = gateway(_TIMEOUTS + OPEN.replace("[[auth", f"{_PROTOCOLS}[[auth", 1))
         _served(started, echo)
         before = started.descriptors
         began = _slowClients(started, stack)

@@ -257,6 +257,10 @@ BODIES = [
     b"2\rhi\r\n0\r\n\r\n",
     b"\r\nhi\r\n0\r\n\r\n",
     b"111111111111111111111\r\nhi",
+    b"2\x00\r\nhi\r\n0\r\n\r\n",
+    b"3\r\nxxx__1a\r\n",
+    b"3\r\nxxx\r_1a\r\n",
+    b"3\r\nxxx_\n1a\r\n",
     b"0\r\nX : y\r\n\r\n",
     b"2" + b";x" * 40000,
     # h11 takes each of these for the end.

@@ -67,7 +67,12 @@ def kept(tmp_path: Path, clock: Clock) -> tuple[FileKeys, Callable[[bytes], None
     return FileKeys(path, PARSE, 60, clock.seconds), write
 
 
-@pytest.mark.parametrize("octets", [b"", b"{", setOf(OLD)[:-5], b'{"keys": []}'])
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"{", setOf(OLD)[:-5], b'{"keys": []}'],
+    # The keys are others in each process.
+    ids=["empty", "a brace", "cut", "no keys"],
+)
 def test_fileBroken(tmp_path: Path, octets: bytes) -> None:
     """A file that is cut or empty leaves the keys for a time, and it is said."""
     clock = Clock()
