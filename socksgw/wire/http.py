@@ -187,11 +187,14 @@ def readRequest(reader: Reader) -> HttpRequested:
 
     @raise WireError: it breaks the protocol, or is such as a proxy must refuse.
     """
-    octets = _head(reader.octets)
+    came = reader.octets
+    if len(came) <= _KNOWN_LIMIT:
+        known = _KNOWN.get(bytes(came))
+        if known is not None:
+            reader.position = len(came)
+            return known
+    octets = _head(came)
     reader.position = len(octets)
-    known = _KNOWN.get(octets)
-    if known is not None:
-        return known
     parser, head = _parsed(octets)
     keeps = head.http_version == b"1.1"
     credentials = host = None
