@@ -20,6 +20,8 @@ __all__ = ["Exposure", "amountOf", "areStrangers"]
 
 #: How many words of a list are shown.
 _SHOWN: Final = 12
+#: What the clients of a transparent listener can ask for.
+_DIVERTED: Final = {"redirect": ("connect",), "tproxy": ("connect", "udp")}
 #: More public addresses than this are not one organisation's: for IPv4 a /8, the
 #: largest block that one holder ever got; for IPv6 a /16.
 _NAMED: Final = (1 << 24, 1 << 112)
@@ -37,6 +39,15 @@ def _several(words: Sequence[str] | str) -> Sequence[str]:
 
 def _isFor(listeners: Collection[str] | None, listener: str) -> bool:
     return listeners is None or listener in listeners
+
+
+def _commands(listen: Listen, rule: Rule) -> Sequence[str]:
+    """Return the commands that a rule allows to a listener's clients, for people."""
+    assert rule.allow is not None
+    if listen.transparent is None:
+        return _several(rule.allow)
+    possible = _DIVERTED[listen.transparent]
+    return [each for each in possible if rule.allow == "any" or each in rule.allow]
 
 
 def _isClosed(listen: Listen) -> bool:
@@ -202,6 +213,7 @@ class Exposure:
                         and not rule.report_only
                         and _isFor(rule.listener, listen.name)
                         and self._admits(rule, methods)
+                        and _commands(listen, rule)
                     ):
                         yield _line(listen, choose, rule)
 
@@ -220,8 +232,7 @@ def _line(listen: Listen, choose: Choose, rule: Rule) -> str:
     if rule.to is None:
         to += " that no rule before denies"
     ports = f" port {_some([*map(str, rule.ports)])}" if rule.ports is not None else ""
-    assert rule.allow is not None
-    what = rule.allow if rule.allow == "any" else ", ".join(rule.allow)
+    what = ", ".join(_commands(listen, rule))
     where = f" ({listen.domain})" if listen.domain.name else ""
     return (
         f'anonymous on "{listen.name}"{where} from {sources}: {what} to {to}{ports} by rule '

@@ -358,3 +358,27 @@ def test_nothingIsExposedWhereEverybodyLogsIn() -> None:
     assert found.exposures == []
     lines = list(found.lines(loads(text, "gw.toml"), "is good"))
     assert lines[-1] == "exposed without login: nothing"
+
+
+@pytest.mark.parametrize(
+    ("listen", "allow", "told"),
+    [
+        ('transparent = "redirect"', '["connect", "udp"]', ["connect"]),
+        ('transparent = "redirect"', '["udp"]', []),
+        ('transparent = "redirect"', '"any"', ["connect"]),
+        ('transparent = "tproxy"', '"any"', ["connect, udp"]),
+        ("", '["bind", "udp"]', ["bind, udp"]),
+    ],
+)
+def test_commandsOfClientsThatKnowNoProxy(
+    listen: str, allow: str, told: list[str]
+) -> None:
+    """What the kernel does not divert to a listener is not exposed there."""
+    text = configured(
+        f'address = ["127.0.0.1:1080"]\n{listen}',
+        'methods = ["none"]\nfrom = ["10.9.1.0/24"]',
+        f'allow = {allow}\nto = ["10.0.0.0/8"]',
+    )
+    found = examined(text)
+    assert found.errors == []
+    assert [each.split(": ")[1].split(" to ")[0] for each in found.exposures] == told

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final, final
 
 from socksgw.accept.endpoints import isSecured
-from socksgw.config.schema import Config
+from socksgw.config.listening import UNIX
+from socksgw.config.schema import Config, Listen
 from socksgw.gateway.examining.problems import Problems
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.document import Compiler
@@ -57,8 +58,18 @@ class Senders:
             whose = ", ".join(listen.proxy_protocol_from)
             line = f'"{listen.name}": whoever connects from {whose} can be any client'
             if extentOf(addresses) & _LOOPBACK and not listen.endpoint:
-                line += "; every program of this machine can"
+                line += "; " + _locals(listen)
             yield line
+
+
+def _locals(listen: Listen) -> str:
+    """Return who of this machine can send headers, for people."""
+    sockets = [each for each in listen.address if each.startswith(UNIX)]
+    if len(sockets) < len(listen.address):
+        return "every program of this machine can"
+    if any(each.startswith(f"{UNIX}@") for each in sockets):
+        return "every program that sees the abstract name can"
+    return f"on this machine that is whoever may open {', '.join(sockets)}"
 
 
 def _judge(path: str, addresses: Addresses, problems: Problems) -> None:

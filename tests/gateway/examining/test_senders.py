@@ -39,6 +39,27 @@ def test_thisMachine() -> None:
     assert line.endswith("every program of this machine can")
 
 
+@pytest.mark.parametrize(
+    ("address", "who"),
+    [
+        (
+            '"unix:/run/gw.sock"',
+            "on this machine that is whoever may open unix:/run/gw.sock",
+        ),
+        ('"unix:@gw"', "every program that sees the abstract name can"),
+        (
+            '"unix:/run/gw.sock", "127.0.0.1:1080"',
+            "every program of this machine can",
+        ),
+    ],
+)
+def test_whoOpensTheSocket(address: str, who: str) -> None:
+    """Only who may open the socket can send a header by it."""
+    text = listening("127.0.0.1").replace('"127.0.0.1:1080"', address, 1)
+    (line,) = examined(text).believed
+    assert line.endswith(f"; {who}")
+
+
 @pytest.mark.parametrize("word", ["nowhere", "10.0.0.5/8", "gw.example"])
 def test_wrongWords(word: str) -> None:
     """As in any list of addresses."""
