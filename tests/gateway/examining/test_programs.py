@@ -60,3 +60,14 @@ def test_whatIsExposed() -> None:
     assert len(found.exposures) == 2
     for line in found.exposures:
         assert line.startswith('anonymous on "local" from programs of this machine: ')
+
+
+@pytest.mark.parametrize("word", ["uid:65534", "uid:nobody", "gid:65534"])
+def test_whoIsNobody(word: str) -> None:
+    """Users without a number here share one, which is no identity."""
+    text = TEXT % ("", '["local"]', f'who = ["uid:0", "{word}", "gid:nowhere"]')
+    (warning,) = examined(text).warnings
+    assert (warning.path, word in warning.text) == ("rule[0].who[1]", True)
+    text = TEXT % ("", '["local"]', f'who = ["@g"]\n[groups]\ng = ["{word}"]')
+    (warning,) = examined(text).warnings
+    assert warning.path == "groups.g[0]"
