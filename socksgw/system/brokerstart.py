@@ -15,18 +15,21 @@ import os
 import pwd
 import socket
 import stat
+import struct
 import sys
 from pathlib import Path
 from typing import Final
 
 from socksgw.system.broker import Broker, identityOf
 
-__all__ = ["NAMESPACES", "BrokerError", "brokerMain"]
+__all__ = ["NAMESPACES", "BrokerError", "brokerMain", "giveUpPrivileges"]
 
 #: Where ip-netns(8) keeps its namespaces.
 NAMESPACES: Final = Path("/run/netns")
 _CLONE_NEWNET: Final = 0x40000000
 _PR_SET_NO_NEW_PRIVS: Final = 38
+#: _LINUX_CAPABILITY_VERSION_3 of linux/capability.h.
+_CAPABILITY_VERSION: Final = 0x20080522
 
 
 class BrokerError(Exception):
@@ -70,7 +73,6 @@ def _drop(user: str | None) -> None:
 
     @raise BrokerError: there is no such user, or this process may not.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     if user is not None and pwd.getpwnam(user).pw_uid != os.getuid():
         entry = pwd.getpwnam(user)
         try:
@@ -79,7 +81,36 @@ def _drop(user: str | None) -> None:
             os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
         except OSError as e:
             raise BrokerError(f'cannot become "{user}": {e.strerror}') from None
+    giveUpPrivileges()
+
+
+def giveUpPrivileges() -> None:
+    """
+    Give up every capability of this process, and what could bring one back.
+
+    Another user than root has some where its supervisor gives them
+    (C{AmbientCapabilities=} of systemd).
+
+    @raise BrokerError: the kernel, or a sandbox, does not let us.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if not _isPrivileged():
+        return
+    # struct __user_cap_header_struct, and two of __user_cap_data_struct (capset(2)).
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    if libc.capset(header, bytes(24)) != 0:
+        why = os.strerror(ctypes.get_errno())
+        raise BrokerError(f"cannot give up its capabilities: {why}")
+
+
+def _isPrivileged() -> bool:
+    """Tell whether this process has a capability, or may take one."""
+    for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines():
+        key, _, value = line.partition(":")
+        if key in ("CapPrm", "CapEff") and int(value, 16):
+            return True
+    return False
 
 
 def _bound(where: Path, user: str | None) -> socket.socket:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from socksgw.system.broker import Broker
 from socksgw.system.brokerstart import brokerMain
 from tests.live.netns import alone
 from tests.live.running import environment
+from tests.live.servers import missing
 from tests.system.brokers import Threaded
 
 
@@ -34,6 +36,14 @@ def run(*arguments: str, user: str = "") -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.fixture
+def privileged() -> Iterator[None]:
+    """A broker in this process, which keeps what it has."""
+    with pytest.MonkeyPatch.context() as kept:
+        kept.setattr(brokerstart, "giveUpPrivileges", lambda: None)
+        yield
+
+
 def test_noSuchNamespace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is an error with a remedy."""
     me = "root" if os.getuid() == 0 else None
@@ -50,6 +60,7 @@ def test_rootHasToSayWho(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert 'there is no user "no-such-user"' in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("privileged")
 def test_itsPlace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +80,37 @@ def test_itsPlace(
     assert brokerMain("net", tmp_path / "other", me) == 2
     assert "another broker serves" in capsys.readouterr().err
     other.end()
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_privilegesAreGone(user: str) -> None:
+    """Also those that a supervisor gives another user than root (ambient ones)."""
+    if os.getuid() != 0:
+        missing("root, who gives the privileges")
+    had = "+chown,+net_raw"
+    script = (
+        "import re; from pathlib import Path\n"
+        "from socksgw.system.brokerstart import giveUpPrivileges\n"
+        "def told():\n"
+        "    text = Path('/proc/self/status').read_text()\n"
+        "    print(*(int(x, 16) for x in re.findall(r'Cap(?:Prm|Eff|Amb):(.*)', text)))\n"
+        "    print(*re.findall(r'NoNewPrivs:\\s*(.)', text))\n"
+        "told(); giveUpPrivileges(); told()\n"
+    )
+    done = subprocess.run(
+        [
+            "setpriv", f"--reuid={user}", "--clear-groups", f"--inh-caps={had}",
+            f"--ambient-caps={had}", "--", sys.executable, "-c", script,
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )  # fmt: skip
+    before, _, after, new = done.stdout.splitlines()
+    assert all(map(int, before.split()))
+    assert (after, new) == ("0 0 0", "1")
 
 
 def test_withoutPrivilege() -> None:
