@@ -34,7 +34,8 @@ class Conversation:
     """
 
     __slots__ = (
-        "_buffer", "_decode", "_limit", "_secret", "_skipped", "failed", "version",
+        "_buffer", "_decode", "_limit", "_scanned", "_secret", "_skipped", "failed",
+        "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class Conversation:
         self._skipped = 0
         self._decode: Callable[[Reader], Any] | None = None
         self._limit = 0
+        self._scanned = 0
         self._secret = False
 
     def receive(self, octets: bytes | memoryview) -> None:
@@ -109,6 +111,7 @@ class Conversation:
         """
         self._decode = decode
         self._limit = limit
+        self._scanned = 0
         self._secret = secret
 
     def _take(self) -> Any:
@@ -124,11 +127,12 @@ class Conversation:
         view = None
         if self._secret or len(buffer) > self._limit:
             view = memoryview(buffer)[: self._limit]
-        reader = Reader(buffer if view is None else view)
+        reader = Reader(buffer if view is None else view, 0, self._scanned)
         try:
             message = decode(reader)
         except NeedMoreData:
             if len(buffer) < self._limit:
+                self._scanned = len(buffer)
                 return None
             self._fail()
             text = f"a message of more than {self._limit} octets"

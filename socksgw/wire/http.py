@@ -111,10 +111,12 @@ class HttpRequested(Requested):
     answer: bytes
 
 
-def _head(octets: bytes | bytearray | memoryview) -> bytes:
+def _head(octets: bytes | bytearray | memoryview, scanned: int = 0) -> bytes:
     """
     Return a request up to the empty line.
 
+    @param scanned: as in L{Reader}: whoever sends octet by octet does not have all of
+        them looked at each time.
     @raise NeedMoreData: it is not whole.
     @raise WireError: it is too long, or has what must not be passed on.
     """
@@ -128,9 +130,10 @@ def _head(octets: bytes | bytearray | memoryview) -> bytes:
             raise WireError("a request line that is too long", reason="target-too-long")
     if line != -1 and whole[line - 1 : line] != b"\r":
         raise WireError(_OTHER_END)
-    end = whole.find(_HEAD_END, 0, HEAD_LIMIT)
+    start = max(0, scanned - len(_HEAD_END) + 1)
+    end = whole.find(_HEAD_END, start, HEAD_LIMIT)
     if end == -1:
-        if b"\n\n" in whole:
+        if whole.find(b"\n\n", start) != -1:
             raise WireError(_OTHER_END)
         if len(whole) >= HEAD_LIMIT:
             raise WireError("fields that are too long", reason="head-too-long")
@@ -193,7 +196,7 @@ def readRequest(reader: Reader) -> HttpRequested:
         if known is not None:
             reader.position = len(came)
             return known
-    octets = _head(came)
+    octets = _head(came, reader.scanned)
     reader.position = len(octets)
     parser, head = _parsed(octets)
     keeps = head.http_version == b"1.1"

@@ -44,15 +44,20 @@ class Reader:
 
     @ivar octets: what is read.
     @ivar position: where the next octet is.
+    @ivar scanned: how many of the octets were there when the message was not whole.
     """
 
-    __slots__ = ("octets", "position")
+    __slots__ = ("octets", "position", "scanned")
 
     def __init__(
-        self, octets: bytes | bytearray | memoryview, position: int = 0
+        self,
+        octets: bytes | bytearray | memoryview,
+        position: int = 0,
+        scanned: int = 0,
     ) -> None:
         self.octets = octets
         self.position = position
+        self.scanned = scanned
 
     def u8(self) -> int:
         """Read one octet."""

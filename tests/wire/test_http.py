@@ -11,9 +11,9 @@ from socksgw.errors import SocksError
 from socksgw.wire import http as reading
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.codes import Reply
-from socksgw.wire.http import HEAD_LIMIT, Http, HttpRequested
+from socksgw.wire.http import HEAD_LIMIT, Http, HttpRequested, readRequest
 from socksgw.wire.httpreplies import STATUSES
-from socksgw.wire.reader import WireError
+from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from socksgw.wire.server import Asking, ServerConversation
 from tests.tools.requests import BROKEN, CONNECT, HOST
 
@@ -293,3 +293,19 @@ def test_whatIsRememberedIsBounded() -> None:
     long = CONNECT + HOST + b"User-Agent: " + b"x" * 600 + b"\r\n\r\n"
     asked(long)
     assert long not in reading._KNOWN
+
+
+def test_octetByOctet() -> None:
+    """
+    What was looked at in vain is not looked at again, but for what may be the
+    beginning of the end.
+    """
+    head = b"CONNECT a.example:1 HTTP/1.1\r\nHost: a.example:1\r\n\r\n"
+    for scanned in range(len(head)):
+        assert isinstance(readRequest(Reader(head, 0, scanned)), HttpRequested)
+    # Far before what is looked at.
+    odd = b"CONNECT a.example:1 HTTP/1.1\r\nX:\n\n" + b"y" * 100
+    with pytest.raises(WireError):
+        readRequest(Reader(odd, 0, 30))
+    with pytest.raises(NeedMoreData):
+        readRequest(Reader(odd, 0, len(odd)))
