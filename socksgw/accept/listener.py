@@ -177,6 +177,14 @@ class Listener:
         Those that were answered, and make none just now, are closed.
         """
         self.closing = True
+        self.relieve()
+
+    def relieve(self) -> None:
+        """
+        Close the clients that were answered, and make no request just now.
+
+        No limit counts them: others need their descriptors more.
+        """
         for client in list(self.clients):
             if client.resting:
                 client.close()

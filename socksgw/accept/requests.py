@@ -111,7 +111,8 @@ class Requests:
         conversation = self.conversation
         if octets:
             conversation.receive(octets)
-        if self.listener.closing or (self.ended and not conversation.held):
+        scarce = self.listener.admission.census.paused
+        if self.listener.closing or scarce or (self.ended and not conversation.held):
             self.close()
             return
         conversation.renew(self.listener.dialects)

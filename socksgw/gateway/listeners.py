@@ -462,9 +462,11 @@ class Listeners:
                 yield host.host.partition("%")[0], host.port, key.domain
 
     def pause(self) -> None:
-        """Accept no connections until L{resume}."""
+        """Accept no connections until L{resume}; close those that rest."""
         for port in self._ports.values():
             port.stopReading()
+        for listener in self.byName.values():
+            listener.relieve()
 
     def resume(self) -> None:
         """Accept connections again."""

@@ -167,3 +167,20 @@ def test_aClientThatEndsItsSide(gateway: Gateway) -> None:
     assert answers(transport) == 2
     assert transport.ending == "closed"
     well(gateway)
+
+
+def test_descriptorsAreShort(gateway: Gateway) -> None:
+    """Who makes no request just now is closed, and whoever would come to that."""
+    resting, later = gateway.connect(), gateway.connect()
+    resting.protocol.dataReceived(DENIED)
+    later.protocol.dataReceived(DENIED[:20])
+    assert (resting.ending, later.ending) == ("", "")
+    gateway.census.exhausted()
+    later.protocol.dataReceived(DENIED[20:])
+    assert answers(later) == 1
+    assert (resting.ending, later.ending != "") == ("", True)
+    gateway.listener.relieve()
+    assert resting.ending != ""
+    for each in (resting, later):
+        each.lost()
+    well(gateway)

@@ -50,6 +50,7 @@ _PATIENT = '[timeouts]\nhandshake = "60s"\n'
 _ENDPOINT = OPEN.replace(
     'address = ["127.0.0.1:0"]', 'endpoint = "tcp:0:interface=127.0.0.1"'
 )
+_DENIED = '[[rule]]\nid = "no"\ndeny = ["connect"]\nto = ["127.0.0.9"]\n'
 
 
 def few() -> None:
@@ -103,6 +104,31 @@ def test_aNewDoorWhileDescriptorsAreShort(gateway: Gateway) -> None:
         for each in crowd:
             each.close()
         assert exactly(client, 2) == b"\x05\x00"
+
+
+def test_whoMakesNoRequestMakesRoom(gateway: Gateway) -> None:
+    """
+    Clients of HTTP that were answered, and keep their connections, count for no limit:
+    they are closed where descriptors are short, and nobody waits.
+    """
+    denied = b"GET http://127.0.0.9:1/ HTTP/1.1\r\nHost: x\r\n\r\n"
+    configuration = OPEN.replace("[[listen]]", '[[listen]]\nprotocols = ["http"]')
+    configuration = configuration.replace("[[rule]]", f"{_DENIED}[[rule]]")
+    with descriptorsFor(1000), ExitStack() as stack:
+        started = gateway(configuration, preexec=few)
+        crowd = []
+        for _ in range(2 * LIMIT):
+            client = stack.enter_context(closing(opened(started.port)))
+            client.sendall(denied)
+            assert exactly(client, 13) == b"HTTP/1.1 403 "
+            crowd.append(client)
+        assert "accepting pauses" in started.log
+        assert started.descriptors <= LIMIT
+        # The first has gone, in order, and the last is served again.
+        while crowd[0].recv(65536):
+            pass
+        crowd[-1].sendall(denied)
+        until(lambda: len(started.journal("decision")) == 2 * LIMIT + 1)
 
 
 @pytest.mark.parametrize(
