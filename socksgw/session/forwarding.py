@@ -5,12 +5,14 @@ The command whose request is passed on, and answered by the destination.
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any, final
 
-from socksgw.errors import Revoked, SocksError
+from socksgw.errors import LimitReached, Revoked, SocksError
 from socksgw.relay.forward import STALE
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Outlet
+from socksgw.session.besides import Besides
 from socksgw.session.case import Case
 from socksgw.session.command import Routed
 from socksgw.session.streams import Dialling
@@ -58,7 +60,11 @@ class Forward(Dialling):
             return None
         for address in record.addresses if safe else ():
             verdict = case.verdicts[address]
-            if kept.purpose == _purpose(case, address, verdict.rule):
+            if kept.purpose != _purpose(case, address, verdict.rule):
+                continue
+            # No room for another session by that rule: then it is not used.
+            with suppress(LimitReached), Besides(case) as besides:
+                besides.admit(verdict)
                 outlet = kept.claim()
                 if outlet is not None:
                     record.dialled, record.bound = outlet.address, outlet.bound

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.live import raw
+from tests.live.names import KnownNames
 from tests.live.origin import Origin, Request, answer
 from tests.live.running import LOOPBACK, Running, resident, running, socksgw
 from tests.tools.waiting import until
@@ -409,6 +410,45 @@ limits = { per = "source", sessions = 1, quota = "1MB/1d" }
                 time.sleep(0.02)
         until(lambda: ended(gateway)[-1]["reason"] == "quota")
         assert ended(gateway)[-1]["sent"] <= 1_000_000
+
+
+def test_aLimitOfAnotherAddress(tmp_path: Path) -> None:
+    """
+    A kept connection counts by the rule of its address, whichever counts at first.
+    """
+    with KnownNames({"two.example": "127.0.0.2 127.0.0.1"}) as names:
+        rules = f"""
+[[rule]]
+id = "first"
+allow = ["connect"]
+to = ["127.0.0.2"]
+[[rule]]
+id = "second"
+allow = ["connect"]
+to = ["127.0.0.1"]
+limits = {{ per = "rule", sessions = 1 }}
+[resolver]
+servers = ["{names.place}"]
+"""
+        with (
+            Origin(hello) as origin,
+            started(tmp_path, rules) as gateway,
+            raw.dial(gateway.port) as one,
+            raw.dial(gateway.port) as two,
+        ):
+            named = get(b"http://two.example:%d/" % origin.port)
+            for _ in range(2):
+                one.sendall(named)
+                assert told(one)[0].startswith(b"HTTP/1.1 200 ")
+            assert [number for number, _ in origin.heads] == [0, 0]
+            two.sendall(get(origin.url(), b"Content-Length: 9\r\n", b"POST"))
+            until(lambda: len(origin.heads) == 3)
+            one.sendall(named)
+            assert told(one)[0].startswith(b"HTTP/1.1 429 ")
+            two.sendall(bytes(9))
+            assert told(two)[0].startswith(b"HTTP/1.1 200 ")
+            one.sendall(named)
+            assert told(one)[0].startswith(b"HTTP/1.1 200 ")
 
 
 def test_aRuleThatVanishes(tmp_path: Path) -> None:
