@@ -5,20 +5,24 @@ Tokens, as real clients bring them; keys, as a real server publishes them.
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
+from socksgw.console.manual import chapters
 from tests.live import raw
 from tests.live.running import LOOPBACK, Running
 from tests.live.running import running as started
@@ -452,3 +456,34 @@ def test_keptConnection(filed: Running, web: Callable[..., Web]) -> None:
             client.sendall(request)
             heard = client.recv(65536)
         assert not heard.startswith(b"HTTP/1.1 200 ")
+
+
+def test_theManualsTrial(gateway: Any, tmp_path: Path, web: Callable[..., Web]) -> None:
+    """A key and a token by the manual's lines, its configuration, and its three ways."""
+    trial = (
+        chapters()["tokens"].partition("Try it\n------")[2].partition("Kubernetes\n")[0]
+    )
+    blocks = re.findall(r"(?:::|: \w+)\n\n((?:    .*\n|\n)+)", trial)
+    minting, configuration, _, commands = map(dedent, blocks)
+    done = subprocess.run(
+        [sys.executable, "-c", minting], cwd=tmp_path, check=False, timeout=60
+    )
+    assert done.returncode == 0
+    site = web("127.0.0.1", False)
+    configuration = configuration.replace("127.0.0.1:1080", "127.0.0.1:0")
+    configuration = configuration.replace("keys.json", f"{tmp_path}/keys.json")
+    running = gateway(configuration.replace("80, 443", str(site.port)) + LOOPBACK)
+    curl = program("curl", "curl")
+    for command in commands.replace("\\\n", " ").strip().splitlines():
+        here = (
+            command.replace("https_proxy", "http_proxy")
+            .replace("https://example.com", f"http://127.0.0.1:{site.port}/x")
+            .replace("127.0.0.1:1080", f"127.0.0.1:{running.port}")
+            .replace("curl ", f"{curl} -sS -f -o /dev/null ")
+        )
+        ran = subprocess.run(
+            here, shell=True, cwd=tmp_path, capture_output=True, check=False, timeout=30
+        )
+        assert ran.returncode == 0, (here, ran.stderr)
+    told = [(line["user"], line["method"]) for line in running.journal("decision")]
+    assert told == [("builder", each) for each in ("token", "userpass", "userpass")]

@@ -45,7 +45,7 @@ class Checker:
     A store of users with several options.
 
     It is asked after C{auth.checkers}, in the order of the file, until one says yes.
-    Which other keys there are depends on C{kind}.
+    Which other keys there are depends on C{kind}: C{socksgw help auth.checker.jwt}.
 
     @ivar kind: The kind of the store: C{"ldap"}, C{"http"}, C{"pam"}, C{"jwt"}, or
         one of a plug-in.
