@@ -15,7 +15,7 @@ from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.stream import StreamRelay
 from socksgw.relay.tally import Tally
 from socksgw.system.connection import Connection
-from socksgw.wire.httpexchange import Exchange
+from socksgw.wire.dialect import Exchange
 
 __all__ = ["Relays"]
 

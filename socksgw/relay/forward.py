@@ -2,8 +2,8 @@
 The relay of one request that is passed on, and of its answer.
 
 Octets go through the process, however they are carried: they are read, and written
-anew in the framing of the other side (L{socksgw.wire.httpexchange}). Each connection
-pauses the reading of the other while its own buffer is full.
+anew in the framing of the other side (L{socksgw.wire.dialect.Exchange}). Each
+connection pauses the reading of the other while its own buffer is full.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from socksgw.relay.seams import Client
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.stream import End, StreamRelay
 from socksgw.system.connection import Connection, Receiver
-from socksgw.wire.httpexchange import Exchange
+from socksgw.wire.dialect import Exchange
 from socksgw.wire.reader import WireError
 
 __all__ = ["HEAD", "STALE", "UPGRADED", "ForwardRelay"]

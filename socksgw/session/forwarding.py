@@ -17,6 +17,7 @@ from socksgw.session.case import Case
 from socksgw.session.command import Routed
 from socksgw.session.streams import Dialling
 from socksgw.wire.address import Address
+from socksgw.wire.dialect import Exchange
 from socksgw.wire.events import Requested
 
 __all__ = ["Forward"]
@@ -76,7 +77,7 @@ class Forward(Dialling):
     async def _pass(
         self,
         case: Case,
-        exchange: Any,
+        exchange: Exchange,
         outlet: Outlet,
         again: bool,
         early: bytes,

@@ -5,17 +5,109 @@ Where the protocols of clients differ from one another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from socksgw.wire.address import UNSPECIFIED4
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import Reader
 
-__all__ = ["UNBOUND", "Dialect"]
+__all__ = ["UNBOUND", "Dialect", "Exchange"]
 
 #: What a reply says where there is no address to tell.
 UNBOUND: Final = (UNSPECIFIED4, 0)
+
+
+class Exchange(Protocol):
+    """
+    One request that is passed on, and its answer, octet by octet.
+
+    It is told what comes on both sides, and says what each is sent.
+
+    @ivar closing: whether the client's connection ends with this answer, whatever
+        the client wants.
+    @ivar conclusion: what the answer says to the end of a login; empty for nothing.
+    @ivar requestDone: whether the request is passed on to its end.
+    @ivar answered: whether the client has the head of the final answer.
+    @ivar answerDone: whether it has all of it.
+    @ivar upgraded: whether both speak another protocol from here on.
+    @ivar untilClose: whether the client takes the end of the connection for the end
+        of the answer.
+    """
+
+    closing: bool
+    conclusion: str
+    requestDone: bool
+    answered: bool
+    answerDone: bool
+    upgraded: bool
+    untilClose: bool
+
+    @property
+    def safe(self) -> bool:
+        """Whether the request can do no harm twice, and nothing of it is gone."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it is L{safe}, and no word of the answer has come."""
+
+    @property
+    def surplus(self) -> bytes:
+        """What came of the client behind its request."""
+
+    @property
+    def heading(self) -> bool:
+        """Whether the head of an answer has come in part."""
+
+    @property
+    def early(self) -> bytes:
+        """What came of the destination in the other protocol (C{upgraded})."""
+
+    @property
+    def keepsClient(self) -> bool:
+        """Whether the client may make another request on its connection."""
+
+    @property
+    def keepsDestination(self) -> bool:
+        """Whether the destination may be asked again on its connection."""
+
+    def begin(self) -> bytes:
+        """
+        Return the request as far as it is there; again only while L{repeatable}.
+
+        @raise WireError: the rest of it is not what its head says.
+        """
+
+    def fromClient(self, octets: bytes | memoryview) -> bytes:
+        """
+        Take octets of the client, and return what the destination is sent.
+
+        @raise WireError: they do not belong to such a request.
+        """
+
+    def fromDestination(self, octets: bytes | memoryview) -> bytes:
+        """
+        Take octets of the destination, and return what the client is sent.
+
+        @raise WireError: they are no answer that is passed on.
+        """
+
+    def destinationEnded(self) -> bytes:
+        """
+        Take note that the destination has ended its side.
+
+        @return: what the client is sent.
+        @raise WireError: that is not the end of the answer.
+        """
+
+    def refuse(self, reason: str, why: str, late: bool = False) -> bytes:
+        """
+        Return an answer of our own: the client has the head of none yet.
+
+        @param reason: a fixed word, as in the record.
+        @param why: for people.
+        @param late: whether the time was up.
+        """
 
 
 class Dialect:
@@ -158,12 +250,8 @@ class Dialect:
         """
         return octets
 
-    def exchange(self, request: Any) -> Any:
-        """
-        Return what passes a request on, and its answer.
-
-        @return: an L{Exchange<socksgw.wire.httpexchange.Exchange>}.
-        """
+    def exchange(self, request: Any) -> Exchange:
+        """Return what passes a request on, and its answer."""
         raise NotImplementedError
 
     def answering(self, request: Requested) -> Dialect:

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Method, Reply
 from socksgw.wire.conversation import Conversation, OutOfOrder
-from socksgw.wire.dialect import UNBOUND, Dialect
+from socksgw.wire.dialect import UNBOUND, Dialect, Exchange
 from socksgw.wire.events import Decoded, Event, MethodsOffered, Requested
 from socksgw.wire.http import Http
 from socksgw.wire.looks import LOOKED_AT, lookOf
@@ -238,7 +238,7 @@ class ServerConversation(Conversation):
         self.state = _START
         self._await(self._readFirst, _FIRST_LIMIT)
 
-    def passOn(self) -> Any:
+    def passOn(self) -> Exchange:
         """
         Have the destination answer the request.
 
