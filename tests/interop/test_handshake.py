@@ -15,7 +15,7 @@ import pytest
 from tests.interop.shared import PASSWORD, USER, Shared
 from tests.live import raw
 from tests.live.running import OPEN, Running
-from tests.live.servers import Destination, Recorder, untilEnd
+from tests.live.servers import Destination, Full, Recorder, untilEnd
 from tests.tools.waiting import until
 
 FIRST = b"first octets, sent once\n" * 40
@@ -148,42 +148,6 @@ def test_serverSpeaksFirst(
         with raw.dial(shared.open) as client:
             raw.through(client, "127.0.0.1", server.port)
             assert untilEnd(client) == banner
-
-
-class Full:
-    """
-    A destination that does not take connections: its backlog is full, so the
-    kernel leaves the SYN unanswered. Use it as a context.
-    """
-
-    def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=0)
-        self.port: int = self._listening.getsockname()[1]
-        self._waiting: list[socket.socket] = []
-
-    def __enter__(self) -> Full:
-        for _ in range(64):
-            filler = socket.socket()
-            filler.setblocking(False)
-            self._waiting.append(filler)
-            filler.connect_ex(("127.0.0.1", self.port))
-            if not select.select([], [filler], [], 0.2)[1]:
-                return self
-        pytest.skip("this kernel does not let a backlog be full")
-
-    def drain(self) -> None:
-        """Take what waits, and everybody who comes."""
-        self._listening.settimeout(0.2)
-        self._listening.listen(64)
-        for _ in range(len(self._waiting)):
-            try:
-                self._waiting.append(self._listening.accept()[0])
-            except TimeoutError:
-                return
-
-    def __exit__(self, *_: object) -> None:
-        for each in (*self._waiting, self._listening):
-            each.close()
 
 
 def _silent(client: socket.socket) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.live import raw
 from tests.live.running import LOOPBACK, Running, running, socksgw
-from tests.live.servers import Destination, echo, untilEnd
+from tests.live.servers import Destination, Full, echo, untilEnd
 from tests.tools.waiting import until
 
 USER, PASSWORD = "alice", "correct-horse"
@@ -113,6 +113,20 @@ def test_refusedByTheDestination(gateway: Running) -> None:
     status, octets = asked(gateway.ports[0], f"127.0.0.1:{port}")
     assert (status, b"(refused)" in octets) == (502, True)
     assert raw.end(gateway, port)["reason"] == "refused"
+
+
+def test_late(gateway: Running) -> None:
+    """A destination that does not answer is 504, of a tunnel and of a request."""
+    for method, target in (("CONNECT", "{}"), ("GET", "http://{}/")):
+        with Full() as full, raw.dial(gateway.ports[0]) as client:
+            place = f"127.0.0.1:{full.port}"
+            line = f"{method} {target.format(place)} HTTP/1.1"
+            ending = f"Host: {place}\r\nConnection: close\r\n\r\n"
+            client.sendall(f"{line}\r\n{ending}".encode())
+            octets = untilEnd(client)
+            assert octets.startswith(b"HTTP/1.1 504 "), octets
+            assert b"(connect-timeout)" in octets
+            assert raw.end(gateway, full.port)["reason"] == "connect-timeout"
 
 
 def test_limit(gateway: Running, destination: Callable[..., Destination]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import select
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -28,7 +29,7 @@ from tests.tools.waiting import until
 PATIENCE = 30.0
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip the test, or in CI fail it: something from outside is not there."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"missing: {what}")
@@ -225,6 +226,42 @@ class Certificate:
     def client(self) -> ssl.SSLContext:
         """For a client that trusts it, and nothing else."""
         return ssl.create_default_context(cafile=str(self.file))
+
+
+class Full:
+    """
+    A destination that does not take connections: its backlog is full, so the
+    kernel leaves the SYN unanswered. Use it as a context.
+    """
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.port: int = self._listening.getsockname()[1]
+        self._waiting: list[socket.socket] = []
+
+    def __enter__(self) -> Full:
+        for _ in range(64):
+            filler = socket.socket()
+            filler.setblocking(False)
+            self._waiting.append(filler)
+            filler.connect_ex(("127.0.0.1", self.port))
+            if not select.select([], [filler], [], 0.2)[1]:
+                return self
+        missing("a kernel that lets a backlog be full")
+
+    def drain(self) -> None:
+        """Take what waits, and everybody who comes."""
+        self._listening.settimeout(0.2)
+        self._listening.listen(64)
+        for _ in range(len(self._waiting)):
+            try:
+                self._waiting.append(self._listening.accept()[0])
+            except TimeoutError:
+                return
+
+    def __exit__(self, *_: object) -> None:
+        for each in (*self._waiting, self._listening):
+            each.close()
 
 
 class Destination:
