@@ -281,6 +281,35 @@ def test_aClientThatDoesNotRead(house: House) -> None:
     assert run.over() == ("client-lost", False, True)
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("lost", ["client", "destination"])
+def test_aDestinationThatDoesNotRead(house: House, lost: str, framing: str) -> None:
+    """The client is not read either; the end of one of them is seen all the same."""
+    head = b"POST http://example.com/ HTTP/1.1\r\nHost: x\r\n"
+    part = bytes(65536)
+    if framing == "length":
+        head += b"Content-Length: 999999999\r\n\r\n"
+    else:
+        head += b"Transfer-Encoding: chunked\r\n\r\n3b9aca00\r\n"
+    run = house.relay(head, buffer=16384)
+    stalled = 0
+    sent = 0
+    while stalled < 50:
+        try:
+            sent += run.client.send(part)
+            stalled = 0
+        except BlockingIOError:
+            stalled += 1
+        house.reactor.iterate(0.001)
+    assert 0 < sent < 4 * MIB
+    assert 0 < house.memory.held <= MIB
+    end = run.client if lost == "client" else run.server
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    end.close()
+    assert run.over() == (f"{lost}-lost", False, True)
+    assert house.memory.held == 0
+
+
 def test_theClientGoesAway(house: House) -> None:
     """In mid-request, or while the answer comes: the destination is reset."""
     post = b"POST http://example.com/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
