@@ -11,6 +11,7 @@ import socket
 from typing import Any, Final, final
 from typing import Protocol as Seam
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableDescriptor,
@@ -191,6 +192,19 @@ class TwistedConnection:
         """As L{Connection.registerProducer}."""
         self._plain = None
         self._transport.registerProducer(producer, streaming)
+        lowest: Any = self._transport
+        while not isinstance(lowest, FileDescriptor) and hasattr(lowest, "transport"):
+            lowest = lowest.transport
+        if (
+            isinstance(lowest, FileDescriptor)
+            and lowest.producer is not None
+            and (lowest.dataBuffer or lowest._tempDataLen)
+        ):
+            # Of what waits already, Twisted would tell at the next write.
+            lowest.producerPaused = True
+            # TLS has put its own between, which passes that on.
+            registered: Any = lowest.producer
+            registered.pauseProducing()
 
     def unregisterProducer(self) -> None:
         """As L{Connection.unregisterProducer}."""

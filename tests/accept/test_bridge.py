@@ -89,6 +89,22 @@ def test_aPeerThatDoesNotRead(floor: Floor) -> None:
     floor.until(lambda: client.lost)
 
 
+def test_whatWaitsAlready(floor: Floor) -> None:
+    """A producer that comes later is paused at once, as by our own connections."""
+    peer, connection, client = adopted(floor)
+    connection.write(b"a" * 300_000)
+    connection.registerProducer(client, True)
+    assert client.paused
+    assert floor.read(peer, 300_000) == b"a" * 300_000
+    floor.until(lambda: client.resumed)
+    connection.unregisterProducer()
+    connection.registerProducer(client, True)
+    assert client.paused == 1
+    connection.unregisterProducer()
+    connection.abortConnection()
+    floor.until(lambda: client.lost)
+
+
 def test_theEndIsSeenWhilePaused(floor: Floor) -> None:
     """Once, with what was sent still unread, which can be read afterwards."""
     peer, connection, client = adopted(floor)
