@@ -132,15 +132,18 @@ def makeParser() -> argparse.ArgumentParser:
     _configured(explain)
     explain.add_argument("--record", metavar="N", type=int, help="a journal line")
     explain.add_argument(
-        "--user", metavar="U", default="anonymous", help="default: anonymous"
+        "--user",
+        metavar="U",
+        default="anonymous",
+        help="the name, without a tag; default: anonymous",
     )
     explain.add_argument(
         "--group",
         metavar="G",
         action="append",
         default=[],
-        help="a group of a directory that the user is in; may be repeated. The user "
-        "is in no other group of a directory",
+        help="a group of a directory that the user is in, or gid:NAME of this machine; "
+        "may be repeated. The user is in no other group of a directory",
     )
     explain.add_argument(
         "--from", metavar="IP", dest="source", help="the client's address"

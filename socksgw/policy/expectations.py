@@ -99,7 +99,9 @@ def wrongFacts(
     """
     for group in groups:
         if group not in config.groups and not isLocal(group):
-            near = nearest(group, config.groups)
+            near = nearest(group, config.groups) or (
+                f'; a group of this machine is "gid:{group}"'
+            )
             yield "groups", f'"{group}" is not declared in [groups]{near}'
     known = {listen.name for listen in config.listen} | set(config.unused)
     if listener is not None and listener not in known:

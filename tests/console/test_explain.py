@@ -114,6 +114,7 @@ def explain(tmp_path: Path, *arguments: str) -> tuple[int, str]:
         (["connect", "2001:db8::1:443"], 2, 'as in "[2001:db8::1:443]:443"'),
         (["udp", "[2620:fe::fe]"], 2, 'as in "[2620:fe::fe]:443"'),
         (["--group", "stuff", "connect", "8.8.8.8:80"], 2, '--group: "stuff"'),
+        (["--group", "wheel", "connect", "8.8.8.8:80"], 2, 'is "gid:wheel"'),
         (["--listener", "wan", "connect", "8.8.8.8:80"], 2, "--listener: there is no"),
         (
             ["--user", "alice", "--method", "none", "connect", "8.8.8.8:80"],

@@ -79,7 +79,8 @@ class Credentials:
                     self._problems.wrong(
                         f"auth.choose[{i}].methods",
                         f'"{name}" is offered, and there is no checker for it; name '
-                        f"one in [auth] checkers{self._checkersFor(name)}",
+                        "one in [auth] checkers, or in an [[auth.checker]]"
+                        f"{self._checkersFor(name)}",
                     )
             shown = [
                 name for name in choose.methods if self._methods.shows(name, choose)

@@ -5,7 +5,7 @@ The authentication methods of C{[auth]}, built from their names and tables.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, final
+from typing import Any, Final, final
 
 from attrs import fields
 
@@ -28,6 +28,21 @@ from socksgw.policy.document import Compiler
 from socksgw.wire.codes import Method
 
 __all__ = ["Methods"]
+
+#: What other proxies, and HTTP, call the methods.
+_ALSO: Final = {
+    "basic": "userpass",
+    "password": "userpass",
+    "username": "userpass",
+    "bearer": "token",
+    "jwt": "token",
+    "oidc": "token",
+    "kerberos": "gssapi",
+    "negotiate": "gssapi",
+    "spnego": "gssapi",
+    "anonymous": "none",
+    "mtls": "certificate",
+}
 
 
 @final
@@ -207,6 +222,9 @@ class Methods:
                 return f'"{name}": its plug-in {module} is broken: {why}'
         known = ", ".join(sorted(self._found))
         why = f'there is no method "{name}"; installed are: {known}'
+        meant = _ALSO.get(name.casefold())
+        if meant in self._found:
+            return f'{why}; it is called "{meant}" here'
         return why + nearest(name, self._found)
 
     # Questions.

@@ -265,3 +265,15 @@ def test_theStubIsForThisMachine() -> None:
     ((path, said),) = wrong(text)
     assert path == "auth.gssapi"
     assert "loopback" in said
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("basic", "userpass"), ("Bearer", "token"), ("negotiate", "gssapi")],
+)
+def test_whatOthersCallThem(word: str, meant: str) -> None:
+    """The words of HTTP and of other proxies are told what they are here."""
+    choose = f'[[auth.choose]]\nmethods = ["{word}"]\n'
+    ((path, said),) = wrong(LISTEN + choose)
+    assert path == "auth.choose[0].methods[0]"
+    assert said.endswith(f'it is called "{meant}" here')
