@@ -497,8 +497,13 @@ class Inbound(Requests):
             return
         if self._waiting is not None:
             # More of a message is awaited, which may have as many as its protocol
-            # lets it have; of a stranger only where there is plenty of memory.
-            if self.halfOpen and self.listener.memory.scarce:
+            # lets it have; the first one of a stranger only where there is plenty of
+            # memory.
+            if (
+                self.halfOpen
+                and self.listener.memory.scarce
+                and self.conversation.state is State.START
+            ):
                 self.end(LimitReached("no memory for a request of that length"))
             return
         self._paused = True

@@ -172,6 +172,20 @@ def test_aLongRequestWhileMuchIsHeld(plenty: bool) -> None:
     assert world.memory.held == (0 if plenty else 200_000_000)
 
 
+def test_aLongLoginWhileMuchIsHeld() -> None:
+    """A message of a login, such as a ticket with many groups, is read to its end."""
+    world = World()
+    world.memory.take(200_000_000)
+    client, _ = world.connect()
+    client.dataReceived(b"\x05\x01\x01")
+    client.conversation.chooseMethod(1)
+    client.conversation.expect(lambda reader: reader.take(30_000), 65_535)
+    client.dataReceived(bytes(20_000))
+    assert client.failure is None
+    world.lose(client)
+    assert world.memory.held == 200_000_000
+
+
 def test_oneThatGoesWhileNothingIsRead(world: World) -> None:
     """It has sent more than we hold: its session ends, not only its reading."""
     client, transport = world.connect()
