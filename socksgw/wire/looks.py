@@ -15,19 +15,21 @@ _HTTP: Final = (
     "Chromium --proxy-server=socks5:// (which under ALL_PROXY=socks5h:// speaks HTTP), "
     'or let the listener take it: protocols = ["socks5", "socks4", "http"]'
 )
+#: The first letters of requests.
+_METHODS: Final = b"CDGHOPT"
 _PROXY: Final = (
     "a PROXY header, which is not taken here: switch it off at the balancer "
     "(send-proxy), or name the balancer in listen.proxy_protocol_from"
 )
 #: What others begin with, by the first octet.
 _LOOKS_LIKE: Final = {
-    SOCKS4: "SOCKS 4, which is not spoken here",
-    SOCKS5: "SOCKS 5, which is not spoken here",
+    SOCKS4: "SOCKS 4, which is not spoken here; protocols of the listener says what is",
+    SOCKS5: "SOCKS 5, which is not spoken here; protocols of the listener says what is",
     0x16: "TLS, which is not spoken here; use a listener with TLS, or none at the "
-    "client",
+    "client (http:// in the URL of an HTTP proxy)",
     # The PROXY protocol, version 2, section 2.2.
     0x0D: _PROXY,
-    **dict.fromkeys(b"CDGHOPT", _HTTP),
+    **dict.fromkeys(_METHODS, _HTTP),
 }
 #: Version 1 (section 2.1), whose first letter several methods of HTTP have.
 PROXY1: Final = b"PROXY "
@@ -61,6 +63,11 @@ def insteadOfTLS(octets: bytes) -> str:
         return (
             f"SOCKS {version} without TLS, which is wanted here: use a client with TLS "
             "(stunnel, socat), or a listener without"
+        )
+    if version in _METHODS and octets[:3].isalpha() and octets[:6] != PROXY1:
+        return (
+            "HTTP without TLS, which is wanted here: write https:// in the proxy's URL, "
+            'with "http" in protocols of the listener; or use a listener without'
         )
     if octets[:3].isalpha() or octets.startswith(_PROXY2):
         return f"TLS is wanted here, and this is {lookOf(octets)}"

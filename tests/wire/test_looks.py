@@ -36,7 +36,8 @@ def test_lookOf(octets: bytes, word: str) -> None:
     [
         (b"\x04\x01\x00\x50\x7f\x00", "SOCKS 4 without TLS"),
         (b"\x05\x02\x00\x02", "SOCKS 5 without TLS"),
-        (b"GET / ", "HTTP"),
+        (b"GET / ", "https:// in the proxy's URL"),
+        (b"CONNEC", "HTTP without TLS"),
         (PROXY1[:LOOKED_AT], "PROXY header"),
         (PROXY2[:LOOKED_AT], "PROXY header"),
     ],
