@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +279,26 @@ def test_plainBecomesTLS(
     with context.wrap_socket(raw.dial(started.port)) as client:
         raw.through(client, "127.0.0.1", server_.port)
         lives(client)
+
+
+def test_expiredBetweenTwoRequests(house: House) -> None:
+    """A connection that its certificate has logged in lasts longer; its login does not."""
+    request = b"GET http://127.0.0.1:1/ HTTP/1.1\r\nHost: x\r\n\r\n"
+    before = len(house.gateway.journal("login-failed"))
+    short = house.root.issue(NAME, after=timedelta(seconds=3))
+    end = short.certificate.not_valid_after_utc
+    with house.dial(short) as client:
+        client.sendall(request)
+        assert raw.exactly(client, 13) == b"HTTP/1.1 502 "
+        while not client.recv(65536).endswith(b"reached.\n"):
+            pass
+        until(lambda: datetime.now(UTC) > end, SOON)
+        client.sendall(request)
+        answers = b""
+        while b"HTTP/1.1 403 " not in answers:
+            came = client.recv(65536)
+            assert came
+            assert b"HTTP/1.1 502 " not in came
+            answers += came
+    line = told(house, "login-failed", before)[0]
+    assert (line["reason"], line["method"]) == ("login-expired", "certificate")
