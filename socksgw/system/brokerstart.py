@@ -106,9 +106,10 @@ def giveUpPrivileges() -> None:
 
 def _isPrivileged() -> bool:
     """Tell whether this process has a capability, or may take one."""
-    for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines():
-        key, _, value = line.partition(":")
-        if key in ("CapPrm", "CapEff") and int(value, 16):
+    # As octets: the user that this process has become may not read Python's codecs.
+    for line in Path("/proc/self/status").read_bytes().splitlines():
+        key, _, value = line.partition(b":")
+        if key in (b"CapPrm", b"CapEff") and int(value, 16):
             return True
     return False
 

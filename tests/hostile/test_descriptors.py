@@ -122,7 +122,7 @@ def test_whoMakesNoRequestMakesRoom(gateway: Gateway) -> None:
             client.sendall(denied)
             assert exactly(client, 13) == b"HTTP/1.1 403 "
             crowd.append(client)
-        assert "accepting pauses" in started.log
+        until(lambda: "accepting pauses" in started.log)
         assert started.descriptors <= LIMIT
         # The first has gone, in order, and the last is served again.
         while crowd[0].recv(65536):

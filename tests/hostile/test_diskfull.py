@@ -159,7 +159,7 @@ def test_maxSizeIsAFullDiskToo(tmp_path: Path) -> None:
         size = sum(file.stat().st_size for file in files)
         # The last tenth is for users who log in, and nobody does here.
         assert 890_000 < size <= 910_000
-        assert "90% of its max_size" in gateway.log
+        until(lambda: "90% of its max_size" in gateway.log)
         gateway.stop()
         assert "Traceback" not in gateway.log
     finally:

@@ -241,7 +241,9 @@ class World:
             )
         )
         log = self.directory / "broker.log"
-        until(lambda: f'namespace "{name}" at' in log.read_text(), 20)
+        until(
+            lambda: f'namespace "{name}" at' in log.read_text(), 20, seen=log.read_text
+        )
 
     def dropping(self, *names: str) -> Running:
         """Start the gateway as root, which becomes the user by twistd's options."""

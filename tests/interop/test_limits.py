@@ -304,7 +304,7 @@ def test_quotasThatCannotBeRead(tmp_path: Path) -> None:
     (tmp_path / "var" / "quotas.json").write_text("{")
     gateway = Running(tmp_path, HEAD + ALL + QUOTA)
     assert gateway.process.wait(30) == 1
-    assert "quotas.json: not a file of quotas; move it away" in gateway.log
+    until(lambda: "quotas.json: not a file of quotas; move it away" in gateway.log)
 
 
 def test_otherLimitsForWhoLives(tmp_path: Path) -> None:

@@ -279,7 +279,7 @@ def test_wrongCertificate(
     before = len(service.asked)
     assert tried(running.port, b"alice", CANARY.encode()) == b"\x01\x01"
     assert len(service.asked) == before
-    assert "its certificate is refused" in running.log
+    until(lambda: "its certificate is refused" in running.log)
 
 
 # PAM.
