@@ -15,14 +15,60 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.live.running import environment
+from tests.live.running import ROOT, environment
 from tests.live.servers import missing, program
 
-__all__ = ["NETNS", "alone", "cable", "ip", "served", "servedUDP", "spawned", "within"]
+__all__ = [
+    "NETNS",
+    "alone",
+    "cable",
+    "ip",
+    "passable",
+    "served",
+    "servedUDP",
+    "spawned",
+    "within",
+]
 
 NETNS = Path("/run/netns")
+#: Where the interpreter is, whatever links lead there.
+REAL = Path(sys.executable).resolve().parents[1]
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _passable() -> list[str]:
+    """
+    Return commands after which every user reaches this project and the interpreter.
+
+    Folders above them may be closed to others (C{/root}): what is needed stands in an
+    empty file system there then, in this mount namespace alone.
+    """
+    below: dict[Path, list[Path]] = {}
+    for path in (ROOT, Path(sys.prefix), Path(sys.base_prefix), REAL):
+        above = [each for each in reversed(path.parents) if not each.stat().st_mode & 1]
+        inside = below.setdefault(above[0], []) if above else []
+        if not any(path.is_relative_to(each) for each in inside):
+            inside.append(path)
+    steps = ["mount -t tmpfs tmpfs /mnt"]
+    for closed, paths in below.items():
+        kept = [f"/mnt/{str(path).replace('/', '_')}" for path in paths]
+        for path, place in zip(paths, kept, strict=True):
+            steps += [f"mkdir '{place}'", f"mount --bind '{path}' '{place}'"]
+        steps.append(f"mount -t tmpfs -o mode=755 tmpfs '{closed}'")
+        for path, place in zip(paths, kept, strict=True):
+            steps += [f"mkdir -p '{path}'", f"mount --bind '{place}' '{path}'"]
+    return [*steps, f"cd '{ROOT}'"]
+
+
+def passable(*command: str) -> list[str]:
+    """
+    Return a command that runs C{command} where every user reaches what it needs.
+
+    It runs in a mount namespace of its own.
+    """
+    setup = " && ".join(["mount --make-rprivate /", *_passable(), 'exec "$@"'])
+    return [program("unshare", "util-linux"), "-m", "sh", "-c", setup, "sh", *command]
 
 
 def alone(module: str, *arguments: str) -> str:
@@ -38,10 +84,9 @@ def alone(module: str, *arguments: str) -> str:
         or subprocess.run([unshare, "-mn", "true"], check=False).returncode
     ):
         missing("root, to make network namespaces")
-    setup = (
-        "mount --make-rprivate / && mkdir -p /run/netns && "
-        'mount -t tmpfs tmpfs /run/netns && ip link set lo up && exec "$@"'
-    )
+    steps = ["mount --make-rprivate /", "mkdir -p /run/netns"]
+    steps += ["mount -t tmpfs tmpfs /run/netns", "ip link set lo up", *_passable()]
+    setup = " && ".join([*steps, 'exec "$@"'])
     command = [unshare, "-mn", "sh", "-c", setup, "sh", sys.executable, "-m", module]
     done = subprocess.run(
         [*command, *arguments],

@@ -15,7 +15,7 @@ import pytest
 from socksgw.system import brokerstart
 from socksgw.system.broker import Broker
 from socksgw.system.brokerstart import brokerMain
-from tests.live.netns import alone
+from tests.live.netns import alone, passable
 from tests.live.running import environment
 from tests.live.servers import missing
 from tests.system.brokers import Threaded
@@ -98,10 +98,10 @@ def test_privilegesAreGone(user: str) -> None:
         "told(); giveUpPrivileges(); told()\n"
     )
     done = subprocess.run(
-        [
+        passable(
             "setpriv", f"--reuid={user}", "--clear-groups", f"--inh-caps={had}",
             f"--ambient-caps={had}", "--", sys.executable, "-c", script,
-        ],
+        ),
         env=environment(),
         capture_output=True,
         text=True,
