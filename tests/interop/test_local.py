@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.live import raw
+from tests.live.netns import passable
 from tests.live.running import LOOPBACK, Running, running, socksgw
 from tests.live.servers import (
     Daemon,
@@ -106,8 +107,9 @@ class House:
 
     def asker(self, octets: bytes, *prefix: str) -> subprocess.Popen[str]:
         """Another program, which says so much, and stays until it is told to go."""
+        command = [sys.executable, "-c", PROGRAM, self.name, octets.hex()]
         return subprocess.Popen(
-            [*prefix, sys.executable, "-c", PROGRAM, self.name, octets.hex()],
+            passable(*prefix, *command) if prefix else command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
