@@ -138,12 +138,14 @@ class Serving(Running):
         return [port for each in self._gateways for port in each.ports]
 
     def journal(self, event: str | None = None) -> list[dict[str, Any]]:
-        # Each numbers its sessions.
-        return [
+        # Each numbers its sessions. The latest line about a port has to be the last:
+        # a port is used again by another server.
+        lines = [
             {**line, "session": (number, line.get("session"))}
             for number, each in enumerate(self._gateways)
             for line in each.journal(event)
         ]
+        return sorted(lines, key=lambda line: str(line["time"]))
 
 
 @contextmanager
