@@ -13,7 +13,7 @@ __all__ = ["Tags"]
 @final
 class Tags:
     """
-    Tags, and what others begin with.
+    A set of tags, given by name and by beginning.
 
     A pattern C{job-*} matches what begins so and goes on; C{*} matches every tag.
 

@@ -66,7 +66,7 @@ _NOTHING: Final[Mapping[str, bytes]] = {}
 
 
 class HeaderMissing(WireError):
-    """What came is no PROXY header."""
+    """The octets that came are no PROXY header."""
 
 
 class ProxyHeader(NamedTuple):
