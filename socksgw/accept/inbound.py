@@ -15,7 +15,6 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from socksgw.accept.layers import enter
-from socksgw.accept.protected import ProtectedConnection
 from socksgw.accept.requests import SURPLUS, Phase, Requests
 from socksgw.accept.seams import Listening
 from socksgw.errors import (
@@ -30,6 +29,7 @@ from socksgw.system.connection import Connection, Receiver
 from socksgw.system.coroutines import Awaited
 from socksgw.system.owners import programBehind
 from socksgw.system.program import Program
+from socksgw.system.protected import ProtectedConnection
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event

@@ -15,10 +15,10 @@ from twisted.internet.protocol import Factory
 
 from socksgw.accept.bridge import TwistedProtocol
 from socksgw.accept.certificates import ServerTLS
-from socksgw.accept.protected import ProtectedConnection
 from socksgw.accept.tls import TLSConnection
 from socksgw.config.schema import ListenTLS
 from socksgw.system.plain import PlainConnection
+from socksgw.system.protected import ProtectedConnection
 from socksgw.system.watch import Watch
 from socksgw.wire.levels import INTEGRITY
 from tests.fakes.connections import Recorder

@@ -1,5 +1,5 @@
 """
-The connection of a client whose login has agreed on a protection.
+A connection whose login has agreed on a protection, of a client or through a hop.
 
 What is written goes out wrapped, and what comes is unwrapped.
 """
@@ -11,7 +11,6 @@ from typing import Any, Final, final
 from twisted.python.failure import Failure
 
 from socksgw.errors import ProtocolViolated, SocksError
-from socksgw.interfaces import Protection, StreamProtection
 from socksgw.system.connection import (
     Connection,
     Producer,
@@ -19,6 +18,7 @@ from socksgw.system.connection import (
     SocketName,
 )
 from socksgw.wire.levels import LEVELS
+from socksgw.wire.protection import Protection, StreamProtection
 from socksgw.wire.reader import WireError
 
 __all__ = ["ProtectedConnection"]
@@ -43,7 +43,7 @@ class ProtectedConnection:
         self, below: Connection, protection: Protection, receiver: Receiver
     ) -> None:
         """
-        @param below: the client's connection up to now.
+        @param below: the connection up to now.
         """
         self._below = below
         self._protection = protection

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from twisted.internet.error import ConnectionDone
 
-from socksgw.accept.protected import ProtectedConnection
-from socksgw.interfaces import Protection
+from socksgw.system.protected import ProtectedConnection
 from socksgw.wire.levels import CLEAR, CONFIDENTIALITY, INTEGRITY
+from socksgw.wire.protection import Protection
 from socksgw.wire.reader import WireError
 from tests.fakes.carriers import Flipping
 from tests.fakes.connections import Floor, Recorder
