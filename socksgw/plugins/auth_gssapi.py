@@ -31,10 +31,11 @@ from socksgw.interfaces import (
 from socksgw.plugins.gssapi_stub import StubMechanism
 from socksgw.wire import gssapi as wire
 from socksgw.wire.codes import Method
+from socksgw.wire.encapsulation import Encapsulation, Sealing
 from socksgw.wire.gssapi import Level, MessageType, encode
-from socksgw.wire.reader import NeedMoreData, Reader, WireError
+from socksgw.wire.reader import Reader, WireError
 
-__all__ = ["Context", "Encapsulation", "Mechanism", "method"]
+__all__ = ["Context", "Mechanism", "method"]
 
 #: Tokens of the client's, at most, until the context is there.
 _ROUNDS: Final = 10
@@ -49,7 +50,7 @@ _LEVELS: Final = {
 }
 
 
-class Context(Protocol):
+class Context(Sealing, Protocol):
     """
     One client's security context. All but C{complete} is known when that is set.
     """
@@ -81,21 +82,6 @@ class Context(Protocol):
         @return: fires with the token to answer with, or nothing.
         @raise AuthenticationFailed: it is not acceptable.
         """
-
-    def wrap(self, octets: bytes, confidential: bool) -> bytes:
-        """Return a token that holds C{octets}."""
-
-    def unwrap(self, token: bytes) -> tuple[bytes, bool]:
-        """
-        Open a token.
-
-        @return: what the token holds, and whether it was encrypted.
-        @raise WireError: it is not one of the client's, was changed, or comes again or
-            out of turn.
-        """
-
-    def longest(self, confidential: bool) -> int:
-        """Return how many octets fit into a token of L{wire.LONGEST}."""
 
 
 class Mechanism(Protocol):
@@ -134,71 +120,6 @@ class Credentials:
 
     def __repr__(self) -> str:
         return "<Credentials>"
-
-
-@final
-class Encapsulation:
-    """
-    The protection that a context and a level give (RFC 1961 section 5).
-
-    At the selective level everything that is sent is encrypted, and what is
-    received need not be.
-    """
-
-    __slots__ = ("_confidential", "_context", "_longest", "_tokens", "level")
-
-    def __init__(self, context: Context, level: Level) -> None:
-        """
-        @param level: any but clear.
-        """
-        self.level = INTEGRITY
-        if level == Level.CONFIDENTIALITY:
-            self.level = CONFIDENTIALITY
-        self._confidential = level != Level.INTEGRITY
-        self._context = context
-        self._longest = context.longest(self._confidential)
-        self._tokens = wire.Tokens()
-
-    def unwrap(self, octets: bytes) -> bytes:
-        """As L{socksgw.interfaces.Protection.unwrap}."""
-        return b"".join([self._open(x) for x in self._tokens.receive(octets)])
-
-    def wrap(self, octets: bytes) -> bytes:
-        """As L{socksgw.interfaces.Protection.wrap}."""
-        longest = self._longest
-        if len(octets) <= longest:
-            return self._close(octets)
-        return b"".join(
-            [
-                self._close(octets[start : start + longest])
-                for start in range(0, len(octets), longest)
-            ]
-        )
-
-    def unwrapDatagram(self, octets: bytes) -> bytes:
-        """As L{socksgw.interfaces.Protection.unwrapDatagram}."""
-        reader = Reader(octets)
-        try:
-            token = wire.readData(reader)
-        except NeedMoreData:
-            raise WireError("a datagram that is not whole") from None
-        if reader.position != len(octets):
-            raise WireError("octets behind a datagram's token")
-        return self._open(token)
-
-    def wrapDatagram(self, octets: bytes) -> bytes:
-        """As L{socksgw.interfaces.Protection.wrapDatagram}."""
-        return self._close(octets)
-
-    def _open(self, token: bytes) -> bytes:
-        octets, encrypted = self._context.unwrap(token)
-        if not encrypted and self.level == CONFIDENTIALITY:
-            raise WireError("octets that are not encrypted, as was agreed")
-        return octets
-
-    def _close(self, octets: bytes) -> bytes:
-        token = self._context.wrap(octets, self._confidential)
-        return encode(MessageType.DATA, token)
 
 
 @implementer(IAnswering, IReportingStore)

@@ -462,8 +462,8 @@ def test_bitFlips(realm: Realm, tickets: dict[str, str]) -> None:
     client has not said. RRC, octets 6 and 7, may turn the token by a multiple
     of its length, which changes nothing: RFC 4121 section 4.2.5.
     """
-    from socksgw.plugins.auth_gssapi import Encapsulation
     from socksgw.plugins.gssapi_kerberos import Kerberos
+    from socksgw.wire.encapsulation import Encapsulation
     from socksgw.wire.gssapi import Level
     from socksgw.wire.reader import WireError
 

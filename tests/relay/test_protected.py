@@ -10,8 +10,8 @@ import socket
 
 import pytest
 
-from socksgw.plugins.auth_gssapi import Encapsulation
 from socksgw.plugins.gssapi_stub import StubTokens
+from socksgw.wire.encapsulation import Encapsulation
 from socksgw.wire.gssapi import Level, MessageType, encode, readData
 from socksgw.wire.reader import Reader
 from tests.fakes.gssapi import established
