@@ -16,7 +16,9 @@ from socksgw.wire.looks import lookOf
 from socksgw.wire.reader import WireError
 
 __all__ = [
+    "AUTHORITY",
     "LONGEST",
+    "SIGNATURE",
     "HeaderMissing",
     "Origin",
     "ProxyHeader",
@@ -33,7 +35,7 @@ _LONGEST_LINE: Final = 107
 _PROXY1: Final = b"PROXY "
 _UNKNOWN: Final = b"PROXY UNKNOWN"
 #: How a header of version 2 begins (section 2.2), and octets up to its length.
-_PROXY2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
+SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _FIXED: Final = 16
 _LOCAL: Final = 0x20
 _PROXY: Final = 0x21
@@ -50,11 +52,18 @@ _OTHERS: Final = {
     0x31: "a Unix socket",
     0x32: "a Unix datagram socket",
 }
+#: The type of what names the host that the client asked for (section 2.2.2).
+AUTHORITY: Final = 0x02
 _CRC32C: Final = 0x03
 _UNIQUE_ID: Final = 0x05
 _TLS: Final = 0x20
 #: What a sender may tell besides the addresses, by the word for the record.
-_TOLD: Final = {0x01: "alpn", 0x02: "authority", _UNIQUE_ID: "unique_id", 0x30: "netns"}
+_TOLD: Final = {
+    0x01: "alpn",
+    AUTHORITY: "authority",
+    _UNIQUE_ID: "unique_id",
+    0x30: "netns",
+}
 _TOLD_OF_TLS: Final = {0x21: "tls_version", 0x22: "tls_name", 0x23: "tls_cipher"}
 _LONGEST_ID: Final = 128
 #: Bits of the client octet (section 2.2.6): TLS, and a certificate in this connection
@@ -121,7 +130,7 @@ def readProxyHeader(octets: bytes | bytearray) -> tuple[ProxyHeader, int] | None
     @raise HeaderMissing: there is none.
     @raise WireError: it breaks the protocol, or is of no connection by TCP.
     """
-    if octets[: len(_PROXY2)] == _PROXY2[: len(octets)]:
+    if octets[: len(SIGNATURE)] == SIGNATURE[: len(octets)]:
         return _version2(octets)
     if octets[: len(_PROXY1)] == _PROXY1[: len(octets)]:
         return _version1(octets)
@@ -200,7 +209,7 @@ def _client(address: Address) -> Address:
 
 
 def _version2(octets: bytes | bytearray) -> tuple[ProxyHeader, int] | None:
-    if len(octets) > len(_PROXY2) and octets[len(_PROXY2)] not in (_LOCAL, _PROXY):
+    if len(octets) > len(SIGNATURE) and octets[len(SIGNATURE)] not in (_LOCAL, _PROXY):
         raise WireError("a PROXY header of a version or command that does not exist")
     if len(octets) < _FIXED:
         return None
