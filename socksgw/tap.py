@@ -1,21 +1,14 @@
 """
-The command C{twistd socksgw}: its options, and the service that it runs.
+The command C{twistd socksgw}: its options, and the service that they ask for.
 """
 
 from __future__ import annotations
 
-import atexit
-import gc
-import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, NoReturn, TypeVar
+from typing import Any, ClassVar
 
-from twisted.application.service import Service
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python import usage
 
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
@@ -23,51 +16,12 @@ from socksgw.config.loading import ConfigError, load
 from socksgw.config.schema import Config
 from socksgw.console.banner import Console
 from socksgw.gateway.gateway import Gateway
-from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.service import GatewayService, fail
 from socksgw.system import output
 from socksgw.system.clock import steady
-from socksgw.system.floors import outdated
-from socksgw.system.readiness import notify
-from socksgw.system.rights import rightsOf
-from socksgw.system.signals import Hangups, hangups
+from socksgw.system.signals import hangups
 
-__all__ = ["GatewayService", "Options", "makeService"]
-
-_log = Logger()
-
-T = TypeVar("T")
-
-#: Thresholds of the garbage collector: new objects before a collection, and
-#: collections of each age before one of the next. Sessions leave no cycles, so it
-#: only finds those of plug-ins and libraries. A live session has about 50 objects.
-_THRESHOLDS: Final = (5_000, 10, 10)
-
-
-class _Ended(SystemExit, Exception):
-    """
-    Ends the process with a status.
-
-    It is an L{Exception}, too: only for these does twistd remove its pid file, and
-    tell the process that waits until its daemon has started.
-    """
-
-
-def _fail(lines: Sequence[str], status: int) -> NoReturn:
-    """
-    Print the lines to standard error, and exit with a status.
-    """
-    for line in lines:
-        print(f"socksgw: {line}", file=sys.stderr)
-    raise _Ended(status)
-
-
-def _exitFailed() -> None:
-    """
-    End the process at once, with status 1.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
+__all__ = ["Options", "makeService"]
 
 
 class Options(usage.Options, AuthOptionMixin):
@@ -130,7 +84,7 @@ class Options(usage.Options, AuthOptionMixin):
         except usage.UsageError as e:
             # Twisted puts this in front of the error of a checker.
             why = str(e).removeprefix("Unexpected error: ")
-            _fail([f"{why} (twistd socksgw --help shows the options)"], 2)
+            fail([f"{why} (twistd socksgw --help shows the options)"], 2)
 
     def postOptions(self) -> None:
         """
@@ -162,127 +116,6 @@ def configure(options: Options) -> Config:
     return config
 
 
-def _spareCollector() -> None:
-    """
-    Make the garbage collector run less often, and skip what exists already.
-
-    What was made at the start lives as long as the process.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_THRESHOLDS)
-
-
-class GatewayService(Service):
-    """
-    The gateway as a service of twistd.
-    """
-
-    name = "socksgw"
-
-    def __init__(
-        self,
-        reactor: Any,
-        gateway: Gateway,
-        console: Console | None,
-        signals: Hangups,
-        foreground: bool,
-    ) -> None:
-        """
-        Take the parts; nothing is opened yet.
-
-        @param console: prints decisions in the foreground; L{None} for none.
-        @param signals: catches SIGHUP.
-        @param foreground: whether the process stays in the foreground.
-        """
-        self._hangups = signals
-        self._foreground = foreground
-        self._reactor = reactor
-        self.gateway = gateway
-        self._console = console
-
-    def privilegedStartService(self) -> None:
-        """
-        Open the listeners, before twistd gives up the rights of root.
-        """
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
-        for line in (
-            *self.gateway.generation.warnings,
-            *self._try(self.gateway.listen),
-        ):
-            _log.warn("{line}", line=str(line))
-
-    def startService(self) -> None:
-        """
-        Open the journal and begin to serve.
-        """
-        super().startService()  # type: ignore[no-untyped-call]
-        # If user and group were to be changed, twistd has done that by now.
-        kept = rightsOf()
-        if kept is not None:
-            _log.warn("{line}", line=kept)
-        for old in outdated():
-            _log.warn("{line}", line=old)
-        self._try(self.gateway.start)
-        self.gateway.failed = self._failed
-        _spareCollector()
-        self._hangups.serve(self._reactor, self.gateway.reload, self._hungUp)
-        # Only then clients are accepted, and all is open that stays open.
-        self._reactor.callWhenRunning(self._ready)
-
-    def _ready(self) -> None:
-        """Tell everybody that clients are served."""
-        notify("READY=1")
-        if self._console is not None:
-            self._console.start(self.gateway)
-
-    def _failed(self, line: str) -> None:
-        _log.critical("{line}", line=line)
-        # This runs after twistd has cleaned up, which exits with 0 otherwise.
-        atexit.register(_exitFailed)
-        self._reactor.stop()
-
-    def _hungUp(self) -> None:
-        if not self.gateway.stopping:
-            _log.warn("the terminal was closed: stopping")
-            self._reactor.stop()
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Stop accepting, and wait until the sessions are over.
-
-        @return: fires when the journal is closed.
-        """
-        super().stopService()  # type: ignore[no-untyped-call]
-        notify("STOPPING=1")
-        sessions = len(self.gateway.sessions)
-        # From here on a second SIGINT or SIGTERM ends the sessions.
-        stopped = self.gateway.stop()
-        if sessions:
-            _log.warn(
-                "stopping: {sessions} sessions may go on for {drain:g} s; {again} ends "
-                "them at once",
-                sessions=sessions,
-                drain=float(self.gateway.config.timeouts.drain),
-                again="^C" if self._foreground else "a second SIGTERM",
-            )
-        return stopped.addBoth(self._stopped)
-
-    def _stopped(self, result: None) -> None:
-        if self._console is not None:
-            self._console.stop()
-
-    def _try(self, step: Callable[[], T]) -> T:
-        try:
-            return step()
-        except CannotStart as e:
-            if self._console is None:
-                # A daemon has no standard error that anybody reads.
-                for line in str(e).splitlines():
-                    _log.critical("{line}", line=line)
-            _fail(str(e).splitlines(), 1)
-
-
 def makeService(options: Options) -> GatewayService:
     """
     Return the service that the options ask for.
@@ -301,7 +134,7 @@ def makeService(options: Options) -> GatewayService:
             reread=(lambda: configure(options)) if options["config"] else None,
         )
     except ConfigError as e:
-        _fail(e.lines(), 2)
+        fail(e.lines(), 2)
     parent: Any = options.parent or {}
     foreground = bool(parent.get("nodaemon"))
     console = None

@@ -151,6 +151,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "interop/test_sandbox.py",
         "it is about what a sandbox denies",
     ),
+    "tap.py": ("hostile/test_firstminute.py", "it starts gateways as people do"),
 }
 
 SOURCES = sorted(

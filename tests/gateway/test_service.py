@@ -1,5 +1,5 @@
 """
-The service of twistd.
+The gateway as a service.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from socksgw.config.loading import loads
 from socksgw.gateway.gateway import Gateway
-from socksgw.tap import GatewayService
+from socksgw.gateway.service import GatewayService
 from tests.live.running import OPEN
 
 

@@ -1,0 +1,192 @@
+"""
+The gateway as a service: it starts, tells that it is ready, and ends with its process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn, Protocol, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from socksgw.gateway.gateway import Gateway
+from socksgw.gateway.listeners import CannotStart
+from socksgw.system.floors import outdated
+from socksgw.system.readiness import notify
+from socksgw.system.rights import rightsOf
+from socksgw.system.signals import Hangups
+
+__all__ = ["Foreground", "GatewayService", "fail"]
+
+_log = Logger()
+
+T = TypeVar("T")
+
+#: Thresholds of the garbage collector: new objects before a collection, and
+#: collections of each age before one of the next. Sessions leave no cycles, so it
+#: only finds those of plug-ins and libraries. A live session has about 50 objects.
+_THRESHOLDS: Final = (5_000, 10, 10)
+
+
+class _Ended(SystemExit, Exception):
+    """
+    Ends the process with a status.
+
+    It is an L{Exception}, too: only for these does twistd remove its pid file, and
+    tell the process that waits until its daemon has started.
+    """
+
+
+def fail(lines: Sequence[str], status: int) -> NoReturn:
+    """
+    Print the lines to standard error, and exit with a status.
+    """
+    for line in lines:
+        print(f"socksgw: {line}", file=sys.stderr)
+    raise _Ended(status)
+
+
+def _exitFailed() -> None:
+    """
+    End the process at once, with status 1.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _spareCollector() -> None:
+    """
+    Make the garbage collector run less often, and skip what exists already.
+
+    What was made at the start lives as long as the process.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_THRESHOLDS)
+
+
+class Foreground(Protocol):
+    """What a gateway that stays in the foreground tells people."""
+
+    def start(self, gateway: Gateway, /) -> None:
+        """Begin: the gateway serves clients."""
+
+    def stop(self) -> None:
+        """End: all sessions are over."""
+
+
+class GatewayService(Service):
+    """
+    The gateway as a service of Twisted's.
+    """
+
+    name = "socksgw"
+
+    def __init__(
+        self,
+        reactor: Any,
+        gateway: Gateway,
+        console: Foreground | None,
+        signals: Hangups,
+        foreground: bool,
+    ) -> None:
+        """
+        Take the parts; nothing is opened yet.
+
+        @param console: tells people in the foreground; L{None} for nothing.
+        @param signals: catches SIGHUP.
+        @param foreground: whether the process stays in the foreground.
+        """
+        self._hangups = signals
+        self._foreground = foreground
+        self._reactor = reactor
+        self.gateway = gateway
+        self._console = console
+
+    def privilegedStartService(self) -> None:
+        """
+        Open the listeners, before twistd gives up the rights of root.
+        """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        for line in (
+            *self.gateway.generation.warnings,
+            *self._try(self.gateway.listen),
+        ):
+            _log.warn("{line}", line=str(line))
+
+    def startService(self) -> None:
+        """
+        Open the journal and begin to serve.
+        """
+        super().startService()  # type: ignore[no-untyped-call]
+        # If user and group were to be changed, twistd has done that by now.
+        kept = rightsOf()
+        if kept is not None:
+            _log.warn("{line}", line=kept)
+        for old in outdated():
+            _log.warn("{line}", line=old)
+        self._try(self.gateway.start)
+        self.gateway.failed = self._failed
+        _spareCollector()
+        self._hangups.serve(self._reactor, self.gateway.reload, self._hungUp)
+        # Only then clients are accepted, and all is open that stays open.
+        self._reactor.callWhenRunning(self._ready)
+
+    def _ready(self) -> None:
+        """Tell everybody that clients are served."""
+        notify("READY=1")
+        if self._console is not None:
+            self._console.start(self.gateway)
+
+    def _failed(self, line: str) -> None:
+        _log.critical("{line}", line=line)
+        # This runs after twistd has cleaned up, which exits with 0 otherwise.
+        atexit.register(_exitFailed)
+        self._reactor.stop()
+
+    def _hungUp(self) -> None:
+        if not self.gateway.stopping:
+            _log.warn("the terminal was closed: stopping")
+            self._reactor.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop accepting, and wait until the sessions are over.
+
+        @return: fires when the journal is closed.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        notify("STOPPING=1")
+        sessions = len(self.gateway.sessions)
+        # From here on a second SIGINT or SIGTERM ends the sessions.
+        stopped = self.gateway.stop()
+        if sessions:
+            _log.warn(
+                "stopping: {sessions} sessions may go on for {drain:g} s; {again} ends "
+                "them at once",
+                sessions=sessions,
+                drain=float(self.gateway.config.timeouts.drain),
+                again="^C" if self._foreground else "a second SIGTERM",
+            )
+        return stopped.addBoth(self._stopped)
+
+    def _stopped(self, result: None) -> None:
+        if self._console is not None:
+            self._console.stop()
+
+    def _try(self, step: Callable[[], T]) -> T:
+        try:
+            return step()
+        except CannotStart as e:
+            if self._console is None:
+                # A daemon has no standard error that anybody reads.
+                for line in str(e).splitlines():
+                    _log.critical("{line}", line=line)
+            fail(str(e).splitlines(), 1)
