@@ -1,0 +1,1 @@
+"""Other gateways that sessions leave through."""
