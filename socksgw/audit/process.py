@@ -5,7 +5,7 @@ The journal's lines about the process, its configuration and its stores of users
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "storesLine",
     "tlsFailedLine",
     "tlsReadLine",
+    "upstreamLine",
 ]
 
 
@@ -79,3 +80,27 @@ def networkLine(network: str, state: str, why: str = "") -> str:
     """
     text = f'"event":"network","network":{quoted(network)},"state":"{state}"'
     return f'{text},"why":{quoted(why)}' if why else text
+
+
+def upstreamLine(
+    upstream: str,
+    state: str,
+    why: str,
+    sessions: int,
+    opened: int,
+    failed: Mapping[str, int],
+) -> str:
+    """
+    Return the line that says whether sessions are led to an upstream.
+
+    @param state: C{ejected} or C{returned}.
+    @param sessions: how many it has now.
+    @param opened: how many it has opened since the gateway knows it.
+    @param failed: how many it has failed since then, by reason.
+    """
+    reasons = ",".join(f"{quoted(each)}:{n}" for each, n in failed.items())
+    return (
+        f'"event":"upstream","upstream":{quoted(upstream)},"state":"{state}",'
+        f'"why":{quoted(why)},"sessions":{sessions},"opened":{opened},'
+        f'"failed":{{{reasons}}}'
+    )

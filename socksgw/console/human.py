@@ -134,6 +134,12 @@ def _trouble(line: Mapping[str, Any], colour: bool) -> str:
     return f"{word} written again; {line['refused']} requests were refused meanwhile"
 
 
+def _upstream(line: Mapping[str, Any], colour: bool) -> str:
+    ejected = line["state"] == "ejected"
+    word = _paint("UPSTREAM", _RED if ejected else _GREEN, colour)
+    return f"{word} {line['upstream']} {line['state']}: {line['why']}"
+
+
 _HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool], str]]] = {
     "decision": _decision,
     "flow": _decision,
@@ -146,6 +152,7 @@ _HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool], str]]] = {
     "missing": _trouble,
     "recovered": _trouble,
     "resumed": _trouble,
+    "upstream": _upstream,
 }
 
 

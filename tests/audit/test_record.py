@@ -291,6 +291,7 @@ def everyLine() -> list[str]:
         process.storesLine(["p"]),
         process.groupsFailedLine("c", "u", "r"),
         process.networkLine("netns:blue", "lost", "w"),
+        process.upstreamLine("edge", "ejected", "w", 1, 2, {"upstream-login": 3}),
     ]
 
 

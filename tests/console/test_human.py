@@ -117,6 +117,18 @@ def test_anIPv6LiteralStandsInBrackets() -> None:
                 "4,000 more within a second (policy 4000) · from 10.0.0.1",
             ),
         ),
+        (
+            {
+                "event": "upstream",
+                "upstream": "edge",
+                "state": "ejected",
+                "why": "3 sessions in a row failed: upstream-timeout",
+            },
+            (
+                "UPSTREAM edge ejected: ",
+                "3 sessions in a row failed: upstream-timeout",
+            ),
+        ),
         ({"event": "recovered", "octets": 9}, ("JOURNAL", "9")),
         ({"event": "resumed", "refused": 3, "lost": 0}, ("JOURNAL", "3")),
     ],
