@@ -147,6 +147,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "session/test_commands.py",
         "CONNECT and BIND are found by their numbers",
     ),
+    "system/tlsname.py": (
+        "system/test_tlspeer.py",
+        "a name is verified in a handshake",
+    ),
     "system/sockets.py": (
         "interop/test_sandbox.py",
         "it is about what a sandbox denies",

@@ -32,7 +32,7 @@ from socksgw.accept.identity import (
 from socksgw.config.schema import ListenTLS
 from socksgw.system.files import FileError, readFile, readSecret, stampOf, unreadable
 from socksgw.system.once import Once
-from socksgw.system.tls import Own, certificatesOf, keyFor, serverContext
+from socksgw.system.tlscontext import Own, certificatesOf, keyFor, serverContext
 
 __all__ = ["Changes", "ServerTLS", "WrongTLS"]
 

@@ -15,7 +15,8 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import CONFIDENTIALITY, IRenumbered, IWrapper, Settings
-from socksgw.system.tls import Stream, certificatesOf, keyFor, serverContext
+from socksgw.system.tls import Stream
+from socksgw.system.tlscontext import certificatesOf, keyFor, serverContext
 from socksgw.wire.codes import Method
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import (

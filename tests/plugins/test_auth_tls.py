@@ -13,7 +13,8 @@ from OpenSSL import SSL
 
 from socksgw.plugins.auth_tls import Secured
 from socksgw.system import tls
-from socksgw.system.tls import Own, Stream, serverContext
+from socksgw.system.tls import Stream
+from socksgw.system.tlscontext import Own, serverContext
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import State, encodeRecords
 from tests.tools.certificates import Authority, server

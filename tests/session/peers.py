@@ -23,7 +23,7 @@ from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.plugins import auth_certificate, auth_chap
 from socksgw.plugins.auth_tls import TLSInside
 from socksgw.plugins.gssapi_stub import StubInitiator, StubTokens
-from socksgw.system.tls import Own, serverContext
+from socksgw.system.tlscontext import Own, serverContext
 from socksgw.wire.gssapi import MessageType, encode
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import Records, State, encodeRecords

@@ -5,29 +5,18 @@ bring nothing are counted.
 
 from __future__ import annotations
 
-import errno
-import os
 import random
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 from OpenSSL import SSL
 
 from socksgw.system import tls
-from socksgw.system.tls import (
-    Excessive,
-    Own,
-    Stream,
-    certificatesOf,
-    keyFor,
-    serverContext,
-)
-from tests.live.servers import program
+from socksgw.system.tls import Excessive, Stream
+from socksgw.system.tlscontext import Own, serverContext
 from tests.tools.certificates import Authority, server
 from tests.tools.libssl import Updating
 
@@ -178,47 +167,6 @@ def test_whoSendsDataMayChangeKeys(updater: Updater) -> None:
         updater.client.send(bytes(100))
         assert updater.read() == bytes(100)
     assert updater.stream.failure is None
-
-
-@pytest.fixture
-def pss(tmp_path: Path) -> tuple[bytes, bytes]:
-    """A certificate and its key, which is for RSA-PSS alone."""
-    openssl = program("openssl", "openssl")
-    key, file = tmp_path / "pss.key", tmp_path / "pss.pem"
-    bits = ("-pkeyopt", "rsa_keygen_bits:2048")
-    for command in (
-        ("genpkey", "-algorithm", "RSA-PSS", *bits, "-out", key),
-        ("req", "-x509", "-new", "-key", key, "-subj", "/CN=gw", "-out", file),
-    ):
-        subprocess.run([openssl, *command], check=True, capture_output=True)
-    return file.read_bytes(), key.read_bytes()
-
-
-def test_aSandboxWithoutFilesInMemory(
-    pss: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where memfd_create(2) is refused, such a key is, with the remedy."""
-
-    def refused(name: str) -> int:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "memfd_create", refused)
-    with pytest.raises(ValueError, match=r"memfd_create\(2\).*not permitted; allow"):
-        keyFor(certificatesOf(pss[0]), pss[1])
-
-
-def test_keysForRSAPSS(pss: tuple[bytes, bytes]) -> None:
-    """A key that is for RSA-PSS alone fits its certificate, and serves."""
-    own = keyFor(certificatesOf(pss[0]), pss[1])
-    connection = SSL.Connection(serverContext(own), None)
-    connection.set_accept_state()
-    ours, client = Stream(connection), clientOf()
-    while not ours.established:
-        with suppress(SSL.WantReadError):
-            client.do_handshake()
-        ours.receive(heard(client))
-        client.bio_write(ours.outgoing() or b"")
-        assert ours.failure is None
 
 
 def test_fragmentsOfAHandshake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksgw.system.tls import Own, serverContext
-from socksgw.system.tlspeer import PeerRefused, TLSPeer
+from socksgw.system.tlscontext import Own, serverContext
+from socksgw.system.tlsname import PeerRefused
+from socksgw.system.tlspeer import TLSPeer
 from tests.tools.certificates import (
     CLIENT,
     HOUR,

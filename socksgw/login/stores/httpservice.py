@@ -35,7 +35,8 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from socksgw.login.stores.remote import Unavailable
-from socksgw.system.tlspeer import PeerRefused, TLSPeer
+from socksgw.system.tlsname import PeerRefused
+from socksgw.system.tlspeer import TLSPeer
 
 __all__ = ["JSONService"]
 

@@ -16,7 +16,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksgw.system.tlspeer import PeerRefused, TLSPeer
+from socksgw.system.tlsname import PeerRefused
+from socksgw.system.tlspeer import TLSPeer
 
 __all__ = ["Entry", "Link", "NotServed", "ResultError", "TooMany", "TooMuch"]
 

@@ -23,7 +23,8 @@ from twisted.logger import Logger
 from socksgw.login.refusal import Refused
 from socksgw.login.stores.ldaplinks import Link, NotServed, ResultError, TooMuch
 from socksgw.login.stores.remote import Unavailable, isLoopback, within
-from socksgw.system.tlspeer import PeerRefused, TLSPeer
+from socksgw.system.tlsname import PeerRefused
+from socksgw.system.tlspeer import TLSPeer
 
 __all__ = ["Links", "Server", "Servers", "serversOf"]
 
