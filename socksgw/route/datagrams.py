@@ -41,9 +41,10 @@ def outerSocket(
         roomy(outer, _RECEIVE)
         if whole:
             outer.setsockopt(*_DISCOVER[version], _ALWAYS)
-        if version == 6:
-            outer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        outer.bind(("", 0))
+        if not sockets.bound:
+            if version == 6:
+                outer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            outer.bind(("", 0))
     except OSError:
         outer.close()
         raise

@@ -82,6 +82,8 @@ class Brokered:
     @ivar why: why there is no broker, for the operator.
     """
 
+    bound: Final = False
+
     def __init__(self, name: str, where: Path, watch: Watcher) -> None:
         """
         Begin without a broker: L{dial} asks for one.

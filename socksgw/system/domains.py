@@ -55,6 +55,10 @@ class Waiting(Protocol):
 class Sockets(Protocol):
     """Where the sockets of one routing domain come from."""
 
+    @property
+    def bound(self) -> bool:
+        """Whether they are bound to an address already, for datagrams with a port."""
+
     def open(self, family: int, kind: int) -> socket.socket:
         """
         Return a new non-blocking socket.
@@ -84,6 +88,8 @@ class Sockets(Protocol):
 class Own:
     """The sockets of the gateway's own network namespace."""
 
+    bound: Final = False
+
     def open(self, family: int, kind: int) -> socket.socket:
         """As L{Sockets.open}."""
         return socket.socket(family, kind | socket.SOCK_NONBLOCK)
@@ -107,6 +113,8 @@ class Device:
 
     Linux lets anybody bind a socket to a device that is bound to none (since 5.7).
     """
+
+    bound: Final = False
 
     def __init__(self, name: str) -> None:
         self._name = name

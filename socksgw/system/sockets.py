@@ -20,6 +20,7 @@ __all__ = [
     "FAMILIES",
     "isRefusal",
     "keepAlive",
+    "portLater",
     "quick",
     "resetting",
     "roomy",
@@ -33,6 +34,9 @@ FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 #: Seconds of silence before keep-alive asks: well before firewalls forget a
 #: connection.
 _KEEPALIVE: Final = 120
+#: IP_BIND_ADDRESS_NO_PORT of ip(7), which Python has no name for. IPv6 has it, too,
+#: by the level of IPv4.
+_NO_PORT: Final = 24
 #: What sandboxes answer in place of a system call that works elsewhere.
 _REFUSALS: Final = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP,
@@ -124,6 +128,20 @@ def _keepAliveAsFarAs(connection: socket.socket) -> None:
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE),
         "TCP_KEEPIDLE",
         "a peer that vanished is noticed after the system's own time",
+    )
+
+
+def portLater(connection: socket.socket) -> None:
+    """
+    Have the kernel choose the port when the socket connects, not when it is bound.
+
+    For a datagram socket, which may never connect, that would be port 0.
+    """
+    _prefer(
+        connection,
+        (socket.IPPROTO_IP, _NO_PORT, 1),
+        "IP_BIND_ADDRESS_NO_PORT",
+        "each connection by a chosen address takes a port from all destinations",
     )
 
 
