@@ -1,0 +1,136 @@
+"""
+Active checks: a real dialogue with an upstream, again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol, final
+
+from twisted.internet.defer import CancelledError
+
+from socksgw.errors import SocksError
+from socksgw.interfaces import SetDeadline, Timer
+from socksgw.route.upstreams.health import Health
+from socksgw.system.coroutines import Running
+from socksgw.system.upkeep import defect
+
+__all__ = ["Check"]
+
+#: How much the time between two checks varies.
+_JITTER: Final = 0.1
+#: The reason of a check that takes too long.
+_LATE: Final = "upstream-timeout"
+
+
+class Random(Protocol):
+    """A source of random numbers (L{random.Random})."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """Return a number between two."""
+
+
+@final
+class Check:
+    """
+    The checks of one upstream, one at a time.
+
+    The first comes after a random part of the time between two, and each time varies
+    by a tenth, so that neither many upstreams nor many gateways are checked at once.
+    """
+
+    __slots__ = (
+        "_deadline", "_every", "_expired", "_health", "_next", "_probe", "_random",
+        "_running", "_setDeadline", "_timeout",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        health: Health,
+        probe: Callable[[], Coroutine[Any, Any, object]],
+        every: float,
+        timeout: float,
+        setDeadline: SetDeadline,
+        random: Random,
+    ) -> None:
+        """
+        Begin with nothing under way.
+
+        @param health: is told of each result.
+        @param probe: does the dialogue; raises C{SocksError} if it fails.
+        @param every: seconds from the end of a check to the next one.
+        @param timeout: seconds that a check may take.
+        """
+        self._health = health
+        self._probe = probe
+        self._every = every
+        self._timeout = timeout
+        self._setDeadline = setDeadline
+        self._random = random
+        self._next: Timer | None = None
+        self._deadline: Timer | None = None
+        self._running: Running[None] | None = None
+        self._expired = False
+
+    def start(self) -> None:
+        """Begin to check; the first check comes later."""
+        self._await(self._random.uniform(0, self._every))
+
+    def stop(self) -> None:
+        """
+        Check no longer, and give up the check that is under way.
+
+        No effect when called again.
+        """
+        running, self._running = self._running, None
+        self._clear()
+        if running is not None:
+            running.cancel()
+
+    def _await(self, seconds: float) -> None:
+        self._next = self._setDeadline(seconds, self._begin)
+
+    def _clear(self) -> None:
+        for timer in (self._next, self._deadline):
+            if timer is not None:
+                timer.clear()
+        self._next = self._deadline = None
+
+    def _begin(self) -> None:
+        self._next = None
+        self._expired = False
+        self._deadline = self._setDeadline(self._timeout, self._expire)
+        self._running = running = Running(self._once())
+        running.addCallback(lambda _: self._ended(running))
+
+    def _expire(self) -> None:
+        self._deadline = None
+        self._expired = True
+        assert self._running is not None
+        self._running.cancel()
+
+    async def _once(self) -> None:
+        """Check once, and tell the result. It never raises."""
+        reason = ""
+        try:
+            await self._probe()
+        except CancelledError:
+            if not self._expired:
+                return
+            reason = _LATE
+        except SocksError as e:
+            reason = e.reason
+        except Exception as e:
+            defect("the check of an upstream", e)
+            reason = "internal"
+        if reason:
+            self._health.checkFailed(reason)
+        else:
+            self._health.checkPassed()
+
+    def _ended(self, running: Running[None]) -> None:
+        if self._running is running:
+            # Else it was stopped meanwhile.
+            self._running = None
+            self._clear()
+            self._await(self._every * self._random.uniform(1 - _JITTER, 1 + _JITTER))
