@@ -8,7 +8,9 @@ JOBS ?= 4
 ARGS ?=
 # Set: tell which lines ran, too. It costs a third of the time.
 COVERAGE ?=
-PYTEST := $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
+# Compiled modules are kept, whatever the environment says: the tests start some
+# hundred interpreters, and each would compile all of them again.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 
 .PHONY: help run test lint man bench clean
 .DEFAULT_GOAL := help
