@@ -34,7 +34,7 @@ from socksgw.route.librarylookup import THREADS, THREADS_PER_SOURCE
 from socksgw.route.lookup import QUESTIONS
 from socksgw.system.tls import EMPTY
 from tests.fakes.policy import Facts
-from tests.live.running import ROOT, Running, environment, socksgw
+from tests.live.running import ROOT, Running, environment, socksgw, socksgwProcess
 from tests.live.servers import Certificate
 from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.waiting import until
@@ -297,7 +297,7 @@ def test_plugins(
     for kind, name in (("method", "voucher"), ("checker", "vouchers")):
         assert any(x.split()[:2] == [kind, name] for x in listed), listed
     assert not any("BROKEN" in x and "voucher" in x for x in listed)
-    explained = socksgw("help", "auth.voucher.longest").stdout
+    explained = socksgwProcess("help", "auth.voucher.longest").stdout
     assert explained.startswith("auth.voucher.longest: integer; default 200\n")
     text = block("toml", "[auth.voucher]").replace("/etc/socksgw/vouchers", str(users))
     running = gateway(CONFIGURATION + text)

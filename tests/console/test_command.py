@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.journal import Kept, event
-from tests.live.running import ROOT, environment, socksgw
+from tests.live.running import ROOT, environment, socksgw, socksgwProcess
 
 GOOD = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:1080"]\n'
 
@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("option", [(), ("--config",), ("--strict",)])
 def test_checkOfTheShippedExample(option: tuple[str, ...]) -> None:
     """It is good, also strictly; status 0, and the end is what is exposed."""
-    found = socksgw("check", *option, "etc/socksgw.toml", cwd=ROOT)
+    found = socksgwProcess("check", *option, "etc/socksgw.toml", cwd=ROOT)
     assert found.returncode == 0, found.stdout + found.stderr
     assert found.stderr == ""
     lines = found.stdout.splitlines()

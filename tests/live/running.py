@@ -5,6 +5,7 @@ outside.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -13,11 +14,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from socksgw.audit.verify import verify
+from socksgw.console.command import main
 from tests.tools.catalogue import catalogued
 from tests.tools.waiting import until
 
@@ -72,10 +75,42 @@ def withPlugins(directory: Path, package: str, **modules: str) -> dict[str, str]
     return environment(PYTHONPATH=path)
 
 
+#: Commands that run no reactor, and so may run within the tests' own process.
+_WITHIN = ("audit", "check", "client-config", "diff", "explain", "help", "passwd")
+
+
 def socksgw(
     *arguments: str, cwd: Path | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run C{socksgw ARGUMENTS} to its end."""
+    """
+    Run C{socksgw ARGUMENTS} to its end.
+
+    Within this process, where that is the same: what is imported is imported once.
+    """
+    if not arguments or arguments[0] not in _WITHIN:
+        return socksgwProcess(*arguments, cwd=cwd, stdin=stdin)
+    out, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    with (
+        chdir(cwd or Path.cwd()),
+        redirect_stdout(out),
+        redirect_stderr(errors),
+        patch.object(sys, "stdin", io.StringIO(stdin)),
+    ):
+        try:
+            status = main(arguments)
+        except SystemExit as e:  # argparse
+            status = int(e.code or 0)
+    printed = []
+    for each in (out, errors):
+        each.seek(0)
+        printed.append(each.read())
+    return subprocess.CompletedProcess(arguments, status, *printed)
+
+
+def socksgwProcess(
+    *arguments: str, cwd: Path | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run C{socksgw ARGUMENTS} to its end, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "socksgw.console.command", *arguments],
         cwd=cwd,
