@@ -59,7 +59,7 @@ class _Network:
         else:
             self.sockets = Device(domain.name)
         self.domain = domain
-        self.outward = Outward(sockets=self.sockets)
+        self.outward = Outward()
         self.identity = 0
         self.there = False
 

@@ -183,7 +183,7 @@ class Associations:
             flow = flows.hold(datagram, permit, end)
         except OSError as e:
             flows.close("failed")
-            judge.failed(permit, datagram.port)
+            judge.failed(permit, datagram.port, e)
             raise ConnectFailed(str(e), reason="resources") from None
         carrier = CapsuleCarrier(client, flows, flow, end)
         await self._last(client, carrier, end, flows, carrier, tally, early)

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from socksgw.errors import LimitReached, SocksError
+from socksgw.errors import ConnectFailed, LimitReached, SocksError
 from socksgw.interfaces import SetDeadline
 from socksgw.relay.idle import IdleTime, IdleWatch
 from socksgw.relay.seams import Allowance
@@ -117,7 +117,7 @@ class Judge(Protocol):
     def ended(self, flow: Flow, reason: str) -> None:
         """Record the end of a flow that was permitted."""
 
-    def failed(self, permit: Permit, port: int) -> None:
+    def failed(self, permit: Permit, port: int, error: Exception) -> None:
         """Record that a flow was permitted and could not begin."""
 
     def tooMany(self, limit: int) -> None:
@@ -324,9 +324,13 @@ class Flows(IdleWatch):
             # whose frames hold the association.
             e.__traceback__ = None
             if permit is not None:
-                self._judge.failed(permit, datagram.port)
+                self._judge.failed(permit, datagram.port, e)
                 permit = None
-            del self._flows[flow.key]
+            if isinstance(e, ConnectFailed):
+                # Nothing can leave as it should: as where a limit forbids it.
+                self.settings.setDeadline(_AGAIN, lambda: self._forget(flow))
+            else:
+                del self._flows[flow.key]
         waiting, flow.waiting = flow.waiting, []
         if permit is None:
             flow.denied = True

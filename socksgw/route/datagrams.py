@@ -8,6 +8,7 @@ import socket
 from typing import Final, final
 
 from socksgw.route.failures import failureFor
+from socksgw.route.leaving import Departure
 from socksgw.route.probe import routed
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import FAMILIES, roomy
@@ -61,15 +62,23 @@ class DatagramOutlet:
     @ivar bound: the address and port that the client is told to send to.
     """
 
-    __slots__ = ("_held", "_sockets", "bound", "inner")
+    __slots__ = ("_departure", "_held", "_sockets", "bound", "inner")
 
     def __init__(
         self,
         inner: socket.socket | None,
         bound: tuple[Address, int] | None,
         sockets: Sockets = HERE,
+        departure: Departure | None = None,
     ) -> None:
+        """
+        Take the parts.
+
+        @param sockets: where those come from that datagrams leave by.
+        @param departure: how they leave, where that is chosen.
+        """
         self._sockets = sockets
+        self._departure = departure
         self.inner = inner
         self.bound = bound
         self._held: socket.socket | None = None
@@ -98,10 +107,14 @@ class DatagramOutlet:
         held, self._held = self._held, None
         return held or outerSocket(version, sockets=self._sockets)
 
-    def choose(self, addresses: tuple[Address, ...]) -> Address:
+    def choose(self, addresses: tuple[Address, ...], port: int) -> Address:
         """
         Return the address that datagrams go to, of several that are allowed.
 
         @raise OSError: there is no socket to find out with.
+        @raise LeadsHere: all of them lead to this host, which is banned.
+        @raise ConnectFailed: no datagram may leave to any of them.
         """
+        if self._departure is not None:
+            addresses = self._departure.leading(addresses, port)
         return routed(addresses, self._sockets)

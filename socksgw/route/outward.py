@@ -11,7 +11,7 @@ from typing import Final, final
 
 from socksgw.errors import ConnectFailed, LimitReached
 from socksgw.route.probe import localTowards
-from socksgw.system.domains import HERE, Sockets
+from socksgw.system.domains import Sockets
 from socksgw.wire.address import Address
 
 __all__ = ["Outward"]
@@ -35,15 +35,13 @@ class Outward:
     using CONNECT" (RFC 1928 section 4): their peers come from there.
     """
 
-    def __init__(self, most: int = _MOST, sockets: Sockets = HERE) -> None:
+    def __init__(self, most: int = _MOST) -> None:
         """
         Begin with no client.
 
         @param most: clients that are remembered.
-        @param sockets: of the routing domain that the clients are in.
         """
         self._most = most
-        self._sockets = sockets
         self._last: OrderedDict[tuple[object, int], Address] = OrderedDict()
 
     def connected(self, client: object, destination: Address) -> None:
@@ -58,7 +56,9 @@ class Outward:
         if len(last) > self._most:
             last.popitem(last=False)
 
-    def local(self, client: object, own: Address, version: int) -> Address:
+    def local(
+        self, client: object, own: Address, version: int, sockets: Sockets
+    ) -> Address:
         """
         Return our own address on the way to the client's last destination.
 
@@ -67,11 +67,12 @@ class Outward:
 
         @param own: the address that the client came to.
         @param version: of the address that is wanted.
+        @param sockets: of the routing domain that peers are in.
         @raise SocksError: there is none of that version.
         """
         towards = self._last.get((client, version), _ANYWHERE[version])
         try:
-            return localTowards(towards, self._sockets)
+            return localTowards(towards, sockets)
         except (ConnectFailed, LimitReached):
             if own.version != version:
                 raise

@@ -11,6 +11,8 @@ from typing import Protocol, final
 from socksgw.interfaces import SetDeadline
 from socksgw.route.datagrams import DatagramOutlet
 from socksgw.route.dialer import Dialer
+from socksgw.route.leaving import Departure, away
+from socksgw.route.outlet import PlainOutlet
 from socksgw.route.outward import Outward
 from socksgw.route.passive import Passive
 from socksgw.route.probe import localTowards
@@ -156,6 +158,8 @@ class Direct:
 
     __slots__ = (
         "_bindTimeout",
+        "_departure",
+        "_dialer",
         "_outward",
         "_setDeadline",
         "_sockets",
@@ -172,20 +176,41 @@ class Direct:
         setDeadline: SetDeadline,
         bindTimeout: float,
         sockets: Sockets = HERE,
+        departure: Departure | None = None,
     ) -> None:
         """
         Take the parts.
 
         @param bindTimeout: seconds that a listener waits for its peer.
         @param sockets: where all others come from than the dialler's.
+        @param departure: how sessions leave where that is chosen; the dialler's
+            sockets are C{departure.sockets} then.
         """
         self._sockets = sockets
-        self.connect = dialer.open
+        self._departure = departure
+        self._dialer = dialer
+        self.connect = dialer.open if departure is None else self._connect
         self.reached = outward.connected
         self._outward = outward
         self._watch = watch
         self._setDeadline = setDeadline
         self._bindTimeout = bindTimeout
+
+    async def _connect(
+        self,
+        addresses: Sequence[Address],
+        port: int,
+        admit: Callable[[Address], float | None] = lambda _: None,
+    ) -> PlainOutlet:
+        """As L{Ways.connect}, where it is chosen how sessions leave."""
+        departure = self._departure
+        assert departure is not None
+        found = []
+        for address in departure.reachable(addresses):
+            await self._ready(address.version, socket.SOCK_DGRAM)
+            if not departure.leadsHere(address, port):
+                found.append(address)
+        return await self._dialer.open(away(found), port, admit)
 
     async def listen(
         self,
@@ -197,10 +222,17 @@ class Direct:
     ) -> Passive:
         """As L{Ways.listen}: on the side that the peer comes from."""
         await self._ready(peer.version, socket.SOCK_DGRAM)
-        if anybody:
-            inward = self._outward.local(whose, near.address, peer.version)
+        departure, sockets = self._departure, self._sockets
+        chosen = None
+        if departure is not None:
+            sockets = departure.bare
+            chosen = departure.inward(peer.version)
+        if chosen is not None:
+            inward = chosen
+        elif anybody:
+            inward = self._outward.local(whose, near.address, peer.version, sockets)
         else:
-            inward = localTowards(peer, self._sockets)
+            inward = localTowards(peer, sockets)
         await self._ready(inward.version, socket.SOCK_STREAM)
         return Passive(
             self._watch,
@@ -210,7 +242,7 @@ class Direct:
             self._bindTimeout,
             near.scope if inward == near.address else 0,
             options.advertised(inward),
-            self._sockets,
+            sockets,
         )
 
     async def datagrams(
@@ -223,8 +255,10 @@ class Direct:
         # The sockets to destinations are opened later, where nothing waits.
         for version in FAMILIES:
             await self._ready(version, socket.SOCK_DGRAM)
+        departure = self._departure
+        outer = self._sockets if departure is None else departure.sockets
         if near is None:
-            return DatagramOutlet(None, None, self._sockets)
+            return DatagramOutlet(None, None, outer, departure)
         if client is not None:
             near = SocketName(localTowards(client, self._sockets), 0)
         address = near.address
@@ -233,7 +267,7 @@ class Direct:
             socket.SOCK_DGRAM, address, options.ports, near.scope, self._sockets
         )
         told = options.advertised(address), inner.getsockname()[1]
-        return DatagramOutlet(inner, told, self._sockets)
+        return DatagramOutlet(inner, told, outer, departure)
 
     async def _ready(self, version: int, kind: int) -> None:
         """Wait until a socket is at hand, where it comes from a broker."""

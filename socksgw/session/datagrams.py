@@ -171,8 +171,8 @@ class ConnectUDP(Associate):
         permit = found._replace(replies="exact")
         try:
             outlet.hold(permit.address.version)
-        except SocksError:
-            judge.failed(permit, request.port)
+        except SocksError as e:
+            judge.failed(permit, request.port, e)
             raise
 
         def relay(early: bytes, tally: Tally) -> Awaitable[None]:

@@ -9,7 +9,14 @@ from typing import final
 
 from twisted.internet.defer import CancelledError
 
-from socksgw.errors import BadDestination, LimitReached, Revoked, SocksError
+from socksgw.errors import (
+    BadDestination,
+    ConnectFailed,
+    LeadsHere,
+    LimitReached,
+    Revoked,
+    SocksError,
+)
 from socksgw.limits.limits import Claim
 from socksgw.policy.decision import Decision, refused
 from socksgw.policy.questions import Question, Verdict
@@ -170,6 +177,15 @@ class FlowJudge:
         else:
             # A flow is a request of its own: the current rules judge it.
             decision = await self._decided(host, datagram.port)
+        failure: ConnectFailed | None = None
+        if decision.allowed:
+            address = decision.addresses[0]
+            try:
+                address = self._outlet.choose(decision.addresses, datagram.port)
+            except LeadsHere as e:
+                decision = refused(e)
+            except ConnectFailed as e:
+                failure = e
         record.decided(decision)
         journal, line = case.gateway.journal, partial(record.decisionLine, "flow")
         if not decision.allowed:
@@ -177,7 +193,6 @@ class FlowJudge:
             assert decision.error is not None
             decision.error.rule = decision.rule
             return decision.error
-        address = self._outlet.choose(decision.addresses)
         verdict = decision.verdicts[address]
         record.livesBy(verdict.rule, verdict.ticket)
         claim = self._claim(verdict.rule)
@@ -190,6 +205,11 @@ class FlowJudge:
                 # Its line is written all the same, so its end is recorded, too.
                 self._over(address, datagram.port, "cut", grant)
             raise
+        if failure is not None:
+            case.gateway.limits.giveFlow(claim)
+            self._over(address, datagram.port, failure.reason, grant, why=str(failure))
+            failure.rule = verdict.rule
+            return failure
         if case.gateway.changes != changes:
             # The rules, or the user, changed meanwhile: the current ones count.
             ruleset = case.gateway.generation.policy.ruleset
@@ -232,10 +252,13 @@ class FlowJudge:
         self._told.clear()
         return claim
 
-    def failed(self, permit: Permit, port: int) -> None:
+    def failed(self, permit: Permit, port: int, error: Exception) -> None:
         """Record that a flow which was permitted could not begin."""
         self._case.gateway.limits.giveFlow(permit.claim)
-        self._over(permit.address, port, "failed", permit.grant)
+        reason, why = "failed", ""
+        if isinstance(error, ConnectFailed):
+            reason, why = error.reason, str(error)
+        self._over(permit.address, port, reason, permit.grant, why=why)
 
     def ended(self, flow: Flow, reason: str) -> None:
         """Record that a flow which was permitted is over."""

@@ -102,7 +102,7 @@ class Judge:
         assert flow not in [each for each, _ in self.over]
         self.over.append((flow, reason))
 
-    def failed(self, permit: Permit, port: int) -> None:
+    def failed(self, permit: Permit, port: int, error: Exception) -> None:
         self.lost.append(permit)
 
     def attach(self, flows: Flows) -> None:

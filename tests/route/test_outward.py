@@ -11,6 +11,7 @@ import pytest
 from socksgw.errors import ConnectFailed
 from socksgw.route import outward as module
 from socksgw.route.outward import Outward
+from socksgw.system.domains import HERE
 from socksgw.wire.address import Address
 
 OWN, FAR, SIX = (Address.parse(t) for t in ("192.0.2.9", "127.0.0.7", "::1"))
@@ -21,8 +22,8 @@ def test_theLastDestination() -> None:
     outward = Outward()
     outward.connected("alice", FAR)
     outward.connected("alice", SIX)
-    assert outward.local("alice", OWN, 4).text == "127.0.0.1"
-    assert outward.local("alice", OWN, 6) == SIX
+    assert outward.local("alice", OWN, 4, HERE).text == "127.0.0.1"
+    assert outward.local("alice", OWN, 6, HERE) == SIX
 
 
 def test_withoutAWay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,9 +35,9 @@ def test_withoutAWay(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "socket", Nowhere)
     outward = Outward()
-    assert outward.local("alice", OWN, 4) == OWN
+    assert outward.local("alice", OWN, 4, HERE) == OWN
     with pytest.raises(ConnectFailed):
-        outward.local("alice", OWN, 6)
+        outward.local("alice", OWN, 6, HERE)
 
 
 def test_theOldestIsForgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +46,6 @@ def test_theOldestIsForgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     outward = Outward(2)
     for client in ("a", "b", "a", "c"):
         outward.connected(client, FAR)
-    towards = {client: outward.local(client, OWN, 4) for client in "abc"}
+    towards = {client: outward.local(client, OWN, 4, HERE) for client in "abc"}
     assert [client for client, to in towards.items() if to != FAR] == ["b"]
     assert len(outward._last) == 2

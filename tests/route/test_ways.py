@@ -14,12 +14,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from socksgw.config.schema import ListenUDP
-from socksgw.errors import ConnectFailed, LimitReached
+from socksgw.errors import ConnectFailed, LeadsHere, LimitReached
 from socksgw.route.dialer import Dialer
+from socksgw.route.leaving import Departure
 from socksgw.route.outward import Outward
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.route.ways import Direct, Ways
 from socksgw.system.connection import SocketName
+from socksgw.system.domains import HERE
+from socksgw.system.outgoing import Marked, Near, Outgoing
 from socksgw.wire.address import Address
 from tests.fakes.loops import WatchedLoop
 from tests.tools.sockets import descriptors
@@ -34,17 +37,19 @@ PLAIN = UDPOptions(ListenUDP())
 class World(WatchedLoop):
     """The ways of a host that has loopback alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, departure: Departure | None = None) -> None:
         super().__init__()
         # Of tests before this one.
         gc.collect()
         self.before = descriptors()
+        sockets = HERE if departure is None else departure.sockets
         self.ways: Ways = Direct(
-            Dialer(Clock(), self.watcher, self.setDeadline, 10.0),
+            Dialer(Clock(), self.watcher, self.setDeadline, 10.0, sockets),
             Outward(),
             self.watcher,
             self.setDeadline,
             30.0,
+            departure=departure,
         )
 
     def result(self, awaited: Any) -> Any:
@@ -64,6 +69,25 @@ class World(WatchedLoop):
         made = UDPOptions(ListenUDP(**options))
         anybody, near = peer.isUnspecified, SocketName(own, 1080)
         return self.result(self.ways.listen(ALICE, peer, anybody, near, made))
+
+
+def anywhere(_: Address) -> None:
+    """Admit every address."""
+
+
+def leaving(*banned: Address) -> Departure:
+    """Leave by 127.0.0.5, and not by IPv6."""
+    near, bare = Near(OTHER, None), Marked(HERE)
+    return Departure(near, bare, Outgoing(bare, near), lambda each, _: each in banned)
+
+
+@pytest.fixture
+def chosen() -> Iterator[World]:
+    """Ways by an address that was chosen."""
+    made = World(leaving(LOOP))
+    yield made
+    assert descriptors() == made.before
+    made.closeLoop()
 
 
 @pytest.fixture
@@ -140,7 +164,7 @@ def test_datagramsBesideTheConnection(world: World) -> None:
     assert outlet.bound[0].text == "192.0.2.77"
     with outlet.outer(4) as outer:
         assert outer.family == socket.AF_INET
-    assert outlet.choose((LOOP, FAR)) == LOOP
+    assert outlet.choose((LOOP, FAR), 9) == LOOP
     outlet.inner.close()
 
 
@@ -167,3 +191,50 @@ def test_noPortIsFree(world: World) -> None:
     near = SocketName(Address.parse("198.51.100.1"), 1080)
     with pytest.raises(LimitReached):
         world.result(world.ways.datagrams(near, PLAIN))
+
+
+def test_connectByAChosenAddress(chosen: World) -> None:
+    """The destination sees it; what cannot leave by it is not dialled."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        away = Address.parse("127.0.0.77")
+        outlet = chosen.result(chosen.ways.connect((SIX, away), port, anywhere))
+        with server.accept()[0] as accepted:
+            assert accepted.getpeername()[0] == OTHER.text
+            assert outlet.bound == (OTHER, accepted.getpeername()[1])
+            assert outlet.address == away
+        outlet.loseConnection()
+        for addresses, failure in (((SIX,), ConnectFailed), ((LOOP, SIX), LeadsHere)):
+            with pytest.raises(failure):
+                chosen.result(chosen.ways.connect(addresses, port, anywhere))
+
+
+def test_peersComeToTheChosenAddress(chosen: World) -> None:
+    """Whether the peer is known or not; of the other version nobody can come."""
+    for peer in (FAR, ANY):
+        listening = chosen.listen(peer, LOOP, ports="20000-60000")
+        assert (listening.own, listening.told[0]) == (OTHER, OTHER)
+        listening.close()
+    with pytest.raises(ConnectFailed, match="no IPv6 address"):
+        chosen.listen(SIX)
+
+
+def test_datagramsByAChosenAddress(chosen: World) -> None:
+    """The client's own socket is where the client came to, all the same."""
+    near = SocketName(LOOP, 1080)
+    outlet = chosen.result(chosen.ways.datagrams(near, PLAIN))
+    assert outlet.bound[0] == LOOP
+    with outlet.outer(4) as outer:
+        assert outer.getsockname()[0] == OTHER.text
+        assert outer.getsockname()[1]
+    away = Address.parse("127.0.0.77")
+    assert outlet.choose((SIX, LOOP, away), 9) == away
+    with pytest.raises(ConnectFailed, match="no IPv6 address"):
+        outlet.choose((SIX,), 9)
+    with pytest.raises(ConnectFailed, match="no IPv6 address"):
+        outlet.outer(6)
+    with pytest.raises(LeadsHere):
+        outlet.choose((LOOP,), 9)
+    outlet.hold(4)
+    outlet.outer(4).close()
+    outlet.inner.close()

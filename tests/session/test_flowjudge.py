@@ -45,7 +45,7 @@ def test_theAddressThatIsUsedCounts() -> None:
     bounds the flow, says whose answers come back, and stands in the record.
     """
     four, six = Address.parse(PUBLIC), Address.parse(PUBLIC6)
-    outlet: Any = SimpleNamespace(choose=lambda addresses: addresses[-1])
+    outlet: Any = SimpleNamespace(choose=lambda addresses, _: addresses[-1])
     clock = Clock()
     limits = Limits(ProcessCounters(clock.seconds), Allowances(clock, clock.seconds))
     own = Limit("rule", flows=1, rate=Rate(1000))
@@ -92,7 +92,7 @@ def test_theAddressThatIsUsedCounts() -> None:
     # The flow is counted by that rule alone.
     ask()
     assert found.pop().check(LimitReached)
-    outlet.choose = lambda addresses: addresses[0]
+    outlet.choose = lambda addresses, _: addresses[0]
     ask()
     permit = found[-1]
     assert (permit.address, permit.replies) == (six, "any")

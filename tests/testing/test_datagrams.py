@@ -38,7 +38,7 @@ class Judge:
     def ended(self, flow: Flow, reason: str) -> None:
         self.over.append((flow.sent, flow.received, reason))
 
-    def failed(self, permit: Permit, port: int) -> None:
+    def failed(self, permit: Permit, port: int, error: Exception) -> None:
         raise AssertionError("what is permitted begins")
 
     def tooMany(self, limit: int) -> None:
