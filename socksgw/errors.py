@@ -31,6 +31,8 @@ __all__ = [
     "Revoked",
     "SocksError",
     "Unanswered",
+    "UpstreamFailed",
+    "UpstreamRefused",
 ]
 
 
@@ -182,6 +184,24 @@ class ConnectFailed(SocksError):
 
     reply = Reply.HOST_UNREACHABLE
     reason = "unreachable"
+
+
+class UpstreamFailed(ConnectFailed):
+    """
+    An upstream does not work: it was not reached, or did not do its part.
+
+    Another one may be tried.
+    """
+
+    reply = Reply.GENERAL_FAILURE
+    reason = "upstream-unreachable"
+
+
+class UpstreamRefused(ConnectFailed):
+    """An upstream works, and says that it does not do what it was asked for."""
+
+    reply = Reply.GENERAL_FAILURE
+    reason = "upstream-refused"
 
 
 class AuditFailed(SocksError):

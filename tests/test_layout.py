@@ -18,6 +18,24 @@ COMMON = {"fakes", "live", "tools"}
 APART = COMMON | {"bench", "hostile", "interop", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
+    **{
+        f"{each}.py": ("interop/test_chains.py", "chains of gateways use them")
+        for each in (
+            "client/errors",
+            "client/link",
+            "client/socks",
+            "config/upstreamurl",
+            "gateway/upstreams",
+            "policy/leaving",
+            "route/upstreams/chain",
+            "route/upstreams/ground",
+            "route/upstreams/hop",
+            "route/upstreams/outlet",
+            "route/upstreams/place",
+            "route/upstreams/through",
+            "route/upstreams/trip",
+        )
+    },
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),

@@ -22,7 +22,7 @@ _PROXIED: Final = ("sender", "sender_to", "told")
 _DECISION: Final = (
     *_CLIENT, "user", "method", "command", "asked", "name", "port", "verdict", "rule",
     "why", "addresses", "groups", "rules", "struck", "user_id", "secured", "tag",
-    "ticket", "reports", "hint", "reply", "reason", *_PROXIED,
+    "ticket", "via", "judged", "reports", "hint", "reply", "reason", *_PROXIED,
 )  # fmt: skip
 
 #: The fields that the lines of each event may have.
@@ -42,7 +42,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "groups-failed": ("checker", "user", "reason"),
     "end": (
         "session", "address", "bound", "sent", "received", "seconds", "reason", "reply",
-        "strangers", "rule", "why", "ticket",
+        "strangers", "rule", "path", "why", "ticket",
     ),
     "peer": (*_CLIENT, "user", "address", "bound", "rule", "ticket"),
     "flow": _DECISION,

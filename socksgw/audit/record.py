@@ -87,6 +87,9 @@ class SessionRecord:
     @ivar asked: the requested host, as the client spelled it.
     @ivar loggedIn: whether the client has logged in as a user.
     @ivar reason: how the session ended, as a fixed word.
+    @ivar via: the upstreams that the rule names, as text; empty for none.
+    @ivar judged: C{name}, where no address was judged; else empty.
+    @ivar path: those that the session goes through.
     @ivar proxied: the members of lines about the sender of a PROXY header
         (L{socksgw.audit.proxied}); empty without one.
     """
@@ -94,10 +97,10 @@ class SessionRecord:
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed",
         "client", "clientPort", "command", "decidedBy", "dialled", "ending", "groups",
-        "hint", "listener", "local", "loggedIn", "method", "name", "network", "offered",
-        "peerPort", "port", "protocol", "proxied", "reason", "received", "reply",
+        "hint", "judged", "listener", "local", "loggedIn", "method", "name", "network", "offered",
+        "path", "peerPort", "port", "protocol", "proxied", "reason", "received", "reply",
         "reports", "rule", "rules", "secured", "sent", "session", "strangers", "struck",
-        "tag", "ticket", "user", "userId", "wanted", "why",
+        "tag", "ticket", "user", "userId", "via", "wanted", "why",
     )  # fmt: skip
 
     def __init__(
@@ -145,6 +148,7 @@ class SessionRecord:
         self.reports: Sequence[str] = ()
         self.hint = ""
         self.proxied = ""
+        self.via = self.judged = self.path = ""
 
     def opened(self, protocol: str, event: Event, wanted: Sequence[Wanted]) -> None:
         """
@@ -347,6 +351,8 @@ class SessionRecord:
         if self.tag:
             line += _named("tag", self.tag)
         line += _named("ticket", self.ticket)
+        if self.via:
+            line += _named("via", self.via) + _named("judged", self.judged)
         if self.reports:
             line += f',"reports":[{",".join(map(quoted, self.reports))}]'
         line += _named("hint", self.hint) + self.proxied
@@ -369,6 +375,7 @@ class SessionRecord:
             f'"reply":{self.reply}'
             + (f',"strangers":{self.strangers}' if self.strangers else "")
             + (_named("rule", self.rule) if self.rule != self.decidedBy else "")
+            + (_named("path", self.path) if self.path else "")
             + _named("why", self.ending)
             + _named("ticket", self.ticket)
         )

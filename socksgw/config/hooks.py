@@ -17,6 +17,7 @@ from socksgw.config.schema import (
     Quota,
     Rate,
     Sync,
+    Via,
     Words,
 )
 
@@ -29,6 +30,21 @@ def _words(value: Any, _: Any) -> Any:
     if isinstance(value, list) and all(type(v) is str for v in value):
         return tuple(value)
     raise Wrong("must be a word or an array of words")
+
+
+def _via(value: Any, _: Any) -> Via:
+    places = (
+        [[v] if type(v) is str else v for v in value] if type(value) is list else []
+    )
+    if not places or not all(
+        isinstance(place, list) and place and all(type(v) is str for v in place)
+        for place in places
+    ):
+        raise Wrong(
+            'must be an array of names of upstreams, such as ["a", "b"], of which each '
+            'may be an array to choose from: [["a1", "a2"], "b"]'
+        )
+    return tuple(map(tuple, places))
 
 
 def _moment(value: Any, _: Any) -> Moment:
@@ -131,6 +147,7 @@ CONVERTER: Final = makeConverter(
         (Port, _port),
         (Words, _words),
         (Words | None, _words),
+        (Via | None, _via),
         (Moment, _moment),
         (Moment | None, _moment),
         (date, _date),

@@ -36,10 +36,8 @@ C = TypeVar("C", Config, Included)
 #: index.
 _NOT_BUILT: Final = frozenset(
     [
-        "upstream",
         "admin",
         "listen.*.leave_by",
-        "rule.*.via",
         "rule.*.leave_by",
         "audit.sinks",
         "audit.sink",

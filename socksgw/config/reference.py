@@ -22,6 +22,7 @@ from socksgw.config.schema import (
     Quota,
     Rate,
     Sync,
+    Via,
     Words,
 )
 
@@ -40,6 +41,7 @@ _WORDS: Final[Mapping[Any, str]] = {
     date: "date",
     Port: "port or range of ports",
     Words: "string or array of strings",
+    Via: "array of strings and of arrays of strings",
     Commands: '``"any"``, or array of ``"connect"``, ``"bind"``, ``"udp"``, '
     '``"resolve"``',
     Sync: 'duration, ``"each"`` or ``"never"``',

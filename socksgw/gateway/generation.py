@@ -14,12 +14,14 @@ from socksgw.config.loading import refused
 from socksgw.config.schema import Config, Listen, ListenUDP, ResolverConfig, Timeouts
 from socksgw.gateway.examination import examine
 from socksgw.gateway.sharing import Shared
+from socksgw.gateway.upstreams import Upstreams
 from socksgw.interfaces import IGroupSource, ILockingStore
 from socksgw.login.groups import DirectoryGroups
 from socksgw.login.portal import Login
 from socksgw.negotiate.methods import Methods
 from socksgw.policy.decision import Policy
 from socksgw.policy.document import Compiler
+from socksgw.policy.leaving import Leaving
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.settings import RelaySettings
@@ -28,7 +30,7 @@ from socksgw.route.outward import Outward
 from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver, filesOf
 from socksgw.route.udpoptions import UDPOptions
-from socksgw.route.ways import Direct
+from socksgw.route.ways import Direct, Ways
 from socksgw.system.domains import HERE, OWN, Domain, Sockets
 from socksgw.system.files import supposingTrust, trustGroups
 from socksgw.system.usage import Holding, shared
@@ -154,6 +156,14 @@ class Generation:
             for domain in set(self._domains.values())
         }
         self._waysThere = {name: there[each] for name, each in self._domains.items()}
+        self._upstreams = Upstreams(
+            config.upstream,
+            base.setDeadline,
+            timeouts.connect,
+            base.clock,
+            base.hosts.isListener,
+        )
+        self._leaving: dict[tuple[str, Leaving], Ways] = {}
         self._config = config
         self._udp = {listen.name: UDPOptions(listen.udp) for listen in config.listen}
         self.associations = Associations(
@@ -239,9 +249,21 @@ class Generation:
         """Return the routing domain of a listener; C{OWN} for one that is gone."""
         return self._domains.get(listener, OWN)
 
-    def waysOf(self, listener: str) -> Direct:
-        """Return the ways by which a listener's clients leave."""
-        return self._waysThere.get(listener, self._ways)
+    def waysOf(self, listener: str, leaving: Leaving | None = None) -> Ways:
+        """
+        Return the ways by which a listener's clients leave.
+
+        @param leaving: what the rule says of that; L{None} for nothing.
+        """
+        direct = self._waysThere.get(listener, self._ways)
+        if leaving is None:
+            return direct
+        ways = self._leaving.get((listener, leaving))
+        if ways is None:
+            names = self._resolvers.get(listener, self._resolver)
+            ways = self._upstreams.through(listener, direct, names, leaving)
+            self._leaving[listener, leaving] = ways
+        return ways
 
     def namesOf(self, listener: str) -> Callable[[Address, Address], Awaitable[str]]:
         """Return what looks up the names of addresses for a listener's clients."""

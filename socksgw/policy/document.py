@@ -23,6 +23,7 @@ from socksgw.policy.conditions import (
     Never,
     Who,
 )
+from socksgw.policy.leaving import Leaving
 from socksgw.policy.networks import Network
 from socksgw.policy.ports import Ports, Services
 from socksgw.policy.questions import DEFAULT, NEVER, UNOFFERED, Obligations
@@ -214,8 +215,31 @@ class Compiler:
             ticket=table.ticket,
             message=table.message,
             reportOnly=table.report_only,
-            obligations=Obligations(table.timeouts.connect, table.timeouts.idle),
+            obligations=Obligations(
+                table.timeouts.connect, table.timeouts.idle, self._leaving(table, path)
+            ),
         )
+
+    def _leaving(self, table: RuleTable, path: str) -> Leaving | None:
+        """Return how sessions of a rule leave; L{None} where nothing is said."""
+        if table.via is None:
+            return None
+        if table.allow is None:
+            self._wrong(f"{path}.via", "is only for a rule that allows")
+        elif set(table.allow) != {"connect"}:
+            why = 'is for allow = ["connect"] alone in this version of socksgw'
+            self._wrong(f"{path}.via", why)
+        known = {each.name: each for each in self._config.upstream}
+        for i, place in enumerate(table.via):
+            for name in place:
+                self._used.add(f"upstream.{name}")
+                if name not in known:
+                    why = f'there is no [[upstream]] named "{name}"'
+                    self._wrong(f"{path}.via[{i}]", why + nearest(name, known))
+        there = [
+            known[name].resolve == "there" for name in table.via[-1] if name in known
+        ]
+        return Leaving(table.via, there=any(there))
 
     def _portsOf(self, words: Sequence[int | str] | None, path: str) -> Ports | None:
         if words is None:

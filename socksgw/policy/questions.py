@@ -11,6 +11,7 @@ from attrs import frozen
 
 from socksgw.policy.answers import GROUPS, KEEPS_DENYING
 from socksgw.policy.conditions import Person
+from socksgw.policy.leaving import Leaving
 from socksgw.wire.address import Address
 
 __all__ = [
@@ -143,10 +144,12 @@ class Obligations:
 
     @ivar connect: seconds for all attempts at the destination.
     @ivar idle: seconds without an octet after which a session ends.
+    @ivar leaving: how it leaves this host.
     """
 
     connect: float | None = None
     idle: float | None = None
+    leaving: Leaving | None = None
 
 
 _NO_OBLIGATIONS: Final = Obligations()

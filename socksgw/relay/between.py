@@ -40,6 +40,7 @@ class Relays:
         idle: float | None = None,
         sending: Allowance | None = None,
         receiving: Allowance | None = None,
+        late: bytes = b"",
     ) -> None:
         """
         Move octets until the relay is over, and close the destination then.
@@ -53,11 +54,15 @@ class Relays:
             are others than the generation's.
         @param sending: what bounds the octets from the client; L{None} for nothing.
         @param receiving: the same for those to it.
+        @param late: octets of the destination that are read already; the client gets
+            them first.
         """
         settings = self._settings if idle is None else self._settings.idling(idle)
         relay: SpliceRelay | StreamRelay
         resetDestination = True
         connection = client.connection
+        if late:
+            connection.write(late)
         near, far = connection.plain, destination.plain
         try:
             if near is not None and far is not None:
@@ -73,7 +78,7 @@ class Relays:
                 tally.reason, tally.reset, resetDestination = await relay.done
             finally:
                 tally.sent = relay.client.moved
-                tally.received = relay.destination.moved
+                tally.received = relay.destination.moved + len(late)
                 tally.relay = None
                 client.take(None)
                 relay.dissolve()

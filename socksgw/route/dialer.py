@@ -52,6 +52,7 @@ class Dialer:
         addresses: Sequence[Address],
         port: int,
         admit: Callable[[Address], float | None] = lambda _: None,
+        traveller: object = None,
     ) -> PlainOutlet:
         """
         Connect to one of some addresses: as L{socksgw.route.ways.Ways.connect}.

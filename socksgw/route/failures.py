@@ -8,10 +8,31 @@ import errno
 from collections.abc import Mapping
 from typing import Final
 
-from socksgw.errors import ConnectFailed, LimitReached, SocksError
+from socksgw.client.errors import (
+    ProxyClosed,
+    ProxyLoginFailed,
+    ProxyProtocolError,
+    ProxyRefused,
+    ProxyTimedOut,
+)
+from socksgw.errors import (
+    ConnectFailed,
+    LimitReached,
+    SocksError,
+    UpstreamFailed,
+    UpstreamRefused,
+)
+from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
-__all__ = ["failureFor"]
+__all__ = [
+    "UPSTREAM_REASONS",
+    "failureFor",
+    "leadsBack",
+    "unreachable",
+    "upstreamFailure",
+    "worse",
+]
 
 _RESOURCES: Final = (
     errno.EMFILE,
@@ -41,6 +62,29 @@ _CONNECT: Final[Mapping[int, tuple[Reply, str]]] = {
     errno.EPERM: (Reply.NOT_ALLOWED, "forbidden-by-kernel"),
 }
 
+#: What an upstream says of the destination, in the words of direct sessions.
+_TOLD: Final[Mapping[int, tuple[Reply, str]]] = {
+    Reply.NETWORK_UNREACHABLE: (Reply.NETWORK_UNREACHABLE, "network-unreachable"),
+    Reply.HOST_UNREACHABLE: (Reply.HOST_UNREACHABLE, "host-unreachable"),
+    Reply.CONNECTION_REFUSED: (Reply.CONNECTION_REFUSED, "refused"),
+    Reply.TTL_EXPIRED: (Reply.TTL_EXPIRED, "ttl-expired"),
+}
+#: What an upstream says of the request, or of nothing in particular.
+_REFUSED: Final = "upstream-refused"
+_LOOP: Final = "loop"
+_LATE: Final = "upstream-timeout"
+_UPSTREAM: Final[Mapping[type, str]] = {
+    ProxyClosed: "upstream-closed",
+    ProxyTimedOut: _LATE,
+    ProxyLoginFailed: "upstream-login",
+    ProxyProtocolError: "upstream-protocol",
+}
+#: What ends a session because of an upstream.
+UPSTREAM_REASONS: Final = frozenset(
+    {*_UPSTREAM.values(), *(each for _, each in _TOLD.values()), _REFUSED, _LOOP}
+)
+_CODES: Final = frozenset(map(int, Reply)) - {int(Reply.SUCCEEDED)}
+
 
 def failureFor(code: int) -> SocksError:
     """
@@ -53,3 +97,55 @@ def failureFor(code: int) -> SocksError:
         return LimitReached(text, reason="resources")
     reply, reason = _CONNECT.get(code, (Reply.GENERAL_FAILURE, "failed"))
     return ConnectFailed(text, reply, reason)
+
+
+def upstreamFailure(name: str, error: Exception) -> SocksError:
+    """
+    Return the failure that an upstream has caused, or tells.
+
+    @param name: of the upstream.
+    @param error: what its client has raised.
+    """
+    if isinstance(error, SocksError):
+        return error.with_traceback(None)
+    text = f'upstream "{name}": {error}' if str(error) else f'upstream "{name}"'
+    if isinstance(error, ProxyRefused):
+        if error.code in _TOLD:
+            return UpstreamRefused(f"{text} replied {error.code}", *_TOLD[error.code])
+        code = error.code if error.code in _CODES else Reply.GENERAL_FAILURE
+        return UpstreamRefused(f"{text} replied {error.code}", Reply(code), _REFUSED)
+    for kind, reason in _UPSTREAM.items():
+        if isinstance(error, kind):
+            return UpstreamFailed(text, reason=reason)
+    raise error
+
+
+def unreachable(host: Address | str, port: int, error: SocksError) -> SocksError:
+    """
+    Return the failure of a connection to an upstream.
+
+    @param host: of the upstream.
+    @param error: why it cannot be reached.
+    """
+    if isinstance(error, (UpstreamFailed, LimitReached)):
+        return error.with_traceback(None)
+    late = error.reason in ("connect-timeout", "lookup-timeout")
+    return UpstreamFailed(
+        f"{host}:{port}: {error} ({error.reason})", None, _LATE if late else None
+    )
+
+
+def leadsBack(host: Address | str, port: int) -> UpstreamFailed:
+    """Return the failure of an upstream that is one of our own listeners."""
+    return UpstreamFailed(f"{host}:{port} is a listener of this gateway", None, _LOOP)
+
+
+def worse(known: SocksError | None, new: SocksError) -> SocksError:
+    """
+    Return the one of two failures that tells the client more.
+
+    A refusal comes from the destination itself, anything else from the way there.
+    """
+    if known is None or new.reply == Reply.CONNECTION_REFUSED:
+        return new
+    return known

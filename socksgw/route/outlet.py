@@ -5,7 +5,7 @@ A connection to a destination on a plain socket of this host.
 from __future__ import annotations
 
 import socket
-from typing import final
+from typing import Final, final
 
 from socksgw.system.plain import PlainConnection
 from socksgw.system.sockets import FAMILIES
@@ -27,6 +27,8 @@ class PlainOutlet(PlainConnection):
 
     __slots__ = ("address", "bound", "port")
 
+    path: Final = ""
+
     def __init__(
         self, connected: socket.socket, watch: Watcher, address: Address, port: int
     ) -> None:
@@ -37,3 +39,7 @@ class PlainOutlet(PlainConnection):
         family = FAMILIES[address.version]
         host = name[0].partition("%")[0]
         self.bound = (Address(socket.inet_pton(family, host)), name[1])
+
+    def surplus(self) -> bytes:
+        """As L{Outlet.surplus}."""
+        return b""

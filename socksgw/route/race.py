@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 
 from socksgw.errors import ConnectFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer
-from socksgw.route.failures import failureFor
+from socksgw.route.failures import failureFor, worse
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.probe import isSourceless
 from socksgw.system.coroutines import Awaited
@@ -203,7 +203,7 @@ class Race:
                 if self._left:
                     self._delay = self._reactor.callLater(ATTEMPT_DELAY, self.start)
                 return
-            self._worst = _worse(self._worst, failureFor(code))
+            self._worst = worse(self._worst, failureFor(code))
         if not self._running:
             self._stop()
             # That a limit forbids an attempt says more than how others failed.
@@ -223,7 +223,7 @@ class Race:
 
         @param code: the errno.
         """
-        self._worst = _worse(self._worst, failureFor(code))
+        self._worst = worse(self._worst, failureFor(code))
         self._without(attempt)
 
     def expired(self, attempt: _Attempt) -> None:
@@ -250,14 +250,3 @@ class Race:
 
 def _late() -> ConnectFailed:
     return ConnectFailed("no answer in time", Reply.HOST_UNREACHABLE, "connect-timeout")
-
-
-def _worse(known: SocksError | None, new: SocksError) -> SocksError:
-    """
-    Return the one of two failures that tells the client more.
-
-    A refusal comes from the destination itself, anything else from the way there.
-    """
-    if known is None or new.reply == Reply.CONNECTION_REFUSED:
-        return new
-    return known

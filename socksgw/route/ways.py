@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, final
+from typing import Any, NoReturn, Protocol, final
 
+from socksgw.errors import ConnectFailed
 from socksgw.interfaces import SetDeadline
 from socksgw.route.datagrams import DatagramOutlet
 from socksgw.route.dialer import Dialer
@@ -17,6 +18,7 @@ from socksgw.route.outward import Outward
 from socksgw.route.passive import Passive
 from socksgw.route.probe import localTowards
 from socksgw.route.udpoptions import UDPOptions
+from socksgw.route.upstreams.trip import Traveller
 from socksgw.system.binding import bindWithin
 from socksgw.system.connection import Connection, SocketName
 from socksgw.system.domains import HERE, Sockets
@@ -29,6 +31,7 @@ __all__ = [
     "Direct",
     "Listening",
     "Outlet",
+    "Traveller",
     "UDPOptions",
     "Ways",
 ]
@@ -40,8 +43,12 @@ class Outlet(Connection, Protocol):
     """
 
     @property
-    def address(self) -> Address:
-        """The address that was judged, and is reached by it."""
+    def address(self) -> Any:
+        """
+        The address that was judged, and is reached by it.
+
+        It is the name where L{Ways.reach} led there.
+        """
 
     @property
     def port(self) -> int:
@@ -50,6 +57,17 @@ class Outlet(Connection, Protocol):
     @property
     def bound(self) -> tuple[Address, int]:
         """Our address and port, as the client is told them."""
+
+    @property
+    def path(self) -> str:
+        """The upstreams that it goes through; empty for none."""
+
+    def surplus(self) -> bytes:
+        """
+        Return what came of the destination before the connection was handed over.
+
+        The client gets it first.
+        """
 
 
 class Listening(Protocol):
@@ -84,7 +102,7 @@ class Listening(Protocol):
 
 class Ways(Protocol):
     """
-    What leads out for a session: from here, or, some day, through another gateway.
+    What leads out for a session: from here, or through other gateways.
 
     L{connect}, L{listen} and L{datagrams} each give what a relay takes.
     """
@@ -94,6 +112,7 @@ class Ways(Protocol):
         addresses: Sequence[Address],
         port: int,
         admit: Callable[[Address], float | None],
+        traveller: Traveller,
     ) -> Awaitable[Outlet]:
         """
         Connect to one of some addresses.
@@ -102,7 +121,19 @@ class Ways(Protocol):
         @param admit: called before an address is dialled: returns the seconds after
             which there is to be a connection, or L{None} for the usual; raises
             C{SocksError} when the address is not to be dialled.
+        @param traveller: the session.
         @raise SocksError: with the reply for the cause.
+        """
+
+    def reach(
+        self, name: str, port: int, seconds: float | None, traveller: Traveller
+    ) -> Awaitable[Outlet]:
+        """
+        Connect to a name that the last upstream looks up.
+
+        @param seconds: after which there is to be a connection, or L{None} for the
+            usual.
+        @raise SocksError: as L{connect}.
         """
 
     def reached(self, whose: object, destination: Address) -> None:
@@ -201,6 +232,7 @@ class Direct:
         addresses: Sequence[Address],
         port: int,
         admit: Callable[[Address], float | None] = lambda _: None,
+        traveller: object = None,
     ) -> PlainOutlet:
         """As L{Ways.connect}, where it is chosen how sessions leave."""
         departure = self._departure
@@ -211,6 +243,12 @@ class Direct:
             if not departure.leadsHere(address, port):
                 found.append(address)
         return await self._dialer.open(away(found), port, admit)
+
+    async def reach(
+        self, name: str, port: int, seconds: float | None, traveller: Traveller
+    ) -> NoReturn:
+        """As L{Ways.reach}: names are looked up, and judged, before they come here."""
+        raise ConnectFailed(f"{name} was not looked up")
 
     async def listen(
         self,

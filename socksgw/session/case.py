@@ -17,6 +17,7 @@ from socksgw.limits.limits import Claim, Limits
 from socksgw.login.portal import Login
 from socksgw.negotiate.methods import Methods
 from socksgw.policy.decision import Policy
+from socksgw.policy.leaving import Leaving
 from socksgw.policy.questions import Obligations, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.association import Associations
@@ -47,8 +48,12 @@ class Generation(Protocol):
     def domainOf(self, listener: str) -> Domain:
         """Return the routing domain of a listener."""
 
-    def waysOf(self, listener: str) -> Ways:
-        """Return the ways by which the sessions of a listener leave."""
+    def waysOf(self, listener: str, leaving: Leaving | None = None) -> Ways:
+        """
+        Return the ways by which the sessions of a listener leave.
+
+        @param leaving: what the rule says of that; L{None} for nothing.
+        """
 
     def namesOf(self, listener: str) -> Callable[[Address, Address], Awaitable[str]]:
         """

@@ -39,6 +39,8 @@ async def decide(case: Case, request: Requested) -> SocksError | None:
     decision = await command.decide(case, request)
     record.decided(decision)
     case.obligations = decision.obligations
+    if decision.obligations.leaving is not None:
+        record.via = decision.obligations.leaving.text
     if isinstance(decision.error, LimitReached):
         return _limited(case, decision.error)
     if not decision.allowed:

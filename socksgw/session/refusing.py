@@ -5,6 +5,7 @@ The one way out for a session that did not come to its end.
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Final
 
 from twisted.internet.defer import CancelledError
 
@@ -19,6 +20,8 @@ from socksgw.errors import (
     Revoked,
     SocksError,
     Unanswered,
+    UpstreamFailed,
+    UpstreamRefused,
 )
 from socksgw.negotiate.attempt import Attempt
 from socksgw.session.case import Case
@@ -27,6 +30,9 @@ from socksgw.wire.reader import WireError
 from socksgw.wire.server import ServerConversation
 
 __all__ = ["refuse"]
+
+#: Failures whose text the last line of a session tells.
+_TELLING: Final = (Revoked, QuotaUsedUp, LeadsHere, UpstreamFailed, UpstreamRefused)
 
 
 async def refuse(
@@ -52,7 +58,7 @@ async def refuse(
     replying = failure.reply is not None and conversation.replyable
     record.reason = failure.reason
     record.reply = int(failure.reply or 0) if replying else 0
-    if isinstance(failure, (Revoked, QuotaUsedUp, LeadsHere)):
+    if isinstance(failure, _TELLING):
         record.ending = str(failure)
     try:
         if not recorded and not _isCheck(case, failure):

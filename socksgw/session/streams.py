@@ -4,15 +4,15 @@ The commands that end in a stream of octets: CONNECT and BIND.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import final
 
-from socksgw.errors import LeadsHere, LimitReached
+from socksgw.errors import LeadsHere, LimitReached, SocksError
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.tally import Tally
-from socksgw.route.ways import Outlet
+from socksgw.route.ways import Outlet, Ways
 from socksgw.session.besides import Besides
 from socksgw.session.case import Case
 from socksgw.session.command import (
@@ -29,6 +29,9 @@ from socksgw.wire.events import Requested
 
 __all__ = ["Bind", "Connect", "Dialling"]
 
+#: As of L{Ways.connect}.
+Admit = Callable[[Address], float | None]
+
 
 def _between(case: Case, outlet: Outlet) -> Relay:
     """Return what moves octets between the client and an outlet."""
@@ -44,6 +47,7 @@ def _between(case: Case, outlet: Outlet) -> Relay:
             case.obligations.idle,
             claim.sending,
             claim.receiving,
+            outlet.surplus(),
         )
 
     return relay
@@ -85,17 +89,43 @@ class Dialling(Command):
                 besides.admit(verdict)
                 return verdict.obligations.connect
 
-            ways = case.generation.waysOf(record.listener)
-            outlet = await ways.connect(
-                addresses or record.addresses, record.port, admit
-            )
+            outlet, ways = await self._first(case, addresses or record.addresses, admit)
             record.dialled, record.bound = outlet.address, outlet.bound
             case.livesBy(case.verdicts[outlet.address])
-        if case.loops(outlet.bound[0], outlet.address, record.port):
+        if outlet.path:
+            record.path = outlet.path
+        elif case.loops(outlet.bound[0], outlet.address, record.port):
             outlet.loseConnection()
             raise LeadsHere("the destination turned out to be this host")
         ways.reached(case.whose, outlet.address)
         return outlet
+
+    async def _first(
+        self, case: Case, addresses: Sequence[Address], admit: Admit
+    ) -> tuple[Outlet, Ways]:
+        """
+        Dial the addresses that leave as the first one does; then the others.
+
+        @raise SocksError: none can be reached.
+        """
+        verdicts, record = case.verdicts, case.record
+        leaving = verdicts[addresses[0]].obligations.leaving
+        others: Sequence[Address] = ()
+        if len(addresses) > 1:
+            others = [
+                each
+                for each in addresses
+                if verdicts[each].obligations.leaving != leaving
+            ]
+            if others:
+                addresses = [each for each in addresses if each not in others]
+        ways = case.generation.waysOf(record.listener, leaving)
+        try:
+            return await ways.connect(addresses, record.port, admit, case), ways
+        except SocksError:
+            if not others:
+                raise
+        return await self._first(case, others, admit)
 
 
 @final

@@ -13,7 +13,7 @@ import pytest
 from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
 from socksgw.errors import SocksError
 from socksgw.login.refusal import WRONG
-from socksgw.route.failures import failureFor
+from socksgw.route.failures import UPSTREAM_REASONS, failureFor
 from tests.live.running import ROOT
 from tests.tools.catalogue import catalogued
 
@@ -95,7 +95,7 @@ def _words() -> set[str]:
         found.add(kind.reason)
     for code in errno.errorcode:
         found.add(failureFor(code).reason)
-    return {*found, WRONG, "store-unavailable"}
+    return {*found, *UPSTREAM_REASONS, WRONG, "store-unavailable", "upstream-tls"}
 
 
 def test_reasons() -> None:

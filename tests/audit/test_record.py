@@ -267,6 +267,7 @@ def everyLine() -> list[str]:
     record.claimed, record.offered, record.wanted = b"al", b"\0", [Method("none")]
     record.proxied = ',"sender":"s","sender_to":"t","told":{}'
     record.decided(said)
+    record.via, record.judged, record.path = "a, b", "name", "a, b"
     lines = [record.decisionLine(), record.ofFlow(b"x", V4, 53).decisionLine("flow")]
     record.dialled, record.bound, record.strangers = V4, (V4, 1), 3
     record.livesBy("six", "T-2")

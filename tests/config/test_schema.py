@@ -53,6 +53,10 @@ TABLES = {
     "rule[0].until": 'rule = [{{ id = "r", until = {} }}]',
     "rule[0].ticket": 'rule = [{{ id = "r", ticket = {} }}]',
     "rule[0].secured": 'rule = [{{ id = "r", secured = {} }}]',
+    "rule[0].via": 'rule = [{{ id = "r", via = {} }}]',
+    "upstream[0].name": 'upstream = [{{ name = {}, url = "u" }}]',
+    "upstream[0].url": 'upstream = [{{ name = "u", url = {} }}]',
+    "upstream[0].resolve": 'upstream = [{{ name = "u", url = "u", resolve = {} }}]',
     "rule[0].report_only": 'rule = [{{ id = "r", report_only = {} }}]',
     "rule[0].timeouts.idle": 'rule = [{{ id = "r", timeouts = {{ idle = {} }} }}]',
     "include": "include = {}",
@@ -106,6 +110,10 @@ RIGHT = {
     "rule[0].until": set(),
     "rule[0].ticket": STRINGS,
     "rule[0].secured": STRINGS | ARRAYS,
+    "rule[0].via": ARRAYS | {"an array of arrays"},
+    "upstream[0].name": STRINGS,
+    "upstream[0].url": STRINGS,
+    "upstream[0].resolve": set(),
     "rule[0].report_only": {"a boolean", "false"},
     "rule[0].timeouts.idle": set(),
     "schedules.s.hours": STRINGS,
@@ -194,10 +202,8 @@ def test_ourOwnNamesAreNotKeys(key: str) -> None:
 
 #: Every key of the contract's example that is not built.
 NOT_BUILT = {
-    "upstream": 'upstream = [{ name = "dmz", url = "socks5://gw2.example:1080" }]',
     "admin": 'admin = { endpoint = "unix:/run/socksgw/admin.sock" }',
     "listen[0].leave_by": 'listen = [{ name = "a", leave_by = ["198.51.100.7"] }]',
-    "rule[0].via": 'rule = [{ id = "r", via = ["dmz"] }]',
     "audit.sinks": 'audit = { sinks = ["sql:sqlite:///audit.db"] }',
     "audit.sink": 'audit = { sink = [{ kind = "sql" }] }',
 }

@@ -208,7 +208,11 @@ class Gateway:
         self.seconds: list[float | None] = []
         self.decision = Decision(Verdict(True, "all", "it may"), (TARGET,))
         self.outlet: Any = SimpleNamespace(
-            address=TARGET, bound=BOUND, loseConnection=lambda: None
+            address=TARGET,
+            bound=BOUND,
+            path="",
+            surplus=bytes,
+            loseConnection=lambda: None,
         )
         self.tally: dict[str, Any] = {
             "sent": 11,
@@ -222,7 +226,7 @@ class Gateway:
             login=Login([self.checker], {"staff": ["alice"]}, 60, self.clock),
             policy=SimpleNamespace(decide=self._decide),
             ways=ways,
-            waysOf=lambda listener: ways,
+            waysOf=lambda listener, leaving=None: ways,
             domainOf=lambda listener: OWN,
             relays=SimpleNamespace(between=self._between),
             udpOf=lambda name: UDPOptions(ListenUDP()),
@@ -291,7 +295,11 @@ class Gateway:
         return self.decision
 
     async def _open(
-        self, addresses: tuple[Address, ...], port: int, admit: Callable[..., Any]
+        self,
+        addresses: tuple[Address, ...],
+        port: int,
+        admit: Callable[..., Any],
+        traveller: Any,
     ) -> Any:
         self.happened.append(("dial", addresses, port))
         for address in addresses:

@@ -31,6 +31,8 @@ LOOP, OTHER, SIX = (Address.parse(t) for t in ("127.0.0.1", "127.0.0.5", "::1"))
 FAR = Address.parse("192.0.2.9")
 ANY = Address.parse("0.0.0.0")
 ALICE = (b"source", "alice")
+#: A session of which nothing is asked.
+ANYBODY: Any = None
 PLAIN = UDPOptions(ListenUDP())
 
 
@@ -107,7 +109,7 @@ def test_connect(world: World) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        outlet = world.result(world.ways.connect((LOOP,), port, admit))
+        outlet = world.result(world.ways.connect((LOOP,), port, admit, ANYBODY))
         with server.accept()[0] as accepted:
             assert (outlet.address, outlet.port) == (LOOP, port)
             assert outlet.bound == (LOOP, accepted.getpeername()[1])

@@ -108,7 +108,7 @@ def test_stages() -> None:
     root = Path(socksgw.__path__[0])
     folders = {path.parent.name for path in root.glob("*/__init__.py")}
     others = {"wire", "plugins", "config", "system", "limits", "session", "interfaces"}
-    others |= {"gateway", "console", "testing", "interfaces"}
+    others |= {"client", "gateway", "console", "testing"}
     assert folders - others == {stage.value for stage in Stage}
 
 
@@ -770,7 +770,9 @@ def test_theFirstRuleHasNoRoom(gateway: Gateway) -> None:
     gateway.steps["relay"] = relaying = Deferred[None]()
     tried: list[str] = []
 
-    async def open_(addresses: Any, port: int, admit: Callable[..., Any]) -> Any:
+    async def open_(
+        addresses: Any, port: int, admit: Callable[..., Any], traveller: Any
+    ) -> Any:
         for address in addresses:
             try:
                 admit(address)

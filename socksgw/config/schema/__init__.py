@@ -43,6 +43,7 @@ from socksgw.config.schema.service import (
     ResolverConfig,
     Timeouts,
 )
+from socksgw.config.schema.upstream import Upstream
 from socksgw.config.schema.values import (
     CommandName,
     Commands,
@@ -51,6 +52,7 @@ from socksgw.config.schema.values import (
     Quota,
     Rate,
     Sync,
+    Via,
     Words,
 )
 
@@ -88,6 +90,8 @@ __all__ = [
     "Sync",
     "Throttle",
     "Timeouts",
+    "Upstream",
+    "Via",
     "Words",
 ]
 
@@ -126,6 +130,7 @@ class Config:
     never: Never = Never()
     rule: tuple[Rule, ...] = ()
     limit: tuple[Limit, ...] = ()
+    upstream: tuple[Upstream, ...] = ()
     include: tuple[str, ...] = ()
     services: Mapping[str, tuple[str, ...]] = Factory(dict)
     schedules: Mapping[str, Schedule] = Factory(dict)

@@ -15,6 +15,7 @@ from socksgw.config.schema.values import (
     Port,
     Quota,
     Rate,
+    Via,
     Words,
 )
 
@@ -166,6 +167,9 @@ class Rule:
     @ivar method: Methods by which the user has logged in.
     @ivar tag: Tags behind the name of the user (C{auth.tag_separator}): a tag,
         C{"job-*"} for those that begin so, or C{"*"} for any.
+    @ivar via: Upstreams by which what the rule allows leaves: C{["a", "b"]} is the
+        chain of a, then b. In each place there may be several to choose from:
+        C{[["a1", "a2"], "b"]}. Absent: it leaves from here.
     @ivar report_only: C{true}: what the rule would decide is recorded, and the
         next rules decide.
     """
@@ -191,6 +195,7 @@ class Rule:
     tag: Words | None = None
     timeouts: RuleTimeouts = RuleTimeouts()
     limits: Limit | None = None
+    via: Via | None = None
     report_only: bool = False
     place: str = field(default="", metadata={"toml": None})
 

@@ -16,6 +16,7 @@ __all__ = [
     "Quota",
     "Rate",
     "Sync",
+    "Via",
     "Words",
 ]
 
@@ -25,6 +26,8 @@ Port = int | str
 Sync = Duration | Literal["each", "never"]
 #: One word, or an array of them.
 Words = tuple[str, ...] | str
+#: The upstreams of a chain; in each place one, or several to choose from.
+Via = tuple[tuple[str, ...], ...]
 
 
 class Rate(int):

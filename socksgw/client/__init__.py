@@ -1,0 +1,3 @@
+"""
+The other end: what speaks with proxies, as their client.
+"""

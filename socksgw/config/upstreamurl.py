@@ -1,0 +1,79 @@
+"""
+The URLs of upstreams, as a configuration writes them.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from socksgw.wire.address import Address, BadHost, parseHost
+
+__all__ = ["BUILT", "UpstreamURL", "parseUpstreamURL"]
+
+#: The schemes that work: the protocol, and whether TLS is below it.
+BUILT: Final = {"socks5": ("socks5", False)}
+#: Those that are reserved.
+_RESERVED: Final = (
+    "socks4a",
+    "socks4a+tls",
+    "socks5+tls",
+    "http",
+    "https",
+    "socks6",
+)
+
+
+class UpstreamURL(NamedTuple):
+    """
+    Where an upstream is, and what it speaks.
+
+    @ivar protocol: C{socks5}, say.
+    @ivar tls: whether TLS is below it.
+    @ivar host: an address, or a name.
+    @ivar port: its port.
+    """
+
+    protocol: str
+    tls: bool
+    host: Address | str
+    port: int
+
+
+def parseUpstreamURL(text: str) -> UpstreamURL:
+    """
+    Return what the URL of an upstream says.
+
+    @raise ValueError: it is none; its own text says what is wrong.
+    """
+    scheme, separator, place = text.partition("://")
+    if not separator:
+        raise ValueError('must be a URL such as "socks5://gw2.example:1080"')
+    if scheme in _RESERVED and scheme not in BUILT:
+        raise ValueError(f'"{scheme}" is not built yet in this version of socksgw')
+    if scheme not in BUILT:
+        known = ", ".join(BUILT)
+        raise ValueError(f'"{scheme}" is not among the protocols {known}')
+    if "@" in place:
+        # It is not repeated: it may be a password.
+        raise ValueError("may hold no user and no password: these belong to login")
+    host, colon, port = place.removesuffix("/").rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError('must end with the port, such as ":1080"')
+    protocol, tls = BUILT[scheme]
+    return UpstreamURL(protocol, tls, _host(host), int(port))
+
+
+def _host(text: str) -> Address | str:
+    """
+    Return the address or the name of an upstream.
+
+    @raise ValueError: it is neither.
+    """
+    if text.startswith("[") and text.endswith("]"):
+        return Address.parse(text[1:-1])
+    if ":" in text:
+        raise ValueError("an IPv6 address stands in brackets: [2001:db8::1]")
+    host = parseHost(text.encode("ascii", "replace"))
+    if isinstance(host, BadHost):
+        raise ValueError(f'"{text}" is neither an address nor the name of a host')
+    return host

@@ -1,0 +1,45 @@
+"""
+How what a rule allows leaves this host.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from attrs import frozen
+
+__all__ = ["DIRECT", "Leaving"]
+
+#: In C{via}: no upstream, where none of the others can be reached.
+DIRECT: Final = "direct"
+
+
+@final
+@frozen(cache_hash=True)
+class Leaving:
+    """
+    What a rule says of the way out; it is part of the key of the ways.
+
+    @ivar via: the places of a chain, each with the names of the upstreams to choose
+        from; empty for none.
+    @ivar balance: how one of several in a place is chosen.
+    @ivar leaveBy: the outgoing addresses; empty for any.
+    @ivar device: the name of the outgoing device; empty for any.
+    @ivar mark: the mark of outgoing packets; 0 for none.
+    @ivar header: the version of the PROXY header for the destination; empty for
+        none.
+    @ivar there: whether the last upstream looks the destination's name up.
+    """
+
+    via: tuple[tuple[str, ...], ...] = ()
+    balance: str = "sessions"
+    leaveBy: tuple[str, ...] = ()
+    device: str = ""
+    mark: int = 0
+    header: str = ""
+    there: bool = False
+
+    @property
+    def text(self) -> str:
+        """The chain for people and the record: C{a, b1|b2}."""
+        return ", ".join("|".join(place) for place in self.via)

@@ -1,0 +1,41 @@
+"""
+Places in a row: each one's connections are opened by the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+from socksgw.route.upstreams.place import Place
+from socksgw.route.upstreams.trip import Leg, Opener, Trip
+from socksgw.wire.address import Address
+
+__all__ = ["chained"]
+
+
+@final
+class _Chained:
+    """A place, and what opens the connections to its upstreams (L{Opener})."""
+
+    __slots__ = ("_before", "_place")
+
+    def __init__(self, before: Opener, place: Place) -> None:
+        self._before = before
+        self._place = place
+
+    async def open(self, host: Address | str, port: int, trip: Trip) -> Leg:
+        """As L{Opener.open}."""
+        return await self._place.open(self._before, host, port, trip)
+
+
+def chained(ground: Opener, places: Sequence[Place]) -> Opener:
+    """
+    Return what opens connections through every place, in this order.
+
+    @param ground: opens those to the first place.
+    """
+    opener = ground
+    for place in places:
+        opener = _Chained(opener, place)
+    return opener

@@ -1,0 +1,72 @@
+"""
+Where chains begin: connections from this host to a first upstream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, final
+
+from socksgw.errors import SocksError
+from socksgw.route.failures import leadsBack, unreachable
+from socksgw.route.outlet import PlainOutlet
+from socksgw.route.upstreams.trip import Leg, Traveller, Trip
+from socksgw.wire.address import Address
+
+__all__ = ["Ground", "Names"]
+
+
+class Names(Protocol):
+    """What looks up the names of upstreams."""
+
+    def lookUp(self, name: str, source: Address) -> Awaitable[tuple[Address, ...]]:
+        """Look up every address of a name, as L{socksgw.route.resolver.Resolver}."""
+
+
+#: Connects as L{socksgw.route.ways.Direct}.
+Connect = Callable[
+    [Sequence[Address], int, Callable[[Address], float | None], Traveller],
+    Awaitable[PlainOutlet],
+]
+
+
+@final
+class Ground:
+    """
+    Opens connections from a routing domain of this host (L{Opener}).
+
+    The policy is not asked: whoever configures the gateway names its upstreams.
+    """
+
+    __slots__ = ("_connect", "_isOwn", "_names")
+
+    def __init__(
+        self, connect: Connect, names: Names, isOwn: Callable[[Address, int], bool]
+    ) -> None:
+        """
+        Take the parts.
+
+        @param isOwn: whether one of the gateway's own listeners is at an address
+            and port.
+        """
+        self._connect = connect
+        self._names = names
+        self._isOwn = isOwn
+
+    async def open(self, host: Address | str, port: int, trip: Trip) -> Leg:
+        """As L{Opener.open}; a name is looked up here."""
+        addresses: tuple[Address, ...]
+        try:
+            if isinstance(host, Address):
+                addresses = (host,)
+            else:
+                addresses = await self._names.lookUp(host, trip.traveller.asker.source)
+            usable = [each for each in addresses if not self._isOwn(each, port)]
+            if not usable:
+                raise leadsBack(host, port)
+            outlet = await self._connect(
+                usable, port, lambda _: trip.left, trip.traveller
+            )
+        except SocksError as e:
+            raise unreachable(host, port, e) from None
+        return Leg(outlet, outlet.bound)
