@@ -200,7 +200,9 @@ def test_connectByAChosenAddress(chosen: World) -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:
         port = server.getsockname()[1]
         away = Address.parse("127.0.0.77")
-        outlet = chosen.result(chosen.ways.connect((SIX, away), port, anywhere))
+        outlet = chosen.result(
+            chosen.ways.connect((SIX, away), port, anywhere, ANYBODY)
+        )
         with server.accept()[0] as accepted:
             assert accepted.getpeername()[0] == OTHER.text
             assert outlet.bound == (OTHER, accepted.getpeername()[1])
@@ -208,7 +210,7 @@ def test_connectByAChosenAddress(chosen: World) -> None:
         outlet.loseConnection()
         for addresses, failure in (((SIX,), ConnectFailed), ((LOOP, SIX), LeadsHere)):
             with pytest.raises(failure):
-                chosen.result(chosen.ways.connect(addresses, port, anywhere))
+                chosen.result(chosen.ways.connect(addresses, port, anywhere, ANYBODY))
 
 
 def test_peersComeToTheChosenAddress(chosen: World) -> None:
