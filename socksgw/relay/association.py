@@ -18,6 +18,7 @@ from socksgw.relay.seams import Client, DatagramOutlet
 from socksgw.relay.tally import Tally
 from socksgw.relay.tunnel import CapsuleCarrier, Framing, TunnelCarrier
 from socksgw.system.connection import Receiver
+from socksgw.system.owners import senderOf
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
@@ -68,6 +69,7 @@ class Associations:
         reassemble: bool,
         tally: Tally,
         port: int | None = None,
+        uid: int | None = None,
     ) -> None:
         """
         Relay datagrams until the control connection ends, or nothing moves.
@@ -77,17 +79,30 @@ class Associations:
         @param reassemble: whether fragments are put together; else they are dropped.
         @param tally: the figures, filled in also when this is cancelled.
         @param port: the only port that the client sends from, where it said so.
+        @param uid: the only user of this host whose datagrams are the client's.
         """
         end = Ending()
         flows = Flows(
             self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
         )
-        own: Any = outlet.inner
+        inner: Any = outlet.inner
+        own = inner
         protection = client.protection
         if protection is not None and not isinstance(protection, StreamProtection):
             own = ProtectedSocket(own, protection)
+
+        def isTheUsers(sender: tuple[str, int]) -> bool:
+            return senderOf(sender, inner) == uid
+
         carrier = DatagramCarrier(
-            own, source, flows, self._watch, self._setDeadline, reassemble, port
+            own,
+            source,
+            flows,
+            self._watch,
+            self._setDeadline,
+            reassemble,
+            port,
+            None if uid is None else isTheUsers,
         )
 
         def claimed() -> None:

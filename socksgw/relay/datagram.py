@@ -7,6 +7,7 @@ It takes datagrams from the client and from nobody else.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Final, final
 
 from socksgw.interfaces import SetDeadline, Timer
@@ -39,7 +40,7 @@ class DatagramCarrier:
     """
 
     __slots__ = (
-        "_flows", "_fragments", "_owner", "_port", "_reassemble", "_setDeadline",
+        "_flows", "_fragments", "_isClients", "_owner", "_port", "_reassemble", "_setDeadline",
         "_socket", "_source", "_text", "_timer", "_watch", "strangers",
     )  # fmt: skip
 
@@ -52,6 +53,7 @@ class DatagramCarrier:
         setDeadline: SetDeadline,
         reassemble: bool,
         port: int | None = None,
+        isClients: Callable[[tuple[str, int]], bool] | None = None,
     ) -> None:
         """
         Begin to take datagrams.
@@ -60,11 +62,14 @@ class DatagramCarrier:
         @param source: the client's address.
         @param port: the only port that the client sends from, where it said so.
         @param reassemble: whether fragments are put together; else they are dropped.
+        @param isClients: tells of the first valid datagram whether a socket there is
+            the client's; by default each is.
         """
         self._socket = relay
         self._source = source
         self._text = socket.inet_ntop(relay.family, source.packed)
         self._port = port
+        self._isClients = isClients
         self._owner: tuple[str, int] | None = None
         self._flows = flows
         self._watch = watch
@@ -112,6 +117,8 @@ class DatagramCarrier:
         try:
             readDatagram(bytes(VIEW[:length]))
         except WireError:
+            return False
+        if self._isClients is not None and not self._isClients(peer):
             return False
         self._owner = peer
         admitOnly(self._socket, self._source, peer[1])

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import final
 
+from socksgw.config.reserved import isLocal
 from socksgw.errors import CommandNotSupported, LimitReached, SocksError
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Question, Verdict
@@ -67,6 +68,9 @@ class Associate(Command):
         # Other addresses are no hint: clients behind an address translation, or of
         # several addresses, name an address that is not seen here.
         port = (request.port or None) if request.host == client.source else None
+        # Nobody else on this machine may send for somebody who is known to it.
+        program = client.program if isLocal(case.asker.user.name) else None
+        uid = None if program is None else program.uid
 
         def relay(_early: bytes, tally: Tally) -> Awaitable[None]:
             # What came behind the request counts for nothing.
@@ -78,6 +82,7 @@ class Associate(Command):
                 options.reassemble,
                 tally,
                 port,
+                uid,
             )
 
         return Routed(outlet.bound, relay)

@@ -1,5 +1,5 @@
 """
-Whose socket the other end of a loopback connection is.
+Whose socket the other end of a loopback connection is, or what a datagram came from.
 
 The kernel is asked by sock_diag(7), which needs no privilege: about one connection,
 which costs no more where there are many. pyroute2 only lists all of them.
@@ -16,7 +16,7 @@ from socksgw.system.program import Program
 from socksgw.system.sockets import FAMILIES, tellOnce
 from socksgw.wire.address import Address
 
-__all__ = ["programBehind", "userOf"]
+__all__ = ["programBehind", "senderOf", "userOf"]
 
 #: NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY and NLM_F_REQUEST of linux/netlink.h and
 #: linux/sock_diag.h.
@@ -92,12 +92,48 @@ def userOf(theirs: tuple[Address, int], ours: tuple[Address, int]) -> int | None
     return _ownerIn(octets, *ends)
 
 
+def senderOf(theirs: tuple[str, int], ours: socket.socket) -> int | None:
+    """
+    Return the number of the user whose UDP socket of this host sends from a port.
+
+    @param theirs: where a datagram came from.
+    @param ours: the socket that it came to.
+    @return: L{None} where there is no such socket any more, or the kernel does not
+        say.
+    """
+    here = ours.getsockname()[:2]
+    try:
+        # Of UDP the kernel finds the socket that a datagram between these ends would
+        # come to (udp_dump_one): the ends are the other way around than TCP's.
+        octets = _ask(ours.family, here, theirs, socket.IPPROTO_UDP)
+    except OSError as e:
+        if e.errno not in _GONE:
+            instead = 'clients that logged in by "peer" have no datagrams beside TCP'
+            tellOnce("sock_diag(7) of UDP", e, instead)
+        return None
+    if len(octets) < _FOUND.size + _ENDS_SIZE + _OWNER.size:
+        return None
+    family = _FOUND.unpack_from(octets)[0]
+    port, _, host, _ = _ENDS.unpack_from(octets, _FOUND.size)
+    bound = Address(host[: 4 if family == socket.AF_INET else 16])
+    address = Address.parse(theirs[0].partition("%")[0])
+    *_, uid, inode = _OWNER.unpack_from(octets, _FOUND.size + _ENDS_SIZE)
+    # Most clients are bound to no address.
+    found = port == theirs[1] and (bound.isUnspecified or bound == address)
+    return uid if found and inode else None
+
+
 def _packed(family: int, name: tuple[str, int]) -> bytes:
     host = name[0].partition("%")[0]
     return socket.inet_pton(family, host).ljust(16, b"\0")
 
 
-def _ask(family: int, theirs: tuple[str, int], ours: tuple[str, int]) -> bytes:
+def _ask(
+    family: int,
+    theirs: tuple[str, int],
+    ours: tuple[str, int],
+    protocol: int = socket.IPPROTO_TCP,
+) -> bytes:
     """
     Ask about one connection, by the ends as the other side sees them.
 
@@ -109,7 +145,7 @@ def _ask(family: int, theirs: tuple[str, int], ours: tuple[str, int]) -> bytes:
         theirs[1], ours[1], _packed(family, theirs), _packed(family, ours)
     )
     every = 0xFFFFFFFF
-    body = _ASKED.pack(family, socket.IPPROTO_TCP, 0, every) + ends + _ANY_COOKIE
+    body = _ASKED.pack(family, protocol, 0, every) + ends + _ANY_COOKIE
     length = _HEADER.size + len(body)
     header = _HEADER.pack(length, _BY_FAMILY, _REQUEST, 1, 0)
     kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC

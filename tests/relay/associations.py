@@ -216,6 +216,7 @@ class Association:
         ended: bool = False,
         protection: Any = None,
         port: int | None = None,
+        uid: int | None = None,
     ) -> None:
         self.judge = Judge()
         self.tally = Tally()
@@ -235,6 +236,7 @@ class Association:
                 reassemble,
                 self.tally,
                 port,
+                uid,
             )
         )
         self.over.addBoth(self.done.append)

@@ -5,6 +5,8 @@ loopback and an epoll loop of the test's own.
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from twisted.python.failure import Failure
 
@@ -53,6 +55,30 @@ def test_manyOneAfterTheOther(sea: Sea) -> None:
 
 
 # The owner.
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a socket away")
+def test_otherUsersOfTheMachine(sea: Sea, filtered: str) -> None:
+    """
+    A client that the kernel has said the user of sends from sockets of that user.
+    One that is closed already is nobody's.
+    """
+    association = sea.associate(uid=4321)
+    server, stranger, gone = sea.socket(), sea.socket(), sea.socket()
+    to = header("127.0.0.1", server.getsockname()[1])
+    stranger.sendto(to + b"stranger", association.place)
+    sea.silent(server, stranger)
+    os.fchown(gone.fileno(), 4321, -1)
+    gone.sendto(to + b"gone", association.place)
+    gone.close()
+    sea.silent(server)
+    client = sea.socket()
+    os.fchown(client.fileno(), 4321, -1)
+    echoed(sea, association, client, b"owner")
+    stranger.sendto(to + b"stranger", association.place)
+    sea.silent(server, stranger)
+    association.end()
+    assert association.tally.strangers == 3
 
 
 @pytest.mark.parametrize("where", ["127.0.0.2", "127.255.255.254"])

@@ -15,7 +15,7 @@ from twisted.logger import capturedLogs
 
 from socksgw.system import owners, sockets
 from socksgw.system.once import Once
-from socksgw.system.owners import programBehind, userOf
+from socksgw.system.owners import programBehind, senderOf, userOf
 from socksgw.system.program import Program
 from socksgw.wire.address import Address
 
@@ -185,6 +185,51 @@ def test_anySocketOfThisHost(host: str, monkeypatch: pytest.MonkeyPatch) -> None
         with capturedLogs() as events:
             assert userOf(theirs, ours) is None
         assert "loop" in events[0]["instead"]
+
+
+@pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0", "::1", "::", "mapped"])
+@pytest.mark.parametrize("connected", [False, True])
+def test_sendersOfDatagrams(bound: str, connected: bool) -> None:
+    """By the port that datagrams come from, whatever the socket is bound to."""
+    near = "::1" if bound in ("::1", "::") else "127.0.0.1"
+    family = socket.AF_INET6 if near == "::1" else socket.AF_INET
+    own = socket.AF_INET6 if bound == "mapped" else family
+    with (
+        socket.socket(family, socket.SOCK_DGRAM) as ours,
+        socket.socket(own, socket.SOCK_DGRAM) as theirs,
+    ):
+        ours.bind((near, 0))
+        theirs.bind(("::" if bound == "mapped" else bound, 0))
+        place = ours.getsockname()[:2]
+        if bound == "mapped":
+            place = (f"::ffff:{place[0]}", place[1])
+        if connected:
+            theirs.connect(place)
+            theirs.send(b"x")
+        else:
+            theirs.sendto(b"x", place)
+        sender = ours.recvfrom(1)[1][:2]
+        assert senderOf(sender, ours) == os.geteuid()
+        if os.geteuid() == 0:
+            os.fchown(theirs.fileno(), 4321, -1)
+            assert senderOf(sender, ours) == 4321
+        theirs.close()
+        assert senderOf(sender, ours) is None
+
+
+def test_aSenderWhereTheKernelRefuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has sent it, and it is told once."""
+    monkeypatch.setattr(sockets, "_told", Once())
+
+    def refused(*_: object) -> bytes:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(owners, "_ask", refused)
+    with socket.socket(type=socket.SOCK_DGRAM) as ours, capturedLogs() as events:
+        ours.bind(("127.0.0.1", 0))
+        assert senderOf(("127.0.0.1", 9), ours) is None
+        assert senderOf(("127.0.0.1", 9), ours) is None
+    assert len(events) == 1
 
 
 @pytest.mark.parametrize("octets", [b"", bytes(4), bytes(71), bytes(72)])
