@@ -45,6 +45,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "a reload prepares them; tests/interop/test_networks.py has real ones",
     ),
     "console/asked.py": ("console/test_explain.py", "it reads what explain is asked"),
+    "console/clients/reach.py": (
+        "console/clients/test_programs.py",
+        "the settings of programs are made of it",
+    ),
+    "console/clients/table.py": (
+        "console/clients/test_programs.py",
+        "each row is printed; tests/interop/test_clientconfig.py runs the programs",
+    ),
     "console/manual.py": ("console/test_help.py", "socksgw help prints it"),
     "console/parser.py": ("console/test_help.py", "each command is a topic of help"),
     "console/plugins.py": (

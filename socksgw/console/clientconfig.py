@@ -11,6 +11,7 @@ from typing import Final, Protocol, TextIO
 
 from socksgw.config.schema import Config
 from socksgw.console.clients import nftables
+from socksgw.console.clients.programs import PROGRAMS
 
 __all__ = ["KINDS", "Kind", "clientConfigMain"]
 
@@ -39,7 +40,7 @@ class Kind(Protocol):
 
 
 #: By the word on the command line.
-KINDS: Final[Mapping[str, Kind]] = {"nftables": nftables}
+KINDS: Final[Mapping[str, Kind]] = {**PROGRAMS, "nftables": nftables}
 
 
 def clientConfigMain(config: Config, options: argparse.Namespace, out: TextIO) -> int:

@@ -1,0 +1,373 @@
+"""
+What C{socksgw client-config PROGRAM} prints, put where it says, and the program run.
+
+The name of the site is known to the gateway's name server alone: who reaches it has let
+the gateway look it up.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from socksgw.console.clients.programs import PROGRAMS
+from tests.interop.shared import PASSWORD, USER
+from tests.live import raw
+from tests.live.names import KnownNames
+from tests.live.registries import FileServer, registries
+from tests.live.running import Running, running, socksgw
+from tests.live.servers import program
+
+NAME = "site.test"
+CONFIGURATION = """
+[resolver]
+servers = ["127.0.0.1:{names}"]
+[[listen]]
+name = "open"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
+[[listen]]
+name = "login"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
+[auth]
+checkers = ["passwd:users"]
+[[auth.choose]]
+listener = ["open"]
+methods = ["none"]
+[[auth.choose]]
+methods = ["userpass"]
+[[rule]]
+id = "site"
+allow = ["connect", "resolve"]
+to = ["=site.test"]
+resolving_to = ["127.0.0.1"]
+[[rule]]
+id = "found"
+allow = ["connect"]
+to = ["127.0.0.1"]
+[never]
+except = ["127.0.0.1"]
+"""
+
+
+@pytest.fixture(scope="module")
+def names() -> Iterator[KnownNames]:
+    """The name server that knows the site."""
+    with KnownNames({NAME: "127.0.0.1"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    names: KnownNames, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """One gateway: a listener without login, and one with."""
+    directory = tmp_path_factory.mktemp("settings")
+    made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
+    assert made.returncode == 0, made.stderr
+    yield from running(directory, CONFIGURATION.format(names=names.port))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """The packages and the repository, over HTTP."""
+    folder = tmp_path_factory.mktemp("site")
+    registries(folder)
+    with FileServer(folder) as server:
+        yield server
+
+
+def printed(*arguments: str) -> str:
+    """What is printed of a gateway that is known by its address."""
+    done = socksgw("client-config", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+class Place:
+    """
+    Where one program runs, with what was printed for it.
+
+    @ivar text: the settings, with the password in its place.
+    @ivar home: the program's home directory.
+    @ivar url: the site.
+    @ivar extra: variables of the environment besides.
+    """
+
+    def __init__(self, text: str, home: Path, port: int) -> None:
+        self.text = text.replace("PASSWORD", PASSWORD)
+        self.home = home
+        self.port = port
+        self.url = f"http://{NAME}:{port}"
+        self.extra: dict[str, str] = {}
+        self.stdin = b""
+
+    def file(self, name: str, more: str = "") -> Path:
+        """Write the settings to a file below the home directory."""
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(self.text + more)
+        path.chmod(0o600)
+        return path
+
+    @property
+    def lines(self) -> list[str]:
+        """The settings without comments."""
+        return [line for line in self.text.splitlines() if not line.startswith("#")]
+
+    def command(self) -> list[str]:
+        """The settings as a command, which is given a request of HTTP."""
+        self.stdin = f"GET /npm/thing HTTP/1.0\r\nHost: {NAME}\r\n\r\n".encode()
+        (line,) = self.lines
+        line = line.replace("HOST", NAME).replace(" PORT", f" {self.port}")
+        return ["sh", "-c", line.replace(":PORT,", f":{self.port},")]
+
+
+def _curl(place: Place) -> list[str]:
+    place.file(".curlrc")
+    return [program("curl", "curl"), "-sS", f"{place.url}/npm/thing"]
+
+
+def _git(place: Place) -> list[str]:
+    place.file(".gitconfig")
+    return [program("git", "git"), "ls-remote", f"{place.url}/thing.git"]
+
+
+def _wget(place: Place) -> list[str]:
+    place.file(".wgetrc")
+    return [program("wget", "wget"), "-qO-", "--tries=1", f"{place.url}/npm/thing"]
+
+
+def _pip(place: Place) -> list[str]:
+    place.file(".config/pip/pip.conf")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--retries", "0"]
+    command += ["--disable-pip-version-check", "--no-cache-dir", "-d", str(place.home)]
+    return [
+        *command,
+        "--trusted-host",
+        NAME,
+        "-i",
+        f"{place.url}/simple/",
+        "thing",
+    ]
+
+
+def _npm(place: Place) -> list[str]:
+    place.file(".npmrc")
+    command = [program("npm", "npm"), "view", "thing", "--fetch-retries=0"]
+    return [*command, "--registry", f"{place.url}/npm/"]
+
+
+def _apt(place: Place) -> list[str]:
+    home = place.home
+    for folder in ("lists/partial", "cache/archives/partial", "preferences.d"):
+        (home / folder).mkdir(parents=True)
+    (home / "sources").write_text(f"deb [trusted=yes] {place.url}/apt ./\n")
+    place.extra["APT_CONFIG"] = str(
+        place.file(
+            "apt.conf",
+            f"""
+            Dir "{home}";
+            Dir::State "{home}";
+            Dir::State::status "/dev/null";
+            Dir::Cache "{home}/cache";
+            Dir::Etc "{home}";
+            Dir::Etc::sourcelist "{home}/sources";
+            Dir::Etc::sourceparts "/dev/null";
+            Dir::Etc::parts "/dev/null";
+            Dir::Etc::trustedparts "/dev/null";
+            APT::Sandbox::User "root";
+            Acquire::Languages "none";
+            """,
+        )
+    )
+    return [program("apt-get", "apt"), "-q", "update"]
+
+
+def _environment(place: Place) -> list[str]:
+    # It stands in a file that shells read.
+    file = place.file(".profile")
+    fetch = f"{program('curl', 'curl')} -sS {place.url}/npm/thing"
+    return ["sh", "-c", f". {file}; {fetch}"]
+
+
+def _piped(place: Place) -> list[str]:
+    return place.command()
+
+
+def _nc(place: Place) -> list[str]:
+    # There are others of its name.
+    shell, option, line = place.command()
+    return [shell, option, line.replace("nc", program("nc.openbsd", "netcat-openbsd"))]
+
+
+def _ssh(place: Place) -> list[str]:
+    # ssh says by itself that a web server is none of its kind.
+    place.file(".ssh/config")
+    (place.home / ".ssh" / "proxy-password").write_text(f"{PASSWORD}\n")
+    command = [
+        program("ssh", "openssh-client"),
+        "-v",
+        "-F",
+        f"{place.home}/.ssh/config",
+    ]
+    command += ["-p", str(place.port), NAME, "true"]
+    return ["sh", "-c", f"! HOME={place.home} {' '.join(command)} 2>&1"]
+
+
+def _chromium(place: Place) -> list[str]:
+    (line,) = place.lines
+    words = line.split()
+    command = [program(words[0], "chromium"), *words[1:], "--headless", "--no-sandbox"]
+    command += ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    command += ["--disable-component-update", "--disable-sync", "--dump-dom"]
+    command += ["--disable-dev-shm-usage", f"--user-data-dir={place.home}/profile"]
+    return [*command, f"{place.url}/simple/thing/"]
+
+
+JAVA = """
+public class Fetch {
+    public static void main(String[] all) throws Exception {
+        new java.net.URL(all[0]).openStream().transferTo(System.out);
+    }
+}
+"""
+
+
+def _java(place: Place) -> list[str]:
+    source = place.home / "Fetch.java"
+    source.write_text(JAVA)
+    file = place.file(".profile")
+    java = program("java", "openjdk-17-jdk-headless")
+    return ["sh", "-c", f". {file}; {java} {source} {place.url}/npm/thing"]
+
+
+def _proxychains(place: Place) -> list[str]:
+    file = place.file(".proxychains/proxychains.conf")
+    fetch = [program("curl", "curl"), "-sS", f"{place.url}/npm/thing"]
+    return [program("proxychains4", "proxychains4"), "-q", "-f", str(file), *fetch]
+
+
+def _socksify(place: Place) -> list[str]:
+    place.extra["SOCKS_CONF"] = str(place.file("dante.conf"))
+    place.extra["SOCKS_USERNAME"] = USER
+    place.extra["SOCKS_PASSWORD"] = PASSWORD
+    fetch = [program("wget", "wget"), "-qO-", "--tries=1", f"{place.url}/npm/thing"]
+    return [program("socksify", "dante-client"), *fetch]
+
+
+#: How each program is run with what was printed; what it prints then; and whether it
+#: can log in.
+RUNS: Mapping[str, tuple[Callable[[Place], list[str]], str, bool]] = {
+    "apt": (_apt, "Reading package lists", True),
+    "chromium": (_chromium, "thing-1.0", False),
+    "curl": (_curl, "latest", True),
+    "environment": (_environment, "latest", True),
+    "git": (_git, "refs/heads", True),
+    "java": (_java, "latest", False),
+    "nc": (_nc, "latest", False),
+    "ncat": (_piped, "latest", True),
+    "npm": (_npm, "latest", True),
+    "pip": (_pip, "Saved", True),
+    "proxychains": (_proxychains, "latest", True),
+    "socat": (_piped, "latest", False),
+    "socksify": (_socksify, "latest", True),
+    "ssh": (_ssh, "banner line 0", True),
+    "wget": (_wget, "latest", True),
+}
+
+
+@pytest.mark.parametrize("listener", ["open", "login"])
+@pytest.mark.parametrize("word", RUNS)
+def test_asPrinted(
+    gateway: Running,
+    site: FileServer,
+    quiet: dict[str, str],
+    tmp_path: Path,
+    word: str,
+    listener: str,
+) -> None:
+    """The program reaches the site by name, logged in where that is wanted."""
+    prepare, words, logsIn = RUNS[word]
+    port = gateway.ports[listener == "login"]
+    (tmp_path / "gw.toml").write_text(
+        CONFIGURATION.format(names=1).replace("127.0.0.1:0", f"127.0.0.1:{port}")
+    )
+    told = socksgw(
+        *("client-config", word, "--config", "gw.toml"),
+        *("--listener", listener, "--user", USER),
+        cwd=tmp_path,
+    )
+    if listener == "login" and not logsIn:
+        asked = "asks for user and password" in told.stdout
+        given = "Authenticator" in told.stdout
+        assert asked or given or told.returncode == 2
+        return
+    assert told.returncode == 0, told.stderr
+    place = Place(told.stdout, Path(quiet["HOME"]), site.port)
+    command = prepare(place)
+    done: subprocess.CompletedProcess[Any] = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**quiet, **place.extra, **_inherited()},
+        input=place.stdin,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    said = done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == 0, said
+    assert words in said, said
+    line = raw.decision(gateway, site.port)
+    assert (line["verdict"], line["listener"]) == ("allow", listener)
+    assert line["user"] == (USER if listener == "login" else "anonymous")
+    assert line["asked"] == NAME
+
+
+def _inherited() -> dict[str, str]:
+    return {
+        each: os.environ[each]
+        for each in ("SOCKS_LIBRARY", "PYTHONPATH")
+        if each in os.environ
+    }
+
+
+@pytest.mark.parametrize("listener", ["open", "login"])
+def test_torsocks(
+    gateway: Running, quiet: dict[str, str], tmp_path: Path, listener: str
+) -> None:
+    """It asks for the address, and would refuse to connect to one of loopback."""
+    port = gateway.ports[listener == "login"]
+    login = ("--user", USER, "--login", "password" if listener == "login" else "none")
+    text = printed("torsocks", "--proxy", f"127.0.0.1:{port}", *login)
+    place = Place(text, Path(quiet["HOME"]), 0)
+    done = subprocess.run(
+        [program("torsocks", "torsocks"), "getent", "ahostsv4", NAME],
+        env={**quiet, "TORSOCKS_CONF_FILE": str(place.file("torsocks.conf"))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split()[:1] == ["127.0.0.1"], done.stderr
+    line = gateway.journal("decision")[-1]
+    assert (line["command"], line["name"], line["listener"]) == (
+        "resolve",
+        NAME,
+        listener,
+    )
+
+
+def test_everyProgramThatIsHereIsRun() -> None:
+    """Those without a run were seen elsewhere; what is added is run here."""
+    assert set(PROGRAMS) - set(RUNS) - {"torsocks"} == {
+        "cargo", "firefox", "go", "mosquitto", "msmtp", "openvpn",
+        "putty", "tsocks", "weechat", "yt-dlp",
+    }  # fmt: skip
