@@ -12,11 +12,13 @@ from socksgw.interfaces import SetDeadline, StreamProtection
 from socksgw.relay.control import Control, Ending
 from socksgw.relay.datagram import DatagramCarrier
 from socksgw.relay.diverted import DivertedCarrier
-from socksgw.relay.flows import Flows, FlowSettings, Judge, Permit
+from socksgw.relay.flow import Permit
+from socksgw.relay.flows import Flows, FlowSettings, Judge
+from socksgw.relay.framing import Framing
 from socksgw.relay.protected import ProtectedSocket
 from socksgw.relay.seams import Client, DatagramOutlet
 from socksgw.relay.tally import Tally
-from socksgw.relay.tunnel import CapsuleCarrier, Framing, TunnelCarrier
+from socksgw.relay.tunnel import CapsuleCarrier, TunnelCarrier
 from socksgw.system.connection import Receiver
 from socksgw.system.owners import senderOf
 from socksgw.system.watch import Watcher

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Final, final
 
 from socksgw.interfaces import SetDeadline, Timer
+from socksgw.relay.exit import BATCH, BUFFER, VIEW
 from socksgw.relay.filter import admitOnly, dropped
-from socksgw.relay.flows import BATCH, BUFFER, VIEW, Flows
+from socksgw.relay.flows import Flows
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import HEADROOM, Reassembly, readDatagram
@@ -193,7 +194,7 @@ class DatagramCarrier:
 
     def deliver(self, header: bytes, length: int) -> None:
         """
-        Send a datagram to the client, as L{socksgw.relay.flows.Carrier.deliver}.
+        Send a datagram to the client, as L{socksgw.relay.exit.Carrier.deliver}.
 
         A client that has sent nothing has no flow, and so gets nothing.
         """

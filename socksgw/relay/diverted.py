@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from socksgw.relay.flows import VIEW, Flows
+from socksgw.relay.exit import VIEW
+from socksgw.relay.flows import Flows
 from socksgw.relay.seams import Diverted
 from socksgw.wire.datagram import HEADROOM, readDatagram
 
@@ -40,11 +41,11 @@ class DivertedCarrier:
             self._flows.begin(header, readDatagram(header + payload))
 
     def deliver(self, header: bytes, length: int) -> None:
-        """As L{socksgw.relay.flows.Carrier.deliver}."""
+        """As L{socksgw.relay.exit.Carrier.deliver}."""
         self._client.answer(header, VIEW[HEADROOM : HEADROOM + length])
 
     def forget(self, header: bytes) -> None:
-        """As L{socksgw.relay.flows.Carrier.forget}."""
+        """As L{socksgw.relay.exit.Carrier.forget}."""
         self._client.forget(header)
 
     def close(self) -> None:

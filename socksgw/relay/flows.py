@@ -1,5 +1,5 @@
 """
-The flows of a UDP association, and the sockets that they leave by.
+The flows of a UDP association.
 
 A flow is one destination as the client names it. It is judged when its first
 datagram comes. What follows is passed on without another judgement; datagrams of a
@@ -10,91 +10,29 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from socksgw.errors import ConnectFailed, LimitReached, SocksError
+from socksgw.errors import LimitReached, Revoked, SocksError
 from socksgw.interfaces import SetDeadline
-from socksgw.relay.idle import IdleTime, IdleWatch
-from socksgw.relay.seams import Allowance
+from socksgw.relay.exit import Carrier
+from socksgw.relay.exits import Exits
+from socksgw.relay.flow import Flow, Permit
+from socksgw.relay.idle import IdleWatch
+from socksgw.relay.seams import Associated
 from socksgw.system.coroutines import forget
-from socksgw.system.watch import READ, Watcher
-from socksgw.wire.address import Address
-from socksgw.wire.datagram import HEADROOM, Datagram, encodeHeader
+from socksgw.system.watch import Watcher
+from socksgw.wire.datagram import Datagram
 
-__all__ = [
-    "BATCH",
-    "BUFFER",
-    "VIEW",
-    "Carrier",
-    "Flow",
-    "FlowSettings",
-    "Flows",
-    "Permit",
-]
+__all__ = ["FlowSettings", "Flows", "Judge"]
 
 _log = Logger()
 
-#: The most datagrams that are taken from one socket before others have a turn.
-BATCH: Final = 64
-#: The buffer that every datagram is read into. Payloads from destinations begin at
-#: HEADROOM, so that a header fits before them.
-BUFFER: Final = bytearray(HEADROOM + 65536)
-VIEW: Final = memoryview(BUFFER)
-_PAYLOAD: Final = VIEW[HEADROOM:]
-#: The most datagrams, and octets of them, that wait for a flow's verdict.
-_WAITING: Final = 16
-_WAITING_OCTETS: Final = 1 << 16
-#: The most headers that are kept for sources that no flow names (where
-#: C{replies} is not C{exact}).
-_HEADERS: Final = 256
 #: Seconds before a flow that a limit forbade is judged again.
 _AGAIN: Final = 1.0
-
-
-class Permit(NamedTuple):
-    """
-    What a flow may do.
-
-    @ivar address: where its datagrams go.
-    @ivar replies: whose answers come back: C{exact}, C{address} or C{any}.
-    @ivar claim: a value of the judge's, which the flow keeps.
-    @ivar sending: what bounds the datagrams to the destination.
-    @ivar receiving: what bounds those from it.
-    @ivar grant: another value of the judge's, which the flow keeps.
-    """
-
-    address: Address
-    replies: str
-    claim: Any = None
-    sending: Allowance | None = None
-    receiving: Allowance | None = None
-    grant: Any = None
-
-
-class Carrier(Protocol):
-    """
-    What takes datagrams to the client.
-    """
-
-    def deliver(self, header: bytes, length: int) -> None:
-        """
-        Send a datagram whose payload lies in L{VIEW} from HEADROOM on.
-
-        @param header: of a datagram as RFC 1928 section 7 has it, with the
-            source.
-        @param length: the octets of the payload.
-        """
-
-    def forget(self, header: bytes) -> None:
-        """
-        Let go of what is kept for a flow that is over.
-
-        @param header: the flow's key.
-        """
 
 
 class Judge(Protocol):
@@ -145,92 +83,6 @@ class FlowSettings:
 
 
 @final
-class Flow(IdleTime):
-    """
-    One destination of an association.
-
-    @ivar datagram: the first datagram, without its payload.
-    @ivar address: where datagrams go; L{None} while that is not known.
-    @ivar sent: octets of payload sent to the destination.
-    @ivar received: octets of payload that came from it.
-    @ivar sentDatagrams: how many datagrams were sent.
-    @ivar receivedDatagrams: how many came back.
-    @ivar dropped: how many datagrams of the client were not sent, or wait.
-    @ivar limited: how many, both ways, were more than the rate or the quota allows.
-    @ivar claim: as of the L{Permit}; so are C{grant}, C{sending} and C{receiving}.
-    """
-
-    __slots__ = (
-        "address", "began", "claim", "datagram", "denied", "dropped",
-        "grant", "header", "key", "limited", "peer", "received", "receivedDatagrams",
-        "receiving", "replies", "sending", "sent", "sentDatagrams", "socket", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, key: bytes, datagram: Datagram, began: float) -> None:
-        super().__init__()
-        self.key = key
-        self.datagram = datagram._replace(payload=b"")
-        self.began = began
-        self.denied = False
-        self.grant: Any = None
-        self.waiting: list[bytes] = [datagram.payload]
-        self.address: Address | None = None
-        self.peer: tuple[str, int] = ("", 0)
-        self.socket: socket.socket | None = None
-        self.replies = ""
-        self.header = b""
-        self.sent = self.sentDatagrams = 0
-        self.received = self.receivedDatagrams = 0
-        self.dropped = self.limited = 0
-        self.claim: Any = None
-        self.sending: Allowance | None = None
-        self.receiving: Allowance | None = None
-
-    def send(self, payload: memoryview | bytes) -> None:
-        """
-        Send a payload to the destination.
-
-        Where the kernel has no room it is lost, as datagrams may be. While the flow
-        is judged a few payloads wait.
-        """
-        if self.socket is None:
-            self.dropped += 1
-            if not self.denied and len(self.waiting) < _WAITING:
-                held = sum(map(len, self.waiting))
-                if held + len(payload) <= _WAITING_OCTETS:
-                    self.waiting.append(bytes(payload))
-            return
-        if self.sending is not None and not self.sending.passes(len(payload)):
-            self.limited += 1
-            return
-        try:
-            self.socket.sendto(payload, self.peer)
-        except OSError:
-            # No room, no route, too long for the way: UDP promises nothing.
-            self.dropped += 1
-            return
-        self.sentDatagrams += 1
-        self.sent += len(payload)
-
-    @property
-    def moved(self) -> int:
-        """How many datagrams came, went or were dropped."""
-        dropped = self.dropped + self.limited
-        return dropped + self.sentDatagrams + self.receivedDatagrams
-
-    def isIdle(self) -> bool:
-        """
-        Count a part of the idle time.
-
-        @return: whether nothing moved in all of it. A flow that is being judged is
-            not idle.
-        """
-        if self.socket is None and not self.denied:
-            return False
-        return self.idles(self.moved)
-
-
-@final
 class Flows(IdleWatch):
     """
     All flows of one association.
@@ -259,7 +111,6 @@ class Flows(IdleWatch):
             addresses are of this version of IP.
         """
         super().__init__(moved=0)
-        self._makeSocket = makeSocket
         self.settings = settings
         self._judge = judge
         judge.attach(self)
@@ -267,11 +118,8 @@ class Flows(IdleWatch):
         self._idle = idle
         self.carrier: Carrier | None = None
         self._flows: dict[bytes, Flow] = {}
-        self._byPeer: dict[tuple[str, int], Flow] = {}
-        self._byHost: dict[str, Flow] = {}
-        self._any: dict[int, Flow] = {}
-        self._outer: dict[int, socket.socket] = {}
-        self._headers: dict[tuple[str, int], bytes] = {}
+        self._exits = Exits(self, settings.watch, makeSocket, self._end)
+        self._changes = 0
         self._judging: set[Deferred[None]] = set()
         self._full = False
         self._ended: Callable[[str], None] | None = None
@@ -310,137 +158,104 @@ class Flows(IdleWatch):
         forget(result)
 
     async def _open(self, flow: Flow, datagram: Datagram) -> None:
-        permit = None
-        try:
-            permit = await self._judge.judge(datagram)
-            if permit is not None:
-                outer = self._socket(permit.address.version)
-        except LimitReached:
-            # To judge it again at each datagram would cost more than the flow.
-            self.settings.setDeadline(_AGAIN, lambda: self._forget(flow))
-        except (OSError, SocksError) as e:
-            # Out of descriptors, or no line could be written: it is judged again
-            # when the next datagram comes. What has failed may keep the exception,
-            # whose frames hold the association.
-            e.__traceback__ = None
-            if permit is not None:
-                self._judge.failed(permit, datagram.port, e)
+        while True:
+            try:
+                permit = await self._judge.judge(datagram)
+            except LimitReached:
+                self._postpone(flow)
                 permit = None
-            if isinstance(e, ConnectFailed):
-                # Nothing can leave as it should: as where a limit forbids it.
-                self.settings.setDeadline(_AGAIN, lambda: self._forget(flow))
-            else:
-                del self._flows[flow.key]
+            except (OSError, SocksError) as e:
+                # No line could be written.
+                self._drop(flow, e)
+                permit = None
+            if permit is None or await self._begun(flow, permit):
+                break
         waiting, flow.waiting = flow.waiting, []
-        if permit is None:
-            flow.denied = True
-            return
-        self._start(flow, permit, outer)
-        for payload in waiting:
-            flow.send(payload)
+        flow.denied = flow.sender is None
+        if not flow.denied:
+            for payload in waiting:
+                flow.send(payload)
+
+    async def _begun(self, flow: Flow, permit: Permit) -> bool:
+        """
+        Begin with a flow that is permitted, if there is a way.
+
+        @return: whether that is all; else it is to be judged anew.
+        """
+        outlet = permit.outlet
+        upstream = None if outlet is None else outlet.upstream
+        changes = self._changes
+        failed: Exception
+        try:
+            if upstream is None:
+                self._exits.own(outlet).begin(flow, permit)
+                return True
+            way = await self._exits.through(upstream, flow, permit)
+            if changes == self._changes:
+                way.begin(flow, permit)
+                return True
+            failed = Revoked("the rules, or the user, changed before it began")
+        except CancelledError:
+            self._judge.failed(permit, flow.datagram.port, SocksError(reason="cut"))
+            raise
+        except SocksError as e:
+            self._postpone(flow)
+            failed = e
+        except OSError as e:
+            # Out of descriptors.
+            self._drop(flow, e)
+            failed = e
+        failed.__traceback__ = None
+        self._judge.failed(permit, flow.datagram.port, failed)
+        return not isinstance(failed, Revoked)
+
+    def _postpone(self, flow: Flow) -> None:
+        """
+        Have a flow judged again after a while.
+
+        At each datagram that would cost more than the flow.
+        """
+        self.settings.setDeadline(_AGAIN, lambda: self._forget(flow))
+
+    def _drop(self, flow: Flow, why: Exception) -> None:
+        """
+        Have a flow judged again when its next datagram comes.
+
+        @param why: what has failed. It may be kept elsewhere, and its frames hold the
+            association.
+        """
+        why.__traceback__ = None
+        self._forget(flow)
 
     def hold(
-        self, datagram: Datagram, permit: Permit, ended: Callable[[str], None]
+        self,
+        datagram: Datagram,
+        permit: Permit,
+        ended: Callable[[str], None],
+        associated: Associated | None = None,
     ) -> Flow:
         """
         Begin with a flow that was judged before, the only one.
 
         @param datagram: names its destination; its payload is not sent.
         @param ended: called with the reason when the flow ends.
+        @param associated: what it leaves by, at an upstream.
         @raise OSError: there is no socket, or no room for one.
         """
         key = datagram.asked + datagram.port.to_bytes(2, "big")
-        outer = self._socket(permit.address.version)
         flow = self._flows[key] = Flow(key, datagram, self._clock())
-        flow.waiting = []
-        self._start(flow, permit, outer)
+        flow.waiting, flow.alone = [], True
+        if associated is None:
+            way = self._exits.own(permit.outlet)
+        else:
+            way = self._exits.held(associated)
+        way.begin(flow, permit)
         self._ended = ended
         return flow
-
-    def _start(self, flow: Flow, permit: Permit, outer: socket.socket) -> None:
-        """
-        Let the datagrams of a flow move.
-
-        @param outer: the socket that they leave by.
-        """
-        address, port = permit.address, flow.datagram.port
-        flow.address = address
-        flow.peer = (socket.inet_ntop(outer.family, address.packed), port)
-        flow.replies, flow.grant = permit.replies, permit.grant
-        flow.claim = permit.claim
-        flow.sending, flow.receiving = permit.sending, permit.receiving
-        flow.header = encodeHeader(address, port)
-        flow.socket = outer
-        self._byPeer[flow.peer] = flow
-        self._index(flow)
 
     def _forget(self, flow: Flow) -> None:
         if self._flows.get(flow.key) is flow:
             del self._flows[flow.key]
-
-    def _index(self, flow: Flow) -> None:
-        """
-        Take note of whose answers count for a flow, besides its own destination's.
-        """
-        if flow.socket is not None and flow.replies != "exact":
-            self._byHost[flow.peer[0]] = flow
-            if flow.replies == "any":
-                self._any[flow.socket.family] = flow
-
-    def _socket(self, version: int) -> socket.socket:
-        """
-        Return the socket that the flows of one version of IP leave by.
-
-        @raise OSError: it cannot be opened.
-        """
-        outer = self._outer.get(version)
-        if outer is None:
-            made = self._makeSocket(version)
-            try:
-                self.settings.watch.add(
-                    made.fileno(), READ, lambda _: self._ready(made)
-                )
-            except OSError:
-                made.close()
-                raise
-            outer = self._outer[version] = made
-        return outer
-
-    def _ready(self, outer: socket.socket) -> None:
-        """Take datagrams that came from destinations to the client."""
-        byPeer, carrier = self._byPeer, self.carrier
-        assert carrier is not None
-        for _ in range(BATCH):
-            try:
-                length, peer = outer.recvfrom_into(_PAYLOAD)
-            except OSError:
-                # There is no more; or ICMP tells of something that we sent.
-                return
-            flow = byPeer.get(peer[:2])
-            if flow is not None:
-                header = flow.header
-            else:
-                flow = self._byHost.get(peer[0]) or self._any.get(outer.family)
-                if flow is None:
-                    self.strangers += 1
-                    continue
-                header = self._headerFor(outer.family, peer)
-            if flow.receiving is not None and not flow.receiving.passes(length):
-                flow.limited += 1
-                continue
-            flow.receivedDatagrams += 1
-            flow.received += length
-            carrier.deliver(header, length)
-
-    def _headerFor(self, family: int, peer: tuple[str, int]) -> bytes:
-        """Return the header that names a source which the client has not named."""
-        header = self._headers.get(peer)
-        if header is None:
-            if len(self._headers) >= _HEADERS:
-                self._headers.clear()
-            packed = socket.inet_pton(family, peer[0].partition("%")[0])
-            header = self._headers[peer] = encodeHeader(Address(packed), peer[1])
-        return header
 
     # Ending.
 
@@ -463,7 +278,11 @@ class Flows(IdleWatch):
     @property
     def live(self) -> list[Flow]:
         """The flows that datagrams move on."""
-        return [flow for flow in self._flows.values() if flow.socket is not None]
+        return [flow for flow in self._flows.values() if flow.sender is not None]
+
+    def changed(self) -> None:
+        """Have the flows that wait for an upstream judged anew."""
+        self._changes += 1
 
     def recheck(
         self, again: Callable[[Flow], str | None], reason: str = "revoked"
@@ -480,34 +299,22 @@ class Flows(IdleWatch):
         for flow in list(self._flows.values()):
             if flow.denied:
                 self._end(flow, reason)
-            elif flow.socket is not None:
+            elif flow.sender is not None:
                 replies = again(flow)
                 if replies is None:
                     self._end(flow, reason)
                 else:
                     flow.replies = replies
-        self._indexAll()
-
-    def _indexAll(self) -> None:
-        self._byHost.clear()
-        self._any.clear()
-        for flow in self._flows.values():
-            self._index(flow)
+        self._exits.index()
+        self.changed()
 
     def _end(self, flow: Flow, reason: str) -> None:
         del self._flows[flow.key]
         if self.carrier is not None:
             self.carrier.forget(flow.key)
-        if flow.socket is None:
+        if flow.way is None:
             return
-        if self._byPeer.get(flow.peer) is flow:
-            del self._byPeer[flow.peer]
-            for other in self._flows.values():
-                # It is the same destination under another name.
-                if other.peer == flow.peer:
-                    self._byPeer[flow.peer] = other
-        if flow.replies != "exact":
-            self._indexAll()
+        flow.way.remove(flow)
         self.sent += flow.sent
         self.received += flow.received
         self._judge.ended(flow, reason)
@@ -527,8 +334,5 @@ class Flows(IdleWatch):
             judging.cancel()
         for flow in list(self._flows.values()):
             self._end(flow, reason)
-        for outer in self._outer.values():
-            self.settings.watch.remove(outer.fileno())
-            outer.close()
-        self._outer.clear()
+        self._exits.close()
         self.carrier = None

@@ -5,13 +5,21 @@ What the relay needs of other parts of the gateway.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol
 
 from socksgw.interfaces import Protection
 from socksgw.system.connection import Connection, Receiver
 
-__all__ = ["Allowance", "Client", "DatagramOutlet", "Diverted"]
+__all__ = [
+    "Allowance",
+    "Associated",
+    "Client",
+    "DatagramOutlet",
+    "Diverted",
+    "Layer",
+    "Upstream",
+]
 
 
 class DatagramOutlet(Protocol):
@@ -34,6 +42,73 @@ class DatagramOutlet(Protocol):
         @param version: of their addresses, 4 or 6.
         @raise OSError: there is none.
         """
+
+    @property
+    def upstream(self) -> Upstream | None:
+        """What the datagrams go through; L{None} where they leave from here."""
+
+
+class Upstream(Protocol):
+    """
+    What gives associations with an upstream (L{socksgw.route.ways}).
+    """
+
+    def associate(self) -> Awaitable[Associated]:
+        """
+        Have an association at the upstream.
+
+        @raise socksgw.errors.SocksError: there is none, with why.
+        """
+
+
+class Layer(NamedTuple):
+    """
+    What one hop of a chain wants around each datagram.
+
+    @ivar header: names where the hop before it sends the datagram (RFC 1928 section
+        7); empty of the first.
+    @ivar protection: what it goes through; L{None} for nothing.
+    """
+
+    header: bytes
+    protection: Protection | None
+
+
+class Associated(Protocol):
+    """
+    An association at an upstream, of which nothing has moved yet.
+    """
+
+    @property
+    def controls(self) -> Sequence[Connection]:
+        """
+        The control connections, from the first hop that carries datagrams on.
+
+        The end of one is the end of the association.
+        """
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """
+        The socket for datagrams, connected to the upstream's relay address.
+
+        It is L{None} where they go inside the first control connection.
+        """
+
+    @property
+    def framing(self) -> str:
+        """In which framing they go there, as in C{listen.udp.tunnels}; or empty."""
+
+    @property
+    def surplus(self) -> bytes:
+        """What came on the first control connection behind the reply."""
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """What stands around each datagram, the outermost first."""
+
+    def close(self) -> None:
+        """Close everything."""
 
 
 class Diverted(Protocol):

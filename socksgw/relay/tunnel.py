@@ -9,44 +9,19 @@ named.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, final
+from typing import final
 
 from socksgw.relay.control import Control
-from socksgw.relay.flows import VIEW, Flow, Flows
+from socksgw.relay.exit import VIEW
+from socksgw.relay.flow import Flow
+from socksgw.relay.flows import Flows
+from socksgw.relay.framing import Frames, Framing
 from socksgw.relay.seams import Client
 from socksgw.wire.capsule import Capsules, encodeDatagram
-from socksgw.wire.datagram import (
-    HEADROOM,
-    Datagram,
-    encodeTunnelled,
-    encodeWithLengths,
-    readDatagram,
-    readTunnelled,
-    readWithLengths,
-)
-from socksgw.wire.reader import NeedMoreData, Reader, WireError
+from socksgw.wire.datagram import HEADROOM, Datagram, readDatagram
+from socksgw.wire.reader import WireError
 
-__all__ = ["FRAMINGS", "CapsuleCarrier", "Framing", "TunnelCarrier"]
-
-
-class Framing(NamedTuple):
-    """
-    Tell how datagrams stand in the stream.
-
-    @ivar read: decodes one datagram; raises L{NeedMoreData} while it is not whole.
-    @ivar encode: makes the octets of a datagram from its source's host and port
-        and its payload.
-    """
-
-    read: Callable[[Reader], Datagram]
-    encode: Callable[..., bytes]
-
-
-#: Framings by their name in C{listen.udp.tunnels}.
-FRAMINGS: Final = {
-    "hev": Framing(readWithLengths, encodeWithLengths),
-    "gost": Framing(readTunnelled, encodeTunnelled),
-}
+__all__ = ["CapsuleCarrier", "TunnelCarrier"]
 
 
 class InsideCarrier(Control):
@@ -74,7 +49,7 @@ class InsideCarrier(Control):
         client.connection.registerProducer(self, True)
 
     def deliver(self, header: bytes, length: int) -> None:
-        """As L{socksgw.relay.flows.Carrier.deliver}."""
+        """As L{socksgw.relay.exit.Carrier.deliver}."""
         if not self._full:
             payload = bytes(VIEW[HEADROOM : HEADROOM + length])
             self._client.connection.write(self._framed(header, payload))
@@ -121,28 +96,16 @@ class TunnelCarrier(InsideCarrier):
         """
         super().__init__(client, flows, end)
         self._framing = framing
+        self._frames = Frames(framing)
         self._flows = flows
-        self._buffer = bytearray()
 
     def dataReceived(self, data: bytes | memoryview) -> None:
         """Pass on the datagrams that are whole; keep the rest."""
-        buffer = self._buffer
-        buffer += data
-        start, failed = 0, False
-        with memoryview(buffer) as view:
-            reader = Reader(view)
-            try:
-                while start < len(view):
-                    datagram = self._framing.read(reader)
-                    start = reader.position
-                    self._send(datagram)
-            except NeedMoreData:
-                pass
-            except WireError:
-                # The stream cannot be followed any further.
-                failed = True
-        del buffer[:start]
-        if failed:
+        try:
+            for datagram in self._frames.receive(data):
+                self._send(datagram)
+        except WireError:
+            # The stream cannot be followed any further.
             self._end("protocol")
 
     def _send(self, datagram: Datagram) -> None:
@@ -194,7 +157,7 @@ class CapsuleCarrier(InsideCarrier):
         self._end("protocol" if self._capsules.midway else "closed")
 
     def deliver(self, header: bytes, length: int) -> None:
-        """As L{socksgw.relay.flows.Carrier.deliver}."""
+        """As L{socksgw.relay.exit.Carrier.deliver}."""
         if header == self._flow.header:
             super().deliver(header, length)
         else:

@@ -62,7 +62,7 @@ class DatagramOutlet:
     @ivar bound: the address and port that the client is told to send to.
     """
 
-    __slots__ = ("_departure", "_held", "_sockets", "bound", "inner")
+    __slots__ = ("_departure", "_held", "_sockets", "bound", "inner", "upstream")
 
     def __init__(
         self,
@@ -79,6 +79,7 @@ class DatagramOutlet:
         """
         self._sockets = sockets
         self._departure = departure
+        self.upstream = None
         self.inner = inner
         self.bound = bound
         self._held: socket.socket | None = None

@@ -12,9 +12,9 @@ from socksgw.errors import CommandNotSupported, LimitReached, SocksError
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
-from socksgw.relay.flows import Permit
+from socksgw.relay.flow import Permit
+from socksgw.relay.framing import FRAMINGS
 from socksgw.relay.tally import Tally
-from socksgw.relay.tunnel import FRAMINGS
 from socksgw.session.case import Case
 from socksgw.session.command import Command, Routed
 from socksgw.session.flowjudge import FlowJudge
@@ -174,6 +174,7 @@ class ConnectUDP(Associate):
             raise found
         # The client cannot tell who has sent a datagram (section 3.1).
         permit = found._replace(replies="exact")
+        assert permit.address is not None
         try:
             outlet.hold(permit.address.version)
         except SocksError as e:

@@ -21,7 +21,8 @@ from socksgw.limits.limits import Claim
 from socksgw.policy.decision import Decision, refused
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
-from socksgw.relay.flows import Flow, Flows, Permit
+from socksgw.relay.flow import Flow, Permit
+from socksgw.relay.flows import Flows
 from socksgw.route.ways import DatagramOutlet
 from socksgw.session.case import Case
 from socksgw.system.once import Once
@@ -117,6 +118,8 @@ class FlowJudge:
         Count each flow by the limits of now, and by its rule.
         """
         case = self._case
+        if self._flows is not None:
+            self._flows.changed()
         before, self._bounds = self._bounds, {}
         for flow, rule in rules.items():
             flow.claim = case.gateway.limits.flowAgain(flow.claim, case.asker, rule)
@@ -256,8 +259,9 @@ class FlowJudge:
         """Record that a flow which was permitted could not begin."""
         self._case.gateway.limits.giveFlow(permit.claim)
         reason, why = "failed", ""
-        if isinstance(error, ConnectFailed):
+        if isinstance(error, SocksError):
             reason, why = error.reason, str(error)
+        assert permit.address is not None
         self._over(permit.address, port, reason, permit.grant, why=why)
 
     def ended(self, flow: Flow, reason: str) -> None:
@@ -292,7 +296,7 @@ class FlowJudge:
     ) -> None:
         case = self._case
         if reason == "revoked":
-            why = grant.why
+            why = grant.why or why
         line = case.record.flowEndLine(
             address, port, sent, received, seconds, reason, limited, why, grant.ticket
         )

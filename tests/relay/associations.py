@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 
 from socksgw.limits.allowance import Allowance
 from socksgw.relay.association import Associations
-from socksgw.relay.flows import Flow, Flows, Permit
+from socksgw.relay.flow import Flow, Permit
+from socksgw.relay.flows import Flows
 from socksgw.relay.tally import Tally
 from socksgw.route.datagrams import DatagramOutlet
 from socksgw.route.probe import routed
@@ -217,8 +218,9 @@ class Association:
         protection: Any = None,
         port: int | None = None,
         uid: int | None = None,
+        judge: Judge | None = None,
     ) -> None:
-        self.judge = Judge()
+        self.judge = judge or Judge()
         self.tally = Tally()
         self.client = Client(None, ended, protection)
         relay = udp(local)

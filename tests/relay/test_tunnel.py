@@ -19,9 +19,10 @@ from twisted.python.failure import Failure
 
 from socksgw.errors import ConnectFailed
 from socksgw.relay.association import Associations
-from socksgw.relay.flows import Permit
+from socksgw.relay.flow import Permit
+from socksgw.relay.framing import FRAMINGS
 from socksgw.relay.tally import Tally
-from socksgw.relay.tunnel import FRAMINGS, CapsuleCarrier, TunnelCarrier
+from socksgw.relay.tunnel import CapsuleCarrier, TunnelCarrier
 from socksgw.route.datagrams import DatagramOutlet
 from socksgw.wire import capsule as capsules
 from socksgw.wire.address import Address

@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 
 from socksgw.relay.datagram import DatagramCarrier
-from socksgw.relay.flows import Flow, Flows, FlowSettings, Permit
+from socksgw.relay.flow import Flow, Permit
+from socksgw.relay.flows import Flows, FlowSettings
 from socksgw.testing.datagrams import DatagramNetwork
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram, encodeDatagram, readDatagram
