@@ -194,11 +194,16 @@ def assert_silent(running: Running, token: bytes) -> None:
     assert token.decode()[-30:] not in kept
 
 
-def test_curl(filed: Running, server: Destination, quiet: dict[str, str]) -> None:
+def once(connection: socket.socket) -> None:
+    """Send one piece back, and end: curl's telnet lasts as long as the server."""
+    connection.sendall(connection.recv(1000))
+
+
+def test_curl(filed: Running, quiet: dict[str, str]) -> None:
     """curl, by its own option for headers of proxies; and a wrong token of its."""
     token = ISSUERS[0].token(**pod()).decode()
 
-    def run(token: str) -> subprocess.CompletedProcess[str]:
+    def run(token: str, server: Destination) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 program("curl", "curl"), "-sS", "-v", "--max-time", "20", "--proxytunnel",
@@ -210,8 +215,9 @@ def test_curl(filed: Running, server: Destination, quiet: dict[str, str]) -> Non
             check=False,
         )  # fmt: skip
 
-    assert run(token).stdout == "through\n"
-    refused = run(token[:-6] + "AAAAAA")
+    with Destination(once) as server:
+        assert run(token, server).stdout == "through\n"
+        refused = run(token[:-6] + "AAAAAA", server)
     assert refused.returncode != 0
     assert "407" in refused.stderr
     assert 'Bearer realm="socksgw", error="invalid_token"' in refused.stderr
