@@ -52,7 +52,7 @@ run: $(BIN)/twistd  ## install into .venv and start the gateway here
 
 test: $(VENV)/tested  ## run every test
 	$(if $(COVERAGE),$(BIN)/coverage erase)
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not alone" $(ARGS) || test $$? = 5 \
+	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS) || test $$? = 5 \
 		|| { echo "What failed beside others has to pass by itself:"; \
 		$(PYTEST) --last-failed --last-failed-no-failures none -m "not alone" $(ARGS); }
 	$(PYTEST) -m alone $(ARGS) || test $$? = 5

@@ -35,9 +35,6 @@ from tests.live.names import A, NameServer, a, answer
 from tests.live.running import OPEN, Running
 from tests.tools.waiting import until
 
-# It takes all descriptors, and all of a processor.
-pytestmark = pytest.mark.alone
-
 Gateway = Callable[..., Running]
 
 #: All that the gateway may have open.

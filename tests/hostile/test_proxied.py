@@ -72,7 +72,6 @@ def _served(gateway: Running, echo: Server) -> None:
         assert exactly(client, 5) == b"hello"
 
 
-@pytest.mark.alone
 def test_slow(gateway: Gateway, echo: Server) -> None:
     """
     10,000 connections of one sender whose headers come in parts, or never: others are

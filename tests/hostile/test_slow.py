@@ -28,9 +28,6 @@ from tests.live.clients import (
 from tests.live.running import OPEN, Running
 from tests.tools.waiting import until
 
-# Time is what it measures.
-pytestmark = pytest.mark.alone
-
 Gateway = Callable[..., Running]
 
 #: The absolute deadline, from accept to request, in seconds.

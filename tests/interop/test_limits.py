@@ -25,8 +25,8 @@ from tests.live.running import ALL, HEAD, LOOPBACK, Running, running, socksgw
 from tests.live.servers import PATIENCE, Certificate, Destination, echo
 from tests.tools.waiting import until
 
-# Time is what it measures.
-pytestmark = pytest.mark.alone
+#: Of those that measure a rate.
+alone = pytest.mark.alone
 
 #: Octets per second of each user, each way.
 RATE = 2_000_000
@@ -176,6 +176,7 @@ def moved(
     return found
 
 
+@alone
 @pytest.mark.parametrize("name", FLOWS)
 def test_rate(moved: dict[str, list[int]], name: str) -> None:
     """
@@ -186,6 +187,7 @@ def test_rate(moved: dict[str, list[int]], name: str) -> None:
     assert 0.9 * RATE <= rate <= 1.1 * RATE
 
 
+@alone
 @pytest.mark.parametrize("name", ["eight down", "eight up"])
 def test_fairShares(moved: dict[str, list[int]], name: str) -> None:
     """The sessions of one user have equal parts of it."""
@@ -307,6 +309,7 @@ def test_quotasThatCannotBeRead(tmp_path: Path) -> None:
     until(lambda: "quotas.json: not a file of quotas; move it away" in gateway.log)
 
 
+@alone
 def test_otherLimitsForWhoLives(tmp_path: Path) -> None:
     """
     After a reload a transfer that runs goes on at the new rate, and counts by
@@ -470,6 +473,7 @@ def test_sessions(doors: Doors) -> None:
             assert code == expected
 
 
+@alone
 def test_newSessions(doors: Doors) -> None:
     """Never more in any one second than the limit, and no fewer than it allows."""
     with Destination(back) as server:
@@ -551,6 +555,7 @@ def test_associationsAndFlows(doors: Doors) -> None:
         until(fourth)
 
 
+@alone
 def test_datagramsAtTheirRate(doors: Doors) -> None:
     """What is more than the rate is dropped, and counted in the record."""
     with Echo() as server, Association(doors.ports["rate"]) as client:
