@@ -21,9 +21,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     **{
         f"{each}.py": ("interop/test_chains.py", "chains of gateways use them")
         for each in (
-            "client/errors",
-            "client/link",
-            "client/socks",
             "config/upstreamurl",
             "gateway/upstreams",
             "policy/leaving",
@@ -83,6 +80,9 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "it is built of what generations share",
     ),
     "gateway/watched.py": ("gateway/test_reload.py", "a reload looks at these files"),
+    "client/logins/login.py": ("client/test_socks.py", "dialogues ask logins by it"),
+    "client/logins/none.py": ("client/test_socks.py", "most dialogues have no login"),
+    "client/proxy.py": ("client/test_socks.py", "each kind of proxy is one"),
     "interfaces/credentials.py": (
         "login/test_portal.py",
         "the Portal treats them each in its way",

@@ -1,3 +1,3 @@
 """
-The other end: what speaks with proxies, as their client.
+The client's side of proxies: dialogues with them, and endpoints for programs.
 """

@@ -1,110 +1,154 @@
 """
-What a dialogue with a proxy writes to, and awaits octets from.
+The seam between a dialogue with one proxy and what carries its octets.
+
+A dialogue writes, and awaits what the proxy answers. There are two carriers: a
+L{Connection<socksgw.system.connection.Connection>} (L{ConnectionLink}) for the
+gateway's hops, and a transport of Twisted's (L{socksgw.client.endpoint}) for
+programs.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, final
+from typing import Any, Final, final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from socksgw.client.errors import ProxyClosed, ProxyError, ProxyTimedOut
+from socksgw.client.errors import (
+    ProxyClosed,
+    ProxyDistrusted,
+    ProxyError,
+    ProxyTimedOut,
+)
 from socksgw.errors import SocksError
 from socksgw.system.connection import Connection
 from socksgw.system.coroutines import Awaited
 
 __all__ = ["ConnectionLink", "Link"]
 
+#: So many octets are kept that nobody awaits: then the proxy is read no more.
+_MOST: Final = 1 << 16
 
-class Link(Protocol):
+
+class Link:
     """
-    A connection to a proxy.
+    One connection to a proxy, as a dialogue sees it.
 
-    @ivar surplus: octets that came behind what the dialogue has read.
+    One dialogue at a time uses it.
+
+    @ivar surplus: what came of the proxy behind its last reply; it belongs to what
+        follows the dialogue.
     """
 
-    surplus: bytes
+    __slots__ = ("_came", "_failure", "_waiting", "surplus")
+
+    def __init__(self) -> None:
+        self.surplus = b""
+        self._came = b""
+        self._failure: ProxyError | None = None
+        self._waiting: Awaited[bytes] | None = None
 
     def write(self, octets: bytes) -> None:
-        """Send octets."""
+        """Send octets to the proxy."""
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Read nothing more of the proxy, until something else does."""
+        raise NotImplementedError
 
     async def more(self) -> bytes:
         """
-        Return the octets that come next, at least one.
+        Return the octets that came, or the next that come.
 
-        @raise ProxyError: none will come.
+        @raise ProxyError: the proxy has ended the connection.
         """
-
-
-@final
-class ConnectionLink:
-    """
-    A L{Link} over a connection.
-
-    It reads the connection until L{detach}.
-    """
-
-    __slots__ = ("_connection", "_failure", "_waiting", "surplus", "write")
-
-    def __init__(self, connection: Connection) -> None:
-        self.surplus = b""
-        self._connection = connection
-        self._failure: ProxyError | None = None
-        self._waiting: Deferred[bytes] | None = None
-        self.write = connection.write
-        connection.take(self)
-
-    async def more(self) -> bytes:
-        """As L{Link.more}."""
-        if self.surplus:
-            octets, self.surplus = self.surplus, b""
+        if self._came:
+            octets, self._came = self._came, b""
             return octets
         if self._failure is not None:
             raise self._failure
-        self._waiting = Awaited(self._given)
-        return await self._waiting
-
-    def _given(self, _: object) -> None:
-        """Stop waiting: the coroutine was cancelled."""
-        self._waiting = None
+        self._waiting = waiting = Awaited[bytes]()
+        try:
+            return await waiting
+        finally:
+            self._waiting = None
 
     def expire(self) -> None:
         """Have the dialogue fail, since its time is up."""
-        self._fail(ProxyTimedOut("no reply in time"))
+        self.ended(ProxyTimedOut("the proxy has not answered in time"))
 
-    def detach(self) -> None:
-        """Read no more; who has the connection goes on with it."""
-        self._connection.pauseProducing()
+    # What the carrier tells.
 
-    def _fail(self, failure: ProxyError) -> None:
-        if self._failure is None:
-            self._failure = failure
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.errback(self._failure)
+    def came(self, octets: bytes) -> None:
+        """Take octets of the proxy."""
+        waiting = self._waiting
+        if waiting is not None and not waiting.called:
+            self._waiting = None
+            waiting.callback(octets)
+            return
+        self._came += octets
+        if len(self._came) > _MOST:
+            self.pause()
 
-    # As socksgw.system.connection.Receiver.
+    def ended(self, failure: ProxyError) -> None:
+        """Take note that nothing more comes; only the first call counts."""
+        if self._failure is not None:
+            return
+        self._failure = failure
+        waiting = self._waiting
+        if waiting is not None and not waiting.called:
+            self._waiting = None
+            waiting.errback(Failure(failure))
+
+
+@final
+class ConnectionLink(Link):
+    """
+    A link on a connection of the gateway's.
+
+    It is the connection's receiver, until another one takes that.
+
+    @ivar connection: what carries it.
+    """
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        """
+        Read the connection from now on.
+
+        @param connection: to the proxy; it is closed by whoever opened it.
+        """
+        super().__init__()
+        self.connection = connection
+        connection.take(self)
+
+    def write(self, octets: bytes) -> None:
+        """As L{Link.write}."""
+        self.connection.write(octets)
+
+    def pause(self) -> None:
+        """As L{Link.pause}."""
+        self.connection.pauseProducing()
+
+    # As the connection's Receiver.
 
     def dataReceived(self, data: Any) -> None:
-        """As L{Receiver.dataReceived}."""
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(bytes(data))
-        else:
-            self.surplus += bytes(data)
+        """Take octets."""
+        self.came(bytes(data))
 
     def readConnectionLost(self) -> None:
-        """As L{Receiver.readConnectionLost}."""
-        self._fail(ProxyClosed("it closed the connection without a reply"))
+        """Take note that the proxy has ended its side."""
+        self.ended(ProxyClosed("the proxy closed the connection without a reply"))
 
     def departed(self) -> None:
-        """As L{Receiver.departed}; whoever reads on will learn of it."""
+        """Octets that wait are told first; the end is told when they are read."""
 
     def violated(self, failure: SocksError) -> None:
-        """As L{Receiver.violated}."""
-        self._fail(ProxyClosed(str(failure)))
+        """Take note that what is below is not what it should be."""
+        self.ended(ProxyDistrusted(str(failure)))
 
     def connectionLost(self, reason: Failure) -> None:
-        """As L{Receiver.connectionLost}."""
-        self._fail(ProxyClosed("the connection to it was lost"))
+        """Take note that the connection is gone."""
+        how = "closed" if reason.check(ConnectionDone) else "reset"
+        self.ended(ProxyClosed(f"the proxy {how} the connection without a reply"))

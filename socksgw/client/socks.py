@@ -1,72 +1,264 @@
 """
-The dialogue with a SOCKS server.
+Dialogues with SOCKS proxies: versions 4, 4a and 5.
+
+Nothing is sent ahead of the reply before it, and a reply that comes before what it
+answers is refused.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar, final
 
 from socksgw.client.errors import (
-    ProxyLoginFailed,
-    ProxyProtocolError,
-    ProxyRefused,
+    AddressTypeNotSupported,
+    NoMethodAccepted,
+    ProtocolBroken,
+    refusal,
 )
 from socksgw.client.link import Link
+from socksgw.client.logins.login import Login
+from socksgw.client.logins.none import NO_LOGIN
+from socksgw.client.proxy import Accepted
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.client import ClientConversation
-from socksgw.wire.codes import SOCKS5, Command, Method, Reply
-from socksgw.wire.events import MethodSelected, Replied
-from socksgw.wire.reader import WireError
+from socksgw.wire.codes import (
+    SOCKS4,
+    SOCKS5,
+    Command,
+    Method,
+    Reply,
+    Socks4Reply,
+    methodsText,
+)
+from socksgw.wire.events import Decoded, MethodSelected, Replied
+from socksgw.wire.protection import Protection
+from socksgw.wire.reader import Reader, WireError
 
-__all__ = ["Accepted", "SocksProxy"]
+__all__ = ["Binding", "Socks4Proxy", "Socks5Proxy"]
 
-_SUCCEEDED: Final = int(Reply.SUCCEEDED)
+M = TypeVar("M")
+
 _CONNECT: Final = int(Command.CONNECT)
+_BIND: Final = int(Command.BIND)
+_ASSOCIATE: Final = int(Command.UDP_ASSOCIATE)
+_NONE_ACCEPTED: Final = int(Method.NO_ACCEPTABLE)
+_NO_SUCH_TYPE: Final = int(Reply.ADDRESS_TYPE_NOT_SUPPORTED)
+_GRANTED: Final = int(Socks4Reply.GRANTED)
 
 
-class Accepted(NamedTuple):
+class _Dialogue:
     """
-    What a proxy has replied.
+    One conversation with a proxy, over a link.
 
-    @ivar bound: the address and port that it told; 0.0.0.0 where it told a name.
+    It is the L{LoginExchange} of a login, too.
     """
 
-    bound: tuple[Address, int]
+    __slots__ = ("_conversation", "_link", "protection")
+
+    def __init__(self, link: Link, conversation: ClientConversation) -> None:
+        self._link = link
+        self._conversation = conversation
+        self.protection: Protection | None = None
+
+    def write(self, octets: bytes) -> None:
+        """Send a message that the proxy has not answered yet."""
+        if self._conversation.held:
+            raise ProtocolBroken("the proxy has answered before it was asked")
+        if self.protection is not None:
+            octets = self.protection.wrap(octets)
+        self._link.write(octets)
+
+    async def read(self, decoder: Callable[[Reader], M], limit: int) -> M:
+        """As L{LoginExchange.read}."""
+        self._conversation.expect(decoder, limit)
+        event = await self.event()
+        assert isinstance(event, Decoded)
+        message: M = event.message
+        return message
+
+    async def event(self) -> MethodSelected | Decoded | Replied:
+        """Return what the proxy says next."""
+        conversation, link = self._conversation, self._link
+        try:
+            event = conversation.next()
+            while event is None:
+                octets = await link.more()
+                if self.protection is not None:
+                    octets = self.protection.unwrap(octets)
+                conversation.receive(octets)
+                event = conversation.next()
+        except WireError as e:
+            raise ProtocolBroken(f"the proxy breaks the protocol: {e}") from None
+        return event
+
+    async def replied(self) -> Accepted:
+        """
+        Await the reply to the request.
+
+        @raise ProxyRefused: it is not success.
+        """
+        event = await self.event()
+        assert isinstance(event, Replied)
+        version, code, host, port = event
+        if code != (_GRANTED if version == SOCKS4 else 0):
+            raise refusal(version, code)
+        if isinstance(host, Address):
+            return Accepted((host, port), self.protection)
+        name = host if isinstance(host, str) else ""
+        return Accepted((UNSPECIFIED4, port), self.protection, name)
+
+    def finish(self) -> None:
+        """Leave the link to what follows."""
+        self._link.pause()
+        self._link.surplus = self._conversation.surplus()
 
 
 @final
-class SocksProxy:
+class Binding:
     """
-    A server of SOCKS 5 that wants no login.
+    A port that the proxy has opened for one connection from outside (BIND).
+
+    @ivar bound: the address and port to tell the peer; 0.0.0.0 stands for the
+        proxy's own address.
     """
+
+    def __init__(self, dialogue: _Dialogue, accepted: Accepted) -> None:
+        self._dialogue = dialogue
+        self._conversation = dialogue._conversation
+        self.bound = accepted.bound
+
+    async def peer(self) -> Accepted:
+        """
+        Await the peer's connection; from then on the link carries its octets.
+
+        @return: C{bound} is the peer's address and port.
+        @raise socksgw.client.errors.ProxyError: none has come.
+        """
+        self._conversation.another()
+        accepted = await self._dialogue.replied()
+        self._dialogue.finish()
+        return accepted
+
+
+class _SocksProxy:
+    """What the versions have in common."""
 
     async def connect(self, link: Link, host: Address | str, port: int) -> Accepted:
-        """
-        Have the server connect to a destination.
+        """As L{socksgw.client.proxy.Proxy.connect}."""
+        dialogue, accepted = await self._ask(link, _CONNECT, host, port)
+        dialogue.finish()
+        return accepted
 
-        @raise ProxyError: it does not.
+    async def bind(self, link: Link, host: Address | str, port: int) -> Binding:
         """
-        conversation = ClientConversation(SOCKS5, _CONNECT, host, port)
-        link.write(conversation.start())
+        Have the proxy open a port for one connection from outside.
+
+        @param host: whose connection is awaited; 0.0.0.0 where it is not known, if
+            the proxy takes that.
+        @param port: of that host's connection; 0 where it is not known.
+        @raise socksgw.client.errors.ProxyError: it does not.
+        """
+        return Binding(*await self._ask(link, _BIND, host, port))
+
+    async def _ask(
+        self, link: Link, command: int, host: Address | str, port: int
+    ) -> tuple[_Dialogue, Accepted]:
+        raise NotImplementedError
+
+
+@final
+class Socks5Proxy(_SocksProxy):
+    """A proxy that speaks SOCKS 5 (RFC 1928)."""
+
+    def __init__(self, *logins: Login) -> None:
+        """
+        Make what any number of requests use.
+
+        @param logins: the ways to log in, in order of preference. By default there is
+            none, and the proxy has to let the client in without.
+        @raise ValueError: SOCKS 5 cannot have one of them.
+        """
+        logins = logins or (NO_LOGIN,)
+        self._methods, self._logins = _offer(logins)
+
+    async def associate(
+        self, link: Link, host: Address = UNSPECIFIED4, port: int = 0
+    ) -> Accepted:
+        """
+        Have the proxy open a port for datagrams, as long as the link lives.
+
+        @param host: where our datagrams come from; 0.0.0.0 where it is not known.
+        @param port: likewise; 0 where it is not known.
+        @return: C{bound} is where datagrams go; 0.0.0.0 stands for the proxy's own
+            address.
+        @raise socksgw.client.errors.ProxyError: it does not.
+        """
+        dialogue, accepted = await self._ask(link, _ASSOCIATE, host, port)
+        dialogue.finish()
+        return accepted
+
+    async def _ask(
+        self, link: Link, command: int, host: Address | str, port: int
+    ) -> tuple[_Dialogue, Accepted]:
+        conversation = ClientConversation(SOCKS5, command, host, port, self._methods)
+        dialogue = _Dialogue(link, conversation)
+        dialogue.write(conversation.start())
+        selected = await dialogue.event()
+        assert isinstance(selected, MethodSelected)
+        method = selected.method
+        if method == _NONE_ACCEPTED:
+            offered = methodsText(self._methods)
+            raise NoMethodAccepted(f"the proxy accepts none of {offered}")
+        protection = await self._logins[method].socks5(method, dialogue)
+        request = conversation.authenticated()
+        if protection is not None:
+            dialogue.protection = protection
+        dialogue.write(request)
+        return dialogue, await dialogue.replied()
+
+
+def _offer(logins: Sequence[Login]) -> tuple[bytes, dict[int, Login]]:
+    """
+    Return the methods to offer, and whose each is.
+
+    @raise ValueError: SOCKS 5 cannot have one of the logins.
+    """
+    found: dict[int, Login] = {}
+    for login in logins:
+        if not login.methods:
+            raise ValueError(f"SOCKS 5 has no login by {login.called}")
+        for method in login.methods:
+            found.setdefault(method, login)
+    return bytes(found), found
+
+
+@final
+class Socks4Proxy(_SocksProxy):
+    """
+    A proxy that speaks SOCKS 4, and 4a where the destination is a name.
+
+    It has no logins.
+    """
+
+    def __init__(self, userId: bytes = b"") -> None:
+        """
+        Make what any number of requests use.
+
+        @param userId: a claim that a proxy may ask an ident server about; empty for
+            none.
+        """
+        self._userId = userId
+
+    async def _ask(
+        self, link: Link, command: int, host: Address | str, port: int
+    ) -> tuple[_Dialogue, Accepted]:
         try:
-            selected = await _next(conversation, link)
-            assert isinstance(selected, MethodSelected)
-            if selected.method == Method.NO_ACCEPTABLE:
-                raise ProxyLoginFailed("it wants a login")
-            link.write(conversation.authenticated())
-            replied = await _next(conversation, link)
-        except WireError as e:
-            raise ProxyProtocolError(str(e)) from None
-        assert isinstance(replied, Replied)
-        link.surplus = conversation.surplus()
-        if replied.code != _SUCCEEDED:
-            raise ProxyRefused(replied.code)
-        bound = replied.host if isinstance(replied.host, Address) else UNSPECIFIED4
-        return Accepted((bound, replied.port))
-
-
-async def _next(conversation: ClientConversation, link: Link) -> object:
-    """Return the next event of a conversation."""
-    while (event := conversation.next()) is None:
-        conversation.receive(await link.more())
-    return event
+            conversation = ClientConversation(
+                SOCKS4, command, host, port, userId=self._userId
+            )
+        except ValueError as e:
+            raise AddressTypeNotSupported(_NO_SUCH_TYPE, str(e)) from None
+        dialogue = _Dialogue(link, conversation)
+        dialogue.write(conversation.start())
+        return dialogue, await dialogue.replied()

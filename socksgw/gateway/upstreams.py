@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
-from socksgw.client.socks import SocksProxy
+from socksgw.client.socks import Socks5Proxy
 from socksgw.config.schema import Upstream
 from socksgw.config.upstreamurl import parseUpstreamURL
 from socksgw.interfaces import SetDeadline
@@ -53,7 +53,7 @@ class Upstreams:
 
     def _hop(self, table: Upstream) -> Hop:
         url = parseUpstreamURL(table.url)
-        return Hop(table.name, url.host, url.port, SocksProxy(), self._setDeadline)
+        return Hop(table.name, url.host, url.port, Socks5Proxy(), self._setDeadline)
 
     def through(
         self, listener: str, direct: Direct, names: Names, leaving: Leaving

@@ -8,13 +8,7 @@ import errno
 from collections.abc import Mapping
 from typing import Final
 
-from socksgw.client.errors import (
-    ProxyClosed,
-    ProxyLoginFailed,
-    ProxyProtocolError,
-    ProxyRefused,
-    ProxyTimedOut,
-)
+from socksgw.client.errors import FAILURES, ProxyError, ProxyRefused
 from socksgw.errors import (
     ConnectFailed,
     LimitReached,
@@ -62,28 +56,10 @@ _CONNECT: Final[Mapping[int, tuple[Reply, str]]] = {
     errno.EPERM: (Reply.NOT_ALLOWED, "forbidden-by-kernel"),
 }
 
-#: What an upstream says of the destination, in the words of direct sessions.
-_TOLD: Final[Mapping[int, tuple[Reply, str]]] = {
-    Reply.NETWORK_UNREACHABLE: (Reply.NETWORK_UNREACHABLE, "network-unreachable"),
-    Reply.HOST_UNREACHABLE: (Reply.HOST_UNREACHABLE, "host-unreachable"),
-    Reply.CONNECTION_REFUSED: (Reply.CONNECTION_REFUSED, "refused"),
-    Reply.TTL_EXPIRED: (Reply.TTL_EXPIRED, "ttl-expired"),
-}
-#: What an upstream says of the request, or of nothing in particular.
-_REFUSED: Final = "upstream-refused"
 _LOOP: Final = "loop"
 _LATE: Final = "upstream-timeout"
-_UPSTREAM: Final[Mapping[type, str]] = {
-    ProxyClosed: "upstream-closed",
-    ProxyTimedOut: _LATE,
-    ProxyLoginFailed: "upstream-login",
-    ProxyProtocolError: "upstream-protocol",
-}
 #: What ends a session because of an upstream.
-UPSTREAM_REASONS: Final = frozenset(
-    {*_UPSTREAM.values(), *(each for _, each in _TOLD.values()), _REFUSED, _LOOP}
-)
-_CODES: Final = frozenset(map(int, Reply)) - {int(Reply.SUCCEEDED)}
+UPSTREAM_REASONS: Final = frozenset({*(each.reason for each in FAILURES), _LOOP})
 
 
 def failureFor(code: int) -> SocksError:
@@ -106,17 +82,11 @@ def upstreamFailure(name: str, error: Exception) -> SocksError:
     @param name: of the upstream.
     @param error: what its client has raised.
     """
+    if isinstance(error, ProxyError):
+        kind = UpstreamRefused if isinstance(error, ProxyRefused) else UpstreamFailed
+        return kind(f'upstream "{name}": {error}', error.reply, error.reason)
     if isinstance(error, SocksError):
         return error.with_traceback(None)
-    text = f'upstream "{name}": {error}' if str(error) else f'upstream "{name}"'
-    if isinstance(error, ProxyRefused):
-        if error.code in _TOLD:
-            return UpstreamRefused(f"{text} replied {error.code}", *_TOLD[error.code])
-        code = error.code if error.code in _CODES else Reply.GENERAL_FAILURE
-        return UpstreamRefused(f"{text} replied {error.code}", Reply(code), _REFUSED)
-    for kind, reason in _UPSTREAM.items():
-        if isinstance(error, kind):
-            return UpstreamFailed(text, reason=reason)
     raise error
 
 

@@ -29,7 +29,7 @@ class ClientState(Enum):
         SELECTED          expect(), or authenticated()
         SUBNEGOTIATING    the awaited message → SELECTED
         REQUESTED         the server's reply
-        REPLIED
+        REPLIED           another(), in BIND → REQUESTED
     """
 
     START = "start"
@@ -87,7 +87,7 @@ class ClientConversation(Conversation):
         self._require(ClientState.START)
         if self.version == SOCKS4:
             self.state = ClientState.REQUESTED
-            self._await(socks4.readReply, socks4.REPLY_LIMIT)
+            self._awaitReply()
             return self._request
         greeting = socks5.encodeMethods(self._methods)
         self.state = ClientState.GREETED
@@ -136,8 +136,22 @@ class ClientConversation(Conversation):
         """
         self._require(ClientState.SELECTED)
         self.state = ClientState.REQUESTED
-        self._await(socks5.readReply, socks5.REQUEST_LIMIT)
+        self._awaitReply()
         return self._request
+
+    def another(self) -> None:
+        """
+        Await the second reply to BIND (RFC 1928 section 6).
+        """
+        self._require(ClientState.REPLIED)
+        self.state = ClientState.REQUESTED
+        self._awaitReply()
+
+    def _awaitReply(self) -> None:
+        if self.version == SOCKS4:
+            self._await(socks4.readReply, socks4.REPLY_LIMIT)
+        else:
+            self._await(socks5.readAnswer, socks5.REQUEST_LIMIT)
 
     def _require(self, state: ClientState) -> None:
         if self.state is not state or self.failed:

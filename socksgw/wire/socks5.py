@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final, final
 
-from socksgw.wire.address import Address, Host, parseHost
+from socksgw.wire.address import UNSPECIFIED4, Address, Host, parseHost
 from socksgw.wire.codes import SOCKS5, AddressType, Command, Reply
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import MethodSelected, MethodsOffered, Replied, Requested
@@ -23,6 +23,7 @@ __all__ = [
     "encodeReply",
     "encodeRequest",
     "encodeSelection",
+    "readAnswer",
     "readHost",
     "readMethods",
     "readReply",
@@ -108,6 +109,23 @@ def readReply(reader: Reader) -> Replied:
     reader.u8()
     host, _ = readHost(reader)
     return Replied(SOCKS5, code, host, reader.u16())
+
+
+def readAnswer(reader: Reader) -> Replied:
+    """
+    Read the server's reply as far as it counts: of a refusal, VER and REP alone.
+
+    What stands behind them tells nothing, and servers differ: ATYP is 00 (Tor) or 03
+    (Dante), and some close the connection in the middle.
+    """
+    start = reader.position
+    if reader.u8() != SOCKS5:
+        raise WireError("the reply's version is not 5")
+    code = reader.u8()
+    if code:
+        return Replied(SOCKS5, code, UNSPECIFIED4, 0)
+    reader.position = start
+    return readReply(reader)
 
 
 def encodeReply(reply: int, address: Address | str, port: int) -> bytes:

@@ -111,11 +111,14 @@ ACTS: dict[str, Callable[[ClientConversation], object]] = {
     "start": lambda c: c.start(),
     "expect": lambda c: c.expect(userpass.readStatus, userpass.STATUS_LIMIT),
     "authenticated": lambda c: c.authenticated(),
+    "another": lambda c: c.another(),
 }
 IN_ORDER = {
     ("start", "start"),
     ("selected", "expect"),
     ("selected", "authenticated"),
+    ("replied5", "another"),
+    ("replied4", "another"),
 }
 
 
@@ -213,7 +216,7 @@ def test_replyAtOnce() -> None:
     """
     conversation = greeted()
     conversation.receive(
-        b"\x05\x02" + b"\x01\x00" + bytes.fromhex("05 05 00 01 00000000 0000") + b"x"
+        b"\x05\x02" + b"\x01\x00" + bytes.fromhex("05 00 00 01 00000000 0000") + b"x"
     )
     assert conversation.next() == MethodSelected(2)
     assert conversation.next() is None
@@ -221,8 +224,34 @@ def test_replyAtOnce() -> None:
     assert conversation.next() == Decoded(0)
     assert conversation.next() is None
     conversation.authenticated()
-    assert conversation.next() == Replied(5, 5, Address(bytes(4)), 0)
+    assert conversation.next() == Replied(5, 0, Address(bytes(4)), 0)
     assert conversation.surplus() == b"x"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    ["05 04", "05 04 00", "05 04 00 00 00000000 0000", "05 04 00 03 01 61 0050"],
+    ids=["cut behind REP", "cut behind RSV", "ATYP 00 of Tor", "ATYP 03 of Dante"],
+)
+def test_refusal(octets: str) -> None:
+    """A refusal is told by REP: what stands behind it is not looked at."""
+    conversation = requested5()
+    conversation.receive(bytes.fromhex(octets))
+    assert conversation.next() == Replied(5, 4, Address(bytes(4)), 0)
+
+
+@pytest.mark.parametrize("way", [replied5, replied4], ids=["5", "4"])
+def test_secondReply(way: Callable[[], ClientConversation]) -> None:
+    """BIND has two replies (RFC 1928 section 6; SOCKS 4)."""
+    conversation = way()
+    conversation.another()
+    assert conversation.next() is None
+    reply = "05 00 00 01 c0000207 0051" if conversation.version == 5 else ""
+    conversation.receive(bytes.fromhex(reply or "00 5a 0051 c0000207"))
+    replied = conversation.next()
+    assert isinstance(replied, Replied)
+    assert (replied.host, replied.port) == (V4, 81)
+    assert conversation.state is ClientState.REPLIED
 
 
 @pytest.mark.parametrize(

@@ -4,25 +4,16 @@ One upstream: what is said to it so that it opens the next connection.
 
 from __future__ import annotations
 
-from typing import Protocol, final
+from typing import final
 
 from socksgw.client.link import ConnectionLink
-from socksgw.client.socks import Accepted
+from socksgw.client.proxy import Proxy
 from socksgw.interfaces import SetDeadline
 from socksgw.route.failures import upstreamFailure
 from socksgw.route.upstreams.trip import Leg, Opener, Trip
 from socksgw.wire.address import Address
 
-__all__ = ["Hop", "Proxy"]
-
-
-class Proxy(Protocol):
-    """A dialogue with a proxy, in the protocol that it speaks."""
-
-    async def connect(
-        self, link: ConnectionLink, host: Address | str, port: int
-    ) -> Accepted:
-        """Ask for a connection."""
+__all__ = ["Hop"]
 
 
 @final
@@ -74,5 +65,5 @@ class Hop:
             raise
         finally:
             timer.clear()
-            link.detach()
+            link.pause()
         return Leg(connection, accepted.bound, link.surplus, (*leg.path, self.name))

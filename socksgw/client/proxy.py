@@ -1,0 +1,46 @@
+"""
+What every kind of proxy does for a client: the seam that hops and endpoints use.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from socksgw.client.link import Link
+from socksgw.wire.address import UNSPECIFIED4, Address
+from socksgw.wire.protection import Protection
+
+__all__ = ["Accepted", "Proxy"]
+
+
+class Accepted(NamedTuple):
+    """
+    A request that the proxy has granted.
+
+    What came behind the reply is L{Link.surplus}, with the protection taken off. The
+    link is paused.
+
+    @ivar bound: the proxy's address and port on the connection to the destination;
+        0.0.0.0 and 0 where it tells none.
+    @ivar protection: what stands between the octets and the wire from here on, in both
+        directions; L{None} for nothing.
+    @ivar name: what the proxy tells instead of an address; usually empty.
+    """
+
+    bound: tuple[Address, int] = (UNSPECIFIED4, 0)
+    protection: Protection | None = None
+    name: str = ""
+
+
+class Proxy(Protocol):
+    """
+    One kind of proxy, with the login for it; for any number of connections.
+    """
+
+    async def connect(self, link: Link, host: Address | str, port: int) -> Accepted:
+        """
+        Have the proxy connect to a destination.
+
+        @param host: a name is looked up by the proxy.
+        @raise socksgw.client.errors.ProxyError: it does not.
+        """
