@@ -191,10 +191,25 @@ class UpstreamFailed(ConnectFailed):
     An upstream does not work: it was not reached, or did not do its part.
 
     Another one may be tried.
+
+    @ivar upstream: its name.
+    @ivar counts: whether that is its own fault beyond doubt.
     """
 
     reply = Reply.GENERAL_FAILURE
     reason = "upstream-unreachable"
+
+    def __init__(
+        self,
+        text: str = "",
+        reply: Reply | None = None,
+        reason: str | None = None,
+        upstream: str = "",
+        counts: bool = True,
+    ) -> None:
+        super().__init__(text, reply, reason)
+        self.upstream = upstream
+        self.counts = counts
 
 
 class UpstreamRefused(ConnectFailed):

@@ -57,7 +57,9 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "tls-failed": ("listener", "problems"),
     "stores": ("problems",),
     "network": ("network", "state", "why"),
-    "upstream": ("upstream", "state", "why", "sessions", "opened", "failed"),
+    "upstream": (
+        "upstream", "network", "state", "why", "sessions", "opened", "failed",
+    ),
     "recovered": ("octets",),
     "missing": ("from", "to"),
     "resumed": ("refused", "lost"),

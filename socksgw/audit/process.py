@@ -84,6 +84,7 @@ def networkLine(network: str, state: str, why: str = "") -> str:
 
 def upstreamLine(
     upstream: str,
+    network: str,
     state: str,
     why: str,
     sessions: int,
@@ -93,14 +94,17 @@ def upstreamLine(
     """
     Return the line that says whether sessions are led to an upstream.
 
+    @param network: the device or network namespace that it is reached from; empty
+        for none.
     @param state: C{ejected} or C{returned}.
     @param sessions: how many it has now.
     @param opened: how many it has opened since the gateway knows it.
     @param failed: how many it has failed since then, by reason.
     """
     reasons = ",".join(f"{quoted(each)}:{n}" for each, n in failed.items())
+    within = f'"network":{quoted(network)},' if network else ""
     return (
-        f'"event":"upstream","upstream":{quoted(upstream)},"state":"{state}",'
+        f'"event":"upstream","upstream":{quoted(upstream)},{within}"state":"{state}",'
         f'"why":{quoted(why)},"sessions":{sessions},"opened":{opened},'
         f'"failed":{{{reasons}}}'
     )

@@ -38,12 +38,15 @@ class Link:
 
     @ivar surplus: what came of the proxy behind its last reply; it belongs to what
         follows the dialogue.
+    @ivar asked: whether the request has been sent. What becomes of the connection then
+        may be the proxy's answer to it.
     """
 
-    __slots__ = ("_came", "_failure", "_waiting", "surplus")
+    __slots__ = ("_came", "_failure", "_waiting", "asked", "surplus")
 
     def __init__(self) -> None:
         self.surplus = b""
+        self.asked = False
         self._came = b""
         self._failure: ProxyError | None = None
         self._waiting: Awaited[bytes] | None = None

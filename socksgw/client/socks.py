@@ -98,6 +98,7 @@ class _Dialogue:
 
         @raise ProxyRefused: it is not success.
         """
+        self._link.asked = True
         event = await self.event()
         assert isinstance(event, Replied)
         version, code, host, port = event

@@ -137,7 +137,8 @@ def _trouble(line: Mapping[str, Any], colour: bool) -> str:
 def _upstream(line: Mapping[str, Any], colour: bool) -> str:
     ejected = line["state"] == "ejected"
     word = _paint("UPSTREAM", _RED if ejected else _GREEN, colour)
-    return f"{word} {line['upstream']} {line['state']}: {line['why']}"
+    network = f" from {line['network']}" if "network" in line else ""
+    return f"{word} {line['upstream']}{network} {line['state']}: {line['why']}"
 
 
 _HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool], str]]] = {

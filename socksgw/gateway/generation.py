@@ -55,6 +55,7 @@ class Generation:
     @ivar secured: the TLS settings of the listeners that have any, by the
         listener's name.
     @ivar senders: of which addresses a listener believes PROXY headers, by its name.
+    @ivar upstreams: the hops of the configuration.
     """
 
     def __init__(
@@ -156,12 +157,14 @@ class Generation:
             for domain in set(self._domains.values())
         }
         self._waysThere = {name: there[each] for name, each in self._domains.items()}
-        self._upstreams = Upstreams(
+        self.upstreams = Upstreams(
             config.upstream,
             base.setDeadline,
             timeouts.connect,
             base.clock,
             base.hosts.isListener,
+            self._holding.share,
+            base.append,
         )
         self._leaving: dict[tuple[str, Leaving], Ways] = {}
         self._config = config
@@ -261,7 +264,8 @@ class Generation:
         ways = self._leaving.get((listener, leaving))
         if ways is None:
             names = self._resolvers.get(listener, self._resolver)
-            ways = self._upstreams.through(listener, direct, names, leaving)
+            domain = self.domainOf(listener)
+            ways = self.upstreams.through(listener, domain, direct, names, leaving)
             self._leaving[listener, leaving] = ways
         return ways
 

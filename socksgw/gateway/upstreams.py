@@ -4,29 +4,47 @@ The upstreams of one generation, and the ways that lead through them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import final
+from collections.abc import Callable, Sequence
+from random import SystemRandom
+from typing import Protocol, TypeVar, final
 
+from socksgw.audit.process import upstreamLine
 from socksgw.client.socks import Socks5Proxy
 from socksgw.config.schema import Upstream
 from socksgw.config.upstreamurl import parseUpstreamURL
 from socksgw.interfaces import SetDeadline
-from socksgw.policy.leaving import Leaving
+from socksgw.policy.leaving import DIRECT, Leaving
+from socksgw.route.upstreams.balance import BALANCES
 from socksgw.route.upstreams.chain import chained
-from socksgw.route.upstreams.ground import Ground, Names
+from socksgw.route.upstreams.ground import Ground, Names, Straight
+from socksgw.route.upstreams.health import Health
 from socksgw.route.upstreams.hop import Hop
 from socksgw.route.upstreams.place import Place
+from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.through import Through
 from socksgw.route.ways import Direct
+from socksgw.system.domains import Domain
 from socksgw.wire.address import Address
 
 __all__ = ["Upstreams"]
+
+T = TypeVar("T")
+
+
+class Share(Protocol):
+    """Shares a value with other generations (L{socksgw.system.usage.Holding.share})."""
+
+    def __call__(self, key: object, make: Callable[[], T]) -> T:
+        """Return the value of a key."""
 
 
 @final
 class Upstreams:
     """
     The hops that a configuration names, and what is made of them.
+
+    A hop is one for each routing domain that has listeners: whether an upstream can be
+    reached is another matter in each.
     """
 
     def __init__(
@@ -36,6 +54,8 @@ class Upstreams:
         timeout: float,
         clock: Callable[[], float],
         isOwn: Callable[[Address, int, str], bool],
+        share: Share,
+        append: Callable[[str], None],
     ) -> None:
         """
         Take the parts.
@@ -44,23 +64,67 @@ class Upstreams:
         @param timeout: seconds for a whole chain, where the rule has no others.
         @param isOwn: whether a listener of the gateway is at an address and port, as
             the clients of a listener see it.
+        @param append: adds a line to the journal.
         """
+        self._tables = {each.name: each for each in tables}
+        self._share = share
+        self._append = append
+        self._random = SystemRandom()
         self._setDeadline = setDeadline
         self._timeout = timeout
         self._clock = clock
         self._isOwn = isOwn
-        self._hops: Mapping[str, Hop] = {each.name: self._hop(each) for each in tables}
+        self._hops: dict[tuple[str, Domain], Hop] = {}
 
-    def _hop(self, table: Upstream) -> Hop:
+    @property
+    def standings(self) -> list[tuple[Domain, Standing]]:
+        """What is known of the upstreams that were in use, in each domain."""
+        return [(domain, hop.standing) for (_, domain), hop in self._hops.items()]
+
+    def _hopTo(self, name: str, domain: Domain) -> Hop:
+        """Return the hop of an upstream, as a domain's connections reach it."""
+        hop = self._hops.get((name, domain))
+        if hop is None:
+            hop = self._hops[name, domain] = self._hop(self._tables[name], domain)
+        return hop
+
+    def _hop(self, table: Upstream, domain: Domain) -> Hop:
         url = parseUpstreamURL(table.url)
-        return Hop(table.name, url.host, url.port, Socks5Proxy(), self._setDeadline)
+        # A reload that does not change its table forgets nothing of it.
+        standing = self._share(
+            ("upstream", repr(table), domain), lambda: self._standing(table, domain)
+        )
+        return Hop(standing, url.host, url.port, Socks5Proxy(), self._setDeadline)
+
+    def _standing(self, table: Upstream, domain: Domain) -> Standing:
+        def changed(state: str, why: str) -> None:
+            line = upstreamLine(
+                table.name,
+                domain.tag,
+                state,
+                why,
+                standing.sessions,
+                standing.opened,
+                standing.failed,
+            )
+            append(line)
+
+        append = self._append
+        standing = Standing(table.name, Health(self._clock, self._random, changed))
+        return standing
 
     def through(
-        self, listener: str, direct: Direct, names: Names, leaving: Leaving
+        self,
+        listener: str,
+        domain: Domain,
+        direct: Direct,
+        names: Names,
+        leaving: Leaving,
     ) -> Through:
         """
         Return new ways for the sessions of a listener.
 
+        @param domain: the listener's.
         @param direct: those that lead to the first upstream.
         @param names: what looks its name up.
         """
@@ -69,5 +133,13 @@ class Upstreams:
             names,
             lambda address, port: self._isOwn(address, port, listener),
         )
-        places = [Place([self._hops[name] for name in each]) for each in leaving.via]
+        order = BALANCES[leaving.balance](self._random)
+        places = [
+            Place(
+                [self._hopTo(name, domain) for name in each if name != DIRECT],
+                order,
+                Straight(direct.connect) if DIRECT in each else None,
+            )
+            for each in leaving.via
+        ]
         return Through(chained(ground, places), self._timeout, self._clock)

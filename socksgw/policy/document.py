@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from attrs import field, frozen
 
 from socksgw.config.problems import Problem, nearest
 from socksgw.config.reserved import LOCAL, isLocal, isReserved
-from socksgw.config.schema import Config
+from socksgw.config.schema import Config, Upstream, Via
 from socksgw.config.schema import Rule as RuleTable
 from socksgw.config.tags import isPatternOfTags
 from socksgw.config.userwords import userWord
@@ -23,7 +23,7 @@ from socksgw.policy.conditions import (
     Never,
     Who,
 )
-from socksgw.policy.leaving import Leaving
+from socksgw.policy.leaving import DIRECT, Leaving
 from socksgw.policy.networks import Network
 from socksgw.policy.ports import Ports, Services
 from socksgw.policy.questions import DEFAULT, NEVER, UNOFFERED, Obligations
@@ -230,8 +230,13 @@ class Compiler:
             why = 'is for allow = ["connect"] alone in this version of socksgw'
             self._wrong(f"{path}.via", why)
         known = {each.name: each for each in self._config.upstream}
+        if "direct" in known:
+            self._wrong(f"{path}.via", '"direct" can be the name of no [[upstream]]')
         for i, place in enumerate(table.via):
             for name in place:
+                if name == DIRECT:
+                    self._lastResort(table.via, known, path)
+                    continue
                 self._used.add(f"upstream.{name}")
                 if name not in known:
                     why = f'there is no [[upstream]] named "{name}"'
@@ -239,7 +244,25 @@ class Compiler:
         there = [
             known[name].resolve == "there" for name in table.via[-1] if name in known
         ]
-        return Leaving(table.via, there=any(there))
+        return Leaving(table.via, table.balance, there=any(there))
+
+    def _lastResort(self, via: Via, known: Mapping[str, Upstream], path: str) -> None:
+        """Examine a C{via} that names C{direct}."""
+        if (
+            len(via) != 1
+            or via[0].index(DIRECT) != len(via[0]) - 1
+            or via == ((DIRECT,),)
+        ):
+            self._wrong(
+                f"{path}.via",
+                '"direct" is for the end of the only place: [["a", "b", "direct"]]',
+            )
+        for name in via[0]:
+            if name in known and known[name].resolve == "there":
+                self._wrong(
+                    f"{path}.via",
+                    f'"direct" needs addresses, and "{name}" has resolve = "there"',
+                )
 
     def _portsOf(self, words: Sequence[int | str] | None, path: str) -> Ports | None:
         if words is None:

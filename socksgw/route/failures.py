@@ -58,6 +58,8 @@ _CONNECT: Final[Mapping[int, tuple[Reply, str]]] = {
 
 _LOOP: Final = "loop"
 _LATE: Final = "upstream-timeout"
+#: What may be an upstream's answer for a destination, once it has the request.
+_DOUBTFUL: Final = ("upstream-closed", _LATE)
 #: What ends a session because of an upstream.
 UPSTREAM_REASONS: Final = frozenset({*(each.reason for each in FAILURES), _LOOP})
 
@@ -75,39 +77,48 @@ def failureFor(code: int) -> SocksError:
     return ConnectFailed(text, reply, reason)
 
 
-def upstreamFailure(name: str, error: Exception) -> SocksError:
+def upstreamFailure(name: str, error: Exception, asked: bool) -> SocksError:
     """
     Return the failure that an upstream has caused, or tells.
 
     @param name: of the upstream.
     @param error: what its client has raised.
+    @param asked: whether it has been sent the request. If no reply comes then, it
+        may be for the destination: C{ssh -D} closes the connection where that refuses.
     """
     if isinstance(error, ProxyError):
-        kind = UpstreamRefused if isinstance(error, ProxyRefused) else UpstreamFailed
-        return kind(f'upstream "{name}": {error}', error.reply, error.reason)
+        text, reply, reason = f'upstream "{name}": {error}', error.reply, error.reason
+        if isinstance(error, ProxyRefused):
+            return UpstreamRefused(text, reply, reason)
+        doubtful = asked and reason in _DOUBTFUL
+        return UpstreamFailed(text, reply, reason, name, not doubtful)
     if isinstance(error, SocksError):
         return error.with_traceback(None)
     raise error
 
 
-def unreachable(host: Address | str, port: int, error: SocksError) -> SocksError:
+def unreachable(name: str, error: SocksError) -> SocksError:
     """
     Return the failure of a connection to an upstream.
 
-    @param host: of the upstream.
-    @param error: why it cannot be reached.
+    @param name: of the upstream.
+    @param error: why it cannot be reached. If what is before it does not work, or a
+        limit of ours is in the way, that is returned.
     """
     if isinstance(error, (UpstreamFailed, LimitReached)):
         return error.with_traceback(None)
-    late = error.reason in ("connect-timeout", "lookup-timeout")
-    return UpstreamFailed(
-        f"{host}:{port}: {error} ({error.reason})", None, _LATE if late else None
-    )
+    reason = None
+    if error.reason in ("connect-timeout", "lookup-timeout"):
+        reason = _LATE
+    elif error.reason == _LOOP:
+        reason = _LOOP
+    text = f'upstream "{name}": {error} ({error.reason})'
+    return UpstreamFailed(text, None, reason, name)
 
 
-def leadsBack(host: Address | str, port: int) -> UpstreamFailed:
+def leadsBack(host: Address | str, port: int) -> ConnectFailed:
     """Return the failure of an upstream that is one of our own listeners."""
-    return UpstreamFailed(f"{host}:{port} is a listener of this gateway", None, _LOOP)
+    return ConnectFailed(f"{host}:{port} is a listener of this gateway", None, _LOOP)
 
 
 def worse(known: SocksError | None, new: SocksError) -> SocksError:

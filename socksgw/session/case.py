@@ -118,6 +118,13 @@ class Flows(Protocol):
         """Let go of what bounds the flows: all are over."""
 
 
+class Used(Protocol):
+    """What counts the sessions of an upstream."""
+
+    def end(self) -> None:
+        """Count one session less."""
+
+
 class Asked(Protocol):
     """What a client asked for."""
 
@@ -145,8 +152,8 @@ class Case:
     """
 
     __slots__ = (
-        "_tally", "arrived", "asker", "claim", "client", "command", "flows", "gateway",
-        "generation", "obligations", "record", "verdicts",
+        "_tally", "_used", "arrived", "asker", "claim", "client", "command", "flows",
+        "gateway", "generation", "obligations", "record", "verdicts",
     )  # fmt: skip
 
     asker: Asker
@@ -171,6 +178,7 @@ class Case:
         self.claim: Claim | None = None
         self.flows: Flows | None = None
         self.arrived = False
+        self._used: tuple[Used, ...] = ()
         self._tally: Tally | None = None
 
     @property
@@ -211,6 +219,23 @@ class Case:
         """
         self.gateway.limits.arrive(self.asker)
         self.arrived = True
+
+    def joins(self, standing: Used) -> None:
+        """Count the session as one of an upstream's (L{Traveller})."""
+        self._used = (*self._used, standing)
+
+    def parts(self, standing: Used) -> None:
+        """Count it there no longer."""
+        used = list(self._used)
+        used.remove(standing)
+        self._used = tuple(used)
+        standing.end()
+
+    def leave(self) -> None:
+        """Count the session, which is over, as no upstream's any more."""
+        used, self._used = self._used, ()
+        for each in used:
+            each.end()
 
     def livesBy(self, verdict: Verdict) -> None:
         """

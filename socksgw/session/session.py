@@ -136,6 +136,7 @@ class Session(case.Case):
             if self.flows is not None:
                 self.flows.close()
                 self.flows = None
+            self.leave()
             self.gateway.left(self)
         if self._further is not None:
             self.client.again(self._further)

@@ -97,6 +97,8 @@ class Dialling(Command):
         elif case.loops(outlet.bound[0], outlet.address, record.port):
             outlet.loseConnection()
             raise LeadsHere("the destination turned out to be this host")
+        elif record.via:
+            record.path = "direct"
         ways.reached(case.whose, outlet.address)
         return outlet
 

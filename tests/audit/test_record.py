@@ -292,7 +292,9 @@ def everyLine() -> list[str]:
         process.storesLine(["p"]),
         process.groupsFailedLine("c", "u", "r"),
         process.networkLine("netns:blue", "lost", "w"),
-        process.upstreamLine("edge", "ejected", "w", 1, 2, {"upstream-login": 3}),
+        process.upstreamLine(
+            "edge", "netns:blue", "ejected", "w", 1, 2, {"upstream-login": 3}
+        ),
     ]
 
 

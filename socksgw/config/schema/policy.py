@@ -169,7 +169,13 @@ class Rule:
         C{"job-*"} for those that begin so, or C{"*"} for any.
     @ivar via: Upstreams by which what the rule allows leaves: C{["a", "b"]} is the
         chain of a, then b. In each place there may be several to choose from:
-        C{[["a1", "a2"], "b"]}. Absent: it leaves from here.
+        C{[["a1", "a2"], "b"]}. C{"direct"} as the last one of the only place is the
+        last resort: where no upstream works, it leaves from here. Absent: it leaves
+        from here.
+    @ivar balance: How one of several upstreams in a place is chosen. C{"sessions"}:
+        the one with the fewest sessions. C{"random"}: any. C{"user"}: always the same
+        one for a user, or, without a login, for an address. One that fails is passed
+        over.
     @ivar report_only: C{true}: what the rule would decide is recorded, and the
         next rules decide.
     """
@@ -196,6 +202,7 @@ class Rule:
     timeouts: RuleTimeouts = RuleTimeouts()
     limits: Limit | None = None
     via: Via | None = None
+    balance: Literal["sessions", "random", "user"] = "sessions"
     report_only: bool = False
     place: str = field(default="", metadata={"toml": None})
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, final
 
-from socksgw.errors import SocksError
-from socksgw.route.failures import leadsBack, unreachable
+from socksgw.route.failures import leadsBack
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.upstreams.trip import Leg, Traveller, Trip
 from socksgw.wire.address import Address
 
-__all__ = ["Ground", "Names"]
+__all__ = ["Ground", "Names", "Straight"]
 
 
 class Names(Protocol):
@@ -56,17 +55,30 @@ class Ground:
     async def open(self, host: Address | str, port: int, trip: Trip) -> Leg:
         """As L{Opener.open}; a name is looked up here."""
         addresses: tuple[Address, ...]
-        try:
-            if isinstance(host, Address):
-                addresses = (host,)
-            else:
-                addresses = await self._names.lookUp(host, trip.traveller.asker.source)
-            usable = [each for each in addresses if not self._isOwn(each, port)]
-            if not usable:
-                raise leadsBack(host, port)
-            outlet = await self._connect(
-                usable, port, lambda _: trip.left, trip.traveller
-            )
-        except SocksError as e:
-            raise unreachable(host, port, e) from None
+        if isinstance(host, Address):
+            addresses = (host,)
+        else:
+            addresses = await self._names.lookUp(host, trip.traveller.asker.source)
+        usable = [each for each in addresses if not self._isOwn(each, port)]
+        if not usable:
+            raise leadsBack(host, port)
+        outlet = await self._connect(usable, port, lambda _: trip.left, trip.traveller)
+        return Leg(outlet, outlet.bound)
+
+
+@final
+class Straight:
+    """
+    Opens connections to destinations from here, as the last resort (L{Opener}).
+    """
+
+    __slots__ = ("_connect",)
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+
+    async def open(self, host: Address | str, port: int, trip: Trip) -> Leg:
+        """As L{Opener.open}; a name would have had to be judged by its addresses."""
+        assert isinstance(host, Address)
+        outlet = await self._connect([host], port, lambda _: trip.left, trip.traveller)
         return Leg(outlet, outlet.bound)

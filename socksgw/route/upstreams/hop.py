@@ -8,12 +8,51 @@ from typing import final
 
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Proxy
+from socksgw.errors import SocksError
 from socksgw.interfaces import SetDeadline
-from socksgw.route.failures import upstreamFailure
+from socksgw.route.failures import unreachable, upstreamFailure
+from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.trip import Leg, Opener, Trip
 from socksgw.wire.address import Address
 
 __all__ = ["Hop"]
+
+
+@final
+class _Patience:
+    """
+    What ends a dialogue that takes too long.
+
+    Where another upstream is at hand, there is less time for what comes before the
+    request than for the reply, which has to wait for the destination.
+    """
+
+    __slots__ = ("_link", "_setDeadline", "_timer", "_trip")
+
+    def __init__(
+        self, setDeadline: SetDeadline, link: ConnectionLink, short: Trip, trip: Trip
+    ) -> None:
+        """
+        Begin to wait.
+
+        @param short: the time up to the request.
+        @param trip: the time up to the reply.
+        """
+        self._setDeadline = setDeadline
+        self._link = link
+        self._trip = trip
+        self._timer = setDeadline(short.left, self._passed)
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        self._timer.clear()
+
+    def _passed(self) -> None:
+        left = self._trip.left
+        if self._link.asked and left > 0:
+            self._timer = self._setDeadline(left, self._passed)
+        else:
+            self._link.expire()
 
 
 @final
@@ -22,13 +61,14 @@ class Hop:
     An upstream.
 
     @ivar name: as rules have it.
+    @ivar standing: what is known of it.
     """
 
-    __slots__ = ("_host", "_port", "_proxy", "_setDeadline", "name")
+    __slots__ = ("_host", "_port", "_proxy", "_setDeadline", "name", "standing")
 
     def __init__(
         self,
-        name: str,
+        standing: Standing,
         host: Address | str,
         port: int,
         proxy: Proxy,
@@ -37,33 +77,48 @@ class Hop:
         """
         @param host: where it is, as the hop before reaches it.
         """
-        self.name = name
+        self.name = standing.name
+        self.standing = standing
         self._host = host
         self._port = port
         self._proxy = proxy
         self._setDeadline = setDeadline
 
     async def open(
-        self, before: Opener, host: Address | str, port: int, trip: Trip
+        self,
+        before: Opener,
+        host: Address | str,
+        port: int,
+        trip: Trip,
+        patience: float,
     ) -> Leg:
         """
         Have it open a connection.
 
         @param before: opens the connection to it.
-        @raise SocksError: it cannot be reached, or does not open the connection.
+        @param patience: seconds that it may take until it is asked for that.
+        @raise UpstreamFailed: it does not work, or what is before it does not.
+        @raise SocksError: it does not open the connection.
         """
-        leg = await before.open(self._host, self._port, trip)
+        short = trip.within(patience)
+        try:
+            leg = await before.open(self._host, self._port, short)
+        except SocksError as e:
+            raise unreachable(self.name, e) from None
         connection = leg.connection
         link = ConnectionLink(connection)
-        timer = self._setDeadline(trip.left, link.expire)
+        waiting = _Patience(self._setDeadline, link, short, trip)
         try:
             accepted = await self._proxy.connect(link, host, port)
         except BaseException as e:
             connection.abortConnection()
+            for each in leg.used:
+                trip.traveller.parts(each)
             if isinstance(e, Exception):
-                raise upstreamFailure(self.name, e) from None
+                raise upstreamFailure(self.name, e, link.asked) from None
             raise
         finally:
-            timer.clear()
+            waiting.stop()
             link.pause()
-        return Leg(connection, accepted.bound, link.surplus, (*leg.path, self.name))
+        used = (*leg.used, self.standing)
+        return Leg(connection, accepted.bound, link.surplus, used)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol, final
 
 from socksgw.interfaces import Asker
+from socksgw.route.upstreams.standing import Standing
 from socksgw.system.connection import Connection
 from socksgw.wire.address import Address
 
@@ -20,6 +21,12 @@ class Traveller(Protocol):
     @property
     def asker(self) -> Asker:
         """Who the client is."""
+
+    def joins(self, standing: Standing) -> None:
+        """Note that it uses an upstream, until it L{parts} with it or is over."""
+
+    def parts(self, standing: Standing) -> None:
+        """Note that it does not use an upstream any more: have it L{Standing.end}."""
 
 
 @final
@@ -45,6 +52,12 @@ class Trip:
         self._clock = clock
         self._ends = clock() + seconds
 
+    def within(self, seconds: float) -> Trip:
+        """Return the same with less time, of which this is the most."""
+        if seconds >= self.left:
+            return self
+        return Trip(self.traveller, seconds, self._clock)
+
     @property
     def left(self) -> float:
         """The seconds that are left; may be negative."""
@@ -58,13 +71,13 @@ class Leg(NamedTuple):
     @ivar connection: nothing reads it.
     @ivar bound: the address and port that the last server has told.
     @ivar surplus: what came behind its reply.
-    @ivar path: the names of the upstreams that it goes through.
+    @ivar used: the upstreams that it goes through.
     """
 
     connection: Connection
     bound: tuple[Address, int]
     surplus: bytes = b""
-    path: tuple[str, ...] = ()
+    used: tuple[Standing, ...] = ()
 
 
 class Opener(Protocol):
