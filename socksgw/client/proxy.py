@@ -10,7 +10,7 @@ from socksgw.client.link import Link
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.protection import Protection
 
-__all__ = ["Accepted", "Proxy"]
+__all__ = ["Accepted", "Again", "Proxy"]
 
 
 class Accepted(NamedTuple):
@@ -32,6 +32,18 @@ class Accepted(NamedTuple):
     name: str = ""
 
 
+class Again(Exception):
+    """
+    The dialogue goes on on a new connection to the same proxy.
+
+    @ivar proxy: speaks on it, with the same destination.
+    """
+
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__()
+        self.proxy = proxy
+
+
 class Proxy(Protocol):
     """
     One kind of proxy, with the login for it; for any number of connections.
@@ -43,4 +55,5 @@ class Proxy(Protocol):
 
         @param host: a name is looked up by the proxy.
         @raise socksgw.client.errors.ProxyError: it does not.
+        @raise Again: the connection is of no more use, and a new one is needed.
         """
