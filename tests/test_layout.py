@@ -177,6 +177,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "session/test_commands.py",
         "CONNECT and BIND are found by their numbers",
     ),
+    "system/above.py": (
+        "system/test_protected.py",
+        "each connection above another one has it",
+    ),
     "system/tlsname.py": (
         "system/test_tlspeer.py",
         "a name is verified in a handshake",

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from OpenSSL import SSL
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 
 from socksgw.accept.bridge import TwistedProtocol
@@ -19,16 +21,19 @@ from socksgw.accept.tls import TLSConnection
 from socksgw.config.schema import ListenTLS
 from socksgw.system.plain import PlainConnection
 from socksgw.system.protected import ProtectedConnection
+from socksgw.system.tlsclient import ClientTLS
+from socksgw.system.tlscontext import Own, serverContext
 from socksgw.system.watch import Watch
 from socksgw.wire.levels import INTEGRITY
 from tests.fakes.connections import Recorder
 from tests.fakes.loops import ReactorLoop
-from tests.tools.certificates import Authority, server
+from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.sockets import RESET, pair
 
-__all__ = ["CARRIERS", "Carried", "Peer"]
+__all__ = ["CARRIERS", "HOPS", "OWN", "ROOT", "Carried", "Peer", "Terminal"]
 
-OWN = server(Authority())
+ROOT = Authority()
+OWN = server(ROOT)
 
 
 class Peer:
@@ -44,6 +49,9 @@ class Peer:
     def recv(self) -> bytes:
         """Take some, none at the end; raises C{BlockingIOError}."""
         return self.plain.recv(1 << 16)
+
+    def flush(self) -> None:
+        """Send what has been taken and not sent, as far as it goes."""
 
     def end(self) -> None:
         """End this side."""
@@ -89,6 +97,69 @@ class TLSPeer(Peer):
 
     def end(self) -> None:
         self._tls.shutdown()
+
+
+class Terminal(Peer):
+    """
+    A server's TLS, over another peer's octets.
+    """
+
+    def __init__(self, below: Peer, context: SSL.Context | None = None) -> None:
+        """@param context: where it is no usual server."""
+        super().__init__(below.plain)
+        self._below = below
+        context = context or serverContext(Own(OWN.chain, OWN.key))
+        self._tls = SSL.Connection(context, None)
+        self._tls.set_accept_state()
+        self._unsent = b""
+
+    def flush(self) -> None:
+        with suppress(BlockingIOError):
+            self._flush()
+        self._below.flush()
+
+    def _flush(self) -> None:
+        """Send what TLS has to say; raises C{BlockingIOError}."""
+        with suppress(SSL.WantReadError):
+            self._unsent += self._tls.bio_read(1 << 20)
+        while self._unsent:
+            sent = self._below.send(self._unsent[:16384])
+            self._unsent = self._unsent[sent:]
+
+    def shaken(self) -> bool:
+        """Shake hands, and return whether that is done."""
+        with suppress(BlockingIOError):
+            self._tls.bio_write(self._below.recv())
+        try:
+            self._tls.do_handshake()
+            done = True
+        except SSL.WantReadError:
+            done = False
+        self._flush()
+        return done
+
+    def send(self, octets: bytes) -> int:
+        self._flush()
+        sent = self._tls.send(octets)
+        self.flush()
+        return sent
+
+    def recv(self) -> bytes:
+        self.flush()
+        while True:
+            try:
+                return self._tls.recv(1 << 16)
+            except SSL.ZeroReturnError:
+                return b""
+            except SSL.WantReadError:
+                came = self._below.recv()
+                if not came:
+                    raise ConnectionResetError("cut off") from None
+                self._tls.bio_write(came)
+
+    def end(self) -> None:
+        self._tls.shutdown()
+        self._flush()
 
 
 class Flipping:
@@ -146,6 +217,25 @@ class Carried:
         connection.pauseProducing()
         return connection, peer
 
+    def over(self) -> tuple[Any, Peer]:
+        """To a server, with TLS, after the handshake."""
+        below, peer = self.plain()
+        return self._shaken(below, Terminal(peer))
+
+    def twice(self) -> tuple[Any, Peer]:
+        """With TLS inside TLS."""
+        below, peer = self.over()
+        return self._shaken(below, Terminal(peer))
+
+    def _shaken(self, below: Any, server: Terminal) -> tuple[Any, Peer]:
+        (self._directory / "ca.pem").write_bytes(pemOf(ROOT.certificate))
+        tls = ClientTLS("localhost", self._directory / "ca.pem")
+        shaking = Deferred.fromCoroutine(tls.over(below))
+        made: list[Any] = []
+        shaking.addBoth(made.append)
+        self._loop.until(lambda: server.shaken() and made)
+        return made[0], server
+
     def protected(self) -> tuple[Any, Peer]:
         """With something that wraps every octet."""
         below, peer = self.plain()
@@ -179,4 +269,9 @@ CARRIERS: Final[dict[str, Callable[[Carried], tuple[Any, Peer]]]] = {
     "tls": Carried.tls,
     "protected": Carried.protected,
     "twisted": Carried.twisted,
+}
+#: Those to a server of ours, by name.
+HOPS: Final[dict[str, Callable[[Carried], tuple[Any, Peer]]]] = {
+    "over": Carried.over,
+    "twice": Carried.twice,
 }

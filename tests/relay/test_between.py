@@ -21,7 +21,7 @@ from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.stream import CLOSING
 from socksgw.relay.tally import Tally
 from socksgw.system.watch import Watch
-from tests.fakes.carriers import CARRIERS, Carried, Peer
+from tests.fakes.carriers import CARRIERS, HOPS, Carried, Peer
 from tests.fakes.connections import Client, Recorder
 from tests.fakes.loops import ReactorLoop, Timers
 
@@ -60,7 +60,7 @@ class World(ReactorLoop, Timers):
         self.done: list[Any] = []
         carried = Carried(self, self.watch, directory, 16384)
         self.near, self.client = CARRIERS[near](carried)
-        self.far, self.server = CARRIERS[far](carried)
+        self.far, self.server = {**CARRIERS, **HOPS}[far](carried)
         self.relays = Relays(
             RelaySettings(
                 self.watch,
@@ -94,6 +94,8 @@ class World(ReactorLoop, Timers):
 
         def enough() -> bool:
             nonlocal found
+            self.client.flush()
+            self.server.flush()
             try:
                 came = peer.recv()
             except BlockingIOError:
@@ -139,7 +141,12 @@ class World(ReactorLoop, Timers):
         self.closeLoop()
 
 
-@pytest.fixture(params=[f"{near}-{far}" for near in CARRIERS for far in CARRIERS])
+@pytest.fixture(
+    params=[
+        *(f"{near}-{far}" for near in CARRIERS for far in CARRIERS),
+        *(f"{near}-{far}" for near in ("plain", "tls") for far in HOPS),
+    ]
+)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Each kind of client with each kind of destination; nothing goes wrong."""
     with capturedLogs() as events:

@@ -1,5 +1,5 @@
 """
-A client with the TLS of the system's libssl, which can do what Python's modules
+One side with the TLS of the system's libssl, which can do what Python's modules
 cannot: change its keys (a KeyUpdate, RFC 8446 section 4.6.3).
 """
 
@@ -20,23 +20,28 @@ def _library() -> Any:
     name = ctypes.util.find_library("ssl")
     assert name is not None, "libssl is needed (Debian's package libssl3)"
     found = ctypes.CDLL(name)
-    for each in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+    for each in ("TLS_client_method", "TLS_server_method", "SSL_CTX_new", "SSL_new"):
         getattr(found, each).restype = ctypes.c_void_p
     return found
 
 
 class Updating:
     """
-    The client's side of a connection.
+    The client's side of a connection, or the server's.
     """
 
-    def __init__(self, plain: socket.socket, shown: Path | None = None) -> None:
+    def __init__(
+        self, plain: socket.socket, shown: Path | None = None, serves: bool = False
+    ) -> None:
         """
         @param plain: non-blocking.
         @param shown: a certificate and its key.
+        @param serves: whether it is the server's side.
         """
         self._library = library = _library()
-        method = ctypes.c_void_p(library.TLS_client_method())
+        make = library.TLS_server_method if serves else library.TLS_client_method
+        self._shake = library.SSL_accept if serves else library.SSL_connect
+        method = ctypes.c_void_p(make())
         self._context = ctypes.c_void_p(library.SSL_CTX_new(method))
         if shown is not None:
             name = ctypes.c_char_p(bytes(shown))
@@ -47,7 +52,7 @@ class Updating:
 
     def shake(self) -> bool:
         """Whether the handshake is done."""
-        code = self._library.SSL_connect(self._ssl)
+        code = self._shake(self._ssl)
         if code != 1:
             error = self._library.SSL_get_error(self._ssl, code)
             assert error == _WANT_READ, error
