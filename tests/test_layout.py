@@ -46,10 +46,29 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "console/clients/test_programs.py",
         "the settings of programs are made of it",
     ),
-    "console/clients/table.py": (
-        "console/clients/test_programs.py",
-        "each row is printed; tests/interop/test_clientconfig.py runs the programs",
+    **{
+        f"console/clients/{each}.py": (
+            "console/clients/test_programs.py",
+            "each row is printed; tests/interop/test_clientconfig.py runs the programs",
+        )
+        for each in (
+            "browsing",
+            "connecting",
+            "fetching",
+            "setting",
+            "table",
+            "wrapping",
+        )
+    },
+    "console/clients/pac.py": (
+        "console/test_clientconfig.py",
+        "what it prints is policy/pac.py's; tests/policy/test_pac.py runs that",
     ),
+    "gateway/pac.py": (
+        "gateway/examining/test_pac.py",
+        "it says which listener is meant",
+    ),
+    "gateway/pacserver.py": ("interop/test_pac.py", "browsers fetch it"),
     "console/manual.py": ("console/test_help.py", "socksgw help prints it"),
     "console/parser.py": ("console/test_help.py", "each command is a topic of help"),
     "console/plugins.py": (

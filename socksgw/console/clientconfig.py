@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Protocol, TextIO
 
 from socksgw.config.schema import Config
-from socksgw.console.clients import nftables
+from socksgw.console.clients import nftables, pac
 from socksgw.console.clients.programs import PROGRAMS
 
 __all__ = ["KINDS", "Kind", "clientConfigMain"]
@@ -40,7 +40,11 @@ class Kind(Protocol):
 
 
 #: By the word on the command line.
-KINDS: Final[Mapping[str, Kind]] = {**PROGRAMS, "nftables": nftables}
+KINDS: Final[Mapping[str, Kind]] = {
+    **PROGRAMS,
+    "nftables": nftables,
+    "pac": pac,
+}
 
 
 def clientConfigMain(config: Config, options: argparse.Namespace, out: TextIO) -> int:

@@ -27,6 +27,7 @@ from socksgw.gateway.examining.listeners import (
 )
 from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.networks import examineNetworks
+from socksgw.gateway.examining.pac import examinePac
 from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.examining.programs import examinePrograms
 from socksgw.gateway.examining.rules import examineExpectations, examineRules
@@ -137,6 +138,7 @@ def examine(
     examineValues(config, problems)
     examineListeners(config, reactor, problems)
     examineNetworks(config, links(), problems)
+    examinePac(config, problems)
     secured = dict(serverTLS(config, problems, holding))
     senders = Senders(config, compiler, problems)
     methods = Methods(config, compiler, reactor, exposed, problems)

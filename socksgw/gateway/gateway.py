@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar, final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, succeed
@@ -20,7 +21,7 @@ from socksgw.config.schema import Config
 from socksgw.gateway.drain import Drain
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.host import HostAddresses, Place
-from socksgw.gateway.listeners import Listeners
+from socksgw.gateway.listeners import CannotStart, Listeners
 from socksgw.gateway.pauses import Pauses
 from socksgw.gateway.reload import STOPPING, Answer, Reload
 from socksgw.gateway.revocation import Revocation
@@ -41,6 +42,9 @@ from socksgw.system.heap import Heap
 from socksgw.system.threads import inPool
 from socksgw.system.upkeep import Upkeep
 from socksgw.wire.server import configured
+
+if TYPE_CHECKING:
+    from socksgw.gateway.pacserver import PacPorts
 
 __all__ = ["Gateway"]
 
@@ -124,6 +128,7 @@ class Gateway:
             self._hosts,
             self.networks.socketsOf,
         )
+        self._pac: PacPorts | None = None
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)
@@ -156,6 +161,7 @@ class Gateway:
             namespace is not there.
         """
         self.networks.adopt(self.networks.prepare(self.config))
+        self._servePac(self.config)
         return self._listeners.open(self.config.listen, lenient=not self.config.file)
 
     def start(self) -> None:
@@ -282,8 +288,11 @@ class Gateway:
         try:
             generation.start()
             self._prepare(config, generation)
+            self._servePac(config)
             self._listeners.change(config.listen)
         except BaseException:
+            with suppress(CannotStart):
+                self._servePac(self.config)
             self._prepare(self.config, self.generation)
             generation.discard()
             raise
@@ -296,6 +305,25 @@ class Gateway:
         self.journal.apply(config.audit)
         self._revocation.recount()
         return self._revocation.changed()
+
+    def _servePac(self, config: Config) -> None:
+        """
+        Serve the program for browsers where a configuration wants that.
+
+        @raise CannotStart: a port cannot be opened; nothing has changed then.
+        """
+        if config.pac is not None and self._pac is None:
+            # Few gateways do, and Twisted's web server takes long to import.
+            from socksgw.gateway.pacserver import PacPorts
+
+            self._pac = PacPorts(self, self._reactor)
+        if self._pac is not None:
+            self._pac.change(() if config.pac is None else config.pac.address)
+
+    @property
+    def pacPorts(self) -> list[tuple[str, int]]:
+        """The addresses and ports where the program for browsers is served."""
+        return [] if self._pac is None else self._pac.bound()
 
     def _limit(self, config: Config) -> None:
         self.limits.apply(
@@ -379,6 +407,8 @@ class Gateway:
         if not self.stopping:
             self.stopping = True
             self._listeners.close()
+            if self._pac is not None:
+                self._pac.close()
             if self._running:
                 self._drain.begin(self.config.timeouts.drain)
         return self._drain.over or succeed(None)

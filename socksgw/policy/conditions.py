@@ -261,9 +261,13 @@ class Who:
 class Never:
     """
     The ban before every rule, with its exceptions: C{[never]}.
+
+    @ivar banned: what is banned; L{None} for nothing.
+    @ivar lifted: the addresses that are not banned, whatever the port.
+    @ivar places: addresses with ports that are not banned.
     """
 
-    __slots__ = ("_addresses", "_banned", "_places")
+    __slots__ = ("banned", "lifted", "places")
 
     def __init__(
         self,
@@ -278,9 +282,9 @@ class Never:
         @param lifted: networks that are not banned, whatever the port.
         @param places: addresses with ports that are not banned.
         """
-        self._banned = banned
-        self._addresses = Networks(lifted)
-        self._places = frozenset(places)
+        self.banned = banned
+        self.lifted = Networks(lifted)
+        self.places = frozenset(places)
 
     def hit(
         self, address: Address, port: int | None, listener: str | None = None
@@ -292,7 +296,7 @@ class Never:
             some port is not banned then.
         @param listener: the client's.
         """
-        banned = self._banned
+        banned = self.banned
         if banned is None:
             return None
         number = port or 0
@@ -313,7 +317,7 @@ class Never:
         This is for a connection that turned out to lead here, though the address did
         not say so.
         """
-        banned = self._banned
+        banned = self.banned
         return (
             banned is not None
             and (banned.everything or "self" in banned.words)
@@ -321,8 +325,8 @@ class Never:
         )
 
     def _isLifted(self, address: Address, port: int | None) -> bool:
-        if address in self._addresses:
+        if address in self.lifted:
             return True
         if port is None:
-            return any(address == lifted for lifted, _ in self._places)
-        return (address, port) in self._places
+            return any(address == lifted for lifted, _ in self.places)
+        return (address, port) in self.places

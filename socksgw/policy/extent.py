@@ -16,7 +16,15 @@ from socksgw.policy.networks import Networks
 from socksgw.policy.special import KINDS, PRIVATE, SPECIAL, borders, kinds
 from socksgw.wire.address import Address
 
-__all__ = ["EVERYWHERE", "NOWHERE", "PUBLIC", "Extent", "extentOf", "union"]
+__all__ = [
+    "EVERYWHERE",
+    "NOWHERE",
+    "PUBLIC",
+    "Extent",
+    "extentOf",
+    "extentOfNetworks",
+    "union",
+]
 
 #: Pairs of the first and the last address, as numbers; disjoint and in order.
 Ranges = tuple[tuple[int, int], ...]
@@ -88,7 +96,8 @@ def _less(ranges: Ranges, others: Ranges) -> Iterator[tuple[int, int]]:
             yield first, last
 
 
-def _ofNetworks(networks: Networks) -> Extent:
+def extentOfNetworks(networks: Networks) -> Extent:
+    """Return the addresses of some networks."""
     return Extent(
         *(
             [
@@ -134,7 +143,7 @@ def extentOf(addresses: Addresses | None) -> Extent:
     """
     if addresses is None or addresses.everything:
         return EVERYWHERE
-    found = _ofNetworks(addresses.networks)
+    found = extentOfNetworks(addresses.networks)
     for word in addresses.words & KINDS:
         found |= _OF_KIND[word]
     return found

@@ -72,6 +72,10 @@ class Ports:
             self._each = self._single.union(*ranges)
         return self._each
 
+    def ranges(self) -> list[tuple[int, int]]:
+        """Return the first and the last of each range, in order."""
+        return sorted([*((port, port) for port in self._single), *self._ranges])
+
     def one(self) -> int:
         """Return any one of the ports; there must be some."""
         return next(iter(self._single)) if self._single else self._ranges[0][0]

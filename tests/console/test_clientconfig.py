@@ -49,3 +49,29 @@ def test_whatCannotBePrinted(tmp_path: Path) -> None:
     (tmp_path / "gw.toml").write_text("[nonsense]\n")
     done = socksgw("client-config", "nftables", "--config", "gw.toml", cwd=tmp_path)
     assert (done.returncode, "gw.toml:1" in done.stderr) == (2, True)
+
+
+def test_pac(tmp_path: Path) -> None:
+    """The program for browsers names the listener, or what it is called."""
+    rule = '[[rule]]\nid = "a"\nallow = ["connect"]\nto = [".corp.example"]\n'
+    web = LISTEN.format("web", 8080) + 'protocols = ["http"]\n'
+    file = tmp_path / "gw.toml"
+    file.write_text(web + rule)
+    done = socksgw("client-config", "pac", "--config", "gw.toml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 'PROXY = "PROXY 127.0.0.1:8080"' in done.stdout
+    assert '"corp.example"' in done.stdout
+    arguments = ("client-config", "pac", "--config", "gw.toml", "--host")
+    done = socksgw(*arguments, "gw.corp.example", cwd=tmp_path)
+    assert 'PROXY = "PROXY gw.corp.example:8080"' in done.stdout
+    done = socksgw(*arguments, "2001:db8::2", cwd=tmp_path)
+    assert 'PROXY = "PROXY [2001:db8::2]:8080"' in done.stdout
+    for text, host, words in (
+        (web, 'a"b', "neither a name"),
+        (LISTEN.format("web", 8080), "gw", "no listener"),
+        (web + rule + rule, "gw", "socksgw check gw.toml"),
+    ):
+        file.write_text(text)
+        done = socksgw(*arguments, host, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert words in done.stderr

@@ -23,6 +23,7 @@ from socksgw.config.schema.listener import (
     Listen,
     ListenTLS,
     ListenUDP,
+    Pac,
 )
 from socksgw.config.schema.login import AuthConfig, Checker, Choose, Group, Throttle
 from socksgw.config.schema.policy import (
@@ -77,6 +78,7 @@ __all__ = [
     "ListenUDP",
     "Moment",
     "Never",
+    "Pac",
     "Per",
     "Port",
     "Quota",
@@ -125,6 +127,7 @@ class Config:
     listen: tuple[Listen, ...] = ()
     auth: AuthConfig = AuthConfig()
     http: Http = Http()
+    pac: Pac | None = None
     groups: Mapping[str, Group] = Factory(dict)
     networks: Mapping[str, tuple[str, ...]] = Factory(dict)
     never: Never = Never()

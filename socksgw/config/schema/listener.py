@@ -10,7 +10,7 @@ from socksgw.config.listening import UNIX, isWithin
 from socksgw.config.schema.service import ResolverConfig
 from socksgw.system.domains import OWN, Domain
 
-__all__ = ["Http", "Identity", "Listen", "ListenTLS", "ListenUDP"]
+__all__ = ["Http", "Identity", "Listen", "ListenTLS", "ListenUDP", "Pac"]
 
 
 @frozen
@@ -87,6 +87,28 @@ class Http:
 
     reasons: bool = False
     realm: str = "socksgw"
+
+
+@frozen
+class Pac:
+    """
+    A program for browsers that is made of the rules (proxy auto-configuration).
+
+    It sends browsers to the gateway for what some rule allows to somebody, and
+    nowhere else. Everybody who reaches C{address} can read it, and so the
+    destinations that rules name.
+
+    @ivar address: Where C{/proxy.pac} and C{/wpad.dat} are served over HTTP:
+        C{"10.0.0.2:8080"}. Browsers that look for C{wpad} by themselves want port 80.
+    @ivar listener: The listener that browsers are sent to. Absent: the only one that
+        has C{"http"} among its C{protocols}.
+    @ivar host: What browsers call the gateway. Absent: the name by which they have
+        asked for the program.
+    """
+
+    address: tuple[str, ...]
+    listener: str = ""
+    host: str = ""
 
 
 @frozen

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple, final
 
 from socksgw.config.schema import Config
 from socksgw.console.clients.reach import LOGINS, Reach, addOptions, reaches
-from socksgw.console.clients.table import TABLE, Setting
+from socksgw.console.clients.setting import Setting
+from socksgw.console.clients.table import TABLE
 
 __all__ = ["PROGRAMS", "Program"]
 
