@@ -18,6 +18,11 @@ COMMON = {"fakes", "live", "tools"}
 APART = COMMON | {"bench", "hostile", "interop", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
+    "agent/agent.py": ("interop/test_agent.py", "an agent that runs has one"),
+    "agent/running.py": ("interop/test_agent.py", "it is the process"),
+    "agent/telling.py": ("interop/test_agent.py", "it is what the process prints"),
+    "agent/trial.py": ("interop/test_agent.py", "it needs a gateway"),
+    "agent/trouble.py": ("agent/test_credentials.py", "each of them is one"),
     **{
         f"{each}.py": ("interop/test_chains.py", "chains of gateways use them")
         for each in (
@@ -41,6 +46,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "gateway/test_reload.py",
         "a reload prepares them; tests/interop/test_networks.py has real ones",
     ),
+    "console/agent.py": ("interop/test_agent.py", "it starts agents"),
     "console/asked.py": ("console/test_explain.py", "it reads what explain is asked"),
     "console/clients/reach.py": (
         "console/clients/test_programs.py",

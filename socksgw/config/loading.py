@@ -27,7 +27,7 @@ from socksgw.config.schema import (
 )
 from socksgw.system.files import isWide, unmarked
 
-__all__ = ["ConfigError", "included", "load", "loads", "refused"]
+__all__ = ["ConfigError", "included", "load", "loadAs", "loads", "refused"]
 
 T = TypeVar("T")
 C = TypeVar("C", Config, Included)
@@ -242,3 +242,18 @@ def load(file: str) -> Config:
     """
     path = Path(file)
     return loads(_read(path, file), file, path.absolute().parent)
+
+
+def loadAs(file: str, kind: type[T]) -> T:
+    """
+    Return another file than the configuration, whose keys are those of a class.
+
+    @param kind: a class of attrs.
+    @raise ConfigError: as L{load}.
+    """
+    text = _read(Path(file), file)
+    problems: list[Problem] = []
+    found = _structured(_parsed(text, file), kind, problems)
+    if found is None or problems:
+        raise ConfigError(file, problems, {"": Positions(text)})
+    return found

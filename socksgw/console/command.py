@@ -15,6 +15,7 @@ from typing import Final
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import ConfigError, load, refused
 from socksgw.config.schema import Config, GatewayConfig
+from socksgw.console.agent import agentMain
 from socksgw.console.asked import factsAsked
 from socksgw.console.clientconfig import clientConfigMain
 from socksgw.console.diff import diffMain
@@ -201,6 +202,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "explain": _explain,
     "diff": _diff,
     "client-config": _clientConfig,
+    "agent": agentMain,
     "plugins": _plugins,
     "netns-broker": _broker,
 }

@@ -8,6 +8,7 @@ import argparse
 import re
 from pathlib import Path
 
+from socksgw.console import agent
 from socksgw.console.clientconfig import KINDS
 from socksgw.wire.levels import LEVELS
 
@@ -209,6 +210,15 @@ def makeParser() -> argparse.ArgumentParser:
         _configured(printing)
         kind.options(printing)
         printing.set_defaults(run="client-config", kind=word)
+
+    onWorkstation = commands.add_parser(
+        "agent",
+        help=agent.HELP,
+        description=agent.DESCRIPTION,
+        epilog=agent.EPILOG,
+    )
+    agent.options(onWorkstation)
+    onWorkstation.set_defaults(run="agent")
 
     plugins = commands.add_parser(
         "plugins",

@@ -1,0 +1,121 @@
+"""
+An agent that runs: a gateway in the foreground, for one user.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from twisted.application.app import startApplication
+from twisted.application.service import Application
+from twisted.internet.defer import Deferred
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    eventAsText,
+    globalLogBeginner,
+)
+from twisted.python.failure import Failure
+
+from socksgw.agent.agent import Agent
+from socksgw.agent.diagnosis import isRefusal
+from socksgw.agent.settings import Settings
+from socksgw.agent.telling import PREFIX, Telling, reachedLine
+from socksgw.agent.trial import attempt
+from socksgw.agent.trouble import Trouble
+from socksgw.gateway.gateway import Gateway
+from socksgw.gateway.service import GatewayService
+from socksgw.system import output
+from socksgw.system.clock import steady
+from socksgw.system.signals import hangups
+
+__all__ = ["check", "run"]
+
+
+def _begun() -> Any:
+    """Return the reactor; the log goes to standard error, as far as people need it."""
+    from twisted.internet import reactor
+
+    steady(reactor)
+    shown = FileLogObserver(
+        sys.stderr,
+        lambda event: (
+            f"{PREFIX}"
+            f"{eventAsText(event, includeTimestamp=False, includeSystem=False)}\n"
+        ),
+    )
+    wanted = LogLevelFilterPredicate(LogLevel.warn)
+    globalLogBeginner.beginLoggingTo(
+        [FilteringLogObserver(shown, [wanted])], redirectStandardIO=False
+    )
+    return reactor
+
+
+def run(settings: Settings, state: Path, reread: Callable[[], Settings]) -> int:
+    """
+    Run an agent until it is told to end.
+
+    @param state: the directory of its journal; it is made.
+    @param reread: reads the settings again.
+    @return: the exit status.
+    @raise ConfigError: no gateway can be made of the settings.
+    """
+    signals = hangups()
+    signals.foreground()
+    reactor = _begun()
+    agent = Agent(settings, state)
+    gateway = Gateway(
+        reactor,
+        agent.configured(settings),
+        reread=lambda: agent.configured(reread()),
+    )
+    state.parent.mkdir(0o700, parents=True, exist_ok=True)
+    told = Telling(reactor, output.install(reactor), agent)
+    service = GatewayService(reactor, gateway, told, signals, True)
+    application = Application("socksgw agent")
+    service.setServiceParent(application)  # type: ignore[no-untyped-call]
+    service.privilegedStartService()
+    startApplication(application, False)
+    reactor.run()
+    return 0
+
+
+def check(settings: Settings) -> int:
+    """
+    Log in to the gateway once, and tell what came of it.
+
+    @return: the exit status: 0, 1 if the user is refused, 3 if the gateway is not
+        reached.
+    @raise ConfigError: as L{run}.
+    """
+    reactor = _begun()
+    with TemporaryDirectory(prefix="socksgw-agent-") as directory:
+        agent = Agent(settings, Path(directory) / "state")
+        gateway = Gateway(reactor, agent.configured(settings))
+        found: list[Any] = []
+
+        async def once() -> Trouble | None:
+            gateway.start()
+            return agent.look(False) or await attempt(gateway, settings)
+
+        def begin() -> None:
+            tried = Deferred.fromCoroutine(once()).addBoth(found.append)
+            tried.addCallback(lambda _: gateway.stop())
+            tried.addBoth(lambda _: reactor.stop())
+
+        reactor.callWhenRunning(begin)
+        reactor.run()
+    (trouble,) = found
+    if isinstance(trouble, Failure):
+        trouble.raiseException()
+    if trouble is None:
+        print(f"{PREFIX}{reachedLine(settings)}")
+        return 0
+    print(f"{PREFIX}{trouble}", file=sys.stderr)
+    return 1 if isRefusal(trouble) else 3

@@ -1,0 +1,276 @@
+"""
+The agent of a workstation as a process, with real gateways and real clients.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGHUP, SIGTERM
+from typing import Any
+
+import pytest
+
+from tests.live.running import HEAD, ROOT, Running, environment, running, socksgw
+from tests.live.servers import Web, freePort, missing, program
+from tests.tools.waiting import until
+
+#: A gateway for clients of loopback, without login.
+OPEN = (
+    HEAD.replace("127.0.0.1:0", "127.0.0.1:%d")
+    + """
+[[rule]]
+id = "no-secrets"
+deny = "any"
+to = ["=secret.example"]
+[[rule]]
+id = "all"
+allow = ["connect", "udp", "bind"]
+"""
+)
+
+
+class Agent:
+    """
+    An agent that runs.
+
+    @ivar lines: what it has told so far, without the words before each.
+    """
+
+    def __init__(self, directory: Path, *arguments: str, **more: str) -> None:
+        self._log = directory / "agent.log"
+        home = {"HOME": str(directory), "XDG_STATE_HOME": "", "XDG_CONFIG_HOME": ""}
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "socksgw.console.command", "agent", *arguments],
+                cwd=directory,
+                env=environment(PYTHONUNBUFFERED="1", **home, **more),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def lines(self) -> list[str]:
+        """As said above; root is told that it is root, which is left out."""
+        lines = self._log.read_text().splitlines()
+        assert all(line.startswith("socksgw agent: ") for line in lines), lines
+        told = [line.removeprefix("socksgw agent: ") for line in lines]
+        return [line for line in told if not line.startswith("runs as root")]
+
+    def tells(self, words: str, times: int = 1) -> str:
+        """Wait for so many lines with these words; return the last one."""
+        until(lambda: self.process.poll() is not None or self._with(words, times), 30)
+        assert self.process.poll() is None, self.lines
+        return self._with(words, times)[-1]
+
+    def _with(self, words: str, times: int) -> list[str]:
+        found = [line for line in self.lines if words in line]
+        return found if len(found) >= times else []
+
+    @property
+    def port(self) -> int:
+        """Its port, once it serves."""
+        return int(
+            self.tells("serves this user's programs on").split(":")[1].split(",")[0]
+        )
+
+    def stop(self) -> None:
+        """End it in order."""
+        self.process.send_signal(SIGTERM)
+        assert self.process.wait(30) == 0, self.lines
+
+
+@contextmanager
+def agent(directory: Path, *arguments: str, **more: str) -> Iterator[Agent]:
+    """Run an agent for as long as the context lasts."""
+    directory.mkdir(parents=True, exist_ok=True)
+    made = Agent(directory, *arguments, **more)
+    try:
+        yield made
+        made.stop()
+    finally:
+        if made.process.poll() is None:
+            made.process.kill()
+            made.process.wait(10)
+
+
+def curl(
+    quiet: dict[str, str], proxy: str, url: str, *arguments: str, **more: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run curl, without settings of its own."""
+    command = [program("curl", "curl"), "-sS", "--max-time", "20", "--noproxy", ""]
+    return subprocess.run(
+        [*more.pop("prefix", ()), *command, "--proxy", proxy, *arguments, url],
+        env=quiet,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def place() -> int:
+    """The port of the gateway without login, also while it does not run."""
+    import socket
+
+    return freePort(kind=socket.SOCK_STREAM)
+
+
+@pytest.fixture(scope="module")
+def gateway(place: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A gateway on this machine."""
+    yield from running(tmp_path_factory.mktemp("gateway"), OPEN % place)
+
+
+@pytest.fixture(scope="module")
+def near(gateway: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    """An agent in front of it, on loopback and on a Unix socket."""
+    home = tmp_path_factory.mktemp("near")
+    listen = ["--listen", "127.0.0.1:0", "--listen", f"unix:{home}/a.sock"]
+    with agent(
+        home, f"socks5://127.0.0.1:{gateway.port}", "--login", "none", *listen
+    ) as made:
+        made.tells("is reached, without a login")
+        yield made
+
+
+@pytest.mark.parametrize("scheme", ["socks5h", "socks4a", "http"])
+def test_curl(
+    near: Agent,
+    gateway: Running,
+    web: Callable[..., Web],
+    quiet: dict[str, str],
+    scheme: str,
+) -> None:
+    """Every protocol comes in at one port, and a name is looked up by the gateway."""
+    server = web("127.0.0.1")
+    url = f"http://localhost:{server.port}/{scheme}"
+    done = curl(quiet, f"{scheme}://127.0.0.1:{near.port}", url)
+    assert f"served: /{scheme}" in done.stdout, done.stderr
+
+
+def test_unixSocket(
+    near: Agent, web: Callable[..., Web], quiet: dict[str, str]
+) -> None:
+    """The file is its user's alone."""
+    path = near.tells("serves").rpartition("unix:")[2]
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    url = f"http://127.0.0.1:{web('127.0.0.1').port}/unix"
+    assert "served: /unix" in curl(quiet, f"socks5h://localhost{path}", url).stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize("uid", [4321, 65534])
+def test_anotherUser(
+    near: Agent,
+    gateway: Running,
+    web: Callable[..., Web],
+    quiet: dict[str, str],
+    uid: int,
+) -> None:
+    """Refused, by every protocol, before the gateway hears of it."""
+    if shutil.which("setpriv") is None:
+        missing("setpriv is missing: apt-get install util-linux")
+    setpriv = ["setpriv", f"--reuid={uid}", "--clear-groups"]
+    before = len(gateway.journal())
+    url = f"http://127.0.0.1:{web('127.0.0.1').port}/other"
+    for scheme in ("socks5h", "socks4a", "http"):
+        proxy = f"{scheme}://127.0.0.1:{near.port}"
+        done = curl(quiet, proxy, url, "--fail", prefix=setpriv)
+        assert done.returncode != 0
+        assert "served" not in done.stdout
+    path = near.tells("serves").rpartition("unix:")[2]
+    os.chmod(Path(path).parent, 0o755)
+    done = curl(quiet, f"socks5h://localhost{path}", url, prefix=setpriv)
+    assert done.returncode == 7
+    assert len(gateway.journal()) == before
+
+
+def test_gatewayStopsAndStarts(tmp_path: Path, quiet: dict[str, str]) -> None:
+    """
+    One line for each change; meanwhile the client is told, too, and nothing ends.
+
+    The file of settings is read again by SIGHUP.
+    """
+    port = freePort()
+    home = tmp_path / "home"
+    file = home / ".config" / "socksgw" / "agent.toml"
+    file.parent.mkdir(parents=True)
+    settings = 'gateway = "socks5://127.0.0.1:%d"\nlogin = "none"\nlisten = ["%s"]\n'
+    file.write_text(settings % (port, "127.0.0.1:0"))
+    with agent(home) as made:
+        assert "does the gateway run?" in made.tells(f"127.0.0.1:{port} refuses")
+        proxy = f"127.0.0.1:{made.port}"
+        failed = curl(quiet, f"socks5h://{proxy}", "http://127.0.0.1:9/")
+        assert "(1)" in failed.stderr
+        head = curl(quiet, f"http://{proxy}", "http://127.0.0.1:9/", "-i").stdout
+        assert head.startswith("HTTP/1.1 50")
+        assert "upstream-unreachable" in head
+        for gateway in running(tmp_path / "gateway", OPEN % port):
+            made.tells("works again")
+            assert gateway.journal("decision")[-1]["asked"] == "socksgw-agent.invalid"
+        curl(quiet, f"socks5h://{proxy}", "http://127.0.0.1:9/")
+        made.tells("refuses", 2)
+        other = freePort()
+        for _ in running(tmp_path / "other", OPEN % other):
+            file.write_text(settings % (other, "127.0.0.1:0"))
+            made.process.send_signal(SIGHUP)
+            made.tells(f"works again: 127.0.0.1:{other}")
+        assert len(made.lines) == 5
+    journals = list((home / ".local/state/socksgw/agent/audit").glob("*.jsonl"))
+    assert journals
+    assert all(each.stat().st_mode & 0o077 == 0 for each in journals)
+
+
+def test_check(gateway: Running, tmp_path: Path) -> None:
+    """Once, with an exit status for scripts; nothing is left behind."""
+    done = socksgw(
+        "agent", f"socks5://127.0.0.1:{gateway.port}", "--check", "--login", "none"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is reached" in done.stdout
+    done = socksgw("agent", "socks5://127.0.0.1:1", "--check", "--login=none")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.count("\n") == 1
+    done = socksgw("agent", "gw.example", "--listen", "0.0.0.0:1080")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_printed(gateway: Running, tmp_path: Path) -> None:
+    """What is printed is a configuration that works by itself."""
+    done = socksgw(
+        "agent",
+        f"socks5://127.0.0.1:{gateway.port}",
+        "--login",
+        "none",
+        "--print-config",
+    )
+    file = tmp_path / "agent.toml"
+    file.write_text(done.stdout)
+    assert socksgw("check", "--strict", str(file)).returncode == 0
+
+
+def test_unit(tmp_path: Path) -> None:
+    """systemd takes the unit; what it misses is what is not installed here."""
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd-analyze is missing: apt-get install systemd")
+    unit = ROOT / "etc" / "socksgw-agent.service"
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--user", str(unit)],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for line in done.stderr.splitlines():
+        assert "is not executable" in line or "man socksgw" in line, line
+    assert "LimitCORE=0" in unit.read_text().splitlines()
