@@ -33,7 +33,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
             "route/upstreams/ground",
             "route/upstreams/hop",
             "route/upstreams/outlet",
-            "route/upstreams/place",
             "route/upstreams/through",
             "route/upstreams/trip",
         )

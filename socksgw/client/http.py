@@ -85,6 +85,9 @@ class HTTPProxy:
                 # What needs no word of ours is none of the schemes.
                 raise ValueError(f"HTTP has no login by {login.called}")
 
+    async def greet(self, link: Link) -> None:
+        """As L{socksgw.client.proxy.Proxy.greet}: HTTP begins with the request."""
+
     async def connect(self, link: Link, host: Address | str, port: int) -> Accepted:
         """
         As L{socksgw.client.proxy.Proxy.connect}.
@@ -138,6 +141,7 @@ class _Request:
     ) -> ConnectAnswer:
         """Make one request, and return the final answer to it."""
         self._requests += 1
+        link.asked = True
         if self._requests > _MOST:
             raise LoginRefused(f"the login is not done after {_MOST} requests")
         if conversation.held:

@@ -10,7 +10,7 @@ from socksgw.client.link import Link
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.protection import Protection
 
-__all__ = ["Accepted", "Again", "Proxy"]
+__all__ = ["Accepted", "Again", "Asking", "Proxy"]
 
 
 class Accepted(NamedTuple):
@@ -39,15 +39,13 @@ class Again(Exception):
     @ivar proxy: speaks on it, with the same destination.
     """
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Asking) -> None:
         super().__init__()
         self.proxy = proxy
 
 
-class Proxy(Protocol):
-    """
-    One kind of proxy, with the login for it; for any number of connections.
-    """
+class Asking(Protocol):
+    """What makes requests to a proxy."""
 
     async def connect(self, link: Link, host: Address | str, port: int) -> Accepted:
         """
@@ -56,4 +54,19 @@ class Proxy(Protocol):
         @param host: a name is looked up by the proxy.
         @raise socksgw.client.errors.ProxyError: it does not.
         @raise Again: the connection is of no more use, and a new one is needed.
+        """
+
+
+class Proxy(Asking, Protocol):
+    """
+    One kind of proxy, with the login for it; for any number of connections.
+    """
+
+    async def greet(self, link: Link) -> None:
+        """
+        Log in, and ask for nothing: to see whether the proxy works.
+
+        Where its protocol has no step before the request, nothing is said.
+
+        @raise socksgw.client.errors.ProxyError: it does not let the client in.
         """

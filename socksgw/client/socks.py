@@ -145,6 +145,9 @@ class Binding:
 class _SocksProxy:
     """What the versions have in common."""
 
+    async def greet(self, link: Link) -> None:
+        """As L{socksgw.client.proxy.Proxy.greet}: SOCKS 4 begins with the request."""
+
     async def connect(self, link: Link, host: Address | str, port: int) -> Accepted:
         """As L{socksgw.client.proxy.Proxy.connect}."""
         dialogue, accepted = await self._ask(link, _CONNECT, host, port)
@@ -204,6 +207,24 @@ class Socks5Proxy(_SocksProxy):
     ) -> tuple[_Dialogue, Accepted]:
         conversation = ClientConversation(SOCKS5, command, host, port, self._methods)
         dialogue = _Dialogue(link, conversation)
+        protection = await self._enter(dialogue, conversation)
+        request = conversation.authenticated()
+        if protection is not None:
+            dialogue.protection = protection
+        dialogue.write(request)
+        return dialogue, await dialogue.replied()
+
+    async def greet(self, link: Link) -> None:
+        """As L{socksgw.client.proxy.Proxy.greet}."""
+        conversation = ClientConversation(
+            SOCKS5, _CONNECT, UNSPECIFIED4, 0, self._methods
+        )
+        await self._enter(_Dialogue(link, conversation), conversation)
+
+    async def _enter(
+        self, dialogue: _Dialogue, conversation: ClientConversation
+    ) -> Protection | None:
+        """Log in, by the method that the proxy chooses."""
         dialogue.write(conversation.start())
         selected = await dialogue.event()
         assert isinstance(selected, MethodSelected)
@@ -211,12 +232,7 @@ class Socks5Proxy(_SocksProxy):
         if method == _NONE_ACCEPTED:
             offered = methodsText(self._methods)
             raise NoMethodAccepted(f"the proxy accepts none of {offered}")
-        protection = await self._logins[method].socks5(method, dialogue)
-        request = conversation.authenticated()
-        if protection is not None:
-            dialogue.protection = protection
-        dialogue.write(request)
-        return dialogue, await dialogue.replied()
+        return await self._logins[method].socks5(method, dialogue)
 
 
 def _offer(logins: Sequence[Login]) -> tuple[bytes, dict[int, Login]]:

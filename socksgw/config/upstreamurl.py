@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from socksgw.wire.address import Address, BadHost, parseHost
 
-__all__ = ["BUILT", "UpstreamURL", "parseUpstreamURL"]
+__all__ = ["BUILT", "UpstreamURL", "parsePlace", "parseUpstreamURL"]
 
 #: The schemes that work: the protocol, and whether TLS is below it.
 BUILT: Final = {"socks5": ("socks5", False)}
@@ -56,11 +56,20 @@ def parseUpstreamURL(text: str) -> UpstreamURL:
     if "@" in place:
         # It is not repeated: it may be a password.
         raise ValueError("may hold no user and no password: these belong to login")
-    host, colon, port = place.removesuffix("/").rpartition(":")
+    protocol, tls = BUILT[scheme]
+    return UpstreamURL(protocol, tls, *parsePlace(place.removesuffix("/")))
+
+
+def parsePlace(text: str) -> tuple[Address | str, int]:
+    """
+    Return what C{host:port} means.
+
+    @raise ValueError: it is something else; its own text says what is wrong.
+    """
+    host, colon, port = text.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise ValueError('must end with the port, such as ":1080"')
-    protocol, tls = BUILT[scheme]
-    return UpstreamURL(protocol, tls, _host(host), int(port))
+    return _host(host), int(port)
 
 
 def _host(text: str) -> Address | str:

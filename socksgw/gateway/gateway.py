@@ -425,5 +425,6 @@ class Gateway:
         self.journal.append(process.stopLine(self.config.gateway.name))
         self._ticking.stop()
         self._allowances.stop()
+        self.generation.stop()
         self._shared.close()
         return self._state.close()

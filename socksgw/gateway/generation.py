@@ -300,10 +300,22 @@ class Generation:
         self._resolver.start()
         for each in self._resolvers.values():
             each.start()
+        self.upstreams.start()
+        # What is checked has to be known before the first session.
+        for rule in self.policy.ruleset.rules:
+            leaving = rule.obligations.leaving
+            for listen in self._config.listen if leaving is not None else ():
+                if rule.listeners is None or listen.name in rule.listeners:
+                    self.waysOf(listen.name, leaving)
 
     def discard(self) -> None:
         """Release what this generation shares: it will not be used."""
+        self.stop()
         self._holding.release()
+
+    def stop(self) -> None:
+        """Check upstreams no longer; no effect when called again."""
+        self.upstreams.stop()
 
     def retire(self, following: Generation) -> None:
         """
@@ -317,4 +329,5 @@ class Generation:
         # Settings that are in force, unchanged or again, have no successor.
         for tls in following.secured.values():
             tls.successor = None
+        self.stop()
         self._base.setDeadline(self._grace, self._holding.release)

@@ -11,20 +11,23 @@ from typing import Protocol, TypeVar, final
 from socksgw.audit.process import upstreamLine
 from socksgw.client.socks import Socks5Proxy
 from socksgw.config.schema import Upstream
-from socksgw.config.upstreamurl import parseUpstreamURL
-from socksgw.interfaces import SetDeadline
+from socksgw.config.upstreamurl import parsePlace, parseUpstreamURL
+from socksgw.interfaces import Asker, SetDeadline
+from socksgw.login.realm import ANYBODY
 from socksgw.policy.leaving import DIRECT, Leaving
 from socksgw.route.upstreams.balance import BALANCES
 from socksgw.route.upstreams.chain import chained
+from socksgw.route.upstreams.checks import Check, Prober
 from socksgw.route.upstreams.ground import Ground, Names, Straight
 from socksgw.route.upstreams.health import Health
 from socksgw.route.upstreams.hop import Hop
 from socksgw.route.upstreams.place import Place
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.through import Through
+from socksgw.route.upstreams.trip import Opener
 from socksgw.route.ways import Direct
 from socksgw.system.domains import Domain
-from socksgw.wire.address import Address
+from socksgw.wire.address import UNSPECIFIED4, Address
 
 __all__ = ["Upstreams"]
 
@@ -75,6 +78,21 @@ class Upstreams:
         self._clock = clock
         self._isOwn = isOwn
         self._hops: dict[tuple[str, Domain], Hop] = {}
+        self._checks: dict[Hop, Check] = {}
+        self._running = False
+
+    def start(self) -> None:
+        """Begin to check."""
+        self._running = True
+        for each in self._checks.values():
+            each.start()
+
+    def stop(self) -> None:
+        """Check no longer; no effect when called again."""
+        self._running = False
+        checks, self._checks = self._checks, {}
+        for each in checks.values():
+            each.stop()
 
     @property
     def standings(self) -> list[tuple[Domain, Standing]]:
@@ -110,8 +128,42 @@ class Upstreams:
             append(line)
 
         append = self._append
-        standing = Standing(table.name, Health(self._clock, self._random, changed))
+        clock, random, check = self._clock, self._random, table.check
+        if check is None:
+            health = Health(clock, random, changed)
+        else:
+            health = Health(clock, random, changed, check.fall, check.rise, True)
+        standing = Standing(table.name, health)
         return standing
+
+    def _check(self, hop: Hop, before: Opener, listener: str) -> None:
+        """
+        Have an upstream checked, if its table says so and it is not yet.
+
+        @param before: what leads to it.
+        @param listener: whose routing domain that begins in.
+        """
+        table = self._tables[hop.name].check
+        if table is None or hop in self._checks:
+            return
+        prober = Prober(
+            hop,
+            before,
+            parsePlace(table.target) if table.target else None,
+            self._timeout,
+            self._clock,
+            Asker(ANYBODY, UNSPECIFIED4, listener),
+        )
+        check = self._checks[hop] = Check(
+            hop.standing.health,
+            prober.probe,
+            table.every,
+            self._timeout,
+            self._setDeadline,
+            self._random,
+        )
+        if self._running:
+            check.start()
 
     def through(
         self,
@@ -134,12 +186,11 @@ class Upstreams:
             lambda address, port: self._isOwn(address, port, listener),
         )
         order = BALANCES[leaving.balance](self._random)
-        places = [
-            Place(
-                [self._hopTo(name, domain) for name in each if name != DIRECT],
-                order,
-                Straight(direct.connect) if DIRECT in each else None,
-            )
-            for each in leaving.via
-        ]
+        places: list[Place] = []
+        for each in leaving.via:
+            hops = [self._hopTo(name, domain) for name in each if name != DIRECT]
+            for hop in hops:
+                self._check(hop, chained(ground, places), listener)
+            last = Straight(direct.connect) if DIRECT in each else None
+            places.append(Place(hops, order, last))
         return Through(chained(ground, places), self._timeout, self._clock)

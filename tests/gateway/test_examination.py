@@ -10,6 +10,11 @@ import pytest
 from socksgw.config.loading import loads
 from tests.tools.examining import HEAD, LISTEN, RULE, examined, wrong
 
+#: An upstream that is checked, one that looks names up, and a rule's way out.
+CHECKED = '[[upstream]]\nname = "u"\nurl = "socks5://192.0.2.1:1"\ncheck = { %s }\n'
+THERE = '[[upstream]]\nname = "u"\nurl = "socks5://192.0.2.1:1"\nresolve = "there"\n'
+VIA = LISTEN + RULE + "via = [[%s]]"
+
 EXPECT = '[[expect]]\nto = "8.8.8.8:80"\nverdict = "allow"\nwho = "alice"\n'
 
 
@@ -209,6 +214,23 @@ def test_whatOnlyReportsExposesNothing() -> None:
             LISTEN + '[[rule]]\nid = "r"\ndeny = "any"\n'
             'limits = { per = "user", sessions = 1 }',
             "rule[0].limits",
+        ),
+        (CHECKED % 'every = "0s"' + LISTEN, "upstream[0].check.every"),
+        (CHECKED % 'every = "1s", fall = 0' + LISTEN, "upstream[0].check.fall"),
+        (CHECKED % 'every = "1s", rise = 0' + LISTEN, "upstream[0].check.rise"),
+        (
+            CHECKED % 'every = "1s", target = "x"' + LISTEN,
+            "upstream[0].check.target",
+        ),
+        (LISTEN + RULE + 'via = [["direct"]]', "rule[0].via"),
+        (CHECKED % 'every = "1s"' + VIA % '"direct", "u"', "rule[0].via"),
+        (CHECKED % 'every = "1s"' + VIA % '"u", "direct"], ["u"', "rule[0].via"),
+        (THERE + VIA % '"u", "direct"', "rule[0].via"),
+        (
+            CHECKED % 'every = "1s"'
+            + CHECKED.replace('"u"', '"direct"') % 'every = "1s"'
+            + VIA % '"u", "direct"',
+            "rule[0].via",
         ),
         ("audit = { max_size = 999999 }\n" + LISTEN, "audit.max_size"),
         (LISTEN + '[[auth.choose]]\nmethods = ["x"]', "auth.choose[0].methods[0]"),

@@ -44,7 +44,7 @@ from socksgw.config.schema.service import (
     ResolverConfig,
     Timeouts,
 )
-from socksgw.config.schema.upstream import Upstream
+from socksgw.config.schema.upstream import Upstream, UpstreamCheck
 from socksgw.config.schema.values import (
     CommandName,
     Commands,
@@ -93,6 +93,7 @@ __all__ = [
     "Throttle",
     "Timeouts",
     "Upstream",
+    "UpstreamCheck",
     "Via",
     "Words",
 ]

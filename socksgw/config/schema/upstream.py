@@ -6,7 +6,27 @@ from typing import Literal
 
 from attrs import frozen
 
-__all__ = ["Upstream"]
+from socksgw.config.convert import Duration
+
+__all__ = ["Upstream", "UpstreamCheck"]
+
+
+@frozen
+class UpstreamCheck:
+    """
+    Checks of an upstream: a connection to it and a login, as sessions have them.
+
+    @ivar every: The time between two checks; it varies by a tenth.
+    @ivar fall: So many failed checks in a row, or failed sessions, eject it.
+    @ivar rise: So many passed checks in a row bring it back.
+    @ivar target: Something that it has to connect to in each check, such as
+        C{"www.example:443"}. The connection is closed at once.
+    """
+
+    every: Duration
+    fall: int = 3
+    rise: int = 2
+    target: str = ""
 
 
 @frozen
@@ -20,8 +40,10 @@ class Upstream:
     @ivar resolve: Who looks up the name of the destination, and that of the next
         upstream of a chain. C{"here"}: this gateway, which judges the addresses.
         C{"there"}: the upstream; rules that name an address decide nothing then.
+    @ivar check: Checks that eject the upstream and bring it back. Absent: sessions do.
     """
 
     name: str
     url: str
     resolve: Literal["here", "there"] = "here"
+    check: UpstreamCheck | None = None

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from socksgw.config.schema import Config, Limit, Rule
+from socksgw.config.schema import Config, Limit, Rule, UpstreamCheck
 from socksgw.config.tags import SEPARATORS
+from socksgw.config.upstreamurl import parsePlace
 from socksgw.gateway.examining.problems import Problems
 from socksgw.route.librarylookup import THREADS
 from socksgw.route.nameserver import parseServer
@@ -45,6 +46,9 @@ def examineValues(config: Config, problems: Problems) -> None:
             path = f"{rule.place or f'rule[{i}]'}.limits"
             _ruleLimit(path, rule, problems)
             _tagged(f"{path}.per", rule.limits, config, problems)
+    for i, upstream in enumerate(config.upstream):
+        if upstream.check is not None:
+            _check(f"upstream[{i}].check", upstream.check, problems)
     separator = config.auth.tag_separator
     if separator and (len(separator) > 1 or separator not in SEPARATORS):
         wrong("auth.tag_separator", f"must be one of {' '.join(SEPARATORS)}")
@@ -56,6 +60,19 @@ def examineValues(config: Config, problems: Problems) -> None:
         wrong("auth.throttle.window", "must be more than 0s")
     if config.audit.max_size < 1_000_000:
         wrong("audit.max_size", 'must be at least "1MB"')
+
+
+def _check(path: str, check: UpstreamCheck, problems: Problems) -> None:
+    if check.every < 1:
+        problems.wrong(f"{path}.every", 'must be at least "1s"')
+    for name in ("fall", "rise"):
+        if getattr(check, name) < 1:
+            problems.wrong(f"{path}.{name}", "must be at least 1")
+    if check.target:
+        try:
+            parsePlace(check.target)
+        except ValueError as e:
+            problems.wrong(f"{path}.target", f"{e}")
 
 
 def _tagged(path: str, limit: Limit, config: Config, problems: Problems) -> None:

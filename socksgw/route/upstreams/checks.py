@@ -9,13 +9,17 @@ from typing import Any, Final, Protocol, final
 
 from twisted.internet.defer import CancelledError
 
-from socksgw.errors import SocksError
-from socksgw.interfaces import SetDeadline, Timer
+from socksgw.errors import LimitReached, SocksError, UpstreamFailed
+from socksgw.interfaces import Asker, SetDeadline, Timer
 from socksgw.route.upstreams.health import Health
+from socksgw.route.upstreams.hop import Hop
+from socksgw.route.upstreams.standing import Standing
+from socksgw.route.upstreams.trip import Opener, Trip
 from socksgw.system.coroutines import Running
 from socksgw.system.upkeep import defect
+from socksgw.wire.address import Address
 
-__all__ = ["Check"]
+__all__ = ["Check", "Prober"]
 
 #: How much the time between two checks varies.
 _JITTER: Final = 0.1
@@ -47,7 +51,7 @@ class Check:
     def __init__(
         self,
         health: Health,
-        probe: Callable[[], Coroutine[Any, Any, object]],
+        probe: Callable[[], Coroutine[Any, Any, bool]],
         every: float,
         timeout: float,
         setDeadline: SetDeadline,
@@ -57,7 +61,8 @@ class Check:
         Begin with nothing under way.
 
         @param health: is told of each result.
-        @param probe: does the dialogue; raises C{SocksError} if it fails.
+        @param probe: does the dialogue; raises C{SocksError} if it fails. Its result
+            is false where it has found nothing out.
         @param every: seconds from the end of a check to the next one.
         @param timeout: seconds that a check may take.
         """
@@ -113,7 +118,8 @@ class Check:
         """Check once, and tell the result. It never raises."""
         reason = ""
         try:
-            await self._probe()
+            if not await self._probe():
+                return
         except CancelledError:
             if not self._expired:
                 return
@@ -134,3 +140,66 @@ class Check:
             self._running = None
             self._clear()
             self._await(self._every * self._random.uniform(1 - _JITTER, 1 + _JITTER))
+
+
+@final
+class Prober:
+    """
+    One upstream, as the places before it in a chain lead to it.
+
+    A probe stands for a client of its own (L{socksgw.route.upstreams.trip.Traveller}).
+
+    @ivar asker: who that is.
+    """
+
+    __slots__ = ("_before", "_clock", "_hop", "_seconds", "_target", "asker")
+
+    def __init__(
+        self,
+        hop: Hop,
+        before: Opener,
+        target: tuple[Address | str, int] | None,
+        seconds: float,
+        clock: Callable[[], float],
+        asker: Asker,
+    ) -> None:
+        """
+        Take the parts.
+
+        @param before: opens the connections to it.
+        @param target: what it is to connect to; L{None} for nothing.
+        @param seconds: that a probe may take.
+        @param clock: monotonic seconds.
+        """
+        self._hop = hop
+        self._before = before
+        self._target = target
+        self._seconds = seconds
+        self._clock = clock
+        self.asker = asker
+
+    async def probe(self) -> bool:
+        """
+        Try the upstream.
+
+        @return: whether that says something of it: not where the place before it does
+            not work, or where this host has run out of something.
+        @raise SocksError: it fails.
+        """
+        trip = Trip(self, self._seconds, self._clock)
+        try:
+            await self._hop.probe(self._before, self._target, trip)
+        except UpstreamFailed as e:
+            if e.upstream != self._hop.name:
+                return False
+            raise
+        except LimitReached:
+            return False
+        return True
+
+    def joins(self, standing: Standing) -> None:
+        """As L{Traveller.joins}: the hop parts with it when the probe is over."""
+
+    def parts(self, standing: Standing) -> None:
+        """As L{Traveller.parts}."""
+        standing.end()

@@ -122,3 +122,33 @@ class Hop:
             link.pause()
         used = (*leg.used, self.standing)
         return Leg(connection, accepted.bound, link.surplus, used)
+
+    async def probe(
+        self, before: Opener, target: tuple[Address | str, int] | None, trip: Trip
+    ) -> None:
+        """
+        See whether it works: log in, and have it connect to a target if there is one.
+
+        @param before: as of L{open}.
+        @raise UpstreamFailed: it does not work, or what is before it does not.
+        @raise SocksError: it does not open the connection.
+        """
+        try:
+            leg = await before.open(self._host, self._port, trip)
+        except SocksError as e:
+            raise unreachable(self.name, e) from None
+        link = ConnectionLink(leg.connection)
+        waiting = _Patience(self._setDeadline, link, trip, trip)
+        try:
+            if target is None:
+                await self._proxy.greet(link)
+            else:
+                await self._proxy.connect(link, *target)
+        except SocksError as e:
+            raise upstreamFailure(self.name, e, link.asked) from None
+        finally:
+            waiting.stop()
+            link.pause()
+            leg.connection.loseConnection()
+            for each in leg.used:
+                trip.traveller.parts(each)

@@ -27,7 +27,7 @@ class Checked(Timers):
 
     def __init__(self, seed: int = 1) -> None:
         super().__init__()
-        self.probes: list[Deferred[None]] = []
+        self.probes: list[Deferred[bool]] = []
         self.cancelled = 0
         self.told: list[tuple[str, str]] = []
         random = Random(seed)
@@ -44,17 +44,17 @@ class Checked(Timers):
         )
         self.check.start()
 
-    async def probe(self) -> None:
+    async def probe(self) -> bool:
         """Wait until the test says how the check ends."""
 
         def cancelled(_: object) -> None:
             self.cancelled += 1
 
-        made: Deferred[None] = Deferred(cancelled)
+        made: Deferred[bool] = Deferred(cancelled)
         self.probes.append(made)
-        await made
+        return await made
 
-    def next(self) -> Deferred[None]:
+    def next(self) -> Deferred[bool]:
         """Let time pass up to the next check."""
         number, due = len(self.probes), self.clock.getDelayedCalls()
         assert len(due) == 1
@@ -70,15 +70,24 @@ class Checked(Timers):
 def test_results() -> None:
     """Failures in a row eject, with the reason; checks that pass bring it back."""
     checked = Checked()
-    checked.next().callback(None)
+    checked.next().callback(True)
     for _ in range(2):
         checked.next().errback(ConnectFailed("no", reason="upstream-login"))
     for _ in range(2):
-        checked.next().callback(None)
+        checked.next().callback(True)
     assert checked.told == [
         ("ejected", "2 checks in a row failed: upstream-login"),
         ("returned", "2 checks in a row passed"),
     ]
+
+
+def test_nothingFoundOut() -> None:
+    """A check that did not get as far as the upstream breaks no row."""
+    checked = Checked()
+    checked.next().errback(ConnectFailed("no", reason="upstream-login"))
+    checked.next().callback(False)
+    checked.next().errback(ConnectFailed("no", reason="upstream-login"))
+    assert checked.told == [("ejected", "2 checks in a row failed: upstream-login")]
 
 
 def test_oneAtATime() -> None:

@@ -1,0 +1,248 @@
+"""
+Several upstreams in one place: what becomes of sessions when one of them dies.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.live import raw, upstreams
+from tests.live.running import LOOPBACK, Running, running
+from tests.live.servers import Daemon, Destination, echo, freePort
+from tests.tools.waiting import until
+
+CHECK = 'check = { every = "1s", fall = 2, rise = 2 }'
+UPSTREAM = """
+[[upstream]]
+name = "{0}"
+url = "socks5://127.0.0.1:{1}"
+{2}
+"""
+#: A listener and its rule.
+LISTEN = """
+[[listen]]
+name = "{0}"
+address = ["127.0.0.1:0"]
+[[rule]]
+id = "{0}"
+listener = ["{0}"]
+allow = ["connect"]
+via = {1}
+"""
+VIA = {
+    "pool": '[["a", "b", "c"]]',
+    "resort": '[["gone", "direct"]]',
+    "gone": '[["gone"]]',
+    "alone": '["d"]',
+}
+NONE = '[[auth.choose]]\nmethods = ["none"]\nfrom = ["127.0.0.0/8"]\n'
+
+
+class Pool:
+    """
+    Real gateways that can be killed and started again, and ours before them.
+
+    @ivar ports: our listeners' ports, by name.
+    """
+
+    def __init__(self, stack: ExitStack, directory: Path) -> None:
+        self._quiet = {"PATH": os.environ["PATH"], "HOME": str(directory)}
+        self._directory = directory
+        self._there: dict[str, Daemon] = {}
+        self._ports = {each: freePort(kind=socket.SOCK_STREAM) for each in "abcd"}
+        for name in self._ports:
+            self.start(name)
+        stack.callback(lambda: [self.kill(each) for each in list(self._there)])
+        gone = freePort(kind=socket.SOCK_STREAM)
+        text = NONE + LOOPBACK + UPSTREAM.format("gone", gone, "")
+        for name, port in self._ports.items():
+            text += UPSTREAM.format(name, port, CHECK if name == "b" else "")
+        text += "".join(LISTEN.format(*each) for each in VIA.items())
+        self.gateway: Running = stack.enter_context(
+            contextmanager(running)(directory / "gateway", text)
+        )
+        self.ports = dict(zip(VIA, self.gateway.ports, strict=True))
+
+    def start(self, name: str) -> None:
+        """Start an upstream."""
+        port = self._ports[name]
+        daemon = Daemon(
+            upstreams.microsocks(port), port, self._directory / name, self._quiet
+        )
+        self._there[name] = daemon.__enter__()
+
+    def kill(self, name: str) -> None:
+        """End one: its connections end as its process does."""
+        self._there.pop(name).__exit__()
+
+    def states(self, name: str) -> list[tuple[str, str]]:
+        """What the journal has told of an upstream."""
+        lines = self.gateway.journal("upstream")
+        return [(e["state"], e["why"]) for e in lines if e["upstream"] == name]
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """All of it, started once."""
+    with ExitStack() as stack:
+        yield Pool(stack, tmp_path_factory.mktemp("failover"))
+
+
+def echoed(port: int, destination: int) -> bool:
+    """Return whether a new session works: its request, and octets both ways."""
+    try:
+        with raw.dial(port) as client:
+            raw.through(client, "127.0.0.1", destination)
+            client.sendall(b"hello")
+            return raw.exactly(client, 5) == b"hello"
+    except (OSError, AssertionError, EOFError):
+        return False
+
+
+class Load:
+    """
+    Sessions one after the other, in some threads.
+
+    @ivar outcomes: when each began, and whether it worked.
+    """
+
+    def __init__(self, port: int, destination: int, threads: int = 6) -> None:
+        self.outcomes: list[tuple[float, bool]] = []
+        self._over = threading.Event()
+        self._port, self._destination = port, destination
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        for each in self._threads:
+            each.start()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            began = time.monotonic()
+            self.outcomes.append((began, echoed(self._port, self._destination)))
+
+    def more(self, count: int) -> None:
+        """Wait for so many more sessions."""
+        before = len(self.outcomes)
+        until(lambda: len(self.outcomes) >= before + count)
+
+    def stop(self) -> None:
+        """Wait for the end of all sessions."""
+        self._over.set()
+        for each in self._threads:
+            each.join()
+
+
+def test_killedUnderLoad(pool: Pool, destination: Callable[..., Destination]) -> None:
+    """
+    No new session fails once the killed ones are ejected; both return, the one by a
+    session, the other by its checks.
+    """
+    server = destination(echo)
+    load = Load(pool.ports["pool"], server.port)
+    try:
+        load.more(100)
+        pool.kill("a")
+        pool.kill("b")
+        until(lambda: pool.states("a") and pool.states("b"))
+        ejected = time.monotonic()
+        load.more(200)
+    finally:
+        load.stop()
+    failed = [began for began, worked in load.outcomes if not worked]
+    assert all(began < ejected for began in failed)
+    # Those that were open in the two; others were led elsewhere at once.
+    assert len(failed) <= 6
+    assert pool.states("a")[0][0] == pool.states("b")[0][0] == "ejected"
+    assert "in a row failed: upstream-" in pool.states("a")[0][1]
+
+    pool.start("a")
+    pool.start("b")
+    until(lambda: pool.states("b")[-1] == ("returned", "2 checks in a row passed"))
+
+    def returned() -> bool:
+        assert echoed(pool.ports["pool"], server.port)
+        return pool.states("a")[-1] == ("returned", "it answered a session")
+
+    until(returned, 30)
+    lines = pool.gateway.journal("upstream")
+    assert all(line["opened"] > 0 and line["failed"] for line in lines)
+    assert {"a", "b", "c"} == {line["path"] for line in ends(pool, server.port)}
+
+
+def ends(pool: Pool, port: int) -> list[dict[str, str]]:
+    """The last lines of the sessions with a destination that had a path."""
+    decisions = pool.gateway.journal("decision")
+    wanted = {line["session"] for line in decisions if line["port"] == port}
+    lines = pool.gateway.journal("end")
+    return [e for e in lines if e["session"] in wanted and "path" in e]
+
+
+def test_lastResort(pool: Pool, destination: Callable[..., Destination]) -> None:
+    """Directly where that is named, and where it is not, the failure is told."""
+    server = destination(echo)
+    for _ in range(5):
+        assert echoed(pool.ports["resort"], server.port)
+        assert raw.end(pool.gateway, server.port)["path"] == "direct"
+    # It is ejected by now: the least bad is still tried, for want of another.
+    assert pool.states("gone")
+    for _ in range(2):
+        with raw.dial(pool.ports["gone"]) as client:
+            client.sendall(raw.GREETING)
+            raw.exactly(client, 2)
+            client.sendall(raw.request5("127.0.0.1", server.port))
+            assert raw.reply5(client)[0] == 1
+        assert raw.end(pool.gateway, server.port)["reason"] == "upstream-unreachable"
+
+
+def test_refusalsDoNotEject(pool: Pool) -> None:
+    """What an upstream says of a destination is the answer, however often."""
+    closed = freePort(kind=socket.SOCK_STREAM)
+    before = len(pool.gateway.journal("upstream"))
+    for _ in range(12):
+        with raw.dial(pool.ports["pool"]) as client:
+            client.sendall(raw.GREETING)
+            raw.exactly(client, 2)
+            client.sendall(raw.request5("127.0.0.1", closed))
+            assert raw.reply5(client)[0] == 5
+    assert raw.end(pool.gateway, closed)["reason"] == "refused"
+    assert len(pool.gateway.journal("upstream")) == before
+
+
+def fill(client: socket.socket) -> None:
+    """Send until nothing takes more."""
+    client.settimeout(1)
+    with suppress(TimeoutError):
+        while True:
+            client.sendall(bytes(1 << 18))
+    client.settimeout(20)
+
+
+def test_killedInMidTransfer(
+    pool: Pool, destination: Callable[..., Destination]
+) -> None:
+    """The client's stream is cut: it is not taken for a whole one."""
+    release = threading.Event()
+
+    def stalled(connection: socket.socket) -> None:
+        connection.recv(1)
+        release.wait(30)
+
+    server = destination(stalled)
+    try:
+        with raw.dial(pool.ports["alone"]) as client:
+            raw.through(client, "127.0.0.1", server.port)
+            # The upstream has octets that it cannot pass on, and dies with them.
+            fill(client)
+            pool.kill("d")
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+    finally:
+        release.set()
+    assert raw.end(pool.gateway, server.port)["reason"] == "destination-reset"
