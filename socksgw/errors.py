@@ -15,6 +15,7 @@ __all__ = [
     "AuditFailed",
     "AuthenticationFailed",
     "BadDestination",
+    "CannotLeave",
     "CertificateRefused",
     "ClientLost",
     "CommandNotSupported",
@@ -217,6 +218,13 @@ class UpstreamRefused(ConnectFailed):
 
     reply = Reply.GENERAL_FAILURE
     reason = "upstream-refused"
+
+
+class CannotLeave(ConnectFailed):
+    """Nothing can leave as the configuration says: by that address, or with that mark."""
+
+    reply = Reply.GENERAL_FAILURE
+    reason = "leave-by"
 
 
 class AuditFailed(SocksError):

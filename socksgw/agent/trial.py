@@ -34,6 +34,7 @@ class _Myself:
     """
 
     asker = Asker(ANYBODY, Address.parse("127.0.0.1"), PROGRAMS)
+    local: Final = None
 
     def __init__(self) -> None:
         self._used: list[Standing] = []

@@ -60,6 +60,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "upstream": (
         "upstream", "network", "state", "why", "sessions", "opened", "failed",
     ),
+    "leave-by": ("address", "state"),
     "recovered": ("octets",),
     "missing": ("from", "to"),
     "resumed": ("refused", "lost"),

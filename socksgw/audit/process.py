@@ -10,6 +10,7 @@ from json.encoder import encode_basestring_ascii as quoted
 
 __all__ = [
     "groupsFailedLine",
+    "leavingLine",
     "networkLine",
     "reloadFailedLine",
     "reloadedLine",
@@ -69,6 +70,15 @@ def groupsFailedLine(checker: str, user: str, reason: str) -> str:
         f'"event":"groups-failed","checker":{quoted(checker)},'
         f'"user":{quoted(user)},"reason":{quoted(reason)}'
     )
+
+
+def leavingLine(address: str, state: str) -> str:
+    """
+    Return the line that says what has become of an address that sessions leave by.
+
+    @param state: C{lost} and C{found}.
+    """
+    return f'"event":"leave-by","address":{quoted(address)},"state":"{state}"'
 
 
 def networkLine(network: str, state: str, why: str = "") -> str:

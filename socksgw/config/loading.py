@@ -37,8 +37,6 @@ C = TypeVar("C", Config, Included)
 _NOT_BUILT: Final = frozenset(
     [
         "admin",
-        "listen.*.leave_by",
-        "rule.*.leave_by",
         "audit.sinks",
         "audit.sink",
     ]

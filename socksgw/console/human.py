@@ -141,6 +141,13 @@ def _upstream(line: Mapping[str, Any], colour: bool) -> str:
     return f"{word} {line['upstream']}{network} {line['state']}: {line['why']}"
 
 
+def _leaveBy(line: Mapping[str, Any], colour: bool) -> str:
+    lost = line["state"] == "lost"
+    word = _paint("LEAVE BY", _RED if lost else _GREEN, colour)
+    now = "is no address of this host" if lost else "is there again"
+    return f"{word} {line['address']} {now}"
+
+
 _HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool], str]]] = {
     "decision": _decision,
     "flow": _decision,
@@ -154,6 +161,7 @@ _HUMAN: Final[Mapping[str, Callable[[Mapping[str, Any], bool], str]]] = {
     "recovered": _trouble,
     "resumed": _trouble,
     "upstream": _upstream,
+    "leave-by": _leaveBy,
 }
 
 

@@ -19,6 +19,7 @@ from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.checkers import Checkers, verifiedIdentities
 from socksgw.gateway.examining.credentials import Credentials
+from socksgw.gateway.examining.leaving import examineLeaving
 from socksgw.gateway.examining.listeners import (
     examineListeners,
     reachable,
@@ -41,7 +42,7 @@ from socksgw.gateway.examining.users import (
     examineUsers,
 )
 from socksgw.gateway.examining.values import examineValues
-from socksgw.gateway.links import links
+from socksgw.gateway.links import leavesBy, links
 from socksgw.gateway.offers import Offers
 from socksgw.negotiate.methods import Choice
 from socksgw.policy.conditions import Addresses, HostFacts
@@ -137,7 +138,9 @@ def examine(
     problems, exposed = Problems(), reachable(config)
     examineValues(config, problems)
     examineListeners(config, reactor, problems)
-    examineNetworks(config, links(), problems)
+    found = links()
+    examineNetworks(config, found, problems)
+    examineLeaving(config, found, leavesBy, problems)
     examinePac(config, problems)
     secured = dict(serverTLS(config, problems, holding))
     senders = Senders(config, compiler, problems)

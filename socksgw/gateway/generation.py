@@ -12,6 +12,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from socksgw.audit.process import groupsFailedLine
 from socksgw.config.loading import refused
 from socksgw.config.schema import Config, Listen, ListenUDP, ResolverConfig, Timeouts
+from socksgw.gateway.departures import Departures
 from socksgw.gateway.examination import examine
 from socksgw.gateway.sharing import Shared
 from socksgw.gateway.upstreams import Upstreams
@@ -25,7 +26,9 @@ from socksgw.policy.leaving import Leaving
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.settings import RelaySettings
+from socksgw.route.chosen import Chosen
 from socksgw.route.dialer import Dialer
+from socksgw.route.leaving import Departure
 from socksgw.route.outward import Outward
 from socksgw.route.resolvconf import HostChoice, readChoice
 from socksgw.route.resolver import Resolver, filesOf
@@ -148,15 +151,33 @@ class Generation:
             if listen.domain.name
         }
         self.policy = Policy(found.ruleset, self._resolver, base.told, self._resolvers)
-        self._ways = self._direct(HERE, base.outward, timeouts)
+        self._ways = _direct(base, HERE, base.outward, timeouts)
         networks = base.networks
         there = {
-            domain: self._direct(
-                networks.socketsOf(domain), networks.outwardOf(domain), timeouts
+            domain: _direct(
+                base, networks.socketsOf(domain), networks.outwardOf(domain), timeouts
             )
             for domain in set(self._domains.values())
         }
-        self._waysThere = {name: there[each] for name, each in self._domains.items()}
+        self._waysThere: dict[str, Direct | Chosen] = {
+            name: there[each] for name, each in self._domains.items()
+        }
+        self._departures = Departures(
+            networks.socketsOf,
+            lambda domain, departure: _direct(
+                base,
+                networks.socketsOf(domain),
+                networks.outwardOf(domain) if domain.name else base.outward,
+                timeouts,
+                departure,
+            ),
+            self.policy.ruleset.never.bansSelf,
+            base.append,
+        )
+        self._listens = {listen.name: listen for listen in config.listen}
+        for name, listen in self._listens.items():
+            if listen.leave_by or listen.mark:
+                self._waysThere[name] = self._departures.ways(listen, None, self._ways)
         self.upstreams = Upstreams(
             config.upstream,
             base.setDeadline,
@@ -213,20 +234,6 @@ class Generation:
             directory.follow(before.login.directory)
         return directory
 
-    def _direct(self, sockets: Sockets, outward: Outward, timeouts: Timeouts) -> Direct:
-        """Return the ways of one routing domain."""
-        base = self._base
-        return Direct(
-            Dialer(
-                base.reactor, base.watch, base.setDeadline, timeouts.connect, sockets
-            ),
-            outward,
-            base.watch,
-            base.setDeadline,
-            timeouts.bind,
-            sockets,
-        )
-
     def _resolverOf(self, listen: Listen, config: Config) -> Resolver:
         """Return what looks names up for the clients of a listener elsewhere."""
         base, domain, timeout = self._base, listen.domain, config.timeouts.lookup
@@ -263,9 +270,15 @@ class Generation:
             return direct
         ways = self._leaving.get((listener, leaving))
         if ways is None:
-            names = self._resolvers.get(listener, self._resolver)
-            domain = self.domainOf(listener)
-            ways = self.upstreams.through(listener, domain, direct, names, leaving)
+            listen = self._listens.get(listener) or Listen(listener)
+            first = self._departures.ways(listen, leaving, direct, trusted=True)
+            ways = direct = self._departures.ways(listen, leaving, direct)
+            if leaving.via:
+                names = self._resolvers.get(listener, self._resolver)
+                domain = self.domainOf(listener)
+                ways = self.upstreams.through(
+                    listener, domain, first, direct, names, leaving
+                )
             self._leaving[listener, leaving] = ways
         return ways
 
@@ -331,3 +344,27 @@ class Generation:
             tls.successor = None
         self.stop()
         self._base.setDeadline(self._grace, self._holding.release)
+
+
+def _direct(
+    base: Shared,
+    sockets: Sockets,
+    outward: Outward,
+    timeouts: Timeouts,
+    departure: Departure | None = None,
+) -> Direct:
+    """
+    Return the ways of one routing domain.
+
+    @param departure: how sessions leave, where that is chosen.
+    """
+    leaving = sockets if departure is None else departure.sockets
+    return Direct(
+        Dialer(base.reactor, base.watch, base.setDeadline, timeouts.connect, leaving),
+        outward,
+        base.watch,
+        base.setDeadline,
+        timeouts.bind,
+        sockets,
+        departure,
+    )

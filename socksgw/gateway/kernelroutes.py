@@ -244,6 +244,23 @@ class KernelRoutes:
             raise OSError(code, os.strerror(code))
         return answer[_RTM_TYPE] in _HERE
 
+    def device(self, source: Address, destination: Address) -> str:
+        """
+        Return the device that packets from one of our addresses leave by.
+
+        @return: empty where no route leads there.
+        @raise OSError: netlink does not answer, or the device has gone.
+        """
+        message = rtmsg()
+        message["family"] = FAMILIES[destination.version]
+        message["dst_len"] = message["src_len"] = len(destination.packed) * 8
+        message["attrs"] = [("RTA_DST", destination.text), ("RTA_SRC", source.text)]
+        answer = self._ask(message, RTM_GETROUTE, NLM_F_REQUEST)
+        for each in self._marshal.parse(answer):
+            if each["header"]["type"] != NLMSG_ERROR and each.get_attr("RTA_OIF"):
+                return socket.if_indextoname(each.get_attr("RTA_OIF"))
+        return ""
+
     def _addresses(self) -> dict[Address, set[int]]:
         """Return the addresses of all interfaces, with these."""
         found: dict[Address, set[int]] = {}

@@ -12,7 +12,7 @@ from socksgw.gateway.kernelroutes import KernelRoutes
 from socksgw.policy.networks import Network
 from socksgw.wire.address import Address
 
-__all__ = ["Link", "links"]
+__all__ = ["Link", "leavesBy", "links"]
 
 
 class Link(NamedTuple):
@@ -46,3 +46,18 @@ def links() -> list[Link]:
                 device = socket.if_indextoname(index)
                 found.append(Link(address, Network(first, length), device))
     return found
+
+
+def leavesBy(source: Address, destination: Address) -> str:
+    """
+    Return the device that packets from an address of ours leave by.
+
+    @return: empty where there is no way, or netlink is denied.
+    """
+    try:
+        routes = KernelRoutes()
+    except OSError:
+        return ""
+    with closing(routes), suppress(OSError):
+        return routes.device(source, destination)
+    return ""

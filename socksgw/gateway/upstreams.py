@@ -15,6 +15,7 @@ from socksgw.config.upstreamurl import parsePlace, parseUpstreamURL
 from socksgw.interfaces import Asker, SetDeadline
 from socksgw.login.realm import ANYBODY
 from socksgw.policy.leaving import DIRECT, Leaving
+from socksgw.route.chosen import Chosen
 from socksgw.route.upstreams.balance import BALANCES
 from socksgw.route.upstreams.chain import chained
 from socksgw.route.upstreams.checks import Check, Prober
@@ -169,7 +170,8 @@ class Upstreams:
         self,
         listener: str,
         domain: Domain,
-        direct: Direct,
+        first: Direct | Chosen,
+        direct: Direct | Chosen,
         names: Names,
         leaving: Leaving,
     ) -> Through:
@@ -177,11 +179,12 @@ class Upstreams:
         Return new ways for the sessions of a listener.
 
         @param domain: the listener's.
-        @param direct: those that lead to the first upstream.
+        @param first: those that lead to the first upstream.
+        @param direct: those to destinations, as the last resort.
         @param names: what looks its name up.
         """
         ground = Ground(
-            direct.connect,
+            first.connect,
             names,
             lambda address, port: self._isOwn(address, port, listener),
         )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final, final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from socksgw.config.problems import Problem, nearest
 from socksgw.config.reserved import LOCAL, isLocal, isReserved
@@ -222,8 +222,15 @@ class Compiler:
 
     def _leaving(self, table: RuleTable, path: str) -> Leaving | None:
         """Return how sessions of a rule leave; L{None} where nothing is said."""
+        leaveBy = table.leave_by or ()
+        said = Leaving(
+            leaveBy=(leaveBy,) if isinstance(leaveBy, str) else leaveBy,
+            device=table.device,
+            mark=table.mark,
+            header=table.proxy_header or "",
+        )
         if table.via is None:
-            return None
+            return None if said == Leaving() else said
         if table.allow is None:
             self._wrong(f"{path}.via", "is only for a rule that allows")
         elif set(table.allow) != {"connect"}:
@@ -244,7 +251,7 @@ class Compiler:
         there = [
             known[name].resolve == "there" for name in table.via[-1] if name in known
         ]
-        return Leaving(table.via, table.balance, there=any(there))
+        return evolve(said, via=table.via, balance=table.balance, there=any(there))
 
     def _lastResort(self, via: Via, known: Mapping[str, Upstream], path: str) -> None:
         """Examine a C{via} that names C{direct}."""

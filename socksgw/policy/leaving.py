@@ -8,10 +8,12 @@ from typing import Final, final
 
 from attrs import frozen
 
-__all__ = ["DIRECT", "Leaving"]
+__all__ = ["DIRECT", "SAME", "Leaving"]
 
 #: In C{via}: no upstream, where none of the others can be reached.
 DIRECT: Final = "direct"
+#: In C{leave_by}: the address that the client came to.
+SAME: Final = "same"
 
 
 @final
@@ -23,9 +25,10 @@ class Leaving:
     @ivar via: the places of a chain, each with the names of the upstreams to choose
         from; empty for none.
     @ivar balance: how one of several in a place is chosen.
-    @ivar leaveBy: the outgoing addresses; empty for any.
-    @ivar device: the name of the outgoing device; empty for any.
-    @ivar mark: the mark of outgoing packets; 0 for none.
+    @ivar leaveBy: the outgoing addresses, or L{SAME} alone; empty for those of the
+        listener.
+    @ivar device: the name of the outgoing device; empty for the listener's.
+    @ivar mark: the mark of outgoing packets; L{None} for the listener's.
     @ivar header: the version of the PROXY header for the destination; empty for
         none.
     @ivar there: whether the last upstream looks the destination's name up.
@@ -35,7 +38,7 @@ class Leaving:
     balance: str = "sessions"
     leaveBy: tuple[str, ...] = ()
     device: str = ""
-    mark: int = 0
+    mark: int | None = None
     header: str = ""
     there: bool = False
 

@@ -18,7 +18,7 @@ from socksgw.system.outgoing import Marked, Near, Outgoing, noWay
 from socksgw.system.sockets import FAMILIES
 from socksgw.wire.address import Address
 
-__all__ = ["Departure", "LeaveBy", "away"]
+__all__ = ["Departure", "LeaveBy", "away", "means"]
 
 #: How the link-local addresses of IPv6 begin (RFC 4291 section 2.5.6): fe80::/10.
 _LINK_LOCAL: Final = 0xFE80
@@ -29,9 +29,11 @@ _LINK_LOCAL_BITS: Final = 0xFFC0
 class LeaveBy:
     """
     The addresses that the sessions of a rule, or of a listener, may leave by.
+
+    @ivar only: those of every session, where there is no choice; else L{None}.
     """
 
-    __slots__ = ("_all", "_only", "same")
+    __slots__ = ("_all", "_same", "only")
 
     def __init__(self, addresses: Iterable[Address], same: bool = False) -> None:
         """
@@ -44,11 +46,11 @@ class LeaveBy:
             tuple(each for each in found if each.version == version)
             for version in (4, 6)
         )
-        self.same = same
-        self._only = None
+        self._same = same
+        self.only: Near | None = None
         if not same and max(map(len, self._all)) < 2:
             four, six = (each[0] if each else None for each in self._all)
-            self._only = Near(four, six)
+            self.only = Near(four, six)
 
     def near(self, whose: bytes, local: SocketName | None) -> Near:
         """
@@ -62,9 +64,9 @@ class LeaveBy:
         @param whose: what tells the session's user from others.
         @param local: our end of the client's connection; L{None} where it has none.
         """
-        if self._only is not None:
-            return self._only
-        if self.same:
+        if self.only is not None:
+            return self.only
+        if self._same:
             return _same(local)
         four, six = (_chosen(each, whose) for each in self._all)
         return Near(four, six)
@@ -78,18 +80,19 @@ def _same(local: SocketName | None) -> Near:
     means nothing elsewhere: loopback, link-local addresses, Unix sockets.
     """
     address = None if local is None else local.address
-    if address is None or address.isLoopback or _isLinkLocal(address):
+    if address is None or not means(address):
         return Near(None, None, True)
     if address.version == 4:
         return Near(address, None, True)
     return Near(None, address, True)
 
 
-def _isLinkLocal(address: Address) -> bool:
-    if address.version == 4:
+def means(address: Address) -> bool:
+    """Return whether an address means the same to other hosts, on every link."""
+    if address.isLoopback:
         return False
     start = int.from_bytes(address.packed[:2], "big")
-    return start & _LINK_LOCAL_BITS == _LINK_LOCAL
+    return address.version == 4 or start & _LINK_LOCAL_BITS != _LINK_LOCAL
 
 
 def _chosen(addresses: Sequence[Address], whose: bytes) -> Address | None:

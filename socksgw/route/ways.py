@@ -152,6 +152,7 @@ class Ways(Protocol):
         anybody: bool,
         near: SocketName,
         options: UDPOptions,
+        traveller: Traveller,
     ) -> Listening:
         """
         Listen for a peer.
@@ -160,6 +161,7 @@ class Ways(Protocol):
         @param peer: its address; where that is not known, of its version.
         @param anybody: whether it is not known.
         @param near: our end of the client's connection.
+        @param traveller: the session.
         @raise SocksError: no such listener can be had.
         """
 
@@ -167,7 +169,8 @@ class Ways(Protocol):
         self,
         near: SocketName | None,
         options: UDPOptions,
-        client: Address | None = None,
+        client: Address | None,
+        traveller: Traveller,
     ) -> DatagramOutlet:
         """
         Open what an association needs.
@@ -176,6 +179,7 @@ class Ways(Protocol):
             come inside that.
         @param client: the client, where it is not at the other end of its connection:
             the datagrams come by the way that leads to it.
+        @param traveller: the session.
         @raise LimitReached: no port, or no descriptor, is free.
         @raise ConnectFailed: no way leads to the client.
         """
@@ -257,6 +261,7 @@ class Direct:
         anybody: bool,
         near: SocketName,
         options: UDPOptions,
+        traveller: object = None,
     ) -> Passive:
         """As L{Ways.listen}: on the side that the peer comes from."""
         await self._ready(peer.version, socket.SOCK_DGRAM)
@@ -288,6 +293,7 @@ class Direct:
         near: SocketName | None,
         options: UDPOptions,
         client: Address | None = None,
+        traveller: object = None,
     ) -> DatagramOutlet:
         """As L{Ways.datagrams}."""
         # The sockets to destinations are opened later, where nothing waits.

@@ -24,6 +24,7 @@ from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import UDPOptions, Ways
+from socksgw.system.connection import SocketName
 from socksgw.system.domains import Domain
 from socksgw.wire.address import Address
 
@@ -185,6 +186,12 @@ class Case:
     def whose(self) -> tuple[bytes, str]:
         """What tells the sessions of this user at this source from others."""
         return self.asker.source.sourceKey, self.asker.user.name
+
+    @property
+    def local(self) -> SocketName:
+        """Our end of the client's connection."""
+        local: SocketName = self.client.connection.local
+        return local
 
     def remain(self, generation: Generation) -> None:
         """

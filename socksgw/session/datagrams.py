@@ -61,7 +61,7 @@ class Associate(Command):
         options = generation.udpOf(record.listener)
         behind = None if client.origin is None else client.source
         outlet = await generation.waysOf(record.listener).datagrams(
-            client.connection.local, options, behind
+            client.connection.local, options, behind, case
         )
         assert outlet.bound is not None
         record.bound = outlet.bound
@@ -107,7 +107,7 @@ class Tunnelled(Associate):
             raise CommandNotSupported("UDP inside TCP that binds a port")
         listener = case.record.listener
         outlet = await generation.waysOf(listener).datagrams(
-            None, generation.udpOf(listener)
+            None, generation.udpOf(listener), None, case
         )
         echoed = request.host if isinstance(request.host, Address) else UNSPECIFIED4
 
@@ -135,7 +135,7 @@ class Diverted(Associate):
         client, generation = case.client, case.generation
         listener = case.record.listener
         options = generation.udpOf(listener)
-        outlet = await generation.waysOf(listener).datagrams(None, options)
+        outlet = await generation.waysOf(listener).datagrams(None, options, None, case)
 
         def relay(_early: bytes, tally: Tally) -> Awaitable[None]:
             return generation.associations.diverted(
@@ -161,7 +161,9 @@ class ConnectUDP(Associate):
         """Have the flow judged, and open its socket."""
         record, client, generation = case.record, case.client, case.generation
         options = generation.udpOf(record.listener)
-        outlet = await generation.waysOf(record.listener).datagrams(None, options)
+        outlet = await generation.waysOf(record.listener).datagrams(
+            None, options, None, case
+        )
         judge = FlowJudge(case, outlet)
         datagram = Datagram(0, request.host, request.port, request.asked, b"")
         try:

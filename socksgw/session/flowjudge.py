@@ -19,6 +19,7 @@ from socksgw.errors import (
 )
 from socksgw.limits.limits import Claim
 from socksgw.policy.decision import Decision, refused
+from socksgw.policy.leaving import Leaving
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.flow import Flow, Permit
@@ -61,10 +62,12 @@ class FlowJudge:
 
     def __init__(self, case: Case, outlet: DatagramOutlet) -> None:
         """
-        @param outlet: where the datagrams leave.
+        @param outlet: where the datagrams leave whose rule does not say how.
         """
         self._case = case
         self._outlet = outlet
+        #: Where flows leave whose rule says how.
+        self._outlets: dict[Leaving, DatagramOutlet] = {}
         case.flows = self
         self._flows: Flows | None = None
         #: What bounds the datagrams, by the rule that allows them.
@@ -181,10 +184,12 @@ class FlowJudge:
             # A flow is a request of its own: the current rules judge it.
             decision = await self._decided(host, datagram.port)
         failure: ConnectFailed | None = None
+        outlet = self._outlet
         if decision.allowed:
             address = decision.addresses[0]
             try:
-                address = self._outlet.choose(decision.addresses, datagram.port)
+                outlet, addresses = await self._leaving(decision)
+                address = outlet.choose(addresses, datagram.port)
             except LeadsHere as e:
                 decision = refused(e)
             except ConnectFailed as e:
@@ -225,8 +230,43 @@ class FlowJudge:
             claim = limits.flowAgain(claim, case.asker, grant.rule)
         bound = self._bound(claim.rule)
         return Permit(
-            address, verdict.replies, claim, bound.sending, bound.receiving, grant
+            address,
+            verdict.replies,
+            claim,
+            bound.sending,
+            bound.receiving,
+            grant,
+            None if outlet is self._outlet else outlet,
         )
+
+    async def _leaving(
+        self, decision: Decision
+    ) -> tuple[DatagramOutlet, tuple[Address, ...]]:
+        """
+        Return what a flow leaves by, and the addresses that it may go to so.
+
+        These are all whose rule says the same of the way out as the first one's.
+
+        @raise SocksError: it cannot be opened.
+        """
+        addresses, verdicts = decision.addresses, decision.verdicts
+        leaving = verdicts[addresses[0]].obligations.leaving
+        if len(addresses) > 1:
+            addresses = tuple(
+                each
+                for each in addresses
+                if verdicts[each].obligations.leaving == leaving
+            )
+        if leaving is None:
+            return self._outlet, addresses
+        outlet = self._outlets.get(leaving)
+        if outlet is None:
+            case = self._case
+            generation, listener = case.gateway.generation, case.record.listener
+            outlet = self._outlets[leaving] = await generation.waysOf(
+                listener, leaving
+            ).datagrams(None, generation.udpOf(listener), None, case)
+        return outlet, addresses
 
     async def _decided(self, host: Address | str, port: int) -> Decision:
         """Ask the current policy."""

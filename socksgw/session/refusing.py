@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError
 from socksgw.errors import (
     AuditFailed,
     AuthenticationFailed,
+    CannotLeave,
     ClientLost,
     HandshakeTimedOut,
     LeadsHere,
@@ -32,7 +33,14 @@ from socksgw.wire.server import ServerConversation
 __all__ = ["refuse"]
 
 #: Failures whose text the last line of a session tells.
-_TELLING: Final = (Revoked, QuotaUsedUp, LeadsHere, UpstreamFailed, UpstreamRefused)
+_TELLING: Final = (
+    CannotLeave,
+    Revoked,
+    QuotaUsedUp,
+    LeadsHere,
+    UpstreamFailed,
+    UpstreamRefused,
+)
 
 
 async def refuse(

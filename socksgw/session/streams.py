@@ -23,6 +23,7 @@ from socksgw.session.command import (
     sayable,
     strictest,
 )
+from socksgw.session.introducing import introduce
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Requested
@@ -100,6 +101,7 @@ class Dialling(Command):
         elif record.via:
             record.path = "direct"
         ways.reached(case.whose, outlet.address)
+        introduce(case, outlet)
         return outlet
 
     async def _first(
@@ -172,12 +174,14 @@ class Bind(Command):
         peer = next(
             (a for a in expected if a.version == near.address.version), expected[0]
         )
-        listening = await generation.waysOf(record.listener).listen(
+        leaving = case.verdicts[peer].obligations.leaving
+        listening = await generation.waysOf(record.listener, leaving).listen(
             case.whose,
             peer,
             anybody,
             near,
             generation.udpOf(record.listener),
+            case,
         )
 
         def admits(peer: Address, port: int) -> bool:
@@ -187,6 +191,7 @@ class Bind(Command):
             if (
                 not (anybody or peer in expected)
                 or not verdict.allowed
+                or verdict.obligations.leaving != leaving
                 or case.loops(listening.own, peer, port)
             ):
                 return False

@@ -14,16 +14,14 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, final
 
-from socksgw.errors import ConnectFailed
+from socksgw.errors import CannotLeave, ConnectFailed
 from socksgw.system.domains import Domain, Sockets, unusable
 from socksgw.system.sockets import FAMILIES, portLater
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
-__all__ = ["REASON", "Marked", "Near", "Outgoing", "noWay"]
+__all__ = ["Marked", "Near", "Outgoing", "noWay"]
 
-#: The reason of sessions that cannot leave as the configuration says.
-REASON: Final = "leave-by"
 _VERSIONS: Final[Mapping[int, int]] = {
     family: version for version, family in FAMILIES.items()
 }
@@ -83,8 +81,8 @@ class Marked:
         """
         As L{Sockets.open}.
 
-        @raise ConnectFailed: this process may not set the mark, or there is no such
-            device.
+        @raise CannotLeave: this process may not set the mark.
+        @raise ConnectFailed: there is no such device.
         """
         opened = self._sockets.open(family, kind)
         try:
@@ -111,7 +109,7 @@ class Marked:
                     socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", self._mark)
                 )
             except PermissionError:
-                raise _cannot(
+                raise CannotLeave(
                     f"mark {self._mark}: the gateway may not set marks; it needs "
                     "CAP_NET_ADMIN, or CAP_NET_RAW since Linux 5.17"
                 ) from None
@@ -151,7 +149,7 @@ class Outgoing:
         """
         As L{Sockets.open}.
 
-        @raise ConnectFailed: no address of this family was chosen, or this host does
+        @raise CannotLeave: no address of this family was chosen, or this host does
             not have it.
         """
         version = _VERSIONS[family]
@@ -172,7 +170,7 @@ class Outgoing:
             if e.errno != errno.EADDRNOTAVAIL or address is None:
                 raise
             self._found(address, False)
-            raise _cannot(
+            raise CannotLeave(
                 f"leave_by: {address.text} is no address of this host now"
             ) from None
         if address is not None:
@@ -182,12 +180,7 @@ class Outgoing:
 
 def noWay(version: int) -> ConnectFailed:
     """Return the failure of what has no address to leave by."""
-    return ConnectFailed(
+    return CannotLeave(
         f"leave_by has no IPv{version} address; add one to reach such destinations",
         Reply.NETWORK_UNREACHABLE,
-        REASON,
     )
-
-
-def _cannot(why: str) -> ConnectFailed:
-    return ConnectFailed(why, Reply.GENERAL_FAILURE, REASON)

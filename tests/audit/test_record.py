@@ -292,6 +292,7 @@ def everyLine() -> list[str]:
         process.storesLine(["p"]),
         process.groupsFailedLine("c", "u", "r"),
         process.networkLine("netns:blue", "lost", "w"),
+        process.leavingLine("192.0.2.7", "lost"),
         process.upstreamLine(
             "edge", "netns:blue", "ejected", "w", 1, 2, {"upstream-login": 3}
         ),

@@ -205,7 +205,6 @@ def test_ourOwnNamesAreNotKeys(key: str) -> None:
 #: Every key of the contract's example that is not built.
 NOT_BUILT = {
     "admin": 'admin = { endpoint = "unix:/run/socksgw/admin.sock" }',
-    "listen[0].leave_by": 'listen = [{ name = "a", leave_by = ["198.51.100.7"] }]',
     "audit.sinks": 'audit = { sinks = ["sql:sqlite:///audit.db"] }',
     "audit.sink": 'audit = { sink = [{ kind = "sql" }] }',
 }

@@ -49,8 +49,8 @@ def test_checkOfTheShippedExample(option: tuple[str, ...]) -> None:
             ':4: listen[1].protocol ("main"): unknown key; did you mean "',
         ),
         (
-            GOOD + 'leave_by = "same"\n',
-            ':4: listen[1].leave_by ("main"): not built yet',
+            GOOD + 'audit = { sinks = ["x"] }\n',
+            ':4: listen[1].audit ("main"): unknown key',
         ),
         (
             GOOD + '[[rule]]\nid = "r"\nallow = "any"\nto = ["x"]\n',

@@ -129,6 +129,14 @@ def test_anIPv6LiteralStandsInBrackets() -> None:
                 "3 sessions in a row failed: upstream-timeout",
             ),
         ),
+        (
+            {"event": "leave-by", "address": "192.0.2.7", "state": "lost"},
+            ("LEAVE BY 192.0.2.7 is no address of this host",),
+        ),
+        (
+            {"event": "leave-by", "address": "192.0.2.7", "state": "found"},
+            ("LEAVE BY 192.0.2.7 is there again",),
+        ),
         ({"event": "recovered", "octets": 9}, ("JOURNAL", "9")),
         ({"event": "resumed", "refused": 3, "lost": 0}, ("JOURNAL", "3")),
     ],

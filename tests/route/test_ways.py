@@ -34,6 +34,8 @@ ALICE = (b"source", "alice")
 #: A session of which nothing is asked.
 ANYBODY: Any = None
 PLAIN = UDPOptions(ListenUDP())
+#: Direct ways ask nothing of it.
+SESSION: Any = None
 
 
 class World(WatchedLoop):
@@ -70,7 +72,7 @@ class World(WatchedLoop):
     def listen(self, peer: Address, own: Address = LOOP, **options: Any) -> Any:
         made = UDPOptions(ListenUDP(**options))
         anybody, near = peer.isUnspecified, SocketName(own, 1080)
-        return self.result(self.ways.listen(ALICE, peer, anybody, near, made))
+        return self.result(self.ways.listen(ALICE, peer, anybody, near, made, SESSION))
 
 
 def anywhere(_: Address) -> None:
@@ -160,7 +162,9 @@ def test_aPeerThatComes(world: World) -> None:
 def test_datagramsBesideTheConnection(world: World) -> None:
     """A socket for the client, told as advertised, and others for destinations."""
     options = UDPOptions(ListenUDP(advertise="192.0.2.77", ports="20000-60000"))
-    outlet = world.result(world.ways.datagrams(SocketName(LOOP, 1080), options))
+    outlet = world.result(
+        world.ways.datagrams(SocketName(LOOP, 1080), options, None, SESSION)
+    )
     assert outlet.inner.type == socket.SOCK_DGRAM
     assert outlet.inner.getsockname() == ("127.0.0.1", outlet.bound[1])
     assert outlet.bound[0].text == "192.0.2.77"
@@ -173,18 +177,22 @@ def test_datagramsBesideTheConnection(world: World) -> None:
 def test_datagramsPastABalancer(world: World) -> None:
     """They come by the way to the client, of whatever family that is."""
     near = SocketName(LOOP, 1080)
-    outlet = world.result(world.ways.datagrams(near, PLAIN, Address.parse("::1")))
+    outlet = world.result(
+        world.ways.datagrams(near, PLAIN, Address.parse("::1"), SESSION)
+    )
     assert outlet.inner.family == socket.AF_INET6
     assert outlet.bound[0].text == "::1"
     outlet.inner.close()
     with pytest.raises(ConnectFailed):
         # A link-local address is nowhere without its interface.
-        world.result(world.ways.datagrams(near, PLAIN, Address.parse("fe80::7")))
+        world.result(
+            world.ways.datagrams(near, PLAIN, Address.parse("fe80::7"), SESSION)
+        )
 
 
 def test_datagramsInsideTheConnection(world: World) -> None:
     """Then there is no socket for the client."""
-    outlet = world.result(world.ways.datagrams(None, PLAIN))
+    outlet = world.result(world.ways.datagrams(None, PLAIN, None, SESSION))
     assert (outlet.inner, outlet.bound) == (None, None)
 
 
@@ -192,7 +200,7 @@ def test_noPortIsFree(world: World) -> None:
     """It is told as what it is, for peers and for datagrams."""
     near = SocketName(Address.parse("198.51.100.1"), 1080)
     with pytest.raises(LimitReached):
-        world.result(world.ways.datagrams(near, PLAIN))
+        world.result(world.ways.datagrams(near, PLAIN, None, SESSION))
 
 
 def test_connectByAChosenAddress(chosen: World) -> None:
@@ -226,7 +234,7 @@ def test_peersComeToTheChosenAddress(chosen: World) -> None:
 def test_datagramsByAChosenAddress(chosen: World) -> None:
     """The client's own socket is where the client came to, all the same."""
     near = SocketName(LOOP, 1080)
-    outlet = chosen.result(chosen.ways.datagrams(near, PLAIN))
+    outlet = chosen.result(chosen.ways.datagrams(near, PLAIN, None, SESSION))
     assert outlet.bound[0] == LOOP
     with outlet.outer(4) as outer:
         assert outer.getsockname()[0] == OTHER.text

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from socksgw.config.listening import UNIX, isWithin
 from socksgw.config.schema.service import ResolverConfig
+from socksgw.config.schema.values import Words
 from socksgw.system.domains import OWN, Domain
 
 __all__ = ["Http", "Identity", "Listen", "ListenTLS", "ListenUDP", "Pac"]
@@ -139,6 +140,14 @@ class Listen:
         be in several networks. Goes with addresses that have ports.
     @ivar netns: The same for a network namespace (ip-netns(8)). Its broker has to run:
         C{socksgw netns-broker NAME}.
+    @ivar leave_by: Addresses of this host that what clients ask for leaves by, such as
+        C{["198.51.100.7", "2001:db8:1::7"]}: connections, peers of BIND, datagrams.
+        Of several of one family, a user always has the same one. Destinations of a
+        family that has none are refused. C{"same"}: the address that the client came
+        to; the other family leaves as usual. An address is no choice of network:
+        C{device} is. Absent: as the kernel routes it.
+    @ivar mark: The mark of the same sockets, for C{ip rule add fwmark}. Needs
+        CAP_NET_ADMIN, or CAP_NET_RAW since Linux 5.17.
     @ivar resolver: Name servers for clients of this listener, asked through its
         C{device} or C{netns}. Absent: those of C{/etc/netns/NAME/}; where there are
         none, requests with names are refused. This host's servers are never asked.
@@ -160,6 +169,8 @@ class Listen:
     transparent: Literal["redirect", "tproxy"] | None = None
     device: str = ""
     netns: str = ""
+    leave_by: Words | None = None
+    mark: int | None = None
     half_open: int = 4096
     half_open_per_source: int = 2048
     proxy_protocol_from: tuple[str, ...] | None = None

@@ -176,6 +176,14 @@ class Rule:
         the one with the fewest sessions. C{"random"}: any. C{"user"}: always the same
         one for a user, or, without a login, for an address. One that fails is passed
         over.
+    @ivar leave_by: Addresses of this host that what the rule allows leaves by; in place
+        of the listener's (C{listen.leave_by}).
+    @ivar device: The interface, or the VRF, that it leaves by, in place of the
+        listener's.
+    @ivar mark: The mark of its sockets, in place of the listener's (C{listen.mark}).
+    @ivar proxy_header: The version of the PROXY header that tells each destination
+        whose connection it is, before anything else: C{"v1"} or C{"v2"}. For
+        C{connect}. The destination has to expect it.
     @ivar report_only: C{true}: what the rule would decide is recorded, and the
         next rules decide.
     """
@@ -203,6 +211,10 @@ class Rule:
     limits: Limit | None = None
     via: Via | None = None
     balance: Literal["sessions", "random", "user"] = "sessions"
+    leave_by: Words | None = None
+    device: str = ""
+    mark: int | None = None
+    proxy_header: Literal["v1", "v2"] | None = None
     report_only: bool = False
     place: str = field(default="", metadata={"toml": None})
 

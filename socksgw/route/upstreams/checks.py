@@ -154,6 +154,8 @@ class Prober:
 
     __slots__ = ("_before", "_clock", "_hop", "_seconds", "_target", "asker")
 
+    local: Final = None
+
     def __init__(
         self,
         hop: Hop,

@@ -92,6 +92,7 @@ class Through:
         anybody: bool,
         near: SocketName,
         options: UDPOptions,
+        traveller: Traveller,
     ) -> NoReturn:
         """As L{Ways.listen}."""
         raise CommandNotSupported("there is no BIND through an upstream")
@@ -100,7 +101,8 @@ class Through:
         self,
         near: SocketName | None,
         options: UDPOptions,
-        client: Address | None = None,
+        client: Address | None,
+        traveller: Traveller,
     ) -> NoReturn:
         """As L{Ways.datagrams}."""
         raise CommandNotSupported("there is no UDP through an upstream")

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, final
 
 from socksgw.interfaces import Asker
 from socksgw.route.upstreams.standing import Standing
-from socksgw.system.connection import Connection
+from socksgw.system.connection import Connection, SocketName
 from socksgw.wire.address import Address
 
 __all__ = ["Leg", "Opener", "Traveller", "Trip"]
@@ -21,6 +21,10 @@ class Traveller(Protocol):
     @property
     def asker(self) -> Asker:
         """Who the client is."""
+
+    @property
+    def local(self) -> SocketName | None:
+        """Our end of the client's connection; L{None} where it has none."""
 
     def joins(self, standing: Standing) -> None:
         """Note that it uses an upstream, until it L{parts} with it or is over."""

@@ -58,6 +58,8 @@ class Hop:
 class Traveller:
     """A session; with an anonymous user of one address, C{user} tells it apart."""
 
+    local = None
+
     def __init__(self) -> None:
         user = SimpleNamespace(anonymous=False, name="alice")
         self.asker: Any = SimpleNamespace(user=user, source=UNSPECIFIED4)
