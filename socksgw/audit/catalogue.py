@@ -48,7 +48,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "flow": _DECISION,
     "flow-end": (
         "session", "address", "sent", "sent_datagrams", "received",
-        "received_datagrams", "seconds", "reason", "limited", "why", "ticket",
+        "received_datagrams", "seconds", "reason", "limited", "path", "why", "ticket",
     ),
     "flows-refused": (*_CLIENT, "why"),
     "reloaded": ("rules", "ended"),

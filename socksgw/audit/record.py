@@ -281,6 +281,7 @@ class SessionRecord:
         limited: int = 0,
         why: str = "",
         ticket: str = "",
+        path: str = "",
     ) -> str:
         """
         Return the line of a flow that has ended.
@@ -288,7 +289,8 @@ class SessionRecord:
         @param sent: octets and datagrams to the destination.
         @param received: octets and datagrams from it.
         @param limited: how many datagrams a limit dropped.
-        @param why: names the quota that was used up; empty when none was.
+        @param why: names the quota that was used up, or what failed; or empty.
+        @param path: the upstreams that it went through; empty for none.
         """
         return (
             f'"event":"flow-end","session":{self.session},'
@@ -297,6 +299,7 @@ class SessionRecord:
             f'"received":{received[0]},"received_datagrams":{received[1]},'
             f'"seconds":{seconds:.3f},"reason":"{reason}"'
             + (f',"limited":{limited}' if limited else "")
+            + _named("path", path)
             + _named("why", why)
             + _named("ticket", ticket)
         )

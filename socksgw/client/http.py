@@ -27,7 +27,7 @@ from socksgw.client.errors import (
 from socksgw.client.link import Link
 from socksgw.client.logins.login import HTTPAttempt, Login
 from socksgw.client.logins.none import NO_LOGIN
-from socksgw.client.proxy import Accepted, Again
+from socksgw.client.proxy import Accepted, Again, ConnectOnly
 from socksgw.wire.address import Address
 from socksgw.wire.httpconnect import ConnectAnswer, ConnectConversation
 from socksgw.wire.reader import WireError
@@ -67,7 +67,7 @@ _STATUSES: Final[Mapping[int, type[ProxyRefused]]] = {
 
 
 @final
-class HTTPProxy:
+class HTTPProxy(ConnectOnly):
     """A proxy that speaks HTTP/1.1 or HTTP/1.0."""
 
     def __init__(self, *logins: Login) -> None:

@@ -4,13 +4,17 @@ What every kind of proxy does for a client: the seam that hops and endpoints use
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
+from socksgw.client.errors import CommandNotSupported
 from socksgw.client.link import Link
 from socksgw.wire.address import UNSPECIFIED4, Address
+from socksgw.wire.codes import Command, Reply
 from socksgw.wire.protection import Protection
 
-__all__ = ["Accepted", "Again", "Asking", "Proxy"]
+__all__ = ["Accepted", "Again", "Asking", "ConnectOnly", "Expecting", "Proxy"]
+
+_UNSUPPORTED: Final = int(Reply.COMMAND_NOT_SUPPORTED)
 
 
 class Accepted(NamedTuple):
@@ -70,3 +74,71 @@ class Proxy(Asking, Protocol):
 
         @raise socksgw.client.errors.ProxyError: it does not let the client in.
         """
+
+    async def bind(self, link: Link, host: Address | str, port: int) -> Expecting:
+        """
+        Have the proxy open a port for one connection from outside.
+
+        @param host: whose connection is awaited; 0.0.0.0 where it is not known.
+        @param port: of that host's connection; 0 where it is not known.
+        @raise socksgw.client.errors.ProxyError: it does not.
+        """
+
+    async def associate(
+        self,
+        link: Link,
+        host: Address = UNSPECIFIED4,
+        port: int = 0,
+        command: int = Command.UDP_ASSOCIATE,
+    ) -> Accepted:
+        """
+        Have the proxy relay datagrams, as long as the link lives.
+
+        @param host: where our datagrams come from; 0.0.0.0 where it is not known.
+        @param port: likewise; 0 where it is not known.
+        @param command: another one than UDP ASSOCIATE where the datagrams go inside
+            the link.
+        @return: C{bound} is where datagrams go; 0.0.0.0 stands for the proxy's own
+            address.
+        @raise socksgw.client.errors.ProxyError: it does not.
+        """
+
+
+class Expecting(Protocol):
+    """
+    A proxy that waits for a connection from outside.
+    """
+
+    @property
+    def bound(self) -> tuple[Address, int]:
+        """
+        The address and port to tell the peer.
+
+        0.0.0.0 stands for the proxy's own address.
+        """
+
+    async def peer(self) -> Accepted:
+        """
+        Await the peer's connection; from then on the link carries its octets.
+
+        @return: C{bound} is the peer's address and port.
+        @raise socksgw.client.errors.ProxyError: none has come.
+        """
+
+
+class ConnectOnly:
+    """What a proxy does not do whose protocol has CONNECT alone (L{Proxy})."""
+
+    async def bind(self, link: Link, host: Address | str, port: int) -> Expecting:
+        """As L{Proxy.bind}: it does not."""
+        raise CommandNotSupported(_UNSUPPORTED, "its protocol has no BIND")
+
+    async def associate(
+        self,
+        link: Link,
+        host: Address = UNSPECIFIED4,
+        port: int = 0,
+        command: int = Command.UDP_ASSOCIATE,
+    ) -> Accepted:
+        """As L{Proxy.associate}: it does not."""
+        raise CommandNotSupported(_UNSUPPORTED, "its protocol has no UDP")

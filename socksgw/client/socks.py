@@ -19,7 +19,7 @@ from socksgw.client.errors import (
 from socksgw.client.link import Link
 from socksgw.client.logins.login import Login
 from socksgw.client.logins.none import NO_LOGIN
-from socksgw.client.proxy import Accepted
+from socksgw.client.proxy import Accepted, ConnectOnly
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.client import ClientConversation
 from socksgw.wire.codes import (
@@ -41,7 +41,6 @@ M = TypeVar("M")
 
 _CONNECT: Final = int(Command.CONNECT)
 _BIND: Final = int(Command.BIND)
-_ASSOCIATE: Final = int(Command.UDP_ASSOCIATE)
 _NONE_ACCEPTED: Final = int(Method.NO_ACCEPTABLE)
 _NO_SUCH_TYPE: Final = int(Reply.ADDRESS_TYPE_NOT_SUPPORTED)
 _GRANTED: Final = int(Socks4Reply.GRANTED)
@@ -142,7 +141,7 @@ class Binding:
         return accepted
 
 
-class _SocksProxy:
+class _SocksProxy(ConnectOnly):
     """What the versions have in common."""
 
     async def greet(self, link: Link) -> None:
@@ -187,18 +186,14 @@ class Socks5Proxy(_SocksProxy):
         self._methods, self._logins = _offer(logins)
 
     async def associate(
-        self, link: Link, host: Address = UNSPECIFIED4, port: int = 0
+        self,
+        link: Link,
+        host: Address = UNSPECIFIED4,
+        port: int = 0,
+        command: int = Command.UDP_ASSOCIATE,
     ) -> Accepted:
-        """
-        Have the proxy open a port for datagrams, as long as the link lives.
-
-        @param host: where our datagrams come from; 0.0.0.0 where it is not known.
-        @param port: likewise; 0 where it is not known.
-        @return: C{bound} is where datagrams go; 0.0.0.0 stands for the proxy's own
-            address.
-        @raise socksgw.client.errors.ProxyError: it does not.
-        """
-        dialogue, accepted = await self._ask(link, _ASSOCIATE, host, port)
+        """As L{socksgw.client.proxy.Proxy.associate}."""
+        dialogue, accepted = await self._ask(link, command, host, port)
         dialogue.finish()
         return accepted
 

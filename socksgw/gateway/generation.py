@@ -184,6 +184,7 @@ class Generation:
             timeouts.connect,
             base.clock,
             base.hosts.isListener,
+            timeouts.bind,
             self._holding.share,
             base.append,
         )

@@ -58,6 +58,7 @@ class Upstreams:
         timeout: float,
         clock: Callable[[], float],
         isOwn: Callable[[Address, int, str], bool],
+        bindTimeout: float,
         share: Share,
         append: Callable[[str], None],
     ) -> None:
@@ -68,12 +69,14 @@ class Upstreams:
         @param timeout: seconds for a whole chain, where the rule has no others.
         @param isOwn: whether a listener of the gateway is at an address and port, as
             the clients of a listener see it.
+        @param bindTimeout: seconds that a peer is waited for.
         @param append: adds a line to the journal.
         """
         self._tables = {each.name: each for each in tables}
         self._share = share
         self._append = append
         self._random = SystemRandom()
+        self._bindTimeout = bindTimeout
         self._setDeadline = setDeadline
         self._timeout = timeout
         self._clock = clock
@@ -113,7 +116,9 @@ class Upstreams:
         standing = self._share(
             ("upstream", repr(table), domain), lambda: self._standing(table, domain)
         )
-        return Hop(standing, url.host, url.port, Socks5Proxy(), self._setDeadline)
+        return Hop(
+            standing, url.host, url.port, Socks5Proxy(), self._setDeadline, table.udp
+        )
 
     def _standing(self, table: Upstream, domain: Domain) -> Standing:
         def changed(state: str, why: str) -> None:
@@ -183,11 +188,15 @@ class Upstreams:
         @param direct: those to destinations, as the last resort.
         @param names: what looks its name up.
         """
-        ground = Ground(
-            first.connect,
-            names,
-            lambda address, port: self._isOwn(address, port, listener),
-        )
+
+        def isOwn(address: Address, port: int) -> bool:
+            return self._isOwn(address, port, listener)
+
+        def path(used: Sequence[Standing]) -> Opener:
+            hops = [self._hopTo(each.name, domain) for each in used]
+            return chained(ground, [Place([hop], order) for hop in hops])
+
+        ground = Ground(first.connect, names, isOwn)
         order = BALANCES[leaving.balance](self._random)
         places: list[Place] = []
         for each in leaving.via:
@@ -196,4 +205,14 @@ class Upstreams:
                 self._check(hop, chained(ground, places), listener)
             last = Straight(direct.connect) if DIRECT in each else None
             places.append(Place(hops, order, last))
-        return Through(chained(ground, places), self._timeout, self._clock)
+        return Through(
+            chained(ground, places),
+            self._timeout,
+            self._clock,
+            path,
+            first,
+            direct,
+            isOwn,
+            self._setDeadline,
+            self._bindTimeout,
+        )

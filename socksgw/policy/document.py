@@ -233,9 +233,6 @@ class Compiler:
             return None if said == Leaving() else said
         if table.allow is None:
             self._wrong(f"{path}.via", "is only for a rule that allows")
-        elif set(table.allow) != {"connect"}:
-            why = 'is for allow = ["connect"] alone in this version of socksgw'
-            self._wrong(f"{path}.via", why)
         known = {each.name: each for each in self._config.upstream}
         if "direct" in known:
             self._wrong(f"{path}.via", '"direct" can be the name of no [[upstream]]')

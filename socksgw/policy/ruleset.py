@@ -10,6 +10,7 @@ from typing import final
 from socksgw.policy.answers import GROUPS, KEEPS_ALLOWING, Answer
 from socksgw.policy.conditions import Never
 from socksgw.policy.index import Index
+from socksgw.policy.leaving import Leaving
 from socksgw.policy.questions import DEFAULT, NEVER, Question, Verdict
 from socksgw.policy.rules import Rule
 from socksgw.policy.special import embedded
@@ -55,7 +56,7 @@ class Ruleset:
     @ivar reporting: whether some rules only report.
     """
 
-    __slots__ = ("_byName", "_timed", "index", "never", "reporting", "rules")
+    __slots__ = ("_byName", "_leads", "_timed", "index", "never", "reporting", "rules")
 
     def __init__(self, rules: Sequence[Rule], never: Never) -> None:
         self.rules = tuple(rules)
@@ -63,6 +64,7 @@ class Ruleset:
         self.index = Index(self.rules)
         self.reporting = any(rule.reportOnly for rule in rules)
         self._timed = tuple(rule for rule in rules if rule.timed)
+        self._leads = any(r.verdict.obligations.leaving is not None for r in rules)
         self._byName = any(
             rule.allow and not rule.reportOnly and rule.to and rule.to.names
             for rule in rules
@@ -186,6 +188,21 @@ class Ruleset:
             return Verdict(False, DEFAULT, "no rule names the unspecified address")
         return rule.verdict if rule.allow else self._denial(rule, question)
 
+    def leavings(self, question: Question) -> set[Leaving | None]:
+        """
+        Return all that rules, which may allow a flow of an association, say of its way.
+
+        @param question: with port 0, and without a name.
+        """
+        if not self._leads:
+            return {None}
+        rules = [
+            rule
+            for rule in self.rules
+            if rule.allow and not rule.reportOnly and _mayAllow(rule, question)
+        ]
+        return {rule.verdict.obligations.leaving for rule in rules}
+
     def hopeless(self, question: Question) -> Verdict | None:
         """
         Return the denial of all addresses that the asked name may have, if it is one.
@@ -263,6 +280,12 @@ class Ruleset:
             # The text of the verdict says what is unknown.
             return f'{text}; "{rule}" may match still'
         return text
+
+
+def _mayAllow(rule: Rule, question: Question) -> bool:
+    """Tell whether a rule allows some of what a question leaves open."""
+    answer = rule.answer(question, None)
+    return not isinstance(answer, str) and not answer & KEEPS_ALLOWING
 
 
 def _mayMatch(rule: Rule, answer: Answer) -> bool:

@@ -16,7 +16,7 @@ from socksgw.relay.flow import Permit
 from socksgw.relay.flows import Flows, FlowSettings, Judge
 from socksgw.relay.framing import Framing
 from socksgw.relay.protected import ProtectedSocket
-from socksgw.relay.seams import Client, DatagramOutlet
+from socksgw.relay.seams import Associated, Client, DatagramOutlet
 from socksgw.relay.tally import Tally
 from socksgw.relay.tunnel import CapsuleCarrier, TunnelCarrier
 from socksgw.system.connection import Receiver
@@ -179,6 +179,7 @@ class Associations:
         datagram: Datagram,
         permit: Permit,
         tally: Tally,
+        associated: Associated | None = None,
     ) -> None:
         """
         Relay the datagrams of one flow, which come and go in capsules.
@@ -190,6 +191,7 @@ class Associations:
         @param datagram: names its destination; there is no payload.
         @param permit: what the judge has said.
         @param tally: as of L{over}.
+        @param associated: what the datagrams leave by, at an upstream.
         @raise ConnectFailed: it could not begin.
         """
         end = Ending()
@@ -197,7 +199,7 @@ class Associations:
             self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
         )
         try:
-            flow = flows.hold(datagram, permit, end)
+            flow = flows.hold(datagram, permit, end, associated)
         except OSError as e:
             flows.close("failed")
             judge.failed(permit, datagram.port, e)

@@ -64,7 +64,7 @@ class Exits:
 
     async def through(self, upstream: Upstream, flow: Flow, permit: Permit) -> Exit:
         """
-        Return the way out through an upstream.
+        Return the way out through an upstream, or from here in its place.
 
         The flows to addresses share one. An answer to what was sent to a name comes
         from an address that the upstream alone knows, so that the flow has a way of
@@ -78,15 +78,16 @@ class Exits:
             return way
         opening = self._opening.get(key)
         if opening is not None:
-            return await opening.wait()
+            return await opening.wait() or self.own(permit.outlet)
         running = Deferred.fromCoroutine(self._associated(key, upstream))
         opening = self._opening[key] = _Opening(running)
         waiting = opening.wait()
         opening.watch(lambda: self._opening.pop(key, None))
-        return await waiting
+        return await waiting or self.own(permit.outlet)
 
-    async def _associated(self, key: Any, upstream: Upstream) -> UpstreamExit:
-        return self._opened(key, await upstream.associate())
+    async def _associated(self, key: Any, upstream: Upstream) -> UpstreamExit | None:
+        associated = await upstream.associate()
+        return None if associated is None else self._opened(key, associated)
 
     def held(self, associated: Associated) -> UpstreamExit:
         """Return the way out through an association that is open already."""
@@ -132,9 +133,9 @@ class _Opening:
 
     __slots__ = ("_running", "_waiting")
 
-    def __init__(self, opening: Deferred[UpstreamExit]) -> None:
+    def __init__(self, opening: Deferred[UpstreamExit | None]) -> None:
         self._running = opening
-        self._waiting: list[Deferred[UpstreamExit]] = []
+        self._waiting: list[Deferred[UpstreamExit | None]] = []
 
     def watch(self, over: Callable[[], object]) -> None:
         """
@@ -143,7 +144,7 @@ class _Opening:
         @param over: called before.
         """
 
-        def done(result: UpstreamExit | Failure) -> None:
+        def done(result: UpstreamExit | Failure | None) -> None:
             over()
             waiting, self._waiting = self._waiting, []
             for each in waiting:
@@ -153,9 +154,9 @@ class _Opening:
 
         self._running.addCallbacks(done, done)
 
-    def wait(self) -> Deferred[UpstreamExit]:
+    def wait(self) -> Deferred[UpstreamExit | None]:
         """Return what fires with the way, or fails as its opening."""
-        waiting = Deferred[UpstreamExit](self._waiting.remove)
+        waiting = Deferred[UpstreamExit | None](self._waiting.remove)
         self._waiting.append(waiting)
         return waiting
 

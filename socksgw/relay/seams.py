@@ -53,10 +53,11 @@ class Upstream(Protocol):
     What gives associations with an upstream (L{socksgw.route.ways}).
     """
 
-    def associate(self) -> Awaitable[Associated]:
+    def associate(self) -> Awaitable[Associated | None]:
         """
         Have an association at the upstream.
 
+        @return: L{None} where datagrams leave from here after all.
         @raise socksgw.errors.SocksError: there is none, with why.
         """
 

@@ -5,7 +5,7 @@ The sockets of a UDP association: the client's, and those by which datagrams lea
 from __future__ import annotations
 
 import socket
-from typing import Final, final
+from typing import Any, Final, final
 
 from socksgw.route.failures import failureFor
 from socksgw.route.leaving import Departure
@@ -60,6 +60,9 @@ class DatagramOutlet:
     @ivar inner: the relay socket, bound and non-blocking; L{None} where the
         datagrams come inside the control connection.
     @ivar bound: the address and port that the client is told to send to.
+    @ivar upstream: what the datagrams go through, as
+        L{socksgw.route.upstreams.association.Upstream}; L{None} where they leave from
+        here.
     """
 
     __slots__ = ("_departure", "_held", "_sockets", "bound", "inner", "upstream")
@@ -79,7 +82,7 @@ class DatagramOutlet:
         """
         self._sockets = sockets
         self._departure = departure
-        self.upstream = None
+        self.upstream: Any = None
         self.inner = inner
         self.bound = bound
         self._held: socket.socket | None = None
@@ -97,6 +100,11 @@ class DatagramOutlet:
             self._held = outerSocket(version, True, self._sockets)
         except OSError as e:
             raise failureFor(e.errno or 0) from None
+
+    def close(self) -> None:
+        """Close what nobody has taken over."""
+        if self.inner is not None:
+            self.inner.close()
 
     def outer(self, version: int) -> socket.socket:
         """
@@ -116,6 +124,9 @@ class DatagramOutlet:
         @raise LeadsHere: all of them lead to this host, which is banned.
         @raise ConnectFailed: no datagram may leave to any of them.
         """
+        if self.upstream is not None:
+            # Which of them can be reached is not known here.
+            return addresses[0]
         if self._departure is not None:
             addresses = self._departure.leading(addresses, port)
         return routed(addresses, self._sockets)

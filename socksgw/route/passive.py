@@ -36,6 +36,8 @@ class Passive:
     @ivar strangers: how many connections were not the one.
     """
 
+    path: Final = ""
+
     def __init__(
         self,
         watch: Watcher,

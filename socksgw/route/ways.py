@@ -87,6 +87,10 @@ class Listening(Protocol):
     def strangers(self) -> int:
         """How many connections were not the peer's."""
 
+    @property
+    def path(self) -> str:
+        """The upstreams that lead to it; empty for none."""
+
     def accept(self, admits: Callable[[Address, int], bool]) -> Awaitable[Outlet]:
         """
         Wait for the peer, and listen no longer. Other connections are closed.

@@ -232,7 +232,9 @@ class Case:
         self._used = (*self._used, standing)
 
     def parts(self, standing: Used) -> None:
-        """Count it there no longer."""
+        """Count it there no longer, if the session is not over."""
+        if standing not in self._used:
+            return
         used = list(self._used)
         used.remove(standing)
         self._used = tuple(used)

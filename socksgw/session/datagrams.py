@@ -64,6 +64,12 @@ class Associate(Command):
             client.connection.local, options, behind, case
         )
         assert outlet.bound is not None
+        judge = FlowJudge(case, outlet)
+        try:
+            await judge.prepare()
+        except BaseException:
+            outlet.close()
+            raise
         record.bound = outlet.bound
         # Other addresses are no hint: clients behind an address translation, or of
         # several addresses, name an address that is not seen here.
@@ -78,7 +84,7 @@ class Associate(Command):
                 client,
                 client.source,
                 outlet,
-                FlowJudge(case, outlet),
+                judge,
                 options.reassemble,
                 tally,
                 port,
@@ -109,6 +115,8 @@ class Tunnelled(Associate):
         outlet = await generation.waysOf(listener).datagrams(
             None, generation.udpOf(listener), None, case
         )
+        judge = FlowJudge(case, outlet)
+        await judge.prepare()
         echoed = request.host if isinstance(request.host, Address) else UNSPECIFIED4
 
         def relay(early: bytes, tally: Tally) -> Awaitable[None]:
@@ -117,7 +125,7 @@ class Tunnelled(Associate):
                 FRAMINGS[self.tunnel],
                 early,
                 outlet,
-                FlowJudge(case, outlet),
+                judge,
                 tally,
             )
 
@@ -177,15 +185,20 @@ class ConnectUDP(Associate):
         # The client cannot tell who has sent a datagram (section 3.1).
         permit = found._replace(replies="exact")
         assert permit.address is not None
+        leaving = permit.grant.outlet
+        associated = None
         try:
-            outlet.hold(permit.address.version)
+            if leaving.upstream is not None:
+                associated = await leaving.upstream.associate()
+            if associated is None:
+                leaving.hold(permit.address.version)
         except SocksError as e:
             judge.failed(permit, request.port, e)
             raise
 
         def relay(early: bytes, tally: Tally) -> Awaitable[None]:
             return generation.associations.single(
-                client, early, outlet, judge, datagram, permit, tally
+                client, early, outlet, judge, datagram, permit, tally, associated
             )
 
         return Routed((permit.address, request.port), relay)

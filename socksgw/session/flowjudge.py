@@ -24,7 +24,7 @@ from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.flow import Flow, Permit
 from socksgw.relay.flows import Flows
-from socksgw.route.ways import DatagramOutlet
+from socksgw.route.ways import DatagramOutlet, Ways
 from socksgw.session.case import Case
 from socksgw.system.once import Once
 from socksgw.wire.address import Address, BadHost
@@ -41,13 +41,15 @@ class _Grant:
     @ivar rule: the rule that allows it.
     @ivar ticket: the ticket of that, or of a rule that allowed it before.
     @ivar why: why it is allowed no longer.
+    @ivar outlet: where its datagrams leave.
     """
 
-    __slots__ = ("rule", "ticket", "why")
+    __slots__ = ("outlet", "rule", "ticket", "why")
 
-    def __init__(self, rule: str, ticket: str) -> None:
+    def __init__(self, rule: str, ticket: str, outlet: DatagramOutlet) -> None:
         self.rule = rule
         self.ticket = ticket
+        self.outlet = outlet
         self.why = ""
 
 
@@ -66,13 +68,30 @@ class FlowJudge:
         """
         self._case = case
         self._outlet = outlet
-        #: Where flows leave whose rule says how.
-        self._outlets: dict[Leaving, DatagramOutlet] = {}
+        #: The outlets of flows that leave by other ways.
+        self._others: dict[Ways, DatagramOutlet] = {}
         case.flows = self
         self._flows: Flows | None = None
         #: What bounds the datagrams, by the rule that allows them.
         self._bounds: dict[str, Claim] = {}
         self._told = Once()
+
+    async def prepare(self) -> None:
+        """
+        Open what all flows leave by, where that is an upstream.
+
+        So the client is told that there is no UDP.
+
+        @raise SocksError: the upstream does not do it.
+        """
+        case = self._case
+        question = Question(case.asker, "udp", None, 0)
+        leavings = case.generation.policy.ruleset.leavings(question)
+        if len(leavings) == 1:
+            upstream = (await self._outletFor(leavings.pop())).upstream
+            if upstream is not None:
+                await upstream.prepare()
+                case.record.path = upstream.path
 
     def attach(self, flows: Flows) -> None:
         """Take the flows that will be asked about."""
@@ -155,6 +174,10 @@ class FlowJudge:
         self._flows = None
         for each in self._bounds.values():
             each.close()
+        for outlet in self._others.values():
+            if outlet.upstream is not None:
+                outlet.upstream.close()
+        self._others.clear()
 
     async def judge(self, datagram: Datagram) -> Permit | None:
         """
@@ -187,6 +210,8 @@ class FlowJudge:
         outlet = self._outlet
         if decision.allowed:
             address = decision.addresses[0]
+            leaving = decision.verdicts[address].obligations.leaving
+            record.via = "" if leaving is None else leaving.text
             try:
                 outlet, addresses = await self._leaving(decision)
                 address = outlet.choose(addresses, datagram.port)
@@ -204,7 +229,7 @@ class FlowJudge:
         verdict = decision.verdicts[address]
         record.livesBy(verdict.rule, verdict.ticket)
         claim = self._claim(verdict.rule)
-        grant = _Grant(verdict.rule, verdict.ticket)
+        grant = _Grant(verdict.rule, verdict.ticket, outlet)
         try:
             await journal.commit(line(), stranger=not record.loggedIn)
         except BaseException as e:
@@ -257,16 +282,26 @@ class FlowJudge:
                 for each in addresses
                 if verdicts[each].obligations.leaving == leaving
             )
+        return await self._outletFor(leaving), addresses
+
+    async def _outletFor(self, leaving: Leaving | None) -> DatagramOutlet:
+        """
+        Return where flows leave of which a rule says so.
+
+        @raise SocksError: it cannot be opened.
+        """
         if leaving is None:
-            return self._outlet, addresses
-        outlet = self._outlets.get(leaving)
+            return self._outlet
+        case = self._case
+        generation, listener = case.gateway.generation, case.record.listener
+        ways = generation.waysOf(listener, leaving)
+        outlet = self._others.get(ways)
         if outlet is None:
-            case = self._case
-            generation, listener = case.gateway.generation, case.record.listener
-            outlet = self._outlets[leaving] = await generation.waysOf(
-                listener, leaving
-            ).datagrams(None, generation.udpOf(listener), None, case)
-        return outlet, addresses
+            options = generation.udpOf(listener)
+            outlet = self._others[ways] = await ways.datagrams(
+                None, options, None, case
+            )
+        return outlet
 
     async def _decided(self, host: Address | str, port: int) -> Decision:
         """Ask the current policy."""
@@ -337,8 +372,18 @@ class FlowJudge:
         case = self._case
         if reason == "revoked":
             why = grant.why or why
+        upstream = grant.outlet.upstream
         line = case.record.flowEndLine(
-            address, port, sent, received, seconds, reason, limited, why, grant.ticket
+            address,
+            port,
+            sent,
+            received,
+            seconds,
+            reason,
+            limited,
+            why,
+            grant.ticket,
+            "" if upstream is None else upstream.path,
         )
         case.gateway.journal.append(line)
 

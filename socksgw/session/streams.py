@@ -183,6 +183,7 @@ class Bind(Command):
             generation.udpOf(record.listener),
             case,
         )
+        record.path = listening.path
 
         def admits(peer: Address, port: int) -> bool:
             question = Question(case.asker, self.name, record.name, port)

@@ -40,10 +40,14 @@ class Upstream:
     @ivar resolve: Who looks up the name of the destination, and that of the next
         upstream of a chain. C{"here"}: this gateway, which judges the addresses.
         C{"there"}: the upstream; rules that name an address decide nothing then.
+    @ivar udp: How datagrams go to it. C{"associate"}: beside the connection, as RFC
+        1928 has it. C{"hev"} and C{"gost"}: inside the connection, as socksgw takes
+        them where C{listen.udp.tunnels} says so.
     @ivar check: Checks that eject the upstream and bring it back. Absent: sessions do.
     """
 
     name: str
     url: str
     resolve: Literal["here", "there"] = "here"
+    udp: Literal["associate", "hev", "gost"] = "associate"
     check: UpstreamCheck | None = None

@@ -5,13 +5,26 @@ Places in a row: each one's connections are opened by the one before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Protocol, final
 
-from socksgw.route.upstreams.place import Place
 from socksgw.route.upstreams.trip import Leg, Opener, Trip
 from socksgw.wire.address import Address
 
 __all__ = ["chained"]
+
+
+class Stage(Protocol):
+    """One upstream, or several to choose from."""
+
+    async def open(
+        self, before: Opener, host: Address | str, port: int, trip: Trip
+    ) -> Leg:
+        """
+        Have it do what the trip asks for.
+
+        @param before: opens the connection to it.
+        @raise SocksError: it does not.
+        """
 
 
 @final
@@ -20,7 +33,7 @@ class _Chained:
 
     __slots__ = ("_before", "_place")
 
-    def __init__(self, before: Opener, place: Place) -> None:
+    def __init__(self, before: Opener, place: Stage) -> None:
         self._before = before
         self._place = place
 
@@ -29,7 +42,7 @@ class _Chained:
         return await self._place.open(self._before, host, port, trip)
 
 
-def chained(ground: Opener, places: Sequence[Place]) -> Opener:
+def chained(ground: Opener, places: Sequence[Stage]) -> Opener:
     """
     Return what opens connections through every place, in this order.
 

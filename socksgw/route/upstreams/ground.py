@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, final
 
+from socksgw.errors import ConnectFailed
 from socksgw.route.failures import leadsBack
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.upstreams.trip import Leg, Traveller, Trip
 from socksgw.wire.address import Address
 
-__all__ = ["Ground", "Names", "Straight"]
+__all__ = ["Ground", "Here", "Names", "Straight"]
 
 
 class Names(Protocol):
@@ -66,6 +67,10 @@ class Ground:
         return Leg(outlet, outlet.bound)
 
 
+class Here(ConnectFailed):
+    """This host is to do by itself what no upstream does."""
+
+
 @final
 class Straight:
     """
@@ -78,7 +83,13 @@ class Straight:
         self._connect = connect
 
     async def open(self, host: Address | str, port: int, trip: Trip) -> Leg:
-        """As L{Opener.open}; a name would have had to be judged by its addresses."""
+        """
+        As L{Opener.open}; a name would have had to be judged by its addresses.
+
+        @raise Here: the trip asks for something else than a connection.
+        """
+        if trip.asked != "connect":
+            raise Here("none of the upstreams works")
         assert isinstance(host, Address)
         outlet = await self._connect([host], port, lambda _: trip.left, trip.traveller)
         return Leg(outlet, outlet.bound)

@@ -4,8 +4,10 @@ One upstream: what is said to it so that it opens the next connection.
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Mapping
+from typing import Final, final
 
+from socksgw.client.errors import ProxyError
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Proxy
 from socksgw.errors import SocksError
@@ -14,8 +16,15 @@ from socksgw.route.failures import unreachable, upstreamFailure
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.trip import Leg, Opener, Trip
 from socksgw.wire.address import Address
+from socksgw.wire.codes import Command
 
 __all__ = ["Hop"]
+
+#: The commands after which datagrams go inside the connection, by C{udp}.
+_INSIDE: Final[Mapping[str, Command]] = {
+    "hev": Command.UDP_IN_TCP,
+    "gost": Command.UDP_TUNNEL,
+}
 
 
 @final
@@ -64,7 +73,9 @@ class Hop:
     @ivar standing: what is known of it.
     """
 
-    __slots__ = ("_host", "_port", "_proxy", "_setDeadline", "name", "standing")
+    __slots__ = (
+        "_host", "_port", "_proxy", "_setDeadline", "_udp", "name", "standing"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -73,10 +84,15 @@ class Hop:
         port: int,
         proxy: Proxy,
         setDeadline: SetDeadline,
+        udp: str = "associate",
     ) -> None:
         """
+        Take the parts.
+
         @param host: where it is, as the hop before reaches it.
+        @param udp: how datagrams go to it, as in C{[[upstream]]}.
         """
+        self._udp = udp
         self.name = standing.name
         self.standing = standing
         self._host = host
@@ -100,7 +116,7 @@ class Hop:
         @raise UpstreamFailed: it does not work, or what is before it does not.
         @raise SocksError: it does not open the connection.
         """
-        short = trip.within(patience)
+        short = trip.towards().within(patience)
         try:
             leg = await before.open(self._host, self._port, short)
         except SocksError as e:
@@ -109,7 +125,7 @@ class Hop:
         link = ConnectionLink(connection)
         waiting = _Patience(self._setDeadline, link, short, trip)
         try:
-            accepted = await self._proxy.connect(link, host, port)
+            return await self._asked(link, leg, host, port, trip.asked)
         except BaseException as e:
             connection.abortConnection()
             for each in leg.used:
@@ -119,9 +135,44 @@ class Hop:
             raise
         finally:
             waiting.stop()
-            link.pause()
+
+    async def _asked(
+        self, link: ConnectionLink, leg: Leg, host: Address | str, port: int, what: str
+    ) -> Leg:
+        """
+        Ask for what is wanted.
+
+        @param leg: the connection to the upstream.
+        @raise ProxyError: it does not do it.
+        """
         used = (*leg.used, self.standing)
-        return Leg(connection, accepted.bound, link.surplus, used)
+        if what == "bind":
+            expecting = await self._proxy.bind(link, host, port)
+
+            async def peer() -> tuple[Address, int, bytes]:
+                try:
+                    accepted = await expecting.peer()
+                except ProxyError as e:
+                    raise upstreamFailure(self.name, e, True) from None
+                return (*accepted.bound, link.surplus)
+
+            return Leg(
+                leg.connection, expecting.bound, b"", used, self._host, peer=peer
+            )
+        if what == "udp":
+            command = _INSIDE.get(self._udp, Command.UDP_ASSOCIATE)
+            accepted = await self._proxy.associate(link, command=command)
+        else:
+            accepted = await self._proxy.connect(link, host, port)
+        return Leg(
+            leg.connection,
+            accepted.bound,
+            link.surplus,
+            used,
+            self._host,
+            self._udp if self._udp in _INSIDE else "",
+            accepted.protection,
+        )
 
     async def probe(
         self, before: Opener, target: tuple[Address | str, int] | None, trip: Trip

@@ -38,7 +38,7 @@ class ThroughOutlet:
         self.address = address
         self.port = port
         self.bound = leg.bound
-        self.path = ", ".join(each.name for each in leg.used)
+        self.path = leg.path
         self._surplus = leg.surplus
         connection = self._connection = leg.connection
         self.take = connection.take

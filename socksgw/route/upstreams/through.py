@@ -5,11 +5,16 @@ The ways that lead through other gateways.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NoReturn, final
+from typing import Any, Protocol, final
 
-from socksgw.errors import CommandNotSupported, SocksError, UpstreamFailed
+from socksgw.errors import SocksError, UpstreamFailed
+from socksgw.interfaces import SetDeadline
+from socksgw.route.datagrams import DatagramOutlet
 from socksgw.route.failures import worse
 from socksgw.route.udpoptions import UDPOptions
+from socksgw.route.upstreams.association import Path, Upstream
+from socksgw.route.upstreams.ground import Here
+from socksgw.route.upstreams.listening import UpstreamListening
 from socksgw.route.upstreams.outlet import ThroughOutlet
 from socksgw.route.upstreams.trip import Opener, Traveller, Trip
 from socksgw.system.connection import SocketName
@@ -18,16 +23,52 @@ from socksgw.wire.address import Address
 __all__ = ["Through"]
 
 
+class Direct(Protocol):
+    """The ways from here (L{socksgw.route.ways.Ways})."""
+
+    async def listen(
+        self,
+        whose: object,
+        peer: Address,
+        anybody: bool,
+        near: SocketName,
+        options: UDPOptions,
+        traveller: Traveller,
+    ) -> Any:
+        """As L{socksgw.route.ways.Ways.listen}."""
+
+    async def datagrams(
+        self,
+        near: SocketName | None,
+        options: UDPOptions,
+        client: Address | None,
+        traveller: Traveller,
+    ) -> DatagramOutlet:
+        """As L{socksgw.route.ways.Ways.datagrams}."""
+
+
 @final
 class Through:
     """
     The ways through a chain of upstreams (L{socksgw.route.ways.Ways}).
     """
 
-    __slots__ = ("_clock", "_opener", "_timeout")
+    __slots__ = (
+        "_bindTimeout", "_clock", "_direct", "_first", "_isOwn", "_opener", "_path",
+        "_setDeadline", "_timeout",
+    )  # fmt: skip
 
     def __init__(
-        self, opener: Opener, timeout: float, clock: Callable[[], float]
+        self,
+        opener: Opener,
+        timeout: float,
+        clock: Callable[[], float],
+        path: Path,
+        first: Direct,
+        direct: Direct,
+        isOwn: Callable[[Address, int], bool],
+        setDeadline: SetDeadline,
+        bindTimeout: float,
     ) -> None:
         """
         Take the parts.
@@ -35,10 +76,22 @@ class Through:
         @param opener: opens connections at the end of the chain.
         @param timeout: seconds for the whole chain, where the rule has no others.
         @param clock: monotonic seconds.
+        @param path: opens those through upstreams that are chosen already.
+        @param first: the ways that lead to the first upstream.
+        @param direct: the ways to destinations, as the last resort.
+        @param isOwn: whether one of the gateway's own listeners is at an address
+            and port.
+        @param bindTimeout: seconds that a peer is waited for.
         """
         self._opener = opener
         self._timeout = timeout
         self._clock = clock
+        self._path = path
+        self._first = first
+        self._direct = direct
+        self._isOwn = isOwn
+        self._setDeadline = setDeadline
+        self._bindTimeout = bindTimeout
 
     async def connect(
         self,
@@ -93,9 +146,22 @@ class Through:
         near: SocketName,
         options: UDPOptions,
         traveller: Traveller,
-    ) -> NoReturn:
-        """As L{Ways.listen}."""
-        raise CommandNotSupported("there is no BIND through an upstream")
+    ) -> Any:
+        """As L{Ways.listen}: the last upstream listens."""
+        trip = Trip(traveller, self._timeout, self._clock, "bind")
+        try:
+            leg = await self._opener.open(peer, 0, trip)
+        except Here:
+            return await self._direct.listen(
+                whose, peer, anybody, near, options, traveller
+            )
+        try:
+            return UpstreamListening(leg, self._setDeadline, self._bindTimeout)
+        except UpstreamFailed:
+            leg.connection.abortConnection()
+            for each in leg.used:
+                traveller.parts(each)
+            raise
 
     async def datagrams(
         self,
@@ -103,6 +169,19 @@ class Through:
         options: UDPOptions,
         client: Address | None,
         traveller: Traveller,
-    ) -> NoReturn:
-        """As L{Ways.datagrams}."""
-        raise CommandNotSupported("there is no UDP through an upstream")
+    ) -> DatagramOutlet:
+        """
+        As L{Ways.datagrams}.
+
+        The upstream is not asked for anything before the first datagram.
+        """
+        outlet = await self._direct.datagrams(near, options, client, traveller)
+        first = await self._first.datagrams(None, options, None, traveller)
+        outlet.upstream = Upstream(
+            self._opener,
+            self._path,
+            lambda: Trip(traveller, self._timeout, self._clock, "udp"),
+            first.outer,
+            self._isOwn,
+        )
+        return outlet

@@ -4,15 +4,19 @@ What is opened for one session, and how far it has come.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol, final
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal, NamedTuple, Protocol, final
 
-from socksgw.interfaces import Asker
+from socksgw.interfaces import Asker, Protection
 from socksgw.route.upstreams.standing import Standing
 from socksgw.system.connection import Connection, SocketName
 from socksgw.wire.address import Address
 
-__all__ = ["Leg", "Opener", "Traveller", "Trip"]
+__all__ = ["Asked", "Leg", "Opener", "Traveller", "Trip"]
+
+#: What an upstream is asked for.
+Asked = Literal["connect", "bind", "udp"]
+_CONNECT: Final = "connect"
 
 
 class Traveller(Protocol):
@@ -39,12 +43,17 @@ class Trip:
     One attempt to reach a destination, with the time that it has.
 
     @ivar traveller: for whom.
+    @ivar asked: what the last upstream is asked for.
     """
 
-    __slots__ = ("_clock", "_ends", "traveller")
+    __slots__ = ("_clock", "_ends", "asked", "traveller")
 
     def __init__(
-        self, traveller: Traveller, seconds: float, clock: Callable[[], float]
+        self,
+        traveller: Traveller,
+        seconds: float,
+        clock: Callable[[], float],
+        asked: Asked = _CONNECT,
     ) -> None:
         """
         Begin to count the time.
@@ -53,6 +62,7 @@ class Trip:
         @param clock: monotonic seconds.
         """
         self.traveller = traveller
+        self.asked = asked
         self._clock = clock
         self._ends = clock() + seconds
 
@@ -60,12 +70,23 @@ class Trip:
         """Return the same with less time, of which this is the most."""
         if seconds >= self.left:
             return self
-        return Trip(self.traveller, seconds, self._clock)
+        return Trip(self.traveller, seconds, self._clock, self.asked)
 
     @property
     def left(self) -> float:
         """The seconds that are left; may be negative."""
         return self._ends - self._clock()
+
+    def towards(self) -> Trip:
+        """Return the trip to the last upstream: all others are asked to connect."""
+        if self.asked == _CONNECT:
+            return self
+        return Trip(self.traveller, self.left, self._clock)
+
+
+#: Awaits a peer: its address and port, and what came behind the reply that tells them.
+#: Nothing reads the connection then. Raises C{SocksError}: none has come.
+Peer = Callable[[], Awaitable[tuple[Address, int, bytes]]]
 
 
 class Leg(NamedTuple):
@@ -76,12 +97,31 @@ class Leg(NamedTuple):
     @ivar bound: the address and port that the last server has told.
     @ivar surplus: what came behind its reply.
     @ivar used: the upstreams that it goes through.
+    @ivar own: the last upstream, as the one before it reaches it.
+    @ivar framing: in which framing that takes datagrams inside the connection; empty
+        where it does not.
+    @ivar protection: what datagrams beside the connection go through.
+    @ivar peer: awaits the peer that it waits for (BIND).
     """
 
     connection: Connection
     bound: tuple[Address, int]
     surplus: bytes = b""
     used: tuple[Standing, ...] = ()
+    own: Address | str = ""
+    framing: str = ""
+    protection: Protection | None = None
+    peer: Peer | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the last upstream."""
+        return self.used[-1].name
+
+    @property
+    def path(self) -> str:
+        """The upstreams, for the record."""
+        return ", ".join(each.name for each in self.used)
 
 
 class Opener(Protocol):
