@@ -37,6 +37,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
             "route/upstreams/trip",
         )
     },
+    **{
+        f"route/upstreams/{name}.py": (
+            "interop/test_beyond.py",
+            "UDP and BIND of real upstreams, and of some that lie",
+        )
+        for name in ("association", "listening", "relayed")
+    },
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),

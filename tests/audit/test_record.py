@@ -275,7 +275,7 @@ def everyLine() -> list[str]:
     lines += [record.endLine(101.0), record.peerLine(21), record.refusedLine("w")]
     lines += [record.loginFailedLine("w"), record.flowsRefusedLine("w")]
     lines.append(
-        record.flowEndLine(V4, 53, (1, 1), (2, 2), 0.5, "quota", 3, "why", "T-1")
+        record.flowEndLine(V4, 53, (1, 1), (2, 2), 0.5, "quota", 3, "why", "T-1", "a")
     )
     record.decided(Said(False, "no", "w", (), (), NotAllowed()))
     lines.append(record.decisionLine())

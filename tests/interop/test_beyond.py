@@ -1,0 +1,213 @@
+"""
+UDP and BIND that leave through upstreams: our own gateways, and Dante.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live import raw, upstreams
+from tests.live.datagrams import Association, Echo, addressed, associate
+from tests.live.names import KnownNames
+from tests.live.running import HEAD, Running, running
+from tests.live.servers import PATIENCE, Daemon, Socksify, freePort, program
+from tests.tools.waiting import until
+
+#: A gateway that is an upstream, and takes datagrams in every way.
+FAR = (
+    HEAD.replace("[[auth", '[listen.udp]\ntunnels = ["hev", "gost"]\n[[auth', 1)
+    + """
+[[rule]]
+id = "all"
+allow = "any"
+[[rule]]
+id = "anybody"
+allow = ["bind"]
+to = ["0.0.0.0"]
+"""
+)
+#: Where the way leads is told by the destination's address.
+WAYS = {
+    "127.0.0.21": "far",
+    "127.0.0.1": "middle, far",
+    "127.0.0.23": "hev",
+    "127.0.0.24": "gost",
+    "127.0.0.25": "middle, hev",
+    "127.0.0.26": "dante",
+    "127.0.0.27": "middle, far, dante",
+    "127.0.0.28": "hev, middle",
+}
+DIRECT = "127.0.0.20"
+#: Upstreams of the tests' own, that lie.
+LIARS = {"127.0.0.31": "liar"}
+#: Upstreams without UDP, or that are not there: why.
+WITHOUT = {
+    "127.0.0.41": ("microsocks", 7, "upstream-refused"),
+    "127.0.0.42": ("nowhere", 1, "upstream-unreachable"),
+    "127.0.0.43": ("far, microsocks", 7, "upstream-refused"),
+    "127.0.0.44": ("microsocks, far", 7, "upstream-refused"),
+}
+
+
+def _front(ports: dict[str, int]) -> str:
+    """
+    Write the configuration of the gateway that leaves by all of them.
+
+    For each that is of no use it has a listener whose UDP leaves by that alone.
+    """
+    text = HEAD + '[timeouts]\nbind = "2s"\n'
+    for name, port in ports.items():
+        text += f'[[upstream]]\nname = "{name}"\nurl = "socks5://127.0.0.1:{port}"\n'
+        if name in ("hev", "gost"):
+            text += f'udp = "{name}"\n'
+    for host, (way, *_) in WITHOUT.items():
+        text += f'[[listen]]\nname = "{host}"\naddress = ["127.0.0.1:0"]\n'
+        text += _rule(host, "udp", way) + f'listener = ["{host}"]\n'
+    for host, way in {**WAYS, **LIARS}.items():
+        text += _rule(host, "any", way) + 'listener = ["main"]\n'
+        text += f'to = ["{host}"]\n'
+    return text + (
+        f'[[rule]]\nid = "direct"\nallow = ["udp"]\nto = ["{DIRECT}"]\n'
+        'listener = ["main"]\n'
+    )
+
+
+def _rule(host: str, what: str, way: str) -> str:
+    names = ", ".join(f'"{each}"' for each in way.split(", "))
+    allow = '"any"' if what == "any" else f'["{what}"]'
+    return f'[[rule]]\nid = "{host}"\nallow = {allow}\nvia = [{names}]\n'
+
+
+class Chain:
+    """
+    The gateways of this file.
+
+    @ivar front: the one that clients use.
+    @ivar far: an upstream; C{middle} is another one.
+    @ivar liar: what an upstream of the test's own listens with.
+    """
+
+    def __init__(
+        self, front: Running, middle: Running, far: Running, liar: socket.socket
+    ) -> None:
+        self.front, self.middle, self.far, self.liar = front, middle, far, liar
+
+    def flowEnd(self, place: str) -> dict[str, Any]:
+        found: list[dict[str, Any]] = until(
+            lambda: [e for e in self.front.journal("flow-end") if e["address"] == place]
+        )
+        return found[-1]
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    directory = tmp_path_factory.mktemp("beyond")
+    start = contextmanager(running)
+    with ExitStack() as stack:
+        far = stack.enter_context(start(directory / "far", FAR))
+        middle = stack.enter_context(start(directory / "middle", FAR))
+        dante = directory / "dante"
+        dante.mkdir()
+        port = freePort()
+        command = upstreams.dante(port, dante)
+        stack.enter_context(Daemon(command, port, dante / "out", dict(os.environ)))
+        ports = dict.fromkeys(("far", "hev", "gost"), far.port)
+        ports |= {"middle": middle.port, "dante": port, "nowhere": freePort()}
+        ports["microsocks"] = freePort()
+        command = upstreams.microsocks(ports["microsocks"])
+        log = directory / "microsocks"
+        stack.enter_context(Daemon(command, ports["microsocks"], log, dict(os.environ)))
+        liar = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        liar.settimeout(PATIENCE)
+        ports["liar"] = liar.getsockname()[1]
+        front = stack.enter_context(start(directory / "front", _front(ports)))
+        yield Chain(front, middle, far, liar)
+
+
+@pytest.mark.parametrize("host", [DIRECT, *WAYS])
+def test_datagrams(chain: Chain, host: str) -> None:
+    """There and back, each flow by the way of its own rule."""
+    with Echo(host) as echo, Association(chain.front.port) as client:
+        for text in (b"", b"hello", bytes(range(256)) * 40):
+            client.echo(echo, text)
+        assert client.silent(0.02)
+    ended = chain.flowEnd(f"{host}:{echo.port}")
+    assert (ended["sent"], ended["received"]) == (10245, 10245)
+    assert ended.get("path", "") == WAYS.get(host, "")
+    (flow,) = [e for e in chain.front.journal("flow") if e["port"] == echo.port]
+    assert flow.get("via", "") == WAYS.get(host, "")
+
+
+def test_manyWaysInOneAssociation(chain: Chain) -> None:
+    """Datagrams of one association by all ways at once; none is taken for another's."""
+    with ExitStack() as stack:
+        echoes = [stack.enter_context(Echo(host)) for host in (DIRECT, *WAYS)]
+        client = stack.enter_context(Association(chain.front.port))
+        for number in range(5):
+            for echo in echoes:
+                client.send(*echo.place, b"%d to %s" % (number, echo.place[0].encode()))
+            wanted = {
+                addressed(*echo.place) + b"%d to %s" % (number, echo.place[0].encode())
+                for echo in echoes
+            }
+            assert {client.receive() for _ in echoes} == wanted
+
+
+@pytest.mark.parametrize("host", WITHOUT)
+def test_withoutUDP(chain: Chain, host: str) -> None:
+    """Where all UDP would leave by such an upstream, the client is told so at once."""
+    _, code, reason = WITHOUT[host]
+    port = chain.front.ports[1 + list(WITHOUT).index(host)]
+    control, (replied, *_) = associate(port)
+    with control:
+        assert replied == code
+        assert control.recv(1) == b""
+    ended = until(
+        lambda: [e for e in chain.front.journal("end") if e["reason"] == reason]
+    )
+    assert "upstream" in ended[-1]["why"]
+
+
+def test_dig(chain: Chain, tmp_path: Path, quiet: dict[str, str]) -> None:
+    """A real client of DNS, made a client of SOCKS by Dante, through two upstreams."""
+    client = Socksify(tmp_path, quiet, chain.front.port)
+    # As in test_udp.py: Dante does not see sendmmsg(2).
+    strace = program("strace", "strace")
+    prefix = (strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendmmsg")
+    prefix += ("-e", "inject=sendmmsg:error=ENOSYS")
+    with KnownNames({"known.example": "192.0.2.7"}) as names:
+        command = [program("dig", "bind9-dnsutils"), "+tries=1", "+time=20", "+short"]
+        command += ["-p", str(names.port), "@127.0.0.1", "known.example", "A"]
+        done = client(*command, prefix=prefix)
+    assert done.stdout == "192.0.2.7\n", done.stderr
+    ended = chain.flowEnd(f"127.0.0.1:{names.port}")
+    assert (ended["path"], ended["sent_datagrams"]) == ("middle, far", 1)
+
+
+# BIND.
+
+
+@pytest.mark.parametrize("host", [h for h, way in WAYS.items() if "dante" not in way])
+def test_bind(chain: Chain, host: str) -> None:
+    """The peer comes to the upstream, and the octets go through."""
+    with raw.dial(chain.front.port) as client:
+        client.sendall(raw.GREETING)
+        assert raw.exactly(client, 2) == b"\x05\x00"
+        client.sendall(raw.request5(host, 0, 2))
+        code, there, port = raw.reply5(client)
+        assert code == 0
+        with socket.create_connection(
+            (there, port), PATIENCE, source_address=(host, 0)
+        ) as peer:
+            assert raw.reply5(client) == (0, *peer.getsockname())
+            peer.sendall(b"hello")
+            assert raw.exactly(client, 5) == b"hello"
+            client.sendall(b"world")
+            assert raw.exactly(peer, 5) == b"world"
