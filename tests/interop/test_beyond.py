@@ -180,7 +180,15 @@ def test_dig(chain: Chain, tmp_path: Path, quiet: dict[str, str]) -> None:
     client = Socksify(tmp_path, quiet, chain.front.port)
     # As in test_udp.py: Dante does not see sendmmsg(2).
     strace = program("strace", "strace")
-    prefix = (strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendmmsg")
+    prefix: tuple[str, ...] = (
+        strace,
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=sendmmsg",
+    )
     prefix += ("-e", "inject=sendmmsg:error=ENOSYS")
     with KnownNames({"known.example": "192.0.2.7"}) as names:
         command = [program("dig", "bind9-dnsutils"), "+tries=1", "+time=20", "+short"]
