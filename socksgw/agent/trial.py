@@ -39,6 +39,10 @@ class _Myself:
     def __init__(self) -> None:
         self._used: list[Standing] = []
 
+    @property
+    def shown(self) -> None:
+        """As L{socksgw.route.upstreams.trip.Traveller.shown}: nothing."""
+
     def joins(self, standing: Standing) -> None:
         """As L{Traveller.joins}."""
         self._used.append(standing)

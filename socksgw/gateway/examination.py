@@ -29,6 +29,7 @@ from socksgw.gateway.examining.listeners import (
 from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.networks import examineNetworks
 from socksgw.gateway.examining.pac import examinePac
+from socksgw.gateway.examining.passing import examinePassing
 from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.examining.programs import examinePrograms
 from socksgw.gateway.examining.rules import examineExpectations, examineRules
@@ -137,6 +138,7 @@ def examine(
     compiler = compiler or Compiler(config, facts)
     problems, exposed = Problems(), reachable(config)
     examineValues(config, problems)
+    examinePassing(config, problems)
     examineListeners(config, reactor, problems)
     found = links()
     examineNetworks(config, found, problems)

@@ -59,6 +59,7 @@ class Generation:
         listener's name.
     @ivar senders: of which addresses a listener believes PROXY headers, by its name.
     @ivar upstreams: the hops of the configuration.
+    @ivar handsOn: whether one of them is given the passwords of clients.
     """
 
     def __init__(
@@ -188,6 +189,7 @@ class Generation:
             self._holding.share,
             base.append,
         )
+        self.handsOn = self.upstreams.handsOn
         self._leaving: dict[tuple[str, Leaving], Ways] = {}
         self._config = config
         self._udp = {listen.name: UDPOptions(listen.udp) for listen in config.listen}

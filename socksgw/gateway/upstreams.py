@@ -9,6 +9,7 @@ from random import SystemRandom
 from typing import Protocol, TypeVar, final
 
 from socksgw.audit.process import upstreamLine
+from socksgw.client.logins.password import PasswordLogin
 from socksgw.client.socks import Socks5Proxy
 from socksgw.config.schema import Upstream
 from socksgw.config.upstreamurl import parsePlace, parseUpstreamURL
@@ -40,6 +41,11 @@ class Share(Protocol):
 
     def __call__(self, key: object, make: Callable[[], T]) -> T:
         """Return the value of a key."""
+
+
+def _passing(user: bytes, password: bytes) -> Socks5Proxy:
+    """Return what logs in with a client's own name and password, once."""
+    return Socks5Proxy(PasswordLogin(user, password))
 
 
 @final
@@ -99,6 +105,11 @@ class Upstreams:
             each.stop()
 
     @property
+    def handsOn(self) -> bool:
+        """Whether one of them is given the passwords of clients."""
+        return any(each.pass_through for each in self._tables.values())
+
+    @property
     def standings(self) -> list[tuple[Domain, Standing]]:
         """What is known of the upstreams that were in use, in each domain."""
         return [(domain, hop.standing) for (_, domain), hop in self._hops.items()]
@@ -116,8 +127,15 @@ class Upstreams:
         standing = self._share(
             ("upstream", repr(table), domain), lambda: self._standing(table, domain)
         )
+        passing = _passing if table.pass_through else None
         return Hop(
-            standing, url.host, url.port, Socks5Proxy(), self._setDeadline, table.udp
+            standing,
+            url.host,
+            url.port,
+            Socks5Proxy(),
+            self._setDeadline,
+            table.udp,
+            passing,
         )
 
     def _standing(self, table: Upstream, domain: Domain) -> Standing:

@@ -12,7 +12,15 @@ from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from socksgw.interfaces import IBearerToken, IForgetful, IVerifiedIdentity
 from socksgw.login.tokens import NAMELESS, subjectIn
 
-__all__ = ["claimed", "forget", "isEmpty", "isGuessable", "passwordIn", "strip"]
+__all__ = [
+    "claimed",
+    "forget",
+    "isEmpty",
+    "isGuessable",
+    "passwordIn",
+    "shownIn",
+    "strip",
+]
 
 
 def isGuessable(credentials: Any) -> bool:
@@ -40,6 +48,18 @@ def passwordIn(credentials: Any) -> bytes | None:
     elif IBearerToken.providedBy(credentials):
         found = credentials.token
     return found
+
+
+def shownIn(credentials: Any) -> tuple[bytes, bytes] | None:
+    """
+    Return the name and the password that a client has shown, in clear and whole.
+
+    @return: L{None} where it has shown none: by a ticket, a certificate, a token, an
+        answer to a challenge.
+    """
+    if not IUsernamePassword.providedBy(credentials) or not credentials.password:
+        return None
+    return credentials.username, credentials.password
 
 
 def claimed(credentials: Any) -> bytes:

@@ -64,6 +64,10 @@ class Generation(Protocol):
         """
 
     @property
+    def handsOn(self) -> bool:
+        """Whether an upstream is given the passwords of clients."""
+
+    @property
     def relays(self) -> Relays:
         """What moves octets between two connections."""
 
@@ -150,11 +154,13 @@ class Case:
     @ivar arrived: whether the session is counted as new already (L{arrive}).
     @ivar claim: what the session takes of the limits, once it is allowed.
     @ivar flows: what judges its datagrams, where it has any.
+    @ivar shown: the name and the password of this login, for an upstream that is to
+        have them; L{None} again as soon as the session has its way out.
     """
 
     __slots__ = (
         "_tally", "_used", "arrived", "asker", "claim", "client", "command", "flows",
-        "gateway", "generation", "obligations", "record", "verdicts",
+        "gateway", "generation", "obligations", "record", "shown", "verdicts",
     )  # fmt: skip
 
     asker: Asker
@@ -180,6 +186,7 @@ class Case:
         self.flows: Flows | None = None
         self.arrived = False
         self._used: tuple[Used, ...] = ()
+        self.shown: tuple[bytes, bytes] | None = None
         self._tally: Tally | None = None
 
     @property

@@ -20,6 +20,7 @@ from socksgw.errors import (
     SocksError,
 )
 from socksgw.interfaces import Asker, User
+from socksgw.login.credentials import shownIn
 from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.negotiation import negotiate
 from socksgw.policy.questions import Verdict
@@ -121,6 +122,7 @@ class Session(case.Case):
                 _log.failure("a session failed by a defect in socksgw")
                 failure = SocksError("internal failure", reason="internal")
             if failure is not None:
+                self.shown = None
                 await refuse(self, failure, self._attempt, self._recorded)
                 if self.stage is _RELAY or self.client.conversation.dialect.silent:
                     # Cut off: the client must not take that for the orderly end
@@ -180,6 +182,9 @@ class Session(case.Case):
             raise
 
         self.stage = _LOGIN
+        if generation.handsOn:
+            # The login makes the credentials forget it.
+            self.shown = shownIn(attempt.credentials)
         user: User = await generation.login.settle(
             attempt.credentials, attempt.method, client.source
         )
@@ -228,6 +233,7 @@ class Session(case.Case):
             client.conversation.passed()
         else:
             client.reply(_SUCCEEDED, told)
+        self.shown = None
         if relay is not None:
             self.stage = _RELAY
             self.verdicts = _NONE

@@ -227,6 +227,7 @@ class Gateway:
             policy=SimpleNamespace(decide=self._decide),
             ways=ways,
             waysOf=lambda listener, leaving=None: ways,
+            handsOn=False,
             domainOf=lambda listener: OWN,
             relays=SimpleNamespace(between=self._between),
             udpOf=lambda name: UDPOptions(ListenUDP()),

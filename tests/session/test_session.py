@@ -26,6 +26,7 @@ from socksgw.config.schema import Limit, Quota, Rate, Rule, Throttle
 from socksgw.errors import (
     AuditFailed,
     AuthenticationFailed,
+    ConnectFailed,
     Draining,
     LimitReached,
     LookupFailed,
@@ -1349,3 +1350,38 @@ def test_onlyTheSessionSetsTheStage() -> None:
         if re.search(r"\bstage(: \w+)? = (Stage\.|_[A-Z])", path.read_text())
     }
     assert setting == {"session/session.py"}
+
+
+@pytest.mark.parametrize("way", ["socks5", "socks5-userpass", "http-userpass"])
+@pytest.mark.parametrize("handsOn", [False, True])
+@pytest.mark.parametrize("failure", [None, ConnectFailed("no")])
+def test_aPasswordForAnUpstream(
+    gateway: Gateway, way: str, handsOn: bool, failure: ConnectFailed | None
+) -> None:
+    """It is there while the way out is opened, and no longer, however that ends."""
+    gateway.generation.handsOn = handsOn
+    shown: list[Any] = []
+    opening: Deferred[None] = Deferred()
+
+    async def route() -> None:
+        shown.append(gateway.sessions[0].shown)
+        await opening
+
+    gateway.steps["route"] = route()
+    relaying: Deferred[None] = Deferred()
+    gateway.steps["relay"] = relaying
+    transport = gateway.connect(WAYS[way])
+    known = (b"alice", CANARY) if handsOn and way != "socks5" else None
+    assert shown == [known]
+    opening.errback(failure) if failure else opening.callback(None)
+    assert gateway.sessions[0].shown is None
+    if failure is None:
+        relaying.callback(None)
+    transport.loseConnection()
+
+
+def test_aPasswordThatIsWrong(gateway: Gateway) -> None:
+    """It is not kept, though the refusal is still to be told."""
+    gateway.generation.handsOn = True
+    gateway.connect(b"\x05\x01\x02" + WRONG)
+    assert gateway.sessions[0].shown is None

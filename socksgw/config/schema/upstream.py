@@ -43,6 +43,11 @@ class Upstream:
     @ivar udp: How datagrams go to it. C{"associate"}: beside the connection, as RFC
         1928 has it. C{"hev"} and C{"gost"}: inside the connection, as socksgw takes
         them where C{listen.udp.tunnels} says so.
+    @ivar pass_through: C{true}: it is given the name and the password by which the
+        client has logged in here, if it asks for these. Clients that have shown no
+        password are refused.
+    @ivar cleartext_passwords: C{true}: passwords may go to it without TLS; else only
+        where it is on this host.
     @ivar check: Checks that eject the upstream and bring it back. Absent: sessions do.
     """
 
@@ -50,4 +55,6 @@ class Upstream:
     url: str
     resolve: Literal["here", "there"] = "here"
     udp: Literal["associate", "hev", "gost"] = "associate"
+    pass_through: bool = False
+    cleartext_passwords: bool = False
     check: UpstreamCheck | None = None

@@ -150,7 +150,10 @@ class Prober:
     A probe stands for a client of its own (L{socksgw.route.upstreams.trip.Traveller}).
 
     @ivar asker: who that is.
+    @ivar shown: nothing.
     """
+
+    shown: Final = None
 
     __slots__ = ("_before", "_clock", "_hop", "_seconds", "_target", "asker")
 

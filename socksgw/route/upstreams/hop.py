@@ -4,13 +4,13 @@ One upstream: what is said to it so that it opens the next connection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from socksgw.client.errors import ProxyError
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Proxy
-from socksgw.errors import SocksError
+from socksgw.errors import SocksError, UpstreamRefused
 from socksgw.interfaces import SetDeadline
 from socksgw.route.failures import unreachable, upstreamFailure
 from socksgw.route.upstreams.standing import Standing
@@ -25,6 +25,8 @@ _INSIDE: Final[Mapping[str, Command]] = {
     "hev": Command.UDP_IN_TCP,
     "gost": Command.UDP_TUNNEL,
 }
+#: What an upstream that does not let a client in is recorded with.
+_LOGIN: Final = "upstream-login"
 
 
 @final
@@ -74,7 +76,8 @@ class Hop:
     """
 
     __slots__ = (
-        "_host", "_port", "_proxy", "_setDeadline", "_udp", "name", "standing"
+        "_host", "_passing", "_port", "_proxy", "_setDeadline", "_udp", "name",
+        "standing",
     )  # fmt: skip
 
     def __init__(
@@ -85,12 +88,15 @@ class Hop:
         proxy: Proxy,
         setDeadline: SetDeadline,
         udp: str = "associate",
+        passing: Callable[[bytes, bytes], Proxy] | None = None,
     ) -> None:
         """
         Take the parts.
 
         @param host: where it is, as the hop before reaches it.
         @param udp: how datagrams go to it, as in C{[[upstream]]}.
+        @param passing: what stands for C{proxy} in sessions, where these hand on the
+            name and the password that their client has shown.
         """
         self._udp = udp
         self.name = standing.name
@@ -99,6 +105,32 @@ class Hop:
         self._port = port
         self._proxy = proxy
         self._setDeadline = setDeadline
+        self._passing = passing
+
+    def _proxyFor(self, trip: Trip) -> Proxy:
+        """
+        Return what speaks with it for a session.
+
+        @raise UpstreamRefused: it gets the client's password, and there is none.
+        """
+        if self._passing is None:
+            return self._proxy
+        shown = trip.traveller.shown
+        if shown is None:
+            text = (
+                f'upstream "{self.name}": the client has shown no password to hand on'
+            )
+            raise UpstreamRefused(text, None, _LOGIN)
+        return self._passing(*shown)
+
+    def _failure(self, error: Exception, asked: bool) -> SocksError:
+        """Return what the failure of a dialogue means."""
+        failure = upstreamFailure(self.name, error, asked)
+        if self._passing is not None and failure.reason == _LOGIN:
+            # That is said of the client, and every other upstream would count one more
+            # wrong password.
+            return UpstreamRefused(str(failure), failure.reply, _LOGIN)
+        return failure
 
     async def open(
         self,
@@ -116,6 +148,7 @@ class Hop:
         @raise UpstreamFailed: it does not work, or what is before it does not.
         @raise SocksError: it does not open the connection.
         """
+        proxy = self._proxyFor(trip)
         short = trip.towards().within(patience)
         try:
             leg = await before.open(self._host, self._port, short)
@@ -125,29 +158,36 @@ class Hop:
         link = ConnectionLink(connection)
         waiting = _Patience(self._setDeadline, link, short, trip)
         try:
-            return await self._asked(link, leg, host, port, trip.asked)
+            return await self._asked(proxy, link, leg, host, port, trip.asked)
         except BaseException as e:
             connection.abortConnection()
             for each in leg.used:
                 trip.traveller.parts(each)
             if isinstance(e, Exception):
-                raise upstreamFailure(self.name, e, link.asked) from None
+                raise self._failure(e, link.asked) from None
             raise
         finally:
             waiting.stop()
 
     async def _asked(
-        self, link: ConnectionLink, leg: Leg, host: Address | str, port: int, what: str
+        self,
+        proxy: Proxy,
+        link: ConnectionLink,
+        leg: Leg,
+        host: Address | str,
+        port: int,
+        what: str,
     ) -> Leg:
         """
         Ask for what is wanted.
 
+        @param proxy: what asks for it.
         @param leg: the connection to the upstream.
         @raise ProxyError: it does not do it.
         """
         used = (*leg.used, self.standing)
         if what == "bind":
-            expecting = await self._proxy.bind(link, host, port)
+            expecting = await proxy.bind(link, host, port)
 
             async def peer() -> tuple[Address, int, bytes]:
                 try:
@@ -161,9 +201,9 @@ class Hop:
             )
         if what == "udp":
             command = _INSIDE.get(self._udp, Command.UDP_ASSOCIATE)
-            accepted = await self._proxy.associate(link, command=command)
+            accepted = await proxy.associate(link, command=command)
         else:
-            accepted = await self._proxy.connect(link, host, port)
+            accepted = await proxy.connect(link, host, port)
         return Leg(
             leg.connection,
             accepted.bound,
@@ -180,6 +220,8 @@ class Hop:
         """
         See whether it works: log in, and have it connect to a target if there is one.
 
+        Where it gets its clients' passwords, it is connected to, and no more.
+
         @param before: as of L{open}.
         @raise UpstreamFailed: it does not work, or what is before it does not.
         @raise SocksError: it does not open the connection.
@@ -191,6 +233,8 @@ class Hop:
         link = ConnectionLink(leg.connection)
         waiting = _Patience(self._setDeadline, link, trip, trip)
         try:
+            if self._passing is not None:
+                return
             if target is None:
                 await self._proxy.greet(link)
             else:

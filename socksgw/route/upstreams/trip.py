@@ -30,6 +30,14 @@ class Traveller(Protocol):
     def local(self) -> SocketName | None:
         """Our end of the client's connection; L{None} where it has none."""
 
+    @property
+    def shown(self) -> tuple[bytes, bytes] | None:
+        """
+        The name and the password by which it has logged in on this very connection.
+
+        L{None} where there are none, or nothing may hand them on.
+        """
+
     def joins(self, standing: Standing) -> None:
         """Note that it uses an upstream, until it L{parts} with it or is over."""
 

@@ -64,6 +64,7 @@ class Traveller:
         user = SimpleNamespace(anonymous=False, name="alice")
         self.asker: Any = SimpleNamespace(user=user, source=UNSPECIFIED4)
         self.used: list[Standing] = []
+        self.shown: tuple[bytes, bytes] | None = None
 
     def joins(self, standing: Standing) -> None:
         self.used.append(standing)
