@@ -123,6 +123,8 @@ class Exits:
         for way in list(self._exits.values()):
             way.close()
         self._exits.clear()
+        # No circle: the owner has these ways.
+        del self._owner, self._end, self._makeSocket
 
 
 @final
