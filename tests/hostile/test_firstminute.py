@@ -192,7 +192,7 @@ handshake = 10
 [relay]
 memory = "lots"
 [gatewya]
-[upstream]
+[admin]
 """
     lines = _configured(tmp_path, OPEN + shape)
     for expected in (
@@ -201,7 +201,7 @@ memory = "lots"
         r'timeouts\.handshake: .*"10s"',
         r'relay\.memory: .*"256MB"',
         r'gatewya: unknown key.*"gateway"',
-        r"upstream: not built yet",
+        r"admin: not built yet",
     ):
         assert any(re.search(expected, line) for line in lines), expected
     assert len(lines) == 6
