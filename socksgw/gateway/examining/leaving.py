@@ -192,9 +192,9 @@ def _elsewhere(
         if link.address != address or link.device == "lo" or not link.network.shift:
             # An address alone, with no network: routing protocols use such.
             continue
-        for towards in (_neighbour(link), _ANYWHERE[address.version]):
+        for towards in (_neighbour(link, links), _ANYWHERE[address.version]):
             device = leavesBy(address, towards)
-            if device and device != link.device:
+            if device not in ("", "lo", link.device):
                 yield (
                     f"{address.text} is an address of {link.device}, but what leaves by "
                     f"it to {towards.text} goes out by {device}: an address alone does "
@@ -204,11 +204,17 @@ def _elsewhere(
                 break
 
 
-def _neighbour(link: Link) -> Address:
-    """Return an address that would be another host's in a network."""
+def _neighbour(link: Link, links: Sequence[Link]) -> Address:
+    """Return an address that would be another host's in the network of a link."""
     size = len(link.address.packed)
     number = int.from_bytes(link.address.packed, "big")
-    return Address((number ^ 1).to_bytes(size, "big"))
+    own = {each.address for each in links}
+    near = [
+        Address((number ^ bit).to_bytes(size, "big"))
+        for bit in (1, 2, 4, 8)
+        if bit < 1 << link.network.shift
+    ]
+    return next((each for each in near if each not in own), near[0])
 
 
 def _sameAt(listen: Listen) -> Iterator[tuple[str, bool]]:
