@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.interop.shared import needsSix
 from tests.live import raw, upstreams
 from tests.live.datagrams import Association, Echo, addressed, associate
 from tests.live.names import KnownNames
@@ -206,9 +207,7 @@ def test_dig(chain: Chain, tmp_path: Path, quiet: dict[str, str]) -> None:
 def test_bind(chain: Chain, host: str) -> None:
     """The peer comes to the upstream, and the octets go through."""
     with raw.dial(chain.front.port) as client:
-        client.sendall(raw.GREETING)
-        assert raw.exactly(client, 2) == b"\x05\x00"
-        client.sendall(raw.request5(host, 0, 2))
+        _asked(client, host)
         code, there, port = raw.reply5(client)
         assert code == 0
         with socket.create_connection(
@@ -219,3 +218,189 @@ def test_bind(chain: Chain, host: str) -> None:
             assert raw.exactly(client, 5) == b"hello"
             client.sendall(b"world")
             assert raw.exactly(peer, 5) == b"world"
+
+
+def _asked(client: socket.socket, host: str, port: int = 0, command: int = 2) -> None:
+    """Make a request, without a login."""
+    client.sendall(raw.GREETING)
+    assert raw.exactly(client, 2) == b"\x05\x00"
+    client.sendall(raw.request5(host, port, command))
+
+
+# Upstreams that lie.
+
+LIE = next(iter(LIARS))
+
+
+def _told(place: tuple[str, int], code: int = 0) -> bytes:
+    """A reply (RFC 1928 section 6), which is a request with another first octet pair."""
+    return bytes([5, code]) + raw.request5(*place)[2:]
+
+
+class Liar:
+    """One connection to the upstream of the test's own."""
+
+    def __init__(self, chain: Chain, command: int) -> None:
+        self.connection, _ = chain.liar.accept()
+        self.connection.settimeout(PATIENCE)
+        assert raw.exactly(self.connection, 3) == raw.GREETING
+        self.connection.sendall(b"\x05\x00")
+        head = raw.exactly(self.connection, 10)
+        assert (head[1], head[3]) == (command, 1)
+
+    def __enter__(self) -> socket.socket:
+        return self.connection
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+
+def _relay(host: str) -> socket.socket:
+    relay = socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM
+    )
+    relay.settimeout(PATIENCE)
+    relay.bind((host, 0))
+    return relay
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("127.0.0.1", "0.0.0.0"),
+        ("127.0.0.1", "::"),
+        ("127.0.0.1", b"relay.example"),
+        ("127.0.0.5", "127.0.0.5"),
+        pytest.param("::1", "::1", marks=needsSix),
+    ],
+)
+def test_relayAddress(chain: Chain, where: str, says: str | bytes) -> None:
+    """
+    It is taken as told, of whatever family; as 0.0.0.0, ::, or a name it is the
+    upstream's own. What others send there is not heard.
+    """
+    number = freePort()
+    with (
+        Association(chain.front.port) as client,
+        _relay(where) as relay,
+        _relay("127.0.0.6") as stranger,
+    ):
+        client.send(LIE, number, b"ask")
+        with Liar(chain, 3) as control:
+            port = relay.getsockname()[1]
+            control.sendall(_told((says, port)))  # type: ignore[arg-type]
+            octets, there = relay.recvfrom(1 << 16)
+            assert octets == addressed(LIE, number) + b"ask"
+            if where != "::1":
+                stranger.sendto(addressed(LIE, number) + b"lie", there)
+            relay.sendto(addressed("127.0.0.32", 53) + b"unasked", there)
+            relay.sendto(addressed(LIE, number) + b"true", there)
+            assert client.receive() == addressed(LIE, number) + b"true"
+            # The end of the control connection is the end of the flow.
+        ended = chain.flowEnd(f"{LIE}:{number}")
+        assert (ended["reason"], ended["path"]) == ("upstream-closed", "liar")
+        assert (ended["sent"], ended["received"]) == (3, 4)
+        client.send(LIE, number, b"again")
+        with Liar(chain, 3) as control:
+            control.sendall(_told((where, relay.getsockname()[1])))
+            assert relay.recv(1 << 16) == addressed(LIE, number) + b"again"
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (b"", "upstream-closed"),
+        (b"\x05", "upstream-closed"),
+        (_told(("127.0.0.1", 9))[:9], "upstream-closed"),
+        (_told(("127.0.0.1", 0)), "upstream-protocol"),
+        (_told(("224.0.0.1", 9)), "upstream-protocol"),
+        (b"\x04" + _told(("127.0.0.1", 9))[1:], "upstream-protocol"),
+        (b"\x05\x00\x00\x02" + bytes(20), "upstream-protocol"),
+        (_told(("127.0.0.1", 9), 1), "upstream-refused"),
+        (_told(("127.0.0.1", 9), 2), "upstream-refused"),
+        (_told(("127.0.0.1", 9), 4), "host-unreachable"),
+        (_told(("127.0.0.1", 9), 7), "upstream-refused"),
+        (b"\x05\x07\x00\x00" + bytes(6), "upstream-refused"),
+        (_told(("127.0.0.1", 9), 0xFF), "upstream-refused"),
+    ],
+)
+def test_noAssociation(chain: Chain, octets: bytes, reason: str) -> None:
+    """Each way to refuse has its reason, and is no end of anything else."""
+    with Echo(DIRECT) as echo, Association(chain.front.port) as client:
+        number = freePort()
+        client.send(LIE, number, b"ask")
+        with Liar(chain, 3) as control:
+            control.sendall(octets)
+        ended = chain.flowEnd(f"{LIE}:{number}")
+        assert (ended["reason"], ended["sent"]) == (reason, 0)
+        assert 'upstream "liar"' in ended["why"]
+        client.echo(echo, b"hello")
+
+
+@pytest.mark.parametrize(
+    ("octets", "code", "reason"),
+    [
+        (b"", 1, "upstream-closed"),
+        (_told(("0.0.0.0", 0)), 1, "upstream-protocol"),
+        (_told(("0.0.0.0", 9), 2), 2, "upstream-refused"),
+        (_told(("0.0.0.0", 9), 7), 7, "upstream-refused"),
+        (b"\x05\x00\x00\x02" + bytes(20), 1, "upstream-protocol"),
+    ],
+)
+def test_noListener(chain: Chain, octets: bytes, code: int, reason: str) -> None:
+    """The client gets the upstream's reply, and nothing but that."""
+    with raw.dial(chain.front.port) as client:
+        number = freePort()
+        _asked(client, LIE, number)
+        with Liar(chain, 2) as control:
+            control.sendall(octets)
+        assert raw.reply5(client)[0] == code
+        assert client.recv(1) == b""
+    assert raw.end(chain.front, number)["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("octets", "code", "reason"),
+    [
+        (b"", 1, "upstream-closed"),
+        (_told((LIE, 9))[:5], 1, "upstream-closed"),
+        (_told(("127.0.0.32", 9)), 2, "stranger"),
+        (_told(("0.0.0.0", 9)), 1, "upstream-protocol"),
+        (_told((b"peer.example", 9)), 1, "upstream-protocol"),  # type: ignore[arg-type]
+        (_told((LIE, 9), 4), 4, "host-unreachable"),
+        (_told((LIE, 9), 6), 6, "ttl-expired"),
+        (b"\x04" + bytes(20), 1, "upstream-protocol"),
+        (None, 4, "bind-timeout"),
+    ],
+)
+def test_noPeer(chain: Chain, octets: bytes | None, code: int, reason: str) -> None:
+    """
+    A second reply of no use is told as what it is; the policy judges the peer that
+    the upstream tells.
+    """
+    with raw.dial(chain.front.port) as client:
+        number = freePort()
+        _asked(client, LIE, number)
+        with Liar(chain, 2) as control:
+            control.sendall(_told(("0.0.0.0", 4711)))
+            assert raw.reply5(client) == (0, "127.0.0.1", 4711)
+            if octets is not None:
+                control.sendall(octets)
+                control.shutdown(socket.SHUT_WR)
+            assert raw.reply5(client)[0] == code
+            assert client.recv(1) == b""
+    ended = raw.end(chain.front, number)
+    assert (ended["reason"], ended["path"]) == (reason, "liar")
+
+
+def test_thePeerSpeaksFirst(chain: Chain) -> None:
+    """What comes in one segment with the replies, both of them, is the client's."""
+    with raw.dial(chain.front.port) as client:
+        _asked(client, LIE)
+        with Liar(chain, 2) as control:
+            control.sendall(_told(("127.0.0.1", 9)) + _told((LIE, 21)) + b"220 hello")
+            assert raw.reply5(client) == (0, "127.0.0.1", 9)
+            assert raw.reply5(client) == (0, LIE, 21)
+            assert raw.exactly(client, 9) == b"220 hello"
+            client.sendall(b"bye")
+            assert raw.exactly(control, 3) == b"bye"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, final
+from typing import Final, NamedTuple, Protocol, final
 
 from socksgw.errors import UpstreamFailed
 from socksgw.interfaces import Protection, StreamProtection
@@ -24,6 +24,11 @@ from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.datagram import encodeHeader
 
 __all__ = ["Associated", "Layer", "Upstream"]
+
+#: The first octet of the first multicast address of IPv4 (RFC 5771; behind them is
+#: what is reserved, and broadcast), and of each one of IPv6 (RFC 4291 section 2.7).
+_MULTICAST4: Final = 224
+_MULTICAST6: Final = 0xFF
 
 
 class Layer(NamedTuple):
@@ -188,7 +193,7 @@ class Upstream:
         """
         address, port = told(leg)
         here = leg.connection.peer.address
-        if address.isLoopback and not here.isLoopback:
+        if _isMany(address) or (address.isLoopback and not here.isLoopback):
             raise untrue(leg, f"it tells {address} to send datagrams to")
         if self._isOwn(address, port):
             text = f"{address}:{port} is a listener of this gateway"
@@ -204,6 +209,12 @@ class Upstream:
             text = f'upstream "{leg.name}": its relay {address}:{port}: {failure}'
             raise UpstreamFailed(text, None, None, leg.name) from None
         return made
+
+
+def _isMany(address: Address) -> bool:
+    """Return whether an address is multicast, or broadcast."""
+    first = address.packed[0]
+    return first >= _MULTICAST4 if address.version == 4 else first == _MULTICAST6
 
 
 def _require(leg: Leg) -> None:
