@@ -27,7 +27,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         f"{each}.py": ("interop/test_chains.py", "chains of gateways use them")
         for each in (
             "config/upstreamurl",
-            "gateway/upstreams",
             "policy/leaving",
             "route/upstreams/chain",
             "route/upstreams/ground",

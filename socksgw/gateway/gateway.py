@@ -34,6 +34,7 @@ from socksgw.limits.limits import Limits
 from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
 from socksgw.route.udpoptions import portShares
+from socksgw.route.upstreams.standing import Standing
 from socksgw.session.session import Session
 from socksgw.system.coroutines import Running
 from socksgw.system.deadlines import Deadlines
@@ -341,6 +342,11 @@ class Gateway:
             configured(config.http.realm, config.http.reasons),
             generation.senders,
         )
+
+    @property
+    def upstreams(self) -> list[tuple[Domain, Standing]]:
+        """What is known of each upstream in use, and the network that it is used from."""
+        return self.generation.upstreams.standings
 
     @property
     def changes(self) -> int:
