@@ -19,8 +19,10 @@ from socksgw.agent.trial import attempt
 from socksgw.agent.trouble import Trouble
 from socksgw.audit.follower import Follower
 from socksgw.config.listening import UNIX
+from socksgw.errors import ConnectFailed
 from socksgw.gateway.gateway import Gateway
 from socksgw.system.readiness import notify
+from socksgw.wire.codes import Reply
 
 __all__ = ["PREFIX", "Telling", "reachedLine"]
 
@@ -98,11 +100,21 @@ class Telling:
         failed = False
         with suppress(OSError):
             failed = _FAILED in self._follower.poll()
+        if network != before:
+            self._cut()
         other, self._settings = settings is not self._settings, settings
         if other or self._sleep.slept() or network != before:
             self._reach.renew(other)
         elif failed:
             self._reach.doubt()
+
+    def _cut(self) -> None:
+        """End the sessions that a change of the network has left without a way."""
+        for session in self._gateway.sessions.stranded(self._gateway.hosts.isSelf):
+            why = f"this machine has the address {session.outgoing} no longer"
+            session.client.end(
+                ConnectFailed(why, Reply.NETWORK_UNREACHABLE, "network-lost")
+            )
 
     def _changed(self, trouble: Trouble | None) -> None:
         settings = self._agent.settings

@@ -9,6 +9,7 @@ from typing import Final, final
 
 from socksgw.session.session import Session
 from socksgw.session.stage import Stage
+from socksgw.wire.address import Address
 
 __all__ = ["Sessions"]
 
@@ -77,6 +78,19 @@ class Sessions:
         live = self._live.values()
         users = [s.asker.user for s in live if s.claim is not None]
         return {user.name for user in users if not user.anonymous}
+
+    def stranded(self, isHere: Callable[[Address], bool]) -> Iterator[Session]:
+        """
+        Yield the sessions whose way to an upstream begins at a lost address.
+
+        Nothing comes to it any more, and nobody else would say so: the kernel sends
+        again for a quarter of an hour.
+
+        @param isHere: tells whether an address is this host's.
+        """
+        for session in self:
+            if session.outgoing is not None and not isHere(session.outgoing):
+                yield session
 
     def expired(self, now: float) -> Iterator[Session]:
         """

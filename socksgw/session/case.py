@@ -156,11 +156,14 @@ class Case:
     @ivar flows: what judges its datagrams, where it has any.
     @ivar shown: the name and the password of this login, for an upstream that is to
         have them; L{None} again as soon as the session has its way out.
+    @ivar outgoing: our address on the way to its first upstream; L{None} where it
+        leaves by none.
     """
 
     __slots__ = (
         "_tally", "_used", "arrived", "asker", "claim", "client", "command", "flows",
-        "gateway", "generation", "obligations", "record", "shown", "verdicts",
+        "gateway", "generation", "obligations", "outgoing", "record", "shown",
+        "verdicts",
     )  # fmt: skip
 
     asker: Asker
@@ -187,6 +190,7 @@ class Case:
         self.arrived = False
         self._used: tuple[Used, ...] = ()
         self.shown: tuple[bytes, bytes] | None = None
+        self.outgoing: Address | None = None
         self._tally: Tally | None = None
 
     @property

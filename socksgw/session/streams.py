@@ -95,6 +95,7 @@ class Dialling(Command):
             case.livesBy(case.verdicts[outlet.address])
         if outlet.path:
             record.path = outlet.path
+            case.outgoing = outlet.local.address
         elif case.loops(outlet.bound[0], outlet.address, record.port):
             outlet.loseConnection()
             raise LeadsHere("the destination turned out to be this host")

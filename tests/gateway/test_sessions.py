@@ -10,6 +10,7 @@ from typing import Any
 
 from socksgw.gateway.sessions import Sessions
 from socksgw.session.stage import Stage
+from socksgw.wire.address import Address
 
 
 def session(number: int, stage: Stage = Stage.RELAY, name: str = "alice") -> Any:
@@ -53,6 +54,16 @@ def test_whoLivesOnAVerdict() -> None:
         "bob"
     ]
     assert sessions.users() == {"alice", "bob", "carol"}
+
+
+def test_whoHasLostTheWay() -> None:
+    """Those that leave by an upstream, from an address that is gone."""
+    sessions = Sessions()
+    places = [None, Address.parse("192.0.2.1"), Address.parse("192.0.2.2")]
+    for place in places:
+        sessions.begin(session).outgoing = place
+    left = sessions.stranded(lambda address: address == places[2])
+    assert [each.outgoing for each in left] == [places[1]]
 
 
 def test_whoseLoginHasEnded() -> None:
