@@ -113,7 +113,7 @@ def test_anotherUser(
     if shutil.which("setpriv") is None:
         missing("setpriv is missing: apt-get install util-linux")
     setpriv = ["setpriv", f"--reuid={uid}", "--clear-groups"]
-    before = len(gateway.journal())
+    before = len(gateway.journal("decision"))
     url = f"http://127.0.0.1:{web('127.0.0.1').port}/other"
     for scheme in ("socks5h", "socks4a", "http"):
         proxy = f"{scheme}://127.0.0.1:{near.port}"
@@ -124,7 +124,7 @@ def test_anotherUser(
     os.chmod(Path(path).parent, 0o755)
     done = curl(quiet, f"socks5h://localhost{path}", url, prefix=setpriv)
     assert done.returncode == 7
-    assert len(gateway.journal()) == before
+    assert len(gateway.journal("decision")) == before
 
 
 def test_gatewayStopsAndStarts(tmp_path: Path, quiet: dict[str, str]) -> None:
