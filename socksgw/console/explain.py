@@ -87,6 +87,8 @@ def asJson(outcome: Outcome, ways: Sequence[Way] = ()) -> Mapping[str, Any]:
         "rule": verdict.rule,
         "why": verdict.why,
         "depends_on": outcome.doubt,
+        "via": outcome.via or None,
+        "judged": "name" if outcome.byName else "address",
         "addresses": [str(address) for address in outcome.addresses],
         "struck": [[str(address), why] for address, why in outcome.struck],
         "rules": [
@@ -120,7 +122,11 @@ def printed(outcome: Outcome, out: TextIO, ways: Sequence[Way] = ()) -> None:
     word = "allow" if verdict.allowed else "deny"
     why = f": {verdict.why}" if verdict.why else ""
     doubt = outcome.doubt and f" (or another; that depends on {_option(outcome.doubt)})"
+    if outcome.byName:
+        print("  no address is judged: the upstream looks the name up", file=out)
     print(f'{word} by rule "{verdict.rule}"{doubt or ""}{why}', file=out)
+    if outcome.via:
+        print(f"  leaves via {outcome.via}", file=out)
 
 
 def _option(fact: str) -> str:

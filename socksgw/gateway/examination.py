@@ -35,6 +35,7 @@ from socksgw.gateway.examining.programs import examinePrograms
 from socksgw.gateway.examining.rules import examineExpectations, examineRules
 from socksgw.gateway.examining.senders import Senders
 from socksgw.gateway.examining.transparent import examineReach, examineTransparent
+from socksgw.gateway.examining.upstreams import examineUpstreams
 from socksgw.gateway.examining.users import (
     examineDirectories,
     examineSpellings,
@@ -144,6 +145,7 @@ def examine(
     examineNetworks(config, found, problems)
     examineLeaving(config, found, leavesBy, problems)
     examinePac(config, problems)
+    examineUpstreams(config, facts, problems)
     secured = dict(serverTLS(config, problems, holding))
     senders = Senders(config, compiler, problems)
     methods = Methods(config, compiler, reactor, exposed, problems)

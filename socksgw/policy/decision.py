@@ -61,7 +61,8 @@ class Decision:
         RESOLVE.
     @ivar addresses: the addresses that may be dialled, best first.
     @ivar verdicts: the verdicts about these, at least; rule, ticket, replies and
-        obligations above are those of the first one.
+        obligations above are those of the first one. Where an upstream looks the name
+        up, there are no addresses, and the verdict is about the name.
     @ivar struck: the addresses of the name that may not be dialled, with why.
     @ivar error: the refusal for the client, when nothing is allowed.
     """
@@ -77,7 +78,7 @@ class Decision:
         addresses: tuple[Address, ...] = (),
         struck: tuple[tuple[Address, str], ...] = (),
         error: SocksError | None = None,
-        verdicts: Mapping[Address, Verdict] | None = None,
+        verdicts: Mapping[Address | str, Verdict] | None = None,
     ) -> None:
         """
         Take the parts of a decision.
@@ -85,9 +86,9 @@ class Decision:
         @param verdict: the deciding one.
         @param verdicts: the verdicts by address, where they differ.
         """
-        if verdicts is None:
-            verdicts = dict.fromkeys(addresses, verdict)
-        self.verdicts = verdicts
+        self.verdicts: Mapping[Address | str, Verdict] = (
+            dict.fromkeys(addresses, verdict) if verdicts is None else verdicts
+        )
         self.allowed = verdict.allowed
         self.rule = verdict.rule
         self.why = verdict.why
@@ -143,7 +144,8 @@ class Policy:
         """
         Decide a request.
 
-        A name is looked up at most once, and not at all when no rule could allow it.
+        A name is looked up at most once, and not at all when no rule could allow it,
+        or when an upstream does that.
 
         @param arrive: called before a look-up.
         """
@@ -158,6 +160,10 @@ class Policy:
                 decision.hint = self._hint(question, name, host, verdict)
             return self._reported(decision, question, (host,))
         question = Question(asker, command, host, port)
+        unresolved = self.ruleset.unresolved(question)
+        if unresolved is not None:
+            decision = Decision(unresolved, verdicts={host: unresolved})
+            return self._reported(decision, question, (None,))
         hopeless = self.ruleset.hopeless(question)
         if hopeless is not None:
             return self._reported(Decision(hopeless), question, (None,))
@@ -225,7 +231,8 @@ class Policy:
             return refused(e.with_traceback(None))
         verdicts = [(a, judge(a)) for a in resolved]
         deciding, allowed, struck = combined(verdicts)
-        decision = Decision(deciding, allowed, struck, verdicts=dict(verdicts))
+        byAddress: dict[Address | str, Verdict] = dict(verdicts)
+        decision = Decision(deciding, allowed, struck, verdicts=byAddress)
         return self._reported(decision, question, resolved)
 
     def associate(self, asker: Asker) -> Decision:

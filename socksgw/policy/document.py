@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, final
 
 from attrs import evolve, field, frozen
 
 from socksgw.config.problems import Problem, nearest
 from socksgw.config.reserved import LOCAL, isLocal, isReserved
-from socksgw.config.schema import Config, Upstream, Via
+from socksgw.config.schema import Config
 from socksgw.config.schema import Rule as RuleTable
 from socksgw.config.tags import isPatternOfTags
 from socksgw.config.userwords import userWord
@@ -23,14 +23,14 @@ from socksgw.policy.conditions import (
     Never,
     Who,
 )
-from socksgw.policy.leaving import DIRECT, Leaving
+from socksgw.policy.leaving import Leaving
 from socksgw.policy.networks import Network
 from socksgw.policy.ports import Ports, Services
 from socksgw.policy.questions import DEFAULT, NEVER, UNOFFERED, Obligations
 from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
-from socksgw.policy.shadows import COMMANDS, unreachable
+from socksgw.policy.shadows import COMMANDS, unjudged, unreachable
 from socksgw.policy.tags import Tags
 from socksgw.policy.words import Words
 from socksgw.wire.address import Address
@@ -132,6 +132,8 @@ class Compiler:
         self._ids(config.rule)
         for number, why in unreachable(ruleset):
             self._wrong(self._places[number], why)
+        for number, why in unjudged(rules):
+            self._odd(self._places[number], why)
         return ruleset
 
     def addresses(self, words: Sequence[str] | None, path: str) -> Addresses | None:
@@ -233,40 +235,13 @@ class Compiler:
             return None if said == Leaving() else said
         if table.allow is None:
             self._wrong(f"{path}.via", "is only for a rule that allows")
-        known = {each.name: each for each in self._config.upstream}
-        if "direct" in known:
-            self._wrong(f"{path}.via", '"direct" can be the name of no [[upstream]]')
-        for i, place in enumerate(table.via):
-            for name in place:
-                if name == DIRECT:
-                    self._lastResort(table.via, known, path)
-                    continue
-                self._used.add(f"upstream.{name}")
-                if name not in known:
-                    why = f'there is no [[upstream]] named "{name}"'
-                    self._wrong(f"{path}.via[{i}]", why + nearest(name, known))
-        there = [
-            known[name].resolve == "there" for name in table.via[-1] if name in known
-        ]
-        return evolve(said, via=table.via, balance=table.balance, there=any(there))
-
-    def _lastResort(self, via: Via, known: Mapping[str, Upstream], path: str) -> None:
-        """Examine a C{via} that names C{direct}."""
-        if (
-            len(via) != 1
-            or via[0].index(DIRECT) != len(via[0]) - 1
-            or via == ((DIRECT,),)
-        ):
-            self._wrong(
-                f"{path}.via",
-                '"direct" is for the end of the only place: [["a", "b", "direct"]]',
-            )
-        for name in via[0]:
-            if name in known and known[name].resolve == "there":
-                self._wrong(
-                    f"{path}.via",
-                    f'"direct" needs addresses, and "{name}" has resolve = "there"',
-                )
+        # The examination of upstreams finds what is wrong with the names.
+        there = any(
+            each.resolve == "there"
+            for each in self._config.upstream
+            if each.name in table.via[-1]
+        )
+        return evolve(said, via=table.via, balance=table.balance, there=there)
 
     def _portsOf(self, words: Sequence[int | str] | None, path: str) -> Ports | None:
         if words is None:

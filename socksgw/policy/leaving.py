@@ -8,12 +8,14 @@ from typing import Final, final
 
 from attrs import frozen
 
-__all__ = ["DIRECT", "SAME", "Leaving"]
+__all__ = ["DIRECT", "MOST", "SAME", "Leaving"]
 
 #: In C{via}: no upstream, where none of the others can be reached.
 DIRECT: Final = "direct"
 #: In C{leave_by}: the address that the client came to.
 SAME: Final = "same"
+#: Places of a chain.
+MOST: Final = 4
 
 
 @final

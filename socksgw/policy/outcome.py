@@ -7,11 +7,11 @@ on one, that fact is named; nothing is guessed.
 
 from __future__ import annotations
 
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 from attrs import frozen
 
-from socksgw.policy.answers import KEEPS_ALLOWING, Answer, missing, unknown
+from socksgw.policy.answers import KEEPS_ALLOWING, TO, Answer, missing, unknown
 from socksgw.policy.decision import combined, tellable
 from socksgw.policy.facts import Facts
 from socksgw.policy.questions import Missing, Question, Verdict
@@ -20,6 +20,9 @@ from socksgw.policy.ruleset import Ruleset, Trace, Tried
 from socksgw.wire.address import Address
 
 __all__ = ["Admitting", "Outcome", "Step", "consider"]
+
+#: The commands for which an upstream may look names up.
+_LEAVING: Final = ("connect", "udp")
 
 
 @frozen
@@ -44,6 +47,7 @@ class Outcome:
     @ivar steps: for each address, the rules that were asked.
     @ivar addresses: the addresses that may be dialled.
     @ivar struck: the addresses that may not be dialled, with why.
+    @ivar byName: whether an upstream looks the name up, and no address is judged.
     @ivar doubt: a missing fact. It may change which rule decides, but not the verdict.
     """
 
@@ -52,6 +56,13 @@ class Outcome:
     addresses: tuple[Address, ...] = ()
     struck: tuple[tuple[Address, str], ...] = ()
     doubt: str | None = None
+    byName: bool = False
+
+    @property
+    def via(self) -> str:
+        """The upstreams by which it leaves, as text; empty for none."""
+        leaving = self.verdict.obligations.leaving
+        return "" if leaving is None else leaving.text
 
 
 class Admitting(Protocol):
@@ -84,6 +95,11 @@ def consider(
             return Outcome(refusal, ())
         facts = admitting.known(facts)
     case = _Case(ruleset, facts.question(), everyRule)
+    verdict = case.unresolved()
+    if verdict is not None:
+        return Outcome(
+            verdict, ((None, case.steps(None)),), doubt=case.doubt, byName=True
+        )
     if not facts.addresses:
         verdict = case.about(None)
         if verdict.allowed and facts.name is not None:
@@ -109,7 +125,37 @@ class _Case:
         self._question = question
         self._everyRule = everyRule
         self._traces: dict[Address | None, Trace] = {}
+        self._byName = False
         self.doubt: str | None = None
+
+    def unresolved(self) -> Verdict | None:
+        """
+        Return the verdict about a name that an upstream looks up.
+
+        @return: L{None} where it is looked up here.
+        @raise Missing: that depends on a fact that was not given.
+        """
+        question = self._question
+        if not self._ruleset.there or question.name is None:
+            return None
+        if question.command not in _LEAVING:
+            return None
+        trace = Trace(self._everyRule)
+        verdict = self._ruleset.byName(question, trace)
+        tried = [
+            (rule, answer)
+            for rule, answer in trace.walks[0]
+            if isinstance(answer, str) or not answer & TO
+        ]
+        if not any(rule.there for rule, _ in tried):
+            return None
+        doubt = _doubt(question, tried)
+        if not verdict.there:
+            return None
+        self.doubt = doubt
+        self._byName = True
+        self._traces[None] = trace
+        return verdict
 
     def about(self, address: Address | None) -> Verdict:
         """
@@ -157,7 +203,8 @@ class _Case:
         if trace is None or not trace.walks:
             return ()
         return tuple(
-            _step(self._question, rule, answer) for rule, answer in trace.walks[0]
+            _step(self._question, rule, answer, self._byName)
+            for rule, answer in trace.walks[0]
         )
 
 
@@ -182,12 +229,18 @@ def _doubt(question: Question, tried: Tried) -> str | None:
     return facts[0][1] if facts else None
 
 
-def _step(question: Question, rule: Rule, answer: Answer) -> Step:
-    """Return how a rule is shown."""
+def _step(question: Question, rule: Rule, answer: Answer, byName: bool = False) -> Step:
+    """
+    Return how a rule is shown.
+
+    @param byName: whether the address is not going to be known.
+    """
     if isinstance(answer, str):
         return Step(rule.id, answer)
     if rule.reportOnly:
         return Step(rule.id, "report_only")
+    if byName and answer & TO:
+        return Step(rule.id, "the address, which is not looked up here,")
     if not answer & (KEEPS_ALLOWING if rule.allow else question.keepsDenying):
         return Step(rule.id, None)
     fact = missing(rule.allow, answer)

@@ -186,3 +186,9 @@ class Verdict:
         self.replies = replies
         self.ticket = ticket
         self.obligations = obligations
+
+    @property
+    def there(self) -> bool:
+        """Tell whether an upstream looks names up."""
+        leaving = self.obligations.leaving
+        return self.allowed and leaving is not None and leaving.there

@@ -40,6 +40,7 @@ class Rule:
     """
     One rule, compiled. A condition that is L{None} holds for every question.
 
+    @ivar there: whether an upstream looks names up for what the rule allows.
     @ivar verdict: the verdict where the rule matches.
     """
 
@@ -64,7 +65,13 @@ class Rule:
     message: str = ""
     reportOnly: bool = False
     obligations: Obligations = _NO_OBLIGATIONS
+    there: bool = field(init=False, eq=False, repr=False)
     verdict: Verdict = field(init=False, eq=False, repr=False)
+
+    @there.default
+    def _there(self) -> bool:
+        leaving = self.obligations.leaving
+        return leaving is not None and leaving.there
 
     @verdict.default
     def _said(self) -> Verdict:
@@ -237,6 +244,7 @@ class Rule:
         if addresses is not None and addresses.everything:
             return unknown
         if names is not None and name in names:
-            # An allow by name alone is for public addresses.
-            return TO if self.allow and resolving is None else unknown
+            # An allow by name alone is for public addresses, where these are known.
+            public = self.allow and resolving is None and not self.there
+            return TO if public else unknown
         return TO if addresses is not None else "to"

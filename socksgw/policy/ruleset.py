@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import final
 
-from socksgw.policy.answers import GROUPS, KEEPS_ALLOWING, Answer
+from socksgw.policy.answers import GROUPS, KEEPS_ALLOWING, TO, YES, Answer
 from socksgw.policy.conditions import Never
 from socksgw.policy.index import Index
 from socksgw.policy.leaving import Leaving
@@ -54,15 +54,19 @@ class Ruleset:
 
     @ivar index: finds the rules that a question may concern.
     @ivar reporting: whether some rules only report.
+    @ivar there: whether upstreams look names up for what some rules allow.
     """
 
-    __slots__ = ("_byName", "_leads", "_timed", "index", "never", "reporting", "rules")
+    __slots__ = (
+        "_byName", "_leads", "_timed", "index", "never", "reporting", "rules", "there",
+    )  # fmt: skip
 
     def __init__(self, rules: Sequence[Rule], never: Never) -> None:
         self.rules = tuple(rules)
         self.never = never
         self.index = Index(self.rules)
         self.reporting = any(rule.reportOnly for rule in rules)
+        self.there = any(rule.there for rule in rules)
         self._timed = tuple(rule for rule in rules if rule.timed)
         self._leads = any(r.verdict.obligations.leaving is not None for r in rules)
         self._byName = any(
@@ -128,6 +132,7 @@ class Ruleset:
         address: Address | None,
         trace: Trace | None,
         rules: Iterable[Rule] | None = None,
+        skipped: int = YES,
     ) -> Rule | None:
         """
         Return the first rule that matches and does not only report.
@@ -136,6 +141,7 @@ class Ruleset:
 
         @param trace: records which rules are asked.
         @param rules: which rules to ask; by default those that the index finds.
+        @param skipped: facts besides; a rule that depends on one does not decide.
         @return: L{None} where no rule matches.
         """
         if rules is None:
@@ -143,11 +149,12 @@ class Ruleset:
             rules = self.rules if every else self.index.of(question, address)
         if trace is not None:
             rules = trace.watch(rules, question, address)
+        allowing, denying = KEEPS_ALLOWING | skipped, question.keepsDenying | skipped
         for rule in rules:
             answer = rule.answer(question, address)
             if answer and (
                 isinstance(answer, str)
-                or answer & (KEEPS_ALLOWING if rule.allow else question.keepsDenying)
+                or answer & (allowing if rule.allow else denying)
             ):
                 continue
             if not rule.reportOnly:
@@ -213,6 +220,28 @@ class Ruleset:
         if rule is not None and rule.allow:
             return None
         return self._denial(rule, question)
+
+    def byName(self, question: Question, trace: Trace | None = None) -> Verdict:
+        """
+        Return the verdict about a name whose address is not going to be known.
+
+        A rule that depends on the address neither allows nor denies.
+        """
+        rule = self._first(question, None, trace, None, TO)
+        if rule is None or not rule.allow:
+            return self._denial(rule, question)
+        return rule.verdict
+
+    def unresolved(self, question: Question) -> Verdict | None:
+        """
+        Return the verdict about a name that an upstream is to look up.
+
+        @return: L{None} where it is looked up here, and its addresses are judged.
+        """
+        if not self.there:
+            return None
+        verdict = self.byName(question)
+        return verdict if verdict.there else None
 
     @property
     def timed(self) -> bool:

@@ -4,7 +4,7 @@ Find rules that can never match, since a rule before them always does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from socksgw.policy.conditions import Addresses
@@ -12,7 +12,7 @@ from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
-__all__ = ["COMMANDS", "unreachable"]
+__all__ = ["COMMANDS", "unjudged", "unreachable"]
 
 #: The commands that rules may be for.
 COMMANDS: Final = frozenset({"connect", "bind", "udp", "resolve"})
@@ -41,6 +41,35 @@ def unreachable(ruleset: Ruleset) -> Iterator[tuple[int, str]]:
                     ),
                 )
                 break
+
+
+def unjudged(rules: Sequence[Rule]) -> Iterator[tuple[int, str]]:
+    """
+    Yield the indexes of denials by address that do not hold for some names.
+
+    A rule behind them lets an upstream look these names up.
+    """
+    found: Rule | None = None
+    for number in reversed(range(len(rules))):
+        rule = rules[number]
+        if rule.reportOnly:
+            continue
+        if rule.there:
+            found = rule
+            continue
+        byAddress = rule.resolving is not None or (
+            rule.to is not None and rule.to.addresses is not None
+        )
+        if found is None or rule.allow or not byAddress:
+            continue
+        if rule.commands is None or not rule.commands.isdisjoint(found.commands or ()):
+            yield (
+                number,
+                (
+                    f'"{rule.id}" denies no name that rule "{found.id}" has an upstream '
+                    "look up: no address is judged there"
+                ),
+            )
 
 
 def _shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:

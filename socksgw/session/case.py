@@ -149,7 +149,8 @@ class Case:
     @ivar record: what the journal is told.
     @ivar command: what the client asked for.
     @ivar asker: who the client is, for the policy; known after the login.
-    @ivar verdicts: what the rules say of each address that may be used.
+    @ivar verdicts: what the rules say of each address that may be used, or of the
+        name where an upstream looks that up.
     @ivar obligations: what the rule asks that the session lives by.
     @ivar arrived: whether the session is counted as new already (L{arrive}).
     @ivar claim: what the session takes of the limits, once it is allowed.
@@ -184,7 +185,7 @@ class Case:
             self.record.proxied = proxiedMembers(client.origin)
         if client.domain.name:
             self.record.within(client.domain.tag)
-        self.verdicts: Mapping[Address, Verdict] = {}
+        self.verdicts: Mapping[Address | str, Verdict] = {}
         self.claim: Claim | None = None
         self.flows: Flows | None = None
         self.arrived = False

@@ -41,6 +41,8 @@ async def decide(case: Case, request: Requested) -> SocksError | None:
     case.obligations = decision.obligations
     if decision.obligations.leaving is not None:
         record.via = decision.obligations.leaving.text
+        if record.name is not None and decision.allowed and not decision.addresses:
+            record.judged = "name"
     if isinstance(decision.error, LimitReached):
         return _limited(case, decision.error)
     if not decision.allowed:

@@ -8,14 +8,14 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, final
 
-from socksgw.errors import LimitReached, Revoked, SocksError
+from socksgw.errors import ConnectFailed, LimitReached, Revoked, SocksError
 from socksgw.relay.forward import STALE
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Outlet
 from socksgw.session.besides import Besides
 from socksgw.session.case import Case
 from socksgw.session.command import Routed
-from socksgw.session.streams import Dialling
+from socksgw.session.streams import Dialling, targets
 from socksgw.wire.address import Address
 from socksgw.wire.dialect import Exchange
 from socksgw.wire.events import Requested
@@ -40,6 +40,9 @@ class Forward(Dialling):
         again = outlet is not None
         if outlet is None:
             outlet = await self.dial(case)
+            if outlet.surplus():
+                outlet.abortConnection()
+                raise ConnectFailed("it answers before it is asked", None, "bad-answer")
 
         def relay(early: bytes, tally: Tally) -> Awaitable[None]:
             return self._pass(case, exchange, outlet, again, early, tally)
@@ -59,16 +62,18 @@ class Forward(Dialling):
         client.kept = None
         if kept is None:
             return None
-        for address in record.addresses if safe else ():
-            verdict = case.verdicts[address]
-            if kept.purpose != _purpose(case, address, verdict.rule):
+        for host in targets(case) if safe else ():
+            verdict = case.verdicts[host]
+            if kept.purpose != _purpose(case, host, verdict.rule):
                 continue
             # No room for another session by that rule: then it is not used.
             with suppress(LimitReached), Besides(case) as besides:
                 besides.admit(verdict)
                 outlet = kept.claim()
                 if outlet is not None:
-                    record.dialled, record.bound = outlet.address, outlet.bound
+                    if isinstance(host, Address):
+                        record.dialled = host
+                    record.bound, record.path = outlet.bound, outlet.path
                     case.livesBy(verdict)
                 return outlet
         kept.close()
@@ -116,19 +121,19 @@ class Forward(Dialling):
                     tally.further = exchange.surplus + early
                 return
 
-    async def _anew(self, case: Case, address: Address) -> Outlet:
+    async def _anew(self, case: Case, host: Address | str) -> Outlet:
         """
-        Dial an address again, if it is still allowed.
+        Dial an address, or a name, again, if it is still allowed.
 
         @raise SocksError: it is not, or cannot be reached.
         """
         verdict = self.again(case, case.generation.policy.ruleset)
         if not verdict.allowed:
             raise Revoked("it is allowed no longer")
-        return await self.dial(case, (address,))
+        return await self.dial(case, (host,) if isinstance(host, Address) else ())
 
 
-def _purpose(case: Case, address: Address, rule: str) -> object:
+def _purpose(case: Case, host: Address | str, rule: str) -> object:
     """
     Return what a destination's connection may be used for again.
 
@@ -136,4 +141,4 @@ def _purpose(case: Case, address: Address, rule: str) -> object:
     that it is one user's.
     """
     record = case.record
-    return address, record.port, rule, record.user, case.generation
+    return host, record.port, rule, record.user, case.generation

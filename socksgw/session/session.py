@@ -41,7 +41,7 @@ __all__ = ["Session"]
 _log = Logger()
 
 #: Of a session whose address is dialled: its verdict is in the record.
-_NONE: Final[Mapping[Address, Verdict]] = {}
+_NONE: Final[Mapping[Address | str, Verdict]] = {}
 #: Under names of the module, as in L{socksgw.wire.server}.
 _ACCEPT: Final = Stage.ACCEPT
 _NEGOTIATE: Final = Stage.NEGOTIATE

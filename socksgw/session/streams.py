@@ -28,7 +28,7 @@ from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Requested
 
-__all__ = ["Bind", "Connect", "Dialling"]
+__all__ = ["Bind", "Connect", "Dialling", "targets"]
 
 #: As of L{Ways.connect}.
 Admit = Callable[[Address], float | None]
@@ -54,6 +54,14 @@ def _between(case: Case, outlet: Outlet) -> Relay:
     return relay
 
 
+def targets(case: Case) -> Sequence[Address | str]:
+    """Return what may be dialled: addresses, or the name that an upstream looks up."""
+    record = case.record
+    if record.judged and record.name is not None:
+        return (record.name,)
+    return record.addresses
+
+
 class Dialling(Command):
     """What goes to a destination that is named: judged, and dialled."""
 
@@ -69,6 +77,11 @@ class Dialling(Command):
         """Ask about the address that was dialled; before that, each that may be."""
         record = case.record
         question = Question(case.asker, self.name, record.name, record.port)
+        if record.judged:
+            assert record.name is not None
+            verdict = ruleset.byName(question)
+            case.verdicts = {record.name: verdict}
+            return verdict
         addresses = (record.dialled,) if record.dialled else record.addresses
         case.verdicts = {each: ruleset.judge(question, each) for each in addresses}
         return strictest(case.verdicts.values())
@@ -83,6 +96,8 @@ class Dialling(Command):
         @raise SocksError: none can be reached.
         """
         record = case.record
+        if record.judged:
+            return await self._reach(case)
         with Besides(case) as besides:
 
             def admit(address: Address) -> float | None:
@@ -103,6 +118,22 @@ class Dialling(Command):
             record.path = "direct"
         ways.reached(case.whose, outlet.address)
         introduce(case, outlet)
+        return outlet
+
+    async def _reach(self, case: Case) -> Outlet:
+        """
+        Have an upstream dial the name that was judged.
+
+        @raise SocksError: it cannot be reached.
+        """
+        record = case.record
+        assert record.name is not None
+        verdict = case.verdicts[record.name]
+        case.livesBy(verdict)
+        obligations = verdict.obligations
+        ways = case.generation.waysOf(record.listener, obligations.leaving)
+        outlet = await ways.reach(record.name, record.port, obligations.connect, case)
+        record.bound, record.path = outlet.bound, outlet.path
         return outlet
 
     async def _first(

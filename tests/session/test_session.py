@@ -725,7 +725,7 @@ def twofold(gateway: Gateway, *rules: Any) -> None:
     """
     first = Verdict(True, "first", "", ticket="T-1", obligations=Obligations(1, 10))
     second = Verdict(True, "second", "", obligations=Obligations(9, 90))
-    verdicts = {TARGET: first, OTHER: second}
+    verdicts: dict[Address | str, Verdict] = {TARGET: first, OTHER: second}
     gateway.decision = Decision(first, (TARGET, OTHER), verdicts=verdicts)
     gateway.outlet.address = OTHER
     gateway.limits.apply(

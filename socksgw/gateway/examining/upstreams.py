@@ -1,0 +1,102 @@
+"""
+C{[[upstream]]}, and C{via} of rules: other gateways that sessions leave by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from socksgw.config.problems import nearest
+from socksgw.config.schema import Config, Upstream
+from socksgw.config.upstreamurl import parseUpstreamURL
+from socksgw.gateway.examining.problems import Problems
+from socksgw.policy.conditions import HostFacts
+from socksgw.policy.leaving import DIRECT, MOST
+from socksgw.wire.address import Address
+
+__all__ = ["examineUpstreams"]
+
+#: They stand between names in the record.
+_SEPARATORS: Final = ",|"
+
+
+def examineUpstreams(config: Config, facts: HostFacts, problems: Problems) -> None:
+    """
+    Examine each upstream alone, and the chains that rules make of them.
+
+    @param facts: which addresses are listeners of the gateway itself.
+    """
+    known: dict[str, Upstream] = {}
+    for i, table in enumerate(config.upstream):
+        path = f"upstream[{i}]"
+        if table.name in known:
+            problems.wrong(f"{path}.name", f'"{table.name}" is another one\'s, too')
+        elif why := _wrongName(table.name):
+            problems.wrong(f"{path}.name", why)
+        known[table.name] = table
+        _url(table, f"{path}.url", facts, problems)
+    used: set[str] = set()
+    for i, rule in enumerate(config.rule):
+        if rule.via is not None:
+            path = f"{rule.place or f'rule[{i}]'}.via"
+            _chain(rule.via, known, path, problems)
+            used.update(*rule.via)
+    for i, table in enumerate(config.upstream):
+        if table.name not in used:
+            problems.odd(f"upstream[{i}]", f'"{table.name}" is in via of no rule')
+
+
+def _wrongName(name: str) -> str:
+    """Return why something cannot be the name of an upstream; empty if it can."""
+    if name == DIRECT:
+        return f'"{DIRECT}" is what via has for no upstream at all'
+    if not name or not name.isprintable() or any(each in name for each in _SEPARATORS):
+        return "must be a name of printable characters, and no comma or | among them"
+    return ""
+
+
+def _url(table: Upstream, path: str, facts: HostFacts, problems: Problems) -> None:
+    try:
+        url = parseUpstreamURL(table.url)
+    except ValueError as e:
+        problems.wrong(path, str(e))
+        return
+    if isinstance(url.host, Address) and facts.isListener(url.host, url.port):
+        why = "is a listener of this gateway: sessions would go round in a circle"
+        problems.wrong(path, why)
+
+
+def _chain(
+    via: Sequence[Sequence[str]],
+    known: Mapping[str, Upstream],
+    path: str,
+    problems: Problems,
+) -> None:
+    """Examine the chain of one rule."""
+    if len(via) > MOST:
+        why = f"has {len(via)} places; a chain has {MOST} at most"
+        problems.wrong(path, why)
+    for i, place in enumerate(via):
+        where = f"{path}[{i}]"
+        last = place[-1] == DIRECT
+        if DIRECT in place and (len(via) > 1 or not last or len(place) < 2):
+            why = (
+                f'"{DIRECT}" is only for the end of the only place: [["a", "{DIRECT}"]]'
+            )
+            problems.wrong(where, why)
+        for name in dict.fromkeys(place):
+            if place.count(name) > 1:
+                problems.wrong(where, f'"{name}" stands there twice')
+            if name not in known and name != DIRECT:
+                why = f'there is no [[upstream]] named "{name}"'
+                problems.wrong(where, why + nearest(name, known))
+        there = {known[name].resolve == "there" for name in place if name in known}
+        if len(there) > 1:
+            why = (
+                'all upstreams of one place need the same `resolve`: "here" or "there"'
+            )
+            problems.wrong(where, why)
+        elif True in there and DIRECT in place:
+            why = f'"{DIRECT}" needs addresses: have the others of its place `resolve`'
+            problems.wrong(where, f'{why} "here"')
