@@ -1,0 +1,168 @@
+"""
+How sessions leave, and names that an upstream looks up.
+"""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from socksgw.interfaces import Asker
+from socksgw.policy.decision import Decision, Policy
+from socksgw.policy.facts import Facts
+from socksgw.policy.leaving import Leaving
+from socksgw.policy.outcome import consider
+from socksgw.policy.questions import Missing
+from socksgw.policy.ruleset import Ruleset
+from socksgw.wire.address import Address
+from tests.fakes.policy import ANONYMOUS, PUBLIC, Somebody, ruleset
+from tests.fakes.resolver import Scripted
+from tests.tools.waiting import run
+
+UPSTREAMS = """
+[[upstream]]
+name = "here"
+url = "socks5://gw.example:1080"
+[[upstream]]
+name = "there"
+url = "socks5://gw.example:1080"
+resolve = "there"
+"""
+
+
+def rule(name: str, more: str) -> str:
+    """Return the table of a rule."""
+    return f'[[rule]]\nid = "{name}"\n{more}\n'
+
+
+THERE = rule("there", 'allow = ["connect"]\nvia = ["here", "there"]')
+PRIVATE = rule("no-private", 'deny = "any"\nto = ["private"]')
+
+
+def decided(
+    rules: Ruleset, host: str, names: Scripted, user: Somebody = ANONYMOUS
+) -> Decision:
+    """Decide one CONNECT."""
+    try:
+        destination: Address | str = Address.parse(host)
+    except ValueError:
+        destination = host
+    asker = Asker(user, Address.parse("192.168.7.7"), "main")
+    return run(Policy(rules, names).decide(asker, "connect", destination, 443))
+
+
+def test_text() -> None:
+    """Of a chain with a choice, as the record and people have it."""
+    leaving = Leaving((("a",), ("b1", "b2")))
+    assert leaving.text == "a, b1|b2"
+    assert hash(leaving) == hash(Leaving((("a",), ("b1", "b2"))))
+
+
+def test_namesAreLeftToTheUpstream() -> None:
+    """Nothing is looked up, and no address judged."""
+    names = Scripted(["10.0.0.1"])
+    decision = decided(ruleset(UPSTREAMS + PRIVATE + THERE), "www.example", names)
+    assert decision.allowed
+    assert decision.rule == "there"
+    assert decision.addresses == ()
+    assert list(decision.verdicts) == ["www.example"]
+    assert names.asked == []
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "::ffff:7f00:1"])
+def test_literalsAreJudged(host: str) -> None:
+    """As always, [never] included."""
+    names = Scripted()
+    assert not decided(ruleset(UPSTREAMS + PRIVATE + THERE), host, names).allowed
+    assert decided(ruleset(UPSTREAMS + THERE), PUBLIC, names).allowed
+
+
+@pytest.mark.parametrize(
+    ("before", "looked", "deciding"),
+    [
+        # By name alone: it decides, and denies.
+        (rule("no", 'deny = "any"\nto = ["*.example"]'), False, "no"),
+        (rule("no", 'deny = "any"\nports = [443]'), False, "no"),
+        (rule("no", 'deny = "any"\nports = [80]'), False, "there"),
+        # By address, in whatever way: it does not.
+        (rule("no", 'deny = "any"\nresolving_to = ["private"]'), False, "there"),
+        (rule("in", 'allow = ["connect"]\nto = ["10.0.0.0/8"]'), False, "there"),
+        # An allow by name is for public addresses: it depends on them.
+        (rule("in", 'allow = ["connect"]\nto = ["*.example"]'), False, "there"),
+        (
+            rule(
+                "in", 'allow = ["connect"]\nto = ["*.example"]\nresolving_to = ["any"]'
+            ),
+            True,
+            "in",
+        ),
+        # It allows by name alone, and has no upstream that looks names up.
+        (rule("in", 'allow = ["connect"]\nports = [443]\nvia = ["here"]'), True, "in"),
+        # It only reports.
+        (rule("no", 'deny = "any"\nreport_only = true'), False, "there"),
+    ],
+)
+def test_whatDecides(before: str, looked: bool, deciding: str) -> None:
+    """The first rule that matches by name alone."""
+    names = Scripted([PUBLIC])
+    decision = decided(ruleset(UPSTREAMS + before + THERE), "www.example", names)
+    assert decision.rule == deciding
+    assert bool(names.asked) is looked
+    assert bool(decision.addresses) is (looked and decision.allowed)
+
+
+def test_byNameAlone() -> None:
+    """A name of C{to} is enough; one that is not there is looked up for other rules."""
+    text = UPSTREAMS + rule(
+        "there",
+        'allow = ["connect"]\nto = ["*.example", "10.0.0.0/8"]\nvia = ["there"]',
+    )
+    text += rule("rest", 'allow = ["connect"]')
+    names = Scripted(["10.0.0.1"])
+    assert decided(ruleset(text), "www.example", names).rule == "there"
+    assert names.asked == []
+    # Its network matches the address of a name that is looked up.
+    assert decided(ruleset(text), "www.invalid", names).rule == "there"
+    assert names.asked == ["www.invalid"]
+
+
+def test_reported() -> None:
+    """What rules that only report would have decided is recorded all the same."""
+    text = UPSTREAMS + rule("maybe", 'deny = "any"\nreport_only = true') + THERE
+    assert decided(ruleset(text), "www.example", Scripted()).reports == ["maybe: deny"]
+
+
+def test_otherCommandsLookNamesUp() -> None:
+    """A rule for CONNECT leaves the names of others alone."""
+    names = Scripted([PUBLIC])
+    text = UPSTREAMS + THERE + rule("bind", 'allow = ["bind"]')
+    asker = Asker(ANONYMOUS, Address.parse("192.168.7.7"), "main")
+    decision = run(Policy(ruleset(text), names).expect(asker, "www.example"))
+    assert (decision.rule, names.asked) == ("bind", ["www.example"])
+
+
+def test_explained() -> None:
+    """What is told of such a name needs no address, and says that none is judged."""
+    text = UPSTREAMS + rule("no", 'deny = "any"\nwho = ["@staff"]') + THERE
+    rules = ruleset('[groups]\nstaff = ["bob"]\n' + text)
+    facts = Facts("alice", frozenset(), "connect", "www.example", 443)
+    outcome = consider(rules, facts)
+    assert outcome.byName
+    assert (outcome.verdict.rule, outcome.via) == ("there", "here, there")
+    assert [step.unmet for step in outcome.steps[0][1]] == ["who", None]
+    # What addresses it has makes no difference, only whether it is asked by one.
+    known = evolve(facts, addresses=(Address.parse("127.0.0.1"),))
+    assert consider(rules, known).byName
+    literal = evolve(known, name=None)
+    assert consider(rules, literal).verdict.rule == "never"
+    with pytest.raises(Missing, match="groups"):
+        consider(rules, evolve(facts, unsure=frozenset({"staff"})))
+
+
+def test_explainedDenials() -> None:
+    """A denial by address is shown, and why it does not hold."""
+    rules = ruleset(UPSTREAMS + PRIVATE + THERE)
+    facts = Facts("alice", frozenset(), "connect", "www.example", 443)
+    (_, steps), *_ = consider(rules, facts).steps
+    assert steps[0].unmet == "the address, which is not looked up here,"
+    assert steps[1].unmet is None
