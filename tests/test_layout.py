@@ -24,17 +24,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "agent/trial.py": ("interop/test_agent.py", "it needs a gateway"),
     "agent/trouble.py": ("agent/test_credentials.py", "each of them is one"),
     **{
-        f"{each}.py": ("interop/test_chains.py", "chains of gateways use them")
-        for each in (
-            "config/upstreamurl",
-            "policy/leaving",
-            "route/upstreams/chain",
-            "route/upstreams/ground",
-            "route/upstreams/hop",
-            "route/upstreams/outlet",
-            "route/upstreams/through",
-            "route/upstreams/trip",
+        f"route/upstreams/{each}.py": (
+            "route/upstreams/test_through.py",
+            "chains and places are tried as a whole",
         )
+        for each in ("chain", "outlet", "trip")
     },
     **{
         f"route/upstreams/{name}.py": (
@@ -43,6 +37,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         )
         for name in ("association", "listening", "relayed")
     },
+    "route/upstreams/ground.py": (
+        "route/upstreams/test_hop.py",
+        "each hop stands on it",
+    ),
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),

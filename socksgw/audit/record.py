@@ -189,6 +189,14 @@ class SessionRecord:
             self.reply = int(decision.error.reply or 0)
             self.reason = decision.error.reason
 
+    def went(self, path: str) -> None:
+        """
+        Keep the way that the session went.
+
+        @param path: the upstreams; empty for none.
+        """
+        self.path = path or ("direct" if self.via else "")
+
     def livesBy(self, rule: str, ticket: str) -> None:
         """
         Keep the rule that allows the address in use.

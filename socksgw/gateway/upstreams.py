@@ -20,13 +20,13 @@ from socksgw.route.chosen import Chosen
 from socksgw.route.upstreams.balance import BALANCES
 from socksgw.route.upstreams.chain import chained
 from socksgw.route.upstreams.checks import Check, Prober
-from socksgw.route.upstreams.ground import Ground, Names, Straight
+from socksgw.route.upstreams.ground import Ground, Straight
 from socksgw.route.upstreams.health import Health
 from socksgw.route.upstreams.hop import Hop
 from socksgw.route.upstreams.place import Place
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.through import Through
-from socksgw.route.upstreams.trip import Opener
+from socksgw.route.upstreams.trip import Names, Opener
 from socksgw.route.ways import Direct
 from socksgw.system.domains import Domain
 from socksgw.wire.address import UNSPECIFIED4, Address
@@ -136,6 +136,7 @@ class Upstreams:
             self._setDeadline,
             table.udp,
             passing,
+            table.resolve == "there",
         )
 
     def _standing(self, table: Upstream, domain: Domain) -> Standing:
@@ -160,11 +161,12 @@ class Upstreams:
         standing = Standing(table.name, health)
         return standing
 
-    def _check(self, hop: Hop, before: Opener, listener: str) -> None:
+    def _check(self, hop: Hop, before: Opener, names: Names, listener: str) -> None:
         """
         Have an upstream checked, if its table says so and it is not yet.
 
         @param before: what leads to it.
+        @param names: what looks its name up.
         @param listener: whose routing domain that begins in.
         """
         table = self._tables[hop.name].check
@@ -176,6 +178,7 @@ class Upstreams:
             parsePlace(table.target) if table.target else None,
             self._timeout,
             self._clock,
+            names,
             Asker(ANYBODY, UNSPECIFIED4, listener),
         )
         check = self._checks[hop] = Check(
@@ -214,19 +217,20 @@ class Upstreams:
             hops = [self._hopTo(each.name, domain) for each in used]
             return chained(ground, [Place([hop], order) for hop in hops])
 
-        ground = Ground(first.connect, names, isOwn)
+        ground = Ground(first.connect, isOwn)
         order = BALANCES[leaving.balance](self._random)
         places: list[Place] = []
         for each in leaving.via:
             hops = [self._hopTo(name, domain) for name in each if name != DIRECT]
             for hop in hops:
-                self._check(hop, chained(ground, places), listener)
+                self._check(hop, chained(ground, places), names, listener)
             last = Straight(direct.connect) if DIRECT in each else None
             places.append(Place(hops, order, last))
         return Through(
             chained(ground, places),
             self._timeout,
             self._clock,
+            names,
             path,
             first,
             direct,

@@ -8,7 +8,7 @@ import errno
 from collections.abc import Mapping
 from typing import Final
 
-from socksgw.client.errors import FAILURES, ProxyError, ProxyRefused
+from socksgw.client.errors import FAILURES, ProtocolBroken, ProxyError, ProxyRefused
 from socksgw.errors import (
     ConnectFailed,
     LimitReached,
@@ -23,6 +23,7 @@ __all__ = [
     "UPSTREAM_REASONS",
     "failureFor",
     "leadsBack",
+    "outOfTurn",
     "unreachable",
     "upstreamFailure",
     "worse",
@@ -114,6 +115,12 @@ def unreachable(name: str, error: SocksError) -> SocksError:
         reason = _LOOP
     text = f'upstream "{name}": {error} ({error.reason})'
     return UpstreamFailed(text, None, reason, name)
+
+
+def outOfTurn(name: str) -> UpstreamFailed:
+    """Return the failure of an upstream that speaks before it is spoken to."""
+    text = f'upstream "{name}": it sends what nobody asked for'
+    return UpstreamFailed(text, None, ProtocolBroken.reason, name)
 
 
 def leadsBack(host: Address | str, port: int) -> ConnectFailed:

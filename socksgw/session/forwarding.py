@@ -73,8 +73,9 @@ class Forward(Dialling):
                 if outlet is not None:
                     if isinstance(host, Address):
                         record.dialled = host
-                    record.bound, record.path = outlet.bound, outlet.path
+                    record.bound = outlet.bound
                     case.livesBy(verdict)
+                    record.went(outlet.path)
                 return outlet
         kept.close()
         return None

@@ -108,14 +108,13 @@ class Dialling(Command):
             outlet, ways = await self._first(case, addresses or record.addresses, admit)
             record.dialled, record.bound = outlet.address, outlet.bound
             case.livesBy(case.verdicts[outlet.address])
+        if record.via or outlet.path:
+            record.went(outlet.path)
         if outlet.path:
-            record.path = outlet.path
             case.outgoing = outlet.local.address
         elif case.loops(outlet.bound[0], outlet.address, record.port):
             outlet.loseConnection()
             raise LeadsHere("the destination turned out to be this host")
-        elif record.via:
-            record.path = "direct"
         ways.reached(case.whose, outlet.address)
         introduce(case, outlet)
         return outlet
@@ -133,7 +132,10 @@ class Dialling(Command):
         obligations = verdict.obligations
         ways = case.generation.waysOf(record.listener, obligations.leaving)
         outlet = await ways.reach(record.name, record.port, obligations.connect, case)
-        record.bound, record.path = outlet.bound, outlet.path
+        record.bound = outlet.bound
+        record.went(outlet.path)
+        case.outgoing = outlet.local.address
+        introduce(case, outlet)
         return outlet
 
     async def _first(

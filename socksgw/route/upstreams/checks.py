@@ -14,7 +14,7 @@ from socksgw.interfaces import Asker, SetDeadline, Timer
 from socksgw.route.upstreams.health import Health
 from socksgw.route.upstreams.hop import Hop
 from socksgw.route.upstreams.standing import Standing
-from socksgw.route.upstreams.trip import Opener, Trip
+from socksgw.route.upstreams.trip import Names, Opener, Trip
 from socksgw.system.coroutines import Running
 from socksgw.system.upkeep import defect
 from socksgw.wire.address import Address
@@ -155,7 +155,7 @@ class Prober:
 
     shown: Final = None
 
-    __slots__ = ("_before", "_clock", "_hop", "_seconds", "_target", "asker")
+    __slots__ = ("_before", "_clock", "_hop", "_names", "_seconds", "_target", "asker")
 
     local: Final = None
 
@@ -166,6 +166,7 @@ class Prober:
         target: tuple[Address | str, int] | None,
         seconds: float,
         clock: Callable[[], float],
+        names: Names,
         asker: Asker,
     ) -> None:
         """
@@ -175,12 +176,14 @@ class Prober:
         @param target: what it is to connect to; L{None} for nothing.
         @param seconds: that a probe may take.
         @param clock: monotonic seconds.
+        @param names: what looks up the names of upstreams here.
         """
         self._hop = hop
         self._before = before
         self._target = target
         self._seconds = seconds
         self._clock = clock
+        self._names = names
         self.asker = asker
 
     async def probe(self) -> bool:
@@ -191,7 +194,7 @@ class Prober:
             not work, or where this host has run out of something.
         @raise SocksError: it fails.
         """
-        trip = Trip(self, self._seconds, self._clock)
+        trip = Trip(self, self._seconds, self._clock, self._names)
         try:
             await self._hop.probe(self._before, self._target, trip)
         except UpstreamFailed as e:

@@ -5,7 +5,7 @@ Where chains begin: connections from this host to a first upstream.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, final
+from typing import final
 
 from socksgw.errors import ConnectFailed
 from socksgw.route.failures import leadsBack
@@ -13,15 +13,7 @@ from socksgw.route.outlet import PlainOutlet
 from socksgw.route.upstreams.trip import Leg, Traveller, Trip
 from socksgw.wire.address import Address
 
-__all__ = ["Ground", "Here", "Names", "Straight"]
-
-
-class Names(Protocol):
-    """What looks up the names of upstreams."""
-
-    def lookUp(self, name: str, source: Address) -> Awaitable[tuple[Address, ...]]:
-        """Look up every address of a name, as L{socksgw.route.resolver.Resolver}."""
-
+__all__ = ["Ground", "Here", "Straight"]
 
 #: Connects as L{socksgw.route.ways.Direct}.
 Connect = Callable[
@@ -38,11 +30,9 @@ class Ground:
     The policy is not asked: whoever configures the gateway names its upstreams.
     """
 
-    __slots__ = ("_connect", "_isOwn", "_names")
+    __slots__ = ("_connect", "_isOwn")
 
-    def __init__(
-        self, connect: Connect, names: Names, isOwn: Callable[[Address, int], bool]
-    ) -> None:
+    def __init__(self, connect: Connect, isOwn: Callable[[Address, int], bool]) -> None:
         """
         Take the parts.
 
@@ -50,7 +40,6 @@ class Ground:
             and port.
         """
         self._connect = connect
-        self._names = names
         self._isOwn = isOwn
 
     async def open(self, host: Address | str, port: int, trip: Trip) -> Leg:
@@ -59,7 +48,7 @@ class Ground:
         if isinstance(host, Address):
             addresses = (host,)
         else:
-            addresses = await self._names.lookUp(host, trip.traveller.asker.source)
+            addresses = await trip.lookUp(host)
         usable = [each for each in addresses if not self._isOwn(each, port)]
         if not usable:
             raise leadsBack(host, port)

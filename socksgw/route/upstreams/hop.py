@@ -12,7 +12,7 @@ from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Proxy
 from socksgw.errors import SocksError, UpstreamRefused
 from socksgw.interfaces import SetDeadline
-from socksgw.route.failures import unreachable, upstreamFailure
+from socksgw.route.failures import outOfTurn, unreachable, upstreamFailure, worse
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.trip import Leg, Opener, Trip
 from socksgw.wire.address import Address
@@ -76,7 +76,8 @@ class Hop:
     """
 
     __slots__ = (
-        "_host", "_passing", "_port", "_proxy", "_setDeadline", "_udp", "name",
+        "_host", "_passing", "_port", "_proxy", "_setDeadline", "_there", "_udp",
+        "name",
         "standing",
     )  # fmt: skip
 
@@ -89,6 +90,7 @@ class Hop:
         setDeadline: SetDeadline,
         udp: str = "associate",
         passing: Callable[[bytes, bytes], Proxy] | None = None,
+        there: bool = False,
     ) -> None:
         """
         Take the parts.
@@ -97,8 +99,10 @@ class Hop:
         @param udp: how datagrams go to it, as in C{[[upstream]]}.
         @param passing: what stands for C{proxy} in sessions, where these hand on the
             name and the password that their client has shown.
+        @param there: whether it looks names up; else they are looked up here.
         """
         self._udp = udp
+        self._there = there
         self.name = standing.name
         self.standing = standing
         self._host = host
@@ -148,6 +152,26 @@ class Hop:
         @raise UpstreamFailed: it does not work, or what is before it does not.
         @raise SocksError: it does not open the connection.
         """
+        if isinstance(host, Address) or self._there:
+            return await self._open(before, host, port, trip, patience)
+        failure: SocksError | None = None
+        for address in await trip.lookUp(host):
+            try:
+                return await self._open(before, address, port, trip, patience)
+            except UpstreamRefused as e:
+                failure = worse(failure, e)
+        assert failure is not None
+        raise failure
+
+    async def _open(
+        self,
+        before: Opener,
+        host: Address | str,
+        port: int,
+        trip: Trip,
+        patience: float,
+    ) -> Leg:
+        """Have it open a connection, as L{open}."""
         proxy = self._proxyFor(trip)
         short = trip.towards().within(patience)
         try:
@@ -155,6 +179,11 @@ class Hop:
         except SocksError as e:
             raise unreachable(self.name, e) from None
         connection = leg.connection
+        if leg.surplus:
+            connection.abortConnection()
+            for each in leg.used:
+                trip.traveller.parts(each)
+            raise outOfTurn(leg.used[-1].name)
         link = ConnectionLink(connection)
         waiting = _Patience(self._setDeadline, link, short, trip)
         try:

@@ -16,7 +16,7 @@ from socksgw.route.upstreams.association import Path, Upstream
 from socksgw.route.upstreams.ground import Here
 from socksgw.route.upstreams.listening import UpstreamListening
 from socksgw.route.upstreams.outlet import ThroughOutlet
-from socksgw.route.upstreams.trip import Opener, Traveller, Trip
+from socksgw.route.upstreams.trip import Names, Opener, Traveller, Trip
 from socksgw.system.connection import SocketName
 from socksgw.wire.address import Address
 
@@ -54,8 +54,8 @@ class Through:
     """
 
     __slots__ = (
-        "_bindTimeout", "_clock", "_direct", "_first", "_isOwn", "_opener", "_path",
-        "_setDeadline", "_timeout",
+        "_bindTimeout", "_clock", "_direct", "_first", "_isOwn", "_names", "_opener",
+        "_path", "_setDeadline", "_timeout",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +63,7 @@ class Through:
         opener: Opener,
         timeout: float,
         clock: Callable[[], float],
+        names: Names,
         path: Path,
         first: Direct,
         direct: Direct,
@@ -76,6 +77,7 @@ class Through:
         @param opener: opens connections at the end of the chain.
         @param timeout: seconds for the whole chain, where the rule has no others.
         @param clock: monotonic seconds.
+        @param names: what looks up the names of upstreams here.
         @param path: opens those through upstreams that are chosen already.
         @param first: the ways that lead to the first upstream.
         @param direct: the ways to destinations, as the last resort.
@@ -86,6 +88,7 @@ class Through:
         self._opener = opener
         self._timeout = timeout
         self._clock = clock
+        self._names = names
         self._path = path
         self._first = first
         self._direct = direct
@@ -114,7 +117,9 @@ class Through:
             except SocksError as e:
                 barred = e
                 continue
-            trip = Trip(traveller, began + seconds - self._clock(), self._clock)
+            trip = Trip(
+                traveller, began + seconds - self._clock(), self._clock, self._names
+            )
             try:
                 leg = await self._opener.open(address, port, trip)
             except UpstreamFailed:
@@ -132,7 +137,7 @@ class Through:
         self, name: str, port: int, seconds: float | None, traveller: Traveller
     ) -> ThroughOutlet:
         """As L{Ways.reach}."""
-        trip = Trip(traveller, seconds or self._timeout, self._clock)
+        trip = Trip(traveller, seconds or self._timeout, self._clock, self._names)
         return ThroughOutlet(await self._opener.open(name, port, trip), name, port)
 
     def reached(self, whose: object, destination: Address) -> None:
@@ -148,7 +153,7 @@ class Through:
         traveller: Traveller,
     ) -> Any:
         """As L{Ways.listen}: the last upstream listens."""
-        trip = Trip(traveller, self._timeout, self._clock, "bind")
+        trip = Trip(traveller, self._timeout, self._clock, self._names, "bind")
         try:
             leg = await self._opener.open(peer, 0, trip)
         except Here:
@@ -180,7 +185,7 @@ class Through:
         outlet.upstream = Upstream(
             self._opener,
             self._path,
-            lambda: Trip(traveller, self._timeout, self._clock, "udp"),
+            lambda: Trip(traveller, self._timeout, self._clock, self._names, "udp"),
             first.outer,
             self._isOwn,
         )

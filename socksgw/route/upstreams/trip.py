@@ -12,11 +12,18 @@ from socksgw.route.upstreams.standing import Standing
 from socksgw.system.connection import Connection, SocketName
 from socksgw.wire.address import Address
 
-__all__ = ["Asked", "Leg", "Opener", "Traveller", "Trip"]
+__all__ = ["Asked", "Leg", "Names", "Opener", "Traveller", "Trip"]
 
 #: What an upstream is asked for.
 Asked = Literal["connect", "bind", "udp"]
 _CONNECT: Final = "connect"
+
+
+class Names(Protocol):
+    """What looks up the names of upstreams."""
+
+    def lookUp(self, name: str, source: Address) -> Awaitable[tuple[Address, ...]]:
+        """Look up every address of a name, as L{socksgw.route.resolver.Resolver}."""
 
 
 class Traveller(Protocol):
@@ -54,13 +61,14 @@ class Trip:
     @ivar asked: what the last upstream is asked for.
     """
 
-    __slots__ = ("_clock", "_ends", "asked", "traveller")
+    __slots__ = ("_clock", "_ends", "_names", "asked", "traveller")
 
     def __init__(
         self,
         traveller: Traveller,
         seconds: float,
         clock: Callable[[], float],
+        names: Names,
         asked: Asked = _CONNECT,
     ) -> None:
         """
@@ -68,7 +76,9 @@ class Trip:
 
         @param seconds: for the whole of it.
         @param clock: monotonic seconds.
+        @param names: what looks up the names of upstreams here.
         """
+        self._names = names
         self.traveller = traveller
         self.asked = asked
         self._clock = clock
@@ -78,7 +88,7 @@ class Trip:
         """Return the same with less time, of which this is the most."""
         if seconds >= self.left:
             return self
-        return Trip(self.traveller, seconds, self._clock, self.asked)
+        return Trip(self.traveller, seconds, self._clock, self._names, self.asked)
 
     @property
     def left(self) -> float:
@@ -89,7 +99,15 @@ class Trip:
         """Return the trip to the last upstream: all others are asked to connect."""
         if self.asked == _CONNECT:
             return self
-        return Trip(self.traveller, self.left, self._clock)
+        return Trip(self.traveller, self.left, self._clock, self._names)
+
+    async def lookUp(self, name: str) -> tuple[Address, ...]:
+        """
+        Look up the name of an upstream here; the policy is not asked.
+
+        @raise SocksError: it has no address.
+        """
+        return await self._names.lookUp(name, self.traveller.asker.source)
 
 
 #: Awaits a peer: its address and port, and what came behind the reply that tells them.

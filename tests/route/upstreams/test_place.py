@@ -26,6 +26,7 @@ from socksgw.route.upstreams.place import PATIENCE, Place
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.trip import Leg, Trip
 from socksgw.wire.address import UNSPECIFIED4
+from tests.fakes.resolver import Names
 
 #: Seconds of a trip.
 SECONDS = 15.0
@@ -87,7 +88,7 @@ class Placed:
 
     def open(self) -> list[str]:
         """Open a connection; return the upstreams that it goes through."""
-        trip = Trip(self.traveller, SECONDS, self.clock.seconds)
+        trip = Trip(self.traveller, SECONDS, self.clock.seconds, Names())
         opening = self.place.open(NOTHING, "x.example", 80, trip)
         with pytest.raises(StopIteration) as ended:
             opening.send(None)
@@ -96,7 +97,7 @@ class Placed:
 
     def raises(self, kind: type[BaseException]) -> Any:
         """See that none opens it, and return why."""
-        trip = Trip(self.traveller, SECONDS, self.clock.seconds)
+        trip = Trip(self.traveller, SECONDS, self.clock.seconds, Names())
         with pytest.raises(kind) as raised:
             self.place.open(NOTHING, "x.example", 80, trip).send(None)
         return raised.value

@@ -1,0 +1,211 @@
+"""
+One upstream, with real sockets on loopback: what it says, and what becomes of that.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError
+
+from socksgw.errors import (
+    LookupFailed,
+    SocksError,
+    UpstreamFailed,
+    UpstreamRefused,
+)
+from socksgw.wire.codes import Reply
+from tests.route.upstreams.scripted import BOUND, FAR, GRANTED, LOOP, SECONDS, Network
+from tests.tools.sockets import RESET
+
+
+def failed(network: Network, port: int, host: Any = FAR) -> SocksError:
+    """Return what becomes of a connection through a server."""
+    hop = network.hop("up", "127.0.0.1", port, there=True)
+    with pytest.raises(SocksError) as caught:
+        network.result(hop.open(network.ground, host, 80, network.trip(), SECONDS))
+    return caught.value
+
+
+def test_granted(network: Network) -> None:
+    """The connection is the same one, and what came behind the reply is kept."""
+    server = network.scripted(GRANTED + b"220 hello")
+    hop = network.hop("up", "127.0.0.1", server.port)
+    leg = network.result(hop.open(network.ground, FAR, 80, network.trip(), SECONDS))
+    assert server.asked == [(FAR.text, 80)]
+    assert (leg.bound, leg.used) == (BOUND, (hop.standing,))
+    assert leg.surplus in (b"220 hello", b"")
+    assert leg.connection.plain is not None
+    assert network.pending == 0
+    leg.connection.loseConnection()
+
+
+@pytest.mark.parametrize("code", range(1, 10))
+def test_replies(network: Network, code: int) -> None:
+    """Each is told as it is; only the destination's have the words of direct ones."""
+    server = network.scripted(bytes((5, code)) + GRANTED[2:])
+    failure = failed(network, server.port)
+    assert isinstance(failure, UpstreamRefused)
+    assert failure.reply == (code if code < 9 else Reply.GENERAL_FAILURE)
+    assert failure.reason == {
+        3: "network-unreachable",
+        4: "host-unreachable",
+        5: "refused",
+        6: "ttl-expired",
+    }.get(code, "upstream-refused")
+    assert '"up"' in str(failure)
+
+
+#: What real servers do in place of RFC 1928's replies (observed.md): each with the
+#: class of the failure, its reply and reason.
+ODD: dict[str, tuple[bytes, type, int, str]] = {
+    # Dante: no such name, and it says which.
+    "name": (
+        b"\x05\x04\x00\x03\x03foo\x00\x50",
+        UpstreamRefused,
+        4,
+        "host-unreachable",
+    ),
+    # Tor, of a look-up.
+    "type 0": (b"\x05\x04\x00\x00" + bytes(6), UpstreamRefused, 4, "host-unreachable"),
+    # ssh -D: it ends the connection in place of a reply.
+    "end": (b"", UpstreamFailed, 1, "upstream-closed"),
+    "half": (GRANTED[:7], UpstreamFailed, 1, "upstream-closed"),
+    "version": (b"\x04\x00" + GRANTED[2:], UpstreamFailed, 1, "upstream-protocol"),
+    "HTTP": (b"HTTP/1.1 501 Tor is not\r\n", UpstreamFailed, 1, "upstream-protocol"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_oddReplies(network: Network, name: str) -> None:
+    """They are refusals all the same, and not successes."""
+    reply, kind, code, reason = ODD[name]
+    failure = failed(network, network.scripted(reply).port)
+    assert (type(failure), failure.reply, failure.reason) == (kind, code, reason)
+
+
+def test_replyBeforeReset(network: Network) -> None:
+    """As Dante does: the reply counts, not what follows."""
+
+    def reset(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+    refused = b"\x05\x05" + GRANTED[2:]
+    failure = failed(network, network.scripted(refused, then=reset).port)
+    assert failure.reason == "refused"
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [
+        (b"", "upstream-closed"),
+        (b"\x05\xff", "upstream-login"),
+        # It wants what was not offered.
+        (b"\x05\x02", "upstream-protocol"),
+        (b"HTTP/1.0 400 Bad Request\r\n", "upstream-protocol"),
+        # It answers what it was not asked yet.
+        (b"\x05\x00" + GRANTED, "upstream-protocol"),
+    ],
+)
+def test_beforeTheRequest(network: Network, says: bytes, reason: str) -> None:
+    """It is no success, and the next one may be tried."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(3)
+        connection.sendall(says)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(100)
+
+    server = network.served(serve)
+    failure = failed(network, server.port)
+    assert isinstance(failure, UpstreamFailed)
+    assert failure.reason == reason
+    assert failure.upstream == "up"
+
+
+def test_unreachable(network: Network) -> None:
+    """Its port is closed, which is no word about the destination."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    failure = failed(network, port)
+    assert isinstance(failure, UpstreamFailed)
+    assert (failure.reply, failure.reason) == (1, "upstream-unreachable")
+    assert '"up"' in str(failure)
+
+
+def test_nameOfTheUpstream(network: Network) -> None:
+    """It is looked up here; without address it cannot be reached."""
+    server = network.scripted(GRANTED)
+    network.names.addresses["gw.example"] = ["127.0.0.1"]
+    hop = network.hop("up", "gw.example", server.port, there=True)
+    leg = network.result(
+        hop.open(network.ground, "www.example", 80, network.trip(), SECONDS)
+    )
+    leg.connection.loseConnection()
+    assert network.names.asked == ["gw.example"]
+    assert server.asked == [("www.example", 80)]
+    other = network.hop("up", "no.example", server.port)
+    with pytest.raises(UpstreamFailed) as caught:
+        network.result(other.open(network.ground, FAR, 80, network.trip(), SECONDS))
+    assert caught.value.reason == "upstream-unreachable"
+    assert not isinstance(caught.value, LookupFailed)
+
+
+def silent(connection: socket.socket) -> None:
+    """Say nothing."""
+    connection.recv(1000)
+    connection.recv(1000)
+
+
+def greeting(connection: socket.socket) -> None:
+    """Choose a method, and say nothing more."""
+    connection.recv(3)
+    connection.sendall(b"\x05\x00")
+    silent(connection)
+
+
+@pytest.mark.parametrize("serve", [silent, greeting])
+def test_timeOut(network: Network, serve: Callable[[Any], None]) -> None:
+    """The time is that of the whole trip."""
+    server = network.served(serve)
+    hop = network.hop("up", "127.0.0.1", server.port)
+    _, found = network.started(
+        hop.open(network.ground, FAR, 80, network.trip(), SECONDS)
+    )
+    network.until(lambda: server.peers)
+    network.settle()
+    network.advance(SECONDS - 0.1)
+    assert not found
+    network.advance(0.2)
+    assert found[0].check(UpstreamFailed)
+    assert found[0].value.reason == "upstream-timeout"
+
+
+def test_cancelled(network: Network) -> None:
+    """Its client has gone: the connection is closed."""
+    server = network.served(greeting)
+    hop = network.hop("up", "127.0.0.1", server.port)
+    waiting, found = network.started(
+        hop.open(network.ground, FAR, 80, network.trip(), SECONDS)
+    )
+    network.until(lambda: server.peers)
+    network.settle()
+    waiting.cancel()
+    assert found[0].check(CancelledError)
+
+
+def test_ownListener(network: Network) -> None:
+    """It is not dialled at all."""
+    server = network.scripted(GRANTED)
+    network.own.add(server.port)
+    failure = failed(network, server.port)
+    assert isinstance(failure, UpstreamFailed)
+    assert failure.reason == "loop"
+    network.names.addresses["gw.example"] = ["127.0.0.1"]
+    hop = network.hop("up", "gw.example", server.port)
+    with pytest.raises(UpstreamFailed, match="listener of this gateway"):
+        network.result(hop.open(network.ground, LOOP, 80, network.trip(), SECONDS))
+    assert server.peers == []
