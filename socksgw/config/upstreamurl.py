@@ -11,7 +11,11 @@ from socksgw.wire.address import Address, BadHost, parseHost
 __all__ = ["BUILT", "UpstreamURL", "parsePlace", "parseUpstreamURL"]
 
 #: The schemes that work: the protocol, and whether TLS is below it.
-BUILT: Final = {"socks5": ("socks5", False)}
+BUILT: Final = {
+    "socks5": ("socks5", False),
+    "socks4a": ("socks4a", False),
+    "http": ("http", False),
+}
 #: Those that are reserved.
 _RESERVED: Final = (
     "socks4a",

@@ -9,8 +9,9 @@ from random import SystemRandom
 from typing import Protocol, TypeVar, final
 
 from socksgw.audit.process import upstreamLine
+from socksgw.client.kinds import proxyOf
 from socksgw.client.logins.password import PasswordLogin
-from socksgw.client.socks import Socks5Proxy
+from socksgw.client.proxy import Proxy
 from socksgw.config.schema import Upstream
 from socksgw.config.upstreamurl import parsePlace, parseUpstreamURL
 from socksgw.interfaces import Asker, SetDeadline
@@ -41,11 +42,6 @@ class Share(Protocol):
 
     def __call__(self, key: object, make: Callable[[], T]) -> T:
         """Return the value of a key."""
-
-
-def _passing(user: bytes, password: bytes) -> Socks5Proxy:
-    """Return what logs in with a client's own name and password, once."""
-    return Socks5Proxy(PasswordLogin(user, password))
 
 
 @final
@@ -127,12 +123,17 @@ class Upstreams:
         standing = self._share(
             ("upstream", repr(table), domain), lambda: self._standing(table, domain)
         )
-        passing = _passing if table.pass_through else None
+        passing = None
+        if table.pass_through:
+
+            def passing(user: bytes, password: bytes) -> Proxy:
+                return proxyOf(url.protocol, PasswordLogin(user, password))
+
         return Hop(
             standing,
             url.host,
             url.port,
-            Socks5Proxy(),
+            proxyOf(url.protocol),
             self._setDeadline,
             table.udp,
             passing,

@@ -9,7 +9,7 @@ from typing import Final, final
 
 from socksgw.client.errors import ProxyError
 from socksgw.client.link import ConnectionLink
-from socksgw.client.proxy import Proxy
+from socksgw.client.proxy import Again, Asking, Proxy
 from socksgw.errors import SocksError, UpstreamRefused
 from socksgw.interfaces import SetDeadline
 from socksgw.route.failures import outOfTurn, unreachable, upstreamFailure, worse
@@ -173,6 +173,30 @@ class Hop:
     ) -> Leg:
         """Have it open a connection, as L{open}."""
         proxy = self._proxyFor(trip)
+        asking: Asking = proxy
+        while True:
+            try:
+                return await self._ask(
+                    proxy, asking, before, host, port, trip, patience
+                )
+            except Again as e:
+                asking = e.proxy
+
+    async def _ask(
+        self,
+        proxy: Proxy,
+        asking: Asking,
+        before: Opener,
+        host: Address | str,
+        port: int,
+        trip: Trip,
+        patience: float,
+    ) -> Leg:
+        """
+        Ask on a new connection to it.
+
+        @raise Again: on another one.
+        """
         short = trip.towards().within(patience)
         try:
             leg = await before.open(self._host, self._port, short)
@@ -187,7 +211,7 @@ class Hop:
         link = ConnectionLink(connection)
         waiting = _Patience(self._setDeadline, link, short, trip)
         try:
-            return await self._asked(proxy, link, leg, host, port, trip.asked)
+            return await self._asked(proxy, asking, link, leg, host, port, trip.asked)
         except BaseException as e:
             connection.abortConnection()
             for each in leg.used:
@@ -201,6 +225,7 @@ class Hop:
     async def _asked(
         self,
         proxy: Proxy,
+        asking: Asking,
         link: ConnectionLink,
         leg: Leg,
         host: Address | str,
@@ -232,7 +257,7 @@ class Hop:
             command = _INSIDE.get(self._udp, Command.UDP_ASSOCIATE)
             accepted = await proxy.associate(link, command=command)
         else:
-            accepted = await proxy.connect(link, host, port)
+            accepted = await asking.connect(link, host, port)
         return Leg(
             leg.connection,
             accepted.bound,
@@ -255,6 +280,13 @@ class Hop:
         @raise UpstreamFailed: it does not work, or what is before it does not.
         @raise SocksError: it does not open the connection.
         """
+        if target is not None and self._passing is None:
+            leg = await self.open(before, *target, trip, trip.left)
+            leg.connection.loseConnection()
+            # Nothing counts a probe as one of its own sessions.
+            for each in leg.used[:-1]:
+                trip.traveller.parts(each)
+            return
         try:
             leg = await before.open(self._host, self._port, trip)
         except SocksError as e:
@@ -264,10 +296,7 @@ class Hop:
         try:
             if self._passing is not None:
                 return
-            if target is None:
-                await self._proxy.greet(link)
-            else:
-                await self._proxy.connect(link, *target)
+            await self._proxy.greet(link)
         except SocksError as e:
             raise upstreamFailure(self.name, e, link.asked) from None
         finally:

@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from socksgw.client.proxy import Proxy
 from socksgw.client.socks import Socks5Proxy
 from socksgw.route.dialer import Dialer
 from socksgw.route.upstreams.chain import chained
@@ -46,6 +47,7 @@ ALICE: Any = SimpleNamespace(
     parts=lambda standing: standing.end(),
 )
 SECONDS = 10.0
+SOCKS = Socks5Proxy()
 
 
 class Scripted(Destination):
@@ -142,6 +144,7 @@ class Network(WatchedLoop):
         host: str,
         port: int,
         there: bool = False,
+        proxy: Proxy = SOCKS,
     ) -> Hop:
         """Return a hop to a server."""
         at: Address | str = host
@@ -150,7 +153,7 @@ class Network(WatchedLoop):
         health = Health(self.clock.seconds, Random(5), lambda *_: None)
         standing = Standing(name, health)
         how = self.setDeadline, "associate", None, there
-        return Hop(standing, at, port, Socks5Proxy(), *how)
+        return Hop(standing, at, port, proxy, *how)
 
     def ways(self, *places: Sequence[Hop], direct: bool = False) -> Through:
         """Return ways through these places."""

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError
 
+from socksgw.client.http import HTTPProxy
+from socksgw.client.logins.password import PasswordLogin
 from socksgw.errors import (
     LookupFailed,
     SocksError,
@@ -209,3 +211,27 @@ def test_ownListener(network: Network) -> None:
     with pytest.raises(UpstreamFailed, match="listener of this gateway"):
         network.result(hop.open(network.ground, LOOP, 80, network.trip(), SECONDS))
     assert server.peers == []
+
+
+def test_again(network: Network) -> None:
+    """A proxy that closes after its challenge is asked again, on a new connection."""
+    requests: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        requests.append(connection.recv(4096))
+        if len(requests) == 1:
+            connection.sendall(
+                b"HTTP/1.1 407 Proxy Authentication Required\r\nConnection: close\r\n"
+                b'Proxy-Authenticate: Basic realm="r"\r\nContent-Length: 0\r\n\r\n'
+            )
+        else:
+            connection.sendall(b"HTTP/1.1 200 Yes\r\n\r\n")
+
+    server = network.served(serve)
+    proxy = HTTPProxy(PasswordLogin("alice", "canary-61d0"))
+    hop = network.hop("up", "127.0.0.1", server.port, proxy=proxy)
+    leg = network.result(hop.open(network.ground, FAR, 80, network.trip(), SECONDS))
+    leg.connection.loseConnection()
+    assert len(server.peers) == 2
+    assert b"Authorization" not in requests[0]
+    assert b"Proxy-Authorization: Basic" in requests[1]
