@@ -110,6 +110,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "gateway/watched.py": ("gateway/test_reload.py", "a reload looks at these files"),
     "client/logins/login.py": ("client/test_socks.py", "dialogues ask logins by it"),
     "client/logins/none.py": ("client/test_socks.py", "most dialogues have no login"),
+    "client/carrier.py": ("client/test_endpoint.py", "endpoints are carried by it"),
+    "client/reach.py": ("client/test_endpoint.py", "endpoints connect by it"),
+    "client/web.py": ("interop/test_client.py", "it needs real web servers"),
+    "client/tls.py": ("interop/test_client.py", "it needs a real proxy with TLS"),
     "client/proxy.py": ("client/test_socks.py", "each kind of proxy is one"),
     "interfaces/credentials.py": (
         "login/test_portal.py",

@@ -85,9 +85,6 @@ class HTTPProxy(ConnectOnly):
                 # What needs no word of ours is none of the schemes.
                 raise ValueError(f"HTTP has no login by {login.called}")
 
-    async def greet(self, link: Link) -> None:
-        """As L{socksgw.client.proxy.Proxy.greet}: HTTP begins with the request."""
-
     async def connect(self, link: Link, host: Address | str, port: int) -> Accepted:
         """
         As L{socksgw.client.proxy.Proxy.connect}.
@@ -152,6 +149,7 @@ class _Request(ConnectOnly):
         except ValueError as e:
             raise LoginRefused(str(e)) from None
         link.write(request)
+        link.asked = True
         try:
             while conversation.answer is None:
                 conversation.receive(await link.more())

@@ -43,7 +43,7 @@ class Again(Exception):
     @ivar proxy: speaks on it, with the same destination.
     """
 
-    def __init__(self, proxy: Asking) -> None:
+    def __init__(self, proxy: Proxy) -> None:
         super().__init__()
         self.proxy = proxy
 
@@ -128,6 +128,9 @@ class Expecting(Protocol):
 
 class ConnectOnly:
     """What a proxy does not do whose protocol has CONNECT alone (L{Proxy})."""
+
+    async def greet(self, link: Link) -> None:
+        """As L{Proxy.greet}: such a protocol begins with the request."""
 
     async def bind(self, link: Link, host: Address | str, port: int) -> Expecting:
         """As L{Proxy.bind}: it does not."""

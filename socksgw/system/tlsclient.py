@@ -87,13 +87,17 @@ class ClientTLS:
         @raise TLSFailed: there is no TLS, or the server is not who it should be. The
             connection is closed then.
         """
-        self._look()
         refusals: list[PeerRefused] = []
-        connection = self._name.connection(self._context, refusals.append)
+        connection = self._name.connection(self.context(), refusals.append)
         connection.set_connect_state()
         found = TLSOver(below, Stream(connection))
         await found.open(self._name, refusals)
         return found
+
+    def context(self) -> SSL.Context:
+        """Return what connections are made with now."""
+        self._look()
+        return self._context
 
     def problem(self) -> str:
         """Return what is wrong with the files now, in one line, or nothing."""

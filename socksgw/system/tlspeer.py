@@ -7,6 +7,7 @@ first secret is sent to it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, final
 
 from OpenSSL import SSL
@@ -36,18 +37,27 @@ class TLSPeer:
     It has to speak TLS 1.2 or newer, and to show a certificate for that name.
     """
 
-    def __init__(self, host: str, trust: Any) -> None:
+    def __init__(
+        self,
+        host: str,
+        trust: Any = None,
+        context: Callable[[], SSL.Context] | None = None,
+    ) -> None:
         """
         Prepare for any number of connections.
 
         @param host: the DNS name or IP address that the configuration names.
         @param trust: which authorities are believed (C{IOpenSSLTrustRoot}).
+        @param context: returns what has the authorities, and what is shown to the
+            peer, instead of C{trust}.
         @raise ValueError: C{host} is neither.
         """
         self._name = PeerName(host)
-        self._options = CertificateOptions(
-            trustRoot=trust, raiseMinimumTo=TLSVersion.TLSv1_2
-        )
+        if context is None:
+            context = CertificateOptions(
+                trustRoot=trust, raiseMinimumTo=TLSVersion.TLSv1_2
+            ).getContext
+        self._context = context
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """
@@ -57,7 +67,7 @@ class TLSPeer:
         def refuse(why: PeerRefused) -> None:
             tlsProtocol.failVerification(Failure(why))
 
-        return self._name.connection(self._options.getContext(), refuse)
+        return self._name.connection(self._context(), refuse)
 
     def confirm(self, transport: Any) -> None:
         """

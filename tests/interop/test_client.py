@@ -1,0 +1,239 @@
+"""
+The client in Twisted programs, against real gateways.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import treq
+from treq.client import HTTPClient
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, readBody
+
+from socksgw.client import (
+    HTTPClientEndpoint,
+    PasswordLogin,
+    SocksClientEndpoint,
+    errors,
+    overTLS,
+    proxyAgent,
+)
+from tests.live.running import LOOPBACK, ROOT, Running, running, socksgw
+from tests.live.servers import Certificate as Served
+from tests.live.servers import Web
+from tests.tools.certificates import Authority, pemOf, server
+from tests.tools.waiting import until
+
+#: What the gateway has, and programs that use the client alone do not load.
+GATEWAY = ("config", "gateway", "session", "accept", "policy", "interfaces", "audit")
+USER, PASSWORD = "alice", "correct-horse"
+CONFIGURATION = (
+    """
+[[listen]]
+name = "plain"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
+[[listen]]
+name = "tls"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
+[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
+[[listen]]
+name = "login"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "http"]
+[http]
+reasons = true
+[auth]
+checkers = ["passwd:users"]
+[[auth.choose]]
+listener = ["login"]
+methods = ["userpass"]
+[[auth.choose]]
+methods = ["none"]
+[[rule]]
+id = "forbidden"
+deny = "any"
+to = ["127.0.0.9"]
+[[rule]]
+id = "all"
+allow = "any"
+"""
+    + LOOPBACK
+)
+reactor: Any = _reactor
+CA = Authority()
+
+
+def test_loadsNoGateway() -> None:
+    """A program that imports the client gets nothing of the gateway, and no TLS."""
+    shown = subprocess.run(
+        [sys.executable, "-c", "import sys, socksgw.client; print(*sys.modules)"],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    loaded = set(shown.stdout.split())
+    assert "socksgw.client.endpoint" in loaded
+    assert not loaded.intersection(f"socksgw.{each}" for each in GATEWAY)
+    assert not loaded.intersection(
+        ("cattrs", "OpenSSL", "cryptography", "twisted.internet.reactor")
+    )
+
+
+def awaited(deferred: Deferred[Any]) -> Any:
+    """Turn the reactor until something has its result, and return that."""
+    found: list[Any] = []
+    deferred.addBoth(found.append)
+    until(lambda: found, turn=lambda: reactor.iterate(0.01))
+    if isinstance(found[0], Failure):
+        found[0].raiseException()
+    return found[0]
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """No connection is left open at the end of a test."""
+    yield
+
+    def connections() -> list[Any]:
+        return [each for each in reactor.getReaders() if isinstance(each, Connection)]
+
+    until(lambda: not connections(), 10, lambda: reactor.iterate(0.01), connections)
+
+
+@pytest.fixture(scope="module")
+def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A gateway with a listener of each kind."""
+    directory = tmp_path_factory.mktemp("client")
+    server(CA).write(directory, "gw")
+    (directory / "ca.pem").write_bytes(pemOf(CA.certificate))
+    made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
+    assert made.returncode == 0, made.stderr
+    yield from running(directory, CONFIGURATION)
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the authority that the gateway's certificate is from."""
+    file = tmp_path_factory.mktemp("ca") / "ca.pem"
+    file.write_bytes(pemOf(CA.certificate))
+    return file
+
+
+def proxyOf(gateways: Running, listener: int) -> TCP4ClientEndpoint:
+    return TCP4ClientEndpoint(reactor, "127.0.0.1", gateways.ports[listener])
+
+
+PLAIN, TLS, LOGIN = range(3)
+WAYS: dict[str, Callable[..., tuple[Any, dict[str, Any]]]] = {
+    "socks5": lambda gateways, ca: (proxyOf(gateways, PLAIN), {}),
+    "socks4a": lambda gateways, ca: (proxyOf(gateways, PLAIN), {"version": 4}),
+    "http": lambda gateways, ca: (
+        proxyOf(gateways, PLAIN),
+        {"kind": HTTPClientEndpoint},
+    ),
+    "socks5+tls": lambda gateways, ca: (
+        overTLS(proxyOf(gateways, TLS), "localhost", ca=ca),
+        {},
+    ),
+    "https": lambda gateways, ca: (
+        overTLS(proxyOf(gateways, TLS), "localhost", ca=ca),
+        {"kind": HTTPClientEndpoint},
+    ),
+    "login": lambda gateways, ca: (
+        proxyOf(gateways, LOGIN),
+        {"login": PasswordLogin(USER, PASSWORD)},
+    ),
+    "http login": lambda gateways, ca: (
+        proxyOf(gateways, LOGIN),
+        {"kind": HTTPClientEndpoint, "login": PasswordLogin(USER, PASSWORD)},
+    ),
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, gateways: Running, ca: Path) -> Any:
+    """Each way to the gateway: its endpoint, and the options."""
+    return WAYS[request.param](gateways, ca)
+
+
+# Twisted says so of every Agent: the transport that a response shows has none.
+@pytest.mark.filterwarnings("ignore:Using readBody with a transport")
+@pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("treqs", [False, True], ids=["Agent", "treq"])
+def test_web(way: Any, treqs: bool, secured: bool, certificate: Served) -> None:
+    """Agent and treq ask servers of http and https, whose names are verified."""
+    proxy, options = way
+    trust = trustRootFromCertificates(
+        [Certificate.loadPEM(certificate.file.read_bytes())]
+    )
+    agent = proxyAgent(
+        reactor, proxy, contextFactory=BrowserLikePolicyForHTTPS(trust), **options
+    )
+    assert isinstance(agent, Agent)
+    with Web("127.0.0.1", certificate.server() if secured else None) as web:
+        # The gateway looks the name up.
+        url = f"http{'s' * secured}://localhost:{web.port}/hello"
+        if treqs:
+            reading = HTTPClient(agent).get(url).addCallback(treq.content)
+        else:
+            # At once: of one that waits, Twisted leaves the TLS connection open.
+            reading = agent.request(b"GET", url.encode()).addCallback(readBody)
+        assert b"served: /hello" in awaited(reading)
+        assert len(web.seen) == 1
+
+
+@pytest.mark.parametrize("kind", [SocksClientEndpoint, HTTPClientEndpoint])
+@pytest.mark.parametrize(
+    ("host", "failure"),
+    [("127.0.0.9", errors.NotAllowed), ("127.0.0.1", errors.ConnectionRefused)],
+)
+def test_refused(
+    gateways: Running, kind: Any, host: str, failure: type[Exception]
+) -> None:
+    """The gateway's own reply is the exception, in SOCKS and in HTTP."""
+    agent = proxyAgent(reactor, proxyOf(gateways, PLAIN), kind=kind)
+    with pytest.raises(failure):
+        awaited(agent.request(b"GET", f"http://{host}:1/".encode()))
+
+
+def test_wrongPassword(gateways: Running) -> None:
+    """A login that the gateway does not accept."""
+    for kind in (SocksClientEndpoint, HTTPClientEndpoint):
+        agent = proxyAgent(
+            reactor,
+            proxyOf(gateways, LOGIN),
+            kind=kind,
+            login=PasswordLogin(USER, "wrong"),
+        )
+        with pytest.raises(errors.LoginRefused):
+            awaited(agent.request(b"GET", b"http://127.0.0.1:1/"))
+
+
+@pytest.mark.parametrize(
+    ("listener", "name", "trusted"),
+    [(TLS, "gw.example", True), (TLS, "localhost", False), (PLAIN, "localhost", True)],
+    ids=["another name", "another authority", "no TLS"],
+)
+def test_distrusted(
+    gateways: Running, ca: Path, listener: int, name: str, trusted: bool
+) -> None:
+    """A proxy that does not prove its name by TLS is told nothing."""
+    proxy = overTLS(proxyOf(gateways, listener), name, ca=ca if trusted else None)
+    agent = proxyAgent(reactor, proxy, login=PasswordLogin(USER, PASSWORD))
+    with pytest.raises(errors.ProxyError) as caught:
+        awaited(agent.request(b"GET", b"http://127.0.0.1:1/"))
+    kind = errors.ProxyDistrusted if listener == TLS else errors.ProxyError
+    assert isinstance(caught.value, kind)
