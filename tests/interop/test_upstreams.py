@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import Any
+from functools import partial
 
 import pytest
 
@@ -24,30 +24,47 @@ from tests.live.sshd import Sshd
 TOLD: dict[str, dict[str, tuple[int, str]]] = {
     "dante": {
         "refused": (5, "refused"),
+        "no name": (4, "host-unreachable"),
         "denied": (2, "upstream-refused"),
     },
     "microsocks": {
         "refused": (5, "refused"),
+        "no name": (1, "upstream-refused"),
     },
-    # It reaches nothing private, and here nothing else.
-    "tor": {
-        "refused": (1, "upstream-refused"),
-    },
+    # It goes to no private address.
+    "tor": {"refused": (1, "upstream-refused")},
     # It ends the connection, whatever the cause.
     "ssh": {
         "refused": (1, "upstream-closed"),
+        "no name": (1, "upstream-closed"),
     },
     "ours": {
         "refused": (5, "refused"),
+        "no name": (4, "host-unreachable"),
         "denied": (2, "upstream-refused"),
     },
     "chain": {
         "refused": (5, "refused"),
+        "no name": (4, "host-unreachable"),
         "denied": (2, "upstream-refused"),
     },
+    # What it says beyond the status is in its page, which is for people.
+    "squid": {
+        "refused": (5, "refused"),
+        "no name": (1, "upstream-refused"),
+        "denied": (2, "upstream-refused"),
+    },
+    "tinyproxy": {
+        "refused": (1, "upstream-refused"),
+        "no name": (1, "upstream-refused"),
+    },
+    "tinyproxy-ports": {"denied": (2, "upstream-refused")},
+    # None where a login is asked for.
+    "microsocks-login": {"refused": (1, "upstream-login")},
+    "tinyproxy-login": {"refused": (1, "upstream-login")},
 }
 #: Those that reach loopback.
-REACHING = tuple(name for name in TOLD if name != "tor")
+REACHING = ("dante", "microsocks", "ssh", "ours", "chain", "squid", "tinyproxy")
 AHEAD = """
 [[auth.choose]]
 methods = ["none"]
@@ -66,9 +83,11 @@ via = {1}
 UPSTREAM = """
 [[upstream]]
 name = "{0}"
-url = "{1}"
 resolve = "there"
+{1}
 """
+#: The login that some ask for.
+USER, PASSWORD = "alice", "sesame"
 #: Two of our own, in one process: each listener is one.
 OURS = """
 [[listen]]
@@ -119,13 +138,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     directory = tmp_path_factory.mktemp("upstreams")
     quiet = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(directory)}
     with ExitStack() as stack:
-        urls: dict[str, str] = {}
+        tables: dict[str, str] = {}
 
-        def serving(name: str, make: Callable[..., list[str]], *more: Any) -> None:
+        def served(scheme: str, name: str, make: Callable[[int], list[str]]) -> None:
             port = freePort(kind=socket.SOCK_STREAM)
-            log = directory / f"{name}.log"
-            stack.enter_context(Daemon(make(port, *more), port, log, quiet))
-            urls[name] = f"socks5://127.0.0.1:{port}"
+            daemon = Daemon(make(port), port, directory / f"{name}.log", quiet)
+            stack.enter_context(daemon)
+            tables[name] = f'url = "{scheme}://127.0.0.1:{port}"'
 
         def gateway(name: str, text: str) -> Running:
             return stack.enter_context(
@@ -136,18 +155,26 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         sshd = Sshd(directory / "ssh", quiet)
         stack.callback(sshd.stop)
         sshd.ready()
-        serving("dante", upstreams.dante, directory)
-        serving("microsocks", upstreams.microsocks)
-        serving("tor", upstreams.tor, directory)
-        serving("ssh", upstreams.ssh, sshd)
+        served("socks5", "dante", lambda port: upstreams.dante(port, directory))
+        served("socks5", "tor", lambda port: upstreams.tor(port, directory))
+        served("socks5", "ssh", lambda port: upstreams.ssh(port, sshd))
+        served("socks5", "microsocks", upstreams.microsocks)
+        served("http", "squid", lambda port: upstreams.squid(port, directory))
+        for name, line in {
+            "tinyproxy": "",
+            "tinyproxy-ports": "ConnectPort 443",
+            "tinyproxy-login": f"BasicAuth {USER} {PASSWORD}",
+        }.items():
+            served("http", name, partial(upstreams.tinyproxy, directory, line))
+        asking = partial(upstreams.microsocks, user=USER, password=PASSWORD)
+        served("socks5", "microsocks-login", asking)
         ours = gateway("ours", OURS)
-        urls["ours"], urls["two"] = (
-            f"socks5://127.0.0.1:{port}" for port in ours.ports
-        )
-        vias = {name: f'["{name}"]' for name in urls if name != "two"}
+        for name, port in zip(("ours", "two"), ours.ports, strict=True):
+            tables[name] = f'url = "socks5://127.0.0.1:{port}"'
+        vias = {name: f'["{name}"]' for name in tables if name != "two"}
         vias["chain"] = '["ours", "microsocks", "two"]'
         text = AHEAD + "".join(LISTEN.format(*each) for each in vias.items())
-        text += "".join(UPSTREAM.format(*each) for each in urls.items())
+        text += "".join(UPSTREAM.format(*each) for each in tables.items())
         yield House(gateway("gateway", text), [*vias])
 
 
@@ -193,3 +220,12 @@ def test_failures(house: House, name: str, what: str) -> None:
     assert (code, end["reason"]) == TOLD[name][what]
     last = "two" if name == "chain" else name
     assert end["why"].startswith(f'upstream "{last}": ')
+
+
+def test_offline(house: House) -> None:
+    """Tor without a network tells 06 in its first seconds, and 01 afterwards."""
+    port = freePort(kind=socket.SOCK_STREAM)
+    client, code = house.asked("tor", b"host.example", port)
+    client.close()
+    end = raw.end(house.gateway, port)
+    assert (code, end["reason"]) in {(6, "ttl-expired"), (1, "upstream-refused")}

@@ -20,7 +20,6 @@ __all__ = [
     "squid",
     "ssh",
     "stunnel",
-    "stunnelBefore",
     "tinyproxy",
     "tor",
 ]
@@ -50,14 +49,14 @@ socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
     return [*command, "-p", str(directory / "danted.pid")]
 
 
-def microsocks(port: int, *login: str) -> list[str]:
+def microsocks(port: int, user: str = "", password: str = "") -> list[str]:
     """
     Return the command of microsocks.
 
-    @param login: a user and a password that it asks for.
+    @param user: whom it asks for, if for anybody.
     """
     command = [program("microsocks", "microsocks"), "-i", "127.0.0.1", "-p", str(port)]
-    return [*command, "-u", login[0], "-P", login[1]] if login else command
+    return [*command, "-u", user, "-P", password] if user else command
 
 
 def tor(port: int, directory: Path) -> list[str]:
@@ -109,35 +108,27 @@ pinger_enable off
     return [*command, "-f", str(file)]
 
 
-def tinyproxy(port: int, directory: Path, *login: str) -> list[str]:
+def tinyproxy(directory: Path, more: str, port: int) -> list[str]:
     """
-    Return the command of tinyproxy, which refuses L{BAD_PORT}.
+    Return the command of tinyproxy.
 
-    @param login: a user and a password that it asks for.
+    @param more: a line of its configuration, such as for a login.
     """
     file = directory / f"tinyproxy{port}.conf"
-    basic = f"BasicAuth {' '.join(login)}\n" if login else ""
-    ports = f"ConnectPort {BAD_PORT + 1}\n" if not login else ""
-    file.write_text(f"Listen 127.0.0.1\nPort {port}\nTimeout 600\n{basic}{ports}")
+    file.write_text(f"Listen 127.0.0.1\nPort {port}\nTimeout 600\n{more}\n")
     return [program("tinyproxy", "tinyproxy-bin"), "-d", "-c", str(file)]
 
 
-def stunnel(port: int, directory: Path, certificate: Path) -> list[str]:
-    """Return the command of stunnel, which is a SOCKS server behind TLS itself."""
-    return _stunnel(port, directory, certificate, "protocol = socks")
+def stunnel(directory: Path, certificate: Path, more: str, port: int) -> list[str]:
+    """
+    Return the command of stunnel.
 
-
-def stunnelBefore(
-    port: int, directory: Path, certificate: Path, other: int
-) -> list[str]:
-    """Return the command of stunnel before a server that knows no TLS."""
-    return _stunnel(port, directory, certificate, f"connect = 127.0.0.1:{other}")
-
-
-def _stunnel(port: int, directory: Path, certificate: Path, what: str) -> list[str]:
+    @param certificate: PEM, with its key.
+    @param more: what it does behind TLS, as a line of its configuration.
+    """
     file = directory / f"stunnel{port}.conf"
     file.write_text(
         f"foreground = yes\npid =\n[s]\naccept = 127.0.0.1:{port}\n"
-        f"cert = {certificate}\n{what}\n"
+        f"cert = {certificate}\n{more}\n"
     )
     return [program("stunnel", "stunnel4"), str(file)]
