@@ -72,6 +72,7 @@ class Inbound(Requests):
         side open.
     @ivar identity: what the connection itself has proved of the client
         (L{socksgw.interfaces.IVerifiedIdentity}).
+    @ivar gateways: those before this one that it has come through.
     @ivar origin: what a header has told of it (L{socksgw.accept.layers.Client}).
     @ivar protection: what every octet goes through, once a login has agreed
         on it.
@@ -83,6 +84,7 @@ class Inbound(Requests):
     halfOpen = True
     holding = False
     identity: Any = None
+    gateways: tuple[str, ...] = ()
     program: Program | None = None
     #: Whether the kernel has been asked, or must not be.
     _owned = False

@@ -34,12 +34,15 @@ class Client(Receiver, Seam):
     @ivar connection: what the highest layer so far stands on, or is.
     @ivar identity: what a layer has proved of the client
         (L{socksgw.interfaces.IVerifiedIdentity}).
+    @ivar gateways: those before this one that the connection has come through, as
+        they have signed.
     @ivar source: the address that it is admitted as.
     @ivar port: its port there.
     """
 
     connection: Any
     identity: Any
+    gateways: tuple[str, ...]
     source: Address
     port: int
 

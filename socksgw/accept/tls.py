@@ -23,6 +23,7 @@ from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.identity import Unacceptable
 from socksgw.accept.layers import Client, Upwards
 from socksgw.errors import CertificateRefused, ProtocolViolated, SocksError
+from socksgw.system.assertionkeys import bindingOf
 from socksgw.system.backlog import Backlog
 from socksgw.system.connection import Connection, Producer, Receiver, SocketName
 from socksgw.system.halves import WATCHED, Incoming, Outgoing
@@ -121,6 +122,12 @@ class TLSConnection:
     def peer(self) -> SocketName:
         """As L{Connection.peer}."""
         return socketName(self._socket.getpeername())
+
+    @property
+    def binding(self) -> bytes:
+        """What only the two ends of this connection know (RFC 9266)."""
+        assert self._stream is not None
+        return bindingOf(self._stream.connection)
 
     # Readiness.
 

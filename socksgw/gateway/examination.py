@@ -19,6 +19,7 @@ from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.checkers import Checkers, verifiedIdentities
 from socksgw.gateway.examining.credentials import Credentials
+from socksgw.gateway.examining.identities import examineIdentities
 from socksgw.gateway.examining.leaving import examineLeaving
 from socksgw.gateway.examining.listeners import (
     examineListeners,
@@ -52,6 +53,7 @@ from socksgw.policy.document import Compiler
 from socksgw.policy.expectations import unmet
 from socksgw.policy.exposure import Exposure
 from socksgw.policy.ruleset import Ruleset
+from socksgw.system.assertionkeys import VerifyingKeys
 from socksgw.system.usage import Holding, UsagePool
 
 __all__ = ["Examination", "examine"]
@@ -79,6 +81,7 @@ class Examination:
         answers no question.
     @ivar senders: of which addresses a listener believes PROXY headers, by its name.
     @ivar believed: whose word it takes there: one line for each listener.
+    @ivar identities: the keys of the gateways that a listener believes, by its name.
     """
 
     errors: list[Problem]
@@ -92,6 +95,7 @@ class Examination:
     unclear: list[Problem]
     senders: Mapping[str, Addresses]
     believed: list[str]
+    identities: Mapping[str, VerifyingKeys]
 
     def lines(self, config: Config, verdict: str) -> Iterator[str]:
         """
@@ -146,6 +150,7 @@ def examine(
     examineLeaving(config, found, leavesBy, problems)
     examinePac(config, problems)
     examineUpstreams(config, facts, problems)
+    signers = examineIdentities(config, problems)
     secured = dict(serverTLS(config, problems, holding))
     senders = Senders(config, compiler, problems)
     methods = Methods(config, compiler, reactor, exposed, problems)
@@ -187,4 +192,5 @@ def examine(
         compiled.errors,
         senders.believed,
         list(senders.lines()),
+        signers,
     )

@@ -341,6 +341,7 @@ class Gateway:
             generation.secured,
             configured(config.http.realm, config.http.reasons),
             generation.senders,
+            generation.asserted,
         )
 
     @property

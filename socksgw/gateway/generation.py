@@ -9,6 +9,7 @@ from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
 
+from socksgw.accept.asserted import AssertedLayer
 from socksgw.audit.process import groupsFailedLine
 from socksgw.config.loading import refused
 from socksgw.config.schema import Config, Listen, ListenUDP, ResolverConfig, Timeouts
@@ -58,6 +59,7 @@ class Generation:
     @ivar secured: the TLS settings of the listeners that have any, by the
         listener's name.
     @ivar senders: of which addresses a listener believes PROXY headers, by its name.
+    @ivar asserted: what takes the word of other gateways, of the listeners that do.
     @ivar upstreams: the hops of the configuration.
     @ivar handsOn: whether one of them is given the passwords of clients.
     """
@@ -106,6 +108,11 @@ class Generation:
         self.exposures = found.exposures
         self.secured = found.secured
         self.senders = found.senders
+        prefixes = {each.name: each.tls.prefix for each in config.listen if each.tls}
+        self.asserted = {
+            name: AssertedLayer(keys.verify, prefixes[name])
+            for name, keys in found.identities.items()
+        }
         timeouts = config.timeouts
         self._trusted = config.gateway.trusted_groups
         choice = HostChoice() if config.resolver.servers else readChoice()

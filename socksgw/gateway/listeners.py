@@ -54,6 +54,7 @@ _log = Logger()
 _SPOKEN, _DIVERTED, _DATAGRAMS = "spoken", "diverted", "datagrams"
 #: Where no listener reads PROXY headers.
 _NONE: Final[Mapping[str, Addresses]] = {}
+_NO_LAYERS: Final[Mapping[str, Layer]] = {}
 
 
 class Key(NamedTuple):
@@ -185,6 +186,7 @@ class Listeners:
         secured: Mapping[str, ServerTLS],
         known: Mapping[str, Dialect] = DIALECTS,
         senders: Mapping[str, Addresses] = _NONE,
+        asserted: Mapping[str, Layer] = _NO_LAYERS,
     ) -> None:
         """
         Create the listeners that are new, and configure all of them.
@@ -194,6 +196,7 @@ class Listeners:
         @param known: every protocol, as it is configured.
         @param senders: of which addresses PROXY headers are believed, of the
             listeners that read any.
+        @param asserted: what takes the word of other gateways, likewise.
         """
         for listen in listens:
             listener = self.byName.get(listen.name)
@@ -208,7 +211,14 @@ class Listeners:
                 listen.half_open,
                 listen.half_open_per_source,
                 handshake,
-                tuple(self._layers(listen, secured.get(listen.name), isSender)),
+                tuple(
+                    self._layers(
+                        listen,
+                        secured.get(listen.name),
+                        isSender,
+                        asserted.get(listen.name),
+                    )
+                ),
                 known,
                 isSender,
                 listen.domain,
@@ -219,6 +229,7 @@ class Listeners:
         listen: Listen,
         tls: ServerTLS | None,
         isSender: Callable[[Address], bool] | None,
+        asserted: Layer | None,
     ) -> Iterator[Layer]:
         """Yield what stands between the sockets of clients and what they say."""
         if isSender is not None:
@@ -228,6 +239,8 @@ class Listeners:
             yield TransparentLayer(redirected, self._host)
         if tls is not None:
             yield TLSLayer(tls, self._watch)
+        if asserted is not None:
+            yield asserted
 
     def open(self, listens: Sequence[Listen], lenient: bool) -> list[str]:
         """

@@ -10,6 +10,7 @@ from __future__ import annotations
 from socksgw.config.reserved import ANONYMOUS
 from socksgw.config.settings import Settings
 from socksgw.interfaces.credentials import (
+    IAssertedIdentity,
     IBearerToken,
     IForgetful,
     ILocalIdentity,
@@ -45,6 +46,7 @@ from socksgw.wire.levels import CLEAR, CONFIDENTIALITY, INTEGRITY
 from socksgw.wire.protection import Protection, StreamProtection
 
 __all__ = [
+    "IAssertedIdentity",
     "ANONYMOUS",
     "CLEAR",
     "CONFIDENTIALITY",

@@ -7,7 +7,13 @@ from __future__ import annotations
 from twisted.cred.credentials import ICredentials
 from zope.interface import Attribute
 
-__all__ = ["IBearerToken", "IForgetful", "ILocalIdentity", "IVerifiedIdentity"]
+__all__ = [
+    "IAssertedIdentity",
+    "IBearerToken",
+    "IForgetful",
+    "ILocalIdentity",
+    "IVerifiedIdentity",
+]
 
 
 class IForgetful(ICredentials):
@@ -65,4 +71,16 @@ class ILocalIdentity(IVerifiedIdentity):
 
     words = Attribute(
         "What else C{who} may call it: a C{frozenset} of words C{uid:…} and C{gid:…}."
+    )
+
+
+class IAssertedIdentity(IVerifiedIdentity):
+    """
+    An identity that another gateway has verified, and signed.
+
+    Its name is the one that the user has there.
+    """
+
+    groups = Attribute(
+        "The groups that the user is in there, a C{frozenset} of C{str}."
     )

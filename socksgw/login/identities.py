@@ -10,7 +10,11 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from socksgw.interfaces import ILocalIdentity, IVerifiedIdentity
+from socksgw.interfaces import (
+    IAssertedIdentity,
+    ILocalIdentity,
+    IVerifiedIdentity,
+)
 from socksgw.login.canonical import CanonicalNames, folded
 from socksgw.login.refusal import Refused
 
@@ -109,6 +113,9 @@ class VerifiedIdentities:
             return Proved(
                 whole, credentials.expires, groups=credentials.words, local=True
             )
+        if IAssertedIdentity.providedBy(credentials):
+            # The other gateway has folded it, or has not, as it is told to.
+            return Proved(whole, credentials.expires, groups=credentials.groups)
         stripped = realm in self._strip
         if realm and not stripped:
             self._compare(realm)

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import (
+    IAssertedIdentity,
     IAuthenticator,
     IConditional,
     IVerifiedIdentity,
@@ -33,7 +34,8 @@ class Certificate:
 
     def applies(self, exchange: Any) -> bool:
         """Only where a certificate was verified on this very connection."""
-        return exchange.identity is not None
+        identity = exchange.identity
+        return identity is not None and not IAssertedIdentity.providedBy(identity)
 
     async def readCredentials(self, exchange: Any) -> IVerifiedIdentity:
         """There is nothing to read."""

@@ -24,6 +24,7 @@ __all__ = [
     "ProxyHeader",
     "crc32c",
     "readProxyHeader",
+    "vectorOf",
 ]
 
 #: Most octets of a header of version 2. The format allows 65,551; what is told
@@ -268,6 +269,21 @@ def _vectors(octets: bytes, start: int, end: int) -> Iterator[tuple[int, int, in
             raise WireError("a PROXY header whose lengths do not add up")
         yield octets[start], value, length
         start = value + length
+
+
+def vectorOf(octets: bytes | bytearray, kind: int) -> bytes | None:
+    """
+    Return a value of a whole header of version 2, as L{readProxyHeader} has read it.
+
+    @param kind: its type.
+    @return: the first of that type; L{None} where there is none.
+    """
+    end = _FIXED + int.from_bytes(octets[14:_FIXED], "big")
+    start = _FIXED + _ADDRESSES.get(octets[13] >> 4, end)
+    for each, at, length in _vectors(bytes(octets[:end]), start, end):
+        if each == kind:
+            return bytes(octets[at : at + length])
+    return None
 
 
 def _told(header: bytes, start: int) -> Mapping[str, bytes]:

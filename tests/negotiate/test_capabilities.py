@@ -22,6 +22,7 @@ BUILT_IN = {
     "chap": (False, False, (IUsernameHashedPassword,), False),
     "gssapi": (False, False, (), False),
     "certificate": (False, False, (), True),
+    "gateway": (False, False, (), False),
     "peer": (False, False, (), False),
     "tls": (False, False, (), False),
     "token": (False, True, (IBearerToken,), False),
@@ -46,6 +47,7 @@ def test_builtIn() -> None:
     assert {name for name, can in found.items() if can.verifies} == {
         "gssapi",
         "certificate",
+        "gateway",
         "peer",
     }
     assert [name for name, can in found.items() if can.local] == ["peer"]

@@ -22,6 +22,7 @@ BUILT_IN = {
     "userpass": 0x02,
     "chap": 0x03,
     "certificate": 0x00,
+    "gateway": 0x00,
     "peer": 0x00,
     "tls": 0x06,
     # RFC 1928 has none for it.

@@ -1,0 +1,151 @@
+"""
+The keys by which gateways sign, and verify, what they say of clients.
+
+Keys are those of Ed25519 (RFC 8032), in PEM: C{openssl genpkey -algorithm ed25519}, and
+C{openssl pkey -pubout}.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from socksgw.system.files import FileError, readSecret
+from socksgw.wire.assertion import KEY_ID, Assertion, Signed, decode, encode, signed
+from socksgw.wire.reader import WireError
+
+__all__ = ["SigningKey", "VerifyingKeys", "bindingOf"]
+
+_PEM: Final = re.compile(
+    rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL
+)
+_MAKING: Final = "openssl genpkey -algorithm ed25519"
+#: RFC 9266 section 2.
+_LABEL: Final = b"EXPORTER-Channel-Binding"
+_BINDING: Final = 32
+
+
+def bindingOf(connection: Any) -> bytes:
+    """
+    Return what only the two ends of a TLS connection know (RFC 9266).
+
+    @param connection: OpenSSL's, after its handshake.
+    """
+    found: bytes = connection.export_keying_material(_LABEL, _BINDING, b"")
+    return found
+
+
+def _idOf(key: Ed25519PublicKey) -> bytes:
+    """Return what tells a key from others."""
+    raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return hashlib.sha256(raw).digest()[:KEY_ID]
+
+
+@final
+class SigningKey:
+    """
+    A gateway's own key.
+
+    @ivar name: what the gateway is called in the path of an assertion.
+    """
+
+    def __init__(self, path: Path, gateway: str) -> None:
+        """
+        Read the key.
+
+        @param gateway: the gateway's name.
+        @raise FileError: it cannot be read, others can read it, or it is none.
+        """
+        try:
+            octets = readSecret(path)
+        except OSError as e:
+            raise FileError(f"{path}: {e.strerror}") from None
+        try:
+            key = load_pem_private_key(octets, None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise FileError(
+                f"{path}: holds no key in PEM; make one: {_MAKING}"
+            ) from None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise FileError(f"{path}: is not a key of Ed25519; make one: {_MAKING}")
+        self._key = key
+        self._id = _idOf(key.public_key())
+        self.name = f"{gateway}/{self._id[:4].hex()}"
+
+    def sign(self, assertion: Assertion, binding: bytes) -> bytes:
+        """
+        Return an assertion as the value of a header.
+
+        @raise ValueError: it is too long.
+        """
+        claims = encode(assertion)
+        signature = self._key.sign(signed(claims, binding))
+        return Signed(self._id, signature, claims).value
+
+
+@final
+class VerifyingKeys:
+    """The keys of the gateways that are believed."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        """
+        Read the files; each may have several keys.
+
+        @raise FileError: one cannot be read, or has no key.
+        """
+        self._keys: dict[bytes, Ed25519PublicKey] = {}
+        for path in paths:
+            try:
+                octets = path.read_bytes()
+            except OSError as e:
+                raise FileError(f"{path}: {e.strerror}") from None
+            found = _PEM.findall(octets)
+            if not found:
+                raise FileError(
+                    f"{path}: holds no public key in PEM; take it from the other "
+                    "gateway's key: openssl pkey -in KEY -pubout"
+                )
+            for each in found:
+                self._add(path, each)
+
+    def _add(self, path: Path, octets: bytes) -> None:
+        try:
+            key = load_pem_public_key(octets)
+        except (ValueError, UnsupportedAlgorithm):
+            key = None
+        if not isinstance(key, Ed25519PublicKey):
+            raise FileError(f"{path}: has a key that is none of Ed25519")
+        self._keys[_idOf(key)] = key
+
+    def verify(self, found: Signed, binding: bytes) -> Assertion:
+        """
+        Return what an assertion says.
+
+        @param binding: of the connection that it came on.
+        @raise WireError: it is not signed by one of the keys, for this connection.
+        """
+        key = self._keys.get(found.key)
+        if key is None:
+            raise WireError("an assertion that is signed with a key that is not known")
+        try:
+            key.verify(found.signature, signed(found.claims, binding))
+        except InvalidSignature:
+            raise WireError(
+                "an assertion whose signature is wrong, or is for another connection"
+            ) from None
+        return decode(found.claims)
