@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from attrs import frozen
+from attrs import field, frozen
 
 __all__ = ["DIRECT", "MOST", "SAME", "Leaving"]
 
@@ -34,6 +34,7 @@ class Leaving:
     @ivar header: the version of the PROXY header for the destination; empty for
         none.
     @ivar there: whether the last upstream looks the destination's name up.
+    @ivar text: the chain for people and the record: C{a, b1|b2}.
     """
 
     via: tuple[tuple[str, ...], ...] = ()
@@ -43,8 +44,8 @@ class Leaving:
     mark: int | None = None
     header: str = ""
     there: bool = False
+    text: str = field(init=False, eq=False, repr=False)
 
-    @property
-    def text(self) -> str:
-        """The chain for people and the record: C{a, b1|b2}."""
+    @text.default
+    def _chain(self) -> str:
         return ", ".join("|".join(place) for place in self.via)

@@ -487,8 +487,8 @@ def aims(results: Results) -> Iterator[str]:
         ratio("CONNECT session CPU us", 1.1, ["socksgw"], "session CPU us"),
         ratio("CONNECT session CPU us", 0.7, http),
         ratio("session CPU us", 1.6, ["socksgw"], whose="through"),
-        ratio("down 1 CPU s GiB", 1.1, ["socksgw"], whose="through"),
-        ratio("down 32 CPU s GiB", 1.1, ["socksgw"], whose="through"),
+        ratio("down 1 CPU s GiB", 1.2, ["socksgw"], whose="through"),
+        ratio("down 32 CPU s GiB", 1.4, ["socksgw"], whose="through"),
     ]
     for way in ("down", "up"):
         checks.append(ratio(f"{way} 1 CPU s GiB", 0.65, others))
