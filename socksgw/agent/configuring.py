@@ -62,7 +62,10 @@ def _login(settings: Settings, passwordFile: str) -> str:
 def _lines(
     settings: Settings, uid: int, state: Path, passwordFile: str
 ) -> Iterator[str]:
-    commands = ["connect"]
+    socks = settings.scheme.startswith("socks5")
+    commands = ["connect", "bind"] if socks else ["connect"]
+    if socks and settings.udp != "off":
+        commands.append("udp")
     yield "# An agent: programs of one user go to one gateway, which knows its user."
     yield "[gateway]"
     yield 'name = "agent"'
@@ -99,6 +102,8 @@ def _lines(
         yield f"ca = {quoted(settings.ca)}"
     if settings.server_name:
         yield f"server_name = {quoted(settings.server_name)}"
+    if socks and settings.udp == "hev":
+        yield 'udp = "hev"'
     yield ""
     yield "[[rule]]"
     yield 'id = "own"'

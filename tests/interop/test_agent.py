@@ -6,21 +6,26 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGHUP
 from typing import Any
 
+import dns.message
 import pytest
 
 from tests.live.agents import Agent, agent
+from tests.live.datagrams import Association, Echo, addressed
+from tests.live.names import KnownNames
 from tests.live.running import HEAD, ROOT, Running, running, socksgw
 from tests.live.servers import Web, freePort, missing, program
+from tests.tools.waiting import until
 
 #: A gateway for clients of loopback, without login.
 OPEN = (
-    HEAD.replace("127.0.0.1:0", "127.0.0.1:%d")
+    HEAD.replace('"127.0.0.1:0"]\n', '"127.0.0.1:%d"]\nudp = { tunnels = ["hev"] }\n')
     + """
 [[rule]]
 id = "no-secrets"
@@ -52,8 +57,6 @@ def curl(
 @pytest.fixture(scope="module")
 def place() -> int:
     """The port of the gateway without login, also while it does not run."""
-    import socket
-
     return freePort(kind=socket.SOCK_STREAM)
 
 
@@ -88,6 +91,8 @@ def test_curl(
     url = f"http://localhost:{server.port}/{scheme}"
     done = curl(quiet, f"{scheme}://127.0.0.1:{near.port}", url)
     assert f"served: /{scheme}" in done.stdout, done.stderr
+    line = gateway.journal("decision")[-1]
+    assert (line["asked"], line["port"]) == ("localhost", server.port)
 
 
 def test_unixSocket(
@@ -98,6 +103,15 @@ def test_unixSocket(
     assert os.stat(path).st_mode & 0o777 == 0o600
     url = f"http://127.0.0.1:{web('127.0.0.1').port}/unix"
     assert "served: /unix" in curl(quiet, f"socks5h://localhost{path}", url).stdout
+
+
+def test_theGatewayDecides(near: Agent, quiet: dict[str, str]) -> None:
+    """What its policy says reaches the client, in the client's protocol."""
+    url = "http://secret.example/"
+    done = curl(quiet, f"socks5h://127.0.0.1:{near.port}", url)
+    assert "(2)" in done.stderr
+    head = curl(quiet, f"http://127.0.0.1:{near.port}", url, "-i").stdout
+    assert head.startswith("HTTP/1.1 403 ")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
@@ -125,6 +139,37 @@ def test_anotherUser(
     done = curl(quiet, f"socks5h://localhost{path}", url, prefix=setpriv)
     assert done.returncode == 7
     assert len(gateway.journal("decision")) == before
+
+
+def test_datagrams(near: Agent, gateway: Running) -> None:
+    """A question to a name server goes inside the connection, and so does its answer."""
+    asked = dns.message.make_query("socks.example", "A")
+    known = KnownNames({"socks.example": "192.0.2.7"})
+    with known as server, Association(near.port) as association:
+        association.send("127.0.0.1", server.port, asked.to_wire())
+        octets = association.receive()
+    header = addressed("127.0.0.1", server.port)
+    assert octets.startswith(header)
+    answer = dns.message.from_wire(octets[len(header) :])
+    assert [each.to_text() for each in answer.answer[0]] == ["192.0.2.7"]
+    # What would have had a socket of its own beside the connection.
+    until(lambda: gateway.journal("end")[-1]["sent"] == len(asked.to_wire()))
+    assert gateway.journal("end")[-1]["bound"] is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_datagramsOfAnotherUser(near: Agent) -> None:
+    """Whoever else sends first to the association's port does not get it."""
+    with Echo() as server, Association(near.port) as association:
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with other:
+            os.fchown(other.fileno(), 4321, -1)
+            octets = addressed(*server.place) + b"other"
+            other.sendto(octets, association.place)
+            association.echo(server, b"mine")
+            other.sendto(octets, association.place)
+            association.echo(server, b"mine again")
+        assert [text for text, _ in server.came] == [b"mine", b"mine again"]
 
 
 def test_gatewayStopsAndStarts(tmp_path: Path, quiet: dict[str, str]) -> None:
