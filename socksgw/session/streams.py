@@ -116,7 +116,8 @@ class Dialling(Command):
             outlet.loseConnection()
             raise LeadsHere("the destination turned out to be this host")
         ways.reached(case.whose, outlet.address)
-        introduce(case, outlet)
+        if case.obligations.leaving is not None:
+            introduce(case, outlet)
         return outlet
 
     async def _reach(self, case: Case) -> Outlet:

@@ -16,12 +16,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from socksgw.console.manual import chapters
 from tests.live import raw
 from tests.live.datagrams import addressed
 from tests.live.netns import cable, ip, spawned, within
@@ -159,6 +161,7 @@ def networks() -> None:
     ip("link set lo up", netns="clients")
     cable(("", "c0"), ("clients", "gw"), (f"{GATEWAY}/24", "192.0.2.9/24"))
     ip(f"addr add {SECOND}/24 dev c0")
+    ip("addr add 192.0.2.17/24 dev gw", netns="clients")
     ip(
         "route add 10.0.0.0/8 dev o2 table 102",
         "-6 route add fd00::/64 dev o2 table 102",
@@ -171,10 +174,17 @@ def networks() -> None:
 
 
 def dialled(way: str, host: str = GATEWAY) -> socket.socket:
-    """Connect to a listener, and greet it."""
+    """
+    Connect to a listener, and greet it.
+
+    @param way: the listener, or the client's address for the manual's.
+    """
     with within("clients" if way != "inner" else "far-in"):
-        place = (host, PORTS[way]) if way != "inner" else ("10.0.0.251", 1080)
-        client = socket.create_connection(place, PATIENCE)
+        place = (host, PORTS.get(way, 1080))
+        source = (way, 0) if way.startswith("192") else None
+        if way == "inner":
+            place = ("10.0.0.251", 1080)
+        client = socket.create_connection(place, PATIENCE, source)
     client.sendall(raw.GREETING)
     assert raw.exactly(client, 2) == b"\5\0"
     return client
@@ -205,6 +215,7 @@ def associated(way: str, host: str = SERVER) -> str:
             return f"reply {code}"
         with within(where):
             ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            ours.bind((client.getsockname()[0], 0))
         with closing(ours):
             ours.settimeout(0.5 if way in ("late", "mark") else PATIENCE)
             ours.connect((relay, port))
@@ -283,13 +294,13 @@ class World:
                 *keep, bounding]  # fmt: skip
 
     @contextmanager
-    def gateway(self, *rights: str) -> Iterator[Running]:
+    def gateway(self, *rights: str, text: str = "") -> Iterator[Running]:
         """Run a gateway as the user; at the end it has to be well."""
         for name in ("log", "var"):
             shutil.rmtree(self.directory / name, ignore_errors=True)
         with suppress(FileNotFoundError):
             (self.directory / "log").unlink()
-        text = configuration(self.directory)
+        text = text or configuration(self.directory)
         gateway = Running(self.directory, text, prefix=self.user(*rights))
         try:
             yield gateway.ready()
@@ -369,6 +380,13 @@ def marked(found: dict[str, Any]) -> None:
     found["bind marked"] = bound("mark", "o2")
 
 
+def manual() -> str:
+    """Return the configuration that the manual shows, with the devices of here."""
+    text = chapters()["outgoing"].partition(".. code-block:: toml\n")[2]
+    shown = text.partition("\n\nWhere the clients")[0]
+    return textwrap.dedent(shown).replace('"eth1"', '"o1"').replace('"eth2"', '"o2"')
+
+
 def main() -> None:
     """Do everything in order, and print what has come of it."""
     found: dict[str, Any] = {}
@@ -382,6 +400,9 @@ def main() -> None:
             exhausted(found)
         with world.gateway("net_admin"):
             marked(found)
+        with world.gateway(text=manual()):
+            for client in ("192.0.2.9", "192.0.2.17"):
+                found[f"manual {client}"] = connected(client), associated(client)
     print(json.dumps(found))
     sys.stdout.flush()
     os._exit(0)

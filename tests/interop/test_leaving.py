@@ -49,6 +49,10 @@ address = ["unix:HERE/gw.sock"]
 name = "leaving"
 address = ["127.0.0.1:0"]
 leave_by = ["127.0.0.14"]
+[[listen]]
+name = "reads"
+address = ["127.0.1.5:0", "127.0.1.6:0"]
+proxy_protocol_from = ["127.0.0.0/8"]
 [[auth.choose]]
 methods = ["none"]
 from = ["127.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]
@@ -319,3 +323,29 @@ def test_realReceivers(
             client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         octets = untilEnd(client)
     assert octets.endswith(f"\r\n\r\n127.0.0.78 {port} {host} {far}".encode()), octets
+
+
+@pytest.mark.parametrize("host", ["127.0.1.5", "127.0.1.6"])
+def test_anotherGateway(gateway: Running, host: str) -> None:
+    """It judges the client, not the gateway in between."""
+    far = gateway.ports[3 if host == "127.0.1.5" else 4]
+    with Destination(echo) as server:
+        with raw.dial(gateway.port, source=("127.0.0.79", 0)) as client:
+            port = client.getsockname()[1]
+            raw.through(raw.through(client, host, far), "127.0.0.1", server.port)
+        assert raw.decision(gateway, server.port)["client"] == f"127.0.0.79:{port}"
+
+
+@pytest.mark.parametrize("host", ["127.0.1.5", "127.0.1.6"])
+def test_realReceiversOfAUnixSocket(
+    gateway: Running, balancers: Callable[[str, str], int], host: str
+) -> None:
+    """HAProxy reports the gateway's own end, nginx nothing."""
+    near = "127.0.0.1" if host == "127.0.1.5" else "127.0.0.9"
+    for kind, reported in (("haproxy", f"{near} "), ("nginx", "   ")):
+        with raw.dialPath(str(gateway.directory / "gw.sock")) as client:
+            raw.through(client, host, balancers(kind, host))
+            if kind == "haproxy":
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            body = untilEnd(client).partition(b"\r\n\r\n")[2].decode()
+        assert body.startswith(reported), (kind, body)

@@ -120,3 +120,9 @@ def test_check(found: Any) -> None:
     ):
         assert text in told
     assert len(found["warned"]) == 5
+
+
+def test_theManuals(found: Any) -> None:
+    """What the chapter shows does what it says."""
+    assert found["manual 192.0.2.9"] == ["o1 10.0.0.251"] * 2
+    assert found["manual 192.0.2.17"] == ["o2 10.0.0.253"] * 2
