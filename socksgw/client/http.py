@@ -95,7 +95,7 @@ class HTTPProxy(ConnectOnly):
 
 
 @final
-class _Request(ConnectOnly):
+class _Request:
     """
     One request for a tunnel, with the login that it takes.
 

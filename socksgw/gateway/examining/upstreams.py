@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from socksgw.config.problems import nearest
-from socksgw.config.schema import Config, Upstream
+from socksgw.config.schema import Config, Rule, Upstream
 from socksgw.config.upstreamurl import parseUpstreamURL
+from socksgw.gateway.examining.carrying import cannotBind, cannotCarry
 from socksgw.gateway.examining.problems import Problems
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.leaving import DIRECT, MOST
@@ -41,6 +42,7 @@ def examineUpstreams(config: Config, facts: HostFacts, problems: Problems) -> No
         if rule.via is not None:
             path = f"{rule.place or f'rule[{i}]'}.via"
             _chain(rule.via, known, path, problems)
+            _commands(rule, known, path, problems)
             used.update(*rule.via)
     for i, table in enumerate(config.upstream):
         if table.name not in used:
@@ -65,6 +67,23 @@ def _url(table: Upstream, path: str, facts: HostFacts, problems: Problems) -> No
     if isinstance(url.host, Address) and facts.isListener(url.host, url.port):
         why = "is a listener of this gateway: sessions would go round in a circle"
         problems.wrong(path, why)
+
+
+def _commands(
+    rule: Rule, known: Mapping[str, Upstream], path: str, problems: Problems
+) -> None:
+    """
+    Examine whether the upstreams of a rule do the commands that it allows.
+
+    C{"any"} allows what they can do.
+    """
+    allow, via = rule.allow, rule.via
+    if allow is None or allow == "any" or not via:
+        return
+    for command, cannot in (("bind", cannotBind), ("udp", cannotCarry)):
+        if command in allow:
+            for why in cannot(via, known):
+                problems.wrong(path, why)
 
 
 def _chain(

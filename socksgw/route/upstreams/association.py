@@ -22,6 +22,7 @@ from socksgw.route.upstreams.trip import Leg, Opener, Traveller, Trip
 from socksgw.system.connection import Connection
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.datagram import encodeHeader
+from socksgw.wire.levels import CLEAR
 
 __all__ = ["Associated", "Layer", "Upstream"]
 
@@ -174,8 +175,7 @@ class Upstream:
             while not legs[0].framing and len(legs[0].used) > 1:
                 opener = self._path(legs[0].used[:-1])
                 legs.insert(0, await opener.open(UNSPECIFIED4, 0, trip))
-            for each in legs:
-                _require(each)
+            _require(legs)
             associated = Associated(legs, trip.traveller)
             if not associated.framing:
                 associated.socket = self._connected(legs[0])
@@ -217,19 +217,23 @@ def _isMany(address: Address) -> bool:
     return first >= _MULTICAST4 if address.version == 4 else first == _MULTICAST6
 
 
-def _require(leg: Leg) -> None:
+def _require(legs: Sequence[Leg]) -> None:
     """
-    Make sure that datagrams are as well protected as their control connection.
+    Make sure that datagrams are as well protected as the control connections.
 
+    @param legs: from the first hop that carries datagrams on.
     @raise UpstreamFailed: they would go in the clear.
     """
-    if leg.framing or leg.connection.secured == "clear":
-        return
-    protection = leg.protection
-    if protection is None or isinstance(protection, StreamProtection):
-        why = (
-            "datagrams would go beside its protected connection in the clear: udp = "
-            '"hev" or "gost" has them go inside it'
-        )
-        text = f'upstream "{leg.name}": {why}'
-        raise UpstreamFailed(text, None, "upstream-tls", leg.name)
+    below = CLEAR
+    for leg in legs:
+        secured, below = below, leg.connection.secured
+        if leg.framing or leg.connection.secured == secured:
+            # They go inside the connection, or what protects it does the same for the
+            # datagrams of the hop before.
+            continue
+        if leg.protection is None or isinstance(leg.protection, StreamProtection):
+            text = (
+                f'upstream "{leg.name}": datagrams would go beside its protected '
+                'connection in the clear: udp = "hev" or "gost" has them go inside it'
+            )
+            raise UpstreamFailed(text, None, "upstream-tls", leg.name)

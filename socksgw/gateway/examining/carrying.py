@@ -1,0 +1,67 @@
+"""
+Whether the upstreams of a rule can do what it allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from socksgw.config.schema import Upstream
+from socksgw.config.upstreamurl import UpstreamURL, parseUpstreamURL
+from socksgw.policy.leaving import DIRECT
+
+__all__ = ["cannotBind", "cannotCarry"]
+
+_BINDS: Final = ("socks4a", "socks5")
+_CARRIES: Final = ("socks5",)
+_BESIDE: Final = "associate"
+
+
+def _urls(
+    place: Iterable[str], known: Mapping[str, Upstream]
+) -> Iterator[tuple[Upstream, UpstreamURL]]:
+    """Return the upstreams of a place whose tables are right, with their URLs."""
+    for name in place:
+        if name == DIRECT or name not in known:
+            continue
+        try:
+            yield known[name], parseUpstreamURL(known[name].url)
+        except ValueError:
+            # That is told of the table.
+            continue
+
+
+def cannotBind(
+    via: Sequence[Sequence[str]], known: Mapping[str, Upstream]
+) -> Iterator[str]:
+    """Return what is in the way of BIND: the last upstream listens."""
+    for upstream, url in _urls(via[-1], known):
+        if url.protocol not in _BINDS:
+            yield f'upstream "{upstream.name}" speaks {url.protocol}, which has no BIND'
+
+
+def cannotCarry(
+    via: Sequence[Sequence[str]], known: Mapping[str, Upstream]
+) -> Iterator[str]:
+    """
+    Return what is in the way of UDP.
+
+    Datagrams go through each upstream, up to one that has them inside its connection.
+    """
+    for place in reversed(via):
+        inside = True
+        for upstream, url in _urls(place, known):
+            name = upstream.name
+            if url.protocol not in _CARRIES:
+                yield f'upstream "{name}" speaks {url.protocol}, which has no UDP'
+            elif upstream.udp == _BESIDE:
+                inside = False
+                if url.tls:
+                    yield (
+                        f'datagrams would go beside the TLS of upstream "{name}" in '
+                        'the clear: set its udp = "hev" or "gost" (in a socksgw there, '
+                        "listen.udp.tunnels), which has them go inside it"
+                    )
+        if inside:
+            return

@@ -1,0 +1,84 @@
+"""
+What check says of upstreams that cannot do what a rule allows.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from socksgw.config.schema import Upstream
+from socksgw.config.upstreamurl import UpstreamURL
+from socksgw.gateway.examining import carrying
+from socksgw.gateway.examining.carrying import cannotBind, cannotCarry
+
+KNOWN = {
+    each.name: each
+    for each in (
+        Upstream("plain", "socks5://a.example:1080"),
+        Upstream("tls", "socks5+tls://a.example:1080"),
+        Upstream("inside", "socks5+tls://a.example:1080", udp="hev"),
+        Upstream("old", "socks4a://a.example:1080"),
+        Upstream("web", "http://a.example:3128"),
+        Upstream("wrong", "gopher://a.example:70"),
+    )
+}
+
+
+@pytest.fixture(autouse=True)
+def everyScheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """URLs of every scheme, whichever are built."""
+
+    def parsed(text: str) -> UpstreamURL:
+        scheme, _, place = text.partition("://")
+        if scheme == "gopher":
+            raise ValueError
+        protocol, _, tls = scheme.partition("+")
+        host, _, port = place.rpartition(":")
+        return UpstreamURL(protocol, bool(tls), host, int(port))
+
+    monkeypatch.setattr(carrying, "parseUpstreamURL", parsed)
+
+
+@pytest.mark.parametrize(
+    ("via", "names"),
+    [
+        ([["plain"]], []),
+        ([["plain", "direct"]], []),
+        ([["plain"], ["plain"]], []),
+        ([["inside"]], []),
+        ([["tls"]], ["tls"]),
+        ([["plain", "tls"]], ["tls"]),
+        ([["old"]], ["old"]),
+        ([["web"]], ["web"]),
+        # What is inside a connection goes through anything.
+        ([["web"], ["inside"]], []),
+        ([["tls"], ["inside"], ["plain"]], []),
+        # What is not goes through each hop.
+        ([["web"], ["plain"]], ["web"]),
+        ([["tls"], ["plain"]], ["tls"]),
+        ([["web"], ["plain", "inside"]], ["web"]),
+        ([["unknown"]], []),
+        ([["wrong"]], []),
+    ],
+)
+def test_udp(via: list[list[str]], names: list[str]) -> None:
+    """Each upstream in the way is named."""
+    found = list(cannotCarry(via, KNOWN))
+    assert [each.split('upstream "')[1].split('"')[0] for each in found] == names
+    assert all("clear" in each and '"hev"' in each for each in found if "TLS" in each)
+
+
+@pytest.mark.parametrize(
+    ("via", "names"),
+    [
+        ([["plain"]], []),
+        ([["tls"]], []),
+        ([["old"]], []),
+        ([["web"], ["plain"]], []),
+        ([["plain"], ["web", "old"]], ["web"]),
+    ],
+)
+def test_bind(via: list[list[str]], names: list[str]) -> None:
+    """It is the last one that listens."""
+    found = list(cannotBind(via, KNOWN))
+    assert [each.split('"')[1] for each in found] == names
