@@ -280,7 +280,7 @@ class SessionRecord:
 
     def flowEndLine(
         self,
-        address: Address,
+        address: Address | str,
         port: int,
         sent: tuple[int, int],
         received: tuple[int, int],
@@ -294,6 +294,7 @@ class SessionRecord:
         """
         Return the line of a flow that has ended.
 
+        @param address: the destination's; its name where an upstream looked that up.
         @param sent: octets and datagrams to the destination.
         @param received: octets and datagrams from it.
         @param limited: how many datagrams a limit dropped.

@@ -15,8 +15,10 @@ __all__ = ["SHOWN", "place", "shown"]
 SHOWN: Final = 128
 
 
-def place(address: Address, port: int) -> str:
-    """Return an address and port."""
+def place(address: Address | str, port: int) -> str:
+    """Return an address, or the name of a host, and port."""
+    if isinstance(address, str):
+        return quoted(f"{address}:{port}")
     if len(address.packed) == 4:
         return f'"{address.text}:{port}"'
     return f'"[{address.text}]:{port}"'

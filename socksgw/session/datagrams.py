@@ -184,13 +184,13 @@ class ConnectUDP(Associate):
             raise found
         # The client cannot tell who has sent a datagram (section 3.1).
         permit = found._replace(replies="exact")
-        assert permit.address is not None
         leaving = permit.grant.outlet
         associated = None
         try:
             if leaving.upstream is not None:
                 associated = await leaving.upstream.associate()
             if associated is None:
+                assert permit.address is not None
                 leaving.hold(permit.address.version)
         except SocksError as e:
             judge.failed(permit, request.port, e)
@@ -201,4 +201,4 @@ class ConnectUDP(Associate):
                 client, early, outlet, judge, datagram, permit, tally, associated
             )
 
-        return Routed((permit.address, request.port), relay)
+        return Routed((permit.address or UNSPECIFIED4, request.port), relay)

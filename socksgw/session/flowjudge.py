@@ -42,14 +42,18 @@ class _Grant:
     @ivar ticket: the ticket of that, or of a rule that allowed it before.
     @ivar why: why it is allowed no longer.
     @ivar outlet: where its datagrams leave.
+    @ivar host: where they go: the address, or the name that an upstream looks up.
     """
 
-    __slots__ = ("outlet", "rule", "ticket", "why")
+    __slots__ = ("host", "outlet", "rule", "ticket", "why")
 
-    def __init__(self, rule: str, ticket: str, outlet: DatagramOutlet) -> None:
+    def __init__(
+        self, rule: str, ticket: str, outlet: DatagramOutlet, host: Address | str
+    ) -> None:
         self.rule = rule
         self.ticket = ticket
         self.outlet = outlet
+        self.host = host
         self.why = ""
 
 
@@ -103,7 +107,6 @@ class FlowJudge:
         """
 
         def again(flow: Flow) -> str | None:
-            assert flow.address is not None
             verdict = self._again(ruleset, flow.datagram, flow.address, flow.grant)
             if not verdict.allowed:
                 return None
@@ -118,12 +121,19 @@ class FlowJudge:
             self._count(rules)
 
     def _again(
-        self, ruleset: Ruleset, datagram: Datagram, address: Address, grant: _Grant
+        self,
+        ruleset: Ruleset,
+        datagram: Datagram,
+        address: Address | None,
+        grant: _Grant,
     ) -> Verdict:
         """Ask other rules about a flow that was allowed, and note the answer."""
         name = datagram.host if isinstance(datagram.host, str) else None
         question = Question(self._case.asker, "udp", name, datagram.port)
-        verdict = ruleset.judge(question, address)
+        if address is None:
+            verdict = ruleset.byName(question)
+        else:
+            verdict = ruleset.judge(question, address)
         if verdict.allowed:
             grant.rule, grant.ticket = verdict.rule, verdict.ticket or grant.ticket
         else:
@@ -207,18 +217,19 @@ class FlowJudge:
             # A flow is a request of its own: the current rules judge it.
             decision = await self._decided(host, datagram.port)
         failure: ConnectFailed | None = None
-        outlet = self._outlet
+        outlet, address = self._outlet, None
         if decision.allowed:
-            address = decision.addresses[0]
-            leaving = decision.verdicts[address].obligations.leaving
+            leaving = decision.obligations.leaving
             record.via = "" if leaving is None else leaving.text
+            record.judged = "" if decision.addresses else "name"
             try:
-                outlet, addresses = await self._leaving(decision)
-                address = outlet.choose(addresses, datagram.port)
+                outlet = await self._outletFor(leaving)
+                address = _chosen(decision, outlet, datagram.port)
             except LeadsHere as e:
                 decision = refused(e)
             except ConnectFailed as e:
                 failure = e
+                address = decision.addresses[0] if decision.addresses else None
         record.decided(decision)
         journal, line = case.gateway.journal, partial(record.decisionLine, "flow")
         if not decision.allowed:
@@ -226,21 +237,23 @@ class FlowJudge:
             assert decision.error is not None
             decision.error.rule = decision.rule
             return decision.error
-        verdict = decision.verdicts[address]
+        where = host if address is None else address
+        assert not isinstance(where, BadHost)
+        verdict = decision.verdicts[where]
         record.livesBy(verdict.rule, verdict.ticket)
         claim = self._claim(verdict.rule)
-        grant = _Grant(verdict.rule, verdict.ticket, outlet)
+        grant = _Grant(verdict.rule, verdict.ticket, outlet, where)
         try:
             await journal.commit(line(), stranger=not record.loggedIn)
         except BaseException as e:
             case.gateway.limits.giveFlow(claim)
             if isinstance(e, CancelledError):
                 # Its line is written all the same, so its end is recorded, too.
-                self._over(address, datagram.port, "cut", grant)
+                self._over(datagram.port, "cut", grant)
             raise
         if failure is not None:
             case.gateway.limits.giveFlow(claim)
-            self._over(address, datagram.port, failure.reason, grant, why=str(failure))
+            self._over(datagram.port, failure.reason, grant, why=str(failure))
             failure.rule = verdict.rule
             return failure
         if case.gateway.changes != changes:
@@ -250,7 +263,7 @@ class FlowJudge:
             limits = case.gateway.limits
             if not verdict.allowed:
                 limits.giveFlow(claim)
-                self._over(address, datagram.port, "revoked", grant)
+                self._over(datagram.port, "revoked", grant)
                 return Revoked(grant.why)
             claim = limits.flowAgain(claim, case.asker, grant.rule)
         bound = self._bound(claim.rule)
@@ -263,26 +276,6 @@ class FlowJudge:
             grant,
             None if outlet is self._outlet else outlet,
         )
-
-    async def _leaving(
-        self, decision: Decision
-    ) -> tuple[DatagramOutlet, tuple[Address, ...]]:
-        """
-        Return what a flow leaves by, and the addresses that it may go to so.
-
-        These are all whose rule says the same of the way out as the first one's.
-
-        @raise SocksError: it cannot be opened.
-        """
-        addresses, verdicts = decision.addresses, decision.verdicts
-        leaving = verdicts[addresses[0]].obligations.leaving
-        if len(addresses) > 1:
-            addresses = tuple(
-                each
-                for each in addresses
-                if verdicts[each].obligations.leaving == leaving
-            )
-        return await self._outletFor(leaving), addresses
 
     async def _outletFor(self, leaving: Leaving | None) -> DatagramOutlet:
         """
@@ -298,9 +291,9 @@ class FlowJudge:
         outlet = self._others.get(ways)
         if outlet is None:
             options = generation.udpOf(listener)
-            outlet = self._others[ways] = await ways.datagrams(
-                None, options, None, case
-            )
+            outlet = await ways.datagrams(None, options, None, case)
+            # Another flow may have been faster.
+            outlet = self._others.setdefault(ways, outlet)
         return outlet
 
     async def _decided(self, host: Address | str, port: int) -> Decision:
@@ -336,17 +329,14 @@ class FlowJudge:
         reason, why = "failed", ""
         if isinstance(error, SocksError):
             reason, why = error.reason, str(error)
-        assert permit.address is not None
-        self._over(permit.address, port, reason, permit.grant, why=why)
+        self._over(port, reason, permit.grant, why=why)
 
     def ended(self, flow: Flow, reason: str) -> None:
         """Record that a flow which was permitted is over."""
-        assert flow.address is not None
         over = flow.claim.over if reason == "quota" else None
         self._case.gateway.limits.giveFlow(flow.claim)
         self._told.clear()
         self._over(
-            flow.address,
             flow.datagram.port,
             reason,
             flow.grant,
@@ -359,7 +349,6 @@ class FlowJudge:
 
     def _over(
         self,
-        address: Address,
         port: int,
         reason: str,
         grant: _Grant,
@@ -374,7 +363,7 @@ class FlowJudge:
             why = grant.why or why
         upstream = grant.outlet.upstream
         line = case.record.flowEndLine(
-            address,
+            grant.host,
             port,
             sent,
             received,
@@ -393,3 +382,21 @@ class FlowJudge:
         case.gateway.journal.append(
             case.record.flowsRefusedLine(f"{limit} flows of one association")
         )
+
+
+def _chosen(decision: Decision, outlet: DatagramOutlet, port: int) -> Address | None:
+    """
+    Return the address that the datagrams of a flow go to.
+
+    It is one of those whose rule says the same of the way out as the first one's.
+
+    @return: L{None} where an upstream looks the name up.
+    @raise SocksError: as L{DatagramOutlet.choose}.
+    """
+    addresses, verdicts = decision.addresses, decision.verdicts
+    if len(addresses) > 1:
+        leaving = verdicts[addresses[0]].obligations.leaving
+        addresses = tuple(
+            each for each in addresses if verdicts[each].obligations.leaving == leaving
+        )
+    return outlet.choose(addresses, port) if addresses else None

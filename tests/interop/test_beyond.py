@@ -25,6 +25,8 @@ from tests.tools.waiting import until
 FAR = (
     HEAD.replace("[[auth", '[listen.udp]\ntunnels = ["hev", "gost"]\n[[auth', 1)
     + """
+[resolver]
+family = "only4"
 [[rule]]
 id = "all"
 allow = "any"
@@ -68,12 +70,15 @@ def _front(ports: dict[str, int]) -> str:
         text += f'[[upstream]]\nname = "{name}"\nurl = "socks5://127.0.0.1:{port}"\n'
         if name in ("hev", "gost"):
             text += f'udp = "{name}"\n'
+        if name == "there":
+            text += 'resolve = "there"\n'
     for host, (way, *_) in WITHOUT.items():
         text += f'[[listen]]\nname = "{host}"\naddress = ["127.0.0.1:0"]\n'
         text += _rule(host, "udp", way) + f'listener = ["{host}"]\n'
     for host, way in {**WAYS, **LIARS}.items():
         text += _rule(host, "any", way) + 'listener = ["main"]\n'
         text += f'to = ["{host}"]\n'
+    text += _rule("name", "udp", "there") + 'to = ["=localhost"]\nlistener = ["main"]\n'
     return text + (
         f'[[rule]]\nid = "direct"\nallow = ["udp"]\nto = ["{DIRECT}"]\n'
         'listener = ["main"]\n'
@@ -174,6 +179,23 @@ def test_withoutUDP(chain: Chain, host: str) -> None:
         lambda: [e for e in chain.front.journal("end") if e["reason"] == reason]
     )
     assert "upstream" in ended[-1]["why"]
+
+
+def test_aName(chain: Chain) -> None:
+    """
+    The upstream looks it up: the record says that no address was judged. Answers come
+    from where the upstream sent to.
+    """
+    with Echo() as echo, Association(chain.front.port) as client:
+        for text in (b"one", b"two"):
+            client.send(b"localhost", echo.port, text)
+            assert client.receive() == addressed("127.0.0.1", echo.port) + text
+        client.echo(echo, b"by address")
+    ended = chain.flowEnd(f"localhost:{echo.port}")
+    assert (ended["path"], ended["sent"], ended["received"]) == ("there", 6, 6)
+    flows = [e for e in chain.front.journal("flow") if e["port"] == echo.port]
+    assert [e.get("judged") for e in flows] == ["name", None]
+    assert flows[0]["addresses"] == []
 
 
 def test_dig(chain: Chain, tmp_path: Path, quiet: dict[str, str]) -> None:
