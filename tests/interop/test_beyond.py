@@ -124,7 +124,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         port = freePort()
         command = upstreams.dante(port, dante)
         stack.enter_context(Daemon(command, port, dante / "out", dict(os.environ)))
-        ports = dict.fromkeys(("far", "hev", "gost"), far.port)
+        ports = dict.fromkeys(("far", "hev", "gost", "there"), far.port)
         ports |= {"middle": middle.port, "dante": port, "nowhere": freePort()}
         ports["microsocks"] = freePort()
         command = upstreams.microsocks(ports["microsocks"])
