@@ -95,7 +95,7 @@ class HTTPProxy(ConnectOnly):
 
 
 @final
-class _Request:
+class _Request(ConnectOnly):
     """
     One request for a tunnel, with the login that it takes.
 
