@@ -72,9 +72,13 @@ def _decision(line: Mapping[str, Any], colour: bool) -> str:
         user += f" [{line['tag']}]"
     if line["verdict"] == "allow":
         addresses = line["addresses"]
+        if line.get("judged") == "name":
+            addresses = ["no address judged"]
         at = f" ({', '.join(addresses)})" if line.get("name") else ""
         word = _paint("ALLOW", _GREEN, colour)
         rule = f' by rule "{line["rule"]}"'
+        if "via" in line:
+            rule += f" via {line['via']}"
         return f"{word} {user} → {target}{at}{rule}{_hint(line)}{_from(line)}"
     word = _paint("DENY", _RED, colour)
     rule = f' by rule "{line["rule"]}"' if line["rule"] else ""

@@ -5,7 +5,7 @@ Ask the rules in their order: the first one that matches decides, the end is den
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import final
+from typing import Final, final
 
 from socksgw.policy.answers import GROUPS, KEEPS_ALLOWING, TO, YES, Answer
 from socksgw.policy.conditions import Never
@@ -18,6 +18,7 @@ from socksgw.wire.address import Address
 
 __all__ = ["Ruleset", "Trace", "Tried"]
 
+_CONNECT: Final = "connect"
 #: The rules that were asked in one walk, each with its answer.
 Tried = list[tuple[Rule, Answer]]
 
@@ -236,9 +237,11 @@ class Ruleset:
         """
         Return the verdict about a name that an upstream is to look up.
 
+        It is asked to for CONNECT alone.
+
         @return: L{None} where it is looked up here, and its addresses are judged.
         """
-        if not self.there:
+        if not self.there or question.command != _CONNECT:
             return None
         verdict = self.byName(question)
         return verdict if verdict.there else None

@@ -44,6 +44,17 @@ def test_aGrant() -> None:
     )
 
 
+def test_aGrantThroughUpstreams() -> None:
+    """By which; and that no address was judged, where that is so."""
+    chained = {"verdict": "allow", "name": "x.example", "rule": "web", "via": "a, b"}
+    assert 'x.example:80 (8.8.8.8) by rule "web" via a, b ·' in human(
+        **chained, addresses=["8.8.8.8"]
+    )
+    assert 'x.example:80 (no address judged) by rule "web" via a, b ·' in human(
+        **chained, addresses=[], judged="name"
+    )
+
+
 def test_aProgramOfThisMachine() -> None:
     """By its user's number and its process, where these are known."""
     grant = {"verdict": "allow", "rule": "web", "user": "uid:build", "uid": 1000}

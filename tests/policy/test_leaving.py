@@ -4,18 +4,25 @@ How sessions leave, and names that an upstream looks up.
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from attrs import evolve
 
+from socksgw.config.loading import loads
+from socksgw.console.explain import asJson, printed
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision, Policy
+from socksgw.policy.document import Compiler
+from socksgw.policy.expectations import unmet
 from socksgw.policy.facts import Facts
 from socksgw.policy.leaving import Leaving
 from socksgw.policy.outcome import consider
 from socksgw.policy.questions import Missing
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
-from tests.fakes.policy import ANONYMOUS, PUBLIC, Somebody, ruleset
+from tests.fakes.policy import ANONYMOUS, LISTEN, PUBLIC, Somebody, ruleset
+from tests.fakes.policy import Facts as Host
 from tests.fakes.resolver import Scripted
 from tests.tools.waiting import run
 
@@ -166,3 +173,32 @@ def test_explainedDenials() -> None:
     (_, steps), *_ = consider(rules, facts).steps
     assert steps[0].unmet == "the address, which is not looked up here,"
     assert steps[1].unmet is None
+
+
+def test_expected() -> None:
+    """C{[[expect]]} needs no address of such a name; it has no say in it either."""
+    expect = '[[expect]]\nto = "www.example:443"\nverdict = "{}"\nrule = "there"\n{}\n'
+    more = 'resolving_to = ["10.0.0.1"]'
+    text = LISTEN + UPSTREAMS + PRIVATE + THERE + expect.format("allow", "")
+    config = loads(text + expect.format("allow", more), "gw.toml")
+    rules = Compiler(config, Host()).compile().ruleset
+    assert [*unmet(config, rules)] == []
+    config = loads(text + expect.format("deny", ""), "gw.toml")
+    ((problem),) = unmet(config, rules)
+    assert 'it is allow by rule "there"' in problem.text
+
+
+def test_printed() -> None:
+    """People see by what it leaves, and that no address is judged."""
+    facts = Facts("alice", frozenset(), "connect", "www.example", 443)
+    outcome = consider(ruleset(UPSTREAMS + THERE), facts)
+    out = io.StringIO()
+    printed(outcome, out)
+    assert out.getvalue().splitlines() == [
+        '  rule "there": matches',
+        "  no address is judged: the upstream looks the name up",
+        'allow by rule "there"',
+        "  leaves via here, there",
+    ]
+    found = asJson(outcome)
+    assert (found["via"], found["judged"]) == ("here, there", "name")
