@@ -22,7 +22,7 @@ _HEADING: Final = re.compile(r"(?m)^(\S.*)\n(=+|-+)\n")
 #: The order in which the chapters are listed.
 _ORDER: Final = (
     "clients", "agent", "sessions", CONFIGURATION, "networks", "outgoing", "rules",
-    "limits", "login",
+    "limits", "upstreams", "login",
     "local", "tls", "frontends", "transparent", "kerberos", "chap", "http", "tokens",
     "directories", "plugins", "embedding", "operations", "troubleshooting", "records",
     "beyond", "performance", "contributing",
