@@ -34,6 +34,7 @@ __all__ = [
     "Unanswered",
     "UpstreamFailed",
     "UpstreamRefused",
+    "UserRefused",
 ]
 
 
@@ -225,6 +226,18 @@ class CannotLeave(ConnectFailed):
 
     reply = Reply.GENERAL_FAILURE
     reason = "leave-by"
+
+
+class UserRefused(ConnectFailed):
+    """
+    An upstream does not let the client in by the client's own password.
+
+    Or there is none to hand on. It is not tried again, with this upstream or another:
+    each may count wrong passwords.
+    """
+
+    reply = Reply.GENERAL_FAILURE
+    reason = "upstream-login"
 
 
 class AuditFailed(SocksError):

@@ -23,6 +23,7 @@ from socksgw.errors import (
     Unanswered,
     UpstreamFailed,
     UpstreamRefused,
+    UserRefused,
 )
 from socksgw.negotiate.attempt import Attempt
 from socksgw.session.case import Case
@@ -40,6 +41,7 @@ _TELLING: Final = (
     LeadsHere,
     UpstreamFailed,
     UpstreamRefused,
+    UserRefused,
 )
 
 

@@ -10,7 +10,7 @@ from typing import Final, final
 from socksgw.client.errors import ProxyError
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Again, Asking, Proxy
-from socksgw.errors import SocksError, UpstreamRefused
+from socksgw.errors import SocksError, UpstreamRefused, UserRefused
 from socksgw.interfaces import SetDeadline
 from socksgw.route.failures import outOfTurn, unreachable, upstreamFailure, worse
 from socksgw.route.upstreams.standing import Standing
@@ -115,7 +115,7 @@ class Hop:
         """
         Return what speaks with it for a session.
 
-        @raise UpstreamRefused: it gets the client's password, and there is none.
+        @raise UserRefused: it gets the client's password, and there is none.
         """
         if self._passing is None:
             return self._proxy
@@ -124,7 +124,7 @@ class Hop:
             text = (
                 f'upstream "{self.name}": the client has shown no password to hand on'
             )
-            raise UpstreamRefused(text, None, _LOGIN)
+            raise UserRefused(text)
         return self._passing(*shown)
 
     def _failure(self, error: Exception, asked: bool) -> SocksError:
@@ -133,7 +133,7 @@ class Hop:
         if self._passing is not None and failure.reason == _LOGIN:
             # That is said of the client, and every other upstream would count one more
             # wrong password.
-            return UpstreamRefused(str(failure), failure.reply, _LOGIN)
+            return UserRefused(str(failure), failure.reply)
         return failure
 
     async def open(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, final
 
-from socksgw.errors import SocksError, UpstreamFailed
+from socksgw.errors import SocksError, UpstreamFailed, UserRefused
 from socksgw.interfaces import SetDeadline
 from socksgw.route.datagrams import DatagramOutlet
 from socksgw.route.failures import worse
@@ -122,7 +122,7 @@ class Through:
             )
             try:
                 leg = await self._opener.open(address, port, trip)
-            except UpstreamFailed:
+            except (UpstreamFailed, UserRefused):
                 raise
             except SocksError as e:
                 worst = worse(worst, e)

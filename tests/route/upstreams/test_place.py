@@ -19,6 +19,7 @@ from socksgw.errors import (
     SocksError,
     UpstreamFailed,
     UpstreamRefused,
+    UserRefused,
 )
 from socksgw.route.upstreams.balance import BALANCES
 from socksgw.route.upstreams.health import FALL, Health
@@ -140,6 +141,8 @@ def test_faultsInDoubt() -> None:
     [
         # It tells of the destination.
         UpstreamRefused("no", reason="refused"),
+        # It is of this user, and others would count the wrong password, too.
+        UserRefused("no"),
         # Descriptors have run out here.
         LimitReached("EMFILE", reason="resources"),
         # The place before does not work.

@@ -8,10 +8,13 @@ import socket
 
 import pytest
 
+from socksgw.client.logins.password import PasswordLogin
+from socksgw.client.socks import Socks5Proxy
 from socksgw.errors import (
     LimitReached,
     UpstreamFailed,
     UpstreamRefused,
+    UserRefused,
 )
 from socksgw.route.ways import Ways
 from socksgw.wire.address import Address
@@ -114,6 +117,17 @@ def test_noOtherAddressWithoutUpstream(network: Network) -> None:
     ways = network.ways([network.hop("a", "127.0.0.1", closedPort())])
     admitted: list[Address] = []
     with pytest.raises(UpstreamFailed):
+        network.result(ways.connect((FAR, OTHER), 443, admitted.append, ALICE))
+    assert admitted == [FAR]
+
+
+def test_noOtherAddressForThePassword(network: Network) -> None:
+    """What is said of a user's own password holds for every address."""
+    hop = network.hop("a", "127.0.0.1", closedPort())
+    hop._passing = lambda user, password: Socks5Proxy(PasswordLogin(user, password))
+    ways = network.ways([hop])
+    admitted: list[Address] = []
+    with pytest.raises(UserRefused, match="no password"):
         network.result(ways.connect((FAR, OTHER), 443, admitted.append, ALICE))
     assert admitted == [FAR]
 
