@@ -43,6 +43,7 @@ ALICE: Any = SimpleNamespace(
     asker=SimpleNamespace(
         source=Address.parse("192.0.2.7"), user=SimpleNamespace(anonymous=True)
     ),
+    shown=None,
     joins=lambda standing: None,
     parts=lambda standing: standing.end(),
 )
