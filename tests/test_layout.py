@@ -209,6 +209,30 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "session/test_commands.py",
         "CONNECT and BIND are found by their numbers",
     ),
+    "client/logins/certificate.py": (
+        "gateway/test_upstreamclients.py",
+        "it has no messages of its own",
+    ),
+    "client/logins/initiator.py": (
+        "client/logins/test_gssapi.py",
+        "it is what logins ask of a mechanism",
+    ),
+    "client/logins/kerberos.py": (
+        "interop/test_upstreamlogins.py",
+        "it needs a KDC",
+    ),
+    "client/logins/secret.py": (
+        "client/logins/test_token.py",
+        "a token is a secret in a file",
+    ),
+    "route/upstreams/patience.py": (
+        "route/upstreams/test_hop.py",
+        "it ends dialogues with upstreams that do not answer",
+    ),
+    "system/gssapierrors.py": (
+        "interop/test_gssapi.py",
+        "the words are those of the library",
+    ),
     "system/above.py": (
         "system/test_protected.py",
         "each connection above another one has it",

@@ -23,6 +23,7 @@ from socksgw.client.errors import (
 from socksgw.errors import SocksError
 from socksgw.system.connection import Connection
 from socksgw.system.coroutines import Awaited
+from socksgw.system.tlsover import TLSCut, TLSFailed
 
 __all__ = ["ConnectionLink", "Link"]
 
@@ -153,5 +154,9 @@ class ConnectionLink(Link):
 
     def connectionLost(self, reason: Failure) -> None:
         """Take note that the connection is gone."""
+        error = reason.value
+        if isinstance(error, TLSFailed) and not isinstance(error, TLSCut):
+            self.ended(ProxyDistrusted(f"TLS to the proxy failed: {error}"))
+            return
         how = "closed" if reason.check(ConnectionDone) else "reset"
         self.ended(ProxyClosed(f"the proxy {how} the connection without a reply"))

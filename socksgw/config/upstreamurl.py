@@ -13,25 +13,21 @@ __all__ = ["BUILT", "UpstreamURL", "parsePlace", "parseUpstreamURL"]
 #: The schemes that work: the protocol, and whether TLS is below it.
 BUILT: Final = {
     "socks5": ("socks5", False),
+    "socks5+tls": ("socks5", True),
     "socks4a": ("socks4a", False),
+    "socks4a+tls": ("socks4a", True),
     "http": ("http", False),
+    "https": ("http", True),
 }
 #: Those that are reserved.
-_RESERVED: Final = (
-    "socks4a",
-    "socks4a+tls",
-    "socks5+tls",
-    "http",
-    "https",
-    "socks6",
-)
+_RESERVED: Final = ("socks6",)
 
 
 class UpstreamURL(NamedTuple):
     """
     Where an upstream is, and what it speaks.
 
-    @ivar protocol: C{socks5}, say.
+    @ivar protocol: C{socks5}, C{socks4a} or C{http}.
     @ivar tls: whether TLS is below it.
     @ivar host: an address, or a name.
     @ivar port: its port.

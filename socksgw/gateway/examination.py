@@ -47,6 +47,7 @@ from socksgw.gateway.examining.users import (
 from socksgw.gateway.examining.values import examineValues
 from socksgw.gateway.links import leavesBy, links
 from socksgw.gateway.offers import Offers
+from socksgw.gateway.upstreamclients import UpstreamClient
 from socksgw.negotiate.methods import Choice
 from socksgw.policy.conditions import Addresses, HostFacts
 from socksgw.policy.document import Compiler
@@ -82,6 +83,7 @@ class Examination:
     @ivar senders: of which addresses a listener believes PROXY headers, by its name.
     @ivar believed: whose word it takes there: one line for each listener.
     @ivar identities: the keys of the gateways that a listener believes, by its name.
+    @ivar upstreams: what speaks to each upstream, by its name.
     """
 
     errors: list[Problem]
@@ -96,6 +98,7 @@ class Examination:
     senders: Mapping[str, Addresses]
     believed: list[str]
     identities: Mapping[str, VerifyingKeys]
+    upstreams: Mapping[str, UpstreamClient]
 
     def lines(self, config: Config, verdict: str) -> Iterator[str]:
         """
@@ -149,8 +152,8 @@ def examine(
     examineNetworks(config, found, problems)
     examineLeaving(config, found, leavesBy, problems)
     examinePac(config, problems)
-    examineUpstreams(config, facts, problems)
     signers = examineIdentities(config, problems)
+    upstreams = examineUpstreams(config, facts, reactor, problems)
     secured = dict(serverTLS(config, problems, holding))
     senders = Senders(config, compiler, problems)
     methods = Methods(config, compiler, reactor, exposed, problems)
@@ -193,4 +196,5 @@ def examine(
         senders.believed,
         list(senders.lines()),
         signers,
+        upstreams,
     )

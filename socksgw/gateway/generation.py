@@ -188,6 +188,7 @@ class Generation:
                 self._waysThere[name] = self._departures.ways(listen, None, self._ways)
         self.upstreams = Upstreams(
             config.upstream,
+            found.upstreams,
             base.setDeadline,
             timeouts.connect,
             base.clock,

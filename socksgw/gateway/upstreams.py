@@ -4,16 +4,14 @@ The upstreams of one generation, and the ways that lead through them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import SystemRandom
 from typing import Protocol, TypeVar, final
 
 from socksgw.audit.process import upstreamLine
-from socksgw.client.kinds import proxyOf
-from socksgw.client.logins.password import PasswordLogin
-from socksgw.client.proxy import Proxy
 from socksgw.config.schema import Upstream
-from socksgw.config.upstreamurl import parsePlace, parseUpstreamURL
+from socksgw.config.upstreamurl import parsePlace
+from socksgw.gateway.upstreamclients import UpstreamClient
 from socksgw.interfaces import Asker, SetDeadline
 from socksgw.login.realm import ANYBODY
 from socksgw.policy.leaving import DIRECT, Leaving
@@ -56,6 +54,7 @@ class Upstreams:
     def __init__(
         self,
         tables: Sequence[Upstream],
+        clients: Mapping[str, UpstreamClient],
         setDeadline: SetDeadline,
         timeout: float,
         clock: Callable[[], float],
@@ -68,6 +67,7 @@ class Upstreams:
         Take the parts.
 
         @param tables: examined before.
+        @param clients: what speaks to each, by its name.
         @param timeout: seconds for a whole chain, where the rule has no others.
         @param isOwn: whether a listener of the gateway is at an address and port, as
             the clients of a listener see it.
@@ -77,6 +77,7 @@ class Upstreams:
         self._tables = {each.name: each for each in tables}
         self._share = share
         self._append = append
+        self._clients = clients
         self._random = SystemRandom()
         self._bindTimeout = bindTimeout
         self._setDeadline = setDeadline
@@ -118,26 +119,22 @@ class Upstreams:
         return hop
 
     def _hop(self, table: Upstream, domain: Domain) -> Hop:
-        url = parseUpstreamURL(table.url)
+        client = self._clients[table.name]
         # A reload that does not change its table forgets nothing of it.
         standing = self._share(
             ("upstream", repr(table), domain), lambda: self._standing(table, domain)
         )
-        passing = None
-        if table.pass_through:
-
-            def passing(user: bytes, password: bytes) -> Proxy:
-                return proxyOf(url.protocol, PasswordLogin(user, password))
-
         return Hop(
             standing,
-            url.host,
-            url.port,
-            proxyOf(url.protocol),
+            client.url.host,
+            client.url.port,
+            client.proxy,
             self._setDeadline,
             table.udp,
-            passing,
+            client.passing if table.pass_through else None,
             table.resolve == "there",
+            client.tls,
+            client.certified,
         )
 
     def _standing(self, table: Upstream, domain: Domain) -> Standing:

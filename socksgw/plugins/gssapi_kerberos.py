@@ -18,6 +18,7 @@ from gssapi.raw.misc import GSSError
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.system.files import FileError
+from socksgw.system.gssapierrors import gssapiWords
 from socksgw.system.keptsecret import KeptSecret
 from socksgw.system.threads import SharedThreads, threadsFor
 from socksgw.wire.gssapi import LONGEST
@@ -29,8 +30,6 @@ __all__ = ["Kerberos", "KerberosContext"]
 #: reads the keytab, and writes its replay cache to the disk.
 _THREADS: Final = 4
 _WAITING: Final = 256
-#: Characters of the library's words in the journal; a client has a say in them.
-_WORDS: Final = 200
 #: SPNEGO (RFC 4178), by which HTTP's clients choose their mechanism.
 _SPNEGO: Final = raw.OID.from_int_seq("1.3.6.1.5.5.2")
 #: GSS_C_INDEFINITE.
@@ -41,16 +40,6 @@ def _busy() -> AuthenticationFailed:
     return AuthenticationFailed(
         "too many logins at a time", reason="busy", counts=False
     )
-
-
-def _words(error: GSSError) -> str:
-    """Return what the library says, in one line."""
-    lines = error.get_all_statuses(error.min_code, False) if error.min_code else []
-    # MIT's has no words for some of its own codes, and says that.
-    if not lines or lines == ["Success"]:
-        lines = error.get_all_statuses(error.maj_code, True)
-        lines = [*lines, f"(minor code {error.min_code})"]
-    return " ".join(" ".join(lines).split())[:_WORDS]
 
 
 @final
@@ -80,7 +69,7 @@ class KerberosContext:
             if not found.more_steps:
                 self._established(found)
         except GSSError as e:
-            raise AuthenticationFailed(_words(e), reason="bad-token") from None
+            raise AuthenticationFailed(gssapiWords(e), reason="bad-token") from None
         return found.token or b""
 
     def _established(self, found: Any) -> None:
@@ -117,7 +106,7 @@ class KerberosContext:
         try:
             octets, encrypted, _ = raw.unwrap(self._context, token)
         except GSSError as e:
-            raise WireError(f"GSSAPI: {_words(e)}") from None
+            raise WireError(f"GSSAPI: {gssapiWords(e)}") from None
         return octets, encrypted
 
     def longest(self, confidential: bool) -> int:
@@ -150,7 +139,7 @@ class Kerberos:
             self._negotiating = _acquired(keytab, gssapi.MechType.kerberos, _SPNEGO)
             raw.set_neg_mechs(self._negotiating, [gssapi.MechType.kerberos])
         except GSSError as e:
-            raise ValueError(f"{keytab}: {_words(e)}") from None
+            raise ValueError(f"{keytab}: {gssapiWords(e)}") from None
 
     def accept(self, negotiated: bool = False) -> KerberosContext:
         """

@@ -20,7 +20,7 @@ from socksgw.system.tls import AT_ONCE, Stream
 from socksgw.system.tlsname import PeerName, PeerRefused
 from socksgw.wire.levels import CONFIDENTIALITY
 
-__all__ = ["TLSFailed", "TLSOver"]
+__all__ = ["TLSCut", "TLSFailed", "TLSOver"]
 
 _WRITABLE: Final = Outgoing.OPEN
 _ENDED: Final = Outgoing.ENDED
@@ -47,6 +47,10 @@ class TLSFailed(ConnectionLost):
 
     def __str__(self) -> str:
         return self.why
+
+
+class TLSCut(TLSFailed):
+    """The connection ended without the end of TLS: octets may be missing."""
 
 
 @final
@@ -102,7 +106,7 @@ class TLSOver(Above):
             self._below.abortConnection()
             raise TLSFailed(str(e)) from None
         except TLSFailed as e:
-            raise TLSFailed(str(refusals[0]) if refusals else e.why) from None
+            raise type(e)(str(refusals[0]) if refusals else e.why) from None
         finally:
             self._opening = None
         self.shown = stream.connection.get_app_data() is True
@@ -169,7 +173,7 @@ class TLSOver(Above):
         """Take note that nothing comes any more from below: only TLS ends in order."""
         stream = self._stream
         if stream is not None and not stream.ended:
-            self._fail(TLSFailed("it cut the connection off, without the end of TLS"))
+            self._fail(TLSCut("it cut the connection off, without the end of TLS"))
 
     def departed(self) -> None:
         """As L{Receiver.departed}."""
@@ -192,7 +196,7 @@ class TLSOver(Above):
             and self._outgoing is not _CLOSING
             and not reason.check(ConnectionAborted)
         ):
-            reason = Failure(TLSFailed("it closed the connection, without TLS's end"))
+            reason = Failure(TLSCut("it closed the connection, without TLS's end"))
         if stream is not None:
             self._gone(reason)
 

@@ -141,3 +141,57 @@ class Peer:
         assert self.tokens is not None
         found = [self.tokens.unwrap(x) for x in self._stream.receive(self.received())]
         return b"".join(octets for octets, _ in found), {secret for _, secret in found}
+
+
+class StubSide:
+    """
+    A context of the stub, from the side that begins, as logins at proxies want it
+    (L{socksgw.client.logins.initiator.InitiatorContext}).
+    """
+
+    confidential = True
+
+    def __init__(self, name: str, rounds: int) -> None:
+        self._initiator = StubInitiator(name, rounds)
+        self._tokens: StubTokens | None = None
+        self._sent = 0
+
+    @property
+    def complete(self) -> bool:
+        return self._tokens is not None
+
+    async def step(self, token: bytes) -> bytes:
+        self._sent += 1
+        if self._sent == 1:
+            return self._initiator.first
+        if self._sent <= self._initiator.more + 1:
+            return b"more"
+        self.conclude(token)
+        return b""
+
+    def conclude(self, token: bytes) -> None:
+        self._tokens = self._initiator.established(token)
+
+    def wrap(self, octets: bytes, confidential: bool) -> bytes:
+        assert self._tokens is not None
+        return self._tokens.wrap(octets, confidential)
+
+    def unwrap(self, token: bytes) -> tuple[bytes, bool]:
+        assert self._tokens is not None
+        return self._tokens.unwrap(token)
+
+    def longest(self, confidential: bool) -> int:
+        return 40_000
+
+
+class StubTickets:
+    """What makes such contexts (L{socksgw.client.logins.initiator.Initiator})."""
+
+    def __init__(self, name: str = f"alice@{REALM}", rounds: int = 1) -> None:
+        self._name = name
+        self._rounds = rounds
+        self.services: list[str] = []
+
+    def begin(self, service: str, negotiated: bool) -> StubSide:
+        self.services.append(service)
+        return StubSide(self._name, self._rounds)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from socksgw.config.convert import Duration
 from socksgw.config.schema import Upstream, UpstreamCheck
 from socksgw.errors import ConnectFailed
+from socksgw.gateway.upstreamclients import clientFor
 from socksgw.gateway.upstreams import Upstreams
 from socksgw.policy.leaving import Leaving
 from socksgw.system.domains import OWN, Domain
@@ -60,6 +62,7 @@ class House(Timers):
         nothing: Any = None
         made = Upstreams(
             tables,
+            {each.name: clientFor(each, Path(), nothing) for each in tables},
             self.setDeadline,
             5.0,
             lambda: self.now,

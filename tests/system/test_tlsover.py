@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from socksgw.system.plain import PlainConnection
 from socksgw.system.tlsclient import ClientTLS
 from socksgw.system.tlscontext import Own, serverContext
-from socksgw.system.tlsover import TLSFailed, TLSOver
+from socksgw.system.tlsover import TLSCut, TLSFailed, TLSOver
 from tests.fakes.carriers import OWN, ROOT, Peer, Terminal
 from tests.fakes.connections import Floor, Recorder
 from tests.tools.certificates import HOUR, SERVER, Authority, Issued, dns, email, pemOf
@@ -133,7 +133,7 @@ def test_aStreamThatWasCut(house: House) -> None:
     server.plain.shutdown(socket.SHUT_WR)
     house.until(lambda: receiver.lost)
     assert (receiver.octets, receiver.readEnds) == (b"half of it", 0)
-    assert receiver.lost == [TLSFailed]
+    assert receiver.lost == [TLSCut]
     connection.write(b"dropped")
 
 
@@ -209,7 +209,7 @@ def test_aConnectionThatIsLostBeforeItIsTaken(house: House) -> None:
     connection.connectionLost(Failure(ConnectionDone()))
     receiver = Recorder()
     connection.take(receiver)
-    assert receiver.lost == [TLSFailed]
+    assert receiver.lost == [TLSCut]
     connection._below.abortConnection()
     server.plain.close()
 

@@ -9,6 +9,7 @@ from typing import final
 
 from socksgw.client.errors import LoginRefused
 from socksgw.client.logins.login import HTTPAttempt, Login, LoginExchange
+from socksgw.client.logins.secret import Secret, constant
 from socksgw.wire import userpass
 from socksgw.wire.codes import Method
 from socksgw.wire.protection import Protection
@@ -24,20 +25,20 @@ class PasswordLogin(Login):
     scheme = "basic"
     called = "user and password"
 
-    def __init__(self, user: str | bytes, password: str | bytes) -> None:
+    def __init__(self, user: str | bytes, password: str | bytes | Secret) -> None:
         """
         Keep a name and a password.
 
         @param user: text is encoded as UTF-8; 1 to 255 octets in SOCKS 5.
-        @param password: likewise.
+        @param password: likewise; or what returns it, each time that it is asked for.
         """
         self._user = user.encode() if isinstance(user, str) else user
-        self._password = password.encode() if isinstance(password, str) else password
+        self._password = constant(password)
 
     async def socks5(self, method: int, exchange: LoginExchange) -> Protection | None:
         """As L{Login.socks5} (RFC 1929 section 2)."""
         try:
-            message = userpass.encodeRequest(self._user, self._password)
+            message = userpass.encodeRequest(self._user, self._password())
         except ValueError as e:
             raise LoginRefused(f"{e} in SOCKS 5 (RFC 1929)") from None
         exchange.write(message)
@@ -49,7 +50,7 @@ class PasswordLogin(Login):
         """As L{Login.http} (RFC 7617 section 2)."""
         if b":" in self._user:
             raise LoginRefused("a user's name in HTTP has no colon (RFC 7617)")
-        return _Basic(self._user + b":" + self._password)
+        return _Basic(self._user + b":" + self._password())
 
 
 @final

@@ -44,7 +44,7 @@ from socksgw.config.schema.service import (
     ResolverConfig,
     Timeouts,
 )
-from socksgw.config.schema.upstream import Upstream, UpstreamCheck
+from socksgw.config.schema.upstream import Upstream, UpstreamCheck, UpstreamLogin
 from socksgw.config.schema.values import (
     CommandName,
     Commands,
@@ -94,6 +94,7 @@ __all__ = [
     "Timeouts",
     "Upstream",
     "UpstreamCheck",
+    "UpstreamLogin",
     "Via",
     "Words",
 ]

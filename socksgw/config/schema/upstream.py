@@ -8,7 +8,7 @@ from attrs import frozen
 
 from socksgw.config.convert import Duration
 
-__all__ = ["Upstream", "UpstreamCheck"]
+__all__ = ["Upstream", "UpstreamCheck", "UpstreamLogin"]
 
 
 @frozen
@@ -30,6 +30,51 @@ class UpstreamCheck:
 
 
 @frozen
+class UpstreamLogin:
+    """
+    How the gateway logs in at an upstream.
+
+    The upstream gets nothing of this unless it asks for just this login.
+
+    @ivar method: C{"none"}; C{"userpass"}: user and password (RFC 1929, Basic in HTTP);
+        C{"gssapi"}: Kerberos in SOCKS 5, and protection of what follows (RFC 1961);
+        C{"negotiate"}: Kerberos in HTTP; C{"token"}: Bearer in HTTP; C{"certificate"}:
+        the upstream asks for the client certificate in TLS, and for nothing else.
+    @ivar user: The user, with C{"userpass"}. With C{"gssapi"} and C{"negotiate"} the
+        principal; absent, that of the tickets. With C{"none"} and SOCKS 4a, the user id.
+    @ivar password_file: The file of the password, in one line, which nobody else may
+        read. It is read again when it changes.
+    @ivar token_file: Likewise the file of the token.
+    @ivar certificate: The file of the client certificate and its chain, in PEM. It is
+        shown to an upstream that asks for it, whatever the method. It is read again
+        when it changes.
+    @ivar key: The file of its private key, which nobody else may read. Absent: the key
+        is in the file of the certificate.
+    @ivar service: The upstream's name in Kerberos, C{"service"} or C{"service@host"}.
+        Absent: C{rcmd} in SOCKS, C{HTTP} in HTTP, at the host of C{url}.
+    @ivar protection: Levels of protection that are acceptable with C{"gssapi"}:
+        C{"confidentiality"} and C{"integrity"}. The first is asked for.
+    @ivar keytab: The file of the principal's keys, to get tickets by; nobody else may
+        read it. Absent: somebody else gets the tickets, C{kinit} say.
+    @ivar cache: The credential cache, written as in C{KRB5CCNAME}. Absent: the usual
+        one, or with C{keytab} one in memory.
+    """
+
+    method: Literal[
+        "none", "userpass", "gssapi", "negotiate", "token", "certificate"
+    ] = "none"
+    user: str = ""
+    password_file: str = ""
+    token_file: str = ""
+    certificate: str = ""
+    key: str = ""
+    service: str = ""
+    protection: tuple[str, ...] | None = None
+    keytab: str = ""
+    cache: str = ""
+
+
+@frozen
 class Upstream:
     """
     Another gateway, which rules name in C{via}.
@@ -46,9 +91,14 @@ class Upstream:
     @ivar pass_through: C{true}: it is given the name and the password by which the
         client has logged in here, if it asks for these. Clients that have shown no
         password are refused.
-    @ivar cleartext_passwords: C{true}: passwords may go to it without TLS; else only
-        where it is on this host.
+    @ivar cleartext_passwords: C{true}: passwords and tokens may go to it without TLS;
+        else only where it is on this host.
     @ivar check: Checks that eject the upstream and bring it back. Absent: sessions do.
+    @ivar login: How the gateway logs in there.
+    @ivar ca: The file of the authorities that issue its certificate, in PEM. Absent:
+        those that the system believes. It is read again when it changes.
+    @ivar server_name: The name that its certificate has to be for. Absent: the host of
+        C{url}.
     """
 
     name: str
@@ -58,3 +108,6 @@ class Upstream:
     pass_through: bool = False
     cleartext_passwords: bool = False
     check: UpstreamCheck | None = None
+    login: UpstreamLogin = UpstreamLogin()
+    ca: str = ""
+    server_name: str = ""

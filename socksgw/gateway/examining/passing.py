@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from socksgw.config.schema import Config, Upstream
-from socksgw.config.upstreamurl import UpstreamURL, parseUpstreamURL
+from socksgw.config.schema import Config
+from socksgw.config.upstreamurl import parseUpstreamURL
 from socksgw.gateway.examining.problems import Problems
-from socksgw.wire.address import Address
+from socksgw.gateway.upstreamclients import keepsSecrets, ledTo
 
 __all__ = ["examinePassing"]
 
@@ -23,9 +23,7 @@ def examinePassing(config: Config, problems: Problems) -> None:
 
     Its password must be able to reach the upstream, and no one else.
     """
-    later = {
-        name for rule in config.rule for place in (rule.via or ())[1:] for name in place
-    }
+    later = ledTo(config)
     for i, upstream in enumerate(config.upstream):
         if not upstream.pass_through:
             continue
@@ -37,7 +35,7 @@ def examinePassing(config: Config, problems: Problems) -> None:
         path = f"upstream[{i}].pass_through"
         if url.protocol not in _ASKING:
             problems.wrong(path, f"{url.protocol} has no passwords")
-        elif not _isSecret(upstream, url, upstream.name in later):
+        elif not keepsSecrets(upstream, url, upstream.name in later):
             problems.wrong(
                 path,
                 "would send passwords in clear: the upstream needs TLS, a literal "
@@ -49,14 +47,3 @@ def examinePassing(config: Config, problems: Problems) -> None:
                 f"upstream[{i}].check.target",
                 "needs a login, and a check has no client whose password there is",
             )
-
-
-def _isSecret(upstream: Upstream, url: UpstreamURL, later: bool) -> bool:
-    """
-    Tell whether nobody else reads what goes to an upstream.
-
-    @param later: whether another upstream leads to it: its loopback is not ours.
-    """
-    if upstream.cleartext_passwords or url.tls:
-        return True
-    return not later and isinstance(url.host, Address) and url.host.isLoopback

@@ -5,13 +5,19 @@ C{[[upstream]]}, and C{via} of rules: other gateways that sessions leave by.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from socksgw.config.problems import nearest
 from socksgw.config.schema import Config, Rule, Upstream
-from socksgw.config.upstreamurl import parseUpstreamURL
+from socksgw.config.upstreamurl import UpstreamURL
 from socksgw.gateway.examining.carrying import cannotBind, cannotCarry
 from socksgw.gateway.examining.problems import Problems
+from socksgw.gateway.upstreamclients import (
+    UpstreamClient,
+    WrongUpstream,
+    clientFor,
+    ledTo,
+)
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.leaving import DIRECT, MOST
 from socksgw.wire.address import Address
@@ -22,12 +28,17 @@ __all__ = ["examineUpstreams"]
 _SEPARATORS: Final = ",|"
 
 
-def examineUpstreams(config: Config, facts: HostFacts, problems: Problems) -> None:
+def examineUpstreams(
+    config: Config, facts: HostFacts, reactor: Any, problems: Problems
+) -> dict[str, UpstreamClient]:
     """
     Examine each upstream alone, and the chains that rules make of them.
 
     @param facts: which addresses are listeners of the gateway itself.
+    @return: what speaks to each, by its name; without those that are wrong.
     """
+    later = ledTo(config)
+    clients: dict[str, UpstreamClient] = {}
     known: dict[str, Upstream] = {}
     for i, table in enumerate(config.upstream):
         path = f"upstream[{i}]"
@@ -36,7 +47,15 @@ def examineUpstreams(config: Config, facts: HostFacts, problems: Problems) -> No
         elif why := _wrongName(table.name):
             problems.wrong(f"{path}.name", why)
         known[table.name] = table
-        _url(table, f"{path}.url", facts, problems)
+        try:
+            clients[table.name] = found = clientFor(
+                table, config.directory, reactor, table.name in later
+            )
+        except WrongUpstream as e:
+            for key, why in e.wrong:
+                problems.wrong(f"{path}.{key}", why)
+        else:
+            _url(found.url, f"{path}.url", facts, problems)
     used: set[str] = set()
     for i, rule in enumerate(config.rule):
         if rule.via is not None:
@@ -47,6 +66,7 @@ def examineUpstreams(config: Config, facts: HostFacts, problems: Problems) -> No
     for i, table in enumerate(config.upstream):
         if table.name not in used:
             problems.odd(f"upstream[{i}]", f'"{table.name}" is in via of no rule')
+    return clients
 
 
 def _wrongName(name: str) -> str:
@@ -58,12 +78,7 @@ def _wrongName(name: str) -> str:
     return ""
 
 
-def _url(table: Upstream, path: str, facts: HostFacts, problems: Problems) -> None:
-    try:
-        url = parseUpstreamURL(table.url)
-    except ValueError as e:
-        problems.wrong(path, str(e))
-        return
+def _url(url: UpstreamURL, path: str, facts: HostFacts, problems: Problems) -> None:
     if isinstance(url.host, Address) and facts.isListener(url.host, url.port):
         why = "is a listener of this gateway: sessions would go round in a circle"
         problems.wrong(path, why)

@@ -7,16 +7,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, final
 
-from socksgw.client.errors import ProxyError
+from socksgw.client.errors import (
+    LoginRefused,
+    LoginWanted,
+    ProxyDistrusted,
+    ProxyError,
+)
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Again, Asking, Proxy
 from socksgw.errors import SocksError, UpstreamRefused, UserRefused
 from socksgw.interfaces import SetDeadline
 from socksgw.route.failures import outOfTurn, unreachable, upstreamFailure, worse
+from socksgw.route.upstreams.patience import Patience
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.trip import Leg, Opener, Trip
+from socksgw.system.connection import Connection
+from socksgw.system.protected import ProtectedConnection
+from socksgw.system.tlsclient import ClientTLS
+from socksgw.system.tlsover import TLSFailed
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Command
+from socksgw.wire.protection import Protection
 
 __all__ = ["Hop"]
 
@@ -27,43 +38,9 @@ _INSIDE: Final[Mapping[str, Command]] = {
 }
 #: What an upstream that does not let a client in is recorded with.
 _LOGIN: Final = "upstream-login"
-
-
-@final
-class _Patience:
-    """
-    What ends a dialogue that takes too long.
-
-    Where another upstream is at hand, there is less time for what comes before the
-    request than for the reply, which has to wait for the destination.
-    """
-
-    __slots__ = ("_link", "_setDeadline", "_timer", "_trip")
-
-    def __init__(
-        self, setDeadline: SetDeadline, link: ConnectionLink, short: Trip, trip: Trip
-    ) -> None:
-        """
-        Begin to wait.
-
-        @param short: the time up to the request.
-        @param trip: the time up to the reply.
-        """
-        self._setDeadline = setDeadline
-        self._link = link
-        self._trip = trip
-        self._timer = setDeadline(short.left, self._passed)
-
-    def stop(self) -> None:
-        """Wait no longer."""
-        self._timer.clear()
-
-    def _passed(self) -> None:
-        left = self._trip.left
-        if self._link.asked and left > 0:
-            self._timer = self._setDeadline(left, self._passed)
-        else:
-            self._link.expire()
+#: Connections that one request may take: HTTP's answer to a challenge may need a new
+#: one (L{Again}).
+_CONNECTIONS: Final = 8
 
 
 @final
@@ -76,9 +53,8 @@ class Hop:
     """
 
     __slots__ = (
-        "_host", "_passing", "_port", "_proxy", "_setDeadline", "_there", "_udp",
-        "name",
-        "standing",
+        "_certified", "_host", "_passing", "_port", "_proxy", "_setDeadline", "_there",
+        "_tls", "_udp", "name", "standing",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +67,8 @@ class Hop:
         udp: str = "associate",
         passing: Callable[[bytes, bytes], Proxy] | None = None,
         there: bool = False,
+        tls: ClientTLS | None = None,
+        certified: bool = False,
     ) -> None:
         """
         Take the parts.
@@ -100,7 +78,11 @@ class Hop:
         @param passing: what stands for C{proxy} in sessions, where these hand on the
             name and the password that their client has shown.
         @param there: whether it looks names up; else they are looked up here.
+        @param tls: what is between its octets and the connection to it.
+        @param certified: whether it has to know us by our certificate.
         """
+        self._tls = tls
+        self._certified = certified
         self._udp = udp
         self._there = there
         self.name = standing.name
@@ -174,13 +156,15 @@ class Hop:
         """Have it open a connection, as L{open}."""
         proxy = self._proxyFor(trip)
         asking: Asking = proxy
-        while True:
+        for _ in range(_CONNECTIONS):
             try:
                 return await self._ask(
                     proxy, asking, before, host, port, trip, patience
                 )
             except Again as e:
                 asking = e.proxy
+        why = f"the login is not done after {_CONNECTIONS} connections"
+        raise self._failure(LoginRefused(why), False)
 
     async def _ask(
         self,
@@ -208,19 +192,38 @@ class Hop:
             for each in leg.used:
                 trip.traveller.parts(each)
             raise outOfTurn(leg.used[-1].name)
-        link = ConnectionLink(connection)
-        waiting = _Patience(self._setDeadline, link, short, trip)
+        waiting = Patience(self._setDeadline, connection, short, trip)
         try:
+            link = waiting.link = await self._link(connection)
             return await self._asked(proxy, asking, link, leg, host, port, trip.asked)
         except BaseException as e:
             connection.abortConnection()
             for each in leg.used:
                 trip.traveller.parts(each)
             if isinstance(e, Exception):
-                raise self._failure(e, link.asked) from None
+                raise self._failure(waiting.late or e, waiting.asked) from None
             raise
         finally:
             waiting.stop()
+
+    async def _link(self, connection: Connection) -> ConnectionLink:
+        """
+        Return a link on a connection to it, by TLS where that is wanted.
+
+        @raise ProxyError: it has not proved what it has to prove.
+        """
+        if self._tls is None:
+            return ConnectionLink(connection)
+        try:
+            found = await self._tls.over(connection)
+        except TLSFailed as e:
+            raise ProxyDistrusted(str(e)) from None
+        if self._certified and not found.shown:
+            raise LoginWanted(
+                "the proxy has not asked for a client certificate, which is the login "
+                "for it"
+            )
+        return ConnectionLink(found)
 
     async def _asked(
         self,
@@ -243,15 +246,16 @@ class Hop:
         if what == "bind":
             expecting = await proxy.bind(link, host, port)
 
-            async def peer() -> tuple[Address, int, bytes]:
+            async def peer() -> tuple[Connection, Address, int, bytes]:
                 try:
                     accepted = await expecting.peer()
                 except ProxyError as e:
                     raise upstreamFailure(self.name, e, True) from None
-                return (*accepted.bound, link.surplus)
+                through = _through(link, accepted.protection)
+                return (through, *accepted.bound, link.surplus)
 
             return Leg(
-                leg.connection, expecting.bound, b"", used, self._host, peer=peer
+                link.connection, expecting.bound, b"", used, self._host, peer=peer
             )
         if what == "udp":
             command = _INSIDE.get(self._udp, Command.UDP_ASSOCIATE)
@@ -259,7 +263,7 @@ class Hop:
         else:
             accepted = await asking.connect(link, host, port)
         return Leg(
-            leg.connection,
+            _through(link, accepted.protection),
             accepted.bound,
             link.surplus,
             used,
@@ -291,17 +295,26 @@ class Hop:
             leg = await before.open(self._host, self._port, trip)
         except SocksError as e:
             raise unreachable(self.name, e) from None
-        link = ConnectionLink(leg.connection)
-        waiting = _Patience(self._setDeadline, link, trip, trip)
+        waiting = Patience(self._setDeadline, leg.connection, trip, trip)
         try:
-            if self._passing is not None:
-                return
-            await self._proxy.greet(link)
+            link = waiting.link = await self._link(leg.connection)
+            if self._passing is None:
+                await self._proxy.greet(link)
+            link.pause()
+            link.connection.loseConnection()
         except SocksError as e:
-            raise upstreamFailure(self.name, e, link.asked) from None
+            raise upstreamFailure(self.name, waiting.late or e, waiting.asked) from None
         finally:
             waiting.stop()
-            link.pause()
             leg.connection.loseConnection()
             for each in leg.used:
                 trip.traveller.parts(each)
+
+
+def _through(link: ConnectionLink, protection: Protection | None) -> Connection:
+    """Return the connection on which octets go on, which nothing reads yet."""
+    if protection is None:
+        return link.connection
+    found = ProtectedConnection(link.connection, protection, link)
+    found.pauseProducing()
+    return found

@@ -14,6 +14,7 @@ from socksgw.interfaces import SetDeadline
 from socksgw.route.upstreams.outlet import ThroughOutlet
 from socksgw.route.upstreams.relayed import told, untrue
 from socksgw.route.upstreams.trip import Leg
+from socksgw.system.connection import Connection
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
@@ -71,7 +72,7 @@ class UpstreamListening:
 
         deadline = self._setDeadline(self._timeout, expired)
         try:
-            address, port, surplus = await waiting
+            connection, address, port, surplus = await waiting
         except CancelledError:
             if not late:
                 raise
@@ -88,7 +89,7 @@ class UpstreamListening:
                 f"{address}:{port} has come, and may not", Reply.NOT_ALLOWED, "stranger"
             )
         self._taken = True
-        accepted = leg._replace(bound=self.told, surplus=surplus)
+        accepted = leg._replace(connection=connection, bound=self.told, surplus=surplus)
         return ThroughOutlet(accepted, address, port)
 
     def close(self) -> None:
@@ -98,6 +99,6 @@ class UpstreamListening:
             self._leg.connection.abortConnection()
 
 
-async def _awaited(leg: Leg) -> tuple[Address, int, bytes]:
+async def _awaited(leg: Leg) -> tuple[Connection, Address, int, bytes]:
     assert leg.peer is not None
     return await leg.peer()

@@ -110,9 +110,10 @@ class Trip:
         return await self._names.lookUp(name, self.traveller.asker.source)
 
 
-#: Awaits a peer: its address and port, and what came behind the reply that tells them.
-#: Nothing reads the connection then. Raises C{SocksError}: none has come.
-Peer = Callable[[], Awaitable[tuple[Address, int, bytes]]]
+#: Awaits a peer: the connection to it, its address and port, and what came behind the
+#: reply that tells them. Nothing reads the connection then. Raises C{SocksError}: none
+#: has come.
+Peer = Callable[[], Awaitable[tuple[Connection, Address, int, bytes]]]
 
 
 class Leg(NamedTuple):

@@ -1,0 +1,196 @@
+"""
+Logins at upstreams, and TLS to them: one gateway of ours leaves by another one, with a
+real KDC.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+
+from tests.live import raw
+from tests.live.kerberos import Realm
+from tests.live.running import LOOPBACK, Running, running, socksgw
+from tests.live.servers import Destination, echo, package
+from tests.tools.certificates import Authority, email, pemOf, server
+
+REALM = "CORP.EXAMPLE"
+DATA = random.Random(1961).randbytes(1 << 20)
+PASSWORD = "canary-password-4711"
+
+FAR = """
+[[listen]]
+name = "plain"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "http"]
+[[listen]]
+name = "tls"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "http"]
+[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
+client_ca = "ca.pem"
+client_certificate = "optional"
+identity = ["email"]
+[auth]
+checkers = ["passwd:users"]
+strip_realms = ["{realm}"]
+gssapi = {{ keytab = "{keytab}" }}
+[[auth.choose]]
+listener = ["tls"]
+methods = ["certificate", "userpass", "gssapi"]
+[[auth.choose]]
+methods = ["gssapi", "userpass"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+who = ["users"]
+"""
+NEAR = """
+[[listen]]
+name = "{0}"
+address = ["127.0.0.1:0"]
+[[rule]]
+id = "{0}"
+listener = ["{0}"]
+allow = ["connect"]
+via = {1}
+"""
+CHOOSE = """
+[[auth.choose]]
+from = ["127.0.0.0/8"]
+methods = ["none"]
+"""
+UPSTREAM = """
+[[upstream]]
+name = "{}"
+url = "{}"
+{}
+"""
+USERPASS = 'login = { method = "userpass", user = "alice", password_file = "pw" }'
+CLEAR = "cleartext_passwords = true\n"
+TLS = 'ca = "ca.pem"\n'
+#: The scheme, the listener, the rest of the table; who far takes it for, and how.
+WAYS: dict[str, tuple[str, str, str, str, str]] = {
+    "password": ("socks5", "plain", CLEAR + USERPASS, "alice", "userpass"),
+    "basic": ("http", "plain", CLEAR + USERPASS, "alice", "userpass"),
+    "gssapi": ("socks5", "plain", 'login = { method = "gssapi" }', "alice", "gssapi"),
+    "integrity": (
+        "socks5", "plain",
+        'login = { method = "gssapi", protection = ["integrity"] }', "alice", "gssapi",
+    ),
+    "keytab": (
+        "socks5", "plain",
+        'login = { method = "gssapi", user = "edge", keytab = "edge.keytab" }',
+        "edge", "gssapi",
+    ),
+    "negotiate": (
+        "http", "plain", 'login = { method = "negotiate" }', "alice", "gssapi",
+    ),
+    "tls": ("socks5+tls", "tls", TLS + USERPASS, "alice", "userpass"),
+    "https": ("https", "tls", TLS + USERPASS, "alice", "userpass"),
+    "certificate": (
+        "socks5+tls", "tls",
+        TLS + 'login = { method = "certificate", certificate = "edge.pem", '
+        'key = "edge.key" }',
+        "edge@corp.example", "certificate",
+    ),
+    "both": (
+        "socks5+tls", "tls", TLS + 'login = { method = "gssapi" }', "alice", "gssapi",
+    ),
+}  # fmt: skip
+CHAINS = {"tls in tls": ("tls", "https"), "all in all": ("both", "gssapi", "tls")}
+
+
+class Pair:
+    """
+    Two gateways, of which the near one leaves by the far one.
+
+    @ivar ports: the near one's ports, by the way.
+    """
+
+    def __init__(self, near: Running, far: Running) -> None:
+        self.near, self.far = near, far
+        self.ports = dict(zip([*WAYS, *CHAINS], near.ports, strict=True))
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Both, with everything that they need."""
+    package("gssapi")
+    directory = tmp_path_factory.mktemp("logins")
+    realm = Realm(directory / "realm", REALM)
+    realm.services(realm.keytab, "rcmd/localhost", "HTTP/localhost")
+    realm.user("alice")
+    root = Authority()
+    for name in ("near", "far"):
+        place = directory / name
+        place.mkdir()
+        (place / "ca.pem").write_bytes(pemOf(root.certificate))
+        server(root).write(place, "gw")
+        root.issue(email("edge@corp.example")).write(place, "edge")
+        (place / "pw").touch(0o600)
+        (place / "pw").write_text(PASSWORD + "\n")
+    realm.services(directory / "near" / "edge.keytab", "edge")
+    made = socksgw(
+        "passwd", "users", "alice", cwd=directory / "far", stdin=f"{PASSWORD}\n"
+    )
+    assert made.returncode == 0, made.stderr
+    with realm.running():
+        text = FAR.format(realm=REALM, keytab=realm.keytab) + LOOPBACK
+        start = contextmanager(running)
+        with start(directory / "far", text, extra=realm.environment) as far:
+            ports = dict(zip(("plain", "tls"), far.ports, strict=True))
+            text = CHOOSE + LOOPBACK
+            for name, (scheme, listener, rest, _, _) in WAYS.items():
+                url = f"{scheme}://localhost:{ports[listener]}"
+                text += UPSTREAM.format(name, url, rest) + NEAR.format(
+                    name, f'["{name}"]'
+                )
+            for name, path in CHAINS.items():
+                text += NEAR.format(name, str(list(path)).replace("'", '"'))
+            with start(directory / "near", text, extra=realm.tickets()) as near:
+                yield Pair(near, far)
+
+
+def through(pair: Pair, name: str, port: int) -> bytes:
+    """Send much through a way, and return what is echoed."""
+    with closing(raw.dial(pair.ports[name])) as client:
+        raw.through(client, "127.0.0.1", port)
+        sending = threading.Thread(target=client.sendall, args=(DATA,))
+        sending.start()
+        found = raw.exactly(client, len(DATA))
+        sending.join()
+    return found
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_ways(pair: Pair, name: str, destination: Callable[..., Destination]) -> None:
+    """Everything arrives, and the far one knows who it is, and how."""
+    echoing = destination(echo)
+    assert through(pair, name, echoing.port) == DATA
+    assert raw.end(pair.near, echoing.port)["path"] == name
+    record: dict[str, Any] = raw.decision(pair.far, echoing.port)
+    _, _, _, user, method = WAYS[name]
+    assert (record["user"], record["method"]) == (user, method)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_chains(pair: Pair, name: str, destination: Callable[..., Destination]) -> None:
+    """TLS within TLS, and within what GSSAPI protects."""
+    echoing = destination(echo)
+    assert through(pair, name, echoing.port) == DATA
+    assert raw.end(pair.near, echoing.port)["path"] == ", ".join(CHAINS[name])
+
+
+def test_noSecretIsTold(pair: Pair) -> None:
+    """No log and no journal of either has the password."""
+    for gateway in (pair.near, pair.far):
+        assert PASSWORD not in gateway.log
+        assert PASSWORD not in str(gateway.journal())
