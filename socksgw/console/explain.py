@@ -88,6 +88,7 @@ def asJson(outcome: Outcome, ways: Sequence[Way] = ()) -> Mapping[str, Any]:
         "why": verdict.why,
         "depends_on": outcome.doubt,
         "via": outcome.via or None,
+        "leaves_by": outcome.leavesBy or None,
         "judged": "name" if outcome.byName else "address",
         "addresses": [str(address) for address in outcome.addresses],
         "struck": [[str(address), why] for address, why in outcome.struck],
@@ -127,6 +128,8 @@ def printed(outcome: Outcome, out: TextIO, ways: Sequence[Way] = ()) -> None:
     print(f'{word} by rule "{verdict.rule}"{doubt or ""}{why}', file=out)
     if outcome.via:
         print(f"  leaves via {outcome.via}", file=out)
+    if outcome.leavesBy:
+        print(f"  leaves by {outcome.leavesBy}", file=out)
 
 
 def _option(fact: str) -> str:

@@ -49,3 +49,15 @@ class Leaving:
     @text.default
     def _chain(self) -> str:
         return ", ".join("|".join(place) for place in self.via)
+
+    @property
+    def by(self) -> str:
+        """What it leaves by, besides, for people: C{192.0.2.7, device "eth1"}."""
+        parts = [" or ".join(self.leaveBy)] if self.leaveBy else []
+        if self.leaveBy == (SAME,):
+            parts = ["the address that the client came to"]
+        if self.device:
+            parts.append(f'device "{self.device}"')
+        if self.mark is not None:
+            parts.append(f"mark {self.mark}")
+        return ", ".join(parts)

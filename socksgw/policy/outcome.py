@@ -64,6 +64,12 @@ class Outcome:
         leaving = self.verdict.obligations.leaving
         return "" if leaving is None else leaving.text
 
+    @property
+    def leavesBy(self) -> str:
+        """The address, the device and the mark that a rule says; empty for none."""
+        leaving = self.verdict.obligations.leaving
+        return "" if leaving is None else leaving.by
+
 
 class Admitting(Protocol):
     """Tells who can log in at all (L{socksgw.gateway.offers.Offers})."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from socksgw.gateway import links as module
-from socksgw.gateway.links import links
+from socksgw.gateway.links import leavesBy, links
 from socksgw.wire.address import Address
 
 
@@ -35,3 +35,17 @@ def test_aDeniedQuestion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KernelRoutes", Denied)
     assert links() == []
     assert closed == ["closed"]
+
+
+def test_leavesBy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel says by which device; where netlink is denied, nobody knows."""
+    near, far = Address.parse("127.0.0.2"), Address.parse("127.0.0.3")
+    assert leavesBy(near, far) == "lo"
+    # From an address that is not ours there is no way (RFC 5737).
+    assert leavesBy(Address.parse("192.0.2.7"), far) == ""
+
+    def denied() -> None:
+        raise OSError(errno.EPERM, "denied")
+
+    monkeypatch.setattr(module, "KernelRoutes", denied)
+    assert leavesBy(near, far) == ""

@@ -202,3 +202,30 @@ def test_printed() -> None:
     ]
     found = asJson(outcome)
     assert (found["via"], found["judged"]) == ("here, there", "name")
+
+
+@pytest.mark.parametrize(
+    ("keys", "leaving", "text"),
+    [
+        ("", None, ""),
+        (
+            'leave_by = ["192.0.2.7", "2001:db8::7"]\ndevice = "eth1"\nmark = 0',
+            Leaving(leaveBy=("192.0.2.7", "2001:db8::7"), device="eth1", mark=0),
+            '192.0.2.7 or 2001:db8::7, device "eth1", mark 0',
+        ),
+        (
+            'leave_by = "same"',
+            Leaving(leaveBy=("same",)),
+            "the address that the client came to",
+        ),
+        ('proxy_header = "v1"', Leaving(header="v1"), ""),
+    ],
+)
+def test_leavesBy(keys: str, leaving: Leaving | None, text: str) -> None:
+    """What a rule says of address, device, mark and header; nothing if it says nothing."""
+    rules = ruleset(rule("by", f'allow = ["connect"]\n{keys}'))
+    address = Address.parse("198.41.0.4")
+    facts = Facts("alice", frozenset(), "connect", None, 443, addresses=(address,))
+    outcome = consider(rules, facts)
+    assert outcome.verdict.obligations.leaving == leaving
+    assert (outcome.leavesBy, outcome.via) == (text, "")

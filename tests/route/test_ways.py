@@ -250,3 +250,20 @@ def test_datagramsByAChosenAddress(chosen: World) -> None:
     outlet.hold(4)
     outlet.outer(4).close()
     outlet.inner.close()
+
+
+def test_eachVersionByItsOwnAddress() -> None:
+    """In a race of both, whichever wins leaves by the address of its version."""
+    near, bare = Near(OTHER, SIX), Marked(HERE)
+    world = World(Departure(near, bare, Outgoing(bare, near), lambda *_: False))
+    four = Address.parse("127.0.0.77")
+    for host, family in ((four, socket.AF_INET), (SIX, socket.AF_INET6)):
+        with socket.create_server((host.text, 0), family=family) as server:
+            port = server.getsockname()[1]
+            outlet = world.result(
+                world.ways.connect((SIX, four), port, anywhere, SESSION)
+            )
+            assert (outlet.address, outlet.bound[0]) == (host, near.of(host.version))
+            outlet.loseConnection()
+    assert descriptors() == world.before
+    world.closeLoop()

@@ -94,6 +94,7 @@ def examineLeaving(
             problems.wrong(f"{path}.{key}", why)
         if own is not None:
             _families(path, rule, own, problems)
+            _several(f"{path}.leave_by", own, theirs, problems)
 
 
 def _words(words: Sequence[str] | str | None) -> Sequence[str] | None:
@@ -259,6 +260,30 @@ def _families(path: str, rule: Rule, own: Sequence[str], problems: Problems) -> 
             problems.odd(f"{path}.leave_by", f"{text}: those are refused; add one")
         else:
             problems.wrong(f"{path}.leave_by", f"{text} alone; add one")
+
+
+def _several(
+    path: str, own: Sequence[str], listens: Sequence[Listen], problems: Problems
+) -> None:
+    """Report addresses that cannot be right for each listener of a rule."""
+    if _SAME in own:
+        diverted = [each.name for each in listens if each.transparent == "tproxy"]
+        if diverted:
+            problems.odd(
+                path,
+                f'"same" fails for clients of "{diverted[0]}": with tproxy they come to '
+                "the address of their destination; name addresses, or name the other "
+                "listeners in the rule",
+            )
+        return
+    domains = {each.domain: each.name for each in listens}
+    if len(domains) > 1:
+        names = ", ".join(f'"{name}"' for name in sorted(domains.values()))
+        problems.odd(
+            path,
+            f"the rule is for listeners in several networks ({names}), and an address is "
+            "in one of them: name the listeners in the rule",
+        )
 
 
 # What else chooses.

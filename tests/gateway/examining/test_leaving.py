@@ -186,6 +186,29 @@ def test_same(keys: str, severe: bool | None, text: str) -> None:
         assert text in texts[0]
 
 
+def test_severalNetworks() -> None:
+    """An address is in one of them; the rule has to say for whom it is."""
+    listen = '[[listen]]\nname = "{0}"\naddress = ["10.0.0.1:1"]\nnetns = "{0}"\n'
+    both = listen.format("a") + listen.format("b")
+    ((path, text),) = said(found(both + rule('leave_by = ["192.0.2.7"]')))
+    assert (path, '("a", "b")' in text) == ("rule[0].leave_by", True)
+    only = 'leave_by = ["192.0.2.7"]\nlistener = ["a"]'
+    assert not said(found(both + rule(only)))
+    assert not said(found(both + rule('leave_by = "same"')))
+
+
+def test_sameOfDivertedClients() -> None:
+    """They come to addresses that are not ours."""
+    listen = (
+        '[[listen]]\nname = "d"\naddress = ["127.0.0.1:1"]\ntransparent = "tproxy"\n'
+    )
+    ((path, text),) = said(found(listen + rule('leave_by = "same"')))
+    assert (path, '"same" fails for clients of "d"' in text) == (
+        "rule[0].leave_by",
+        True,
+    )
+
+
 def test_mark() -> None:
     """Whoever may not set marks is told; whoever may is not."""
     try:
