@@ -36,24 +36,27 @@ class Agent:
         self._state = state
         self._wallet: Wallet | None = None
 
+    def adopt(self, settings: Settings) -> None:
+        """Use these settings from now on."""
+        self.settings = settings
+        account = settings.account if settings.keyring else None
+        if account is None or self._wallet is None or self._wallet.account != account:
+            self._wallet = account and Wallet(account, time.monotonic)
+
     def configured(self, settings: Settings) -> Config:
         """
         Use settings, and return the configuration that they make.
 
         @raise ConfigError: no gateway can be made of them.
         """
-        if settings.keyring and (
-            self._wallet is None or settings.account != self._wallet.account
-        ):
-            self._wallet = Wallet(settings.account, time.monotonic)
-        passed = self._wallet.path if settings.keyring and self._wallet else ""
-        if settings.keyring and self._wallet is not None:
-            # What logs in may want to read it at once.
+        self.adopt(settings)
+        passed = ""
+        if self._wallet is not None:
+            # Its file has to hold the password when it is read first.
             self._wallet.look()
+            passed = self._wallet.path
         text = configuration(settings, os.getuid(), self._state, passed)
-        config = loads(text, PRINTED, Path("/"))
-        self.settings = settings
-        return config
+        return loads(text, PRINTED, Path("/"))
 
     def look(self, doubted: bool) -> Trouble | None:
         """
@@ -61,6 +64,6 @@ class Agent:
 
         @param doubted: whether the gateway has refused them.
         """
-        if self.settings.keyring and self._wallet is not None:
+        if self._wallet is not None:
             return self._wallet.look(doubted)
         return troubleWith(self.settings, time.time())

@@ -31,6 +31,8 @@ _METHODS: Final = {
     "certificate": "certificate",
     "password": "userpass",
 }
+#: The service's name in Kerberos.
+_SERVICES: Final = {"gssapi": "rcmd", "negotiate": "HTTP"}
 
 
 def quoted(text: str) -> str:
@@ -51,6 +53,12 @@ def _login(settings: Settings, passwordFile: str) -> str:
         said |= {"user": settings.user, "password_file": passwordFile}
     elif method == "token":
         said["token_file"] = settings.token_file
+    elif settings.method == "kerberos":
+        if settings.user:
+            said["user"] = settings.user
+        if settings.server_name:
+            # By whatever address it is reached, that is its name in Kerberos, too.
+            said["service"] = f"{_SERVICES[method]}@{settings.server_name}"
     if settings.certificate:
         said["certificate"] = settings.certificate
         if settings.key:

@@ -33,7 +33,7 @@ def troubleWith(settings: Settings, now: float) -> Trouble | None:
     """
     found = None
     if settings.method == "kerberos":
-        found = _ofTickets()
+        found = _ofTickets(settings.user)
     elif settings.method == "token":
         found = _ofToken(settings.token_file, now)
     elif settings.password_file:
@@ -43,7 +43,7 @@ def troubleWith(settings: Settings, now: float) -> Trouble | None:
     return found
 
 
-def _ofTickets() -> Trouble | None:
+def _ofTickets(user: str) -> Trouble | None:
     try:
         import gssapi
         from gssapi.raw.misc import GSSError
@@ -55,7 +55,9 @@ def _ofTickets() -> Trouble | None:
         )
     try:
         mechs = [gssapi.MechType.kerberos]
-        left = gssapi.Credentials(usage="initiate", mechs=mechs).lifetime
+        name = gssapi.Name(user, gssapi.NameType.user) if user else None
+        found = gssapi.Credentials(name=name, usage="initiate", mechs=mechs)
+        left = found.lifetime
     except GSSError as e:
         if e.maj_code == _EXPIRED:
             return _expired()

@@ -76,6 +76,8 @@ _LOGINS: Final[Mapping[Login, str]] = {
     "certificate": "get another certificate",
     "password": "check the user and the password",
 }
+#: What the client of Kerberos says where it gets no ticket for the gateway.
+_TICKETS: Final = "no ticket of Kerberos"
 #: Kinds of trouble in which the gateway was not reached.
 _AWAY: Final = frozenset(
     each.kind for table in (_WAYS, _GATEWAYS) for each in table.values()
@@ -99,6 +101,8 @@ def diagnose(settings: Settings, error: SocksError) -> Trouble | None:
         return None
     place = f"{settings.host}:{settings.port}"
     reasons = list(_reasons(error))
+    if error.reason == "upstream-login" and _TICKETS in str(error):
+        return Trouble("no-service-ticket", _words(error), "is the KDC reached?")
     if error.reason == "upstream-login":
         what = f"the gateway refuses the login ({_words(error)})"
         return Trouble("login", what, _LOGINS[settings.method])

@@ -5,10 +5,11 @@ An agent that runs: a gateway in the foreground, for one user.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.app import startApplication
 from twisted.application.service import Application
@@ -29,13 +30,18 @@ from socksgw.agent.settings import Settings
 from socksgw.agent.telling import PREFIX, Telling, reachedLine
 from socksgw.agent.trial import attempt
 from socksgw.agent.trouble import Trouble
+from socksgw.config.loading import ConfigError
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.service import GatewayService
 from socksgw.system import output
 from socksgw.system.clock import steady
+from socksgw.system.readiness import notify
 from socksgw.system.signals import hangups
 
 __all__ = ["check", "run"]
+
+#: Seconds between two looks at credentials that are missing at the start.
+_PAUSE: Final = 2.0
 
 
 def _begun() -> Any:
@@ -57,6 +63,24 @@ def _begun() -> Any:
     return reactor
 
 
+def _await(agent: Agent, trouble: Trouble | None) -> None:
+    """
+    Wait until the user has the files to log in with, which a gateway needs to start.
+
+    At the start of a desktop's session the keyring may be locked, or a token not there.
+    """
+    told = ""
+    # The service manager shall not take it for a start that hangs.
+    notify("READY=1")
+    while trouble is not None:
+        if str(trouble) != told:
+            told = str(trouble)
+            print(f"{PREFIX}{told}", flush=True)
+            notify(f"STATUS={told}")
+        time.sleep(_PAUSE)
+        trouble = agent.look(False)
+
+
 def run(settings: Settings, state: Path, reread: Callable[[], Settings]) -> int:
     """
     Run an agent until it is told to end.
@@ -66,15 +90,23 @@ def run(settings: Settings, state: Path, reread: Callable[[], Settings]) -> int:
     @return: the exit status.
     @raise ConfigError: no gateway can be made of the settings.
     """
-    signals = hangups()
-    signals.foreground()
     reactor = _begun()
     agent = Agent(settings, state)
-    gateway = Gateway(
-        reactor,
-        agent.configured(settings),
-        reread=lambda: agent.configured(reread()),
-    )
+
+    def made() -> Gateway:
+        config = agent.configured(settings)
+        return Gateway(reactor, config, reread=lambda: agent.configured(reread()))
+
+    try:
+        gateway = made()
+    except ConfigError:
+        trouble = agent.look(False)
+        if trouble is None:
+            raise
+        _await(agent, trouble)
+        gateway = made()
+    signals = hangups()
+    signals.foreground()
     state.parent.mkdir(0o700, parents=True, exist_ok=True)
     told = Telling(reactor, output.install(reactor), agent)
     service = GatewayService(reactor, gateway, told, signals, True)
@@ -97,12 +129,16 @@ def check(settings: Settings) -> int:
     reactor = _begun()
     with TemporaryDirectory(prefix="socksgw-agent-") as directory:
         agent = Agent(settings, Path(directory) / "state")
+        agent.adopt(settings)
+        if (trouble := agent.look(False)) is not None:
+            print(f"{PREFIX}{trouble}", file=sys.stderr)
+            return 1
         gateway = Gateway(reactor, agent.configured(settings))
         found: list[Any] = []
 
         async def once() -> Trouble | None:
             gateway.start()
-            return agent.look(False) or await attempt(gateway, settings)
+            return await attempt(gateway, settings)
 
         def begin() -> None:
             tried = Deferred.fromCoroutine(once()).addBoth(found.append)

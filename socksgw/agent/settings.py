@@ -23,6 +23,8 @@ LOGINS: Final[tuple[Login, ...]] = get_args(Login)
 
 #: How the agent speaks to the gateway, with the default first.
 SCHEMES: Final = ("socks5+tls", "https", "socks5", "http")
+#: The default for tokens, which SOCKS has no method for.
+_WITH_TOKENS: Final = "https"
 _URL: Final = re.compile(
     r"(?:([\w+]+)://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(\d{1,5})/?"
 )
@@ -46,13 +48,15 @@ class Settings:
     """
     The settings of an agent; as keys of a file they have the same names.
 
-    @ivar gateway: The gateway: C{"gw.example:1443"}, which is SOCKS 5 over TLS, or a
-        URL of C{socks5+tls}, C{https}, C{socks5} or C{http}.
+    @ivar gateway: The gateway: C{"gw.example:1443"}, or a URL of C{socks5+tls},
+        C{https}, C{socks5} or C{http}. Without a scheme it is SOCKS 5 over TLS, and
+        HTTPS for a token.
     @ivar listen: Where programs of this machine connect: C{"127.0.0.1:1080"}, or
         C{"unix:/path"}.
     @ivar login: How the user logs in to the gateway. Absent: by what else is set
-        (C{token_file}, C{certificate}, or C{user}), and by Kerberos if nothing is.
-    @ivar user: The user's name, for a password.
+        (C{token_file}, C{certificate}, a password), and by Kerberos if nothing is.
+    @ivar user: The user's name, for a password. With Kerberos the principal; absent,
+        that of the tickets.
     @ivar password_file: The file of the password, which nobody else may read.
     @ivar keyring: C{true}: the password is in the user's keyring (Secret Service,
         KWallet), under C{socksgw:HOST} of the gateway and the user's name.
@@ -87,7 +91,8 @@ class Settings:
         found = _URL.fullmatch(self.gateway)
         if found is None or not 0 < int(found[3]) < 65536:
             return "", "", 0
-        return found[1] or SCHEMES[0], found[2].strip("[]"), int(found[3])
+        usual = _WITH_TOKENS if self.method == "token" else SCHEMES[0]
+        return found[1] or usual, found[2].strip("[]"), int(found[3])
 
     @property
     def scheme(self) -> str:
@@ -122,7 +127,7 @@ class Settings:
             return self.login
         if self.token_file:
             return "token"
-        if self.user or self.password_file or self.keyring:
+        if self.password_file or self.keyring:
             return "password"
         return "certificate" if self.certificate else "kerberos"
 
@@ -167,6 +172,8 @@ class Settings:
                 yield Problem(
                     "password_file", "either this or keyring = true is needed, not both"
                 )
+        if method == "token" and self.scheme.startswith("socks5"):
+            yield Problem("gateway", "a token goes by HTTP alone; use https")
         if method == "token" and not self.token_file:
             yield Problem("token_file", "is missing, and login by token needs it")
         if method == "certificate" and not self.certificate:
@@ -178,7 +185,7 @@ class Settings:
         if self.certificate and self.scheme in ("socks5", "http"):
             yield Problem("certificate", "is shown in TLS alone; use socks5+tls")
         unused = {
-            "user": self.user and method not in ("password",),
+            "user": self.user and method not in ("password", "kerberos"),
             "password_file": self.password_file and method != "password",
             "keyring": self.keyring and method != "password",
             "token_file": self.token_file and method != "token",

@@ -43,8 +43,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         "gateway",
         nargs="?",
         metavar="GATEWAY",
-        help="HOST:PORT, which means socks5+tls://HOST:PORT; or https://HOST:PORT; "
-        "socks5:// and http:// to a gateway on this machine only",
+        help="HOST:PORT, which means socks5+tls://HOST:PORT (https:// for a token); or "
+        "https://HOST:PORT; socks5:// and http:// to a gateway on this machine only",
     )
     add(
         "--listen",
@@ -58,7 +58,11 @@ def options(parser: argparse.ArgumentParser) -> None:
         choices=LOGINS,
         help="default: by the other options; Kerberos if there are none",
     )
-    add("--user", metavar="USER", help="the user's name, for a password")
+    add(
+        "--user",
+        metavar="USER",
+        help="the user's name, for a password; with Kerberos the principal",
+    )
     add(
         "--password-file",
         metavar="FILE",

@@ -64,7 +64,7 @@ def test_wrongGateways(text: str, why: str) -> None:
 def test_clear() -> None:
     """GSSAPI protects what it carries by itself; nothing else does."""
     assert given(gateway="socks5://gw.example:1080").method == "kerberos"
-    found = wrong(gateway="socks5://gw.example:1080", token_file="t")
+    found = wrong(gateway="http://gw.example:1080", token_file="t")
     assert [path for path, _ in found] == ["gateway"]
     assert wrong(gateway="http://gw.example:1080", login="none")
 
@@ -74,6 +74,7 @@ def test_clear() -> None:
     [
         ({}, "kerberos"),
         ({"token_file": "t"}, "token"),
+        ({"user": "alice@CORP.EXAMPLE"}, "kerberos"),
         ({"certificate": "c"}, "certificate"),
         ({"user": "alice", "password_file": "p"}, "password"),
         ({"user": "alice", "keyring": True}, "password"),
@@ -87,11 +88,19 @@ def test_login(options: dict[str, Any], method: str) -> None:
     assert given(gateway="gw.example:1443", **options).method == method
 
 
+def test_tokensGoByHTTP() -> None:
+    """SOCKS has no method for them: by default it is HTTPS."""
+    assert given(gateway="gw.example:1443", token_file="t").scheme == "https"
+    ((path, why),) = wrong(gateway="socks5+tls://gw.example:1443", token_file="t")
+    assert path == "gateway"
+    assert "use https" in why
+
+
 @pytest.mark.parametrize(
     ("options", "path"),
     [
         ({"keyring": True}, "user"),
-        ({"user": "alice"}, "password_file"),
+        ({"login": "password", "user": "alice"}, "password_file"),
         ({"user": "a", "password_file": "p", "keyring": True}, "password_file"),
         ({"login": "token"}, "token_file"),
         ({"login": "certificate"}, "certificate"),
