@@ -16,6 +16,7 @@ import pytest
 from tests.interop.shared import needsSix
 from tests.live import raw, upstreams
 from tests.live.datagrams import Association, Echo, addressed, associate
+from tests.live.masque import Tunnel, answered, request
 from tests.live.names import KnownNames
 from tests.live.running import HEAD, Running, running
 from tests.live.servers import PATIENCE, Daemon, Socksify, freePort, program
@@ -50,12 +51,15 @@ WAYS = {
 DIRECT = "127.0.0.20"
 #: Upstreams of the tests' own, that lie.
 LIARS = {"127.0.0.31": "liar"}
+LIE = next(iter(LIARS))
 #: Upstreams without UDP, or that are not there: why.
 WITHOUT = {
     "127.0.0.41": ("microsocks", 7, "upstream-refused"),
     "127.0.0.42": ("nowhere", 1, "upstream-unreachable"),
     "127.0.0.43": ("far, microsocks", 7, "upstream-refused"),
     "127.0.0.44": ("microsocks, far", 7, "upstream-refused"),
+    "127.0.0.45": ("web", 7, "upstream-refused"),
+    "127.0.0.46": ("old", 7, "upstream-refused"),
 }
 
 
@@ -65,16 +69,21 @@ def _front(ports: dict[str, int]) -> str:
 
     For each that is of no use it has a listener whose UDP leaves by that alone.
     """
-    text = HEAD + '[timeouts]\nbind = "2s"\n'
+    listening = (
+        'protocols = ["socks5", "http"]\n[listen.udp]\n'
+        'tunnels = ["hev", "connect-udp"]\n[[auth'
+    )
+    text = HEAD.replace("[[auth", listening, 1) + '[timeouts]\nbind = "1s"\n'
     for name, port in ports.items():
-        text += f'[[upstream]]\nname = "{name}"\nurl = "socks5://127.0.0.1:{port}"\n'
+        scheme = {"web": "http", "old": "socks4a"}.get(name, "socks5")
+        text += f'[[upstream]]\nname = "{name}"\nurl = "{scheme}://127.0.0.1:{port}"\n'
         if name in ("hev", "gost"):
             text += f'udp = "{name}"\n'
         if name == "there":
             text += 'resolve = "there"\n'
     for host, (way, *_) in WITHOUT.items():
         text += f'[[listen]]\nname = "{host}"\naddress = ["127.0.0.1:0"]\n'
-        text += _rule(host, "udp", way) + f'listener = ["{host}"]\n'
+        text += _rule(host, "any", way) + f'listener = ["{host}"]\n'
     for host, way in {**WAYS, **LIARS}.items():
         text += _rule(host, "any", way) + 'listener = ["main"]\n'
         text += f'to = ["{host}"]\n'
@@ -86,6 +95,7 @@ def _front(ports: dict[str, int]) -> str:
 
 
 def _rule(host: str, what: str, way: str) -> str:
+    """A rule without its conditions."""
     names = ", ".join(f'"{each}"' for each in way.split(", "))
     allow = '"any"' if what == "any" else f'["{what}"]'
     return f'[[rule]]\nid = "{host}"\nallow = {allow}\nvia = [{names}]\n'
@@ -121,15 +131,16 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         middle = stack.enter_context(start(directory / "middle", FAR))
         dante = directory / "dante"
         dante.mkdir()
-        port = freePort()
+        port = freePort(kind=socket.SOCK_STREAM)
         command = upstreams.dante(port, dante)
         stack.enter_context(Daemon(command, port, dante / "out", dict(os.environ)))
         ports = dict.fromkeys(("far", "hev", "gost", "there"), far.port)
-        ports |= {"middle": middle.port, "dante": port, "nowhere": freePort()}
-        ports["microsocks"] = freePort()
+        ports |= {"middle": middle.port, "dante": port, "nowhere": 1}
+        ports["microsocks"] = freePort(kind=socket.SOCK_STREAM)
         command = upstreams.microsocks(ports["microsocks"])
         log = directory / "microsocks"
         stack.enter_context(Daemon(command, ports["microsocks"], log, dict(os.environ)))
+        ports["web"] = ports["old"] = far.port
         liar = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         liar.settimeout(PATIENCE)
         ports["liar"] = liar.getsockname()[1]
@@ -222,6 +233,33 @@ def test_dig(chain: Chain, tmp_path: Path, quiet: dict[str, str]) -> None:
     assert (ended["path"], ended["sent_datagrams"]) == ("middle, far", 1)
 
 
+@pytest.mark.parametrize("host", [DIRECT, *WAYS])
+def test_insideTheClientsConnection(chain: Chain, host: str) -> None:
+    """Of a client that has them inside, too: in hev's framing, and in capsules."""
+    with Echo(host) as echo:
+        control, (code, *_) = associate(chain.front.port, command=5)
+        with control:
+            assert code == 0
+            where = addressed(host, echo.port)[3:]
+            framed = b"\0\5" + bytes([3 + len(where)]) + where + b"hello"
+            control.sendall(framed * 3)
+            assert raw.exactly(control, 3 * len(framed)) == framed * 3
+        with Tunnel(chain.front.port, host, echo.port) as tunnel:
+            for text in (b"one", bytes(9000)):
+                tunnel.send(text)
+                assert tunnel.receive() == text
+
+
+@pytest.mark.parametrize(("octets", "status"), [(b"", 502), (b"\x05\x02", 403)])
+def test_noCapsules(chain: Chain, octets: bytes, status: int) -> None:
+    """UDP in HTTP to one destination is refused as the upstream refuses."""
+    with raw.dial(chain.front.port) as client:
+        client.sendall(request(LIE, 53))
+        with Liar(chain, 3) as control:
+            control.sendall(octets)
+        assert answered(client)[0] == status
+
+
 # BIND.
 
 
@@ -250,8 +288,6 @@ def _asked(client: socket.socket, host: str, port: int = 0, command: int = 2) ->
 
 
 # Upstreams that lie.
-
-LIE = next(iter(LIARS))
 
 
 def _told(place: tuple[str, int], code: int = 0) -> bytes:
