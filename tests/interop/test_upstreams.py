@@ -16,7 +16,7 @@ import pytest
 
 from tests.live import raw, upstreams
 from tests.live.running import LOOPBACK, Running, running
-from tests.live.servers import Daemon, Destination, echo, freePort
+from tests.live.servers import Certificate, Daemon, Destination, echo, freePort, missing
 from tests.live.sshd import Sshd
 
 #: What is asked for, and what the client is told and the record says (the reply, and
@@ -59,12 +59,31 @@ TOLD: dict[str, dict[str, tuple[int, str]]] = {
         "no name": (1, "upstream-refused"),
     },
     "tinyproxy-ports": {"denied": (2, "upstream-refused")},
-    # None where a login is asked for.
+    # microsocks, and stunnel before it.
+    "tls": {
+        "refused": (5, "refused"),
+        "no name": (1, "upstream-refused"),
+    },
+    # The same, which is not who it has to be.
+    "tls-other": {"refused": (1, "upstream-tls")},
+    # It refuses loopback; elsewhere a refusal is a success that ends.
+    "stunnel": {
+        "refused": (2, "upstream-refused"),
+        "no name": (4, "host-unreachable"),
+    },
+    # The logins: none where one is asked for, and a wrong one.
     "microsocks-login": {"refused": (1, "upstream-login")},
+    "microsocks-wrong": {"refused": (1, "upstream-login")},
     "tinyproxy-login": {"refused": (1, "upstream-login")},
+    "tinyproxy-wrong": {"refused": (1, "upstream-login")},
 }
+#: Those that ask for a login, and get it.
+LOGGED_IN = ("microsocks-with", "tinyproxy-with")
 #: Those that reach loopback.
-REACHING = ("dante", "microsocks", "ssh", "ours", "chain", "squid", "tinyproxy")
+REACHING = (
+    *("dante", "microsocks", "ssh", "ours", "chain", "squid", "tinyproxy", "tls"),
+    *LOGGED_IN,
+)
 AHEAD = """
 [[auth.choose]]
 methods = ["none"]
@@ -110,6 +129,21 @@ allow = ["connect"]
 DATA = random.Random(13).randbytes(1 << 20)
 
 
+def _own() -> str:
+    """Return an address of this machine that is not loopback, if there is one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return ""
+        found: str = probe.getsockname()[0]
+    return found
+
+
+OWN = _own()
+REACHED = LOOPBACK.replace("::1", OWN) if OWN else LOOPBACK
+
+
 class House:
     """
     Every upstream, and our gateway before them, with a listener for each.
@@ -133,22 +167,25 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(
+    tmp_path_factory: pytest.TempPathFactory, certificate: Certificate
+) -> Iterator[House]:
     """All of them, started once."""
     directory = tmp_path_factory.mktemp("upstreams")
     quiet = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(directory)}
     with ExitStack() as stack:
         tables: dict[str, str] = {}
 
-        def served(scheme: str, name: str, make: Callable[[int], list[str]]) -> None:
+        def served(scheme: str, name: str, make: Callable[[int], list[str]]) -> str:
             port = freePort(kind=socket.SOCK_STREAM)
             daemon = Daemon(make(port), port, directory / f"{name}.log", quiet)
             stack.enter_context(daemon)
             tables[name] = f'url = "{scheme}://127.0.0.1:{port}"'
+            return str(port)
 
         def gateway(name: str, text: str) -> Running:
             return stack.enter_context(
-                contextmanager(running)(directory / name, text + LOOPBACK)
+                contextmanager(running)(directory / name, text + REACHED)
             )
 
         (directory / "ssh").mkdir()
@@ -158,7 +195,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         served("socks5", "dante", lambda port: upstreams.dante(port, directory))
         served("socks5", "tor", lambda port: upstreams.tor(port, directory))
         served("socks5", "ssh", lambda port: upstreams.ssh(port, sshd))
-        served("socks5", "microsocks", upstreams.microsocks)
+        behind = served("socks5", "microsocks", upstreams.microsocks)
         served("http", "squid", lambda port: upstreams.squid(port, directory))
         for name, line in {
             "tinyproxy": "",
@@ -166,8 +203,28 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             "tinyproxy-login": f"BasicAuth {USER} {PASSWORD}",
         }.items():
             served("http", name, partial(upstreams.tinyproxy, directory, line))
+        both = directory / "both.pem"
+        both.write_text(certificate.file.read_text() + certificate.key.read_text())
+        for name, line in {
+            "stunnel": "protocol = socks",
+            "tls": f"connect = 127.0.0.1:{behind}",
+        }.items():
+            make = partial(upstreams.stunnel, directory, both, line)
+            served("socks5+tls", name, make)
+            tables[name] += f'\nca = "{certificate.file}"'
+        tables["tls-other"] = tables["tls"] + '\nserver_name = "gw.example"'
         asking = partial(upstreams.microsocks, user=USER, password=PASSWORD)
         served("socks5", "microsocks-login", asking)
+        for word, content in (("with", PASSWORD), ("wrong", "hunter2")):
+            file = directory / word
+            file.write_text(content)
+            file.chmod(0o600)
+            for name in ("microsocks", "tinyproxy"):
+                login = f'user = "{USER}", password_file = "{file}"'
+                tables[f"{name}-{word}"] = (
+                    tables[f"{name}-login"]
+                    + f'\nlogin = {{ method = "userpass", {login} }}'
+                )
         ours = gateway("ours", OURS)
         for name, port in zip(("ours", "two"), ours.ports, strict=True):
             tables[name] = f'url = "socks5://127.0.0.1:{port}"'
@@ -220,6 +277,27 @@ def test_failures(house: House, name: str, what: str) -> None:
     assert (code, end["reason"]) == TOLD[name][what]
     last = "two" if name == "chain" else name
     assert end["why"].startswith(f'upstream "{last}": ')
+
+
+def test_successThenEnd(house: House, destination: Callable[..., Destination]) -> None:
+    """stunnel has succeeded before it connects: a refusal is an end without octets."""
+    if not OWN:
+        missing("an address of this machine that is not loopback")
+    server = destination(echo, OWN)
+    client, code = house.asked("stunnel", OWN, server.port)
+    with closing(client):
+        assert code == 0
+        client.sendall(b"hello")
+        assert raw.exactly(client, 5) == b"hello"
+    closed = freePort(OWN, socket.SOCK_STREAM)
+    client, code = house.asked("stunnel", OWN, closed)
+    with closing(client):
+        assert code == 0
+        assert client.recv(1) == b""
+    end = raw.end(house.gateway, closed)
+    # It does not end its TLS either.
+    assert (end["reason"], end["received"]) == ("destination-lost", 0)
+    assert end["path"] == "stunnel"
 
 
 def test_offline(house: House) -> None:
