@@ -16,6 +16,8 @@ __all__ = ["cannotBind", "cannotCarry"]
 _BINDS: Final = ("socks4a", "socks5")
 _CARRIES: Final = ("socks5",)
 _BESIDE: Final = "associate"
+#: The login whose protection is for datagrams, too (RFC 1961 section 5).
+_PROTECTING: Final = "gssapi"
 
 
 def _urls(
@@ -57,7 +59,7 @@ def cannotCarry(
                 yield f'upstream "{name}" speaks {url.protocol}, which has no UDP'
             elif upstream.udp == _BESIDE:
                 inside = False
-                if url.tls:
+                if url.tls and upstream.login.method != _PROTECTING:
                     yield (
                         f'datagrams would go beside the TLS of upstream "{name}" in '
                         'the clear: set its udp = "hev" or "gost" (in a socksgw there, '

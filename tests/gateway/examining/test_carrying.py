@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from socksgw.config.schema import Upstream
-from socksgw.config.upstreamurl import UpstreamURL
-from socksgw.gateway.examining import carrying
+from socksgw.config.schema.upstream import Upstream, UpstreamLogin
 from socksgw.gateway.examining.carrying import cannotBind, cannotCarry
 
 KNOWN = {
@@ -17,26 +15,14 @@ KNOWN = {
         Upstream("plain", "socks5://a.example:1080"),
         Upstream("tls", "socks5+tls://a.example:1080"),
         Upstream("inside", "socks5+tls://a.example:1080", udp="hev"),
+        Upstream(
+            "kerberos", "socks5+tls://a.example:1080", login=UpstreamLogin("gssapi")
+        ),
         Upstream("old", "socks4a://a.example:1080"),
         Upstream("web", "http://a.example:3128"),
         Upstream("wrong", "gopher://a.example:70"),
     )
 }
-
-
-@pytest.fixture(autouse=True)
-def everyScheme(monkeypatch: pytest.MonkeyPatch) -> None:
-    """URLs of every scheme, whichever are built."""
-
-    def parsed(text: str) -> UpstreamURL:
-        scheme, _, place = text.partition("://")
-        if scheme == "gopher":
-            raise ValueError
-        protocol, _, tls = scheme.partition("+")
-        host, _, port = place.rpartition(":")
-        return UpstreamURL(protocol, bool(tls), host, int(port))
-
-    monkeypatch.setattr(carrying, "parseUpstreamURL", parsed)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +33,7 @@ def everyScheme(monkeypatch: pytest.MonkeyPatch) -> None:
         ([["plain"], ["plain"]], []),
         ([["inside"]], []),
         ([["tls"]], ["tls"]),
+        ([["kerberos"]], []),
         ([["plain", "tls"]], ["tls"]),
         ([["old"]], ["old"]),
         ([["web"]], ["web"]),
