@@ -78,12 +78,24 @@ class Exits:
             return way
         opening = self._opening.get(key)
         if opening is not None:
-            return await opening.wait() or self.own(permit.outlet)
+            return await opening.wait() or self._instead(flow, permit)
         running = Deferred.fromCoroutine(self._associated(key, upstream))
         opening = self._opening[key] = _Opening(running)
         waiting = opening.wait()
         opening.watch(lambda: self._opening.pop(key, None))
-        return await waiting or self.own(permit.outlet)
+        return await waiting or self._instead(flow, permit)
+
+    def _instead(self, flow: Flow, permit: Permit) -> Exit:
+        """
+        Return the way out from here, in the place of an upstream.
+
+        @raise socksgw.errors.SocksError: nothing may leave to that address.
+        """
+        outlet = permit.outlet
+        assert outlet is not None
+        assert permit.address is not None
+        outlet.choose((permit.address,), flow.datagram.port, direct=True)
+        return self.own(outlet)
 
     async def _associated(self, key: Any, upstream: Upstream) -> UpstreamExit | None:
         associated = await upstream.associate()

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from socksgw.interfaces import Protection
 from socksgw.system.connection import Connection, Receiver
+from socksgw.wire.address import Address
 
 __all__ = [
     "Allowance",
@@ -41,6 +42,16 @@ class DatagramOutlet(Protocol):
 
         @param version: of their addresses, 4 or 6.
         @raise OSError: there is none.
+        """
+
+    def choose(
+        self, addresses: tuple[Address, ...], port: int, direct: bool = False
+    ) -> Address:
+        """
+        Return the address that datagrams go to, of several that are allowed.
+
+        @param direct: whether they leave from here, although there is an upstream.
+        @raise socksgw.errors.SocksError: no datagram may leave to any of them.
         """
 
     @property

@@ -116,15 +116,18 @@ class DatagramOutlet:
         held, self._held = self._held, None
         return held or outerSocket(version, sockets=self._sockets)
 
-    def choose(self, addresses: tuple[Address, ...], port: int) -> Address:
+    def choose(
+        self, addresses: tuple[Address, ...], port: int, direct: bool = False
+    ) -> Address:
         """
         Return the address that datagrams go to, of several that are allowed.
 
+        @param direct: whether they leave from here, although there is an upstream.
         @raise OSError: there is no socket to find out with.
         @raise LeadsHere: all of them lead to this host, which is banned.
         @raise ConnectFailed: no datagram may leave to any of them.
         """
-        if self.upstream is not None:
+        if self.upstream is not None and not direct:
             # Which of them can be reached is not known here.
             return addresses[0]
         if self._departure is not None:

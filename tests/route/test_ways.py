@@ -247,6 +247,11 @@ def test_datagramsByAChosenAddress(chosen: World) -> None:
         outlet.outer(6)
     with pytest.raises(LeadsHere):
         outlet.choose((LOOP,), 9)
+    # An upstream may reach what this host may not, until it is the last resort.
+    outlet.upstream = object()
+    assert outlet.choose((LOOP,), 9) == LOOP
+    with pytest.raises(LeadsHere):
+        outlet.choose((LOOP,), 9, direct=True)
     outlet.hold(4)
     outlet.outer(4).close()
     outlet.inner.close()

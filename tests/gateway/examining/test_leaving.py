@@ -12,13 +12,7 @@ from socksgw.config.loading import loads
 from socksgw.gateway.examining.leaving import examineLeaving
 from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.links import Link
-from socksgw.policy.networks import Network
-from socksgw.wire.address import Address
 from tests.tools.examining import HEAD, wrong
-
-#: On the two interfaces of a host whose partners have the same network; these are
-#: addresses of any host, too, so that they can be bound.
-ONE, OTHER = Address.parse("127.0.0.1"), Address.parse("127.0.0.2")
 
 
 def rule(keys: str, allow: str = 'allow = "any"') -> str:
@@ -104,37 +98,6 @@ def test_anAddressOfAnotherHost() -> None:
     listen = '[[listen]]\nname = "l"\naddress = ["10.0.0.1:1"]\nnetns = "b"\n'
     assert not said(found(listen + rule('leave_by = ["192.0.2.7"]')))
     assert not said(found(f'{listen}leave_by = ["192.0.2.7"]\n'))
-
-
-def test_anAddressInAVRF() -> None:
-    """It is this host's, and cannot be used without its device."""
-    link = Link(Address.parse("192.0.2.7"), Network.parse("192.0.2.0/24"), "eth1")
-    keys = 'leave_by = ["192.0.2.7"]'
-    ((_, text),) = said(found(rule(keys), link))
-    assert "an address of eth1, which is in a VRF" in text
-    ((_, text),) = said(found(rule(f'{keys}\ndevice = "lo"'), link))
-    assert 'is an address of eth1, and not in the network of device = "lo"' in text
-
-
-def test_noChoiceOfNetwork(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address alone is told not to choose one, where the kernel says so."""
-    monkeypatch.setattr(Address, "isLoopback", False)
-    link = Link(OTHER, Network.parse("127.0.0.0/8"), "eth2")
-    keys = 'leave_by = ["127.0.0.2"]'
-    ((path, text),) = said(found(rule(keys), link, device="eth1"))
-    assert path == "rule[0].leave_by[0]"
-    assert "to 127.0.0.3 goes out by eth1" in text
-    assert 'add device = "eth2", or a rule of the kernel' in text
-    for links, device, more in (
-        ([link], "eth2", ""),
-        ([link], "", ""),
-        # What has a device leaves by it.
-        ([link], "eth1", 'device = "lo"'),
-        # An address without a network moves with a routing protocol.
-        ([Link(OTHER, Network.parse("127.0.0.2"), "dummy0")], "eth1", ""),
-        ([Link(ONE, Network.parse("127.0.0.0/8"), "eth2")], "eth1", ""),
-    ):
-        assert not said(found(rule(f"{keys}\n{more}"), *links, device=device))
 
 
 def test_loopback() -> None:
