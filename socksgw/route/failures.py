@@ -59,8 +59,8 @@ _CONNECT: Final[Mapping[int, tuple[Reply, str]]] = {
 
 _LOOP: Final = "loop"
 _LATE: Final = "upstream-timeout"
-#: What may be an upstream's answer for a destination, once it has the request.
-_DOUBTFUL: Final = ("upstream-closed", _LATE)
+#: What is no answer for a destination, also where the request came first.
+_LOGIN: Final = "upstream-login"
 #: What ends a session because of an upstream.
 UPSTREAM_REASONS: Final = frozenset({*(each.reason for each in FAILURES), _LOOP})
 
@@ -84,15 +84,16 @@ def upstreamFailure(name: str, error: Exception, asked: bool) -> SocksError:
 
     @param name: of the upstream.
     @param error: what its client has raised.
-    @param asked: whether it has been sent the request. If no reply comes then, it
-        may be for the destination: C{ssh -D} closes the connection where that refuses.
+    @param asked: whether it has been sent the request. What goes wrong then may be for
+        the destination, which any client chooses: C{ssh -D} closes the connection where
+        that refuses.
     """
     if isinstance(error, ProxyError):
         text, reply, reason = f'upstream "{name}": {error}', error.reply, error.reason
         if isinstance(error, ProxyRefused):
             return UpstreamRefused(text, reply, reason)
-        doubtful = asked and reason in _DOUBTFUL
-        return UpstreamFailed(text, reply, reason, name, not doubtful)
+        counts = not asked or reason == _LOGIN
+        return UpstreamFailed(text, reply, reason, name, counts)
     if isinstance(error, SocksError):
         return error.with_traceback(None)
     raise error

@@ -75,6 +75,7 @@ class Place:
         )
         left = len(standings) if self._last is None else len(standings) + 1
         failure: UpstreamFailed | None = None
+        doubted = False
         for standing in standings:
             left -= 1
             hop = self._hops[standing]
@@ -86,9 +87,11 @@ class Place:
                     # The place before this one does not work.
                     raise
                 failure = e
+                doubted = doubted or not e.counts
                 if trip.left <= 0:
                     break
-        if self._last is not None:
+        if self._last is not None and not doubted:
+            # A refusal without a reply is no reason to go there from here.
             return await self._last.open(host, port, trip)
         assert failure is not None
         raise failure

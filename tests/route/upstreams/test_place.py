@@ -221,6 +221,13 @@ def test_lastResort() -> None:
     for _ in range(FALL + 3):
         assert placed.open() == []
     assert [len(hop.patience) for hop in placed.hops[1:]] == [FALL, FALL]
+    # A closed connection may be a refusal.
+    again = Placed(straight)
+    again.hops[0].does = fault("a", counts=False)
+    again.hops[1].does, again.hops[2].does = fault("b"), fault("c")
+    opened = straight.opened
+    again.raises(UpstreamFailed)
+    assert straight.opened == opened
     straight.failure = ConnectFailed("no", reason="refused")
     assert placed.raises(ConnectFailed) is straight.failure
 
