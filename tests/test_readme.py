@@ -154,6 +154,13 @@ def test_policy(tmp_path: Path) -> None:
     assert 'anonymous on "lan" from 10.0.8.0/24' in checked.stdout
 
 
+def test_upstreams(tmp_path: Path) -> None:
+    """The chapter's configuration is good, but for the warning that it tells of."""
+    (tmp_path / "gateway.toml").write_text(block("toml", 'name = "partner"'))
+    checked = socksgw("check", "--strict", str(tmp_path / "gateway.toml"))
+    assert checked.returncode == 0, checked.stdout
+
+
 def test_directory(tmp_path: Path) -> None:
     """So is the directory's table, with its files."""
     text = block("toml", "bind_password_file")
