@@ -16,14 +16,12 @@ from socksgw.accept.layers import Client, Preface, Upwards
 from socksgw.errors import ProtocolViolated
 from socksgw.interfaces import IAssertedIdentity
 from socksgw.system.connection import Connection
-from socksgw.wire.assertion import TYPE, Assertion, Signed, open_
+from socksgw.wire.assertion import MOST_HOPS, TYPE, Assertion, Signed, open_
 from socksgw.wire.proxyheader import SIGNATURE, Origin, readProxyHeader, vectorOf
 from socksgw.wire.reader import WireError
 
-__all__ = ["MOST_HOPS", "AssertedIdentity", "AssertedLayer"]
+__all__ = ["AssertedIdentity", "AssertedLayer"]
 
-#: Gateways that a connection may have come through.
-MOST_HOPS: Final = 4
 _LOOPS: Final = (
     "the connection has been at this gateway before: two gateways lead to each other; "
     "look at via of their rules"

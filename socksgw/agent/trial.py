@@ -35,6 +35,8 @@ class _Myself:
 
     asker = Asker(ANYBODY, Address.parse("127.0.0.1"), PROGRAMS)
     local: Final = None
+    port: Final = 0
+    gateways: Final = ()
 
     def __init__(self) -> None:
         self._used: list[Standing] = []

@@ -23,7 +23,8 @@ _HEADING: Final = re.compile(r"(?m)^(\S.*)\n(=+|-+)\n")
 _ORDER: Final = (
     "clients", "agent", "sessions", CONFIGURATION, "networks", "outgoing", "rules",
     "limits", "upstreams", "login",
-    "local", "tls", "frontends", "transparent", "kerberos", "chap", "http", "tokens",
+    "local", "tls", "frontends", "gateways", "transparent", "kerberos", "chap", "http",
+    "tokens",
     "directories", "plugins", "embedding", "operations", "troubleshooting", "records",
     "beyond", "performance", "contributing",
 )  # fmt: skip

@@ -19,7 +19,7 @@ from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.checkers import Checkers, verifiedIdentities
 from socksgw.gateway.examining.credentials import Credentials
-from socksgw.gateway.examining.identities import examineIdentities
+from socksgw.gateway.examining.identities import Identities, examineIdentities
 from socksgw.gateway.examining.leaving import examineLeaving
 from socksgw.gateway.examining.listeners import (
     examineListeners,
@@ -54,7 +54,6 @@ from socksgw.policy.document import Compiler
 from socksgw.policy.expectations import unmet
 from socksgw.policy.exposure import Exposure
 from socksgw.policy.ruleset import Ruleset
-from socksgw.system.assertionkeys import VerifyingKeys
 from socksgw.system.usage import Holding, UsagePool
 
 __all__ = ["Examination", "examine"]
@@ -82,7 +81,7 @@ class Examination:
         answers no question.
     @ivar senders: of which addresses a listener believes PROXY headers, by its name.
     @ivar believed: whose word it takes there: one line for each listener.
-    @ivar identities: the keys of the gateways that a listener believes, by its name.
+    @ivar identities: the keys of gateways that are believed, and our own.
     @ivar upstreams: what speaks to each upstream, by its name.
     """
 
@@ -97,7 +96,7 @@ class Examination:
     unclear: list[Problem]
     senders: Mapping[str, Addresses]
     believed: list[str]
-    identities: Mapping[str, VerifyingKeys]
+    identities: Identities
     upstreams: Mapping[str, UpstreamClient]
 
     def lines(self, config: Config, verdict: str) -> Iterator[str]:

@@ -108,10 +108,14 @@ class Generation:
         self.exposures = found.exposures
         self.secured = found.secured
         self.senders = found.senders
-        prefixes = {each.name: each.tls.prefix for each in config.listen if each.tls}
+        prefixes = {each.name: each.identity_prefix for each in config.listen}
         self.asserted = {
-            name: AssertedLayer(keys.verify, prefixes[name])
-            for name, keys in found.identities.items()
+            name: AssertedLayer(
+                keys.verify,
+                prefixes[name],
+                [key.name for key in found.identities.own.values()],
+            )
+            for name, keys in found.identities.believed.items()
         }
         timeouts = config.timeouts
         self._trusted = config.gateway.trusted_groups
@@ -196,6 +200,7 @@ class Generation:
             timeouts.bind,
             self._holding.share,
             base.append,
+            found.identities.own,
         )
         self.handsOn = self.upstreams.handsOn
         self._leaving: dict[tuple[str, Leaving], Ways] = {}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from random import SystemRandom
-from typing import Protocol, TypeVar, final
+from typing import Final, Protocol, TypeVar, final
 
 from socksgw.audit.process import upstreamLine
 from socksgw.config.schema import Upstream
@@ -16,6 +16,7 @@ from socksgw.interfaces import Asker, SetDeadline
 from socksgw.login.realm import ANYBODY
 from socksgw.policy.leaving import DIRECT, Leaving
 from socksgw.route.chosen import Chosen
+from socksgw.route.upstreams.asserting import Asserting
 from socksgw.route.upstreams.balance import BALANCES
 from socksgw.route.upstreams.chain import chained
 from socksgw.route.upstreams.checks import Check, Prober
@@ -27,12 +28,15 @@ from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.through import Through
 from socksgw.route.upstreams.trip import Names, Opener
 from socksgw.route.ways import Direct
+from socksgw.system.assertionkeys import SigningKey
 from socksgw.system.domains import Domain
 from socksgw.wire.address import UNSPECIFIED4, Address
 
 __all__ = ["Upstreams"]
 
 T = TypeVar("T")
+
+_NO_KEYS: Final[Mapping[str, SigningKey]] = {}
 
 
 class Share(Protocol):
@@ -62,6 +66,7 @@ class Upstreams:
         bindTimeout: float,
         share: Share,
         append: Callable[[str], None],
+        signing: Mapping[str, SigningKey] = _NO_KEYS,
     ) -> None:
         """
         Take the parts.
@@ -73,7 +78,10 @@ class Upstreams:
             the clients of a listener see it.
         @param bindTimeout: seconds that a peer is waited for.
         @param append: adds a line to the journal.
+        @param signing: by which key who the client is is signed for an upstream, by
+            its name.
         """
+        self._signing = signing
         self._tables = {each.name: each for each in tables}
         self._share = share
         self._append = append
@@ -124,6 +132,7 @@ class Upstreams:
         standing = self._share(
             ("upstream", repr(table), domain), lambda: self._standing(table, domain)
         )
+        key = self._signing.get(table.name)
         return Hop(
             standing,
             client.url.host,
@@ -135,6 +144,7 @@ class Upstreams:
             table.resolve == "there",
             client.tls,
             client.certified,
+            None if key is None else Asserting(key, table.name),
         )
 
     def _standing(self, table: Upstream, domain: Domain) -> Standing:

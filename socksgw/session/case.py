@@ -200,6 +200,16 @@ class Case:
         return self.asker.source.sourceKey, self.asker.user.name
 
     @property
+    def port(self) -> int:
+        """The client's port; 0 where it has none."""
+        return self.client.port
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """The gateways before this one that the client's connection came through."""
+        return self.client.gateways
+
+    @property
     def local(self) -> SocketName:
         """Our end of the client's connection."""
         local: SocketName = self.client.connection.local

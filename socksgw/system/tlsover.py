@@ -13,6 +13,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.python.failure import Failure
 
 from socksgw.system.above import Above
+from socksgw.system.assertionkeys import bindingOf
 from socksgw.system.connection import Connection
 from socksgw.system.coroutines import Awaited
 from socksgw.system.halves import Outgoing
@@ -82,6 +83,12 @@ class TLSOver(Above):
         self._told = False
         self._lost: Failure | None = None
         self.shown = False
+
+    @property
+    def binding(self) -> bytes:
+        """What only the two ends of this connection know (RFC 9266)."""
+        assert self._stream is not None
+        return bindingOf(self._stream.connection)
 
     # The handshake.
 

@@ -24,6 +24,7 @@ from socksgw.wire.reader import WireError
 
 __all__ = [
     "KEY_ID",
+    "MOST_HOPS",
     "TYPE",
     "Assertion",
     "Signed",
@@ -35,6 +36,8 @@ __all__ = [
 
 #: PP2_TYPE_MIN_CUSTOM is 0xE0, PP2_TYPE_MAX_CUSTOM 0xEF (section 2.2.7).
 TYPE: Final = 0xE5
+#: Gateways that a connection may have come through.
+MOST_HOPS: Final = 4
 #: Octets of a key's id, and of a signature.
 KEY_ID: Final = 8
 _SIGNATURE: Final = 64

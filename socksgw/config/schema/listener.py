@@ -157,8 +157,9 @@ class Listen:
     @ivar half_open_per_source: The same for one source.
     @ivar identity_keys: Files of public keys in PEM, of gateways that may say who their
         clients are (C{identity_key} of an C{[[upstream]]} there); needs C{tls}. Users
-        log in so by the method C{"gateway"}, with C{tls.prefix} before their names.
-        Absent: no gateway is believed.
+        log in so by the method C{"gateway"}. Absent: no gateway is believed.
+    @ivar identity_prefix: Text that is put before the names of these users, so that
+        none equals one of ours.
     @ivar proxy_protocol_from: Networks of the load balancers in front. A connection
         from there begins with a PROXY header (version 1 or 2), which names the
         client; one from anywhere else is closed. Absent: no header is read.
@@ -179,6 +180,7 @@ class Listen:
     half_open_per_source: int = 2048
     proxy_protocol_from: tuple[str, ...] | None = None
     identity_keys: tuple[str, ...] = ()
+    identity_prefix: str = ""
     udp: ListenUDP = ListenUDP()
     tls: ListenTLS | None = None
     resolver: ResolverConfig | None = None

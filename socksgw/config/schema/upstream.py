@@ -93,6 +93,9 @@ class Upstream:
         password are refused.
     @ivar cleartext_passwords: C{true}: passwords and tokens may go to it without TLS;
         else only where it is on this host.
+    @ivar identity_key: The file of a private key in PEM, by which this gateway signs who
+        the client is: user, groups, address. For another socksgw that believes it
+        (C{listen.identity_keys} there), over TLS.
     @ivar check: Checks that eject the upstream and bring it back. Absent: sessions do.
     @ivar login: How the gateway logs in there.
     @ivar ca: The file of the authorities that issue its certificate, in PEM. Absent:
@@ -107,6 +110,7 @@ class Upstream:
     udp: Literal["associate", "hev", "gost"] = "associate"
     pass_through: bool = False
     cleartext_passwords: bool = False
+    identity_key: str = ""
     check: UpstreamCheck | None = None
     login: UpstreamLogin = UpstreamLogin()
     ca: str = ""

@@ -158,6 +158,8 @@ class Prober:
     __slots__ = ("_before", "_clock", "_hop", "_names", "_seconds", "_target", "asker")
 
     local: Final = None
+    port: Final = 0
+    gateways: Final = ()
 
     def __init__(
         self,

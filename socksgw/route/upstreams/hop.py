@@ -18,6 +18,7 @@ from socksgw.client.proxy import Again, Asking, Proxy
 from socksgw.errors import SocksError, UpstreamRefused, UserRefused
 from socksgw.interfaces import SetDeadline
 from socksgw.route.failures import outOfTurn, unreachable, upstreamFailure, worse
+from socksgw.route.upstreams.asserting import Asserting
 from socksgw.route.upstreams.patience import Patience
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.trip import Leg, Opener, Trip
@@ -53,8 +54,8 @@ class Hop:
     """
 
     __slots__ = (
-        "_certified", "_host", "_passing", "_port", "_proxy", "_setDeadline", "_there",
-        "_tls", "_udp", "name", "standing",
+        "_asserting", "_certified", "_host", "_passing", "_port", "_proxy",
+        "_setDeadline", "_there", "_tls", "_udp", "name", "standing",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +70,7 @@ class Hop:
         there: bool = False,
         tls: ClientTLS | None = None,
         certified: bool = False,
+        asserting: Asserting | None = None,
     ) -> None:
         """
         Take the parts.
@@ -80,7 +82,9 @@ class Hop:
         @param there: whether it looks names up; else they are looked up here.
         @param tls: what is between its octets and the connection to it.
         @param certified: whether it has to know us by our certificate.
+        @param asserting: says who the client is; L{None} where it is not told.
         """
+        self._asserting = asserting
         self._tls = tls
         self._certified = certified
         self._udp = udp
@@ -195,7 +199,7 @@ class Hop:
         waiting = Patience(self._setDeadline, connection, short, trip)
         try:
             link = waiting.link = await self._link(connection)
-            return await self._asked(proxy, asking, link, leg, host, port, trip.asked)
+            return await self._asked(proxy, asking, link, leg, host, port, trip)
         except BaseException as e:
             connection.abortConnection()
             for each in leg.used:
@@ -233,7 +237,7 @@ class Hop:
         leg: Leg,
         host: Address | str,
         port: int,
-        what: str,
+        trip: Trip,
     ) -> Leg:
         """
         Ask for what is wanted.
@@ -243,7 +247,11 @@ class Hop:
         @raise ProxyError: it does not do it.
         """
         used = (*leg.used, self.standing)
-        if what == "bind":
+        if self._asserting is not None:
+            link.write(
+                self._asserting.header(link.connection, trip.traveller, host, port)
+            )
+        if trip.asked == "bind":
             expecting = await proxy.bind(link, host, port)
 
             async def peer() -> tuple[Connection, Address, int, bytes]:
@@ -257,7 +265,7 @@ class Hop:
             return Leg(
                 link.connection, expecting.bound, b"", used, self._host, peer=peer
             )
-        if what == "udp":
+        if trip.asked == "udp":
             command = _INSIDE.get(self._udp, Command.UDP_ASSOCIATE)
             accepted = await proxy.associate(link, command=command)
         else:
@@ -278,13 +286,15 @@ class Hop:
         """
         See whether it works: log in, and have it connect to a target if there is one.
 
-        Where it gets its clients' passwords, it is connected to, and no more.
+        Where it gets its clients' passwords, or is told who they are, it is connected
+        to, and no more.
 
         @param before: as of L{open}.
         @raise UpstreamFailed: it does not work, or what is before it does not.
         @raise SocksError: it does not open the connection.
         """
-        if target is not None and self._passing is None:
+        impersonal = self._passing is None and self._asserting is None
+        if target is not None and impersonal:
             leg = await self.open(before, *target, trip, trip.left)
             leg.connection.loseConnection()
             # Nothing counts a probe as one of its own sessions.
@@ -298,7 +308,7 @@ class Hop:
         waiting = Patience(self._setDeadline, leg.connection, trip, trip)
         try:
             link = waiting.link = await self._link(leg.connection)
-            if self._passing is None:
+            if impersonal:
                 await self._proxy.greet(link)
             link.pause()
             link.connection.loseConnection()

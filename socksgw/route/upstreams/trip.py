@@ -34,6 +34,14 @@ class Traveller(Protocol):
         """Who the client is."""
 
     @property
+    def port(self) -> int:
+        """The client's port; 0 where it has none."""
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """The gateways before this one that the client's connection came through."""
+
+    @property
     def local(self) -> SocketName | None:
         """Our end of the client's connection; L{None} where it has none."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -33,10 +34,43 @@ def test_good(tmp_path: Path) -> None:
     file.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     found = examined(loads(TEXT.format(tls=TLS), "gw.toml", tmp_path))
     assert found.errors == []
-    assert set(found.identities) == {"gateways"}
+    assert set(found.identities.believed) == {"gateways"}
     file.write_bytes(b"")
     problems = dict(wrong(loads(TEXT.format(tls=TLS), "gw.toml", tmp_path)))
     assert "no public key" in problems["listen[0].identity_keys"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ('identity_keys = ["edge.pub"]', "is of no use without"),
+        ("", "printable"),
+    ],
+)
+def test_prefix(change: str, words: str) -> None:
+    """It goes with keys, and is part of names."""
+    text = TEXT.format(tls=TLS).replace(change, "")
+    prefix = 'identity_prefix = "a"\n' if change else 'identity_prefix = "a\\\\"\n'
+    problems = dict(wrong(text.replace("[listen.tls]", f"{prefix}[listen.tls]")))
+    assert words in problems["listen[0].identity_prefix"]
+
+
+def test_upstreams(tmp_path: Path) -> None:
+    """What is signed needs TLS to the upstream, and a key."""
+    text = """
+[[listen]]
+name = "a"
+address = ["127.0.0.1:1080"]
+[[upstream]]
+name = "next"
+url = "{}://next.example:1443"
+identity_key = "edge.key"
+"""
+    path = "upstream[0].identity_key"
+    clear = loads(text.format("socks5"), "gw.toml", tmp_path)
+    assert "needs TLS to the upstream" in dict(wrong(clear))[path]
+    secure = loads(text.format("socks5+tls"), "gw.toml", tmp_path)
+    assert "edge.key: No such file" in dict(wrong(secure))[path]
 
 
 def test_bad() -> None:

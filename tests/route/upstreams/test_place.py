@@ -61,6 +61,8 @@ class Traveller:
     """A session; with an anonymous user of one address, C{user} tells it apart."""
 
     local = None
+    port = 0
+    gateways: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         user = SimpleNamespace(anonymous=False, name="alice")
