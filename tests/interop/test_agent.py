@@ -178,7 +178,7 @@ def test_gatewayStopsAndStarts(tmp_path: Path, quiet: dict[str, str]) -> None:
 
     The file of settings is read again by SIGHUP.
     """
-    port = freePort()
+    port = freePort(kind=socket.SOCK_STREAM)
     home = tmp_path / "home"
     file = home / ".config" / "socksgw" / "agent.toml"
     file.parent.mkdir(parents=True)
@@ -197,7 +197,7 @@ def test_gatewayStopsAndStarts(tmp_path: Path, quiet: dict[str, str]) -> None:
             assert gateway.journal("decision")[-1]["asked"] == "socksgw-agent.invalid"
         curl(quiet, f"socks5h://{proxy}", "http://127.0.0.1:9/")
         made.tells("refuses", 2)
-        other = freePort()
+        other = freePort(kind=socket.SOCK_STREAM)
         for _ in running(tmp_path / "other", OPEN % other):
             file.write_text(settings % (other, "127.0.0.1:0"))
             made.process.send_signal(SIGHUP)

@@ -84,9 +84,11 @@ class Associated:
         self.surplus = first.surplus
         self.path = legs[-1].path
         self.layers: list[Layer] = []
-        layers = [Layer(b"", first.protection)]
+        # Inside the control connection they are protected with it.
+        protection = None if first.framing else first.protection
+        layers = [Layer(b"", protection)]
         layers += [Layer(encodeHeader(*told(e)), e.protection) for e in legs[1:]]
-        if len(layers) > 1 or first.protection is not None:
+        if len(layers) > 1 or protection is not None:
             self.layers = layers
 
     def close(self) -> None:
