@@ -67,7 +67,15 @@ class Chosen:
         return self.of(traveller).reach(name, port, seconds, traveller)
 
     def reached(self, whose: object, destination: Address) -> None:
-        """As L{Ways.reached}; peers come to the chosen address anyway."""
+        """
+        As L{Ways.reached}.
+
+        That counts for a version of IP that leaves as usual. All of the ways have what
+        remembers it in common.
+        """
+        for ways in self._made.values():
+            ways.reached(whose, destination)
+            return
 
     async def listen(
         self,

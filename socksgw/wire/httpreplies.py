@@ -89,6 +89,7 @@ _ERRORS: Final[Mapping[str, str]] = {
     "quota": "http_request_denied",
     "revoked": "http_request_denied",
     "internal": "proxy_internal_error",
+    "leave-by": "proxy_configuration_error",
 }
 #: Characters of a reason for people, and of it in the first line.
 _TOLD: Final = 1000

@@ -39,6 +39,9 @@ class Direct:
         self.near = near
         self.asked: list[str] = []
 
+    def reached(self, *_: Any) -> None:
+        self.asked.append("reached")
+
     def connect(self, *_: Any) -> str:
         self.asked.append("connect")
         return "outlet"
@@ -107,4 +110,4 @@ def test_everyCommand() -> None:
         Deferred.fromCoroutine(waiting).addCallback(found.append)
     chosen.reached("whose", ADDRESS)
     assert found == ["outlet", "outlet", "listening", "datagrams"]
-    assert direct.asked == ["connect", "reach", "listen", "datagrams"]
+    assert direct.asked == ["connect", "reach", "listen", "datagrams", "reached"]

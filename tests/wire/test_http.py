@@ -201,6 +201,7 @@ def test_anotherProtocolDoesNotFollow() -> None:
         (Reply.CONNECTION_REFUSED, "refused", b"connection_refused"),
         (Reply.NOT_ALLOWED, "policy", b"http_request_denied"),
         (Reply.NOT_ALLOWED, "self", b"destination_ip_prohibited"),
+        (Reply.GENERAL_FAILURE, "leave-by", b"proxy_configuration_error"),
         (Reply.GENERAL_FAILURE, "audit", b""),
     ],
 )
