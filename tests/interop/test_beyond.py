@@ -81,13 +81,13 @@ def _front(ports: dict[str, int]) -> str:
             text += f'udp = "{name}"\n'
         if name == "there":
             text += 'resolve = "there"\n'
+    text += _rule("name", "udp", "there") + 'to = ["=localhost"]\nlistener = ["main"]\n'
     for host, (way, *_) in WITHOUT.items():
         text += f'[[listen]]\nname = "{host}"\naddress = ["127.0.0.1:0"]\n'
         text += _rule(host, "any", way) + f'listener = ["{host}"]\n'
     for host, way in {**WAYS, **LIARS}.items():
         text += _rule(host, "any", way) + 'listener = ["main"]\n'
         text += f'to = ["{host}"]\n'
-    text += _rule("name", "udp", "there") + 'to = ["=localhost"]\nlistener = ["main"]\n'
     return text + (
         f'[[rule]]\nid = "direct"\nallow = ["udp"]\nto = ["{DIRECT}"]\n'
         'listener = ["main"]\n'

@@ -6,6 +6,7 @@ real KDC.
 from __future__ import annotations
 
 import random
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,10 +15,12 @@ from typing import Any
 import pytest
 
 from tests.live import raw
+from tests.live.datagrams import Association, Echo, associate
 from tests.live.kerberos import Realm
 from tests.live.running import LOOPBACK, Running, running, socksgw
 from tests.live.servers import Destination, echo, package
 from tests.tools.certificates import Authority, email, pemOf, server
+from tests.tools.waiting import until
 
 REALM = "CORP.EXAMPLE"
 DATA = random.Random(1961).randbytes(1 << 20)
@@ -38,6 +41,8 @@ key = "gw.key"
 client_ca = "ca.pem"
 client_certificate = "optional"
 identity = ["email"]
+[listen.udp]
+tunnels = ["hev"]
 [auth]
 checkers = ["passwd:users"]
 strip_realms = ["{realm}"]
@@ -49,7 +54,7 @@ methods = ["certificate", "userpass", "gssapi"]
 methods = ["gssapi", "userpass"]
 [[rule]]
 id = "all"
-allow = ["connect"]
+allow = "any"
 who = ["users"]
 """
 NEAR = """
@@ -59,7 +64,7 @@ address = ["127.0.0.1:0"]
 [[rule]]
 id = "{0}"
 listener = ["{0}"]
-allow = ["connect"]
+allow = "any"
 via = {1}
 """
 CHOOSE = """
@@ -101,10 +106,22 @@ WAYS: dict[str, tuple[str, str, str, str, str]] = {
         'key = "edge.key" }',
         "edge@corp.example", "certificate",
     ),
+    "inside": ("socks5+tls", "tls", TLS + USERPASS + '\nudp = "hev"', "alice", "userpass"),
     "both": (
         "socks5+tls", "tls", TLS + 'login = { method = "gssapi" }', "alice", "gssapi",
     ),
 }  # fmt: skip
+#: Where there is no UDP: what the client is told, and why.
+WITHOUT_UDP = {
+    "basic": (7, "upstream-refused"),
+    "negotiate": (7, "upstream-refused"),
+    "https": (7, "upstream-refused"),
+    "tls": (1, "upstream-tls"),
+    "certificate": (1, "upstream-tls"),
+    "tls in tls": (7, "upstream-refused"),
+    "all in all": (1, "upstream-tls"),
+}
+WITHOUT_BIND = {"basic", "negotiate", "https", "tls in tls"}
 CHAINS = {"tls in tls": ("tls", "https"), "all in all": ("both", "gssapi", "tls")}
 
 
@@ -187,6 +204,54 @@ def test_chains(pair: Pair, name: str, destination: Callable[..., Destination]) 
     echoing = destination(echo)
     assert through(pair, name, echoing.port) == DATA
     assert raw.end(pair.near, echoing.port)["path"] == ", ".join(CHAINS[name])
+
+
+@pytest.mark.parametrize("name", [each for each in WAYS if each not in WITHOUT_UDP])
+def test_datagrams(pair: Pair, name: str) -> None:
+    """They are as well protected as the connection, and the far one knows who it is."""
+    with Echo() as server, Association(pair.ports[name]) as client:
+        for text in (b"", b"hello", bytes(60_000)):
+            client.echo(server, text)
+    found: list[dict[str, Any]] = until(
+        lambda: [e for e in pair.far.journal("flow") if e["port"] == server.port]
+    )
+    _, _, _, user, method = WAYS[name]
+    assert (found[0]["user"], found[0]["method"]) == (user, method)
+
+
+@pytest.mark.parametrize("name", WITHOUT_UDP)
+def test_noDatagrams(pair: Pair, name: str) -> None:
+    """None leaves in the clear, and the client is told."""
+    code, reason = WITHOUT_UDP[name]
+    control, (replied, *_) = associate(pair.ports[name])
+    with control:
+        assert control.recv(1) == b""
+    assert replied == code
+    decided = pair.near.journal("decision")[-1]["session"]
+    (ended,) = until(
+        lambda: [e for e in pair.near.journal("end") if e["session"] == decided]
+    )
+    assert ended["reason"] == reason
+
+
+@pytest.mark.parametrize("name", [*WAYS, *CHAINS])
+def test_bind(pair: Pair, name: str) -> None:
+    """The peer comes to the far one, and what it says first goes through all layers."""
+    with closing(raw.dial(pair.ports[name])) as client:
+        client.sendall(raw.GREETING)
+        assert raw.exactly(client, 2) == b"\x05\x00"
+        client.sendall(raw.request5("127.0.0.1", 0, 2))
+        code, there, number = raw.reply5(client)
+        if name in WITHOUT_BIND:
+            assert code == 7
+            return
+        assert code == 0
+        with closing(socket.create_connection((there, number), 20)) as peer:
+            peer.sendall(b"220 hello")
+            assert raw.reply5(client)[0] == 0
+            assert raw.exactly(client, 9) == b"220 hello"
+            client.sendall(b"bye")
+            assert raw.exactly(peer, 3) == b"bye"
 
 
 def test_noSecretIsTold(pair: Pair) -> None:

@@ -22,7 +22,6 @@ from socksgw.route.upstreams.trip import Leg, Opener, Traveller, Trip
 from socksgw.system.connection import Connection
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.datagram import encodeHeader
-from socksgw.wire.levels import CLEAR
 
 __all__ = ["Associated", "Layer", "Upstream"]
 
@@ -221,17 +220,15 @@ def _isMany(address: Address) -> bool:
 
 def _require(legs: Sequence[Leg]) -> None:
     """
-    Make sure that datagrams are as well protected as the control connections.
+    Make sure that datagrams are as well protected as each control connection.
+
+    What GSSAPI protects is unwrapped by that hop, and goes on to the next one.
 
     @param legs: from the first hop that carries datagrams on.
     @raise UpstreamFailed: they would go in the clear.
     """
-    below = CLEAR
     for leg in legs:
-        secured, below = below, leg.connection.secured
-        if leg.framing or leg.connection.secured == secured:
-            # They go inside the connection, or what protects it does the same for the
-            # datagrams of the hop before.
+        if leg.framing or not leg.tls:
             continue
         if leg.protection is None or isinstance(leg.protection, StreamProtection):
             text = (

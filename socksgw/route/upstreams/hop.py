@@ -278,6 +278,7 @@ class Hop:
             self._host,
             self._udp if self._udp in _INSIDE else "",
             accepted.protection,
+            self._tls is not None,
         )
 
     async def probe(

@@ -136,6 +136,7 @@ class Leg(NamedTuple):
     @ivar framing: in which framing that takes datagrams inside the connection; empty
         where it does not.
     @ivar protection: what datagrams beside the connection go through.
+    @ivar tls: whether TLS with the last upstream is around the connection.
     @ivar peer: awaits the peer that it waits for (BIND).
     """
 
@@ -146,6 +147,7 @@ class Leg(NamedTuple):
     own: Address | str = ""
     framing: str = ""
     protection: Protection | None = None
+    tls: bool = False
     peer: Peer | None = None
 
     @property
