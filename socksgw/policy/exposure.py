@@ -15,6 +15,7 @@ from socksgw.config.problems import Problem
 from socksgw.config.schema import Choose, Config, Listen, Rule
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.extent import NOWHERE, PUBLIC, Extent, extentOf, union
+from socksgw.policy.leaving import Leaving
 
 __all__ = ["Exposure", "amountOf", "areStrangers"]
 
@@ -215,7 +216,17 @@ class Exposure:
                         and self._admits(rule, methods)
                         and _commands(listen, rule)
                     ):
-                        yield _line(listen, choose, rule)
+                        yield _line(listen, choose, rule) + self._via(rule)
+
+    def _via(self, rule: Rule) -> str:
+        """Return by which upstreams a rule leaves, and whether they judge names."""
+        if rule.via is None:
+            return ""
+        text = f", via {Leaving(rule.via).text}"
+        for each in self._config.upstream:
+            if each.name in rule.via[-1] and each.resolve == "there":
+                return f"{text} (which looks names up: no address of these is judged)"
+        return text
 
 
 def _line(listen: Listen, choose: Choose, rule: Rule) -> str:

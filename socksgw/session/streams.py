@@ -48,7 +48,7 @@ def _between(case: Case, outlet: Outlet) -> Relay:
             case.obligations.idle,
             claim.sending,
             claim.receiving,
-            outlet.surplus(),
+            outlet.surplus() if outlet.path else b"",
         )
 
     return relay
@@ -105,7 +105,14 @@ class Dialling(Command):
                 besides.admit(verdict)
                 return verdict.obligations.connect
 
-            outlet, ways = await self._first(case, addresses or record.addresses, admit)
+            addresses = addresses or record.addresses
+            if len(addresses) == 1:
+                verdict = case.verdicts[addresses[0]]
+                leaving = verdict.obligations.leaving
+                ways = case.generation.waysOf(record.listener, leaving)
+                outlet = await ways.connect(addresses, record.port, admit, case)
+            else:
+                outlet, ways = await self._first(case, addresses, admit)
             record.dialled, record.bound = outlet.address, outlet.bound
             case.livesBy(case.verdicts[outlet.address])
         if record.via or outlet.path:
@@ -149,15 +156,11 @@ class Dialling(Command):
         """
         verdicts, record = case.verdicts, case.record
         leaving = verdicts[addresses[0]].obligations.leaving
-        others: Sequence[Address] = ()
-        if len(addresses) > 1:
-            others = [
-                each
-                for each in addresses
-                if verdicts[each].obligations.leaving != leaving
-            ]
-            if others:
-                addresses = [each for each in addresses if each not in others]
+        others = [
+            each for each in addresses if verdicts[each].obligations.leaving != leaving
+        ]
+        if others:
+            addresses = [each for each in addresses if each not in others]
         ways = case.generation.waysOf(record.listener, leaving)
         try:
             return await ways.connect(addresses, record.port, admit, case), ways

@@ -382,3 +382,17 @@ def test_commandsOfClientsThatKnowNoProxy(
     found = examined(text)
     assert found.errors == []
     assert [each.split(": ")[1].split(" to ")[0] for each in found.exposures] == told
+
+
+@pytest.mark.parametrize(
+    ("resolve", "said"),
+    [("here", ", via up"), ("there", ", via up (which looks names up: no address")],
+)
+def test_upstreams(resolve: str, said: str) -> None:
+    """They are named, and that the rules before judge no address of a name."""
+    listen = 'address = ["127.0.0.1:1080"]'
+    upstream = '[[upstream]]\nname = "up"\nurl = "socks5://gw.example:1080"\n'
+    text = configured(listen, rule='allow = ["connect"]\nvia = ["up"]')
+    text += f'{upstream}resolve = "{resolve}"\n'
+    (line,) = examined(text).exposures
+    assert f'by rule "r"{said}' in line
