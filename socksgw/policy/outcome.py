@@ -21,8 +21,8 @@ from socksgw.wire.address import Address
 
 __all__ = ["Admitting", "Outcome", "Step", "consider"]
 
-#: The command for which an upstream may look names up.
-_LEAVING: Final = "connect"
+#: The commands for which an upstream may look names up.
+_LEAVING: Final = ("connect", "udp")
 
 
 @frozen
@@ -144,7 +144,7 @@ class _Case:
         question = self._question
         if not self._ruleset.there or question.name is None:
             return None
-        if question.command != _LEAVING:
+        if question.command not in _LEAVING:
             return None
         trace = Trace(self._everyRule)
         verdict = self._ruleset.byName(question, trace)

@@ -18,7 +18,8 @@ from socksgw.wire.address import Address
 
 __all__ = ["Ruleset", "Trace", "Tried"]
 
-_CONNECT: Final = "connect"
+#: The commands for which an upstream may look names up.
+_LEAVING: Final = ("connect", "udp")
 #: The rules that were asked in one walk, each with its answer.
 Tried = list[tuple[Rule, Answer]]
 
@@ -237,11 +238,11 @@ class Ruleset:
         """
         Return the verdict about a name that an upstream is to look up.
 
-        It is asked to for CONNECT alone.
+        It is asked to for CONNECT and UDP: the peer of a BIND is judged by its address.
 
         @return: L{None} where it is looked up here, and its addresses are judged.
         """
-        if not self.there or question.command != _CONNECT:
+        if not self.there or question.command not in _LEAVING:
             return None
         verdict = self.byName(question)
         return verdict if verdict.there else None
