@@ -8,6 +8,8 @@ import io
 
 import pytest
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from socksgw.config.loading import loads
 from socksgw.console.explain import asJson, printed
@@ -21,7 +23,15 @@ from socksgw.policy.outcome import consider
 from socksgw.policy.questions import Missing
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
-from tests.fakes.policy import ANONYMOUS, LISTEN, PUBLIC, Somebody, ruleset
+from tests.fakes.policy import (
+    ANONYMOUS,
+    LISTEN,
+    PUBLIC,
+    Somebody,
+    compiled,
+    question,
+    ruleset,
+)
 from tests.fakes.policy import Facts as Host
 from tests.fakes.resolver import Scripted
 from tests.tools.waiting import run
@@ -229,3 +239,62 @@ def test_leavesBy(keys: str, leaving: Leaving | None, text: str) -> None:
     outcome = consider(rules, facts)
     assert outcome.verdict.obligations.leaving == leaving
     assert (outcome.leavesBy, outcome.via) == (text, "")
+
+
+#: Lines of rules, and whether they make a rule depend on the address of www.example.
+TO = {
+    "": False,
+    'to = ["*.example"]': False,
+    'to = ["=www.invalid"]': False,
+    'to = ["10.0.0.0/8"]': True,
+    'to = ["*.invalid", "10.0.0.0/8"]': True,
+    'to = ["=www.example", "10.0.0.0/8"]': False,
+}
+RESOLVING = {
+    "": False,
+    'resolving_to = ["any"]': False,
+    'resolving_to = ["private"]': True,
+}
+VERDICTS = [
+    'deny = "any"',
+    'allow = ["connect"]',
+    'allow = ["connect"]\nvia = ["here"]',
+    'allow = ["connect"]\nvia = ["here", "there"]',
+]
+PORTS = ["", "ports = [443]", "ports = [80]"]
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(VERDICTS),
+            st.sampled_from(list(TO)),
+            st.sampled_from(list(RESOLVING)),
+            st.sampled_from(PORTS),
+            st.booleans(),
+        ),
+        max_size=6,
+    )
+)
+def test_asIfRulesByAddressWereNotThere(
+    given_: list[tuple[str, str, str, str, bool]],
+) -> None:
+    """A name that an upstream looks up is judged by the others alone, in their order."""
+    every, others = "", ""
+    for i, (verdict, to, resolving, ports, report) in enumerate(given_):
+        lines = [verdict, to, resolving, ports, "report_only = true" if report else ""]
+        text = rule(f"r{i}", "\n".join(lines))
+        every += text
+        public = (
+            "allow" in verdict
+            and "there" not in verdict
+            and "example" in to
+            and not resolving
+        )
+        if not (TO[to] or RESOLVING[resolving] or public):
+            others += text
+    asked = question("www.example", command="connect", port=443)
+    found = compiled(UPSTREAMS + every).ruleset.byName(asked)
+    wanted = compiled(UPSTREAMS + others).ruleset.judge(asked, Address.parse(PUBLIC))
+    assert (found.allowed, found.rule) == (wanted.allowed, wanted.rule)

@@ -39,6 +39,7 @@ from socksgw.login.portal import Login
 from socksgw.login.throttle import LoginThrottle
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.policy.decision import Decision
+from socksgw.policy.leaving import Leaving
 from socksgw.policy.questions import Obligations, Verdict
 from socksgw.route.failures import failureFor
 from socksgw.session.session import Session
@@ -731,6 +732,38 @@ def twofold(gateway: Gateway, *rules: Any) -> None:
     gateway.limits.apply(
         (), [Rule(id=name, allow="any", limits=x) for name, x in rules]
     )
+
+
+def test_addressesThatLeaveByDifferentWays(gateway: Gateway) -> None:
+    """Those that leave as the first one does are tried first, then the others."""
+    third = Address.parse("203.0.113.10")
+    hop = Leaving((("hop",),))
+    first = Verdict(True, "hop", "", obligations=Obligations(leaving=hop))
+    verdicts: dict[Address | str, Verdict] = {
+        TARGET: first,
+        OTHER: Verdict(True, "here", ""),
+        third: first,
+    }
+    gateway.decision = Decision(first, (TARGET, OTHER, third), verdicts=verdicts)
+    tried: list[tuple[Leaving | None, tuple[Address, ...]]] = []
+
+    def waysOf(listener: str, leaving: Leaving | None = None) -> Any:
+        async def connect(addresses: Any, port: int, admit: Any, traveller: Any) -> Any:
+            tried.append((leaving, tuple(addresses)))
+            if leaving is not None:
+                raise ConnectFailed("no way")
+            gateway.outlet.address = OTHER
+            return gateway.outlet
+
+        return SimpleNamespace(connect=connect, reached=lambda *_: None)
+
+    gateway.generation.waysOf = waysOf
+    assert gateway.connect(WAYS["socks5"]).value() == answer("socks5", 0, BOUND)
+    assert tried == [(hop, (TARGET, third)), (None, (OTHER,))]
+    (line,) = gateway.lines("decision")
+    (end,) = gateway.lines("end")
+    assert (line["rule"], line["via"]) == ("hop", "hop")
+    assert (end["rule"], end["path"]) == ("here", "direct")
 
 
 def test_theDialledAddressCounts(gateway: Gateway) -> None:
