@@ -85,8 +85,11 @@ class Relays:
         finally:
             if resetDestination:
                 destination.abortConnection()
-            else:
+            elif tally.reason == "closed":
                 destination.loseConnection()
+            else:
+                # What the client sent is not all there.
+                destination.cut()
 
     async def forward(
         self,

@@ -13,24 +13,20 @@ Its two L{Side}s are in L{socksgw.relay.side}.
 
 from __future__ import annotations
 
-import fcntl
 import socket
-import struct
-import termios
 from typing import Final, final
 
 from socksgw.relay.relay import Relay
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.side import Side
+from socksgw.system.sockets import unsent
 
 __all__ = ["SpliceRelay"]
 
 #: How often, and how many seconds apart, a relay looks whether the octets that a
 #: broken connection still brought are with the peer of the other one.
-_LOOKS: Final = 4
-_APART: Final = 0.2
-#: The octets that a socket keeps and its peer has not acknowledged.
-_SIOCOUTQ: Final = termios.TIOCOUTQ
+LOOKS: Final = 4
+APART: Final = 0.2
 
 
 @final
@@ -83,14 +79,14 @@ class SpliceRelay(Relay):
         if self._over:
             return
         unsent = self._unsent(side.other)
-        if (unsent == 0 and not side.held) or self._looks >= _LOOKS:
+        if (unsent == 0 and not side.held) or self._looks >= LOOKS:
             who = "client" if side is self.client else "destination"
             self.finish(f"{who}-reset", True, True)
             return
         self._looks += 1
         side.stopReading()
         self.ignoreIdle()
-        self._deadline = self.settings.setDeadline(_APART, lambda: self.lost(side))
+        self._deadline = self.settings.setDeadline(APART, lambda: self.lost(side))
 
     def _unsent(self, side: Side) -> int:
         """
@@ -101,12 +97,7 @@ class SpliceRelay(Relay):
         side.stopReading()
         if side.allowance is not None:
             side.allowance.forget()
-        try:
-            queued = fcntl.ioctl(side.socket.fileno(), _SIOCOUTQ, b"\0\0\0\0")
-        except OSError:
-            return 0
-        unsent: int = struct.unpack("i", queued)[0]
-        return unsent
+        return unsent(side.socket)
 
     def release(self, closing: bool, reset: bool) -> None:
         """As L{Relay.release}."""

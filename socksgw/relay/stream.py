@@ -19,7 +19,9 @@ from socksgw.relay.memory import SCARCE
 from socksgw.relay.relay import Relay
 from socksgw.relay.seams import Client
 from socksgw.relay.settings import RelaySettings
+from socksgw.relay.splice import APART, LOOKS
 from socksgw.system.connection import Connection
+from socksgw.system.sockets import unsent
 
 __all__ = ["CLOSING", "StreamRelay"]
 
@@ -244,7 +246,7 @@ class StreamRelay(Relay):
     @ivar most: octets that an end reads at once, at most.
     """
 
-    __slots__ = ("_client", "most")
+    __slots__ = ("_client", "_looks", "_tellsByReset", "most")
 
     client: End
     destination: End
@@ -257,6 +259,8 @@ class StreamRelay(Relay):
     ) -> None:
         super().__init__(settings)
         self._client = client
+        self._looks = 0
+        self._tellsByReset = False
         self._ends(client.connection, destination)
         self.client.other = self.destination
         self.destination.other = self.client
@@ -283,6 +287,8 @@ class StreamRelay(Relay):
         self._client.take(client)
         client.connection.registerProducer(destination, True)
         destination.connection.registerProducer(client, True)
+        # What has an end of its own (TLS) lacks it then.
+        self._tellsByReset = client.connection.plain is not None
 
     def _goOn(self) -> None:
         """Read what comes of the client behind what has come."""
@@ -309,8 +315,32 @@ class StreamRelay(Relay):
             end is self.client and end.other.input is _INPUT_ENDED
         ):
             self.finish("closed")
+        elif end is self.client and not self._looks:
+            self.finish("client-lost")
         else:
-            self.finish("client-lost" if end is self.client else "destination-lost")
+            self._cutOff()
+
+    def _cutOff(self) -> None:
+        """
+        End a relay whose destination's octets are not all there.
+
+        A client on a plain socket shall have those that came, and then learn by a
+        reset that they are not all.
+        """
+        if self.over:
+            return
+        near = self.client.connection.plain
+        if (
+            self._tellsByReset
+            and self._looks < LOOKS
+            and (near is None or unsent(near))
+            and self.client.output is not _OUTPUT_LOST
+        ):
+            self._looks += 1
+            self.ignoreIdle()
+            self._deadline = self.settings.setDeadline(APART, self._cutOff)
+        else:
+            self.finish("destination-lost", near is not None)
 
     def release(self, closing: bool, reset: bool) -> None:
         """As L{Relay.release}."""

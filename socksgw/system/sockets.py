@@ -8,8 +8,10 @@ A refusal is logged once in the life of the process, with what happens instead.
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
 import struct
+import termios
 from typing import Final
 
 from twisted.logger import Logger
@@ -25,6 +27,7 @@ __all__ = [
     "resetting",
     "roomy",
     "tellOnce",
+    "unsent",
 ]
 
 _log = Logger()
@@ -167,3 +170,17 @@ def resetting(connection: socket.socket) -> None:
         "SO_LINGER",
         "connections that are cut off end as if in order",
     )
+
+
+def unsent(connection: socket.socket) -> int:
+    """
+    Return how many octets the kernel still keeps that the peer has not confirmed.
+
+    @return: 0 where that cannot be told, since the connection is gone.
+    """
+    try:
+        queued = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return 0
+    found: int = struct.unpack("i", queued)[0]
+    return found

@@ -6,6 +6,7 @@ loopback and a reactor of the test's own.
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,11 @@ class World(ReactorLoop, Timers):
         self.done.append(result)
         if self.tally.reset:
             self.near.abortConnection()
-        else:
+        elif self.tally.reason == "closed":
             self.near.loseConnection()
+        else:
+            # As sessions do.
+            self.near.cut()
 
     def read(self, peer: Peer, count: int) -> bytes:
         """So many octets; fewer when it ends before."""
@@ -125,6 +129,27 @@ class World(ReactorLoop, Timers):
 
         self.until(all_)
         return found
+
+    def over_(self, peer: Peer) -> None:
+        """Read to the end; raises C{ConnectionResetError} where it is none."""
+        found: list[Exception | bytes] = []
+
+        def ended() -> bool:
+            self.advance(0.2)
+            try:
+                came = peer.recv()
+            except BlockingIOError:
+                return False
+            except ConnectionResetError as e:
+                found.append(e)
+                return True
+            if not came:
+                found.append(came)
+            return bool(found)
+
+        self.until(ended)
+        if isinstance(found[0], Exception):
+            raise found[0]
 
     def close(self) -> None:
         """See that nothing is left."""
@@ -269,3 +294,32 @@ def test_aDestinationThatTakesNothing(world: World) -> None:
     world.advance(CLOSING)
     world.settle()
     assert (world.watch.watched, world.pending) == (0, 0)
+
+
+@pytest.mark.parametrize("near", ["plain", "tls"])
+@pytest.mark.parametrize("far", HOPS)
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_cutOff(near: str, far: str, who: str, tmp_path: Path) -> None:
+    """
+    A stream that ends without the end of TLS is not told as complete, on either side;
+    what came of it arrives.
+    """
+    world = World(near, far, tmp_path)
+    world.relay()
+    one, other = world.client, world.server
+    if who == "server":
+        one, other = other, one
+    octets = UP[:100_000]
+    assert world.pass_(one, other, octets) == octets
+    one.send(b"last")
+    one.flush()
+    if who == "client" and near == "plain":
+        # A plain client has no other way to say so.
+        world.settle()
+        one.reset()
+    else:
+        one.plain.shutdown(socket.SHUT_WR)
+    with pytest.raises(ConnectionResetError):
+        world.over_(other)
+    assert world.tally.reason in (f"{who}-lost", "destination-lost", "client-lost")
+    world.close()
