@@ -43,17 +43,21 @@ office = { hours = "08:00-18:00" }
 
 
 def examined(
-    text: str | Config, checkers: bool = True, directory: Path = Path()
+    text: str | Config,
+    checkers: bool = True,
+    directory: Path = Path(),
+    facts: Facts | None = None,
 ) -> Examination:
     """
     Return what is found in a configuration that fits the schema.
 
     @param checkers: whether there is a checker for passwords from elsewhere.
     @param directory: where its relative paths begin.
+    @param facts: of the host.
     """
     given = [InMemoryUsernamePasswordDatabaseDontUse()] if checkers else None
     config = loads(text, "gw.toml", directory) if isinstance(text, str) else text
-    return examine(config, Facts(), MemoryReactorClock(), given)
+    return examine(config, facts or Facts(), MemoryReactorClock(), given)
 
 
 def wrong(text: str | Config, checkers: bool = True) -> list[tuple[str, str]]:

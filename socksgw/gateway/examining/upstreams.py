@@ -38,6 +38,7 @@ def examineUpstreams(
     @return: what speaks to each, by its name; without those that are wrong.
     """
     later = ledTo(config)
+    first = {name for rule in config.rule if rule.via for name in rule.via[0]}
     clients: dict[str, UpstreamClient] = {}
     known: dict[str, Upstream] = {}
     for i, table in enumerate(config.upstream):
@@ -55,7 +56,8 @@ def examineUpstreams(
             for key, why in e.wrong:
                 problems.wrong(f"{path}.{key}", why)
         else:
-            _url(found.url, f"{path}.url", facts, problems)
+            begins = table.name not in later or table.name in first
+            _url(found.url, f"{path}.url", facts, begins, problems)
     used: set[str] = set()
     for i, rule in enumerate(config.rule):
         if rule.via is not None:
@@ -78,8 +80,19 @@ def _wrongName(name: str) -> str:
     return ""
 
 
-def _url(url: UpstreamURL, path: str, facts: HostFacts, problems: Problems) -> None:
-    if isinstance(url.host, Address) and facts.isListener(url.host, url.port):
+def _url(
+    url: UpstreamURL, path: str, facts: HostFacts, begins: bool, problems: Problems
+) -> None:
+    """
+    Look whether an upstream is this gateway itself.
+
+    @param begins: whether this host connects to it; else loopback is that of the
+        upstream before it.
+    """
+    host = url.host
+    if not isinstance(host, Address) or (host.isLoopback and not begins):
+        return
+    if facts.isListener(host, url.port):
         why = "is a listener of this gateway: sessions would go round in a circle"
         problems.wrong(path, why)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fakes.policy import Facts
 from tests.tools.examining import HEAD, examined, wrong
 
 
@@ -84,6 +85,15 @@ def test_loop() -> None:
     ((path, said),) = wrong(text)
     assert path == "upstream[0].url"
     assert "listener of this gateway" in said
+
+
+def test_loopbackOfAnother() -> None:
+    """Behind another upstream, loopback is that one's; our own address is ours."""
+    for host, errors in (("127.0.0.1", 0), ("9.9.9.1", 1)):
+        facts = Facts(listening=[(host, 1080)])
+        text = HEAD + upstream("a") + upstream("b", "", f"socks5://{host}:1080")
+        assert len(examined(text + rule('["a", "b"]'), facts=facts).errors) == errors
+        assert len(examined(text + rule('["b", "a"]'), facts=facts).errors) == 1
 
 
 def test_url() -> None:
