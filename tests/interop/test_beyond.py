@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from socksgw.console.manual import chapters
 from tests.interop.shared import needsSix
 from tests.live import raw, upstreams
 from tests.live.datagrams import Association, Echo, addressed, associate
 from tests.live.masque import Tunnel, answered, request
 from tests.live.names import KnownNames
-from tests.live.running import HEAD, Running, running
+from tests.live.running import HEAD, Running, running, socksgw
 from tests.live.servers import PATIENCE, Daemon, Socksify, freePort, program
 from tests.tools.waiting import until
 
@@ -209,6 +211,25 @@ def test_aName(chain: Chain) -> None:
     assert flows[0]["addresses"] == []
 
 
+def test_theManual(tmp_path: Path) -> None:
+    """check accepts its configuration; without its remedy it tells that."""
+    chapter = chapters()["upstreams"].partition("UDP and BIND through")[2]
+    block = chapter.partition(".. code-block:: toml\n")[2].partition("\n===")[0]
+    text = HEAD + textwrap.dedent(block)
+    for udp, scheme, status in (
+        ("hev", "socks5", 0),
+        ("hev", "socks5+tls", 0),
+        ("associate", "socks5+tls", 2),
+        ("associate", "http", 2),
+    ):
+        changed = text.replace('udp = "hev"', f'udp = "{udp}"')
+        changed = changed.replace("socks5://gw.branch", f"{scheme}://gw.branch")
+        (tmp_path / "gw.toml").write_text(changed)
+        done = socksgw("check", "gw.toml", cwd=tmp_path)
+        assert done.returncode == status, done.stdout + done.stderr
+    assert "which has no UDP" in done.stdout + done.stderr
+
+
 def test_dig(chain: Chain, tmp_path: Path, quiet: dict[str, str]) -> None:
     """A real client of DNS, made a client of SOCKS by Dante, through two upstreams."""
     client = Socksify(tmp_path, quiet, chain.front.port)
@@ -263,7 +284,7 @@ def test_noCapsules(chain: Chain, octets: bytes, status: int) -> None:
 # BIND.
 
 
-@pytest.mark.parametrize("host", [h for h, way in WAYS.items() if "dante" not in way])
+@pytest.mark.parametrize("host", WAYS)
 def test_bind(chain: Chain, host: str) -> None:
     """The peer comes to the upstream, and the octets go through."""
     with raw.dial(chain.front.port) as client:
