@@ -55,6 +55,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "resources": 503,
     "connect-timeout": 504,
     "lookup-timeout": 504,
+    "upstream-timeout": 504,
 }
 #: For every other reason, by the reply that SOCKS has for it.
 _BY_REPLY: Final[Mapping[Reply, int]] = {
@@ -85,6 +86,12 @@ _ERRORS: Final[Mapping[str, str]] = {
     "host-unreachable": "destination_ip_unroutable",
     "refused": "connection_refused",
     "connect-timeout": "connection_timeout",
+    "ttl-expired": "connection_timeout",
+    "upstream-timeout": "connection_timeout",
+    "upstream-unreachable": "destination_unavailable",
+    "upstream-closed": "connection_terminated",
+    "upstream-tls": "tls_protocol_error",
+    "loop": "proxy_loop_detected",
     "policy": "http_request_denied",
     "quota": "http_request_denied",
     "revoked": "http_request_denied",

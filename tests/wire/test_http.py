@@ -202,6 +202,9 @@ def test_anotherProtocolDoesNotFollow() -> None:
         (Reply.NOT_ALLOWED, "policy", b"http_request_denied"),
         (Reply.NOT_ALLOWED, "self", b"destination_ip_prohibited"),
         (Reply.GENERAL_FAILURE, "leave-by", b"proxy_configuration_error"),
+        (Reply.GENERAL_FAILURE, "upstream-unreachable", b"destination_unavailable"),
+        (Reply.GENERAL_FAILURE, "upstream-timeout", b"connection_timeout"),
+        (Reply.GENERAL_FAILURE, "loop", b"proxy_loop_detected"),
         (Reply.GENERAL_FAILURE, "audit", b""),
     ],
 )
