@@ -17,6 +17,7 @@ import pytest
 from tests.live import raw, upstreams
 from tests.live.running import LOOPBACK, Running, running
 from tests.live.servers import Daemon, Destination, echo, freePort
+from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.waiting import until
 
 CHECK = 'check = { every = "1s", fall = 2, rise = 2 }'
@@ -42,7 +43,18 @@ VIA = {
     "resort": '[["gone", "direct"]]',
     "gone": '[["gone"]]',
     "alone": '["d"]',
+    "tls": '["e"]',
 }
+#: A gateway of ours that speaks TLS.
+TLS = """
+[[listen]]
+name = "tls"
+address = ["127.0.0.1:0"]
+tls = { certificate = "gw.pem", key = "gw.key" }
+[[rule]]
+id = "all"
+allow = ["connect"]
+"""
 NONE = '[[auth.choose]]\nmethods = ["none"]\nfrom = ["127.0.0.0/8"]\n'
 
 
@@ -65,6 +77,15 @@ class Pool:
         text = NONE + LOOPBACK + UPSTREAM.format("gone", gone, "")
         for name, port in self._ports.items():
             text += UPSTREAM.format(name, port, CHECK if name == "b" else "")
+        authority = Authority()
+        (directory / "e").mkdir()
+        server(authority).write(directory / "e", "gw")
+        self.tls = Running(directory / "e", TLS + NONE + LOOPBACK).ready()
+        stack.callback(self.tls.kill)
+        (directory / "ca.pem").write_bytes(pemOf(authority.certificate))
+        trust = f'ca = "{directory}/ca.pem"\nserver_name = "localhost"'
+        tls = UPSTREAM.format("e", self.tls.port, trust)
+        text += tls.replace("socks5:", "socks5+tls:")
         text += "".join(LISTEN.format(*each) for each in VIA.items())
         self.gateway: Running = stack.enter_context(
             contextmanager(running)(directory / "gateway", text)
@@ -246,3 +267,27 @@ def test_killedInMidTransfer(
     finally:
         release.set()
     assert raw.end(pool.gateway, server.port)["reason"] == "destination-reset"
+
+
+def test_killedBehindTLS(pool: Pool, destination: Callable[..., Destination]) -> None:
+    """
+    What has come is handed over, and the end of TLS that is missing is a cut, though
+    the killed process's kernel ends the connection in order.
+    """
+    release = threading.Event()
+
+    def half(connection: socket.socket) -> None:
+        connection.sendall(bytes(100_000))
+        release.wait(30)
+
+    serving = destination(half)
+    try:
+        with raw.dial(pool.ports["tls"]) as client:
+            raw.through(client, "127.0.0.1", serving.port)
+            raw.exactly(client, 100_000)
+            pool.tls.kill()
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+    finally:
+        release.set()
+    assert raw.end(pool.gateway, serving.port)["reason"] == "destination-lost"
