@@ -62,6 +62,8 @@ class Relays:
         resetDestination = True
         connection = client.connection
         if late:
+            if receiving is not None:
+                late = receiving.charge(late)
             connection.write(late)
         near, far = connection.plain, destination.plain
         try:

@@ -15,6 +15,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs
 
+from socksgw.limits.allowance import Allowance, Allowances
 from socksgw.relay.between import Relays
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
@@ -25,6 +26,7 @@ from socksgw.system.watch import Watch
 from tests.fakes.carriers import CARRIERS, HOPS, Carried, Peer
 from tests.fakes.connections import Client, Recorder
 from tests.fakes.loops import ReactorLoop, Timers
+from tests.fakes.quota import Quota
 
 UP = random.Random(60).randbytes(300_007)
 DOWN = random.Random(61).randbytes(400_009)
@@ -72,10 +74,12 @@ class World(ReactorLoop, Timers):
             )
         )
 
-    def relay(self, early: bytes = b"") -> None:
+    def relay(self, early: bytes = b"", late: bytes = b"", **more: Any) -> None:
         """Begin."""
         over = Deferred.fromCoroutine(
-            self.relays.between(Near(self.near), self.far, early, self.tally)
+            self.relays.between(
+                Near(self.near), self.far, early, self.tally, late=late, **more
+            )
         )
         self.over = over.addErrback(
             lambda failure: failure.trap(CancelledError) and None
@@ -204,6 +208,22 @@ def test_bothWays(world: World) -> None:
     world.until(lambda: world.done)
     assert (world.tally.sent, world.tally.received) == (6 + len(UP), len(DOWN))
     assert (world.tally.reason, world.tally.reset) == ("closed", False)
+
+
+def test_whatTheDestinationSaidBefore(world: World) -> None:
+    """It comes first, and counts; two plain sockets are spliced all the same."""
+    plain = world.near.plain is not None and world.far.plain is not None
+    quota, clock = Quota(1000), world.clock
+    all_ = Allowances(clock, clock.seconds)
+    world.relay(late=b"220 ready", receiving=Allowance(all_, [], [quota]))
+    assert isinstance(world.tally.relay, SpliceRelay) is plain
+    assert quota.left() == 991
+    assert world.pass_(world.server, world.client, b"!" * 9) == b"220 ready"
+    assert world.read(world.client, 9) == b"!" * 9
+    world.server.end()
+    world.client.end()
+    world.until(lambda: world.done)
+    assert world.tally.received == 18
 
 
 def test_theDestinationEndsFirst(world: World) -> None:
