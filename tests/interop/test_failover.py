@@ -6,21 +6,22 @@ from __future__ import annotations
 
 import os
 import socket
+import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from socksgw.console.manual import chapters
 from tests.live import raw, upstreams
 from tests.live.running import LOOPBACK, Running, running
 from tests.live.servers import Daemon, Destination, echo, freePort
 from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.waiting import until
 
-CHECK = 'check = { every = "1s", fall = 2, rise = 2 }'
 UPSTREAM = """
 [[upstream]]
 name = "{0}"
@@ -39,11 +40,21 @@ allow = ["connect"]
 via = {1}
 """
 VIA = {
-    "pool": '[["a", "b", "c"]]',
     "resort": '[["gone", "direct"]]',
     "gone": '[["gone"]]',
     "alone": '["d"]',
     "tls": '["e"]',
+}
+#: A listener whose sessions the manual's rule leads out.
+POOL = LISTEN[: LISTEN.index("[[rule]]")].format("pool")
+#: What is otherwise here than in the manual.
+HERE = {
+    'id = "web"': 'id = "web"\nlistener = ["pool"]',
+    "ports = [80, 443]\n": "",
+    'every = "10s"': 'every = "1s"',
+    "10.0.0.11:1080": "127.0.0.1:{a}",
+    "10.0.0.12:1080": "127.0.0.1:{b}",
+    "10.0.0.13:1080": "127.0.0.1:{c}",
 }
 #: A gateway of ours that speaks TLS.
 TLS = """
@@ -56,6 +67,17 @@ id = "all"
 allow = ["connect"]
 """
 NONE = '[[auth.choose]]\nmethods = ["none"]\nfrom = ["127.0.0.0/8"]\n'
+
+
+def manual(ports: Mapping[str, int]) -> str:
+    """Return the configuration that the manual shows, for what is here."""
+    section = chapters()["upstreams"].partition("\nSeveral upstreams")[2]
+    block = section.partition(".. code-block:: toml\n\n")[2].partition("\n\n``")[0]
+    text = textwrap.dedent(block)
+    for there, here in HERE.items():
+        assert there in text
+        text = text.replace(there, here.format(**ports))
+    return f"{text}\n"
 
 
 class Pool:
@@ -75,8 +97,7 @@ class Pool:
         stack.callback(lambda: [self.kill(each) for each in list(self._there)])
         gone = freePort(kind=socket.SOCK_STREAM)
         text = NONE + LOOPBACK + UPSTREAM.format("gone", gone, "")
-        for name, port in self._ports.items():
-            text += UPSTREAM.format(name, port, CHECK if name == "b" else "")
+        text += UPSTREAM.format("d", self._ports["d"], "") + manual(self._ports) + POOL
         authority = Authority()
         (directory / "e").mkdir()
         server(authority).write(directory / "e", "gw")
@@ -90,7 +111,7 @@ class Pool:
         self.gateway: Running = stack.enter_context(
             contextmanager(running)(directory / "gateway", text)
         )
-        self.ports = dict(zip(VIA, self.gateway.ports, strict=True))
+        self.ports = dict(zip(["pool", *VIA], self.gateway.ports, strict=True))
 
     def start(self, name: str) -> None:
         """Start an upstream."""
@@ -194,6 +215,8 @@ def test_killedUnderLoad(pool: Pool, destination: Callable[..., Destination]) ->
     until(returned, 30)
     lines = pool.gateway.journal("upstream")
     assert all(line["opened"] > 0 and line["failed"] for line in lines)
+    # None is counted that is over; the one that tried it still was there.
+    assert {line["upstream"]: line["sessions"] for line in lines} == {"a": 1, "b": 0}
     assert {"a", "b", "c"} == {line["path"] for line in ends(pool, server.port)}
 
 
