@@ -20,6 +20,7 @@ from socksgw.errors import (
     UpstreamRefused,
 )
 from socksgw.wire.codes import Reply
+from tests.live.raw import exactly
 from tests.route.upstreams.scripted import BOUND, FAR, GRANTED, LOOP, SECONDS, Network
 from tests.tools.sockets import RESET
 
@@ -235,3 +236,44 @@ def test_again(network: Network) -> None:
     assert len(server.peers) == 2
     assert b"Authorization" not in requests[0]
     assert b"Proxy-Authorization: Basic" in requests[1]
+
+
+ANSWERS = b"\x05\x00" + GRANTED
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_closedAtEachOctet(network: Network, reset: bool) -> None:
+    """Before the reply is whole it is a failure, in whatever way it ends."""
+    for cut in range(len(ANSWERS)):
+
+        def serve(connection: socket.socket, cut: int = cut) -> None:
+            exactly(connection, 3)
+            connection.sendall(ANSWERS[: min(cut, 2)])
+            if cut > 2:
+                exactly(connection, 10)
+                connection.sendall(ANSWERS[2:cut])
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+        failure = failed(network, network.served(serve).port)
+        assert isinstance(failure, UpstreamFailed), cut
+        assert (failure.reason, failure.reply) == ("upstream-closed", 1), cut
+
+
+def test_octetByOctet(network: Network) -> None:
+    """However its answers are cut, they are the same."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        exactly(connection, 3)
+        for octet in ANSWERS[:2]:
+            connection.sendall(bytes((octet,)))
+        exactly(connection, 10)
+        for octet in ANSWERS[2:] + b"220":
+            connection.sendall(bytes((octet,)))
+
+    hop = network.hop("up", "127.0.0.1", network.served(serve).port)
+    leg = network.result(hop.open(network.ground, FAR, 80, network.trip(), SECONDS))
+    assert leg.bound == BOUND
+    assert b"220".startswith(leg.surplus)
+    leg.connection.loseConnection()
