@@ -41,6 +41,7 @@ M = TypeVar("M")
 
 _CONNECT: Final = int(Command.CONNECT)
 _BIND: Final = int(Command.BIND)
+_ASSOCIATE: Final = int(Command.UDP_ASSOCIATE)
 _NONE_ACCEPTED: Final = int(Method.NO_ACCEPTABLE)
 _NO_SUCH_TYPE: Final = int(Reply.ADDRESS_TYPE_NOT_SUPPORTED)
 _GRANTED: Final = int(Socks4Reply.GRANTED)
@@ -53,10 +54,13 @@ class _Dialogue:
     It is the L{LoginExchange} of a login, too.
     """
 
-    __slots__ = ("_conversation", "_link", "protection")
+    __slots__ = ("_conversation", "_link", "datagrams", "protection")
 
-    def __init__(self, link: Link, conversation: ClientConversation) -> None:
+    def __init__(
+        self, link: Link, conversation: ClientConversation, datagrams: bool = False
+    ) -> None:
         self._link = link
+        self.datagrams = datagrams
         self._conversation = conversation
         self.protection: Protection | None = None
 
@@ -201,7 +205,7 @@ class Socks5Proxy(_SocksProxy):
         self, link: Link, command: int, host: Address | str, port: int
     ) -> tuple[_Dialogue, Accepted]:
         conversation = ClientConversation(SOCKS5, command, host, port, self._methods)
-        dialogue = _Dialogue(link, conversation)
+        dialogue = _Dialogue(link, conversation, command == _ASSOCIATE)
         protection = await self._enter(dialogue, conversation)
         request = conversation.authenticated()
         if protection is not None:

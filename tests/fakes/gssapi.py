@@ -192,6 +192,8 @@ class StubTickets:
         self._rounds = rounds
         self.services: list[str] = []
 
-    def begin(self, service: str, negotiated: bool) -> StubSide:
+    def begin(
+        self, service: str, negotiated: bool = False, datagrams: bool = False
+    ) -> StubSide:
         self.services.append(service)
         return StubSide(self._name, self._rounds)

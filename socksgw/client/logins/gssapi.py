@@ -74,7 +74,7 @@ class GssapiLogin(Login):
 
     async def socks5(self, method: int, exchange: LoginExchange) -> Protection | None:
         """As L{Login.socks5} (RFC 1961 sections 3 and 4)."""
-        context = self._initiator.begin(self._service, negotiated=False)
+        context = self._initiator.begin(self._service, datagrams=exchange.datagrams)
         await self._establish(context, exchange)
         level = await self._agree(context, exchange)
         return Encapsulation(context, level)

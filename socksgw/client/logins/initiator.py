@@ -45,11 +45,15 @@ class InitiatorContext(Sealing, Protocol):
 class Initiator(Protocol):
     """A kind of GSSAPI, with credentials; it makes a context for each connection."""
 
-    def begin(self, service: str, negotiated: bool) -> InitiatorContext:
+    def begin(
+        self, service: str, negotiated: bool = False, datagrams: bool = False
+    ) -> InitiatorContext:
         """
         Return a new context.
 
         @param service: the proxy's, as C{service@host}.
         @param negotiated: whether the mechanism is chosen by SPNEGO (RFC 4178), as
             HTTP has it.
+        @param datagrams: whether what it protects may get lost and come in another
+            order; else that is an error.
         """

@@ -35,10 +35,11 @@ _SPNEGO: Final = raw.OID.from_int_seq("1.3.6.1.5.5.2")
 _FLAGS: Final = (
     gssapi.RequirementFlag.mutual_authentication,
     gssapi.RequirementFlag.replay_detection,
-    gssapi.RequirementFlag.out_of_sequence_detection,
     gssapi.RequirementFlag.integrity,
     gssapi.RequirementFlag.confidentiality,
 )
+#: Besides, of what protects a stream alone.
+_IN_ORDER: Final = gssapi.RequirementFlag.out_of_sequence_detection
 
 
 def _busy() -> LoginRefused:
@@ -49,12 +50,15 @@ def _busy() -> LoginRefused:
 class KerberosInitiator:
     """As L{socksgw.client.logins.initiator.InitiatorContext}."""
 
-    def __init__(self, kerberos: Kerberos, service: str, negotiated: bool) -> None:
+    def __init__(
+        self, kerberos: Kerberos, service: str, negotiated: bool, datagrams: bool
+    ) -> None:
         self.complete = False
         self.confidential = False
         self._kerberos = kerberos
         self._service = service
         self._mechanism = _SPNEGO if negotiated else gssapi.MechType.kerberos
+        self._flags = _FLAGS if datagrams else (*_FLAGS, _IN_ORDER)
         self._context: Any = None
         self._credentials: Any = None
         self._name: Any = None
@@ -80,7 +84,7 @@ class KerberosInitiator:
                 self._credentials,
                 self._context,
                 self._mechanism,
-                _FLAGS,
+                self._flags,
                 input_token=token or None,
             )
         except GSSError as e:
@@ -162,9 +166,11 @@ class Kerberos:
             reactor, "kerberos", _THREADS, _WAITING, _busy
         )
 
-    def begin(self, service: str, negotiated: bool) -> KerberosInitiator:
+    def begin(
+        self, service: str, negotiated: bool = False, datagrams: bool = False
+    ) -> KerberosInitiator:
         """As L{Initiator.begin<socksgw.client.logins.initiator.Initiator.begin>}."""
-        return KerberosInitiator(self, service, negotiated)
+        return KerberosInitiator(self, service, negotiated, datagrams)
 
     def acquire(self, mechanism: Any) -> Any:
         """

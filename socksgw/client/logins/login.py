@@ -25,6 +25,10 @@ class LoginExchange(Protocol):
     The messages of a method's sub-negotiation in SOCKS 5.
     """
 
+    @property
+    def datagrams(self) -> bool:
+        """Whether datagrams beside the connection will go through a protection."""
+
     def write(self, octets: bytes) -> None:
         """
         Send a message.
