@@ -4,7 +4,10 @@ Tables of upstreams: what fits together, and what is told of what does not.
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -12,8 +15,10 @@ from twisted.internet.testing import MemoryReactorClock
 
 from socksgw.client.http import HTTPProxy
 from socksgw.client.socks import Socks4Proxy, Socks5Proxy
+from socksgw.config.loading import loads
 from socksgw.config.schema import Upstream, UpstreamLogin
 from socksgw.gateway.upstreamclients import UpstreamClient, WrongUpstream, clientFor
+from tests.live.running import ROOT as ROOT_FOLDER
 from tests.tools.certificates import Authority, email, pemOf
 from tests.tools.examining import HEAD, examined
 
@@ -209,3 +214,21 @@ def test_kerberos(directory: Path) -> None:
         made(directory, CLEAR, {}, method="gssapi", protection=("clear",))
     with pytest.raises(WrongUpstream, match=r"login.keytab.*others can read it"):
         made(directory, CLEAR, {}, method="gssapi", keytab="open")
+
+
+def test_theManual(directory: Path, tmp_path: Path) -> None:
+    """What the chapter shows of TLS and logins can be used as it stands there."""
+    pytest.importorskip("gssapi")
+    chapter = (ROOT_FOLDER / "socksgw" / "manual" / "upstreams.rst").read_text()
+    begin = chapter.index("TLS to an upstream\n---")
+    text = chapter[begin : chapter.index("Handing on a user's password\n---")]
+    shown = re.findall(r"code-block:: toml\n\n((?:    .*\n|\n)+)", text)
+    for name in ("gw2-password", "proxy-token", "edge.keytab"):
+        shutil.copy(directory / "token", tmp_path / name)
+    for name in ("ca.pem", "edge.pem", "edge.key"):
+        shutil.copy(directory / name, tmp_path / name)
+    shutil.copy(directory / "ca.pem", tmp_path / "corp-ca.pem")
+    tables = [each for block in shown for each in loads(dedent(block), "f").upstream]
+    assert len(tables) == 5
+    for table in tables:
+        clientFor(table, tmp_path, MemoryReactorClock())
