@@ -37,6 +37,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         )
         for name in ("association", "listening", "relayed")
     },
+    "route/upstreams/manner.py": (
+        "route/upstreams/test_hop.py",
+        "each hop has one",
+    ),
     "route/upstreams/ground.py": (
         "route/upstreams/test_hop.py",
         "each hop stands on it",

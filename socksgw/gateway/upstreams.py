@@ -23,6 +23,7 @@ from socksgw.route.upstreams.checks import Check, Prober
 from socksgw.route.upstreams.ground import Ground, Straight
 from socksgw.route.upstreams.health import Health
 from socksgw.route.upstreams.hop import Hop
+from socksgw.route.upstreams.manner import Manner
 from socksgw.route.upstreams.place import Place
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.through import Through
@@ -133,19 +134,18 @@ class Upstreams:
             ("upstream", repr(table), domain), lambda: self._standing(table, domain)
         )
         key = self._signing.get(table.name)
-        return Hop(
-            standing,
-            client.url.host,
-            client.url.port,
+        manner = Manner(
+            table.name,
             client.proxy,
-            self._setDeadline,
             table.udp,
             client.passing if table.pass_through else None,
-            table.resolve == "there",
             client.tls,
             client.certified,
             None if key is None else Asserting(key, table.name),
         )
+        there = table.resolve == "there"
+        host, port = client.url.host, client.url.port
+        return Hop(standing, host, port, manner, self._setDeadline, there)
 
     def _standing(self, table: Upstream, domain: Domain) -> Standing:
         def changed(state: str, why: str) -> None:

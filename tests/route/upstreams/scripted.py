@@ -22,6 +22,7 @@ from socksgw.route.upstreams.chain import chained
 from socksgw.route.upstreams.ground import Ground, Straight
 from socksgw.route.upstreams.health import Health
 from socksgw.route.upstreams.hop import Hop
+from socksgw.route.upstreams.manner import Manner
 from socksgw.route.upstreams.place import Place
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.through import Through
@@ -146,6 +147,7 @@ class Network(WatchedLoop):
         port: int,
         there: bool = False,
         proxy: Proxy = SOCKS,
+        passing: Callable[[bytes, bytes], Proxy] | None = None,
     ) -> Hop:
         """Return a hop to a server."""
         at: Address | str = host
@@ -153,8 +155,8 @@ class Network(WatchedLoop):
             at = Address.parse(host)
         health = Health(self.clock.seconds, Random(5), lambda *_: None)
         standing = Standing(name, health)
-        how = self.setDeadline, "associate", None, there
-        return Hop(standing, at, port, proxy, *how)
+        manner = Manner(name, proxy, passing=passing)
+        return Hop(standing, at, port, manner, self.setDeadline, there)
 
     def ways(self, *places: Sequence[Hop], direct: bool = False) -> Through:
         """Return ways through these places."""

@@ -123,8 +123,11 @@ def test_noOtherAddressWithoutUpstream(network: Network) -> None:
 
 def test_noOtherAddressForThePassword(network: Network) -> None:
     """What is said of a user's own password holds for every address."""
-    hop = network.hop("a", "127.0.0.1", closedPort())
-    hop._passing = lambda user, password: Socks5Proxy(PasswordLogin(user, password))
+
+    def passing(user: bytes, password: bytes) -> Socks5Proxy:
+        return Socks5Proxy(PasswordLogin(user, password))
+
+    hop = network.hop("a", "127.0.0.1", closedPort(), passing=passing)
     ways = network.ways([hop])
     admitted: list[Address] = []
     with pytest.raises(UserRefused, match="no password"):
