@@ -117,6 +117,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "client/carrier.py": ("client/test_endpoint.py", "endpoints are carried by it"),
     "client/reach.py": ("client/test_endpoint.py", "endpoints connect by it"),
     "client/web.py": ("interop/test_client.py", "it needs real web servers"),
+    "client/dialling.py": ("interop/test_connect.py", "socksgw connect is made of it"),
+    "client/standard.py": ("interop/test_connect.py", "socksgw connect is made of it"),
     "client/tls.py": ("interop/test_client.py", "it needs a real proxy with TLS"),
     "client/proxy.py": ("client/test_socks.py", "each kind of proxy is one"),
     "interfaces/credentials.py": (

@@ -18,6 +18,7 @@ from socksgw.config.schema import Config, GatewayConfig
 from socksgw.console.agent import agentMain
 from socksgw.console.asked import factsAsked
 from socksgw.console.clientconfig import clientConfigMain
+from socksgw.console.connect import connectMain
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
 from socksgw.console.follow import followMain
@@ -203,6 +204,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "diff": _diff,
     "client-config": _clientConfig,
     "agent": agentMain,
+    "connect": connectMain,
     "plugins": _plugins,
     "netns-broker": _broker,
 }

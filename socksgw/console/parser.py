@@ -8,7 +8,7 @@ import argparse
 import re
 from pathlib import Path
 
-from socksgw.console import agent
+from socksgw.console import agent, connect
 from socksgw.console.clientconfig import KINDS
 from socksgw.wire.levels import LEVELS
 
@@ -219,6 +219,15 @@ def makeParser() -> argparse.ArgumentParser:
     )
     agent.options(onWorkstation)
     onWorkstation.set_defaults(run="agent")
+
+    connecting = commands.add_parser(
+        "connect",
+        help=connect.HELP,
+        description=connect.DESCRIPTION.replace("%", "%%"),
+        epilog=connect.EPILOG,
+    )
+    connect.options(connecting)
+    connecting.set_defaults(run="connect")
 
     plugins = commands.add_parser(
         "plugins",

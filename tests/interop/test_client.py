@@ -29,53 +29,15 @@ from socksgw.client import (
     overTLS,
     proxyAgent,
 )
-from tests.live.running import LOOPBACK, ROOT, Running, running, socksgw
+from tests.live.clientside import LOGIN, PASSWORD, PLAIN, TLS, USER, serving
+from tests.live.running import ROOT, Running
 from tests.live.servers import Certificate as Served
 from tests.live.servers import Web
-from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.waiting import until
 
 #: What the gateway has, and programs that use the client alone do not load.
 GATEWAY = ("config", "gateway", "session", "accept", "policy", "interfaces", "audit")
-USER, PASSWORD = "alice", "correct-horse"
-CONFIGURATION = (
-    """
-[[listen]]
-name = "plain"
-address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
-[[listen]]
-name = "tls"
-address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
-[listen.tls]
-certificate = "gw.pem"
-key = "gw.key"
-[[listen]]
-name = "login"
-address = ["127.0.0.1:0"]
-protocols = ["socks5", "http"]
-[http]
-reasons = true
-[auth]
-checkers = ["passwd:users"]
-[[auth.choose]]
-listener = ["login"]
-methods = ["userpass"]
-[[auth.choose]]
-methods = ["none"]
-[[rule]]
-id = "forbidden"
-deny = "any"
-to = ["127.0.0.9"]
-[[rule]]
-id = "all"
-allow = "any"
-"""
-    + LOOPBACK
-)
 reactor: Any = _reactor
-CA = Authority()
 
 
 def test_loadsNoGateway() -> None:
@@ -114,29 +76,27 @@ def closed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A gateway with a listener of each kind."""
-    directory = tmp_path_factory.mktemp("client")
-    server(CA).write(directory, "gw")
-    (directory / "ca.pem").write_bytes(pemOf(CA.certificate))
-    made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
-    assert made.returncode == 0, made.stderr
-    yield from running(directory, CONFIGURATION)
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the gateway's files are."""
+    return tmp_path_factory.mktemp("client")
 
 
 @pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def gateways(directory: Path) -> Iterator[Running]:
+    """A gateway with a listener of each kind."""
+    yield from serving(directory)
+
+
+@pytest.fixture(scope="module")
+def ca(directory: Path) -> Path:
     """The file of the authority that the gateway's certificate is from."""
-    file = tmp_path_factory.mktemp("ca") / "ca.pem"
-    file.write_bytes(pemOf(CA.certificate))
-    return file
+    return directory / "ca.pem"
 
 
 def proxyOf(gateways: Running, listener: int) -> TCP4ClientEndpoint:
     return TCP4ClientEndpoint(reactor, "127.0.0.1", gateways.ports[listener])
 
 
-PLAIN, TLS, LOGIN = range(3)
 WAYS: dict[str, Callable[..., tuple[Any, dict[str, Any]]]] = {
     "socks5": lambda gateways, ca: (proxyOf(gateways, PLAIN), {}),
     "socks4a": lambda gateways, ca: (proxyOf(gateways, PLAIN), {"version": 4}),

@@ -1,0 +1,87 @@
+"""
+One connection through a proxy, by a socket of this program's own.
+
+A command needs no endpoint: this has each end of a connection by itself, also through
+TLS and through the protection of a login.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from socksgw.client.errors import ProxyDistrusted, ProxyUnreachable
+from socksgw.client.link import ConnectionLink
+from socksgw.client.proxy import Again
+from socksgw.system.connection import Connection
+from socksgw.system.plain import PlainConnection
+from socksgw.system.protected import ProtectedConnection
+from socksgw.system.sockets import keepAlive, quick
+from socksgw.system.watch import Watcher
+from socksgw.wire.address import Address
+
+__all__ = ["dialled", "through"]
+
+
+def dialled(host: str, port: int, seconds: float) -> socket.socket:
+    """
+    Return a socket that is connected to a proxy. It blocks until then.
+
+    @raise ProxyUnreachable: there is none.
+    """
+    try:
+        found = socket.create_connection((host, port), seconds)
+    except OSError as e:
+        why = e.strerror or str(e)
+        raise ProxyUnreachable(f"{host}:{port}: {why}") from None
+    found.setblocking(False)
+    quick(found)
+    keepAlive(found)
+    return found
+
+
+async def through(
+    dial: Callable[[], socket.socket],
+    watch: Watcher,
+    tls: Any,
+    proxy: Any,
+    host: Address | str,
+    port: int,
+) -> tuple[Connection, bytes]:
+    """
+    Have a proxy connect to a destination.
+
+    @param dial: makes a socket that is connected to the proxy.
+    @param tls: to the proxy (L{socksgw.system.tlsclient.ClientTLS}); L{None} for none.
+    @return: the connection, of which nothing is read, and what came behind the reply.
+    @raise ProxyError: it does not connect. Nothing is left open then.
+    """
+    while True:
+        connection: Connection = PlainConnection(dial(), watch)
+        try:
+            if tls is not None:
+                connection = await _secured(tls, connection)
+            link = ConnectionLink(connection)
+            accepted = await proxy.connect(link, host, port)
+        except Again as e:
+            connection.abortConnection()
+            proxy = e.proxy
+            continue
+        except BaseException:
+            connection.abortConnection()
+            raise
+        if accepted.protection is not None:
+            connection = ProtectedConnection(connection, accepted.protection, link)
+            connection.pauseProducing()
+        return connection, link.surplus
+
+
+async def _secured(tls: Any, connection: Connection) -> Connection:
+    from socksgw.system.tlsover import TLSFailed
+
+    try:
+        found: Connection = await tls.over(connection)
+    except TLSFailed as e:
+        raise ProxyDistrusted(str(e)) from None
+    return found
