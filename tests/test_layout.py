@@ -247,6 +247,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "system/test_tlspeer.py",
         "a name is verified in a handshake",
     ),
+    "system/tlsfailed.py": ("system/test_tlsover.py", "TLS over a connection fails so"),
     "system/sockets.py": (
         "interop/test_sandbox.py",
         "it is about what a sandbox denies",

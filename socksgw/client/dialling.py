@@ -18,6 +18,7 @@ from socksgw.system.connection import Connection
 from socksgw.system.plain import PlainConnection
 from socksgw.system.protected import ProtectedConnection
 from socksgw.system.sockets import keepAlive, quick
+from socksgw.system.tlsfailed import TLSFailed
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -78,8 +79,6 @@ async def through(
 
 
 async def _secured(tls: Any, connection: Connection) -> Connection:
-    from socksgw.system.tlsover import TLSFailed
-
     try:
         found: Connection = await tls.over(connection)
     except TLSFailed as e:

@@ -23,7 +23,7 @@ from socksgw.client.errors import (
 from socksgw.errors import SocksError
 from socksgw.system.connection import Connection
 from socksgw.system.coroutines import Awaited
-from socksgw.system.tlsover import TLSCut, TLSFailed
+from socksgw.system.tlsfailed import TLSCut, TLSFailed
 
 __all__ = ["ConnectionLink", "Link"]
 

@@ -15,7 +15,10 @@ __all__ = ["OPTIONS", "ProxyStrings"]
 #: Of SOCKS, and not of HTTP.
 _SOCKS: Final = ("version", "userId")
 #: What may stand behind host and port.
-OPTIONS: Final = ("proxy", "login", "user", "passwordFile", *_SOCKS, "timeout")
+OPTIONS: Final = (
+    *("proxy", "login", "user", "passwordFile", "tokenFile", "service"),
+    *(*_SOCKS, "timeout"),
+)
 
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
@@ -55,7 +58,7 @@ class ProxyStrings:
         from socksgw.client import endpoint as kinds
 
         kind = getattr(kinds, self._kind)
-        options = _options(kwargs)
+        options = _options(reactor, kwargs)
         if kind is kinds.HTTPClientEndpoint and not options.keys().isdisjoint(_SOCKS):
             raise ValueError("version and userId are of SOCKS alone")
         from twisted.internet.endpoints import clientFromString
@@ -64,7 +67,7 @@ class ProxyStrings:
         return kind(reactor, args[0], _number("port", args[1]), way, **options)
 
 
-def _options(given: dict[str, Any]) -> dict[str, Any]:
+def _options(reactor: Any, given: dict[str, Any]) -> dict[str, Any]:
     """Return the options of an endpoint."""
     from pathlib import Path
 
@@ -77,9 +80,14 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
         found["userId"] = given["userId"]
     if "timeout" in given:
         found["timeout"] = _number("timeout", given["timeout"]) or None
-    file = given.get("passwordFile")
+    password, token = given.get("passwordFile"), given.get("tokenFile")
     login = loginBy(
-        given.get("login", ""), given.get("user", ""), Path(file) if file else None
+        given.get("login", ""),
+        given.get("user", ""),
+        Path(password) if password else None,
+        Path(token) if token else None,
+        service=given.get("service", ""),
+        reactor=reactor,
     )
     if login is not None:
         found["login"] = login

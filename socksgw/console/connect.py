@@ -82,6 +82,16 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="take the password from the keyring of the desktop; put it there by: "
         "keyring set socksgw:PROXY-HOST USER",
     )
+    secret.add_argument(
+        "--token-file", metavar="FILE", type=Path, help="the file of a bearer token"
+    )
+    add(
+        "--service",
+        metavar="NAME",
+        default="",
+        help="the proxy's service in Kerberos; default: rcmd@PROXY-HOST, for HTTP "
+        "HTTP@PROXY-HOST",
+    )
     add(
         "--ca",
         metavar="FILE",
@@ -124,13 +134,19 @@ def connectMain(options: argparse.Namespace) -> int:
         opening = _prepared(options)
     except _Misused as e:
         return _said(str(e), 2)
+    return _run(opening, options)
+
+
+def _theReactor() -> Any:
+    """Return the reactor: one that takes a file as standard input, as epoll does not."""
     from twisted.internet import pollreactor
     from twisted.internet.error import ReactorAlreadyInstalledError
 
-    # epoll takes no file as standard input.
     with suppress(ReactorAlreadyInstalledError):
         pollreactor.install()
-    return _run(opening, options)
+    from twisted.internet import reactor
+
+    return reactor
 
 
 def _said(text: str, status: int) -> int:
@@ -237,11 +253,23 @@ def _login(options: argparse.Namespace, where: str) -> Any:
                 f"--password-env needs --user USER, and ${options.password_env}"
             )
         return PasswordLogin(options.user, password)
+    if options.login in ("gssapi", "negotiate"):
+        return loginBy(
+            options.login,
+            options.user,
+            options.password_file,
+            options.token_file,
+            where,
+            options.service,
+            _theReactor(),
+        )
     if options.user and not options.password_file and not options.login:
         raise ValueError(
             "name the password of --user: --password-file, --password-env or --keyring"
         )
-    return loginBy(options.login, options.user, options.password_file)
+    return loginBy(
+        options.login, options.user, options.password_file, options.token_file
+    )
 
 
 def _tls(options: argparse.Namespace, where: str) -> Any:
@@ -252,13 +280,11 @@ def _tls(options: argparse.Namespace, where: str) -> Any:
 
 
 def _run(opening: Callable[[Any], Any], options: argparse.Namespace) -> int:
-    from twisted.internet import reactor as theReactor
-
     from socksgw.client.reach import within
     from socksgw.client.standard import Streams
     from socksgw.system.watch import Watch
 
-    reactor: Any = theReactor
+    reactor = _theReactor()
     watch = Watch(reactor)
     watch.start()
     statuses: list[int] = []

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final, final
 
 from OpenSSL import SSL
-from twisted.internet.error import ConnectionAborted, ConnectionLost
+from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 
 from socksgw.system.above import Above
@@ -18,6 +18,7 @@ from socksgw.system.connection import Connection
 from socksgw.system.coroutines import Awaited
 from socksgw.system.halves import Outgoing
 from socksgw.system.tls import AT_ONCE, Stream
+from socksgw.system.tlsfailed import TLSCut, TLSFailed
 from socksgw.system.tlsname import PeerName, PeerRefused
 from socksgw.wire.levels import CONFIDENTIALITY
 
@@ -33,25 +34,6 @@ _REMEDIES: Final = {
     "certificate required": "it wants a client certificate; configure one",
     "what came is no record of TLS": "it does not speak TLS; is this its TLS port?",
 }
-
-
-class TLSFailed(ConnectionLost):
-    """
-    A server's TLS failed, or it was cut off without its own end.
-
-    The text says why, and what to do.
-    """
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-
-    def __str__(self) -> str:
-        return self.why
-
-
-class TLSCut(TLSFailed):
-    """The connection ended without the end of TLS: octets may be missing."""
 
 
 @final

@@ -72,7 +72,7 @@ def test_http() -> None:
 def test_login(tmp_path: Path) -> None:
     """The password is in a file, and nowhere in the string."""
     file = tmp_path / "password"
-    file.write_text("canary-1\n# more\n")
+    file.write_text("canary-1\n")
     file.chmod(0o600)
     text = f"socks:www.example.com:443:{PROXY}:user=alice:passwordFile={file}"
     assert asked(text) == b"\x05\x01\x02"
@@ -97,9 +97,11 @@ def test_chain() -> None:
         (f"socks:a b:80:{PROXY}", "host"),
         (f"socks:a:80:{PROXY}:version=6", "versions"),
         (f"socks:a:80:{PROXY}:password=x", "options are"),
-        (f"socks:a:80:{PROXY}:user=alice", "passwordFile"),
+        (f"socks:a:80:{PROXY}:user=alice", "needs a user"),
+        (f"socks:a:80:{PROXY}:login=gssapi", "service"),
+        (f"socks:a:80:{PROXY}:login=token", "token"),
         (f"socks:a:80:{PROXY}:login=magic", "login is one of"),
-        (f"socks:a:80:{PROXY}:login=none:user=x", "userpass"),
+        (f"socks:a:80:{PROXY}:login=none:user=x", "login=none"),
         (f"socks:a:80:{PROXY}:timeout=-1", "timeout is a number"),
         (f"httpproxy:a:80:{PROXY}:version=5", "SOCKS alone"),
         (f"socks:a:80:{PROXY}:user=alice:passwordFile=/nonexistent", "/nonexistent"),

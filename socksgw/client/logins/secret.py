@@ -5,10 +5,12 @@ Where a login has its password or token from.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from socksgw.client.errors import LoginRefused
-from socksgw.system.files import FileError
-from socksgw.system.secretfile import SecretFile
+
+if TYPE_CHECKING:
+    from socksgw.system.secretfile import SecretFile
 
 __all__ = ["Secret", "constant", "secretIn"]
 
@@ -28,6 +30,9 @@ def secretIn(file: SecretFile) -> Secret:
     """Return what returns the secret that a file holds at the moment."""
 
     def read() -> bytes:
+        # Programs whose secrets are in no file load less.
+        from socksgw.system.files import FileError
+
         try:
             return file.read()
         except FileError as e:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.client.logins.named import loginBy, secretIn
+from socksgw.client.logins.certificate import CertificateLogin
+from socksgw.client.logins.named import LOGINS, loginBy
 from socksgw.client.logins.password import PasswordLogin
+from socksgw.client.logins.token import TokenLogin
 
 
 def kept(directory: Path, text: str, mode: int = 0o600) -> Path:
@@ -20,25 +22,14 @@ def kept(directory: Path, text: str, mode: int = 0o600) -> Path:
     return file
 
 
-@pytest.mark.parametrize("text", ["canary", "canary\n", "canary\r\n", "canary\n# x\n"])
-def test_firstLine(tmp_path: Path, text: str) -> None:
-    """The secret is the first line, however that ends."""
-    assert secretIn(kept(tmp_path, text)) == b"canary"
-
-
 @pytest.mark.parametrize(
-    ("text", "mode", "why"),
-    [
-        ("canary-1", 0o644, "chmod"),
-        ("", 0o600, "empty"),
-        ("\ncanary-1", 0o600, "empty"),
-    ],
+    ("text", "mode", "why"), [("canary-1", 0o644, "chmod"), ("", 0o600, "empty")]
 )
 def test_notUsed(tmp_path: Path, text: str, mode: int, why: str) -> None:
     """What others can read is no secret, and an empty one is none."""
     file = kept(tmp_path, text, mode)
     with pytest.raises(ValueError, match=why) as caught:
-        secretIn(file)
+        loginBy("userpass", "alice", file)
     assert str(file) in str(caught.value)
     assert "canary-" not in str(caught.value)
 
@@ -46,7 +37,7 @@ def test_notUsed(tmp_path: Path, text: str, mode: int, why: str) -> None:
 def test_missing(tmp_path: Path) -> None:
     """The text names the file."""
     with pytest.raises(ValueError, match="nowhere"):
-        secretIn(tmp_path / "nowhere")
+        loginBy("token", tokenFile=tmp_path / "nowhere")
 
 
 def test_byName(tmp_path: Path) -> None:
@@ -54,22 +45,36 @@ def test_byName(tmp_path: Path) -> None:
     file = kept(tmp_path, "canary")
     assert loginBy("") is None
     assert loginBy("none") is None
-    assert isinstance(loginBy("userpass", "alice", file), PasswordLogin)
-    assert isinstance(loginBy("", "alice", file), PasswordLogin)
+    for name in ("userpass", ""):
+        assert isinstance(loginBy(name, "alice", file), PasswordLogin)
+    for name in ("token", ""):
+        assert isinstance(loginBy(name, tokenFile=file), TokenLogin)
+    assert isinstance(loginBy("certificate"), CertificateLogin)
 
 
 @pytest.mark.parametrize(
-    ("name", "user", "file"),
+    ("name", "user", "password", "token"),
     [
-        ("magic", "", ""),
-        ("none", "alice", ""),
-        ("none", "", "x"),
-        ("userpass", "", ""),
-        ("userpass", "alice", ""),
-        ("", "", "x"),
+        ("magic", "", "", ""),
+        *((name, "", "x", "") for name in LOGINS if name != "userpass"),
+        *((name, "", "", "x") for name in LOGINS if name != "token"),
+        ("none", "alice", "", ""),
+        ("token", "alice", "", "x"),
+        ("certificate", "alice", "", ""),
+        ("userpass", "", "", ""),
+        ("userpass", "alice", "", ""),
+        ("token", "", "", ""),
+        ("", "", "x", ""),
+        ("gssapi", "", "", ""),
+        ("negotiate", "", "", ""),
     ],
 )
-def test_notTogether(name: str, user: str, file: str) -> None:
+def test_notTogether(name: str, user: str, password: str, token: str) -> None:
     """Options that do not go together are told."""
     with pytest.raises(ValueError, match="login"):
-        loginBy(name, user, Path(file) if file else None)
+        loginBy(
+            name,
+            user,
+            Path(password) if password else None,
+            Path(token) if token else None,
+        )
