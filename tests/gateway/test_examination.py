@@ -222,15 +222,15 @@ def test_whatOnlyReportsExposesNothing() -> None:
             CHECKED % 'every = "1s", target = "x"' + LISTEN,
             "upstream[0].check.target",
         ),
-        (LISTEN + RULE + 'via = [["direct"]]', "rule[0].via"),
-        (CHECKED % 'every = "1s"' + VIA % '"direct", "u"', "rule[0].via"),
-        (CHECKED % 'every = "1s"' + VIA % '"u", "direct"], ["u"', "rule[0].via"),
-        (THERE + VIA % '"u", "direct"', "rule[0].via"),
+        (LISTEN + RULE + 'via = [["direct"]]', "rule[0].via[0]"),
+        (CHECKED % 'every = "1s"' + VIA % '"direct", "u"', "rule[0].via[0]"),
+        (CHECKED % 'every = "1s"' + VIA % '"u", "direct"], ["u"', "rule[0].via[0]"),
+        (THERE + VIA % '"u", "direct"', "rule[0].via[0]"),
         (
             CHECKED % 'every = "1s"'
             + CHECKED.replace('"u"', '"direct"') % 'every = "1s"'
             + VIA % '"u", "direct"',
-            "rule[0].via",
+            "upstream[1].name",
         ),
         ("audit = { max_size = 999999 }\n" + LISTEN, "audit.max_size"),
         (LISTEN + '[[auth.choose]]\nmethods = ["x"]', "auth.choose[0].methods[0]"),
