@@ -20,6 +20,7 @@ PURE = {
     "functools",
     "ipaddress",
     "itertools",
+    "json",
     "re",
     "struct",
     "typing",
