@@ -138,7 +138,8 @@ class Session(case.Case):
             if self.flows is not None:
                 self.flows.close()
                 self.flows = None
-            self.leave()
+            if self._used:
+                self.leave()
             self.gateway.left(self)
         if self._further is not None:
             self.client.again(self._further)

@@ -115,9 +115,10 @@ class Dialling(Command):
                 outlet, ways = await self._first(case, addresses, admit)
             record.dialled, record.bound = outlet.address, outlet.bound
             case.livesBy(case.verdicts[outlet.address])
-        if record.via or outlet.path:
-            record.went(outlet.path)
-        if outlet.path:
+        path = outlet.path
+        if path or record.via:
+            record.went(path)
+        if path:
             case.outgoing = outlet.local.address
         elif case.loops(outlet.bound[0], outlet.address, record.port):
             outlet.loseConnection()
