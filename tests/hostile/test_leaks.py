@@ -275,7 +275,7 @@ ONCE_A_RELOAD = {
     "socksgw.accept.certificates.ServerTLS",
     "socksgw.accept.certificates._Files",
     "socksgw.config.schema.listener.ListenTLS",
-    "socksgw.system.tls.Own",
+    "socksgw.system.tlscontext.Own",
 }
 
 

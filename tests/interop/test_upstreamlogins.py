@@ -9,16 +9,26 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from tests.live import raw
+from tests.live import raw, upstreams
 from tests.live.datagrams import Association, Echo, associate
 from tests.live.kerberos import Realm
 from tests.live.running import LOOPBACK, Running, running, socksgw
-from tests.live.servers import Destination, echo, package
+from tests.live.servers import (
+    Daemon,
+    Destination,
+    echo,
+    freePort,
+    missing,
+    package,
+    program,
+)
 from tests.tools.certificates import Authority, email, pemOf, server
 from tests.tools.waiting import until
 
@@ -125,6 +135,45 @@ WITHOUT_BIND = {"basic", "negotiate", "https", "tls in tls"}
 CHAINS = {"tls in tls": ("tls", "https"), "all in all": ("both", "gssapi", "tls")}
 
 
+SQUIDS = {
+    "squid": 'login = { method = "negotiate" }',
+    "squid-password": CLEAR + USERPASS,
+}
+HELPER = Path("/usr/lib/squid/negotiate_kerberos_auth")
+
+
+@contextmanager
+def squid(directory: Path, realm: Realm) -> Iterator[int]:
+    """Run Squid with the keys of HTTP/localhost, and yield its port."""
+    program("squid", "squid")
+    if not HELPER.exists():
+        missing(f"{HELPER} of Debian's package squid-common is not there")
+    directory.mkdir()
+    # Squid gives up root for a user of its own, who does not reach pytest's folders.
+    with TemporaryDirectory() as open_:
+        keytab = Path(open_) / "keytab"
+        keytab.write_bytes(realm.keytab.read_bytes())
+        config = Path(realm.environment["KRB5_CONFIG"])
+        (keytab.parent / "krb5.conf").write_bytes(config.read_bytes())
+        for each in (keytab, keytab.parent):
+            each.chmod(0o755)
+        yield from _squid(directory, keytab)
+
+
+def _squid(directory: Path, keytab: Path) -> Iterator[int]:
+    port = freePort(kind=socket.SOCK_STREAM)
+    allow = (
+        f"auth_param negotiate program {HELPER} -r -k {keytab} -s HTTP/localhost\n"
+        "auth_param negotiate children 2\n"
+        "acl users proxy_auth REQUIRED\nhttp_access allow users\nhttp_access deny all"
+    )
+    command = upstreams.squid(port, directory, allow)
+    quiet = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(directory)}
+    environment = {**quiet, "KRB5_CONFIG": str(keytab.parent / "krb5.conf")}
+    with Daemon(command, port, directory / "log", environment):
+        yield port
+
+
 class Pair:
     """
     Two gateways, of which the near one leaves by the far one.
@@ -134,7 +183,7 @@ class Pair:
 
     def __init__(self, near: Running, far: Running) -> None:
         self.near, self.far = near, far
-        self.ports = dict(zip([*WAYS, *CHAINS], near.ports, strict=True))
+        self.ports = dict(zip([*WAYS, *CHAINS, *SQUIDS], near.ports, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +208,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         "passwd", "users", "alice", cwd=directory / "far", stdin=f"{PASSWORD}\n"
     )
     assert made.returncode == 0, made.stderr
-    with realm.running():
+    with realm.running(), ExitStack() as stack:
         text = FAR.format(realm=REALM, keytab=realm.keytab) + LOOPBACK
         start = contextmanager(running)
         with start(directory / "far", text, extra=realm.environment) as far:
@@ -172,6 +221,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
                 )
             for name, path in CHAINS.items():
                 text += NEAR.format(name, str(list(path)).replace("'", '"'))
+            proxy = stack.enter_context(squid(directory / "squid", realm))
+            for name, rest in SQUIDS.items():
+                text += UPSTREAM.format(name, f"http://localhost:{proxy}", rest)
+                text += NEAR.format(name, f'["{name}"]')
             with start(directory / "near", text, extra=realm.tickets()) as near:
                 yield Pair(near, far)
 
@@ -252,6 +305,28 @@ def test_bind(pair: Pair, name: str) -> None:
             assert raw.exactly(client, 9) == b"220 hello"
             client.sendall(b"bye")
             assert raw.exactly(peer, 3) == b"bye"
+
+
+def test_squid(pair: Pair, destination: Callable[..., Destination]) -> None:
+    """Squid, which lets in who has a ticket (C{negotiate_kerberos_auth})."""
+    echoing = destination(echo)
+    assert through(pair, "squid", echoing.port) == DATA
+    assert raw.end(pair.near, echoing.port)["path"] == "squid"
+
+
+def test_squidWithoutATicket(
+    pair: Pair, destination: Callable[..., Destination]
+) -> None:
+    """It asks for Negotiate, and does not get a password."""
+    echoing = destination(echo)
+    with closing(raw.dial(pair.ports["squid-password"])) as client:
+        client.sendall(raw.GREETING)
+        raw.exactly(client, 2)
+        client.sendall(raw.request5("127.0.0.1", echoing.port))
+        assert raw.reply5(client)[0] == 1
+    end = raw.end(pair.near, echoing.port)
+    assert end["reason"] == "upstream-login"
+    assert "asks for another login: negotiate" in end["why"]
 
 
 def test_noSecretIsTold(pair: Pair) -> None:

@@ -84,15 +84,21 @@ def ssh(port: int, server: Sshd) -> list[str]:
     return [*command, "-l", getpass.getuser(), "127.0.0.1"]
 
 
-def squid(port: int, directory: Path) -> list[str]:
-    """Squid, whose rules refuse L{BAD_PORT}."""
+def squid(
+    port: int, directory: Path, allow: str = "http_access allow all"
+) -> list[str]:
+    """
+    Squid, whose rules refuse L{BAD_PORT}.
+
+    @param allow: lines of its configuration that allow the rest.
+    """
     file = directory / "squid.conf"
     file.write_text(
         f"""
 http_port 127.0.0.1:{port}
 acl bad port {BAD_PORT}
 http_access deny bad
-http_access allow all
+{allow}
 cache deny all
 access_log none
 cache_log {directory}/cache.log
