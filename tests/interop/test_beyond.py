@@ -116,6 +116,17 @@ class Chain:
         self, front: Running, middle: Running, far: Running, liar: socket.socket
     ) -> None:
         self.front, self.middle, self.far, self.liar = front, middle, far, liar
+        self.before = self.sockets()
+
+    def sockets(self) -> list[int]:
+        """How many sockets each gateway has."""
+        return [
+            sum(
+                os.readlink(each).startswith("socket:")
+                for each in Path(f"/proc/{gateway.process.pid}/fd").iterdir()
+            )
+            for gateway in (self.front, self.middle, self.far)
+        ]
 
     def flowEnd(self, place: str) -> dict[str, Any]:
         found: list[dict[str, Any]] = until(
@@ -483,3 +494,23 @@ def test_thePeerSpeaksFirst(chain: Chain) -> None:
             assert raw.exactly(client, 9) == b"220 hello"
             client.sendall(b"bye")
             assert raw.exactly(control, 3) == b"bye"
+
+
+def test_nothingIsLeft(chain: Chain) -> None:
+    """Of all that went before: no socket here, and none at the upstreams."""
+    with ExitStack() as stack:
+        for host in WAYS:
+            echo = stack.enter_context(Echo(host))
+            stack.enter_context(Association(chain.front.port)).echo(echo, b"x")
+        assert all(
+            now > was for now, was in zip(chain.sockets(), chain.before, strict=True)
+        )
+
+    def same() -> bool:
+        try:
+            return chain.sockets() == chain.before
+        except FileNotFoundError:
+            # One was closed while it was looked at.
+            return False
+
+    until(same, seen=chain.sockets)
