@@ -25,7 +25,7 @@ _ORDER: Final = (
     "limits", "upstreams", "login",
     "local", "tls", "frontends", "gateways", "transparent", "kerberos", "chap", "http",
     "tokens",
-    "directories", "plugins", "embedding", "operations", "troubleshooting", "records",
+    "directories", "plugins", "client", "embedding", "operations", "troubleshooting", "records",
     "beyond", "performance", "contributing",
 )  # fmt: skip
 

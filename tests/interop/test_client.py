@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from socksgw.client import (
     proxyAgent,
 )
 from tests.live.clientside import LOGIN, PASSWORD, PLAIN, TLS, USER, serving
-from tests.live.running import ROOT, Running
+from tests.live.running import ROOT, Running, environment
 from tests.live.servers import Certificate as Served
 from tests.live.servers import Web
 from tests.tools.waiting import until
@@ -197,3 +198,21 @@ def test_distrusted(
         awaited(agent.request(b"GET", b"http://127.0.0.1:1/"))
     kind = errors.ProxyDistrusted if listener == TLS else errors.ProxyError
     assert isinstance(caught.value, kind)
+
+
+def test_manual(gateways: Running, directory: Path, tmp_path: Path) -> None:
+    """The program in the chapter fetches a page through a gateway, with a login."""
+    chapter = (ROOT / "socksgw" / "manual" / "client.rst").read_text()
+    _, _, behind = chapter.partition(".. code-block:: python\n")
+    text = behind.partition("\n``SocksClientEndpoint")[0]
+    (tmp_path / "fetch.py").write_text(textwrap.dedent(text))
+    with Web("127.0.0.1") as web:
+        done = subprocess.run(
+            [
+                *(sys.executable, str(tmp_path / "fetch.py"), "127.0.0.1"),
+                *(str(gateways.ports[LOGIN]), f"http://localhost:{web.port}/page"),
+                PASSWORD,
+            ],
+            env=environment(), capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert "served: /page" in done.stdout, done.stderr
