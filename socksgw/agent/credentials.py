@@ -16,11 +16,29 @@ from socksgw.agent.settings import Settings
 from socksgw.agent.trouble import Trouble
 from socksgw.system.files import FileError, readFile, readSecret
 
-__all__ = ["troubleWith"]
+__all__ = ["isMissing", "troubleWith"]
 
 #: Codes of RFC 2744 section 3.9.1, as far as GSSAPI can say them of a user's tickets.
 _NO_CREDENTIALS: Final = 7 << 16
 _EXPIRED: Final = 11 << 16
+#: Kinds of trouble with which a gateway starts all the same.
+_THERE: Final = frozenset(
+    {"no-kerberos", "no-ticket", "ticket", "ticket-expired"}
+    | {
+        f"{what}-{when}"
+        for what in ("token", "certificate")
+        for when in ("expired", "early")
+    }
+)
+
+
+def isMissing(trouble: Trouble) -> bool:
+    """
+    Tell whether there is no file to log in with, or it cannot be used at all.
+
+    Tickets are in no file of the settings, and what has expired can be read.
+    """
+    return trouble.kind not in _THERE
 
 
 def troubleWith(settings: Settings, now: float) -> Trouble | None:

@@ -25,12 +25,12 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from socksgw.agent.agent import Agent
+from socksgw.agent.credentials import isMissing
 from socksgw.agent.diagnosis import isRefusal
 from socksgw.agent.settings import Settings
 from socksgw.agent.telling import PREFIX, Telling, reachedLine
 from socksgw.agent.trial import attempt
 from socksgw.agent.trouble import Trouble
-from socksgw.config.loading import ConfigError
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.service import GatewayService
 from socksgw.system import output
@@ -63,22 +63,21 @@ def _begun() -> Any:
     return reactor
 
 
-def _await(agent: Agent, trouble: Trouble | None) -> None:
+def _await(agent: Agent) -> None:
     """
     Wait until the user has the files to log in with, which a gateway needs to start.
 
     At the start of a desktop's session the keyring may be locked, or a token not there.
     """
     told = ""
-    # The service manager shall not take it for a start that hangs.
-    notify("READY=1")
-    while trouble is not None:
+    while (trouble := agent.look(False)) is not None and isMissing(trouble):
         if str(trouble) != told:
             told = str(trouble)
             print(f"{PREFIX}{told}", flush=True)
+            # The service manager shall not take it for a start that hangs.
+            notify("READY=1")
             notify(f"STATUS={told}")
         time.sleep(_PAUSE)
-        trouble = agent.look(False)
 
 
 def run(settings: Settings, state: Path, reread: Callable[[], Settings]) -> int:
@@ -93,18 +92,13 @@ def run(settings: Settings, state: Path, reread: Callable[[], Settings]) -> int:
     reactor = _begun()
     agent = Agent(settings, state)
 
-    def made() -> Gateway:
-        config = agent.configured(settings)
-        return Gateway(reactor, config, reread=lambda: agent.configured(reread()))
-
-    try:
-        gateway = made()
-    except ConfigError:
-        trouble = agent.look(False)
-        if trouble is None:
-            raise
-        _await(agent, trouble)
-        gateway = made()
+    agent.adopt(settings)
+    _await(agent)
+    gateway = Gateway(
+        reactor,
+        agent.configured(settings),
+        reread=lambda: agent.configured(reread()),
+    )
     signals = hangups()
     signals.foreground()
     state.parent.mkdir(0o700, parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from socksgw.agent.configuring import PASSED, configuration
 from socksgw.agent.directories import settingsFile, stateDirectory
 from socksgw.agent.settings import LOGINS, Settings, settingsOf
 from socksgw.config.problems import ConfigError, Problem
+from socksgw.system.program import isUnmapped
 
 __all__ = ["HELP", "DESCRIPTION", "EPILOG", "agentMain", "options"]
 
@@ -119,6 +120,9 @@ def agentMain(asked: argparse.Namespace) -> int:
     @return: the exit status.
     @raise ConfigError: the settings cannot be used.
     """
+    if isUnmapped(os.getuid()):
+        why = "no user of this number (nobody) is told from others; be somebody"
+        raise ConfigError("socksgw agent", [Problem("", why)])
     try:
         state = stateDirectory(os.environ)
         file = Path(asked.config) if asked.config else settingsFile(os.environ)

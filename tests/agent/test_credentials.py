@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.agent.credentials import troubleWith
+from socksgw.agent.credentials import isMissing, troubleWith
 from socksgw.agent.settings import Settings
 from tests.live.kerberos import Realm, within
 from tests.live.servers import package
@@ -54,7 +54,10 @@ def test_token(tmp_path: Path, content: bytes | None, kind: str | None) -> None:
     if content is not None:
         file.touch(0o600)
         file.write_bytes(content)
-    assert kindOf(Settings(gateway="g:1", token_file=str(file))) == kind
+    settings = Settings(gateway="g:1", token_file=str(file))
+    assert kindOf(settings) == kind
+    found = troubleWith(settings, NOW)
+    assert found is None or isMissing(found) is (kind == "no-token")
 
 
 def test_othersCanRead(tmp_path: Path) -> None:

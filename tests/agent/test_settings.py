@@ -4,6 +4,7 @@ Settings of an agent, by options and in a file.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from socksgw.agent.settings import Settings, settingsOf
 from socksgw.config.loading import ConfigError
+from tests.live.running import ROOT
 
 
 def wrong(**options: Any) -> list[tuple[str, str]]:
@@ -139,6 +141,16 @@ def test_file(tmp_path: Path) -> None:
         file, True, {"gateway": "https://other.example:1"}, Path("/work")
     )
     assert again.url == "https://other.example:1"
+
+
+def test_theManualsFile(tmp_path: Path) -> None:
+    """What the manual shows has nothing wrong in it."""
+    text = (ROOT / "socksgw" / "manual" / "agent.rst").read_text("utf-8")
+    (shown,) = re.findall(r"the file::\n\n((?:    .*\n)+)", text)
+    file = tmp_path / "agent.toml"
+    file.write_text(re.sub("(?m)^    ", "", shown))
+    found = settingsOf(file, True, {}, Path("/work"))
+    assert (found.method, found.user, len(found.listen)) == ("password", "alice", 2)
 
 
 def test_wrongFile(tmp_path: Path) -> None:

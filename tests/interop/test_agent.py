@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGHUP
@@ -19,7 +20,8 @@ import pytest
 from tests.live.agents import Agent, agent
 from tests.live.datagrams import Association, Echo, addressed
 from tests.live.names import KnownNames
-from tests.live.running import HEAD, ROOT, Running, running, socksgw
+from tests.live.netns import passable
+from tests.live.running import HEAD, ROOT, Running, environment, running, socksgw
 from tests.live.servers import Web, freePort, missing, program
 from tests.tools.waiting import until
 
@@ -221,6 +223,22 @@ def test_check(gateway: Running, tmp_path: Path) -> None:
     done = socksgw("agent", "gw.example", "--listen", "0.0.0.0:1080")
     assert (done.returncode, done.stderr.count("\n")) == (2, 2)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_nobody(tmp_path: Path) -> None:
+    """Whoever has no number of their own cannot be told from others."""
+    done = subprocess.run(
+        passable("setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-m",
+                 "socksgw.console.command", "agent", "gw.example:1443"),
+        env=environment(HOME="/nonexistent"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "is told from others" in done.stderr
 
 
 def test_printed(gateway: Running, tmp_path: Path) -> None:

@@ -288,6 +288,19 @@ def test_logins(site: Site, listener: str, options: str, told: str) -> None:
         assert "not believed to be itself" in line
 
 
+def test_aTokenThatComesLater(site: Site, tmp_path: Path) -> None:
+    """An agent that starts before its token waits for it, and says so once."""
+    file = tmp_path / "later"
+    options = ["--ca", str(site.directory / "ca.pem"), "--listen", "127.0.0.1:0"]
+    url = site.url("tokens", "https")
+    with agent(tmp_path, url, "--token-file", str(file), *options) as made:
+        assert made.tells(str(file)).endswith("put the token there")
+        file.touch(0o600)
+        file.write_bytes(site.issuer.token())
+        made.tells("is reached, by the token")
+        assert len(made.lines) <= 4
+
+
 def test_withoutTickets(site: Site, realm: Realm) -> None:
     """Whoever has none is told so, and the gateway is not asked."""
     with within(realm.environment):
