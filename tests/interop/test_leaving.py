@@ -19,7 +19,7 @@ from tests.live import raw
 from tests.live.balancers import HAProxy, Nginx
 from tests.live.datagrams import Association, Echo
 from tests.live.running import LOOPBACK, OPEN, Running, running
-from tests.live.servers import Destination, echo, freePort, untilEnd
+from tests.live.servers import Certificate, Destination, echo, freePort, untilEnd
 from tests.tools.proxyheaders import version2
 
 #: By destination, what the rule for it says. 192.0.2.7 is no host's (RFC 5737).
@@ -31,6 +31,7 @@ SAID = {
     "127.0.1.5": 'proxy_header = "v1"',
     "127.0.1.6": 'proxy_header = "v2"\nleave_by = ["127.0.0.9"]',
     "127.0.1.7": 'proxy_header = "v2"\nvia = ["next"]\nleave_by = ["127.0.0.13"]',
+    "127.0.1.10": 'proxy_header = "v2"\nvia = ["secured", "next"]',
     '::1", "127.0.1.8': 'leave_by = ["127.0.0.9"]',
 }
 LISTEN = """
@@ -60,10 +61,12 @@ from = ["127.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]
 CLIENTS = 'from = ["127.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]'
 
 
-def configuration(directory: Path, upstream: int) -> str:
-    """The configuration of a gateway that leaves by an upstream for one destination."""
+def configuration(directory: Path, upstream: int, secured: int) -> str:
+    """The configuration of a gateway that leaves by upstreams for two destinations."""
     text = LISTEN.replace("HERE", str(directory)) + LOOPBACK
     text += f'[[upstream]]\nname = "next"\nurl = "socks5://127.0.0.1:{upstream}"\n'
+    text += f'[[upstream]]\nname = "secured"\nca = "{directory}/cert.pem"\n'
+    text += f'url = "socks5+tls://127.0.0.1:{secured}"\n'
     for number, (host, said) in enumerate(SAID.items()):
         commands = '["connect"]' if "header" in said else '["connect", "bind", "udp"]'
         text += f'[[rule]]\nid = "r{number}"\n{CLIENTS}\nallow = {commands}\n'
@@ -78,8 +81,12 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]
     with ExitStack() as stack:
         start = contextmanager(running)
         (directory / "next").mkdir()
-        last = stack.enter_context(start(directory / "next", OPEN))
-        text = configuration(directory, last.port)
+        certificate = Certificate(directory)
+        shown = f'certificate = "{certificate.file}"\nkey = "{certificate.key}"\n'
+        secured = '[[listen]]\nname = "secured"\naddress = ["127.0.0.1:0"]\n'
+        secured += f"[listen.tls]\n{shown}"
+        last = stack.enter_context(start(directory / "next", OPEN + secured))
+        text = configuration(directory, last.port, last.ports[1])
         first = stack.enter_context(start(directory, text))
         yield [first, last]
 
@@ -210,9 +217,9 @@ def sent(gateway: Running, host: str, client: socket.socket) -> tuple[Any, bytes
     return header, rest, server.port
 
 
-@pytest.mark.parametrize("host", ["127.0.1.5", "127.0.1.6", "127.0.1.7"])
+@pytest.mark.parametrize("host", ["127.0.1.5", "127.0.1.6", "127.0.1.7", "127.0.1.10"])
 def test_header(gateway: Running, host: str) -> None:
-    """It comes first: the client, and where it wanted to go; also behind an upstream."""
+    """It comes first: the client, and where it wanted to go; also behind upstreams."""
     with raw.dial(gateway.port, source=("127.0.0.77", 0)) as client:
         port = client.getsockname()[1]
         header, rest, far = sent(gateway, host, client)
