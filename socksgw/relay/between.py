@@ -80,7 +80,9 @@ class Relays:
                 tally.reason, tally.reset, resetDestination = await relay.done
             finally:
                 tally.sent = relay.client.moved
-                tally.received = relay.destination.moved + len(late)
+                tally.received = relay.destination.moved
+                if late:
+                    tally.received += len(late)
                 tally.relay = None
                 client.take(None)
                 relay.dissolve()

@@ -108,13 +108,15 @@ class Dialling(Command):
             addresses = addresses or record.addresses
             if len(addresses) == 1:
                 verdict = case.verdicts[addresses[0]]
-                leaving = verdict.obligations.leaving
-                ways = case.generation.waysOf(record.listener, leaving)
+                ways = case.generation.waysOf(
+                    record.listener, verdict.obligations.leaving
+                )
                 outlet = await ways.connect(addresses, record.port, admit, case)
             else:
                 outlet, ways = await self._first(case, addresses, admit)
+                verdict = case.verdicts[outlet.address]
             record.dialled, record.bound = outlet.address, outlet.bound
-            case.livesBy(case.verdicts[outlet.address])
+            case.livesBy(verdict)
         path = outlet.path
         if path or record.via:
             record.went(path)
