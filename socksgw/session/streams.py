@@ -114,9 +114,9 @@ class Dialling(Command):
                 outlet = await ways.connect(addresses, record.port, admit, case)
             else:
                 outlet, ways = await self._first(case, addresses, admit)
-                verdict = case.verdicts[outlet.address]
             record.dialled, record.bound = outlet.address, outlet.bound
-            case.livesBy(verdict)
+            # A reload may have judged it again meanwhile.
+            case.livesBy(case.verdicts[outlet.address])
         path = outlet.path
         if path or record.via:
             record.went(path)
@@ -138,12 +138,11 @@ class Dialling(Command):
         """
         record = case.record
         assert record.name is not None
-        verdict = case.verdicts[record.name]
-        case.livesBy(verdict)
-        obligations = verdict.obligations
+        obligations = case.verdicts[record.name].obligations
         ways = case.generation.waysOf(record.listener, obligations.leaving)
         outlet = await ways.reach(record.name, record.port, obligations.connect, case)
         record.bound = outlet.bound
+        case.livesBy(case.verdicts[record.name])
         record.went(outlet.path)
         case.outgoing = outlet.local.address
         introduce(case, outlet)

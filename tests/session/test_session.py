@@ -766,6 +766,20 @@ def test_addressesThatLeaveByDifferentWays(gateway: Gateway) -> None:
     assert (end["rule"], end["path"]) == ("here", "direct")
 
 
+def test_judgedAgainWhileItIsDialled(gateway: Gateway) -> None:
+    """The session lives by the rule that allows it then."""
+    gateway.steps["route"] = dialling = Deferred[None]()
+    gateway.steps["relay"] = relaying = Deferred[None]()
+    gateway.connect(WAYS["socks5"])
+    (session,) = gateway.sessions
+    later = Verdict(True, "later", "", obligations=Obligations(idle=7))
+    session.verdicts = {TARGET: later}
+    dialling.callback(None)
+    assert session.obligations.idle == 7
+    relaying.callback(None)
+    assert gateway.lines("end")[0]["rule"] == "later"
+
+
 def test_theDialledAddressCounts(gateway: Gateway) -> None:
     """
     Of a name with several addresses, the rule of the one that is dialled bounds
