@@ -4,6 +4,7 @@ The client in Twisted programs, against real gateways.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from treq.client import HTTPClient
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
@@ -26,11 +28,14 @@ from socksgw.client import (
     HTTPClientEndpoint,
     PasswordLogin,
     SocksClientEndpoint,
+    associate,
+    bind,
     errors,
     overTLS,
     proxyAgent,
 )
 from tests.live.clientside import LOGIN, PASSWORD, PLAIN, TLS, USER, serving
+from tests.live.datagrams import Echo
 from tests.live.running import ROOT, Running, environment
 from tests.live.servers import Certificate as Served
 from tests.live.servers import Web
@@ -198,6 +203,66 @@ def test_distrusted(
         awaited(agent.request(b"GET", b"http://127.0.0.1:1/"))
     kind = errors.ProxyDistrusted if listener == TLS else errors.ProxyError
     assert isinstance(caught.value, kind)
+
+
+class Collecting(Protocol):
+    """Writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.octets = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.octets += data
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_bind(gateways: Running, version: int) -> None:
+    """A peer connects to the gateway's port, and is carried to the program."""
+    factory: Any = Factory.forProtocol(Collecting)
+    factory.noisy = False
+    proxy = proxyOf(gateways, PLAIN)
+    binding = bind(reactor, proxy, factory, "127.0.0.1", version=version)
+    listening = awaited(binding)
+    with socket.create_connection(listening.address, 10) as peer:
+        protocol = awaited(listening.peer)
+        assert listening.peerAddress == peer.getsockname()
+        peer.sendall(b"220 ready")
+        until(
+            lambda: protocol.octets == b"220 ready",
+            turn=lambda: reactor.iterate(0.01),
+        )
+        protocol.transport.write(b"HELO")
+        protocol.transport.loseConnection()
+        until(
+            lambda: protocol.transport.disconnected, turn=lambda: reactor.iterate(0.01)
+        )
+        assert peer.recv(100) == b"HELO"
+
+
+class Answers(DatagramProtocol):
+    """Writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.came: list[Any] = []
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        self.came.append((datagram, addr))
+
+
+def test_datagrams(gateways: Running) -> None:
+    """Datagrams to an address and to a name, and their answers."""
+    protocol = Answers()
+    with Echo() as server:
+        host, port = server.place
+        association = awaited(associate(reactor, proxyOf(gateways, PLAIN), protocol))
+        for number, name in enumerate((host, "localhost"), 1):
+            association.write(b"hello", (name, port))
+            until(
+                lambda number=number: len(protocol.came) == number,
+                turn=lambda: reactor.iterate(0.01),
+            )
+        assert protocol.came == [(b"hello", (host, port))] * 2
+        awaited(association.stopListening())
 
 
 def test_manual(gateways: Running, directory: Path, tmp_path: Path) -> None:

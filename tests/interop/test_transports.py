@@ -17,7 +17,7 @@ from tests.live.datagrams import Echo, addressed
 from tests.live.running import Running
 from tests.live.servers import PATIENCE, Destination, echo, untilEnd
 from tests.live.transports import (
-    SPOKEN,
+    ASKED,
     TRANSPORTS,
     Channel,
     opened,
@@ -41,7 +41,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield both
 
 
-@pytest.fixture(params=SPOKEN, ids="-".join)
+@pytest.fixture(params=ASKED, ids="-".join)
 def client(
     request: pytest.FixtureRequest,
     serving: Running,

@@ -17,13 +17,14 @@ from OpenSSL import SSL
 
 from socksgw.plugins.gssapi_stub import StubInitiator
 from tests.live import raw
+from tests.live.asking import asking, stopAsking
 from tests.live.kerberos import frame
 from tests.live.protocols import PROTOCOLS, Protocol
 from tests.live.running import LOOPBACK, Running, running, socksgw
 from tests.tools import proxyheaders
 from tests.tools.certificates import Authority, server
 
-__all__ = ["SPOKEN", "TRANSPORTS", "Channel", "opened", "serving"]
+__all__ = ["ASKED", "SPOKEN", "TRANSPORTS", "Channel", "opened", "serving"]
 
 REALM = "CORP.EXAMPLE"
 USER, PASSWORD = "alice", "correct-horse"
@@ -157,7 +158,10 @@ def serving(directory: Path) -> Iterator[Serving]:
         _prepare(each)
     run = contextmanager(running)
     with run(alone, CONFIGURATION) as first, run(proxied, PROXIED) as second:
-        yield Serving(first, second)
+        try:
+            yield Serving(first, second)
+        finally:
+            stopAsking()
 
 
 def _prepare(directory: Path) -> None:
@@ -472,6 +476,13 @@ class ProxiedTLS(TLS):
         self._header = b""
 
 
+class Client(Channel):
+    """By our own client, which asks at the first listener."""
+
+    def __init__(self, port: int) -> None:
+        self.plain = asking(port)
+
+
 #: The client of each transport, by its listener's name.
 TRANSPORTS: Final[dict[str, type[Channel]]] = {
     "plain": Channel,
@@ -492,11 +503,16 @@ SPOKEN: Final = [
     for name, channel in TRANSPORTS.items()
     for protocol in channel.protocols
 ]
+#: The same, and what asks for a program: it makes requests of its own.
+ASKED: Final = [*SPOKEN, *(("client", protocol) for protocol in Client.protocols)]
 
 
 def opened(gateway: Running, name: str, protocol: str = "socks5") -> Channel:
     """A client by this transport whose request is due."""
-    channel = TRANSPORTS[name](portOf(gateway, name))
+    if name == "client":
+        channel: Channel = Client(portOf(gateway, "plain"))
+    else:
+        channel = TRANSPORTS[name](portOf(gateway, name))
     channel.login(PROTOCOLS[protocol])
     return channel
 
