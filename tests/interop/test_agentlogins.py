@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.live.agents import Agent, agent
 from tests.live.datagrams import Association, Echo
 from tests.live.kerberos import Realm, within
 from tests.live.netns import alone
-from tests.live.running import Running, running, socksgw, socksgwProcess
+from tests.live.running import Running, environment, running, socksgw, socksgwProcess
 from tests.live.servers import Web, package, program
 from tests.tools.certificates import Authority, email, pemOf, server
 from tests.tools.tokens import AUDIENCE, ISSUER, Issuer, setOf
@@ -286,6 +287,42 @@ def test_logins(site: Site, listener: str, options: str, told: str) -> None:
     assert ("is reached, by the" in line) is (told == "0 ")
     if told == "3 ":
         assert "not believed to be itself" in line
+
+
+#: A desktop's session: its keyring is unlocked by the user's login.
+DESKTOP = """
+printf sesame | gnome-keyring-daemon --unlock --components=secrets >&2
+"$PYTHON" -m socksgw.console.command agent "$@"
+printf %s "$PASSWORD" | "$PYTHON" -m keyring set socksgw:localhost alice
+"$PYTHON" -m socksgw.console.command agent "$@"
+"""
+
+
+def test_keyring(site: Site, tmp_path: Path) -> None:
+    """The password is in a real Secret Service, under the gateway's name."""
+    package("secretstorage")
+    program("gnome-keyring-daemon", "gnome-keyring")
+    session = [program("dbus-run-session", "dbus-daemon"), "--", "sh", "-c", DESKTOP]
+    url = site.url("passwords")
+    options = ["--user", USER, "--keyring", "--ca", str(site.directory / "ca.pem")]
+    done = subprocess.run(
+        [*session, "sh", url, "--check", *options],
+        env=environment(
+            HOME=str(tmp_path),
+            XDG_RUNTIME_DIR=str(tmp_path),
+            XDG_DATA_HOME="",
+            PYTHON=sys.executable,
+            PASSWORD=PASSWORD,
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    told = "the keyring has no password of alice: keyring set socksgw:localhost alice"
+    assert f"socksgw agent: {told}\n" in done.stderr
+    assert "is reached, by the password\n" in done.stdout, done.stderr
+    assert done.returncode == 0
 
 
 def test_aTokenThatComesLater(site: Site, tmp_path: Path) -> None:
