@@ -20,7 +20,6 @@ APART = COMMON | {"bench", "hostile", "interop", "measured"}
 ELSEWHERE: dict[str, tuple[str, str]] = {
     "agent/agent.py": ("interop/test_agent.py", "an agent that runs has one"),
     "agent/running.py": ("interop/test_agent.py", "it is the process"),
-    "agent/telling.py": ("interop/test_agent.py", "it is what the process prints"),
     "agent/trial.py": ("interop/test_agent.py", "it needs a gateway"),
     "agent/trouble.py": ("agent/test_credentials.py", "each of them is one"),
     **{
