@@ -70,7 +70,7 @@ class Link:
             octets, self._came = self._came, b""
             return octets
         if self._failure is not None:
-            raise self._failure
+            raise _fresh(self._failure)
         self._waiting = waiting = Awaited[bytes]()
         try:
             return await waiting
@@ -102,7 +102,16 @@ class Link:
         waiting = self._waiting
         if waiting is not None and not waiting.called:
             self._waiting = None
-            waiting.errback(Failure(failure))
+            waiting.errback(Failure(_fresh(failure)))
+
+
+def _fresh(failure: ProxyError) -> ProxyError:
+    """
+    Return another one like it, to be raised.
+
+    What is raised leads by its traceback to the link that would keep it: a circle.
+    """
+    return type(failure)(str(failure))
 
 
 @final

@@ -159,7 +159,8 @@ class Stream:
         except SSL.ZeroReturnError:
             self.ended = True
         except SSL.Error as e:
-            self.failure = e
+            # Its traceback leads here: a circle.
+            self.failure = e.with_traceback(None)
         if self._records > (EMPTY if self.established else OPENING):
             self.failure = Excessive("too many records of TLS without data")
 

@@ -20,7 +20,7 @@ from socksgw.system.connection import Connection
 from socksgw.system.files import FileError, readFile, readSecret, stampOf, unreadable
 from socksgw.system.tls import Stream
 from socksgw.system.tlscontext import Own, certificatesOf, clientContext, keyFor
-from socksgw.system.tlsname import PeerName, PeerRefused
+from socksgw.system.tlsname import Handshake, PeerName
 from socksgw.system.tlsover import TLSOver
 
 __all__ = ["ClientTLS", "WrongFile"]
@@ -87,11 +87,11 @@ class ClientTLS:
         @raise TLSFailed: there is no TLS, or the server is not who it should be. The
             connection is closed then.
         """
-        refusals: list[PeerRefused] = []
-        connection = self._name.connection(self.context(), refusals.append)
+        connection = self._name.named(self.context())
+        connection.set_app_data(Handshake())
         connection.set_connect_state()
         found = TLSOver(below, Stream(connection))
-        await found.open(self._name, refusals)
+        await found.open(self._name)
         return found
 
     def context(self) -> SSL.Context:
@@ -133,6 +133,7 @@ class ClientTLS:
         except (SSL.Error, Error):
             # Not the own certificate, which was tried when it was read.
             raise WrongFile("ca", f"{self._ca}: OpenSSL refuses it") from None
+        self._name.demand(context)
         if own is not None:
             context.set_info_callback(_noted)
         return context
@@ -154,7 +155,9 @@ class ClientTLS:
 def _noted(connection: SSL.Connection, _where: int, _result: int) -> None:
     """Take note that our certificate is shown."""
     if _SHOWN in connection.get_state_string():
-        connection.set_app_data(True)
+        handshake = connection.get_app_data()
+        if isinstance(handshake, Handshake):
+            handshake.shown = True
 
 
 def _octets(key: str, path: Path, secret: bool = False) -> bytes:

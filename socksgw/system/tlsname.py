@@ -25,7 +25,7 @@ from service_identity.hazmat import (
     verify_service_identity,
 )
 
-__all__ = ["PeerName", "PeerRefused"]
+__all__ = ["Handshake", "PeerName", "PeerRefused"]
 
 #: Names of a certificate in a message, and characters of each, at most.
 _NAMES: Final = 4
@@ -53,6 +53,25 @@ class PeerRefused(Exception):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"its certificate is refused: {why}")
+
+
+_VERIFIED: Final = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+
+
+@final
+class Handshake:
+    """
+    What is found out in a handshake.
+
+    @ivar refusal: why the peer is refused; empty where it is not.
+    @ivar shown: whether it has asked for our certificate, and has seen it.
+    """
+
+    __slots__ = ("refusal", "shown")
+
+    def __init__(self) -> None:
+        self.refusal = ""
+        self.shown = False
 
 
 @final
@@ -95,24 +114,48 @@ class PeerName:
         @param refuse: called when the peer is refused, with the reason; the handshake
             fails then.
         """
-        connection = SSL.Connection(context, None)
-        if self._serverName:
-            # RFC 6066 section 3: addresses are not permitted there.
-            connection.set_tlsext_host_name(self._serverName)
+        connection = self.named(context)
 
         def verified(_: Any, shown: Any, error: int, depth: int, ok: int) -> bool:
-            why = ""
-            if not ok:
-                why = _CHAIN.get(error, f"OpenSSL's verification error {error}")
-            elif depth == 0:
-                why = self._objection(shown.to_cryptography())
+            why = self._verdict(shown, error, depth, ok)
             if why:
                 refuse(PeerRefused(why))
             return not why
 
-        flags = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-        connection.set_verify(flags, verified)
+        connection.set_verify(_VERIFIED, verified)
         return connection
+
+    def demand(self, context: SSL.Context) -> None:
+        """
+        Have the peer verified on every connection of a context.
+
+        Its connections come from L{named}, and their app data is a L{Handshake}. A
+        function of each connection's own would stay until the garbage collector runs.
+        """
+
+        def verified(
+            connection: Any, shown: Any, error: int, depth: int, ok: int
+        ) -> bool:
+            why = self._verdict(shown, error, depth, ok)
+            if why:
+                connection.get_app_data().refusal = why
+            return not why
+
+        context.set_verify(_VERIFIED, verified)
+
+    def named(self, context: SSL.Context) -> SSL.Connection:
+        """Return a connection, on octets in memory, that asks for the name."""
+        connection = SSL.Connection(context, None)
+        if self._serverName:
+            # RFC 6066 section 3: addresses are not permitted there.
+            connection.set_tlsext_host_name(self._serverName)
+        return connection
+
+    def _verdict(self, shown: Any, error: int, depth: int, ok: int) -> str:
+        """Return what is wrong with one certificate of the chain; empty for nothing."""
+        if not ok:
+            return _CHAIN.get(error, f"OpenSSL's verification error {error}")
+        return self._objection(shown.to_cryptography()) if depth == 0 else ""
 
     def confirm(self, connection: Any) -> None:
         """

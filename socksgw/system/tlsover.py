@@ -4,7 +4,6 @@ The connection to a server through TLS, over any other connection.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, final
 
@@ -74,16 +73,18 @@ class TLSOver(Above):
 
     # The handshake.
 
-    async def open(self, name: PeerName, refusals: Sequence[PeerRefused]) -> None:
+    async def open(self, name: PeerName) -> None:
         """
         Shake hands.
 
         @param name: what the server has to prove.
-        @param refusals: why it was refused, if it was.
+            Its stream's connection has a L{Handshake<socksgw.system.tlsname.Handshake>}
+            as app data.
         @raise TLSFailed: it did not work; the connection is closed.
         """
         stream = self._stream
         assert stream is not None
+        handshake = stream.connection.get_app_data()
         opening: Awaited[None] = Awaited(lambda _: self._giveUp())
         self._opening = opening
         try:
@@ -95,10 +96,12 @@ class TLSOver(Above):
             self._below.abortConnection()
             raise TLSFailed(str(e)) from None
         except TLSFailed as e:
-            raise type(e)(str(refusals[0]) if refusals else e.why) from None
+            refusal = handshake.refusal
+            why = str(PeerRefused(refusal)) if refusal else e.why
+            raise type(e)(why) from None
         finally:
             self._opening = None
-        self.shown = stream.connection.get_app_data() is True
+        self.shown = handshake.shown
 
     def _giveUp(self) -> None:
         """Close: nobody waits for the handshake any more."""

@@ -27,6 +27,7 @@ from socksgw.route.upstreams.place import Place
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.through import Through
 from socksgw.route.upstreams.trip import Trip
+from socksgw.system.tlsclient import ClientTLS
 from socksgw.wire.address import Address
 from tests.fakes.loops import WatchedLoop
 from tests.fakes.resolver import Names
@@ -148,6 +149,7 @@ class Network(WatchedLoop):
         there: bool = False,
         proxy: Proxy = SOCKS,
         passing: Callable[[bytes, bytes], Proxy] | None = None,
+        tls: ClientTLS | None = None,
     ) -> Hop:
         """Return a hop to a server."""
         at: Address | str = host
@@ -155,7 +157,7 @@ class Network(WatchedLoop):
             at = Address.parse(host)
         health = Health(self.clock.seconds, Random(5), lambda *_: None)
         standing = Standing(name, health)
-        manner = Manner(name, proxy, passing=passing)
+        manner = Manner(name, proxy, passing=passing, tls=tls)
         return Hop(standing, at, port, manner, self.setDeadline, there)
 
     def ways(self, *places: Sequence[Hop], direct: bool = False) -> Through:

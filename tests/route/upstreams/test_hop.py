@@ -4,11 +4,15 @@ One upstream, with real sockets on loopback: what it says, and what becomes of t
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError
 
 from socksgw.client.http import HTTPProxy
@@ -19,9 +23,13 @@ from socksgw.errors import (
     UpstreamFailed,
     UpstreamRefused,
 )
+from socksgw.system.coroutines import Running
+from socksgw.system.tlsclient import ClientTLS
+from socksgw.system.tlscontext import Own, serverContext
 from socksgw.wire.codes import Reply
 from tests.live.raw import exactly
 from tests.route.upstreams.scripted import BOUND, FAR, GRANTED, LOOP, SECONDS, Network
+from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.sockets import RESET
 
 
@@ -277,3 +285,59 @@ def test_octetByOctet(network: Network) -> None:
     assert leg.bound == BOUND
     assert b"220".startswith(leg.surplus)
     leg.connection.loseConnection()
+
+
+def _otherTLS(connection: socket.socket) -> None:
+    """A server with a certificate of nobody's."""
+    issued = server(Authority())
+    connection.setblocking(True)
+    tls = SSL.Connection(serverContext(Own(issued.chain, issued.key)), connection)
+    tls.set_accept_state()
+    with suppress(SSL.Error):
+        tls.do_handshake()
+
+
+#: What an upstream does, and whether TLS is wanted of it.
+ENDS: dict[str, tuple[Callable[[socket.socket], object], bool]] = {
+    "silence": (lambda each: each.recv(3), False),
+    "no method": (lambda each: each.sendall(b"\x05\xff"), False),
+    "no SOCKS": (lambda each: each.sendall(b"HTTP/1.1 400 \r\n\r\n"), False),
+    "no TLS": (lambda each: each.sendall(bytes(20)), True),
+    "silence for TLS": (lambda each: each.recv(3), True),
+    "another's TLS": (_otherTLS, True),
+}
+
+
+@pytest.mark.parametrize(("serve", "tls"), ENDS.values(), ids=list(ENDS))
+def test_nothingWaitsForTheCollector(
+    network: Network,
+    tmp_path: Path,
+    serve: Callable[[socket.socket], object],
+    tls: bool,
+) -> None:
+    """What a failed dialogue held is free without the garbage collector."""
+    port = network.served(serve).port
+    (tmp_path / "ca.pem").write_bytes(pemOf(Authority().certificate))
+    client = ClientTLS("localhost", tmp_path / "ca.pem") if tls else None
+    hop = network.hop("up", "127.0.0.1", port, there=True, tls=client)
+
+    def fail() -> None:
+        trip = network.trip()
+        running = Running(hop.open(network.ground, FAR, 80, trip, SECONDS))
+        network.until(lambda: running.called)
+        running.addErrback(lambda failure: failure.trap(SocksError) and None)
+
+    fail()
+    gc.collect()
+    gc.disable()
+    try:
+        fail()
+        network.settle()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        kinds = {f"{type(each).__module__}" for each in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not [each for each in kinds if each.startswith(("socksgw", "OpenSSL"))]
