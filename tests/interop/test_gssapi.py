@@ -28,6 +28,7 @@ from tests.live import raw
 from tests.live.kerberos import Client, Realm, frame, initiator, within
 from tests.live.names import KnownNames
 from tests.live.running import Running, running, socksgw
+from tests.live.running import environment as withProject
 from tests.live.servers import (
     PATIENCE,
     Destination,
@@ -37,6 +38,7 @@ from tests.live.servers import (
     missing,
     package,
     program,
+    untilEnd,
 )
 from tests.tools.waiting import until
 
@@ -183,6 +185,47 @@ def test_login(
     assert line["rule"] == ("secret" if level == 2 else "whole")
     end = raw.end(gateway, server.port)
     assert (end["sent"], end["received"]) == (5, 5)
+
+
+def connected(
+    gateway: Running, environment: dict[str, str], port: int, octets: bytes
+) -> subprocess.CompletedProcess[bytes]:
+    """C{socksgw connect} with the ticket of an environment, if it has one."""
+    command = [sys.executable, "-m", "socksgw.console.command", "connect"]
+    command += ["127.0.0.1", str(port), "--login", "gssapi"]
+    command += ["--proxy", f"socks5://localhost:{gateway.port}"]
+    return subprocess.run(
+        command,
+        env=withProject(**environment),
+        input=octets,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_connect(
+    gateway: Running,
+    tickets: dict[str, str],
+    realm: Realm,
+    destination: Callable[..., Destination],
+) -> None:
+    """
+    C{socksgw connect} logs in by the ticket, protects all that follows, and ends each
+    side by itself; without a ticket it says so in one line.
+    """
+    server = destination(lambda connection: connection.sendall(untilEnd(connection)))
+    payload = random.Random(13).randbytes(MIB)
+    done = connected(gateway, tickets, server.port, payload)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == payload
+    line = raw.decision(gateway, server.port)
+    assert (line["user"], line["method"]) == ("alice", "gssapi")
+    assert line["secured"] == "confidentiality"
+    done = connected(gateway, realm.environment, server.port, b"")
+    assert done.returncode == 1
+    [said] = done.stderr.decode().splitlines()
+    assert "ticket" in said
 
 
 @pytest.mark.parametrize("mechanism", ["kerberos", "stub"])
