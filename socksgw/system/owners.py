@@ -107,8 +107,11 @@ def senderOf(theirs: tuple[str, int], ours: socket.socket) -> int | None:
         # come to (udp_dump_one): the ends are the other way around than TCP's.
         octets = _ask(ours.family, here, theirs, socket.IPPROTO_UDP)
     except OSError as e:
-        if e.errno not in _GONE:
-            instead = 'clients that logged in by "peer" have no datagrams beside TCP'
+        if e.errno not in _GONE or not _knowsUDP(ours.family, here, theirs):
+            instead = (
+                'clients that logged in by "peer" have no datagrams beside TCP (is the '
+                "kernel's module udp_diag there?)"
+            )
             tellOnce("sock_diag(7) of UDP", e, instead)
         return None
     if len(octets) < _FOUND.size + _ENDS_SIZE + _OWNER.size:
@@ -121,6 +124,17 @@ def senderOf(theirs: tuple[str, int], ours: socket.socket) -> int | None:
     # Most clients are bound to no address.
     found = port == theirs[1] and (bound.isUnspecified or bound == address)
     return uid if found and inode else None
+
+
+def _knowsUDP(family: int, here: tuple[str, int], there: tuple[str, int]) -> bool:
+    """
+    Tell whether the kernel finds our own socket; without its module it finds none.
+    """
+    try:
+        _ask(family, there, here, socket.IPPROTO_UDP)
+    except OSError:
+        return False
+    return True
 
 
 def _packed(family: int, name: tuple[str, int]) -> bytes:
