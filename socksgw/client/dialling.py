@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from socksgw.client.errors import ProxyDistrusted, ProxyUnreachable
+from socksgw.client.errors import LoginWanted, ProxyDistrusted, ProxyUnreachable
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Again
 from socksgw.system.connection import Connection
@@ -49,12 +49,15 @@ async def through(
     proxy: Any,
     host: Address | str,
     port: int,
+    certified: bool = False,
 ) -> tuple[Connection, bytes]:
     """
     Have a proxy connect to a destination.
 
     @param dial: makes a socket that is connected to the proxy.
     @param tls: to the proxy (L{socksgw.system.tlsclient.ClientTLS}); L{None} for none.
+    @param certified: whether the client's certificate is its login: the proxy has to
+        ask for it.
     @return: the connection, of which nothing is read, and what came behind the reply.
     @raise ProxyError: it does not connect. Nothing is left open then.
     """
@@ -62,7 +65,7 @@ async def through(
         connection: Connection = PlainConnection(dial(), watch)
         try:
             if tls is not None:
-                connection = await _secured(tls, connection)
+                connection = await _secured(tls, connection, certified)
             link = ConnectionLink(connection)
             accepted = await proxy.connect(link, host, port)
         except Again as e:
@@ -78,9 +81,12 @@ async def through(
         return connection, link.surplus
 
 
-async def _secured(tls: Any, connection: Connection) -> Connection:
+async def _secured(tls: Any, below: Connection, certified: bool) -> Connection:
     try:
-        found: Connection = await tls.over(connection)
+        found = await tls.over(below)
     except TLSFailed as e:
         raise ProxyDistrusted(str(e)) from None
-    return found
+    if certified and not found.shown:
+        raise LoginWanted("the proxy has not asked for a certificate")
+    connection: Connection = found
+    return connection

@@ -190,11 +190,15 @@ def _prepared(options: argparse.Namespace) -> Callable[[Any], Coroutine[Any, Any
             "socks5+tls:// or https://"
         )
 
+    certified = options.login == "certificate"
+    if certified and not options.certificate:
+        raise _Misused("--login certificate needs --certificate FILE")
+
     def opening(watch: Any) -> Coroutine[Any, Any, Any]:
         def dial() -> Any:
             return dialled(where, port, options.timeout)
 
-        return through(dial, watch, tls, proxy, host, options.port)
+        return through(dial, watch, tls, proxy, host, options.port, certified)
 
     return opening
 

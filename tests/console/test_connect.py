@@ -66,6 +66,10 @@ PROXY = "socks5://127.0.0.1:1080"
             "SOCKS 4 has no login",
         ),
         (["a.example", "22", "--proxy", PROXY, "--ca", "/no"], "TLS"),
+        (
+            ["a.example", "22", "--proxy", "https://gw:1", "--login", "certificate"],
+            "--certificate",
+        ),
         (["a.example", "22", "--proxy", "https://gw:1", "--ca", "/no"], "/no"),
     ],
 )

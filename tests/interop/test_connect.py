@@ -23,6 +23,7 @@ from tests.live.clientside import LOGIN, PASSWORD, PLAIN, TLS, USER, serving
 from tests.live.running import Running, environment
 from tests.live.servers import Destination, program, untilEnd
 from tests.live.sshd import Sshd
+from tests.tools.certificates import CLIENT, Authority, email
 from tests.tools.waiting import until
 
 UP = random.Random(60).randbytes(700_001)
@@ -275,3 +276,15 @@ def test_notReached(
     assert done.returncode == 3, done.stderr
     [line] = done.stderr.decode().splitlines()
     assert said in line
+
+
+def test_certificateNotAskedFor(
+    gateway: Running, directory: Path, tmp_path: Path
+) -> None:
+    """A certificate is a login only where the proxy asks for it."""
+    mine = Authority().issue(email("alice@example"), usage=(CLIENT,))
+    file = mine.writeTogether(tmp_path, "alice")
+    options = ("--login", "certificate", "--certificate", str(file))
+    done = ran(asking(gateway, directory, "socks5+tls", "127.0.0.1", 1, *options))
+    assert done.returncode == 1
+    assert b"has not asked for a certificate" in done.stderr
