@@ -21,7 +21,7 @@ import pytest
 from tests.live import raw
 from tests.live.clientside import LOGIN, PASSWORD, PLAIN, TLS, USER, serving
 from tests.live.running import Running, environment
-from tests.live.servers import Destination, program, untilEnd
+from tests.live.servers import Destination, package, program, untilEnd
 from tests.live.sshd import Sshd
 from tests.tools.certificates import CLIENT, Authority, email
 from tests.tools.waiting import until
@@ -288,3 +288,43 @@ def test_certificateNotAskedFor(
     done = ran(asking(gateway, directory, "socks5+tls", "127.0.0.1", 1, *options))
     assert done.returncode == 1
     assert b"has not asked for a certificate" in done.stderr
+
+
+KEYRING = """
+from keyring.backend import KeyringBackend
+
+
+class Fixed(KeyringBackend):
+    priority = 1
+
+    def get_password(self, service, username):
+        asked = (service, username)
+        return {password!r} if asked == ("socksgw:127.0.0.1", "alice") else None
+
+    def set_password(self, service, username, password): ...
+
+    def delete_password(self, service, username): ...
+"""
+
+
+def test_keyring(
+    gateway: Running,
+    destination: Callable[..., Destination],
+    tmp_path: Path,
+) -> None:
+    """The password of the gateway's own name is taken from the keyring."""
+    package("keyring")
+    (tmp_path / "fixedkeyring.py").write_text(KEYRING.format(password=PASSWORD))
+    surroundings = environment(PYTHON_KEYRING_BACKEND="fixedkeyring.Fixed")
+    surroundings["PYTHONPATH"] += f":{tmp_path}"
+    server = destination(lambda connection: connection.sendall(untilEnd(connection)))
+    url = f"socks5://127.0.0.1:{gateway.ports[LOGIN]}"
+    command = [*COMMAND, "127.0.0.1", str(server.port), "--proxy", url, "--keyring"]
+    for user, status in ((USER, 0), ("bob", 2)):
+        done = subprocess.run(
+            [*command, "--user", user], env=surroundings, input=b"hello",
+            capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr
+        assert done.stdout == (b"" if status else b"hello")
+        assert (b"keyring set socksgw:127.0.0.1 bob" in done.stderr) == (status == 2)
