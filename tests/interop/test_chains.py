@@ -70,14 +70,14 @@ class Chain:
         start = contextmanager(running)
         self.last = stack.enter_context(start(directory / "last", OPEN))
         middle = stack.enter_context(start(directory / "middle", OPEN))
-        own = freePort()
+        own = freePort(kind=socket.SOCK_STREAM)
         self._upstreams = "".join(
             UPSTREAM.format(*each)
             for each in [
                 ("middle", "127.0.0.1", middle.port, "here"),
                 ("last", "127.0.0.1", self.last.port, "here"),
                 ("names", "localhost", self.last.port, "there"),
-                ("dead", "127.0.0.1", freePort(), "here"),
+                ("dead", "127.0.0.1", freePort(kind=socket.SOCK_STREAM), "here"),
                 ("itself", "localhost", own, "here"),
             ]
         )
@@ -233,7 +233,7 @@ def test_names(chain: Chain, destination: Callable[..., Destination]) -> None:
 
 def test_refusals(chain: Chain) -> None:
     """What the last one says of the destination is the client's reply, too."""
-    port = freePort()
+    port = freePort(kind=socket.SOCK_STREAM)
     code, end = chain.refused("three", "127.0.0.1", port)
     assert (code, end["reply"], end["reason"]) == (5, 5, "refused")
     assert 'upstream "last"' in end["why"]
@@ -247,7 +247,7 @@ def test_refusals(chain: Chain) -> None:
 )
 def test_noUpstream(chain: Chain, name: str, reason: str) -> None:
     """It is no word about the destination; nothing comes in by our own door."""
-    port = freePort()
+    port = freePort(kind=socket.SOCK_STREAM)
     code, end = chain.refused(name, "127.0.0.1", port)
     assert (code, end["reason"]) == (1, reason)
     assert CHAINS[name].strip('"') in end["why"]
