@@ -31,8 +31,9 @@ _MOST_INTERIM: Final = 16
 _TOLD: Final = 200
 
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105
-#: An item of a list, between commas that are not inside quotes.
-_ITEM: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+#: An item of a list, between commas that are not inside quotes. The group is the last
+#: quote, or what the value ends with where that has no end: so nothing is read twice.
+_ITEM: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*("|\\?\Z))+', re.DOTALL)
 #: A parameter of a challenge (RFC 9110 section 11.2), and the head of a challenge.
 _PARAMETER: Final = re.compile(
     rf"{_TOKEN}[ \t]*=[ \t]*(?:{_TOKEN}|\"(?:[^\"\\]|\\.)*\")"
@@ -71,11 +72,12 @@ def challenges(values: Iterable[str]) -> Iterator[tuple[str, str]]:
     @return: each scheme in lower case, and what stands behind it.
     """
     for value in values:
-        if _ITEM.sub("", value).strip(","):
+        items = list(_ITEM.finditer(value))
+        if items and items[-1][1] not in (None, '"'):
             # A quote without its end: what stands where is not known.
             continue
         scheme, parameters = "", ""
-        for match in _ITEM.finditer(value):
+        for match in items:
             item = match[0].strip(" \t")
             if not item:
                 continue
