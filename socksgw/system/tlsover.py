@@ -154,7 +154,9 @@ class TLSOver(Above):
         elif stream.ended:
             # What follows, whatever it is, is not read.
             self._below.pauseProducing()
-            self._tellEnd()
+            if self._reading:
+                # Else it is for whoever reads next.
+                self._tellEnd()
 
     def _tellEnd(self) -> None:
         if not self._told and self.receiver is not None:

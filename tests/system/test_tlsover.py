@@ -126,6 +126,27 @@ def test_theServerEnds(house: House) -> None:
     assert house.heard(server, 1) == b""
 
 
+def test_theServerEndsBehindItsReply(house: House) -> None:
+    """Who has read the reply stops there; the end is for whoever goes on."""
+
+    class Reply(Recorder):
+        def dataReceived(self, data: bytes) -> None:
+            super().dataReceived(data)
+            connection.pauseProducing()
+
+    connection, server = house.meet()
+    first, second = Reply(), Recorder()
+    connection.take(first)
+    server.send(b"granted")
+    server.end()
+    house.until(lambda: first.octets)
+    assert (first.octets, first.readEnds) == (b"granted", 0)
+    connection.take(second)
+    house.until(lambda: second.readEnds)
+    assert (second.octets, second.readEnds, first.readEnds) == (b"", 1, 0)
+    connection.abortConnection()
+
+
 def test_aStreamThatWasCut(house: House) -> None:
     """A server's FIN alone is no end: anybody on the way can send one."""
     connection, server, receiver = house.taken()
