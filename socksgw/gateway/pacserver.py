@@ -7,12 +7,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from hashlib import sha256
+from io import BytesIO
 from typing import Any, Final, Protocol, final
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.protocols.policies import ThrottlingFactory
-from twisted.web.http import CACHED, PRECONDITION_FAILED
+from twisted.python.failure import Failure
+from twisted.web.http import CACHED, PRECONDITION_FAILED, HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
@@ -26,7 +28,8 @@ from socksgw.policy.pac import pacOf
 
 __all__ = ["PacPorts"]
 
-#: Browsers that are answered at a time, and seconds that one may take to ask.
+#: Browsers that are answered at a time, and seconds that one may take to ask and to
+#: read the answer.
 _MOST: Final = 256
 _PATIENCE: Final = 15
 #: Seconds for which a browser may keep the program.
@@ -100,8 +103,49 @@ class _Program(Resource):
         return found
 
 
+class _Once(HTTPChannel):
+    """
+    One request of one browser.
+
+    What comes behind it is not read: many requests at once, whose answers nobody takes,
+    would fill the memory.
+    """
+
+    _end: Any = None
+
+    def connectionMade(self) -> None:
+        """As C{HTTPChannel.connectionMade}."""
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        transport: Any = self.transport
+        self._end = self.callLater(_PATIENCE, transport.abortConnection)  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """As C{HTTPChannel.connectionLost}."""
+        if self._end.active():
+            self._end.cancel()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        """As C{HTTPChannel.checkPersistence}."""
+        request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        return False
+
+
+class _Bare(Request):
+    """A request whose content is thrown away, not stored in a file."""
+
+    def gotLength(self, length: int | None) -> None:
+        """As C{Request.gotLength}."""
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """As C{Request.handleContentChunk}."""
+
+
 class _Quiet(Site):
     """A web server that writes no line for each request."""
+
+    protocol = _Once  # type: ignore[assignment]
 
     def log(self, request: Any) -> None:
         """As C{Site.log}."""
@@ -117,7 +161,8 @@ class PacPorts:
         program = _Program(gateway)
         root.putChild(b"proxy.pac", program)
         root.putChild(b"wpad.dat", program)
-        site = _Quiet(root, timeout=_PATIENCE)  # type: ignore[no-untyped-call]
+        # The channel sees to the time.
+        site = _Quiet(root, _Bare, timeout=None)  # type: ignore[no-untyped-call]
         site.displayTracebacks = False
         self._factory = ThrottlingFactory(site, _MOST)
         self._factory.noisy = False

@@ -5,6 +5,7 @@ The program for browsers, served by a real gateway, and a browser that runs it.
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -118,6 +119,28 @@ def test_refused(served: Served, path: str, host: str, status: int) -> None:
     found, text, _ = served.get(path, host)
     assert found == status
     assert host not in text or len(host) < 3
+
+
+def test_oneRequest(served: Served) -> None:
+    """What is sent behind a request is not answered: unread answers would pile up."""
+    with raw.dial(served.pac) as client:
+        client.sendall(b"GET /proxy.pac HTTP/1.1\r\nHost: gw\r\n\r\n" * 100)
+        assert client.makefile("rb").read().count(b"HTTP/1.1 200") == 1
+
+
+def test_content(served: Served) -> None:
+    """Content is stored nowhere: not in a file that is as long as a client likes."""
+    with raw.dial(served.pac) as client:
+        client.sendall(
+            b"POST /proxy.pac HTTP/1.1\r\nHost: gw\r\nContent-Length: 300000\r\n\r\n"
+        )
+        client.sendall(bytes(200_000))
+        assert served.get()[0] == 200
+        links = Path(f"/proc/{served.running.process.pid}/fd").iterdir()
+        names = [os.readlink(each) for each in links]
+        assert not [each for each in names if "(deleted)" in each]
+        client.sendall(bytes(100_000))
+        assert client.makefile("rb").read().startswith(b"HTTP/1.1 405")
 
 
 def test_aBrowserComesForWhatIsServed(
