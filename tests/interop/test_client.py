@@ -75,10 +75,13 @@ def closed() -> Iterator[None]:
     """No connection is left open at the end of a test."""
     yield
 
-    def connections() -> list[Any]:
-        return [each for each in reactor.getReaders() if isinstance(each, Connection)]
+    def busy() -> list[Any]:
+        watched = [*reactor.getReaders(), *reactor.getWriters()]
+        found: list[Any] = [each for each in watched if isinstance(each, Connection)]
+        # What TLS has to say waits for the next turn.
+        return [*found, *reactor.getDelayedCalls()]
 
-    until(lambda: not connections(), 10, lambda: reactor.iterate(0.01), connections)
+    until(lambda: not busy(), 10, lambda: reactor.iterate(0.01), busy)
 
 
 @pytest.fixture(scope="module")
