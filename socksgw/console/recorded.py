@@ -24,7 +24,7 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.codes import methodsText
 
-__all__ = ["explainRecord"]
+__all__ = ["ending", "explainRecord"]
 
 _FACTS: Final = (
     ("time", "time"),
@@ -48,8 +48,10 @@ _FACTS: Final = (
     ("asked", "asked"),
     ("port", "port"),
     ("addresses", "may dial"),
+    ("judged", "judged by"),
     ("verdict", "verdict"),
     ("rule", "rule"),
+    ("via", "leaves via"),
     ("ticket", "ticket"),
     ("why", "why"),
     ("hint", "hint"),
@@ -143,16 +145,19 @@ def _print(line: Line, before: Line, ended: Line | None, out: TextIO) -> None:
     if ended is None:
         print("it has not ended, as far as the journal goes", file=out)
     else:
-        print(f"and then, line {ended['n']}: {_ending(ended)}", file=out)
+        print(f"and then, line {ended['n']}: {ending(ended)}", file=out)
 
 
-def _ending(line: Line) -> str:
+def ending(line: Line) -> str:
     """Return how a grant ended, in one line."""
     why = f": {line['why']}" if line.get("why") else ""
-    if line["event"] == "end" and line["address"] is None:
+    # Where an upstream has looked the name up, the address is not known: path tells.
+    if line["event"] == "end" and line["address"] is None and "path" not in line:
         return f"nothing was connected: {line['reason']}{why}, reply {line['reply']}"
     octets = f"{line['sent']:,} octets out, {line['received']:,} back"
-    return f"{line['reason']}{why} after {line['seconds']} s with {line['address']}; {octets}"
+    met = f" with {line['address']}" if line.get("address") else ""
+    by = f", by {line['path']}" if line.get("path") else ""
+    return f"{line['reason']}{why} after {line['seconds']} s{met}{by}; {octets}"
 
 
 def _printFacts(line: Line, out: TextIO) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 __all__ = ["rendered"]
 
 _DIRECTIVE: Final = re.compile(r"\.\. ")
-_UNDERLINE: Final = re.compile(r"(=+|-+)\Z")
+_UNDERLINE: Final = re.compile(r"(=+|-+|~+)\Z")
 _BORDER: Final = re.compile(r"=+(  +=+)+\Z")
 _MARKED: Final = re.compile(r"``(.+?)``|(?<![\w*])\*(\w[^*]*?)\*(?![\w*])", re.DOTALL)
 #: What begins an entry of a list.

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from socksgw.audit.refusals import Refusal
+from socksgw.console import recorded
 from socksgw.console.command import main
 from socksgw.console.human import humanLine
 from socksgw.wire.address import Address
@@ -163,6 +164,21 @@ def test_whatIsSaid(
     """What somebody wants to know who looks at that line."""
     number = numbered(journalled, event, **wanted)
     assert said in explained(journalled, number)[1]
+
+
+def test_endedByAnUpstream() -> None:
+    """Its path is told, and a name that it has looked up has no address."""
+    end: dict[str, object] = {"event": "end", "address": None, "reply": 0}
+    end |= {"sent": 79, "received": 1960, "seconds": 0.5, "reason": "closed"}
+    end["path"] = "dmz"
+    assert recorded.ending(end) == (
+        "closed after 0.5 s, by dmz; 79 octets out, 1,960 back"
+    )
+    end["address"] = "192.0.2.1"
+    assert "after 0.5 s with 192.0.2.1, by dmz;" in recorded.ending(end)
+    end |= {"address": None, "reason": "upstream-closed", "reply": 1}
+    del end["path"]
+    assert recorded.ending(end) == "nothing was connected: upstream-closed, reply 1"
 
 
 def test_theHintOnTheConsole(journalled: Running) -> None:

@@ -16,6 +16,7 @@ from socksgw.console.rendering import rendered
     [
         ("Head\n====\n\nA ``word`` and *another*.\n", "Head\n====\n\nA word and another.\n"),
         ("``[x]``\n-------\n", "[x]\n---\n"),
+        ("UDP\n~~~\n\nText\n", "UDP\n~~~\n\nText\n"),
         ("Run::\n\n    a ``b``\n\nAfter ``b``\n", "Run:\n\n    a ``b``\n\nAfter b\n"),
         ("A\n\n::\n\n    only\n", "A\n\n    only\n"),
         ("A\n\n.. code-block:: toml\n\n    [a]\n\nB\n", "A\n\n    [a]\n\nB\n"),

@@ -50,7 +50,10 @@ def examineDirectories(
     if not sources and len(checkers) < len(auth.checkers) + len(auth.checker):
         # A checker that could not be made is an error that is reported already.
         return
-    bearing = any(IBearerToken in c.credentialInterfaces for c in checkers)
+    # What a gateway in front calls the groups of its users are words as in tokens.
+    bearing = any(each.identity_keys for each in config.listen) or any(
+        IBearerToken in c.credentialInterfaces for c in checkers
+    )
     for name, group in config.groups.items():
         if group.token and not bearing:
             problems.odd(

@@ -22,6 +22,12 @@ identity_keys = ["edge.pub"]
 {tls}
 [[auth.choose]]
 methods = ["gateway"]
+[groups]
+operators = {{ token = ["ops"] }}
+[[rule]]
+id = "operators"
+allow = ["connect"]
+who = ["@operators"]
 """
 TLS = '[listen.tls]\ncertificate = "gw.pem"\nkey = "gw.key"\n'
 
@@ -34,6 +40,7 @@ def test_good(tmp_path: Path) -> None:
     file.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     found = examined(loads(TEXT.format(tls=TLS), "gw.toml", tmp_path))
     assert found.errors == []
+    assert found.warnings == []
     assert set(found.identities.believed) == {"gateways"}
     file.write_bytes(b"")
     problems = dict(wrong(loads(TEXT.format(tls=TLS), "gw.toml", tmp_path)))
