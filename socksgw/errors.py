@@ -230,10 +230,11 @@ class CannotLeave(ConnectFailed):
 
 class UserRefused(ConnectFailed):
     """
-    An upstream does not let the client in by the client's own password.
+    An upstream cannot be used for this client, whatever it may do for others.
 
-    Or there is none to hand on. It is not tried again, with this upstream or another:
-    each may count wrong passwords.
+    It does not let the client in by the client's own password, or there is none to
+    hand on, or it cannot be told who the client is. It is not tried again, with this
+    upstream or another: each may count wrong passwords.
     """
 
     reply = Reply.GENERAL_FAILURE

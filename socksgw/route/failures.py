@@ -15,6 +15,7 @@ from socksgw.errors import (
     SocksError,
     UpstreamFailed,
     UpstreamRefused,
+    UserRefused,
 )
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -104,10 +105,11 @@ def unreachable(name: str, error: SocksError) -> SocksError:
     Return the failure of a connection to an upstream.
 
     @param name: of the upstream.
-    @param error: why it cannot be reached. If what is before it does not work, or a
-        limit of ours is in the way, that is returned.
+    @param error: why it cannot be reached. If what is before it does not work, or
+        cannot be used for this client, or a limit of ours is in the way, that is
+        returned.
     """
-    if isinstance(error, (UpstreamFailed, LimitReached)):
+    if isinstance(error, (UpstreamFailed, UserRefused, LimitReached)):
         return error.with_traceback(None)
     reason = None
     if error.reason in ("connect-timeout", "lookup-timeout"):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, final
 
-from socksgw.errors import ConnectFailed, SocksError
+from socksgw.errors import UserRefused
 from socksgw.route.upstreams.trip import Traveller
 from socksgw.system.assertionkeys import SigningKey
 from socksgw.wire.address import Address
@@ -39,7 +39,7 @@ class Asserting:
 
         @param connection: over TLS; what binds it is part of what is signed.
         @param host: where the client wants to go.
-        @raise SocksError: it cannot be said, or the connection has come through too
+        @raise UserRefused: it cannot be said, or the connection has come through too
             many gateways.
         """
         asker = traveller.asker
@@ -50,11 +50,11 @@ class Asserting:
                 f'upstream "{self._name}" would be behind {len(path)} gateways; '
                 f"{MOST_HOPS} are the most"
             )
-            raise ConnectFailed(text, None, "loop")
+            raise UserRefused(text, None, "loop")
         if user.unsure:
             # A deny by one of these groups could not match there.
             text = f'upstream "{self._name}" cannot be told the groups: {user.doubt}'
-            raise SocksError(text, reason="identity")
+            raise UserRefused(text, reason="identity")
         said = Assertion(
             "" if user.anonymous else user.name,
             user.method,
@@ -68,6 +68,6 @@ class Asserting:
             value = self._key.sign(said, connection.binding)
         except ValueError as e:
             text = f'upstream "{self._name}" cannot be told who asks: {e}'
-            raise SocksError(text, reason="identity") from None
+            raise UserRefused(text, reason="identity") from None
         source = asker.source, traveller.port
         return proxyHeader("v2", source, (host, port), [(TYPE, value)])

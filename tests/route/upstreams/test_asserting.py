@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from socksgw.errors import SocksError
+from socksgw.errors import UserRefused
 from socksgw.interfaces import Asker
 from socksgw.login.realm import ANYBODY
 from socksgw.route.upstreams.asserting import Asserting
@@ -84,6 +84,6 @@ def test_said(asserting: Asserting) -> None:
 )
 def test_unsaid(asserting: Asserting, client: Any, reason: str, words: str) -> None:
     """Nothing is cut: the session fails, and the record says why."""
-    with pytest.raises(SocksError, match=words) as caught:
+    with pytest.raises(UserRefused, match=words) as caught:
         asserting.header(CONNECTION, client, SOURCE, 80)
     assert caught.value.reason == reason

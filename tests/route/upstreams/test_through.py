@@ -5,6 +5,7 @@ Chains and places, with real sockets on loopback.
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -133,6 +134,30 @@ def test_noOtherAddressForThePassword(network: Network) -> None:
     with pytest.raises(UserRefused, match="no password"):
         network.result(ways.connect((FAR, OTHER), 443, admitted.append, ALICE))
     assert admitted == [FAR]
+
+
+def test_noOtherUpstreamForThePassword(network: Network) -> None:
+    """A later place tries none of its own, and nothing counts against them."""
+    tried: list[bytes] = []
+
+    def passing(user: bytes, password: bytes) -> Socks5Proxy:
+        tried.append(user)
+        return Socks5Proxy(PasswordLogin(user, password))
+
+    def deny(connection: socket.socket) -> None:
+        connection.recv(99)
+        connection.sendall(b"\x05\x02")
+        connection.recv(99)
+        connection.sendall(b"\x01\x01")
+
+    first = network.hop("a", "127.0.0.1", network.served(deny).port, passing=passing)
+    later = [network.hop(each, "192.0.2.2", 1) for each in ("b1", "b2")]
+    ways = network.ways([first], later)
+    shown = SimpleNamespace(**{**vars(ALICE), "shown": (b"alice", b"wrong")})
+    with pytest.raises(UserRefused):
+        network.result(ways.connect((FAR,), 443, anywhere, shown))
+    assert tried == [b"alice"]
+    assert [each.standing.failed for each in later] == [{}, {}]
 
 
 def test_failover(network: Network) -> None:
