@@ -7,8 +7,8 @@ client that begins with anything else speaks for itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Any, Final, final
+from collections.abc import Collection
+from typing import Any, Final, NamedTuple, Protocol, final
 
 from zope.interface import implementer
 
@@ -20,7 +20,7 @@ from socksgw.wire.assertion import MOST_HOPS, TYPE, Assertion, Signed, open_
 from socksgw.wire.proxyheader import SIGNATURE, Origin, readProxyHeader, vectorOf
 from socksgw.wire.reader import WireError
 
-__all__ = ["AssertedIdentity", "AssertedLayer"]
+__all__ = ["AssertedIdentity", "AssertedLayer", "Signer"]
 
 _LOOPS: Final = (
     "the connection has been at this gateway before: two gateways lead to each other; "
@@ -49,29 +49,51 @@ class AssertedIdentity:
         self.groups = said.groups
 
 
+class Keys(Protocol):
+    """The keys of the gateways that are believed."""
+
+    def knows(self, key: bytes) -> bool:
+        """Return whether a key is among them, by its id."""
+
+    def verify(self, found: Signed, binding: bytes) -> Assertion:
+        """
+        Return what an assertion says.
+
+        @param binding: what binds it to its connection.
+        @raise WireError: it is not to be believed.
+        """
+
+
+class Signer(NamedTuple):
+    """
+    The gateway that has signed who a client is.
+
+    @ivar key: the id of its key.
+    @ivar prefix: what was put before the user's name.
+    @ivar identity: what TLS has proved of the gateway itself; L{None} for nothing.
+    """
+
+    key: bytes
+    prefix: str
+    identity: Any
+
+
 @final
 class AssertedLayer:
     """
     Signed identities as a layer, above TLS.
     """
 
-    __slots__ = ("_own", "_prefix", "_verify")
+    __slots__ = ("_keys", "_own", "_prefix")
 
-    def __init__(
-        self,
-        verify: Callable[[Signed, bytes], Assertion],
-        prefix: str = "",
-        own: Collection[str] = (),
-    ) -> None:
+    def __init__(self, keys: Keys, prefix: str = "", own: Collection[str] = ()) -> None:
         """
         Take what is believed.
 
-        @param verify: returns what an assertion says, given what binds it to its
-            connection; raises L{WireError} where it is not to be believed.
         @param prefix: what is put before the names of users.
         @param own: what this gateway is called in the paths of its own assertions.
         """
-        self._verify = verify
+        self._keys = keys
         self._prefix = prefix
         self._own = frozenset(own)
 
@@ -87,7 +109,8 @@ class AssertedLayer:
 
         @raise WireError: it is not to be believed.
         """
-        said = self._verify(open_(value), binding)
+        found = open_(value)
+        said = self._keys.verify(found, binding)
         if self._own.intersection(said.path):
             raise WireError(_LOOPS, reason="loop")
         if len(said.path) > MOST_HOPS:
@@ -97,8 +120,21 @@ class AssertedLayer:
                 reason="loop",
             )
         client.gateways = said.path
+        client.signer = Signer(found.key, self._prefix, client.identity)
         # Who has logged in there is who asks: not the other gateway's own certificate.
         client.identity = AssertedIdentity(said, self._prefix) if said.user else None
+
+    def objection(self, signer: Signer) -> str:
+        """
+        Say why a gateway that was believed once would not be now.
+
+        @return: empty when it would be.
+        """
+        if not self._keys.knows(signer.key):
+            return "its key is believed no longer"
+        if signer.prefix != self._prefix:
+            return "its users are called otherwise now"
+        return ""
 
 
 @final

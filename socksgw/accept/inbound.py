@@ -73,6 +73,7 @@ class Inbound(Requests):
     @ivar identity: what the connection itself has proved of the client
         (L{socksgw.interfaces.IVerifiedIdentity}).
     @ivar gateways: those before this one that it has come through.
+    @ivar signer: the one that has signed who it is (L{socksgw.accept.layers.Client}).
     @ivar origin: what a header has told of it (L{socksgw.accept.layers.Client}).
     @ivar protection: what every octet goes through, once a login has agreed
         on it.
@@ -85,6 +86,7 @@ class Inbound(Requests):
     holding = False
     identity: Any = None
     gateways: tuple[str, ...] = ()
+    signer: Any = None
     program: Program | None = None
     #: Whether the kernel has been asked, or must not be.
     _owned = False

@@ -36,6 +36,8 @@ class Client(Receiver, Seam):
         (L{socksgw.interfaces.IVerifiedIdentity}).
     @ivar gateways: those before this one that the connection has come through, as
         they have signed.
+    @ivar signer: the one that has signed who the client is
+        (L{socksgw.accept.asserted.Signer}); L{None} where none has.
     @ivar source: the address that it is admitted as.
     @ivar port: its port there.
     """
@@ -43,6 +45,7 @@ class Client(Receiver, Seam):
     connection: Any
     identity: Any
     gateways: tuple[str, ...]
+    signer: Any
     source: Address
     port: int
 

@@ -1,16 +1,18 @@
 """
 The files of listeners' TLS, and the clients that logged in by certificate.
 
-Both are looked at again and again while the gateway runs.
+Both are looked at again and again while the gateway runs; so are the clients that
+another gateway, by TLS, has signed for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 from twisted.logger import Logger
 
+from socksgw.accept.asserted import AssertedLayer
 from socksgw.accept.certificates import ServerTLS
 from socksgw.accept.listener import Listener
 from socksgw.audit import process
@@ -22,6 +24,9 @@ from socksgw.system.upkeep import defect
 __all__ = ["Certificates"]
 
 _log = Logger()
+
+#: Why no gateway is believed.
+_NOBODY: Final = "no gateway is believed here any more"
 
 
 class Service(Protocol):
@@ -46,11 +51,12 @@ class Certificates:
     def __init__(self, gateway: Service) -> None:
         self._gateway = gateway
 
-    def look(self, name: str, tls: ServerTLS) -> None:
+    def look(self, name: str, tls: ServerTLS, asserted: AssertedLayer | None) -> None:
         """
         Read changed files again, record that, and judge the clients if need be.
 
         @param name: the listener's name.
+        @param asserted: what takes the word of other gateways there.
         """
         journal = self._gateway.journal
         changes = tls.refresh()
@@ -61,26 +67,36 @@ class Certificates:
         if changes.read:
             journal.append(process.tlsReadLine(name, changes.read))
         if changes.rejudge:
-            self.recheck(name, tls)
+            self.recheck(name, tls, asserted)
 
-    def recheck(self, name: str, tls: ServerTLS) -> int:
+    def recheck(self, name: str, tls: ServerTLS, asserted: AssertedLayer | None) -> int:
         """
-        End the clients of a listener whose certificate is not accepted any more.
+        End the clients of a listener whose proof is not accepted any more.
+
+        That is their own certificate, or the word of the gateway before this one.
 
         @param name: the listener's name.
+        @param asserted: as of L{look}.
         @return: the number of clients that were ended.
         """
         ended = 0
         everybody = self._gateway.config.gateway.enforce == "all"
         for client in list(self._gateway.listeners[name].clients):
-            if client.identity is None or not (everybody or client.halfOpen):
+            signer, identity = client.signer, client.identity
+            if not (everybody or client.halfOpen):
                 continue
+            what, why = "certificate", ""
             try:
-                why = tls.objection(client.identity, living=True)
+                if signer is not None:
+                    identity = signer.identity
+                    why = _NOBODY if asserted is None else asserted.objection(signer)
+                    what = "gateway" if why else what
+                if identity is not None and not why:
+                    why = tls.objection(identity, living=True)
             except Exception as e:
-                defect("the check of a certificate", e)
+                defect(f"the check of a {what}", e)
                 why = "it could not be judged again"
             if why:
-                client.end(Revoked(f"the client's certificate: {why}"))
+                client.end(Revoked(f"the client's {what}: {why}"))
                 ended += 1
         return ended

@@ -111,7 +111,7 @@ class Generation:
         prefixes = {each.name: each.identity_prefix for each in config.listen}
         self.asserted = {
             name: AssertedLayer(
-                keys.verify,
+                keys,
                 prefixes[name],
                 [key.name for key in found.identities.own.values()],
             )

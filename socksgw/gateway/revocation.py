@@ -95,8 +95,10 @@ class Revocation:
         self.changes += 1
         self._seen = self._sight()
         ended = self.recheck()
-        for name, tls in self._gateway.generation.secured.items():
-            ended += self._certificates.recheck(name, tls)
+        generation = self._gateway.generation
+        for name, tls in generation.secured.items():
+            asserted = generation.asserted.get(name)
+            ended += self._certificates.recheck(name, tls, asserted)
         return ended
 
     def look(self) -> None:
@@ -106,8 +108,12 @@ class Revocation:
         It never raises.
         """
         do = self._upkeep.do
-        for name, tls in self._gateway.generation.secured.items():
-            do(f'TLS of "{name}"', partial(self._certificates.look, name, tls))
+        generation = self._gateway.generation
+        for name, tls in generation.secured.items():
+            look = partial(
+                self._certificates.look, name, tls, generation.asserted.get(name)
+            )
+            do(f'TLS of "{name}"', look)
         do("the check of what changed", self._lookAtChanges)
         do("the check of the files of users", self._lookAtStores)
         if self._everybody:

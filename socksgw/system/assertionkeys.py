@@ -132,6 +132,10 @@ class VerifyingKeys:
             raise FileError(f"{path}: has a key that is none of Ed25519")
         self._keys[_idOf(key)] = key
 
+    def knows(self, key: bytes) -> bool:
+        """Return whether a key is among them, by its id."""
+        return key in self._keys
+
     def verify(self, found: Signed, binding: bytes) -> Assertion:
         """
         Return what an assertion says.

@@ -119,7 +119,7 @@ def house(tmp_path: Path, keys: VerifyingKeys) -> Iterator[House]:
     server(Authority()).write(tmp_path, "gw")
     made = House("address")
     tls = ServerTLS(ListenTLS("gw.pem", "gw.key"), tmp_path)
-    layer = AssertedLayer(keys.verify, "edge:", ["here/2"])
+    layer = AssertedLayer(keys, "edge:", ["here/2"])
     made.listener.layers = [TLSLayer(tls, made.watch), layer]
     yield made
     made.close()

@@ -49,6 +49,7 @@ class Changing:
             login=self.login,
             warnings=[],
             secured={},
+            asserted={},
             domainOf=lambda listener: OWN,
         )
 

@@ -274,7 +274,7 @@ def test_certificateFails(logged: Sequence[Any]) -> None:
     """Whose certificate cannot be judged again is out."""
     service = Changing(defaultConfig())
     ended: list[Revoked] = []
-    client = Live(identity=object(), halfOpen=False, end=ended.append)
+    client = Live(identity=object(), signer=None, halfOpen=False, end=ended.append)
     service.listeners["one"] = SimpleNamespace(clients={client: None})
     service.generation.secured = {
         "one": SimpleNamespace(

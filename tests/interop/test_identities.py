@@ -4,6 +4,8 @@ Gateways in a row that tell each other who the client is, and judge that.
 
 from __future__ import annotations
 
+import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from tests.live import raw
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import Destination, echo, freePorts
 from tests.tools.certificates import Authority, pemOf, server
+from tests.tools.waiting import until
 
 #: The last gateway: its rules are about the people, not about the gateway before it.
 LAST = """
@@ -101,19 +104,20 @@ class Row:
         """Ask the first one, as a user or as nobody; return the reply."""
         listener = self.edge.ports[0 if user else 1]
         with raw.dial(listener, source=(source, 0)) as client:
-            if user:
-                client.sendall(raw.GREETING_LOGIN)
-                assert raw.exactly(client, 2) == b"\x05\x02"
-                name, word = user.encode(), PASSWORD.encode()
-                client.sendall(
-                    b"\1" + bytes([len(name)]) + name + bytes([len(word)]) + word
-                )
-                assert raw.exactly(client, 2) == b"\x01\x00"
-            else:
-                client.sendall(raw.GREETING)
-                assert raw.exactly(client, 2) == b"\x05\x00"
-            client.sendall(raw.request5("127.0.0.1", port))
-            return raw.exactly(client, 10)[1:2]
+            return self.ask(client, user, port)
+
+    def ask(self, client: socket.socket, user: str, port: int) -> bytes:
+        """Ask on a connection to the first one; return the reply."""
+        if user:
+            client.sendall(raw.GREETING_LOGIN)
+            assert raw.exactly(client, 2) == b"\x05\x02"
+            client.sendall(raw.login(user.encode(), PASSWORD.encode()))
+            assert raw.exactly(client, 2) == b"\x01\x00"
+        else:
+            client.sendall(raw.GREETING)
+            assert raw.exactly(client, 2) == b"\x05\x00"
+        client.sendall(raw.request5("127.0.0.1", port))
+        return raw.exactly(client, 10)[1:2]
 
 
 def keysIn(directory: Path, name: str) -> bytes:
@@ -184,6 +188,34 @@ def test_nobody(row: Row, destination: Callable[..., Destination]) -> None:
     assert (line["user"], line["rule"]) == ("anonymous", "known-place")
     assert line["client"].startswith("127.0.0.7")
     assert row.connect("", server.port, "127.0.0.8") == b"\x02"
+
+
+def test_revoked(row: Row, destination: Callable[..., Destination]) -> None:
+    """A reload leaves a person's session alone; without the gateway's key it ends."""
+    server = destination(echo)
+    last = row.last
+    file = last.directory / "edge.pub"
+    mine = file.read_bytes()
+
+    def reload() -> int:
+        before = len(last.journal("reloaded"))
+        last.process.send_signal(signal.SIGHUP)
+        until(lambda: len(last.journal("reloaded")) > before, 20)
+        ended: int = last.journal("reloaded")[-1]["ended"]
+        return ended
+
+    with raw.dial(row.edge.ports[0]) as client:
+        assert row.ask(client, "alice", server.port) == b"\x00"
+        assert reload() == 0
+        client.sendall(b"still here")
+        assert raw.exactly(client, 10) == b"still here"
+        file.write_bytes(keysIn(last.directory, "other.key"))
+        assert reload() == 1
+        assert "gateway" in raw.end(last, server.port)["why"]
+    assert row.connect("alice", server.port) == b"\x01"
+    file.write_bytes(mine)
+    assert reload() == 0
+    assert row.connect("alice", server.port) == b"\x00"
 
 
 LOOP = """
