@@ -58,6 +58,11 @@ TOLD: dict[str, dict[str, tuple[int, str]]] = {
         "refused": (1, "upstream-refused"),
         "no name": (1, "upstream-refused"),
     },
+    "privoxy": {
+        "refused": (1, "upstream-refused"),
+        "no name": (4, "host-unreachable"),
+        "denied": (2, "upstream-refused"),
+    },
     "tinyproxy-ports": {"denied": (2, "upstream-refused")},
     # microsocks, and stunnel before it.
     "tls": {
@@ -81,8 +86,8 @@ TOLD: dict[str, dict[str, tuple[int, str]]] = {
 LOGGED_IN = ("microsocks-with", "tinyproxy-with")
 #: Those that reach loopback.
 REACHING = (
-    *("dante", "microsocks", "ssh", "ours", "chain", "squid", "tinyproxy", "tls"),
-    *LOGGED_IN,
+    *("dante", "microsocks", "ssh", "ours", "chain", "squid", "tinyproxy", "privoxy"),
+    *("tls", *LOGGED_IN),
 )
 AHEAD = """
 [[auth.choose]]
@@ -197,6 +202,7 @@ def house(
         served("socks5", "ssh", lambda port: upstreams.ssh(port, sshd))
         behind = served("socks5", "microsocks", upstreams.microsocks)
         served("http", "squid", lambda port: upstreams.squid(port, directory))
+        served("http", "privoxy", lambda port: upstreams.privoxy(port, directory))
         for name, line in {
             "tinyproxy": "",
             "tinyproxy-ports": "ConnectPort 443",

@@ -17,6 +17,7 @@ __all__ = [
     "BAD_PORT",
     "dante",
     "microsocks",
+    "privoxy",
     "squid",
     "ssh",
     "stunnel",
@@ -82,6 +83,18 @@ def ssh(port: int, server: Sshd) -> list[str]:
     command = [program("ssh", "openssh-client"), *server.options, "-N"]
     command += ["-D", f"127.0.0.1:{port}", "-p", str(server.port)]
     return [*command, "-l", getpass.getuser(), "127.0.0.1"]
+
+
+def privoxy(port: int, directory: Path) -> list[str]:
+    """Privoxy, which filters nothing, and refuses L{BAD_PORT}."""
+    actions = directory / "privoxy.action"
+    actions.write_text(f"{{+limit-connect{{1-{BAD_PORT - 1},{BAD_PORT + 1}-}}}}\n/\n")
+    file = directory / "privoxy.conf"
+    file.write_text(
+        f"listen-address 127.0.0.1:{port}\nactionsfile {actions}\n"
+        f"confdir /etc/privoxy\nlogdir {directory}\nsocket-timeout 60\n"
+    )
+    return [program("privoxy", "privoxy"), "--no-daemon", str(file)]
 
 
 def squid(
