@@ -7,9 +7,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from socksgw.console.clients.setting import Setting, url
+from socksgw.console.clients.setting import TICKET, Setting, url
 
 __all__ = ["CONNECTING"]
+
+_WORD: Final = "~/.ssh/proxy-password holds the password: chmod 600."
+_OURS: Final = "It needs socksgw here: socksgw help client."
+_CA: Final = "~/.ssh/proxy-ca.pem has signed the gateway's certificate."
+
+
+def _ssh(proxy: str) -> list[str]:
+    """Return what has our own client connect, for what ncat does not know."""
+    return ["Host *", f"    ProxyCommand socksgw connect %h %p --proxy {proxy}"]
+
 
 _SSH: Final = (
     Setting(
@@ -27,7 +37,7 @@ _SSH: Final = (
             '    ProxyCommand sh -c "NCAT_PROXY_AUTH={user}:$(cat ~/.ssh/proxy-password)'
             ' exec ncat --proxy-type socks5 --proxy {at} %h %p"',
         ],
-        ("~/.ssh/proxy-password holds the password: chmod 600.",),
+        (_WORD,),
     ),
     Setting(
         "http",
@@ -40,6 +50,37 @@ _SSH: Final = (
         "none",
         "~/.ssh/config",
         ["Host *", "    ProxyCommand ncat --proxy-type socks4 --proxy {at} %h %p"],
+    ),
+    Setting(
+        "socks5",
+        "kerberos",
+        "~/.ssh/config",
+        _ssh("socks5://{at} --login gssapi"),
+        (TICKET, _OURS),
+    ),
+    *(
+        Setting(
+            "socks5",
+            login,
+            "~/.ssh/config",
+            _ssh(f"socks5+tls://{{at}} --ca ~/.ssh/proxy-ca.pem{more}"),
+            notes,
+            tls=True,
+        )
+        for login, more, notes in (
+            ("none", "", (_OURS, _CA)),
+            ("kerberos", " --login gssapi", (TICKET, _OURS, _CA)),
+            (
+                "certificate",
+                " --login certificate --certificate ~/.ssh/proxy.pem",
+                ("~/.ssh/proxy.pem holds your certificate and its key.", _OURS, _CA),
+            ),
+            (
+                "password",
+                " --user {user} --password-file ~/.ssh/proxy-password",
+                (_WORD, _OURS, _CA),
+            ),
+        )
     ),
 )
 
