@@ -65,8 +65,8 @@ _BY_REPLY: Final[Mapping[Reply, int]] = {
     Reply.HOST_UNREACHABLE: 502,
     Reply.CONNECTION_REFUSED: 502,
     Reply.TTL_EXPIRED: 504,
-    Reply.COMMAND_NOT_SUPPORTED: 405,
-    Reply.ADDRESS_TYPE_NOT_SUPPORTED: 400,
+    Reply.COMMAND_NOT_SUPPORTED: 502,
+    Reply.ADDRESS_TYPE_NOT_SUPPORTED: 502,
 }
 #: Seconds after which it is of use to try again.
 _RETRY: Final = 1

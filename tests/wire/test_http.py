@@ -260,6 +260,9 @@ def test_everyCauseHasItsStatus() -> None:
     assert (found["limit"], found["audit"], found["draining"]) == (429, 503, 503)
     assert (found["command"], found["bad-destination"]) == (405, 400)
     assert all(400 <= each < 600 for each in (*found.values(), *STATUSES.values()))
+    # What an upstream cannot do is no fault of the request.
+    for reply in (Reply.COMMAND_NOT_SUPPORTED, Reply.ADDRESS_TYPE_NOT_SUPPORTED):
+        assert status(http.encodeRefusal(reply, "upstream-refused", "")) == 502
 
 
 def test_theSameOctetsAgain() -> None:
