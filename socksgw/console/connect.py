@@ -320,13 +320,15 @@ def _failed(failure: BaseException, options: argparse.Namespace) -> int:
     if isinstance(failure, ProxyTimedOut):
         return _said(f"{failure}: try again, or a longer --timeout", 3)
     if isinstance(failure, ProxyDistrusted):
-        return _said(f"{failure}", 3)
-    if isinstance(failure, NoMethodAccepted | LoginWanted):
         return _said(
-            f"{failure}: log in by another method, such as --user USER "
-            "--password-file FILE",
-            1,
+            f"the proxy is not believed to be itself ({failure}): check --proxy, --ca, "
+            "--server-name and the clock",
+            3,
         )
+    if isinstance(failure, NoMethodAccepted | LoginWanted):
+        given = options.user or options.token_file or options.login
+        other = "or with none" if given else "such as --user USER --password-file FILE"
+        return _said(f"{failure}: log in by another method, {other}", 1)
     if isinstance(failure, LoginFailed):
         return _said(f"{failure}: are --user and the secret right?", 1)
     place = f"{options.host} port {options.port}"

@@ -81,7 +81,9 @@ class Upstream:
 
     @ivar name: Its name, for C{via} of rules and for the journal.
     @ivar url: Where it is, and what it speaks: C{"socks5://gw2.example:1080"}. The
-        host is a name or an address, IPv6 in brackets; the port is needed.
+        protocol is C{socks5}, C{socks4a} or C{http}, and inside TLS C{socks5+tls},
+        C{socks4a+tls} or C{https}. The host is a name or an address, IPv6 in brackets;
+        the port is needed.
     @ivar resolve: Who looks up the name of the destination, and that of the next
         upstream of a chain. C{"here"}: this gateway, which judges the addresses.
         C{"there"}: the upstream; rules that name an address decide nothing then.

@@ -64,6 +64,8 @@ class Program:
             yield f"{comment} {note}"
         if login == "kerberos" and reach.isAddress:
             yield f"{comment} Tickets are for names, not for addresses: say --host NAME."
+        if reach.tls and reach.isAddress:
+            yield f"{comment} If the certificate is for a name, say --host NAME."
         words = reach.words
         for line in setting.lines:
             yield line.format_map(words)

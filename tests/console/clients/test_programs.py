@@ -90,6 +90,17 @@ def test_users() -> None:
     assert told("curl", any4)[-1] == 'proxy = "socks5h://GATEWAY:1080"'
 
 
+def test_insideTLS() -> None:
+    """ssh comes in by socksgw connect; whom the certificate is for may matter."""
+    given = config("userpass", tls=ListenTLS("gw.pem"))
+    lines = told("ssh", given, "--user", "alice")
+    assert "# If the certificate is for a name, say --host NAME." in lines
+    assert lines[-1].startswith(
+        "    ProxyCommand socksgw connect %h %p --proxy socks5+tls://10.0.0.2:1080 --ca"
+    )
+    assert "--host" not in "".join(told("ssh", given, "--host", "gw.corp.example"))
+
+
 def test_elsewhere() -> None:
     """A gateway, or an agent, that is known by its address alone."""
     assert (
