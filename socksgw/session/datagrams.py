@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import final
 
+from twisted.internet.defer import CancelledError
+
 from socksgw.config.reserved import isLocal
-from socksgw.errors import CommandNotSupported, LimitReached, SocksError
+from socksgw.errors import CommandNotSupported, LimitReached, Revoked, SocksError
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
@@ -184,15 +186,22 @@ class ConnectUDP(Associate):
             raise found
         # The client cannot tell who has sent a datagram (section 3.1).
         permit = found._replace(replies="exact")
-        leaving = permit.grant.outlet
+        leaving, changes = permit.grant.outlet, case.gateway.changes
         associated = None
         try:
             if leaving.upstream is not None:
                 associated = await leaving.upstream.associate()
+            if case.gateway.changes != changes:
+                if associated is not None:
+                    associated.close()
+                raise Revoked("the rules, or the user, changed before it began")
             if associated is None:
                 assert permit.address is not None
                 leaving.hold(permit.address.version)
-        except SocksError as e:
+        except CancelledError:
+            judge.failed(permit, request.port, SocksError(reason="cut"))
+            raise
+        except Exception as e:
             judge.failed(permit, request.port, e)
             raise
 

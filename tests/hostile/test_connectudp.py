@@ -64,6 +64,16 @@ checkers = ["passwd:users"]
 listener = ["login"]
 methods = ["userpass"]
 """
+SILENT = """
+[[upstream]]
+name = "silent"
+url = "socks5://127.0.0.1:{silent}"
+[[rule]]
+id = "through"
+allow = ["udp"]
+to = ["127.0.0.19"]
+via = ["silent"]
+"""
 RULES = """
 [[auth.choose]]
 from = ["127.0.0.0/8"]
@@ -109,8 +119,10 @@ def shared(
     """One gateway for the tests that change nothing of it."""
     directory = tmp_path_factory.mktemp("connectudp")
     prepared(directory)
-    with NameServer(_names) as names:
+    with NameServer(_names) as names, socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
         head = HEAD.format(certificate=certificate, names=names)
+        head += SILENT.format(silent=port)
         yield from running(directory, OWN + head + LOOPBACK + RULES)
 
 
@@ -421,6 +433,20 @@ def test_theEndOfTheStream(shared: Running, echo: Echo, cut: int, reason: str) -
     assert end["reason"] == reason
 
 
+def test_goneBeforeTheUpstreamAnswers(shared: Running) -> None:
+    """The flow, which is in the record, ends there, too, and is counted no longer."""
+    with opened(shared.port) as client:
+        client.sendall(request("127.0.0.19", 53))
+        assert flow(shared, 53)["rule"] == "through"
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    (end,) = until(
+        lambda: [
+            x for x in shared.journal("flow-end") if x["address"] == "127.0.0.19:53"
+        ]
+    )
+    assert (end["reason"], end["sent"], end["received"]) == ("cut", 0, 0)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.21"])
 def test_onlyTheDestinationAnswers(shared: Running, host: str) -> None:
     """RFC 9298 section 3.1, whatever the rule says of answers of others."""
@@ -500,6 +526,29 @@ def test_revoked(gateway: Callable[..., Running], echo: Echo) -> None:
         (end,) = until(lambda: serving.journal("flow-end"))
         assert (end["address"], end["reason"]) == (f"127.0.0.8:{eight.port}", "revoked")
         assert "no-nine" in end["why"]
+
+
+def test_revokedBeforeTheUpstreamAnswers(gateway: Callable[..., Running]) -> None:
+    """What was allowed by rules of before does not begin."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        text = OWN + SILENT.format(silent=silent.getsockname()[1]) + LOOPBACK + RULES
+        serving = gateway(text)
+        with opened(serving.port) as client:
+            client.sendall(request("127.0.0.19", 53))
+            flow(serving, 53)
+            upstream, _ = silent.accept()
+            with upstream:
+                upstream.recv(99)
+                upstream.sendall(b"\x05\x00")
+                upstream.recv(99)
+                fewer = text.replace('to = ["127.0.0.19"]', 'to = ["127.0.0.18"]')
+                (serving.directory / "gw.toml").write_text(fewer)
+                serving.process.send_signal(signal.SIGHUP)
+                until(lambda: serving.journal("reloaded"))
+                upstream.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x03\xe8")
+                assert answered(client)[0] == 403
+        (end,) = until(lambda: serving.journal("flow-end"))
+        assert (end["address"], end["reason"]) == ("127.0.0.19:53", "revoked")
 
 
 def test_limits(gateway: Callable[..., Running], echo: Echo) -> None:
