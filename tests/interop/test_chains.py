@@ -25,6 +25,7 @@ from tests.tools.waiting import until
 CHAINS = {
     "two": '"middle"',
     "three": '"middle", "last"',
+    "four": '"middle", "last", "middle"',
     "there": '"middle", "names"',
     "dead": '"dead"',
     "loop": '"itself"',
@@ -62,19 +63,21 @@ class Chain:
     Three gateways in a row.
 
     @ivar first: the one that clients come to.
+    @ivar middle: the next one.
     @ivar last: the one that is at the end of the longer chains.
     @ivar ports: those of the first one, by the names of its listeners.
+    @ivar pipes: how many it has at first; those of a session stay for the next ones.
     """
 
     def __init__(self, stack: ExitStack, directory: Path) -> None:
         start = contextmanager(running)
         self.last = stack.enter_context(start(directory / "last", OPEN))
-        middle = stack.enter_context(start(directory / "middle", OPEN))
+        self.middle = stack.enter_context(start(directory / "middle", OPEN))
         own = freePort(kind=socket.SOCK_STREAM)
         self._upstreams = "".join(
             UPSTREAM.format(*each)
             for each in [
-                ("middle", "127.0.0.1", middle.port, "here"),
+                ("middle", "127.0.0.1", self.middle.port, "here"),
                 ("last", "127.0.0.1", self.last.port, "here"),
                 ("names", "localhost", self.last.port, "there"),
                 ("dead", "127.0.0.1", freePort(kind=socket.SOCK_STREAM), "here"),
@@ -86,6 +89,7 @@ class Chain:
             start(directory / "first", self.configuration())
         )
         self.ports = dict(zip(CHAINS, self.first.ports, strict=True))
+        self.pipes = pipes(self.first)
 
     def configuration(self, before: str = "", **chains: str) -> str:
         """
@@ -156,13 +160,13 @@ def pipes(gateway: Running) -> int:
     return sum("pipe:" in each for each in gateway.open)
 
 
-def test_bulk(chain: Chain, destination: Callable[..., Destination]) -> None:
-    """100 MiB each way at once through three gateways, from kernel to kernel."""
+@pytest.mark.parametrize("name", ["two", "three", "four"])
+def test_bulk(chain: Chain, destination: Callable[..., Destination], name: str) -> None:
+    """100 MiB each way at once, through one to three hops, from kernel to kernel."""
     chance = random.Random(13)
     up, down = chance.randbytes(BULK), chance.randbytes(BULK)
     arrived: list[str] = []
     whole = threading.Event()
-    before = pipes(chain.first)
 
     def serve(connection: socket.socket) -> None:
         sink = Sink(connection)
@@ -172,7 +176,7 @@ def test_bulk(chain: Chain, destination: Callable[..., Destination]) -> None:
         whole.wait(PATIENCE)
 
     server = destination(serve)
-    with chain.dial("three") as client:
+    with chain.dial(name) as client:
         raw.through(client, "127.0.0.1", server.port)
         sink = Sink(client)
         client.sendall(up)
@@ -181,7 +185,7 @@ def test_bulk(chain: Chain, destination: Callable[..., Destination]) -> None:
         whole.set()
         until(lambda: arrived, PATIENCE)
     assert arrived == [hashlib.sha256(up).hexdigest()]
-    assert pipes(chain.first) > before
+    assert pipes(chain.first) > chain.pipes
     line = raw.end(chain.first, server.port)
     assert (line["sent"], line["received"]) == (BULK, BULK)
 
@@ -252,6 +256,21 @@ def test_noUpstream(chain: Chain, name: str, reason: str) -> None:
     assert (code, end["reason"]) == (1, reason)
     assert CHAINS[name].strip('"') in end["why"]
     assert len([e for e in chain.first.journal("decision") if e["port"] == port]) == 1
+
+
+@pytest.mark.parametrize("name", ["two", "there", "dead"])
+def test_judgedFirst(chain: Chain, name: str) -> None:
+    """What the policy refuses is not known to any upstream, be it there or not."""
+    port = freePort(kind=socket.SOCK_STREAM)
+    with chain.dial(name) as client:
+        client.sendall(raw.GREETING)
+        assert raw.exactly(client, 2) == b"\x05\x00"
+        client.sendall(raw.request5("169.254.169.254", port))
+        assert raw.reply5(client)[0] == 2
+    line = raw.decision(chain.first, port)
+    assert (line["verdict"], line["rule"]) == ("deny", "never")
+    for each in (chain.middle, chain.last):
+        assert not [e for e in each.journal("decision") if e["port"] == port]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -38,6 +38,7 @@ TOLD: dict[str, dict[str, tuple[int, str]]] = {
         "refused": (1, "upstream-closed"),
         "no name": (1, "upstream-closed"),
     },
+    "ssh4": {"refused": (1, "upstream-closed")},
     "ours": {
         "refused": (5, "refused"),
         "no name": (4, "host-unreachable"),
@@ -87,7 +88,7 @@ LOGGED_IN = ("microsocks-with", "tinyproxy-with")
 #: Those that reach loopback.
 REACHING = (
     *("dante", "microsocks", "ssh", "ours", "chain", "squid", "tinyproxy", "privoxy"),
-    *("tls", *LOGGED_IN),
+    *("ssh4", "tls", "ssh4-tls", *LOGGED_IN),
 )
 AHEAD = """
 [[auth.choose]]
@@ -209,6 +210,7 @@ def house(
             "tinyproxy-login": f"BasicAuth {USER} {PASSWORD}",
         }.items():
             served("http", name, partial(upstreams.tinyproxy, directory, line))
+        tables["ssh4"] = tables["ssh"].replace("socks5", "socks4a")
         both = directory / "both.pem"
         both.write_text(certificate.file.read_text() + certificate.key.read_text())
         for name, line in {
@@ -218,6 +220,10 @@ def house(
             make = partial(upstreams.stunnel, directory, both, line)
             served("socks5+tls", name, make)
             tables[name] += f'\nca = "{certificate.file}"'
+        line = "connect = " + tables["ssh"].rpartition("/")[2].strip('"')
+        make = partial(upstreams.stunnel, directory, both, line)
+        served("socks4a+tls", "ssh4-tls", make)
+        tables["ssh4-tls"] += f'\nca = "{certificate.file}"'
         tables["tls-other"] = tables["tls"] + '\nserver_name = "gw.example"'
         asking = partial(upstreams.microsocks, user=USER, password=PASSWORD)
         served("socks5", "microsocks-login", asking)
