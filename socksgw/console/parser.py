@@ -223,7 +223,7 @@ def makeParser() -> argparse.ArgumentParser:
     connecting = commands.add_parser(
         "connect",
         help=connect.HELP,
-        description=connect.DESCRIPTION.replace("%", "%%"),
+        description=connect.DESCRIPTION,
         epilog=connect.EPILOG,
     )
     connect.options(connecting)

@@ -84,6 +84,14 @@ def test_misused(
     assert "canary" not in line
 
 
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """OpenSSH takes the line for its C{ProxyCommand} as it is shown."""
+    with pytest.raises(SystemExit):
+        main(["connect", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "ProxyCommand socksgw connect %h %p --proxy URL" in text
+
+
 def test_othersCanRead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A password that others can read is not used."""
     file = tmp_path / "password"
