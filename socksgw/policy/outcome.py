@@ -7,7 +7,7 @@ on one, that fact is named; nothing is guessed.
 
 from __future__ import annotations
 
-from typing import Final, Protocol, final
+from typing import Protocol, final
 
 from attrs import frozen
 
@@ -20,9 +20,6 @@ from socksgw.policy.ruleset import Ruleset, Trace, Tried
 from socksgw.wire.address import Address
 
 __all__ = ["Admitting", "Outcome", "Step", "consider"]
-
-#: The commands for which an upstream may look names up.
-_LEAVING: Final = ("connect", "udp")
 
 
 @frozen
@@ -142,9 +139,7 @@ class _Case:
         @raise Missing: that depends on a fact that was not given.
         """
         question = self._question
-        if not self._ruleset.there or question.name is None:
-            return None
-        if question.command not in _LEAVING:
+        if not self._ruleset.leaves(question):
             return None
         trace = Trace(self._everyRule)
         verdict = self._ruleset.byName(question, trace)

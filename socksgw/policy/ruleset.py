@@ -20,6 +20,10 @@ __all__ = ["Ruleset", "Trace", "Tried"]
 
 #: The commands for which an upstream may look names up.
 _LEAVING: Final = ("connect", "udp")
+#: The name of loopback, and of all names below it; and its address.
+_LOCALHOST: Final = "localhost"
+_BELOW_LOCALHOST: Final = f".{_LOCALHOST}"
+_LOOPBACK: Final = Address(b"\x7f\0\0\1")
 #: The rules that were asked in one walk, each with its answer.
 Tried = list[tuple[Rule, Answer]]
 
@@ -234,15 +238,29 @@ class Ruleset:
             return self._denial(rule, question)
         return rule.verdict
 
+    def leaves(self, question: Question) -> bool:
+        """
+        Return whether it may be that an upstream looks the name of a question up.
+
+        It is asked to for CONNECT and UDP: the peer of a BIND is judged by its address.
+        Where loopback is banned, its names are looked up here: they mean the same
+        everywhere (RFC 6761 section 6.3), and an upstream has a loopback of its own.
+        """
+        name = question.name
+        if not self.there or name is None or question.command not in _LEAVING:
+            return False
+        if name != _LOCALHOST and not name.endswith(_BELOW_LOCALHOST):
+            return True
+        port, listener = question.port or None, question.asker.listener
+        return self.never.hit(_LOOPBACK, port, listener) is None
+
     def unresolved(self, question: Question) -> Verdict | None:
         """
         Return the verdict about a name that an upstream is to look up.
 
-        It is asked to for CONNECT and UDP: the peer of a BIND is judged by its address.
-
         @return: L{None} where it is looked up here, and its addresses are judged.
         """
-        if not self.there or question.command not in _LEAVING:
+        if not self.leaves(question):
             return None
         verdict = self.byName(question)
         return verdict if verdict.there else None

@@ -94,6 +94,28 @@ def test_literalsAreJudged(host: str) -> None:
     assert decided(ruleset(UPSTREAMS + THERE), PUBLIC, names).allowed
 
 
+@pytest.mark.parametrize("host", ["localhost", "www.localhost"])
+def test_loopbackIsJudged(host: str) -> None:
+    """By whatever name it is asked for, that of an upstream is not reached."""
+    rules, names = ruleset(UPSTREAMS + THERE), Scripted(["127.0.0.1"])
+    decision = decided(rules, host, names)
+    assert (decision.allowed, decision.rule, names.asked) == (False, "never", [host])
+    facts = Facts(
+        "alice",
+        frozenset(),
+        "connect",
+        host,
+        443,
+        addresses=(Address.parse("127.0.0.1"),),
+    )
+    assert consider(rules, facts).verdict.rule == "never"
+    # One that is below another name, or that may be reached.
+    assert decided(rules, f"{host}.example", Scripted()).allowed
+    lifted = ruleset(f'[never]\nexcept = ["127.0.0.0/8"]\n{UPSTREAMS}{THERE}')
+    assert decided(lifted, host, Scripted()).allowed
+    assert consider(lifted, facts).byName
+
+
 @pytest.mark.parametrize(
     ("before", "looked", "deciding"),
     [
