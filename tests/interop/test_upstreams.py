@@ -18,6 +18,7 @@ from tests.live import raw, upstreams
 from tests.live.running import LOOPBACK, Running, running
 from tests.live.servers import Certificate, Daemon, Destination, echo, freePort, missing
 from tests.live.sshd import Sshd
+from tests.tools.waiting import until
 
 #: What is asked for, and what the client is told and the record says (the reply, and
 #: the reason), by the upstream.
@@ -83,6 +84,13 @@ TOLD: dict[str, dict[str, tuple[int, str]]] = {
     "tinyproxy-login": {"refused": (1, "upstream-login")},
     "tinyproxy-wrong": {"refused": (1, "upstream-login")},
 }
+#: Those that have CONNECT alone, and what the client is told of BIND and UDP.
+WITHOUT = {
+    "tor": (7, "upstream-refused"),
+    "microsocks": (7, "upstream-refused"),
+    "ssh": (1, "upstream-closed"),
+    "squid": (7, "upstream-refused"),
+}
 #: Those that ask for a login, and get it.
 LOGGED_IN = ("microsocks-with", "tinyproxy-with")
 #: Those that reach loopback.
@@ -102,7 +110,7 @@ address = ["127.0.0.1:0"]
 [[rule]]
 id = "{0}"
 listener = ["{0}"]
-allow = ["connect"]
+allow = {2}
 via = {1}
 """
 UPSTREAM = """
@@ -162,13 +170,13 @@ class House:
         self.ports = dict(zip(names, gateway.ports, strict=True))
 
     def asked(
-        self, name: str, host: str | bytes, port: int
+        self, name: str, host: str | bytes, port: int, command: int = 1
     ) -> tuple[socket.socket, int]:
         """A client that has asked through an upstream, and the reply."""
         client = raw.dial(self.ports[name])
         client.sendall(raw.GREETING)
         assert raw.exactly(client, 2) == b"\x05\x00"
-        client.sendall(raw.request5(host, port))
+        client.sendall(raw.request5(host, port, command))
         return client, raw.reply5(client)[0]
 
 
@@ -242,7 +250,11 @@ def house(
             tables[name] = f'url = "socks5://127.0.0.1:{port}"'
         vias = {name: f'["{name}"]' for name in tables if name != "two"}
         vias["chain"] = '["ours", "microsocks", "two"]'
-        text = AHEAD + "".join(LISTEN.format(*each) for each in vias.items())
+        text = AHEAD
+        for name, via in vias.items():
+            # In clear beside TLS no UDP leaves.
+            allow = '"any"' if name in WITHOUT else '["connect"]'
+            text += LISTEN.format(name, via, allow)
         text += "".join(UPSTREAM.format(*each) for each in tables.items())
         yield House(gateway("gateway", text), [*vias])
 
@@ -289,6 +301,20 @@ def test_failures(house: House, name: str, what: str) -> None:
     assert (code, end["reason"]) == TOLD[name][what]
     last = "two" if name == "chain" else name
     assert end["why"].startswith(f'upstream "{last}": ')
+
+
+@pytest.mark.parametrize("command", [2, 3], ids=["BIND", "UDP"])
+@pytest.mark.parametrize("name", WITHOUT)
+def test_otherCommands(house: House, name: str, command: int) -> None:
+    """These have CONNECT alone, and say so, or end the connection."""
+    before = len(house.gateway.journal("end"))
+    client, code = house.asked(
+        name, "127.0.0.1" if command == 2 else "0.0.0.0", 0, command
+    )
+    with closing(client):
+        assert client.recv(1) == b""
+    line = until(lambda: house.gateway.journal("end")[before:])[-1]
+    assert (code, line["reason"]) == WITHOUT[name]
 
 
 def test_successThenEnd(house: House, destination: Callable[..., Destination]) -> None:
