@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 from twisted.internet.error import ConnectError
 
-from socksgw.errors import SocksError
+from socksgw.errors import LimitReached, SocksError
 from socksgw.wire.codes import SOCKS4, Reply
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "ProxyUnreachable",
     "RequestRejected",
     "TTLExpired",
+    "TooManyLogins",
     "UnassignedReply",
     "refusal",
 ]
@@ -119,6 +120,12 @@ class LoginRefused(LoginFailed):
 
 class LoginWanted(LoginFailed):
     """The proxy asks for a login which the client does not have, or does not do."""
+
+
+class TooManyLogins(ProxyError, LimitReached):
+    """This process logs in so often at a time that no more may wait."""
+
+    reason = "resources"
 
 
 # Refusals: one class for each reply of SOCKS 5 and 4.

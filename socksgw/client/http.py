@@ -193,7 +193,7 @@ async def _drained(link: Link, conversation: ConnectConversation) -> bool:
     try:
         while not conversation.drained():
             conversation.receive(await link.more())
-    except (WireError, ProxyClosed):
+    except (WireError, ProxyClosed, ProtocolBroken):
         return False
     return True
 

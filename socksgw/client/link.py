@@ -15,6 +15,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from socksgw.client.errors import (
+    ProtocolBroken,
     ProxyClosed,
     ProxyDistrusted,
     ProxyError,
@@ -93,6 +94,8 @@ class Link:
         self._came += octets
         if len(self._came) > _MOST:
             self.pause()
+            # Whoever reads them and needs more is not kept waiting for it.
+            self.ended(ProtocolBroken("the proxy sends what nobody waits for"))
 
     def ended(self, failure: ProxyError) -> None:
         """Take note that nothing more comes; only the first call counts."""

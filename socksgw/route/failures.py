@@ -89,7 +89,7 @@ def upstreamFailure(name: str, error: Exception, asked: bool) -> SocksError:
         the destination, which any client chooses: C{ssh -D} closes the connection where
         that refuses.
     """
-    if isinstance(error, ProxyError):
+    if isinstance(error, ProxyError) and not isinstance(error, LimitReached):
         text, reply, reason = f'upstream "{name}": {error}', error.reply, error.reason
         if isinstance(error, ProxyRefused):
             return UpstreamRefused(text, reply, reason)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import CancelledError
 
-from socksgw.client.errors import ProxyClosed
+from socksgw.client.errors import ProtocolBroken, ProxyClosed
 from socksgw.client.link import ConnectionLink
 from socksgw.system.watch import Watch
 from tests.fakes.carriers import CARRIERS, Carried, Peer
@@ -58,12 +58,14 @@ def test_endWhileNobodyWaits() -> None:
 
 
 def test_flood() -> None:
-    """A proxy that sends and is not awaited is read no more."""
+    """A proxy that sends and is not awaited is read no more, nor waited for."""
     link = MemoryLink()
     link.came(bytes(1 << 16))
     assert not link.paused
     link.came(b"!")
     assert link.paused
+    assert len(result(begun(link.more()))) == (1 << 16) + 1
+    assert isinstance(failed(begun(link.more())), ProtocolBroken)
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import errno
 
 import pytest
 
-from socksgw.route.failures import failureFor
+from socksgw.client.errors import LoginRefused, TooManyLogins
+from socksgw.errors import LimitReached, UpstreamFailed
+from socksgw.route.failures import failureFor, upstreamFailure
 from socksgw.wire.codes import Reply
 
 
@@ -47,3 +49,11 @@ def test_everyErrnoHasAReplyAndAFixedReason(code: int) -> None:
     assert failure.reason.replace("-", "").isalpha()
     assert failure.reason == failure.reason.lower()
     assert errno.errorcode[code] in str(failure)
+
+
+def test_ownLimitsAreNoFaultOfAnUpstream() -> None:
+    """Where too many log in at a time, none of the upstreams has failed."""
+    failure = upstreamFailure("a", TooManyLogins("too many"), False)
+    assert isinstance(failure, LimitReached)
+    assert (failure.reason, failure.reply) == ("resources", Reply.GENERAL_FAILURE)
+    assert isinstance(upstreamFailure("a", LoginRefused("no"), False), UpstreamFailed)

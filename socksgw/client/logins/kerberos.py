@@ -15,7 +15,7 @@ import gssapi
 from gssapi import raw
 from gssapi.raw.misc import GSSError
 
-from socksgw.client.errors import LoginRefused
+from socksgw.client.errors import LoginRefused, TooManyLogins
 from socksgw.system.files import FileError
 from socksgw.system.gssapierrors import gssapiWords
 from socksgw.system.keptsecret import KeptSecret
@@ -42,8 +42,8 @@ _FLAGS: Final = (
 _IN_ORDER: Final = gssapi.RequirementFlag.out_of_sequence_detection
 
 
-def _busy() -> LoginRefused:
-    return LoginRefused("too many logins to upstreams at a time")
+def _busy() -> TooManyLogins:
+    return TooManyLogins("too many logins to upstreams at a time")
 
 
 @final
