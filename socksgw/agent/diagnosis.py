@@ -78,6 +78,8 @@ _LOGINS: Final[Mapping[Login, str]] = {
 }
 #: What the client of Kerberos says where it gets no ticket for the gateway.
 _TICKETS: Final = "no ticket of Kerberos"
+#: What it says where the gateway has not asked for the login of this agent.
+_OTHERS: Final = ("accepts none of", "asks for another login")
 #: Kinds of trouble in which the gateway was not reached.
 _AWAY: Final = frozenset(
     each.kind for table in (_WAYS, _GATEWAYS) for each in table.values()
@@ -105,7 +107,10 @@ def diagnose(settings: Settings, error: SocksError) -> Trouble | None:
         return Trouble("no-service-ticket", _words(error), "is the KDC reached?")
     if error.reason == "upstream-login":
         what = f"the gateway refuses the login ({_words(error)})"
-        return Trouble("login", what, _LOGINS[settings.method])
+        todo = _LOGINS[settings.method]
+        if settings.method != "none" and any(each in str(error) for each in _OTHERS):
+            todo = "it wants another one: choose it with --login"
+        return Trouble("login", what, todo)
     for reason in reasons:
         if (found := _WAYS.get(reason)) is not None:
             return found._replace(what=found.what % place)

@@ -28,6 +28,8 @@ _WITH_TOKENS: Final = "https"
 _URL: Final = re.compile(
     r"(?:([\w+]+)://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(\d{1,5})/?"
 )
+#: Logins that are in clear where the connection is.
+_SECRET: Final = ("password", "token")
 #: Settings that are paths.
 _PATHS: Final = ("password_file", "token_file", "certificate", "key", "ca")
 
@@ -143,7 +145,9 @@ class Settings:
 
     def _ofGateway(self) -> Iterator[Problem]:
         if not self.gateway:
-            yield Problem("gateway", "is missing; name it: gw.example:1443")
+            yield Problem(
+                "gateway", "is missing; name it: socksgw agent gw.example:1443"
+            )
             return
         if not self.port:
             why = "is no gateway; write host:port, or scheme://host:port"
@@ -162,16 +166,30 @@ class Settings:
                     f"is reached in clear by {self.scheme}, which shows whatever goes "
                     f"there to the network; use {secure}",
                 )
+        elif (
+            self.scheme in ("socks5", "http")
+            and self.host == "localhost"
+            and self.method in _SECRET
+        ):
+            yield Problem(
+                "gateway",
+                f"a {self.method} goes in clear to a loopback address alone, not to a "
+                "name; write 127.0.0.1, or use https",
+            )
 
     def _ofLogin(self) -> Iterator[Problem]:
         method = self.method
         if method == "password":
             if not self.user:
-                yield Problem("user", "is missing; a password is somebody's")
-            if bool(self.password_file) is self.keyring:
                 yield Problem(
-                    "password_file", "either this or keyring = true is needed, not both"
+                    "user", "is missing; a password is somebody's: --user NAME"
                 )
+            if not self.password_file and not self.keyring:
+                yield Problem(
+                    "password_file", "is missing: --password-file FILE, or --keyring"
+                )
+            if self.password_file and self.keyring:
+                yield Problem("password_file", "either this or keyring, not both")
         if method == "token" and self.scheme.startswith("socks5"):
             yield Problem("gateway", "a token goes by HTTP alone; use https")
         if method == "token" and not self.token_file:

@@ -321,8 +321,8 @@ def _failed(failure: BaseException, options: argparse.Namespace) -> int:
         return _said(f"{failure}: try again, or a longer --timeout", 3)
     if isinstance(failure, ProxyDistrusted):
         return _said(
-            f"the proxy is not believed to be itself ({failure}): check --proxy, --ca, "
-            "--server-name and the clock",
+            f"no TLS with the proxy ({failure}): check --proxy, --ca, --server-name, "
+            "--certificate and the clock",
             3,
         )
     if isinstance(failure, NoMethodAccepted | LoginWanted):

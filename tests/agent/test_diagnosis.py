@@ -96,6 +96,17 @@ def test_login(login: Login, remedy: str) -> None:
     assert remedy in found.remedy
 
 
+def test_anotherLoginIsWanted() -> None:
+    """A better password would not help."""
+    said = "the proxy asks for another login: basic (407 Proxy Authentication Required)"
+    found = diagnose(
+        Settings(gateway="gw.example:1", login="token"),
+        UpstreamFailed(said, reason="upstream-login"),
+    )
+    assert found is not None
+    assert "--login" in found.remedy
+
+
 def test_answered() -> None:
     """A gateway that says no to a destination has taken the login."""
     error = UpstreamRefused("no such host", Reply.HOST_UNREACHABLE, "host-unreachable")

@@ -69,6 +69,9 @@ def test_clear() -> None:
     found = wrong(gateway="http://gw.example:1080", token_file="t")
     assert [path for path, _ in found] == ["gateway"]
     assert wrong(gateway="http://gw.example:1080", login="none")
+    ((_, why),) = wrong(gateway="http://localhost:1080", token_file="t")
+    assert "write 127.0.0.1" in why
+    assert given(gateway="http://127.0.0.1:1080", token_file="t").method == "token"
 
 
 @pytest.mark.parametrize(
