@@ -38,7 +38,7 @@ def _connect(words: Sequence[str]) -> int:
     readable(sys.stderr)
     parser = argparse.ArgumentParser(
         prog="socksgw connect",
-        description=connect.DESCRIPTION.replace("%", "%%"),
+        description=connect.DESCRIPTION,
         epilog=connect.EPILOG,
     )
     connect.options(parser)
