@@ -133,6 +133,17 @@ def keysIn(directory: Path, name: str) -> bytes:
     )
 
 
+def reloaded(gateway: Running, text: str = "") -> int:
+    """Reload, with another configuration if there is one; return what that ended."""
+    if text:
+        (gateway.directory / "gw.toml").write_text(text)
+    before = len(gateway.journal("reloaded"))
+    gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: len(gateway.journal("reloaded")) > before, 20)
+    ended: int = gateway.journal("reloaded")[-1]["ended"]
+    return ended
+
+
 @pytest.fixture(scope="module")
 def row(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Row]:
     """Both run."""
@@ -197,25 +208,36 @@ def test_revoked(row: Row, destination: Callable[..., Destination]) -> None:
     file = last.directory / "edge.pub"
     mine = file.read_bytes()
 
-    def reload() -> int:
-        before = len(last.journal("reloaded"))
-        last.process.send_signal(signal.SIGHUP)
-        until(lambda: len(last.journal("reloaded")) > before, 20)
-        ended: int = last.journal("reloaded")[-1]["ended"]
-        return ended
-
     with raw.dial(row.edge.ports[0]) as client:
         assert row.ask(client, "alice", server.port) == b"\x00"
-        assert reload() == 0
+        assert reloaded(last) == 0
         client.sendall(b"still here")
         assert raw.exactly(client, 10) == b"still here"
         file.write_bytes(keysIn(last.directory, "other.key"))
-        assert reload() == 1
+        assert reloaded(last) == 1
         assert "gateway" in raw.end(last, server.port)["why"]
     assert row.connect("alice", server.port) == b"\x01"
     file.write_bytes(mine)
-    assert reload() == 0
+    assert reloaded(last) == 0
     assert row.connect("alice", server.port) == b"\x00"
+
+
+def test_whoIsRefusedDoesNotLeaveDirectly(
+    row: Row, destination: Callable[..., Destination]
+) -> None:
+    """The next gateway's word about somebody is no fault of it: nobody gets past it."""
+    server = destination(echo)
+    edge, last = row.edge, row.last
+    texts = {each: (each.directory / "gw.toml").read_text() for each in (edge, last)}
+    reloaded(edge, texts[edge].replace('["last"]', '[["last", "direct"]]'))
+    reloaded(last, texts[last].replace('"gateway", "none"', '"gateway"'))
+    for _ in range(4):
+        assert row.connect("", server.port, "127.0.0.7") == b"\x01"
+    assert row.connect("alice", server.port) == b"\x00"
+    assert raw.end(edge, server.port)["path"] == "last"
+    assert edge.journal("upstream") == []
+    for each, text in texts.items():
+        reloaded(each, text)
 
 
 LOOP = """

@@ -10,7 +10,7 @@ from typing import Final, final
 from socksgw.client.errors import LoginWanted, ProxyDistrusted, ProxyError
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Proxy
-from socksgw.errors import SocksError, UserRefused
+from socksgw.errors import SocksError, UpstreamFailed, UserRefused
 from socksgw.route.failures import upstreamFailure
 from socksgw.route.upstreams.asserting import Asserting
 from socksgw.route.upstreams.standing import Standing
@@ -32,6 +32,8 @@ _INSIDE: Final[Mapping[str, Command]] = {
 }
 #: What an upstream that does not let a client in is recorded with.
 _LOGIN: Final = "upstream-login"
+#: What an upstream may say of a client that it is told of.
+_OF_CLIENT: Final = (_LOGIN, "upstream-closed")
 
 
 @final
@@ -108,6 +110,15 @@ class Manner:
             # That is said of the client, and every other upstream would count one more
             # wrong password.
             return UserRefused(str(failure), failure.reply)
+        if (
+            self._asserting is not None
+            and isinstance(failure, UpstreamFailed)
+            and failure.upstream == self._name
+            and failure.reason in _OF_CLIENT
+        ):
+            # It may be said of the client. That is no fault of the upstream's, and no
+            # reason to go there from here.
+            failure.counts = False
         return failure
 
     async def link(self, connection: Connection) -> ConnectionLink:
