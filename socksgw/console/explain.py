@@ -89,6 +89,7 @@ def asJson(outcome: Outcome, ways: Sequence[Way] = ()) -> Mapping[str, Any]:
         "depends_on": outcome.doubt,
         "via": outcome.via or None,
         "leaves_by": outcome.leavesBy or None,
+        "proxy_header": outcome.header or None,
         "judged": "name" if outcome.byName else "address",
         "addresses": [str(address) for address in outcome.addresses],
         "struck": [[str(address), why] for address, why in outcome.struck],
@@ -130,6 +131,8 @@ def printed(outcome: Outcome, out: TextIO, ways: Sequence[Way] = ()) -> None:
         print(f"  leaves via {outcome.via}", file=out)
     if outcome.leavesBy:
         print(f"  leaves by {outcome.leavesBy}", file=out)
+    if outcome.header:
+        print(f"  tells the destination the client by PROXY {outcome.header}", file=out)
 
 
 def _option(fact: str) -> str:

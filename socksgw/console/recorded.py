@@ -51,7 +51,7 @@ _FACTS: Final = (
     ("judged", "judged by"),
     ("verdict", "verdict"),
     ("rule", "rule"),
-    ("via", "leaves via"),
+    ("via", "via"),
     ("ticket", "ticket"),
     ("why", "why"),
     ("hint", "hint"),
@@ -162,7 +162,8 @@ def ending(line: Line) -> str:
 
 def _printFacts(line: Line, out: TextIO) -> None:
     for key, title in _FACTS:
-        if line.get(key, "") != "":
+        # Nothing was judged by address where an upstream looks the name up.
+        if line.get(key, "") != "" and not (key == "addresses" and "judged" in line):
             print(f"  {title:<10}{_text(key, line[key])}", file=out)
     for address, why in line.get("struck", ()):
         print(f"  struck out {address}: {why}", file=out)

@@ -67,6 +67,12 @@ class Outcome:
         leaving = self.verdict.obligations.leaving
         return "" if leaving is None else leaving.by
 
+    @property
+    def header(self) -> str:
+        """The version of the PROXY header to the destination; empty for none."""
+        leaving = self.verdict.obligations.leaving
+        return "" if leaving is None else leaving.header
+
 
 class Admitting(Protocol):
     """Tells who can log in at all (L{socksgw.gateway.offers.Offers})."""

@@ -223,7 +223,7 @@ def test_expected() -> None:
 def test_printed() -> None:
     """People see by what it leaves, and that no address is judged."""
     facts = Facts("alice", frozenset(), "connect", "www.example", 443)
-    outcome = consider(ruleset(UPSTREAMS + THERE), facts)
+    outcome = consider(ruleset(f'{UPSTREAMS}{THERE}proxy_header = "v2"\n'), facts)
     out = io.StringIO()
     printed(outcome, out)
     assert out.getvalue().splitlines() == [
@@ -231,9 +231,11 @@ def test_printed() -> None:
         "  no address is judged: the upstream looks the name up",
         'allow by rule "there"',
         "  leaves via here, there",
+        "  tells the destination the client by PROXY v2",
     ]
     found = asJson(outcome)
     assert (found["via"], found["judged"]) == ("here, there", "name")
+    assert found["proxy_header"] == "v2"
 
 
 @pytest.mark.parametrize(
