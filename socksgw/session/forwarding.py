@@ -38,6 +38,8 @@ class Forward(Dialling):
         exchange = case.client.conversation.passOn()
         outlet = self._kept(case, exchange.safe)
         again = outlet is not None
+        # What a way out needs, should the kept connection turn out to be closed.
+        shown = case.shown if again else None
         if outlet is None:
             outlet = await self.dial(case)
             if outlet.surplus():
@@ -45,7 +47,7 @@ class Forward(Dialling):
                 raise ConnectFailed("it answers before it is asked", None, "bad-answer")
 
         def relay(early: bytes, tally: Tally) -> Awaitable[None]:
-            return self._pass(case, exchange, outlet, again, early, tally)
+            return self._pass(case, exchange, outlet, again, shown, early, tally)
 
         return Routed(None, relay)
 
@@ -86,11 +88,14 @@ class Forward(Dialling):
         exchange: Exchange,
         outlet: Outlet,
         again: bool,
+        shown: tuple[bytes, bytes] | None,
         early: bytes,
         tally: Tally,
     ) -> None:
         """
         Pass the request on, by another connection if the kept one is closed.
+
+        @param shown: as L{Case.shown}, for that other one.
         """
         client, record = case.client, case.record
         while True:
@@ -114,6 +119,7 @@ class Forward(Dialling):
             again = False
             early, tally.further = tally.further or b"", None
             try:
+                case.shown, shown = shown, None
                 outlet = await self._anew(case, outlet.address)
             except SocksError as e:
                 client.send(exchange.refuse(e.reason, str(e)))
@@ -121,6 +127,8 @@ class Forward(Dialling):
                 if exchange.keepsClient:
                     tally.further = exchange.surplus + early
                 return
+            finally:
+                case.shown = None
 
     async def _anew(self, case: Case, host: Address | str) -> Outlet:
         """
@@ -139,7 +147,7 @@ def _purpose(case: Case, host: Address | str, rule: str) -> object:
     Return what a destination's connection may be used for again.
 
     A login at the destination may hold for its connection (RFC 4559 section 4.1), so
-    that it is one user's.
+    that it is one user's. And the next gateway may have been told the tag with it.
     """
     record = case.record
-    return host, record.port, rule, record.user, case.generation
+    return host, record.port, rule, record.user, record.tag, case.generation

@@ -5,6 +5,7 @@ The client's own password handed on to an upstream: to whom, when, and to nobody
 from __future__ import annotations
 
 import socket
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -27,7 +28,12 @@ listener = ["with"]
 methods = ["none"]
 from = ["127.0.0.0/8"]
 """
-LISTEN = '[[listen]]\nname = "{0}"\naddress = ["127.0.0.1:0"]\n'
+LISTEN = """
+[[listen]]
+name = "{0}"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "http"]
+"""
 RULE = '[[rule]]\nid = "{0}"\nallow = ["connect"]\n'
 #: By the destination's port: through the real one, or through the test's.
 FIRST = """
@@ -175,3 +181,33 @@ def test_noPassword(house: House) -> None:
     assert house.asked(7, login=False) == 1
     assert "no password" in raw.end(house.first, 7)["why"]
     assert len(house.scripted.heard) == before
+
+
+def test_anotherRequestOnAConnectionThatWasKept(
+    house: House, destination: Callable[..., Destination]
+) -> None:
+    """The destination has closed it meanwhile: the next one takes the password, too."""
+    served: list[int] = []
+
+    def serve(connection: socket.socket) -> None:
+        served.append(1)
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        connection.recv(1024)
+
+    server = destination(serve)
+    login = b64encode(USER + b":" + PASSWORD)
+    asked = (
+        b"GET http://127.0.0.1:%d/ HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+        b"Proxy-Authorization: Basic %s\r\n\r\n" % (server.port, server.port, login)
+    )
+    with raw.dial(house.first.ports[0]) as client:
+        for _ in range(2):
+            client.sendall(asked)
+            answer = b""
+            while not answer.endswith(b"ok"):
+                more = client.recv(1024)
+                answer += more
+                assert more, answer
+                assert answer.startswith(b"HTTP/1.1 200 "[: len(answer)]), answer
+    assert len(served) == 2
