@@ -192,6 +192,8 @@ class TLSOver(Above):
         ):
             reason = Failure(TLSCut("it closed the connection, without TLS's end"))
         if stream is not None:
+            if stream.ended:
+                self._tellEnd()
             self._gone(reason)
 
     def _gone(self, reason: Failure) -> None:

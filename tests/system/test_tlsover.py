@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from socksgw.system.plain import PlainConnection
@@ -145,6 +145,19 @@ def test_theServerEndsBehindItsReply(house: House) -> None:
     house.until(lambda: second.readEnds)
     assert (second.octets, second.readEnds, first.readEnds) == (b"", 1, 0)
     connection.abortConnection()
+
+
+def test_theServerEndsAndIsGone(house: House) -> None:
+    """Who had paused hears of both: nothing was cut off."""
+    connection, server, receiver = house.taken()
+    connection.pauseProducing()
+    server.end()
+    connection._below.resumeProducing()
+    house.settle()
+    assert receiver.readEnds == 0
+    connection.connectionLost(Failure(ConnectionLost()))
+    assert (receiver.readEnds, receiver.lost) == (1, [ConnectionLost])
+    connection._below.abortConnection()
 
 
 def test_aStreamThatWasCut(house: House) -> None:
