@@ -228,6 +228,71 @@ def test_connect(
     assert "ticket" in said
 
 
+#: A Twisted program that goes by an endpoint string.
+PROGRAM = """
+import random, sys
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import react
+from socksgw.client.errors import LoginFailed
+
+SENT = random.Random(13).randbytes(1 << 20)
+
+
+class Asking(Protocol):
+    def connectionMade(self):
+        self.heard, self.whole = b"", Deferred()
+        self.transport.write(SENT)
+
+    def dataReceived(self, data):
+        self.heard += data
+        if len(self.heard) >= len(SENT):
+            self.whole.callback(self.heard == SENT)
+
+
+async def main(reactor, text):
+    try:
+        asking = await connectProtocol(clientFromString(reactor, text), Asking())
+    except LoginFailed as error:
+        print("failed:", error)
+    else:
+        print("equal:", await asking.whole)
+        asking.transport.loseConnection()
+
+
+react(lambda reactor: Deferred.fromCoroutine(main(reactor, sys.argv[1])))
+"""
+
+
+def test_endpoint(
+    gateway: Running,
+    tickets: dict[str, str],
+    realm: Realm,
+    destination: Callable[..., Destination],
+) -> None:
+    """C{SocksClientEndpoint}, by its string: with a ticket, and without one."""
+    server = destination(echo)
+    text = f"socks:127.0.0.1:{server.port}:login=gssapi:service=rcmd@localhost"
+    text += rf":proxy=tcp\:localhost\:{gateway.port}"
+
+    def asked(environment: dict[str, str]) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, text],
+            env=withProject(**environment),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        ).stdout
+
+    assert asked(tickets) == "equal: True\n"
+    line = raw.decision(gateway, server.port)
+    assert (line["user"], line["method"]) == ("alice", "gssapi")
+    assert line["secured"] == "confidentiality"
+    assert "ticket" in asked(realm.environment)
+
+
 @pytest.mark.parametrize("mechanism", ["kerberos", "stub"])
 @pytest.mark.parametrize("level", LEVELS)
 def test_bulk(
