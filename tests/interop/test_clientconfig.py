@@ -259,6 +259,9 @@ def _socksify(place: Place) -> list[str]:
     place.extra["SOCKS_CONF"] = str(place.file("dante.conf"))
     place.extra["SOCKS_USERNAME"] = USER
     place.extra["SOCKS_PASSWORD"] = PASSWORD
+    if library := os.environ.get("SOCKS_LIBRARY"):
+        # socksify preloads it by its name alone.
+        place.extra["LD_LIBRARY_PATH"] = str(Path(library).parent)
     fetch = [program("wget", "wget"), "-qO-", "--tries=1", f"{place.url}/npm/thing"]
     return [program("socksify", "dante-client"), *fetch]
 
