@@ -129,7 +129,7 @@ def clientContext(
     Return a context for connections to servers, as L{serverContext} otherwise.
 
     It does not ask yet that the server proves its name
-    (L{socksgw.system.tlspeer.Named}).
+    (L{socksgw.system.tlsname.PeerName}).
 
     @param trust: the authorities that are believed; L{None} for those of the system.
     @param own: what is shown to a server that asks for it.
