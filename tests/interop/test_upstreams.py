@@ -303,6 +303,20 @@ def test_failures(house: House, name: str, what: str) -> None:
     assert end["why"].startswith(f'upstream "{last}": ')
 
 
+@pytest.mark.parametrize("name", REACHING)
+def test_nothingAhead(
+    house: House, destination: Callable[..., Destination], name: str
+) -> None:
+    """What a client sends behind its request waits: some lose what comes with theirs."""
+    server = destination(echo)
+    with raw.dial(house.ports[name]) as client:
+        client.sendall(raw.GREETING)
+        assert raw.exactly(client, 2) == b"\x05\x00"
+        client.sendall(raw.request5("127.0.0.1", server.port) + b"early")
+        assert raw.reply5(client)[0] == 0
+        assert raw.exactly(client, 5) == b"early"
+
+
 @pytest.mark.parametrize("command", [2, 3], ids=["BIND", "UDP"])
 @pytest.mark.parametrize("name", WITHOUT)
 def test_otherCommands(house: House, name: str, command: int) -> None:
