@@ -60,8 +60,6 @@ _CONNECT: Final[Mapping[int, tuple[Reply, str]]] = {
 
 _LOOP: Final = "loop"
 _LATE: Final = "upstream-timeout"
-#: What is no answer for a destination, also where the request came first.
-_LOGIN: Final = "upstream-login"
 #: What ends a session because of an upstream.
 UPSTREAM_REASONS: Final = frozenset({*(each.reason for each in FAILURES), _LOOP})
 
@@ -87,14 +85,14 @@ def upstreamFailure(name: str, error: Exception, asked: bool) -> SocksError:
     @param error: what its client has raised.
     @param asked: whether it has been sent the request. What goes wrong then may be for
         the destination, which any client chooses: C{ssh -D} closes the connection where
-        that refuses.
+        that refuses, and squid answers 407 to a login that is right where the
+        destination is not for that user.
     """
     if isinstance(error, ProxyError) and not isinstance(error, LimitReached):
         text, reply, reason = f'upstream "{name}": {error}', error.reply, error.reason
         if isinstance(error, ProxyRefused):
             return UpstreamRefused(text, reply, reason)
-        counts = not asked or reason == _LOGIN
-        return UpstreamFailed(text, reply, reason, name, counts)
+        return UpstreamFailed(text, reply, reason, name, not asked)
     if isinstance(error, SocksError):
         return error.with_traceback(None)
     raise error

@@ -51,6 +51,14 @@ def test_everyErrnoHasAReplyAndAFixedReason(code: int) -> None:
     assert errno.errorcode[code] in str(failure)
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_behindTheRequestNothingCounts(asked: bool) -> None:
+    """Neither does a login that HTTP asks for then: squid does for some destinations."""
+    failure = upstreamFailure("a", LoginRefused("407"), asked)
+    assert isinstance(failure, UpstreamFailed)
+    assert (failure.reason, failure.counts) == ("upstream-login", not asked)
+
+
 def test_ownLimitsAreNoFaultOfAnUpstream() -> None:
     """Where too many log in at a time, none of the upstreams has failed."""
     failure = upstreamFailure("a", TooManyLogins("too many"), False)
