@@ -241,7 +241,7 @@ def _line(listen: Listen, choose: Choose, rule: Rule) -> str:
         sources += f" (of these: {_some(rule.from_)})"
     to = _some(rule.to) if rule.to is not None else "every address"
     if rule.to is None:
-        to += " that no rule before denies"
+        to += " that no rule before denies" + ("," if rule.ports is not None else "")
     ports = f" port {_some([*map(str, rule.ports)])}" if rule.ports is not None else ""
     what = ", ".join(_commands(listen, rule))
     where = f" ({listen.domain})" if listen.domain.name else ""
