@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+from OpenSSL import SSL
 
 from socksgw.system.files import FileError, readSecret
 from socksgw.wire.assertion import KEY_ID, Assertion, Signed, decode, encode, signed
@@ -44,8 +45,14 @@ def bindingOf(connection: Any) -> bytes:
     """
     Return what only the two ends of a TLS connection know (RFC 9266).
 
+    Before TLS 1.3 it holds only with the extended master secret (section 1), of which
+    OpenSSL's connections tell nothing here.
+
     @param connection: OpenSSL's, after its handshake.
+    @raise WireError: it is of an earlier version.
     """
+    if connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+        raise WireError("a signed identity needs TLS 1.3 between the gateways")
     found: bytes = connection.export_keying_material(_LABEL, _BINDING, b"")
     return found
 

@@ -68,10 +68,12 @@ class Gateway:
     @ivar binding: what the two ends of the connection know.
     """
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, version: int = SSL.TLS1_3_VERSION) -> None:
         self.house = house
         self.caller = house.call()
-        self.tls = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_max_proto_version(version)
+        self.tls = SSL.Connection(context, None)
         self.tls.set_connect_state()
         house.until(self._shaken)
         self.binding = self.tls.export_keying_material(
@@ -214,3 +216,15 @@ def test_notBelieved(
     assert words in str(failure)
     assert one(house).identity is None
     one(house).abort()
+
+
+def test_earlierTLS(house: House) -> None:
+    """What binds a signature to a connection of TLS 1.2 may be another's, too."""
+    gateway = Gateway(house, SSL.TLS1_2_VERSION)
+    with gateway.caller:
+        gateway.say(gateway.header(value(gateway.binding)) + GREETING)
+        house.until(lambda: house.ended)
+        failure = one(house).failure
+        assert failure is not None
+        assert (failure.reason, "TLS 1.3" in str(failure)) == ("assertion", True)
+        one(house).abort()

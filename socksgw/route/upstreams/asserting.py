@@ -12,6 +12,7 @@ from socksgw.system.assertionkeys import SigningKey
 from socksgw.wire.address import Address
 from socksgw.wire.assertion import MOST_HOPS, TYPE, Assertion
 from socksgw.wire.proxywriter import proxyHeader
+from socksgw.wire.reader import WireError
 
 __all__ = ["Asserting"]
 
@@ -66,7 +67,7 @@ class Asserting:
         )
         try:
             value = self._key.sign(said, connection.binding)
-        except ValueError as e:
+        except (ValueError, WireError) as e:
             text = f'upstream "{self._name}" cannot be told who asks: {e}'
             raise UserRefused(text, reason="identity") from None
         source = asker.source, traveller.port

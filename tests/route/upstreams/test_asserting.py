@@ -24,6 +24,7 @@ from socksgw.system.assertionkeys import SigningKey
 from socksgw.wire.address import Address
 from socksgw.wire.assertion import TYPE, decode, open_
 from socksgw.wire.proxyheader import readProxyHeader, vectorOf
+from socksgw.wire.reader import WireError
 from tests.fakes.policy import Somebody, doubted, loggedIn
 
 CONNECTION = SimpleNamespace(binding=b"b" * 32)
@@ -87,3 +88,16 @@ def test_unsaid(asserting: Asserting, client: Any, reason: str, words: str) -> N
     with pytest.raises(UserRefused, match=words) as caught:
         asserting.header(CONNECTION, client, SOURCE, 80)
     assert caught.value.reason == reason
+
+
+def test_earlierTLS(asserting: Asserting) -> None:
+    """An upstream that speaks TLS 1.2 at most is told nothing."""
+
+    class Connection:
+        @property
+        def binding(self) -> bytes:
+            raise WireError("TLS 1.3 is needed")
+
+    with pytest.raises(UserRefused, match=r"TLS 1\.3") as caught:
+        asserting.header(Connection(), traveller(loggedIn("alice")), SOURCE, 80)
+    assert caught.value.reason == "identity"
