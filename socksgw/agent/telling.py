@@ -60,7 +60,7 @@ class Telling:
         self._sleep = Sleep()
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
-        self._spoken = False
+        self._troubled = False
         self._network = 0
         self._settings = agent.settings
 
@@ -121,9 +121,9 @@ class Telling:
         line = str(trouble)
         if trouble is None:
             line = reachedLine(settings)
-            if self._spoken:
+            if self._troubled:
                 line = f"works again: {line}"
-        self._spoken = True
+        self._troubled = trouble is not None
         self._say(line)
         notify(f"STATUS={line}")
 
