@@ -48,6 +48,8 @@ _LONGEST: Final = 7168
 #: Characters of one word, and words of one list.
 _WORD: Final = 2560
 _WORDS: Final = 256
+#: The latest end of a login, in seconds since the epoch.
+_LATEST: Final = 1 << 63
 #: What the signature is over begins with this, so that it means nothing elsewhere.
 _CONTEXT: Final = b"socksgw assertion 1\x00"
 _TEXTS: Final = ("user", "method", "tag", "secured")
@@ -153,6 +155,8 @@ def decode(claims: bytes) -> Assertion:
         or not said["path"]
         or isinstance(expires, bool)
         or not isinstance(expires, (int, float, type(None)))
+        # JSON has no infinity, and numbers that become one.
+        or (expires is not None and abs(expires) > _LATEST)
     ):
         raise WireError("an assertion whose claims are not as they should be")
     user, method, tag, secured = texts
