@@ -76,8 +76,9 @@ async def through(
             connection.abortConnection()
             raise
         if accepted.protection is not None:
-            connection = ProtectedConnection(connection, accepted.protection, link)
-            connection.pauseProducing()
+            connection = ProtectedConnection(
+                connection, accepted.protection, link, paused=True
+            )
         return connection, link.surplus
 
 

@@ -6,7 +6,7 @@ What is written goes out wrapped, and what comes is unwrapped.
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Any, Final, final
 
 from socksgw.errors import ProtocolViolated
 from socksgw.system.above import Above
@@ -33,17 +33,29 @@ class ProtectedConnection(Above):
     atOnce: Final = _AT_ONCE
 
     def __init__(
-        self, below: Connection, protection: Protection, receiver: Receiver
+        self,
+        below: Connection,
+        protection: Protection,
+        receiver: Receiver,
+        paused: bool = False,
     ) -> None:
         """
+        Go between a connection and who takes what comes.
+
         @param below: the connection up to now.
+        @param paused: whether it is paused, and stays so until L{take}.
         """
         super().__init__(below, receiver)
         self._protection = protection
         self._isStream = isinstance(protection, StreamProtection)
         self.halfCloses = below.halfCloses
         self.secured = max(below.secured, protection.level, key=LEVELS.index)
-        below.take(self)
+        if paused:
+            # Its end may wait to be told: that is for whoever reads next.
+            taken: Any = below
+            taken.receiver = self
+        else:
+            below.take(self)
 
     # The receiver of what is below.
 

@@ -19,10 +19,11 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from socksgw.system.plain import PlainConnection
+from socksgw.system.protected import ProtectedConnection
 from socksgw.system.tlsclient import ClientTLS
 from socksgw.system.tlscontext import Own, serverContext
 from socksgw.system.tlsover import TLSCut, TLSFailed, TLSOver
-from tests.fakes.carriers import OWN, ROOT, Peer, Terminal
+from tests.fakes.carriers import OWN, ROOT, Flipping, Peer, Terminal
 from tests.fakes.connections import Floor, Recorder
 from tests.tools.certificates import HOUR, SERVER, Authority, Issued, dns, email, pemOf
 from tests.tools.certificates import server as issuedTo
@@ -145,6 +146,24 @@ def test_theServerEndsBehindItsReply(house: House) -> None:
     house.until(lambda: second.readEnds)
     assert (second.octets, second.readEnds, first.readEnds) == (b"", 1, 0)
     connection.abortConnection()
+
+
+def test_theServerEndsBehindItsReplyInAProtection(house: House) -> None:
+    """The same where a login has agreed on a protection inside TLS."""
+    connection, server = house.meet()
+    first, second = Recorder(), Recorder()
+    connection.take(first)
+    connection.pauseProducing()
+    server.end()
+    connection._below.resumeProducing()
+    house.settle()
+    inside = ProtectedConnection(connection, Flipping(), first, paused=True)
+    house.settle()
+    assert first.readEnds == 0
+    inside.take(second)
+    house.until(lambda: second.readEnds)
+    assert (second.readEnds, first.readEnds) == (1, 0)
+    inside.abortConnection()
 
 
 def test_theServerEndsAndIsGone(house: House) -> None:

@@ -197,6 +197,4 @@ def _through(link: ConnectionLink, protection: Protection | None) -> Connection:
     """Return the connection on which octets go on, which nothing reads yet."""
     if protection is None:
         return link.connection
-    found = ProtectedConnection(link.connection, protection, link)
-    found.pauseProducing()
-    return found
+    return ProtectedConnection(link.connection, protection, link, paused=True)
