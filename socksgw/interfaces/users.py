@@ -92,3 +92,10 @@ class Asker:
         self.listener = listener
         self.secured = secured
         self.tag = tag
+
+    @property
+    def whose(self) -> bytes:
+        """What tells the user from others; without a login, the client's address."""
+        if self.user.anonymous:
+            return self.source.sourceKey
+        return self.user.name.encode("utf-8", "backslashreplace")

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, final
 
-from socksgw.interfaces import Asker
 from socksgw.route.leaving import LeaveBy
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.upstreams.trip import Traveller
@@ -42,7 +41,7 @@ class Chosen:
 
     def of(self, traveller: Traveller) -> Direct:
         """Return the ways of a session."""
-        near = self._leaveBy.near(_whose(traveller.asker), traveller.local)
+        near = self._leaveBy.near(traveller.asker.whose, traveller.local)
         ways = self._made.get(near)
         if ways is None:
             if len(self._made) >= _MOST:
@@ -99,9 +98,3 @@ class Chosen:
     ) -> DatagramOutlet:
         """As L{Ways.datagrams}."""
         return await self.of(traveller).datagrams(near, options, client, traveller)
-
-
-def _whose(asker: Asker) -> bytes:
-    """Return what tells a user from others; of those without a login, a source."""
-    user = asker.user
-    return asker.source.sourceKey if user.anonymous else user.name.encode()

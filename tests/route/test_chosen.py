@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from socksgw.interfaces import Asker
+from socksgw.login.realm import ANYBODY
 from socksgw.route import chosen as module
 from socksgw.route.chosen import Chosen
 from socksgw.route.leaving import LeaveBy
 from socksgw.system.connection import SocketName
 from socksgw.system.outgoing import Near
 from socksgw.wire.address import Address
+from tests.fakes.policy import loggedIn
 
 FOURS = [Address.parse(f"192.0.2.{n}") for n in range(1, 9)]
 ADDRESS = Address.parse("198.51.100.1")
@@ -25,9 +28,8 @@ def session(
     user: str = "", source: str = "203.0.113.1", local: Address | None = None
 ) -> Any:
     """A session of a user, or of a client without a login."""
-    who = SimpleNamespace(name=user or "anonymous", anonymous=not user)
     return SimpleNamespace(
-        asker=SimpleNamespace(user=who, source=Address.parse(source)),
+        asker=Asker(loggedIn(user) if user else ANYBODY, Address.parse(source), "lan"),
         local=None if local is None else SocketName(local, 1080),
     )
 

@@ -180,7 +180,7 @@ class Hop:
                 await manner.greet(link)
             link.pause()
             link.connection.loseConnection()
-        except SocksError as e:
+        except Exception as e:
             raise upstreamFailure(self.name, waiting.late or e, waiting.asked) from None
         finally:
             waiting.stop()

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from socksgw.errors import UpstreamFailed, UpstreamRefused
-from socksgw.interfaces import Asker
 from socksgw.route.upstreams.balance import Order, orderOf
 from socksgw.route.upstreams.hop import Hop
 from socksgw.route.upstreams.standing import Standing
@@ -20,13 +19,6 @@ __all__ = ["PATIENCE", "Place"]
 #: Seconds that an upstream may take until it is asked for the destination, where
 #: another one is at hand.
 PATIENCE: Final = 5.0
-
-
-def _whose(asker: Asker) -> bytes:
-    """Return what tells the user from others; without a login, the client's address."""
-    if asker.user.anonymous:
-        return asker.source.sourceKey
-    return asker.user.name.encode("utf-8", "backslashreplace")
 
 
 @final
@@ -69,7 +61,7 @@ class Place:
         """
         standings: Sequence[Standing] = self._only or orderOf(
             self._standings,
-            _whose(trip.traveller.asker),
+            trip.traveller.asker.whose,
             self._order,
             desperate=self._last is None,
         )

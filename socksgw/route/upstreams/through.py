@@ -5,7 +5,7 @@ The ways that lead through other gateways.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from socksgw.errors import SocksError, UpstreamFailed, UserRefused
 from socksgw.interfaces import SetDeadline
@@ -21,6 +21,10 @@ from socksgw.system.connection import SocketName
 from socksgw.wire.address import Address
 
 __all__ = ["Through"]
+
+#: Addresses of one name that are tried. Each costs every upstream a connection, and a
+#: name may have as many as its owner likes.
+_MOST: Final = 4
 
 
 class Direct(Protocol):
@@ -106,12 +110,16 @@ class Through:
         """
         As L{Ways.connect}.
 
-        The addresses are tried one after the other: each costs the chain a connection.
+        The addresses are tried one after the other, and no more than L{_MOST}: each
+        costs the chain a connection.
         """
         began = self._clock()
         barred: SocksError | None = None
         worst: SocksError | None = None
+        tried = 0
         for address in addresses:
+            if tried == _MOST:
+                break
             try:
                 seconds = admit(address) or self._timeout
             except SocksError as e:
@@ -126,6 +134,7 @@ class Through:
                 raise
             except SocksError as e:
                 worst = worse(worst, e)
+                tried += 1
                 continue
             return ThroughOutlet(leg, address, port)
         # That a limit forbids an attempt says more than how others failed.

@@ -17,6 +17,8 @@ from twisted.python.failure import Failure
 
 from socksgw.client.proxy import Proxy
 from socksgw.client.socks import Socks5Proxy
+from socksgw.interfaces import Asker
+from socksgw.login.realm import ANYBODY
 from socksgw.route.dialer import Dialer
 from socksgw.route.upstreams.chain import chained
 from socksgw.route.upstreams.ground import Ground, Straight
@@ -42,9 +44,7 @@ LOOP = Address.parse("127.0.0.1")
 FAR = Address.parse("198.51.100.9")
 #: The traveller: nothing but its address is asked.
 ALICE: Any = SimpleNamespace(
-    asker=SimpleNamespace(
-        source=Address.parse("192.0.2.7"), user=SimpleNamespace(anonymous=True)
-    ),
+    asker=Asker(ANYBODY, Address.parse("192.0.2.7"), "lan"),
     shown=None,
     joins=lambda standing: None,
     parts=lambda standing: standing.end(),

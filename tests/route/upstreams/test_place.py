@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,12 +20,14 @@ from socksgw.errors import (
     UpstreamRefused,
     UserRefused,
 )
+from socksgw.interfaces import Asker
 from socksgw.route.upstreams.balance import BALANCES
 from socksgw.route.upstreams.health import FALL, Health
 from socksgw.route.upstreams.place import PATIENCE, Place
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.trip import Leg, Trip
 from socksgw.wire.address import UNSPECIFIED4
+from tests.fakes.policy import loggedIn
 from tests.fakes.resolver import Names
 
 #: Seconds of a trip.
@@ -65,8 +66,7 @@ class Traveller:
     gateways: tuple[str, ...] = ()
 
     def __init__(self) -> None:
-        user = SimpleNamespace(anonymous=False, name="alice")
-        self.asker: Any = SimpleNamespace(user=user, source=UNSPECIFIED4)
+        self.asker = Asker(loggedIn("alice"), UNSPECIFIED4, "lan")
         self.used: list[Standing] = []
         self.shown: tuple[bytes, bytes] | None = None
 

@@ -113,6 +113,16 @@ def test_addressesInTurn(network: Network) -> None:
         network.result(ways.connect((FAR, LOOP), 443, admit, ALICE))
 
 
+def test_fewAddresses(network: Network) -> None:
+    """Whoever owns a name does not make every upstream connect that often."""
+    server = network.scripted(*[REFUSED] * 6)
+    ways = network.ways([network.hop("a", "127.0.0.1", server.port)])
+    many = [Address.parse(f"198.51.100.{number}") for number in range(1, 7)]
+    with pytest.raises(UpstreamRefused):
+        network.result(ways.connect(many, 443, anywhere, ALICE))
+    assert [host for host, _ in server.asked] == [each.text for each in many[:4]]
+
+
 def test_noOtherAddressWithoutUpstream(network: Network) -> None:
     """It is of no use to ask for another one."""
     ways = network.ways([network.hop("a", "127.0.0.1", closedPort())])
