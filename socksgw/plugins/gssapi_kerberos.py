@@ -18,11 +18,10 @@ from gssapi.raw.misc import GSSError
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.system.files import FileError
+from socksgw.system.gssapicontext import SealingContext
 from socksgw.system.gssapierrors import gssapiWords
 from socksgw.system.keptsecret import KeptSecret
 from socksgw.system.threads import SharedThreads, threadsFor
-from socksgw.wire.gssapi import LONGEST
-from socksgw.wire.reader import WireError
 
 __all__ = ["Kerberos", "KerberosContext"]
 
@@ -43,7 +42,7 @@ def _busy() -> AuthenticationFailed:
 
 
 @final
-class KerberosContext:
+class KerberosContext(SealingContext):
     """
     As L{socksgw.plugins.auth_gssapi.Context}.
     """
@@ -56,7 +55,6 @@ class KerberosContext:
         self.confidential = False
         self._credentials = credentials
         self._threads = threads
-        self._context: Any = None
 
     async def step(self, token: bytes) -> bytes:
         """As L{socksgw.plugins.auth_gssapi.Context.step}."""
@@ -95,24 +93,6 @@ class KerberosContext:
         if found.lifetime != _INDEFINITE:
             self.expires = time.time() + found.lifetime
         self.complete = True
-
-    def wrap(self, octets: bytes, confidential: bool) -> bytes:
-        """As L{socksgw.plugins.auth_gssapi.Context.wrap}."""
-        token: bytes = raw.wrap(self._context, octets, confidential)[0]
-        return token
-
-    def unwrap(self, token: bytes) -> tuple[bytes, bool]:
-        """As L{socksgw.plugins.auth_gssapi.Context.unwrap}."""
-        try:
-            octets, encrypted, _ = raw.unwrap(self._context, token)
-        except GSSError as e:
-            raise WireError(f"GSSAPI: {gssapiWords(e)}") from None
-        return octets, encrypted
-
-    def longest(self, confidential: bool) -> int:
-        """As L{socksgw.plugins.auth_gssapi.Context.longest}."""
-        found: int = raw.wrap_size_limit(self._context, LONGEST, confidential)
-        return found
 
 
 @final

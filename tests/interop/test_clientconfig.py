@@ -20,7 +20,7 @@ from socksgw.console.clients.programs import PROGRAMS
 from tests.interop.shared import PASSWORD, USER
 from tests.live import raw
 from tests.live.names import KnownNames
-from tests.live.registries import FileServer, registries
+from tests.live.registries import FileServer, aptSettings, registries
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import program
 
@@ -166,28 +166,8 @@ def _npm(place: Place) -> list[str]:
 
 
 def _apt(place: Place) -> list[str]:
-    home = place.home
-    for folder in ("lists/partial", "cache/archives/partial", "preferences.d"):
-        (home / folder).mkdir(parents=True)
-    (home / "sources").write_text(f"deb [trusted=yes] {place.url}/apt ./\n")
-    place.extra["APT_CONFIG"] = str(
-        place.file(
-            "apt.conf",
-            f"""
-            Dir "{home}";
-            Dir::State "{home}";
-            Dir::State::status "/dev/null";
-            Dir::Cache "{home}/cache";
-            Dir::Etc "{home}";
-            Dir::Etc::sourcelist "{home}/sources";
-            Dir::Etc::sourceparts "/dev/null";
-            Dir::Etc::parts "/dev/null";
-            Dir::Etc::trustedparts "/dev/null";
-            APT::Sandbox::User "root";
-            Acquire::Languages "none";
-            """,
-        )
-    )
+    settings = aptSettings(place.home, f"{place.url}/apt")
+    place.extra["APT_CONFIG"] = str(place.file("apt.conf", settings))
     return [program("apt-get", "apt"), "-q", "update"]
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.interop.shared import PASSWORD, USER
 from tests.live import raw
-from tests.live.registries import FileServer, registries
+from tests.live.registries import FileServer, aptSettings, registries
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import Certificate, Web, missing, package, program
 from tests.tools.tokens import Issuer, setOf
@@ -229,22 +229,9 @@ def test_apt(
 ) -> None:
     """apt updates its lists, and downloads a package."""
     apt = program("apt-get", "apt")
-    for folder in ("lists/partial", "cache/archives/partial", "preferences.d"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "sources").write_text(f"deb [trusted=yes] {way.url}/apt ./\n")
     (tmp_path / "apt.conf").write_text(
-        f"""
-        Dir "{tmp_path}";
-        Dir::State "{tmp_path}";
-        Dir::State::status "/dev/null";
-        Dir::Cache "{tmp_path}/cache";
-        Dir::Etc "{tmp_path}";
-        Dir::Etc::sourcelist "{tmp_path}/sources";
-        Dir::Etc::sourceparts "/dev/null";
-        Dir::Etc::parts "/dev/null";
-        Dir::Etc::trustedparts "/dev/null";
-        APT::Sandbox::User "root";
-        Acquire::Languages "none";
+        aptSettings(tmp_path, f"{way.url}/apt")
+        + f"""
         Acquire::https::CAInfo "{certificate.file}";
         Acquire::http::Proxy "{way.proxy}";
         Acquire::https::Proxy "{way.proxy}";

@@ -21,7 +21,7 @@ from zipfile import ZipFile
 
 from tests.live.servers import PATIENCE, program
 
-__all__ = ["FileServer", "registries"]
+__all__ = ["FileServer", "aptSettings", "registries"]
 
 #: The name of each package.
 NAME = "thing"
@@ -174,3 +174,29 @@ def _git(folder: Path) -> None:
     bare = folder / f"{NAME}.git"
     run([git, "clone", "-q", "--bare", str(work), str(bare)])
     run([git, "-C", str(bare), "update-server-info"])
+
+
+def aptSettings(home: Path, url: str) -> str:
+    """
+    Make the folders and the settings with which apt knows one repository alone.
+
+    @param home: where it has everything.
+    @param url: of the repository.
+    @return: the lines of its configuration, without a proxy.
+    """
+    for folder in ("lists/partial", "cache/archives/partial", "preferences.d"):
+        (home / folder).mkdir(parents=True)
+    (home / "sources").write_text(f"deb [trusted=yes] {url} ./\n")
+    return f"""
+        Dir "{home}";
+        Dir::State "{home}";
+        Dir::State::status "/dev/null";
+        Dir::Cache "{home}/cache";
+        Dir::Etc "{home}";
+        Dir::Etc::sourcelist "{home}/sources";
+        Dir::Etc::sourceparts "/dev/null";
+        Dir::Etc::parts "/dev/null";
+        Dir::Etc::trustedparts "/dev/null";
+        APT::Sandbox::User "root";
+        Acquire::Languages "none";
+        """

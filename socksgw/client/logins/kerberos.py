@@ -17,11 +17,10 @@ from gssapi.raw.misc import GSSError
 
 from socksgw.client.errors import LoginRefused, TooManyLogins
 from socksgw.system.files import FileError
+from socksgw.system.gssapicontext import SealingContext
 from socksgw.system.gssapierrors import gssapiWords
 from socksgw.system.keptsecret import KeptSecret
 from socksgw.system.threads import SharedThreads, threadsFor
-from socksgw.wire.gssapi import LONGEST
-from socksgw.wire.reader import WireError
 
 __all__ = ["Kerberos", "KerberosInitiator"]
 
@@ -47,7 +46,7 @@ def _busy() -> TooManyLogins:
 
 
 @final
-class KerberosInitiator:
+class KerberosInitiator(SealingContext):
     """As L{socksgw.client.logins.initiator.InitiatorContext}."""
 
     def __init__(
@@ -59,7 +58,6 @@ class KerberosInitiator:
         self._service = service
         self._mechanism = _SPNEGO if negotiated else gssapi.MechType.kerberos
         self._flags = _FLAGS if datagrams else (*_FLAGS, _IN_ORDER)
-        self._context: Any = None
         self._credentials: Any = None
         self._name: Any = None
 
@@ -106,24 +104,6 @@ class KerberosInitiator:
             raise LoginRefused("the context protects nothing")
         self.confidential = gssapi.RequirementFlag.confidentiality in flags
         self.complete = True
-
-    def wrap(self, octets: bytes, confidential: bool) -> bytes:
-        """As L{Sealing.wrap<socksgw.wire.encapsulation.Sealing.wrap>}."""
-        token: bytes = raw.wrap(self._context, octets, confidential)[0]
-        return token
-
-    def unwrap(self, token: bytes) -> tuple[bytes, bool]:
-        """As L{Sealing.unwrap<socksgw.wire.encapsulation.Sealing.unwrap>}."""
-        try:
-            octets, encrypted, _ = raw.unwrap(self._context, token)
-        except GSSError as e:
-            raise WireError(f"GSSAPI: {gssapiWords(e)}") from None
-        return octets, encrypted
-
-    def longest(self, confidential: bool) -> int:
-        """As L{Sealing.longest<socksgw.wire.encapsulation.Sealing.longest>}."""
-        found: int = raw.wrap_size_limit(self._context, LONGEST, confidential)
-        return found
 
 
 @final
