@@ -4,6 +4,7 @@ The client in Twisted programs, against real gateways.
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -271,9 +272,9 @@ def test_datagrams(gateways: Running) -> None:
 def test_manual(gateways: Running, directory: Path, tmp_path: Path) -> None:
     """The program in the chapter fetches a page through a gateway, with a login."""
     chapter = (ROOT / "socksgw" / "manual" / "client.rst").read_text()
-    _, _, behind = chapter.partition(".. code-block:: python\n")
-    text = behind.partition("\n``SocksClientEndpoint")[0]
-    (tmp_path / "fetch.py").write_text(textwrap.dedent(text))
+    found = re.search(r"code-block:: python\n\n((?:    .*\n|\n)+)", chapter)
+    assert found is not None
+    (tmp_path / "fetch.py").write_text(textwrap.dedent(found[1]))
     with Web("127.0.0.1") as web:
         done = subprocess.run(
             [
