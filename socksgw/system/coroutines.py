@@ -128,6 +128,9 @@ class Running(Deferred[T]):
             return
         except BaseException:
             self._awaited = None
+            if failure is not None:
+                # What is raised now may have it as its context.
+                forget(failure)
             self.errback()
             return
         self._awaited = awaited
