@@ -80,6 +80,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "gateway/examining/test_pac.py",
         "it says which listener is meant",
     ),
+    "gateway/pacports.py": ("interop/test_pac.py", "browsers come there"),
     "gateway/pacserver.py": ("interop/test_pac.py", "browsers fetch it"),
     "console/manual.py": ("console/test_help.py", "socksgw help prints it"),
     "console/parser.py": ("console/test_help.py", "each command is a topic of help"),
@@ -251,6 +252,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "a name is verified in a handshake",
     ),
     "system/tlsfailed.py": ("system/test_tlsover.py", "TLS over a connection fails so"),
+    "system/webserver.py": ("interop/test_pac.py", "the program is served by it"),
     "system/sockets.py": (
         "interop/test_sandbox.py",
         "it is about what a sandbox denies",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, succeed
@@ -22,6 +22,8 @@ from socksgw.gateway.drain import Drain
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.host import HostAddresses, Place
 from socksgw.gateway.listeners import CannotStart, Listeners
+from socksgw.gateway.pacports import PacPorts
+from socksgw.gateway.parts import Part, Parts
 from socksgw.gateway.pauses import Pauses
 from socksgw.gateway.reload import STOPPING, Answer, Reload
 from socksgw.gateway.revocation import Revocation
@@ -43,9 +45,6 @@ from socksgw.system.heap import Heap
 from socksgw.system.threads import inPool
 from socksgw.system.upkeep import Upkeep
 from socksgw.wire.server import configured
-
-if TYPE_CHECKING:
-    from socksgw.gateway.pacserver import PacPorts
 
 __all__ = ["Gateway"]
 
@@ -129,7 +128,8 @@ class Gateway:
             self._hosts,
             self.networks.socketsOf,
         )
-        self._pac: PacPorts | None = None
+        self._parts = Parts()
+        self.adjoin(PacPorts(self, reactor))
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)
@@ -153,6 +153,14 @@ class Gateway:
 
     # Starting.
 
+    def adjoin(self, part: Part) -> None:
+        """
+        Add a part, which is told of the gateway's life from then on.
+
+        Parts are added before L{listen}.
+        """
+        self._parts.adjoin(part)
+
     def listen(self) -> list[str]:
         """
         Open all listeners of the configuration.
@@ -162,7 +170,7 @@ class Gateway:
             namespace is not there.
         """
         self.networks.adopt(self.networks.prepare(self.config))
-        self._servePac(self.config)
+        self._parts.change(self.config, self.config)
         return self._listeners.open(self.config.listen, lenient=not self.config.file)
 
     def start(self) -> None:
@@ -180,6 +188,7 @@ class Gateway:
         self._shared.start()
         self._ticking.start(Deadlines.TICK, now=False)
         self.journal.append(process.startLine(self.config.gateway.name))
+        self._parts.start()
         self._look()
 
     def _look(self) -> None:
@@ -203,6 +212,7 @@ class Gateway:
             do("the check of networks", lambda: self.networks.look(self._reopen))
             do("the check for changes", self._look)
             do("the check of the journal", self.journal.look)
+            self._parts.look()
             do("the cleared deadlines", self.deadlines.sweep)
         if self._ticks % _KEEP == 0:
             do("the file of quotas", self._state.quotas.save)
@@ -285,15 +295,18 @@ class Gateway:
         @raise CannotStart: a listener cannot be opened. After this or any other
             exception the old configuration is in force, unchanged.
         """
+        changed = False
         # Steps that can fail come before the first that cannot be undone.
         try:
             generation.start()
             self._prepare(config, generation)
-            self._servePac(config)
+            self._parts.change(config, self.config)
+            changed = True
             self._listeners.change(config.listen)
         except BaseException:
-            with suppress(CannotStart):
-                self._servePac(self.config)
+            if changed:
+                with suppress(CannotStart):
+                    self._parts.change(self.config, self.config)
             self._prepare(self.config, self.generation)
             generation.discard()
             raise
@@ -306,25 +319,6 @@ class Gateway:
         self.journal.apply(config.audit)
         self._revocation.recount()
         return self._revocation.changed()
-
-    def _servePac(self, config: Config) -> None:
-        """
-        Serve the program for browsers where a configuration wants that.
-
-        @raise CannotStart: a port cannot be opened; nothing has changed then.
-        """
-        if config.pac is not None and self._pac is None:
-            # Few gateways do, and Twisted's web server takes long to import.
-            from socksgw.gateway.pacserver import PacPorts
-
-            self._pac = PacPorts(self, self._reactor)
-        if self._pac is not None:
-            self._pac.change(() if config.pac is None else config.pac.address)
-
-    @property
-    def pacPorts(self) -> list[tuple[str, int]]:
-        """The addresses and ports where the program for browsers is served."""
-        return [] if self._pac is None else self._pac.bound()
 
     def _limit(self, config: Config) -> None:
         self.limits.apply(
@@ -414,8 +408,7 @@ class Gateway:
         if not self.stopping:
             self.stopping = True
             self._listeners.close()
-            if self._pac is not None:
-                self._pac.close()
+            self._parts.draining()
             if self._running:
                 self._drain.begin(self.config.timeouts.drain)
         return self._drain.over or succeed(None)
@@ -434,4 +427,8 @@ class Gateway:
         self._allowances.stop()
         self.generation.stop()
         self._shared.close()
-        return self._state.close()
+        # A part may follow the journal to its end.
+        return self._state.close().addBoth(self._closeParts)
+
+    def _closeParts(self, result: Any) -> Deferred[Any]:
+        return self._parts.close().addCallback(lambda _: result)

@@ -5,33 +5,23 @@ The program for browsers, served over HTTP: C{[pac]}.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from hashlib import sha256
-from io import BytesIO
 from typing import Any, Final, Protocol, final
 
-from twisted.internet.defer import maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.protocols.policies import ThrottlingFactory
-from twisted.python.failure import Failure
-from twisted.web.http import CACHED, PRECONDITION_FAILED, HTTPChannel
+from twisted.web.http import CACHED, PRECONDITION_FAILED
 from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
-from socksgw.accept.endpoints import remedyFor
-from socksgw.config.listening import parseListenAddress
 from socksgw.config.schema import Config
 from socksgw.gateway.generation import Generation
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.pac import listenerOf, proxyAt
 from socksgw.policy.pac import pacOf
+from socksgw.system.webserver import BoundedRequest, QuietSite, throttled
 
-__all__ = ["PacPorts"]
+__all__ = ["pacFactory"]
 
-#: Browsers that are answered at a time, and seconds that one may take to ask and to
-#: read the answer.
+#: Browsers that are answered at a time.
 _MOST: Final = 256
-_PATIENCE: Final = 15
 #: Seconds for which a browser may keep the program.
 _KEEP: Final = 600
 #: What a browser has asked at: a name or an IPv4 address, or an IPv6 address.
@@ -103,102 +93,10 @@ class _Program(Resource):
         return found
 
 
-class _Once(HTTPChannel):
-    """
-    One request of one browser.
-
-    What comes behind it is not read: many requests at once, whose answers nobody takes,
-    would fill the memory.
-    """
-
-    _end: Any = None
-
-    def connectionMade(self) -> None:
-        """As C{HTTPChannel.connectionMade}."""
-        super().connectionMade()  # type: ignore[no-untyped-call]
-        transport: Any = self.transport
-        self._end = self.callLater(_PATIENCE, transport.abortConnection)  # type: ignore[no-untyped-call]
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """As C{HTTPChannel.connectionLost}."""
-        if self._end.active():
-            self._end.cancel()
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
-
-    def checkPersistence(self, request: Any, version: bytes) -> bool:
-        """As C{HTTPChannel.checkPersistence}."""
-        request.responseHeaders.setRawHeaders(b"connection", [b"close"])
-        return False
-
-
-class _Bare(Request):
-    """A request whose content is thrown away, not stored in a file."""
-
-    def gotLength(self, length: int | None) -> None:
-        """As C{Request.gotLength}."""
-        self.content = BytesIO()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """As C{Request.handleContentChunk}."""
-
-
-class _Quiet(Site):
-    """A web server that writes no line for each request."""
-
-    protocol = _Once  # type: ignore[assignment]
-
-    def log(self, request: Any) -> None:
-        """As C{Site.log}."""
-
-
-@final
-class PacPorts:
-    """The ports where the program is served."""
-
-    def __init__(self, gateway: Service, reactor: Any) -> None:
-        self._reactor = reactor
-        root = Resource()
-        program = _Program(gateway)
-        root.putChild(b"proxy.pac", program)
-        root.putChild(b"wpad.dat", program)
-        # The channel sees to the time.
-        site = _Quiet(root, _Bare, timeout=None)  # type: ignore[no-untyped-call]
-        site.displayTracebacks = False
-        self._factory = ThrottlingFactory(site, _MOST)
-        self._factory.noisy = False
-        self._ports: dict[str, Any] = {}
-
-    def change(self, addresses: Sequence[str]) -> None:
-        """
-        Serve at these addresses, and at no others.
-
-        @raise CannotStart: one of them cannot be listened on. Nothing has changed then.
-        """
-        opened: dict[str, Any] = {}
-        try:
-            for text in addresses:
-                if text not in self._ports:
-                    opened[text] = self._open(text)
-        except CannotStart:
-            for port in opened.values():
-                maybeDeferred(port.stopListening)
-            raise
-        for text in [each for each in self._ports if each not in addresses]:
-            maybeDeferred(self._ports.pop(text).stopListening)
-        self._ports |= opened
-
-    def _open(self, text: str) -> Any:
-        address, port = parseListenAddress(text)
-        try:
-            return self._reactor.listenTCP(port, self._factory, interface=address.text)
-        except CannotListenError as e:
-            raise CannotStart(f"[pac]: {remedyFor(text, e)}") from None
-
-    def bound(self) -> list[tuple[str, int]]:
-        """Return the addresses and ports where it is served."""
-        hosts = [port.getHost() for port in self._ports.values()]
-        return [(each.host, each.port) for each in hosts]
-
-    def close(self) -> None:
-        """Serve nothing more."""
-        self.change(())
+def pacFactory(gateway: Service) -> Any:
+    """Return what serves the program to browsers."""
+    root = Resource()
+    program = _Program(gateway)
+    root.putChild(b"proxy.pac", program)
+    root.putChild(b"wpad.dat", program)
+    return throttled(QuietSite(root, BoundedRequest), _MOST)
