@@ -1,0 +1,3 @@
+"""
+Lines of the journal in the formats of other programs: pure functions.
+"""
