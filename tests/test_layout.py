@@ -44,6 +44,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "route/upstreams/test_hop.py",
         "each hop stands on it",
     ),
+    "warehouse/errors.py": ("warehouse/test_engines.py", "its texts are told there"),
+    "warehouse/statements.py": ("warehouse/test_writing.py", "lines are written"),
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),

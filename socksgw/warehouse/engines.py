@@ -1,0 +1,193 @@
+"""
+Open databases by URL, and say in one line what is wrong with one.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
+from sqlalchemy.pool import NullPool
+
+from socksgw.warehouse.errors import WarehouseError
+
+__all__ = ["engineOf", "fileOf", "told", "urlOf"]
+
+#: How long another program may hold the lock of an SQLite file, in seconds.
+_BUSY: Final = 10
+#: PostgreSQL: how long a connection may take, and how long a lock may be waited for.
+_CONNECT: Final = 10
+_LOCK: Final = "30s"
+_SERVERS: Final = ("postgresql", "postgres", "postgresql+psycopg")
+
+
+def urlOf(text: str, directory: Path) -> URL:
+    """
+    Read the URL of a database.
+
+    @param directory: where the relative path of an SQLite file begins.
+    @raise WarehouseError: it is none that is known here.
+    """
+    try:
+        url = make_url(text.strip())
+    except (ArgumentError, ValueError):
+        raise WarehouseError(
+            "the URL of the database is malformed: write sqlite:///audit.db, or "
+            "postgresql://USER@HOST/DATABASE; escape @ : / % in a password as %40 %3A %2F %25"
+        ) from None
+    if url.drivername in _SERVERS:
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername != "sqlite":
+        raise WarehouseError(
+            f'"{url.drivername}" is no kind of database that is known here: write '
+            "sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+        )
+    if not url.database or url.database == ":memory:" or url.query or url.host:
+        raise WarehouseError(
+            "the URL of an SQLite file is sqlite:///FILE (four slashes begin an "
+            "absolute path), without ? and what follows"
+        )
+    return url.set(database=str(directory / url.database))
+
+
+def fileOf(url: URL) -> Path | None:
+    """Return the file of an SQLite database; L{None} for a server."""
+    return Path(url.database or "") if url.drivername == "sqlite" else None
+
+
+def engineOf(url: URL, readOnly: bool = False) -> Engine:
+    """
+    Return what connects to a database; nothing is connected yet.
+
+    @param url: as L{urlOf} returns it.
+    @raise WarehouseError: the driver is not installed.
+    """
+    try:
+        file = fileOf(url)
+        if file is None:
+            return _server(url, readOnly)
+        return _sqlite(file, readOnly)
+    except (ImportError, NoSuchModuleError) as e:
+        raise WarehouseError(
+            f"PostgreSQL needs the extra: pip install 'socksgw[postgres]' ({e})"
+        ) from None
+
+
+def _server(url: URL, readOnly: bool) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        paramstyle="format",
+        connect_args={
+            "connect_timeout": _CONNECT,
+            # So that a server that has gone is noticed.
+            "keepalives_idle": 30,
+            "tcp_user_timeout": 30_000,
+            "application_name": "socksgw",
+            **url.query,
+        },
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{_LOCK}'")
+            cursor.execute("SET TIME ZONE 'UTC'")
+            if readOnly:
+                cursor.execute("SET default_transaction_read_only = on")
+        connection.commit()
+
+    return engine
+
+
+def _sqlite(file: Path, readOnly: bool) -> Engine:
+    def connect() -> sqlite3.Connection:
+        # Transactions are begun below: Python's own begin none for a change of tables.
+        arguments: dict[str, Any] = {
+            "timeout": _BUSY,
+            "isolation_level": None,
+            "check_same_thread": False,
+        }
+        if readOnly:
+            uri = f"{file.absolute().as_uri()}?mode=ro"
+            reading: sqlite3.Connection = sqlite3.connect(uri, uri=True, **arguments)
+            return reading
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.close(descriptor)
+        connection: sqlite3.Connection = sqlite3.connect(file, **arguments)
+        # It counts before there is a table only.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # After a loss of power, the last transactions may be gone, each with the
+        # position in it: their lines are read again.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    engine = create_engine(
+        "sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True
+    )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN" if readOnly else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+#: What the texts of drivers hold, in lower case, and what helps.
+_REMEDIES: Final = (
+    ("database is locked", "another program holds its lock: end its transaction"),
+    ("disk is full", "the disk is full: free space, or set keep or max_size"),
+    ("no space left", "the server's disk is full: free space there, or set keep"),
+    ("file is not a database", "it is no SQLite file: move it away"),
+    ("malformed", "the file is damaged: move it away; it is filled again from the "
+     "lines that the journal still has"),
+    ("readonly database", "this user may not write the file or its directory: "
+     "change owner or mode"),
+    ("unable to open database file", "this user may not open it, or its directory "
+     "(the files -wal and -shm stand beside it), or it is not there"),
+    ("password authentication failed", "correct user and password in the URL"),
+    ("no password supplied", "write the password into the URL, in a file (url_file)"),
+    ("does not exist", "create what is missing (CREATE DATABASE, CREATE ROLE)"),
+    ("permission denied", "let the role create and write tables: GRANT CREATE, USAGE "
+     "ON SCHEMA public, or make it the database's owner"),
+    ("pg_hba.conf", "the server's pg_hba.conf does not let this user in from here"),
+    ("connection refused", "start the server, or correct host and port in the URL"),
+    ("no such file or directory", "start the server, or correct the path"),
+    ("read-only transaction", "the server is a standby: name the primary in the URL"),
+)  # fmt: skip
+
+
+def told(url: URL, error: BaseException) -> str:
+    """
+    Say in one line what is wrong with a database, and what helps.
+
+    @param error: what SQLAlchemy, a driver or the system has raised. Its text has no
+        password, but may have what rows hold in further lines: those are left out.
+    """
+    name = url.render_as_string(hide_password=True)
+    name = name.replace("postgresql+psycopg", "postgresql")
+    cause: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig
+    text = str(cause).strip()
+    if isinstance(cause, OSError) and cause.strerror:
+        text = cause.strerror
+    elif isinstance(error, SQLAlchemyError) and not isinstance(error, DBAPIError):
+        text = text.split("\n", 1)[0]
+    first = text.split("\n", 1)[0].rstrip(".") if text else type(cause).__name__
+    lower = text.lower()
+    for mark, remedy in _REMEDIES:
+        if mark in lower:
+            return f"{name}: {first}: {remedy}"
+    return f"{name}: {first}"

@@ -1,0 +1,109 @@
+"""
+Read a warehouse, without changing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, final
+
+from sqlalchemy import URL, BigInteger, ColumnElement, Connection, Engine, cast, func
+from sqlalchemy.exc import SQLAlchemyError
+
+from socksgw.warehouse import migrations, schema
+from socksgw.warehouse.engines import engineOf, fileOf, told, urlOf
+from socksgw.warehouse.errors import WarehouseError
+
+__all__ = ["Reader", "carried", "destination", "decidedBy", "open"]
+
+_c: Final = schema.sessions.c
+
+#: What a request was for: the name where there is one, else the address.
+destination: Final[ColumnElement[str]] = func.coalesce(
+    _c.name, _c.address, _c.asked
+).label("destination")
+#: The rule that a session lived by at its end; that of the decision before.
+decidedBy: Final[ColumnElement[str]] = func.coalesce(_c.end_rule, _c.rule).label("rule")
+#: Whether octets of a row count: those of an association are the sum of its flows'.
+carried: Final[ColumnElement[bool]] = ~(
+    (_c.event == "decision") & (func.coalesce(_c.command, "") == "udp")
+)
+
+
+@final
+class Reader:
+    """
+    A database that is read.
+
+    @ivar engine: connects to it; it can only read.
+    @ivar version: the version of the tables.
+    """
+
+    def __init__(self, engine: Engine, url: URL, version: int) -> None:
+        self.engine = engine
+        self.version = version
+        self._url = url
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """
+        Connect; what is read is of one moment.
+
+        @raise WarehouseError: that fails, or a query does.
+        """
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as e:
+            raise WarehouseError(told(self._url, e)) from None
+
+    def bucket(self, width: timedelta) -> ColumnElement[int]:
+        """
+        Return the beginning of the span that a row falls into, to group by.
+
+        @param width: how long the spans are, in whole seconds; they begin at the
+            epoch.
+        @return: seconds since the epoch.
+        """
+        seconds = int(width.total_seconds())
+        epoch: ColumnElement[int]
+        if self.engine.dialect.name == "sqlite":
+            epoch = cast(func.strftime("%s", _c.time), BigInteger)
+        else:
+            epoch = cast(func.floor(func.extract("epoch", _c.time)), BigInteger)
+        return epoch - epoch % seconds
+
+
+def open(url: str, directory: Path = Path()) -> Reader:  # noqa: A001
+    """
+    Open a database to read it.
+
+    @param url: as the sink's, C{sqlite:///FILE} or C{postgresql://…}.
+    @param directory: where the relative path of an SQLite file begins: C{state_dir}.
+    @raise WarehouseError: it cannot be read, or holds no journal.
+    """
+    read = urlOf(url, directory)
+    file = fileOf(read)
+    if file is not None and not file.exists():
+        raise WarehouseError(
+            f"{read}: there is no such file: the sink makes it (socksgw help warehouse)"
+        )
+    engine = engineOf(read, readOnly=True)
+    try:
+        with engine.connect() as connection:
+            version = migrations.versionOf(connection)
+        if version is None:
+            raise WarehouseError("it holds no journal: name the database of a sink")
+        migrations.check(version)
+        if version < schema.VERSION:
+            raise WarehouseError(
+                f"its tables have version {version}, this program reads "
+                f"{schema.VERSION}: start the gateway of this version first; its "
+                "sink upgrades them"
+            )
+    except (SQLAlchemyError, OSError, WarehouseError) as e:
+        raise WarehouseError(told(read, e)) from None
+    return Reader(engine, read, version)

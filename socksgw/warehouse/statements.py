@@ -1,0 +1,74 @@
+"""
+The statements that write lines, as the driver takes them.
+
+They are compiled once. Values are given as tuples, by position: that takes a third of
+the time of SQLAlchemy's own way by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from sqlalchemy import (
+    ClauseElement,
+    Dialect,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    update,
+)
+
+from socksgw.warehouse import rows
+from socksgw.warehouse.schema import events, sessions, state
+
+__all__ = ["Statements"]
+
+
+@final
+class Statements:
+    """
+    The statements, for one kind of database.
+
+    @ivar events: adds a row; values as L{rows.EVENT}.
+    @ivar sessions: adds a row; values as L{rows.SESSION}.
+    @ivar ends: completes a row; values as L{rows.ENDED}, L{rows.AMENDED}, C{n} and
+        C{gateway}.
+    @ivar lost: ends what a killed process left open; values: the gateway, and the
+        number of the line from which on rows may be open.
+    @ivar move: moves the position; values: position, head, run, time, the gateway and
+        the position before.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        def text(statement: ClauseElement) -> str:
+            return str(statement.compile(dialect=dialect))
+
+        # The columns of an insertion come in the order of the table.
+        assert list(events.c.keys()) == list(rows.EVENT)
+        assert list(sessions.c.keys()) == list(rows.SESSION)
+        self.events = text(insert(events))
+        self.sessions = text(insert(sessions))
+        c, named = sessions.c, bindparam
+        amended: list[tuple[Any, Any]] = [
+            (c[k], func.coalesce(named(k), c[k])) for k in rows.AMENDED
+        ]
+        self.ends = text(
+            update(sessions)
+            .ordered_values(*((c[k], named(k)) for k in rows.ENDED), *amended)
+            .where(c.n == named("_n"), c.gateway == named("_gateway"))
+            .where(c.part == literal_column("0"))
+        )
+        self.lost = text(
+            update(sessions)
+            .values(end_reason=literal_column(f"'{rows.LOST}'"))
+            .where(c.gateway == named("_gateway"), c.n < named("_n"))
+            .where(c.verdict == literal_column("'allow'"), c.end_reason.is_(None))
+        )
+        moved = ("position", "head", "run", "time")
+        self.move = text(
+            update(state)
+            .ordered_values(*((state.c[k], named(k)) for k in moved))
+            .where(state.c.gateway == named("_gateway"))
+            .where(state.c.position == named("_position"))
+        )

@@ -1,0 +1,82 @@
+"""
+URLs of databases, and what is said of one that cannot be used.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from socksgw.warehouse.engines import fileOf, urlOf
+from socksgw.warehouse.errors import WarehouseError
+from socksgw.warehouse.writing import Writer
+
+
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        ("sqlite:///audit.db", "/state/audit.db"),
+        ("sqlite:///sub/a.db\n", "/state/sub/a.db"),
+        ("sqlite:////var/a.db", "/var/a.db"),
+        ("postgresql://u:p@h/d", None),
+        ("postgres:///d", None),
+    ],
+)
+def test_files(text: str, file: str | None) -> None:
+    """Relative paths begin in the directory of the gateway's state."""
+    found = fileOf(urlOf(text, Path("/state")))
+    assert found == (Path(file) if file else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("audit.db", "malformed"),
+        ("postgresql://u:p@h:x/d", "malformed"),
+        ("mysql://h/d", '"mysql" is no kind'),
+        ("sqlite://", "sqlite:///FILE"),
+        ("sqlite:///:memory:", "sqlite:///FILE"),
+        ("sqlite:///a.db?mode=ro", "sqlite:///FILE"),
+        ("sqlite://host/a.db", "sqlite:///FILE"),
+    ],
+)
+def test_wrongOnes(text: str, why: str) -> None:
+    with pytest.raises(WarehouseError, match=why):
+        urlOf(text, Path("/state"))
+
+
+def test_aPasswordIsNeverTold(tmp_path: Path) -> None:
+    """Neither of a malformed URL nor of a server that is not there."""
+    with pytest.raises(WarehouseError) as raised:
+        urlOf("postgresql://u:canary@h:x/d", tmp_path)
+    assert "canary" not in str(raised.value)
+    writer = Writer("postgresql://u:canary@127.0.0.1:1/d", tmp_path, "gw")
+    with pytest.raises(WarehouseError, match="start the server") as raised:
+        writer.open()
+    assert "canary" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_aFileThatAnotherProgramHasLocked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socksgw.warehouse.engines._BUSY", 0.01)
+    writer = Writer("sqlite:///audit.db", tmp_path, "gw")
+    writer.open()
+    writer.close()
+    other = sqlite3.connect(tmp_path / "audit.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(WarehouseError, match="database is locked: another program"):
+        writer.open()
+    other.execute("COMMIT")
+    other.close()
+    assert writer.open() == 0
+    writer.close()
+
+
+def test_aDirectoryThatIsNotThere(tmp_path: Path) -> None:
+    writer = Writer("sqlite:///none/audit.db", tmp_path, "gw")
+    with pytest.raises(WarehouseError, match="correct the path"):
+        writer.open()
