@@ -22,7 +22,7 @@ _PROXIED: Final = ("sender", "sender_to", "told")
 _DECISION: Final = (
     *_CLIENT, "user", "method", "command", "asked", "name", "port", "verdict", "rule",
     "why", "addresses", "groups", "rules", "struck", "user_id", "secured", "tag",
-    "ticket", "via", "judged", "reports", "hint", "reply", "reason", *_PROXIED,
+    "ticket", "via", "judged", "decider", "said", "reports", "hint", "reply", "reason", *_PROXIED,
 )  # fmt: skip
 
 #: The fields that the lines of each event may have.

@@ -61,6 +61,12 @@ class Decision(Protocol):
     def verdicts(self) -> Mapping[Any, Verdict]: ...
 
     @property
+    def decider(self) -> str: ...
+
+    @property
+    def said(self) -> str: ...
+
+    @property
     def error(self) -> Any: ...
 
 
@@ -90,16 +96,18 @@ class SessionRecord:
     @ivar via: the upstreams that the rule names, as text; empty for none.
     @ivar judged: C{name}, where no address was judged; else empty.
     @ivar path: those that the session goes through.
+    @ivar decider: the services that were asked besides the rules, as text.
+    @ivar said: what they said of it, as text.
     @ivar proxied: the members of lines about the sender of a PROXY header
         (L{socksgw.audit.proxied}); empty without one.
     """
 
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed",
-        "client", "clientPort", "command", "decidedBy", "dialled", "ending", "groups",
+        "client", "clientPort", "command", "decidedBy", "decider", "dialled", "ending", "groups",
         "hint", "judged", "listener", "local", "loggedIn", "method", "name", "network", "offered",
         "path", "peerPort", "port", "protocol", "proxied", "reason", "received", "reply",
-        "reports", "rule", "rules", "secured", "sent", "session", "strangers", "struck",
+        "reports", "rule", "rules", "said", "secured", "sent", "session", "strangers", "struck",
         "tag", "ticket", "user", "userId", "via", "wanted", "why",
     )  # fmt: skip
 
@@ -148,7 +156,7 @@ class SessionRecord:
         self.reports: Sequence[str] = ()
         self.hint = ""
         self.proxied = ""
-        self.via = self.judged = self.path = ""
+        self.via = self.judged = self.path = self.decider = self.said = ""
 
     def opened(self, protocol: str, event: Event, wanted: Sequence[Wanted]) -> None:
         """
@@ -185,6 +193,8 @@ class SessionRecord:
         self.ticket = decision.ticket
         self.reports = decision.reports
         self.hint = decision.hint
+        if decision.decider:
+            self.decider, self.said = decision.decider, decision.said
         if decision.error is not None:
             self.reply = int(decision.error.reply or 0)
             self.reason = decision.error.reason
@@ -365,6 +375,8 @@ class SessionRecord:
         line += _named("ticket", self.ticket)
         if self.via:
             line += _named("via", self.via) + _named("judged", self.judged)
+        if self.decider:
+            line += _named("decider", self.decider) + _named("said", self.said)
         if self.reports:
             line += f',"reports":[{",".join(map(quoted, self.reports))}]'
         line += _named("hint", self.hint) + self.proxied

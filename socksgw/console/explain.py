@@ -90,6 +90,7 @@ def asJson(outcome: Outcome, ways: Sequence[Way] = ()) -> Mapping[str, Any]:
         "via": outcome.via or None,
         "leaves_by": outcome.leavesBy or None,
         "proxy_header": outcome.header or None,
+        "deciders": list(outcome.deciders),
         "judged": "name" if outcome.byName else "address",
         "addresses": [str(address) for address in outcome.addresses],
         "struck": [[str(address), why] for address, why in outcome.struck],
@@ -133,6 +134,8 @@ def printed(outcome: Outcome, out: TextIO, ways: Sequence[Way] = ()) -> None:
         print(f"  leaves by {outcome.leavesBy}", file=out)
     if outcome.header:
         print(f"  tells the destination the client by PROXY {outcome.header}", file=out)
+    for each in outcome.deciders:
+        print(f'  decider "{each}" is asked then, and may deny it', file=out)
 
 
 def _option(fact: str) -> str:

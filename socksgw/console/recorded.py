@@ -52,6 +52,8 @@ _FACTS: Final = (
     ("verdict", "verdict"),
     ("rule", "rule"),
     ("via", "via"),
+    ("decider", "decider"),
+    ("said", "it said"),
     ("ticket", "ticket"),
     ("why", "why"),
     ("hint", "hint"),

@@ -19,6 +19,7 @@ from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.checkers import Checkers, verifiedIdentities
 from socksgw.gateway.examining.credentials import Credentials
+from socksgw.gateway.examining.deciders import examineDeciders, told
 from socksgw.gateway.examining.identities import Identities, examineIdentities
 from socksgw.gateway.examining.leaving import examineLeaving
 from socksgw.gateway.examining.listeners import (
@@ -50,6 +51,7 @@ from socksgw.gateway.offers import Offers
 from socksgw.gateway.upstreamclients import UpstreamClient
 from socksgw.negotiate.methods import Choice
 from socksgw.policy.conditions import Addresses, HostFacts
+from socksgw.policy.deciders import Decider
 from socksgw.policy.document import Compiler
 from socksgw.policy.expectations import unmet
 from socksgw.policy.exposure import Exposure
@@ -83,6 +85,7 @@ class Examination:
     @ivar believed: whose word it takes there: one line for each listener.
     @ivar identities: the keys of gateways that are believed, and our own.
     @ivar upstreams: what speaks to each upstream, by its name.
+    @ivar deciders: what asks each decider, by its name.
     """
 
     errors: list[Problem]
@@ -98,6 +101,7 @@ class Examination:
     believed: list[str]
     identities: Identities
     upstreams: Mapping[str, UpstreamClient]
+    deciders: Mapping[str, Decider]
 
     def lines(self, config: Config, verdict: str) -> Iterator[str]:
         """
@@ -120,6 +124,10 @@ class Examination:
         if self.believed:
             yield "PROXY headers name the client:"
         for line in self.believed:
+            yield f"  {line}"
+        if self.deciders:
+            yield "asked besides the rules:"
+        for line in told(config):
             yield f"  {line}"
 
 
@@ -153,6 +161,7 @@ def examine(
     examinePac(config, problems)
     signers = examineIdentities(config, problems)
     upstreams = examineUpstreams(config, facts, reactor, problems)
+    deciders = examineDeciders(config, reactor, problems)
     secured = dict(serverTLS(config, problems, holding))
     senders = Senders(config, compiler, problems)
     methods = Methods(config, compiler, reactor, exposed, problems)
@@ -196,4 +205,5 @@ def examine(
         list(senders.lines()),
         signers,
         upstreams,
+        deciders,
     )

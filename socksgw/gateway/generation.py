@@ -162,7 +162,9 @@ class Generation:
             for listen in config.listen
             if listen.domain.name
         }
-        self.policy = Policy(found.ruleset, self._resolver, base.told, self._resolvers)
+        self.policy = Policy(
+            found.ruleset, self._resolver, base.told, self._resolvers, found.deciders
+        )
         self._ways = _direct(base, HERE, base.outward, timeouts)
         networks = base.networks
         there = {

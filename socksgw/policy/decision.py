@@ -9,6 +9,7 @@ from typing import Final, Protocol, final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
 from socksgw.interfaces import Asker
+from socksgw.policy.deciders import Decider, ask
 from socksgw.policy.questions import DEFAULT, Missing, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.told import Told
@@ -41,6 +42,7 @@ class NameResolver(Protocol):
 
 
 _NO_OTHERS: Final[Mapping[str, NameResolver]] = {}
+_NO_DECIDERS: Final[Mapping[str, Decider]] = {}
 
 
 @final
@@ -65,11 +67,13 @@ class Decision:
         up, there are no addresses, and the verdict is about the name.
     @ivar struck: the addresses of the name that may not be dialled, with why.
     @ivar error: the refusal for the client, when nothing is allowed.
+    @ivar decider: the services that were asked, as text; empty for none.
+    @ivar said: what they said of it, as text.
     """
 
     __slots__ = (
-        "addresses", "allowed", "error", "hint", "obligations", "replies", "reports", "rule", "struck",
-        "ticket", "verdicts", "why",
+        "addresses", "allowed", "decider", "error", "hint", "obligations", "replies", "reports", "rule", "said",
+        "struck", "ticket", "verdicts", "why",
     )  # fmt: skip
 
     def __init__(
@@ -96,7 +100,7 @@ class Decision:
         self.ticket = verdict.ticket
         self.obligations = verdict.obligations
         self.reports: list[str] = []
-        self.hint = ""
+        self.hint = self.decider = self.said = ""
         self.addresses = addresses
         self.struck = struck
         if error is None and not verdict.allowed:
@@ -113,7 +117,7 @@ class Policy:
     @ivar told: the recent answers to RESOLVE.
     """
 
-    __slots__ = ("_others", "_resolver", "ruleset", "told")
+    __slots__ = ("_deciders", "_others", "_resolver", "ruleset", "told")
 
     def __init__(
         self,
@@ -121,17 +125,20 @@ class Policy:
         resolver: NameResolver,
         told: Told | None = None,
         others: Mapping[str, NameResolver] = _NO_OTHERS,
+        deciders: Mapping[str, Decider] = _NO_DECIDERS,
     ) -> None:
         """
         Take the rules, and how names are looked up.
 
         @param others: what looks names up in place of C{resolver} for the clients of
             listeners in other networks.
+        @param deciders: who may deny what the rules allow, by name.
         """
         self.ruleset = ruleset
         self._resolver = resolver
         self._others = others
         self.told = Told() if told is None else told
+        self._deciders = deciders
 
     async def decide(
         self,
@@ -158,12 +165,22 @@ class Policy:
             name = self.told.name(asker, host)
             if name is not None:
                 decision.hint = self._hint(question, name, host, verdict)
-            return self._reported(decision, question, (host,))
+            decision = self._reported(decision, question, (host,))
+            return (
+                await self._asked(decision, question, arrive)
+                if self._deciders
+                else decision
+            )
         question = Question(asker, command, host, port)
         unresolved = self.ruleset.unresolved(question)
         if unresolved is not None:
             decision = Decision(unresolved, verdicts={host: unresolved})
-            return self._reported(decision, question, (None,))
+            decision = self._reported(decision, question, (None,))
+            return (
+                await self._asked(decision, question, arrive)
+                if self._deciders
+                else decision
+            )
         hopeless = self.ruleset.hopeless(question)
         if hopeless is not None:
             return self._reported(Decision(hopeless), question, (None,))
@@ -233,7 +250,33 @@ class Policy:
         deciding, allowed, struck = combined(verdicts)
         byAddress: dict[Address | str, Verdict] = dict(verdicts)
         decision = Decision(deciding, allowed, struck, verdicts=byAddress)
-        return self._reported(decision, question, resolved)
+        decision = self._reported(decision, question, resolved)
+        # It has arrived for the look-up already.
+        return (
+            await self._asked(decision, question, None) if self._deciders else decision
+        )
+
+    async def _asked(
+        self, decision: Decision, question: Question, arrive: Arrive | None
+    ) -> Decision:
+        """
+        Ask the services that the rules name, where these allow something.
+
+        @param arrive: called before one is asked.
+        @return: the decision, without what they deny.
+        """
+        if not decision.allowed:
+            return decision
+        try:
+            asked = await ask(self._deciders, question, decision.verdicts, arrive)
+        except SocksError as e:
+            return refused(e.with_traceback(None))
+        if asked is None:
+            return decision
+        if asked.denied:
+            decision = _without(decision, asked.denied)
+        decision.decider, decision.said = asked.names, asked.said
+        return decision
 
     def associate(self, asker: Asker) -> Decision:
         """
@@ -261,7 +304,12 @@ class Policy:
             question = Question(asker, "bind", None, 0)
             verdict = ruleset.awaited(question, host)
             decision = Decision(verdict, (host,) if verdict.allowed else ())
-            return self._reported(decision, question, (host,))
+            decision = self._reported(decision, question, (host,))
+            return (
+                await self._asked(decision, question, arrive)
+                if self._deciders
+                else decision
+            )
         question = Question(asker, "bind", host, 0)
         hopeless = ruleset.hopeless(question)
         if hopeless is not None:
@@ -286,7 +334,12 @@ class Policy:
         if isinstance(host, Address):
             verdict = judge(host)
             decision = Decision(verdict, (host,) if verdict.allowed else ())
-            return self._reported(decision, question, (host,))
+            decision = self._reported(decision, question, (host,))
+            return (
+                await self._asked(decision, question, arrive)
+                if self._deciders
+                else decision
+            )
         verdict = judge(None)
         if not verdict.allowed:
             return self._reported(Decision(verdict), question, (None,))
@@ -312,6 +365,21 @@ def combined(
         deciding = deciding or verdict
         allowed.append(address)
     return deciding or verdicts[0][1], tuple(allowed), tuple(struck)
+
+
+def _without(decision: Decision, denied: Mapping[Address | str, Verdict]) -> Decision:
+    """Return what is left of a decision when some of what it allows is denied."""
+    verdicts = {**decision.verdicts, **denied}
+    addresses = tuple(each for each in decision.addresses if each not in denied)
+    struck = tuple(
+        (each, verdict.why)
+        for each, verdict in denied.items()
+        if isinstance(each, Address) and each in decision.addresses
+    )
+    deciding = verdicts[addresses[0]] if addresses else next(iter(denied.values()))
+    left = Decision(deciding, addresses, (*decision.struck, *struck), verdicts=verdicts)
+    left.reports, left.hint = decision.reports, decision.hint
+    return left
 
 
 def tellable(

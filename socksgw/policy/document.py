@@ -26,7 +26,14 @@ from socksgw.policy.conditions import (
 from socksgw.policy.leaving import Leaving
 from socksgw.policy.networks import Network
 from socksgw.policy.ports import Ports, Services
-from socksgw.policy.questions import DEFAULT, NEVER, UNOFFERED, Obligations
+from socksgw.policy.questions import (
+    DECIDER,
+    DEFAULT,
+    NEVER,
+    UNOFFERED,
+    Consulting,
+    Obligations,
+)
 from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
@@ -39,6 +46,8 @@ from socksgw.wire.levels import LEVELS
 __all__ = ["Compiled", "Compiler"]
 
 _DEFAULT_NEVER: Final = ("special", "self")
+#: What stands in records in place of the id of a rule.
+_OWN: Final = (NEVER, DEFAULT, "limit", UNOFFERED, DECIDER)
 #: Characters of what people are told.
 _MESSAGE: Final = 200
 _ASKED: Final = frozenset({"name", "address"})
@@ -187,7 +196,7 @@ class Compiler:
         commands = table.allow if table.allow is not None else table.deny
         if not table.id:
             self._wrong(f"{path}.id", "must not be empty")
-        elif table.id in (NEVER, DEFAULT, "limit", UNOFFERED):
+        elif table.id in _OWN:
             self._wrong(f"{path}.id", f'"{table.id}" is a name of the gateway\'s own')
         if table.message and table.allow is not None:
             self._wrong(f"{path}.message", "is only for a rule that denies")
@@ -218,8 +227,24 @@ class Compiler:
             message=table.message,
             reportOnly=table.report_only,
             obligations=Obligations(
-                table.timeouts.connect, table.timeouts.idle, self._leaving(table, path)
+                table.timeouts.connect,
+                table.timeouts.idle,
+                self._leaving(table, path),
+                self._deciders(table),
             ),
+        )
+
+    def _deciders(self, table: RuleTable) -> tuple[Consulting, ...]:
+        """Return who is asked about what a rule allows."""
+        # The examination of deciders finds what is wrong with the names.
+        return tuple(
+            Consulting(
+                each.name, None if each.listener is None else frozenset(each.listener)
+            )
+            for each in (self._config.decider if table.allow is not None else ())
+            if each.name == table.decider
+            or (each.rule is not None and table.id in each.rule)
+            or (each.rule is None and each.listener is not None)
         )
 
     def _leaving(self, table: RuleTable, path: str) -> Leaving | None:

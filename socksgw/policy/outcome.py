@@ -12,6 +12,7 @@ from typing import Protocol, final
 from attrs import frozen
 
 from socksgw.policy.answers import KEEPS_ALLOWING, TO, Answer, missing, unknown
+from socksgw.policy.deciders import concerning
 from socksgw.policy.decision import combined, tellable
 from socksgw.policy.facts import Facts
 from socksgw.policy.questions import Missing, Question, Verdict
@@ -46,6 +47,7 @@ class Outcome:
     @ivar struck: the addresses that may not be dialled, with why.
     @ivar byName: whether an upstream looks the name up, and no address is judged.
     @ivar doubt: a missing fact. It may change which rule decides, but not the verdict.
+    @ivar listener: the client's, where it is known.
     """
 
     verdict: Verdict
@@ -54,6 +56,7 @@ class Outcome:
     struck: tuple[tuple[Address, str], ...] = ()
     doubt: str | None = None
     byName: bool = False
+    listener: str | None = None
 
     @property
     def via(self) -> str:
@@ -72,6 +75,11 @@ class Outcome:
         """The version of the PROXY header to the destination; empty for none."""
         leaving = self.verdict.obligations.leaving
         return "" if leaving is None else leaving.header
+
+    @property
+    def deciders(self) -> tuple[str, ...]:
+        """The services that are asked then, and may deny it."""
+        return concerning(self.verdict.obligations.deciders, self.listener)
 
 
 class Admitting(Protocol):
@@ -107,7 +115,11 @@ def consider(
     verdict = case.unresolved()
     if verdict is not None:
         return Outcome(
-            verdict, ((None, case.steps(None)),), doubt=case.doubt, byName=True
+            verdict,
+            ((None, case.steps(None)),),
+            doubt=case.doubt,
+            byName=True,
+            listener=facts.listener,
         )
     if not facts.addresses:
         verdict = case.about(None)
@@ -118,7 +130,9 @@ def consider(
     verdicts = [(address, case.about(address)) for address in facts.addresses]
     deciding, allowed, struck = combined(verdicts)
     steps = tuple((address, case.steps(address)) for address in facts.addresses)
-    return Outcome(deciding, steps, allowed, struck, case.doubt)
+    return Outcome(
+        deciding, steps, allowed, struck, case.doubt, listener=facts.listener
+    )
 
 
 @final

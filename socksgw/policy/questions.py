@@ -15,10 +15,12 @@ from socksgw.policy.leaving import Leaving
 from socksgw.wire.address import Address
 
 __all__ = [
+    "DECIDER",
     "DEFAULT",
     "NEVER",
     "UNOFFERED",
     "Asking",
+    "Consulting",
     "Missing",
     "Obligations",
     "Question",
@@ -31,6 +33,8 @@ DEFAULT: Final = "default"
 NEVER: Final = "never"
 #: In place of a rule's id: no C{[[auth.choose]]} lets such a client in.
 UNOFFERED: Final = "auth.choose"
+#: And that: a C{[[decider]]} denies what a rule allows.
+DECIDER: Final = "decider"
 
 
 class Asking(Protocol):
@@ -138,6 +142,24 @@ class Missing(Exception):
 
 @final
 @frozen
+class Consulting:
+    """
+    A service that has to be asked about what a rule allows.
+
+    @ivar name: its name.
+    @ivar listeners: about the clients of these only; L{None} for all.
+    """
+
+    name: str
+    listeners: frozenset[str] | None = None
+
+    def concerns(self, listener: str | None) -> bool:
+        """Tell whether it is asked about the clients of a listener."""
+        return self.listeners is None or listener in self.listeners
+
+
+@final
+@frozen
 class Obligations:
     """
     The settings of a rule for sessions that it allows; L{None} for the general ones.
@@ -145,11 +167,13 @@ class Obligations:
     @ivar connect: seconds for all attempts at the destination.
     @ivar idle: seconds without an octet after which a session ends.
     @ivar leaving: how it leaves this host.
+    @ivar deciders: who has to be asked, and may deny it.
     """
 
     connect: float | None = None
     idle: float | None = None
     leaving: Leaving | None = None
+    deciders: tuple[Consulting, ...] = ()
 
 
 _NO_OBLIGATIONS: Final = Obligations()

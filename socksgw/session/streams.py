@@ -214,7 +214,8 @@ class Bind(Command):
         peer = next(
             (a for a in expected if a.version == near.address.version), expected[0]
         )
-        leaving = case.verdicts[peer].obligations.leaving
+        obligations = case.verdicts[peer].obligations
+        leaving, deciders = obligations.leaving, obligations.deciders
         listening = await generation.waysOf(record.listener, leaving).listen(
             case.whose,
             peer,
@@ -233,6 +234,8 @@ class Bind(Command):
                 not (anybody or peer in expected)
                 or not verdict.allowed
                 or verdict.obligations.leaving != leaving
+                # Those that were asked; there is no time to ask others.
+                or verdict.obligations.deciders != deciders
                 or case.loops(listening.own, peer, port)
             ):
                 return False

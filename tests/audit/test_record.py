@@ -37,6 +37,8 @@ class Said:
     ticket: str = ""
     reports: tuple[str, ...] = ()
     hint: str = ""
+    decider: str = ""
+    said: str = ""
     #: Of the first address and of the second.
     rules: tuple[str, str] = ("web", "web")
 
@@ -260,6 +262,8 @@ def everyLine() -> list[str]:
         reports=("r: deny",),
         hint="h",
         rules=("web", "six"),
+        decider="opa",
+        said="s",
     )
     record.groups, record.secured, record.userId = ("staff",), "integrity", b"fred"
     record.runBy(Program(1000, pid=4711))

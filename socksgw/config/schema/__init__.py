@@ -17,6 +17,7 @@ from pathlib import Path
 from attrs import Factory, field, frozen
 
 from socksgw.config.positions import Positions
+from socksgw.config.schema.decider import Decider
 from socksgw.config.schema.listener import (
     Http,
     Identity,
@@ -65,6 +66,7 @@ __all__ = [
     "CommandName",
     "Commands",
     "Config",
+    "Decider",
     "Expect",
     "Family",
     "GatewayConfig",
@@ -136,6 +138,7 @@ class Config:
     rule: tuple[Rule, ...] = ()
     limit: tuple[Limit, ...] = ()
     upstream: tuple[Upstream, ...] = ()
+    decider: tuple[Decider, ...] = ()
     include: tuple[str, ...] = ()
     services: Mapping[str, tuple[str, ...]] = Factory(dict)
     schedules: Mapping[str, Schedule] = Factory(dict)

@@ -186,6 +186,8 @@ class Rule:
         C{connect}. The destination has to expect it.
     @ivar report_only: C{true}: what the rule would decide is recorded, and the
         next rules decide.
+    @ivar decider: The C{[[decider]]} that is asked about what the rule allows, and may
+        deny it.
     """
 
     id: str
@@ -216,6 +218,7 @@ class Rule:
     mark: int | None = None
     proxy_header: Literal["v1", "v2"] | None = None
     report_only: bool = False
+    decider: str = ""
     place: str = field(default="", metadata={"toml": None})
 
 

@@ -13,8 +13,13 @@ from typing import Any, Final, final
 
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred, FailureGroup, race
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionClosed,
+    DNSLookupError,
+)
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -64,6 +69,7 @@ class JSONService:
         connections: int,
         seconds: float,
         token: bytes = b"",
+        socket: str = "",
     ) -> None:
         """
         Make a service without any connection.
@@ -72,8 +78,10 @@ class JSONService:
         @param connections: kept at most.
         @param seconds: that a question has.
         @param token: said to the service (RFC 6750), if there is one.
+        @param socket: the Unix socket of it, in place of hosts and ports of URLs.
         """
         self._reactor = reactor
+        self._socket = socket
         self._peers = peers
         self._seconds = seconds
         self._pool = HTTPConnectionPool(reactor)
@@ -85,7 +93,7 @@ class JSONService:
         if token:
             self._headers.addRawHeader(b"Authorization", b"Bearer " + token)
 
-    async def ask(self, url: str, question: Mapping[str, str]) -> dict[str, Any]:
+    async def ask(self, url: str, question: Mapping[str, Any]) -> dict[str, Any]:
         """
         Ask; once more, on a new connection, when a kept one has died or is silent.
 
@@ -128,7 +136,7 @@ class JSONService:
     async def _exchange(
         self, url: str, headers: Headers, body: bytes | None
     ) -> tuple[int, bytes]:
-        endpoints = _Endpoints(self._reactor, self._peers)
+        endpoints = _Endpoints(self._reactor, self._peers, self._socket)
         needed = Deferred[None]()
 
         def look() -> None:
@@ -147,7 +155,7 @@ class JSONService:
 
         async def second() -> tuple[int, bytes]:
             await needed
-            again = _Endpoints(self._reactor, self._peers)
+            again = _Endpoints(self._reactor, self._peers, self._socket)
             return await self._once(again, self._fresh, url, headers, body)
 
         timer = self._reactor.callLater(_KEPT * self._seconds, look)
@@ -215,15 +223,22 @@ class _Endpoints:
     @ivar opened: whether it had to: else it had a connection that was kept.
     """
 
-    def __init__(self, reactor: Any, peers: Mapping[str, TLSPeer]) -> None:
+    def __init__(
+        self, reactor: Any, peers: Mapping[str, TLSPeer], socket: str = ""
+    ) -> None:
         self._reactor = reactor
         self._peers = peers
+        self._socket = socket
         self.opened = False
 
     def endpointForURI(self, uri: URI) -> _Endpoint:
         """As C{IAgentEndpointFactory}."""
         host = uri.host.decode("ascii")
-        endpoint: Any = HostnameEndpoint(self._reactor, host, uri.port)
+        endpoint: Any
+        if self._socket:
+            endpoint = UNIXClientEndpoint(self._reactor, self._socket)
+        else:
+            endpoint = HostnameEndpoint(self._reactor, host, uri.port)
         if uri.scheme == b"https":
             endpoint = self._peers[host.lower()].over(endpoint)
         return _Endpoint(self, endpoint)
@@ -322,6 +337,7 @@ _WRAPPED: Final = (RequestTransmissionFailed, ResponseFailed, ResponseNeverRecei
 _FAILURES: Final = (
     *_WRAPPED,
     ConnectError,
+    ConnectingCancelledError,
     ConnectionClosed,
     DNSLookupError,
     OSError,
@@ -353,6 +369,9 @@ def _failure(error: Exception) -> Exception:
     error = _reason(error)
     if isinstance(error, CancelledError):
         return error
+    if isinstance(error, ConnectingCancelledError):
+        # It was given up while it was being connected.
+        return CancelledError()
     if isinstance(error, _TooLong):
         return Unavailable("an answer that is too long", alone=True)
     if isinstance(error, PeerRefused):
