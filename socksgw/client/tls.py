@@ -21,6 +21,7 @@ def overTLS(
     ca: str | PathLike[str] | None = None,
     certificate: str | PathLike[str] | None = None,
     key: str | PathLike[str] | None = None,
+    reactor: Any = None,
 ) -> Any:
     """
     Return an endpoint that reaches a proxy by TLS.
@@ -36,10 +37,12 @@ def overTLS(
         certificate, and the certificates between it and the root.
     @param key: its private key; by default it is in the same file. Nobody else may be
         able to read it.
+    @param reactor: the one that C{proxyEndpoint} uses, where it is not the process's
+        own: TLS collects small writes by it.
     @raise ValueError: the name is none, or a file cannot be used; the text says why.
     """
     files = ClientTLS(name, *map(_path, (ca, certificate, key)))
-    return TLSPeer(name, context=files.context).over(proxyEndpoint)
+    return TLSPeer(name, context=files.context).over(proxyEndpoint, reactor)
 
 
 def _path(name: str | PathLike[str] | None) -> Path | None:

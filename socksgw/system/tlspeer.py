@@ -80,14 +80,17 @@ class TLSPeer:
         """
         self._name.confirm(transport.getHandle())
 
-    def over(self, endpoint: Any) -> Any:
+    def over(self, endpoint: Any, clock: Any = None) -> Any:
         """
         Return an endpoint that connects by TLS over another one.
 
         It hands a protocol its transport when the peer is confirmed, and not before.
         Its connections fail with L{PeerRefused} where the peer is refused.
+
+        @param clock: the reactor that the other endpoint uses; by default the
+            process's own.
         """
-        return _Confirmed(self, endpoint)
+        return _Confirmed(self, endpoint, clock)
 
 
 @implementer(IStreamClientEndpoint)
@@ -95,9 +98,9 @@ class TLSPeer:
 class _Confirmed:
     """An endpoint whose peers are confirmed."""
 
-    def __init__(self, peer: TLSPeer, endpoint: Any) -> None:
+    def __init__(self, peer: TLSPeer, endpoint: Any, clock: Any) -> None:
         self._peer = peer
-        self._endpoint = wrapClientTLS(peer, endpoint)
+        self._endpoint = wrapClientTLS(peer, endpoint, clock)
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """As C{IStreamClientEndpoint}."""
