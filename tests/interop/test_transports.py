@@ -14,12 +14,13 @@ import pytest
 
 from tests.live import raw
 from tests.live.datagrams import Echo, addressed
-from tests.live.running import Running
 from tests.live.servers import PATIENCE, Destination, echo, untilEnd
 from tests.live.transports import (
     ASKED,
+    ASKED5,
     TRANSPORTS,
     Channel,
+    Serving,
     opened,
 )
 from tests.live.transports import (
@@ -35,7 +36,7 @@ PIPELINED = b"\xa5" * 65536
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """What has a listener for each transport."""
     with servingAll(tmp_path_factory.mktemp("transports")) as both:
         yield both
@@ -44,7 +45,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(params=ASKED, ids="-".join)
 def client(
     request: pytest.FixtureRequest,
-    serving: Running,
+    serving: Serving,
     destination: Callable[..., Destination],
 ) -> Iterator[Channel]:
     """
@@ -55,13 +56,20 @@ def client(
         yield made
 
 
-@pytest.fixture(params=[*TRANSPORTS])
+@pytest.fixture(params=ASKED5)
 def client5(
     request: pytest.FixtureRequest,
-    serving: Running,
+    serving: Serving,
     destination: Callable[..., Destination],
 ) -> Iterator[Channel]:
     """The same, in SOCKS 5 alone: for what no other protocol has."""
+    with opened(serving, request.param) as made:
+        yield made
+
+
+@pytest.fixture(params=[*TRANSPORTS])
+def octets5(request: pytest.FixtureRequest, serving: Serving) -> Iterator[Channel]:
+    """The same, for octets that our own client never sends."""
     with opened(serving, request.param) as made:
         yield made
 
@@ -73,7 +81,7 @@ def asked(client: Channel, octets: bytes) -> tuple[int, str, int]:
 
 
 def test_octetByOctet(
-    serving: Running, client: Channel, destination: Callable[..., Destination]
+    serving: Serving, client: Channel, destination: Callable[..., Destination]
 ) -> None:
     """Octets both ways after a request in the smallest pieces; and the record."""
     server = destination(echo)
@@ -98,7 +106,7 @@ def test_behindTheRequest(
 
 
 def test_clientEndsFirst(
-    serving: Running, client: Channel, destination: Callable[..., Destination]
+    serving: Serving, client: Channel, destination: Callable[..., Destination]
 ) -> None:
     """The destination sees the end, and what it answers then arrives whole."""
     arrived: list[bytes] = []
@@ -122,7 +130,7 @@ def test_clientEndsFirst(
 
 
 def test_destinationEndsFirst(
-    serving: Running, client: Channel, destination: Callable[..., Destination]
+    serving: Serving, client: Channel, destination: Callable[..., Destination]
 ) -> None:
     """The client sees the end, and what it sends then arrives whole."""
     arrived: list[bytes] = []
@@ -148,7 +156,7 @@ def test_destinationEndsFirst(
 
 
 def test_bothAtOnce(
-    client: Channel, serving: Running, destination: Callable[..., Destination]
+    client: Channel, serving: Serving, destination: Callable[..., Destination]
 ) -> None:
     """Each side sends while it receives."""
     arrived: list[bytes] = []
@@ -198,7 +206,7 @@ def test_aReaderThatStalls(
 
 
 def test_theDestinationIsReset(
-    serving: Running, client: Channel, destination: Callable[..., Destination]
+    serving: Serving, client: Channel, destination: Callable[..., Destination]
 ) -> None:
     """What it sent arrives; the client can tell that it was not the orderly end."""
     server = destination(_resetting)
@@ -220,7 +228,7 @@ def _resetting(connection: socket.socket) -> None:
 
 
 def test_theClientIsReset(
-    serving: Running, client: Channel, destination: Callable[..., Destination]
+    serving: Serving, client: Channel, destination: Callable[..., Destination]
 ) -> None:
     """The destination hears of it, and the record says who it was."""
     over = threading.Event()
@@ -253,13 +261,13 @@ def test_theClientIsReset(
     ],
     ids=["policy", "command", "address"],
 )
-def test_refused(client5: Channel, octets: bytes, code: int, behind: bytes) -> None:
+def test_refused(octets5: Channel, octets: bytes, code: int, behind: bytes) -> None:
     """The reply arrives, and then an orderly end, whatever was sent behind."""
-    client5.sendall(octets + behind)
-    assert untilEnd(client5.socket) == bytes((5, code, 0, 1)) + bytes(6)
+    octets5.sendall(octets + behind)
+    assert untilEnd(octets5.socket) == bytes((5, code, 0, 1)) + bytes(6)
 
 
-def test_nobodyThere(serving: Running, client: Channel) -> None:
+def test_nobodyThere(serving: Serving, client: Channel) -> None:
     """The destination refuses."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -8,6 +8,7 @@ each name in L{TRANSPORTS}.
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +16,28 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 
+from socksgw.client import Login, PasswordLogin
+from socksgw.client.logins.gssapi import GssapiLogin
 from socksgw.plugins.gssapi_stub import StubInitiator
+from tests.fakes.gssapi import StubTickets
 from tests.live import raw
-from tests.live.asking import asking, stopAsking
+from tests.live.asking import Way, asking, stopAsking
 from tests.live.kerberos import frame
 from tests.live.protocols import PROTOCOLS, Protocol
 from tests.live.running import LOOPBACK, Running, running, socksgw
 from tests.tools import proxyheaders
-from tests.tools.certificates import Authority, server
+from tests.tools.certificates import Authority, pemOf, server
 
-__all__ = ["ASKED", "SPOKEN", "TRANSPORTS", "Channel", "opened", "serving"]
+__all__ = [
+    "ASKED",
+    "ASKED5",
+    "SPOKEN",
+    "Serving",
+    "TRANSPORTS",
+    "Channel",
+    "opened",
+    "serving",
+]
 
 REALM = "CORP.EXAMPLE"
 USER, PASSWORD = "alice", "correct-horse"
@@ -77,6 +90,10 @@ name = "ssl"
 endpoint = "ssl:0:interface=127.0.0.1:privateKey=gw.key:certKey=gw.pem"
 protocols = ["socks5", "socks4", "http"]
 [[listen]]
+name = "login"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "http"]
+[[listen]]
 name = "unix"
 address = ["unix:{_PATH}"]
 protocols = ["socks5", "socks4", "http"]
@@ -93,6 +110,9 @@ methods = ["gssapi"]
 [[auth.choose]]
 listener = ["inside"]
 methods = ["tls"]
+[[auth.choose]]
+listener = ["login"]
+methods = ["userpass"]
 [[auth.choose]]
 methods = ["none"]
 """
@@ -129,9 +149,14 @@ HANDSHAKE, OPTIONS, DATA, CLOSING = 1, 2, 3, 4
 
 
 class Serving(Running):
-    """Two gateways, which look like one."""
+    """
+    Two gateways, which look like one.
 
-    def __init__(self, *gateways: Running) -> None:
+    @ivar authority: the file of the authority that the first one's name is verified by.
+    """
+
+    def __init__(self, authority: Path, *gateways: Running) -> None:
+        self.authority = str(authority)
         self._gateways = gateways
 
     @property
@@ -159,14 +184,16 @@ def serving(directory: Path) -> Iterator[Serving]:
     run = contextmanager(running)
     with run(alone, CONFIGURATION) as first, run(proxied, PROXIED) as second:
         try:
-            yield Serving(first, second)
+            yield Serving(alone / "ca.pem", first, second)
         finally:
             stopAsking()
 
 
 def _prepare(directory: Path) -> None:
     """Write what the gateway shows, and who its user is."""
-    server(Authority()).write(directory, "gw")
+    authority = Authority()
+    server(authority).write(directory, "gw")
+    (directory / "ca.pem").write_bytes(pemOf(authority.certificate))
     made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
     assert made.returncode == 0, made.stderr
 
@@ -476,11 +503,65 @@ class ProxiedTLS(TLS):
         self._header = b""
 
 
-class Client(Channel):
-    """By our own client, which asks at the first listener."""
+class LoggedIn(Channel):
+    """With a user and a password (RFC 1929, RFC 7617)."""
 
-    def __init__(self, port: int) -> None:
-        self.plain = asking(port)
+    protocols = ("socks5", "http")
+
+    def login(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        if protocol is PROTOCOLS["socks5"]:
+            self.sendall(raw.GREETING_LOGIN)
+            assert raw.exactly(self.socket, 2) == b"\x05\x02"
+            self.sendall(raw.login(USER.encode(), PASSWORD.encode()))
+            assert raw.exactly(self.socket, 2) == b"\x01\x00"
+        else:
+            self.protocol = protocol._replace(request=self._request)
+
+    def _request(self, host: str, port: int) -> bytes:
+        shown = b64encode(f"{USER}:{PASSWORD}".encode())
+        head = PROTOCOLS["http"].request(host, port)
+        return head[:-2] + b"Proxy-Authorization: Basic %b\r\n\r\n" % shown
+
+
+class Client(Channel):
+    """
+    By our own client, which asks at a listener.
+
+    @cvar listener: its name.
+    @cvar authenticates: how the client logs in there; L{None} for not at all.
+    """
+
+    listener = "plain"
+    authenticates: Login | None = None
+
+    def __init__(self, port: int, authority: str) -> None:
+        ca = authority if self.listener == "tls" else ""
+        self.plain = asking(Way(port, ca, self.authenticates))
+
+
+class ClientTLS(Client):
+    """By TLS; Twisted's ends both sides together."""
+
+    listener, secured = "tls", "confidentiality"
+    halfCloses = False
+
+
+class ClientLoggedIn(Client):
+    """With a user and a password."""
+
+    listener = "login"
+    protocols = ("socks5", "http")
+    authenticates = PasswordLogin(USER, PASSWORD)
+
+
+class ClientGSSAPI(Client):
+    """Protected by the stub of a GSSAPI mechanism, which has no end."""
+
+    listener, secured = "gssapi", "confidentiality"
+    protocols = ("socks5",)
+    tellsCut = False
+    authenticates = GssapiLogin(StubTickets(f"{USER}@{REALM}"), "rcmd@gw.example")
 
 
 #: The client of each transport, by its listener's name.
@@ -492,6 +573,7 @@ TRANSPORTS: Final[dict[str, type[Channel]]] = {
     "inside": Inside,
     "tcp": Channel,
     "ssl": SSLEndpoint,
+    "login": LoggedIn,
     "unix": Unix,
     "proxy1": Proxied,
     "proxy2": ProxiedTwo,
@@ -503,17 +585,31 @@ SPOKEN: Final = [
     for name, channel in TRANSPORTS.items()
     for protocol in channel.protocols
 ]
-#: The same, and what asks for a program: it makes requests of its own.
-ASKED: Final = [*SPOKEN, *(("client", protocol) for protocol in Client.protocols)]
+#: Our own client, which makes requests of its own, by where it asks.
+CLIENTS: Final[dict[str, type[Client]]] = {
+    "client": Client,
+    "client+tls": ClientTLS,
+    "client+login": ClientLoggedIn,
+    "client+gssapi": ClientGSSAPI,
+}
+#: The same with what it is asked for.
+ASKED: Final = [
+    *SPOKEN,
+    *((name, each) for name, client in CLIENTS.items() for each in client.protocols),
+]
+#: Those that have what SOCKS 5 alone has.
+ASKED5: Final = [*TRANSPORTS, *CLIENTS]
 
 
-def opened(gateway: Running, name: str, protocol: str = "socks5") -> Channel:
+def opened(gateway: Serving, name: str, protocol: str = "socks5") -> Channel:
     """A client by this transport whose request is due."""
-    if name == "client":
-        channel: Channel = Client(portOf(gateway, "plain"))
+    client = CLIENTS.get(name)
+    if client is not None:
+        channel: Channel = client(portOf(gateway, client.listener), gateway.authority)
+        channel.login(PROTOCOLS[protocol])
     else:
         channel = TRANSPORTS[name](portOf(gateway, name))
-    channel.login(PROTOCOLS[protocol])
+        channel.login(PROTOCOLS[protocol])
     return channel
 
 
