@@ -11,6 +11,7 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
 from twisted.python import usage
 
+from socksgw.admin.ports import AdminPorts
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.config.loading import ConfigError, load
 from socksgw.config.schema import Config
@@ -133,6 +134,7 @@ def makeService(options: Options) -> GatewayService:
             checkers=options.get("credCheckers"),
             reread=(lambda: configure(options)) if options["config"] else None,
         )
+        gateway.adjoin(AdminPorts(gateway, reactor))
     except ConfigError as e:
         fail(e.lines(), 2)
     parent: Any = options.parent or {}

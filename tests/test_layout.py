@@ -18,6 +18,8 @@ COMMON = {"fakes", "live", "tools"}
 APART = COMMON | {"bench", "hostile", "interop", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
+    "admin/paths.py": ("admin/test_openapi.py", "it describes the table"),
+    "admin/table.py": ("admin/test_reading.py", "fields are read as it says"),
     "agent/agent.py": ("interop/test_agent.py", "an agent that runs has one"),
     "agent/running.py": ("interop/test_agent.py", "it is the process"),
     "agent/trial.py": ("interop/test_agent.py", "it needs a gateway"),

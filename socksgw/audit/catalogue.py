@@ -53,6 +53,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "flows-refused": (*_CLIENT, "why"),
     "reloaded": ("rules", "ended"),
     "reload-failed": ("problems",),
+    "admin": ("who", "act", "what", "result"),
     "tls-read": ("listener", "files"),
     "tls-failed": ("listener", "problems"),
     "stores": ("problems",),

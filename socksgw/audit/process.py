@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 
 __all__ = [
+    "adminLine",
     "groupsFailedLine",
     "leavingLine",
     "networkLine",
@@ -41,6 +42,20 @@ def reloadedLine(rules: int, ended: int) -> str:
 def reloadFailedLine(problems: Sequence[str]) -> str:
     """Return the line that says why a new configuration is not in force."""
     return f'"event":"reload-failed","problems":[{",".join(map(quoted, problems))}]'
+
+
+def adminLine(who: str, act: str, what: str, result: str) -> str:
+    """
+    Return the line of an act by the admin interface.
+
+    @param who: C{uid:0} or C{token:noc}.
+    @param what: what it is about; empty where that is the gateway itself.
+    """
+    about = f'"what":{quoted(what)},' if what else ""
+    return (
+        f'"event":"admin","who":{quoted(who)},"act":"{act}",{about}'
+        f'"result":{quoted(result)}'
+    )
 
 
 def tlsReadLine(listener: str, files: Sequence[str]) -> str:

@@ -36,7 +36,6 @@ C = TypeVar("C", Config, Included)
 #: index.
 _NOT_BUILT: Final = frozenset(
     [
-        "admin",
         "audit.sinks",
         "audit.sink",
     ]

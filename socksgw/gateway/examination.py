@@ -17,6 +17,7 @@ from socksgw.accept.certificates import ServerTLS
 from socksgw.config.loading import refused
 from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
+from socksgw.gateway.examining.admin import examineAdmin
 from socksgw.gateway.examining.checkers import Checkers, verifiedIdentities
 from socksgw.gateway.examining.credentials import Credentials
 from socksgw.gateway.examining.deciders import examineDeciders, told
@@ -159,6 +160,7 @@ def examine(
     examineNetworks(config, found, problems)
     examineLeaving(config, found, leavesBy, problems)
     examinePac(config, problems)
+    examineAdmin(config, problems)
     signers = examineIdentities(config, problems)
     upstreams = examineUpstreams(config, facts, reactor, problems)
     deciders = examineDeciders(config, reactor, problems)

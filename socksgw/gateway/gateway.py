@@ -247,6 +247,19 @@ class Gateway:
         self._pauses.join()
         return not failed
 
+    def unready(self) -> list[str]:
+        """Return why no clients are to be sent here; nothing where they may come."""
+        reasons = []
+        if self.stopping:
+            reasons.append("the gateway is stopping")
+        elif not self._running:
+            reasons.append("the gateway has not started")
+        elif not self._listeners.isOpen:
+            reasons.append("no listener is open")
+        if self.journal.failing and self.config.audit.on_failure == "refuse":
+            reasons.append("the journal cannot be written")
+        return reasons
+
     # Changing.
 
     def reload(self) -> Deferred[Answer]:

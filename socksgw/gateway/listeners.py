@@ -474,6 +474,11 @@ class Listeners:
                 # A link-local address is followed by its interface.
                 yield host.host.partition("%")[0], host.port, key.domain
 
+    @property
+    def isOpen(self) -> bool:
+        """Whether any port is."""
+        return bool(self._ports)
+
     def pause(self) -> None:
         """Accept no connections until L{resume}; close those that rest."""
         for port in self._ports.values():

@@ -16,7 +16,7 @@ from socksgw.config.schema import Config
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.pac import listenerOf, proxyAt
 from socksgw.policy.pac import pacOf
-from socksgw.system.webserver import BoundedRequest, QuietSite, throttled
+from socksgw.system.webserver import BoundedRequest, BoundedSite
 
 __all__ = ["pacFactory"]
 
@@ -99,4 +99,4 @@ def pacFactory(gateway: Service) -> Any:
     program = _Program(gateway)
     root.putChild(b"proxy.pac", program)
     root.putChild(b"wpad.dat", program)
-    return throttled(QuietSite(root, BoundedRequest), _MOST)
+    return BoundedSite(root, BoundedRequest, _MOST)

@@ -10,12 +10,11 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any, Final
 
-from twisted.protocols.policies import ThrottlingFactory
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
-__all__ = ["BoundedChannel", "BoundedRequest", "QuietSite", "throttled"]
+__all__ = ["BoundedChannel", "BoundedRequest", "BoundedSite"]
 
 #: Seconds that a client may take to ask and to read the answer.
 PATIENCE: Final = 15
@@ -30,16 +29,21 @@ class BoundedChannel(HTTPChannel):
 
     What comes behind it is not read: many requests at once, whose answers nobody takes,
     would fill the memory.
+
+    @ivar asked: whether the request has come as a whole.
     """
 
     maxHeaders = _FIELDS
     totalHeadersSize = _HEAD
     MAX_LENGTH = _HEAD
+    site: BoundedSite
+    asked = False
     _end: Any = None
 
     def connectionMade(self) -> None:
         """As C{HTTPChannel.connectionMade}."""
         super().connectionMade()  # type: ignore[no-untyped-call]
+        self.site.channels[self] = None
         self.patience(PATIENCE)
 
     def patience(self, seconds: float | None) -> None:
@@ -50,12 +54,17 @@ class BoundedChannel(HTTPChannel):
         """
         if self._end is not None and self._end.active():
             self._end.cancel()
-        transport: Any = self.transport
         if seconds is not None:
-            self._end = self.callLater(seconds, transport.abortConnection)  # type: ignore[no-untyped-call]
+            self._end = self.callLater(seconds, self.cut)  # type: ignore[no-untyped-call]
+
+    def cut(self) -> None:
+        """Cut the client off."""
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """As C{HTTPChannel.connectionLost}."""
+        self.site.channels.pop(self, None)
         self.patience(None)
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
@@ -63,6 +72,11 @@ class BoundedChannel(HTTPChannel):
         """As C{HTTPChannel.checkPersistence}."""
         request.responseHeaders.setRawHeaders(b"connection", [b"close"])
         return False
+
+    def allContentReceived(self) -> None:
+        """As C{HTTPChannel.allContentReceived}."""
+        self.asked = True
+        super().allContentReceived()  # type: ignore[no-untyped-call]
 
 
 class BoundedRequest(Request):
@@ -89,26 +103,38 @@ class BoundedRequest(Request):
         content.write(data[: max(left, 0)])
 
 
-class QuietSite(Site):
-    """A web server that writes no line for each request, and tells of no defects."""
+class BoundedSite(Site):
+    """
+    A web server that writes no line for each request, and tells of no defects.
+
+    A client that finds the place full takes that of the one who is asking for the
+    longest time: connections that ask nothing keep nobody away.
+
+    @ivar channels: the clients that are served, the oldest first.
+    """
 
     protocol = BoundedChannel  # type: ignore[assignment]
     displayTracebacks = False
+    noisy = False
 
-    def __init__(self, resource: Any, requestFactory: Any) -> None:
+    def __init__(self, resource: Any, requestFactory: Any, most: int) -> None:
+        """
+        @param most: how many clients are served at a time.
+        """
         # The channel sees to the time.
         super().__init__(resource, requestFactory, timeout=None)  # type: ignore[no-untyped-call]
+        self.channels: dict[BoundedChannel, None] = {}
+        self._most = most
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """As C{Site.buildProtocol}; L{None} where all who are served have asked."""
+        if len(self.channels) >= self._most:
+            idle = next((each for each in self.channels if not each.asked), None)
+            if idle is None:
+                return None
+            del self.channels[idle]
+            idle.cut()
+        return super().buildProtocol(addr)  # type: ignore[no-untyped-call]
 
     def log(self, request: Any) -> None:
         """As C{Site.log}."""
-
-
-def throttled(site: Any, most: int) -> Any:
-    """
-    Return a factory that serves no more clients at a time.
-
-    @param most: how many.
-    """
-    factory = ThrottlingFactory(site, most)
-    factory.noisy = False
-    return factory

@@ -291,6 +291,7 @@ def everyLine() -> list[str]:
         process.stopLine("g"),
         process.reloadedLine(1, 2),
         process.reloadFailedLine(["p"]),
+        process.adminLine("uid:0", "kill", "user=alice", "2 sessions ended"),
         process.tlsReadLine("lan", ["key"]),
         process.tlsFailedLine("lan", ["p"]),
         process.storesLine(["p"]),

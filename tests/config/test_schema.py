@@ -37,6 +37,11 @@ TABLES = {
     "http.reasons": "http = {{ reasons = {} }}",
     "http.realm": "http = {{ realm = {} }}",
     "pac.host": "pac = {{ address = [], host = {} }}",
+    "admin.endpoint": "admin = {{ endpoint = {} }}",
+    "admin.mode": "admin = {{ mode = {} }}",
+    "admin.hosts": "admin = {{ hosts = {} }}",
+    "admin.public": "admin = {{ public = {} }}",
+    "admin.token[0].file": ('admin = {{ token = [{{ name = "n", file = {} }}] }}'),
     "never.also": "never = {{ also = {} }}",
     "never.to": "never = {{ to = {} }}",
     "never.except": "never = {{ except = {} }}",
@@ -135,6 +140,10 @@ RIGHT = {
     "http.reasons": {"a boolean", "false"},
     "http.realm": STRINGS,
     "pac.host": STRINGS,
+    "admin.endpoint": STRINGS | ARRAYS,
+    "admin.mode": STRINGS,
+    "admin.public": set(),
+    "admin.token[0].file": STRINGS,
     "audit.journal": STRINGS,
     "audit.on_failure": set(),
     "audit.sync": set(),
@@ -212,7 +221,6 @@ def test_ourOwnNamesAreNotKeys(key: str) -> None:
 
 #: Every key of the contract's example that is not built.
 NOT_BUILT = {
-    "admin": 'admin = { endpoint = "unix:/run/socksgw/admin.sock" }',
     "audit.sinks": 'audit = { sinks = ["sql:sqlite:///audit.db"] }',
     "audit.sink": 'audit = { sink = [{ kind = "sql" }] }',
 }

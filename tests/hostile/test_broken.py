@@ -201,7 +201,10 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
         HEAD + ALL + '[[listen]]\nname = "main"\naddress = ["127.0.0.1:0"]\n',
         r'listen\[2\].name: "main"',
     ),
-    "what is not built": (GOOD + "[admin]\n", r"admin: not built yet"),
+    "an admin port for everybody": (
+        GOOD + '[admin]\nendpoint = "tcp:0.0.0.0:1081"\n',
+        r"admin\.endpoint: .*TLS",
+    ),
 }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from attrs import Factory, field, frozen
 
 from socksgw.config.positions import Positions
+from socksgw.config.schema.admin import AdminConfig, AdminToken
 from socksgw.config.schema.decider import Decider
 from socksgw.config.schema.listener import (
     Http,
@@ -59,6 +60,8 @@ from socksgw.config.schema.values import (
 )
 
 __all__ = [
+    "AdminConfig",
+    "AdminToken",
     "AuditConfig",
     "AuthConfig",
     "Checker",
@@ -144,6 +147,7 @@ class Config:
     schedules: Mapping[str, Schedule] = Factory(dict)
     expect: tuple[Expect, ...] = ()
     audit: AuditConfig = AuditConfig()
+    admin: AdminConfig | None = None
     file: str = field(default="", metadata={"toml": None})
     directory: Path = field(default=Path(), metadata={"toml": None})
     unused: tuple[str, ...] = field(default=(), metadata={"toml": None})

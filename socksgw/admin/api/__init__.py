@@ -1,0 +1,3 @@
+"""
+What the admin interface serves, one file for each subject.
+"""

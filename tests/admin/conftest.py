@@ -1,0 +1,18 @@
+"""
+One gateway with an admin interface for all tests of a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.admin.serving import Serving, served
+from tests.live.running import OPEN
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A gateway with a Unix socket, a port, and two tokens."""
+    yield from served(tmp_path_factory.mktemp("admin"), OPEN)
