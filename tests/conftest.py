@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from tests.fakes.threads import PATIENCE, ThreadedReactor
+from tests.live.postgres import Postgres
 from tests.live.running import Running, running
 from tests.live.servers import Certificate
 from tests.tools.certificates import Authority, pemOf, server
@@ -84,6 +85,14 @@ def reactor() -> Iterator[ThreadedReactor]:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """The certificate of every TLS server."""
     return Certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; each test makes a database of its own."""
+    server = Postgres()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "each hop stands on it",
     ),
     "warehouse/errors.py": ("warehouse/test_engines.py", "its texts are told there"),
+    "warehouse/fitting.py": ("warehouse/test_writing.py", "odd lines are written"),
     "warehouse/statements.py": ("warehouse/test_writing.py", "lines are written"),
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),

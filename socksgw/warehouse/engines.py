@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from socksgw.warehouse.errors import WarehouseError
 
-__all__ = ["engineOf", "fileOf", "told", "urlOf"]
+__all__ = ["engineOf", "fileOf", "nameOf", "told", "urlOf"]
 
 #: How long another program may hold the lock of an SQLite file, in seconds.
 _BUSY: Final = 10
@@ -144,6 +144,11 @@ def _sqlite(file: Path, readOnly: bool) -> Engine:
     return engine
 
 
+def nameOf(url: URL) -> str:
+    """Return a URL as text without its password."""
+    return url.set(drivername=url.get_backend_name()).render_as_string()
+
+
 #: What the texts of drivers hold, in lower case, and what helps.
 _REMEDIES: Final = (
     ("database is locked", "another program holds its lock: end its transaction"),
@@ -175,8 +180,7 @@ def told(url: URL, error: BaseException) -> str:
     @param error: what SQLAlchemy, a driver or the system has raised. Its text has no
         password, but may have what rows hold in further lines: those are left out.
     """
-    name = url.render_as_string(hide_password=True)
-    name = name.replace("postgresql+psycopg", "postgresql")
+    name = nameOf(url)
     cause: BaseException = error
     if isinstance(error, DBAPIError) and error.orig is not None:
         cause = error.orig

@@ -14,7 +14,7 @@ from sqlalchemy import URL, BigInteger, ColumnElement, Connection, Engine, cast,
 from sqlalchemy.exc import SQLAlchemyError
 
 from socksgw.warehouse import migrations, schema
-from socksgw.warehouse.engines import engineOf, fileOf, told, urlOf
+from socksgw.warehouse.engines import engineOf, fileOf, nameOf, told, urlOf
 from socksgw.warehouse.errors import WarehouseError
 
 __all__ = ["Reader", "carried", "destination", "decidedBy", "open"]
@@ -89,7 +89,7 @@ def open(url: str, directory: Path = Path()) -> Reader:  # noqa: A001
     file = fileOf(read)
     if file is not None and not file.exists():
         raise WarehouseError(
-            f"{read}: there is no such file: the sink makes it (socksgw help warehouse)"
+            f"{nameOf(read)}: there is no such file: the sink makes it (socksgw help warehouse)"
         )
     engine = engineOf(read, readOnly=True)
     try:

@@ -178,35 +178,43 @@ class Rows:
 
         When the database does not take them, this object is of no use any more.
 
-        @param careful: whether lines may hold what no column takes: the text of such
-            a value, or at least the whole line, is kept all the same. It takes longer.
+        @param careful: whether lines may be such as no gateway writes: what can be
+            told of one is told then. It takes longer.
+        @raise Odd: there is such a line, and it is not looked for.
         """
         batch = Batch()
-        events, gateway = batch.events, self.gateway
         for entry in entries:
-            octets, n = entry.octets, entry.number
-            fields = entry.fields
-            if careful or b"\\u0000" in octets or b"\\ud" in octets:
-                fields = _safe(fields)
-            event = fields["event"]
-            if event == "start":
-                self.run = n
-                self._open.clear()
-                self._flows.clear()
-                batch.started.append(n)
-            events.append(
-                [gateway, n, fields["time"], event, self.run, fields.get("session"),
-                 fields["hash"], octets.decode("ascii", "backslashreplace")]
-            )  # fmt: skip
-            make = _MAKERS.get(event)
-            if make is not None:
-                try:
-                    make(self, batch, n, fields)
-                except (KeyError, TypeError, ValueError, AttributeError):
-                    # Not as this program writes it. The line itself is kept.
-                    if not careful:
-                        raise Odd from None
+            octets = entry.octets
+            try:
+                fields = entry.fields
+                if careful or b"\\u0000" in octets or b"\\ud" in octets:
+                    fields = safe(fields)
+                self._line(batch, entry.number, octets, fields)
+                make = _MAKERS.get(fields["event"])
+                if make is not None:
+                    make(self, batch, entry.number, fields)
+            except (LookupError, TypeError, ValueError, AttributeError) as e:
+                if not careful:
+                    raise Odd from e
+                if len(batch.events) == 0 or batch.events[-1][1] != entry.number:
+                    nothing = {"time": None, "event": "", "hash": ""}
+                    self._line(batch, entry.number, octets, nothing)
         return batch
+
+    def _line(
+        self, batch: Batch, n: int, octets: bytes, fields: Mapping[str, Any]
+    ) -> None:
+        event = fields["event"]
+        if event == "start":
+            self.run = n
+            self._open.clear()
+            self._flows.clear()
+            batch.started.append(n)
+        text = octets.decode("ascii", "backslashreplace")
+        batch.events.append(
+            [self.gateway, n, fields["time"], event, self.run, fields.get("session"),
+             fields["hash"], text]
+        )  # fmt: skip
 
     def written(self, batch: Batch) -> None:
         """Know that the database has a batch."""
@@ -335,34 +343,14 @@ def _isAddress(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
 
 
-def _safe(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Return fields with values that every database takes.
-
-    C{U+0000} and half surrogates are escaped. A number that is too great becomes the
-    text of a further field, C{NAME_exact}.
-    """
-    found: dict[str, Any] = {}
-    for key, value in fields.items():
-        if type(value) is int and not -_MOST <= value <= _MOST:
-            found[key], found[f"{key}_exact"] = None, str(value)
-        else:
-            found[key] = _safeValue(value)
-    for key in ("time", "event", "hash"):
-        if not isinstance(found.get(key), str):
-            found[key] = _NOWHEN if key == "time" else ""
-    if type(found.get("session")) is not int:
-        found["session"] = None
-    return found
-
-
-def _safeValue(value: Any) -> Any:
+def safe(value: Any) -> Any:
+    """Return a value of JSON with C{U+0000} and half surrogates escaped."""
     if isinstance(value, str):
         if "\0" in value:
             value = value.replace("\0", "\\x00")
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, list):
-        return [_safeValue(each) for each in value]
+        return [safe(each) for each in value]
     if isinstance(value, dict):
-        return {_safeValue(k): _safeValue(v) for k, v in value.items()}
+        return {safe(key): safe(each) for key, each in value.items()}
     return value

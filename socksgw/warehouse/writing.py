@@ -15,11 +15,18 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from socksgw.warehouse import migrations, rows
-from socksgw.warehouse.engines import engineOf, told, urlOf
+from socksgw.warehouse.engines import engineOf, nameOf, told, urlOf
 from socksgw.warehouse.errors import WarehouseError
+from socksgw.warehouse.fitting import fit
 from socksgw.warehouse.schema import sessions, state
 from socksgw.warehouse.statements import Statements
 
@@ -29,6 +36,12 @@ __all__ = ["Writer"]
 _FIRST: Final = "0" * 64
 #: Octets behind a line's body: C{,"hash":"}, the digest, a quote, a brace.
 _SUFFIX: Final = len(',"hash":"') + 64 + 2
+#: What comes of values that a column does not take. Missing rights are among them, and
+#: are told at the second try.
+_ODD: Final = (
+    rows.Odd, DataError, IntegrityError, InterfaceError, ProgrammingError,
+    OverflowError, UnicodeError,
+)  # fmt: skip
 
 
 @final
@@ -122,7 +135,7 @@ class Writer:
         try:
             try:
                 self._transaction(entries, careful=False)
-            except (rows.Odd, DataError, OverflowError, UnicodeError):
+            except _ODD:
                 assert self._connection is not None
                 with self._connection.begin():
                     self._resume(self._connection)
@@ -130,7 +143,7 @@ class Writer:
         except WarehouseError as e:
             self.close()
             raise WarehouseError(told(self.url, e)) from None
-        except (SQLAlchemyError, OSError, OverflowError) as e:
+        except (SQLAlchemyError, OSError) as e:
             self.close()
             raise WarehouseError(told(self.url, e)) from None
 
@@ -140,15 +153,16 @@ class Writer:
 
         @raise WarehouseError: it does not: it is of another journal.
         """
-        if entry.number != self.position + 1:
-            # Those between have been dropped; the journal says so.
+        if entry.number != self.position + 1 or not self._head:
+            # Those between have been dropped, and the journal says so; or the last one
+            # was no line of a journal.
             return
         body, suffix = entry.octets[:-_SUFFIX], entry.octets[-_SUFFIX:]
         wanted = sha256(self._head.encode("ascii") + body).hexdigest()
         if suffix != f',"hash":"{wanted}"}}'.encode("ascii"):
             self.close()
             raise WarehouseError(
-                f"{told(self.url, WarehouseError())}: line {entry.number} does not follow the line "
+                f"{nameOf(self.url)}: line {entry.number} does not follow the line "
                 f'{self.position} that the database has of "{self.gateway}": another '
                 "gateway has this name, or the journal was replaced or changed. Find "
                 "out which, then set gateway of this sink to a name that is not used yet"
@@ -158,6 +172,8 @@ class Writer:
         connection = self._connection
         assert connection is not None
         batch = self._rows.batch(entries, careful)
+        if careful:
+            fit(batch)
         last = batch.events[-1]
         number, head, time = last[1], last[6], last[2]
         sql = self._sql
@@ -182,9 +198,7 @@ class Writer:
     def _many(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
         if values:
             assert self._connection is not None
-            cursor = self._connection.connection.cursor()
-            cursor.executemany(statement, values)
-            cursor.close()
+            self._connection.exec_driver_sql(statement, [tuple(v) for v in values])
 
     def close(self) -> None:
         """Let go of the database."""
