@@ -49,6 +49,22 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "warehouse/errors.py": ("warehouse/test_engines.py", "its texts are told there"),
     "warehouse/fitting.py": ("warehouse/test_writing.py", "odd lines are written"),
     "warehouse/statements.py": ("warehouse/test_writing.py", "lines are written"),
+    **{
+        f"audit/sinks/{each}.py": ("interop/test_sinks.py", "sinks run in a process")
+        for each in (
+            "discovery",
+            "entries",
+            "follower",
+            "orders",
+            "position",
+            "process",
+            "reader",
+            "redaction",
+        )
+    },
+    "gateway/sinks.py": ("interop/test_sinks.py", "it starts that process"),
+    "gateway/examining/sinks.py": ("interop/test_sinks.py", "it tells what is wrong"),
+    "plugins/audit_stream.py": ("interop/test_sinks.py", "they are written to"),
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),

@@ -62,6 +62,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
         "upstream", "network", "state", "why", "sessions", "opened", "failed",
     ),
     "leave-by": ("address", "state"),
+    "sink": ("sink", "kind", "state", "position", "behind", "missed", "why"),
     "recovered": ("octets",),
     "missing": ("from", "to"),
     "resumed": ("refused", "lost"),

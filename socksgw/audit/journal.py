@@ -109,6 +109,19 @@ class Journal:
         self._headSaid = Seldom(_SAY)
         self._each = config.sync == "each"
 
+    @property
+    def needed(self) -> Callable[[], int | None]:
+        """
+        What returns the number of the first line that a sink still needs.
+
+        Files are kept for that longer than C{keep}; L{None} if there is no sink.
+        """
+        return self._segments.retention.needed
+
+    @needed.setter
+    def needed(self, needed: Callable[[], int | None]) -> None:
+        self._segments.retention.needed = needed
+
     def apply(self, config: AuditConfig) -> None:
         """
         Use another configuration from now on.

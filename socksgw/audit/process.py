@@ -15,6 +15,7 @@ __all__ = [
     "networkLine",
     "reloadFailedLine",
     "reloadedLine",
+    "sinkLine",
     "startLine",
     "stopLine",
     "storesLine",
@@ -133,3 +134,29 @@ def upstreamLine(
         f'"why":{quoted(why)},"sessions":{sessions},"opened":{opened},'
         f'"failed":{{{reasons}}}'
     )
+
+
+def sinkLine(
+    sink: str,
+    kind: str,
+    state: str,
+    position: int,
+    behind: int,
+    why: str = "",
+    missed: int = 0,
+) -> str:
+    """
+    Return the line that says what has become of a sink.
+
+    @param state: C{failing}, C{following} or C{missed}.
+    @param position: the number of the last line that it has.
+    @param behind: how many lines it does not have yet.
+    @param missed: how many lines were dropped before it had them.
+    """
+    text = (
+        f'"event":"sink","sink":{quoted(sink)},"kind":{quoted(kind)},'
+        f'"state":"{state}","position":{position},"behind":{behind}'
+    )
+    if missed:
+        text += f',"missed":{missed}'
+    return f'{text},"why":{quoted(why)}' if why else text

@@ -32,6 +32,8 @@ class Retention:
 
     @ivar config: the configuration of now; a reload may change it.
     @ivar octets: the size of these files together.
+    @ivar needed: returns the number of the first line that a sink still needs; L{None}
+        if no sink needs any.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Retention:
         """
         self.config = config
         self.octets = 0
+        self.needed: Callable[[], int | None] = lambda: None
         self._directory = directory
         self._wall = wall
         self._tell = tell
@@ -107,13 +110,13 @@ class Retention:
 
     def expire(self, most: int) -> None:
         """
-        Drop files that are older than C{keep}, a few at a time.
+        Drop files that are older than C{keep} and that no sink needs, a few at a time.
 
         After a jump of the clock all files look too old.
 
         @param most: how many to drop.
         """
-        old = self._old()
+        old = self._unneeded(self._old())
         if len(old) > max(most, _MANY) and not self._suspected:
             self._tell(
                 f"{len(old)} files of the journal have passed audit.keep at once; has "
@@ -127,6 +130,20 @@ class Retention:
         """Return the files whose times are older than C{keep}, oldest first."""
         oldest = self._wall() - self.config.keep
         return [file for file, found in self._found() if found.st_mtime < oldest]
+
+    def _unneeded(self, files: list[Path]) -> list[Path]:
+        """Return those of the oldest files whose every line each sink has."""
+        needed = self.needed()
+        if needed is None or not files:
+            return files
+        # A file ends before the next one begins.
+        later = [*self._files()[1:], self._present]
+        ends = dict(zip(self._files(), later, strict=True))
+        return [
+            file
+            for file in files
+            if (end := ends.get(file)) is not None and chain.firstOf(end) <= needed
+        ]
 
     def _drop(self, file: Path) -> None:
         try:

@@ -5,7 +5,7 @@ Errors name the place in the file, and no names of Python.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import eq
 from typing import Any, Final, Literal, get_args, get_origin
@@ -207,14 +207,10 @@ def makeConverter(
     return converter
 
 
-def problemsIn(
-    error: Exception, notBuilt: Collection[str], path: str = ""
-) -> Iterator[Problem]:
+def problemsIn(error: Exception, path: str = "") -> Iterator[Problem]:
     """
     Yield every problem in a tree of cattrs errors.
 
-    @param notBuilt: paths of keys that are reserved for features which do not
-        exist yet; C{*} stands for an index.
     @param path: the TOML path of the value that could not be converted.
     """
     if isinstance(error, BaseValidationError):
@@ -231,14 +227,11 @@ def problemsIn(
                         if isinstance(note.index, int)
                         else f"{path}.{note.index}"
                     )
-            yield from problemsIn(inner, notBuilt, place)
+            yield from problemsIn(inner, place)
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [n for a in fields(error.cl) if (n := _tomlName(a)) not in (None, "*")]
         for key in sorted(error.extra_fields):
             place = f"{path}.{key}" if path else key
-            if re.sub(r"\[\d+\]", ".*", place) in notBuilt:
-                yield Problem(place, "not built yet in this version of socksgw")
-                continue
             yield Problem(place, f"unknown key{nearest(key, known)}")
     elif isinstance(error, KeyError):
         yield Problem(path, "is missing, and is needed")

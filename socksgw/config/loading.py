@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from attrs import evolve, fields_dict
 from cattrs.errors import BaseValidationError
@@ -31,15 +31,6 @@ __all__ = ["ConfigError", "included", "load", "loadAs", "loads", "refused"]
 
 T = TypeVar("T")
 C = TypeVar("C", Config, Included)
-
-#: Keys that are reserved for features which do not exist yet; C{*} stands for an
-#: index.
-_NOT_BUILT: Final = frozenset(
-    [
-        "audit.sinks",
-        "audit.sink",
-    ]
-)
 
 
 def _parsed(text: str, file: str) -> Any:
@@ -118,7 +109,7 @@ def _structured(document: Any, kind: type[T], problems: list[Problem]) -> T | No
     try:
         return CONVERTER.structure(document, kind)
     except BaseValidationError as e:
-        found = problemsIn(e, _NOT_BUILT)
+        found = problemsIn(e)
         problems.extend(_placedWrong(each, kind) for each in found)
     return None
 

@@ -36,6 +36,7 @@ class Settings(Mapping[str, Any]):
         routable: bool = False,
         name: str = "",
         wrong: Callable[[str, str], None] | None = None,
+        files: dict[str, bytes] | None = None,
     ) -> None:
         """
         Take a table as it is in the file.
@@ -43,9 +44,12 @@ class Settings(Mapping[str, Any]):
         @param wrong: called with the key and the text of each mistake; the
             default is returned then. Without it, a mistake raises
             C{ValueError}.
+        @param files: the contents of files that were read before, by their keys; what
+            is read is added to it.
         """
         self._table = table
         self._tell = wrong
+        self._files = files
         self.directory = directory
         self.routable = routable
         self.name = name
@@ -144,12 +148,18 @@ class Settings(Mapping[str, Any]):
         if path is None:
             self.wrong(key, "is missing")
             return b""
+        if self._files is not None and key in self._files:
+            return self._files[key]
         try:
-            return readSecret(path) if secret else readFile(path)
+            found = readSecret(path) if secret else readFile(path)
         except OSError as e:
             self.wrong(key, unreadable(path, e))
         except FileError as e:
             self.wrong(key, str(e))
+        else:
+            if self._files is not None:
+                self._files[key] = found
+            return found
         return b""
 
     def secret(self, key: str) -> bytes:

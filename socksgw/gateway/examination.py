@@ -37,6 +37,7 @@ from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.examining.programs import examinePrograms
 from socksgw.gateway.examining.rules import examineExpectations, examineRules
 from socksgw.gateway.examining.senders import Senders
+from socksgw.gateway.examining.sinks import examineSinks
 from socksgw.gateway.examining.transparent import examineReach, examineTransparent
 from socksgw.gateway.examining.upstreams import examineUpstreams
 from socksgw.gateway.examining.users import (
@@ -160,6 +161,7 @@ def examine(
     examineNetworks(config, found, problems)
     examineLeaving(config, found, leavesBy, problems)
     examinePac(config, problems)
+    examineSinks(config, problems)
     examineAdmin(config, problems)
     signers = examineIdentities(config, problems)
     upstreams = examineUpstreams(config, facts, reactor, problems)

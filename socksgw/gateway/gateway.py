@@ -29,6 +29,7 @@ from socksgw.gateway.reload import STOPPING, Answer, Reload
 from socksgw.gateway.revocation import Revocation
 from socksgw.gateway.sessions import Sessions
 from socksgw.gateway.sharing import Shared
+from socksgw.gateway.sinks import Sinks
 from socksgw.gateway.state import State
 from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
@@ -68,6 +69,7 @@ class Gateway:
     @ivar census: counts clients, pauses and refused connections.
     @ivar listeners: the listeners by name; one that is closed stays while it has
         clients.
+    @ivar sinks: what follows the journal.
     @ivar failed: called with a line of text when the gateway cannot go on; the
         program that sets it should end the process.
     @ivar memory: counts the octets that wait for slow readers.
@@ -130,6 +132,8 @@ class Gateway:
         )
         self._parts = Parts()
         self.adjoin(PacPorts(self, reactor))
+        self.sinks = Sinks(self, reactor)
+        self.adjoin(self.sinks)
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)

@@ -29,6 +29,13 @@ from socksgw.interfaces.methods import (
     IVerifyingMethod,
     IWrapper,
 )
+from socksgw.interfaces.sinks import (
+    AuditSink,
+    Entry,
+    IAuditSink,
+    SinkFailed,
+    SinkSettings,
+)
 from socksgw.interfaces.stores import (
     IChangingStore,
     IConfigurableCheckerFactory,
@@ -52,8 +59,11 @@ __all__ = [
     "CONFIDENTIALITY",
     "INTEGRITY",
     "Asker",
+    "AuditSink",
+    "Entry",
     "IAnswering",
     "IAnswers",
+    "IAuditSink",
     "IAuthMethod",
     "IAuthenticator",
     "IBearerToken",
@@ -80,6 +90,8 @@ __all__ = [
     "Protection",
     "SetDeadline",
     "Settings",
+    "SinkFailed",
+    "SinkSettings",
     "StreamProtection",
     "Timer",
     "User",

@@ -298,6 +298,7 @@ def everyLine() -> list[str]:
         process.groupsFailedLine("c", "u", "r"),
         process.networkLine("netns:blue", "lost", "w"),
         process.leavingLine("192.0.2.7", "lost"),
+        process.sinkLine("s", "file", "failing", 17, 4, "w", 3),
         process.upstreamLine(
             "edge", "netns:blue", "ejected", "w", 1, 2, {"upstream-login": 3}
         ),

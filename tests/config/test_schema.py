@@ -219,21 +219,6 @@ def test_ourOwnNamesAreNotKeys(key: str) -> None:
         assert [p for p, _ in problems(text)] == [path]
 
 
-#: Every key of the contract's example that is not built.
-NOT_BUILT = {
-    "audit.sinks": 'audit = { sinks = ["sql:sqlite:///audit.db"] }',
-    "audit.sink": 'audit = { sink = [{ kind = "sql" }] }',
-}
-
-
-@pytest.mark.parametrize("path", NOT_BUILT)
-def test_keysThatAreNotBuiltSaySo(path: str) -> None:
-    """A key whose feature is not built yet is an error that says so."""
-    ((found, said),) = problems(NOT_BUILT[path])
-    assert found == path
-    assert "not built yet" in said
-
-
 def test_groupsAreArraysOrTables() -> None:
     """A group is an array of users, or a table that also names a directory's."""
     text = (

@@ -44,6 +44,7 @@ from socksgw.config.schema.service import (
     GatewayConfig,
     RelayConfig,
     ResolverConfig,
+    Sink,
     Timeouts,
 )
 from socksgw.config.schema.upstream import Upstream, UpstreamCheck, UpstreamLogin
@@ -94,6 +95,7 @@ __all__ = [
     "RuleTimeouts",
     "RuleUDP",
     "Schedule",
+    "Sink",
     "Sync",
     "Throttle",
     "Timeouts",

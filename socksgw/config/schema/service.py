@@ -4,9 +4,10 @@ The tables about the process.
 These are its name and files, time-outs, memory, the look-up of names, the journal.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from socksgw.config.convert import Duration, Octets
 from socksgw.config.schema.values import Sync
@@ -17,6 +18,7 @@ __all__ = [
     "GatewayConfig",
     "RelayConfig",
     "ResolverConfig",
+    "Sink",
     "Timeouts",
 ]
 
@@ -114,6 +116,35 @@ class ResolverConfig:
 
 
 @frozen
+class Sink:
+    """
+    A sink of the journal with several options.
+
+    Which other keys there are depends on C{kind}: C{socksgw help sinks}.
+
+    @ivar kind: The kind of the sink: C{"stdout"}, C{"file"}, C{"pipe"}, or one of a
+        plug-in (C{socksgw plugins}).
+    @ivar name: The name in the journal, in commands and of the file that keeps how far
+        the sink has come. Absent: its kind.
+    @ivar url: What stands behind C{kind:} in C{audit.sinks}.
+    @ivar url_file: The same, in a file that others cannot read, since it holds a
+        password.
+    @ivar format: The format of the lines. Absent: that of the kind.
+    @ivar begin: Where a sink begins that has no line yet. C{"first"}: with the first
+        line that the journal still has. C{"next"}: with the next one that is written.
+    """
+
+    kind: str
+    name: str = ""
+    url: str = ""
+    url_file: str = ""
+    format: str = ""
+    begin: Literal["first", "next"] = "first"
+    #: What else the table holds; the sink's own plug-in says what may be there.
+    options: Mapping[str, Any] = field(factory=dict, metadata={"toml": "*"})
+
+
+@frozen
 class AuditConfig:
     """
     The journal.
@@ -132,6 +163,10 @@ class AuditConfig:
         "refuse"} the last tenth is for users who log in.
     @ivar when_full: What happens at C{max_size}. C{"refuse"}: as C{on_failure} says.
         C{"drop-oldest"}: whole files are deleted, the oldest first.
+    @ivar sinks: Where else each line goes: C{"stdout:native"}, C{"file:lines.jsonl"},
+        C{"pipe:/run/collector"}, and those of other plug-ins. Relative paths start at
+        C{state_dir}. Each follows the journal from its own position; one that takes no
+        lines holds up nobody, and the files that it lacks are kept up to C{max_size}.
     """
 
     journal: str = "audit"
@@ -140,3 +175,5 @@ class AuditConfig:
     keep: Duration = Duration(90 * 86400)
     max_size: Octets = Octets(20_000_000_000)
     when_full: Literal["refuse", "drop-oldest"] = "refuse"
+    sinks: tuple[str, ...] = ()
+    sink: tuple[Sink, ...] = ()

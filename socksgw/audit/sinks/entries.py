@@ -1,0 +1,104 @@
+"""
+Lines of the journal, as sinks get them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final, final
+
+from socksgw.audit.formats import Format
+
+__all__ = ["Line", "Lines", "SinkEntry"]
+
+#: Lines that are kept for sinks that come to them later.
+_KEPT: Final = 4096
+
+
+@final
+class Line:
+    """
+    A line of the journal, which is parsed once at most.
+
+    @ivar number: its number.
+    @ivar octets: the line, without its line feed.
+    """
+
+    __slots__ = ("_fields", "number", "octets")
+
+    def __init__(self, number: int, octets: bytes) -> None:
+        self.number = number
+        self.octets = octets
+        self._fields: Mapping[str, Any] | None = None
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """Its members; nobody may change them."""
+        if self._fields is None:
+            self._fields = json.loads(self.octets)
+        return self._fields
+
+
+@final
+class Lines:
+    """The last lines that were read, shared by the sinks of one journal."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, Line] = OrderedDict()
+
+    def line(self, number: int, octets: bytes) -> Line:
+        """
+        Return a line, the same object to every sink that comes to it soon.
+
+        Threads may call this at once: at worst a line is then parsed twice.
+        """
+        found = self._known.get(number)
+        if found is None or found.octets != octets:
+            found = self._known[number] = Line(number, octets)
+            if len(self._known) > _KEPT:
+                try:
+                    self._known.popitem(last=False)
+                except KeyError:  # pragma: no cover
+                    pass
+        return found
+
+
+@final
+class SinkEntry:
+    """
+    A line for one sink (L{socksgw.interfaces.Entry}).
+    """
+
+    __slots__ = ("_line", "_made")
+
+    def __init__(self, line: Line, made: Format | None) -> None:
+        """
+        @param made: makes the sink's format of it; L{None} for the line as it is.
+        """
+        self._line = line
+        self._made = made
+
+    @property
+    def number(self) -> int:
+        """The line's number."""
+        return self._line.number
+
+    @property
+    def octets(self) -> bytes:
+        """The line as it is in the journal, without its line feed."""
+        return self._line.octets
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The line's members; nobody may change them."""
+        return self._line.fields
+
+    @property
+    def formatted(self) -> bytes | None:
+        """The line in the sink's format; L{None} where that leaves the event out."""
+        line = self._line
+        if self._made is None:
+            return line.octets
+        return self._made(line.fields)

@@ -1,0 +1,154 @@
+"""
+C{[audit] sinks} and C{[[audit.sink]]}: what follows the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from attrs import evolve
+
+from socksgw.audit.formats import FORMATS
+from socksgw.audit.sinks.discovery import findSinks
+from socksgw.audit.sinks.orders import Order, Orders, settingsOf
+from socksgw.audit.sinks.redaction import withoutCredentials
+from socksgw.config.problems import nearest
+from socksgw.config.schema import Config, Sink
+from socksgw.config.settings import Settings
+from socksgw.gateway.examining.problems import Problems
+
+__all__ = ["examineSinks"]
+
+#: Characters of the longest name.
+_LONGEST: Final = 250
+
+
+def examineSinks(config: Config, problems: Problems) -> Orders:
+    """
+    Examine each sink.
+
+    @return: what is to be followed.
+    """
+    audit = config.audit
+    state = config.directory.absolute() / config.gateway.state_dir
+    orders = Orders(str(state / audit.journal), str(state))
+    if not audit.sinks and not audit.sink:
+        return orders
+    kinds, broken = findSinks()
+    found: dict[str, Order] = {}
+    for path, table in _tables(config):
+        name = table.name or table.kind
+        key = f"{path}.name" if path.startswith("audit.sink[") else path
+        if name in found:
+            problems.wrong(key, f'"{name}" is the name of another sink, too')
+        elif not name.isprintable() or len(name) > _LONGEST:
+            problems.wrong(key, f"must be at most {_LONGEST} printable characters")
+        elif table.kind not in kinds:
+            where = path if key == path else f"{path}.kind"
+            problems.wrong(where, _unknown(table.kind, kinds, broken))
+        else:
+            order = _order(path, table, name, kinds[table.kind], config, problems)
+            if order is not None:
+                found[name] = order
+    return evolve(orders, sinks=tuple(found.values()))
+
+
+def _tables(config: Config) -> Iterator[tuple[str, Sink]]:
+    """Yield each sink with its TOML path, the short ones as tables."""
+    for i, text in enumerate(config.audit.sinks):
+        kind, _, target = text.partition(":")
+        yield f"audit.sinks[{i}]", Sink(kind, withoutCredentials(text), target)
+    for i, table in enumerate(config.audit.sink):
+        yield f"audit.sink[{i}]", table
+
+
+def _unknown(kind: str, kinds: Mapping[str, Any], broken: list[tuple[str, str]]) -> str:
+    text = f'there is no sink "{kind}"; installed are: {", ".join(sorted(kinds))}'
+    text += nearest(kind, kinds)
+    for module, why in broken:
+        text += f"; the plug-in {module} is broken: {why}"
+    return text
+
+
+def _order(
+    path: str, table: Sink, name: str, plugin: Any, config: Config, problems: Problems
+) -> Order | None:
+    """
+    Examine one sink.
+
+    @param path: its TOML path.
+    @return: L{None} if something is wrong with it.
+    """
+    short = path.startswith("audit.sinks[")
+    wrong: list[tuple[str, str]] = []
+    files: dict[str, bytes] = {}
+    target, form = table.url, table.format
+    where = "url"
+    if table.url_file:
+        where = "url_file"
+        if table.url:
+            wrong.append(("url_file", "name url or url_file, not both"))
+        address = Settings(
+            {"url_file": table.url_file},
+            config.directory,
+            wrong=lambda key, text: wrong.append((key, text)),
+            files=files,
+        )
+        target = address.secret("url_file").decode("utf-8", "replace").strip()
+    elif _hasPassword(target):
+        problems.odd(
+            path if short else f"{path}.url",
+            "holds a password, which whoever reads this file has: put the URL into a "
+            f'file of its own, and name that: [[audit.sink]] kind = "{table.kind}", '
+            'url_file = "FILE"',
+        )
+    if plugin.target == "FORMAT":
+        if target and form:
+            wrong.append(("format", f'url says "{target}" already: leave one out'))
+        where, form, target = ("url" if target else "format"), form or target, ""
+    elif target and not plugin.target:
+        wrong.append((where, f'a sink "{table.kind}" takes none'))
+    elif not target and plugin.target and not wrong:
+        wrong.append((where, f"is missing: {plugin.target}"))
+    form = form or plugin.format
+    if form and not plugin.format:
+        wrong.append(("format", f'a sink "{table.kind}" takes no format'))
+    elif form and form not in FORMATS:
+        known = ", ".join(FORMATS)
+        text = f'there is no format "{form}"; there are: {known}'
+        key = where if plugin.target == "FORMAT" else "format"
+        wrong.append((key, text + nearest(form, FORMATS)))
+    state = config.directory.absolute() / config.gateway.state_dir
+    order = Order(
+        name,
+        table.kind,
+        type(plugin).__module__,
+        target,
+        form,
+        table.begin,
+        table.options,
+        files,
+        str(config.directory.absolute()),
+        config.gateway.name,
+    )
+    if not wrong:
+        settings = settingsOf(
+            order, state, lambda key, text: wrong.append((key, text)), files
+        )
+        try:
+            plugin.build(settings)
+        except ValueError as e:
+            if not wrong:
+                wrong.append((where, str(e)))
+    for key, text in wrong:
+        problems.wrong(path if short else f"{path}.{key}", text)
+    return None if wrong else order
+
+
+def _hasPassword(target: str) -> bool:
+    try:
+        return bool(urlsplit(target).password)
+    except ValueError:
+        return False
