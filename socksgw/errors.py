@@ -22,6 +22,7 @@ __all__ = [
     "ConnectFailed",
     "Draining",
     "HandshakeTimedOut",
+    "Killed",
     "LeadsHere",
     "LimitReached",
     "LookupFailed",
@@ -252,6 +253,13 @@ class Revoked(SocksError):
 
     reply = Reply.NOT_ALLOWED
     reason = "revoked"
+
+
+class Killed(SocksError):
+    """An operator has ended it; the text says who."""
+
+    reply = Reply.NOT_ALLOWED
+    reason = "killed"
 
 
 class Draining(SocksError):

@@ -153,16 +153,18 @@ class Asked:
 Handler = Callable[[Asked], "Answer | Stream | Awaitable[Answer]"]
 
 
-def objectOf(required: bool = True, **members: Schema) -> Schema:
+def objectOf(**members: Schema) -> Schema:
     """
     Return the JSON schema of an object.
 
-    @param members: the schemas of its members; all are there if C{required}.
+    @param members: the schemas of its members, which are all there, and no others.
     """
-    schema: dict[str, Any] = {"type": "object", "properties": members}
-    if required:
-        schema["required"] = list(members)
-    return schema
+    return {
+        "type": "object",
+        "properties": members,
+        "required": list(members),
+        "additionalProperties": False,
+    }
 
 
 #: What every refusal has.

@@ -38,6 +38,19 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._live.values()))
 
+    @property
+    def last(self) -> int:
+        """The number of the last session that has begun; 0 before the first."""
+        return self._number
+
+    def get(self, number: int) -> Session | None:
+        """Return the live session with a number; L{None} if there is none."""
+        return self._live.get(number)
+
+    def has(self, session: Session) -> bool:
+        """Return whether a session is not over."""
+        return session.record.session in self._live
+
     def begin(self, make: Callable[[int], Session]) -> Session:
         """
         Add a new session.

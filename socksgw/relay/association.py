@@ -223,6 +223,7 @@ class Associations:
         @param control: receives what comes on the control connection.
         @param carrier: takes datagrams to the client, and is closed at the end.
         """
+        tally.flows = flows
         try:
             if early:
                 control.dataReceived(early)
@@ -237,5 +238,6 @@ class Associations:
             client.take(None)
             carrier.close()
             flows.close(tally.reason or "cut")
+            tally.flows = None
             tally.sent, tally.received = flows.sent, flows.received
             tally.strangers = flows.strangers + carrier.strangers

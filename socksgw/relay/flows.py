@@ -280,6 +280,15 @@ class Flows(IdleWatch):
         """The flows that datagrams move on."""
         return [flow for flow in self._flows.values() if flow.sender is not None]
 
+    @property
+    def moved(self) -> tuple[int, int]:
+        """The octets so far from the client, and to it, of all flows."""
+        live = self._flows.values()
+        return (
+            self.sent + sum([flow.sent for flow in live]),
+            self.received + sum([flow.received for flow in live]),
+        )
+
     def changed(self) -> None:
         """Have the flows that wait for an upstream judged anew."""
         self._changes += 1

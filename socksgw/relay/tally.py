@@ -4,11 +4,18 @@ The figures of one relay.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Protocol, final
 
 from socksgw.relay.relay import Relay
 
 __all__ = ["Tally"]
+
+
+class _Moving(Protocol):
+    """What counts octets while it lasts."""
+
+    @property
+    def moved(self) -> tuple[int, int]: ...
 
 
 @final
@@ -27,9 +34,11 @@ class Tally:
     @ivar lingering: whether the client has an answer, and may still be sending.
     @ivar relay: the relay while it lasts, so that other allowances can be given to
         it (L{Relay.limit}); L{None} of an association.
+    @ivar flows: what counts the datagrams of an association while it lasts.
     """
 
     __slots__ = (
+        "flows",
         "further",
         "lingering",
         "reason",
@@ -49,3 +58,13 @@ class Tally:
         self.further: bytes | None = None
         self.lingering = False
         self.relay: Relay | None = None
+        self.flows: _Moving | None = None
+
+    @property
+    def moved(self) -> tuple[int, int]:
+        """The octets so far from the client to the destination, and back."""
+        sent, received = self.sent, self.received
+        relay = self.relay
+        if relay is not None:
+            return sent + relay.client.moved, received + relay.destination.moved
+        return (sent, received) if self.flows is None else self.flows.moved

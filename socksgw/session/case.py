@@ -200,6 +200,11 @@ class Case:
         return self.asker.source.sourceKey, self.asker.user.name
 
     @property
+    def moved(self) -> tuple[int, int]:
+        """The octets so far from the client to its destination, and back."""
+        return (0, 0) if self._tally is None else self._tally.moved
+
+    @property
     def port(self) -> int:
         """The client's port; 0 where it has none."""
         return self.client.port

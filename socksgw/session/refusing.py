@@ -15,6 +15,7 @@ from socksgw.errors import (
     CannotLeave,
     ClientLost,
     HandshakeTimedOut,
+    Killed,
     LeadsHere,
     NoAcceptableMethod,
     QuotaUsedUp,
@@ -37,6 +38,7 @@ __all__ = ["refuse"]
 _TELLING: Final = (
     CannotLeave,
     Revoked,
+    Killed,
     QuotaUsedUp,
     LeadsHere,
     UpstreamFailed,

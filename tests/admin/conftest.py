@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.admin.serving import Serving, served
-from tests.live.running import OPEN
+from tests.live.running import ALL, HEAD
 
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A gateway with a Unix socket, a port, and two tokens."""
-    yield from served(tmp_path_factory.mktemp("admin"), OPEN)
+    yield from served(tmp_path_factory.mktemp("admin"), HEAD + ALL)
