@@ -371,7 +371,11 @@ def test_eachModuleHasItsTests() -> None:
 def test_theListIsTrue() -> None:
     """What it names exists, and its tests import it, or run a gateway."""
     wrong = []
-    live = {"tests.live.running.Running", "tests.live.running.socksgw"}
+    live = {
+        "tests.live.running.Running",
+        "tests.live.running.socksgw",
+        "tests.admin.serving.Serving",
+    }
     for module, (where, why) in ELSEWHERE.items():
         path = TESTS / where
         if module not in SOURCES:
