@@ -76,6 +76,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "console/agent.py": ("interop/test_agent.py", "it starts agents"),
     "console/asked.py": ("console/test_explain.py", "it reads what explain is asked"),
+    "console/auditing.py": ("console/test_search.py", "each of its options is used"),
     "console/clients/reach.py": (
         "console/clients/test_programs.py",
         "the settings of programs are made of it",
@@ -112,6 +113,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "console/reference.py": ("console/test_help.py", "socksgw help prints it"),
     "console/usage.py": ("console/test_help.py", "socksgw help prints it"),
+    "records/requests.py": (
+        "records/test_summing.py",
+        "what is summed up are requests, joined across parts",
+    ),
     "errors.py": ("session/test_session.py", "each is raised and told in a session"),
     "gateway/certificates.py": (
         "gateway/test_revocation.py",

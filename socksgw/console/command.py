@@ -27,8 +27,10 @@ from socksgw.console.parser import makeParser
 from socksgw.console.passwd import passwdMain
 from socksgw.console.plugins import pluginsMain
 from socksgw.console.recorded import explainRecord
+from socksgw.console.search import rulePlace, searchMain
 from socksgw.console.usage import commandsOf
 from socksgw.console.verify import verifyMain
+from socksgw.console.wanted import WrongUse, criteriaOf, joined
 from socksgw.errors import LookupFailed
 from socksgw.gateway.examination import Examination, examine
 from socksgw.gateway.host import HostAddresses
@@ -37,7 +39,7 @@ from socksgw.login.secrets import setSecret
 from socksgw.route.resolver import lookUpNow
 from socksgw.system import brokerstart
 from socksgw.system.domains import OWN
-from socksgw.system.output import coloured, readable
+from socksgw.system.output import coloured, readable, widthOf
 from socksgw.wire.address import Address
 
 __all__ = ["main"]
@@ -88,6 +90,11 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _follow(options: argparse.Namespace) -> int:
+    try:
+        criteria = criteriaOf(options)
+    except WrongUse as e:
+        print(f"socksgw audit follow: {e}", file=sys.stderr)
+        return 2
     return followMain(
         _journal(options.config),
         sys.stdout,
@@ -95,6 +102,19 @@ def _follow(options: argparse.Namespace) -> int:
         fromStart=options.all,
         raw=options.json,
         config=options.config or "",
+        criteria=criteria,
+        last=options.last or 0,
+    )
+
+
+def _search(options: argparse.Namespace) -> int:
+    return searchMain(
+        options,
+        _journal(options.config),
+        sys.stdout,
+        colour=coloured(sys.stdout),
+        width=widthOf(sys.stdout),
+        placeOf=lambda rule: rulePlace(_configuration(options.config), rule),
     )
 
 
@@ -200,6 +220,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "passwd": _passwd,
     "verify": _verify,
     "follow": _follow,
+    "search": _search,
     "explain": _explain,
     "diff": _diff,
     "client-config": _clientConfig,
@@ -219,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     readable(sys.stdout)
     readable(sys.stderr)
-    options = makeParser().parse_args(arguments)
+    options = makeParser().parse_args(joined(arguments))
     try:
         return _COMMANDS[options.run](options)
     except ConfigError as e:

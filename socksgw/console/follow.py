@@ -15,6 +15,8 @@ from twisted.internet.task import LoopingCall
 from socksgw.audit.follower import Follower
 from socksgw.console.human import Human
 from socksgw.console.verify import remedy
+from socksgw.records.criteria import EVERYTHING, Criteria
+from socksgw.records.searching import Following, newest
 from socksgw.system.output import widthOf
 
 __all__ = ["ConsoleFollower", "followMain"]
@@ -101,6 +103,8 @@ def followMain(
     fromStart: bool,
     raw: bool,
     config: str = "",
+    criteria: Criteria = EVERYTHING,
+    last: int = 0,
 ) -> int:
     """
     Print lines as they are written, until interrupted.
@@ -108,28 +112,67 @@ def followMain(
     @param fromStart: whether to begin with the journal's first line.
     @param raw: whether to print the lines as they are in the journal, for programs.
     @param config: the configuration's file, for the commands to try.
+    @param criteria: which lines are printed, and the failures of what they have
+        allowed.
+    @param last: how many lines are printed of those that are there.
     @return: the exit status: 0, or 2 when the journal cannot be read.
     """
-    lines = Human(colour, config, widthOf(out))
+    # Who asks for kinds of lines wants to see those that are not shown else.
+    whole = bool(criteria.event or criteria.session or criteria.where or criteria.text)
+    human = Human(colour, config, widthOf(out), whole)
+    printing = _Printing(out, human, raw, criteria)
     try:
         follower = Follower(directory, fromStart)
         if not directory.is_dir():
             waiting = f"{directory}: is not there yet; waiting (is --config right?)"
             print(waiting, file=sys.stderr)
+        elif last:
+            for line in newest(directory, criteria, last):
+                printing.show(line)
         while True:
             octets = follower.poll()
             if not octets:
                 out.flush()
                 time.sleep(_LOOK)
-            elif raw:
-                out.write(octets.decode("ascii"))
             else:
-                for line in octets.splitlines():
-                    human = lines.read(json.loads(line))
-                    if human is not None:
-                        print(human, file=out)
+                printing.print(octets)
     except KeyboardInterrupt:
         return 0
     except OSError as e:
+        if isinstance(e, BrokenPipeError):
+            raise
         print(f"{directory}: {remedy(e)}", file=sys.stderr)
         return 2
+
+
+@final
+class _Printing:
+    """Prints what is wanted of lines that come."""
+
+    def __init__(
+        self, out: TextIO, human: Human, raw: bool, criteria: Criteria
+    ) -> None:
+        matcher = criteria.matcher()
+        self._following = None if matcher.everything else Following(matcher)
+        self._out, self._human, self._raw = out, human, raw
+
+    def print(self, octets: bytes) -> None:
+        """Print what is wanted of whole lines."""
+        if self._following is not None:
+            for line in self._following.read(octets):
+                self.show(line)
+        elif self._raw:
+            self._out.write(octets.decode("ascii"))
+        else:
+            for line in octets.splitlines():
+                self.show(line)
+
+    def show(self, octets: bytes) -> None:
+        """Print a line, if people read it."""
+        if self._raw:
+            self._out.write(f"{octets.decode('ascii')}\n")
+            return
+        line = json.loads(octets)
+        text = self._human.read(line)
+        if text is not None:
+            print(text, file=self._out)

@@ -4,17 +4,21 @@ Turn lines of the journal into text for people.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
-__all__ = ["Human", "humanLine"]
+__all__ = ["Human", "ending", "humanLine", "plainLine", "printable"]
 
 #: What a line has as the rule where none of the configuration's rules decided.
 _OWN: Final = (None, "never", "default", "limit")
 #: How many decisions are remembered until their sessions end.
 _REMEMBERED: Final = 10_000
+
+#: Members of every line.
+_FRAME: Final = frozenset({"v", "n", "time", "hash", "event"})
 
 _RED: Final = "31"
 _GREEN: Final = "32"
@@ -109,7 +113,7 @@ def _denials(line: Mapping[str, Any], colour: bool) -> str:
 
 def _more(line: Mapping[str, Any]) -> str:
     """Return how many refusals a sum counts, by reason."""
-    reasons = ", ".join(f"{_printable(r)} {n}" for r, n in line["reasons"].items())
+    reasons = ", ".join(f"{printable(r)} {n}" for r, n in line["reasons"].items())
     return f"{line['count']:,} more within a second ({reasons})"
 
 
@@ -186,26 +190,50 @@ def humanLine(
     if human is _decision:
         why = f" · why: socksgw explain --record {line['n']}"
         if config:
-            why += f" --config {_printable(config)}"
+            why += f" --config {printable(config)}"
         short = f" · record {line['n']}"
         plain = len(_ESCAPES.sub("", text))
         text += why if not width or plain + len(why) <= width else short
     return text
 
 
+def plainLine(line: Mapping[str, Any]) -> str:
+    """Return the text of a line of any event: its members."""
+    members = [
+        f"{key} {printable(value if isinstance(value, str) else json.dumps(value))}"
+        for key, value in line.items()
+        if key not in _FRAME and value not in ("", None, [])
+    ]
+    word = printable(line["event"].upper().replace("-", " "))
+    return f"{_time(line)}{word} {', '.join(members)} · record {line['n']}"
+
+
+def ending(line: Mapping[str, Any]) -> str:
+    """Return how a grant ended, in one line."""
+    why = f": {line['why']}" if line.get("why") else ""
+    # Where an upstream has looked the name up, the address is not known: path tells.
+    if line["event"] == "end" and line["address"] is None and "path" not in line:
+        return f"nothing was connected: {line['reason']}{why}, reply {line['reply']}"
+    octets = f"{line['sent']:,} octets out, {line['received']:,} back"
+    met = f" with {line['address']}" if line.get("address") else ""
+    by = f", by {line['path']}" if line.get("path") else ""
+    return f"{line['reason']}{why} after {line['seconds']} s{met}{by}; {octets}"
+
+
 def _safe(line: Mapping[str, Any]) -> dict[str, Any]:
     """Escape what a terminal would take for a control sequence."""
-    return {k: _printable(v) if isinstance(v, str) else v for k, v in line.items()}
+    return {k: printable(v) if isinstance(v, str) else v for k, v in line.items()}
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Escape what a terminal would take for a control sequence."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _time(line: Mapping[str, Any]) -> str:
     """Return the time of day, in UTC as in the journal."""
     time = line.get("time", "")
-    return f"{_printable(time[11:19])}Z " if time else ""
+    return f"{printable(time[11:19])}Z " if time else ""
 
 
 @final
@@ -217,10 +245,15 @@ class Human:
     was and where it led.
     """
 
-    def __init__(self, colour: bool, config: str = "", width: int = 0) -> None:
+    def __init__(
+        self, colour: bool, config: str = "", width: int = 0, whole: bool = False
+    ) -> None:
         """
         Take the parameters of L{humanLine}.
+
+        @param whole: whether every line is shown, whatever its event.
         """
+        self._whole = whole
         self._colour = colour
         self._config = config
         self._width = width
@@ -234,6 +267,10 @@ class Human:
         event = line["event"]
         if event == "end":
             return self._ended(line)
+        if event == "flow-end" and self._whole:
+            return f"{_time(line)}END flow of session {line['session']}: " + (
+                printable(ending(line))
+            )
         if event == "start":
             self._allowed.clear()
         elif event == "decision" and line["verdict"] == "allow":
@@ -243,7 +280,8 @@ class Human:
             )
             if len(self._allowed) > _REMEMBERED:
                 self._allowed.popitem(last=False)
-        return humanLine(line, self._colour, self._config, self._width)
+        text = humanLine(line, self._colour, self._config, self._width)
+        return plainLine(line) if text is None and self._whole else text
 
     def passOver(self, lines: bytes, start: int) -> None:
         """
@@ -260,7 +298,9 @@ class Human:
         of = self._allowed.pop(line["session"], f"session {line['session']}")
         safe = _safe(line)
         if not line.get("reply") and not safe.get("why"):
-            return None
+            if not self._whole:
+                return None
+            return f"{_time(line)}END {of}: {printable(ending(line))}"
         word = _paint("FAILED" if line.get("reply") else "ENDED", _RED, self._colour)
         reply = f", reply {line['reply']:02x}" if line.get("reply") else ""
         address = f" at {safe['address']}" if safe.get("address") else ""

@@ -5,23 +5,14 @@ The command line of C{socksgw}: its commands, and what each of them takes.
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from socksgw.console import agent, connect
+from socksgw.console.auditing import auditCommands, configured
 from socksgw.console.clientconfig import KINDS
 from socksgw.wire.levels import LEVELS
 
 __all__ = ["makeParser"]
-
-
-def _configured(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="the gateway's configuration; default: that of a gateway without one, "
-        "started in this directory",
-    )
 
 
 def makeParser() -> argparse.ArgumentParser:
@@ -81,42 +72,7 @@ def makeParser() -> argparse.ArgumentParser:
     passwd.add_argument("user", metavar="USER", help="the user who is added or changed")
     passwd.set_defaults(run="passwd")
 
-    audit = commands.add_parser(
-        "audit",
-        help="verify or follow the audit journal",
-        description="Verify or follow the audit journal.",
-    ).add_subparsers(metavar="COMMAND", required=True)
-    verifying = audit.add_parser(
-        "verify",
-        help="check that no line of the journal was changed, lost or moved",
-        description="Check the journal's chain of hashes from its first line to "
-        "its last. Exit status 0 if it is whole, 1 if it is not.",
-    )
-    _configured(verifying)
-    verifying.add_argument(
-        "--head",
-        metavar="N:HASH",
-        type=_head,
-        action="append",
-        default=[],
-        help="line N has to be there with this hash, which verify or the log printed "
-        "and which was kept elsewhere; may be repeated",
-    )
-    verifying.set_defaults(run="verify")
-    following = audit.add_parser(
-        "follow",
-        help="print decisions as they are made",
-        description="Print the journal while it is written, one line for people for "
-        "each decision; ^C ends it.",
-    )
-    _configured(following)
-    following.add_argument(
-        "--all", action="store_true", help="begin with the journal's first line"
-    )
-    following.add_argument(
-        "--json", action="store_true", help="print the lines as they are in the journal"
-    )
-    following.set_defaults(run="follow")
+    auditCommands(commands)
 
     explain = commands.add_parser(
         "explain",
@@ -130,7 +86,7 @@ def makeParser() -> argparse.ArgumentParser:
         "missing fact is named; nothing is guessed) or if check refuses the "
         "configuration.",
     )
-    _configured(explain)
+    configured(explain)
     explain.add_argument("--record", metavar="N", type=int, help="a journal line")
     explain.add_argument(
         "--user",
@@ -207,7 +163,7 @@ def makeParser() -> argparse.ArgumentParser:
     ).add_subparsers(metavar="KIND", required=True)
     for word, kind in KINDS.items():
         printing = kinds.add_parser(word, help=kind.HELP, description=kind.DESCRIPTION)
-        _configured(printing)
+        configured(printing)
         kind.options(printing)
         printing.set_defaults(run="client-config", kind=word)
 
@@ -264,17 +220,3 @@ def makeParser() -> argparse.ArgumentParser:
     )
     broker.set_defaults(run="netns-broker")
     return parser
-
-
-def _head(text: str) -> tuple[int, str]:
-    """
-    Read the number and the hash of a line from C{N:HASH}.
-
-    @raise argparse.ArgumentTypeError: it is something else.
-    """
-    match = re.fullmatch(r"([0-9]+):([0-9a-f]{64})", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a line's number and hash, such as 17:2fd4e1c6…"
-        )
-    return int(match[1]), match[2]

@@ -15,6 +15,7 @@ from typing import Any, Final, TextIO
 from socksgw.audit.lines import ENDS, JournalLines, Line
 from socksgw.config.schema import Config
 from socksgw.console.explain import asJson, printed
+from socksgw.console.human import ending
 from socksgw.console.verify import remedy
 from socksgw.gateway.offers import Offers
 from socksgw.policy.facts import factsOf
@@ -24,7 +25,7 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.codes import methodsText
 
-__all__ = ["ending", "explainRecord"]
+__all__ = ["explainRecord"]
 
 _FACTS: Final = (
     ("time", "time"),
@@ -148,18 +149,6 @@ def _print(line: Line, before: Line, ended: Line | None, out: TextIO) -> None:
         print("it has not ended, as far as the journal goes", file=out)
     else:
         print(f"and then, line {ended['n']}: {ending(ended)}", file=out)
-
-
-def ending(line: Line) -> str:
-    """Return how a grant ended, in one line."""
-    why = f": {line['why']}" if line.get("why") else ""
-    # Where an upstream has looked the name up, the address is not known: path tells.
-    if line["event"] == "end" and line["address"] is None and "path" not in line:
-        return f"nothing was connected: {line['reason']}{why}, reply {line['reply']}"
-    octets = f"{line['sent']:,} octets out, {line['received']:,} back"
-    met = f" with {line['address']}" if line.get("address") else ""
-    by = f", by {line['path']}" if line.get("path") else ""
-    return f"{line['reason']}{why} after {line['seconds']} s{met}{by}; {octets}"
 
 
 def _printFacts(line: Line, out: TextIO) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from socksgw.console.follow import ConsoleFollower, followMain
+from socksgw.records.criteria import Criteria
 from tests.fakes.journal import Kept
 from tests.tools.lines import DECISION
 
@@ -87,3 +89,51 @@ def test_whoseEndIsPassedOverIsForgotten(tmp_path: Path) -> None:
     )
     console.stop()
     kept.close()
+
+
+def followed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, last: int, **wanted: Any
+) -> str:
+    """What `follow` prints of two lines that are there, and of four that come."""
+    kept = Kept(directory).open()
+    decisions(kept, 2)
+
+    def written(_: float) -> None:
+        monkeypatch.setattr("socksgw.console.follow.time.sleep", interrupted)
+        decisions(kept, 2)
+        grant = {**DECISION, "verdict": "allow", "user": "bob", "session": 9}
+        body = json.dumps(grant, separators=(",", ":"))[1:-1]
+        kept.append(
+            body.replace('"n":17,', ""),
+            '"event":"end","session":9,"address":null,"reason":"refused","reply":5',
+        )
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("socksgw.console.follow.time.sleep", written)
+    out = io.StringIO()
+    criteria = Criteria(**wanted)
+    assert followMain(directory, out, False, False, False, "", criteria, last) == 0
+    kept.close()
+    return out.getvalue()
+
+
+def test_filters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is wanted, and the failure of what was allowed."""
+    said = followed(tmp_path, monkeypatch, 0, user=("bob",))
+    assert [line[10:].split()[0] for line in said.splitlines()] == ["ALLOW", "FAILED"]
+
+
+def test_theLastLinesFirst(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `tail -n 1 -f` prints them."""
+    said = followed(tmp_path, monkeypatch, 1, verdict="deny")
+    assert said.count("DENY") == 3
+
+
+def test_linesOfKindsThatAreNotShownElse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for them sees them."""
+    said = followed(tmp_path, monkeypatch, 0, event=("end",))
+    assert said.count("FAILED session 9: refused") == 1

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from socksgw.audit.refusals import Refusal
-from socksgw.console import recorded
 from socksgw.console.command import main
-from socksgw.console.human import humanLine
+from socksgw.console.human import ending, humanLine
 from socksgw.wire.address import Address
 from tests.fakes.journal import Kept, event
 from tests.live.clients import GREETING, exactly, four, opened, request5
@@ -171,14 +170,12 @@ def test_endedByAnUpstream() -> None:
     end: dict[str, object] = {"event": "end", "address": None, "reply": 0}
     end |= {"sent": 79, "received": 1960, "seconds": 0.5, "reason": "closed"}
     end["path"] = "dmz"
-    assert recorded.ending(end) == (
-        "closed after 0.5 s, by dmz; 79 octets out, 1,960 back"
-    )
+    assert ending(end) == ("closed after 0.5 s, by dmz; 79 octets out, 1,960 back")
     end["address"] = "192.0.2.1"
-    assert "after 0.5 s with 192.0.2.1, by dmz;" in recorded.ending(end)
+    assert "after 0.5 s with 192.0.2.1, by dmz;" in ending(end)
     end |= {"address": None, "reason": "upstream-closed", "reply": 1}
     del end["path"]
-    assert recorded.ending(end) == "nothing was connected: upstream-closed, reply 1"
+    assert ending(end) == "nothing was connected: upstream-closed, reply 1"
 
 
 def test_theHintOnTheConsole(journalled: Running) -> None:

@@ -1,0 +1,1 @@
+"""Reading the journal's lines by number, time and content, fast."""

@@ -1,0 +1,97 @@
+"""
+Read lines of the journal that are wanted, and pass over the others unparsed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from socksgw.records.criteria import Matcher
+from socksgw.records.extents import Extent
+
+__all__ = ["chunks", "found", "parsed", "wanted"]
+
+#: Octets that are read at once.
+_CHUNK: Final = 1 << 22
+
+
+def chunks(extent: Extent, octets: int = _CHUNK) -> Iterator[bytes]:
+    """
+    Yield the whole lines of an extent, many at a time.
+
+    @raise OSError: the file cannot be read; none where it was dropped meanwhile.
+    """
+    left = extent.octets
+    rest = b""
+    try:
+        opened = extent.file.open("rb")
+    except FileNotFoundError:
+        return
+    with opened:
+        opened.seek(extent.start)
+        while left:
+            read = opened.read(min(octets, left))
+            if not read:
+                break
+            left -= len(read)
+            end = read.rfind(b"\n") + 1
+            if not end:
+                rest += read
+                continue
+            yield rest + read[:end]
+            rest = read[end:]
+    if rest.endswith(b"\n"):
+        yield rest
+
+
+def parsed(octets: bytes) -> dict[str, Any] | None:
+    """Return the members of a line; L{None} where it is not a line of a journal."""
+    try:
+        line = json.loads(octets)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and "event" in line else None
+
+
+def _starts(octets: bytes, needles: Sequence[bytes]) -> Iterator[int]:
+    """Yield where the lines begin that have one of the needles, in their order."""
+    if len(needles) > 1:
+        yield from sorted({each for n in needles for each in _starts(octets, [n])})
+        return
+    needle = needles[0]
+    at = octets.find(needle)
+    while at >= 0:
+        yield octets.rfind(b"\n", 0, at) + 1
+        at = octets.find(needle, octets.find(b"\n", at))
+
+
+def wanted(octets: bytes, needles: Sequence[Sequence[bytes]]) -> Iterator[bytes]:
+    """
+    Yield the lines that have one needle of each kind, without their line feeds.
+
+    @param octets: whole lines.
+    @param needles: of each kind; the first is to be in few lines.
+    """
+    if not needles:
+        yield from octets.splitlines()
+        return
+    others = needles[1:]
+    for start in _starts(octets, needles[0]):
+        line = octets[start : octets.index(b"\n", start)]
+        if all(any(each in line for each in kind) for kind in others):
+            yield line
+
+
+def found(extent: Extent, matcher: Matcher) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """
+    Yield the lines of an extent that are wanted, as they are and parsed.
+
+    @raise OSError: the file cannot be read.
+    """
+    for octets in chunks(extent):
+        for line in wanted(octets, matcher.needles):
+            fields = parsed(line)
+            if fields is not None and matcher.matches(fields):
+                yield line, fields

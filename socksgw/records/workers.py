@@ -1,0 +1,89 @@
+"""
+Work on parts of the journal in several processes, with the results in order.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Final, TypeVar
+
+from socksgw.records.extents import Extent, pieces
+
+__all__ = ["overParts", "uncollected"]
+
+Result = TypeVar("Result")
+
+#: Octets of one part.
+_PART: Final = 16_000_000
+#: Octets for which more processes are not worth their start.
+_FEW: Final = 4 * _PART
+#: How many processes there are at most.
+_MOST: Final = 8
+
+
+def _deaf() -> None:
+    # ^C is for the process that was started by hand; it ends these.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """
+    Look for no circles of objects meanwhile.
+
+    There are none in what is made of lines, and there are so many objects that the
+    collector would take most of the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def overParts(
+    work: Callable[[Extent], Result],
+    extents: Sequence[Extent],
+    processes: int = 0,
+) -> Iterator[tuple[Extent, Result]]:
+    """
+    Yield what some work makes of each part of some extents, in their order.
+
+    @param work: can be pickled.
+    @param processes: how many at once; 0 for what the machine and the work suggest.
+    @raise OSError: a file cannot be read.
+    """
+    total = sum(each.octets for each in extents)
+    parts = pieces(extents, _PART)
+    if not processes:
+        processes = min(_MOST, len(os.sched_getaffinity(0)), total // _PART)
+        processes = 1 if total < _FEW else processes
+    if processes < 2:
+        for part in parts:
+            yield part, work(part)
+        return
+    # Processes that are forked would share locks of threads that do not exist in them.
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _deaf)
+    waiting: deque[tuple[Extent, Future[Result]]] = deque()
+    try:
+        for part in parts:
+            waiting.append((part, pool.submit(work, part)))
+            # Results wait for their turn: no more of them than processes need.
+            if len(waiting) > 2 * processes:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,113 @@
+"""
+Searching finds what reading every line finds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from socksgw.records.criteria import Criteria
+from socksgw.records.searching import journalSpan, newest, search
+from socksgw.records.times import stampOf
+from tests.fakes.journal import Kept, lines
+from tests.tools.traffic import BEGAN, kept
+
+SINCE = stampOf(BEGAN + timedelta(seconds=400))
+UNTIL = stampOf(BEGAN + timedelta(seconds=1200))
+
+WANTED: list[dict[str, Any]] = [
+    {},
+    {"user": ("user007",)},
+    {"user": ("user00*",), "verdict": "allow"},
+    {"verdict": "deny", "since": SINCE, "until": UNTIL},
+    {"to": ("host1*.corp.example:443",), "since": SINCE},
+    {"to": ("10.0.0.0/8",)},
+    {"client": ("10.1.8.0/24",), "until": UNTIL},
+    {"event": ("login-failed", "denials")},
+    {"text": "everything-else"},
+    {"user": ("nobody",)},
+]
+
+
+def numbers(found: Iterable[bytes]) -> list[int]:
+    return [json.loads(each)["n"] for each in found]
+
+
+@pytest.mark.parametrize("wanted", WANTED)
+def test_search(journal: Path, wanted: dict[str, Any]) -> None:
+    """From either end."""
+    criteria = Criteria(**wanted)
+    matcher = criteria.matcher()
+    naive = [line["n"] for line in lines(journal) if matcher.matches(line)]
+    assert numbers(search(journal, criteria)) == naive
+    assert numbers(newest(journal, criteria, 3)) == naive[-3:]
+    assert bool(naive) == (wanted.get("user") != ("nobody",))
+
+
+def test_severalProcesses(journal: Path) -> None:
+    """The order is that of the journal."""
+    one, two = (numbers(search(journal, Criteria(), each)) for each in (1, 2))
+    assert one == two
+
+
+def test_ends(journal: Path) -> None:
+    """Of what was allowed, also where they come later than the time that is wanted."""
+    criteria = Criteria(user=("user00*",), since=SINCE, until=UNTIL)
+    matcher = criteria.matcher()
+    everything = lines(journal)
+    naive = {line["n"] for line in everything if matcher.matches(line)}
+    allowed = {
+        line["session"]
+        for line in everything
+        if line["n"] in naive and line.get("verdict") == "allow"
+    }
+    ended = {
+        line["n"]
+        for line in everything
+        if line["event"] == "end" and line["session"] in allowed
+    }
+    assert len(ended) > 10
+    assert any(line["time"] > UNTIL for line in everything if line["n"] in ended)
+    assert numbers(search(journal, criteria, ends=True)) == sorted(naive | ended)
+
+
+def test_sessionsOfAnotherProcess(tmp_path: Path) -> None:
+    """Sessions are numbered from 1 on at each start."""
+    body = '"event":"decision","session":1,"user":"{}","verdict":"allow","addresses":[]'
+    write(
+        tmp_path,
+        '"event":"start","gateway":"a","pid":1',
+        body.format("alice"),
+        '"event":"start","gateway":"a","pid":2',
+        body.format("bob"),
+        '"event":"end","session":1,"address":null,"reason":"closed","reply":0',
+    )
+    found = search(tmp_path, Criteria(user=("alice",)), ends=True)
+    assert numbers(found) == [2]
+    assert numbers(search(tmp_path, Criteria(user=("bob",)), ends=True)) == [4, 5]
+
+
+def write(directory: Path, *bodies: str) -> None:
+    journal = Kept(directory).open()
+    journal.append(*bodies)
+    journal.close()
+
+
+def test_span(journal: Path, tmp_path: Path) -> None:
+    """The first and the last line; none where there are none."""
+    found = journalSpan(journal)
+    assert found is not None
+    everything = lines(journal)
+    assert [each.number for each in found] == [1, len(everything)]
+    assert found[1].time == everything[-1]["time"]
+    assert journalSpan(tmp_path) is None
+    kept(tmp_path, 1)
+    one = journalSpan(tmp_path)
+    assert one is not None
+    assert one[0] == one[1]
