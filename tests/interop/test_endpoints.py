@@ -10,6 +10,7 @@ import random
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -318,12 +319,23 @@ def test_refusedAndStays(
     place += f":certKey={certificate.file}"
     text = OPEN.replace('address = ["127.0.0.1:0"]', f'endpoint = "{place}"')
     door = Door(running := gateway(text), "ssl", running.port, certificate.client())
-    before = running.descriptors
     with door.dial() as client:
+        ends = client.getsockname()[1], running.port
         client.sendall(raw.GREETING_LOGIN)
         assert untilEnd(client) == b"\x05\xff"
-        assert running.descriptors > before
-        until(lambda: running.descriptors == before, 10)
+        assert _held(*ends)
+        until(lambda: not _held(*ends), 10)
+
+
+def _held(port: int, gateway: int) -> bool:
+    """Tell whether a process still has the gateway's end of a client's connection."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        # The addresses, and the inode: none once the program has closed it.
+        _, near, far, *_, inode = line.split()[:10]
+        ports = [int(each.partition(":")[2], 16) for each in (near, far)]
+        if ports == [gateway, port]:
+            return inode != "0"
+    return False
 
 
 def test_plaintextOnTLS(listening: Running) -> None:
