@@ -65,7 +65,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     },
     "gateway/sinks.py": ("interop/test_sinks.py", "it starts that process"),
     "gateway/examining/sinks.py": ("interop/test_sinks.py", "it tells what is wrong"),
-    "plugins/audit_stream.py": ("interop/test_sinks.py", "they are written to"),
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),
