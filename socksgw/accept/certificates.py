@@ -250,6 +250,11 @@ class ServerTLS:
         if not settings.prefix.isprintable() or "\\" in settings.prefix:
             yield _Wrong("prefix", "must not have control characters or backslashes")
 
+    @property
+    def expires(self) -> float:
+        """When its own certificate expires, in seconds since the epoch."""
+        return self._own.chain[0].not_valid_after_utc.timestamp()
+
     # Reading.
 
     def _read(self, key: str, read: Callable[[Path], bytes]) -> bytes:

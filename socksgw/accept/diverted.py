@@ -75,6 +75,7 @@ class _Side:
         self.name = listener.name
         self.memory: Budget = listener.memory
         self.serve = listener.serve
+        self.clock = listener.clock
         self.opened = listener.opened
 
     @property

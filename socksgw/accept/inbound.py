@@ -66,6 +66,8 @@ class Inbound(Requests):
     @ivar connection: what carries its octets; L{None} until it is ready.
     @ivar conversation: what it says; dropped when the relay takes over.
     @ivar failure: why it ended early.
+    @ivar came: when its connection was ready, in monotonic seconds; 0 once it has
+        been answered.
     @ivar ended: whether the client has ended its side.
     @ivar halfOpen: whether it has not made its request yet.
     @ivar holding: whether the session lasts only while the client holds its
@@ -82,6 +84,7 @@ class Inbound(Requests):
     """
 
     connection: Any = None
+    came = 0.0
     halfOpen = True
     holding = False
     identity: Any = None
@@ -118,6 +121,7 @@ class Inbound(Requests):
         """
         self.connection = connection
         listener = self.listener
+        self.came = listener.clock()
         try:
             self._deadline = listener.setDeadline(listener.handshake, self._expired)
             listener.opened(self)

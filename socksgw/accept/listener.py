@@ -35,6 +35,10 @@ class Service(Seam):
     census: Census
 
     @property
+    def clock(self) -> Callable[[], float]:
+        """Monotonic seconds."""
+
+    @property
     def memory(self) -> Budget:
         """What everything counts in that waits for a reader."""
 
@@ -92,6 +96,7 @@ class Listener:
         self.bounds = 0, 0
         self.clients: dict[Inbound, None] = {}
         self.memory = service.memory
+        self.clock = service.clock
         self.setDeadline = service.setDeadline
         self.serve = service.serve
         self._settled = service.settled

@@ -117,6 +117,7 @@ class Requests:
             return
         conversation.renew(self.listener.dialects)
         self.failure = None
+        self.came = 0.0
         self.resting = True
         self._disarm()
         self._deadline = self.listener.setDeadline(_RESTING, self.close)

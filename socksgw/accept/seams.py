@@ -58,6 +58,10 @@ class Listening(Protocol):
         """Seconds from accept to request."""
 
     @property
+    def clock(self) -> Callable[[], float]:
+        """Monotonic seconds."""
+
+    @property
     def layers(self) -> Sequence[Layer]:
         """What stands between a client's socket and its conversation."""
 

@@ -61,7 +61,9 @@ class Journal:
     @ivar head: the hash of the last.
     @ivar failing: whether lines cannot be written now.
     @ivar refused: how many decisions were refused because their lines could not be
-        written.
+        written, since it could be written last.
+    @ivar refusedInAll: the same, since it was opened.
+    @ivar lostInAll: how many lines that no request waited for could not be kept.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Journal:
         self.failing = False
         self.refused = 0
         self._lost = 0
+        self.refusedInAll = self.lostInAll = 0
         # Whether the present file was moved, deleted or cut.
         self._gone = False
         # Whether lines of clients without a login are refused, to save room.
@@ -175,6 +178,16 @@ class Journal:
         )
         self.append(f'"event":"missing","from":{first},"to":{last}')
 
+    @property
+    def octets(self) -> int:
+        """How many octets all its files have."""
+        return self._segments.full
+
+    @property
+    def waiting(self) -> int:
+        """How many lines are not written yet."""
+        return len(self._lines)
+
     # Lines.
 
     def commit(self, line: str, stranger: bool = False) -> Deferred[None]:
@@ -202,6 +215,7 @@ class Journal:
         """
         if len(self._lines) >= _KEPT:
             self._lost += 1
+            self.lostInAll += 1
             return
         self._lines.append(Waiting(line, None, stranger))
         if not self._due:
@@ -331,7 +345,9 @@ class Journal:
             )
         refused = awaited(strangers)
         self.refused += refused
+        self.refusedInAll += refused
         self._lost += len(strangers) - refused
+        self.lostInAll += len(strangers) - refused
         self._notWritten(strangers, "the journal is nearly full")
         return [line for line in taken if not line.stranger]
 
@@ -356,7 +372,9 @@ class Journal:
                 )
             )
         self._lines.extendleft(reversed([t for t in taken if t.committed is None]))
-        self.refused += awaited(taken)
+        refused = awaited(taken)
+        self.refused += refused
+        self.refusedInAll += refused
         self._schedule(_RETRY)
         self._notWritten(taken, "the journal cannot be written")
 

@@ -98,17 +98,30 @@ class SessionRecord:
     @ivar path: those that the session goes through.
     @ivar decider: the services that were asked besides the rules, as text.
     @ivar said: what they said of it, as text.
+    @ivar verdict: C{allow} or C{deny}, once that is to be written; C{refuse} before,
+        and empty for a balancer's health check.
+    @ivar cameAt: when the client's connection was ready, in monotonic seconds; 0 for
+        its second request and later ones.
+    @ivar requestedAt: when the request was there; 0 before. The same holds of
+        C{decidedAt}, C{writtenAt} (the line about that) and C{reachedAt} (the
+        destination).
+    @ivar loginTook: seconds in which its credentials were found right.
+    @ivar waited: seconds that the look-up of the name took.
+    @ivar metered: the octets that are counted in the metrics already, to the destination
+        and from it; L{None} where the session is not.
     @ivar proxied: the members of lines about the sender of a PROXY header
         (L{socksgw.audit.proxied}); empty without one.
     """
 
     __slots__ = (
-        "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed",
-        "client", "clientPort", "command", "decidedBy", "decider", "dialled", "ending", "groups",
-        "hint", "judged", "listener", "local", "loggedIn", "method", "name", "network", "offered",
-        "path", "peerPort", "port", "protocol", "proxied", "reason", "received", "reply",
-        "reports", "rule", "rules", "said", "secured", "sent", "session", "strangers", "struck",
-        "tag", "ticket", "user", "userId", "via", "wanted", "why",
+        "addresses", "allowed", "asked", "began", "bound", "cameAt", "chosen",
+        "claimed", "client", "clientPort", "command", "decidedAt", "decidedBy",
+        "decider", "dialled", "ending", "groups", "hint", "judged", "listener", "local",
+        "loggedIn", "loginTook", "metered", "method", "name", "network", "offered",
+        "path", "peerPort", "port", "protocol", "proxied", "reachedAt", "reason",
+        "received", "reply", "reports", "requestedAt", "rule", "rules", "said",
+        "secured", "sent", "session", "strangers", "struck", "tag", "ticket", "user",
+        "userId", "verdict", "via", "waited", "wanted", "why", "writtenAt",
     )  # fmt: skip
 
     def __init__(
@@ -157,6 +170,10 @@ class SessionRecord:
         self.hint = ""
         self.proxied = ""
         self.via = self.judged = self.path = self.decider = self.said = ""
+        self.verdict = "refuse"
+        self.cameAt = self.requestedAt = self.decidedAt = self.writtenAt = 0.0
+        self.reachedAt = self.loginTook = self.waited = 0.0
+        self.metered: tuple[int, int] | None = None
 
     def opened(self, protocol: str, event: Event, wanted: Sequence[Wanted]) -> None:
         """

@@ -6,11 +6,14 @@ only. What the values mean together (undeclared names, unreachable rules, expose
 listeners) is examined by L{socksgw.gateway.examination}.
 """
 
+from __future__ import annotations
+
 import re
 import tomllib
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve, fields_dict
 from cattrs.errors import BaseValidationError
@@ -26,6 +29,9 @@ from socksgw.config.schema import (
     Included,
 )
 from socksgw.system.files import isWide, unmarked
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 __all__ = ["ConfigError", "included", "load", "loadAs", "loads", "refused"]
 
@@ -91,6 +97,7 @@ def loads(text: str, file: str, directory: Path = Path()) -> Config:
     """
     problems: list[Problem] = []
     positions = {"": Positions(text)}
+    digest = sha256(text.encode())
     config = _structured(_parsed(text, file), Config, problems) or Config()
     config = _placed(config, "")
     for i, pattern in enumerate(config.include):
@@ -99,10 +106,16 @@ def loads(text: str, file: str, directory: Path = Path()) -> Config:
         except ValueError as e:
             problems.append(Problem(f"include[{i}]", f'"{pattern}": {e}'))
         else:
-            config = _including(config, paths, directory, problems, positions)
+            config = _including(config, paths, directory, problems, positions, digest)
     if problems:
         raise ConfigError(file, problems, positions)
-    return evolve(config, file=file, directory=directory, positions=positions)
+    return evolve(
+        config,
+        file=file,
+        directory=directory,
+        positions=positions,
+        digest=digest.hexdigest(),
+    )
 
 
 def _structured(document: Any, kind: type[T], problems: list[Problem]) -> T | None:
@@ -172,6 +185,7 @@ def _including(
     directory: Path,
     problems: list[Problem],
     positions: dict[str, Positions],
+    digest: Hash,
 ) -> Config:
     """
     Return the configuration with the content of included files added.
@@ -187,6 +201,7 @@ def _including(
             text = _read(path, name)
             document = _parsed(text, name)
             positions[name] = Positions(text)
+            digest.update(text.encode())
             part = _structured(document, Included, inside)
         except ConfigError as e:
             inside += e.problems

@@ -34,6 +34,7 @@ from socksgw.gateway.state import State
 from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
+from socksgw.metrics.facts import factsOf
 from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
 from socksgw.route.udpoptions import portShares
@@ -43,7 +44,8 @@ from socksgw.system.coroutines import Running
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.domains import Domain
 from socksgw.system.heap import Heap
-from socksgw.system.threads import inPool
+from socksgw.system.lag import Lag
+from socksgw.system.threads import Threads, inPool
 from socksgw.system.upkeep import Upkeep
 from socksgw.wire.server import configured
 
@@ -73,6 +75,11 @@ class Gateway:
     @ivar failed: called with a line of text when the gateway cannot go on; the
         program that sets it should end the process.
     @ivar memory: counts the octets that wait for slow readers.
+    @ivar meters: what sessions count.
+    @ivar throttle: what counts logins that fail.
+    @ivar descriptors: how many the process may have.
+    @ivar reloads: reads the configuration again.
+    @ivar since: when the configuration in force was read, in seconds since the epoch.
     @ivar stopping: whether L{stop} has been called.
     """
 
@@ -99,7 +106,8 @@ class Gateway:
         self._reactor = reactor
         self.deadlines = Deadlines(clock)
         self.setDeadline = self.deadlines.set
-        self.census = Census(raiseDescriptorLimit())
+        self.descriptors = raiseDescriptorLimit()
+        self.census = Census(self.descriptors)
         self._hosts = HostAddresses(self.placed)
         self.memory = Memory(config.relay.memory)
         self._shared = Shared(
@@ -111,7 +119,10 @@ class Gateway:
             lambda line: self.journal.append(line),
             config.directory / config.gateway.netns_dir,
         )
+        self.meters = self._shared.meters
+        self.throttle = self._shared.throttle
         self._checkers = checkers
+        self.since = time.time()
         self.generation = Generation(config, self._shared, checkers)
         self.generation.apply()
         self._counters = ProcessCounters(clock)
@@ -137,7 +148,7 @@ class Gateway:
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)
-        self._reload = Reload(self, reread)
+        self.reloads = Reload(self, reread)
         self._revocation = Revocation(self)
         self.sessions = Sessions()
         self.expiring = self.sessions.expiring
@@ -151,6 +162,7 @@ class Gateway:
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
         self._ticks = 0
+        self._lag = Lag(Deadlines.TICK, clock)
         self.failed: Callable[[str], None] = lambda line: _log.critical(
             "{line}", line=line
         )
@@ -196,7 +208,7 @@ class Gateway:
         self._look()
 
     def _look(self) -> None:
-        self._reload.look()
+        self.reloads.look()
         self._revocation.look()
 
     def _tick(self) -> None:
@@ -206,6 +218,7 @@ class Gateway:
         A part that fails keeps no other part from running, now or next time.
         """
         do = self._upkeep.do
+        do("the lag of the reactor", self._late)
         do("a deadline", self.deadlines.scan)
         do("the check of the stores of users", self.generation.login.look)
         self._ticks += 1
@@ -220,9 +233,15 @@ class Gateway:
             do("the cleared deadlines", self.deadlines.sweep)
         if self._ticks % _KEEP == 0:
             do("the file of quotas", self._state.quotas.save)
+            do("the metrics", self.meters.look)
         if self._ticks % 40 == 0:
             do("the counters", self._counters.sweep)
             do("the allowances", self._allowances.sweep)
+
+    def _late(self) -> None:
+        """Measure by how much this tick is late."""
+        begun = self._ticking.starttime or 0.0
+        self.meters.lag.observe(self._lag.of(self._reactor.seconds() - begun))
 
     @property
     def hosts(self) -> HostAddresses:
@@ -276,7 +295,7 @@ class Gateway:
 
         @return: fires with the result; never fails.
         """
-        return succeed(STOPPING) if self.stopping else self._reload.ask()
+        return succeed(STOPPING) if self.stopping else self.reloads.ask()
 
     def compiler(self, config: Config) -> Compiler:
         """
@@ -329,6 +348,7 @@ class Gateway:
             raise
         self._pauses.join()
         self.config = config
+        self.since = time.time()
         self.generation.retire(generation)
         self.generation = generation
         generation.apply()
@@ -360,6 +380,17 @@ class Gateway:
         """What is known of each upstream in use, and the network that it is used from."""
         return self.generation.upstreams.standings
 
+    def pools(self) -> list[tuple[str, int, int, int]]:
+        """
+        Return what each pool of threads does.
+
+        @return: its name, the threads at work, those that may be, the calls that wait.
+        """
+        pools = {each.figures for each in self._shared.pool.each(Threads)}
+        own = self._reactor.getThreadPool()
+        waiting: int = own._team.statistics().backloggedWorkCount
+        return [("reactor", len(own.working), own.max, waiting), *sorted(pools)]
+
     @property
     def changes(self) -> int:
         """The number of changes so far that may change verdicts."""
@@ -389,6 +420,7 @@ class Gateway:
         Remove a session that is over, and give back what it counted for.
         """
         self.sessions.end(session)
+        self.meters.over.append(factsOf(session.record))
         claim, session.claim = session.claim, None
         if claim is not None:
             self.limits.give(claim)

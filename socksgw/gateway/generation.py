@@ -163,7 +163,13 @@ class Generation:
             if listen.domain.name
         }
         self.policy = Policy(
-            found.ruleset, self._resolver, base.told, self._resolvers, found.deciders
+            found.ruleset,
+            self._resolver,
+            base.told,
+            self._resolvers,
+            found.deciders,
+            base.meters,
+            base.clock,
         )
         self._ways = _direct(base, HERE, base.outward, timeouts)
         networks = base.networks
@@ -306,6 +312,7 @@ class Generation:
 
     def apply(self) -> None:
         """Apply the settings that hold for the whole process."""
+        self._base.meters.methods |= self.methods.names
         self._base.hosts.apply(self._config)
         # Names that are no groups have been reported as errors.
         trustGroups(self._trusted)

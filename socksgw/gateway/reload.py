@@ -85,6 +85,7 @@ class Reload:
 
     @ivar count: the number of reloads so far.
     @ivar failures: the number of those that changed nothing.
+    @ivar succeeded: the number of those after which what they read was in force.
     """
 
     def __init__(self, gateway: Service, reread: Callable[[], Config] | None) -> None:
@@ -99,7 +100,7 @@ class Reload:
         # those that have asked since: it may have missed their changes.
         self._asked: list[Deferred[Answer]] | None = None
         self._again: list[Deferred[Answer]] = []
-        self.count = self.failures = 0
+        self.count = self.failures = self.succeeded = 0
 
     def ask(self) -> Deferred[Answer]:
         """
@@ -156,6 +157,7 @@ class Reload:
         warnings = (*generation.warnings, *_unchangeable(before, config))
         for line in warnings:
             _log.warn("{line}", line=str(line))
+        self.succeeded += 1
         rules = len(generation.policy.ruleset.rules)
         gateway.journal.append(process.reloadedLine(rules, ended))
         _log.info(

@@ -17,6 +17,7 @@ from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.networks import Networks
 from socksgw.interfaces import SetDeadline
 from socksgw.login.throttle import LoginThrottle
+from socksgw.metrics.meters import Meters
 from socksgw.policy.told import Told
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.route.outward import Outward
@@ -33,6 +34,7 @@ class Shared:
 
     @ivar append: adds a line to the journal.
     @ivar clock: returns monotonic seconds.
+    @ivar meters: what sessions count.
     @ivar memory: counts the octets that wait for slow readers.
     @ivar pool: the parts that end with the last generation that uses them.
     """
@@ -60,6 +62,7 @@ class Shared:
         self.setDeadline = setDeadline
         self.hosts = hosts
         self.memory = memory
+        self.meters = Meters()
         self.pipes = Pipes()
         self.told = Told(clock)
         self.outward = Outward()

@@ -131,6 +131,12 @@ class LoginThrottle:
             self._add(when, bySource, byName, tried)
 
     @property
+    def blocked(self) -> int:
+        """How many sources, and names of a source, are refused now."""
+        self._forget()
+        return len(self._refusals)
+
+    @property
     def window(self) -> float:
         """For how many seconds a failure counts."""
         return float(self._limits.window)

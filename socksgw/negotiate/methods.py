@@ -106,6 +106,12 @@ class Methods:
             methods += each.inner
         return list(dict.fromkeys(each.authenticator for each in methods))
 
+    @property
+    def names(self) -> set[str]:
+        """The names of all methods."""
+        methods = {each for choice in self.choices for each in choice.methods}
+        return {each.name for one in methods for each in (one, *one.inner)}
+
     def wanted(self, listener: str, source: Address) -> tuple[OfferedMethod, ...]:
         """
         Return the methods acceptable from a client, best first.

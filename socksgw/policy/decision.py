@@ -4,11 +4,13 @@ Decide requests: look a name up at most once, and judge each of its addresses.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol, final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
 from socksgw.interfaces import Asker
+from socksgw.metrics.meters import Meters
 from socksgw.policy.deciders import Decider, ask
 from socksgw.policy.questions import DEFAULT, Missing, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
@@ -69,11 +71,12 @@ class Decision:
     @ivar error: the refusal for the client, when nothing is allowed.
     @ivar decider: the services that were asked, as text; empty for none.
     @ivar said: what they said of it, as text.
+    @ivar waited: seconds in which the name was looked up, and services were asked.
     """
 
     __slots__ = (
-        "addresses", "allowed", "decider", "error", "hint", "obligations", "replies", "reports", "rule", "said",
-        "struck", "ticket", "verdicts", "why",
+        "addresses", "allowed", "decider", "error", "hint", "obligations", "replies",
+        "reports", "rule", "said", "struck", "ticket", "verdicts", "waited", "why",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +104,7 @@ class Decision:
         self.obligations = verdict.obligations
         self.reports: list[str] = []
         self.hint = self.decider = self.said = ""
+        self.waited = 0.0
         self.addresses = addresses
         self.struck = struck
         if error is None and not verdict.allowed:
@@ -117,7 +121,9 @@ class Policy:
     @ivar told: the recent answers to RESOLVE.
     """
 
-    __slots__ = ("_deciders", "_others", "_resolver", "ruleset", "told")
+    __slots__ = (
+        "_clock", "_deciders", "_meters", "_others", "_resolver", "ruleset", "told",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -126,6 +132,8 @@ class Policy:
         told: Told | None = None,
         others: Mapping[str, NameResolver] = _NO_OTHERS,
         deciders: Mapping[str, Decider] = _NO_DECIDERS,
+        meters: Meters | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Take the rules, and how names are looked up.
@@ -133,7 +141,11 @@ class Policy:
         @param others: what looks names up in place of C{resolver} for the clients of
             listeners in other networks.
         @param deciders: who may deny what the rules allow, by name.
+        @param meters: take the seconds of look-ups, and of services.
+        @param clock: monotonic seconds.
         """
+        self._meters = Meters() if meters is None else meters
+        self._clock = clock
         self.ruleset = ruleset
         self._resolver = resolver
         self._others = others
@@ -238,19 +250,28 @@ class Policy:
         Look a name up, once, and judge its addresses.
         """
         assert question.name is not None
+        began = None
         try:
             if arrive is not None:
                 arrive()
             resolver = self._others.get(asker.listener, self._resolver)
+            began = self._clock()
             resolved = await resolver.lookUp(question.name, asker.source)
         except SocksError as e:
             # The decision keeps it, whose frames hold all that asks.
-            return refused(e.with_traceback(None))
+            decision = refused(e.with_traceback(None))
+            if began is not None:
+                decision.waited = self._clock() - began
+                self._meters.lookUps["failed"].observe(decision.waited)
+            return decision
+        waited = self._clock() - began
+        self._meters.lookUps["found"].observe(waited)
         verdicts = [(a, judge(a)) for a in resolved]
         deciding, allowed, struck = combined(verdicts)
         byAddress: dict[Address | str, Verdict] = dict(verdicts)
         decision = Decision(deciding, allowed, struck, verdicts=byAddress)
         decision = self._reported(decision, question, resolved)
+        decision.waited = waited
         # It has arrived for the look-up already.
         return (
             await self._asked(decision, question, None) if self._deciders else decision
@@ -267,14 +288,18 @@ class Policy:
         """
         if not decision.allowed:
             return decision
+        waited, began = decision.waited, self._clock()
         try:
             asked = await ask(self._deciders, question, decision.verdicts, arrive)
         except SocksError as e:
             return refused(e.with_traceback(None))
         if asked is None:
             return decision
+        took = self._clock() - began
+        self._meters.deciders[asked.names].observe(took)
         if asked.denied:
             decision = _without(decision, asked.denied)
+        decision.waited = waited + took
         decision.decider, decision.said = asked.names, asked.said
         return decision
 

@@ -15,6 +15,7 @@ from socksgw.errors import Revoked
 from socksgw.interfaces import Asker
 from socksgw.limits.limits import Claim, Limits
 from socksgw.login.portal import Login
+from socksgw.metrics.meters import Meters
 from socksgw.negotiate.methods import Methods
 from socksgw.policy.decision import Policy
 from socksgw.policy.leaving import Leaving
@@ -106,6 +107,10 @@ class Gateway(Protocol):
     def clock(self) -> Callable[[], float]:
         """Monotonic seconds."""
 
+    @property
+    def meters(self) -> Meters:
+        """What sessions count."""
+
 
 class Flows(Protocol):
     """What judges the datagrams of a session, told of what changes."""
@@ -181,6 +186,7 @@ class Case:
         self.record = SessionRecord(
             number, client.listener.name, client.source, client.port, gateway.clock()
         )
+        self.record.cameAt = client.came
         if client.origin is not None:
             self.record.proxied = proxiedMembers(client.origin)
         if client.domain.name:

@@ -38,6 +38,7 @@ async def decide(case: Case, request: Requested) -> SocksError | None:
     case.remain(case.generation)
     decision = await command.decide(case, request)
     record.decided(decision)
+    record.waited = decision.waited
     case.obligations = decision.obligations
     if decision.obligations.leaving is not None:
         record.via = decision.obligations.leaving.text

@@ -47,14 +47,11 @@ _TELLING: Final = (
 )
 
 
-async def refuse(
-    case: Case, failure: SocksError, attempt: Attempt | None, recorded: bool
-) -> None:
+async def refuse(case: Case, failure: SocksError, attempt: Attempt | None) -> None:
     """
     Record a failure, and tell the client. Closing is left to the session.
 
     @param attempt: the login that is under way, if any.
-    @param recorded: whether the policy's decision was to be recorded already.
     """
     client, record = case.client, case.record
     conversation = client.conversation
@@ -73,9 +70,12 @@ async def refuse(
     if isinstance(failure, _TELLING):
         record.ending = str(failure)
     try:
-        if not recorded and not _isCheck(case, failure):
-            await _record(case, str(failure), loginFailed)
-        elif recorded and record.allowed and not isinstance(failure, AuditFailed):
+        if record.verdict == "refuse":
+            if _isCheck(case, failure):
+                record.verdict = ""
+            else:
+                await _record(case, str(failure), loginFailed)
+        elif record.allowed and not isinstance(failure, AuditFailed):
             case.gateway.journal.append(record.endLine(case.gateway.clock()))
     except (AuditFailed, CancelledError) as e:
         # Nothing is granted, so the client may be refused although the line is

@@ -86,7 +86,7 @@ class Session(case.Case):
     @ivar stage: the stage that it is in.
     """
 
-    __slots__ = ("_attempt", "_further", "_recorded", "stage")
+    __slots__ = ("_attempt", "_further", "stage")
 
     command: Command
     gateway: Gateway
@@ -95,7 +95,6 @@ class Session(case.Case):
         super().__init__(gateway, client, number)
         self.stage = _ACCEPT
         self._attempt: Attempt | None = None
-        self._recorded = False
         # What came behind the request, where the client may make another one.
         self._further: bytes | None = None
 
@@ -123,7 +122,7 @@ class Session(case.Case):
                 failure = SocksError("internal failure", reason="internal")
             if failure is not None:
                 self.shown = None
-                await refuse(self, failure, self._attempt, self._recorded)
+                await refuse(self, failure, self._attempt)
                 if self.stage is _RELAY or self.client.conversation.dialect.silent:
                     # Cut off: the client must not take that for the orderly end
                     # of what it speaks with its destination.
@@ -156,7 +155,7 @@ class Session(case.Case):
         @raise WireError: it broke the protocol.
         """
         client, generation, record = self.client, self.generation, self.record
-        changes = self.gateway.changes
+        changes, clock = self.gateway.changes, self.gateway.clock
 
         self.stage = _NEGOTIATE
         event = await client.next()
@@ -186,11 +185,14 @@ class Session(case.Case):
         if generation.handsOn:
             # The login makes the credentials forget it.
             self.shown = shownIn(attempt.credentials)
+        began = clock()
         user: User = await generation.login.settle(
             attempt.credentials, attempt.method, client.source
         )
         record.user, record.method = user.name, user.method
-        record.loggedIn = not user.anonymous
+        if not user.anonymous:
+            record.loggedIn = True
+            record.loginTook = clock() - began
         await attempt.report(True)
         if attempt.holds:
             client.proved = attempt.method, attempt.credentials
@@ -201,6 +203,7 @@ class Session(case.Case):
             event = await client.next()
             assert isinstance(event, Requested)
             request = event
+        record.requestedAt = clock()
         client.requested()
 
         self.stage = _POLICY
@@ -215,14 +218,17 @@ class Session(case.Case):
         if user.expires is not None:
             self.gateway.expiring[self] = None
         refusal = await decide(self, request)
+        record.decidedAt = clock()
 
         self.stage = _AUDIT
-        self._recorded = True
         journal = self.gateway.journal
         if refusal is not None:
+            record.verdict = "deny"
             await journal.refusal(record.denial(), record.decisionLine)
             raise refusal
+        record.verdict = "allow"
         await journal.commit(record.decisionLine(), stranger=not record.loggedIn)
+        record.writtenAt = clock()
 
         if self.gateway.changes != changes:
             # It has changed again, while a name was looked up or the line written.
@@ -230,6 +236,7 @@ class Session(case.Case):
 
         self.stage = _ROUTE
         told, relay = await self.command.route(self, request)
+        record.reachedAt = clock()
         if told is None:
             client.conversation.passed()
         else:

@@ -152,6 +152,11 @@ class Threads:
         self._most = threads + spare
         self._pool.adjustPoolsize(0, self._most)
 
+    @property
+    def figures(self) -> tuple[str, int, int, int]:
+        """Its name, the calls that threads do, how many may be done, and wait."""
+        return self._name, self._running, self._most, len(self._queue)
+
     def do(self, work: Callable[[], T]) -> Deferred[T]:
         """
         Have work done for the source in L{ASKING<socksgw.system.fairly.ASKING>}.

@@ -48,6 +48,11 @@ class UsagePool:
         entry = self._entries.get(key)
         return 0 if entry is None else entry.uses
 
+    def each(self, kind: type[T]) -> list[T]:
+        """Return the values of a class."""
+        values = [entry.value for entry in self._entries.values()]
+        return [value for value in values if isinstance(value, kind)]
+
     def take(
         self,
         key: Hashable,

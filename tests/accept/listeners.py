@@ -48,8 +48,9 @@ class World:
     """A listener, and the sessions of its clients."""
 
     def __init__(self, **settings: Any) -> None:
-        self.clock = Clock()
-        self.deadlines = Deadlines(self.clock.seconds)
+        self.timers = Clock()
+        self.clock = self.timers.seconds
+        self.deadlines = Deadlines(self.clock)
         self.census = Census(1024)
         self.memory = Memory(256_000_000)
         self.setDeadline = self.deadlines.set
@@ -103,7 +104,7 @@ class World:
 
     def advance(self, seconds: float) -> None:
         for _ in range(int(seconds * 4)):
-            self.clock.advance(0.25)
+            self.timers.advance(0.25)
             self.deadlines.scan()
 
     def atBase(self) -> None:

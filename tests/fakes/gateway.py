@@ -36,6 +36,7 @@ from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
 from socksgw.login.portal import Login
+from socksgw.metrics.meters import Meters
 from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.plugins import auth_none, auth_userpass
@@ -201,6 +202,7 @@ class Gateway:
         timers = Timers()
         self.reactor = timers.clock
         self.setDeadline = timers.setDeadline
+        self.meters = Meters()
         self.clock = timers.clock.seconds
         self.checker = Checker()
         self.steps: dict[str, Any] = {}

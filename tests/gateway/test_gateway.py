@@ -20,7 +20,7 @@ from socksgw.system.domains import OWN
 @pytest.mark.parametrize(
     "what",
     [
-        "_reload.look",
+        "reloads.look",
         "_revocation.look",
         "_revocation.cut",
         "_state.quotas.save",

@@ -54,7 +54,7 @@ class World:
         self.lost: list[str] = []
         self.endpoint: Deferred[Any] = Deferred()
         service: Any = SimpleNamespace(
-            census=Census(100), memory=None, setDeadline=None, serve=None,
+            census=Census(100), memory=None, setDeadline=None, clock=None, serve=None,
             settled=None, exhausted=None, lost=self.lost.append,
         )  # fmt: skip
         self.listeners = Listeners(service, None, None, None, None)  # type: ignore[arg-type]

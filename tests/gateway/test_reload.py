@@ -15,6 +15,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from socksgw.audit.record import SessionRecord
 from socksgw.config.convert import Duration
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import loads
@@ -24,6 +25,7 @@ from socksgw.config.schema import Config, GatewayConfig, Limit, Timeouts
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.reload import STOPPING, Answer, Reload, _unchangeable
 from socksgw.system import files
+from socksgw.wire.address import UNSPECIFIED4
 from tests.fakes.changing import Changing
 from tests.live.running import OPEN
 
@@ -112,7 +114,7 @@ def test_whoEndsWhileLimitsChange(tmp_path: Any) -> None:
     class Ending:
         def __init__(self, number: int) -> None:
             self.claim: Any = service.limits.take(asker, "connect", "all")
-            self.record = SimpleNamespace(session=number)
+            self.record = SessionRecord(number, "main", UNSPECIFIED4, 1080, 0.0)
 
         def recount(self, rule: str) -> None:
             counted.append(self.record.session)

@@ -127,6 +127,8 @@ class Config:
         may still name them.
     @ivar positions: where things stand in it, by the empty name, and in the
         files that it includes, by theirs.
+    @ivar digest: the SHA-256 of the file's octets and those that it includes, one
+        after the other, in hexadecimal; empty where there is no file.
     """
 
     gateway: GatewayConfig = GatewayConfig()
@@ -156,6 +158,7 @@ class Config:
     positions: Mapping[str, Positions] = field(
         factory=dict, eq=False, repr=False, metadata={"toml": None}
     )
+    digest: str = field(default="", eq=False, metadata={"toml": None})
 
 
 @frozen

@@ -47,12 +47,14 @@ class Health:
     @ivar why: why it is ejected, or was last; empty if it never was.
     @ivar until: the clock's seconds before which nothing tries it again.
     @ivar ejections: how often it was ejected.
+    @ivar passed: how many checks have passed.
+    @ivar missed: how many have failed.
     """
 
     __slots__ = (
         "_backOff", "_changed", "_checked", "_clock", "_fall", "_missed", "_passed",
-        "_random", "_returned", "_rise", "_row", "_tried", "ejections", "out", "until",
-        "why",
+        "_random", "_returned", "_rise", "_row", "_tried", "ejections", "missed", "out",
+        "passed", "until", "why",
     )  # fmt: skip
 
     def __init__(
@@ -87,7 +89,7 @@ class Health:
         self.out = False
         self.why = ""
         self.until = 0.0
-        self.ejections = 0
+        self.ejections = self.passed = self.missed = 0
 
     @property
     def open(self) -> bool:
@@ -128,6 +130,7 @@ class Health:
         """Note that a check has passed."""
         self._missed = 0
         self._passed += 1
+        self.passed += 1
         if self.out and self._passed >= self._rise and self._clock() >= self.until:
             self._return(f"{self._passed} checks in a row passed")
 
@@ -139,6 +142,7 @@ class Health:
         """
         self._passed = 0
         self._missed += 1
+        self.missed += 1
         if not self.out and self._missed >= self._fall:
             # The checks that have to pass take their time already.
             self._eject(f"{self._missed} checks in a row failed: {reason}", False)

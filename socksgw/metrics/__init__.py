@@ -1,0 +1,3 @@
+"""
+What is counted and measured: plain counters, their names, and the texts made of them.
+"""
