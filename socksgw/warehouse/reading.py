@@ -10,7 +10,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, final
 
-from sqlalchemy import URL, BigInteger, ColumnElement, Connection, Engine, cast, func
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    cast,
+    extract,
+    func,
+    literal_column,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from socksgw.warehouse import migrations, schema
@@ -73,8 +83,9 @@ class Reader:
         if self.engine.dialect.name == "sqlite":
             epoch = cast(func.strftime("%s", _c.time), BigInteger)
         else:
-            epoch = cast(func.floor(func.extract("epoch", _c.time)), BigInteger)
-        return epoch - epoch % seconds
+            epoch = cast(func.floor(extract("epoch", _c.time)), BigInteger)
+        # A value given apart would make PostgreSQL take two uses for two expressions.
+        return epoch - epoch % literal_column(str(seconds), BigInteger)
 
 
 def open(url: str, directory: Path = Path()) -> Reader:  # noqa: A001

@@ -6,44 +6,16 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from tests.live.clients import Server, exactly, four, tunnel, verdict4, verdict5
+from tests.live.disks import fill, smallDisk
 from tests.live.running import OPEN, Running
-from tests.live.servers import missing
 from tests.tools.waiting import until
 
 GRANTED, FAILED = 0, 1
-
-
-@contextmanager
-def _smallDisk(directory: Path, octets: int = 1 << 18) -> Iterator[Path]:
-    """A file system of its own, that is soon full."""
-    if os.geteuid() != 0:
-        missing("only root can mount a small disk: run as root")
-    directory.mkdir(mode=0o700)
-    options = f"size={octets},mode=700"
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", directory], check=True
-    )
-    try:
-        yield directory
-    finally:
-        subprocess.run(["umount", "--lazy", directory], check=True)
-
-
-def _fill(disk: Path) -> None:
-    """Leave no room, not an octet."""
-    with (disk / "filler").open("ab", buffering=0) as filler:
-        for size in (4096, 1):
-            try:
-                while filler.write(bytes(size)) == size:
-                    pass
-            except OSError:
-                pass
 
 
 def _flows(client: socket.socket) -> None:
@@ -56,7 +28,7 @@ def _flows(client: socket.socket) -> None:
 @contextmanager
 def _onSmallDisk(directory: Path, more: str) -> Iterator[tuple[Running, Path]]:
     """A gateway whose state is on a small disk."""
-    with _smallDisk(directory / "var") as disk:
+    with smallDisk(directory / "var") as disk:
         gateway = Running(directory, more + OPEN)
         try:
             yield gateway.ready(), disk
@@ -79,7 +51,7 @@ def test_aFullDiskRefusesWhatIsNew(tmp_path: Path) -> None:
         live = stack.enter_context(closing(tunnel(gateway.port, echo.place)))
         passing = tunnel(gateway.port, echo.place)
         _flows(live)
-        _fill(disk)
+        fill(disk)
         # A page may have room for some lines still.
         until(lambda: verdict5(gateway.port, target, echo.port) == FAILED)
         accepted = len(echo.peers)
@@ -114,7 +86,7 @@ def test_onFailureCountGoesOn(tmp_path: Path) -> None:
         )
         echo = stack.enter_context(Server())
         target = four(echo.place[0])
-        _fill(disk)
+        fill(disk)
         asked = 0
 
         def failing() -> bool:

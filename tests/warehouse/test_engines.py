@@ -4,14 +4,19 @@ URLs of databases, and what is said of one that cannot be used.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from socksgw.warehouse import reading
 from socksgw.warehouse.engines import fileOf, urlOf
 from socksgw.warehouse.errors import WarehouseError
 from socksgw.warehouse.writing import Writer
+from tests.live.disks import fill, smallDisk
+from tests.live.servers import missing
+from tests.tools.journals import chainOf, decision
 
 
 @pytest.mark.parametrize(
@@ -80,3 +85,38 @@ def test_aDirectoryThatIsNotThere(tmp_path: Path) -> None:
     writer = Writer("sqlite:///none/audit.db", tmp_path, "gw")
     with pytest.raises(WarehouseError, match="correct the path"):
         writer.open()
+
+
+def test_anotherUser(tmp_path: Path) -> None:
+    """They neither read nor write it, and are told why."""
+    if os.geteuid() != 0:
+        missing("only root can become another user: run as root")
+    for each in (tmp_path, *tmp_path.parents[:2]):
+        each.chmod(0o755)
+    writer = Writer("sqlite:///audit.db", tmp_path, "gw")
+    writer.write(chainOf([decision(1)]))
+    os.seteuid(65534)
+    try:
+        with pytest.raises(WarehouseError, match="this user may not open it"):
+            reading.open("sqlite:///audit.db", tmp_path)
+        with pytest.raises(WarehouseError, match="Permission denied"):
+            Writer("sqlite:///audit.db", tmp_path, "gw").open()
+    finally:
+        os.seteuid(0)
+    writer.close()
+
+
+def test_aFullDisk(tmp_path: Path) -> None:
+    """Nothing is lost, and it goes on by itself when there is room again."""
+    with smallDisk(tmp_path / "state", 1 << 20) as disk:
+        writer = Writer("sqlite:///audit.db", disk, "gw")
+        lines = chainOf([decision(i) for i in range(2_000)])
+        writer.write(lines[:100])
+        fill(disk)
+        with pytest.raises(WarehouseError, match="full: free space, or set keep"):
+            writer.write(lines[100:300])
+        (disk / "filler").unlink()
+        assert writer.open() == 100
+        writer.write(lines[100:300])
+        assert writer.position == 300
+        writer.close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -19,15 +20,14 @@ from tests.tools.journals import chainOf, decision, ending
 NOON = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 
 
-def test_whatIsThere(tmp_path: Path) -> None:
+def test_whatIsThere(place: Any) -> None:
     """Moments come back as such, and can be compared and put into spans."""
-    writer = Writer("sqlite:///audit.db", tmp_path, "gw")
-    writer.open()
+    writer = Writer(place.url, place.directory, "gw")
     lines = chainOf(
         [decision(1), decision(2), ending(1)], time="2026-11-27T12:34:56.789Z"
     )
     writer.write(lines)
-    reader = reading.open("sqlite:///audit.db", tmp_path)
+    reader = reading.open(place.url, place.directory)
     c = sessions.c
     hour = reader.bucket(timedelta(hours=1))
     with reader.connect() as connection:
