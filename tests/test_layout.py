@@ -48,7 +48,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "each hop stands on it",
     ),
     "warehouse/errors.py": ("warehouse/test_engines.py", "its texts are told there"),
-    "warehouse/views.py": ("warehouse/test_manual.py", "the chapter uses them"),
     "warehouse/fitting.py": ("warehouse/test_writing.py", "odd lines are written"),
     "warehouse/statements.py": ("warehouse/test_writing.py", "lines are written"),
     **{

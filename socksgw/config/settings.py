@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
-from socksgw.config.convert import duration, kindOf
+from socksgw.config.convert import duration, kindOf, octets
 from socksgw.config.problems import nearest
 from socksgw.system.files import FileError, readFile, readSecret, unmarked, unreadable
 from socksgw.system.keptsecret import KeptSecret
@@ -138,6 +138,20 @@ class Settings(Mapping[str, Any]):
             return default
         return found
 
+    def octets(self, key: str, default: int, least: int) -> int:
+        """Return a number of octets, at least C{least}."""
+        if key not in self._table:
+            return default
+        try:
+            found = int(octets(self._table[key], None))
+        except ValueError as e:
+            self.wrong(key, str(e))
+            return default
+        if found < least:
+            self.wrong(key, f"must be at least {least} octets")
+            return default
+        return found
+
     def content(self, key: str, secret: bool = False) -> bytes:
         """
         Return the content of a file; empty when it cannot be read.
@@ -172,9 +186,9 @@ class Settings(Mapping[str, Any]):
         """
         if self.path(key) is None:
             return b""
-        octets = self.content(key, secret=True)
-        found = unmarked(octets).removesuffix(b"\n").removesuffix(b"\r")
-        if octets and not found:
+        content = self.content(key, secret=True)
+        found = unmarked(content).removesuffix(b"\n").removesuffix(b"\r")
+        if content and not found:
             self.wrong(key, f"{self.path(key)}: is empty")
         return found
 

@@ -13,11 +13,11 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
-    NoSuchModuleError,
     SQLAlchemyError,
 )
 from sqlalchemy.pool import NullPool
 
+from socksgw.warehouse.address import checkUrl
 from socksgw.warehouse.errors import WarehouseError
 
 __all__ = ["engineOf", "fileOf", "nameOf", "told", "urlOf"]
@@ -27,7 +27,6 @@ _BUSY: Final = 10
 #: PostgreSQL: how long a connection may take, and how long a lock may be waited for.
 _CONNECT: Final = 10
 _LOCK: Final = "30s"
-_SERVERS: Final = ("postgresql", "postgres", "postgresql+psycopg")
 
 
 def urlOf(text: str, directory: Path) -> URL:
@@ -37,26 +36,15 @@ def urlOf(text: str, directory: Path) -> URL:
     @param directory: where the relative path of an SQLite file begins.
     @raise WarehouseError: it is none that is known here.
     """
+    text = text.strip()
+    server = checkUrl(text)
     try:
-        url = make_url(text.strip())
+        url = make_url(text)
     except (ArgumentError, ValueError):
-        raise WarehouseError(
-            "the URL of the database is malformed: write sqlite:///audit.db, or "
-            "postgresql://USER@HOST/DATABASE; escape @ : / % in a password as %40 %3A %2F %25"
-        ) from None
-    if url.drivername in _SERVERS:
+        raise WarehouseError("the URL is malformed") from None
+    if server:
         return url.set(drivername="postgresql+psycopg")
-    if url.drivername != "sqlite":
-        raise WarehouseError(
-            f'"{url.drivername}" is no kind of database that is known here: write '
-            "sqlite:///FILE or postgresql://USER@HOST/DATABASE"
-        )
-    if not url.database or url.database == ":memory:" or url.query or url.host:
-        raise WarehouseError(
-            "the URL of an SQLite file is sqlite:///FILE (four slashes begin an "
-            "absolute path), without ? and what follows"
-        )
-    return url.set(database=str(directory / url.database))
+    return url.set(database=str(directory / (url.database or "")))
 
 
 def fileOf(url: URL) -> Path | None:
@@ -69,17 +57,9 @@ def engineOf(url: URL, readOnly: bool = False) -> Engine:
     Return what connects to a database; nothing is connected yet.
 
     @param url: as L{urlOf} returns it.
-    @raise WarehouseError: the driver is not installed.
     """
-    try:
-        file = fileOf(url)
-        if file is None:
-            return _server(url, readOnly)
-        return _sqlite(file, readOnly)
-    except (ImportError, NoSuchModuleError) as e:
-        raise WarehouseError(
-            f"PostgreSQL needs the extra: pip install 'socksgw[postgres]' ({e})"
-        ) from None
+    file = fileOf(url)
+    return _server(url, readOnly) if file is None else _sqlite(file, readOnly)
 
 
 def _server(url: URL, readOnly: bool) -> Engine:
@@ -149,26 +129,30 @@ def nameOf(url: URL) -> str:
     return url.set(drivername=url.get_backend_name()).render_as_string()
 
 
-#: What the texts of drivers hold, in lower case, and what helps.
-_REMEDIES: Final = (
+#: What the texts of drivers and of the system hold, in lower case, and what helps.
+_OF_FILES: Final = (
     ("database is locked", "another program holds its lock: end its transaction"),
-    ("disk is full", "the disk is full: free space, or set keep or max_size"),
-    ("no space left", "the server's disk is full: free space there, or set keep"),
-    ("file is not a database", "it is no SQLite file: move it away"),
+    ("disk is full", "free space, or set keep or max_size of the sink"),
+    ("not a database", "it is no SQLite file: move it away"),
     ("malformed", "the file is damaged: move it away; it is filled again from the "
      "lines that the journal still has"),
     ("readonly database", "this user may not write the file or its directory: "
      "change owner or mode"),
-    ("unable to open database file", "this user may not open it, or its directory "
-     "(the files -wal and -shm stand beside it), or it is not there"),
+    ("unable to open", "this user may not open it, or its directory (the files -wal "
+     "and -shm stand beside it): become the gateway's user"),
+    ("permission denied", "this user may not open it: change its owner or mode"),
+    ("no such file", "make the directory, or correct the path"),
+)  # fmt: skip
+_OF_SERVERS: Final = (
+    ("no space left", "free space at the server, or set keep or max_size of the sink"),
     ("password authentication failed", "correct user and password in the URL"),
     ("no password supplied", "write the password into the URL, in a file (url_file)"),
     ("does not exist", "create what is missing (CREATE DATABASE, CREATE ROLE)"),
-    ("permission denied", "let the role create and write tables: GRANT CREATE, USAGE "
-     "ON SCHEMA public, or make it the database's owner"),
+    ("permission denied", "let the role create and write tables: make it the owner "
+     "of the database, or GRANT CREATE, USAGE ON SCHEMA public"),
     ("pg_hba.conf", "the server's pg_hba.conf does not let this user in from here"),
-    ("connection refused", "start the server, or correct host and port in the URL"),
-    ("no such file or directory", "start the server, or correct the path"),
+    ("refused", "start the server, or correct host and port in the URL"),
+    ("no such file", "start the server, or correct the path of its socket"),
     ("read-only transaction", "the server is a standby: name the primary in the URL"),
 )  # fmt: skip
 
@@ -191,7 +175,7 @@ def told(url: URL, error: BaseException) -> str:
         text = text.split("\n", 1)[0]
     first = text.split("\n", 1)[0].rstrip(".") if text else type(cause).__name__
     lower = text.lower()
-    for mark, remedy in _REMEDIES:
+    for mark, remedy in _OF_SERVERS if fileOf(url) is None else _OF_FILES:
         if mark in lower:
             return f"{name}: {first}: {remedy}"
     return f"{name}: {first}"

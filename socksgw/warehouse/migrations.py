@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, inspect, select, text, update
 
-from socksgw.warehouse import schema
+from socksgw.warehouse import schema, views
 from socksgw.warehouse.errors import WarehouseError
 
 __all__ = ["STEPS", "prepare", "versionOf"]
@@ -54,6 +54,7 @@ def prepare(
     found = versionOf(connection)
     if found is None:
         schema.metadata.create_all(connection, checkfirst=False)
+        views.make(connection)
         connection.execute(insert(schema.warehouse).values(version=version))
         return
     check(found, version)

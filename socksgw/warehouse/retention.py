@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, select, text
 
 from socksgw.warehouse.schema import events, sessions
 
-__all__ = ["LEAST", "Retention"]
+__all__ = ["Retention"]
 
 #: Lines whose rows are deleted at once: a tenth of a second.
 _STEP: Final = 5_000
@@ -22,8 +22,6 @@ _HOUR: Final = 3600.0
 #: C{keep} deletes at most 1/n of the lines in an hour, as that of the journal: when
 #: the clock jumps, people have time to notice.
 _SHARE: Final = 20
-#: Hence the shortest age that can be kept to, in seconds.
-LEAST: Final = 86_400
 #: SQLite: free pages are kept for new rows, up to 1/n of the file; pages that are
 #: given back at once.
 _SPARE: Final = 16
@@ -52,7 +50,7 @@ class Retention:
         """
         Take the wishes.
 
-        @param keep: seconds; at least L{LEAST}. 0 for ever.
+        @param keep: seconds, at least L{socksgw.warehouse.address.LEAST}; 0 for ever.
         @param most: octets; 0 for no bound. An SQLite file has at most so many; in
             PostgreSQL, the rows of the gateway as they are estimated.
         @param wall: returns the time, in seconds since the epoch.

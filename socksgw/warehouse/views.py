@@ -6,11 +6,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import DDL, event
+from sqlalchemy import Connection
 
-from socksgw.warehouse.schema import metadata
-
-__all__ = ["VIEWS"]
+__all__ = ["VIEWS", "make"]
 
 #: Each by its name.
 VIEWS: Final = {
@@ -33,6 +31,8 @@ WHERE verdict <> 'allow'
 """,
 }
 
-for _name, _query in VIEWS.items():
-    _ddl = DDL(f"CREATE VIEW {_name} AS {_query.strip()}")  # type: ignore[no-untyped-call]
-    event.listen(metadata, "after_create", _ddl)
+
+def make(connection: Connection) -> None:
+    """Make the views."""
+    for name, query in VIEWS.items():
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {query.strip()}")

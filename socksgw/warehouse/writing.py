@@ -27,6 +27,7 @@ from socksgw.warehouse import migrations, rows
 from socksgw.warehouse.engines import engineOf, nameOf, told, urlOf
 from socksgw.warehouse.errors import WarehouseError
 from socksgw.warehouse.fitting import fit
+from socksgw.warehouse.retention import Retention
 from socksgw.warehouse.schema import sessions, state
 from socksgw.warehouse.statements import Statements
 
@@ -52,17 +53,25 @@ class Writer:
     @ivar position: the number of the last line that the database has; 0 for none.
     """
 
-    def __init__(self, url: str, directory: Path, gateway: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        directory: Path,
+        gateway: str,
+        retention: Retention | None = None,
+    ) -> None:
         """
         Read the URL; L{open} connects.
 
         @param directory: where the relative path of an SQLite file begins.
         @param gateway: the name that the rows get.
+        @param retention: what is deleted again; L{None} for nothing.
         @raise WarehouseError: the URL cannot be used.
         """
         self.url = urlOf(url, directory)
         self.gateway = gateway
         self.position = 0
+        self._retention = retention
         self._engine = engineOf(self.url)
         self._connection: Connection | None = None
         self._head = _FIRST
@@ -199,6 +208,22 @@ class Writer:
         if values:
             assert self._connection is not None
             self._connection.exec_driver_sql(statement, [tuple(v) for v in values])
+
+    def tend(self, now: float) -> None:
+        """
+        Delete some of what is too old or too much, when it is time.
+
+        @param now: monotonic seconds.
+        @raise WarehouseError: that fails.
+        """
+        connection, retention = self._connection, self._retention
+        if connection is None or retention is None or not retention.due(now):
+            return
+        try:
+            retention.step(connection, now)
+        except SQLAlchemyError as e:
+            self.close()
+            raise WarehouseError(told(self.url, e)) from None
 
     def close(self) -> None:
         """Let go of the database."""

@@ -38,9 +38,10 @@ def test_files(text: str, file: str | None) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("audit.db", "malformed"),
+        ("audit.db", "has to begin with"),
         ("postgresql://u:p@h:x/d", "malformed"),
-        ("mysql://h/d", '"mysql" is no kind'),
+        ("mysql://h/d", "has to begin with"),
+        ("postgresql://h", "names no database"),
         ("sqlite://", "sqlite:///FILE"),
         ("sqlite:///:memory:", "sqlite:///FILE"),
         ("sqlite:///a.db?mode=ro", "sqlite:///FILE"),
