@@ -23,6 +23,7 @@ __all__ = [
     "Draining",
     "HandshakeTimedOut",
     "Killed",
+    "Inspected",
     "LeadsHere",
     "LimitReached",
     "LookupFailed",
@@ -260,6 +261,13 @@ class Killed(SocksError):
 
     reply = Reply.NOT_ALLOWED
     reason = "killed"
+
+
+class Inspected(SocksError):
+    """What a session carries is not what it is allowed for."""
+
+    reply = Reply.NOT_ALLOWED
+    reason = "inspected"
 
 
 class Draining(SocksError):

@@ -65,6 +65,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     },
     "gateway/sinks.py": ("interop/test_sinks.py", "it starts that process"),
     "gateway/examining/sinks.py": ("interop/test_sinks.py", "it tells what is wrong"),
+    "interfaces/inspection.py": (
+        "plugins/test_inspect_tls.py",
+        "it declares what inspectors are",
+    ),
+    "session/looking.py": ("interop/test_inspection.py", "it needs both ends"),
     "audit/process.py": ("audit/test_record.py", "its lines are among all others"),
     "config/hooks.py": ("config/test_loading.py", "loading uses it"),
     "config/problems.py": ("config/test_loading.py", "loading collects them"),

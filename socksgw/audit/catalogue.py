@@ -22,7 +22,12 @@ _PROXIED: Final = ("sender", "sender_to", "told")
 _DECISION: Final = (
     *_CLIENT, "user", "method", "command", "asked", "name", "port", "verdict", "rule",
     "why", "addresses", "groups", "rules", "struck", "user_id", "secured", "tag",
-    "ticket", "via", "judged", "decider", "said", "reports", "hint", "reply", "reason", *_PROXIED,
+    "ticket", "inspect", "via", "judged", "decider", "said", "reports", "hint", "reply",
+    "reason", *_PROXIED,
+)  # fmt: skip
+#: What a session was found to carry.
+_FOUND: Final = (
+    "application", "server_name", "ech", "alpn", "http_method", "detail", "mismatch",
 )  # fmt: skip
 
 #: The fields that the lines of each event may have.
@@ -42,8 +47,9 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "groups-failed": ("checker", "user", "reason"),
     "end": (
         "session", "address", "bound", "sent", "received", "seconds", "reason", "reply",
-        "strangers", "rule", "path", "why", "ticket",
+        "strangers", "rule", "path", *_FOUND, "why", "ticket",
     ),
+    "inspected": ("session", *_FOUND, "verdict", "rule", "why", "ticket"),
     "peer": (*_CLIENT, "user", "address", "bound", "rule", "ticket"),
     "flow": _DECISION,
     "flow-end": (

@@ -69,6 +69,35 @@ class Decision(Protocol):
     @property
     def error(self) -> Any: ...
 
+    @property
+    def pending(self) -> bool: ...
+
+
+class Finding(Protocol):
+    """
+    The part of what a session carries that the record keeps.
+
+    It is L{socksgw.interfaces.Finding}.
+    """
+
+    @property
+    def application(self) -> str: ...
+
+    @property
+    def serverName(self) -> str | None: ...
+
+    @property
+    def outer(self) -> bool: ...
+
+    @property
+    def alpn(self) -> Sequence[str]: ...
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def detail(self) -> str: ...
+
 
 class Wanted(Protocol):
     """A method that was acceptable."""
@@ -109,6 +138,9 @@ class SessionRecord:
     @ivar waited: seconds that the look-up of the name took.
     @ivar metered: the octets that are counted in the metrics already, to the destination
         and from it; L{None} where the session is not.
+    @ivar pending: whether it depends on what the session carries.
+    @ivar finding: what that is; L{None} where it was not looked at.
+    @ivar mismatch: whether that contradicts what was asked for.
     @ivar proxied: the members of lines about the sender of a PROXY header
         (L{socksgw.audit.proxied}); empty without one.
     """
@@ -116,12 +148,13 @@ class SessionRecord:
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "cameAt", "chosen",
         "claimed", "client", "clientPort", "command", "decidedAt", "decidedBy",
-        "decider", "dialled", "ending", "groups", "hint", "judged", "listener", "local",
-        "loggedIn", "loginTook", "metered", "method", "name", "network", "offered",
-        "path", "peerPort", "port", "protocol", "proxied", "reachedAt", "reason",
-        "received", "reply", "reports", "requestedAt", "rule", "rules", "said",
-        "secured", "sent", "session", "strangers", "struck", "tag", "ticket", "user",
-        "userId", "verdict", "via", "waited", "wanted", "why", "writtenAt",
+        "decider", "dialled", "ending", "finding", "groups", "hint", "judged",
+        "listener", "local", "loggedIn", "loginTook", "metered", "method", "mismatch",
+        "name", "network", "offered", "path", "peerPort", "pending", "port",
+        "protocol", "proxied", "reachedAt", "reason", "received", "reply", "reports",
+        "requestedAt", "rule", "rules", "said", "secured", "sent", "session",
+        "strangers", "struck", "tag", "ticket", "user", "userId", "verdict", "via",
+        "waited", "wanted", "why", "writtenAt",
     )  # fmt: skip
 
     def __init__(
@@ -174,6 +207,8 @@ class SessionRecord:
         self.cameAt = self.requestedAt = self.decidedAt = self.writtenAt = 0.0
         self.reachedAt = self.loginTook = self.waited = 0.0
         self.metered: tuple[int, int] | None = None
+        self.pending = self.mismatch = False
+        self.finding: Finding | None = None
 
     def opened(self, protocol: str, event: Event, wanted: Sequence[Wanted]) -> None:
         """
@@ -212,6 +247,7 @@ class SessionRecord:
         self.hint = decision.hint
         if decision.decider:
             self.decider, self.said = decision.decider, decision.said
+        self.pending = decision.pending
         if decision.error is not None:
             self.reply = int(decision.error.reply or 0)
             self.reason = decision.error.reason
@@ -390,6 +426,8 @@ class SessionRecord:
         if self.tag:
             line += _named("tag", self.tag)
         line += _named("ticket", self.ticket)
+        if self.pending:
+            line += ',"inspect":true'
         if self.via:
             line += _named("via", self.via) + _named("judged", self.judged)
         if self.decider:
@@ -400,6 +438,39 @@ class SessionRecord:
         if not self.allowed:
             line += f',"reply":{self.reply},"reason":"{self.reason}"'
         return line
+
+    def _found(self) -> str:
+        """Return the members that say what the session carries."""
+        finding = self.finding
+        if finding is None:
+            return ""
+        line = f',"application":{quoted(finding.application)}'
+        if finding.serverName is not None:
+            line += f',"server_name":{quoted(finding.serverName)}'
+        if finding.outer:
+            line += ',"ech":true'
+        if finding.alpn:
+            line += f',"alpn":[{",".join(map(quoted, finding.alpn))}]'
+        line += _named("http_method", finding.method)
+        line += _named("detail", finding.detail)
+        return line + (',"mismatch":true' if self.mismatch else "")
+
+    def inspectedLine(
+        self, allowed: bool, rule: str, why: str, ticket: str = ""
+    ) -> str:
+        """
+        Return the line of the judgement about what an open session carries.
+
+        It is written before the client's octets go on.
+
+        @param rule: the one that decides now.
+        @param ticket: the ticket of that rule; empty when it has none.
+        """
+        return (
+            f'"event":"inspected","session":{self.session}{self._found()},'
+            f'"verdict":"{"allow" if allowed else "deny"}","rule":{quoted(rule)},'
+            f'"why":{quoted(why)}{_named("ticket", ticket)}'
+        )
 
     def endLine(self, now: float) -> str:
         """
@@ -417,6 +488,7 @@ class SessionRecord:
             + (f',"strangers":{self.strangers}' if self.strangers else "")
             + (_named("rule", self.rule) if self.rule != self.decidedBy else "")
             + (_named("path", self.path) if self.path else "")
+            + self._found()
             + _named("why", self.ending)
             + _named("ticket", self.ticket)
         )

@@ -47,7 +47,14 @@ _WORDS: Final[Mapping[Any, str]] = {
     Sync: 'duration, ``"each"`` or ``"never"``',
 }
 _SPANS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-_SIZES: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+_SIZES: Final = (
+    (10**12, "TB"),
+    (10**9, "GB"),
+    (10**6, "MB"),
+    (2**20, "MiB"),
+    (10**3, "kB"),
+    (2**10, "KiB"),
+)
 
 
 @frozen

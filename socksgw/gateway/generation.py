@@ -12,7 +12,14 @@ from twisted.cred.checkers import ICredentialsChecker
 from socksgw.accept.asserted import AssertedLayer
 from socksgw.audit.process import groupsFailedLine
 from socksgw.config.loading import refused
-from socksgw.config.schema import Config, Listen, ListenUDP, ResolverConfig, Timeouts
+from socksgw.config.schema import (
+    Config,
+    InspectConfig,
+    Listen,
+    ListenUDP,
+    ResolverConfig,
+    Timeouts,
+)
 from socksgw.gateway.departures import Departures
 from socksgw.gateway.examination import examine
 from socksgw.gateway.sharing import Shared
@@ -26,6 +33,8 @@ from socksgw.policy.document import Compiler
 from socksgw.policy.leaving import Leaving
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
+from socksgw.relay.inspection import Inspection
+from socksgw.relay.inspectors import Inspectors, findInspectors
 from socksgw.relay.settings import RelaySettings
 from socksgw.route.chosen import Chosen
 from socksgw.route.dialer import Dialer
@@ -216,6 +225,16 @@ class Generation:
         self._udp = {listen.name: UDPOptions(listen.udp) for listen in config.listen}
         self.associations = Associations(
             base.watch, base.setDeadline, base.clock, timeouts.udp_idle, _FLOWS
+        )
+        inspect = config.inspect or InspectConfig()
+        self.inspection = Inspection(
+            Inspectors(findInspectors()[0].values()),
+            inspect.octets,
+            inspect.timeout,
+            config.inspect is not None,
+            inspect.mismatch == "cut",
+            base.setDeadline,
+            base.memory,
         )
         self.relays = Relays(
             RelaySettings(

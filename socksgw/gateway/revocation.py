@@ -206,7 +206,13 @@ class Revocation:
         verdict = session.command.again(session, ruleset)
         if not verdict.allowed:
             port = facts.port if session.command.name == "connect" else 0
-            question = Question(session.asker, session.command.name, facts.name, port)
+            question = Question(
+                session.asker,
+                session.command.name,
+                facts.name,
+                port,
+                found=session.found,
+            )
             raise Revoked(ruleset.revoked(facts.rule, question, facts.dialled, verdict))
         facts.groups = user.groups
         facts.judgedAgain(verdict.rule, verdict.ticket)

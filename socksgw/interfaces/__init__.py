@@ -16,6 +16,16 @@ from socksgw.interfaces.credentials import (
     ILocalIdentity,
     IVerifiedIdentity,
 )
+from socksgw.interfaces.inspection import (
+    MALFORMED,
+    NOT_MINE,
+    OTHER,
+    UNKNOWN,
+    Finding,
+    IInspector,
+    Look,
+    nameIn,
+)
 from socksgw.interfaces.methods import (
     IAnswering,
     IAnswers,
@@ -58,9 +68,14 @@ __all__ = [
     "CLEAR",
     "CONFIDENTIALITY",
     "INTEGRITY",
+    "MALFORMED",
+    "NOT_MINE",
+    "OTHER",
+    "UNKNOWN",
     "Asker",
     "AuditSink",
     "Entry",
+    "Finding",
     "IAnswering",
     "IAnswers",
     "IAuditSink",
@@ -75,6 +90,7 @@ __all__ = [
     "IFileCheckerFactory",
     "IGroupCatalogue",
     "IGroupSource",
+    "IInspector",
     "ILocalIdentity",
     "ILockingStore",
     "INamingStore",
@@ -86,6 +102,7 @@ __all__ = [
     "IVerifiedIdentity",
     "IVerifyingMethod",
     "IWrapper",
+    "Look",
     "Program",
     "Protection",
     "SetDeadline",
@@ -95,4 +112,5 @@ __all__ = [
     "StreamProtection",
     "Timer",
     "User",
+    "nameIn",
 ]

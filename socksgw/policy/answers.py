@@ -7,15 +7,18 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "APPLICATION",
     "AT",
     "FROM",
     "GROUPS",
+    "INSPECTED",
     "KEEPS_ALLOWING",
     "KEEPS_DENYING",
     "LISTENER",
     "METHOD",
     "PORTS",
     "SECURED",
+    "SERVER_NAME",
     "TAG",
     "TO",
     "YES",
@@ -42,6 +45,10 @@ AT: Final = 64
 #: port, and the address that a name leads to.
 PORTS: Final = 128
 TO: Final = 256
+#: And what the first octets of the session tell.
+APPLICATION: Final = 512
+SERVER_NAME: Final = 1024
+INSPECTED: Final = APPLICATION | SERVER_NAME
 
 #: The facts as people name them, in the order in which rules ask for them.
 _NAMES: Final = {
@@ -54,12 +61,15 @@ _NAMES: Final = {
     AT: "at",
     PORTS: "ports",
     TO: "to",
+    APPLICATION: "application",
+    SERVER_NAME: "server_name",
 }
-_GIVEN: Final = GROUPS | LISTENER | FROM | METHOD | SECURED | TAG | AT
+_KNOWN: Final = GROUPS | LISTENER | FROM | METHOD | SECURED | TAG | AT
+_GIVEN: Final = _KNOWN | INSPECTED
 
-#: The facts which, while they are unknown, keep a rule from allowing. Port and
-#: address do not: the rule may match when they are known.
-KEEPS_ALLOWING: Final = _GIVEN
+#: The facts which, while they are unknown, keep a rule from allowing. Port, address
+#: and what the session carries do not: the rule may match when they are known.
+KEEPS_ALLOWING: Final = _KNOWN
 #: The facts which, while they are unknown, keep a rule from denying: all. A rule for
 #: some ports denies nothing while the port is unknown.
 KEEPS_DENYING: Final = _GIVEN | PORTS | TO
@@ -80,4 +90,5 @@ def missing(allow: bool, answer: Answer) -> str | None:
     """
     if isinstance(answer, str) or not answer & _GIVEN:
         return None
-    return unknown(answer) if allow or not answer & ~_GIVEN else None
+    given = unknown(answer & _GIVEN)
+    return given if allow or not answer & ~_GIVEN else None

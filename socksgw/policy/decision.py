@@ -12,7 +12,7 @@ from socksgw.errors import BadDestination, NotAllowed, SocksError
 from socksgw.interfaces import Asker
 from socksgw.metrics.meters import Meters
 from socksgw.policy.deciders import Decider, ask
-from socksgw.policy.questions import DEFAULT, Missing, Question, Verdict
+from socksgw.policy.questions import DEFAULT, Found, Missing, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address
@@ -61,6 +61,7 @@ class Decision:
     @ivar obligations: those of the rule that allowed it.
     @ivar ticket: the ticket of the rule that allowed it; empty without one.
     @ivar reports: what rules that only report would have decided.
+    @ivar pending: whether the session is looked at, and judged again.
     @ivar hint: a remark for the operator about an address that the client got from
         RESOLVE.
     @ivar addresses: the addresses that may be dialled, best first.
@@ -75,8 +76,9 @@ class Decision:
     """
 
     __slots__ = (
-        "addresses", "allowed", "decider", "error", "hint", "obligations", "replies",
-        "reports", "rule", "said", "struck", "ticket", "verdicts", "waited", "why",
+        "addresses", "allowed", "decider", "error", "hint", "obligations", "pending",
+        "replies", "reports", "rule", "said", "struck", "ticket", "verdicts",
+        "waited", "why",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +104,10 @@ class Decision:
         self.replies = verdict.replies
         self.ticket = verdict.ticket
         self.obligations = verdict.obligations
+        self.pending = verdict.pending or (
+            len(self.verdicts) > 1
+            and any(each.pending for each in self.verdicts.values())
+        )
         self.reports: list[str] = []
         self.hint = self.decider = self.said = ""
         self.waited = 0.0
@@ -159,6 +165,7 @@ class Policy:
         host: Address | str,
         port: int,
         arrive: Arrive | None = None,
+        found: Found | None = None,
     ) -> Decision:
         """
         Decide a request.
@@ -167,11 +174,12 @@ class Policy:
         or when an upstream does that.
 
         @param arrive: called before a look-up.
+        @param found: what the session carries, where that is known already.
         """
         if port == 0:
             return refused(BadDestination("port 0"))
         if isinstance(host, Address):
-            question = Question(asker, command, None, port)
+            question = Question(asker, command, None, port, None, found)
             verdict = self.ruleset.judge(question, host)
             decision = Decision(verdict, (host,) if verdict.allowed else ())
             name = self.told.name(asker, host)
@@ -183,7 +191,7 @@ class Policy:
                 if self._deciders
                 else decision
             )
-        question = Question(asker, command, host, port)
+        question = Question(asker, command, host, port, None, found)
         unresolved = self.ruleset.unresolved(question)
         if unresolved is not None:
             decision = Decision(unresolved, verdicts={host: unresolved})
@@ -208,7 +216,9 @@ class Policy:
 
         @param name: the name whose address the client got from RESOLVE.
         """
-        asked = Question(question.asker, question.command, name, question.port)
+        asked = Question(
+            question.asker, question.command, name, question.port, None, question.found
+        )
         named = self.ruleset.judge(asked, address)
         if named.allowed == verdict.allowed:
             return ""

@@ -25,6 +25,7 @@ from socksgw.policy.conditions import (
 )
 from socksgw.policy.leaving import Leaving
 from socksgw.policy.networks import Network
+from socksgw.policy.patterns import NamePatterns
 from socksgw.policy.ports import Ports, Services
 from socksgw.policy.questions import (
     DECIDER,
@@ -223,6 +224,8 @@ class Compiler:
             methods=None if table.method is None else frozenset(table.method),
             askedBy=self._among(table.asked_by, _ASKED, f"{path}.asked_by"),
             tags=self._tags(table.tag, f"{path}.tag"),
+            applications=_several(table.application),
+            serverNames=self._serverNames(table.server_name, f"{path}.server_name"),
             ticket=table.ticket,
             message=table.message,
             reportOnly=table.report_only,
@@ -246,6 +249,17 @@ class Compiler:
             or (each.rule is not None and table.id in each.rule)
             or (each.rule is None and each.listener is not None)
         )
+
+    def _serverNames(
+        self, words: Sequence[str] | None, path: str
+    ) -> NamePatterns | None:
+        """Return the C{server_name} of a rule: patterns of names, no addresses."""
+        found = self._words.destinations(words, path)
+        if found is None:
+            return None
+        if found.addresses is not None:
+            self._wrong(path, "has addresses, and here the name of the server counts")
+        return found.names or NamePatterns(())
 
     def _leaving(self, table: RuleTable, path: str) -> Leaving | None:
         """Return how sessions of a rule leave; L{None} where nothing is said."""
@@ -432,6 +446,13 @@ class Compiler:
             for name in getattr(self._config, table):
                 if f"{table}.{name}" not in self._used:
                     self._odd(f"{table}.{name}", "is not used")
+
+
+def _several(words: Sequence[str] | str | None) -> frozenset[str] | None:
+    """Return the words of a field that may be one word; L{None} where it is absent."""
+    if words is None:
+        return None
+    return frozenset((words,) if isinstance(words, str) else words)
 
 
 def _isBareWord(word: str) -> bool:

@@ -187,4 +187,6 @@ def _facts(expect: Expect, config: Config) -> Facts:
         at=expect.at,
         unsure=unsureOf(user, config, expect.groups),
         tag=tagOf(user, config, expect.tag),
+        application=expect.application,
+        serverName=expect.server_name,
     )

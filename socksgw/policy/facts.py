@@ -15,7 +15,7 @@ from attrs import frozen
 from socksgw.config.reserved import isLocal, isLocalName
 from socksgw.config.schema import Config, Group
 from socksgw.interfaces import ANONYMOUS
-from socksgw.policy.questions import Supposed
+from socksgw.policy.questions import Found, Supposed
 from socksgw.wire.address import Address, BadHost, parseHost
 from socksgw.wire.levels import CLEAR
 
@@ -68,6 +68,8 @@ class Facts:
         association (which has neither name nor addresses).
     @ivar addresses: the requested address, or the addresses of the name.
     @ivar at: seconds since the epoch.
+    @ivar application: what inspection found, or would find.
+    @ivar serverName: the name of the server that it found; empty for none.
     """
 
     user: str
@@ -83,6 +85,8 @@ class Facts:
     at: float | None = None
     unsure: frozenset[str] = frozenset()
     tag: str | None = None
+    application: str | None = None
+    serverName: str | None = None
 
     def question(self) -> Supposed:
         """Return the question with these facts."""
@@ -90,7 +94,8 @@ class Facts:
         asker = _Supposing(person, self.source, self.listener, self.secured, self.tag)
         # A look-up has no port.
         port = 0 if self.command == "resolve" else self.port
-        return Supposed(asker, self.command, self.name, port, self.at)
+        found = Found(self.application, self.serverName)
+        return Supposed(asker, self.command, self.name, port, self.at, found)
 
 
 def destination(text: str, command: str) -> tuple[Address | str, int]:

@@ -11,7 +11,7 @@ from typing import Protocol, final
 
 from attrs import frozen
 
-from socksgw.policy.answers import KEEPS_ALLOWING, TO, Answer, missing, unknown
+from socksgw.policy.answers import TO, Answer, missing, unknown
 from socksgw.policy.deciders import concerning
 from socksgw.policy.decision import combined, tellable
 from socksgw.policy.facts import Facts
@@ -262,9 +262,10 @@ def _step(question: Question, rule: Rule, answer: Answer, byName: bool = False) 
         return Step(rule.id, "report_only")
     if byName and answer & TO:
         return Step(rule.id, "the address, which is not looked up here,")
-    if not answer & (KEEPS_ALLOWING if rule.allow else question.keepsDenying):
+    keeps = question.keepsAllowing if rule.allow else question.keepsDenying
+    if not answer & keeps:
         return Step(rule.id, None)
     fact = missing(rule.allow, answer)
     if fact is None:
-        return Step(rule.id, unknown(answer & ~KEEPS_ALLOWING))
+        return Step(rule.id, unknown(answer & ~question.keepsAllowing))
     return Step(rule.id, f"{fact}, which is not known")

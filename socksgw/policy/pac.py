@@ -151,6 +151,8 @@ def _depends(rule: Rule) -> bool:
             rule.methods,
             rule.askedBy,
             rule.tags,
+            rule.applications,
+            rule.serverNames,
         )
     )
 

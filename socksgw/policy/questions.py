@@ -5,11 +5,17 @@ Questions to the policy, and the verdicts that answer them.
 from __future__ import annotations
 
 import time
-from typing import ClassVar, Final, Protocol, Self, final
+from typing import ClassVar, Final, NamedTuple, Protocol, Self, final
 
 from attrs import frozen
 
-from socksgw.policy.answers import GROUPS, KEEPS_DENYING
+from socksgw.interfaces import UNKNOWN
+from socksgw.policy.answers import (
+    GROUPS,
+    INSPECTED,
+    KEEPS_ALLOWING,
+    KEEPS_DENYING,
+)
 from socksgw.policy.conditions import Person
 from socksgw.policy.leaving import Leaving
 from socksgw.wire.address import Address
@@ -19,8 +25,10 @@ __all__ = [
     "DEFAULT",
     "NEVER",
     "UNOFFERED",
+    "UNSEEN",
     "Asking",
     "Consulting",
+    "Found",
     "Missing",
     "Obligations",
     "Question",
@@ -63,10 +71,31 @@ class Asking(Protocol):
         """Return the tag behind the user's name; empty for none."""
 
 
+class Found(NamedTuple):
+    """
+    What the first octets of a session tell; L{None} for a fact that is not given.
+
+    @ivar application: the word for it; L{socksgw.interfaces.UNKNOWN} where that could
+        not be told.
+    @ivar serverName: the name of the server; empty for none.
+    @ivar hidden: whether there may be another name that cannot be read.
+    """
+
+    application: str | None
+    serverName: str | None
+    hidden: bool = False
+
+
+#: Of a session that was not looked at when there was time for it.
+UNSEEN: Final = Found(UNKNOWN, "", hidden=True)
+
+
 class Question:
     """
     A question to the policy: who asks for what.
 
+    @cvar keepsAllowing: the facts which, while they are unknown, keep a rule from
+        allowing. What a session carries is known later of a live request.
     @cvar keepsDenying: the facts which, while they are unknown, keep a rule from
         denying. For a live request groups do not: a user who may be in a denied group
         is denied.
@@ -75,10 +104,12 @@ class Question:
     @ivar port: 0 while it is unknown: for the peer of a BIND, for an association,
         for a look-up.
     @ivar at: when, in seconds since the epoch; L{None} for now.
+    @ivar found: what its first octets tell; L{None} while that is unknown.
     """
 
-    __slots__ = ("asker", "at", "command", "name", "port")
+    __slots__ = ("asker", "at", "command", "found", "name", "port")
 
+    keepsAllowing: ClassVar[int] = KEEPS_ALLOWING
     keepsDenying: ClassVar[int] = KEEPS_DENYING & ~GROUPS
 
     def __init__(
@@ -88,12 +119,14 @@ class Question:
         name: str | None,
         port: int,
         at: float | None = None,
+        found: Found | None = None,
     ) -> None:
         self.asker = asker
         self.command = command
         self.name = name
         self.port = port
         self.at = at
+        self.found = found
 
     @property
     def askedBy(self) -> str:
@@ -102,7 +135,7 @@ class Question:
 
     def about(self, command: str, port: int) -> Self:
         """Return the same question about another command, or another port."""
-        return type(self)(self.asker, command, self.name, port, self.at)
+        return type(self)(self.asker, command, self.name, port, self.at, self.found)
 
     def moment(self) -> float | None:
         """Return the time in seconds since the epoch; L{None} when it is unknown."""
@@ -120,6 +153,7 @@ class Supposed(Question):
 
     __slots__ = ()
 
+    keepsAllowing = KEEPS_ALLOWING | INSPECTED
     keepsDenying = KEEPS_DENYING
 
     def moment(self) -> float | None:
@@ -132,7 +166,7 @@ class Missing(Exception):
     The verdict depends on a fact that was not given.
 
     @ivar fact: C{groups}, C{from}, C{listener}, C{method}, C{secured}, C{tag},
-        C{at} or C{resolving_to}.
+        C{at}, C{application}, C{server_name} or C{resolving_to}.
     """
 
     def __init__(self, fact: str) -> None:
@@ -191,9 +225,13 @@ class Verdict:
         the destination), C{address} (those of any of its ports), or C{any}.
     @ivar ticket: the ticket of the rule that allowed it; empty without one.
     @ivar obligations: those of the rule that allowed it.
+    @ivar pending: whether it depends on what the session carries. It is opened by this
+        rule, looked at, and judged again.
     """
 
-    __slots__ = ("allowed", "obligations", "replies", "rule", "ticket", "why")
+    __slots__ = (
+        "allowed", "obligations", "pending", "replies", "rule", "ticket", "why",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -203,6 +241,7 @@ class Verdict:
         replies: str = "exact",
         ticket: str = "",
         obligations: Obligations = _NO_OBLIGATIONS,
+        pending: bool = False,
     ) -> None:
         self.allowed = allowed
         self.rule = rule
@@ -210,6 +249,19 @@ class Verdict:
         self.replies = replies
         self.ticket = ticket
         self.obligations = obligations
+        self.pending = pending
+
+    def untilSeen(self) -> Verdict:
+        """Return the same, depending on what the session carries."""
+        return Verdict(
+            self.allowed,
+            self.rule,
+            self.why,
+            self.replies,
+            self.ticket,
+            self.obligations,
+            pending=True,
+        )
 
     @property
     def there(self) -> bool:

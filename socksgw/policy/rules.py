@@ -8,7 +8,9 @@ from typing import Final, final
 
 from attrs import field, frozen
 
+from socksgw.interfaces import UNKNOWN
 from socksgw.policy.answers import (
+    APPLICATION,
     AT,
     FROM,
     GROUPS,
@@ -16,12 +18,14 @@ from socksgw.policy.answers import (
     METHOD,
     PORTS,
     SECURED,
+    SERVER_NAME,
     TAG,
     TO,
     YES,
     Answer,
 )
 from socksgw.policy.conditions import Addresses, Destinations, Who
+from socksgw.policy.patterns import NamePatterns
 from socksgw.policy.ports import Ports, Services
 from socksgw.policy.questions import Obligations, Question, Verdict
 from socksgw.policy.schedules import Schedule
@@ -40,6 +44,7 @@ class Rule:
     """
     One rule, compiled. A condition that is L{None} holds for every question.
 
+    @ivar inspects: whether it depends on what a session carries.
     @ivar there: whether an upstream looks names up for what the rule allows.
     @ivar verdict: the verdict where the rule matches.
     """
@@ -61,12 +66,19 @@ class Rule:
     methods: frozenset[str] | None = None
     askedBy: frozenset[str] | None = None
     tags: Tags | None = None
+    applications: frozenset[str] | None = None
+    serverNames: NamePatterns | None = None
     ticket: str = ""
     message: str = ""
     reportOnly: bool = False
     obligations: Obligations = _NO_OBLIGATIONS
+    inspects: bool = field(init=False, eq=False, repr=False)
     there: bool = field(init=False, eq=False, repr=False)
     verdict: Verdict = field(init=False, eq=False, repr=False)
+
+    @inspects.default
+    def _inspecting(self) -> bool:
+        return self.applications is not None or self.serverNames is not None
 
     @there.default
     def _there(self) -> bool:
@@ -114,6 +126,8 @@ class Rule:
                     self.methods,
                     self.askedBy,
                     self.tags,
+                    self.applications,
+                    self.serverNames,
                 )
             )
         )
@@ -170,6 +184,12 @@ class Rule:
                 return "during"
             else:
                 unknown |= AT
+        if self.inspects:
+            seen = self._carries(question)
+            if seen:
+                if isinstance(seen, str):
+                    return seen
+                unknown |= seen
         port = question.port
         if self.ports is not None and port not in self.ports:
             if port or not self.ports:
@@ -189,6 +209,39 @@ class Rule:
                 if isinstance(led, str):
                     return led
                 unknown |= led
+        return unknown
+
+    def _carries(self, question: Question) -> Answer:
+        """
+        Return the answer of C{application} and C{server_name}.
+
+        What could not be told allows nothing, and is denied by a rule for any of it.
+        """
+        applications, names = self.applications, self.serverNames
+        if question.command != "connect":
+            return "command"
+        if applications is not None and not applications:
+            return "application"
+        if names is not None and not names:
+            return "server_name"
+        found = question.found
+        unknown = YES
+        if applications is not None:
+            application = None if found is None else found.application
+            if application is None:
+                unknown |= APPLICATION
+            elif application not in applications and (
+                self.allow or application != UNKNOWN
+            ):
+                return "application"
+        if names is not None:
+            name = None if found is None else found.serverName
+            if found is not None and found.hidden and not self.allow:
+                return unknown
+            if name is None:
+                unknown |= SERVER_NAME
+            elif name not in names:
+                return "server_name"
         return unknown
 
     def _unmetAt(self, at: float) -> str | None:

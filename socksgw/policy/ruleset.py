@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, final
 
-from socksgw.policy.answers import GROUPS, KEEPS_ALLOWING, TO, YES, Answer
+from socksgw.policy.answers import GROUPS, INSPECTED, KEEPS_ALLOWING, TO, YES, Answer
 from socksgw.policy.conditions import Never
 from socksgw.policy.index import Index
 from socksgw.policy.leaving import Leaving
@@ -59,18 +59,21 @@ class Ruleset:
     The rules of one configuration, and the ban before them.
 
     @ivar index: finds the rules that a question may concern.
+    @ivar inspects: whether some rules depend on what a session carries.
     @ivar reporting: whether some rules only report.
     @ivar there: whether upstreams look names up for what some rules allow.
     """
 
     __slots__ = (
-        "_byName", "_leads", "_timed", "index", "never", "reporting", "rules", "there",
+        "_byName", "_leads", "_timed", "index", "inspects", "never", "reporting",
+        "rules", "there",
     )  # fmt: skip
 
     def __init__(self, rules: Sequence[Rule], never: Never) -> None:
         self.rules = tuple(rules)
         self.never = never
         self.index = Index(self.rules)
+        self.inspects = any(rule.inspects for rule in rules)
         self.reporting = any(rule.reportOnly for rule in rules)
         self.there = any(rule.there for rule in rules)
         self._timed = tuple(rule for rule in rules if rule.timed)
@@ -130,7 +133,33 @@ class Ruleset:
                 other = self._first(question, inside, trace)
                 if other is None or not other.allow:
                     return self._denial(other, question)
+        if self.inspects and self._dependsOnSight(question, address):
+            return rule.verdict.untilSeen()
         return rule.verdict
+
+    def _dependsOnSight(
+        self, question: Question, address: Address | None, skipped: int = YES
+    ) -> bool:
+        """
+        Tell whether it depends on what the session carries which rule decides.
+
+        @param skipped: as of L{_first}.
+        """
+        if question.found is not None:
+            return False
+        inside = () if address is None else tuple(embedded(address))
+        for each in (address, *inside):
+            for rule in self.index.of(question, each):
+                answer = rule.answer(question, each)
+                if isinstance(answer, str) or rule.reportOnly:
+                    continue
+                keeps = question.keepsAllowing if rule.allow else question.keepsDenying
+                if answer & (keeps | skipped) & ~INSPECTED:
+                    continue
+                if answer & INSPECTED:
+                    return True
+                break
+        return False
 
     def _first(
         self,
@@ -155,7 +184,8 @@ class Ruleset:
             rules = self.rules if every else self.index.of(question, address)
         if trace is not None:
             rules = trace.watch(rules, question, address)
-        allowing, denying = KEEPS_ALLOWING | skipped, question.keepsDenying | skipped
+        allowing = question.keepsAllowing | skipped
+        denying = question.keepsDenying | skipped
         for rule in rules:
             answer = rule.answer(question, address)
             if answer and (
@@ -236,6 +266,8 @@ class Ruleset:
         rule = self._first(question, None, trace, None, TO)
         if rule is None or not rule.allow:
             return self._denial(rule, question)
+        if self.inspects and self._dependsOnSight(question, None, TO):
+            return rule.verdict.untilSeen()
         return rule.verdict
 
     def leaves(self, question: Question) -> bool:

@@ -150,8 +150,13 @@ def _shadowsWhen(
         later.tags is None or not earlier.tags.contains(later.tags)
     ):
         return False
+    if earlier.serverNames is not None and (
+        later.serverNames is None or not earlier.serverNames.contains(later.serverNames)
+    ):
+        return False
     return (
-        within(earlier.secured, later.secured)
+        within(earlier.applications, later.applications)
+        and within(earlier.secured, later.secured)
         and within(earlier.methods, later.methods)
         and within(earlier.askedBy, later.askedBy)
     )

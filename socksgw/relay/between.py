@@ -31,6 +31,11 @@ class Relays:
     def __init__(self, settings: RelaySettings) -> None:
         self._settings = settings
 
+    @property
+    def idle(self) -> float:
+        """Seconds without an octet after which a relay ends."""
+        return self._settings.idle
+
     async def between(
         self,
         client: Client,
@@ -41,6 +46,7 @@ class Relays:
         sending: Allowance | None = None,
         receiving: Allowance | None = None,
         late: bytes = b"",
+        ended: bool = False,
     ) -> None:
         """
         Move octets until the relay is over, and close the destination then.
@@ -56,6 +62,7 @@ class Relays:
         @param receiving: the same for those to it.
         @param late: octets of the destination that are read already; the client gets
             them first.
+        @param ended: whether the destination is known to have ended its side.
         """
         settings = self._settings if idle is None else self._settings.idling(idle)
         relay: SpliceRelay | StreamRelay
@@ -68,8 +75,9 @@ class Relays:
         near, far = connection.plain, destination.plain
         try:
             if near is not None and far is not None:
-                destination.release()
-                relay = SpliceRelay(settings, near, far, connection.release())
+                relay = SpliceRelay(
+                    settings, near, far, connection.release(), destination.release()
+                )
             else:
                 relay = StreamRelay(settings, client, destination)
             if sending is not None or receiving is not None:
@@ -77,6 +85,8 @@ class Relays:
             tally.relay = relay
             try:
                 relay.start(early)
+                if ended and isinstance(relay, StreamRelay) and not relay.over:
+                    relay.destination.readConnectionLost()
                 tally.reason, tally.reset, resetDestination = await relay.done
             finally:
                 tally.sent = relay.client.moved

@@ -48,18 +48,22 @@ class SpliceRelay(Relay):
         client: socket.socket,
         destination: socket.socket,
         watched: bool = False,
+        watchedThere: bool = False,
     ) -> None:
         """
         Make the relay; L{start} begins it.
 
         @param watched: whether the client's socket is watched already, for what
             there is to read.
+        @param watchedThere: whether the destination's is.
         """
         super().__init__(settings)
         self.client = Side(self, client)
         if watched:
             self.client.adopt()
         self.destination = Side(self, destination)
+        if watchedThere:
+            self.destination.adopt()
         self.client.other = self.destination
         self.destination.other = self.client
         self._looks = 0

@@ -5,7 +5,7 @@ The facts of one session that its commands and flows read and change.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from socksgw.accept.inbound import Inbound
 from socksgw.audit.journal import Journal
@@ -19,10 +19,11 @@ from socksgw.metrics.meters import Meters
 from socksgw.negotiate.methods import Methods
 from socksgw.policy.decision import Policy
 from socksgw.policy.leaving import Leaving
-from socksgw.policy.questions import Obligations, Verdict
+from socksgw.policy.questions import Found, Obligations, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
+from socksgw.relay.inspection import Inspection
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import UDPOptions, Ways
 from socksgw.system.connection import SocketName
@@ -71,6 +72,10 @@ class Generation(Protocol):
     @property
     def relays(self) -> Relays:
         """What moves octets between two connections."""
+
+    @property
+    def inspection(self) -> Inspection:
+        """How sessions are looked at."""
 
     @property
     def associations(self) -> Associations:
@@ -136,11 +141,14 @@ class Used(Protocol):
 
 
 class Asked(Protocol):
-    """What a client asked for."""
+    """What a client asked for (L{socksgw.session.command.Command})."""
 
     @property
     def name(self) -> str:
         """The policy's name of it."""
+
+    def again(self, case: Any, ruleset: Ruleset) -> Verdict:
+        """Ask other rules about a session that was allowed."""
 
 
 class Case:
@@ -157,6 +165,9 @@ class Case:
     @ivar verdicts: what the rules say of each address that may be used, or of the
         name where an upstream looks that up.
     @ivar obligations: what the rule asks that the session lives by.
+    @ivar pending: whether the session is looked at, and judged again, before the
+        client's octets go on.
+    @ivar found: what it carries, for the rules; L{None} while that is not known.
     @ivar arrived: whether the session is counted as new already (L{arrive}).
     @ivar claim: what the session takes of the limits, once it is allowed.
     @ivar flows: what judges its datagrams, where it has any.
@@ -168,8 +179,8 @@ class Case:
 
     __slots__ = (
         "_tally", "_used", "arrived", "asker", "claim", "client", "command", "flows",
-        "gateway", "generation", "obligations", "outgoing", "record", "shown",
-        "verdicts",
+        "found", "gateway", "generation", "obligations", "outgoing", "pending",
+        "record", "shown", "verdicts",
     )  # fmt: skip
 
     asker: Asker
@@ -195,6 +206,8 @@ class Case:
         self.claim: Claim | None = None
         self.flows: Flows | None = None
         self.arrived = False
+        self.pending = False
+        self.found: Found | None = None
         self._used: tuple[Used, ...] = ()
         self.shown: tuple[bytes, bytes] | None = None
         self.outgoing: Address | None = None
@@ -286,6 +299,7 @@ class Case:
         It is counted, bounded and recorded by that.
         """
         self.obligations = verdict.obligations
+        self.pending = verdict.pending
         self.record.livesBy(verdict.rule, verdict.ticket)
         if self.claim is not None and self.claim.rule != verdict.rule:
             self.recount(verdict.rule)

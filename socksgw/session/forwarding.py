@@ -9,12 +9,15 @@ from contextlib import suppress
 from typing import Any, final
 
 from socksgw.errors import ConnectFailed, LimitReached, Revoked, SocksError
+from socksgw.interfaces import Finding
+from socksgw.policy.decision import Decision
+from socksgw.policy.questions import Found
 from socksgw.relay.forward import STALE
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Outlet
 from socksgw.session.besides import Besides
 from socksgw.session.case import Case
-from socksgw.session.command import Routed
+from socksgw.session.command import Routed, named
 from socksgw.session.streams import Dialling, targets
 from socksgw.wire.address import Address
 from socksgw.wire.dialect import Exchange
@@ -33,9 +36,19 @@ class Forward(Dialling):
     for the same client, user, address, port and rule.
     """
 
+    async def decide(self, case: Case, request: Requested) -> Decision:
+        """Ask as for any other: what the session carries is known already."""
+        host = named(request)
+        name = host.text if isinstance(host, Address) else host
+        case.found = Found("http", name)
+        return await super().decide(case, request)
+
     async def route(self, case: Case, request: Requested) -> Routed:
         """Take the connection that was kept, or dial."""
         exchange = case.client.conversation.passOn()
+        found = case.found
+        assert found is not None
+        case.record.finding = Finding("http", found.serverName, method=exchange.method)
         outlet = self._kept(case, exchange.safe)
         again = outlet is not None
         # What a way out needs, should the kept connection turn out to be closed.

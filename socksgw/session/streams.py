@@ -9,7 +9,7 @@ from typing import final
 
 from socksgw.errors import LeadsHere, LimitReached, SocksError
 from socksgw.policy.decision import Decision
-from socksgw.policy.questions import Question, Verdict
+from socksgw.policy.questions import UNSEEN, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Outlet, Ways
@@ -24,6 +24,7 @@ from socksgw.session.command import (
     strictest,
 )
 from socksgw.session.introducing import introduce
+from socksgw.session.looking import lookAndRelay
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Requested
@@ -32,6 +33,15 @@ __all__ = ["Bind", "Connect", "Dialling", "targets"]
 
 #: As of L{Ways.connect}.
 Admit = Callable[[Address], float | None]
+
+
+def _looking(case: Case, outlet: Outlet) -> Relay:
+    """Return what looks at the first octets, and moves them and all others."""
+
+    def relay(early: bytes, tally: Tally) -> Awaitable[None]:
+        return lookAndRelay(case, outlet, early, tally)
+
+    return relay
 
 
 def _between(case: Case, outlet: Outlet) -> Relay:
@@ -70,13 +80,15 @@ class Dialling(Command):
     async def decide(self, case: Case, request: Requested) -> Decision:
         """Ask about the destination's addresses, one by one."""
         return await case.generation.policy.decide(
-            case.asker, self.name, named(request), request.port, case.arrive
+            case.asker, self.name, named(request), request.port, case.arrive, case.found
         )
 
     def again(self, case: Case, ruleset: Ruleset) -> Verdict:
         """Ask about the address that was dialled; before that, each that may be."""
         record = case.record
-        question = Question(case.asker, self.name, record.name, record.port)
+        question = Question(
+            case.asker, self.name, record.name, record.port, None, case.found
+        )
         if record.judged:
             assert record.name is not None
             verdict = ruleset.byName(question)
@@ -179,6 +191,9 @@ class Connect(Dialling):
     async def route(self, case: Case, request: Requested) -> Routed:
         """Dial, and relay what both say."""
         outlet = await self.dial(case)
+        if case.pending or case.generation.inspection.always:
+            return Routed(outlet.bound, _looking(case, outlet))
+        case.found = UNSEEN
         return Routed(outlet.bound, _between(case, outlet))
 
 

@@ -44,6 +44,10 @@ class Exchange(Protocol):
     untilClose: bool
 
     @property
+    def method(self) -> str:
+        """What is asked of the destination, a word of HTTP."""
+
+    @property
     def safe(self) -> bool:
         """Whether the request can do no harm twice, and nothing of it is gone."""
 

@@ -192,6 +192,11 @@ class Exchange:
         return self.safe and not self.heard
 
     @property
+    def method(self) -> str:
+        """As L{socksgw.wire.dialect.Exchange.method}."""
+        return self._request.method.decode("ascii")
+
+    @property
     def safe(self) -> bool:
         """Whether it can do no harm twice, and nothing of it is gone."""
         fields = self._request.headers

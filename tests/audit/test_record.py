@@ -15,6 +15,7 @@ from socksgw.audit import chain, process
 from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
 from socksgw.audit.record import SessionRecord
 from socksgw.errors import LookupFailed, NotAllowed, SocksError
+from socksgw.interfaces import Finding
 from socksgw.system.program import Program
 from socksgw.wire.address import Address
 from tests.tools.catalogue import catalogued
@@ -39,6 +40,7 @@ class Said:
     hint: str = ""
     decider: str = ""
     said: str = ""
+    pending: bool = False
     #: Of the first address and of the second.
     rules: tuple[str, str] = ("web", "web")
 
@@ -264,6 +266,7 @@ def everyLine() -> list[str]:
         rules=("web", "six"),
         decider="opa",
         said="s",
+        pending=True,
     )
     record.groups, record.secured, record.userId = ("staff",), "integrity", b"fred"
     record.runBy(Program(1000, pid=4711))
@@ -276,6 +279,11 @@ def everyLine() -> list[str]:
     record.dialled, record.bound, record.strangers = V4, (V4, 1), 3
     record.livesBy("six", "T-2")
     record.ending = "revoked"
+    record.finding = Finding(
+        "tls", "a.example", outer=True, alpn=("h2",), method="GET", detail="d"
+    )
+    record.mismatch = True
+    lines.append(record.inspectedLine(True, "web", "", "T-3"))
     lines += [record.endLine(101.0), record.peerLine(21), record.refusedLine("w")]
     lines += [record.loginFailedLine("w"), record.flowsRefusedLine("w")]
     lines.append(

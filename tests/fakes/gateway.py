@@ -232,6 +232,7 @@ class Gateway:
             handsOn=False,
             domainOf=lambda listener: OWN,
             relays=SimpleNamespace(between=self._between),
+            inspection=SimpleNamespace(always=False),
             udpOf=lambda name: UDPOptions(ListenUDP()),
         )
         self.changes = 0
@@ -289,7 +290,13 @@ class Gateway:
             await step
 
     async def _decide(
-        self, asker: Any, command: str, host: Any, port: int, arrive: Any
+        self,
+        asker: Any,
+        command: str,
+        host: Any,
+        port: int,
+        arrive: Any,
+        found: Any = None,
     ) -> Decision:
         question = command, host, port
         who = (asker.user.name, asker.source, asker.listener)

@@ -42,6 +42,7 @@ from socksgw.config.schema.service import (
     AuditConfig,
     Family,
     GatewayConfig,
+    InspectConfig,
     RelayConfig,
     ResolverConfig,
     Sink,
@@ -78,6 +79,7 @@ __all__ = [
     "Http",
     "Identity",
     "Included",
+    "InspectConfig",
     "Limit",
     "Listen",
     "ListenTLS",
@@ -134,6 +136,7 @@ class Config:
     gateway: GatewayConfig = GatewayConfig()
     timeouts: Timeouts = Timeouts()
     relay: RelayConfig = RelayConfig()
+    inspect: InspectConfig | None = None
     resolver: ResolverConfig = ResolverConfig()
     listen: tuple[Listen, ...] = ()
     auth: AuthConfig = AuthConfig()

@@ -167,6 +167,13 @@ class Rule:
     @ivar method: Methods by which the user has logged in.
     @ivar tag: Tags behind the name of the user (C{auth.tag_separator}): a tag,
         C{"job-*"} for those that begin so, or C{"*"} for any.
+    @ivar application: What the session carries, as its first octets tell: names of
+        inspectors (C{socksgw plugins}) such as C{"tls"}, C{"http"}, C{"ssh"},
+        C{"other"} for what no inspector knows, C{"unknown"} for what could not be told.
+        A rule that allows does not match that, unless it names it; one that denies
+        does. For C{connect}: the session is opened, looked at and judged again.
+    @ivar server_name: Names of the server in the first octets of TLS or HTTP: C{"*.x"},
+        C{".x"} and C{"=host"}, as in C{to}. For C{connect}, as C{application}.
     @ivar via: Upstreams by which what the rule allows leaves: C{["a", "b"]} is the
         chain of a, then b. In each place there may be several to choose from:
         C{[["a1", "a2"], "b"]}. C{"direct"} as the last one of the only place is the
@@ -209,6 +216,8 @@ class Rule:
     asked_by: Words | None = None
     method: Words | None = None
     tag: Words | None = None
+    application: Words | None = None
+    server_name: tuple[str, ...] | None = None
     timeouts: RuleTimeouts = RuleTimeouts()
     limits: Limit | None = None
     via: Via | None = None
@@ -242,6 +251,8 @@ class Expect:
     @ivar secured: The protection of the client's side: C{"clear"}, C{"integrity"},
         C{"confidentiality"}.
     @ivar tag: The tag behind the user's name; C{""} for none.
+    @ivar application: What its first octets tell that the session carries.
+    @ivar server_name: The name of the server in them; C{""} for none.
     @ivar at: When it is asked for.
     @ivar resolving_to: The addresses of the destination's name.
     @ivar rule: The rule that has to decide; C{"auth.choose"} for a client that does
@@ -258,6 +269,8 @@ class Expect:
     method: str | None = None
     secured: str | None = None
     tag: str | None = None
+    application: str | None = None
+    server_name: str | None = None
     at: Moment | None = None
     resolving_to: tuple[str, ...] = ()
     rule: str | None = None

@@ -16,6 +16,7 @@ __all__ = [
     "AuditConfig",
     "Family",
     "GatewayConfig",
+    "InspectConfig",
     "RelayConfig",
     "ResolverConfig",
     "Sink",
@@ -95,6 +96,28 @@ class RelayConfig:
     """
 
     memory: Octets = Octets(256_000_000)
+
+
+@frozen
+class InspectConfig:
+    """
+    What is told of a session by its first octets, both ways.
+
+    With this table every CONNECT is looked at while its octets pass, and the record
+    says what was found. Sessions that a rule with C{application} or C{server_name} may
+    decide about are looked at in any case, and before the client's octets go on.
+
+    @ivar octets: How many octets of each side are looked at, at most: C{"1KiB"} to
+        C{"64KiB"}.
+    @ivar timeout: How long after the first octet it may take to tell what it is, at
+        most C{"1m"}.
+    @ivar mismatch: What happens to a session that asked for one name and whose content
+        names another server. C{"cut"}: it ends. C{"record"}: the record says so.
+    """
+
+    octets: Octets = Octets(16_384)
+    timeout: Duration = Duration(2)
+    mismatch: Literal["cut", "record"] = "cut"
 
 
 Family = Literal["prefer6", "prefer4", "only4", "only6"]

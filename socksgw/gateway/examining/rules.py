@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from socksgw.config.problems import nearest
 from socksgw.config.schema import Config, Rule
 from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.problems import Problems
+from socksgw.interfaces import OTHER, UNKNOWN
 from socksgw.policy.expectations import wrongFacts
+from socksgw.relay.inspectors import findInspectors
 
 __all__ = ["examineExpectations", "examineRules"]
 
@@ -32,6 +35,8 @@ def examineRules(config: Config, methods: Methods, problems: Problems) -> None:
             problems.wrong(f"{path}.method", why)
         for key, why in _withoutEffect(rule, config.services):
             problems.wrong(f"{path}.{key}", why)
+        for why in _wrongApplications(_several(rule.application)):
+            problems.wrong(f"{path}.application", why)
         if rule.tag and not config.auth.tag_separator:
             problems.wrong(f"{path}.tag", _NO_TAGS)
 
@@ -45,6 +50,9 @@ def examineExpectations(config: Config, methods: Methods, problems: Problems) ->
         if expect.method is not None:
             for why in methods.wrongNames([expect.method]):
                 problems.wrong(f"{path}.method", why)
+        if expect.application is not None:
+            for why in _wrongApplications([expect.application]):
+                problems.wrong(f"{path}.application", why)
         for key, why in wrongFacts(
             config,
             expect.who,
@@ -56,6 +64,15 @@ def examineExpectations(config: Config, methods: Methods, problems: Problems) ->
             methods.capabilities,
         ):
             problems.wrong(f"{path}.{key}", why)
+
+
+def _wrongApplications(words: Sequence[str]) -> Iterator[str]:
+    """Yield why words are not what inspection may find."""
+    known = {*findInspectors()[0], OTHER, UNKNOWN} if words else set[str]()
+    for word in words:
+        if word not in known:
+            choice = ", ".join(f'"{each}"' for each in sorted(known))
+            yield f'"{word}" is none of {choice}{nearest(word, known)}'
 
 
 def _several(words: Sequence[str] | str | None) -> Sequence[str]:
@@ -92,6 +109,9 @@ def _withoutEffect(
         for i, word in enumerate(rule.to or ()):
             if word.startswith(("*", ".", "=")):
                 yield f"to[{i}]", f'"{word}" can never match: asked_by is "address"'
+    for key in ("application", "server_name"):
+        if getattr(rule, key) is not None and commands and "connect" not in commands:
+            yield key, "can never match: only connect is looked into"
     if rule.services:
         wanted = {"udp" if command == "udp" else "tcp" for command in commands}
         has = {

@@ -34,6 +34,7 @@ def examineValues(config: Config, problems: Problems) -> None:
             wrong(f"timeouts.{name}", "must be more than 0s")
     if config.relay.memory < 1 << 20:
         wrong("relay.memory", 'must be at least "1MiB"')
+    _inspect(config, problems)
     _gateway(config, problems)
     _resolver(config, problems)
     for i, limit in enumerate(config.limit):
@@ -80,6 +81,14 @@ def _tagged(path: str, limit: Limit, config: Config, problems: Problems) -> None
         problems.wrong(
             path, "counts nothing: there are no tags, since auth.tag_separator is empty"
         )
+
+
+def _inspect(config: Config, problems: Problems) -> None:
+    inspect = config.inspect
+    if inspect is not None and not 1 << 10 <= inspect.octets <= 1 << 16:
+        problems.wrong("inspect.octets", 'must be within "1KiB" and "64KiB"')
+    if inspect is not None and not 0 < inspect.timeout <= 60:
+        problems.wrong("inspect.timeout", 'must be more than 0s, and at most "1m"')
 
 
 def _gateway(config: Config, problems: Problems) -> None:
