@@ -19,6 +19,7 @@ APART = COMMON | {"bench", "hostile", "interop", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
     "admin/filtering.py": ("admin/api/test_sessions.py", "sessions are chosen by it"),
+    "admin/slices.py": ("admin/api/test_sessions.py", "lists are made in such"),
     "admin/paths.py": ("admin/test_openapi.py", "it describes the table"),
     "admin/table.py": ("admin/test_reading.py", "fields are read as it says"),
     "agent/agent.py": ("interop/test_agent.py", "an agent that runs has one"),

@@ -25,6 +25,7 @@ _TEXTS: Final[Mapping[int, str]] = {
     413: "The body is too long.",
     415: "The body is no JSON.",
     421: "Nobody asks by this name of the host.",
+    422: "It cannot be used; problems tells why.",
     429: "Too many ask at a time.",
     500: "A defect; the log says more.",
     503: "Not now; see the answer.",

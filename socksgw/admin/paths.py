@@ -10,13 +10,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from socksgw.admin.api import health, sessions
+from socksgw.admin.api import health, running, sessions
 from socksgw.admin.openapi import describing
 from socksgw.admin.table import Entry
 
 __all__ = ["ENTRIES", "find", "methodsOf"]
 
-_SERVED: Final[Sequence[Entry]] = (*health.ENTRIES, *sessions.ENTRIES)
+_SERVED: Final[Sequence[Entry]] = (
+    *health.ENTRIES,
+    *sessions.ENTRIES,
+    *running.ENTRIES,
+)
 
 #: Every path with every method; the last one is the description of all.
 ENTRIES: Final[Sequence[Entry]] = (*_SERVED, describing(_SERVED))

@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any, Final, final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -84,10 +84,8 @@ class AdminRequest(BoundedRequest):
         channel: Any = self.channel
         self.site = channel.site
         channel.patience(_ANSWER)
-        answering = Deferred.fromCoroutine(self._answer())
-        answering.addErrback(self._defect)
-        # What is asked for is not awaited any longer by a client that has gone.
-        self.notifyFinish().addErrback(lambda _: answering.cancel())
+        # It goes on when the client goes: an act is journalled with its result.
+        Deferred.fromCoroutine(self._answer()).addErrback(self._defect)
 
     async def _answer(self) -> None:
         entry: Entry | None = None
@@ -250,8 +248,7 @@ class AdminRequest(BoundedRequest):
         self.notifyFinish().addErrback(lambda _: ended())
 
     def _defect(self, failure: Failure) -> None:
-        if failure.check(CancelledError) is None:
-            _log.failure("an answer of the admin interface could not be sent", failure)
+        _log.failure("an answer of the admin interface could not be sent", failure)
 
 
 @implementer(IPushProducer)

@@ -25,6 +25,7 @@ from socksgw.gateway.listeners import CannotStart, Listeners
 from socksgw.gateway.pacports import PacPorts
 from socksgw.gateway.parts import Part, Parts
 from socksgw.gateway.pauses import Pauses
+from socksgw.gateway.rates import Rates
 from socksgw.gateway.reload import STOPPING, Answer, Reload
 from socksgw.gateway.revocation import Revocation
 from socksgw.gateway.sessions import Sessions
@@ -74,12 +75,15 @@ class Gateway:
     @ivar sinks: what follows the journal.
     @ivar failed: called with a line of text when the gateway cannot go on; the
         program that sets it should end the process.
+    @ivar began: when it was built, in monotonic seconds.
+    @ivar rates: how much happens at a time.
     @ivar memory: counts the octets that wait for slow readers.
     @ivar meters: what sessions count.
     @ivar throttle: what counts logins that fail.
     @ivar descriptors: how many the process may have.
     @ivar reloads: reads the configuration again.
     @ivar since: when the configuration in force was read, in seconds since the epoch.
+    @ivar drained: whether no clients are accepted for now (L{drain}).
     @ivar stopping: whether L{stop} has been called.
     """
 
@@ -103,6 +107,7 @@ class Gateway:
         """
         self.config = config
         self.clock = clock
+        self.began = clock()
         self._reactor = reactor
         self.deadlines = Deadlines(clock)
         self.setDeadline = self.deadlines.set
@@ -152,11 +157,13 @@ class Gateway:
         self._revocation = Revocation(self)
         self.sessions = Sessions()
         self.expiring = self.sessions.expiring
+        self.rates = Rates(self.sessions, clock)
+        self.adjoin(self.rates)
         self._running = False
         self._drain = Drain(
             reactor, self.sessions, self.listeners, self.setDeadline, self._close
         )
-        self.stopping = False
+        self.drained = self.stopping = False
         self._upkeep = Upkeep()
         self._heap = Heap()
         self._ticking = LoopingCall(self._tick)
@@ -262,7 +269,7 @@ class Gateway:
 
         @return: whether all are open, or are not to be.
         """
-        if self.stopping:
+        if self.stopping or self.drained:
             return True
         failed = self._listeners.reopen(domain)
         for line in failed:
@@ -277,6 +284,8 @@ class Gateway:
             reasons.append("the gateway is stopping")
         elif not self._running:
             reasons.append("the gateway has not started")
+        elif self.drained:
+            reasons.append("the gateway drains")
         elif not self._listeners.isOpen:
             reasons.append("no listener is open")
         if self.journal.failing and self.config.audit.on_failure == "refuse":
@@ -338,7 +347,11 @@ class Gateway:
             self._prepare(config, generation)
             self._parts.change(config, self.config)
             changed = True
-            self._listeners.change(config.listen)
+            if self.drained:
+                # New ones stay closed, and clients still make no further requests.
+                self._listeners.close()
+            else:
+                self._listeners.change(config.listen)
         except BaseException:
             if changed:
                 with suppress(CannotStart):
@@ -421,6 +434,7 @@ class Gateway:
         """
         self.sessions.end(session)
         self.meters.over.append(factsOf(session.record))
+        self.sessions.count(session)
         claim, session.claim = session.claim, None
         if claim is not None:
             self.limits.give(claim)
@@ -444,6 +458,33 @@ class Gateway:
             self.failed(f'the listener "{name}" was lost and cannot be kept: ending')
 
     # Stopping.
+
+    def drain(self) -> None:
+        """
+        Accept no clients until L{undrain}; those that are connected go on.
+
+        The process goes on, too, also when the last session is over.
+        """
+        if not self.drained and not self.stopping:
+            self.drained = True
+            self._listeners.close()
+
+    def undrain(self) -> None:
+        """
+        Accept clients again, after L{drain}.
+
+        @raise CannotStart: a listener cannot be opened. None is, then.
+        """
+        if not self.drained or self.stopping:
+            return
+        self._prepare(self.config, self.generation)
+        try:
+            self._listeners.open(self.config.listen, lenient=not self.config.file)
+        except BaseException:
+            self._listeners.close()
+            raise
+        self.drained = False
+        self._pauses.join()
 
     def stop(self) -> Deferred[None]:
         """

@@ -17,7 +17,9 @@ def session(number: int, stage: Stage = Stage.RELAY, name: str = "alice") -> Any
     """One that is counted."""
     user = SimpleNamespace(name=name, anonymous=name == "*", expires=5.0 * number)
     return SimpleNamespace(
-        record=SimpleNamespace(session=number),
+        record=SimpleNamespace(
+            session=number, allowed=True, decidedBy="r", sent=1, received=2
+        ),
         claim=object(),
         stage=stage,
         asker=SimpleNamespace(user=user),
@@ -34,8 +36,11 @@ def test_whoEndsMeanwhile() -> None:
         seen.append(each.record.session)
         if len(sessions) == 3:
             sessions.end(each)
+            sessions.count(each)
     assert (seen, len(sessions)) == ([1, 2, 3], 2)
     assert sessions.begin(session).record.session == 4
+    assert (sessions.sent, sessions.received) == (1, 2)
+    assert (sessions.denied, sessions.refused) == (0, 0)
 
 
 def test_whoLivesOnAVerdict() -> None:

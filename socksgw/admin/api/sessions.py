@@ -5,15 +5,13 @@ Live sessions: list them, tell one's whole story, end some.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from heapq import nlargest, nsmallest
-from itertools import islice
 from typing import Any, Final
 
-from twisted.internet.task import deferLater
-
 from socksgw.admin.filtering import CHOOSING, Choice
+from socksgw.admin.slices import slices
 from socksgw.admin.table import Answer, Asked, Entry, Field, Refused, asJson, objectOf
 from socksgw.audit.tracing import Traced, trace
 from socksgw.errors import Killed
@@ -48,14 +46,6 @@ _SORTS: Final[Mapping[str, Callable[[Session], Any]]] = {
 }
 
 
-async def _slices(asked: Asked, size: int) -> AsyncIterator[list[Session]]:
-    """Yield the live sessions in pieces, each in a turn of the reactor of its own."""
-    sessions = iter(asked.gateway.sessions)
-    while piece := list(islice(sessions, size)):
-        yield piece
-        await deferLater(asked.reactor, 0)
-
-
 async def _list(asked: Asked) -> Answer:
     given = asked.query
     gateway = asked.gateway
@@ -67,7 +57,7 @@ async def _list(asked: Asked) -> Answer:
     best = nlargest if given.get("order") == "desc" else nsmallest
     found: list[tuple[Any, int, Session]] = []
     matched = 0
-    async for piece in _slices(asked, _LOOKED):
+    async for piece in slices(asked, _LOOKED):
         chosen = [each for each in piece if choice.has(each)]
         matched += len(chosen)
         keyed = [(sort(each), each.record.session, each) for each in chosen]
@@ -224,7 +214,7 @@ async def _kill(asked: Asked) -> Answer:
     if not choice.text and not given.get("all"):
         raise Refused(400, "say which sessions, or all=true")
     ended = 0
-    async for piece in _slices(asked, _ENDED):
+    async for piece in slices(asked, _ENDED):
         for session in piece:
             # Others of this piece may have ended with one.
             if choice.has(session) and asked.gateway.sessions.has(session):
