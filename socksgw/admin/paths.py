@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from socksgw.admin.api import health, running, sessions
+from socksgw.admin.api import grants, health, running, sessions
 from socksgw.admin.openapi import describing
 from socksgw.admin.table import Entry
 
@@ -20,6 +20,7 @@ _SERVED: Final[Sequence[Entry]] = (
     *health.ENTRIES,
     *sessions.ENTRIES,
     *running.ENTRIES,
+    *grants.ENTRIES,
 )
 
 #: Every path with every method; the last one is the description of all.

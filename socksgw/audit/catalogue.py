@@ -22,7 +22,7 @@ _PROXIED: Final = ("sender", "sender_to", "told")
 _DECISION: Final = (
     *_CLIENT, "user", "method", "command", "asked", "name", "port", "verdict", "rule",
     "why", "addresses", "groups", "rules", "struck", "user_id", "secured", "tag",
-    "ticket", "inspect", "via", "judged", "decider", "said", "reports", "hint", "reply",
+    "ticket", "grant", "inspect", "via", "judged", "decider", "said", "reports", "hint", "reply",
     "reason", *_PROXIED,
 )  # fmt: skip
 #: What a session was found to carry.
@@ -47,14 +47,14 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "groups-failed": ("checker", "user", "reason"),
     "end": (
         "session", "address", "bound", "sent", "received", "seconds", "reason", "reply",
-        "strangers", "rule", "path", *_FOUND, "why", "ticket",
+        "strangers", "rule", "path", *_FOUND, "why", "ticket", "grant",
     ),
-    "inspected": ("session", *_FOUND, "verdict", "rule", "why", "ticket"),
-    "peer": (*_CLIENT, "user", "address", "bound", "rule", "ticket"),
+    "inspected": ("session", *_FOUND, "verdict", "rule", "why", "ticket", "grant"),
+    "peer": (*_CLIENT, "user", "address", "bound", "rule", "ticket", "grant"),
     "flow": _DECISION,
     "flow-end": (
         "session", "address", "sent", "sent_datagrams", "received",
-        "received_datagrams", "seconds", "reason", "limited", "path", "why", "ticket",
+        "received_datagrams", "seconds", "reason", "limited", "path", "why", "ticket", "grant",
     ),
     "flows-refused": (*_CLIENT, "why"),
     "reloaded": ("rules", "ended"),
@@ -67,6 +67,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "upstream": (
         "upstream", "network", "state", "why", "sessions", "opened", "failed",
     ),
+    "grant": ("grant", "act", "by", "ticket", "allows", "until", "why"),
     "leave-by": ("address", "state"),
     "sink": ("sink", "kind", "state", "position", "behind", "missed", "why"),
     "recovered": ("octets",),

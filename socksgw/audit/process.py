@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 
 __all__ = [
     "adminLine",
+    "grantLine",
     "groupsFailedLine",
     "leavingLine",
     "networkLine",
@@ -106,6 +108,28 @@ def networkLine(network: str, state: str, why: str = "") -> str:
     """
     text = f'"event":"network","network":{quoted(network)},"state":"{state}"'
     return f'{text},"why":{quoted(why)}' if why else text
+
+
+def grantLine(
+    grant: int, act: str, by: str, ticket: str, allows: str, until: float, why: str
+) -> str:
+    """
+    Return the line that says what has become of a grant.
+
+    @param act: C{requested}, C{approved}, C{revoked}, C{ended} or C{lapsed}.
+    @param by: who did it; empty for nobody.
+    @param allows: what it allows, in words.
+    @param until: its end in seconds since the epoch; 0 where it has none yet.
+    @param why: the reason; may be empty.
+    """
+    line = f'"event":"grant","grant":{grant},"act":"{act}",'
+    if by:
+        line += f'"by":{quoted(by)},'
+    line += f'"ticket":{quoted(ticket)},"allows":{quoted(allows)}'
+    if until:
+        moment = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
+        line += f',"until":"{moment}"'
+    return f'{line},"why":{quoted(why)}' if why else line
 
 
 def upstreamLine(

@@ -21,6 +21,8 @@ __all__ = ["SessionRecord"]
 
 #: How many offered methods are written of a client that has not logged in.
 _OFFERED: Final = 16
+#: What the rules of grants are called, before their numbers.
+_GRANT: Final = "grant:"
 
 
 class Verdict(Protocol):
@@ -109,6 +111,11 @@ class Wanted(Protocol):
 def _named(key: str, text: str) -> str:
     """Return one more JSON member with its comma, or nothing for an empty text."""
     return f',"{key}":{quoted(text)}' if text else ""
+
+
+def _granted(rule: str) -> str:
+    """Return one more JSON member where the rule is a grant's."""
+    return f',"grant":{rule[len(_GRANT) :]}' if rule.startswith(_GRANT) else ""
 
 
 @final
@@ -353,6 +360,7 @@ class SessionRecord:
         why: str = "",
         ticket: str = "",
         path: str = "",
+        rule: str = "",
     ) -> str:
         """
         Return the line of a flow that has ended.
@@ -363,6 +371,7 @@ class SessionRecord:
         @param limited: how many datagrams a limit dropped.
         @param why: names the quota that was used up, or what failed; or empty.
         @param path: the upstreams that it went through; empty for none.
+        @param rule: the rule that allowed it last.
         """
         return (
             f'"event":"flow-end","session":{self.session},'
@@ -374,6 +383,7 @@ class SessionRecord:
             + _named("path", path)
             + _named("why", why)
             + _named("ticket", ticket)
+            + _granted(rule)
         )
 
     def flowsRefusedLine(self, why: str) -> str:
@@ -393,6 +403,7 @@ class SessionRecord:
             f'"address":{place(self.dialled, port)},"bound":{place(*self.bound)}'
             + (_named("rule", self.rule) if self.rule != self.decidedBy else "")
             + _named("ticket", self.ticket)
+            + _granted(self.rule)
         )
 
     def decisionLine(self, event: str = "decision") -> str:
@@ -425,7 +436,7 @@ class SessionRecord:
             line += f',"secured":"{self.secured}"'
         if self.tag:
             line += _named("tag", self.tag)
-        line += _named("ticket", self.ticket)
+        line += _named("ticket", self.ticket) + _granted(self.rule)
         if self.pending:
             line += ',"inspect":true'
         if self.via:
@@ -469,7 +480,7 @@ class SessionRecord:
         return (
             f'"event":"inspected","session":{self.session}{self._found()},'
             f'"verdict":"{"allow" if allowed else "deny"}","rule":{quoted(rule)},'
-            f'"why":{quoted(why)}{_named("ticket", ticket)}'
+            f'"why":{quoted(why)}{_named("ticket", ticket)}{_granted(rule)}'
         )
 
     def endLine(self, now: float) -> str:
@@ -491,6 +502,7 @@ class SessionRecord:
             + self._found()
             + _named("why", self.ending)
             + _named("ticket", self.ticket)
+            + _granted(self.rule)
         )
 
     def loginFailedLine(self, why: str) -> str:

@@ -21,6 +21,7 @@ from socksgw.gateway.examining.admin import examineAdmin
 from socksgw.gateway.examining.checkers import Checkers, verifiedIdentities
 from socksgw.gateway.examining.credentials import Credentials
 from socksgw.gateway.examining.deciders import examineDeciders, told
+from socksgw.gateway.examining.grants import examineGrants
 from socksgw.gateway.examining.identities import Identities, examineIdentities
 from socksgw.gateway.examining.leaving import examineLeaving
 from socksgw.gateway.examining.listeners import (
@@ -166,6 +167,7 @@ def examine(
     signers = examineIdentities(config, problems)
     upstreams = examineUpstreams(config, facts, reactor, problems)
     deciders = examineDeciders(config, reactor, problems)
+    examineGrants(config, facts, problems)
     secured = dict(serverTLS(config, problems, holding))
     senders = Senders(config, compiler, problems)
     methods = Methods(config, compiler, reactor, exposed, problems)

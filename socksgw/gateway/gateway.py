@@ -20,6 +20,7 @@ from socksgw.audit import process
 from socksgw.config.schema import Config
 from socksgw.gateway.drain import Drain
 from socksgw.gateway.generation import Generation
+from socksgw.gateway.grants import Grants
 from socksgw.gateway.host import HostAddresses, Place
 from socksgw.gateway.listeners import CannotStart, Listeners
 from socksgw.gateway.pacports import PacPorts
@@ -77,6 +78,7 @@ class Gateway:
         program that sets it should end the process.
     @ivar began: when it was built, in monotonic seconds.
     @ivar rates: how much happens at a time.
+    @ivar grants: what was allowed for a while, beside the rules.
     @ivar memory: counts the octets that wait for slow readers.
     @ivar meters: what sessions count.
     @ivar throttle: what counts logins that fail.
@@ -148,6 +150,8 @@ class Gateway:
         )
         self._parts = Parts()
         self.adjoin(PacPorts(self, reactor))
+        self.grants = Grants(self, self._state.directory)
+        self.adjoin(self.grants)
         self.sinks = Sinks(self, reactor)
         self.adjoin(self.sinks)
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
@@ -364,6 +368,7 @@ class Gateway:
         self.since = time.time()
         self.generation.retire(generation)
         self.generation = generation
+        self.grants.adopt()
         generation.apply()
         self._limit(config)
         self.journal.apply(config.audit)
@@ -387,6 +392,14 @@ class Gateway:
             generation.senders,
             generation.asserted,
         )
+
+    def regranted(self, ended: Sequence[str]) -> None:
+        """
+        Judge by other grants from now on.
+
+        @param ended: the rules of those that are over; sessions that live by them end.
+        """
+        self._revocation.regranted(ended)
 
     @property
     def upstreams(self) -> list[tuple[Domain, Standing]]:

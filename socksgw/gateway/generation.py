@@ -31,6 +31,7 @@ from socksgw.negotiate.methods import Methods
 from socksgw.policy.decision import Policy
 from socksgw.policy.document import Compiler
 from socksgw.policy.leaving import Leaving
+from socksgw.policy.rules import Rule
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.inspection import Inspection
@@ -70,6 +71,7 @@ class Generation:
     @ivar senders: of which addresses a listener believes PROXY headers, by its name.
     @ivar asserted: what takes the word of other gateways, of the listeners that do.
     @ivar upstreams: the hops of the configuration.
+    @ivar ruleset: the rules of the configuration, without grants.
     @ivar handsOn: whether one of them is given the passwords of clients.
     """
 
@@ -171,6 +173,7 @@ class Generation:
             for listen in config.listen
             if listen.domain.name
         }
+        self.ruleset = found.ruleset
         self.policy = Policy(
             found.ruleset,
             self._resolver,
@@ -328,6 +331,10 @@ class Generation:
     def namesOf(self, listener: str) -> Callable[[Address, Address], Awaitable[str]]:
         """Return what looks up the names of addresses for a listener's clients."""
         return self._resolvers.get(listener, self._resolver).nameOf
+
+    def grant(self, rules: Sequence[Rule]) -> None:
+        """Put the rules of grants, and no others, before the configuration's."""
+        self.policy.ruleset = self.ruleset.preceded(rules)
 
     def apply(self) -> None:
         """Apply the settings that hold for the whole process."""

@@ -101,6 +101,21 @@ class Revocation:
             ended += self._certificates.recheck(name, tls, asserted)
         return ended
 
+    def regranted(self, ended: Collection[str]) -> None:
+        """
+        Take note that the rules of grants have changed.
+
+        @param ended: the rules of grants that are over. What lives by them is judged
+            again whatever C{gateway.enforce} says: a grant has an end.
+        """
+        self.changes += 1
+        self._seen = self._sight()
+        if not ended:
+            return
+        for session in self._gateway.sessions.granted(None):
+            if session.record.rule in ended or session.flows is not None:
+                self._judge(session)
+
     def look(self) -> None:
         """
         Look for changes that may change verdicts; call it once a second.
@@ -171,18 +186,25 @@ class Revocation:
         """
         if not self._everybody:
             return 0
-        ended = 0
-        for session in self._gateway.sessions.granted(names):
-            try:
-                self.check(session)
-            except Revoked as e:
-                session.client.end(e)
-                ended += 1
-            except Exception as e:
-                defect("the check of a session", e)
-                session.client.end(Revoked("it could not be judged again"))
-                ended += 1
-        return ended
+        sessions = self._gateway.sessions.granted(names)
+        return sum([self._judge(session) for session in sessions])
+
+    def _judge(self, session: Session) -> bool:
+        """
+        Judge a session again, and end it where it is not allowed any more.
+
+        @return: whether it was ended.
+        """
+        try:
+            self._check(session)
+        except Revoked as e:
+            session.client.end(e)
+        except Exception as e:
+            defect("the check of a session", e)
+            session.client.end(Revoked("it could not be judged again"))
+        else:
+            return False
+        return True
 
     def check(self, session: Session) -> None:
         """
@@ -193,8 +215,10 @@ class Revocation:
 
         @raise Revoked: it is not allowed any more.
         """
-        if not self._everybody:
-            return
+        if self._everybody:
+            self._check(session)
+
+    def _check(self, session: Session) -> None:
         generation, was = self._gateway.generation, session.asker
         session.remain(generation)
         user = generation.login.now(was.user)

@@ -44,11 +44,13 @@ from socksgw.policy.words import Words
 from socksgw.wire.address import Address
 from socksgw.wire.levels import LEVELS
 
-__all__ = ["Compiled", "Compiler"]
+__all__ = ["GRANT", "Compiled", "Compiler"]
 
 _DEFAULT_NEVER: Final = ("special", "self")
 #: What stands in records in place of the id of a rule.
 _OWN: Final = (NEVER, DEFAULT, "limit", UNOFFERED, DECIDER)
+#: What the ids of grants begin with.
+GRANT: Final = "grant:"
 #: Characters of what people are told.
 _MESSAGE: Final = 200
 _ASKED: Final = frozenset({"name", "address"})
@@ -135,7 +137,7 @@ class Compiler:
             table.place or f"rule[{i}]" for i, table in enumerate(config.rule)
         ]
         rules = [
-            self._rule(table, place)
+            self.rule(table, place)
             for table, place in zip(config.rule, self._places, strict=True)
         ]
         ruleset = Ruleset(rules, self._never())
@@ -191,13 +193,18 @@ class Compiler:
             except ValueError as e:
                 self._wrong(f"schedules.{name}", str(e))
 
-    def _rule(self, table: RuleTable, path: str) -> Rule:
+    def rule(self, table: RuleTable, path: str) -> Rule:
+        """
+        Compile one rule; what is wrong with it is among L{errors} then.
+
+        @param path: its TOML path.
+        """
         if (table.allow is None) == (table.deny is None):
             self._wrong(path, "needs either allow or deny")
         commands = table.allow if table.allow is not None else table.deny
         if not table.id:
             self._wrong(f"{path}.id", "must not be empty")
-        elif table.id in _OWN:
+        elif table.id in _OWN or table.id.startswith(GRANT):
             self._wrong(f"{path}.id", f'"{table.id}" is a name of the gateway\'s own')
         if table.message and table.allow is not None:
             self._wrong(f"{path}.message", "is only for a rule that denies")

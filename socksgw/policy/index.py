@@ -16,7 +16,8 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Final, final
+from itertools import chain
+from typing import Final, Protocol, final
 
 from socksgw.policy.fields import (
     Field,
@@ -35,7 +36,7 @@ from socksgw.policy.rules import Rule
 from socksgw.policy.tables import Table
 from socksgw.wire.address import Address
 
-__all__ = ["Index"]
+__all__ = ["Finding", "Index", "Preceded"]
 
 #: Up to this number, asking all rules is faster than finding some.
 _FEW: Final = 16
@@ -45,6 +46,16 @@ _NOWHERE: Final = Address(bytes(4))
 _ASKER: Final[tuple[type[Field], ...]] = (Who, Source, Listener, Tag)
 #: Fields that cannot be used while the port is unknown.
 _PORTS: Final[tuple[type[Field], ...]] = (Port, Service)
+
+
+class Finding(Protocol):
+    """Finds rules (L{Index})."""
+
+    def of(self, question: Question, address: Address | None) -> Iterable[Rule]:
+        """Return the rules that may match a question."""
+
+    def before(self, number: int) -> Iterable[Rule]:
+        """Return the rules before one that may match all that it matches."""
 
 
 @final
@@ -111,6 +122,33 @@ class Index:
         if self._few is not None:
             return self._rules[:number]
         return self._byAddress.before(number)
+
+
+@final
+class Preceded:
+    """The index of rules that stand behind a few others, which are always asked."""
+
+    __slots__ = ("_index", "_rules")
+
+    def __init__(self, rules: tuple[Rule, ...], index: Finding) -> None:
+        """
+        Put the few before the others.
+
+        @param rules: the few.
+        @param index: that of the others.
+        """
+        self._rules = rules
+        self._index = index
+
+    def of(self, question: Question, address: Address | None) -> Iterable[Rule]:
+        """As L{Index.of}."""
+        return chain(self._rules, self._index.of(question, address))
+
+    def before(self, number: int) -> Iterable[Rule]:
+        """As L{Index.before}, without the others that cannot matter."""
+        few = self._rules[:number]
+        behind = number - len(self._rules)
+        return few if behind < 0 else chain(few, self._index.before(behind))
 
 
 def _crowds(field: Field, rules: Sequence[Rule]) -> list[int]:

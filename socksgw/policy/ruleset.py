@@ -9,7 +9,7 @@ from typing import Final, final
 
 from socksgw.policy.answers import GROUPS, INSPECTED, KEEPS_ALLOWING, TO, YES, Answer
 from socksgw.policy.conditions import Never
-from socksgw.policy.index import Index
+from socksgw.policy.index import Finding, Index, Preceded
 from socksgw.policy.leaving import Leaving
 from socksgw.policy.questions import DEFAULT, NEVER, Question, Verdict
 from socksgw.policy.rules import Rule
@@ -69,10 +69,17 @@ class Ruleset:
         "rules", "there",
     )  # fmt: skip
 
-    def __init__(self, rules: Sequence[Rule], never: Never) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], never: Never, index: Finding | None = None
+    ) -> None:
+        """
+        Take the rules in their order, and what is denied before them.
+
+        @param index: an index of the rules that is made already.
+        """
         self.rules = tuple(rules)
         self.never = never
-        self.index = Index(self.rules)
+        self.index: Finding = Index(self.rules) if index is None else index
         self.inspects = any(rule.inspects for rule in rules)
         self.reporting = any(rule.reportOnly for rule in rules)
         self.there = any(rule.there for rule in rules)
@@ -82,6 +89,13 @@ class Ruleset:
             rule.allow and not rule.reportOnly and rule.to and rule.to.names
             for rule in rules
         )
+
+    def preceded(self, rules: Sequence[Rule]) -> Ruleset:
+        """Return these rules behind some others, which are few."""
+        if not rules:
+            return self
+        index = Preceded(tuple(rules), self.index)
+        return Ruleset((*rules, *self.rules), self.never, index)
 
     @property
     def localWords(self) -> frozenset[str]:

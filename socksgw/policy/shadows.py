@@ -12,7 +12,7 @@ from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
-__all__ = ["COMMANDS", "unjudged", "unreachable"]
+__all__ = ["COMMANDS", "shadows", "unjudged", "unreachable"]
 
 #: The commands that rules may be for.
 COMMANDS: Final = frozenset({"connect", "bind", "udp", "resolve"})
@@ -32,7 +32,7 @@ def unreachable(ruleset: Ruleset) -> Iterator[tuple[int, str]]:
         if rule.reportOnly or rule.isEmpty:
             continue
         for earlier in ruleset.index.before(number):
-            if _shadows(earlier, rule, commands):
+            if shadows(earlier, rule, commands):
                 yield (
                     number,
                     (
@@ -72,7 +72,7 @@ def unjudged(rules: Sequence[Rule]) -> Iterator[tuple[int, str]]:
             )
 
 
-def _shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
+def shadows(earlier: Rule, later: Rule, commands: frozenset[str]) -> bool:
     """
     Tell whether one rule surely matches all that a later one does.
 

@@ -373,6 +373,7 @@ class FlowJudge:
             why,
             grant.ticket,
             "" if upstream is None else upstream.path,
+            grant.rule,
         )
         case.gateway.journal.append(line)
 

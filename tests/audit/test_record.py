@@ -263,6 +263,7 @@ def everyLine() -> list[str]:
         ticket="T-1",
         reports=("r: deny",),
         hint="h",
+        rule="grant:6",
         rules=("web", "six"),
         decider="opa",
         said="s",
@@ -277,17 +278,19 @@ def everyLine() -> list[str]:
     record.via, record.judged, record.path = "a, b", "name", "a, b"
     lines = [record.decisionLine(), record.ofFlow(b"x", V4, 53).decisionLine("flow")]
     record.dialled, record.bound, record.strangers = V4, (V4, 1), 3
-    record.livesBy("six", "T-2")
+    record.livesBy("grant:5", "T-2")
     record.ending = "revoked"
     record.finding = Finding(
         "tls", "a.example", outer=True, alpn=("h2",), method="GET", detail="d"
     )
     record.mismatch = True
-    lines.append(record.inspectedLine(True, "web", "", "T-3"))
+    lines.append(record.inspectedLine(True, "grant:4", "", "T-3"))
     lines += [record.endLine(101.0), record.peerLine(21), record.refusedLine("w")]
     lines += [record.loginFailedLine("w"), record.flowsRefusedLine("w")]
     lines.append(
-        record.flowEndLine(V4, 53, (1, 1), (2, 2), 0.5, "quota", 3, "why", "T-1", "a")
+        record.flowEndLine(
+            V4, 53, (1, 1), (2, 2), 0.5, "quota", 3, "why", "T-1", "a", "grant:6"
+        )
     )
     record.decided(Said(False, "no", "w", (), (), NotAllowed()))
     lines.append(record.decisionLine())
@@ -307,6 +310,7 @@ def everyLine() -> list[str]:
         process.networkLine("netns:blue", "lost", "w"),
         process.leavingLine("192.0.2.7", "lost"),
         process.sinkLine("s", "file", "failing", 17, 4, "w", 3),
+        process.grantLine(7, "approved", "uid:0", "T-1", "a", 1.0, "w"),
         process.upstreamLine(
             "edge", "netns:blue", "ejected", "w", 1, 2, {"upstream-login": 3}
         ),

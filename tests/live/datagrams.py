@@ -84,8 +84,20 @@ class Association:
     @ivar socket: where they come from.
     """
 
-    def __init__(self, port: int, behind: bytes = b"") -> None:
-        self.control, (code, host, number) = associate(port, behind=behind)
+    def __init__(
+        self, port: int, behind: bytes = b"", control: socket.socket | None = None
+    ) -> None:
+        """
+        Open it.
+
+        @param control: a connection that is logged in already.
+        """
+        if control is None:
+            self.control, (code, host, number) = associate(port, behind=behind)
+        else:
+            self.control = control
+            control.sendall(request5(UNKNOWN, 0, 3))
+            code, host, number = replied(control)
         assert code == 0
         self.place = (host, number)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

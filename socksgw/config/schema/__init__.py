@@ -19,6 +19,7 @@ from attrs import Factory, field, frozen
 from socksgw.config.positions import Positions
 from socksgw.config.schema.admin import AdminConfig, AdminToken
 from socksgw.config.schema.decider import Decider
+from socksgw.config.schema.grants import GrantAsked, Grants, GrantTemplate
 from socksgw.config.schema.listener import (
     Http,
     Identity,
@@ -75,6 +76,9 @@ __all__ = [
     "Expect",
     "Family",
     "GatewayConfig",
+    "GrantAsked",
+    "GrantTemplate",
+    "Grants",
     "Group",
     "Http",
     "Identity",
@@ -149,6 +153,7 @@ class Config:
     limit: tuple[Limit, ...] = ()
     upstream: tuple[Upstream, ...] = ()
     decider: tuple[Decider, ...] = ()
+    grants: Grants | None = None
     include: tuple[str, ...] = ()
     services: Mapping[str, tuple[str, ...]] = Factory(dict)
     schedules: Mapping[str, Schedule] = Factory(dict)
