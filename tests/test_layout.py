@@ -122,6 +122,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "records/test_summing.py",
         "what is summed up are requests, joined across parts",
     ),
+    "system/ed25519.py": (
+        "system/test_assertionkeys.py",
+        "every mistake in a file of keys is tried there",
+    ),
     "errors.py": ("session/test_session.py", "each is raised and told in a session"),
     "gateway/certificates.py": (
         "gateway/test_revocation.py",

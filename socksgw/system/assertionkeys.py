@@ -1,41 +1,27 @@
 """
 The keys by which gateways sign, and verify, what they say of clients.
 
-Keys are those of Ed25519 (RFC 8032), in PEM: C{openssl genpkey -algorithm ed25519}, and
-C{openssl pkey -pubout}.
+Keys are those of Ed25519 (L{socksgw.system.ed25519}).
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, final
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from OpenSSL import SSL
 
-from socksgw.system.files import FileError, readSecret
-from socksgw.wire.assertion import KEY_ID, Assertion, Signed, decode, encode, signed
+from socksgw.system.ed25519 import idOf, privateKey, publicKeys
+from socksgw.wire.assertion import Assertion, Signed, decode, encode, signed
 from socksgw.wire.reader import WireError
 
 __all__ = ["SigningKey", "VerifyingKeys", "bindingOf"]
 
-_PEM: Final = re.compile(
-    rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL
-)
 _MAKING: Final = "openssl genpkey -algorithm ed25519"
+_TAKING: Final = "take it from the other gateway's key: openssl pkey -in KEY -pubout"
 #: RFC 9266 section 2.
 _LABEL: Final = b"EXPORTER-Channel-Binding"
 _BINDING: Final = 32
@@ -57,12 +43,6 @@ def bindingOf(connection: Any) -> bytes:
     return found
 
 
-def _idOf(key: Ed25519PublicKey) -> bytes:
-    """Return what tells a key from others."""
-    raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return hashlib.sha256(raw).digest()[:KEY_ID]
-
-
 @final
 class SigningKey:
     """
@@ -78,20 +58,8 @@ class SigningKey:
         @param gateway: the gateway's name.
         @raise FileError: it cannot be read, others can read it, or it is none.
         """
-        try:
-            octets = readSecret(path)
-        except OSError as e:
-            raise FileError(f"{path}: {e.strerror}") from None
-        try:
-            key = load_pem_private_key(octets, None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise FileError(
-                f"{path}: holds no key in PEM; make one: {_MAKING}"
-            ) from None
-        if not isinstance(key, Ed25519PrivateKey):
-            raise FileError(f"{path}: is not a key of Ed25519; make one: {_MAKING}")
-        self._key = key
-        self._id = _idOf(key.public_key())
+        self._key = privateKey(path, _MAKING)
+        self._id = idOf(self._key.public_key())
         self.name = f"{gateway}/{self._id[:4].hex()}"
 
     def sign(self, assertion: Assertion, binding: bytes) -> bytes:
@@ -117,27 +85,7 @@ class VerifyingKeys:
         """
         self._keys: dict[bytes, Ed25519PublicKey] = {}
         for path in paths:
-            try:
-                octets = path.read_bytes()
-            except OSError as e:
-                raise FileError(f"{path}: {e.strerror}") from None
-            found = _PEM.findall(octets)
-            if not found:
-                raise FileError(
-                    f"{path}: holds no public key in PEM; take it from the other "
-                    "gateway's key: openssl pkey -in KEY -pubout"
-                )
-            for each in found:
-                self._add(path, each)
-
-    def _add(self, path: Path, octets: bytes) -> None:
-        try:
-            key = load_pem_public_key(octets)
-        except (ValueError, UnsupportedAlgorithm):
-            key = None
-        if not isinstance(key, Ed25519PublicKey):
-            raise FileError(f"{path}: has a key that is none of Ed25519")
-        self._keys[_idOf(key)] = key
+            self._keys |= publicKeys(path, _TAKING)
 
     def knows(self, key: bytes) -> bool:
         """Return whether a key is among them, by its id."""
