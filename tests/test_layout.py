@@ -64,6 +64,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
             "redaction",
         )
     },
+    "gateway/checkpoints.py": ("interop/test_sinks.py", "a gateway signs by it"),
     "gateway/sinks.py": ("interop/test_sinks.py", "it starts that process"),
     "gateway/examining/sinks.py": ("interop/test_sinks.py", "it tells what is wrong"),
     "interfaces/inspection.py": (

@@ -68,6 +68,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
         "upstream", "network", "state", "why", "sessions", "opened", "failed",
     ),
     "grant": ("grant", "act", "by", "ticket", "allows", "until", "why"),
+    "checkpoint": ("gateway", "head", "key", "signature"),
     "leave-by": ("address", "state"),
     "sink": ("sink", "kind", "state", "position", "behind", "missed", "why"),
     "recovered": ("octets",),

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -29,6 +29,9 @@ from socksgw.config.schema import AuditConfig
 from socksgw.system.coroutines import Awaited
 from socksgw.system.files import FileError
 from socksgw.system.once import Once, Seldom
+
+if TYPE_CHECKING:
+    from socksgw.audit.checkpoints import Checkpoints
 
 __all__ = ["Journal", "JournalError"]
 
@@ -59,6 +62,7 @@ class Journal:
     @ivar directory: where its files are.
     @ivar number: how many lines there are.
     @ivar head: the hash of the last.
+    @ivar checkpoints: what signs the head now and then, if anything does.
     @ivar failing: whether lines cannot be written now.
     @ivar refused: how many decisions were refused because their lines could not be
         written, since it could be written last.
@@ -93,6 +97,7 @@ class Journal:
         self._refusals = Refusals(self._ration)
         self.number = 0
         self.head = chain.FIRST
+        self.checkpoints: Checkpoints | None = None
         self.failing = False
         self.refused = 0
         self._lost = 0
@@ -305,6 +310,15 @@ class Journal:
             fire(taken)
         if self._segments.due:
             self._rotate()
+        signs = self.checkpoints
+        if signs is not None and number >= signs.dueAt:
+            self._sign(signs)
+
+    def _sign(self, signs: Checkpoints) -> None:
+        """Add a checkpoint, if one is due."""
+        now = self._reactor.seconds()
+        if signs.due(self.number, now):
+            self.append(signs.line(self.number, self.head, now))
 
     def _write(self, octets: bytes) -> None:
         """
@@ -411,6 +425,8 @@ class Journal:
         self._save()
         self._segments.look(now)
         self._growth.look(now, self._segments.full, self._config)
+        if self.checkpoints is not None:
+            self._sign(self.checkpoints)
         if self._headSaid.due(now):
             self._sayHead()
 
@@ -461,6 +477,11 @@ class Journal:
         self._sum(last=True)
         self._lookAtFile()
         self._flush()
+        if self.checkpoints is not None and not self.failing:
+            # The last line is signed, too.
+            self.checkpoints.dueAt = 0
+            self._sign(self.checkpoints)
+            self._flush()
         self._save()
         self._sayHead()
         self._disk.rest()

@@ -8,12 +8,13 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from attrs import define, field
 
 from socksgw.audit import chain, segments
 
-__all__ = ["Verification", "verify"]
+__all__ = ["Verification", "Witness", "verify"]
 
 #: Every line about missing lines contains this; others may, in a value.
 _MISSING = b'"event":"missing"'
@@ -40,8 +41,21 @@ class Verification:
     remarks: list[str] = field(factory=list)
 
 
+class Witness(Protocol):
+    """What compares a journal with something that was kept elsewhere."""
+
+    def line(self, number: int, digest: str, octets: bytes, /) -> None:
+        """Take note of a line of the journal; they come in their order."""
+
+    def end(self, result: Verification, /) -> None:
+        """Add what does not agree to the problems."""
+
+
 def verify(
-    directory: Path, heads: Sequence[tuple[int, str]] = (), patience: float = 0.05
+    directory: Path,
+    heads: Sequence[tuple[int, str]] = (),
+    patience: float = 0.05,
+    witnesses: Sequence[Witness] = (),
 ) -> Verification:
     """
     Read and check the whole journal, line by line.
@@ -49,6 +63,7 @@ def verify(
     @param heads: numbers of lines, each with the hash that was kept of it outside
         the journal.
     @param patience: seconds to wait for the rest of a line that is being written.
+    @param witnesses: what else the lines are compared with.
     @raise OSError: the journal cannot be read.
     """
     # Read the head before the lines: a gateway that is running writes it after them.
@@ -110,6 +125,8 @@ def verify(
                 spans[-1] = (spans[-1][0], line.number)
             else:
                 spans.append((line.number, line.number))
+            for each in witnesses:
+                each.line(line.number, line.hash, octets)
             if line.number in numbers:
                 hashes[line.number] = line.hash
             previous, expected = line.hash, line.number + 1
@@ -125,6 +142,8 @@ def verify(
     for number, digest, source in wanted:
         if number and hashes.get(number) != digest:
             result.problems.append(_unlike(result, number, hashes, source))
+    for each in witnesses:
+        each.end(result)
     return result
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 from typing import Any, Final
 
 from socksgw.console.wanted import TIMES, filters, times
@@ -82,7 +83,9 @@ def auditCommands(commands: Any) -> None:
         "verify",
         help="check that no line of the journal was changed, lost or moved",
         description="Check the journal's chain of hashes from its first line to "
-        "its last. Exit status 0 if it is whole, 1 if it is not.",
+        "its last; with --key its signatures, and with --against what a sink has. "
+        "Exit status 0 if it is whole, 1 if it is not, 2 if it, the key or the sink "
+        "cannot be read.",
     )
     configured(verifying)
     verifying.add_argument(
@@ -94,7 +97,38 @@ def auditCommands(commands: Any) -> None:
         help="line N has to be there with this hash, which verify or the log printed "
         "and which was kept elsewhere; may be repeated",
     )
+    verifying.add_argument(
+        "--key",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="the public key (audit key prints it) that the checkpoints have to be "
+        "signed with; may be repeated",
+    )
+    verifying.add_argument(
+        "--against",
+        metavar="SINK",
+        action="append",
+        default=[],
+        help="each line that this sink has must be the journal's: its name in the "
+        "configuration, or as in [audit] sinks; may be repeated",
+    )
     verifying.set_defaults(run="verify")
+    making = audit.add_parser(
+        "key",
+        help="make the key that signs the journal",
+        description="Make a key for [audit] signing_key, and print its public key, "
+        "which is kept elsewhere: audit verify --key checks signatures with it. Exit "
+        "status 2 if the file exists or cannot be written.",
+    )
+    making.add_argument("file", metavar="FILE", type=Path, help="the key (mode 0600)")
+    making.add_argument(
+        "--public",
+        action="store_true",
+        help="make none: print the public key of the one that is there",
+    )
+    making.set_defaults(run="key")
     following = audit.add_parser(
         "follow",
         help="print decisions as they are made",

@@ -28,6 +28,7 @@ from socksgw.console.passwd import passwdMain
 from socksgw.console.plugins import pluginsMain
 from socksgw.console.recorded import explainRecord
 from socksgw.console.search import rulePlace, searchMain
+from socksgw.console.signingkey import keyMain
 from socksgw.console.usage import commandsOf
 from socksgw.console.verify import verifyMain
 from socksgw.console.wanted import WrongUse, criteriaOf, joined
@@ -86,7 +87,17 @@ def _passwd(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    return verifyMain(_journal(options.config), sys.stdout, options.head)
+    return verifyMain(
+        _configuration(options.config),
+        sys.stdout,
+        options.head,
+        options.key,
+        options.against,
+    )
+
+
+def _key(options: argparse.Namespace) -> int:
+    return keyMain(options.file, options.public, sys.stdout, sys.stderr)
 
 
 def _follow(options: argparse.Namespace) -> int:
@@ -219,6 +230,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "check": _check,
     "passwd": _passwd,
     "verify": _verify,
+    "key": _key,
     "follow": _follow,
     "search": _search,
     "explain": _explain,

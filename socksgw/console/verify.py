@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from socksgw.audit.verify import verify
+from socksgw.audit.checkpoints import CheckpointKeys
+from socksgw.audit.lines import JournalLines
+from socksgw.audit.sinks.discovery import sinkIn
+from socksgw.audit.sinks.orders import settingsOf
+from socksgw.audit.verify import Witness, verify
+from socksgw.audit.witnesses import Copy, Signatures
+from socksgw.config.schema import Config
+from socksgw.gateway.examining.sinks import sinkNamed
+from socksgw.interfaces import IReadableSink, SinkFailed
+from socksgw.system.files import FileError
 
 __all__ = ["remedy", "verifyMain"]
 
@@ -20,17 +29,60 @@ def remedy(error: OSError) -> str:
     return f"{error.strerror}; is --config right?"
 
 
+def _copy(config: Config, directory: Path, word: str) -> Copy:
+    """
+    Return what compares the journal with a sink.
+
+    @param word: the sink's name in the configuration, or as in C{[audit] sinks}.
+    @raise ConfigError: there is no such sink.
+    @raise SinkFailed: its lines cannot be read.
+    """
+    order = sinkNamed(config, word)
+    plugin = sinkIn(order.module, order.kind)
+    if not IReadableSink.providedBy(plugin):
+        raise SinkFailed("what is there cannot be read back")
+    state = config.directory.absolute() / config.gateway.state_dir
+
+    def last() -> int:
+        return (JournalLines(directory).span() or (0, 0))[1]
+
+    lines = plugin.lines(settingsOf(order, state))  # type: ignore[no-untyped-call]
+    return Copy(order.name, lines, last)
+
+
 def verifyMain(
-    directory: Path, out: TextIO, heads: Sequence[tuple[int, str]] = ()
+    config: Config,
+    out: TextIO,
+    heads: Sequence[tuple[int, str]] = (),
+    keys: Sequence[Path] = (),
+    against: Sequence[str] = (),
 ) -> int:
     """
     Check a journal, and print the result.
 
     @param heads: numbers and hashes of lines, kept outside the journal.
-    @return: the exit status: 0 whole, 1 not whole, 2 when it cannot be read.
+    @param keys: files of public keys, with which its checkpoints are to be signed.
+    @param against: sinks that have lines of it.
+    @return: the exit status: 0 whole, 1 not whole, 2 when it, a key or a sink cannot
+        be read.
+    @raise ConfigError: there is no such sink.
     """
+    directory = config.directory / config.gateway.state_dir / config.audit.journal
+    witnesses: list[Witness] = []
+    word = ""
     try:
-        result = verify(directory, heads)
+        if keys:
+            name, most = config.gateway.name, config.audit.checkpoint_lines
+            witnesses.append(Signatures(CheckpointKeys(*keys), name, most))
+        for word in against:
+            witnesses.append(_copy(config, directory, word))
+        result = verify(directory, heads, witnesses=witnesses)
+    except FileError as e:
+        print(f"--key {e}", file=out)
+        return 2
+    except SinkFailed as e:
+        print(f"--against {word}: {e}", file=out)
+        return 2
     except OSError as e:
         print(f"{directory}: {remedy(e)}", file=out)
         return 2

@@ -18,6 +18,7 @@ from socksgw.accept.admission import Census, raiseDescriptorLimit
 from socksgw.accept.inbound import Inbound
 from socksgw.audit import process
 from socksgw.config.schema import Config
+from socksgw.gateway.checkpoints import SignedJournal
 from socksgw.gateway.drain import Drain
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.grants import Grants
@@ -152,6 +153,7 @@ class Gateway:
         self.adjoin(PacPorts(self, reactor))
         self.grants = Grants(self, self._state.directory)
         self.adjoin(self.grants)
+        self.adjoin(SignedJournal(self))
         self.sinks = Sinks(self, reactor)
         self.adjoin(self.sinks)
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)

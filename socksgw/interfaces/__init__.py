@@ -43,6 +43,7 @@ from socksgw.interfaces.sinks import (
     AuditSink,
     Entry,
     IAuditSink,
+    IReadableSink,
     SinkFailed,
     SinkSettings,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "INamingStore",
     "IMethodCapabilities",
     "IProtectingMethod",
+    "IReadableSink",
     "IRenumbered",
     "IReportingStore",
     "ISocksUser",

@@ -17,7 +17,14 @@ from zope.interface import Attribute, Interface
 
 from socksgw.config.settings import Settings
 
-__all__ = ["AuditSink", "Entry", "IAuditSink", "SinkFailed", "SinkSettings"]
+__all__ = [
+    "AuditSink",
+    "Entry",
+    "IAuditSink",
+    "IReadableSink",
+    "SinkFailed",
+    "SinkSettings",
+]
 
 
 class SinkFailed(Exception):
@@ -148,4 +155,19 @@ class IAuditSink(Interface):
         @raise ValueError: C{settings.target} is wrong; the text says why, without it
             where that may hold a password. Mistakes in other keys are reported to
             C{settings.options}.
+        """
+
+
+class IReadableSink(IAuditSink):
+    """A kind of sink whose lines can be read, for C{socksgw audit verify --against}."""
+
+    def lines(settings):  # type: ignore[no-untyped-def]
+        """
+        Return the number and the hash of each line of this gateway that is there.
+
+        They are read while they are asked for: there may be many.
+
+        @type settings: L{SinkSettings}
+        @rtype: iterator of C{(int, str)}, in the order of the numbers
+        @raise SinkFailed: they cannot be read; the iterator raises it, too.
         """

@@ -10,7 +10,7 @@ import os
 import select
 import stat
 import termios
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, final
 
@@ -20,6 +20,7 @@ from socksgw.interfaces import (
     AuditSink,
     Entry,
     IAuditSink,
+    IReadableSink,
     SinkFailed,
     SinkSettings,
 )
@@ -169,18 +170,7 @@ class _File:
         except OSError as e:
             raise SinkFailed(f"{self._path}: {e.strerror}") from None
         last = octets[octets.rfind(b"\n", 0, max(0, whole - 1)) + 1 : whole]
-        return self._number(last) if self._native and last else None
-
-    def _number(self, line: bytes) -> int:
-        try:
-            number = json.loads(line)["n"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            number = None
-        if type(number) is not int:
-            raise SinkFailed(
-                f"{self._path}: its last line is not one of a journal; name another file"
-            )
-        return number
+        return _numbered(self._path, last)[0] if self._native and last else None
 
     def _moved(self) -> bool:
         """Tell whether the file was moved away, as logrotate does."""
@@ -211,6 +201,22 @@ class _File:
             self._fd = -1
 
 
+def _numbered(path: Path, line: bytes) -> tuple[int, str]:
+    """
+    Return the number and the hash of a line.
+
+    @raise SinkFailed: it is none of a journal.
+    """
+    try:
+        found = json.loads(line)
+        number, digest = found["n"], found["hash"]
+        if type(number) is int and type(digest) is str:
+            return number, digest
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise SinkFailed(f"{path}: has a line that is none of a journal; name another file")
+
+
 def _path(settings: SinkSettings) -> Path:
     settings.options.only()
     if not settings.target or "\0" in settings.target:
@@ -232,7 +238,7 @@ class _StdoutKind:
 
 
 @final
-@implementer(IAuditSink)
+@implementer(IReadableSink)
 class _FileKind:
     kind = "file"
     help = "Lines in a file that grows, and may be moved away."
@@ -241,6 +247,19 @@ class _FileKind:
 
     def build(self, settings: SinkSettings) -> AuditSink:
         return _File(_path(settings), settings.format == "native")
+
+    def lines(self, settings: SinkSettings) -> Iterator[tuple[int, str]]:
+        path = _path(settings)
+        if settings.format != "native":
+            raise SinkFailed(f"{path}: has no hashes: its format is not native")
+        try:
+            with path.open("rb") as opened:
+                for line in opened:
+                    # The last one may be in the middle of being written.
+                    if line.endswith(b"\n"):
+                        yield _numbered(path, line)
+        except OSError as e:
+            raise SinkFailed(f"{path}: {e.strerror}") from None
 
 
 @final

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from socksgw.audit import chain, process
 from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
+from socksgw.audit.checkpoints import checkpointLine
 from socksgw.audit.record import SessionRecord
 from socksgw.errors import LookupFailed, NotAllowed, SocksError
 from socksgw.interfaces import Finding
@@ -309,6 +310,7 @@ def everyLine() -> list[str]:
         process.groupsFailedLine("c", "u", "r"),
         process.networkLine("netns:blue", "lost", "w"),
         process.leavingLine("192.0.2.7", "lost"),
+        checkpointLine("edge", f"17:{'0' * 64}", "k", "s"),
         process.sinkLine("s", "file", "failing", 17, 4, "w", 3),
         process.grantLine(7, "approved", "uid:0", "T-1", "a", 1.0, "w"),
         process.upstreamLine(

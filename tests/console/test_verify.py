@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 from socksgw.audit import chain
+from socksgw.config.schema import AuditConfig, Config, GatewayConfig
 from socksgw.console.verify import verifyMain
 from tests.fakes.journal import Kept, event
+
+
+def of(directory: Path) -> Config:
+    """A configuration with that journal."""
+    gateway = GatewayConfig(state_dir=str(directory.parent))
+    return Config(gateway=gateway, audit=AuditConfig(journal=directory.name))
 
 
 @pytest.fixture
@@ -27,7 +34,7 @@ def kept(tmp_path: Path) -> Kept:
 def test_aJournalThatIsWhole(kept: Kept) -> None:
     """The head is printed as C{--head} takes it."""
     out = io.StringIO()
-    assert verifyMain(kept.directory, out) == 0
+    assert verifyMain(of(kept.directory), out) == 0
     last = kept.lines()[-1]
     assert f"head {last['n']}:{last['hash']}" in out.getvalue()
 
@@ -37,7 +44,7 @@ def test_aLineThatWasChanged(kept: Kept) -> None:
     (file,) = chain.files(kept.directory)
     file.write_bytes(file.read_bytes().replace(b'"session":4', b'"session":5'))
     out = io.StringIO()
-    assert verifyMain(kept.directory, out) == 1
+    assert verifyMain(of(kept.directory), out) == 1
     problem, verdict = out.getvalue().splitlines()
     assert f"{file.name}:5: " in problem
     assert "NOT whole" in verdict
@@ -51,12 +58,12 @@ def test_aHeadKeptElsewhere(kept: Kept) -> None:
     other.append(event(100))
     other.close()
     out = io.StringIO()
-    assert verifyMain(other.directory, out, [head]) == 1
-    assert verifyMain(kept.directory, out, [head]) == 0
+    assert verifyMain(of(other.directory), out, [head]) == 1
+    assert verifyMain(of(kept.directory), out, [head]) == 0
 
 
 def test_aDirectoryThatIsNotThere(tmp_path: Path) -> None:
     """One line with the remedy, and status 2."""
     out = io.StringIO()
-    assert verifyMain(tmp_path / "none", out) == 2
+    assert verifyMain(of(tmp_path / "none"), out) == 2
     assert "--config" in out.getvalue()

@@ -190,6 +190,12 @@ class AuditConfig:
         C{"pipe:/run/collector"}, and those of other plug-ins. Relative paths start at
         C{state_dir}. Each follows the journal from its own position; one that takes no
         lines holds up nobody, and the files that it lacks are kept up to C{max_size}.
+    @ivar signing_key: The file of a key that signs the journal's head
+        (C{socksgw audit key FILE} makes one), as of C{LoadCredential=} of systemd. With
+        the public key, C{audit verify --key} finds a journal that was rewritten.
+    @ivar checkpoint_lines: The number of lines, at most, between two signatures.
+    @ivar checkpoint_every: The time, at most, between two signatures, if there are
+        new lines.
     """
 
     journal: str = "audit"
@@ -198,5 +204,8 @@ class AuditConfig:
     keep: Duration = Duration(90 * 86400)
     max_size: Octets = Octets(20_000_000_000)
     when_full: Literal["refuse", "drop-oldest"] = "refuse"
+    signing_key: str = ""
+    checkpoint_lines: int = 1000
+    checkpoint_every: Duration = Duration(600)
     sinks: tuple[str, ...] = ()
     sink: tuple[Sink, ...] = ()

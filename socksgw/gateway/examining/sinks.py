@@ -1,5 +1,5 @@
 """
-C{[audit] sinks} and C{[[audit.sink]]}: what follows the journal.
+C{[audit] sinks} and C{[[audit.sink]]}: what follows the journal; and what signs it.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ from urllib.parse import urlsplit
 
 from attrs import evolve
 
+from socksgw.audit.checkpoints import MAKING
 from socksgw.audit.formats import FORMATS
 from socksgw.audit.sinks.discovery import findSinks
 from socksgw.audit.sinks.orders import Order, Orders, settingsOf
 from socksgw.audit.sinks.redaction import withoutCredentials
-from socksgw.config.problems import nearest
+from socksgw.config.loading import ConfigError
+from socksgw.config.problems import Problem, nearest
 from socksgw.config.schema import Config, Sink
 from socksgw.config.settings import Settings
 from socksgw.gateway.examining.problems import Problems
+from socksgw.system.ed25519 import privateKey
+from socksgw.system.files import FileError
 
-__all__ = ["examineSinks"]
+__all__ = ["examineSinks", "sinkNamed"]
 
 #: Characters of the longest name.
 _LONGEST: Final = 250
@@ -32,6 +36,7 @@ def examineSinks(config: Config, problems: Problems) -> Orders:
     @return: what is to be followed.
     """
     audit = config.audit
+    _signing(config, problems)
     state = config.directory.absolute() / config.gateway.state_dir
     orders = Orders(str(state / audit.journal), str(state))
     if not audit.sinks and not audit.sink:
@@ -53,6 +58,40 @@ def examineSinks(config: Config, problems: Problems) -> Orders:
             if order is not None:
                 found[name] = order
     return evolve(orders, sinks=tuple(found.values()))
+
+
+def sinkNamed(config: Config, word: str) -> Order:
+    """
+    Return a sink.
+
+    @param word: its name in the configuration, or as an entry of C{[audit] sinks}.
+    @raise ConfigError: something is wrong with it.
+    """
+    problems = Problems()
+    for each in examineSinks(config, problems).sinks:
+        if each.name == word:
+            return each
+    audit = evolve(config.audit, sinks=(word,), sink=())
+    problems = Problems()
+    found = examineSinks(evolve(config, audit=audit), problems).sinks
+    if not found:
+        said = [Problem("", f"{word}: {each.text}") for each in problems.errors]
+        raise ConfigError("--against", said)
+    return found[0]
+
+
+def _signing(config: Config, problems: Problems) -> None:
+    """Examine what signs the journal."""
+    audit = config.audit
+    if audit.checkpoint_lines < 1:
+        problems.wrong("audit.checkpoint_lines", "must be at least 1")
+    if audit.checkpoint_every < 1:
+        problems.wrong("audit.checkpoint_every", 'must be at least "1s"')
+    if audit.signing_key:
+        try:
+            privateKey(config.directory / audit.signing_key, MAKING)
+        except FileError as e:
+            problems.wrong("audit.signing_key", str(e))
 
 
 def _tables(config: Config) -> Iterator[tuple[str, Sink]]:
