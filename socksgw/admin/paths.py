@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from socksgw.admin.api import grants, health, running, sessions
+from socksgw.admin.api import grants, health, metrics, running, sessions
 from socksgw.admin.openapi import describing
 from socksgw.admin.table import Entry
 
@@ -18,6 +18,7 @@ __all__ = ["ENTRIES", "find", "methodsOf"]
 
 _SERVED: Final[Sequence[Entry]] = (
     *health.ENTRIES,
+    *metrics.ENTRIES,
     *sessions.ENTRIES,
     *running.ENTRIES,
     *grants.ENTRIES,

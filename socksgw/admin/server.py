@@ -192,6 +192,7 @@ class AdminRequest(BoundedRequest):
             reading.pathFields(entry.inPath, inPath),
             reading.queryFields(entry.query, self.query),
             reading.bodyFields(entry.body, kind, content.getvalue()),
+            ",".join(map(_text, self._values(b"accept"))),
         )
 
     def _values(self, name: bytes) -> Sequence[bytes]:

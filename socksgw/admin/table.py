@@ -136,6 +136,7 @@ class Asked:
     @ivar path: the fields that stand in the path.
     @ivar query: those of the query that were given.
     @ivar body: those of the body that were given.
+    @ivar accept: the Accept header.
     @ivar what: what an act is about, for the journal; the handler says it.
     @ivar result: what came of it, likewise.
     """
@@ -146,6 +147,7 @@ class Asked:
     path: Mapping[str, Any]
     query: Mapping[str, Any]
     body: Mapping[str, Any]
+    accept: str = ""
     what: str = ""
     result: str = ""
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from socksgw.gateway.gateway import Gateway
-from socksgw.metrics.exposition import exposition
 from socksgw.metrics.meters import Histograms
 from socksgw.metrics.snapshot import Snapshot
 from socksgw.session.stage import Stage
@@ -56,6 +55,9 @@ def render(gateway: Gateway, accept: str = "") -> tuple[bytes, str]:
 
     @param accept: the Accept header of the request.
     """
+    # It takes long to import, and whoever only measures needs it not.
+    from socksgw.metrics.exposition import exposition
+
     return exposition(measure(gateway), accept)
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from prometheus_client import core
+from prometheus_client import exposition as plain
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from socksgw.metrics.catalogue import Metric
 from socksgw.metrics.meters import Histogram
 from socksgw.metrics.snapshot import Labels, Snapshot, Value
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric as Family
 
 __all__ = ["OPENMETRICS", "TEXT", "exposition", "openMetricsWanted", "pieces"]
 
@@ -58,12 +60,7 @@ def pieces(snapshot: Snapshot, openMetrics: bool) -> Iterator[bytes]:
     """
     Yield the text in pieces, one of each metric, each of which is made quickly.
     """
-    # It takes long to import, and most commands need it not.
-    from prometheus_client import exposition, openmetrics
-
-    write: Any = exposition.generate_latest
-    if openMetrics:
-        write = openmetrics.exposition.generate_latest
+    write: Any = (openmetrics if openMetrics else plain).generate_latest
     for metric, values in snapshot:
         text: bytes = write(_Only(_family(metric, values)))
         yield text.removesuffix(_END)
@@ -94,8 +91,6 @@ class _Only:
 
 
 def _family(metric: Metric, values: dict[Labels, Value]) -> Family:
-    from prometheus_client import core
-
     name, meaning, labels = metric.name, metric.help, metric.labels
     if metric.kind == "histogram":
         histogram = core.HistogramMetricFamily(name, meaning, labels=labels)

@@ -37,8 +37,12 @@ class Serving:
         self.operator = AdminClient(port, tokens["operator"])
 
 
-def served(directory: Path, text: str) -> Iterator[Serving]:
-    """Start a gateway with an admin interface."""
+def served(directory: Path, text: str, more: str = "") -> Iterator[Serving]:
+    """
+    Start a gateway with an admin interface.
+
+    @param more: other keys of its table.
+    """
     port = freePort(kind=socket.SOCK_STREAM)
     tokens = {}
     for name in ("looker", "operator"):
@@ -46,7 +50,7 @@ def served(directory: Path, text: str) -> Iterator[Serving]:
         (directory / name).touch(0o600)
         (directory / name).write_text(tokens[name] + "\n")
     admin = (
-        f'[admin]\nendpoint = ["unix:{directory}/admin.sock", "tcp:127.0.0.1:{port}"]\n'
+        f'[admin]\nendpoint = ["unix:{directory}/admin.sock", "tcp:127.0.0.1:{port}"]\n{more}\n'
         '[[admin.token]]\nname = "looker"\nfile = "looker"\n'
         '[[admin.token]]\nname = "operator"\nfile = "operator"\nroles = ["operate"]\n'
     )
