@@ -136,11 +136,10 @@ class SessionRecord:
     @ivar said: what they said of it, as text.
     @ivar verdict: C{allow} or C{deny}, once that is to be written; C{refuse} before,
         and empty for a balancer's health check.
-    @ivar cameAt: when the client's connection was ready, in monotonic seconds; 0 for
-        its second request and later ones.
-    @ivar requestedAt: when the request was there; 0 before. The same holds of
-        C{decidedAt}, C{writtenAt} (the line about that) and C{reachedAt} (the
-        destination).
+    @ivar times: when the client's connection was ready (0 for its second request and
+        later ones), the request there, decided, and the line about that written (0
+        where nobody waited for it), in monotonic seconds; L{None} before the decision.
+    @ivar reachedAt: when the destination was reached; 0 before.
     @ivar loginTook: seconds in which its credentials were found right.
     @ivar waited: seconds that the look-up of the name took.
     @ivar metered: the octets that are counted in the metrics already, to the destination
@@ -153,15 +152,14 @@ class SessionRecord:
     """
 
     __slots__ = (
-        "addresses", "allowed", "asked", "began", "bound", "cameAt", "chosen",
-        "claimed", "client", "clientPort", "command", "decidedAt", "decidedBy",
-        "decider", "dialled", "ending", "finding", "groups", "hint", "judged",
-        "listener", "local", "loggedIn", "loginTook", "metered", "method", "mismatch",
-        "name", "network", "offered", "path", "peerPort", "pending", "port",
-        "protocol", "proxied", "reachedAt", "reason", "received", "reply", "reports",
-        "requestedAt", "rule", "rules", "said", "secured", "sent", "session",
-        "strangers", "struck", "tag", "ticket", "user", "userId", "verdict", "via",
-        "waited", "wanted", "why", "writtenAt",
+        "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed",
+        "client", "clientPort", "command", "decidedBy", "decider", "dialled", "ending",
+        "finding", "groups", "hint", "judged", "listener", "local", "loggedIn",
+        "loginTook", "metered", "method", "mismatch", "name", "network", "offered",
+        "path", "peerPort", "pending", "port", "protocol", "proxied", "reachedAt",
+        "reason", "received", "reply", "reports", "rule", "rules", "said", "secured",
+        "sent", "session", "strangers", "struck", "tag", "ticket", "times", "user",
+        "userId", "verdict", "via", "waited", "wanted", "why",
     )  # fmt: skip
 
     def __init__(
@@ -211,8 +209,8 @@ class SessionRecord:
         self.proxied = ""
         self.via = self.judged = self.path = self.decider = self.said = ""
         self.verdict = "refuse"
-        self.cameAt = self.requestedAt = self.decidedAt = self.writtenAt = 0.0
         self.reachedAt = self.loginTook = self.waited = 0.0
+        self.times: tuple[float, float, float, float] | None = None
         self.metered: tuple[int, int] | None = None
         self.pending = self.mismatch = False
         self.finding: Finding | None = None

@@ -128,6 +128,7 @@ class Gateway:
             config.directory / config.gateway.netns_dir,
         )
         self.meters = self._shared.meters
+        self._over = self.meters.over.append
         self.throttle = self._shared.throttle
         self._checkers = checkers
         self.since = time.time()
@@ -448,7 +449,7 @@ class Gateway:
         Remove a session that is over, and give back what it counted for.
         """
         self.sessions.end(session)
-        self.meters.over.append(factsOf(session.record))
+        self._over(factsOf(session.record))
         self.sessions.count(session)
         claim, session.claim = session.claim, None
         if claim is not None:

@@ -7,9 +7,9 @@ run within the interpreter's own functions, which cost a tenth of as many statem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
-from operator import attrgetter, itemgetter, mul, sub
+from operator import attrgetter, itemgetter, sub
 from typing import Any, Final, NamedTuple
 
 __all__ = ["COMMAND", "Facts", "LISTENER", "WAY", "Columns", "factsOf"]
@@ -20,8 +20,7 @@ _NAMES: Final = (
     # How it was decided, and how it ended.
     "rule", "reason", "path",
     # Octets, and seconds.
-    "sent", "received", "metered", "cameAt", "requestedAt", "decidedAt", "writtenAt",
-    "reachedAt", "waited", "loginTook",
+    "sent", "received", "metered", "times", "reachedAt", "waited", "loginTook",
 )  # fmt: skip
 
 #: The facts of a record (L{socksgw.audit.record.SessionRecord}), by L{Columns}.
@@ -53,10 +52,7 @@ class Columns(NamedTuple):
     sent: tuple[int, ...]
     received: tuple[int, ...]
     metered: tuple[tuple[int, int] | None, ...]
-    cameAt: tuple[float, ...]
-    requestedAt: tuple[float, ...]
-    decidedAt: tuple[float, ...]
-    writtenAt: tuple[float, ...]
+    times: tuple[tuple[float, float, float, float] | None, ...]
     reachedAt: tuple[float, ...]
     waited: tuple[float, ...]
     loginTook: tuple[float, ...]
@@ -68,18 +64,25 @@ class Columns(NamedTuple):
 
     def handshakes(self) -> Iterator[float]:
         """Seconds from the connection to the first request, where there was one."""
-        at, came = self.requestedAt, self.cameAt
-        return compress(map(sub, at, came), map(mul, at, came))
+        came, requested, _, _ = self._moments()
+        return compress(map(sub, requested, came), came)
 
     def policies(self) -> Iterator[float]:
         """Seconds of the decision, where there was one."""
-        took = map(sub, self.decidedAt, self.requestedAt)
-        return compress(map(sub, took, self.waited), self.decidedAt)
+        _, requested, decided, _ = self._moments()
+        return map(sub, map(sub, decided, requested), compress(self.waited, self.times))
 
     def records(self) -> Iterator[float]:
         """Seconds until the decision was written, where it was waited for."""
-        return compress(map(sub, self.writtenAt, self.decidedAt), self.writtenAt)
+        _, _, decided, written = self._moments()
+        return compress(map(sub, written, decided), written)
 
     def connects(self) -> Iterator[float]:
         """Seconds until the destination was reached, where it was."""
-        return compress(map(sub, self.reachedAt, self.writtenAt), self.reachedAt)
+        _, _, _, written = self._moments()
+        reached = [*compress(self.reachedAt, self.times)]
+        return compress(map(sub, reached, written), reached)
+
+    def _moments(self) -> Sequence[Sequence[float]]:
+        """Return the times of those that were decided, side by side."""
+        return [*zip(*filter(None, self.times), strict=True)] or ((), (), (), ())

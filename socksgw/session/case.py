@@ -197,7 +197,6 @@ class Case:
         self.record = SessionRecord(
             number, client.listener.name, client.source, client.port, gateway.clock()
         )
-        self.record.cameAt = client.came
         if client.origin is not None:
             self.record.proxied = proxiedMembers(client.origin)
         if client.domain.name:

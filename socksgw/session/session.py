@@ -203,7 +203,7 @@ class Session(case.Case):
             event = await client.next()
             assert isinstance(event, Requested)
             request = event
-        record.requestedAt = clock()
+        requested = clock()
         client.requested()
 
         self.stage = _POLICY
@@ -218,17 +218,18 @@ class Session(case.Case):
         if user.expires is not None:
             self.gateway.expiring[self] = None
         refusal = await decide(self, request)
-        record.decidedAt = clock()
+        decided = clock()
 
         self.stage = _AUDIT
         journal = self.gateway.journal
         if refusal is not None:
             record.verdict = "deny"
+            record.times = client.came, requested, decided, 0.0
             await journal.refusal(record.denial(), record.decisionLine)
             raise refusal
         record.verdict = "allow"
         await journal.commit(record.decisionLine(), stranger=not record.loggedIn)
-        record.writtenAt = clock()
+        record.times = client.came, requested, decided, clock()
 
         if self.gateway.changes != changes:
             # It has changed again, while a name was looked up or the line written.

@@ -24,16 +24,15 @@ def record(**said: Any) -> SessionRecord:
 
 WHOLE: dict[str, Any] = {
     "verdict": "allow", "reason": "closed", "sent": 3, "received": 5, "method": "none",
-    "cameAt": 10.0, "requestedAt": 10.5, "decidedAt": 11.5, "waited": 0.75,
-    "writtenAt": 12.0, "reachedAt": 15.0,
+    "times": (10.0, 10.5, 11.5, 12.0), "waited": 0.75, "reachedAt": 15.0,
 }  # fmt: skip
 
 
 def test_seconds() -> None:
     """Only those that came so far have any."""
-    early = record(cameAt=1.0, reason="client-lost")
-    denied = record(cameAt=1.0, requestedAt=2.0, decidedAt=2.25, verdict="deny")
-    again = record(**{**WHOLE, "cameAt": 0.0})
+    early = record(reason="client-lost")
+    denied = record(times=(1.0, 2.0, 2.25, 0.0), verdict="deny")
+    again = record(**{**WHOLE, "times": (0.0, 10.5, 11.5, 12.0)})
     columns = Columns.of(map(factsOf, (early, denied, record(**WHOLE), again)))
     assert [*columns.handshakes()] == [1.0, 0.5]
     assert [*columns.policies()] == [0.25, 0.25, 0.25]
