@@ -81,7 +81,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "a reload prepares them; tests/interop/test_networks.py has real ones",
     ),
     "console/agent.py": ("interop/test_agent.py", "it starts agents"),
-    "console/asked.py": ("console/test_explain.py", "it reads what explain is asked"),
+    "gateway/asked.py": ("console/test_explain.py", "it reads what explain is asked"),
+    "gateway/explained.py": ("policy/test_leaving.py", "it is what is printed"),
     "console/auditing.py": ("console/test_search.py", "each of its options is used"),
     "console/clients/reach.py": (
         "console/clients/test_programs.py",

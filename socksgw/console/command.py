@@ -16,7 +16,6 @@ from socksgw.config.defaults import defaultConfig
 from socksgw.config.loading import ConfigError, load, refused
 from socksgw.config.schema import Config, GatewayConfig
 from socksgw.console.agent import agentMain
-from socksgw.console.asked import factsAsked
 from socksgw.console.clientconfig import clientConfigMain
 from socksgw.console.connect import connectMain
 from socksgw.console.diff import diffMain
@@ -33,6 +32,7 @@ from socksgw.console.usage import commandsOf
 from socksgw.console.verify import verifyMain
 from socksgw.console.wanted import WrongUse, criteriaOf, joined
 from socksgw.errors import LookupFailed
+from socksgw.gateway.asked import factsAsked
 from socksgw.gateway.examination import Examination, examine
 from socksgw.gateway.host import HostAddresses
 from socksgw.login.passwords import setPassword

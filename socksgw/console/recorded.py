@@ -14,9 +14,10 @@ from typing import Any, Final, TextIO
 
 from socksgw.audit.lines import ENDS, JournalLines, Line
 from socksgw.config.schema import Config
-from socksgw.console.explain import asJson, printed
+from socksgw.console.explain import printed
 from socksgw.console.human import ending
 from socksgw.console.verify import remedy
+from socksgw.gateway.explained import asJson
 from socksgw.gateway.offers import Offers
 from socksgw.policy.facts import factsOf
 from socksgw.policy.outcome import consider
@@ -217,6 +218,7 @@ def _printToday(
         return
     print("by today's policy, with today's groups (a directory's of then):", file=out)
     try:
-        printed(consider(ruleset, facts, offers), out, offers.waysFor(facts))
+        found = asJson(consider(ruleset, facts, offers), offers.waysFor(facts))
+        printed(found, out)
     except Missing:
         print("depends on the addresses that the name has now", file=out)

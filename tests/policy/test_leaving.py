@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from socksgw.config.loading import loads
-from socksgw.console.explain import asJson, printed
+from socksgw.console.explain import printed
+from socksgw.gateway.explained import asJson
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision, Policy
 from socksgw.policy.document import Compiler
@@ -225,7 +226,7 @@ def test_printed() -> None:
     facts = Facts("alice", frozenset(), "connect", "www.example", 443)
     outcome = consider(ruleset(f'{UPSTREAMS}{THERE}proxy_header = "v2"\n'), facts)
     out = io.StringIO()
-    printed(outcome, out)
+    printed(asJson(outcome), out)
     assert out.getvalue().splitlines() == [
         '  rule "there": matches',
         "  no address is judged: the upstream looks the name up",

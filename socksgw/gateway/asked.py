@@ -1,12 +1,12 @@
 """
-The facts of a question, from the options of C{socksgw explain}.
+The facts of a question that somebody asks: C{socksgw explain}, and the admin interface.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from datetime import datetime
+from typing import Any
 
 from socksgw.config.problems import nearest
 from socksgw.config.schema import Config
@@ -35,9 +35,11 @@ def _address(option: str, text: str) -> Address:
         ) from None
 
 
-def factsAsked(options: argparse.Namespace, config: Config) -> Facts:
+def factsAsked(options: Any, config: Config) -> Facts:
     """
     Return the facts that the options give.
+
+    @param options: has them as attributes, C{from} as C{source}.
 
     @raise ValueError: an option's value cannot be; the text names the option.
     """
