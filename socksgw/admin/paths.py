@@ -10,7 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from socksgw.admin.api import grants, health, metrics, running, sessions
+from socksgw.admin.api import (
+    events,
+    explain,
+    grants,
+    health,
+    metrics,
+    running,
+    sessions,
+)
 from socksgw.admin.openapi import describing
 from socksgw.admin.table import Entry
 
@@ -22,6 +30,8 @@ _SERVED: Final[Sequence[Entry]] = (
     *sessions.ENTRIES,
     *running.ENTRIES,
     *grants.ENTRIES,
+    *explain.ENTRIES,
+    *events.ENTRIES,
 )
 
 #: Every path with every method; the last one is the description of all.

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from socksgw.accept.endpoints import remedyFor
 from socksgw.accept.unixport import UnixPort, permissionsOf, remedyForPath
 from socksgw.admin.access import Access
+from socksgw.admin.events import Events
 from socksgw.config.adminendpoint import AdminEndpoint, parseAdminEndpoint
 from socksgw.config.schema import AdminConfig, Config
 from socksgw.gateway.gateway import Gateway
@@ -83,6 +84,7 @@ class AdminPorts(Part):
         self._reactor = reactor
         self._admin = AdminConfig()
         self._access: Access | None = None
+        self._events = Events(gateway, reactor)
         self._sites: dict[str, AdminSite] = {}
         self._sockets: dict[str, _Socket] = {}
         self._ports = Ports(self._open)
@@ -103,6 +105,9 @@ class AdminPorts(Part):
         self._sockets = {t: s for t, s in self._sockets.items() if t in admin.endpoint}
         for site in self._sites.values():
             site.access = self._access
+            # Whoever listens may not be allowed to any longer, and asks again.
+            for channel in [each for each in site.channels if each.streaming]:
+                channel.cut()
 
     def _permit(self, admin: AdminConfig) -> None:
         """
@@ -122,7 +127,9 @@ class AdminPorts(Part):
 
         place = parseAdminEndpoint(text)
         assert self._access is not None
-        site = AdminSite(self._gateway, self._reactor, self._access, bool(place.path))
+        site = AdminSite(
+            self._gateway, self._reactor, self._access, self._events, bool(place.path)
+        )
         try:
             port = self._listen(place, site)
         except (CannotListenError, OSError) as e:

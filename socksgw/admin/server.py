@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from socksgw.admin import paths, reading
 from socksgw.admin.access import Access
+from socksgw.admin.events import Events
 from socksgw.admin.table import JSON, Answer, Asked, Caller, Entry, Refused, Stream
 from socksgw.audit import process
 from socksgw.gateway.gateway import Gateway
@@ -188,6 +189,7 @@ class AdminRequest(BoundedRequest):
         return Asked(
             self.site.gateway,
             self.site.reactor,
+            self.site.events,
             caller,
             reading.pathFields(entry.inPath, inPath),
             reading.queryFields(entry.query, self.query),
@@ -245,6 +247,11 @@ class AdminRequest(BoundedRequest):
             return True
 
         request.write(b"")
+        if self.method == b"HEAD":
+            request.unregisterProducer()
+            request.finish()
+            return
+        channel.streaming = True
         ended = stream.begin(write)
         self.notifyFinish().addErrback(lambda _: ended())
 
@@ -303,10 +310,16 @@ class AdminSite(BoundedSite):
     """
 
     def __init__(
-        self, gateway: Gateway, reactor: Any, access: Access, local: bool
+        self,
+        gateway: Gateway,
+        reactor: Any,
+        access: Access,
+        events: Events,
+        local: bool,
     ) -> None:
         super().__init__(None, AdminRequest, _MOST)
         self.gateway = gateway
         self.reactor = reactor
         self.access = access
+        self.events = events
         self.local = local

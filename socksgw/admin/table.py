@@ -5,8 +5,8 @@ What an entry of the table of paths says, what its handler is given, and what it
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from attrs import define, frozen
 
@@ -128,11 +128,24 @@ class Field:
     required: bool = False
 
 
+class Events(Protocol):
+    """What tells those who listen (L{socksgw.admin.events.Events})."""
+
+    def room(self) -> None:
+        """See that one more may listen; raises L{Refused} where not."""
+
+    def join(
+        self, write: Callable[[bytes], bool], kinds: Collection[str]
+    ) -> Callable[[], None]:
+        """Tell somebody from now on; returns what ends that."""
+
+
 @define
 class Asked:
     """
     What a handler is given.
 
+    @ivar events: tells those who listen of the journal's lines.
     @ivar path: the fields that stand in the path.
     @ivar query: those of the query that were given.
     @ivar body: those of the body that were given.
@@ -143,6 +156,7 @@ class Asked:
 
     gateway: Gateway
     reactor: Any
+    events: Events
     caller: Caller
     path: Mapping[str, Any]
     query: Mapping[str, Any]

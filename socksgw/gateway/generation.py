@@ -63,6 +63,7 @@ class Generation:
     """
     What new sessions use, built from one configuration; it does not change.
 
+    @ivar offers: which clients can log in, and how.
     @ivar warnings: the configuration's warnings.
     @ivar exposures: which clients are served without a login, and which
         destinations they reach: one line each.
@@ -115,6 +116,7 @@ class Generation:
             )
         if found.errors:
             raise refused(config, found.errors)
+        self.offers = found.offers
         self.warnings = refused(config, found.warnings).findings()
         self.exposures = found.exposures
         self.secured = found.secured

@@ -46,6 +46,9 @@ class Counters(Protocol):
         @return: the first key that has as many; L{None} when all were counted.
         """
 
+    def counted(self, key: Key) -> int:
+        """Return how many are counted of a key."""
+
     def add(self, keys: Sequence[Key]) -> None:
         """Count one more of every key, whatever its limit is."""
 
@@ -172,6 +175,10 @@ class ProcessCounters:
         for key, _ in wanted:
             counts[key] = counts.get(key, 0) + 1
         return None
+
+    def counted(self, key: Key) -> int:
+        """As L{Counters.counted}."""
+        return self._counts.get(key, 0)
 
     def add(self, keys: Sequence[Key]) -> None:
         """As L{Counters.add}."""

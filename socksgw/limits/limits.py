@@ -347,6 +347,22 @@ class Limits:
         self.live += 1
         return claim
 
+    def full(self, asker: Asker, command: str, rule: str) -> str:
+        """
+        Return which limit forbids one more session now, in words; empty for none.
+
+        Nothing is counted; how many are new within a second is not looked at.
+        """
+        bounds = self._boundsOf(command, rule)
+        for window in self._windows(bounds, asker, rule):
+            if window.over:
+                return str(window)
+        counted, _ = self._wanted(bounds, asker, command, rule)
+        for key, most in (*counted, *self._wantedPort(asker, command)):
+            if self._counters.counted(key) >= most:
+                return named(f"{most} {key[0]}", key)
+        return ""
+
     def beside(self, asker: Asker, command: str, rule: str) -> Claim:
         """
         Count a session by the rule of one more address that it may use.

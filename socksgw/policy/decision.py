@@ -313,6 +313,16 @@ class Policy:
         decision.decider, decision.said = asked.names, asked.said
         return decision
 
+    async def addressesOf(
+        self, name: str, listener: str, source: Address
+    ) -> tuple[Address, ...]:
+        """
+        Look up a name as for a client of a listener.
+
+        @raise SocksError: there is none, or no answer came in time.
+        """
+        return await self._others.get(listener, self._resolver).lookUp(name, source)
+
     def associate(self, asker: Asker) -> Decision:
         """
         Decide whether an association may be allowed any datagram.

@@ -31,13 +31,14 @@ class BoundedChannel(HTTPChannel):
     would fill the memory.
 
     @ivar asked: whether the request has come as a whole.
+    @ivar streaming: whether the answer has no end.
     """
 
     maxHeaders = _FIELDS
     totalHeadersSize = _HEAD
     MAX_LENGTH = _HEAD
     site: BoundedSite
-    asked = False
+    asked = streaming = False
     _end: Any = None
 
     def connectionMade(self) -> None:

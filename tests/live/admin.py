@@ -11,6 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jsonschema
+
+from socksgw.admin.openapi import description
+from socksgw.admin.paths import ENTRIES, find
+
 __all__ = ["AdminClient", "Answered"]
 
 
@@ -83,12 +88,37 @@ class AdminClient:
             connection.request(method, path, octets, headers)
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
-            return Answered(answer.status, found, answer.read())
+            answered = Answered(answer.status, found, answer.read())
         finally:
             connection.close()
+        if method != "HEAD":
+            conforms(method, path.partition("?")[0], answered)
+        return answered
 
     def get(self, path: str) -> Any:
         """Return what is answered, which must be no refusal."""
         answered = self.ask(path)
         assert answered.status == 200, answered
         return answered.json
+
+
+#: The document that the gateway serves.
+DOCUMENT: Any = description(ENTRIES)
+_REFUSAL = DOCUMENT["components"]["schemas"]["Error"]
+
+
+def conforms(method: str, path: str, answered: Answered) -> None:
+    """See that an answer is one that the document has."""
+    found = find(method, path)
+    if found is None:
+        assert answered.status in (400, 404, 405, 421)
+        jsonschema.validate(answered.json, _REFUSAL)
+        return
+    operation = DOCUMENT["paths"][found[0].path][found[0].method.lower()]
+    assert str(answered.status) in operation["responses"], (path, answered)
+    content = operation["responses"][str(answered.status)]["content"]
+    kind = answered.fields["content-type"]
+    assert kind in content, (path, answered)
+    if kind == "application/json":
+        schema = content[kind]["schema"]
+        jsonschema.validate(answered.json, _REFUSAL if "$ref" in schema else schema)
