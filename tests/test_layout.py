@@ -68,6 +68,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "gateway/checkpoints.py": ("interop/test_sinks.py", "a gateway signs by it"),
     "gateway/sinks.py": ("interop/test_sinks.py", "it starts that process"),
     "gateway/examining/sinks.py": ("interop/test_sinks.py", "it tells what is wrong"),
+    **{
+        f"plugins/inspect_{each}.py": (
+            "plugins/test_inspect_lines.py",
+            "it needs the first line or message alone",
+        )
+        for each in ("dns", "smtp", "socks", "ssh")
+    },
     "interfaces/inspection.py": (
         "plugins/test_inspect_tls.py",
         "it declares what inspectors are",

@@ -59,9 +59,9 @@ NOT_MINE: Final = 0
 MALFORMED: Final = -1
 
 #: Looks at all octets that one side has sent so far. It returns the finding, or how
-#: many octets there have to be at least before it is worth to look again, or
-#: L{NOT_MINE}, or L{MALFORMED}. It is called with ever more octets of the same session,
-#: and may keep how far it has come. What it finds may not depend on how they come.
+#: many octets there have to be at least until it can be told, or L{NOT_MINE}, or
+#: L{MALFORMED}. It is called each time that octets come, perhaps for each one, and may
+#: keep how far it has come. What it finds may not depend on how they come.
 Look = Callable[[Any], Finding | int]
 
 

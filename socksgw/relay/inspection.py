@@ -187,8 +187,6 @@ class _Eye:
         looking = self._looking
         if looking is None:
             looking = [each.begin(self.client) for each in self._table[seen[0]]]
-        elif len(seen) < self._wanted:
-            return self._full()
         self._looking = left = list[Looks]()
         wanted: list[int] = []
         for each in looking:

@@ -16,8 +16,7 @@ def lookedAt(inspector: Any, parts: list[bytes], client: bool = True) -> Finding
     """
     Return what an inspector finds in octets that come in parts.
 
-    It is asked as the relay asks it: with all octets so far, once there are as many as
-    it wants.
+    It is asked as the relay asks it: with all octets so far, each time that some come.
 
     @return: the last answer; a number of octets that are wanted where it needs more.
     """
@@ -27,10 +26,8 @@ def lookedAt(inspector: Any, parts: list[bytes], client: bool = True) -> Finding
     if first is not None and first not in begins:
         return 0
     look = inspector.begin(client)
-    for part in parts:
+    for part in filter(None, parts):
         octets += part
-        if len(octets) < wanted:
-            continue
         found: Finding | int = look(octets)
         if not isinstance(found, int) or found <= 0:
             return found
