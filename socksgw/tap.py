@@ -20,6 +20,7 @@ from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.service import GatewayService, fail
 from socksgw.system import output
 from socksgw.system.clock import steady
+from socksgw.system.log import observing
 from socksgw.system.signals import hangups
 
 __all__ = ["Options", "makeService"]
@@ -139,10 +140,13 @@ def makeService(options: Options) -> GatewayService:
         fail(e.lines(), 2)
     parent: Any = options.parent or {}
     foreground = bool(parent.get("nodaemon"))
-    console = None
+    console = log = None
     if foreground:
         # Standard output is replaced before twistd opens its log on it.
         out = output.install(reactor)
-        if not options["quiet"]:
+        # Programs that read JSON expect nothing else.
+        if not options["quiet"] and config.log.format == "text":
             console = Console(reactor, out)
-    return GatewayService(reactor, gateway, console, hangups(), foreground)
+    if parent:
+        log = observing(parent, config.log.format, config.log.level)
+    return GatewayService(reactor, gateway, console, hangups(), foreground, log)

@@ -103,9 +103,10 @@ def run(settings: Settings, state: Path, reread: Callable[[], Settings]) -> int:
     signals.foreground()
     state.parent.mkdir(0o700, parents=True, exist_ok=True)
     told = Telling(reactor, output.install(reactor), agent)
-    service = GatewayService(reactor, gateway, told, signals, True)
+    # The status is what the agent has to tell.
+    service = GatewayService(reactor, gateway, told, signals, True, statuses=False)
     application = Application("socksgw agent")
-    service.setServiceParent(application)  # type: ignore[no-untyped-call]
+    service.setServiceParent(application)
     service.privilegedStartService()
     startApplication(application, False)
     reactor.run()

@@ -225,6 +225,8 @@ def _unchangeable(old: Config, new: Config) -> list[Finding]:
             ("relay.memory", old.relay.memory, new.relay.memory),
             ("audit.journal", old.audit.journal, new.audit.journal),
             ("audit.sync", old.audit.sync, new.audit.sync),
+            ("log.format", old.log.format, new.log.format),
+            ("log.level", old.log.level, new.log.level),
         )
         if before != after
     ]

@@ -13,12 +13,15 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
+from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver, Logger
 
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.reload import Answer
 from socksgw.system.floors import outdated
-from socksgw.system.readiness import notify
+from socksgw.system.log import Log
+from socksgw.system.readiness import Manager
 from socksgw.system.rights import rightsOf
 from socksgw.system.signals import Hangups
 
@@ -32,6 +35,12 @@ T = TypeVar("T")
 #: collections of each age before one of the next. Sessions leave no cycles, so it
 #: only finds those of plug-ins and libraries. A live session has about 50 objects.
 _THRESHOLDS: Final = (5_000, 10, 10)
+
+
+#: Seconds between two looks at what is to be told.
+_LOOK: Final = 10.0
+#: Seconds that the end may take after the last session.
+_END: Final = 30.0
 
 
 class _Ended(SystemExit, Exception):
@@ -96,6 +105,8 @@ class GatewayService(Service):
         console: Foreground | None,
         signals: Hangups,
         foreground: bool,
+        log: Log | None = None,
+        statuses: bool = True,
     ) -> None:
         """
         Take the parts; nothing is opened yet.
@@ -103,12 +114,32 @@ class GatewayService(Service):
         @param console: tells people in the foreground; L{None} for nothing.
         @param signals: catches SIGHUP.
         @param foreground: whether the process stays in the foreground.
+        @param log: writes the log; L{None} where somebody else does.
+        @param statuses: whether the service manager is told how it stands.
         """
         self._hangups = signals
         self._foreground = foreground
         self._reactor = reactor
         self.gateway = gateway
         self._console = console
+        self._log = log
+        self._manager = Manager()
+        self._statuses = statuses
+        self._reloading = 0
+        self._status = ""
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = reactor
+        self._looks = 0
+        # Twice within the time after which the manager takes us for stuck.
+        self._pause = min(self._manager.every / 2 or _LOOK, _LOOK)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """
+        Join an application; it takes our log, where we have one.
+        """
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+        if self._log is not None:
+            parent.setComponent(ILogObserver, self._log)
 
     def privilegedStartService(self) -> None:
         """
@@ -135,15 +166,59 @@ class GatewayService(Service):
         self._try(self.gateway.start)
         self.gateway.failed = self._failed
         _spareCollector()
-        self._hangups.serve(self._reactor, self.gateway.reload, self._hungUp)
+        self._hangups.serve(self._reactor, self._reload, self._hungUp)
         # Only then clients are accepted, and all is open that stays open.
         self._reactor.callWhenRunning(self._ready)
 
     def _ready(self) -> None:
         """Tell everybody that clients are served."""
-        notify("READY=1")
+        self._status = self._stands()
+        self._manager.ready(self._status)
+        self._looking.start(self._pause)
         if self._console is not None:
             self._console.start(self.gateway)
+
+    def _look(self) -> None:
+        """
+        Tell the manager that the reactor runs, and now and then how it stands.
+
+        What the log has left out is told, too.
+        """
+        if self._manager.every:
+            self._manager.alive()
+        self._looks += 1
+        if self._looks * self._pause >= _LOOK:
+            self._looks = 0
+            if self._log is not None:
+                self._log.sweep()
+            status = self._stands()
+            if status != self._status:
+                self._status = status
+                self._manager.status(status)
+
+    def _stands(self) -> str:
+        """Return in a line what the gateway does, where that is to be told."""
+        if not self._statuses:
+            return ""
+        sessions = len(self.gateway.sessions)
+        verb = "stopping" if self.gateway.stopping else "serving"
+        return f"{verb}; {sessions:,} session{'' if sessions == 1 else 's'}"
+
+    def _reload(self) -> None:
+        """Reload, as SIGHUP asks; the manager is told when that is over."""
+        self._reloading += 1
+        self._manager.reloading()
+        self.gateway.reload().addCallback(self._reloaded)
+
+    def _reloaded(self, answer: Answer) -> None:
+        self._reloading -= 1
+        if self._reloading or self.gateway.stopping:
+            return
+        status = self._stands()
+        if answer.problems and status:
+            status += f"; not reloaded: {answer.problems[0]}"
+        self._status = status
+        self._manager.ready(status)
 
     def _failed(self, line: str) -> None:
         _log.critical("{line}", line=line)
@@ -163,21 +238,24 @@ class GatewayService(Service):
         @return: fires when the journal is closed.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        notify("STOPPING=1")
         sessions = len(self.gateway.sessions)
+        drain = float(self.gateway.config.timeouts.drain)
         # From here on a second SIGINT or SIGTERM ends the sessions.
         stopped = self.gateway.stop()
+        self._manager.stopping(self._stands(), drain + _END)
         if sessions:
             _log.warn(
                 "stopping: {sessions} sessions may go on for {drain:g} s; {again} ends "
                 "them at once",
                 sessions=sessions,
-                drain=float(self.gateway.config.timeouts.drain),
+                drain=drain,
                 again="^C" if self._foreground else "a second SIGTERM",
             )
         return stopped.addBoth(self._stopped)
 
     def _stopped(self, result: None) -> None:
+        if self._looking.running:
+            self._looking.stop()
         if self._console is not None:
             self._console.stop()
 

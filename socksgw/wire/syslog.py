@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
-
-from attrs import frozen
+from typing import Final, NamedTuple
 
 from socksgw.wire.bounded import shortened
 
@@ -38,8 +36,7 @@ _NIL: Final = "-"
 _ESCAPES: Final = str.maketrans({'"': '\\"', "\\": "\\\\", "]": "\\]"})
 
 
-@frozen
-class Header:
+class Header(NamedTuple):
     """
     The parts of a header that are the same in all messages of a sender.
 

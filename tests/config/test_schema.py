@@ -92,6 +92,8 @@ TABLES = {
     "audit.keep": "audit = {{ keep = {} }}",
     "audit.max_size": "audit = {{ max_size = {} }}",
     "audit.when_full": "audit = {{ when_full = {} }}",
+    "log.format": "log = {{ format = {} }}",
+    "log.level": "log = {{ level = {} }}",
 }
 VALUES = {
     "a string": '"connect"',
@@ -165,6 +167,8 @@ RIGHT = {
     "audit.keep": set(),
     "audit.max_size": {"an integer"},
     "audit.when_full": set(),
+    "log.format": set(),
+    "log.level": set(),
 }
 
 

@@ -4,14 +4,16 @@ What the service manager is told, and where there is none.
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from twisted.logger import capturedLogs
 
-from socksgw.system.readiness import notify
+from socksgw.system.readiness import Manager, notify
 
 
 def test_nobodyWantsToKnow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,8 +37,60 @@ def test_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool) -
 
 
 def test_aManagerThatIsGone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gateway goes on, and says so."""
+    """The gateway goes on, and says so once, until it can be told again."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
+    manager = Manager()
     with capturedLogs() as events:
         notify("READY=1")
+        for _ in range(3):
+            manager.alive()
+    assert len(events) == 2
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    manager.alive()
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
+    with capturedLogs() as events:
+        manager.alive()
     assert len(events) == 1
+
+
+def test_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What sd_notify(3) wants to hear of start, reload and end."""
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as told:
+        told.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        manager = Manager()
+        manager.ready("serving; 0 sessions")
+        assert told.recv(100) == b"READY=1\nSTATUS=serving; 0 sessions"
+        before = time.monotonic_ns() // 1000
+        manager.reloading()
+        state, _, at = told.recv(100).partition(b"\nMONOTONIC_USEC=")
+        assert state == b"RELOADING=1"
+        assert before <= int(at) <= time.monotonic_ns() // 1000
+        manager.ready("")
+        assert told.recv(100) == b"READY=1"
+        manager.alive()
+        assert told.recv(100) == b"WATCHDOG=1"
+        manager.stopping("stopping", 90)
+        assert told.recv(100) == (
+            b"STOPPING=1\nEXTEND_TIMEOUT_USEC=90000000\nSTATUS=stopping"
+        )
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "process", "seconds"),
+    [
+        ("30000000", "", 30),
+        ("1500000", "ours", 1.5),
+        ("30000000", "1", 0),
+        ("", "", 0),
+        ("soon", "", 0),
+    ],
+)
+def test_watchdog(
+    monkeypatch: pytest.MonkeyPatch, microseconds: str, process: str, seconds: float
+) -> None:
+    """Time is counted for the process that is meant, and where it is a time."""
+    process = str(os.getpid()) if process == "ours" else process
+    monkeypatch.setenv("WATCHDOG_USEC", microseconds)
+    monkeypatch.setenv("WATCHDOG_PID", process)
+    assert Manager().every == seconds

@@ -28,6 +28,7 @@ from socksgw.config.schema.listener import (
     ListenUDP,
     Pac,
 )
+from socksgw.config.schema.log import LogConfig
 from socksgw.config.schema.login import AuthConfig, Checker, Choose, Group, Throttle
 from socksgw.config.schema.policy import (
     Expect,
@@ -88,6 +89,7 @@ __all__ = [
     "Listen",
     "ListenTLS",
     "ListenUDP",
+    "LogConfig",
     "Moment",
     "Never",
     "Pac",
@@ -160,6 +162,7 @@ class Config:
     expect: tuple[Expect, ...] = ()
     audit: AuditConfig = AuditConfig()
     admin: AdminConfig | None = None
+    log: LogConfig = LogConfig()
     file: str = field(default="", metadata={"toml": None})
     directory: Path = field(default=Path(), metadata={"toml": None})
     unused: tuple[str, ...] = field(default=(), metadata={"toml": None})
