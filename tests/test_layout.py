@@ -89,6 +89,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "a reload prepares them; tests/interop/test_networks.py has real ones",
     ),
     "console/agent.py": ("interop/test_agent.py", "it starts agents"),
+    "console/live.py": ("console/test_operating.py", "the commands ask by it"),
     "gateway/asked.py": ("console/test_explain.py", "it reads what explain is asked"),
     "gateway/explained.py": ("policy/test_leaving.py", "it is what is printed"),
     "console/auditing.py": ("console/test_search.py", "each of its options is used"),
@@ -398,7 +399,7 @@ def test_theListIsTrue() -> None:
     live = {
         "tests.live.running.Running",
         "tests.live.running.socksgw",
-        "tests.admin.serving.Serving",
+        "tests.live.serving.Serving",
     }
     for module, (where, why) in ELSEWHERE.items():
         path = TESTS / where

@@ -22,6 +22,7 @@ from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
 from socksgw.console.follow import followMain
 from socksgw.console.help import helpMain
+from socksgw.console.operating import explainLive, operateMain
 from socksgw.console.parser import makeParser
 from socksgw.console.passwd import passwdMain
 from socksgw.console.plugins import pluginsMain
@@ -129,7 +130,13 @@ def _search(options: argparse.Namespace) -> int:
     )
 
 
+def _operate(options: argparse.Namespace) -> int:
+    return operateMain(options, sys.stdout)
+
+
 def _explain(options: argparse.Namespace) -> int:
+    if options.live:
+        return explainLive(options, sys.stdout)
     config = _configuration(options.config)
     found = _examined(config)
     status = _explained(options, config, found)
@@ -234,6 +241,11 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "follow": _follow,
     "search": _search,
     "explain": _explain,
+    "sessions": _operate,
+    "kill": _operate,
+    "status": _operate,
+    "reload": _operate,
+    "drain": _operate,
     "diff": _diff,
     "client-config": _clientConfig,
     "agent": agentMain,

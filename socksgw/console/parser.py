@@ -10,6 +10,7 @@ from pathlib import Path
 from socksgw.console import agent, connect
 from socksgw.console.auditing import auditCommands, configured
 from socksgw.console.clientconfig import KINDS
+from socksgw.console.operating import operatingCommands
 from socksgw.wire.levels import LEVELS
 
 __all__ = ["makeParser"]
@@ -136,6 +137,25 @@ def makeParser() -> argparse.ArgumentParser:
         "destination", nargs="?", metavar="HOST:PORT", help="the destination"
     )
     explain.set_defaults(run="explain")
+
+    explain.add_argument(
+        "--live",
+        action="store_true",
+        help="ask the running gateway: by its rules in force, with the groups of its "
+        "sessions, its limits and its DNS; exit status 3 if it cannot be reached",
+    )
+    explain.add_argument(
+        "--endpoint", metavar="PLACE", help="with --live: where to ask"
+    )
+    explain.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help="with --live: the token to ask with",
+    )
+    explain.add_argument("--ca", metavar="FILE", help="with --live: as of sessions")
+
+    operatingCommands(commands)
 
     diff = commands.add_parser(
         "diff",

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.admin.serving import Serving, served
 from tests.live.running import ALL, HEAD
+from tests.live.serving import Serving, served
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from socksgw.admin.openapi import description
 from socksgw.admin.paths import ENTRIES, find, methodsOf
-from tests.admin.serving import Serving
+from tests.live.serving import Serving
 
 
 def test_valid(serving: Serving) -> None:

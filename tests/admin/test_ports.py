@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.serving import Serving, served
 from tests.live.admin import AdminClient
 from tests.live.running import OPEN
+from tests.live.serving import Serving, served
 from tests.tools.waiting import until
 
 

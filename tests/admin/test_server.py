@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.admin.serving import Serving
 from tests.live import raw
+from tests.live.serving import Serving
 
 
 @pytest.mark.parametrize(

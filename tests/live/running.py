@@ -76,7 +76,10 @@ def withPlugins(directory: Path, package: str, **modules: str) -> dict[str, str]
 
 
 #: Commands that run no reactor, and so may run within the tests' own process.
-_WITHIN = ("audit", "check", "client-config", "diff", "explain", "help", "passwd")
+_WITHIN = (
+    "audit", "check", "client-config", "diff", "drain", "explain", "help", "kill",
+    "passwd", "reload", "sessions", "status",
+)  # fmt: skip
 
 
 def socksgw(

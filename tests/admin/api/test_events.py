@@ -9,9 +9,9 @@ import re
 import socket
 from typing import Any
 
-from tests.admin.serving import Serving
 from tests.live import raw
 from tests.live.servers import Destination, echo
+from tests.live.serving import Serving
 from tests.tools.waiting import until
 
 

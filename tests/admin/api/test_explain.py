@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.admin.serving import Serving, served
 from tests.live import raw
 from tests.live.running import HEAD
 from tests.live.servers import Destination, echo
+from tests.live.serving import Serving, served
 
 RULES = """
 [[rule]]

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.admin.serving import Serving, served
 from tests.live import raw
 from tests.live.clients import isClosed
 from tests.live.datagrams import Association, Echo
 from tests.live.running import LOOPBACK, Running, running
 from tests.live.servers import Destination, echo
+from tests.live.serving import Serving, served
 from tests.tools.waiting import until
 
 TEXT = f"""

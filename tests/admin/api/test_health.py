@@ -4,7 +4,7 @@ Liveness and readiness are two questions.
 
 from __future__ import annotations
 
-from tests.admin.serving import Serving
+from tests.live.serving import Serving
 
 
 def test_health(serving: Serving) -> None:

@@ -16,10 +16,10 @@ from twisted.internet.task import Clock
 
 from socksgw.admin.api.metrics import _Latest
 from socksgw.metrics.exposition import OPENMETRICS, TEXT
-from tests.admin.serving import Serving, served
 from tests.live import raw
 from tests.live.running import HEAD, resident
 from tests.live.servers import Destination, echo, program
+from tests.live.serving import Serving, served
 
 #: 300 rules with long names: the text has more than a socket takes at once.
 RULES = "".join(

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.admin.serving import Serving, served
 from tests.live import raw
 from tests.live.running import OPEN
 from tests.live.servers import Destination, echo, freePort
+from tests.live.serving import Serving, served
 from tests.tools.waiting import until
 
 

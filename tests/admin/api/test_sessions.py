@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.admin.serving import Serving
 from tests.live import raw
 from tests.live.datagrams import Association, Echo
 from tests.live.servers import Destination, echo
+from tests.live.serving import Serving
 from tests.tools.waiting import until
 
 

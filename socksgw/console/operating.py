@@ -1,0 +1,401 @@
+"""
+Operate the running gateway: C{socksgw sessions}, C{kill}, C{status}, C{reload}, C{drain}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TextIO
+
+from socksgw.admin.filtering import CHOOSING
+from socksgw.console.explain import optionOf, printed
+from socksgw.console.live import (
+    UNREACHED,
+    WRONG,
+    Live,
+    Unreached,
+    liveOf,
+    liveOptions,
+    refusedBy,
+    shown,
+)
+from socksgw.console.tables import columns, duration, octets
+
+__all__ = ["explainLive", "operateMain", "operatingCommands"]
+
+#: Sessions that one page has at most.
+_PAGE: Final = 1000
+#: Seconds between two looks at what is left of a drain.
+_LOOK: Final = 0.5
+
+_COLUMNS: Final = (
+    "session", "age", "user", "client", "listener", "command", "destination", "rule",
+    "out", "back",
+)  # fmt: skip
+_STATUSES: Final = (
+    "Exit status: 0 done, 1 refused or not found, 2 wrong use, 3 the gateway cannot be "
+    "reached."
+)
+
+
+def _choosing(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose sessions, as the admin interface has them."""
+    kinds: Mapping[str, Any] = {"integer": int, "number": float, "string": str}
+    for field in CHOOSING:
+        parser.add_argument(
+            f"--{field.name}",
+            metavar=field.name.upper() if not field.one else None,
+            type=kinds[field.kind],
+            choices=field.one or None,
+            help=field.help[0].lower() + field.help[1:].rstrip("."),
+        )
+
+
+def operatingCommands(commands: Any) -> None:
+    """
+    Add the commands.
+
+    @param commands: where C{argparse} has subcommands.
+    """
+    listing = commands.add_parser(
+        "sessions",
+        help="list live sessions, or tell one's whole story",
+        description="List the live sessions of a running gateway; with N, tell all of "
+        f"one: its facts, its octets, its lines in the journal. {_STATUSES}",
+    )
+    liveOptions(listing)
+    _choosing(listing)
+    listing.add_argument("number", metavar="N", type=int, nargs="?", help="a session")
+    listing.add_argument(
+        "--sort",
+        choices=(
+            "session", "began", "sent", "received", "octets", "user", "source",
+            "destination", "rule", "listener",
+        ),
+        help="default: session",
+    )  # fmt: skip
+    listing.add_argument("--desc", action="store_true", help="the largest first")
+    listing.add_argument(
+        "--limit", metavar="M", type=int, default=100, help="at most so many; 100"
+    )
+    listing.set_defaults(run="sessions")
+
+    kill = commands.add_parser(
+        "kill",
+        help="end live sessions, by number, user, rule, source or anything else",
+        description="End live sessions of a running gateway. Their clients are cut off, "
+        f"and the journal says by whom. {_STATUSES}",
+    )
+    liveOptions(kill)
+    _choosing(kill)
+    kill.add_argument("number", metavar="N", type=int, nargs="*", help="sessions")
+    kill.add_argument("--all", action="store_true", help="every session")
+    kill.set_defaults(run="kill")
+
+    for name, help_, description in (
+        (
+            "status",
+            "tell how the running gateway is doing",
+            "Tell how a running gateway is doing: sessions, rates, listeners, journal, "
+            "sinks, upstreams.",
+        ),
+        (
+            "reload",
+            "have the running gateway read its configuration again",
+            "Have a running gateway read its configuration again. Nothing changes if "
+            "anything is wrong with it: all problems are printed.",
+        ),
+        (
+            "drain",
+            "have the running gateway accept no more clients",
+            "Have a running gateway accept no more clients. Sessions go on, and so does "
+            "the process; --undo takes it back.",
+        ),
+    ):
+        parser = commands.add_parser(
+            name, help=help_, description=f"{description} {_STATUSES}"
+        )
+        liveOptions(parser)
+        parser.set_defaults(run=name)
+        if name == "drain":
+            parser.add_argument(
+                "--undo", action="store_true", help="accept clients again"
+            )
+            parser.add_argument(
+                "--wait",
+                metavar="SECONDS",
+                type=float,
+                help="wait until no session is left; exit status 1 if some are by then",
+            )
+
+
+def operateMain(options: argparse.Namespace, out: TextIO) -> int:
+    """
+    Run one of the commands.
+
+    @return: the exit status.
+    @raise ConfigError: something is wrong with the configuration.
+    """
+    run: Mapping[str, Callable[[argparse.Namespace, Live, TextIO], int]] = {
+        "sessions": _sessions,
+        "kill": _kill,
+        "status": _status,
+        "reload": _reload,
+        "drain": _drain,
+    }
+    try:
+        return run[options.run](options, liveOf(options), out)
+    except Unreached as e:
+        print(f"socksgw: {shown(e)}", file=sys.stderr)
+        return UNREACHED
+
+
+def _chosen(options: argparse.Namespace) -> dict[str, Any]:
+    names = [field.name for field in CHOOSING]
+    return {n: v for n in names if (v := getattr(options, n)) is not None}
+
+
+def _sessions(options: argparse.Namespace, live: Live, out: TextIO) -> int:
+    if options.number is not None:
+        return _story(options, live, out)
+    order = "desc" if options.desc else None
+    query = {**_chosen(options), "sort": options.sort, "order": order}
+    found: list[Any] = []
+    matched = 0
+    while len(found) < options.limit:
+        query["offset"] = len(found) or None
+        query["limit"] = min(_PAGE, options.limit - len(found))
+        status, answer = live.ask("/api/sessions", query=query)
+        if status != 200:
+            return refusedBy(status, answer)
+        matched = answer["matched"]
+        found += answer["sessions"]
+        if len(answer["sessions"]) < query["limit"]:
+            break
+    if options.json:
+        print(json.dumps({"sessions": found, "matched": matched}), file=out)
+        return 0
+    rows = [_row(each) for each in found]
+    if rows:
+        print("\n".join(columns(_COLUMNS, rows, right=(0, 1, 8, 9))), file=out)
+    left = f", of which {len(found):,} are shown" if len(found) < matched else ""
+    print(f"{matched:,} live sessions{left}", file=out)
+    return 0
+
+
+def _row(session: Mapping[str, Any]) -> Sequence[str]:
+    asked, port = session["asked"], session["port"]
+    host = f"[{asked}]" if ":" in asked else asked
+    return (
+        str(session["session"]),
+        duration(session["seconds"]),
+        shown(session["user"]),
+        shown(session["client"]),
+        shown(session["listener"]),
+        shown(session["command"]),
+        shown(f"{host}:{port}") if asked else "-",
+        shown(session["rule"]),
+        octets(session["sent"]),
+        octets(session["received"]),
+    )
+
+
+def _story(options: argparse.Namespace, live: Live, out: TextIO) -> int:
+    status, answer = live.ask(f"/api/sessions/{options.number}")
+    if status != 200:
+        return refusedBy(status, answer)
+    if options.json:
+        print(json.dumps(answer), file=out)
+        return 0
+    if answer["facts"] is None:
+        print(f"session {options.number} is over", file=out)
+    for name, value in (answer["facts"] or {}).items():
+        if value not in ("", None, []):
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            print(f"{name.replace('_', ' '):<11} {shown(text)}", file=out)
+    for line in answer["journal"]:
+        print(f"line {line['n']}: {line['event']} at {line['time']}", file=out)
+    if answer["omitted"]:
+        print(f"{answer['omitted']:,} more lines are left out", file=out)
+    return 0
+
+
+def _kill(options: argparse.Namespace, live: Live, out: TextIO) -> int:
+    chosen = _chosen(options)
+    if bool(options.number) + bool(chosen) + options.all != 1:
+        print(
+            "socksgw kill: say which sessions: N, or options that choose some, or --all",
+            file=sys.stderr,
+        )
+        return WRONG
+    ended = status = 0
+    if not options.number:
+        query = {"all": "true"} if options.all else chosen
+        code, answer = live.ask("/api/sessions", "DELETE", query)
+        if code != 200:
+            return refusedBy(code, answer)
+        ended = answer["ended"]
+    for number in options.number:
+        code, answer = live.ask(f"/api/sessions/{number}", "DELETE")
+        if code == 200:
+            ended += answer["ended"]
+        else:
+            status = refusedBy(code, answer)
+    if options.json:
+        print(json.dumps({"ended": ended}), file=out)
+    else:
+        print(f"{ended:,} sessions ended", file=out)
+    return status
+
+
+def _reload(options: argparse.Namespace, live: Live, out: TextIO) -> int:
+    status, answer = live.ask("/api/reload", "POST")
+    if options.json:
+        print(json.dumps(answer), file=out)
+        return 0 if status == 200 else 1
+    if status != 200:
+        code = refusedBy(status, answer)
+        if status == 422:
+            print("socksgw: not reloaded; nothing has changed", file=sys.stderr)
+        return code
+    for line in answer["warnings"]:
+        print(f"warning: {shown(line)}", file=out)
+    print(f"reloaded; {answer['ended']:,} sessions ended", file=out)
+    return 0
+
+
+def _drain(options: argparse.Namespace, live: Live, out: TextIO) -> int:
+    status, answer = live.ask("/api/drain", "DELETE" if options.undo else "POST")
+    if status != 200:
+        return refusedBy(status, answer)
+    end = time.monotonic() + (options.wait or 0)
+    while options.wait and not options.undo and answer["clients"]:
+        if time.monotonic() >= end:
+            break
+        time.sleep(_LOOK)
+        status, answer = live.ask("/api/drain")
+        if status != 200:
+            return refusedBy(status, answer)
+    if options.json:
+        print(json.dumps(answer), file=out)
+    elif options.undo:
+        print("clients are accepted again", file=out)
+    else:
+        print(
+            f"no more clients are accepted; {answer['sessions']:,} sessions of "
+            f"{answer['clients']:,} clients are left",
+            file=out,
+        )
+    return 1 if options.wait and not options.undo and answer["clients"] else 0
+
+
+def _status(options: argparse.Namespace, live: Live, out: TextIO) -> int:
+    status, answer = live.ask("/api/status")
+    if status != 200:
+        return refusedBy(status, answer)
+    if options.json:
+        print(json.dumps(answer), file=out)
+        return 0
+    sessions, moved, clients = answer["sessions"], answer["octets"], answer["clients"]
+    rate = sessions["per_second"]["60s"]
+    journal, reloads = answer["journal"], answer["reloads"]
+    failing = "; CANNOT BE WRITTEN" if journal["failing"] else ""
+    rows = [
+        ("gateway", f"{answer['gateway']}, socksgw {answer['version']}"),
+        ("process", f"{answer['pid']}, for {duration(answer['seconds'])}"),
+        ("file", answer["configuration"]),
+        ("ready", "yes" if answer["ready"] else f"no: {', '.join(answer['reasons'])}"),
+        (
+            "sessions",
+            f"{sessions['live']:,} live, {sessions['begun']:,} begun, "
+            f"{sessions['denied']:,} denied, {sessions['refused']:,} refused before",
+        ),
+        (
+            "last minute",
+            f"{rate['begun']:g} begun, {rate['denied']:g} denied, {rate['refused']:g} "
+            "refused a second",
+        ),
+        ("octets", f"{octets(moved['sent'])} out, {octets(moved['received'])} back"),
+        (
+            "clients",
+            f"{clients['connected']:,} of at most {clients['most']:,}; accepting paused "
+            f"{clients['pauses']:,} times",
+        ),
+        ("rules", f"{answer['rules']:,}"),
+        ("reloads", f"{reloads['done']:,}, and {reloads['failed']:,} that failed"),
+        *(
+            (
+                "listener",
+                f"{each['name']} ({', '.join(each['places']) or 'closed'}): "
+                f"{each['clients']:,} clients",
+            )
+            for each in answer["listeners"]
+        ),
+        ("journal", f"{journal['directory']}, line {journal['number']:,}{failing}"),
+        *(
+            (
+                "sink",
+                f"{each['name']}: {each['state']}, {each['behind']:,} lines behind"
+                + (f"; {each['why']}" if each["why"] else ""),
+            )
+            for each in answer["sinks"]
+        ),
+        *(
+            (
+                "upstream",
+                f"{each['name']}: {each['state']}, {each['sessions']:,} sessions",
+            )
+            for each in answer["upstreams"]
+        ),
+        *(("warning", each) for each in answer["warnings"]),
+    ]
+    for name, text in rows:
+        print(f"{name:<11} {shown(text)}", file=out)
+    return 0
+
+
+def explainLive(options: argparse.Namespace, out: TextIO) -> int:
+    """
+    Run C{socksgw explain --live}.
+
+    @return: the exit status: 0 allow, 1 deny or refused, 2 if it cannot be told, 3 if
+        the gateway cannot be reached.
+    """
+    if options.destination is None or options.record is not None:
+        print("socksgw explain --live: name COMMAND HOST:PORT", file=sys.stderr)
+        return WRONG
+    given = {
+        "command": options.command,
+        "destination": options.destination,
+        "user": options.user,
+        "group": options.group or None,
+        "from": options.source,
+        "resolving_to": options.resolving_to or None,
+        "dns": None if options.resolving_to else True,
+        **{
+            name: getattr(options, name)
+            for name in ("listener", "method", "tag", "at", "secured")
+        },
+    }
+    body = {name: value for name, value in given.items() if value is not None}
+    try:
+        status, answer = liveOf(options).ask("/api/explain", "POST", body=body)
+    except Unreached as e:
+        print(f"socksgw: {shown(e)}", file=sys.stderr)
+        return UNREACHED
+    if status != 200:
+        return refusedBy(status, answer)
+    if options.json:
+        print(json.dumps(answer), file=out)
+    elif answer["verdict"] is None:
+        why = f"{shown(answer['why'])}; give " if "why" in answer else "it depends on "
+        print(f"cannot be told: {why}{optionOf(answer['missing'])}", file=out)
+    else:
+        printed(answer, out)
+        if answer["limit"]:
+            print(f"  but for now a limit forbids it: {answer['limit']}", file=out)
+    return {"allow": 0, "deny": 1}.get(answer["verdict"], WRONG)
