@@ -25,7 +25,8 @@ _ORDER: Final = (
     "limits", "upstreams", "decider", "grants", "login",
     "local", "tls", "frontends", "gateways", "transparent", "kerberos", "chap", "http",
     "tokens",
-    "directories", "plugins", "client", "embedding", "operations", "troubleshooting", "records",
+    "directories", "plugins", "client", "embedding", "operations", "metrics",
+    "troubleshooting", "records",
     "beyond", "performance", "contributing",
 )  # fmt: skip
 

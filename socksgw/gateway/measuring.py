@@ -182,6 +182,14 @@ def _journal(snapshot: Snapshot, gateway: Gateway) -> None:
     put("socksgw_journal_failing", journal.failing)
     put("socksgw_journal_refused_total", journal.refusedInAll)
     put("socksgw_journal_lost_lines_total", journal.lostInAll)
+    for standing in gateway.sinks.standings.values():
+        labels = standing.name, standing.kind
+        put("socksgw_sink_up", standing.state == "following", *labels)
+        put("socksgw_sink_position", standing.position, *labels)
+        put("socksgw_sink_behind_lines", gateway.sinks.behind(standing), *labels)
+        put("socksgw_sink_delivered_total", standing.delivered, *labels)
+        put("socksgw_sink_failures_total", standing.failures, *labels)
+        put("socksgw_sink_missed_total", standing.missed, *labels)
 
 
 def _limits(snapshot: Snapshot, gateway: Gateway) -> None:

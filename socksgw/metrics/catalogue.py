@@ -34,6 +34,7 @@ class Metric:
 
 
 _SESSION = ("listener", "protocol", "command", "method", "verdict", "reply")
+_SINK = ("sink", "kind")
 _UPSTREAM = ("upstream", "network")
 
 _ALL: Final = (
@@ -172,6 +173,30 @@ _ALL: Final = (
     Metric(
         "socksgw_journal_lost_lines_total", "counter",
         "Lines that no request waited for, and that could not be kept.",
+    ),
+    # Sinks.
+    Metric(
+        "socksgw_sink_up", "gauge",
+        "Whether a sink follows the journal: 0 while it starts or fails.", _SINK,
+    ),
+    Metric(
+        "socksgw_sink_position", "gauge",
+        "The number of the last line that a sink has.", _SINK,
+    ),
+    Metric(
+        "socksgw_sink_behind_lines", "gauge",
+        "Lines of the journal that a sink does not have yet.", _SINK,
+    ),
+    Metric(
+        "socksgw_sink_delivered_total", "counter",
+        "Lines that a sink got.", _SINK,
+    ),
+    Metric(
+        "socksgw_sink_failures_total", "counter", "How often a sink failed.", _SINK,
+    ),
+    Metric(
+        "socksgw_sink_missed_total", "counter",
+        "Lines that a sink will never get, since they were dropped before.", _SINK,
     ),
     # Limits.
     Metric(

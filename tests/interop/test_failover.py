@@ -14,9 +14,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from socksgw.console.manual import chapters
 from tests.live import raw, upstreams
+from tests.live.admin import AdminClient
 from tests.live.running import LOOPBACK, Running, running
 from tests.live.servers import Daemon, Destination, echo, freePort
 from tests.tools.certificates import Authority, pemOf, server
@@ -108,6 +110,8 @@ class Pool:
         tls = UPSTREAM.format("e", self.tls.port, trust)
         text += tls.replace("socks5:", "socks5+tls:")
         text += "".join(LISTEN.format(*each) for each in VIA.items())
+        self.admin = AdminClient(directory / "gateway" / "admin.sock")
+        text += f'[admin]\nendpoint = "unix:{self.admin.place}"\n'
         self.gateway: Running = stack.enter_context(
             contextmanager(running)(directory / "gateway", text)
         )
@@ -124,6 +128,19 @@ class Pool:
     def kill(self, name: str) -> None:
         """End one: its connections end as its process does."""
         self._there.pop(name).__exit__()
+
+    def metrics(self, name: str) -> dict[tuple[str, str], float]:
+        """What the metrics say of an upstream: by what, and why or how."""
+        text = self.admin.ask("/metrics").octets.decode()
+        found = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.labels.get("upstream") == name:
+                    how = {"upstream", "network"} ^ {*sample.labels}
+                    more = "".join(sample.labels[each] for each in how)
+                    what = sample.name.removeprefix("socksgw_upstream_")
+                    found[what, more] = sample.value
+        return found
 
     def states(self, name: str) -> list[tuple[str, str]]:
         """What the journal has told of an upstream."""
@@ -188,6 +205,7 @@ def test_killedUnderLoad(pool: Pool, destination: Callable[..., Destination]) ->
     """
     server = destination(echo)
     load = Load(pool.ports["pool"], server.port)
+    assert pool.metrics("a")["up", ""] == 1
     try:
         load.more(100)
         pool.kill("a")
@@ -203,6 +221,12 @@ def test_killedUnderLoad(pool: Pool, destination: Callable[..., Destination]) ->
     assert len(failed) <= 6
     assert pool.states("a")[0][0] == pool.states("b")[0][0] == "ejected"
     assert "in a row failed: upstream-" in pool.states("a")[0][1]
+    # Metrics may be a second old.
+    until(lambda: not pool.metrics("a")["up", ""] and not pool.metrics("b")["up", ""])
+    dead, checked = pool.metrics("a"), pool.metrics("b")
+    assert dead["ejections_total", ""] == checked["ejections_total", ""] == 1
+    assert dead["opened_total", ""] > 0
+    assert any(name == "failed_total" and value for (name, _), value in dead.items())
 
     pool.start("a")
     pool.start("b")
@@ -213,6 +237,8 @@ def test_killedUnderLoad(pool: Pool, destination: Callable[..., Destination]) ->
         return pool.states("a")[-1] == ("returned", "it answered a session")
 
     until(returned, 30)
+    until(lambda: pool.metrics("a")["up", ""] and pool.metrics("b")["up", ""])
+    assert pool.metrics("b")["checks_total", "passed"] >= 2
     lines = pool.gateway.journal("upstream")
     assert all(line["opened"] > 0 and line["failed"] for line in lines)
     # None is counted that is over; the one that tried it still was there.
