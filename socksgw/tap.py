@@ -16,6 +16,7 @@ from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.config.loading import ConfigError, load
 from socksgw.config.schema import Config
 from socksgw.console.banner import Console
+from socksgw.gateway.examining.sinks import writesToStdout
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.service import GatewayService, fail
 from socksgw.system import output
@@ -143,7 +144,7 @@ def makeService(options: Options) -> GatewayService:
     console = log = None
     if foreground:
         # Standard output is replaced before twistd opens its log on it.
-        out = output.install(reactor)
+        out = output.install(reactor, taken=writesToStdout(config))
         # Programs that read JSON expect nothing else.
         if not options["quiet"] and config.log.format == "text":
             console = Console(reactor, out)

@@ -207,8 +207,8 @@ def makeParser() -> argparse.ArgumentParser:
 
     plugins = commands.add_parser(
         "plugins",
-        help="list the methods and checkers found, and the broken ones",
-        description="List every authentication method and checker that is installed, "
+        help="list the methods, checkers and sinks found, and the broken ones",
+        description="List every authentication method, checker and sink that is installed, "
         "and every plug-in that cannot be imported, with the reason. Exit status 1 if "
         "there is one that cannot.",
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
+from socksgw.audit.sinks.discovery import findSinks
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
@@ -15,7 +16,7 @@ __all__ = ["assumedOf", "pluginsMain"]
 
 def pluginsMain(out: TextIO) -> int:
     """
-    List the methods and checkers that are installed, and the broken plug-ins.
+    List the methods, checkers and sinks that are installed, and the broken plug-ins.
 
     @return: the exit status: 1 if a plug-in is broken.
     """
@@ -30,7 +31,10 @@ def pluginsMain(out: TextIO) -> int:
         # A Twisted plug-in's help is a text of several lines.
         text = factory.authHelp.strip().replace("\n", " ")
         print(f"checker {kind:<12} {text.partition('. ')[0]}", file=out)
-    broken += ambiguous + brokenPlugins()
+    sinks, unusable = findSinks()
+    for kind, sink in sorted(sinks.items()):
+        print(f"sink    {kind:<12} {sink.help}", file=out)
+    broken += ambiguous + unusable + brokenPlugins()
     for module, why in broken:
         print(f"BROKEN  {module}: {why}", file=out)
     return 1 if broken else 0

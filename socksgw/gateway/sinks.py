@@ -206,6 +206,7 @@ class Sinks(Part):
         for each in self.standings.values():
             each.state, each.why = "failing", why
             each.failures += 1
+        self.look()
         self._again = self._reactor.callLater(self._pause, self._spawn)
         self._pause = min(2 * self._pause, _PAUSES[1])
 
@@ -230,13 +231,16 @@ class Sinks(Part):
         now = self._reactor.seconds()
         for name, each in self.standings.items():
             told = self._told.setdefault(name, _Told())
-            if each.state == "starting" or now < told.again:
+            if each.state == "starting":
                 continue
             failing = each.state == "failing"
             if each.missed > told.missed:
                 lost = each.missed - told.missed
                 self._tell(each, "missed", missed=lost)
                 told.missed = each.missed
+            if failing and not told.failing and now < told.again:
+                # It comes and goes: if it stays so, that is told later.
+                continue
             if failing != told.failing:
                 told.failing, told.again = failing, now + _SELDOM
                 self._tell(each, each.state)

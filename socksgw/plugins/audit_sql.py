@@ -7,7 +7,7 @@ What it writes is in L{socksgw.warehouse}, which is imported when it is opened.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, final
 
 from zope.interface import implementer
@@ -15,7 +15,7 @@ from zope.interface import implementer
 from socksgw.interfaces import (
     AuditSink,
     Entry,
-    IAuditSink,
+    IReadableSink,
     SinkFailed,
     SinkSettings,
 )
@@ -94,7 +94,7 @@ class _Database:
 
 
 @final
-@implementer(IAuditSink)
+@implementer(IReadableSink)
 class _SqlKind:
     kind = "sql"
     help = "Rows in SQLite or PostgreSQL, each exactly once (socksgw help warehouse)."
@@ -116,6 +116,16 @@ class _SqlKind:
         except WarehouseError as e:
             raise ValueError(str(e)) from None
         return _Database(settings, gateway, keep, most)
+
+    def lines(self, settings: SinkSettings) -> Iterator[tuple[int, str]]:
+        from socksgw.warehouse import reading
+
+        gateway = settings.options.word("gateway", settings.gateway)
+        try:
+            reader = reading.open(settings.target, settings.directory)
+            yield from reading.hashes(reader, gateway)
+        except WarehouseError as e:
+            raise SinkFailed(str(e)) from None
 
 
 sinks = (_SqlKind(),)

@@ -234,9 +234,12 @@ class Output(io.TextIOBase):
         return done
 
 
-def install(reactor: Any) -> TextIO:
+def install(reactor: Any, taken: bool = False) -> TextIO:
     """
     Have standard output, and the log that twistd writes to it, never block.
+
+    @param taken: whether standard output is for something else: all goes to standard
+        error instead.
     """
-    sys.stdout = Output.instead(sys.stdout, reactor)
+    sys.stdout = Output.instead(sys.stderr if taken else sys.stdout, reactor)
     return sys.stdout

@@ -20,6 +20,7 @@ from sqlalchemy import (
     extract,
     func,
     literal_column,
+    select,
 )
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,8 +28,10 @@ from socksgw.warehouse import migrations, schema
 from socksgw.warehouse.engines import engineOf, fileOf, nameOf, told, urlOf
 from socksgw.warehouse.errors import WarehouseError
 
-__all__ = ["Reader", "carried", "destination", "decidedBy", "open"]
+__all__ = ["Reader", "carried", "destination", "decidedBy", "hashes", "open"]
 
+#: Rows that are fetched at once.
+_ROWS: Final = 5000
 _c: Final = schema.sessions.c
 
 #: What a request was for: the name where there is one, else the address.
@@ -86,6 +89,19 @@ class Reader:
             epoch = cast(func.floor(extract("epoch", _c.time)), BigInteger)
         # A value given apart would make PostgreSQL take two uses for two expressions.
         return epoch - epoch % literal_column(str(seconds), BigInteger)
+
+
+def hashes(reader: Reader, gateway: str) -> Iterator[tuple[int, str]]:
+    """
+    Yield the number and the hash of each line of a gateway, in their order.
+
+    @raise WarehouseError: they cannot be read.
+    """
+    c = schema.events.c
+    query = select(c.n, c.hash).where(c.gateway == gateway).order_by(c.n)
+    with reader.connect() as connection:
+        found = connection.execution_options(yield_per=_ROWS).execute(query)
+        yield from ((row.n, row.hash) for row in found)
 
 
 def open(url: str, directory: Path = Path()) -> Reader:  # noqa: A001

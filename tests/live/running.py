@@ -142,6 +142,7 @@ class Running:
         preexec: Any = None,
         prefix: Sequence[str] = (),
         extra: Mapping[str, str] | None = None,
+        stdout: Any = None,
     ) -> None:
         """
         @param configuration: the text of C{gw.toml}; L{None} for no
@@ -150,6 +151,7 @@ class Running:
         @param preexec: called in the new process, for its limits.
         @param prefix: a command that runs the gateway's, in the same process.
         @param extra: more of its environment.
+        @param stdout: where its standard output goes; by default to its log.
         """
         self.directory = directory
         self._log = directory / "log"
@@ -163,8 +165,8 @@ class Running:
                 cwd=directory,
                 env=environment(PYTHONUNBUFFERED="1", **(extra or {})),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=log if stdout is None else stdout,
+                stderr=log,
                 preexec_fn=preexec,
             )
 

@@ -142,22 +142,24 @@ class SinkFollower:
     def _begin(self, sink: AuditSink, reader: JournalReader) -> None:
         """Open the sink, and find where it goes on."""
         kept = self._position.read()
+        if kept is None:
+            # From here on it gets each line, or is told that it misses some.
+            if self.order.begin == "next":
+                reader.atEnd()
+            else:
+                reader.atStart()
+            kept = Place(reader.number, start=reader.number)
+            self._position.write(kept)
         self._saved = kept
-        self._tell(saved=kept.number if kept is not None else None)
+        self._tell(saved=kept.number)
         number = sink.open()
         self._keeps = number is not None
         place = self._place or kept
-        if number is not None:
+        if number is not None and number != place.number:
             # What the sink has of itself is the truth.
-            digest = place.hash if place is not None and place.number == number else ""
-            place = Place(number, digest) if number else None
-        if place is not None:
-            reader.after(*place)
-        elif self.order.begin == "next":
-            reader.atEnd()
-        else:
-            reader.atStart()
-        self._place = place or Place(reader.number)
+            place = Place(number or kept.start, "", kept.start)
+        reader.after(place.number, place.hash)
+        self._place = place
         self._tell(position=reader.number)
 
     def _deliver(self, sink: AuditSink, reader: JournalReader) -> None:
@@ -184,7 +186,8 @@ class SinkFollower:
                 self._stopping.wait(_POLL)
 
     def _delivered(self, lines: list[Line]) -> None:
-        self._place = Place(lines[-1].number, hashOf(lines[-1].octets))
+        start = self._place.start if self._place is not None else 0
+        self._place = Place(lines[-1].number, hashOf(lines[-1].octets), start)
         self._tell(
             position=lines[-1].number,
             delivered=self.standing.delivered + len(lines),

@@ -23,10 +23,12 @@ class Place(NamedTuple):
 
     @ivar number: its number.
     @ivar hash: its hash; empty if it is not known.
+    @ivar start: the number of the line behind which the sink has begun.
     """
 
     number: int
     hash: str = ""
+    start: int = 0
 
 
 def fileOf(name: str) -> str:
@@ -67,10 +69,10 @@ class Position:
             return None
         try:
             found = json.loads(octets)
-            place = Place(found["n"], found["hash"])
-            if type(place.number) is int and type(place.hash) is str:
+            place = Place(found["n"], found["hash"], found.get("start", 0))
+            if list(map(type, place)) == [int, str, int]:
                 return place
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         raise ValueError(
             f"{self.path} is damaged: remove it, and the sink begins anew, or write "
@@ -84,7 +86,7 @@ class Position:
         @raise OSError: it cannot be kept; what was kept before still is.
         """
         beside = self.path.with_suffix(".new")
-        text = json.dumps({"n": place.number, "hash": place.hash})
+        text = json.dumps({"n": place.number, "hash": place.hash, "start": place.start})
         with beside.open("w") as opened:
             opened.write(text + "\n")
             opened.flush()

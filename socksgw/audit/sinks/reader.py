@@ -87,7 +87,8 @@ class JournalReader:
         @raise OSError: the journal cannot be read.
         @raise Misplaced: the journal ends before that line, or has another there.
         """
-        self.number = number
+        self.close()
+        self._file, self._offset, self.number = None, 0, number
         files = self._files()
         for i in reversed(range(len(files))):
             first = chain.firstOf(files[i])

@@ -23,7 +23,7 @@ from socksgw.gateway.examining.problems import Problems
 from socksgw.system.ed25519 import privateKey
 from socksgw.system.files import FileError
 
-__all__ = ["examineSinks", "sinkNamed"]
+__all__ = ["examineSinks", "sinkNamed", "writesToStdout"]
 
 #: Characters of the longest name.
 _LONGEST: Final = 250
@@ -78,6 +78,11 @@ def sinkNamed(config: Config, word: str) -> Order:
         said = [Problem("", f"{word}: {each.text}") for each in problems.errors]
         raise ConfigError("--against", said)
     return found[0]
+
+
+def writesToStdout(config: Config) -> bool:
+    """Tell whether standard output is for lines of the journal alone."""
+    return any(table.kind == "stdout" for _, table in _tables(config))
 
 
 def _signing(config: Config, problems: Problems) -> None:
