@@ -1,0 +1,94 @@
+"""
+A receiver of syslog over UDP, TCP and TLS, as the standards have it.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Thread
+
+from tests.tools.waiting import until
+
+__all__ = ["Receiver"]
+
+
+class Receiver:
+    """
+    Takes messages, and keeps them.
+
+    @ivar messages: what has come, in its order.
+    @ivar port: where it listens, on 127.0.0.1.
+    """
+
+    def __init__(
+        self, udp: bool = False, context: ssl.SSLContext | None = None
+    ) -> None:
+        self.messages: list[bytes] = []
+        self._udp = udp
+        self._context = context
+        self.port = 0
+        self._open()
+
+    def _open(self) -> None:
+        kind = socket.SOCK_DGRAM if self._udp else socket.SOCK_STREAM
+        self._socket = socket.socket(socket.AF_INET, kind)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", self.port))
+        self.port = self._socket.getsockname()[1]
+        if not self._udp:
+            self._socket.listen()
+        self._clients: list[socket.socket] = []
+        Thread(target=self._run, args=[self._socket], daemon=True).start()
+
+    def _run(self, listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                if self._udp:
+                    self.messages.append(listening.recv(70000))
+                    continue
+                client, _ = listening.accept()
+                self._clients.append(client)
+                Thread(target=self._read, args=[client], daemon=True).start()
+
+    def _read(self, client: socket.socket) -> None:
+        with suppress(OSError, ValueError):
+            if self._context is not None:
+                client = self._context.wrap_socket(client, server_side=True)
+                self._clients.append(client)
+            with client, client.makefile("rb") as stream:
+                while True:
+                    length = b""
+                    while (octet := stream.read(1)) != b" ":
+                        if not octet:
+                            return
+                        length += octet
+                    found = stream.read(int(length))
+                    if len(found) == int(length):
+                        self.messages.append(found)
+
+    @contextmanager
+    def gone(self) -> Iterator[None]:
+        """Nobody listens here for a while, and all connections are broken."""
+        self.close()
+        yield
+        self._open()
+
+    def close(self) -> None:
+        """End."""
+        for each in [self._socket, *self._clients]:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def numbers(self, least: int = 0) -> list[int]:
+        """
+        Return the numbers of the native lines that have come.
+
+        @param least: how many there have to be.
+        """
+        until(lambda: len(self.messages) >= least)
+        return [json.loads(m[m.index(b"{") :])["n"] for m in self.messages]
