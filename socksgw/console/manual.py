@@ -25,7 +25,7 @@ _ORDER: Final = (
     "limits", "upstreams", "decider", "grants", "login",
     "local", "tls", "frontends", "gateways", "transparent", "kerberos", "chap", "http",
     "tokens",
-    "directories", "plugins", "client", "embedding", "operations", "metrics",
+    "directories", "plugins", "client", "embedding", "operations", "admin", "metrics",
     "troubleshooting", "records",
     "beyond", "performance", "contributing",
 )  # fmt: skip
