@@ -16,6 +16,7 @@ from socksgw.admin.api import (
     grants,
     health,
     metrics,
+    page,
     running,
     sessions,
 )
@@ -25,6 +26,7 @@ from socksgw.admin.table import Entry
 __all__ = ["ENTRIES", "find", "methodsOf"]
 
 _SERVED: Final[Sequence[Entry]] = (
+    *page.ENTRIES,
     *health.ENTRIES,
     *metrics.ENTRIES,
     *sessions.ENTRIES,

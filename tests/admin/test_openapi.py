@@ -35,7 +35,10 @@ def test_theTable() -> None:
         assert (each.role == "operate") is needed, each.path
 
 
-@pytest.mark.parametrize("path", ["", "/", "//", "/healthz/", "/HEALTHZ", "/api", "*"])
+@pytest.mark.parametrize(
+    "path",
+    ["", "//", "/dashboard", "/index.html", "/healthz/", "/HEALTHZ", "/api", "*"],
+)
 def test_nothingElse(path: str) -> None:
     """No other path is served."""
     assert find("GET", path) is None

@@ -37,6 +37,10 @@ async def _status(asked: Asked) -> Answer:
     return asJson(
         {
             "gateway": gateway.config.gateway.name,
+            "caller": {
+                "name": asked.caller.name,
+                "roles": sorted(asked.caller.roles),
+            },
             "version": version("socksgw"),
             "pid": os.getpid(),
             "seconds": round(gateway.clock() - gateway.began, 3),
@@ -176,6 +180,7 @@ _TRUTH: Final = {"type": "boolean"}
 _SPAN: Final = objectOf(begun=_SECONDS, denied=_SECONDS, refused=_SECONDS)
 _STATUS: Final = objectOf(
     gateway=_TEXT,
+    caller=objectOf(name=_TEXT, roles=_TEXTS),
     version=_TEXT,
     pid=_NUMBER,
     seconds=_SECONDS,
