@@ -1,0 +1,156 @@
+"""
+POST by HTTP/1.1 from threads of their own, on a connection that is kept.
+"""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from time import time
+from typing import Final, NamedTuple, final
+from urllib.parse import urlsplit
+
+from socksgw.system.blockingtls import whyFailed
+
+__all__ = ["NotPosted", "Posted", "Poster", "placeOf"]
+
+#: Seconds for a connection, and between two pieces of an answer.
+_PATIENCE: Final = 30.0
+#: Octets of an answer that are read.
+_MOST: Final = 1 << 20
+#: Seconds that a server may ask us to wait, at most.
+_LONGEST: Final = 300.0
+
+
+class NotPosted(Exception):
+    """The server was not reached, or gave no answer; the text says why."""
+
+
+class Posted(NamedTuple):
+    """
+    An answer.
+
+    @ivar after: seconds that the server asks to wait (C{Retry-After}); 0 for none.
+    """
+
+    status: int
+    body: bytes
+    after: float
+
+
+class Place(NamedTuple):
+    """Where to post to."""
+
+    secure: bool
+    host: str
+    port: int | None
+    path: str
+
+
+def placeOf(url: str) -> Place:
+    """
+    Return the parts of a URL.
+
+    @raise ValueError: it is none of HTTP; the text does not show it.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("must be an http:// or https:// URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("may have no user, password or fragment; use token_file")
+    path = parts.path or "/"
+    if not f"{path}{parts.query}".isprintable() or " " in f"{path}{parts.query}":
+        raise ValueError("must be an http:// or https:// URL")
+    query = f"?{parts.query}" if parts.query else ""
+    return Place(parts.scheme == "https", parts.hostname, port, path + query)
+
+
+@final
+class Poster:
+    """
+    Posts to one place. Redirects are not followed, and no proxy is used.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        headers: Mapping[str, str],
+        context: ssl.SSLContext | None,
+        packed: bool,
+    ) -> None:
+        """
+        Open nothing yet.
+
+        @param packed: whether bodies are sent with gzip.
+        """
+        self._place = place
+        self._headers = dict(headers)
+        self._packed = packed
+        if packed:
+            self._headers["Content-Encoding"] = "gzip"
+        host, port = place.host, place.port
+        self._connection = (
+            HTTPSConnection(host, port, timeout=_PATIENCE, context=context)
+            if place.secure
+            else HTTPConnection(host, port, timeout=_PATIENCE)
+        )
+
+    def post(self, body: bytes) -> Posted:
+        """
+        Post a body, and wait for the answer.
+
+        @raise NotPosted: there was none.
+        """
+        if self._packed:
+            body = gzip.compress(body, 1, mtime=0)
+        kept = self._connection.sock is not None
+        try:
+            return self._once(body)
+        except (OSError, HTTPException) as e:
+            self.close()
+            if not kept:
+                raise NotPosted(_why(e)) from None
+        # The server may have closed a connection that was idle.
+        try:
+            return self._once(body)
+        except (OSError, HTTPException) as e:
+            self.close()
+            raise NotPosted(_why(e)) from None
+
+    def _once(self, body: bytes) -> Posted:
+        self._connection.request("POST", self._place.path, body, self._headers)
+        answer = self._connection.getresponse()
+        found = answer.read(_MOST)
+        if not answer.isclosed():
+            # There is more of it than anybody needs.
+            self._connection.close()
+        return Posted(answer.status, found, _after(answer.getheader("Retry-After")))
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another one."""
+        self._connection.close()
+
+
+def _after(text: str | None) -> float:
+    """Return the seconds of C{Retry-After} (RFC 9110, section 10.2.3)."""
+    if not text:
+        return 0.0
+    if text.strip().isdecimal():
+        return min(float(text), _LONGEST)
+    try:
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - time()), _LONGEST)
+    except ValueError:
+        return 0.0
+
+
+def _why(error: OSError | HTTPException) -> str:
+    if isinstance(error, OSError):
+        return whyFailed(error)
+    return f"its answer is no HTTP ({type(error).__name__})"
