@@ -121,6 +121,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "gateway/pacports.py": ("interop/test_pac.py", "browsers come there"),
     "gateway/pacserver.py": ("interop/test_pac.py", "browsers fetch it"),
+    "console/learning.py": ("console/test_suggest.py", "each of its options is used"),
+    "console/suggestion.py": ("console/test_suggest.py", "it prints what is suggested"),
     "console/manual.py": ("console/test_help.py", "socksgw help prints it"),
     "console/parser.py": ("console/test_help.py", "each command is a topic of help"),
     "console/plugins.py": (

@@ -29,6 +29,7 @@ from socksgw.console.plugins import pluginsMain
 from socksgw.console.recorded import explainRecord
 from socksgw.console.search import rulePlace, searchMain
 from socksgw.console.signingkey import keyMain
+from socksgw.console.suggest import suggestMain
 from socksgw.console.usage import commandsOf
 from socksgw.console.verify import verifyMain
 from socksgw.console.wanted import WrongUse, criteriaOf, joined
@@ -213,6 +214,22 @@ def _diff(options: argparse.Namespace) -> int:
     return diffMain(old, new, journal, sys.stdout)
 
 
+def _suggest(options: argparse.Namespace) -> int:
+    config = _configuration(options.config)
+    found = _examined(config)
+    for line in refused(config, found.errors).lines() if found.errors else ():
+        print(f"warning: {line}", file=sys.stderr)
+    return suggestMain(
+        options,
+        config,
+        found.ruleset,
+        found.offers,
+        HostAddresses.of(config),
+        _journal(options.config),
+        sys.stdout,
+    )
+
+
 def _clientConfig(options: argparse.Namespace) -> int:
     return clientConfigMain(_configuration(options.config), options, sys.stdout)
 
@@ -247,6 +264,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "reload": _operate,
     "drain": _operate,
     "diff": _diff,
+    "suggest": _suggest,
     "client-config": _clientConfig,
     "agent": agentMain,
     "connect": connectMain,

@@ -10,6 +10,7 @@ from pathlib import Path
 from socksgw.console import agent, connect
 from socksgw.console.auditing import auditCommands, configured
 from socksgw.console.clientconfig import KINDS
+from socksgw.console.learning import learningCommands
 from socksgw.console.operating import operatingCommands
 from socksgw.wire.levels import LEVELS
 
@@ -74,6 +75,7 @@ def makeParser() -> argparse.ArgumentParser:
     passwd.set_defaults(run="passwd")
 
     auditCommands(commands)
+    learningCommands(commands)
 
     explain = commands.add_parser(
         "explain",

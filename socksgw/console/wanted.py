@@ -17,7 +17,7 @@ from socksgw.config.problems import nearest
 from socksgw.records.criteria import Criteria
 from socksgw.records.times import momentOf
 
-__all__ = ["TIMES", "WrongUse", "criteriaOf", "filters", "joined", "times"]
+__all__ = ["TIMES", "WrongUse", "criteriaOf", "filters", "joined", "spanOf", "times"]
 
 #: What a time before now begins with.
 _BACK: Final = re.compile(r"-\d")
@@ -148,14 +148,8 @@ def criteriaOf(options: argparse.Namespace) -> Criteria:
     for name in chain((each[0] for each in _WORDS), ["event"]):
         key = name.replace("-", "_")
         given[key] = tuple(getattr(options, key, ()))
-    for name in ("since", "until"):
-        text = getattr(options, name, None)
-        try:
-            given[name] = "" if text is None else momentOf(text, now)
-        except ValueError as e:
-            raise WrongUse(f"--{name}: {e}") from None
-    if given["since"] and given["until"] and str(given["until"]) <= str(given["since"]):
-        raise WrongUse(f"--until {options.until} is not after --since {options.since}")
+    since, until = getattr(options, "since", None), getattr(options, "until", None)
+    given["since"], given["until"] = spanOf(since, until, now)
     _known("event", getattr(options, "event", ()), CATALOGUE)
     criteria = Criteria(
         **given,  # type: ignore[arg-type]
@@ -169,6 +163,27 @@ def criteriaOf(options: argparse.Namespace) -> Criteria:
     except ValueError as e:
         raise WrongUse(f"--{e}") from None
     return criteria
+
+
+def spanOf(
+    since: str | None, until: str | None, now: datetime | None = None
+) -> tuple[str, str]:
+    """
+    Return the stamps of a span of time; empty for no bound.
+
+    @param now: what times are counted back from; L{None} for the clock's.
+    @raise WrongUse: one is no time, or they are the wrong way round.
+    """
+    now = now or datetime.now(UTC)
+    found: list[str] = []
+    for name, text in (("since", since), ("until", until)):
+        try:
+            found.append("" if text is None else momentOf(text, now))
+        except ValueError as e:
+            raise WrongUse(f"--{name}: {e}") from None
+    if all(found) and found[1] <= found[0]:
+        raise WrongUse(f"--until {until} is not after --since {since}")
+    return found[0], found[1]
 
 
 def _known(option: str, values: Iterable[str], known: Iterable[str]) -> None:
