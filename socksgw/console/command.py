@@ -21,6 +21,7 @@ from socksgw.console.connect import connectMain
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
 from socksgw.console.follow import followMain
+from socksgw.console.grant import grantMain
 from socksgw.console.help import helpMain
 from socksgw.console.operating import explainLive, operateMain
 from socksgw.console.parser import makeParser
@@ -129,6 +130,10 @@ def _search(options: argparse.Namespace) -> int:
         width=widthOf(sys.stdout),
         placeOf=lambda rule: rulePlace(_configuration(options.config), rule),
     )
+
+
+def _grant(options: argparse.Namespace) -> int:
+    return grantMain(options, sys.stdout)
 
 
 def _operate(options: argparse.Namespace) -> int:
@@ -264,6 +269,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "reload": _operate,
     "drain": _operate,
     "diff": _diff,
+    "grant": _grant,
     "suggest": _suggest,
     "client-config": _clientConfig,
     "agent": agentMain,

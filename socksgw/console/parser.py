@@ -10,6 +10,7 @@ from pathlib import Path
 from socksgw.console import agent, connect
 from socksgw.console.auditing import auditCommands, configured
 from socksgw.console.clientconfig import KINDS
+from socksgw.console.grant import grantCommands
 from socksgw.console.learning import learningCommands
 from socksgw.console.operating import operatingCommands
 from socksgw.wire.levels import LEVELS
@@ -76,6 +77,7 @@ def makeParser() -> argparse.ArgumentParser:
 
     auditCommands(commands)
     learningCommands(commands)
+    grantCommands(commands)
 
     explain = commands.add_parser(
         "explain",

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from socksgw.config.problems import Problem
 from socksgw.config.schema import Config, GrantAsked, Grants, GrantTemplate
 from socksgw.config.schema import Rule as RuleTable
-from socksgw.policy.conditions import HostFacts
+from socksgw.policy.conditions import HostFacts, Who
 from socksgw.policy.document import GRANT, Compiler
 from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
@@ -112,7 +112,18 @@ class Granting:
             table = RuleTable(
                 template.id, **{key: getattr(template, key) for key in _OF_TEMPLATE}
             )
-            self._templates.append((template, compiler.rule(table, path)))
+            rule = compiler.rule(table, path)
+            if template.who is not None:
+                # Whoever the configuration itself puts into a group is surely in it.
+                groups = self._config.groups
+                members = [
+                    member
+                    for word in template.who
+                    if word.startswith("@") and word[1:] in groups
+                    for member in groups[word[1:]].members
+                ]
+                rule = evolve(rule, who=Who([*template.who, *members]))
+            self._templates.append((template, rule))
         self.errors += [
             each for each in compiler.errors if each.path.startswith("grants.")
         ]

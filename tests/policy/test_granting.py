@@ -118,6 +118,7 @@ def test_aPart() -> None:
     "fields",
     [
         {"who": ["@ops"]},
+        {"who": ["alice", "carol"]},
         {"ports": ["6000-6010"]},
         {"from": ["192.168.7.0/24"]},
         {"resolving_to": ["10.1.2.0/24"]},
