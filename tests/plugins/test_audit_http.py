@@ -4,14 +4,11 @@ The sink that posts batches.
 
 from __future__ import annotations
 
-import gzip
 import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -19,75 +16,12 @@ import pytest
 from socksgw.interfaces import SinkFailed
 from socksgw.plugins import audit_http
 from socksgw.testing import AuditSinkContract, entriesOf, sinkSettings
+from tests.live.posted import PostedServer
 
 (HTTP,) = audit_http.sinks
 
 
-class _Server:
-    """
-    Takes what is posted.
-
-    @ivar bodies: what it has taken.
-    @ivar asked: the headers of each request, and its path.
-    @ivar answers: status, headers and body of the next answers; then 200.
-    """
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        self.asked: list[tuple[str, Mapping[str, str]]] = []
-        self.answers: list[tuple[int, Mapping[str, str], bytes]] = []
-        self.port = 0
-        self._open()
-
-    def _open(self) -> None:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            timeout = 5
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                server.asked.append((self.path, dict(self.headers)))
-                status, headers, text = (
-                    server.answers.pop(0) if server.answers else (200, {}, b"{}")
-                )
-                if status < 300:
-                    server.bodies.append(body)
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self._http.daemon_threads = True
-        self.port = self._http.server_address[1]
-        Thread(target=self._http.serve_forever, args=[0.01], daemon=True).start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-    @contextmanager
-    def failing(self) -> Iterator[None]:
-        """Everything is answered with 503."""
-        self.answers.extend([(503, {"Retry-After": "0"}, b"busy")] * 3)
-        yield
-        self.answers.clear()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/in"
-
-
-_servers: dict[Path, _Server] = {}
+_servers: dict[Path, PostedServer] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -99,8 +33,8 @@ def ended() -> Iterator[None]:
     _servers.clear()
 
 
-def _server(directory: Path) -> _Server:
-    return _servers.setdefault(directory, _Server())
+def _server(directory: Path) -> PostedServer:
+    return _servers.setdefault(directory, PostedServer())
 
 
 class TestHTTP(AuditSinkContract):
@@ -136,7 +70,7 @@ def _token(directory: Path, token: str) -> None:
 
 def _sent(
     directory: Path, form: str = "native", **options: Any
-) -> tuple[_Server, Mapping[str, str], bytes]:
+) -> tuple[PostedServer, Mapping[str, str], bytes]:
     """Return the server, and headers and body of ten lines that were posted."""
     server = _server(directory)
     sink = HTTP.build(sinkSettings(HTTP, directory, server.url, options, form))
