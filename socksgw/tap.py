@@ -18,6 +18,7 @@ from socksgw.config.schema import Config
 from socksgw.console.banner import Console
 from socksgw.gateway.examining.sinks import writesToStdout
 from socksgw.gateway.gateway import Gateway
+from socksgw.gateway.push import MetricsPush
 from socksgw.gateway.service import GatewayService, fail
 from socksgw.system import output
 from socksgw.system.clock import steady
@@ -137,6 +138,7 @@ def makeService(options: Options) -> GatewayService:
             reread=(lambda: configure(options)) if options["config"] else None,
         )
         gateway.adjoin(AdminPorts(gateway, reactor))
+        gateway.adjoin(MetricsPush(gateway, reactor))
     except ConfigError as e:
         fail(e.lines(), 2)
     parent: Any = options.parent or {}

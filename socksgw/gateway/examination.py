@@ -31,6 +31,7 @@ from socksgw.gateway.examining.listeners import (
     serverTLS,
 )
 from socksgw.gateway.examining.methods import Methods
+from socksgw.gateway.examining.metrics import examineMetrics
 from socksgw.gateway.examining.networks import examineNetworks
 from socksgw.gateway.examining.pac import examinePac
 from socksgw.gateway.examining.passing import examinePassing
@@ -164,6 +165,7 @@ def examine(
     examinePac(config, problems)
     examineSinks(config, problems)
     examineAdmin(config, problems)
+    examineMetrics(config, problems)
     signers = examineIdentities(config, problems)
     upstreams = examineUpstreams(config, facts, reactor, problems)
     deciders = examineDeciders(config, reactor, problems)

@@ -18,7 +18,7 @@ from socksgw.metrics.snapshot import Snapshot
 from socksgw.session.stage import Stage
 from twisted import __version__ as twistedVersion
 
-__all__ = ["gather", "measure", "render"]
+__all__ = ["BEGAN", "BUILD", "gather", "measure", "render"]
 
 #: So many sessions are looked at in one turn of the reactor.
 _AT_ONCE: Final = 1000
@@ -26,7 +26,7 @@ _DESCRIPTORS: Final = Path("/proc/self/fd")
 _MEMORY: Final = Path("/proc/self/statm")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 #: When this process began, as nearly as it is known.
-_BEGAN: Final = time.time()
+BEGAN: Final = time.time()
 #: The rule of a denial that is no rule's.
 _NO_RULE: Final = "none"
 
@@ -38,7 +38,8 @@ def _version() -> str:
         return "unknown"
 
 
-_BUILD: Final = (_version(), platform.python_version(), twistedVersion)
+#: The versions of ours, of Python and of Twisted.
+BUILD: Final = (_version(), platform.python_version(), twistedVersion)
 
 
 def measure(gateway: Gateway) -> Snapshot:
@@ -143,8 +144,8 @@ def _process(snapshot: Snapshot, gateway: Gateway) -> None:
         put("socksgw_pool_waiting", waiting, name)
     times = os.times()
     put("socksgw_cpu_seconds_total", times.user + times.system)
-    put("socksgw_start_time_seconds", _BEGAN)
-    put("socksgw_build_info", 1, *_BUILD)
+    put("socksgw_start_time_seconds", BEGAN)
+    put("socksgw_build_info", 1, *BUILD)
     put("socksgw_descriptors_limit", gateway.descriptors)
     try:
         put("socksgw_open_descriptors", _opened())

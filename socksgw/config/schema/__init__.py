@@ -30,6 +30,7 @@ from socksgw.config.schema.listener import (
 )
 from socksgw.config.schema.log import LogConfig
 from socksgw.config.schema.login import AuthConfig, Checker, Choose, Group, Throttle
+from socksgw.config.schema.metrics import MetricsConfig, MetricsOTLP
 from socksgw.config.schema.policy import (
     Expect,
     Limit,
@@ -90,6 +91,8 @@ __all__ = [
     "ListenTLS",
     "ListenUDP",
     "LogConfig",
+    "MetricsConfig",
+    "MetricsOTLP",
     "Moment",
     "Never",
     "Pac",
@@ -162,6 +165,7 @@ class Config:
     expect: tuple[Expect, ...] = ()
     audit: AuditConfig = AuditConfig()
     admin: AdminConfig | None = None
+    metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
     file: str = field(default="", metadata={"toml": None})
     directory: Path = field(default=Path(), metadata={"toml": None})
