@@ -168,16 +168,20 @@ class Sinks(Part):
         if not self._running or self._orders is None:
             return
         if self._process is not None:
-            self._process.order(self._orders)
+            self._process.order(self._ordered(self._orders))
         elif self._orders.sinks and self._again is None:
             self._spawn()
+
+    def _ordered(self, orders: Orders) -> Orders:
+        return evolve(orders, last=self._gateway.journal.number)
 
     def _spawn(self) -> None:
         self._again = None
         if self._orders is None or not self._orders.sinks:
             return
         self.starts += 1
-        child = _Child(self._orders, self._stands, self._ended, self._reactor.seconds())
+        orders = self._ordered(self._orders)
+        child = _Child(orders, self._stands, self._ended, self._reactor.seconds())
         try:
             self._reactor.spawnProcess(
                 child,

@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.live.clients import four, verdict5
-from tests.live.running import OPEN, Running, socksgw
+from tests.live.running import OPEN, ROOT, Running, socksgw, withPlugins
 from tests.tools.rewriting import rewritten
 from tests.tools.waiting import until
 
@@ -250,3 +253,48 @@ def test_theChildEndsWithTheGateway(tmp_path: Path, start: Start, whose: str) ->
     else:
         gateway.kill()
         until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def blocks(language: str) -> list[str]:
+    """The code of the chapter in a language."""
+    text = (ROOT / "socksgw" / "manual" / "sinks.rst").read_text()
+    pattern = rf"\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)"
+    return [re.sub(r"(?m)^    ", "", each) for each in re.findall(pattern, text)]
+
+
+def test_theManual(tmp_path: Path, start: Start) -> None:
+    """Its configuration works, its sink follows, and passes its tests."""
+    plugin, tests = blocks("python")
+    (configuration,) = blocks("toml")
+    found = withPlugins(tmp_path, "socksgw.plugins", audit_daily=plugin)
+    (tmp_path / "test_daily.py").write_text(tests)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
+        cwd=tmp_path,
+        env=found,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    socksgw("audit", "key", "audit.key", cwd=tmp_path)
+    (tmp_path / "var").mkdir(mode=0o700)
+    os.mkfifo(tmp_path / "var" / "collector")
+    reader = os.open(tmp_path / "var" / "collector", os.O_RDONLY | os.O_NONBLOCK)
+    with (tmp_path / "out").open("wb") as out:
+        gateway = start(
+            OPEN + configuration.replace('"stdout', '"daily:days", "stdout'),
+            stdout=out,
+            extra={"PYTHONPATH": found["PYTHONPATH"]},
+        )
+        ask(gateway)
+        until(lambda: gateway.journal("checkpoint"))
+        gateway.healthy()
+    written = gateway.journal()
+    assert linesIn((tmp_path / "out").read_bytes()) == written
+    (day,) = (tmp_path / "var" / "days").iterdir()
+    assert linesIn(day.read_bytes()) == written
+    assert linesIn(os.read(reader, 1 << 16))[0] == written[0]
+    os.close(reader)
+    assert "event" in linesIn((tmp_path / "var" / "siem.jsonl").read_bytes())[-1]

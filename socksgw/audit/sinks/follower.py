@@ -46,6 +46,7 @@ class SinkFollower:
         journal: Path,
         state: Path,
         lines: Lines,
+        last: int,
         changed: Callable[[], None],
     ) -> None:
         """
@@ -54,6 +55,8 @@ class SinkFollower:
         @param journal: the directory of the journal.
         @param state: C{state_dir}.
         @param lines: lines that other sinks have met.
+        @param last: the number of the line behind which a new sink begins that is to
+            begin with the next one.
         @param changed: called, in the thread, when C{standing} has another state.
         """
         self.order = order
@@ -61,6 +64,7 @@ class SinkFollower:
         self._journal = journal
         self._state = state
         self._lines = lines
+        self._last = last
         self._changed = changed
         self._position = Position(state / "sinks", order.name)
         self._redaction = Redaction(order)
@@ -144,11 +148,8 @@ class SinkFollower:
         kept = self._position.read()
         if kept is None:
             # From here on it gets each line, or is told that it misses some.
-            if self.order.begin == "next":
-                reader.atEnd()
-            else:
-                reader.atStart()
-            kept = Place(reader.number, start=reader.number)
+            begun = self._last if self.order.begin == "next" else reader.before()
+            kept = Place(begun, start=begun)
             self._position.write(kept)
         self._saved = kept
         self._tell(saved=kept.number)

@@ -93,11 +93,13 @@ class Orders:
     @ivar journal: the directory of the journal.
     @ivar state: C{state_dir}.
     @ivar sinks: the sinks.
+    @ivar last: the number of the journal's last line when this was ordered.
     """
 
     journal: str
     state: str
     sinks: tuple[Order, ...] = ()
+    last: int = 0
 
     def octets(self) -> bytes:
         """Return the line that L{of} reads."""

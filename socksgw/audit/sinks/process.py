@@ -103,7 +103,7 @@ class SinkProcess:
         for name, order in wanted.items():
             if name not in self._followers:
                 follower = SinkFollower(
-                    order, journal, state, self._lines, self._changed
+                    order, journal, state, self._lines, orders.last, self._changed
                 )
                 self._followers[name] = follower
                 follower.start()

@@ -4,7 +4,6 @@ Read the journal's lines in their order, from a number on, while it is written.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -42,7 +41,7 @@ class JournalReader:
 
     def __init__(self, directory: Path, lines: Lines) -> None:
         """
-        Read nothing yet: L{after} or L{atEnd} says where to begin.
+        Read nothing yet: L{after} says where to begin.
 
         @param lines: lines that other readers have met.
         """
@@ -56,27 +55,14 @@ class JournalReader:
 
     # Where to begin.
 
-    def atStart(self) -> None:
+    def before(self) -> int:
         """
-        Begin with the first line that is still there.
+        Return the number of the line before the first one that is still there.
 
         @raise OSError: the journal cannot be read.
         """
         found = self._files()
-        self.number = chain.firstOf(found[0]) - 1 if found else 0
-
-    def atEnd(self) -> None:
-        """
-        Begin with the next line that is written.
-
-        @raise OSError: the journal cannot be read.
-        """
-        found = self._files()
-        if found:
-            self._open(found[-1])
-            self._offset, octets = chain.tail(found[-1])
-            last = chain.firstOf(found[-1]) - 1
-            self.number = json.loads(octets)["n"] if octets else last
+        return chain.firstOf(found[0]) - 1 if found else 0
 
     def after(self, number: int, digest: str = "") -> None:
         """
