@@ -49,7 +49,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
         "session", "address", "bound", "sent", "received", "seconds", "reason", "reply",
         "strangers", "rule", "path", *_FOUND, "why", "ticket", "grant",
     ),
-    "inspected": ("session", *_FOUND, "verdict", "rule", "why", "ticket", "grant"),
+    "inspected": ("session", *_FOUND, "verdict", "rule", "why", "ticket", "grant", "decider", "said"),
     "peer": (*_CLIENT, "user", "address", "bound", "rule", "ticket", "grant"),
     "flow": _DECISION,
     "flow-end": (

@@ -465,7 +465,12 @@ class SessionRecord:
         return line + (',"mismatch":true' if self.mismatch else "")
 
     def inspectedLine(
-        self, allowed: bool, rule: str, why: str, ticket: str = ""
+        self,
+        allowed: bool,
+        rule: str,
+        why: str,
+        ticket: str = "",
+        said: tuple[str, str] = ("", ""),
     ) -> str:
         """
         Return the line of the judgement about what an open session carries.
@@ -474,11 +479,13 @@ class SessionRecord:
 
         @param rule: the one that decides now.
         @param ticket: the ticket of that rule; empty when it has none.
+        @param said: the services that were asked then, and what they said.
         """
         return (
             f'"event":"inspected","session":{self.session}{self._found()},'
             f'"verdict":"{"allow" if allowed else "deny"}","rule":{quoted(rule)},'
             f'"why":{quoted(why)}{_named("ticket", ticket)}{_granted(rule)}'
+            f"{_named('decider', said[0])}{_named('said', said[1])}"
         )
 
     def endLine(self, now: float) -> str:

@@ -136,7 +136,7 @@ def _facts(
 ) -> Mapping[str, Any]:
     """Return what a service is told: what rules could ask for, and their verdict."""
     asker = question.asker
-    user, source = asker.user, asker.source
+    user, source, found = asker.user, asker.source, question.found
     return {
         "user": user.name,
         "groups": sorted(user.groups),
@@ -149,6 +149,8 @@ def _facts(
         "name": question.name,
         "addresses": [each.text for each in targets if isinstance(each, Address)],
         "port": question.port,
+        "application": None if found is None else found.application,
+        "server_name": None if found is None else found.serverName,
         "rule": rule,
         "ticket": ticket,
     }

@@ -11,8 +11,15 @@ from typing import Final, Protocol, final
 from socksgw.errors import BadDestination, NotAllowed, SocksError
 from socksgw.interfaces import Asker
 from socksgw.metrics.meters import Meters
-from socksgw.policy.deciders import Decider, ask
-from socksgw.policy.questions import DEFAULT, Found, Missing, Question, Verdict
+from socksgw.policy.deciders import Asked, Decider, ask
+from socksgw.policy.questions import (
+    DEFAULT,
+    Found,
+    Missing,
+    Obligations,
+    Question,
+    Verdict,
+)
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address
@@ -322,6 +329,26 @@ class Policy:
         @raise SocksError: there is none, or no answer came in time.
         """
         return await self._others.get(listener, self._resolver).lookUp(name, source)
+
+    async def askedAgain(
+        self,
+        question: Question,
+        target: Address | str,
+        verdict: Verdict,
+        before: Obligations,
+    ) -> Asked | None:
+        """
+        Ask the services that a session's rule names, when that has become another one.
+
+        @param target: the address that was dialled, or the name.
+        @param verdict: by the rule that allows it now.
+        @param before: what those obey who have been asked about the session.
+        @return: L{None} where all have been asked.
+        """
+        deciders = verdict.obligations.deciders
+        if not self._deciders or set(deciders) <= set(before.deciders):
+            return None
+        return await ask(self._deciders, question, {target: verdict}, None)
 
     def associate(self, asker: Asker) -> Decision:
         """

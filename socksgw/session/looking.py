@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from socksgw.errors import Inspected, LimitReached, SocksError
 from socksgw.interfaces import Finding
-from socksgw.policy.questions import Found, Verdict
+from socksgw.policy.questions import Found, Question, Verdict
 from socksgw.relay.inspection import Look
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Outlet
@@ -125,8 +125,19 @@ async def _judge(case: Case) -> None:
     @raise SocksError: it is not allowed.
     """
     record, journal = case.record, case.gateway.journal
-    verdict = case.command.again(case, case.generation.policy.ruleset)
+    policy, said = case.generation.policy, ("", "")
+    verdict = case.command.again(case, policy.ruleset)
     refusal: SocksError | None = _refusal(case, verdict)
+    if refusal is None:
+        question = Question(
+            case.asker, case.command.name, record.name, record.port, None, case.found
+        )
+        target = record.dialled or record.name or ""
+        asked = await policy.askedAgain(question, target, verdict, case.obligations)
+        if asked is not None:
+            said = asked.names, asked.said
+            verdict = asked.denied.get(target, verdict)
+            refusal = _refusal(case, verdict)
     with Besides(case) as besides:
         if refusal is None:
             try:
@@ -135,11 +146,11 @@ async def _judge(case: Case) -> None:
                 # Its traceback would hold this frame.
                 refusal = e.with_traceback(None)
         if refusal is None:
-            line = record.inspectedLine(True, verdict.rule, "", verdict.ticket)
+            line = record.inspectedLine(True, verdict.rule, "", verdict.ticket, said)
         elif isinstance(refusal, LimitReached):
             line = record.inspectedLine(False, "limit", str(refusal))
         else:
-            line = record.inspectedLine(False, verdict.rule, str(refusal))
+            line = record.inspectedLine(False, verdict.rule, str(refusal), "", said)
         await journal.commit(line)
         if refusal is not None:
             raise refusal

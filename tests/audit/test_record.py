@@ -285,7 +285,7 @@ def everyLine() -> list[str]:
         "tls", "a.example", outer=True, alpn=("h2",), method="GET", detail="d"
     )
     record.mismatch = True
-    lines.append(record.inspectedLine(True, "grant:4", "", "T-3"))
+    lines.append(record.inspectedLine(True, "grant:4", "", "T-3", ("opa", "s")))
     lines += [record.endLine(101.0), record.peerLine(21), record.refusedLine("w")]
     lines += [record.loginFailedLine("w"), record.flowsRefusedLine("w")]
     lines.append(

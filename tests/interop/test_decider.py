@@ -19,6 +19,7 @@ import pytest
 
 from socksgw.console.manual import chapters
 from tests.live import raw
+from tests.live.clients import isClosed
 from tests.live.datagrams import Association, Echo
 from tests.live.running import HEAD, Running, running, socksgw
 from tests.live.servers import Certificate, Destination, echo
@@ -102,6 +103,11 @@ class Opa:
             self.port = runner.addresses[0][1]
         ready.set()
         loop.run_forever()
+        # Some are silent still.
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                loop.run_until_complete(task)
         loop.run_until_complete(runner.cleanup())
         loop.close()
 
@@ -173,6 +179,8 @@ def test_yesAndNo(opa: Opa, gateway: Running) -> None:
             "name": None,
             "addresses": ["127.0.0.1"],
             "port": server.port,
+            "application": None,
+            "server_name": None,
             "rule": "asked",
             "ticket": "T-1",
         }
@@ -259,6 +267,41 @@ def test_theClientLeaves(opa: Opa, gateway: Running) -> None:
         until(lambda: opa.asked)
     opa.answer = {"result": True}
     assert code(gateway, 4712) == 5
+
+
+def test_behindALook(opa: Any, tmp_path: Path) -> None:
+    """Where what a session carries leads to another rule, its decider is asked then."""
+    (tmp_path / "cert.pem").write_bytes((opa.directory / "cert.pem").read_bytes())
+    (tmp_path / "token").touch(0o600)
+    (tmp_path / "token").write_text("canary-77d2\n")
+    text = CONFIG.replace("{port}", str(opa.port)).replace(RULES, "") + (
+        '[[rule]]\nid = "tls"\nallow = ["connect"]\napplication = ["tls"]\n'
+        '[[rule]]\nid = "rest"\nallow = ["connect"]\ndecider = "opa"\n'
+    )
+    with (
+        Destination(echo) as server,
+        contextmanager(running)(tmp_path, text) as gateway,
+    ):
+        for answer, passes in ((NO, False), ({"result": True}, True)):
+            opa.answer = answer
+            opa.asked.clear()
+            with closing(raw.dial(gateway.port)) as client:
+                raw.through(client, "127.0.0.1", server.port)
+                assert opa.asked == []
+                client.sendall(b"hello, this is no TLS\r\n")
+                if passes:
+                    assert raw.exactly(client, 5) == b"hello"
+                else:
+                    until(lambda c=client: isClosed(c))
+            (asked,) = opa.asked
+            assert (asked["rule"], asked["application"]) == ("rest", "other")
+        no, yes = until(lambda: gateway.journal("inspected"))
+    assert (no["verdict"], no["rule"], no["said"]) == (
+        "deny",
+        "decider",
+        "not during the freeze",
+    )
+    assert (yes["verdict"], yes["rule"], yes["decider"]) == ("allow", "rest", "opa")
 
 
 def test_theManual(tmp_path: Path) -> None:

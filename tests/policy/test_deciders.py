@@ -11,10 +11,11 @@ import pytest
 
 from socksgw.errors import LimitReached, NotAllowed
 from socksgw.interfaces import Asker
-from socksgw.policy.deciders import Opinion, shortened
+from socksgw.policy.deciders import Asked, Opinion, shortened
 from socksgw.policy.decision import Decision, Policy
+from socksgw.policy.questions import Found
 from socksgw.wire.address import Address
-from tests.fakes.policy import PUBLIC, loggedIn, ruleset
+from tests.fakes.policy import PUBLIC, loggedIn, question, ruleset
 from tests.fakes.resolver import Scripted
 from tests.tools.waiting import run
 
@@ -108,6 +109,8 @@ def test_whatItIsAsked() -> None:
             "name": None,
             "addresses": [PUBLIC],
             "port": 443,
+            "application": None,
+            "server_name": None,
             "rule": "asked",
             "ticket": "T-1",
         }
@@ -221,3 +224,31 @@ def test_reasonsAreShort() -> None:
     """A reason is one line of the record."""
     assert shortened("a\n b\x1b\x00") == "a b??"
     assert len(shortened("x" * 5000)) == 201
+
+
+def test_anotherRule() -> None:
+    """Where another rule comes to allow a session, its services are asked, too."""
+    opa = Oracle(NO, YES)
+    policy = Policy(ruleset(RULES), Scripted(), deciders={"opa": opa})
+    rules = {rule.id: rule.verdict for rule in policy.ruleset.rules}
+    ask = question(user=loggedIn("alice"))
+    ask.found = Found("tls", "x.example")
+    target = Address.parse(PUBLIC)
+
+    def again(before: str) -> Asked | None:
+        obligations = rules[before].obligations
+        asking: Any = policy.askedAgain(ask, target, rules["asked"], obligations)
+        found: Any = run(asking)
+        return found  # type: ignore[no-any-return]
+
+    assert again("asked") is None
+    assert opa.asked == []
+    denied, allowed = again("free"), again("free")
+    assert denied is not None
+    assert denied.denied[target].rule == "decider"
+    assert allowed is not None
+    assert (allowed.denied, allowed.names) == ({}, "opa")
+    assert (opa.asked[0]["application"], opa.asked[0]["server_name"]) == (
+        "tls",
+        "x.example",
+    )
