@@ -78,6 +78,7 @@ bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by sid
 	@echo "SOCKD=…/sbin/sockd names a Dante with GSSAPI (.ci/dante builds one):"
 	$(BIN)/python tests/bench/protected.py $(if $(SOCKD),--dante $(SOCKD))
 	$(BIN)/python tests/bench/policy.py
+	$(BIN)/python tests/bench/sinks.py
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .venv-floors .venv-newest .floors build *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

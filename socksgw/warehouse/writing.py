@@ -135,9 +135,10 @@ class Writer:
 
         @raise WarehouseError: none of them was written; L{open} has to come first.
         """
-        entries = [each for each in entries if each.number > self.position]
-        if not entries:
-            return
+        if entries[0].number <= self.position:
+            entries = [each for each in entries if each.number > self.position]
+            if not entries:
+                return
         if self._connection is None:
             self.open()
         self._follow(entries[0])

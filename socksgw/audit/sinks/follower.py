@@ -25,6 +25,9 @@ __all__ = ["SinkFollower"]
 
 #: Seconds between two looks for new lines.
 _POLL: Final = 0.2
+#: Seconds in which some more lines are gathered, where few came: what is done once for
+#: all lines that come together, such as a transaction, costs as much as many lines.
+_GATHER: Final = 0.1
 #: Seconds between two savings of a position while lines come.
 _SAVE: Final = 1.0
 #: Seconds of the first and of the longest pause after a failure.
@@ -185,6 +188,8 @@ class SinkFollower:
                     return
                 sink.idle()
                 self._stopping.wait(_POLL)
+            elif len(lines) < batch and not self._finishing:
+                self._stopping.wait(_GATHER)
 
     def _delivered(self, lines: list[Line]) -> None:
         start = self._place.start if self._place is not None else 0

@@ -1,0 +1,112 @@
+"""
+What sinks cost: the CPU of a session with each of them, beside none.
+
+Figures are user and system time of the whole process tree, that of the sinks' process
+included, until that has written the last line. Each round starts every gateway anew,
+in turns. A part of C{make bench}; as root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from tests.bench import run
+
+#: Each sink, by C{[audit] sinks}.
+SINKS: Final[Mapping[str, str]] = {
+    "none": "",
+    "sqlite": "sql:sqlite:///audit.db",
+    "file": "file:lines.jsonl",
+    "ocsf": "stdout:ocsf",
+}
+#: What is aimed at, of the CPU without a sink.
+AIM: Final = {"sqlite": 1.2}
+
+
+def started(name: str) -> None:
+    """Have a peer of the name of a sink."""
+    sink = SINKS[name]
+    more = f'[audit]\nsinks = ["{sink}"]\n' if sink else ""
+
+    def start(port: int, directory: Path) -> list[str]:
+        return run.startSocksgw(port, directory, more)
+
+    run.PEERS = {**run.PEERS, name: start}
+
+
+def settled(pid: int) -> float:
+    """Wait until the process tree does nothing, and return its CPU seconds."""
+    end = time.monotonic() + 60
+    before = run.cpu(pid)
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        now = run.cpu(pid)
+        if now - before <= 0.03:
+            return now
+        before = now
+    raise RuntimeError("a sink does not come to an end")
+
+
+def measure(name: str, port: int, target: int, seconds: int) -> tuple[float, int]:
+    """Return microseconds of CPU for a session, and how many there were."""
+    with run.running(name, port) as pid:
+        # What sinks import does not count.
+        run.load("rate", port, target, 1, 1, "noauth")
+        time.sleep(1)
+        before = settled(pid)
+        began = time.monotonic()
+        done = run.load("rate", port, target, 32, seconds, "noauth")["done"]
+        used = settled(pid) - before
+        if not done:
+            raise RuntimeError(f"{name}: no sessions in {time.monotonic() - began} s")
+        return used / done * 1e6, done
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--only", default=",".join(SINKS), help="sinks, by commas")
+    options = parser.parse_args()
+    names = options.only.split(",")
+    run.prepare(["socksgw"])
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for name in names:
+        started(name)
+    target = 980
+    serving = subprocess.Popen([run.LOAD, "target", str(target)])
+    try:
+        run.listening(target)
+        for i in range(options.rounds):
+            for name in names:
+                used, _ = measure(name, 990 - i % 2, target, options.seconds)
+                found[name].append(used)
+    finally:
+        serving.kill()
+        serving.wait()
+    without = statistics.median(found.get("none", [0.0]))
+    for name, values in found.items():
+        middle = statistics.median(values)
+        line = f"sink {name:<10} {middle:7.1f} us of CPU for a session"
+        line += f" ({min(values):.1f} to {max(values):.1f})"
+        if without and name != "none":
+            ratio = middle / without
+            aim = AIM.get(name)
+            line += f"  {ratio:5.2f} x none"
+            if aim is not None:
+                word = "ok" if ratio <= aim else "NOT REACHED"
+                line += f" (aim {aim}): {word}"
+        print(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
