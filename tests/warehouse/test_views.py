@@ -4,9 +4,13 @@ What the views show, and the queries of the manual.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from socksgw.warehouse.rows import REFUSED
+from socksgw.warehouse.schema import metadata
 from socksgw.warehouse.writing import Writer
+from tests.live.running import ROOT
 from tests.tools.journals import chainOf, decision, ending
 
 START = '"event":"start","gateway":"gw","pid":1'
@@ -37,7 +41,7 @@ DAY = chainOf(
 
 
 def filled(place: Any) -> None:
-    writing = Writer(place.url, place.directory, "gw")
+    writing = Writer(place.url, place.directory, "socksgw")
     writing.write(DAY)
     writing.close()
 
@@ -65,3 +69,45 @@ def test_whoWasKeptFromWhat(place: Any) -> None:
         ("login-failed", "root", "192.0.2.8", None, None, "wrong-credentials", 1),
         ("login-failed", None, "192.0.2.8", None, None, "wrong-credentials", 40),
     ]
+
+
+MANUAL = (ROOT / "socksgw" / "manual" / "warehouse.rst").read_text("utf-8")
+QUERIES = [
+    found.strip().rstrip(";")
+    for found in re.findall(r"\.\. code-block:: sql\n\n((?:    .*\n|\n)+)", MANUAL)
+]
+
+
+def test_theManualsQueries(place: Any) -> None:
+    """Each works as it stands there, and finds something."""
+    filled(place)
+    assert len(QUERIES) == 6
+    found = {query: place.query(query) for query in QUERIES}
+    most, reached, denied, logins, still, story = found.values()
+    assert most == [("alice", 2, 110, 2020)]
+    assert [each[1:4] for each in reached] == [
+        ("example.com", 443, "web-2"),
+        ("192.0.2.1", 53, "web"),
+    ]
+    assert denied == [("alice", "192.0.2.7", "example.com", 443, None, "policy", 1)]
+    assert logins == [("192.0.2.8", "wrong-credentials", 41)]
+    assert still == []
+    assert [each for (each,) in story] == [each.octets.decode() for each in DAY[1:3]]
+
+
+def test_theManualsTables() -> None:
+    """Each column of each table is there, and no other, in their order."""
+    for name, table in metadata.tables.items():
+        section = re.search(rf"(?ms)^{name}\n-+\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", MANUAL)
+        assert section is not None, name
+        body = section[1].split("Meaning\n", 1)[1]
+        rows = re.findall(r"(?m)^``(\w+)``  ", body)
+        assert rows == list(table.c.keys())
+
+
+def test_theReasonsOfRefusals() -> None:
+    """In sums, all other reasons are those of failed logins."""
+    records = (ROOT / "socksgw" / "manual" / "records.rst").read_text("utf-8")
+    section = records.partition("policy was asked (``refused``):")[2]
+    section = section.partition("Of failed logins")[0]
+    assert set(re.findall(r"(?m)^``([\w-]+)``  ", section)) == REFUSED

@@ -13,7 +13,7 @@ from socksgw.audit.formats import Format
 
 __all__ = ["Line", "Lines", "SinkEntry"]
 
-_scan: Final = json.JSONDecoder().scan_once
+_scan: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 #: Lines that are kept for sinks that come to them later.
 _KEPT: Final = 4096
 
