@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from socksgw.audit import chain
+from socksgw.audit.lines import ENDS
 from socksgw.config.schema import Config
 from socksgw.gateway.offers import Offers
 from socksgw.policy.facts import Facts, factsOf
@@ -29,6 +31,24 @@ def _verdict(ruleset: Ruleset, offers: Offers, facts: Facts) -> str:
     except Missing as e:
         return f"depends on {e.fact}"
     return f'{"allow" if verdict.allowed else "deny"} by rule "{verdict.rule}"'
+
+
+def _carried(files: Iterable[Path]) -> dict[tuple[int, int], Mapping[str, Any]]:
+    """
+    Return the lines that tell what sessions have carried.
+
+    @return: by the start of the gateway that they follow, and the session's number.
+    """
+    found: dict[tuple[int, int], Mapping[str, Any]] = {}
+    run = 0
+    for file in files:
+        for octets, whole in chain.lines(file):
+            if whole and b'"event":"start"' in octets:
+                run += 1
+            elif whole and b'"application":' in octets:
+                line = json.loads(octets)
+                found[run, line["session"]] = line
+    return found
 
 
 def diffMain(
@@ -53,12 +73,19 @@ def diffMain(
     changed: Counter[str] = Counter()
     decisions = 0
     try:
-        for file in chain.files(journal) if journal.is_dir() else [journal]:
+        files = list(chain.files(journal)) if journal.is_dir() else [journal]
+        carried = _carried(files) if old[1].inspects or new[1].inspects else {}
+        run = 0
+        for file in files:
             for octets, whole in chain.lines(file):
                 if not whole or b'"verdict":' not in octets:
+                    run += b'"event":"start"' in octets
                     continue
                 line = json.loads(octets)
-                before, after = (factsOf(line, each[0]) for each in (old, new))
+                if line["event"] not in ENDS:
+                    continue
+                found = carried.get((run, line["session"]))
+                before, after = (factsOf(line, each[0], found) for each in (old, new))
                 if before is None or after is None:
                     continue
                 decisions += 1

@@ -116,6 +116,16 @@ def makeParser() -> argparse.ArgumentParser:
     explain.add_argument("--method", metavar="M", help="how the user has logged in")
     explain.add_argument("--tag", metavar="TAG", help='behind the name; "" for none')
     explain.add_argument(
+        "--application",
+        metavar="A",
+        help='what the session carries: "tls", "http", "ssh", "other" and so on',
+    )
+    explain.add_argument(
+        "--server-name",
+        metavar="NAME",
+        help='of the server, in TLS or HTTP; "" for none',
+    )
+    explain.add_argument(
         "--at",
         metavar="TIME",
         help="such as 2026-03-02T10:00:00+01:00; default: now",

@@ -10,13 +10,14 @@ from socksgw.audit.sinks.discovery import findSinks
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.negotiate.capabilities import Capabilities, capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
+from socksgw.relay.inspectors import findInspectors
 
 __all__ = ["assumedOf", "pluginsMain"]
 
 
 def pluginsMain(out: TextIO) -> int:
     """
-    List the methods, checkers and sinks that are installed, and the broken plug-ins.
+    List what is installed: methods, checkers, sinks and inspectors; and what is broken.
 
     @return: the exit status: 1 if a plug-in is broken.
     """
@@ -34,7 +35,10 @@ def pluginsMain(out: TextIO) -> int:
     sinks, unusable = findSinks()
     for kind, sink in sorted(sinks.items()):
         print(f"sink    {kind:<12} {sink.help}", file=out)
-    broken += ambiguous + unusable + brokenPlugins()
+    inspectors, wrong = findInspectors()
+    for name, inspector in sorted(inspectors.items()):
+        print(f"looks   {name:<12} {inspector.help}", file=out)
+    broken += wrong + ambiguous + unusable + brokenPlugins()
     for module, why in broken:
         print(f"BROKEN  {module}: {why}", file=out)
     return 1 if broken else 0

@@ -65,7 +65,7 @@ _FACTS: Final = (
 #: Members of every line that are not shown to people.
 _FRAME: Final = frozenset({"v", "n", "hash", "event"})
 #: Events that belong to a decision before them.
-_PARTS: Final = frozenset({"end", "flow-end", "peer", "flows-refused"})
+_PARTS: Final = frozenset({"end", "flow-end", "peer", "flows-refused", "inspected"})
 #: Events of clients that were refused before the rules were asked.
 _REFUSALS: Final = frozenset({"refused", "login-failed"})
 #: Events that sum refusals and denials.
@@ -110,7 +110,8 @@ def explainRecord(
         print(f"socksgw explain: {directory}: {remedy(e)}", file=sys.stderr)
         return 2
     if json_:
-        found = {"record": line, "today": _today(before, config, offers, ruleset)}
+        today = _today(before, ended, config, offers, ruleset)
+        found = {"record": line, "today": today}
         if before is not line:
             found["decision"] = before
         if ended is not None and ended is not line:
@@ -118,7 +119,7 @@ def explainRecord(
         print(json.dumps(found), file=out)
     else:
         _print(line, before, ended, out)
-        _printToday(before, config, offers, ruleset, out)
+        _printToday(before, ended, config, offers, ruleset, out)
     return _status(before)
 
 
@@ -189,16 +190,17 @@ def _offeredNow(line: Line, offers: Offers) -> Sequence[str]:
 
 
 def _today(
-    line: Line, config: Config, offers: Offers, ruleset: Ruleset
+    line: Line, ended: Line | None, config: Config, offers: Offers, ruleset: Ruleset
 ) -> Mapping[str, Any] | None:
     """
     Return what today's configuration says, with today's groups.
 
+    @param ended: the line of the end, if there is one.
     @return: L{None} where the line is about no request.
     """
     if line["event"] in _REFUSALS:
         return {"ways_in": list(_offeredNow(line, offers))}
-    facts = factsOf(line, config) if line["event"] in ENDS else None
+    facts = factsOf(line, config, ended) if line["event"] in ENDS else None
     if facts is None:
         return None
     try:
@@ -208,17 +210,25 @@ def _today(
 
 
 def _printToday(
-    line: Line, config: Config, offers: Offers, ruleset: Ruleset, out: TextIO
+    line: Line,
+    ended: Line | None,
+    config: Config,
+    offers: Offers,
+    ruleset: Ruleset,
+    out: TextIO,
 ) -> None:
     if line["event"] in _REFUSALS:
         now = ", ".join(_offeredNow(line, offers)) or "nothing"
         print(f"by today's configuration such a client is offered {now}", file=out)
-    facts = factsOf(line, config) if line["event"] in ENDS else None
+    facts = factsOf(line, config, ended) if line["event"] in ENDS else None
     if facts is None:
         return
     print("by today's policy, with today's groups (a directory's of then):", file=out)
     try:
         found = asJson(consider(ruleset, facts, offers), offers.waysFor(facts))
         printed(found, out)
-    except Missing:
-        print("depends on the addresses that the name has now", file=out)
+    except Missing as e:
+        what = "the addresses that the name has now"
+        if e.fact in ("application", "server_name"):
+            what = "what the session carries, which was not looked at"
+        print(f"depends on {what}", file=out)

@@ -11,6 +11,7 @@ from typing import Any
 from socksgw.config.problems import nearest
 from socksgw.config.schema import Config
 from socksgw.config.userwords import userWord
+from socksgw.gateway.examining.rules import wrongApplications
 from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
 from socksgw.policy.expectations import wrongFacts
@@ -77,6 +78,10 @@ def factsAsked(options: Any, config: Config) -> Facts:
     ):
         option = {"who": "user", "groups": "group"}.get(key, key)
         raise ValueError(f"--{option}: {why}")
+    for why in wrongApplications(
+        () if options.application is None else (options.application,)
+    ):
+        raise ValueError(f"--application: {why}")
     user = userWord(options.user).text
     return Facts(
         user=user,
@@ -92,4 +97,6 @@ def factsAsked(options: Any, config: Config) -> Facts:
         at=at,
         unsure=unsureOf(user, config, options.group or None),
         tag=tagOf(user, config, options.tag),
+        application=options.application,
+        serverName=options.server_name,
     )

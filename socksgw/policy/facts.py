@@ -14,7 +14,7 @@ from attrs import frozen
 
 from socksgw.config.reserved import isLocal, isLocalName
 from socksgw.config.schema import Config, Group
-from socksgw.interfaces import ANONYMOUS
+from socksgw.interfaces import ANONYMOUS, UNKNOWN
 from socksgw.policy.questions import Found, Supposed
 from socksgw.wire.address import Address, BadHost, parseHost
 from socksgw.wire.levels import CLEAR
@@ -94,7 +94,8 @@ class Facts:
         asker = _Supposing(person, self.source, self.listener, self.secured, self.tag)
         # A look-up has no port.
         port = 0 if self.command == "resolve" else self.port
-        found = Found(self.application, self.serverName)
+        unknown = self.application == UNKNOWN
+        found = Found(self.application, "" if unknown else self.serverName, unknown)
         return Supposed(asker, self.command, self.name, port, self.at, found)
 
 
@@ -150,10 +151,13 @@ def _isAlias(word: str) -> bool:
     return isLocal(word) and not isLocalName(word)
 
 
-def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
+def factsOf(
+    line: Mapping[str, Any], config: Config, carried: Mapping[str, Any] | None = None
+) -> Facts | None:
     """
     Return the facts of a decision in the journal.
 
+    @param carried: a later line that tells what the session carried.
     @return: L{None} where the request was refused before the policy was asked.
     """
     command, name, port = line["command"], line["name"], line["port"]
@@ -171,7 +175,7 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
         port = 0
     elif port == 0 and addresses and command in _WITH_PORT:
         return None
-    user = line["user"]
+    user, found = line["user"], carried or {}
     return Facts(
         user=user,
         groups=groupsOf(user, config.groups, _elsewhere(line, config)),
@@ -185,6 +189,8 @@ def factsOf(line: Mapping[str, Any], config: Config) -> Facts | None:
         secured=line.get("secured", CLEAR),
         at=datetime.fromisoformat(line["time"]).timestamp(),
         tag=line.get("tag", ""),
+        application=found.get("application"),
+        serverName=found.get("server_name", "" if "application" in found else None),
     )
 
 

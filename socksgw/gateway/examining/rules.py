@@ -17,7 +17,7 @@ from socksgw.interfaces import OTHER, UNKNOWN
 from socksgw.policy.expectations import wrongFacts
 from socksgw.relay.inspectors import findInspectors
 
-__all__ = ["examineExpectations", "examineRules"]
+__all__ = ["examineExpectations", "examineRules", "wrongApplications"]
 
 
 _NO_TAGS: Final = (
@@ -35,7 +35,7 @@ def examineRules(config: Config, methods: Methods, problems: Problems) -> None:
             problems.wrong(f"{path}.method", why)
         for key, why in _withoutEffect(rule, config.services):
             problems.wrong(f"{path}.{key}", why)
-        for why in _wrongApplications(_several(rule.application)):
+        for why in wrongApplications(_several(rule.application)):
             problems.wrong(f"{path}.application", why)
         if rule.tag and not config.auth.tag_separator:
             problems.wrong(f"{path}.tag", _NO_TAGS)
@@ -51,7 +51,7 @@ def examineExpectations(config: Config, methods: Methods, problems: Problems) ->
             for why in methods.wrongNames([expect.method]):
                 problems.wrong(f"{path}.method", why)
         if expect.application is not None:
-            for why in _wrongApplications([expect.application]):
+            for why in wrongApplications([expect.application]):
                 problems.wrong(f"{path}.application", why)
         for key, why in wrongFacts(
             config,
@@ -66,7 +66,7 @@ def examineExpectations(config: Config, methods: Methods, problems: Problems) ->
             problems.wrong(f"{path}.{key}", why)
 
 
-def _wrongApplications(words: Sequence[str]) -> Iterator[str]:
+def wrongApplications(words: Sequence[str]) -> Iterator[str]:
     """Yield why words are not what inspection may find."""
     known = {*findInspectors()[0], OTHER, UNKNOWN} if words else set[str]()
     for word in words:
