@@ -56,20 +56,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "warehouse/statements.py": ("warehouse/test_writing.py", "lines are written"),
     **{
         f"audit/sinks/{each}.py": ("interop/test_sinks.py", "sinks run in a process")
-        for each in (
-            "discovery",
-            "entries",
-            "follower",
-            "orders",
-            "position",
-            "process",
-            "reader",
-            "redaction",
-        )
+        for each in ("discovery", "process")
+    },
+    **{
+        f"audit/sinks/{each}.py": ("audit/sinks/test_follower.py", "it uses it")
+        for each in ("entries", "redaction")
     },
     "gateway/checkpoints.py": ("interop/test_sinks.py", "a gateway signs by it"),
     "gateway/sinks.py": ("interop/test_sinks.py", "it starts that process"),
-    "gateway/examining/sinks.py": ("interop/test_sinks.py", "it tells what is wrong"),
     **{
         f"plugins/inspect_{each}.py": (
             "plugins/test_inspect_lines.py",

@@ -104,3 +104,22 @@ def test_theRationComesBack(tmp_path: Path) -> None:
     for _ in range(20):
         ration.spend("x" * 10_000)
     assert len(told) == 2
+
+
+def test_filesThatASinkNeeds(tmp_path: Path) -> None:
+    """They outlive C{keep}, and not C{max_size}."""
+    files = [tmp_path / chain.nameOf(number) for number in (1, 11, 21)]
+    for file in files:
+        file.write_bytes(bytes(100))
+    told: list[str] = []
+    config = AuditConfig(keep=Duration(1), max_size=Octets(1000))
+    retention = Retention(tmp_path, config, lambda: 4e9, told.append)
+    retention.begun(files[2])
+    for needed, left in ((1, files), (10, files), (11, files[1:])):
+        retention.needed = lambda needed=needed: needed  # type: ignore[misc]
+        retention.expire(3)
+        assert chain.files(tmp_path) == left
+    retention.config = evolve(config, max_size=Octets(120))
+    retention.room(110)
+    assert chain.files(tmp_path) == files[2:]
+    assert told == [f"the journal dropped {file.name}" for file in files[:2]]

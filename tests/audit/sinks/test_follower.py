@@ -1,0 +1,170 @@
+"""
+One sink follows the journal in its thread, and fails alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from zope.interface import implementer
+
+from socksgw.audit.sinks import follower as following
+from socksgw.audit.sinks.entries import Lines
+from socksgw.audit.sinks.follower import SinkFollower
+from socksgw.audit.sinks.orders import Order
+from socksgw.audit.sinks.position import Position
+from socksgw.interfaces import Entry, IAuditSink, SinkFailed, SinkSettings
+from tests.tools.journals import chainOf, decision, written
+from tests.tools.waiting import until
+
+CANARY = "canary-90c1"
+
+
+@implementer(IAuditSink)
+class Plugin:
+    """A sink in memory, that fails as it is told to."""
+
+    kind = "memory"
+    help = "memory"
+    target = ""
+    format = "native"
+    batch = 3
+
+    def __init__(self) -> None:
+        self.got: list[int] = []
+        self.has: int | None = None
+        self.fails: list[BaseException] = []
+        self.closed = 0
+
+    def build(self, settings: SinkSettings) -> Plugin:
+        return self
+
+    def open(self) -> int | None:
+        return self.has
+
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        if self.fails:
+            raise self.fails.pop(0)
+        self.got += [each.number for each in entries]
+
+    def idle(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def plugin(monkeypatch: pytest.MonkeyPatch) -> Plugin:
+    found = Plugin()
+    module: Any = ModuleType("a_sink_in_memory")
+    module.sinks = (found,)
+    monkeypatch.setitem(sys.modules, "a_sink_in_memory", module)
+    monkeypatch.setattr(following, "_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(following, "_POLL", 0.01)
+    return found
+
+
+def followed(directory: Path, begin: str = "first", last: int = 0) -> SinkFollower:
+    """Follow a journal until there is no more."""
+    (directory / "sinks").mkdir(exist_ok=True)
+    target = f"postgresql://gw:{CANARY}@db/x"
+    order = Order(
+        "memory", "memory", "a_sink_in_memory", target, "native", begin, {},
+        {"token_file": b"canary-of-a-file\n"}, str(directory), "edge",
+    )  # fmt: skip
+    found = SinkFollower(
+        order, directory / "audit", directory, Lines(), last, lambda: None
+    )
+    found.start()
+    return found
+
+
+def ended(follower: SinkFollower) -> None:
+    follower.finish()
+    until(lambda: follower.ended)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Ten lines."""
+    written(tmp_path / "audit", chainOf([decision(n) for n in range(10)]))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        SinkFailed(f"cannot connect to postgresql://gw:{CANARY}@db/x"),
+        OSError(28, "No space left on device"),
+        RuntimeError(f"a bug {CANARY} and canary-of-a-file"),
+        KeyError(CANARY),
+    ],
+)
+def test_aFailureCostsNoLine(
+    journal: Path, plugin: Plugin, failure: BaseException
+) -> None:
+    """Whatever a sink raises; it is told, without secrets, and tried again."""
+    plugin.fails = [failure]
+    follower = followed(journal)
+    until(lambda: follower.standing.delivered == 10)
+    ended(follower)
+    assert plugin.got == list(range(1, 11))
+    assert follower.standing.failures == 1
+    assert plugin.closed == 2
+
+
+def test_whatIsTold(journal: Path, plugin: Plugin) -> None:
+    """The text is one line, bounded, and shows no secret."""
+    plugin.fails = [RuntimeError(f"{CANARY}\ncanary-of-a-file " + "x" * 9999)] * 9999
+    follower = followed(journal)
+    until(lambda: follower.standing.state == "failing")
+    why = follower.standing.why
+    assert why.startswith("RuntimeError: *** *** xxx")
+    assert len(why) <= 500
+    plugin.fails = []
+    until(lambda: follower.standing.state == "following")
+    assert follower.standing.why == ""
+    ended(follower)
+
+
+def test_whereItGoesOn(journal: Path, plugin: Plugin) -> None:
+    """Behind what the file says; what the sink itself has counts more."""
+    ended(followed(journal))
+    ended(followed(journal))
+    assert plugin.got == list(range(1, 11))
+    plugin.has = 4
+    ended(followed(journal))
+    assert plugin.got[10:] == list(range(5, 11))
+    # A database that was made anew.
+    plugin.has, plugin.got = 0, []
+    ended(followed(journal))
+    assert plugin.got == list(range(1, 11))
+
+
+def test_whereItBegins(journal: Path, plugin: Plugin) -> None:
+    """With the first line, or behind the last of then; also if it is first down."""
+    plugin.fails = [SinkFailed("down")]
+    follower = followed(journal, "next", 7)
+    until(lambda: follower.standing.delivered)
+    ended(follower)
+    assert plugin.got == [8, 9, 10]
+    place = Position(journal / "sinks", "memory").read()
+    assert place is not None
+    assert (place.number, place.start) == (10, 7)
+
+
+def test_aDamagedPosition(journal: Path, plugin: Plugin) -> None:
+    """The sink takes nothing, and the reason has the remedy."""
+    (journal / "sinks").mkdir()
+    Position(journal / "sinks", "memory").path.write_text("[]")
+    follower = followed(journal)
+    until(lambda: follower.standing.state == "failing")
+    assert "remove it, and the sink begins anew" in follower.standing.why
+    assert plugin.got == []
+    ended(follower)
