@@ -5,6 +5,9 @@ The sink into an SQL database, in a gateway.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ import pytest
 from socksgw.config.settings import Settings
 from socksgw.interfaces import SinkFailed, SinkSettings
 from socksgw.plugins.audit_sql import sinks
+from socksgw.testing import AuditSinkContract
+from tests.live.postgres import Postgres
 from tests.live.running import OPEN, Running, socksgw
 from tests.tools.journals import chainOf, decision, ending
 from tests.tools.waiting import until
@@ -107,3 +112,57 @@ def test_aGateway(tmp_path: Path) -> None:
     lines = gateway.journal()
     assert found == [(each["n"], each["event"], each["hash"]) for each in lines]
     assert position == [("socksgw", len(lines))]
+
+
+class TestSqlite(AuditSinkContract):
+    """What every sink has to hold, of a file."""
+
+    (plugin,) = sinks
+    once = True
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("socksgw.warehouse.engines._BUSY", 0.05)
+
+    def target(self, directory: Path) -> str:
+        return "sqlite:///audit.db"
+
+    def received(self, directory: Path) -> Sequence[int]:
+        with closing(sqlite3.connect(directory / "audit.db")) as connection:
+            found = connection.execute("select n from events order by n").fetchall()
+        return [n for (n,) in found]
+
+    @contextmanager
+    def broken(self, directory: Path) -> Iterator[None]:
+        file = directory / "audit.db"
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+
+
+class TestPostgres(AuditSinkContract):
+    """The same, of a server."""
+
+    (plugin,) = sinks
+    once = True
+    secret = "p%25contract"
+    databases = count()
+
+    @pytest.fixture(autouse=True)
+    def served(self, postgres: Postgres) -> None:
+        self.server = postgres
+        self.name = f"contract{next(self.databases)}"
+
+    def target(self, directory: Path) -> str:
+        return self.server.database(self.name)
+
+    def received(self, directory: Path) -> Sequence[int]:
+        found = self.server.query(self.name, "select n from events order by n")
+        return [n for (n,) in found]
+
+    @contextmanager
+    def broken(self, directory: Path) -> Iterator[None]:
+        self.server.kill()
+        yield
+        self.server.start()

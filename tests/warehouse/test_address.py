@@ -4,6 +4,7 @@ URLs of databases, without the libraries that use them.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -37,11 +38,13 @@ def test_itIsNotRepeated(text: str) -> None:
 
 
 def test_nothingLargeIsImported() -> None:
-    """Nor by the plug-in, which the gateway imports to read its configuration."""
-    import subprocess
-
+    """
+    Not by a gateway, which imports the plug-in to read its configuration, nor by
+    commands.
+    """
     program = (
-        "import sys; from socksgw.audit.sinks.discovery import findSinks; "
+        "import sys, socksgw.tap, socksgw.gateway.factory, socksgw.console.command; "
+        "from socksgw.audit.sinks.discovery import findSinks; "
         "assert 'sql' in findSinks()[0]; "
         "print([m for m in ('sqlalchemy', 'psycopg', 'sqlite3') if m in sys.modules])"
     )
