@@ -9,7 +9,10 @@ from typing import Any, Final
 from socksgw.console.auditing import Examples, configured
 from socksgw.console.wanted import TIMES, times
 
-__all__ = ["learningCommands"]
+__all__ = ["CONFIGURED", "learningCommands"]
+
+#: In place of a URL: the database of the first sink that has one.
+CONFIGURED: Final = "configured"
 
 _SUGGESTED: Final = f"""\
 {TIMES}
@@ -66,8 +69,10 @@ def learningCommands(commands: Any) -> None:
     suggesting.add_argument(
         "--warehouse",
         metavar="URL",
+        nargs="?",
+        const=CONFIGURED,
         help="read this database of a sink in place of the journal: "
-        "sqlite:///audit.db, postgresql://host/db",
+        "sqlite:///audit.db, postgresql://host/db; without URL that of the configuration",
     )
     suggesting.add_argument("--json", action="store_true", help="print JSON")
     suggesting.set_defaults(run="suggest")

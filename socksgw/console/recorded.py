@@ -57,6 +57,7 @@ _FACTS: Final = (
     ("decider", "decider"),
     ("said", "it said"),
     ("ticket", "ticket"),
+    ("grant", "grant"),
     ("why", "why"),
     ("hint", "hint"),
     ("reason", "reason"),

@@ -14,6 +14,7 @@ from typing import Any, Final, TextIO, final
 from attrs import evolve
 
 from socksgw.config.schema import Config
+from socksgw.console.learning import CONFIGURED
 from socksgw.console.suggestion import asJson, asToml
 from socksgw.console.verify import remedy
 from socksgw.console.wanted import WrongUse, spanOf
@@ -30,6 +31,8 @@ from socksgw.records.searching import search
 __all__ = ["Sifted", "sift", "suggestMain"]
 
 _EVENTS: Final = ("decision", "flow")
+#: What the sinks into databases begin with.
+_SQL: Final = "sql:"
 
 
 @final
@@ -237,7 +240,10 @@ def _lines(
 ) -> Iterator[Mapping[str, Any]]:
     if options.warehouse:
         directory = config.directory / config.gateway.state_dir
-        yield from _fromWarehouse(options.warehouse, directory, span, options.reported)
+        url = options.warehouse
+        if url == CONFIGURED:
+            url = _configured(config)
+        yield from _fromWarehouse(url, directory, span, options.reported)
         return
     criteria = Criteria(
         event=_EVENTS,
@@ -256,6 +262,21 @@ def _lines(
 def _exactly(word: str) -> tuple[str, ...]:
     """Return a word for a search, where it is no pattern; it is looked at again."""
     return (word,) if word and "*" not in word else ()
+
+
+def _configured(config: Config) -> str:
+    """
+    Return the URL of the database that a configuration has lines written into.
+
+    @raise _Unreadable: there is none.
+    """
+    for text in config.audit.sinks:
+        if text.startswith(_SQL):
+            return text.removeprefix(_SQL)
+    for sink in config.audit.sink:
+        if f"{sink.kind}:" == _SQL and sink.url:
+            return sink.url
+    raise _Unreadable("--warehouse: no sink of the configuration says its URL; name it")
 
 
 def _fromWarehouse(

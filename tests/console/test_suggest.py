@@ -159,6 +159,17 @@ def test_theWarehouse(gateway: Running, tmp_path: Path) -> None:
     read = suggest(gateway, *options, "--warehouse", url)
     assert read.returncode == 0, read.stderr
     assert json.loads(read.stdout) == json.loads(suggest(gateway, *options).stdout)
+    config = (gateway.directory / "gw.toml").read_text()
+    (gateway.directory / "sql.toml").write_text(
+        config + f'[audit]\nsinks = ["sql:{url}"]\n'
+    )
+    found = socksgw(
+        "suggest", "--config", "sql.toml", *options, "--warehouse",
+        cwd=gateway.directory,
+    )  # fmt: skip
+    assert found.stdout == read.stdout
+    none = suggest(gateway, *options, "--warehouse")
+    assert (none.returncode, "name it" in none.stderr) == (2, True)
     broken = suggest(gateway, *options, "--warehouse", "sqlite:///none.db")
     assert (broken.returncode, "none.db" in broken.stderr) == (2, True)
 
