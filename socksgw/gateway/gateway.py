@@ -37,6 +37,7 @@ from socksgw.gateway.state import State
 from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
+from socksgw.login.checkers import HashingPool
 from socksgw.metrics.facts import factsOf
 from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
@@ -415,7 +416,9 @@ class Gateway:
 
         @return: its name, the threads at work, those that may be, the calls that wait.
         """
-        pools = {each.figures for each in self._shared.pool.each(Threads)}
+        pool = self._shared.pool
+        pools = {each.figures for each in pool.each(Threads)}
+        pools |= {each.figures for each in pool.each(HashingPool)}
         own = self._reactor.getThreadPool()
         waiting: int = own._team.statistics().backloggedWorkCount
         return [("reactor", len(own.working), own.max, waiting), *sorted(pools)]

@@ -39,6 +39,11 @@ class HashingPool:
         self._threads = Threads(reactor, "passwords", threads, waiting, busy)
         self.stop = self._threads.stop
 
+    @property
+    def figures(self) -> tuple[str, int, int, int]:
+        """As L{Threads.figures}."""
+        return self._threads.figures
+
     def verify(self, password: bytes, known: Hash) -> Deferred[bool]:
         """
         Check a password in a thread.

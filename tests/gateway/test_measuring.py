@@ -6,10 +6,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 
+from socksgw.config.loading import loads
+from socksgw.config.problems import ConfigError, Problem
+from socksgw.config.schema import Config
 from socksgw.gateway.measuring import gather, measure, render
 from socksgw.metrics.catalogue import CATALOGUE
 from socksgw.metrics.meters import MOST, Histogram
@@ -17,6 +22,7 @@ from tests.live import raw
 from tests.live.measured import Measured, measured
 from tests.live.running import HEAD, Running
 from tests.live.servers import Destination, echo, freePort
+from tests.tools import certificates
 
 RULES = """
 [[rule]]
@@ -148,6 +154,72 @@ def test_whatTheGatewaySays(tmp_path: Path) -> None:
         ((digest,),) = snapshot.of("socksgw_configuration_info")
         assert len(digest) == 64
         assert snapshot.of("socksgw_pool_threads")["reactor",] == 0
+
+
+def test_configuration(tmp_path: Path) -> None:
+    """A reload, good or bad, is counted; digest, age and certificate are those in force."""
+    made = certificates.server(certificates.Authority())
+    made.write(tmp_path, "gw")
+    text = HEAD.replace(
+        "[[auth", 'tls = { certificate = "gw.pem", key = "gw.key" }\n[[auth', 1
+    )
+    found = loads(text + RULES + "# once more\n", "gw.toml", tmp_path)
+    broken = ConfigError("gw.toml", [Problem("rule", "is wrong")])
+
+    def reread() -> Config:
+        if found.digest == house.gateway.config.digest:
+            raise broken
+        return found
+
+    with measured(tmp_path, text + RULES, reread=reread) as house:
+        before = measure(house.gateway)
+        expires = made.certificate.not_valid_after_utc.timestamp()
+        assert before.of("socksgw_certificate_expiry_seconds") == {("main",): expires}
+        digests, results = [], []
+        for _ in range(2):
+            answered: list[object] = []
+            house.gateway.reload().addCallback(answered.append)
+            house.until(answered.__len__)
+            after = measure(house.gateway)
+            results.append([*after.of("socksgw_reloads_total").values()])
+            digests += [digest for (digest,) in after.of("socksgw_configuration_info")]
+        assert results == [[1, 0], [1, 1]]
+        assert (
+            digests
+            == [sha256((text + RULES + "# once more\n").encode()).hexdigest()] * 2
+        )
+        since = "socksgw_configuration_since_seconds"
+        assert after.of(since)[()] > before.of(since)[()]  # type: ignore[operator]
+
+
+def test_loginsAndLookUps(tmp_path: Path) -> None:
+    """Both are timed where they take place."""
+    text = HEAD.replace('["none"]', '["userpass"]\ncleartext_passwords = true')
+    users = InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")
+    with measured(tmp_path, text + RULES, checkers=[users]) as house:
+
+        def ask(password: bytes, host: bytes = b"") -> bytes:
+            with raw.dial(house.port) as client:
+                client.sendall(b"\x05\x01\x02")
+                raw.exactly(client, 2)
+                client.sendall(raw.login(b"alice", password))
+                answer = raw.exactly(client, 2)
+                if host:
+                    client.sendall(raw.request5(host, 80))
+                    raw.reply5(client)
+                return answer
+
+        assert house.run(lambda: ask(b"secret", b"localhost")) == b"\x01\x00"
+        assert house.run(lambda: ask(b"wrong")) != b"\x01\x00"
+        house.until(lambda: not len(house.gateway.sessions))
+        (login,) = house.of("socksgw_login_seconds").items()
+        assert (login[0], count(login[1])) == (("userpass",), 1)
+        (lookUp,) = house.of("socksgw_lookup_seconds").items()
+        assert (lookUp[0], count(lookUp[1])) == (("found",), 1)
+        decided = house.of("socksgw_policy_seconds")[()]
+        assert isinstance(decided, Histogram)
+        assert 0 < decided.sum < 0.05
+        assert house.of("socksgw_throttle_failures") == {(): 1}
 
 
 def test_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from tests.live.servers import Daemon, Destination, echo, freePort, program
 from tests.tools.waiting import until
 
 ADMIN = """
+[audit]
+sinks = ["file:copy.jsonl"]
 [admin]
 endpoint = "tcp:127.0.0.1:{0}"
 [[admin.token]]
@@ -101,6 +103,9 @@ def test_scraped(watched: Watched, destination: Callable[..., Destination]) -> N
     until(lambda: watched.value(sent) == 25)
     assert watched.value("count(socksgw_connect_seconds_bucket)") == 14
     assert watched.value("sum(socksgw_connect_seconds_count)") == 5
+    until(lambda: watched.value('socksgw_sink_up{kind="file"}') == 1)
+    until(lambda: watched.value("socksgw_sink_behind_lines") == 0)
+    assert watched.value("socksgw_sink_position > 0")
     # It knows what they are and mean.
     about = watched.ask("metadata", metric="socksgw_sessions_total") or watched.ask(
         "metadata", metric="socksgw_sessions"
