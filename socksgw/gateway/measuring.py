@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, final
+
+from twisted.internet.defer import Deferred
 
 from socksgw.gateway.gateway import Gateway
 from socksgw.metrics.meters import Histograms
@@ -18,8 +20,10 @@ from socksgw.metrics.snapshot import Snapshot
 from socksgw.session.stage import Stage
 from twisted import __version__ as twistedVersion
 
-__all__ = ["BEGAN", "BUILD", "gather", "measure", "render"]
+__all__ = ["BEGAN", "BUILD", "Latest", "gather", "measure", "render"]
 
+#: Seconds for which values are of now.
+_FRESH: Final = 1.0
 #: So many sessions are looked at in one turn of the reactor.
 _AT_ONCE: Final = 1000
 _DESCRIPTORS: Final = Path("/proc/self/fd")
@@ -91,6 +95,49 @@ def gather(gateway: Gateway) -> Iterator[Snapshot | None]:
     _upstreams(snapshot, gateway)
     _configuration(snapshot, gateway)
     yield snapshot
+
+
+@final
+class Latest:
+    """
+    The values that a gateway had last.
+
+    They are read off in several turns of the reactor, for all that ask at a time.
+    """
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+        self._at = 0.0
+        self._waiting: list[Deferred[Snapshot]] | None = None
+
+    def ask(self, gateway: Gateway, reactor: Any) -> Deferred[Snapshot]:
+        """Return what fires with values that are at most a second old."""
+        asked: Deferred[Snapshot] = Deferred()
+        fresh = reactor.seconds() - self._at
+        if self._snapshot is not None and 0 <= fresh < _FRESH:
+            asked.callback(self._snapshot)
+        elif self._waiting is not None:
+            self._waiting.append(asked)
+        else:
+            self._waiting = [asked]
+            self._go(gather(gateway), reactor)
+        return asked
+
+    def _go(self, gathering: Any, reactor: Any) -> None:
+        try:
+            found = next(gathering)
+        except Exception as e:
+            waiting, self._waiting = self._waiting or [], None
+            for each in waiting:
+                each.errback(e)
+            return
+        if found is None:
+            reactor.callLater(0, self._go, gathering, reactor)
+            return
+        self._snapshot, self._at = found, reactor.seconds()
+        waiting, self._waiting = self._waiting or [], None
+        for each in waiting:
+            each.callback(found)
 
 
 def _sessions(snapshot: Snapshot, gateway: Gateway) -> None:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from socksgw.config.schema import Config, MetricsOTLP
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.listeners import CannotStart
-from socksgw.gateway.measuring import BEGAN, BUILD, measure
+from socksgw.gateway.measuring import BEGAN, BUILD, Latest
 from socksgw.gateway.parts import Part
 from socksgw.system.files import FileError
 from socksgw.system.once import Once
@@ -45,6 +45,7 @@ class MetricsPush(Part):
         self._threads = Threads(reactor, "otlp", 1, 1, lambda: RuntimeError("busy"))
         self._settings: MetricsOTLP | None = None
         self._pusher: Pusher | None = None
+        self._latest = Latest()
         self._next = 0.0
         self._sending = False
         self._failing = Once()
@@ -80,13 +81,14 @@ class MetricsPush(Part):
             return
         self._next = now + settings.every
         self._sending = True
-        snapshot = measure(self._gateway)
         resource = {
             "service.name": "socksgw",
             "service.instance.id": self._gateway.config.gateway.name,
             "service.version": BUILD[0],
         }
-        sent = self._threads.do(lambda: pusher.push(snapshot, BEGAN, resource))
+        sent = self._latest.ask(self._gateway, self._reactor).addCallback(
+            lambda found: self._threads.do(lambda: pusher.push(found, BEGAN, resource))
+        )
         sent.addCallbacks(lambda _: self._failing.ends(), self._failed)
         sent.addBoth(self._done)
 

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from twisted.internet.task import Clock
 
-from socksgw.admin.api.metrics import _Latest
+from socksgw.gateway.measuring import Latest
 from socksgw.metrics.exposition import OPENMETRICS, TEXT
 from tests.live import raw
 from tests.live.running import HEAD, resident
@@ -136,13 +136,13 @@ class Gathering:
 def gathering(monkeypatch: pytest.MonkeyPatch) -> Gathering:
     """What is used in place of a gateway's own."""
     made = Gathering()
-    monkeypatch.setattr("socksgw.admin.api.metrics.gather", made)
+    monkeypatch.setattr("socksgw.gateway.measuring.gather", made)
     return made
 
 
 def test_togetherAndOnceASecond(gathering: Gathering) -> None:
     """Those that ask at a time get the same values; a second later others."""
-    clock, latest = Clock(), _Latest()
+    clock, latest = Clock(), Latest()
     found: list[Any] = []
 
     def ask() -> Any:
@@ -163,7 +163,7 @@ def test_togetherAndOnceASecond(gathering: Gathering) -> None:
 
 def test_whatFails(gathering: Gathering) -> None:
     """A defect is told to all that wait, and the next one tries again."""
-    clock, latest = Clock(), _Latest()
+    clock, latest = Clock(), Latest()
     gateway: Any = "broken"
     asked = [latest.ask(gateway, clock) for _ in range(2)]
     clock.pump([0, 0])
