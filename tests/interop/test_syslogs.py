@@ -6,17 +6,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from socksgw.interfaces import SinkFailed
 from socksgw.plugins import audit_syslog
 from socksgw.testing import entriesOf, sinkSettings
+from tests.live.raw import dial, through
+from tests.live.running import OPEN, ROOT, running, socksgw
 from tests.live.servers import freePort, missing, program
 from tests.tools.certificates import SERVER, Authority, dns, pemOf
 from tests.tools.waiting import until
@@ -177,3 +181,41 @@ def _ready(directory: Path, places: dict[str, str]) -> None:
         return True
 
     until(listens)
+
+
+def test_gateway(tmp_path: Path) -> None:
+    """What a client does is in rsyslog's file, as the gateway's own journal has it."""
+    (tmp_path / "out").touch()
+    with rsyslog(tmp_path) as places:
+        _ready(tmp_path, places)
+        sinks = f'[audit]\nsinks = ["syslog:{places["tcp"]}"]\n'
+        with (
+            contextmanager(running)(tmp_path, OPEN + sinks) as gateway,
+            socket.create_server(("127.0.0.1", 0)) as listening,
+        ):
+            port = listening.getsockname()[1]
+            with dial(gateway.port) as client:
+                through(client, "127.0.0.1", port)
+                listening.accept()[0].close()
+            until(lambda: gateway.journal("end"))
+            until(lambda: '"event":"end"' in (tmp_path / "out").read_text())
+            lines = gateway.journal()
+        found = (tmp_path / "out").read_text()
+    events = [each["event"] for each in lines]
+    assert events[:3] == ["start", "decision", "end"]
+    for each in lines[:3]:
+        assert json.dumps(each, separators=(",", ":")) in found
+
+
+def test_chapter(tmp_path: Path) -> None:
+    """The configurations of the chapter can be used as they are."""
+    (tmp_path / "logs-ca.pem").write_bytes(pemOf(Authority().certificate))
+    (tmp_path / "vector.token").touch(0o600)
+    (tmp_path / "vector.token").write_text("token")
+    text = (ROOT / "socksgw/manual/collectors.rst").read_text()
+    blocks = re.findall(r"code-block:: toml\n\n((?:    .*\n|\n)+)", text)
+    assert len(blocks) == 3
+    sinks = "".join(dedent(each) for each in blocks)
+    (tmp_path / "gw.toml").write_text(OPEN + sinks)
+    done = socksgw("check", str(tmp_path / "gw.toml"))
+    assert done.returncode == 0, done.stderr
