@@ -29,6 +29,7 @@ from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.examining.sinks import examineSinks
 from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part
+from socksgw.system.files import unreadable
 
 __all__ = ["SinkStanding", "Sinks"]
 
@@ -191,7 +192,9 @@ class Sinks(Part):
                 childFDs={ORDERS: "w", 1: 1, 2: 2, STANDINGS: "r"},
             )
         except OSError as e:
-            self._failed(f"their process cannot be started: {e.strerror}")
+            # The user that the gateway has become may not run the interpreter.
+            why = unreadable(Path(sys.executable).resolve(), e)
+            self._failed(f"their process cannot be started: {why}")
             return
         self._process = child
 

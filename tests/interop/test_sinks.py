@@ -251,6 +251,12 @@ def test_theChildEndsWithTheGateway(tmp_path: Path, start: Start, whose: str) ->
         assert "ended: by signal 9" in gateway.log
         assert linesIn(copy.read_bytes()) == gateway.journal()
     else:
+        # ^C and a supervisor's SIGTERM reach all processes: the last lines still come.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(child, number)
+        ask(gateway)
+        until(lambda: len(linesIn(copy.read_bytes())) == len(gateway.journal()))
+        assert childOf(gateway) == child
         gateway.kill()
         until(lambda: not Path(f"/proc/{child}").exists())
 
