@@ -4,12 +4,16 @@ What of the log is written, and how often.
 
 from __future__ import annotations
 
+import json
+import signal
+from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent
 
-from socksgw.system.log import Log
+from socksgw.system.log import Log, observing
 
 
 class _Written:
@@ -96,3 +100,26 @@ def test_levels() -> None:
     written.ours.warn("warning")
     written.ours.error("error")
     assert written.texts == ["error"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_logfile(tmp_path: Path, form: str) -> None:
+    """What twistd would write into its file is written there, in either form."""
+    file = tmp_path / "gw.log"
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        log = observing({"nodaemon": True, "logfile": str(file)}, form, "warn")
+        ours = Logger("socksgw.part", observer=log)
+        ours.info("left out")
+        ours.error("failed:\n{why}", why="no disk")
+        # The file is rotated at this signal, as with twistd's own observer.
+        assert signal.getsignal(signal.SIGUSR1) not in (before, signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        log._write._outFile.close()  # type: ignore[attr-defined]
+    text = file.read_text()
+    if form == "json":
+        found = json.loads(text)
+        assert (found["level"], found["message"]) == ("error", "failed:\nno disk")
+    else:
+        assert text.endswith("[socksgw.part#error] failed:\n\tno disk\n")

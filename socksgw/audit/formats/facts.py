@@ -47,7 +47,7 @@ _SEVERITIES: Final = {
     "flows-refused": NOTICE,
 }
 #: States of the events that have one, where something is wrong.
-_BAD: Final = ("lost", "ejected", "failed", "failing")
+_BAD: Final = ("lost", "ejected", "failed", "failing", "missed")
 
 
 @frozen
@@ -154,7 +154,13 @@ def told(fields: Fields) -> str:
         return f"refused {fields.get('client')}: {fields.get('reason')}"
     if event in ("refusals", "denials"):
         return f"{fields.get('count')} more {event} of {fields.get('source') or 'many sources'}"
-    names = ("listener", "network", "upstream", "address", "checker", "name", "gateway")
+    if event == "admin":
+        what = f"{fields.get('act')} {fields.get('what') or ''}".strip()
+        return f"admin: {fields.get('who')}: {what}: {fields.get('result')}"
+    names = (
+        "sink", "grant", "listener", "network", "upstream", "address", "checker",
+        "gateway",
+    )  # fmt: skip
     what = next((f" {fields[n]}" for n in names if fields.get(n)), "")
     state = f" {fields['state']}" if fields.get("state") else ""
     why = fields.get("why") or ", ".join(map(str, fields.get("problems", ())))

@@ -56,6 +56,8 @@ def test_severitiesOfTheProcess() -> None:
     assert severity(line("stores", problems=[])) == 6
     assert severity(line("upstream", upstream="a", state="ejected")) == 4
     assert severity(line("upstream", upstream="a", state="returned")) == 6
+    assert severity(line("sink", sink="siem", state="failing")) == 4
+    assert severity(line("sink", sink="siem", state="following")) == 6
     assert severity(line("missing", **{"from": 1, "to": 2})) == 2
 
 
@@ -74,6 +76,12 @@ def test_words() -> None:
     assert told(LINES["login failed"]) == (
         'login of "mallory" failed: wrong-credentials'
     )
+    assert told(
+        line("admin", who="noc", act="kill", what="session 7", result="done")
+    ) == ("admin: noc: kill session 7: done")
+    assert told(
+        line("sink", sink="siem", state="failing", why="no answer in time")
+    ) == ("sink siem failing: no answer in time")
     assert told(line("start", gateway="edge-1", pid=7)) == "start edge-1"
     assert told(line("upstream", upstream="dmz", state="ejected", why="5 failed")) == (
         "upstream dmz ejected: 5 failed"
