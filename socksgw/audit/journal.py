@@ -261,9 +261,12 @@ class Journal:
     def _flush(self) -> None:
         """
         Write all lines that wait, with one C{write(2)}.
+
+        After a failure it is tried again although none waits: where nobody sends
+        clients to a gateway that cannot write, none would come.
         """
         self._due = False
-        if not self._lines or self._segments.fd < 0:
+        if not (self._lines or self.failing) or self._segments.fd < 0:
             return
         taken = list(self._lines)
         self._lines.clear()
@@ -272,7 +275,7 @@ class Journal:
             taken = self._withoutStrangers(taken)
         resumed = self.failing or (self._short and not short)
         self._short = short
-        if not taken:
+        if not taken and not resumed:
             return
         number, head = self.number, self.head
         stamp = self._time()

@@ -292,6 +292,26 @@ def test_closingGivesEverythingBack(tmp_path: Path) -> None:
 # What cannot be written.
 
 
+def test_itIsWrittenAgainWithoutLines(tmp_path: Path) -> None:
+    """
+    A gateway that cannot write, and that nobody asks meanwhile, sees when it can.
+    """
+    kept = Kept(tmp_path).open()
+    kept.append(event(1))
+    (file,) = chain.files(tmp_path)
+    with fileLimit(file.stat().st_size + 30):
+        committed = outcome(kept.journal.commit(event(2)))
+        kept.turn()
+        kept.turn(1)
+        assert kept.journal.failing
+        assert len(kept.told) == 1
+    kept.turn(1)
+    assert not kept.journal.failing
+    kept.close()
+    assert isinstance(committed[0], AuditFailed)
+    assert [line["event"] for line in kept.lines()][-1] == "resumed"
+
+
 def test_aShortWriteIsTakenBackWhole(tmp_path: Path) -> None:
     """
     A short write is truncated back to the last whole line; who waited is
