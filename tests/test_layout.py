@@ -18,9 +18,7 @@ COMMON = {"fakes", "live", "tools"}
 APART = COMMON | {"bench", "hostile", "interop", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
-    "admin/events.py": ("admin/api/test_events.py", "who listens is told by it"),
     "admin/filtering.py": ("admin/api/test_sessions.py", "sessions are chosen by it"),
-    "admin/slices.py": ("admin/api/test_sessions.py", "lists are made in such"),
     "admin/paths.py": ("admin/test_openapi.py", "it describes the table"),
     "admin/table.py": ("admin/test_reading.py", "fields are read as it says"),
     "config/schema/metrics.py": ("config/test_schema.py", "the schema is one table"),
