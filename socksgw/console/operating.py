@@ -378,7 +378,15 @@ def explainLive(options: argparse.Namespace, out: TextIO) -> int:
         "dns": None if options.resolving_to else True,
         **{
             name: getattr(options, name)
-            for name in ("listener", "method", "tag", "at", "secured")
+            for name in (
+                "listener",
+                "method",
+                "tag",
+                "at",
+                "secured",
+                "application",
+                "server_name",
+            )
         },
     }
     body = {name: value for name, value in given.items() if value is not None}

@@ -52,9 +52,15 @@ _FACTS: Final = (
     Field("tag", "string", "The tag behind the user's name; empty for none."),
     Field("at", "string", "When, such as 2026-03-02T10:00:00+01:00; absent: now."),
     Field("secured", "string", "How the client's side is protected.", one=LEVELS),
+    Field("application", "string", "What the session carries, as inspection finds it."),
+    Field("server_name", "string", "The name of the server that it finds."),
     Field("resolving_to", "strings", "Addresses of the name."),
     Field("dns", "boolean", "Look the name up, as for such a client."),
 )
+#: Those that factsAsked reads as they are.
+_PLAIN: Final = (
+    "listener", "method", "tag", "at", "secured", "application", "server_name",
+)  # fmt: skip
 
 
 @frozen
@@ -128,10 +134,7 @@ def _known(gateway: Gateway, given: Any) -> tuple[Facts, int | None]:
         group=given.get("group", []),
         source=given.get("from"),
         resolving_to=given.get("resolving_to", []),
-        **{
-            name: given.get(name)
-            for name in ("listener", "method", "tag", "at", "secured")
-        },
+        **{name: given.get(name) for name in _PLAIN},
     )
     try:
         facts = factsAsked(options, gateway.config)
