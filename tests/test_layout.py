@@ -125,6 +125,17 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "console/reference.py": ("console/test_help.py", "socksgw help prints it"),
     "console/usage.py": ("console/test_help.py", "socksgw help prints it"),
+    "console/export.py": ("records/test_exporting.py", "it writes what is exported"),
+    "records/parquet.py": ("records/test_exporting.py", "a real DuckDB reads it"),
+    "records/values.py": ("records/test_exporting.py", "cells of CSV are made by it"),
+    **{
+        f"report/{each}.py": ("report/test_sheets.py", "each form is of one report")
+        for each in ("charts", "page", "text", "values", "words")
+    },
+    "report/warehoused.py": (
+        "console/test_report.py",
+        "it says the same as the journal",
+    ),
     "records/requests.py": (
         "records/test_summing.py",
         "what is summed up are requests, joined across parts",

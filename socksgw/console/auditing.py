@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from socksgw.console.wanted import TIMES, filters, times
 
-__all__ = ["Examples", "auditCommands", "configured"]
+__all__ = ["Examples", "auditCommands", "configured", "number"]
 
 _SEARCHED: Final = f"""\
 {TIMES}
@@ -27,6 +27,21 @@ Examples:
     socksgw audit search --session 4711
 
 Exit status: 0 found, 1 nothing found, 2 wrong use, or the journal cannot be read."""
+
+_EXPORTED: Final = f"""\
+{TIMES}
+
+Examples:
+  Yesterday, for DuckDB, Spark or pandas:
+    socksgw audit export --since yesterday --until today --output audit.parquet
+  Denials of a user, for a spreadsheet; a text that would be a formula there has an
+  apostrophe before it:
+    socksgw audit export --user alice --denied --output alice.csv
+  Everything from now two hours back, for another program:
+    socksgw audit export --since -2h --format jsonl
+
+Exit status: 0 found, 1 nothing found, 2 wrong use, or the journal cannot be read, or
+the file cannot be written."""
 
 FOLLOWED: Final = """\
 Examples:
@@ -57,7 +72,7 @@ def configured(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _number(text: str) -> int:
+def number(text: str) -> int:
     """
     Read how many lines are wanted.
 
@@ -143,7 +158,7 @@ def auditCommands(commands: Any) -> None:
         "--all", action="store_true", help="begin with the journal's first line"
     )
     begin.add_argument(
-        "--last", metavar="N", type=_number, help="begin with the last N wanted lines"
+        "--last", metavar="N", type=number, help="begin with the last N wanted lines"
     )
     following.add_argument(
         "--json", action="store_true", help="print the lines as they are in the journal"
@@ -165,12 +180,12 @@ def auditCommands(commands: Any) -> None:
         metavar="N",
         nargs="?",
         const=1,
-        type=_number,
+        type=number,
         help="only the last N (default: 1), found from the journal's end; after them "
         "where the rule of the last one stands, why, and what to ask next",
     )
     searching.add_argument(
-        "--limit", metavar="N", type=_number, help="stop after N lines"
+        "--limit", metavar="N", type=number, help="stop after N lines"
     )
     searching.add_argument(
         "--ends",
@@ -184,6 +199,32 @@ def auditCommands(commands: Any) -> None:
     form.add_argument("--count", action="store_true", help="print how many they are")
     filters(searching)
     searching.set_defaults(run="search")
+    exporting = audit.add_parser(
+        "export",
+        help="write lines as JSON lines, CSV or Parquet, with a fixed schema",
+        description="Write the lines that meet all filters for other programs. Each "
+        "row has every field of the catalogue, so that all have the same columns; "
+        "what a line lacks is null. Only whole lines are written, also while the "
+        "gateway runs. Fields of objects and of lists of lists are JSON text.",
+        epilog=_EXPORTED,
+        formatter_class=Examples,
+    )
+    configured(exporting)
+    times(exporting)
+    exporting.add_argument(
+        "--format",
+        choices=["jsonl", "csv", "parquet"],
+        help="default: as the name of the file ends, else jsonl; parquet needs the "
+        "extra parquet and a file",
+    )
+    exporting.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="the file, which is complete or not there; default: standard output",
+    )
+    filters(exporting)
+    exporting.set_defaults(run="export")
 
 
 def _head(text: str) -> tuple[int, str]:

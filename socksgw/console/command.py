@@ -20,6 +20,7 @@ from socksgw.console.clientconfig import clientConfigMain
 from socksgw.console.connect import connectMain
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
+from socksgw.console.export import exportMain
 from socksgw.console.follow import followMain
 from socksgw.console.grant import grantMain
 from socksgw.console.help import helpMain
@@ -28,6 +29,7 @@ from socksgw.console.parser import makeParser
 from socksgw.console.passwd import passwdMain
 from socksgw.console.plugins import pluginsMain
 from socksgw.console.recorded import explainRecord
+from socksgw.console.report import reportMain, warehouseOf
 from socksgw.console.search import rulePlace, searchMain
 from socksgw.console.signingkey import keyMain
 from socksgw.console.suggest import suggestMain
@@ -138,6 +140,16 @@ def _grant(options: argparse.Namespace) -> int:
 
 def _operate(options: argparse.Namespace) -> int:
     return operateMain(options, sys.stdout)
+
+
+def _export(options: argparse.Namespace) -> int:
+    return exportMain(options, _journal(options.config), sys.stdout.buffer)
+
+
+def _report(options: argparse.Namespace) -> int:
+    config = _configuration(options.config)
+    journal = _journal(options.config)
+    return reportMain(options, config, journal, sys.stdout, warehouseOf(config))
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -262,6 +274,8 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "key": _key,
     "follow": _follow,
     "search": _search,
+    "export": _export,
+    "report": _report,
     "explain": _explain,
     "sessions": _operate,
     "kill": _operate,

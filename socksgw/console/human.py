@@ -10,7 +10,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
-__all__ = ["Human", "ending", "humanLine", "plainLine", "printable"]
+from socksgw.system.output import printable
+
+__all__ = ["Human", "ending", "humanLine", "plainLine"]
 
 #: What a line has as the rule where none of the configuration's rules decided.
 _OWN: Final = (None, "never", "default", "limit")
@@ -223,11 +225,6 @@ def ending(line: Mapping[str, Any]) -> str:
 def _safe(line: Mapping[str, Any]) -> dict[str, Any]:
     """Escape what a terminal would take for a control sequence."""
     return {k: printable(v) if isinstance(v, str) else v for k, v in line.items()}
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal would take for a control sequence."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _time(line: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ _ORDER: Final = (
     "local", "tls", "frontends", "gateways", "transparent", "kerberos", "chap", "http",
     "tokens",
     "directories", "plugins", "client", "embedding", "operations", "admin", "metrics",
-    "troubleshooting", "records", "sinks", "collectors", "warehouse",
+    "troubleshooting", "records", "report", "sinks", "collectors", "warehouse",
     "beyond", "performance", "contributing",
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from socksgw.console.clientconfig import KINDS
 from socksgw.console.grant import grantCommands
 from socksgw.console.learning import learningCommands
 from socksgw.console.operating import operatingCommands
+from socksgw.console.report import reportOptions
 from socksgw.wire.levels import LEVELS
 
 __all__ = ["makeParser"]
@@ -78,6 +79,16 @@ def makeParser() -> argparse.ArgumentParser:
     auditCommands(commands)
     learningCommands(commands)
     grantCommands(commands)
+
+    reporting = commands.add_parser(
+        "report",
+        help="tell who reached what, when, by which rule, how much",
+        description="Sum up the requests of a time: who reached what, when, by which "
+        "rule, how much; what was denied; users, destinations, applications, rules, "
+        "failed logins.",
+    )
+    reportOptions(reporting)
+    reporting.set_defaults(run="report")
 
     explain = commands.add_parser(
         "explain",

@@ -12,11 +12,12 @@ from typing import Any, Final, TextIO, final
 
 from socksgw.config.problems import ConfigError, Problem
 from socksgw.config.schema import Config
-from socksgw.console.human import Human, printable
+from socksgw.console.human import Human
 from socksgw.console.verify import remedy
 from socksgw.console.wanted import WrongUse, criteriaOf
 from socksgw.records.criteria import DENIED, Criteria
 from socksgw.records.searching import journalSpan, newest, search
+from socksgw.system.output import printable
 
 __all__ = ["Lines", "advice", "rulePlace", "searchMain"]
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from threading import Condition, Thread
 from typing import Any, Final, TextIO, cast, final
 
-__all__ = ["Output", "coloured", "install", "readable", "widthOf"]
+__all__ = ["Output", "coloured", "install", "printable", "readable", "widthOf"]
 
 #: Octets that wait for the reader at most.
 _MOST: Final = 1 << 20
@@ -57,6 +57,11 @@ def readable(stream: TextIO) -> None:
     """
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors=_HANDLER)
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would take for a control sequence."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def coloured(stream: TextIO) -> bool:

@@ -177,7 +177,7 @@ def test_theExamplesOfTheHelp(site: Path) -> None:
     for command in commandsOf(parser).values():
         for line in (command.epilog or "").splitlines():
             words = line.strip()
-            if words.startswith("socksgw "):
+            if words.startswith(("socksgw audit ", "socksgw report ")):
                 parser.parse_args(joined(shlex.split(words)[1:]))
                 shown += 1
     assert shown >= 7

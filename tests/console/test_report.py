@@ -1,0 +1,150 @@
+"""
+`socksgw report`: from the journal, and the same from a warehouse.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from socksgw.audit.sinks.entries import Line
+from socksgw.console.command import main
+from socksgw.warehouse.writing import Writer
+from tests.fakes.journal import lines
+from tests.tools import traffic
+
+CONFIG = """
+[gateway]
+name = "edge"
+[[listen]]
+name = "lan"
+address = ["127.0.0.1:0"]
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal, and a warehouse that has all of it."""
+    directory = tmp_path_factory.mktemp("report")
+    (directory / "gw.toml").write_text(CONFIG)
+    text = CONFIG + '[audit]\nsinks = ["sql:sqlite:///audit.db"]\n'
+    (directory / "both.toml").write_text(text)
+    audit = directory / "var" / "audit"
+    traffic.kept(audit, 300_000, seconds=20)
+    writer = Writer("sqlite:///audit.db", directory / "var", "edge")
+    writer.open()
+    for file in sorted(audit.glob("*.jsonl")):
+        entries = [
+            Line(json.loads(octets)["n"], octets)
+            for octets in file.read_bytes().splitlines()
+        ]
+        writer.write(entries)
+    writer.close()
+    return directory
+
+
+def said(
+    site: Path, capsys: pytest.CaptureFixture[str], words: str, file: str = "gw.toml"
+) -> tuple[int, str, str]:
+    status = main(["report", "--config", str(site / file), *words.split()])
+    found = capsys.readouterr()
+    return status, found.out, found.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "--user user00*",
+        "--user user007 --user user001",
+        "--since 2026-11-01T02:00 --until 2026-11-01T04:00",
+        "--denied",
+        "--allowed --rule web",
+        "--to host1*.corp.example:443",
+        "--to 10.0.0.0/8 --listener lan",
+        "--client 10.1.8.0/24",
+    ],
+)
+def test_theWarehouseSaysTheSame(
+    site: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    """Every table, with every filter."""
+    words = f"--json --table all --top 0 --by hour {words}"
+    found: list[dict[str, Any]] = []
+    for source in ("journal", "warehouse"):
+        status, out, err = said(site, capsys, f"{words} --from {source}", "both.toml")
+        assert (status, err) == (0, "")
+        found.append(json.loads(out))
+        assert source in found[-1].pop("source")
+    assert found[0] == found[1]
+
+
+def test_aWarehouseThatCannotBeRead(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The journal is read, and that is told, unless the warehouse was asked for."""
+    text = (site / "both.toml").read_text().replace("audit.db", "none.db")
+    (site / "none.toml").write_text(text)
+    status, out, err = said(site, capsys, "", "none.toml")
+    assert status == 0
+    assert "the journal is read" in err
+    assert "(from the journal" in out
+    status, out, err = said(site, capsys, "--from warehouse", "none.toml")
+    assert (status, out) == (2, "")
+    assert "no such file" in err
+
+
+def test_whoReachedWhat(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One command, and the answer stands at the top."""
+    status, out, err = said(site, capsys, "--user user00* --top 3")
+    assert (status, err) == (0, "")
+    first, second, *others = out.splitlines()
+    heading, names, *rows = others[others.index("") + 1 :]
+    assert first.startswith("edge, 2026-11-01 ")
+    assert second == "of those with --user 'user00*'"
+    assert heading.startswith("Who reached what: 3 of ")
+    assert names.split()[:4] == ["user", "destination", "rule", "requests"]
+    assert all(row.split()[0].startswith("user00") for row in rows[:3])
+
+
+def test_files(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page, and Parquet that the real DuckDB reads."""
+    page, parquet = site / "r.html", site / "r.parquet"
+    assert said(site, capsys, f"--html {page}")[0] == 0
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert said(site, capsys, f"--parquet {parquet} --top 0")[0] == 0
+    query = f"SELECT sum(sent) FROM '{parquet}' WHERE \"table\" = 'users'"
+    with duckdb.connect() as database:
+        found = database.execute(query).fetchall()
+    everything = lines(site / "var" / "audit")
+    begun = {each["session"] for each in everything if each.get("verdict") == "allow"}
+    ends = [each for each in everything if each["event"] == "end"]
+    wanted = sum(each["sent"] for each in ends if each["session"] in begun)
+    assert found == [(wanted,)]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "text"),
+    [
+        ("--user nobody", 1, "nothing found"),
+        ("--table user", 2, 'did you mean "users"'),
+        ("--from warehouse", 2, "no sink sql"),
+        ("--since noon", 2, "yesterday"),
+        ("--html /nonexistent/r.html", 2, "No such file"),
+    ],
+)
+def test_statuses(
+    site: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    status: int,
+    text: str,
+) -> None:
+    """Found, nothing found, wrong use."""
+    found, out, err = said(site, capsys, words)
+    assert (found, out) == (status, "")
+    assert text in err
