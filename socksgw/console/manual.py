@@ -22,7 +22,7 @@ _HEADING: Final = re.compile(r"(?m)^(\S.*)\n(=+|-+)\n")
 #: The order in which the chapters are listed.
 _ORDER: Final = (
     "clients", "agent", "sessions", CONFIGURATION, "networks", "outgoing", "rules",
-    "limits", "upstreams", "decider", "grants", "suggest", "login",
+    "limits", "inspection", "upstreams", "decider", "grants", "suggest", "login",
     "local", "tls", "frontends", "gateways", "transparent", "kerberos", "chap", "http",
     "tokens",
     "directories", "plugins", "client", "embedding", "operations", "admin", "metrics",
