@@ -101,6 +101,9 @@ def _evidence(each: Suggestion) -> Iterator[str]:
             f"no address of a name was looked up; {PUBLIC.text} stands for a public one"
         )
 
+    if any(one.application is not None for one in each.expects):
+        yield "what it carries is not known; what no rule names is supposed"
+
 
 def _comment(text: str) -> str:
     return "# " + "".join(each if each.isprintable() else "?" for each in text)

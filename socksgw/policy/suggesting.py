@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, final
 from attrs import evolve, field, frozen
 
 from socksgw.config.schema import Config, Expect, Rule
-from socksgw.interfaces import ANONYMOUS
+from socksgw.interfaces import ANONYMOUS, OTHER
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.document import Compiler
 from socksgw.policy.expectations import unmet
@@ -175,6 +175,12 @@ def confirmed(
     trial = evolve(config, rule=rules, expect=())
     ruleset = Compiler(trial, hosts).compile().ruleset
 
+    def known(expect: Expect) -> Expect:
+        if ruleset.inspects and expect.command == "connect":
+            # It was denied before it could be looked at.
+            return evolve(expect, application=OTHER, server_name="")
+        return expect
+
     def problem(expect: Expect) -> str:
         wrong = unmet(evolve(trial, expect=(expect,)), ruleset, admitting)
         return next((each.text for each in wrong), "")
@@ -183,7 +189,8 @@ def confirmed(
     failed: Counter[str] = Counter()
     for each in found:
         expects = [
-            evolve(one, rule=None) if problem(one) else one for one in each.expects
+            evolve(one, rule=None) if problem(one) else one
+            for one in map(known, each.expects)
         ]
         why = next(filter(None, map(problem, expects)), "")
         if why:

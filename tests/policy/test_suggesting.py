@@ -337,3 +337,25 @@ def test_odd() -> None:
         asker = Asker(loggedIn(name), Address.parse("10.0.0.7"), "main")
         ask = Question(asker, "connect", "a.example", 22)
         assert rules.judge(ask, Address.parse("1.1.1.1")).allowed is allowed
+
+
+def test_whatIsCarried() -> None:
+    """Where rules ask what a session carries, something else is supposed."""
+    text = TEXT.replace(
+        "[[rule]]",
+        '[[rule]]\nid = "no-ssh"\ndeny = "any"\napplication = ["ssh"]\n[[rule]]',
+        1,
+    )
+    config = loads(text, "gw.toml")
+    before = examined(config)
+    lines = [line(alice("1.1.1.1", 22), 1)]
+    sifted = sift(lines, SUBJECTS[0], config, before.ruleset, before.offers)
+    found, failed = confirmed(
+        suggested(sifted.seen, SUBJECTS[0], config), config, FACTS, before.offers
+    )
+    assert not failed
+    out = io.StringIO()
+    asToml(found, {}, None, out)
+    assert "# what it carries is not known" in out.getvalue()
+    after = examined(loads(text + out.getvalue(), "gw.toml"))
+    assert after.errors == []
