@@ -5,6 +5,7 @@ Where the admin interface is served, and that it follows reloads.
 from __future__ import annotations
 
 import signal
+import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.live.admin import AdminClient
-from tests.live.running import OPEN
+from tests.live.running import OPEN, running, socksgw
+from tests.live.servers import freePort
 from tests.live.serving import Serving, served
+from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.waiting import until
 
 
@@ -60,3 +63,27 @@ def test_reload(changing: Serving) -> None:
     reloaded(changing, "")
     assert not socket_.exists()
     assert not other.exists()
+
+
+def test_tls(tmp_path: Path) -> None:
+    """A port for other hosts has TLS; the commands verify whom they ask."""
+    authority = Authority()
+    server(authority).write(tmp_path, "gw")
+    (tmp_path / "ca.pem").write_bytes(pemOf(authority.certificate))
+    (tmp_path / "token").touch(0o600)
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    port = freePort(kind=socket.SOCK_STREAM)
+    text = (
+        f'[admin]\nendpoint = "ssl:{port}:interface=0.0.0.0:privateKey='
+        f'{tmp_path}/gw.key:certKey={tmp_path}/gw.pem"\n'
+        '[[admin.token]]\nname = "a"\nfile = "token"\n'
+    )
+    asking = ("status", "--token-file", "token", "--endpoint")
+    for _ in running(tmp_path, OPEN + text):
+        place = f"https://localhost:{port}"
+        done = socksgw(*asking, place, "--ca", "ca.pem", cwd=tmp_path)
+        assert done.returncode == 0, done
+        done = socksgw(*asking, place, cwd=tmp_path)
+        assert (done.returncode, "not trusted" in done.stderr) == (3, True)
+        done = socksgw(*asking, f"tcp:127.0.0.1:{port}", cwd=tmp_path)
+        assert done.returncode == 3
