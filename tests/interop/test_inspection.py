@@ -139,7 +139,9 @@ def test_anEndlessHelloIsCut(gateway: Running, secure: Destination) -> None:
 def chapter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A gateway with the configuration of the chapter."""
     text = (ROOT / "socksgw" / "manual" / "inspection.rst").read_text("utf-8")
-    block = text.partition(".. code-block:: toml\n")[2].partition("\n``socksgw explain")[0]
+    block = text.partition(".. code-block:: toml\n")[2].partition(
+        "\n``socksgw explain"
+    )[0]
     configuration = dedent(block).replace("127.0.0.1:1080", "127.0.0.1:0")
     yield from running(tmp_path_factory.mktemp("chapter"), configuration)
 
