@@ -55,13 +55,14 @@ def fromLines(lines: Iterable[bytes], columns: Mapping[str, str], file: Path) ->
                 out.write(b"\n")
         # The names are of a catalogue: nobody else's text gets into the statement.
         types = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
+        # Numbered: 1.4.0 takes the first question mark for the last parameter.
         try:
             with duckdb.connect() as database:
                 database.execute(f"SET temp_directory = '{_quoted(folder)}'")
                 database.execute(
-                    "COPY (SELECT * FROM read_json(?, format = 'newline_delimited', "  # noqa: S608
+                    "COPY (SELECT * FROM read_json($1, format = 'newline_delimited', "  # noqa: S608
                     f"maximum_object_size = 64000000, columns = {{{types}}})) "
-                    "TO ? (FORMAT parquet, COMPRESSION zstd)",
+                    "TO $2 (FORMAT parquet, COMPRESSION zstd)",
                     [str(given), str(made)],
                 )
         except duckdb.Error as e:
