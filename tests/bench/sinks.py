@@ -9,6 +9,7 @@ in turns. A part of C{make bench}; as root.
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import subprocess
 import sys
@@ -43,17 +44,18 @@ def started(name: str) -> None:
     run.PEERS = {**run.PEERS, name: start}
 
 
-def settled(pid: int) -> float:
-    """Wait until the process tree does nothing, and return its CPU seconds."""
+def settled(pid: int, name: str) -> float:
+    """Wait until the sink has the journal's last line; return the tree's CPU seconds."""
+    state = Path(f"/proc/{pid}/cwd").resolve() / "var"
     end = time.monotonic() + 60
-    before = run.cpu(pid)
     while time.monotonic() < end:
-        time.sleep(0.5)
-        now = run.cpu(pid)
-        if now - before <= 0.03:
-            return now
-        before = now
-    raise RuntimeError("a sink does not come to an end")
+        # The head is written once a second, and so is the position.
+        time.sleep(1.5)
+        head = int((state / "audit" / "head").read_bytes().partition(b":")[0])
+        kept = [each.read_text() for each in (state / "sinks").glob("*.position")]
+        if name == "none" or any(str(head) in re.findall(r"\d+", k) for k in kept):
+            return run.cpu(pid)
+    raise RuntimeError(f"{name} does not come to the last line")
 
 
 def measure(name: str, port: int, target: int, seconds: int) -> tuple[float, int]:
@@ -61,11 +63,10 @@ def measure(name: str, port: int, target: int, seconds: int) -> tuple[float, int
     with run.running(name, port) as pid:
         # What sinks import does not count.
         run.load("rate", port, target, 1, 1, "noauth")
-        time.sleep(1)
-        before = settled(pid)
+        before = settled(pid, name)
         began = time.monotonic()
         done = run.load("rate", port, target, 32, seconds, "noauth")["done"]
-        used = settled(pid) - before
+        used = settled(pid, name) - before
         if not done:
             raise RuntimeError(f"{name}: no sessions in {time.monotonic() - began} s")
         return used / done * 1e6, done
