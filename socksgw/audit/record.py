@@ -434,7 +434,8 @@ class SessionRecord:
             line += f',"secured":"{self.secured}"'
         if self.tag:
             line += _named("tag", self.tag)
-        line += _named("ticket", self.ticket) + _granted(self.rule)
+        if self.ticket:
+            line += self._ticketed()
         if self.pending:
             line += ',"inspect":true'
         if self.via:
@@ -447,6 +448,10 @@ class SessionRecord:
         if not self.allowed:
             line += f',"reply":{self.reply},"reason":"{self.reason}"'
         return line
+
+    def _ticketed(self) -> str:
+        """Return the members of a rule with a ticket; each grant has one."""
+        return _named("ticket", self.ticket) + _granted(self.rule)
 
     def _found(self) -> str:
         """Return the members that say what the session carries."""
@@ -504,10 +509,9 @@ class SessionRecord:
             + (f',"strangers":{self.strangers}' if self.strangers else "")
             + (_named("rule", self.rule) if self.rule != self.decidedBy else "")
             + (_named("path", self.path) if self.path else "")
-            + self._found()
-            + _named("why", self.ending)
-            + _named("ticket", self.ticket)
-            + _granted(self.rule)
+            + (self._found() if self.finding is not None else "")
+            + (_named("why", self.ending) if self.ending else "")
+            + (self._ticketed() if self.ticket else "")
         )
 
     def loginFailedLine(self, why: str) -> str:

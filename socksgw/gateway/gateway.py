@@ -165,7 +165,7 @@ class Gateway:
         self._revocation = Revocation(self)
         self.sessions = Sessions()
         self.expiring = self.sessions.expiring
-        self.rates = Rates(self.sessions, clock)
+        self.rates = Rates(self.sessions, self.meters, clock)
         self.adjoin(self.rates)
         self._running = False
         self._drain = Drain(
@@ -453,7 +453,6 @@ class Gateway:
         """
         self.sessions.end(session)
         self._over(factsOf(session.record))
-        self.sessions.count(session)
         claim, session.claim = session.claim, None
         if claim is not None:
             self.limits.give(claim)

@@ -10,11 +10,14 @@ from typing import Final, NamedTuple, final
 
 from socksgw.gateway.parts import Part
 from socksgw.gateway.sessions import Sessions
+from socksgw.metrics.meters import Meters
 
 __all__ = ["Rates"]
 
 #: Seconds that are looked back at.
 SPANS: Final = (10, 60)
+#: Seconds between two samples: each adds up what sessions have left behind.
+_EVERY: Final = 5
 
 
 class _Sample(NamedTuple):
@@ -37,24 +40,31 @@ class Rates(Part):
 
     named = "the rates"
 
-    def __init__(self, sessions: Sessions, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, sessions: Sessions, meters: Meters, clock: Callable[[], float]
+    ) -> None:
         """
         Begin to count.
 
+        @param meters: what sessions that are over have counted.
         @param clock: monotonic seconds.
         """
         self._sessions = sessions
+        self._meters = meters
         self._clock = clock
-        self._samples: deque[_Sample] = deque(maxlen=SPANS[-1] + 1)
+        self._samples: deque[_Sample] = deque(maxlen=SPANS[-1] // _EVERY + 1)
         self._moved: tuple[float, int, int] | None = None
         self.look()
 
     def look(self) -> None:
         """As L{Part.look}."""
-        sessions = self._sessions
-        self._samples.append(
-            _Sample(self._clock(), sessions.last, sessions.denied, sessions.refused)
-        )
+        if not self._samples or self._clock() - self._samples[-1].at >= _EVERY - 0.5:
+            self._samples.append(self._now())
+
+    def _now(self) -> _Sample:
+        counted = self._meters.verdicts()
+        denied, refused = counted["deny"], counted["refuse"]
+        return _Sample(self._clock(), self._sessions.last, denied, refused)
 
     def perSecond(self) -> Mapping[str, Mapping[str, float]]:
         """
@@ -62,12 +72,7 @@ class Rates(Part):
 
         A span is as long as there is something to look back at, at most.
         """
-        now = _Sample(
-            self._clock(),
-            self._sessions.last,
-            self._sessions.denied,
-            self._sessions.refused,
-        )
+        now = self._now()
         found: dict[str, dict[str, float]] = {}
         for span in SPANS:
             first = next(

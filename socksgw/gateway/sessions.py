@@ -25,18 +25,12 @@ class Sessions:
     Iterating goes over a copy, since ending one session may end others.
 
     @ivar expiring: the sessions of users whose login has an end.
-    @ivar denied: how many are over that the policy, or a limit, did not allow.
-    @ivar refused: how many are over that did not come so far.
-    @ivar sent: the octets of all that are over, from clients to destinations.
-    @ivar received: the same, from destinations to clients.
     """
 
     def __init__(self) -> None:
         self._live: dict[int, Session] = {}
         self._number = 0
         self.expiring: dict[Session, None] = {}
-        self.denied = self.refused = 0
-        self.sent = self.received = 0
 
     def __len__(self) -> int:
         return len(self._live)
@@ -73,17 +67,6 @@ class Sessions:
         """
         del self._live[session.record.session]
         self.expiring.pop(session, None)
-
-    def count(self, session: Session) -> None:
-        """Count one that is over by what has become of it."""
-        record = session.record
-        if record.allowed:
-            self.sent += record.sent
-            self.received += record.received
-        elif record.decidedBy:
-            self.denied += 1
-        else:
-            self.refused += 1
 
     def granted(self, names: Collection[str] | None = None) -> Iterator[Session]:
         """

@@ -276,6 +276,14 @@ class Meters:
             way = "direct" if path in _NO_UPSTREAM else "upstream"
             self.connects[listener, way].observe(seconds)
 
+    def verdicts(self) -> Counter[str]:
+        """Return how many sessions ended with each verdict, or got it and relay."""
+        self.fold()
+        found: Counter[str] = Counter()
+        for way, count in self.sessions.items():
+            found[way[4]] += count
+        return found
+
     def session(self, way: Way, count: int = 1) -> None:
         """Count sessions by their labels."""
         sessions = self.sessions

@@ -111,10 +111,9 @@ class Decision:
         self.replies = verdict.replies
         self.ticket = verdict.ticket
         self.obligations = verdict.obligations
-        self.pending = verdict.pending or (
-            len(self.verdicts) > 1
-            and any(each.pending for each in self.verdicts.values())
-        )
+        self.pending = verdict.pending
+        if verdicts is not None and not self.pending:
+            self.pending = any(each.pending for each in verdicts.values())
         self.reports: list[str] = []
         self.hint = self.decider = self.said = ""
         self.waited = 0.0

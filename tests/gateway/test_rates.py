@@ -4,6 +4,7 @@ Rates of what happens, over spans of time.
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,13 +16,15 @@ from socksgw.gateway.rates import Rates
 def test_perSecond() -> None:
     """A span is as long as there is something to look back at."""
     clock = Clock()
-    sessions: Any = SimpleNamespace(last=0, denied=0, refused=0)
-    rates = Rates(sessions, clock.seconds)
+    sessions: Any = SimpleNamespace(last=0)
+    counted: Counter[str] = Counter()
+    meters: Any = SimpleNamespace(verdicts=lambda: counted.copy())
+    rates = Rates(sessions, meters, clock.seconds)
     assert rates.perSecond()["10s"] == {"begun": 0, "denied": 0, "refused": 0}
     for second in range(1, 121):
         clock.advance(1)
         sessions.last += 10 if second > 110 else 1
-        sessions.denied += 2
+        counted["deny"] += 2
         rates.look()
         if second == 5:
             assert rates.perSecond()["60s"]["begun"] == 1
@@ -36,8 +39,10 @@ def test_perSecond() -> None:
 def test_moved() -> None:
     """Octets a second since they were asked for before."""
     clock = Clock()
-    sessions: Any = SimpleNamespace(last=0, denied=0, refused=0)
-    rates = Rates(sessions, clock.seconds)
+    sessions: Any = SimpleNamespace(last=0)
+    counted: Counter[str] = Counter()
+    meters: Any = SimpleNamespace(verdicts=lambda: counted.copy())
+    rates = Rates(sessions, meters, clock.seconds)
     assert rates.moved(1000, 0) is None
     clock.advance(2)
     assert rates.moved(3000, 500) == (1000, 250)

@@ -22,14 +22,19 @@ _LOOKED: Final = 1000
 
 async def _status(asked: Asked) -> Answer:
     gateway = asked.gateway
-    sent, received = gateway.sessions.sent, gateway.sessions.received
+    verdicts = gateway.meters.verdicts()
+    over = [*gateway.meters.octets.values()]
+    sent, received = sum(each[0] for each in over), sum(each[1] for each in over)
     live = 0
     async for piece in slices(asked, _LOOKED):
         for session in piece:
             moved = session.moved
             if gateway.sessions.has(session):
                 live += 1
-                sent, received = sent + moved[0], received + moved[1]
+                # Some of it is counted already, when somebody looks at the metrics.
+                counted = session.record.metered or (0, 0)
+                sent += max(0, moved[0] - counted[0])
+                received += max(0, moved[1] - counted[1])
     rate = gateway.rates.moved(sent, received)
     reloads = gateway.reloads
     reasons = gateway.unready()
@@ -57,8 +62,8 @@ async def _status(asked: Asked) -> Answer:
             "sessions": {
                 "live": live,
                 "begun": gateway.sessions.last,
-                "denied": gateway.sessions.denied,
-                "refused": gateway.sessions.refused,
+                "denied": verdicts["deny"],
+                "refused": verdicts["refuse"],
                 "per_second": gateway.rates.perSecond(),
             },
             "octets": {
