@@ -78,6 +78,7 @@ bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by sid
 	@echo "SOCKD=…/sbin/sockd names a Dante with GSSAPI (.ci/dante builds one):"
 	$(BIN)/python tests/bench/protected.py $(if $(SOCKD),--dante $(SOCKD))
 	$(BIN)/python tests/bench/policy.py
+	$(BIN)/python tests/bench/inspection.py
 	$(BIN)/python tests/bench/sinks.py
 
 clean:  ## remove what make made
