@@ -114,10 +114,15 @@ def open(url: str, directory: Path = Path()) -> Reader:  # noqa: A001
     """
     read = urlOf(url, directory)
     file = fileOf(read)
-    if file is not None and not file.exists():
-        raise WarehouseError(
-            f"{nameOf(read)}: there is no such file: the sink makes it (socksgw help warehouse)"
-        )
+    try:
+        if file is not None and not file.exists():
+            raise WarehouseError(
+                f"{nameOf(read)}: there is no such file: the sink makes it (socksgw "
+                "help warehouse)"
+            )
+    except OSError as e:
+        # Its directory is closed to this user.
+        raise WarehouseError(told(read, e)) from None
     engine = engineOf(read, readOnly=True)
     try:
         with engine.connect() as connection:

@@ -7,8 +7,8 @@ programs that read JSON or CEF from it would trip over one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from socksgw.wire.bounded import shortened
@@ -31,6 +31,10 @@ _HOST, _PROGRAM, _PROCESS, _EVENT = 255, 48, 128, 32
 #: Characters of the longest value in structured data. The standard has no bound.
 _VALUE: Final = 255
 _NIL: Final = "-"
+#: Section 6.2.3, where the time is in capitals and has no leap second.
+_TIME: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII
+)
 
 #: What has to be escaped in a value (section 6.3.3).
 _ESCAPES: Final = str.maketrans({'"': '\\"', "\\": "\\\\", "]": "\\]"})
@@ -91,7 +95,8 @@ def message(header: Header, severity: int, time: str, event: str, data: str) -> 
     @param data: structured data.
     @raise ValueError: the time is none.
     """
-    datetime.fromisoformat(time)
+    if _TIME.fullmatch(time) is None:
+        raise ValueError(f"not a time of RFC 3339: {time!r}")
     priority = header.facility * 8 + severity
     return (
         f"<{priority}>1 {time} {_word(header.host, _HOST)} "

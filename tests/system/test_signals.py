@@ -214,11 +214,13 @@ def test_readyForAReload(tmp_path: Path) -> None:
         manager.settimeout(60)
         gateway = Running(tmp_path, extra={"NOTIFY_SOCKET": str(tmp_path / "notify")})
         try:
-            assert manager.recv(100) == b"READY=1"
+            assert manager.recv(1000).startswith(b"READY=1\n")
             gateway.process.send_signal(signal.SIGHUP)
+            assert manager.recv(1000).startswith(b"RELOADING=1\n")
             until(lambda: gateway.journal("reloaded"))
+            assert manager.recv(1000).startswith(b"READY=1\n")
             gateway.process.send_signal(signal.SIGTERM)
-            assert manager.recv(100) == b"STOPPING=1"
+            assert manager.recv(1000).startswith(b"STOPPING=1\n")
             assert gateway.process.wait(30) == -signal.SIGTERM
         finally:
             if gateway.process.poll() is None:
