@@ -89,7 +89,7 @@ class Chain:
             start(directory / "first", self.configuration())
         )
         self.ports = dict(zip(CHAINS, self.first.ports, strict=True))
-        self.pipes = pipes(self.first)
+        self.pipes = self.first.pipes
 
     def configuration(self, before: str = "", **chains: str) -> str:
         """
@@ -155,11 +155,6 @@ def test_path(chain: Chain, destination: Callable[..., Destination], name: str) 
     assert (end["sent"], end["received"], end["reason"]) == (5, 5, "closed")
 
 
-def pipes(gateway: Running) -> int:
-    """Return how many pipes it has: splice(2) goes by them."""
-    return sum("pipe:" in each for each in gateway.open)
-
-
 @pytest.mark.parametrize("name", ["two", "three", "four"])
 def test_bulk(chain: Chain, destination: Callable[..., Destination], name: str) -> None:
     """100 MiB each way at once, through one to three hops, from kernel to kernel."""
@@ -185,7 +180,7 @@ def test_bulk(chain: Chain, destination: Callable[..., Destination], name: str) 
         whole.set()
         until(lambda: arrived, PATIENCE)
     assert arrived == [hashlib.sha256(up).hexdigest()]
-    assert pipes(chain.first) > chain.pipes
+    assert chain.first.pipes > chain.pipes
     line = raw.end(chain.first, server.port)
     assert (line["sent"], line["received"]) == (BULK, BULK)
 

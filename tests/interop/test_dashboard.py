@@ -78,6 +78,11 @@ def test_aSessionIsKilled(
     async def use(browser: Browser, _: str) -> None:
         rows = "document.querySelectorAll('#sessions-table tbody tr')"
         await browser.until(f"{rows}.length === 2")
+        await browser.type("#filter [name=destination]", "*.example.com")
+        await browser.press("Enter", 13)
+        await browser.until(f"{rows}.length === 0")
+        await browser.click("#filter [type=reset]")
+        await browser.until(f"{rows}.length === 2")
         await browser.type("#filter [name=destination]", "127.0.0.1")
         await browser.press("Enter", 13)
         await browser.until(f"{rows}.length === 2")
@@ -101,6 +106,45 @@ def test_aSessionIsKilled(
     end = raw.end(serving.gateway, port)
     assert end["reason"] == "killed"
     assert "token:operator" in end["why"]
+
+
+def test_atALook(
+    serving: Serving, tmp_path: Path, destination: Callable[..., Destination]
+) -> None:
+    """How many sessions there are, and who moves most; rates are drawn as they go."""
+    port, other = (destination(echo).port for _ in range(2))
+
+    async def use(browser: Browser, _: str) -> None:
+        labels = "[...document.querySelectorAll('#charts svg')].map(x => x.ariaLabel)"
+        shown = f"{labels}.join()"
+        await browser.until(f"{shown}.includes('live sessions: now 2')")
+        for each in ("new sessions: now ", "denied or refused: now ", "moved: now "):
+            assert each in await browser.run(shown)
+        await asyncio.to_thread(denied)
+        await browser.until(
+            f"/denied or refused: now [^,]*, at most (?!0.0)/.test({shown})"
+        )
+        path = "document.querySelector('#charts .bad path:not(.area)')"
+        assert "L" in await browser.run(f"{path}.getAttribute('d')")
+        rows = "[...document.querySelectorAll('#talkers-destination tbody tr')]"
+        found = await browser.run(f"{rows}.map(row => row.innerText)")
+        assert [text.split()[:2] for text in found] == [
+            [f"127.0.0.1:{other}", "1"],
+            [f"127.0.0.1:{port}", "1"],
+        ]
+        user = "document.querySelector('#talkers-user tbody').innerText"
+        assert (await browser.run(user)).split()[:2] == ["anonymous", "2"]
+
+    def denied() -> None:
+        for _ in range(3):
+            with raw.dial(serving.gateway.port) as client:
+                client.sendall(raw.request4("127.0.0.9", 80))
+                assert client.recv(8)[1] == 91
+
+    with connected(serving, port), connected(serving, other) as busy:
+        busy.sendall(b"x" * 5000)
+        raw.exactly(busy, 5000)
+        used(serving, tmp_path, use)
 
 
 def test_whoMayOnlyLook(

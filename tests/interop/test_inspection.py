@@ -75,13 +75,18 @@ def lines(gateway: Running, port: int) -> list[dict[str, Any]]:
 
 
 def test_aServerNameIsAllowed(gateway: Running, secure: Destination) -> None:
-    """TLS for a name of the rule goes through, and the record tells what it was."""
+    """
+    TLS for a name of the rule goes through, spliced behind the look, and the record
+    tells what it was.
+    """
+    before = gateway.pipes
     with hello("www.corp.example", tunnelled(gateway, secure.port)) as tls:
-        tls.sendall(b"octets" * 10000)
+        tls.sendall(b"octets" * 400_000)
         got = b""
-        while len(got) < 60000:
+        while len(got) < 2_400_000:
             got += tls.recv(65536)
-        assert got == b"octets" * 10000
+        assert got == b"octets" * 400_000
+    assert gateway.pipes > before
     decision, inspected, end = lines(gateway, secure.port)
     assert decision["verdict"] == "allow"
     assert (decision["rule"], decision["inspect"]) == ("ours", True)

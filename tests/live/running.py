@@ -255,6 +255,11 @@ class Running:
                 found.append(f"{descriptor.name} {os.readlink(descriptor)}")
         return sorted(found)
 
+    @property
+    def pipes(self) -> int:
+        """How many pipes it has: splice(2) goes by them, and keeps them for the next."""
+        return sum("pipe:" in each for each in self.open)
+
 
 def running(directory: Path, *arguments: Any, **options: Any) -> Iterator[Running]:
     """
