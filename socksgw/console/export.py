@@ -67,6 +67,8 @@ def _form(options: argparse.Namespace) -> Form:
     form = options.format
     if form is None:
         suffix = options.output.suffix.lstrip(".") if options.output else ""
+        if suffix in ("xls", "xlsx", "ods"):
+            raise WrongUse(f"--output: .{suffix} is not written; name a .csv file")
         form = suffix if suffix in ("csv", "parquet") else "jsonl"
     if form == "parquet" and options.output is None:
         raise WrongUse("--format parquet: name the file: --output FILE")

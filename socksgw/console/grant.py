@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
 from socksgw.console.live import (
-    UNREACHED,
     Live,
     Unreached,
     liveOf,
@@ -121,7 +120,7 @@ def grantMain(options: argparse.Namespace, out: TextIO) -> int:
         status, answer = _ask(live, options)
     except Unreached as e:
         print(f"socksgw: {e}", file=sys.stderr)
-        return UNREACHED
+        return e.status
     if status not in (200, 201):
         return refusedBy(status, answer)
     if options.json:

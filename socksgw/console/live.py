@@ -33,7 +33,19 @@ UNREACHED: Final = 3
 
 
 class Unreached(Exception):
-    """The gateway cannot be reached; the text is one line, with the remedy."""
+    """
+    The gateway cannot be reached; the text is one line, with the remedy.
+
+    @cvar status: the exit status.
+    """
+
+    status = UNREACHED
+
+
+class _WrongUse(Unreached):
+    """What was given is no place, or no token: nobody was asked."""
+
+    status = WRONG
 
 
 def liveOptions(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +87,7 @@ def liveOf(options: argparse.Namespace) -> Live:
         try:
             token = SecretFile(options.token_file).read().decode("ascii", "replace")
         except FileError as e:
-            raise Unreached(str(e)) from None
+            raise _WrongUse(f"--token-file {e}") from None
     if options.endpoint is not None:
         return Live(options.endpoint, token, options.ca)
     if options.config is None:
@@ -166,7 +178,7 @@ class Live:
             host = "127.0.0.1" if place.address.isUnspecified else place.address.text
             return http.client.HTTPConnection(host, place.port, timeout=_PATIENCE)
         except (ValueError, OSError) as e:
-            raise Unreached(f"{text}: {e}") from None
+            raise _WrongUse(f"{text}: {e}") from None
 
     def ask(
         self,
@@ -233,7 +245,8 @@ def refusedBy(status: int, answer: Any) -> int:
         print(f"socksgw: {shown(line)}", file=sys.stderr)
     if status == 401:
         print(
-            "socksgw: ask as root or the gateway's user, or with --token-file",
+            "socksgw: ask as root or the gateway's user at its Unix socket, or give "
+            "--token-file FILE, the file of an [[admin.token]]",
             file=sys.stderr,
         )
     return WRONG if status == 400 else REFUSED

@@ -14,7 +14,6 @@ from typing import Any, Final, TextIO
 from socksgw.admin.filtering import CHOOSING
 from socksgw.console.explain import optionOf, printed
 from socksgw.console.live import (
-    UNREACHED,
     WRONG,
     Live,
     Unreached,
@@ -151,7 +150,7 @@ def operateMain(options: argparse.Namespace, out: TextIO) -> int:
         return run[options.run](options, liveOf(options), out)
     except Unreached as e:
         print(f"socksgw: {shown(e)}", file=sys.stderr)
-        return UNREACHED
+        return e.status
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
@@ -247,8 +246,8 @@ def _kill(options: argparse.Namespace, live: Live, out: TextIO) -> int:
             status = refusedBy(code, answer)
     if options.json:
         print(json.dumps({"ended": ended}), file=out)
-    else:
-        print(f"{ended:,} sessions ended", file=out)
+    elif ended or not status:
+        print(f"{ended:,} session{'s'[: ended != 1]} ended", file=out)
     return status
 
 
@@ -394,7 +393,7 @@ def explainLive(options: argparse.Namespace, out: TextIO) -> int:
         status, answer = liveOf(options).ask("/api/explain", "POST", body=body)
     except Unreached as e:
         print(f"socksgw: {shown(e)}", file=sys.stderr)
-        return UNREACHED
+        return e.status
     if status != 200:
         return refusedBy(status, answer)
     if options.json:

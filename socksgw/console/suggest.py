@@ -219,6 +219,12 @@ def suggestMain(
         sifted.others[f"requests for which no rule would do: {why}"] += count
     write = asJson if options.json else asToml
     write(found, sifted.others, before, out)
+    if not found and not sifted.others:
+        print(
+            "socksgw suggest: no denial of these is recorded; "
+            "socksgw audit search --denied shows those that are",
+            file=sys.stderr,
+        )
     return 0 if found else 1
 
 

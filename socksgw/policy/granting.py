@@ -154,7 +154,7 @@ class Granting:
                 wider.append(template.id)
             elif asked.for_ > (template.longest or settings.longest):
                 longest = template.longest or settings.longest
-                raise NotGrantable(f"for: at most {longest:.0f} seconds")
+                raise NotGrantable(f"for: at most {_inWords(longest)}")
             else:
                 return Granted(_like(rule, template, ruleset), template)
         known = ", ".join(f'"{each}"' for each in wider)
@@ -228,3 +228,12 @@ def _banned(to: Sequence[str], ruleset: Ruleset) -> Iterator[str]:
         why = ruleset.never.hit(address, None)
         if why is not None:
             yield f'to: "{word}" is denied by [never]: {why}'
+
+
+def _inWords(seconds: float) -> str:
+    """Return a duration as the configuration writes it."""
+    whole = round(seconds)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if whole % size == 0:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"

@@ -92,7 +92,7 @@ def test_json(gateway: Running) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("request", *ASKED, "--for", "9h"), 2, "at most 14400 seconds"),
+        (("request", *ASKED, "--for", "9h"), 2, "at most 4h"),
         (("request", *ASKED, "--to", "8.8.8.8", "--for", "1h"), 2, "wider"),
         (("approve", "4711"), 1, "no grant 4711"),
         (("approve", "x"), 2, "invalid int"),

@@ -70,9 +70,11 @@ def test_kill(serving: Serving, client: socket.socket) -> None:
     for wrong in ((), ("1", "--all"), ("--all", "--user", "x"), ("1", "--rule", "x")):
         assert "say which sessions" in said(serving, "kill", *wrong, status=2)
     assert said(serving, "kill", "--user", "alice") == "0 sessions ended\n"
-    assert "not live" in said(serving, "kill", "99999", status=1)
+    assert said(serving, "kill", "99999", status=1) == (
+        "socksgw: session 99999 is not live\n"
+    )
     (found,) = json.loads(said(serving, "sessions", "--json"))["sessions"]
-    assert said(serving, "kill", str(found["session"])) == "1 sessions ended\n"
+    assert said(serving, "kill", str(found["session"])) == "1 session ended\n"
     with pytest.raises(ConnectionResetError):
         client.recv(1)
     (end,) = until(
@@ -167,10 +169,6 @@ def test_whoMay(serving: Serving) -> None:
     [
         (("--endpoint", "unix:/nix/admin.sock"), "does the gateway run"),
         (("--endpoint", "tcp:127.0.0.1:1"), "nobody listens"),
-        (("--endpoint", "here"), "must be"),
-        (("--endpoint", "http://gw.example:1081"), "would show the token"),
-        (("--endpoint", "ssl:1081:privateKey=x"), "https://HOST:PORT"),
-        (("--token-file", "nix"), "nix"),
         (("--config", "plain.toml"), "has no [admin]"),
     ],
 )
@@ -179,6 +177,27 @@ def test_unreached(serving: Serving, arguments: tuple[str, ...], words: str) -> 
     (serving.gateway.directory / "plain.toml").write_text(HEAD + ALL)
     for command in (("sessions",), ("status",), ("explain", "--live", "bind", "x:1")):
         out = said(serving, *command, *arguments, status=3, places=False)
+        assert words in out
+        assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--endpoint", "here"), "must be"),
+        (("--endpoint", "http://gw.example:1081"), "would show the token"),
+        (("--endpoint", "ssl:1081:privateKey=x"), "https://HOST:PORT"),
+        (("--token-file", "nix"), "--token-file nix: No such file"),
+    ],
+)
+def test_wrongPlace(serving: Serving, arguments: tuple[str, ...], words: str) -> None:
+    """Status 2: nobody was asked."""
+    for command in (
+        ("status",),
+        ("grant", "list"),
+        ("explain", "--live", "bind", "x:1"),
+    ):
+        out = said(serving, *command, *arguments, status=2, places=False)
         assert words in out
         assert out.count("\n") == 1
 

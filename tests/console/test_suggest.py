@@ -193,4 +193,6 @@ def test_wrongUse(gateway: Running, options: tuple[str, ...], said: str) -> None
 
 def test_nothing(gateway: Running) -> None:
     """Somebody who was denied nothing."""
-    assert suggest(gateway, "--user", "nobody").returncode == 1
+    done = suggest(gateway, "--user", "nobody")
+    assert done.returncode == 1
+    assert "no denial of these is recorded" in done.stderr

@@ -155,7 +155,9 @@ def _order(
     elif target and not plugin.target:
         wrong.append((where, f'a sink "{table.kind}" takes none'))
     elif not target and plugin.target and not wrong:
-        wrong.append((where, f"is missing: {plugin.target}"))
+        wrong.append(
+            (where, f'is missing: a sink "{table.kind}" needs {plugin.target}')
+        )
     form = form or plugin.format
     if form and not plugin.format:
         wrong.append(("format", f'a sink "{table.kind}" takes no format'))

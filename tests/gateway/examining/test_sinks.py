@@ -34,7 +34,7 @@ def test_good(tmp_path: Path) -> None:
     ("text", "path", "words"),
     [
         ('sinks = ["fiel:x"]', "audit.sinks[0]", 'did you mean "file"?'),
-        ('sinks = ["file:"]', "audit.sinks[0]", "is missing: PATH"),
+        ('sinks = ["file:"]', "audit.sinks[0]", 'is missing: a sink "file" needs PATH'),
         ('sinks = ["file:a", "file:a"]', "audit.sinks[1]", "another sink, too"),
         ('sinks = ["stdout:nativ"]', "audit.sinks[0]", 'did you mean "native"?'),
         ('[[audit.sink]]\nkind = "fiel"', "audit.sink[0].kind", "there is no sink"),
