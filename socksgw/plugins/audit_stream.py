@@ -4,6 +4,7 @@ Sinks that write lines: to standard output, to a file, to a named pipe.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -110,7 +111,10 @@ class _Stream:
             try:
                 self._fd = os.open(self._path, flags)
             except OSError as e:
-                why = "nobody reads it" if e.errno == 6 else e.strerror
+                why = {
+                    errno.ENXIO: "nobody reads it",
+                    errno.ENOENT: f"{e.strerror} (mkfifo makes the pipe)",
+                }.get(e.errno or 0, e.strerror)
                 raise SinkFailed(f"{self._path}: {why}") from None
         self._pipe = stat.S_ISFIFO(os.fstat(self._fd).st_mode)
         if self._path is not None and not self._pipe:

@@ -198,7 +198,7 @@ def _closed(path: Path) -> None:
         (FILE, _closed, "there is pipe:"),
         (PIPE, _closed, "nobody reads it"),
         (PIPE, _foreign, "not a named pipe (mkfifo makes one)"),
-        (PIPE, lambda path: None, "No such file"),
+        (PIPE, lambda path: None, "mkfifo makes the pipe"),
     ],
 )
 def test_whatCannotBeWrittenTo(
