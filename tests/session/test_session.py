@@ -110,7 +110,7 @@ def test_stages() -> None:
     root = Path(socksgw.__path__[0])
     folders = {path.parent.name for path in root.glob("*/__init__.py")}
     others = {"wire", "plugins", "config", "system", "limits", "session", "interfaces"}
-    others |= {"metrics", "records", "warehouse"}
+    others |= {"metrics", "records", "report", "warehouse"}
     others |= {"admin", "agent", "client", "gateway", "console", "testing"}
     assert folders - others == {stage.value for stage in Stage}
 
