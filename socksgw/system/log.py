@@ -35,8 +35,8 @@ __all__ = ["Log", "observing"]
 
 #: Seconds after which an event counts as new again.
 _WINDOW: Final = 60.0
-#: How many events of the same text, and of the same place in the program, are written
-#: in that time.
+#: How many warnings of the same text, and events of the same place in the program, are
+#: written in that time.
 _SAME, _ALIKE = 3, 100
 #: How many of either are remembered.
 _MOST: Final = 1000
@@ -107,19 +107,24 @@ class Log:
         with self._lock:
             now = self._clock()
             self._sum(now)
-            if level is LogLevel.critical or self._isNew(namespace, event, now):
+            if level is LogLevel.critical or self._isNew(namespace, event, level, now):
                 self._write(event)
 
-    def _isNew(self, namespace: str, event: LogEvent, now: float) -> bool:
-        """Tell whether an event is to be written; else it is counted."""
+    def _isNew(self, namespace: str, event: LogEvent, level: Any, now: float) -> bool:
+        """
+        Tell whether an event is to be written; else it is counted.
+
+        Of a text that nothing is wrong with, each is news: a reload, say.
+        """
         place = (namespace, event.get("log_format"))
         alike = self._of(place, now)
         if alike.written >= _ALIKE:
             return alike.leave(event)
-        same = self._of((*place, formatEvent(event)), now)
-        if same.written >= _SAME:
-            return same.leave(event)
-        same.written += 1
+        if level >= LogLevel.warn:
+            same = self._of((*place, formatEvent(event)), now)
+            if same.written >= _SAME:
+                return same.leave(event)
+            same.written += 1
         alike.written += 1
         return True
 
