@@ -14,7 +14,7 @@ class LogConfig:
     """
     The log of the process: what it tells its operator; decisions are in the journal.
 
-    An event that is repeated is written three times a minute, or a hundred times where
+    A warning that is repeated is written three times a minute, or a hundred times where
     its figures differ, and then counted. A change takes effect at the next start.
 
     @ivar format: C{"text"}, or C{"json"}: an object in each line, with C{time},
