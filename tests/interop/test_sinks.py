@@ -174,10 +174,10 @@ def test_aReaderThatStalls(tmp_path: Path, start: Start) -> None:
         return all(each.count(b"\n") == whole for each in got.values())
 
     until(all_, 60)
+    # That they follow is a line of the journal, too.
     for octets in got.values():
-        assert [line["n"] for line in linesIn(octets)] == [
-            line["n"] for line in gateway.journal()
-        ]
+        numbers = [line["n"] for line in linesIn(octets)]
+        assert numbers == list(range(1, len(numbers) + 1))
     until(lambda: ("pipe:unread", "following") in standing(gateway))
     # Stalled again, it holds up the end for some seconds at most.
     ask(gateway, 200)
