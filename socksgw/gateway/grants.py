@@ -108,6 +108,8 @@ class Grants(Part):
         self._saved = 0.0
         self._loaded = False
         self._granting: Granting | None = None
+        #: The rules of those that are active, by the configuration in force.
+        self._compiled: dict[int, Rule] = {}
 
     # What people do.
 
@@ -228,6 +230,7 @@ class Grants(Part):
         One that it does not let people grant is over.
         """
         self._granting = None
+        self._compiled.clear()
         if not self._loaded:
             return
         for grant in [each for each in self.all() if each.state == "active"]:
@@ -240,14 +243,16 @@ class Grants(Part):
 
     def _rules(self) -> list[Rule]:
         return [
-            evolve(
-                self._granted(each.asked, 409)[0],
-                id=ruleIdOf(each.number),
-                until=each.until,
-            )
-            for each in self.all()
-            if each.state == "active"
+            self._rule(each) for each in self._grants.values() if each.state == "active"
         ]
+
+    def _rule(self, grant: Grant) -> Rule:
+        found = self._compiled.get(grant.number)
+        if found is None:
+            rule = self._granted(grant.asked, 409)[0]
+            found = evolve(rule, id=ruleIdOf(grant.number), until=grant.until)
+            self._compiled[grant.number] = found
+        return found
 
     def _enforce(self, ended: Sequence[str] = ()) -> None:
         """Put the rules of now in force."""
@@ -305,6 +310,7 @@ class Grants(Part):
         ended = evolve(grant, state=state, endedBy=by, endedAt=self._wall(), why=why)
         self._grants[grant.number] = ended
         self._ends.pop(grant.number, None)
+        self._compiled.pop(grant.number, None)
         self._trySave()
         self._tell(ended, state, by, why)
         if grant.state == "active" and enforce:

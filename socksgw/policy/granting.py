@@ -25,6 +25,9 @@ __all__ = ["Granted", "Granting", "NotGrantable", "ruleIdOf", "told"]
 #: Characters of a ticket, and of a reason.
 _TICKET: Final = 64
 _WHY: Final = 400
+#: Words of one field: the gateway compares each with each of what may be granted, and
+#: writes them all into its records.
+_WORDS: Final = 64
 #: The fields of a rule that a template has, and those that a request may have.
 _OF_TEMPLATE: Final = (
     "allow", "who", "from_", "listener", "to", "resolving_to", "ports", "services",
@@ -175,6 +178,10 @@ class Granting:
             yield f"why: must be one line of at most {_WHY} characters"
         if asked.for_ <= 0:
             yield "for: must be more than 0s"
+        for key in _OF_REQUEST:
+            words = getattr(asked, key)
+            if words is not None and len(words) > _WORDS:
+                yield f"{key.rstrip('_')}: has more than {_WORDS} words"
         compiler = self._compiler()
         rule = compiler.rule(_table(asked, None), "")
         for problem in compiler.errors:

@@ -15,6 +15,7 @@ from twisted.logger import capturedLogs
 
 from socksgw.gateway.grants import GrantRefused, Grants
 from socksgw.gateway.listeners import CannotStart
+from socksgw.policy.granting import Granting
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from tests.fakes.policy import Facts, config, loggedIn, question, ruleset
@@ -291,6 +292,28 @@ def test_aReload(house: House) -> None:
     house.configure(TEXT)
     house.grants.adopt()
     assert house.allows == ""
+
+
+def test_eachIsCompiledOnce(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one more grant costs does not grow with those that are in force."""
+    calls: list[object] = []
+    granted = Granting.granted
+
+    def counted(self: Granting, *arguments: Any) -> Any:
+        calls.append(arguments)
+        return granted(self, *arguments)
+
+    monkeypatch.setattr(Granting, "granted", counted)
+    costs = []
+    for _ in range(4):
+        calls.clear()
+        grant = house.grants.request("token:a", ASKED)
+        house.grants.approve(grant.number, "token:b", True)
+        costs.append(len(calls))
+    assert costs == costs[:1] * 4
+    house.grants.adopt()
+    house.grants.revoke(1, "token:b", True)
+    assert len(house.grants._rules()) == 3
 
 
 def test_beforeTheRules(tmp_path: Path) -> None:

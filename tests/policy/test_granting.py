@@ -163,6 +163,8 @@ def test_within(fields: Mapping[str, Any]) -> None:
         ({"to": ["dbb"]}, "dbb"),
         ({"ports": [0]}, "1 to 65535"),
         ({"why": "a\nb"}, "one line"),
+        ({"to": ["10.1.2.3"] * 65}, "to: has more than 64 words"),
+        ({"from": ["10.1.2.3"] * 65}, "from: has more than 64 words"),
         ({"who": ["dave"], "to": ["=x.example"], "ports": [443]}, "at most 1h"),
     ],
 )

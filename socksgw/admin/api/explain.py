@@ -4,6 +4,7 @@ What would be decided of a request now, by the rules in force.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Final
@@ -61,6 +62,13 @@ _FACTS: Final = (
 _PLAIN: Final = (
     "listener", "method", "tag", "at", "secured", "application", "server_name",
 )  # fmt: skip
+#: With which a text begins that names an option of the command.
+_OPTION: Final = re.compile(r"\A--[a-z-]+")
+
+
+def _fieldOf(option: re.Match[str]) -> str:
+    """Return the field that an option is here."""
+    return option[0][2:].replace("-", "_")
 
 
 @frozen
@@ -140,7 +148,7 @@ def _known(gateway: Gateway, given: Any) -> tuple[Facts, int | None]:
         facts = factsAsked(options, gateway.config)
     except ValueError as e:
         # There they are options of a command.
-        raise Refused(400, str(e).replace("--", "", 1).replace("-", "_", 1)) from None
+        raise Refused(400, _OPTION.sub(_fieldOf, str(e), 1)) from None
     if facts.unsure and "group" not in given:
         for session in gateway.sessions:
             user = getattr(session, "asker", None) and session.asker.user
