@@ -58,6 +58,10 @@ class Entry(Protocol):
         @return: L{None} where the format leaves such events out.
         """
 
+    @property
+    def severity(self) -> int:
+        """How severe the event is: a number of RFC 5424, section 6.2.1, 2 to 6."""
+
 
 @final
 @frozen

@@ -24,10 +24,8 @@ __all__ = ["sinks"]
 _LONGEST, _MEMBERS = 4096, 64
 #: C{SeverityNumber} and its word: WARN for what was denied or has failed, else INFO.
 _WARN, _INFO = (13, "WARN"), (9, "INFO")
-_WARNINGS: Final = (
-    "login-failed", "refused", "refusals", "denials", "flows-refused", "missing",
-    "tls-failed", "reload-failed", "groups-failed", "resumed", "sink",
-)  # fmt: skip
+#: The severity of RFC 5424 (section 6.2.1) that is for information alone.
+_INFORMATIONAL: Final = 6
 #: Ours whose names the semantic conventions have.
 _CONVENTIONS: Final = {
     "user": "user.name",
@@ -70,11 +68,7 @@ def _fill(record: Any, entry: Entry, text: bytes, now: int) -> None:
     fields = entry.fields
     when = datetime.fromisoformat(fields["time"]).timestamp()
     event = str(fields.get("event", ""))
-    bad = (
-        event in _WARNINGS
-        or fields.get("verdict") == "deny"
-        or bool(fields.get("reply"))
-    )
+    bad = entry.severity < _INFORMATIONAL
     record.time_unix_nano = round(when * 1_000_000) * 1000
     record.observed_time_unix_nano = now
     record.severity_number, record.severity_text = _WARN if bad else _INFO

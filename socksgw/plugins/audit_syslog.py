@@ -47,12 +47,6 @@ _UNREAD: Final = 10.0
 _KEPT: Final = 1 << 20
 #: Datagrams that are sent at once, and the seconds before the next ones.
 _BURST, _PAUSE = 64, 0.005
-#: Severities by event; others are for information (RFC 5424, section 6.2.1).
-_SEVERITIES: Final = {
-    "missing": 2, "tls-failed": 3, "reload-failed": 3, "groups-failed": 3,
-    "login-failed": 4, "recovered": 4, "resumed": 4, "sink": 4, "refused": 5,
-    "refusals": 5, "denials": 5, "flows-refused": 5,
-}  # fmt: skip
 #: Keys that name files; and what a name in structured data of our own is (RFC 5424,
 #: section 7).
 _FILES: Final = ("ca", "certificate", "key")
@@ -181,9 +175,7 @@ class _Syslog:
             return None
         fields = entry.fields
         event = str(fields.get("event", ""))
-        severity = _SEVERITIES.get(event, 6)
-        if severity == 6 and (fields.get("verdict") == "deny" or fields.get("reply")):
-            severity = 5
+        severity = entry.severity
         data = {
             # RFC 5424, section 7: it begins again with 1.
             "meta": {"sequenceId": (entry.number - 1) % 0x7FFFFFFF + 1},

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from socksgw.audit.sinks.entries import Line, SinkEntry
 from socksgw.interfaces import SinkFailed
 from socksgw.plugins import audit_syslog
 from socksgw.testing import AuditSinkContract, entriesOf, sinkSettings
@@ -201,3 +202,22 @@ def test_targets(tmp_path: Path, target: str) -> None:
     """What is no place to send to is an error."""
     with pytest.raises(ValueError, match="must be"):
         SYSLOG.build(sinkSettings(SYSLOG, tmp_path, target))
+
+
+def test_severity(tmp_path: Path) -> None:
+    """A sink that fails is a warning, and one that has recovered is none."""
+    receiver = _receivers[tmp_path] = Receiver()
+    target = f"tcp://127.0.0.1:{receiver.port}"
+    sink = SYSLOG.build(sinkSettings(SYSLOG, tmp_path, target))
+    sink.open()
+    lines = [
+        b'{"v":1,"n":%d,"time":"2026-03-02T09:00:00.000Z","event":"sink","state":"%b"}'
+        % each
+        for each in ((1, b"failing"), (2, b"following"))
+    ]
+    sink.deliver([SinkEntry(Line(n, line), None) for n, line in enumerate(lines, 1)])
+    sink.close()
+    receiver.numbers(2)
+    # Facility 16, severities 4 and 6.
+    begins = [each.partition(b">")[0] for each in receiver.messages]
+    assert begins == [b"<132", b"<134"]

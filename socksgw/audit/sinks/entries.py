@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, final
 
 from socksgw.audit.formats import Format
+from socksgw.audit.formats.facts import severity
 
 __all__ = ["Line", "Lines", "SinkEntry"]
 
@@ -108,3 +109,8 @@ class SinkEntry:
         if self._made is None:
             return line.octets
         return self._made(line.fields)
+
+    @property
+    def severity(self) -> int:
+        """How severe the event is: a number of RFC 5424, section 6.2.1, 2 to 6."""
+        return severity(self._line.fields)
