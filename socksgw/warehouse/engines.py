@@ -105,12 +105,16 @@ def _sqlite(file: Path, readOnly: bool) -> Engine:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.close(descriptor)
         connection: sqlite3.Connection = sqlite3.connect(file, **arguments)
-        # It counts before there is a table only.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
-        # After a loss of power, the last transactions may be gone, each with the
-        # position in it: their lines are read again.
-        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            # It counts before there is a table only.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            # After a loss of power, the last transactions may be gone, each with the
+            # position in it: their lines are read again.
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     engine = create_engine(
