@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, final
 
 from attrs import define, evolve
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -326,14 +328,21 @@ class _Child(ProcessProtocol):
 
     def order(self, orders: Orders) -> None:
         """Have it follow these sinks, and no others."""
-        self.transport.writeToChild(ORDERS, orders.octets())
+        self._write(orders.octets())
 
     def finish(self, reactor: Any) -> None:
         """Have it deliver what there is, and end; kill it if it takes too long."""
-        self.transport.writeToChild(ORDERS, FINISH)
-        self._late = reactor.callLater(
-            _PATIENCE, lambda: self.transport.signalProcess("KILL")
-        )
+        self._write(FINISH)
+        self._late = reactor.callLater(_PATIENCE, self._kill)
+
+    def _write(self, octets: bytes) -> None:
+        # A process that was killed has lost its pipes before its end is told.
+        if ORDERS in self.transport.pipes:
+            self.transport.writeToChild(ORDERS, octets)
+
+    def _kill(self) -> None:
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """Take how sinks are doing."""
