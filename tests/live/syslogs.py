@@ -20,18 +20,23 @@ class Receiver:
     """
     Takes messages, and keeps them.
 
-    @ivar messages: what has come, in its order.
     @ivar port: where it listens, on 127.0.0.1.
     """
 
     def __init__(
         self, udp: bool = False, context: ssl.SSLContext | None = None
     ) -> None:
-        self.messages: list[bytes] = []
+        # By connection: those of several have no order among themselves.
+        self._came: list[list[bytes]] = [[]]
         self._udp = udp
         self._context = context
         self.port = 0
         self._open()
+
+    @property
+    def messages(self) -> list[bytes]:
+        """What has come by each connection, in its order."""
+        return [message for came in list(self._came) for message in came]
 
     def _open(self) -> None:
         kind = socket.SOCK_DGRAM if self._udp else socket.SOCK_STREAM
@@ -48,13 +53,15 @@ class Receiver:
         with suppress(OSError):
             while True:
                 if self._udp:
-                    self.messages.append(listening.recv(70000))
+                    self._came[0].append(listening.recv(70000))
                     continue
                 client, _ = listening.accept()
                 self._clients.append(client)
-                Thread(target=self._read, args=[client], daemon=True).start()
+                came: list[bytes] = []
+                self._came.append(came)
+                Thread(target=self._read, args=[client, came], daemon=True).start()
 
-    def _read(self, client: socket.socket) -> None:
+    def _read(self, client: socket.socket, came: list[bytes]) -> None:
         with suppress(OSError, ValueError):
             if self._context is not None:
                 client = self._context.wrap_socket(client, server_side=True)
@@ -68,7 +75,7 @@ class Receiver:
                         length += octet
                     found = stream.read(int(length))
                     if len(found) == int(length):
-                        self.messages.append(found)
+                        came.append(found)
 
     @contextmanager
     def gone(self) -> Iterator[None]:

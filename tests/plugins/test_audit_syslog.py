@@ -41,7 +41,7 @@ def _settled(receiver: Receiver) -> list[int]:
     before = -1
     while before != len(receiver.messages):
         before = len(receiver.messages)
-        time.sleep(0.05)
+        time.sleep(0.1)
     return receiver.numbers()
 
 
