@@ -49,6 +49,13 @@ class NameResolver(Protocol):
         @raise socksgw.errors.LimitReached: too many look-ups of the source wait.
         """
 
+    def known(self, name: str) -> tuple[Address, ...] | None:
+        """
+        Return what L{lookUp} would, where that needs no look-up now.
+
+        @return: L{None} where it needs one, or would raise.
+        """
+
 
 _NO_OTHERS: Final[Mapping[str, NameResolver]] = {}
 _NO_DECIDERS: Final[Mapping[str, Decider]] = {}

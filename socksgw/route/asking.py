@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
-import dns.message
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from socksgw.errors import LookupFailed, SocksError
+from socksgw.interfaces import Timer
 from socksgw.route.dnsmessages import Asked, BadAnswer, NoSuchName, Truncated
 from socksgw.route.dnstransport import Datagrams, Stream, Talk
 from socksgw.route.nameserver import Server, Servers
@@ -58,8 +58,8 @@ class _Try:
         servers, server = self._servers, self.server
         self._hangUp()
         self._stream = stream
-        self._query: dns.message.QueryMessage = self._asked.query(edns)
-        octets = self._query.to_wire()
+        query = self._query = self._asked.query(edns)
+        octets = query.octets
         if stream:
             self._talk = Stream(
                 servers.reactor,
@@ -98,7 +98,7 @@ class _Try:
         except Truncated:
             if not self._stream:
                 self._servers.answered(self.server)
-                self._send(self._query.edns >= 0, True)
+                self._send(self._query.edns, True)
                 return
             outcome = BadAnswer("an answer that is cut over TCP")
         except BadAnswer as e:
@@ -114,7 +114,7 @@ class _Try:
             # It is another question's answer.
             return
         self._servers.answered(self.server)
-        if self._query.edns >= 0 and not isinstance(outcome, BadAnswer):
+        if self._query.edns and not isinstance(outcome, BadAnswer):
             self.server.spoken = True
         self._end(outcome)
 
@@ -147,15 +147,14 @@ class Probe:
         self._servers = servers
         self._server = server
         servers.live.add(self)
-        self._over = servers.reactor.callLater(servers.patience, self._expired)
+        self._over = servers.setDeadline(servers.patience, self._expired)
         self._try = _Try(servers, server, Asked.probe(), False, self._done)
 
     def stop(self) -> None:
         """End it without a word."""
         self._servers.live.discard(self)
         self._try.close()
-        if self._over.active():
-            self._over.cancel()
+        self._over.clear()
 
     def _expired(self) -> None:
         self.stop()
@@ -186,9 +185,8 @@ class Asking:
         #: Servers whose answers were of no use, with why.
         self._failed: dict[Server, str] = {}
         self._tries: list[_Try] = []
-        reactor = servers.reactor
-        self._patience: Any = None
-        self._deadline = reactor.callLater(servers.timeout, self._expired)
+        self._patience: Timer | None = None
+        self._deadline = servers.setDeadline(servers.timeout, self._expired)
         servers.live.add(self)
         self._next()
 
@@ -213,7 +211,9 @@ class Asking:
         attempt = _Try(self._servers, server, self._asked, edns, self._done)
         self._tries.append(attempt)
         seconds = self._servers.patience * (2 if again else 1)
-        self._patience = self._servers.reactor.callLater(seconds, self._missed, attempt)
+        self._patience = self._servers.setDeadline(
+            seconds, lambda: self._missed(attempt)
+        )
 
     def _missed(self, attempt: _Try) -> None:
         self._patience = None
@@ -248,9 +248,9 @@ class Asking:
         self.answer.errback(LookupFailed("no answer in time", reason="lookup-timeout"))
 
     def _stopWaiting(self) -> None:
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
-        self._patience = None
+        if self._patience is not None:
+            self._patience.clear()
+            self._patience = None
 
     def stop(self) -> None:
         """Have the question fail."""
@@ -259,8 +259,7 @@ class Asking:
     def _end(self) -> None:
         self._servers.live.discard(self)
         self._stopWaiting()
-        if self._deadline.active():
-            self._deadline.cancel()
+        self._deadline.clear()
         for each in self._tries:
             each.close()
         self._tries.clear()

@@ -4,26 +4,24 @@ DNS messages (RFC 1035): what the gateway asks, and what the answers say.
 
 from __future__ import annotations
 
-import secrets
 import struct
 from ipaddress import ip_address
+from secrets import token_bytes
 from typing import Any, Final, final
 
 import dns.exception
 import dns.message
-import dns.name
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 from dns.flags import AA, RA
 
 from socksgw.errors import LookupFailed
+from socksgw.route.dnswire import Unusual, addressesIn, nameOctets, questionOctets
 from socksgw.wire.address import Address
 
-__all__ = ["LONGEST", "Asked", "BadAnswer", "NoSuchName", "Truncated"]
+__all__ = ["LONGEST", "Asked", "BadAnswer", "NoSuchName", "Query", "Truncated"]
 
-#: What fits into one datagram on every path (RFC 9715 section 3.1).
-_PAYLOAD: Final = 1232
 #: Octets of the longest answer that is read.
 LONGEST: Final = 8192
 #: Records of an answer that are parsed, and of what comes with one. Each takes 30
@@ -36,6 +34,12 @@ _OTHERS: Final = 4
 _CUT: Final = 0x82
 
 _TYPES: Final = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
+_ADDRESSES: Final = frozenset(_TYPES.values())
+#: What stands behind a name in a question for each type.
+_ENDS: Final = {
+    kind: struct.pack("!HH", kind, dns.rdataclass.IN)
+    for kind in (*_ADDRESSES, dns.rdatatype.PTR, dns.rdatatype.NS)
+}
 
 
 class BadAnswer(Exception):
@@ -62,33 +66,53 @@ class Truncated(Exception):
 
 
 @final
+class Query:
+    """
+    One message that asks.
+
+    @ivar number: its identifier, two octets that cannot be guessed.
+    @ivar edns: whether it is one with EDNS (RFC 6891).
+    @ivar octets: the message.
+    """
+
+    __slots__ = ("edns", "number", "octets")
+
+    def __init__(self, question: bytes, edns: bool) -> None:
+        self.number = token_bytes(2)
+        self.edns = edns
+        self.octets = questionOctets(self.number, question, edns)
+
+
+@final
 class Asked:
     """
     One question.
-
-    @ivar name: what it is about.
     """
 
-    __slots__ = ("_kind", "name")
+    __slots__ = ("_kind", "_question")
 
-    def __init__(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> None:
-        self.name = name
+    def __init__(self, name: bytes, kind: dns.rdatatype.RdataType) -> None:
+        """
+        @param name: as it stands in a message.
+        """
         self._kind = kind
+        self._question = name + _ENDS[kind]
 
     @classmethod
     def addresses(cls, name: str, version: int) -> Asked:
         """
         Return a question for a name's addresses.
 
+        @param name: in normal form (L{socksgw.wire.address.parseHost}).
         @param version: 4 or 6.
         """
-        return cls(dns.name.from_text(f"{name}."), _TYPES[version])
+        return cls(nameOctets(name), _TYPES[version])
 
     @classmethod
     def pointer(cls, address: Address) -> Asked:
         """Return a question for an address's name."""
         reverse = ip_address(address.packed).reverse_pointer
-        return cls(dns.name.from_text(f"{reverse}."), dns.rdatatype.PTR)
+        return cls(nameOctets(reverse), dns.rdatatype.PTR)
 
     @classmethod
     def probe(cls) -> Asked:
@@ -97,33 +121,40 @@ class Asked:
 
         It is for the name servers of the root (RFC 8109 section 3).
         """
-        return cls(dns.name.root, dns.rdatatype.NS)
+        return cls(b"\0", dns.rdatatype.NS)
 
-    def query(self, edns: bool) -> dns.message.QueryMessage:
-        """Return a message that asks, with an identifier that cannot be guessed."""
-        return dns.message.make_query(
-            self.name,
-            self._kind,
-            use_edns=0 if edns else False,
-            payload=_PAYLOAD,
-            id=secrets.randbelow(1 << 16),
-        )
+    def query(self, edns: bool) -> Query:
+        """Return a message that asks."""
+        return Query(self._question, edns)
 
-    def read(self, query: dns.message.QueryMessage, octets: bytes) -> list[Any] | None:
+    def read(self, query: Query, octets: bytes) -> list[Any] | None:
         """
         Read an answer.
 
-        @return: its records; L{None} when the octets are no answer to the query (RFC
+        @return: its addresses as L{Address}es, or the data of its other records as
+            dnspython has it; L{None} when the octets are no answer to the query (RFC
             5452 section 9.1).
         @raise BadAnswer: another server may have a better one.
         @raise NoSuchName: there is no such name.
         @raise Truncated: it is cut.
         """
-        if len(octets) < 12 or octets[:2] != query.id.to_bytes(2, "big"):
+        if len(octets) < 12 or octets[:2] != query.number:
             return None
         if octets[2] & _CUT == _CUT:
             # It may end within a record. If it is forged, TCP will tell.
             raise Truncated
+        if self._kind in _ADDRESSES:
+            try:
+                found = addressesIn(octets, self._question, self._kind, _RECORDS)
+            except Unusual:
+                pass
+            else:
+                if found is None:
+                    raise NoSuchName
+                return list(map(Address, found))
+        return self._readUnusual(query, octets)
+
+    def _readUnusual(self, query: Query, octets: bytes) -> list[Any] | None:
         try:
             answer = dns.message.from_wire(_bounded(octets), ignore_trailing=True)
         except (dns.exception.DNSException, ValueError):
@@ -131,17 +162,19 @@ class Asked:
             raise BadAnswer("an answer that cannot be read") from None
         if not isinstance(answer, dns.message.QueryMessage):
             return None
-        if not query.is_response(answer):
+        asked = dns.message.from_wire(query.octets)
+        if not asked.is_response(answer):
             return None
-        return self._records(query, answer)
+        records = self._records(query, answer)
+        if self._kind in _ADDRESSES:
+            return [Address.parse(each.address) for each in records]
+        return records
 
-    def _records(
-        self, query: dns.message.QueryMessage, answer: dns.message.QueryMessage
-    ) -> list[Any]:
+    def _records(self, query: Query, answer: dns.message.QueryMessage) -> list[Any]:
         rcode = answer.rcode()
         if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
             refusals = (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS)
-            edns = query.edns >= 0 and rcode in refusals
+            edns = query.edns and rcode in refusals
             raise BadAnswer(dns.rcode.to_text(rcode), edns)
         if not answer.question:
             raise BadAnswer("an answer without its question")

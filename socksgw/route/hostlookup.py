@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from socksgw.errors import LookupFailed
+from socksgw.interfaces import SetDeadline
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostsfile import HostsFile
 from socksgw.route.librarylookup import LibraryLookup
@@ -55,6 +56,7 @@ class HostLookup:
         self,
         reactor: Any,
         watch: Watcher,
+        setDeadline: SetDeadline,
         choice: HostChoice,
         timeout: float,
         hosts: HostsFile,
@@ -65,6 +67,7 @@ class HostLookup:
         self.places, self.perSource = questionsFor(SERVERS)
         self._reactor = reactor
         self._watch = watch
+        self._setDeadline = setDeadline
         self._choice = choice
         self._timeout = timeout
         self._hosts = hosts
@@ -141,7 +144,12 @@ class HostLookup:
         self._said = said
         # Questions to the former servers go on.
         self._servers = NameServers(
-            self._reactor, self._watch, said.settings, self._timeout, self._sockets
+            self._reactor,
+            self._watch,
+            self._setDeadline,
+            said.settings,
+            self._timeout,
+            self._sockets,
         )
         _log.info(
             "names are looked up by {servers} ({file})",

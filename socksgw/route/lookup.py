@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, final
 from twisted.internet.defer import Deferred, fail
 
 from socksgw.errors import LookupFailed
+from socksgw.interfaces import SetDeadline
 from socksgw.route.nameserver import ServerSettings
 from socksgw.route.nameservers import NameServers
 from socksgw.system.domains import HERE, Sockets
@@ -99,12 +100,15 @@ class ServersLookup:
         self,
         reactor: Any,
         watch: Watcher,
+        setDeadline: SetDeadline,
         settings: ServerSettings,
         timeout: float,
         sockets: Sockets = HERE,
     ) -> None:
         self.places, self.perSource = questionsFor(len(settings.servers))
-        self._servers = NameServers(reactor, watch, settings, timeout, sockets)
+        self._servers = NameServers(
+            reactor, watch, setDeadline, settings, timeout, sockets
+        )
         self.addresses = self._servers.addresses
         self.pointer = self._servers.pointer
         self.stop = self._servers.stop

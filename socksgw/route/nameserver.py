@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, final
 
 from attrs import frozen
 
+from socksgw.interfaces import SetDeadline
 from socksgw.route.dnstransport import SocketAddress, socketAddress
 from socksgw.system.domains import Sockets
 from socksgw.system.watch import Watcher
@@ -100,6 +101,7 @@ class Servers(Protocol):
 
     @ivar patience: seconds that one has before the next is asked.
     @ivar timeout: seconds that a look-up has in all.
+    @ivar setDeadline: bounds the servers' time.
     @ivar live: what is being asked.
     @ivar sockets: where sockets to the servers come from.
     """
@@ -107,6 +109,7 @@ class Servers(Protocol):
     sockets: Sockets
     reactor: Any
     watch: Watcher
+    setDeadline: SetDeadline
     settings: ServerSettings
     patience: float
     timeout: float

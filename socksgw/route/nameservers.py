@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from socksgw.errors import LookupFailed
+from socksgw.interfaces import SetDeadline
 from socksgw.route.asking import Asking, Probe
 from socksgw.route.dnsmessages import Asked
 from socksgw.route.nameserver import Server, ServerSettings, Stoppable
@@ -43,6 +44,7 @@ class NameServers:
         self,
         reactor: Any,
         watch: Watcher,
+        setDeadline: SetDeadline,
         settings: ServerSettings,
         timeout: float,
         sockets: Sockets = HERE,
@@ -50,12 +52,14 @@ class NameServers:
         """
         Begin with no question.
 
+        @param setDeadline: the servers' time is bounded by such.
         @param timeout: seconds that a look-up has in all.
         @param sockets: where sockets to the servers come from.
         """
         self.sockets = sockets
         self.reactor = reactor
         self.watch = watch
+        self.setDeadline = setDeadline
         self.settings = settings
         self.timeout = timeout
         self.patience = min(settings.patience, timeout * _PART)
@@ -83,10 +87,7 @@ class NameServers:
         @return: fires with them, none where the name has others; fails with
             L{socksgw.errors.LookupFailed}. It can be cancelled.
         """
-        asked = Asked.addresses(name, version)
-        return self._ask(asked).addCallback(
-            lambda records: [Address.parse(each.address) for each in records]
-        )
+        return self._ask(Asked.addresses(name, version))
 
     def pointer(self, address: Address) -> Deferred[str]:
         """

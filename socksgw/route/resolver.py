@@ -257,9 +257,11 @@ class Resolver:
         if config.servers:
             servers = tuple(map(parseServer, config.servers))
             settings = ServerSettings(servers)
-            lookup = ServersLookup(reactor, watch, settings, timeout)
+            lookup = ServersLookup(reactor, watch, setDeadline, settings, timeout)
         elif choice.order:
-            lookup = HostLookup(reactor, watch, choice, timeout, HostsFile())
+            lookup = HostLookup(
+                reactor, watch, setDeadline, choice, timeout, HostsFile()
+            )
         else:
             lookup = LibraryLookup(reactor, HostsFile())
         return cls(reactor, lookup, config.family, timeout, setDeadline, clock)
@@ -289,13 +291,16 @@ class Resolver:
         files = filesOf(domain)
         if config.servers:
             settings = ServerSettings(tuple(map(parseServer, config.servers)))
-            lookup = ServersLookup(reactor, watch, settings, timeout, sockets)
+            lookup = ServersLookup(
+                reactor, watch, setDeadline, settings, timeout, sockets
+            )
         elif files is not None and any(file.exists() for file in files):
             hosts, conf = files
             order = ("files", "dns") if conf.exists() else ("files",)
             lookup = HostLookup(
                 reactor,
                 watch,
+                setDeadline,
                 HostChoice(order),
                 timeout,
                 HostsFile(hosts),
@@ -320,6 +325,9 @@ class Resolver:
         """
         As L{socksgw.policy.decision.NameResolver.lookUp}.
         """
+        known = self.known(name)
+        if known is not None:
+            return known
         answers = await self._answers(name, self._versions, source)
         found: tuple[Address, ...] = ()
         errors: list[SocksError] = []
@@ -338,6 +346,20 @@ class Resolver:
             raise _again(known)
         errors.sort(key=lambda error: isinstance(error, NoSuchName))
         raise _again(errors[0]) if errors else LookupFailed("no such host")
+
+    def known(self, name: str) -> tuple[Address, ...] | None:
+        """
+        As L{socksgw.policy.decision.NameResolver.known}.
+        """
+        found: tuple[Address, ...] = ()
+        now = self._clock()
+        for version in self._versions:
+            answer = self._known.get((name, version))
+            if answer is None or now >= answer[1]:
+                return None
+            if not isinstance(answer[0], SocksError):
+                found += answer[0]
+        return found[:_ADDRESSES] or None
 
     async def nameOf(self, address: Address, source: Address) -> str:
         """

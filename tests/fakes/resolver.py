@@ -24,6 +24,9 @@ class Names:
         self.names: dict[str, str] = {}
         self.asked: list[str] = []
 
+    def known(self, name: str) -> tuple[Address, ...] | None:
+        return None
+
     async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
         self.asked.append(name)
         if name not in self.addresses:
@@ -47,6 +50,9 @@ class Scripted:
     def __init__(self, *answers: Sequence[str] | SocksError) -> None:
         self._answers = list(answers)
         self.asked: list[str] = []
+
+    def known(self, name: str) -> tuple[Address, ...] | None:
+        return None
 
     async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
         self.asked.append(name)

@@ -19,6 +19,7 @@ from twisted.internet.testing import MemoryReactorClock
 from socksgw.errors import LookupFailed
 from socksgw.route.nameserver import ServerSettings
 from socksgw.route.nameservers import NameServers
+from socksgw.system.deadlines import Deadlines
 from socksgw.system.watch import Watch
 
 #: From a query to its response; None for no response.
@@ -120,10 +121,15 @@ class World:
     def __init__(self, *scripts: Script, **settings: Any) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.watch = Watch(self.reactor)
+        self.deadlines = Deadlines(self.reactor.seconds)
         self.servers = [Server(script) for script in scripts]
         places = tuple(server.socket.getsockname() for server in self.servers)
         self.names = NameServers(
-            self.reactor, self.watch, ServerSettings(places, **settings), 5.0
+            self.reactor,
+            self.watch,
+            self.deadlines.set,
+            ServerSettings(places, **settings),
+            5.0,
         )
 
     def ask(
@@ -158,6 +164,7 @@ class World:
         """Time goes on, in steps of a tenth."""
         for _ in range(round(seconds * 10)):
             self.reactor.advance(0.1)
+            self.deadlines.scan()
             self.pump()
 
     def close(self) -> None:
@@ -166,6 +173,7 @@ class World:
             server.socket.close()
         assert self.watch.watched == 0
         assert not self.reactor.getDelayedCalls()
+        assert not self.deadlines.pending
         self.watch._epoll.close()
 
 

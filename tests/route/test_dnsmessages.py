@@ -81,12 +81,18 @@ def test_whatStandsBehindAnAnswerIsNotParsed(
     real = dns.message.from_wire
 
     def parse(octets: bytes, **options: Any) -> dns.message.Message:
-        parsed.append(real(octets, **options))
-        return parsed[-1]
+        message = real(octets, **options)
+        if message.flags & dns.flags.QR:
+            parsed.append(message)
+        return message
 
     def stuffed(query: dns.message.Message) -> bytes:
-        named = query.question[0].name.to_text().startswith("www")
-        answer = records(*(["192.0.2.1"] if named else []))(query)
+        asked = query.question[0].name.to_text()
+        named = {
+            "www.example.": "192.0.2.1",
+            "1.2.0.192.in-addr.arpa.": "1.2.0.192.in-addr.arpa. PTR www.example.",
+        }
+        answer = records(*([named[asked]] if asked in named else []))(query)
         assert isinstance(answer, dns.message.Message)
         for section in (answer.authority, answer.additional):
             for number in range(60):
@@ -98,6 +104,12 @@ def test_whatStandsBehindAnAnswerIsNotParsed(
     monkeypatch.setattr(dns.message, "from_wire", parse)
     assert world.ask("www.example")[0] == [["192.0.2.1"]]
     assert world.ask("none.example")[0] == [[]]
+    assert parsed == []
+    pointer = world.names.pointer
+    found, _ = world.collect(pointer(Address.parse("192.0.2.1")))
+    assert found == ["www.example."]
+    found, _ = world.collect(pointer(Address.parse("192.0.2.2")))
+    assert reason(found) == "no-such-host"
     sizes = [len(each.authority) + len(each.additional) for each in parsed]
     assert sizes == [0, dnsmessages._OTHERS]
 

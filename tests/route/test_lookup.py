@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from socksgw.errors import LookupFailed
+from socksgw.interfaces import Timer
 from socksgw.route import hostlookup, librarylookup
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostlookup import HostLookup
@@ -25,6 +26,11 @@ from socksgw.route.nameserver import ServerSettings
 from socksgw.route.resolvconf import HostChoice
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
+
+
+def never(seconds: float, call: Callable[[], None]) -> Timer:
+    """Set no deadline: nothing is asked."""
+    raise AssertionError
 
 
 def info(*texts: str) -> list[tuple[Any, ...]]:
@@ -77,10 +83,10 @@ def test_fewDescriptorsAllowFewQuestions(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     watch: Any = None
     servers = tuple((f"192.0.2.{number}", 53) for number in range(3))
-    lookup = ServersLookup(Clock(), watch, ServerSettings(servers), 5.0)
+    lookup = ServersLookup(Clock(), watch, never, ServerSettings(servers), 5.0)
     assert (lookup.places, lookup.perSource) == (places, perSource)
     host = HostLookup(
-        Clock(), watch, HostChoice(), 5.0, HostsFile(), tmp_path / "resolv.conf"
+        Clock(), watch, never, HostChoice(), 5.0, HostsFile(), tmp_path / "resolv.conf"
     )
     assert (host.places, host.perSource) == (places, perSource)
 
@@ -264,6 +270,7 @@ class Host:
         made = HostLookup(
             self.reactor,
             None,  # type: ignore[arg-type]
+            never,
             choice,
             5.0,
             HostsFile(self.hosts),
@@ -279,7 +286,7 @@ def host(reactor: Reactor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> H
     monkeypatch.setattr(
         hostlookup,
         "NameServers",
-        lambda reactor, watch, settings, timeout, sockets: Asked(settings),
+        lambda reactor, watch, setDeadline, settings, timeout, sockets: Asked(settings),
     )
     return Host(reactor, tmp_path)
 

@@ -198,6 +198,23 @@ def test_answersAreRememberedForAShortTime(world: World) -> None:
     assert found == [["192.0.2.9"]]
 
 
+def test_whatIsKnownNeedsNoLookUp(world: World) -> None:
+    """As long as both answers are remembered; never that there is none."""
+    known = world.resolver.known
+    assert known("www.example") is None
+    world.ask()
+    world.answers.give(4, "192.0.2.1")
+    assert known("www.example") is None
+    world.answers.give(6, "2001:db8::1")
+    both = tuple(map(Address.parse, ("2001:db8::1", "192.0.2.1")))
+    assert known("www.example") == both
+    world.advance(10)
+    assert known("www.example") is None
+    world.ask("none.example")
+    world.answers.answer(name="none.example")
+    assert known("none.example") is None
+
+
 def test_failuresAreRememberedForAShorterTime(world: World) -> None:
     """A name that comes up is found soon."""
     first, _ = world.ask()
