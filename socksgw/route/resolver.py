@@ -325,9 +325,9 @@ class Resolver:
         """
         As L{socksgw.policy.decision.NameResolver.lookUp}.
         """
-        known = self.known(name)
-        if known is not None:
-            return known
+        remembered = self.known(name)
+        if remembered is not None:
+            return remembered
         answers = await self._answers(name, self._versions, source)
         found: tuple[Address, ...] = ()
         errors: list[SocksError] = []
