@@ -147,15 +147,17 @@ class SessionRecord:
     @ivar pending: whether it depends on what the session carries.
     @ivar finding: what that is; L{None} where it was not looked at.
     @ivar mismatch: whether that contradicts what was asked for.
+    @ivar carried: the members of lines about what the session carries; empty while
+        that is not known.
     @ivar proxied: the members of lines about the sender of a PROXY header
         (L{socksgw.audit.proxied}); empty without one.
     """
 
     __slots__ = (
-        "addresses", "allowed", "asked", "began", "bound", "chosen", "claimed",
+        "addresses", "allowed", "asked", "began", "bound", "carried", "chosen", "claimed",
         "client", "clientPort", "command", "decidedBy", "decider", "dialled", "ending",
-        "finding", "groups", "hint", "judged", "listener", "local", "loggedIn",
-        "loginTook", "metered", "method", "mismatch", "name", "network", "offered",
+        "groups", "hint", "judged", "listener", "local", "loggedIn",
+        "loginTook", "metered", "method", "name", "network", "offered",
         "path", "peerPort", "pending", "port", "protocol", "proxied", "reachedAt",
         "reason", "received", "reply", "reports", "rule", "rules", "said", "secured",
         "sent", "session", "strangers", "struck", "tag", "ticket", "times", "user",
@@ -212,8 +214,8 @@ class SessionRecord:
         self.reachedAt = self.loginTook = self.waited = 0.0
         self.times: tuple[float, float, float, float] | None = None
         self.metered: tuple[int, int] | None = None
-        self.pending = self.mismatch = False
-        self.finding: Finding | None = None
+        self.pending = False
+        self.carried = ""
 
     def opened(self, protocol: str, event: Event, wanted: Sequence[Wanted]) -> None:
         """
@@ -453,11 +455,12 @@ class SessionRecord:
         """Return the members of a rule with a ticket; each grant has one."""
         return _named("ticket", self.ticket) + _granted(self.rule)
 
-    def _found(self) -> str:
-        """Return the members that say what the session carries."""
-        finding = self.finding
-        if finding is None:
-            return ""
+    def carries(self, finding: Finding, mismatch: bool = False) -> None:
+        """
+        Keep what the session carries.
+
+        @param mismatch: whether it is for another name than was asked for.
+        """
         line = f',"application":{quoted(finding.application)}'
         if finding.serverName is not None:
             line += f',"server_name":{quoted(finding.serverName)}'
@@ -467,7 +470,7 @@ class SessionRecord:
             line += f',"alpn":[{",".join(map(quoted, finding.alpn))}]'
         line += _named("http_method", finding.method)
         line += _named("detail", finding.detail)
-        return line + (',"mismatch":true' if self.mismatch else "")
+        self.carried = line + (',"mismatch":true' if mismatch else "")
 
     def inspectedLine(
         self,
@@ -487,7 +490,7 @@ class SessionRecord:
         @param said: the services that were asked then, and what they said.
         """
         return (
-            f'"event":"inspected","session":{self.session}{self._found()},'
+            f'"event":"inspected","session":{self.session}{self.carried},'
             f'"verdict":"{"allow" if allowed else "deny"}","rule":{quoted(rule)},'
             f'"why":{quoted(why)}{_named("ticket", ticket)}{_granted(rule)}'
             f"{_named('decider', said[0])}{_named('said', said[1])}"
@@ -509,7 +512,7 @@ class SessionRecord:
             + (f',"strangers":{self.strangers}' if self.strangers else "")
             + (_named("rule", self.rule) if self.rule != self.decidedBy else "")
             + (_named("path", self.path) if self.path else "")
-            + (self._found() if self.finding is not None else "")
+            + self.carried
             + (_named("why", self.ending) if self.ending else "")
             + (self._ticketed() if self.ticket else "")
         )

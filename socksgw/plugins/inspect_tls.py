@@ -4,6 +4,7 @@ Look at the ClientHello of TLS: the server's name, and the protocols inside (ALP
 
 from __future__ import annotations
 
+from struct import Struct, error
 from typing import Any, Final, final
 
 from zope.interface import implementer
@@ -22,6 +23,9 @@ _SERVER_NAME: Final = 0
 _ALPN: Final = 16
 _ECH: Final = 0xFE0D
 _HOST_NAME: Final = 0
+_TELLING: Final = frozenset((_SERVER_NAME, _ALPN, _ECH))
+#: The type and the length of one (RFC 8446 section 4.2).
+_extension: Final = Struct(">HH").unpack_from
 #: How many protocols are told, and how many characters of each.
 _MOST: Final = 8
 _SHOWN: Final = 32
@@ -104,7 +108,7 @@ def _found(hello: bytes) -> Finding | int:
         if at + 2 + (hello[at] << 8 | hello[at + 1]) != end:
             return MALFORMED
         return _extensions(hello, at + 2, end)
-    except IndexError:
+    except (IndexError, error):
         return MALFORMED
 
 
@@ -112,19 +116,21 @@ def _extensions(hello: bytes, at: int, end: int) -> Finding | int:
     """
     Return what the extensions of a ClientHello tell.
 
-    @raise IndexError: they are cut off.
+    @raise struct.error: they are cut off.
     """
     name: str | None = None
     outer = False
     alpn: tuple[str, ...] = ()
     known: set[int] = set()
     while at < end:
-        kind = hello[at] << 8 | hello[at + 1]
+        kind, length = _extension(hello, at)
         begin = at + 4
-        at = begin + (hello[at + 2] << 8 | hello[at + 3])
+        at = begin + length
         if at > end or kind in known:
             return MALFORMED
         known.add(kind)
+        if kind not in _TELLING:
+            continue
         if kind == _SERVER_NAME:
             name = _nameIn(hello[begin:at])
             if name is None:
@@ -134,7 +140,7 @@ def _extensions(hello: bytes, at: int, end: int) -> Finding | int:
             if found is None:
                 return MALFORMED
             alpn = found
-        elif kind == _ECH:
+        else:
             outer = True
     return Finding("tls", name, outer, alpn=alpn)
 

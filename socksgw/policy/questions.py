@@ -230,7 +230,8 @@ class Verdict:
     """
 
     __slots__ = (
-        "allowed", "obligations", "pending", "replies", "rule", "ticket", "why",
+        "_unseen", "allowed", "obligations", "pending", "replies", "rule", "ticket",
+        "why",
     )  # fmt: skip
 
     def __init__(
@@ -250,18 +251,22 @@ class Verdict:
         self.ticket = ticket
         self.obligations = obligations
         self.pending = pending
+        self._unseen: Verdict | None = None
 
     def untilSeen(self) -> Verdict:
         """Return the same, depending on what the session carries."""
-        return Verdict(
-            self.allowed,
-            self.rule,
-            self.why,
-            self.replies,
-            self.ticket,
-            self.obligations,
-            pending=True,
-        )
+        unseen = self._unseen
+        if unseen is None:
+            unseen = self._unseen = Verdict(
+                self.allowed,
+                self.rule,
+                self.why,
+                self.replies,
+                self.ticket,
+                self.obligations,
+                pending=True,
+            )
+        return unseen
 
     @property
     def there(self) -> bool:

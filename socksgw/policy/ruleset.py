@@ -147,8 +147,10 @@ class Ruleset:
                 other = self._first(question, inside, trace)
                 if other is None or not other.allow:
                     return self._denial(other, question)
-        if self.inspects and self._dependsOnSight(question, address):
-            return rule.verdict.untilSeen()
+        if self.inspects and question.found is None:
+            # A rule that asks for it would not be the first without it.
+            if rule.inspects or self._dependsOnSight(question, address):
+                return rule.verdict.untilSeen()
         return rule.verdict
 
     def _dependsOnSight(

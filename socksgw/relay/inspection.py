@@ -8,6 +8,7 @@ inspector may still know them. Then the relay begins, as if it had been there be
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, final
 
 from twisted.internet.error import ConnectionDone
@@ -177,16 +178,17 @@ class _Eye:
         @return: L{None} while it is not known what they are.
         """
         seen = self._seen
-        if not seen:
-            seen = octets
-        else:
+        looking: Iterable[Looks]
+        if self._looking is not None:
             if isinstance(seen, bytes):
                 seen = bytearray(seen)
             seen += octets
+            looking = self._looking
+        else:
+            # One begins when those before it have not told what it is.
+            seen = octets
+            looking = map(self._begin, self._table[octets[0]])
         self._seen = seen
-        looking = self._looking
-        if looking is None:
-            looking = [each.begin(self.client) for each in self._table[seen[0]]]
         self._looking = left = list[Looks]()
         wanted: list[int] = []
         for each in looking:
@@ -203,6 +205,10 @@ class _Eye:
             return _OTHER if self.client else None
         self._wanted = min(wanted)
         return self._full()
+
+    def _begin(self, inspector: Any) -> Looks:
+        looks: Looks = inspector.begin(self.client)
+        return looks
 
     def _full(self) -> Finding | None:
         """Return that it cannot be told, once as much has come as is looked at."""
@@ -316,11 +322,6 @@ class Look:
             self._clear()
             self._finding = finding
             self._done.callback(finding)
-
-    def pause(self) -> None:
-        """Read nothing while the finding is judged."""
-        self._client.connection.pauseProducing()
-        self._destination.pauseProducing()
 
     def dissolve(self) -> tuple[bytes, bytes]:
         """

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any, Final, final
+from typing import Any, final
 
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
@@ -16,8 +16,6 @@ import socksgw.plugins
 from socksgw.interfaces import OTHER, UNKNOWN, IInspector
 
 __all__ = ["Inspectors", "findInspectors"]
-
-_NONE: Final[tuple[Any, ...]] = ()
 
 
 def findInspectors() -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -65,12 +63,19 @@ class Inspectors:
     __slots__ = ("ofClient", "ofServer")
 
     def __init__(self, inspectors: Iterable[Any]) -> None:
-        client: dict[int, tuple[Any, ...]] = {}
-        server: dict[int, tuple[Any, ...]] = {}
-        for each in inspectors:
-            for octet in each.fromClient:
-                client[octet] = (*client.get(octet, _NONE), each)
-            for octet in each.fromServer:
-                server[octet] = (*server.get(octet, _NONE), each)
-        self.ofClient = tuple(client.get(octet, _NONE) for octet in range(256))
-        self.ofServer = tuple(server.get(octet, _NONE) for octet in range(256))
+        every = list(inspectors)
+        self.ofClient = _table([(each.fromClient, each) for each in every])
+        self.ofServer = _table([(each.fromServer, each) for each in every])
+
+
+def _table(looking: list[tuple[bytes, Any]]) -> tuple[tuple[Any, ...], ...]:
+    """
+    Return what looks, for each first octet.
+
+    What knows few first octets looks first: it is most likely the one.
+    """
+    looking.sort(key=lambda each: len(each[0]))
+    return tuple(
+        tuple(each for octets, each in looking if octet in octets)
+        for octet in range(256)
+    )

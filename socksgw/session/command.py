@@ -102,5 +102,10 @@ def sayable(case: Case) -> tuple[Address, ...]:
 
 def strictest(verdicts: Iterable[Verdict]) -> Verdict:
     """Return the first denial; without one the first allow."""
-    every = tuple(verdicts)
-    return next((verdict for verdict in every if not verdict.allowed), every[0])
+    first: Verdict | None = None
+    for verdict in verdicts:
+        if not verdict.allowed:
+            return verdict
+        first = first or verdict
+    assert first is not None
+    return first

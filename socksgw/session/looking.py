@@ -83,10 +83,8 @@ async def _look(case: Case, outlet: Outlet, early: bytes, tally: Tally) -> Look:
             case.found = Found(
                 finding.application, finding.serverName or "", finding.hidden
             )
-            case.record.finding = finding
-            _compare(case, finding, generation.inspection.cuts)
+            _keep(case, finding, generation.inspection.cuts)
             if pending:
-                look.pause()
                 await _judge(case)
             elif case.generation.policy.ruleset.inspects:
                 _again(case)
@@ -99,19 +97,18 @@ async def _look(case: Case, outlet: Outlet, early: bytes, tally: Tally) -> Look:
     return look
 
 
-def _compare(case: Case, finding: Finding, cuts: bool) -> None:
+def _keep(case: Case, finding: Finding, cuts: bool) -> None:
     """
-    Compare the name that was asked for with the one in the content.
+    Record what the session carries: also that it is for another name than asked for.
 
-    @param cuts: whether they have to be the same.
+    @param cuts: whether the names have to be the same.
     @raise Inspected: they are not.
     """
     record = case.record
     asked, named = record.name, finding.serverName
-    if asked is None or named is None or asked == named:
-        return
-    record.mismatch = True
-    if cuts:
+    mismatch = asked is not None and named is not None and asked != named
+    record.carries(finding, mismatch)
+    if mismatch and cuts:
         raise Inspected(
             f'the client asked for {asked}, and its {finding.application} is for "{named}"',
             reason="mismatch",
@@ -129,11 +126,18 @@ async def _judge(case: Case) -> None:
     verdict = case.command.again(case, policy.ruleset)
     refusal: SocksError | None = _refusal(case, verdict)
     if refusal is None:
-        question = Question(
-            case.asker, case.command.name, record.name, record.port, None, case.found
-        )
-        target = record.dialled or record.name or ""
-        asked = await policy.askedAgain(question, target, verdict, case.obligations)
+        asked = None
+        if verdict.obligations.deciders:
+            question = Question(
+                case.asker,
+                case.command.name,
+                record.name,
+                record.port,
+                None,
+                case.found,
+            )
+            target = record.dialled or record.name or ""
+            asked = await policy.askedAgain(question, target, verdict, case.obligations)
         if asked is not None:
             said = asked.names, asked.said
             verdict = asked.denied.get(target, verdict)
@@ -153,6 +157,8 @@ async def _judge(case: Case) -> None:
             line = record.inspectedLine(False, verdict.rule, str(refusal), "", said)
         await journal.commit(line)
         if refusal is not None:
+            limited = isinstance(refusal, LimitReached)
+            record.livesBy("limit" if limited else verdict.rule, "")
             raise refusal
         case.livesBy(verdict)
     case.pending = False
@@ -167,6 +173,7 @@ def _again(case: Case) -> None:
     verdict = case.command.again(case, case.generation.policy.ruleset)
     refusal = _refusal(case, verdict)
     if refusal is not None:
+        case.record.livesBy(verdict.rule, "")
         raise refusal
     case.livesBy(verdict)
 

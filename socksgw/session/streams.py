@@ -94,8 +94,11 @@ class Dialling(Command):
             verdict = ruleset.byName(question)
             case.verdicts = {record.name: verdict}
             return verdict
-        addresses = (record.dialled,) if record.dialled else record.addresses
-        case.verdicts = {each: ruleset.judge(question, each) for each in addresses}
+        if record.dialled is not None:
+            verdict = ruleset.judge(question, record.dialled)
+            case.verdicts = {record.dialled: verdict}
+            return verdict
+        case.verdicts = {a: ruleset.judge(question, a) for a in record.addresses}
         return strictest(case.verdicts.values())
 
     async def dial(

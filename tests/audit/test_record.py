@@ -281,10 +281,10 @@ def everyLine() -> list[str]:
     record.dialled, record.bound, record.strangers = V4, (V4, 1), 3
     record.livesBy("grant:5", "T-2")
     record.ending = "revoked"
-    record.finding = Finding(
-        "tls", "a.example", outer=True, alpn=("h2",), method="GET", detail="d"
+    record.carries(
+        Finding("tls", "a.example", outer=True, alpn=("h2",), method="GET", detail="d"),
+        mismatch=True,
     )
-    record.mismatch = True
     lines.append(record.inspectedLine(True, "grant:4", "", "T-3", ("opa", "s")))
     lines += [record.endLine(101.0), record.peerLine(21), record.refusedLine("w")]
     lines += [record.loginFailedLine("w"), record.flowsRefusedLine("w")]

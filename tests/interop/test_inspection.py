@@ -112,6 +112,7 @@ def test_anotherServerNameIsCut(gateway: Running, secure: Destination) -> None:
     assert (inspected["verdict"], inspected["rule"]) == ("deny", "default")
     assert inspected["server_name"] == "www.other.example"
     assert (end["reason"], end["sent"], end["received"]) == ("inspected", 0, 0)
+    assert end["rule"] == "default"
 
 
 def test_whatIsNotTLSIsCut(gateway: Running) -> None:

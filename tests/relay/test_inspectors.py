@@ -17,6 +17,15 @@ def test_found() -> None:
     assert all(name == each.name for name, each in found.items())
 
 
+def test_theMostParticularFirst() -> None:
+    """What knows the fewest first octets looks first, whatever order they are in."""
+    many = SimpleNamespace(fromClient=bytes(range(64)), fromServer=b"xy")
+    few = SimpleNamespace(fromClient=b"\x16", fromServer=b"x")
+    table = Inspectors([many, few])
+    assert table.ofClient[0x16] == table.ofServer[ord("x")] == (few, many)
+    assert table.ofClient[0] == table.ofServer[ord("y")] == (many,)
+
+
 def test_byTheFirstOctet() -> None:
     """An inspector looks only where a side begins with one of its octets."""
     one = SimpleNamespace(fromClient=b"ab", fromServer=b"")
