@@ -184,6 +184,7 @@ class Generation:
             found.deciders,
             base.meters,
             base.clock,
+            base.hosts,
         )
         self._ways = _direct(base, HERE, base.outward, timeouts)
         networks = base.networks

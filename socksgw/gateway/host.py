@@ -15,6 +15,7 @@ from socksgw.gateway.kernelroutes import KernelRoutes
 from socksgw.gateway.probedroutes import ProbedRoutes
 from socksgw.system.domains import OWN, Domain
 from socksgw.system.sockets import tellOnce
+from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 
 __all__ = ["DomainRoutes", "HostAddresses", "HostRoutes", "Place", "Unknown"]
@@ -92,6 +93,7 @@ class DomainRoutes:
         # A reload compiles rules in a thread, and asks from there.
         self._lock = Lock()
         self._missed = 0
+        self._followed: Watcher | None = None
         try:
             self._routes = ask()
         except OSError as e:
@@ -107,6 +109,29 @@ class DomainRoutes:
                 self._degrade(e)
             return self._missed + self._routes.changes
 
+    def follow(self, watch: Watcher) -> None:
+        """Process changes as they come from now on, where something tells of them."""
+        routes = self._routes
+        if isinstance(routes, KernelRoutes):
+            watch.add(routes.fileno(), READ, self._process)
+            self._followed = watch
+
+    def _process(self, _: int) -> None:
+        """Process the changes that there are."""
+        assert self.changes >= 0
+
+    @property
+    def seen(self) -> int | None:
+        """
+        A number that grows with whatever changes, as far as that is processed.
+
+        It costs no system call; L{None} where changes are not processed as they come.
+        """
+        routes = self._routes
+        if self._followed is None or not isinstance(routes, KernelRoutes):
+            return None
+        return routes.dropped
+
     def leadsHere(self, address: Address) -> bool:
         """Tell whether packets to the address stay on this host."""
         with self._lock:
@@ -119,6 +144,8 @@ class DomainRoutes:
     def _degrade(self, error: OSError) -> None:
         """Use the other source of routes: the kernel answers no longer."""
         self._missed += self._routes.changes + 1
+        if self._followed is not None and isinstance(self._routes, KernelRoutes):
+            self._followed.closing(self._routes.fileno())
         self._routes.close()
         self._routes = self._instead(error)
 
@@ -240,6 +267,19 @@ class HostAddresses:
         """The number of changes so far in which addresses lead here."""
         there = sum(routes.changes for routes in self._there.values())
         return self._here.changes + self._before + there
+
+    def follow(self, watch: Watcher) -> None:
+        """Process changes of our own network as they come from now on."""
+        self._here.follow(watch)
+
+    def seen(self, listener: str) -> int | None:
+        """
+        Return a number that grows when an answer to L{isSelf} may change.
+
+        @param listener: the one that is asked for.
+        @return: L{None} where that cannot be told without asking the kernel.
+        """
+        return None if listener in self._domains else self._here.seen
 
     def close(self) -> None:
         """Close the sockets to the kernel."""

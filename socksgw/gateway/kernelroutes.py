@@ -124,6 +124,7 @@ class KernelRoutes:
     is older than its question.
 
     @ivar changes: the number of changes so far in what leads here.
+    @ivar dropped: how often answers were dropped so far.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class KernelRoutes:
         #: The interfaces of each address.
         self._own: dict[Address, set[int]] | None = None
         self._known: dict[Address, bool] = {}
-        self.changes = 0
+        self.changes = self.dropped = 0
         self._asking = _joined(opened(), 0)
         try:
             self._watching = _joined(opened(), _GROUPS)
@@ -195,6 +196,10 @@ class KernelRoutes:
             return True
         return self._routed(address, index)
 
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when something changes."""
+        return self._watching.fileno()
+
     def look(self) -> None:
         """
         Process the changes that the kernel has announced.
@@ -213,6 +218,7 @@ class KernelRoutes:
                 told = b""
             # A new route may hide one that leads here, and a removed one show it.
             self._known.clear()
+            self.dropped += 1
             if len(told) == _HEAD:
                 (kind,) = _TYPE.unpack_from(told)
                 route = kind in (RTM_NEWROUTE, RTM_DELROUTE)

@@ -79,6 +79,7 @@ class Shared:
         after that.
         """
         self.watch.start()
+        self.hosts.follow(self.watch)
         self.networks.start()
 
     def close(self) -> None:

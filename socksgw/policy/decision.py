@@ -20,6 +20,7 @@ from socksgw.policy.questions import (
     Question,
     Verdict,
 )
+from socksgw.policy.remembered import Remembered, Surroundings
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address
@@ -136,13 +137,17 @@ class Policy:
     """
     The rules, and how names are looked up for them.
 
-    @ivar ruleset: the rules.
+    @ivar judge: returns the verdict about one address, as L{Ruleset.judge}; it may
+        be remembered.
     @ivar told: the recent answers to RESOLVE.
     """
 
     __slots__ = (
-        "_clock", "_deciders", "_meters", "_others", "_resolver", "ruleset", "told",
+        "_around", "_clock", "_deciders", "_meters", "_others", "_resolver", "_ruleset",
+        "judge", "told",
     )  # fmt: skip
+
+    judge: Callable[[Question, Address], Verdict]
 
     def __init__(
         self,
@@ -153,6 +158,7 @@ class Policy:
         deciders: Mapping[str, Decider] = _NO_DECIDERS,
         meters: Meters | None = None,
         clock: Callable[[], float] = time.monotonic,
+        around: Surroundings | None = None,
     ) -> None:
         """
         Take the rules, and how names are looked up.
@@ -162,14 +168,31 @@ class Policy:
         @param deciders: who may deny what the rules allow, by name.
         @param meters: take the seconds of look-ups, and of services.
         @param clock: monotonic seconds.
+        @param around: what verdicts depend on besides; L{None} where that cannot be
+            told, and no verdict is remembered.
         """
         self._meters = Meters() if meters is None else meters
         self._clock = clock
+        self._around = around
         self.ruleset = ruleset
         self._resolver = resolver
         self._others = others
         self.told = Told() if told is None else told
         self._deciders = deciders
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The rules."""
+        return self._ruleset
+
+    @ruleset.setter
+    def ruleset(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self.judge = (
+            ruleset.judge
+            if self._around is None
+            else Remembered(ruleset, self._around).judge
+        )
 
     async def decide(
         self,
@@ -193,7 +216,7 @@ class Policy:
             return refused(BadDestination("port 0"))
         if isinstance(host, Address):
             question = Question(asker, command, None, port, None, found)
-            verdict = self.ruleset.judge(question, host)
+            verdict = self.judge(question, host)
             decision = Decision(verdict, (host,) if verdict.allowed else ())
             name = self.told.name(asker, host)
             if name is not None:
@@ -218,7 +241,7 @@ class Policy:
         if hopeless is not None:
             return self._reported(Decision(hopeless), question, (None,))
         return await self._lookUp(
-            question, asker, lambda a: self.ruleset.judge(question, a), arrive
+            question, asker, lambda a: self.judge(question, a), arrive
         )
 
     def _hint(

@@ -7,9 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
+from twisted.internet.defer import Deferred
+
 from socksgw.interfaces import SetDeadline
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.race import Race
+from socksgw.route.single import Single
+from socksgw.system.coroutines import Awaited
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import keepAlive, quick
 from socksgw.system.watch import Watcher
@@ -57,6 +61,42 @@ class Dialer:
         """
         Connect to one of some addresses: as L{socksgw.route.ways.Ways.connect}.
         """
+        if len(addresses) == 1:
+            try:
+                outlet = await self._single(addresses[0], port, admit)
+            except BlockingIOError:
+                # None is at hand: the race waits for one.
+                outlet = await self._race(addresses, port, admit)
+        else:
+            outlet = await self._race(addresses, port, admit)
+        connected = outlet.plain
+        assert connected is not None
+        quick(connected)
+        keepAlive(connected)
+        return outlet
+
+    def _single(
+        self, address: Address, port: int, admit: Callable[[Address], float | None]
+    ) -> Deferred[PlainOutlet]:
+        """
+        Begin to connect to one address.
+
+        @raise SocksError: it has failed already.
+        @raise BlockingIOError: no socket is at hand.
+        """
+        seconds = admit(address) or self._timeout
+        done: Awaited[PlainOutlet] = Awaited(lambda _: single.cancel())
+        single = Single(self._watch, address, port, done.callback, done.errback)
+        single.start(self._sockets, seconds, self._setDeadline)
+        return done
+
+    def _race(
+        self,
+        addresses: Sequence[Address],
+        port: int,
+        admit: Callable[[Address], float | None],
+    ) -> Deferred[PlainOutlet]:
+        """Begin to connect to one of some addresses."""
 
         def seconds(address: Address) -> float:
             return admit(address) or self._timeout
@@ -71,9 +111,4 @@ class Dialer:
             self._sockets,
         )
         race.start()
-        outlet = await race.done
-        connected = outlet.plain
-        assert connected is not None
-        quick(connected)
-        keepAlive(connected)
-        return outlet
+        return race.done

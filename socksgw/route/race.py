@@ -15,17 +15,17 @@ from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred
 
-from socksgw.errors import ConnectFailed, SocksError
+from socksgw.errors import SocksError
 from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.failures import failureFor, worse
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.probe import isSourceless
+from socksgw.route.single import UNDER_WAY, connected, late
 from socksgw.system.coroutines import Awaited
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import FAMILIES
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
-from socksgw.wire.codes import Reply
 
 __all__ = ["Race", "interleaved"]
 
@@ -38,7 +38,6 @@ Admit = Callable[[Address], float]
 #: The event of a connect that succeeded or failed.
 _DECIDED: Final = select.EPOLLOUT
 _STREAM: Final = socket.SOCK_STREAM
-_UNDER_WAY: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
 
 
 def interleaved(addresses: Sequence[Address]) -> list[Address]:
@@ -81,7 +80,7 @@ class _Attempt:
         """
         race = self._race
         code = self._socket.connect_ex((self.address.text, race.port))
-        if code in _UNDER_WAY or code == 0:
+        if code in UNDER_WAY or code == 0:
             race.watch.add(self._socket.fileno(), _DECIDED, self._settle)
             self._deadline = race.setDeadline(seconds, lambda: race.expired(self))
             return 0
@@ -97,28 +96,15 @@ class _Attempt:
 
     def _settle(self, events: int) -> None:
         self._stop()
+        race = self._race
         try:
-            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            outlet = connected(
+                self._socket, race.watch, self.address, race.port, events
+            )
         except OSError as e:
-            # It is not known whether it is connected.
-            code = e.errno or errno.EINVAL
-        outlet = None
-        if code == 0:
-            try:
-                outlet = PlainOutlet(
-                    self._socket, self._race.watch, self.address, self._race.port
-                )
-                if outlet.bound == (self.address, self._race.port):
-                    # The kernel has connected the socket to itself.
-                    code = errno.ECONNREFUSED
-            except OSError as e:
-                code = e.errno or errno.EINVAL
-        if code:
-            self._socket.close()
-            self._race.failed(self, code)
+            race.failed(self, e.errno or errno.EINVAL)
         else:
-            assert outlet is not None
-            self._race.connected(self, outlet)
+            race.connected(self, outlet)
 
     def give(self) -> None:
         """
@@ -182,7 +168,7 @@ class Race:
                 left = self._began + self._admit(address) - self._reactor.seconds()
                 if left <= 0:
                     # The attempts before it took all of its time.
-                    self._worst = _late()
+                    self._worst = late()
                     continue
                 attempt = _Attempt(self, address)
                 code = attempt.start(left)
@@ -229,7 +215,7 @@ class Race:
     def expired(self, attempt: _Attempt) -> None:
         """Go on without an attempt that took longer than it may."""
         attempt.give()
-        self._worst = _late()
+        self._worst = late()
         self._without(attempt)
 
     def _without(self, attempt: _Attempt) -> None:
@@ -246,7 +232,3 @@ class Race:
         running, self._running = self._running, []
         for attempt in running:
             attempt.give()
-
-
-def _late() -> ConnectFailed:
-    return ConnectFailed("no answer in time", Reply.HOST_UNREACHABLE, "connect-timeout")

@@ -54,6 +54,7 @@ import json, subprocess, sys
 from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.probedroutes import ProbedRoutes
 from socksgw.gateway.kernelroutes import KernelRoutes
+from socksgw.system.watch import Watch
 from socksgw.wire.address import Address
 
 def ip(*lines):
@@ -89,6 +90,21 @@ for hosts in (kernel, probed):
     found.append([hosts.isSelf(Address.parse(a))
                   for a in ("10.7.0.3", "49.0.0.1", "45.45.45.7")])
 found.append([hosts.changes for hosts in (kernel, probed)] > before)
+# What verdicts are remembered by, before and after it is followed, and what of it
+# an epoll loop tells: of any route, and nothing when nothing happens.
+seen = [probed.seen("lan"), kernel.seen("lan")]
+watch = Watch(None)
+for hosts in (kernel, probed):
+    hosts.follow(watch)
+seen += [probed.seen("lan")]
+was = kernel.seen("lan")
+watch.doRead()
+seen += [kernel.seen("lan") - was]
+ip("route add 45.45.48.0/24 via 10.7.0.2")
+seen += [kernel.seen("lan") - was]
+watch.doRead()
+seen += [kernel.seen("lan") - was > 0]
+found.append(seen)
 print(json.dumps(found))
 """
 
@@ -135,10 +151,19 @@ def test_changesCountAtOnce(told: Any) -> None:
     A new address or local route is self from the next question on, and counts
     as a change (a route to elsewhere does not).
     """
-    _, _, unchanged, kernel, probed, changed = told
+    _, _, unchanged, kernel, probed, changed, _ = told
     assert unchanged
     assert kernel == probed == [True, True, False]
     assert changed
+
+
+def test_changesAreFollowed(told: Any) -> None:
+    """
+    What is remembered of the kernel's answers is told apart by a number that costs no
+    question, once changes are followed as they come; not where it is only probed.
+    """
+    *_, seen = told
+    assert seen == [None, None, None, 0, 0, True]
 
 
 def test_longTablesAreReadSeldom(tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+"""
+Verdicts that are remembered, as long as nothing changes that they depend on.
+
+The same users go to the same places. A ruleset does not change, so its verdict about
+one question does not either, but for the time of day and for what leads to this host.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol, final
+
+from socksgw.policy.conditions import Addresses
+from socksgw.policy.questions import Question, Verdict
+from socksgw.policy.rules import Rule
+from socksgw.policy.ruleset import Ruleset
+from socksgw.policy.special import embedded
+from socksgw.wire.address import Address
+
+__all__ = ["Remembered", "Surroundings"]
+
+#: The most verdicts that are remembered of one ruleset.
+_MOST: Final = 4096
+#: What a rule answers while its time has not come, or is over.
+_TIMES: Final = ("until", "during")
+
+
+class Surroundings(Protocol):
+    """What verdicts depend on besides the rules and the question."""
+
+    def seen(self, listener: str) -> int | None:
+        """
+        Return a number that grows when something else may count as this host's own.
+
+        @param listener: the client's.
+        @return: L{None} where that may happen unnoticed.
+        """
+
+
+@final
+class Remembered:
+    """
+    The verdicts of one ruleset about live requests.
+
+    @ivar ruleset: the rules.
+    """
+
+    __slots__ = ("_around", "_known", "_passes", "_sources", "ruleset")
+
+    def __init__(self, ruleset: Ruleset, around: Surroundings) -> None:
+        """
+        Remember nothing yet.
+
+        @param around: what the word C{self} of rules means now.
+        """
+        self.ruleset = ruleset
+        self._around = around
+        self._known: dict[Any, Verdict] = {}
+        rules = ruleset.rules
+        # Where the gateway listens may change at any time.
+        self._passes = _isPlaced(ruleset.never.banned) or any(
+            _isPlaced(each)
+            for rule in rules
+            for each in (rule.sources, rule.to and rule.to.addresses, rule.resolving)
+        )
+        # Most rulesets tell no sources apart.
+        self._sources = any(
+            rule.sources is not None and not rule.sources.everything for rule in rules
+        )
+
+    def judge(self, question: Question, address: Address) -> Verdict:
+        """
+        Return what L{Ruleset.judge} says of a live request.
+
+        @param question: with the port, and about now.
+        """
+        asker = question.asker
+        user, source, listener = asker.user, asker.source, asker.listener
+        if (
+            self._passes
+            or question.found is not None
+            or question.at is not None
+            or user.unsure
+            or source is None
+            or listener is None
+            or (seen := self._around.seen(listener)) is None
+        ):
+            return self.ruleset.judge(question, address)
+        key = (
+            address.packed,
+            question.port,
+            question.name,
+            question.command,
+            user.name,
+            user.groups,
+            user.method,
+            listener,
+            asker.secured,
+            asker.tag,
+            source.packed if self._sources else None,
+            seen,
+        )
+        known = self._known.get(key)
+        if known is None:
+            known = self.ruleset.judge(question, address)
+            # What was noticed only now is in the verdict, and not in the key.
+            if self._around.seen(listener) == seen and self._lasts(question, address):
+                if len(self._known) >= _MOST:
+                    self._known.clear()
+                self._known[key] = known
+        return known
+
+    def _lasts(self, question: Question, address: Address) -> bool:
+        """
+        Tell whether no rule whose time begins or ends has a say in a question.
+
+        Rules behind the one that decides count, too: there are few such questions.
+        """
+        if not self.ruleset.timed:
+            return True
+        for each in (address, *embedded(address)):
+            for rule in self.ruleset.index.of(question, each):
+                if rule.timed and _saysSometimes(rule, question, each):
+                    return False
+        return True
+
+
+def _isPlaced(addresses: Addresses | None) -> bool:
+    """Tell whether it depends on where the gateway listens what a set covers."""
+    return addresses is not None and "listeners" in addresses.words
+
+
+def _saysSometimes(rule: Rule, question: Question, address: Address) -> bool:
+    """Tell whether a rule with times matches at some time, as far as is known."""
+    answer = rule.answer(question, address)
+    return not isinstance(answer, str) or answer in _TIMES

@@ -1,0 +1,163 @@
+"""
+One non-blocking connect to one address, which is most of all there are.
+
+Several addresses of one destination are raced (L{socksgw.route.race}).
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from collections.abc import Callable
+from typing import Final, final
+
+from socksgw.errors import ConnectFailed, SocksError
+from socksgw.interfaces import SetDeadline, Timer
+from socksgw.route.failures import failureFor
+from socksgw.route.outlet import PlainOutlet
+from socksgw.route.probe import isSourceless
+from socksgw.system.domains import Sockets
+from socksgw.system.sockets import FAMILIES
+from socksgw.system.watch import Watcher
+from socksgw.wire.address import Address
+from socksgw.wire.codes import Reply
+
+__all__ = ["UNDER_WAY", "Single", "connected", "late"]
+
+#: The event of a connect that succeeded or failed.
+_DECIDED: Final = select.EPOLLOUT
+#: What comes with that event where it failed, or the connection broke since.
+_BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
+_STREAM: Final = socket.SOCK_STREAM
+UNDER_WAY: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
+
+
+def late() -> ConnectFailed:
+    """Return the failure of a connect that was not decided in time."""
+    return ConnectFailed("no answer in time", Reply.HOST_UNREACHABLE, "connect-timeout")
+
+
+def connected(
+    dialled: socket.socket, watch: Watcher, address: Address, port: int, events: int
+) -> PlainOutlet:
+    """
+    Return the connection that a connect has led to.
+
+    @param events: what was told of the socket.
+    @raise OSError: it has failed; the socket is closed then.
+    """
+    code = 0
+    try:
+        if events & _BROKEN:
+            code = dialled.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not code:
+            outlet = PlainOutlet(dialled, watch, address, port)
+            if outlet.bound != (address, port):
+                return outlet
+            # The kernel has connected the socket to itself.
+            code = errno.ECONNREFUSED
+    except OSError as e:
+        # It is not known whether it is connected.
+        code = e.errno or errno.EINVAL
+    dialled.close()
+    raise OSError(code, "")
+
+
+@final
+class Single:
+    """
+    One attempt at one address.
+
+    Exactly one of its two calls is made, unless it is cancelled, and none before
+    L{start} has returned.
+    """
+
+    __slots__ = (
+        "_connected",
+        "_deadline",
+        "_failed",
+        "_socket",
+        "_watch",
+        "address",
+        "port",
+    )
+
+    def __init__(
+        self,
+        watch: Watcher,
+        address: Address,
+        port: int,
+        connected: Callable[[PlainOutlet], None],
+        failed: Callable[[SocksError], None],
+    ) -> None:
+        """
+        Begin nothing yet.
+
+        @param connected: called with the connection.
+        @param failed: called with the failure.
+        """
+        self._watch = watch
+        self.address = address
+        self.port = port
+        self._connected = connected
+        self._failed = failed
+        self._deadline: Timer | None = None
+        self._socket: socket.socket | None = None
+
+    def start(self, sockets: Sockets, seconds: float, setDeadline: SetDeadline) -> None:
+        """
+        Begin to connect.
+
+        @param sockets: where the socket comes from.
+        @param seconds: after which there is to be a connection.
+        @raise SocksError: it has failed already.
+        @raise BlockingIOError: no socket is at hand.
+        """
+        address = self.address
+        dialled = None
+        try:
+            dialled = sockets.open(FAMILIES[address.version], _STREAM)
+            code = dialled.connect_ex((address.text, self.port))
+            if code == 0 or code in UNDER_WAY:
+                self._watch.add(dialled.fileno(), _DECIDED, self._decided)
+                self._socket = dialled
+                self._deadline = setDeadline(seconds, self._expired)
+                return
+        except BlockingIOError:
+            raise
+        except OSError as e:
+            # No descriptor, or no such family here.
+            code = e.errno or errno.EINVAL
+        if dialled is not None:
+            dialled.close()
+            if code == errno.EADDRNOTAVAIL and isSourceless(address, sockets):
+                code = errno.ENETUNREACH
+        raise failureFor(code)
+
+    def _decided(self, events: int) -> None:
+        dialled = self._let()
+        try:
+            outlet = connected(dialled, self._watch, self.address, self.port, events)
+        except OSError as e:
+            self._failed(failureFor(e.errno or errno.EINVAL))
+        else:
+            self._connected(outlet)
+
+    def _let(self) -> socket.socket:
+        """Let go of the socket: nothing is waited for any more."""
+        dialled, self._socket = self._socket, None
+        assert dialled is not None
+        assert self._deadline is not None
+        self._watch.remove(dialled.fileno())
+        self._deadline.clear()
+        return dialled
+
+    def _expired(self) -> None:
+        self._let().close()
+        self._failed(late())
+
+    def cancel(self) -> None:
+        """Give the attempt up; no effect when it is decided."""
+        if self._socket is not None:
+            self._let().close()
