@@ -251,6 +251,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "route/nameserver.py": ("route/test_nameservers.py", "as servers answer"),
     "route/outlet.py": ("route/test_dialer.py", "the dialler returns it"),
     "route/race.py": ("route/test_dialer.py", "the dialler connects by it"),
+    "route/single.py": ("route/test_dialer.py", "the dialler connects by it"),
     "session/besides.py": (
         "interop/test_limits.py",
         "it matters where several rules have limits",
