@@ -48,6 +48,10 @@ id = "not-8081"
 deny = ["connect"]
 ports = [8081]
 [[rule]]
+id = "not-dns"
+deny = ["connect"]
+application = ["dns"]
+[[rule]]
 id = "far"
 allow = ["connect", "udp"]
 to = ["93.184.216.34", "2606:2800:220:1::34"]
@@ -317,6 +321,8 @@ def connections(scene: Scene, gateway: Running, found: dict[str, Any]) -> None:
     ]
     keys = "listener", "protocol", "asked", "port", "verdict", "rule"
     found["decisions"] = [[x[k] for k in keys] for x in gateway.journal("decision")]
+    keys = "application", "verdict", "rule"
+    found["looks"] = [[x[k] for k in keys] for x in gateway.journal("inspected")]
     found["lost"] = [
         [x["reason"], x["reply"]]
         for x in gateway.journal("end")

@@ -105,6 +105,17 @@ def test_records(found: Any) -> None:
     assert found["lost"] == [["refused", 0]] * 4
 
 
+def test_looks(found: Any) -> None:
+    """
+    Since a rule asks what they carry, each connection is looked at; the page, whose
+    octets are many, came nevertheless.
+    """
+    http = ["http", "allow", "far"]
+    # Whose destination speaks first, and who then says nothing, is none of those.
+    silent = ["other", "allow", "far"]
+    assert found["looks"] == [http, http, http, silent] * 4
+
+
 def test_direct(found: Any) -> None:
     """
     Who connects to the listener itself is refused, with and without conntrack; a

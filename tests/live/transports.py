@@ -56,8 +56,7 @@ allow = ["connect", "bind", "udp"]
     + LOOPBACK
 )
 #: A listener for each transport, in the order of L{TRANSPORTS}.
-CONFIGURATION = (
-    f"""
+CONFIGURATION = f"""
 [[listen]]
 name = "plain"
 address = ["127.0.0.1:0"]
@@ -116,11 +115,8 @@ methods = ["userpass"]
 [[auth.choose]]
 methods = ["none"]
 """
-    + _RULES
-)
 #: The same for those that name a client: such listeners are not of this machine alone.
-PROXIED = (
-    """
+PROXIED = """
 [[listen]]
 name = "proxy1"
 address = ["127.0.0.1:0"]
@@ -143,8 +139,6 @@ key = "gw.key"
 from = ["127.0.0.0/8"]
 methods = ["none"]
 """
-    + _RULES
-)
 HANDSHAKE, OPTIONS, DATA, CLOSING = 1, 2, 3, 4
 
 
@@ -175,14 +169,21 @@ class Serving(Running):
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[Serving]:
-    """Run what has a listener for each transport."""
+def serving(directory: Path, rules: str = _RULES) -> Iterator[Serving]:
+    """
+    Run what has a listener for each transport.
+
+    @param rules: what follows the listeners and logins in the configuration.
+    """
     alone, proxied = directory / "alone", directory / "proxied"
     for each in (alone, proxied):
         each.mkdir()
         _prepare(each)
     run = contextmanager(running)
-    with run(alone, CONFIGURATION) as first, run(proxied, PROXIED) as second:
+    with (
+        run(alone, CONFIGURATION + rules) as first,
+        run(proxied, PROXIED + rules) as second,
+    ):
         try:
             yield Serving(alone / "ca.pem", first, second)
         finally:
