@@ -180,13 +180,14 @@ class Asking:
         self.answer: Deferred[list[Any]] = Deferred(lambda _: self._end())
         self._servers = servers
         self._asked = asked
-        self._order = list(order)
+        self._order = order
         self._left = [*order] * servers.settings.rounds
         #: Servers whose answers were of no use, with why.
         self._failed: dict[Server, str] = {}
         self._tries: list[_Try] = []
-        self._patience: Timer | None = None
-        self._deadline = servers.setDeadline(servers.timeout, self._expired)
+        #: When all is over, in monotonic seconds.
+        self._ends = servers.reactor.seconds() + servers.timeout
+        self._timer: Timer | None = None
         servers.live.add(self)
         self._next()
 
@@ -194,29 +195,44 @@ class Asking:
         """
         Ask the next server.
         """
-        self._stopWaiting()
-        self._left = [server for server in self._left if server not in self._failed]
+        if self._failed:
+            self._left = [each for each in self._left if each not in self._failed]
         if not self._left:
             # The servers that were asked may still answer.
+            self._wait(self._servers.timeout, None)
             return
         server = self._left.pop(0)
-        before = next((each for each in self._tries if each.server is server), None)
-        again = before is not None
-        if before is not None:
-            # A question has one socket for each server, at most.
-            before.close()
-            self._tries.remove(before)
+        again = False
+        for before in self._tries:
+            if before.server is server:
+                # A question has one socket for each server, at most.
+                before.close()
+                self._tries.remove(before)
+                again = True
+                break
         # A middlebox may drop messages with EDNS.
         edns = server.edns and (server.spoken or not again)
         attempt = _Try(self._servers, server, self._asked, edns, self._done)
         self._tries.append(attempt)
-        seconds = self._servers.patience * (2 if again else 1)
-        self._patience = self._servers.setDeadline(
-            seconds, lambda: self._missed(attempt)
-        )
+        self._wait(self._servers.patience * (2 if again else 1), attempt)
+
+    def _wait(self, seconds: float, attempt: _Try | None) -> None:
+        """
+        Wait for an answer, and ask the next server if it does not come in time.
+
+        @param attempt: what was asked last.
+        """
+        if self._timer is not None:
+            self._timer.clear()
+        left = self._ends - self._servers.reactor.seconds()
+        if attempt is not None and seconds < left:
+            self._timer = self._servers.setDeadline(
+                seconds, lambda: self._missed(attempt)
+            )
+        else:
+            self._timer = self._servers.setDeadline(max(left, 0.0), self._expired)
 
     def _missed(self, attempt: _Try) -> None:
-        self._patience = None
         self._servers.missed(attempt.server, attempt.since)
         self._next()
 
@@ -247,19 +263,14 @@ class Asking:
         self._end()
         self.answer.errback(LookupFailed("no answer in time", reason="lookup-timeout"))
 
-    def _stopWaiting(self) -> None:
-        if self._patience is not None:
-            self._patience.clear()
-            self._patience = None
-
     def stop(self) -> None:
         """Have the question fail."""
         self.answer.cancel()
 
     def _end(self) -> None:
         self._servers.live.discard(self)
-        self._stopWaiting()
-        self._deadline.clear()
+        if self._timer is not None:
+            self._timer.clear()
         for each in self._tries:
             each.close()
         self._tries.clear()

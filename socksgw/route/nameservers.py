@@ -102,21 +102,26 @@ class NameServers:
         return self._ask(Asked.pointer(address)).addCallback(named)
 
     def _ask(self, asked: Asked) -> Deferred[list[Any]]:
-        order = self._order()
-        for server in order:
-            if server.resting is not None and self.reactor.seconds() >= server.resting:
-                self._probe(server)
-        return Asking(self, asked, order).answer
+        return Asking(self, asked, self._order()).answer
 
     def _order(self) -> list[Server]:
         """
         Return the servers in the order in which they are asked: resting ones last.
+
+        Those whose rest is over are probed.
         """
         servers = self._servers
         if self.settings.rotate and servers:
             self._first = (self._first + 1) % len(servers)
             servers = servers[self._first :] + servers[: self._first]
-        return sorted(servers, key=lambda server: server.resting is not None)
+        resting = [each for each in servers if each.resting is not None]
+        if not resting:
+            return servers
+        now = self.reactor.seconds()
+        for each in resting:
+            if each.resting is not None and now >= each.resting:
+                self._probe(each)
+        return [each for each in servers if each not in resting] + resting
 
     # How servers are.
 

@@ -443,15 +443,22 @@ class Resolver:
             self._turns.leave(source)
             self._settle(question, answer)
 
-        found: Deferred[Any]
+        def failed(failure: Failure) -> None:
+            settle(_errorOf(failure))
+
         if isinstance(subject, Address):
-            found = maybeDeferred(self._lookup.pointer, subject)
-            found.addCallback(lambda text: (_hostName(text),))
-        else:
-            found = maybeDeferred(self._lookup.addresses, subject, version)
-            found.addCallback(lambda all_: tuple(dict.fromkeys(all_))[:_ADDRESSES])
-        question.running = found
-        found.addErrback(_errorOf).addCallback(settle)
+            named = question.running = maybeDeferred(self._lookup.pointer, subject)
+            named.addCallback(lambda text: (_hostName(text),))
+            named.addCallbacks(settle, failed)
+            return
+        try:
+            found = question.running = self._lookup.addresses(subject, version)
+        except Exception:
+            failed(Failure())
+            return
+        found.addCallbacks(
+            lambda each: settle(tuple(dict.fromkeys(each))[:_ADDRESSES]), failed
+        )
 
     def _settle(self, question: _Question, answer: Answer) -> None:
         if self._asked.get(question.key) is question:

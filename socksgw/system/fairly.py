@@ -134,6 +134,9 @@ class Places:
             it needs none any more. What took a place calls L{leave}.
         @raise TooManyWaiting: as many wait already.
         """
+        if not (self._giving or len(self._queue)) and self._isFree(source):
+            self._take(source, begin)
+            return
         if self._queue.of(source) >= self._waiting:
             raise TooManyWaiting
         self._queue.push(source, begin)
@@ -150,6 +153,15 @@ class Places:
     def _mayHave(self, source: bytes) -> bool:
         return self._held[source] < self._perSource
 
+    def _isFree(self, source: bytes) -> bool:
+        return self.taken < self._places and self._mayHave(source)
+
+    def _take(self, source: bytes, begin: Callable[[], bool]) -> None:
+        self.taken += 1
+        self._held[source] += 1
+        if not begin():
+            self.leave(source)
+
     def _give(self) -> None:
         # A call that leaves immediately calls this again from below.
         if self._giving:
@@ -160,10 +172,6 @@ class Places:
                 found = self._queue.pop(self._mayHave)
                 if found is None:
                     return
-                source, begin = found
-                self.taken += 1
-                self._held[source] += 1
-                if not begin():
-                    self.leave(source)
+                self._take(*found)
         finally:
             self._giving = False
