@@ -321,8 +321,10 @@ def connections(scene: Scene, gateway: Running, found: dict[str, Any]) -> None:
     ]
     keys = "listener", "protocol", "asked", "port", "verdict", "rule"
     found["decisions"] = [[x[k] for k in keys] for x in gateway.journal("decision")]
-    keys = "application", "verdict", "rule"
-    found["looks"] = [[x[k] for k in keys] for x in gateway.journal("inspected")]
+    found["looks"] = [
+        [x["application"], x["verdict"], x["rule"]]
+        for x in gateway.journal("inspected")
+    ]
     found["lost"] = [
         [x["reason"], x["reply"]]
         for x in gateway.journal("end")

@@ -242,8 +242,8 @@ def test_mlkem(gateways: Serving, tmp_path: Path) -> None:
     assert len(octets) > 1460
     with Destination(echo) as server:
         with raw.through(raw.dial(gateways.port), "127.0.0.1", server.port) as client:
-            for begin, end in ((0, 600), (600, 1460), (1460, len(octets))):
-                client.sendall(octets[begin:end])
+            for part in (octets[:600], octets[600:1460], octets[1460:]):
+                client.sendall(part)
                 until(lambda: not unread(gateways, client))
             assert raw.exactly(client, len(octets)) == octets
         _, inspected, end = story(gateways, server.port)
