@@ -31,12 +31,13 @@ from socksgw.policy.fields import (
     ToSomewhere,
     Who,
 )
+from socksgw.policy.periods import Periods
 from socksgw.policy.questions import Question
 from socksgw.policy.rules import Rule
 from socksgw.policy.tables import Table
 from socksgw.wire.address import Address
 
-__all__ = ["Finding", "Index", "Preceded"]
+__all__ = ["Finding", "Index", "Preceded", "indexOf"]
 
 #: Up to this number, asking all rules is faster than finding some.
 _FEW: Final = 16
@@ -89,6 +90,18 @@ class Index:
         """
         if self._few is not None:
             return self._few
+        found = self.find(question, address)
+        found.sort()
+        return map(self._rules.__getitem__, found)
+
+    def find(self, question: Question, address: Address | None) -> list[int]:
+        """
+        Return the numbers of the rules that L{of} returns, in no order.
+
+        A number may come twice.
+        """
+        if self._few is not None:
+            return list(range(len(self._rules)))
         if address is not None:
             files = self._byAddress
         else:
@@ -122,6 +135,77 @@ class Index:
         if self._few is not None:
             return self._rules[:number]
         return self._byAddress.before(number)
+
+
+def indexOf(rules: Sequence[Rule], periods: Periods) -> Finding:
+    """
+    Return an index of rules.
+
+    @param periods: those of the same rules.
+    """
+    if sum(rule.timed for rule in rules) > _FEW:
+        return _Timely(rules, periods)
+    return Index(rules)
+
+
+@final
+class _Timely:
+    """
+    An index that does not find rules whose time has not come, or is over.
+
+    It is for many rules that nothing but their times tells apart.
+    """
+
+    __slots__ = ("_always", "_every", "_held", "_period", "_periods", "_rules")
+
+    def __init__(self, rules: Sequence[Rule], periods: Periods) -> None:
+        """
+        Index all rules, and apart from them those without times.
+
+        @param periods: those of the same rules.
+        """
+        self._rules = tuple(rules)
+        self._periods = periods
+        self._every = Index(rules)
+        lasting = [n for n, rule in enumerate(rules) if not rule.timed]
+        self._always = _Part(self._rules, lasting)
+        # One tuple, since threads may ask, too.
+        self._period: tuple[int, _Part] | None = None
+
+    def of(self, question: Question, address: Address | None) -> Iterable[Rule]:
+        """As L{Index.of}, for questions about now; for others those of all times."""
+        now = question.moment()
+        if now is None or question.at is not None:
+            return self._every.of(question, address)
+        number = self._periods.at(now)
+        known = self._period
+        if known is None or known[0] != number:
+            held = _Part(self._rules, sorted(self._periods.held))
+            known = self._period = number, held
+        found = self._always.find(question, address)
+        found += known[1].find(question, address)
+        found.sort()
+        return map(self._rules.__getitem__, found)
+
+    def before(self, number: int) -> Iterable[Rule]:
+        """As L{Index.before}, at all times."""
+        return self._every.before(number)
+
+
+@final
+class _Part:
+    """Some of the rules, with an index of their own."""
+
+    __slots__ = ("_index", "_numbers")
+
+    def __init__(self, rules: Sequence[Rule], numbers: Sequence[int]) -> None:
+        self._numbers = numbers
+        self._index = Index([rules[number] for number in numbers])
+
+    def find(self, question: Question, address: Address | None) -> list[int]:
+        """Return the numbers, among all rules, of those that may match a question."""
+        found = self._index.find(question, address)
+        return list(map(self._numbers.__getitem__, found))
 
 
 @final
@@ -200,23 +284,21 @@ class _Files:
                 filed.setdefault((best,), []).append(number)
         self._filings = [_Filing(of, numbers, rules) for of, numbers in filed.items()]
 
-    def find(self, question: Question, address: Address) -> Iterator[Rule]:
-        """Yield the rules that a question finds, in order; a rule may come twice."""
+    def find(self, question: Question, address: Address) -> list[int]:
+        """Return the rules that a question finds; one may come twice."""
         found = self._always.copy()
         for filing in self._filings:
             filing.find(question, address, found)
-        found.sort()
-        return map(self._rules.__getitem__, found)
+        return found
 
     def findUnknown(
         self, question: Question, address: Address, unknown: Collection[type[Field]]
-    ) -> Iterator[Rule]:
-        """Yield the same without the use of some fields."""
+    ) -> list[int]:
+        """Return the same without the use of some fields."""
         found = self._always.copy()
         for filing in self._filings:
             filing.findUnknown(question, address, unknown, found)
-        found.sort()
-        return map(self._rules.__getitem__, found)
+        return found
 
     def before(self, number: int) -> Iterator[Rule]:
         """Yield the rules before one that may match all that it matches."""

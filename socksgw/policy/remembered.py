@@ -7,21 +7,18 @@ one question does not either, but for the time of day and for what leads to this
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final, Protocol, final
 
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.questions import Question, Verdict
-from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
-from socksgw.policy.special import embedded
 from socksgw.wire.address import Address
 
 __all__ = ["Remembered", "Surroundings"]
 
 #: The most verdicts that are remembered of one ruleset.
 _MOST: Final = 4096
-#: What a rule answers while its time has not come, or is over.
-_TIMES: Final = ("until", "during")
 
 
 class Surroundings(Protocol):
@@ -98,38 +95,23 @@ class Remembered:
             asker.tag,
             source.packed if self._sources else None,
             seen,
+            period := self._period(),
         )
         known = self._known.get(key)
         if known is None:
             known = self.ruleset.judge(question, address)
             # What was noticed only now is in the verdict, and not in the key.
-            if self._around.seen(listener) == seen and self._lasts(question, address):
+            if self._around.seen(listener) == seen and self._period() == period:
                 if len(self._known) >= _MOST:
                     self._known.clear()
                 self._known[key] = known
         return known
 
-    def _lasts(self, question: Question, address: Address) -> bool:
-        """
-        Tell whether no rule whose time begins or ends has a say in a question.
-
-        Rules behind the one that decides count, too: there are few such questions.
-        """
-        if not self.ruleset.timed:
-            return True
-        for each in (address, *embedded(address)):
-            for rule in self.ruleset.index.of(question, each):
-                if rule.timed and _saysSometimes(rule, question, each):
-                    return False
-        return True
+    def _period(self) -> int:
+        """Return what tells the present time from others at which other rules hold."""
+        return self.ruleset.period(time.time()) if self.ruleset.timed else 0
 
 
 def _isPlaced(addresses: Addresses | None) -> bool:
     """Tell whether it depends on where the gateway listens what a set covers."""
     return addresses is not None and "listeners" in addresses.words
-
-
-def _saysSometimes(rule: Rule, question: Question, address: Address) -> bool:
-    """Tell whether a rule with times matches at some time, as far as is known."""
-    answer = rule.answer(question, address)
-    return not isinstance(answer, str) or answer in _TIMES

@@ -9,8 +9,9 @@ from typing import Final, final
 
 from socksgw.policy.answers import GROUPS, INSPECTED, KEEPS_ALLOWING, TO, YES, Answer
 from socksgw.policy.conditions import Never
-from socksgw.policy.index import Finding, Index, Preceded
+from socksgw.policy.index import Finding, Preceded, indexOf
 from socksgw.policy.leaving import Leaving
+from socksgw.policy.periods import Periods
 from socksgw.policy.questions import DEFAULT, NEVER, Question, Verdict
 from socksgw.policy.rules import Rule
 from socksgw.policy.special import embedded
@@ -65,7 +66,7 @@ class Ruleset:
     """
 
     __slots__ = (
-        "_byName", "_leads", "_timed", "index", "inspects", "never", "reporting",
+        "_byName", "_leads", "_periods", "_timed", "index", "inspects", "never", "reporting",
         "rules", "there",
     )  # fmt: skip
 
@@ -79,11 +80,14 @@ class Ruleset:
         """
         self.rules = tuple(rules)
         self.never = never
-        self.index: Finding = Index(self.rules) if index is None else index
+        self._timed = tuple(rule for rule in rules if rule.timed)
+        self._periods = Periods(self.rules)
+        self.index: Finding = (
+            indexOf(self.rules, self._periods) if index is None else index
+        )
         self.inspects = any(rule.inspects for rule in rules)
         self.reporting = any(rule.reportOnly for rule in rules)
         self.there = any(rule.there for rule in rules)
-        self._timed = tuple(rule for rule in rules if rule.timed)
         self._leads = any(r.verdict.obligations.leaving is not None for r in rules)
         self._byName = any(
             rule.allow and not rule.reportOnly and rule.to and rule.to.names
@@ -317,6 +321,14 @@ class Ruleset:
     def timed(self) -> bool:
         """Tell whether a verdict may change without a reload, with the time."""
         return bool(self._timed)
+
+    def period(self, now: float) -> int:
+        """
+        Return a number that differs between times at which other rules hold.
+
+        @param now: seconds since the epoch; times come in their order.
+        """
+        return self._periods.at(now) if self._timed else 0
 
     def moment(self, at: float) -> tuple[bool, ...]:
         """

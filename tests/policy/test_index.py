@@ -4,7 +4,9 @@ How few rules are asked: those that a question can concern.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from unittest import mock
 
 import pytest
 
@@ -75,6 +77,27 @@ def test_onlyRulesThatCouldMatchAreAsked(
     rules = ruleset(TABLES + many(lines))
     assert concerned(rules, asked, address) == ["r7"]
     assert judge(rules, address, asked) == (True, "r7")
+
+
+def test_rulesWhoseTimeItIsNotAreNotAsked() -> None:
+    """Of rules that nothing else tells apart, those are asked that hold now."""
+    hours = "".join(
+        f'h{i} = {{ hours = "{i % 24:02d}:00-{i % 24 + 1:02d}:00" }}\n'
+        for i in range(MANY)
+    )
+    rules = ruleset(
+        many(lambda i: f'during = ["h{i}"]' if i else "ports = [22]")
+        + f"[schedules]\n{hours}"
+    )
+    for hour in (3, 17, 3):
+        with mock.patch.object(time, "time", lambda hour=hour: hour * 3600.0):
+            assert concerned(rules, question(port=22), PUBLIC) == [
+                f"r{i}" for i in range(MANY) if not i or i % 24 == hour
+            ]
+    # What is asked of another time, or of none, is answered from all.
+    then = question(port=22)
+    then.at = 5.0
+    assert len(concerned(rules, then, PUBLIC)) == MANY
 
 
 def test_rulesForEverybodyAreAskedInTheirPlace() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from socksgw.config.schema import Config
 from socksgw.interfaces import Asker
-from socksgw.policy import remembered
+from socksgw.policy import index, remembered
 from socksgw.policy.questions import UNSEEN, Question
 from socksgw.policy.remembered import Remembered
 from socksgw.policy.ruleset import Ruleset
@@ -120,7 +120,9 @@ def test_whatIsRememberedIsWhatTheNaiveReadingSays(
     """
     config = elsewhere(config)
     around, address = Around(), Address.parse(text)
-    verdicts = Remembered(compile_(config), around)
+    # However few rules have times, those that do not hold are not found.
+    with mock.patch.object(index, "_FEW", 0):
+        verdicts = Remembered(compile_(config), around)
     for moment in (*MOMENTS, MOMENTS[0]):
         # The same two states come again and again.
         around.number = selfish = not selfish
@@ -225,8 +227,6 @@ def test_sourcesCountWhereRulesTellThemApart(asked: mock.Mock) -> None:
 @pytest.mark.parametrize(
     ("rules", "question"),
     [
-        # A rule of a time may decide, if not now.
-        (RULES, ask(loggedIn("carol"))),
         # Where the gateway listens may change at any moment.
         (PLACED, ask()),
         (RULES, ask(doubted("dave", "g"))),
@@ -239,6 +239,26 @@ def test_whatIsNotRemembered(asked: mock.Mock, rules: str, question: Question) -
     verdicts = Remembered(ruleset(rules), Around())
     for times in range(1, 4):
         verdicts.judge(question, TARGET)
+        assert asked.call_count == times
+
+
+def test_aRuleOfATimeIsRememberedWhileItHolds(asked: mock.Mock) -> None:
+    """And while it does not; 1970-01-02 was a Friday."""
+    verdicts = Remembered(ruleset(RULES), Around())
+    carol = ask(loggedIn("carol"))
+    friday = 24 * 3600.0
+    night = friday + 22 * 3600
+    for at, rule, times in [
+        (friday, "web", 1),
+        (night - 1, "web", 1),
+        (night, "party", 2),
+        (night + 8 * 3600 - 1, "party", 2),
+        (night + 8 * 3600, "web", 3),
+        (friday, "web", 3),
+        (night, "party", 4),
+    ]:
+        with mock.patch.object(time, "time", lambda at=at: at):
+            assert verdicts.judge(carol, TARGET).rule == rule
         assert asked.call_count == times
 
 
