@@ -14,21 +14,26 @@ RULES = """
 [[rule]]
 id = "always"
 allow = "any"
+ports = [1]
 [[rule]]
 id = "ticket"
 allow = "any"
+ports = [2]
 until = 1970-01-02T10:30:30Z
 [[rule]]
 id = "day"
 allow = "any"
+ports = [3]
 during = ["day"]
 [[rule]]
 id = "morning"
 allow = "any"
+ports = [4]
 during = ["morning", "early"]
 [[rule]]
 id = "both"
 allow = "any"
+ports = [5]
 during = ["day"]
 until = 1970-01-02T12:00:01Z
 [schedules]
