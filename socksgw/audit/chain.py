@@ -23,6 +23,7 @@ __all__ = [
     "chained",
     "files",
     "firstOf",
+    "hashIn",
     "lines",
     "nameOf",
     "read",
@@ -120,6 +121,11 @@ def read(octets: bytes, previous: str | None) -> Line:
     if type(number) is not int:
         raise Broken("not a line of a journal: its number is none")
     return Line(number, digest, octets)
+
+
+def hashIn(octets: bytes) -> str:
+    """Return the hash in a line of a journal, which was checked before."""
+    return octets[-66:-2].decode("ascii")
 
 
 def lines(file: Path) -> Iterator[tuple[bytes, bool]]:

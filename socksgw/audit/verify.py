@@ -4,20 +4,18 @@ Check that the journal is whole: no line was changed, lost, added or moved.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from attrs import define, field
 
 from socksgw.audit import chain, segments
+from socksgw.audit.proofs import Proof, missedBy, proofs
 
 __all__ = ["Verification", "Witness", "verify"]
-
-#: Every line about missing lines contains this; others may, in a value.
-_MISSING = b'"event":"missing"'
 
 
 @define
@@ -58,7 +56,9 @@ def verify(
     witnesses: Sequence[Witness] = (),
 ) -> Verification:
     """
-    Read and check the whole journal, line by line.
+    Read and check the whole journal.
+
+    Files of which there is a proof are not read again; all others are line by line.
 
     @param heads: numbers of lines, each with the hash that was kept of it outside
         the journal.
@@ -73,13 +73,37 @@ def verify(
         wanted.append((*kept, segments.HEAD))
     numbers = {number for number, _, _ in wanted}
     hashes: dict[int, str] = {}
+    found = chain.files(directory)
+    with proofs(found, numbers) as proven:
+        result = _read(found, proven, numbers, patience, witnesses, hashes)
+    for number, digest, source in wanted:
+        if number and hashes.get(number) != digest:
+            result.problems.append(_unlike(result, number, hashes, source))
+    for each in witnesses:
+        each.end(result)
+    return result
+
+
+def _read(
+    found: Sequence[Path],
+    proven: Iterator[Proof | None],
+    numbers: Collection[int],
+    patience: float,
+    witnesses: Sequence[Witness],
+    hashes: dict[int, str],
+) -> Verification:
+    """
+    Read and check the files.
+
+    @param proven: a proof of each, or L{None}.
+    @param numbers: lines whose hashes are added to C{hashes}.
+    """
     missed: list[tuple[int, int]] = []
     spans: list[tuple[int, int]] = []
-    found = chain.files(directory)
     result = Verification()
     previous: str | None = None
     expected: int | None = None
-    for file in found:
+    for file, proof in zip(found, proven, strict=True):
         first = chain.firstOf(file)
         if expected is None:
             expected = first
@@ -91,6 +115,20 @@ def verify(
                 f"{file.name}: begins with line {first}, and {expected} should follow"
             )
             expected, previous = first, None
+        if proof is not None and proof.previous == previous:
+            # Else its first line does not follow what is before.
+            if proof.lines:
+                last = first + proof.lines - 1
+                _spread(spans, first, last)
+                result.first = result.first or first
+                result.last, result.head = last, proof.head
+                result.lines += proof.lines
+                previous, expected = proof.head, last + 1
+            missed += proof.missed
+            hashes.update(proof.hashes)
+            if witnesses:
+                _show(file, proof, witnesses)
+            continue
         for place, (octets, whole) in enumerate(chain.lines(file), 1):
             where = f"{file.name}:{place}"
             if not whole:
@@ -119,12 +157,8 @@ def verify(
                 result.problems.append(
                     f"{where}: has the number {line.number}, not {expected}"
                 )
-            if _MISSING in octets:
-                missed += _missedBy(octets)
-            if spans and spans[-1][1] + 1 == line.number:
-                spans[-1] = (spans[-1][0], line.number)
-            else:
-                spans.append((line.number, line.number))
+            missed += missedBy(octets)
+            _spread(spans, line.number, line.number)
             for each in witnesses:
                 each.line(line.number, line.hash, octets)
             if line.number in numbers:
@@ -139,20 +173,24 @@ def verify(
             result.problems.append(
                 f"lines {first} to {last} were moved, deleted or cut, as a line says"
             )
-    for number, digest, source in wanted:
-        if number and hashes.get(number) != digest:
-            result.problems.append(_unlike(result, number, hashes, source))
-    for each in witnesses:
-        each.end(result)
     return result
 
 
-def _missedBy(octets: bytes) -> list[tuple[int, int]]:
-    """Return the ranges of lines that a line says are missing."""
-    line = json.loads(octets)
-    if line.get("event") != "missing":
-        return []
-    return [(line["from"], line["to"])]
+def _spread(spans: list[tuple[int, int]], first: int, last: int) -> None:
+    """Add lines to the ranges of those that there are."""
+    if spans and spans[-1][1] + 1 == first:
+        spans[-1] = (spans[-1][0], last)
+    else:
+        spans.append((first, last))
+
+
+def _show(file: Path, proof: Proof, witnesses: Sequence[Witness]) -> None:
+    """Show the witnesses the lines of a file that is whole."""
+    first = chain.firstOf(file)
+    for number, (octets, _) in enumerate(islice(chain.lines(file), proof.lines), first):
+        digest = chain.hashIn(octets)
+        for each in witnesses:
+            each.line(number, digest, octets)
 
 
 def _growing(file: Path, octets: bytes, patience: float) -> bool:
