@@ -32,7 +32,13 @@ class SinkFailed(Exception):
     The sink takes no lines now.
 
     The text says why, and holds no secret: it goes into the log and the journal.
+
+    @ivar after: seconds that whoever takes the lines asks to wait, at least; 0 for none.
     """
+
+    def __init__(self, why: str = "", after: float = 0.0) -> None:
+        super().__init__(why)
+        self.after = after
 
 
 class Entry(Protocol):

@@ -5,7 +5,6 @@ The sink that posts batches of lines by HTTP.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, final
@@ -126,16 +125,9 @@ class _Http:
         self._gateway = gateway
         self._most = most
         self._poster: Poster | None = None
-        self._not = 0.0
 
     def open(self) -> None:
-        """
-        Connect at the first batch.
-
-        @raise SinkFailed: the server has asked to wait.
-        """
-        if time.monotonic() < self._not:
-            raise SinkFailed("it has asked to wait (Retry-After)")
+        """Connect at the first batch."""
         self._poster = self._make()
 
     def deliver(self, entries: Sequence[Entry]) -> None:
@@ -165,11 +157,11 @@ class _Http:
             self._post(batch[half:])
             return
         if not 200 <= answer.status < 300:
-            self._not = time.monotonic() + answer.after
             text = answer.body[:_TOLD].decode("ascii", "replace")
             said = "".join(c if c.isprintable() else " " for c in text).strip()
             raise SinkFailed(
-                f"it answers {answer.status}" + (f": {said}" if said else "")
+                f"it answers {answer.status}" + (f": {said}" if said else ""),
+                answer.after,
             )
         why = self._took(answer)
         if why:

@@ -22,6 +22,8 @@ __all__ = ["sinks"]
 
 #: Characters of the longest value, and members of the longest list.
 _LONGEST, _MEMBERS = 4096, 64
+#: Characters of an answer that are told.
+_TOLD: Final = 200
 #: C{SeverityNumber} and its word: WARN for what was denied or has failed, else INFO.
 _WARN, _INFO = (13, "WARN"), (9, "INFO")
 #: The severity of RFC 5424 (section 6.2.1) that is for information alone.
@@ -82,6 +84,23 @@ def _fill(record: Any, entry: Entry, text: bytes, now: int) -> None:
         _set(value, attribute.value)
 
 
+def _rejected(body: bytes) -> tuple[int, str]:
+    """
+    Return how many records a collector has not taken, and why.
+
+    OTLP 1.3, "Partial Success": it answers 200 all the same.
+    """
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as service
+
+    try:
+        partial = service.ExportLogsServiceResponse.FromString(body).partial_success
+    except DecodeError:
+        # Something between has answered in its own words: 2xx counts.
+        return 0, ""
+    return partial.rejected_log_records, _text(partial.error_message)[:_TOLD]
+
+
 @final
 class _Otlp:
     """What sends the records."""
@@ -92,22 +111,15 @@ class _Otlp:
         self._make = poster
         self._gateway = gateway
         self._poster: Poster | None = None
-        self._not = 0.0
 
     def open(self) -> None:
-        """
-        Import what is large; the first batch connects.
-
-        @raise SinkFailed: the server has asked to wait.
-        """
+        """Import what is large; the first batch connects."""
         import opentelemetry.proto.collector.logs.v1.logs_service_pb2  # noqa: F401
 
-        if time.monotonic() < self._not:
-            raise SinkFailed("it has asked to wait (Retry-After)")
         self._poster = self._make()
 
     def deliver(self, entries: Sequence[Entry]) -> None:
-        """Send records; any answer 2xx says that they are taken."""
+        """Send records; an answer 2xx says that they are taken, or which are not."""
         from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as service
 
         assert self._poster is not None
@@ -134,8 +146,10 @@ class _Otlp:
         except NotPosted as e:
             raise SinkFailed(str(e)) from None
         if not 200 <= answer.status < 300:
-            self._not = time.monotonic() + answer.after
-            raise SinkFailed(f"it answers {answer.status}")
+            raise SinkFailed(f"it answers {answer.status}", answer.after)
+        rejected, why = _rejected(answer.body)
+        if rejected:
+            raise SinkFailed(f"{rejected} lines were not taken: {why}")
 
     def idle(self) -> None:
         """Do nothing."""

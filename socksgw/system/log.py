@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from threading import Lock
+from threading import RLock
 from typing import Any, Final, final
 
 from attrs import define
@@ -74,7 +74,8 @@ class Log:
     """
     Passes events on: those of some level, and of what is repeated the first ones.
 
-    It may be called in any thread.
+    It may be called in any thread, and while it writes: the collector of garbage may run
+    then, and an error that nobody has handled is logged when its object goes.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Log:
         self._level = level
         self._clock = clock
         self._seen: dict[Hashable, _Seen] = {}
-        self._lock = Lock()
+        self._lock = RLock()
 
     def __call__(self, event: LogEvent) -> None:
         """Write an event, or count it."""
@@ -132,7 +133,7 @@ class Log:
         seen = self._seen.get(what)
         if seen is None:
             if len(self._seen) >= _MOST:
-                self._tell(self._seen.pop(next(iter(self._seen))))
+                self._drop(next(iter(self._seen)))
             seen = self._seen[what] = _Seen(now + _WINDOW)
         return seen
 
@@ -149,11 +150,12 @@ class Log:
             what, seen = next(iter(self._seen.items()))
             if now < seen.until:
                 break
-            del self._seen[what]
-            self._tell(seen)
+            self._drop(what)
 
-    def _tell(self, seen: _Seen) -> None:
-        if seen.last is not None:
+    def _drop(self, what: Hashable) -> None:
+        """Forget an event, and tell how often it was left out."""
+        seen = self._seen.pop(what, None)
+        if seen is not None and seen.last is not None:
             self._write(
                 {
                     **{k: v for k, v in seen.last.items() if k != "log_failure"},

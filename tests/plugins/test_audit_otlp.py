@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 
+from socksgw.interfaces import SinkFailed
 from socksgw.plugins import audit_otlp
 from socksgw.testing import AuditSinkContract, entriesOf, sinkSettings
 from tests.live.posted import PostedServer
@@ -90,6 +91,27 @@ def test_record(tmp_path: Path) -> None:
     assert (
         found["socksgw.addresses"].array_value.values[0].string_value == "198.51.100.1"
     )
+
+
+def test_partialSuccess(tmp_path: Path) -> None:
+    """Records that a collector rejects with status 200 are not lost without a word."""
+    server = _servers[tmp_path] = PostedServer()
+    answer = logs.ExportLogsServiceResponse()
+    answer.partial_success.rejected_log_records = 2
+    answer.partial_success.error_message = "timestamps are too old"
+    server.answers += [
+        (200, {}, answer.SerializeToString()),
+        (200, {}, b"<html>taken</html>"),
+    ]
+    target = f"http://127.0.0.1:{server.port}"
+    sink = OTLP.build(sinkSettings(OTLP, tmp_path, target))
+    sink.open()
+    with closing(sink):
+        with pytest.raises(
+            SinkFailed, match=r"^2 lines were not taken: timestamps are"
+        ):
+            sink.deliver(entriesOf(5))
+        sink.deliver(entriesOf(5))
 
 
 def test_theExtra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

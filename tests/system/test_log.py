@@ -47,6 +47,22 @@ def test_repeated() -> None:
     assert len(written.texts) == 5
 
 
+def test_logsWhileItWrites() -> None:
+    """Whatever is logged while an event is written, such as by a collector, comes in."""
+    texts: list[str] = []
+
+    def write(event: Any) -> None:
+        if not texts:
+            texts.append("")
+            inner.warn("an error that nobody has handled")
+        texts.append(formatEvent(event))
+
+    log = Log(write)
+    inner = Logger("socksgw.inner", observer=log)
+    Logger("socksgw.part", observer=log).warn("first")
+    assert texts[1:] == ["an error that nobody has handled", "first"]
+
+
 def test_alike() -> None:
     """Texts of one place that differ are written a hundred times a minute."""
     written = _Written()

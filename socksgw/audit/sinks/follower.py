@@ -71,8 +71,9 @@ class SinkFollower:
         self._changed = changed
         self._position = Position(state / "sinks", order.name)
         self._redaction = Redaction(order)
-        self._stopping = Event()
-        self._finishing = False
+        # Set when the thread is to wait for nothing any more.
+        self._hurrying = Event()
+        self._finishing = self._stopping = False
         # The last line that the sink has, and the last that the file says.
         self._place: Place | None = None
         self._saved: Place | None = None
@@ -87,11 +88,12 @@ class SinkFollower:
     def finish(self) -> None:
         """Deliver the lines that there are now, and end."""
         self._finishing = True
+        self._hurrying.set()
 
     def stop(self) -> None:
         """End after the present call of the sink."""
-        self._finishing = True
-        self._stopping.set()
+        self._finishing = self._stopping = True
+        self._hurrying.set()
 
     @property
     def ended(self) -> bool:
@@ -109,11 +111,13 @@ class SinkFollower:
     def _run(self) -> None:
         pause = _PAUSES[0]
         while True:
-            began = self.standing.delivered
+            began, after = self.standing.delivered, 0.0
             try:
                 self._follow()
                 return
-            except (SinkFailed, Misplaced, ValueError) as e:
+            except SinkFailed as e:
+                why, after = str(e), e.after
+            except (Misplaced, ValueError) as e:
                 why = str(e)
             except OSError as e:
                 why = f"{e.filename or ''}: {e.strerror}".removeprefix(": ")
@@ -127,7 +131,10 @@ class SinkFollower:
                 why=self._redaction.of(why),
                 failures=self.standing.failures + 1,
             )
-            if self._finishing or self._stopping.wait(pause):
+            # What it could not deliver before, it tries once more at the end.
+            if self._finishing or (self._hurrying.wait(max(pause, after)) and after):
+                return
+            if self._stopping:
                 return
             pause = min(2 * pause, _PAUSES[1])
 
@@ -170,7 +177,7 @@ class SinkFollower:
         made = formatOf(self.order.format, self.order.gateway)
         missed = self.standing.missed
         batch = max(1, sink.batch)
-        while not self._stopping.is_set():
+        while not self._stopping:
             # Asked before, so that nothing is left that was there then.
             finishing = self._finishing
             lines = reader.read()
@@ -180,16 +187,16 @@ class SinkFollower:
                 part = lines[i : i + batch]
                 sink.deliver([SinkEntry(line, made) for line in part])
                 self._delivered(part)
-                if self._stopping.is_set():
+                if self._stopping:
                     return
             if not lines:
                 self._save()
                 if finishing:
                     return
                 sink.idle()
-                self._stopping.wait(_POLL)
-            elif len(lines) < batch and not self._finishing:
-                self._stopping.wait(_GATHER)
+                self._hurrying.wait(_POLL)
+            elif len(lines) < batch:
+                self._hurrying.wait(_GATHER)
 
     def _delivered(self, lines: list[Line]) -> None:
         start = self._place.start if self._place is not None else 0

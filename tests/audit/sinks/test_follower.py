@@ -119,6 +119,27 @@ def test_aFailureCostsNoLine(
     assert plugin.closed == 2
 
 
+def test_waitsAsAsked(journal: Path, plugin: Plugin) -> None:
+    """A sink that asks to wait is left alone; an end does not wait, and asks nobody."""
+    plugin.fails = [SinkFailed("slow down", after=60), AssertionError("asked again")]
+    found = followed(journal)
+    until(lambda: found.standing.failures == 1)
+    ended(found)
+    assert (found.standing.why, len(plugin.fails)) == ("slow down", 1)
+
+
+def test_theEndTriesOnceMore(
+    journal: Path, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sink that waits after a failure gets its lines at the end, without that wait."""
+    monkeypatch.setattr(following, "_PAUSES", (60.0, 60.0))
+    plugin.fails = [SinkFailed("not now")]
+    found = followed(journal)
+    until(lambda: found.standing.failures == 1)
+    ended(found)
+    assert plugin.got == list(range(1, 11))
+
+
 def test_whatIsTold(journal: Path, plugin: Plugin) -> None:
     """The text is one line, bounded, and shows no secret."""
     plugin.fails = [RuntimeError(f"{CANARY}\ncanary-of-a-file " + "x" * 9999)] * 9999
