@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from socksgw.errors import LimitReached, SocksError
 from socksgw.policy.decision import Decision
 from socksgw.session.case import Case
+from socksgw.session.command import Command
 from socksgw.session.commands import commandFor
 from socksgw.wire.events import Requested
 
-__all__ = ["decide"]
+__all__ = ["asked", "decide", "settled"]
 
 
 async def decide(case: Case, request: Requested) -> SocksError | None:
@@ -23,6 +24,18 @@ async def decide(case: Case, request: Requested) -> SocksError | None:
 
     @return: what the client is refused with; L{None} when it is not refused.
     @raise SocksError: the policy cannot be asked such a thing.
+    """
+    command = asked(case, request)
+    decision = await command.decide(case, request)
+    return settled(case, decision)
+
+
+def asked(case: Case, request: Requested) -> Command:
+    """
+    Write down what a client asks for.
+
+    @return: the command.
+    @raise SocksError: there is no such command, or the client's network is gone.
     """
     record = case.record
     record.asked, record.port = request.asked, request.port
@@ -36,7 +49,16 @@ async def decide(case: Case, request: Requested) -> SocksError | None:
     if isinstance(request.host, str):
         record.name = request.host
     case.remain(case.generation)
-    decision = await command.decide(case, request)
+    return command
+
+
+def settled(case: Case, decision: Decision) -> SocksError | None:
+    """
+    Write down what the policy says, and take what the request needs of the limits.
+
+    @return: as of L{decide}.
+    """
+    record = case.record
     record.decided(decision)
     record.waited = decision.waited
     case.obligations = decision.obligations

@@ -4,10 +4,10 @@ The life of one session: the only place that knows the order of its stages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Protocol, final
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final, Protocol, final
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from socksgw.accept.inbound import Inbound
@@ -22,6 +22,7 @@ from socksgw.errors import (
 from socksgw.interfaces import Asker, User
 from socksgw.login.credentials import shownIn
 from socksgw.negotiate.attempt import Attempt
+from socksgw.negotiate.methods import OfferedMethod
 from socksgw.negotiate.negotiation import negotiate
 from socksgw.policy.questions import Verdict
 from socksgw.relay.tally import Tally
@@ -33,12 +34,15 @@ from socksgw.session.stage import Stage
 from socksgw.system.fairly import ASKING
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
-from socksgw.wire.events import Requested
+from socksgw.wire.events import Event, Requested
 from socksgw.wire.reader import WireError
 
-__all__ = ["Session"]
+__all__ = ["Opening", "Session"]
 
 _log = Logger()
+
+#: Leads a session through the stages up to its last reply.
+Opening = Coroutine[Deferred[Any], Any, Relay | None]
 
 #: Of a session whose address is dialled: its verdict is in the record.
 _NONE: Final[Mapping[Address | str, Verdict]] = {}
@@ -86,7 +90,7 @@ class Session(case.Case):
     @ivar stage: the stage that it is in.
     """
 
-    __slots__ = ("_attempt", "_further", "stage")
+    __slots__ = ("_attempt", "_changes", "_further", "_requested", "stage")
 
     command: Command
     gateway: Gateway
@@ -95,21 +99,28 @@ class Session(case.Case):
         super().__init__(gateway, client, number)
         self.stage = _ACCEPT
         self._attempt: Attempt | None = None
+        # What had changed when the rules were read that it is judged by.
+        self._changes = gateway.changes
+        # When the request came.
+        self._requested = 0.0
         # What came behind the request, where the client may make another one.
         self._further: bytes | None = None
 
-    async def serve(self) -> None:
+    async def serve(self, opening: Opening | None = None) -> None:
         """
         Lead the client through all stages, record the end, and close.
 
         It never raises: what fails is recorded, and told to the client.
+
+        @param opening: leads through the stages that are left, as L{open}, where some
+            are behind it already.
         """
         # The context is the coroutine's own, a copy.
         ASKING.set(self.client.source.sourceKey)
         failure: SocksError | None = None
         try:
             try:
-                await self._relayed(await self._open())
+                await self._relayed(await (opening or self.open()))
             except WireError as e:
                 failure = _violation(e)
             except CancelledError:
@@ -134,53 +145,88 @@ class Session(case.Case):
                     asking = self.client.conversation.asking
                     self.client.finish(patient=asking is not None)
         finally:
-            if self.flows is not None:
-                self.flows.close()
-                self.flows = None
-            if self._used:
-                self.leave()
-            self.gateway.left(self)
+            self.over()
         if self._further is not None:
             self.client.again(self._further)
 
-    async def _open(self) -> Relay | None:
+    def over(self) -> None:
+        """Let go of what the session has, which is over."""
+        if self.flows is not None:
+            self.flows.close()
+            self.flows = None
+        if self._used:
+            self.leave()
+        self.gateway.left(self)
+
+    # Each of these leads through all stages that are left, up to the last reply. Their
+    # frames are free while the relay lasts, which is much longer. They return what
+    # moves octets from then on; None where the reply was all there is. They raise
+    # SocksError where the client is refused, or something failed; WireError where it
+    # broke the protocol.
+
+    async def open(self, event: Event | None = None) -> Relay | None:
         """
-        Lead the client through all stages up to the last reply.
+        Begin.
 
-        Their frames are free while the relay lasts, which is much longer.
-
-        @return: what moves octets from then on; L{None} where the reply was all
-            there is.
-        @raise SocksError: the client is refused, or something failed.
-        @raise WireError: it broke the protocol.
+        @param event: the client's first message, where it has been read already.
         """
-        client, generation, record = self.client, self.generation, self.record
-        changes, clock = self.gateway.changes, self.gateway.clock
-
+        client, record = self.client, self.record
         self.stage = _NEGOTIATE
-        event = await client.next()
-        wanted = generation.methods.wanted(record.listener, client.source)
+        if event is None:
+            event = await client.next()
+        wanted = self.greeted(event)
+        try:
+            attempt = await negotiate(client, event, wanted, record.chose)
+        except AuthenticationFailed as e:
+            self._failedAt(e)
+            raise
+        self.attempted(attempt)
+        return await self.logIn(attempt)
+
+    def greeted(self, event: Event) -> Sequence[OfferedMethod]:
+        """
+        Write down the client's first message.
+
+        @return: the methods that it may log in by.
+        """
+        client, record = self.client, self.record
+        wanted = self.generation.methods.wanted(record.listener, client.source)
         record.opened(client.conversation.protocol, event, wanted)
         if client.program is not None:
             record.runBy(client.program)
+        return wanted
+
+    def attempted(self, attempt: Attempt) -> None:
+        """
+        Write down the login that the client tries.
+
+        @raise AuthenticationFailed: its method, or how its name is tagged, does not
+            let it in.
+        """
+        client, record = self.client, self.record
+        self._attempt = attempt
+        record.method, record.claimed = attempt.method, attempt.claimed
         try:
-            attempt = self._attempt = await negotiate(
-                client, event, wanted, record.chose
-            )
-            record.method, record.claimed = attempt.method, attempt.claimed
             if attempt.failure is not None:
                 raise attempt.failure
             if client.program is not None:
                 # Of a client on TCP the method may have asked for it.
                 record.runBy(client.program)
-            tag = generation.login.tagIn(attempt.credentials)
+            tag = self.generation.login.tagIn(attempt.credentials)
             if tag:
                 record.tag, record.claimed = tag, attempt.claimed
         except AuthenticationFailed as e:
-            if e.counts:
-                generation.login.failed(client.source)
+            self._failedAt(e)
             raise
 
+    def _failedAt(self, error: AuthenticationFailed) -> None:
+        """Count a login that a method has refused by itself."""
+        if error.counts:
+            self.generation.login.failed(self.client.source)
+
+    async def logIn(self, attempt: Attempt) -> Relay | None:
+        """Check the credentials, and go on with the request."""
+        client, generation, clock = self.client, self.generation, self.gateway.clock
         self.stage = _LOGIN
         if generation.handsOn:
             # The login makes the credentials forget it.
@@ -189,10 +235,7 @@ class Session(case.Case):
         user: User = await generation.login.settle(
             attempt.credentials, attempt.method, client.source
         )
-        record.user, record.method = user.name, user.method
-        if not user.anonymous:
-            record.loggedIn = True
-            record.loginTook = clock() - began
+        self.loggedIn(user, began)
         await attempt.report(True)
         if attempt.holds:
             client.proved = attempt.method, attempt.credentials
@@ -203,50 +246,102 @@ class Session(case.Case):
             event = await client.next()
             assert isinstance(event, Requested)
             request = event
-        requested = clock()
-        client.requested()
+        self.requested(user)
+        return await self.judge(request)
 
+    def loggedIn(self, user: User, began: float) -> None:
+        """
+        Write down who the client is.
+
+        @param began: when its credentials were looked at first.
+        """
+        record = self.record
+        record.user, record.method = user.name, user.method
+        if not user.anonymous:
+            record.loggedIn = True
+            record.loginTook = self.gateway.clock() - began
+
+    def requested(self, user: User) -> None:
+        """
+        Take note of who makes the request, which is here now.
+
+        @raise Revoked: there is no such user any more.
+        """
+        gateway, client, record = self.gateway, self.client, self.record
+        self._requested = gateway.clock()
+        client.requested()
         self.stage = _POLICY
-        if self.gateway.changes != changes:
+        if gateway.changes != self._changes:
             # The configuration, or who may log in, has changed since the client
             # connected: the request is judged by what holds now.
-            changes = self.gateway.changes
-            self.generation = self.gateway.generation
+            self._changes = gateway.changes
+            self.generation = gateway.generation
             user = self._now(user)
         record.secured, record.groups = client.secured, user.groups
-        self.asker = Asker(user, client.source, record.listener, record.secured, tag)
+        self.asker = Asker(
+            user, client.source, record.listener, record.secured, record.tag
+        )
         if user.expires is not None:
-            self.gateway.expiring[self] = None
-        refusal = await decide(self, request)
-        decided = clock()
+            gateway.expiring[self] = None
 
+    async def judge(self, request: Requested) -> Relay | None:
+        """Ask the policy about the request, and go on."""
+        return await self.decided(request, await decide(self, request))
+
+    async def decided(
+        self, request: Requested, refusal: SocksError | None
+    ) -> Relay | None:
+        """
+        Write down what was decided, and go on.
+
+        @param refusal: as of L{decide}.
+        """
+        gateway, record, came = self.gateway, self.record, self.client.came
+        at = gateway.clock()
         self.stage = _AUDIT
-        journal = self.gateway.journal
         if refusal is not None:
             record.verdict = "deny"
-            record.times = client.came, requested, decided, 0.0
-            await journal.refusal(record.denial(), record.decisionLine)
+            record.times = came, self._requested, at, 0.0
+            await gateway.journal.refusal(record.denial(), record.decisionLine)
             raise refusal
         record.verdict = "allow"
-        await journal.commit(record.decisionLine(), stranger=not record.loggedIn)
-        record.times = client.came, requested, decided, clock()
-
-        if self.gateway.changes != changes:
-            # It has changed again, while a name was looked up or the line written.
-            self.gateway.recheck(self)
-
-        self.stage = _ROUTE
+        await gateway.journal.commit(
+            record.decisionLine(), stranger=not record.loggedIn
+        )
+        self.written(at)
         told, relay = await self.command.route(self, request)
-        record.reachedAt = clock()
-        if told is None:
-            client.conversation.passed()
-        else:
-            client.reply(_SUCCEEDED, told)
-        self.shown = None
+        self.answer(told)
         if relay is not None:
             self.stage = _RELAY
             self.verdicts = _NONE
         return relay
+
+    def written(self, decided: float) -> None:
+        """
+        Take note that the decision is in the journal.
+
+        @param decided: when it was made.
+        @raise Revoked: the request is not allowed any more.
+        """
+        gateway, record = self.gateway, self.record
+        record.times = self.client.came, self._requested, decided, gateway.clock()
+        if gateway.changes != self._changes:
+            # It has changed again, while a name was looked up or the line written.
+            gateway.recheck(self)
+        self.stage = _ROUTE
+
+    def answer(self, told: tuple[Address | str, int] | None) -> None:
+        """
+        Answer the request: the destination is reached.
+
+        @param told: as of L{Routed}.
+        """
+        self.record.reachedAt = self.gateway.clock()
+        if told is None:
+            self.client.conversation.passed()
+        else:
+            self.client.reply(_SUCCEEDED, told)
+        self.shown = None
 
     def _now(self, user: User) -> User:
         """
@@ -263,7 +358,7 @@ class Session(case.Case):
         """
         Relay to the end, record it, close.
 
-        @param relay: as L{_open} returns it.
+        @param relay: as L{open} returns it.
         """
         record, client = self.record, self.client
         if relay is None:
@@ -278,6 +373,15 @@ class Session(case.Case):
         finally:
             record.sent, record.received = tally.sent, tally.received
             record.strangers += tally.strangers
+        self.relayed(tally)
+
+    def relayed(self, tally: Tally) -> None:
+        """
+        Record the end of a relay, and close the client's connection.
+
+        @param tally: what it moved, and how it ended.
+        """
+        record, client = self.record, self.client
         record.reason = tally.reason
         self.gateway.journal.append(record.endLine(self.gateway.clock()))
         if tally.further is not None:

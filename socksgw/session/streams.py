@@ -29,7 +29,7 @@ from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Requested
 
-__all__ = ["Bind", "Connect", "Dialling", "targets"]
+__all__ = ["Bind", "Connect", "Dialling", "looks", "reached", "targets"]
 
 #: As of L{Ways.connect}.
 Admit = Callable[[Address], float | None]
@@ -64,12 +64,40 @@ def _between(case: Case, outlet: Outlet) -> Relay:
     return relay
 
 
+def looks(case: Case) -> bool:
+    """Return whether the first octets of a session are looked at."""
+    return case.pending or case.generation.inspection.always
+
+
 def targets(case: Case) -> Sequence[Address | str]:
     """Return what may be dialled: addresses, or the name that an upstream looks up."""
     record = case.record
     if record.judged and record.name is not None:
         return (record.name,)
     return record.addresses
+
+
+def reached(case: Case, outlet: Outlet, ways: Ways) -> None:
+    """
+    Take note of the connection to an address that was judged.
+
+    @param ways: by which it leads there.
+    @raise LeadsHere: it leads to this host, which is banned; it is closed.
+    """
+    record, path = case.record, outlet.path
+    record.dialled, record.bound = outlet.address, outlet.bound
+    # A reload may have judged it again meanwhile.
+    case.livesBy(case.verdicts[outlet.address])
+    if path or record.via:
+        record.went(path)
+    if path:
+        case.outgoing = outlet.local.address
+    elif case.loops(outlet.bound[0], outlet.address, record.port):
+        outlet.loseConnection()
+        raise LeadsHere("the destination turned out to be this host")
+    ways.reached(case.whose, outlet.address)
+    if case.obligations.leaving is not None:
+        introduce(case, outlet)
 
 
 class Dialling(Command):
@@ -129,20 +157,7 @@ class Dialling(Command):
                 outlet = await ways.connect(addresses, record.port, admit, case)
             else:
                 outlet, ways = await self._first(case, addresses, admit)
-            record.dialled, record.bound = outlet.address, outlet.bound
-            # A reload may have judged it again meanwhile.
-            case.livesBy(case.verdicts[outlet.address])
-        path = outlet.path
-        if path or record.via:
-            record.went(path)
-        if path:
-            case.outgoing = outlet.local.address
-        elif case.loops(outlet.bound[0], outlet.address, record.port):
-            outlet.loseConnection()
-            raise LeadsHere("the destination turned out to be this host")
-        ways.reached(case.whose, outlet.address)
-        if case.obligations.leaving is not None:
-            introduce(case, outlet)
+            reached(case, outlet, ways)
         return outlet
 
     async def _reach(self, case: Case) -> Outlet:
@@ -194,10 +209,14 @@ class Connect(Dialling):
     async def route(self, case: Case, request: Requested) -> Routed:
         """Dial, and relay what both say."""
         outlet = await self.dial(case)
-        if case.pending or case.generation.inspection.always:
-            return Routed(outlet.bound, _looking(case, outlet))
+        return Routed(outlet.bound, self.relay(case, outlet))
+
+    def relay(self, case: Case, outlet: Outlet) -> Relay:
+        """Return what moves octets between the client and its destination."""
+        if looks(case):
+            return _looking(case, outlet)
         case.found = UNSEEN
-        return Routed(outlet.bound, _between(case, outlet))
+        return _between(case, outlet)
 
 
 @final
