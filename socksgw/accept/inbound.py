@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Any, Final, final
+from typing import Protocol as Seam
 
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
@@ -33,6 +33,7 @@ from socksgw.system.protected import ProtectedConnection
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event
+from socksgw.wire.levels import CLEAR
 from socksgw.wire.proxyheader import Origin
 from socksgw.wire.server import ServerConversation, State
 
@@ -46,6 +47,13 @@ _LINGER_OCTETS: Final = 1 << 20
 
 _DONE: Final = Failure(ConnectionDone())
 _OPEN, _FINISHING, _CLOSED_SOON, _GONE = Phase
+
+
+class Waiting(Seam):
+    """What waits for more of the client's octets: a C{Deferred}, or what acts as one."""
+
+    def callback(self, result: Any, /) -> None:
+        """Hear that more has come; the result is L{None}."""
 
 
 def _overfull() -> ProtocolViolated:
@@ -97,7 +105,7 @@ class Inbound(Requests):
     protection: Protection | None = None
     _admitted = True
     _taker: Receiver | None = None
-    _waiting: Deferred[None] | None = None
+    _waiting: Waiting | None = None
     #: Octets that are still thrown away, once our side has ended.
     _lingering = _LINGER_OCTETS
     #: Whether a client that goes on sending, once our side has ended, is given the
@@ -259,6 +267,38 @@ class Inbound(Requests):
         if self._counted:
             self._count()
         return event
+
+    def poll(self, waiting: Waiting) -> Event | None:
+        """
+        Return the client's next message, if it is whole.
+
+        @param waiting: is called as soon as more has come, where it is not.
+        @raise socksgw.wire.reader.WireError: it breaks the protocol.
+        @raise ClientLost: none will come.
+        """
+        event = self.conversation.next()
+        if event is None:
+            if self.ended:
+                raise self.failure or ClientLost("the client ended its side")
+            self._readOn()
+            self._waiting = waiting
+        elif self._counted:
+            self._count()
+        return event
+
+    @property
+    def first(self) -> bool:
+        """
+        Whether the client is about to make its first request, in the clear.
+
+        No layer below has told anything of it then.
+        """
+        return (
+            self.halfOpen
+            and not self.ended
+            and not self.listener.layers
+            and self.connection.secured == CLEAR
+        )
 
     def surplus(self) -> bytes:
         """

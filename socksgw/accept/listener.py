@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 from typing import Protocol as Seam
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
 from socksgw.accept.admission import Admission, Census
 from socksgw.accept.inbound import Inbound
 from socksgw.accept.layers import Layer
-from socksgw.accept.seams import Budget
+from socksgw.accept.seams import Budget, Serving
 from socksgw.interfaces import Timer
 from socksgw.system.domains import OWN, Domain
 from socksgw.wire.address import Address
@@ -45,8 +44,8 @@ class Service(Seam):
     def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call C{call} in so many seconds, unless the timer is cleared."""
 
-    def serve(self, client: Inbound) -> Deferred[None]:
-        """Start the session of a client. Cancelled, the session ends."""
+    def serve(self, client: Inbound) -> Serving:
+        """Start the session of a client."""
 
     def settled(self) -> None:
         """Take note that a client's connection is gone."""

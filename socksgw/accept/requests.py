@@ -7,9 +7,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-
-from socksgw.accept.seams import Keepsake, Listening
+from socksgw.accept.seams import Keepsake, Listening, Serving
 from socksgw.errors import SocksError
 from socksgw.interfaces import Timer
 from socksgw.wire.server import ServerConversation
@@ -61,7 +59,7 @@ class Requests:
     kept: Keepsake | None = None
     proved: tuple[str, Any] | None = None
     _phase = _OPEN
-    _serving: Deferred[None] | None = None
+    _serving: Serving | None = None
     _deadline: Timer | None = None
     _paused = False
     #: Octets of the conversation that count in the memory.

@@ -7,15 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
-
 from socksgw.accept.admission import Admission
 from socksgw.accept.layers import Layer
 from socksgw.interfaces import Timer
 from socksgw.system.domains import Domain
 from socksgw.wire.dialect import Dialect
 
-__all__ = ["Budget", "Keepsake", "Listening"]
+__all__ = ["Budget", "Keepsake", "Listening", "Serving"]
 
 
 class Budget(Protocol):
@@ -32,6 +30,13 @@ class Budget(Protocol):
 
     def give(self, octets: int) -> None:
         """Count octets that are held no longer."""
+
+
+class Serving(Protocol):
+    """The session of a client."""
+
+    def cancel(self) -> None:
+        """End it."""
 
 
 class Listening(Protocol):
@@ -76,8 +81,8 @@ class Listening(Protocol):
     def setDeadline(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call C{call} in so many seconds, unless the timer is cleared."""
 
-    def serve(self, client: Any) -> Deferred[None]:
-        """Start the session of a client. Cancelled, the session ends."""
+    def serve(self, client: Any) -> Serving:
+        """Start the session of a client."""
 
     def opened(self, client: Any) -> None:
         """Take note that a client's connection is ready."""

@@ -24,7 +24,7 @@ from socksgw.audit.growth import Growth
 from socksgw.audit.ration import Ration
 from socksgw.audit.refusals import Refusal, Refusals
 from socksgw.audit.segments import InUse, Segments
-from socksgw.audit.waiting import Waiting, awaited, fail, fire
+from socksgw.audit.waiting import Waiting, Written, awaited, fail, fire
 from socksgw.config.schema import AuditConfig
 from socksgw.system.coroutines import Awaited
 from socksgw.system.files import FileError
@@ -209,6 +209,16 @@ class Journal:
         if not self._due:
             self._schedule(0)
         return waiting
+
+    def commitFor(self, line: str, waiting: Written, stranger: bool = False) -> None:
+        """
+        Add a line as L{commit} does, for what hears of it by itself.
+
+        @param waiting: is called in the place of the Deferred that L{commit} returns.
+        """
+        self._lines.append(Waiting(line, waiting, stranger))
+        if not self._due:
+            self._schedule(0)
 
     def append(self, line: str, stranger: bool = False) -> None:
         """

@@ -5,13 +5,27 @@ Lines of the journal that are not written yet, and the requests that wait for th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
-
-from twisted.internet.defer import Deferred
+from typing import Any, NamedTuple, Protocol
 
 from socksgw.errors import AuditFailed
 
-__all__ = ["Waiting", "awaited", "fail", "fire"]
+__all__ = ["Waiting", "Written", "awaited", "fail", "fire"]
+
+
+class Written(Protocol):
+    """
+    What waits until its line is written: a C{Deferred}, or what acts as one.
+
+    @ivar called: whether it waits no longer.
+    """
+
+    called: bool
+
+    def callback(self, result: Any, /) -> None:
+        """Hear that the line is written, or need not be; the result is L{None}."""
+
+    def errback(self, error: Any, /) -> None:
+        """Hear with which L{AuditFailed} it was not."""
 
 
 class Waiting(NamedTuple):
@@ -24,7 +38,7 @@ class Waiting(NamedTuple):
     """
 
     body: str
-    committed: Deferred[None] | None
+    committed: Written | None
     stranger: bool
 
 

@@ -43,8 +43,8 @@ from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
 from socksgw.route.udpoptions import portShares
 from socksgw.route.upstreams.standing import Standing
+from socksgw.session.express import Serving, begin
 from socksgw.session.session import Session
-from socksgw.system.coroutines import Running
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.domains import Domain
 from socksgw.system.heap import Heap
@@ -438,14 +438,11 @@ class Gateway:
         """
         self._revocation.check(session)
 
-    def serve(self, client: Inbound) -> Deferred[None]:
+    def serve(self, client: Inbound) -> Serving:
         """
         Start the session of a client that has sent its first octets.
-
-        @return: fires when the session is over.
         """
-        session = self.sessions.begin(lambda number: Session(self, client, number))
-        return Running(session.serve())
+        return begin(self.sessions.begin(lambda number: Session(self, client, number)))
 
     def left(self, session: Session) -> None:
         """

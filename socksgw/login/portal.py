@@ -233,6 +233,24 @@ class Login:
         if before._stores.stamps == self._stores.stamps:
             self._memory.inherit(before._memory, self._here)
 
+    def known(self, credentials: Any, method: str, source: Address) -> SocksUser | None:
+        """
+        Log a client in whose credentials were right of late.
+
+        @return: L{None} where L{settle} has to be asked.
+        """
+        if self.directory is not None:
+            return None
+        if IAnonymous.providedBy(credentials):
+            return self._memory.right(method)
+        if self._refuses(credentials, source):
+            return None
+        user = self._memory.right(self._memory.digest(credentials, method))
+        if user is not None:
+            self._succeeded(credentials, source)
+            self.checks.release(credentials)
+        return user
+
     async def settle(self, credentials: Any, method: str, source: Address) -> SocksUser:
         """
         Log a client in.

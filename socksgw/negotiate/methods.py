@@ -49,6 +49,11 @@ class OfferedMethod:
             authenticator.applies if IConditional.providedBy(authenticator) else None
         )
 
+    @property
+    def conditional(self) -> bool:
+        """Whether it can serve some connections, and others not."""
+        return self._applies is not None
+
     def isFor(self, exchange: Exchange) -> bool:
         """Return whether it can serve this connection."""
         return self._applies is None or self._applies(exchange)

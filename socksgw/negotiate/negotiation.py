@@ -18,7 +18,7 @@ from socksgw.wire.events import Event
 from socksgw.wire.levels import CONFIDENTIALITY
 from socksgw.wire.reader import WireError
 
-__all__ = ["negotiate"]
+__all__ = ["certain", "negotiate"]
 
 
 def _unmet(offered: bytes, wanted: Sequence[OfferedMethod]) -> str:
@@ -70,6 +70,24 @@ def _chosen(
         if not method.capabilities.protects or client.secured != CONFIDENTIALITY:
             break
     return found
+
+
+def certain(
+    offered: bytes, wanted: Sequence[OfferedMethod]
+) -> tuple[OfferedMethod, int] | None:
+    """
+    Return the method that L{negotiate} chooses on any connection in the clear.
+
+    @return: the method, and its number; L{None} where it depends on the connection
+        which it is, where there is another one inside, and where there is none.
+    """
+    for method in wanted:
+        for code in method.codes:
+            if code in offered:
+                if method.conditional or method.inner:
+                    return None
+                return method, code
+    return None
 
 
 async def negotiate(

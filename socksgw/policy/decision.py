@@ -23,7 +23,7 @@ from socksgw.policy.questions import (
 from socksgw.policy.remembered import Remembered, Surroundings
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.told import Told
-from socksgw.wire.address import Address
+from socksgw.wire.address import Address, BadHost
 
 __all__ = ["Decision", "NameResolver", "Policy", "combined", "refused", "tellable"]
 
@@ -243,6 +243,25 @@ class Policy:
         return await self._lookUp(
             question, asker, lambda a: self.judge(question, a), arrive
         )
+
+    def atOnce(
+        self, asker: Asker, command: str, host: Address | str | BadHost, port: int
+    ) -> Decision | None:
+        """
+        Decide a request for an address about which nothing else has to be asked.
+
+        @return: L{None} where L{decide} has to be asked.
+        """
+        if (
+            not isinstance(host, Address)
+            or port == 0
+            or self._deciders
+            or self._ruleset.reporting
+            or self.told.name(asker, host) is not None
+        ):
+            return None
+        verdict = self.judge(Question(asker, command, None, port), host)
+        return Decision(verdict, (host,) if verdict.allowed else ())
 
     def _hint(
         self, question: Question, name: str, address: Address, verdict: Verdict

@@ -9,6 +9,7 @@ from typing import final
 
 from socksgw.relay.forward import STALE, UPGRADED, ForwardRelay
 from socksgw.relay.kept import Kept
+from socksgw.relay.relay import Done
 from socksgw.relay.seams import Allowance, Client
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import SpliceRelay
@@ -18,6 +19,17 @@ from socksgw.system.connection import Connection
 from socksgw.wire.dialect import Exchange
 
 __all__ = ["Relays"]
+
+
+def _part(destination: Connection, tally: Tally, reset: bool) -> None:
+    """Close a destination as its relay has ended."""
+    if reset:
+        destination.abortConnection()
+    elif tally.reason == "closed":
+        destination.loseConnection()
+    else:
+        # What the client sent is not all there.
+        destination.cut()
 
 
 @final
@@ -97,13 +109,58 @@ class Relays:
                 client.take(None)
                 relay.dissolve()
         finally:
-            if resetDestination:
-                destination.abortConnection()
-            elif tally.reason == "closed":
-                destination.loseConnection()
-            else:
-                # What the client sent is not all there.
-                destination.cut()
+            _part(destination, tally, resetDestination)
+
+    def join(
+        self,
+        client: Client,
+        destination: Connection,
+        tally: Tally,
+        done: Done,
+        idle: float | None = None,
+        sending: Allowance | None = None,
+        receiving: Allowance | None = None,
+    ) -> SpliceRelay | None:
+        """
+        Return what moves octets between two plain sockets as L{between} does.
+
+        It is to be started. Whoever hears of its end calls L{joined}.
+
+        @param done: hears of the end, which may come before the start has returned.
+        @return: L{None} where one of the sockets is not plain.
+        """
+        connection = client.connection
+        near, far = connection.plain, destination.plain
+        if near is None or far is None:
+            return None
+        settings = self._settings if idle is None else self._settings.idling(idle)
+        relay = SpliceRelay(
+            settings, near, far, connection.release(), destination.release(), done
+        )
+        if sending is not None or receiving is not None:
+            relay.limit(sending, receiving)
+        tally.relay = relay
+        return relay
+
+    def joined(
+        self,
+        client: Client,
+        destination: Connection,
+        tally: Tally,
+        resetDestination: bool,
+    ) -> None:
+        """
+        Take the figures of what L{join} has returned, and close the destination.
+
+        @param tally: with the reason, if there is one.
+        @param resetDestination: whether it is closed with a reset.
+        """
+        relay, tally.relay = tally.relay, None
+        assert relay is not None
+        tally.sent, tally.received = relay.client.moved, relay.destination.moved
+        client.take(None)
+        relay.dissolve()
+        _part(destination, tally, resetDestination)
 
     async def forward(
         self,

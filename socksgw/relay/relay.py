@@ -4,14 +4,14 @@ What all relays between two connections have in common.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from socksgw.relay.idle import IdleWatch
 from socksgw.relay.seams import Allowance
 from socksgw.relay.settings import RelaySettings
 from socksgw.system.coroutines import Awaited
 
-__all__ = ["Relay"]
+__all__ = ["Done", "Relay"]
 
 
 class _Bounded(Protocol):
@@ -26,6 +26,13 @@ class _Bounded(Protocol):
     def limit(self, allowance: Allowance | None) -> None: ...
 
 
+class Done(Protocol):
+    """What hears of the end of a relay: a C{Deferred}, or what acts as one."""
+
+    def callback(self, result: tuple[str, bool, bool], /) -> None:
+        """Hear of it; the result is as of C{Relay.done}."""
+
+
 class Relay(IdleWatch):
     """
     Move octets between a client and a destination.
@@ -37,7 +44,7 @@ class Relay(IdleWatch):
     @ivar destination: the same of the destination.
     @ivar done: fires with the reason, a fixed word, and with whether the client and
         the destination are to be closed with a reset. Cancelled, the relay lets go
-        of both.
+        of both (L{cancel}).
     """
 
     __slots__ = ("_over", "client", "destination", "done")
@@ -46,11 +53,14 @@ class Relay(IdleWatch):
     client: _Bounded
     destination: _Bounded
 
-    def __init__(self, settings: RelaySettings) -> None:
+    def __init__(self, settings: RelaySettings, done: Done | None = None) -> None:
+        """
+        @param done: hears of the end in the place of what could be awaited.
+        """
         super().__init__()
         self.settings = settings
         self._over = False
-        self.done: Awaited[tuple[str, bool, bool]] = Awaited(self._cancelled)
+        self.done: Any = Awaited(self.cancel) if done is None else done
 
     @property
     def over(self) -> bool:
@@ -102,7 +112,8 @@ class Relay(IdleWatch):
             self.release(closing=True, reset=resetDestination)
             self.done.callback((reason, resetClient, resetDestination))
 
-    def _cancelled(self, _: object) -> None:
+    def cancel(self, _: object = None) -> None:
+        """Let go of both connections, and tell nobody."""
         self._over = True
         self.ignoreIdle()
         self.release(closing=False, reset=False)

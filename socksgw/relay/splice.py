@@ -16,7 +16,7 @@ from __future__ import annotations
 import socket
 from typing import Final, final
 
-from socksgw.relay.relay import Relay
+from socksgw.relay.relay import Done, Relay
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.side import Side
 from socksgw.system.sockets import unsent
@@ -49,6 +49,7 @@ class SpliceRelay(Relay):
         destination: socket.socket,
         watched: bool = False,
         watchedThere: bool = False,
+        done: Done | None = None,
     ) -> None:
         """
         Make the relay; L{start} begins it.
@@ -56,8 +57,9 @@ class SpliceRelay(Relay):
         @param watched: whether the client's socket is watched already, for what
             there is to read.
         @param watchedThere: whether the destination's is.
+        @param done: as of L{Relay}.
         """
-        super().__init__(settings)
+        super().__init__(settings, done)
         self.client = Side(self, client)
         if watched:
             self.client.adopt()

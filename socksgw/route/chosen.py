@@ -29,6 +29,8 @@ class Chosen:
 
     __slots__ = ("_leaveBy", "_made", "_make")
 
+    begin: Final = None
+
     def __init__(self, leaveBy: LeaveBy, make: Callable[[Near], Direct]) -> None:
         """
         Begin without any.

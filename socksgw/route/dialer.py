@@ -9,6 +9,7 @@ from typing import Any, final
 
 from twisted.internet.defer import Deferred
 
+from socksgw.errors import SocksError
 from socksgw.interfaces import SetDeadline
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.race import Race
@@ -20,6 +21,14 @@ from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
 __all__ = ["Dialer"]
+
+
+def _prepare(outlet: PlainOutlet) -> None:
+    """Set what all connections to destinations have."""
+    connected = outlet.plain
+    assert connected is not None
+    quick(connected)
+    keepAlive(connected)
 
 
 @final
@@ -69,11 +78,28 @@ class Dialer:
                 outlet = await self._race(addresses, port, admit)
         else:
             outlet = await self._race(addresses, port, admit)
-        connected = outlet.plain
-        assert connected is not None
-        quick(connected)
-        keepAlive(connected)
+        _prepare(outlet)
         return outlet
+
+    def begin(
+        self,
+        address: Address,
+        port: int,
+        seconds: float | None,
+        connected: Callable[[PlainOutlet], None],
+        failed: Callable[[SocksError], None],
+    ) -> Single:
+        """
+        Begin to connect to one address: as L{socksgw.route.ways.Begin}.
+        """
+
+        def ready(outlet: PlainOutlet) -> None:
+            _prepare(outlet)
+            connected(outlet)
+
+        single = Single(self._watch, address, port, ready, failed)
+        single.start(self._sockets, seconds or self._timeout, self._setDeadline)
+        return single
 
     def _single(
         self, address: Address, port: int, admit: Callable[[Address], float | None]

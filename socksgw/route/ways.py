@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, Protocol, final
 
-from socksgw.errors import ConnectFailed
+from socksgw.errors import ConnectFailed, SocksError
 from socksgw.interfaces import SetDeadline
 from socksgw.route.datagrams import DatagramOutlet
 from socksgw.route.dialer import Dialer
@@ -27,7 +27,9 @@ from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
 __all__ = [
+    "Begin",
     "DatagramOutlet",
+    "Dialling",
     "Direct",
     "Listening",
     "Outlet",
@@ -104,12 +106,45 @@ class Listening(Protocol):
         """Listen no longer."""
 
 
+class Dialling(Protocol):
+    """A connect that is under way."""
+
+    def cancel(self) -> None:
+        """Give it up; no effect when it is decided."""
+
+
+class Begin(Protocol):
+    """Begins to connect to one address of which the policy was asked."""
+
+    def __call__(
+        self,
+        address: Address,
+        port: int,
+        seconds: float | None,
+        connected: Callable[[Any], None],
+        failed: Callable[[SocksError], None],
+    ) -> Dialling:
+        """
+        Begin.
+
+        @param seconds: as C{admit} of L{Ways.connect} returns it.
+        @param connected: called later with an L{Outlet}.
+        @param failed: called later instead of that.
+        @raise SocksError: it has failed already.
+        @raise BlockingIOError: there is something to wait for.
+        """
+
+
 class Ways(Protocol):
     """
     What leads out for a session: from here, or through other gateways.
 
     L{connect}, L{listen} and L{datagrams} each give what a relay takes.
     """
+
+    @property
+    def begin(self) -> Begin | None:
+        """What connects to one address; L{None} where there is more to it than that."""
 
     def connect(
         self,
@@ -203,6 +238,7 @@ class Direct:
         "_setDeadline",
         "_sockets",
         "_watch",
+        "begin",
         "connect",
         "reached",
     )
@@ -229,6 +265,7 @@ class Direct:
         self._departure = departure
         self._dialer = dialer
         self.connect = dialer.open if departure is None else self._connect
+        self.begin: Begin | None = dialer.begin if departure is None else None
         self.reached = outward.connected
         self._outward = outward
         self._watch = watch

@@ -170,6 +170,7 @@ class Case:
     @ivar found: what it carries, for the rules; L{None} while that is not known.
     @ivar arrived: whether the session is counted as new already (L{arrive}).
     @ivar claim: what the session takes of the limits, once it is allowed.
+    @ivar tally: what it moves, while that is moved, and afterwards; L{None} before.
     @ivar flows: what judges its datagrams, where it has any.
     @ivar shown: the name and the password of this login, for an upstream that is to
         have them; L{None} again as soon as the session has its way out.
@@ -178,9 +179,9 @@ class Case:
     """
 
     __slots__ = (
-        "_tally", "_used", "arrived", "asker", "claim", "client", "command", "flows",
-        "found", "gateway", "generation", "obligations", "outgoing", "pending",
-        "record", "shown", "verdicts",
+        "_used", "arrived", "asker", "claim", "client", "command", "flows", "found",
+        "gateway", "generation", "obligations", "outgoing", "pending", "record",
+        "shown", "tally", "verdicts",
     )  # fmt: skip
 
     asker: Asker
@@ -210,7 +211,7 @@ class Case:
         self._used: tuple[Used, ...] = ()
         self.shown: tuple[bytes, bytes] | None = None
         self.outgoing: Address | None = None
-        self._tally: Tally | None = None
+        self.tally: Tally | None = None
 
     @property
     def whose(self) -> tuple[bytes, str]:
@@ -220,7 +221,7 @@ class Case:
     @property
     def moved(self) -> tuple[int, int]:
         """The octets so far from the client to its destination, and back."""
-        return (0, 0) if self._tally is None else self._tally.moved
+        return (0, 0) if self.tally is None else self.tally.moved
 
     @property
     def port(self) -> int:
@@ -315,8 +316,8 @@ class Case:
         self.claim = claim = self.gateway.limits.again(
             before, self.asker, self.command.name, rule
         )
-        if self._tally is not None and self._tally.relay is not None:
-            self._tally.relay.limit(claim.sending, claim.receiving)
+        if self.tally is not None and self.tally.relay is not None:
+            self.tally.relay.limit(claim.sending, claim.receiving)
         before.close()
         if self.flows is not None:
             self.flows.recount()

@@ -12,13 +12,13 @@ from socksgw.session.command import Command
 from socksgw.session.datagrams import Associate, ConnectUDP, Diverted, Tunnelled
 from socksgw.session.forwarding import Forward
 from socksgw.session.lookups import Resolve, ResolvePtr
-from socksgw.session.streams import Bind, Connect
+from socksgw.session.streams import CONNECT, Bind
 
 __all__ = ["commandFor"]
 
 #: By the words that dialects have for them (L{socksgw.wire.dialect.Dialect}).
 _COMMANDS: Final[Mapping[str, Command]] = {
-    "connect": Connect(),
+    "connect": CONNECT,
     "forward": Forward(),
     "bind": Bind(),
     "udp": Associate(),

@@ -90,7 +90,7 @@ class Session(case.Case):
     @ivar stage: the stage that it is in.
     """
 
-    __slots__ = ("_attempt", "_changes", "_further", "_requested", "stage")
+    __slots__ = ("_attempt", "_changes", "_decided", "_further", "_requested", "stage")
 
     command: Command
     gateway: Gateway
@@ -101,8 +101,8 @@ class Session(case.Case):
         self._attempt: Attempt | None = None
         # What had changed when the rules were read that it is judged by.
         self._changes = gateway.changes
-        # When the request came.
-        self._requested = 0.0
+        # When the request came, and was decided.
+        self._requested = self._decided = 0.0
         # What came behind the request, where the client may make another one.
         self._further: bytes | None = None
 
@@ -171,7 +171,7 @@ class Session(case.Case):
         @param event: the client's first message, where it has been read already.
         """
         client, record = self.client, self.record
-        self.stage = _NEGOTIATE
+        self.begin()
         if event is None:
             event = await client.next()
         wanted = self.greeted(event)
@@ -182,6 +182,10 @@ class Session(case.Case):
             raise
         self.attempted(attempt)
         return await self.logIn(attempt)
+
+    def begin(self) -> None:
+        """Take note that the client says something."""
+        self.stage = _NEGOTIATE
 
     def greeted(self, event: Event) -> Sequence[OfferedMethod]:
         """
@@ -239,8 +243,7 @@ class Session(case.Case):
         await attempt.report(True)
         if attempt.holds:
             client.proved = attempt.method, attempt.credentials
-        # The credentials may be a secret.
-        self._attempt = None
+        self.welcomed()
         request = client.conversation.admit(attempt.event)
         if request is None:
             event = await client.next()
@@ -256,10 +259,16 @@ class Session(case.Case):
         @param began: when its credentials were looked at first.
         """
         record = self.record
+        self.stage = _LOGIN
         record.user, record.method = user.name, user.method
         if not user.anonymous:
             record.loggedIn = True
             record.loginTook = self.gateway.clock() - began
+
+    def welcomed(self) -> None:
+        """Take note that the client has been told that it is let in."""
+        # The credentials may be a secret.
+        self._attempt = None
 
     def requested(self, user: User) -> None:
         """
@@ -296,39 +305,49 @@ class Session(case.Case):
 
         @param refusal: as of L{decide}.
         """
-        gateway, record, came = self.gateway, self.record, self.client.came
-        at = gateway.clock()
-        self.stage = _AUDIT
+        gateway, record = self.gateway, self.record
         if refusal is not None:
+            self.stage = _AUDIT
             record.verdict = "deny"
-            record.times = came, self._requested, at, 0.0
+            record.times = self.client.came, self._requested, gateway.clock(), 0.0
             await gateway.journal.refusal(record.denial(), record.decisionLine)
             raise refusal
-        record.verdict = "allow"
-        await gateway.journal.commit(
-            record.decisionLine(), stranger=not record.loggedIn
-        )
-        self.written(at)
-        told, relay = await self.command.route(self, request)
-        self.answer(told)
-        if relay is not None:
-            self.stage = _RELAY
-            self.verdicts = _NONE
-        return relay
+        line = self.allowed()
+        await gateway.journal.commit(line, stranger=not record.loggedIn)
+        self.written()
+        return await self.route(request)
 
-    def written(self, decided: float) -> None:
+    def allowed(self) -> str:
+        """
+        Take note that the request is allowed.
+
+        @return: the line that is to be written before anything else.
+        """
+        self._decided = self.gateway.clock()
+        self.stage = _AUDIT
+        self.record.verdict = "allow"
+        return self.record.decisionLine()
+
+    def written(self) -> None:
         """
         Take note that the decision is in the journal.
 
-        @param decided: when it was made.
         @raise Revoked: the request is not allowed any more.
         """
         gateway, record = self.gateway, self.record
-        record.times = self.client.came, self._requested, decided, gateway.clock()
+        record.times = self.client.came, self._requested, self._decided, gateway.clock()
         if gateway.changes != self._changes:
             # It has changed again, while a name was looked up or the line written.
             gateway.recheck(self)
         self.stage = _ROUTE
+
+    async def route(self, request: Requested) -> Relay | None:
+        """Open what is allowed, and answer."""
+        told, relay = await self.command.route(self, request)
+        self.answer(told)
+        if relay is not None:
+            self.relaying()
+        return relay
 
     def answer(self, told: tuple[Address | str, int] | None) -> None:
         """
@@ -342,6 +361,16 @@ class Session(case.Case):
         else:
             self.client.reply(_SUCCEEDED, told)
         self.shown = None
+
+    def relaying(self) -> None:
+        """Take note that octets are moved from now on."""
+        self.stage = _RELAY
+        self.verdicts = _NONE
+
+    async def relayBy(self, relay: Relay) -> Relay:
+        """Go on with what moves octets: the request is answered."""
+        self.relaying()
+        return relay
 
     def _now(self, user: User) -> User:
         """
@@ -364,7 +393,7 @@ class Session(case.Case):
         if relay is None:
             self._answered()
             return
-        tally = self._tally = Tally()
+        tally = self.tally = Tally()
         over = relay(client.surplus(), tally)
         # It is of no use while its relay lasts.
         del relay

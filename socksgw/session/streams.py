@@ -5,7 +5,7 @@ The commands that end in a stream of octets: CONNECT and BIND.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import final
+from typing import Final, final
 
 from socksgw.errors import LeadsHere, LimitReached, SocksError
 from socksgw.policy.decision import Decision
@@ -29,7 +29,7 @@ from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Requested
 
-__all__ = ["Bind", "Connect", "Dialling", "looks", "reached", "targets"]
+__all__ = ["CONNECT", "Bind", "Connect", "Dialling", "looks", "reached", "targets"]
 
 #: As of L{Ways.connect}.
 Admit = Callable[[Address], float | None]
@@ -217,6 +217,9 @@ class Connect(Dialling):
             return _looking(case, outlet)
         case.found = UNSEEN
         return _between(case, outlet)
+
+
+CONNECT: Final = Connect()
 
 
 @final

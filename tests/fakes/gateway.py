@@ -17,7 +17,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.testing import StringTransport
@@ -44,11 +44,12 @@ from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Verdict
 from socksgw.relay.memory import Memory
 from socksgw.route.udpoptions import UDPOptions
+from socksgw.session.express import Serving, begin
 from socksgw.session.session import Session
 from socksgw.system.coroutines import Running
 from socksgw.system.domains import OWN
 from socksgw.wire import socks4, socks5, userpass
-from socksgw.wire.address import Address
+from socksgw.wire.address import Address, BadHost
 from socksgw.wire.codes import Reply
 from socksgw.wire.http import Http
 from tests.fakes.loops import Timers
@@ -222,16 +223,19 @@ class Gateway:
             "reason": "closed",
             "reset": False,
         }
-        ways = SimpleNamespace(connect=self._open, reached=lambda *_: None)
+        ways = SimpleNamespace(
+            begin=self._begin, connect=self._open, reached=lambda *_: None
+        )
         self.generation: Any = SimpleNamespace(
             methods=Methods([Choice(wanted, None, None)]),
             login=Login([self.checker], {"staff": ["alice"]}, 60, self.clock),
-            policy=SimpleNamespace(decide=self._decide),
+            policy=SimpleNamespace(atOnce=self._atOnce, decide=self._decide),
             ways=ways,
             waysOf=lambda listener, leaving=None: ways,
             handsOn=False,
             domainOf=lambda listener: OWN,
-            relays=SimpleNamespace(between=self._between),
+            # Clients are no plain sockets here.
+            relays=SimpleNamespace(between=self._between, join=lambda *_: None),
             inspection=SimpleNamespace(always=False),
             udpOf=lambda name: UDPOptions(ListenUDP()),
         )
@@ -244,6 +248,7 @@ class Gateway:
         self.limits.apply(limits, ())
         self.journal: Any = SimpleNamespace(
             commit=self._commit,
+            commitFor=self._commitFor,
             append=self._append,
             refusal=lambda refusal, line: self._commit(line(), not refusal.loggedIn),
         )
@@ -257,11 +262,12 @@ class Gateway:
 
     # What a listener needs.
 
-    def serve(self, client: Any) -> Deferred[None]:
+    def serve(self, client: Any) -> Serving:
         session = Session(self, client, len(self.sessions) + 1)
         self.sessions.append(session)
-        serving = Running(session.serve())
-        serving.addErrback(self.unhandled.append)
+        serving = begin(session)
+        if isinstance(serving, Running):
+            serving.addErrback(self.unhandled.append)
         return serving
 
     def exhausted(self) -> None: ...
@@ -304,6 +310,32 @@ class Gateway:
         await self._step("policy")
         return self.decision
 
+    def _atOnce(
+        self, asker: Any, command: str, host: Any, port: int
+    ) -> Decision | None:
+        if "policy" in self.steps or isinstance(host, BadHost):
+            return None
+        who = (asker.user.name, asker.source, asker.listener)
+        self.happened.append(("decide", *who, command, host, port))
+        return self.decision
+
+    def _begin(
+        self,
+        address: Address,
+        port: int,
+        seconds: float | None,
+        connected: Callable[[Any], None],
+        failed: Callable[[Any], None],
+    ) -> Deferred[None]:
+        self.happened.append(("dial", (address,), port))
+        self.seconds.append(seconds)
+        dialling = Running(self._step("route"))
+        dialling.addCallbacks(
+            lambda _: connected(self.outlet),
+            lambda failure: failure.check(CancelledError) or failed(failure.value),
+        )
+        return dialling
+
     async def _open(
         self,
         addresses: tuple[Address, ...],
@@ -338,6 +370,17 @@ class Gateway:
         await self._step("audit")
         self.stranger = stranger
         self._append(line, "commit")
+
+    def _commitFor(self, line: str, waiting: Any, stranger: bool = False) -> None:
+        def done(result: Any) -> None:
+            if waiting.called:
+                return
+            if isinstance(result, Failure):
+                waiting.errback(result.value)
+            else:
+                waiting.callback(None)
+
+        Running(self._commit(line, stranger)).addBoth(done)
 
     def _append(self, line: str, how: str = "append") -> None:
         assert line.isascii()

@@ -36,6 +36,9 @@ from tests.session.peers import (
 )
 from tests.tools.garbage import withoutCollector
 
+#: What comes of a session is the same by both lanes.
+pytestmark = pytest.mark.usefixtures("lane")
+
 #: What each method wants between the choice and the request.
 STEPS: Final = {
     "none": [],

@@ -26,6 +26,9 @@ from tests.fakes.gateway import Gateway, denied
 from tests.fakes.gssapi import REALM
 from tests.session.peers import ALPHABET, LISTENERS, WAYS, Peer, gatewayWith
 
+#: What comes of a session is the same by both lanes.
+pytestmark = pytest.mark.usefixtures("lane")
+
 #: Conversations of each kind; more by hand, with another seed.
 COUNT = int(os.environ.get("SOCKSGW_MUTATIONS", "250"))
 MORE = {

@@ -27,6 +27,9 @@ from socksgw.wire.server import DIALECTS
 from socksgw.wire.transparent import connection
 from tests.fakes.gateway import BOUND, TARGET, USERPASS, Gateway, well
 
+#: What comes of a session is the same by both lanes.
+pytestmark = pytest.mark.usefixtures("lane")
+
 #: Where protocols are not told apart.
 NEUTRAL = (
     *("accept", "negotiate", "login", "policy", "route", "relay"),

@@ -69,6 +69,9 @@ from tests.fakes.policy import Somebody
 from tests.tools.requests import BROKEN
 from tests.tools.samples import CLIENTS
 
+#: What comes of a session is the same by both lanes.
+pytestmark = pytest.mark.usefixtures("lane")
+
 
 @pytest.fixture
 def logged() -> Iterator[Sequence[dict[str, Any]]]:
@@ -698,8 +701,8 @@ def test_otherAllowancesForWhatRelays(logged: Sequence[Any]) -> None:
     gateway.connect(WAYS["socks5"])
     session = gateway.sessions[0]
     told: list[Any] = []
-    assert session._tally is not None
-    session._tally.relay = SimpleNamespace(  # type: ignore[assignment]
+    assert session.tally is not None
+    session.tally.relay = SimpleNamespace(  # type: ignore[assignment]
         limit=lambda *allowances: told.append(allowances)
     )
     gateway.limits.apply([Limit(per="user", sessions=1, rate=Rate(5))], ())

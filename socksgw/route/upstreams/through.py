@@ -62,6 +62,8 @@ class Through:
         "_path", "_setDeadline", "_timeout",
     )  # fmt: skip
 
+    begin: Final = None
+
     def __init__(
         self,
         opener: Opener,

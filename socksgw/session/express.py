@@ -1,0 +1,355 @@
+"""
+The express lane: what most sessions are, without a coroutine.
+
+It leads a session through the same stages as L{Session.serve}, by the same steps, and
+stands where that one would wait. As soon as anything else is needed than a client on a
+plain socket, a method of no or of one message, a login that is remembered, CONNECT to
+an address, and a socket that leads there, it hands the session over to the coroutine,
+which goes on with the stage that it has reached. So does whatever fails: there is one
+way out (L{socksgw.session.refusing}).
+
+L{begin} alone decides which lane a session takes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NoReturn, Protocol, cast, final
+
+from twisted.cred.credentials import Anonymous
+from twisted.internet.defer import CancelledError
+
+from socksgw.errors import SocksError
+from socksgw.interfaces import User
+from socksgw.negotiate.attempt import Attempt
+from socksgw.negotiate.exchange import Exchange
+from socksgw.negotiate.methods import OfferedMethod
+from socksgw.negotiate.negotiation import certain
+from socksgw.plugins.auth_none import NoAuthentication
+from socksgw.plugins.auth_userpass import Credentials, UsernamePassword
+from socksgw.policy.questions import UNSEEN, Verdict
+from socksgw.relay.tally import Tally
+from socksgw.route.ways import Dialling, Outlet, Ways
+from socksgw.session.deciding import asked, settled
+from socksgw.session.session import Opening, Session
+from socksgw.session.streams import CONNECT, looks, reached
+from socksgw.system.coroutines import Running
+from socksgw.wire import userpass
+from socksgw.wire.events import Decoded, Event, Requested
+
+__all__ = ["Serving", "begin"]
+
+#: Whether there is an express lane; tests have sessions go without.
+OPEN = True
+
+#: What the lane waits for.
+_GREETING, _PASSWORD, _REQUEST, _LINE, _SOCKET, _END, _NOTHING = range(7)
+_ANYBODY: Final = Anonymous()
+_CONNECT: Final = CONNECT.name
+
+
+class Serving(Protocol):
+    """A session that is served."""
+
+    def cancel(self) -> None:
+        """End it."""
+
+
+def begin(session: Session) -> Serving:
+    """
+    Serve a session, by the lane that is right for it.
+    """
+    if not OPEN or not session.client.first:
+        return Running(session.serve())
+    session.begin()
+    lane = Express(session)
+    lane.callback(None)
+    return lane.running or lane
+
+
+async def _failing(error: BaseException) -> NoReturn:
+    """Have a session fail."""
+    raise error
+
+
+@final
+class Express:
+    """
+    One session on the express lane.
+
+    It is what the client, the journal and the relay call while the session waits for
+    them, in the place of a C{Deferred}.
+
+    @ivar called: whether the journal need not call any more.
+    @ivar running: the coroutine that the session was handed over to.
+    """
+
+    __slots__ = (
+        "_dialling", "_event", "_method", "_outlet", "_request", "_session", "_user",
+        "_waits", "_ways", "called", "running",
+    )  # fmt: skip
+
+    _event: Event
+    _method: OfferedMethod
+    _user: User
+    _request: Requested
+    _ways: Ways
+    _dialling: Dialling
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._waits = _GREETING
+        self._outlet: Outlet | None = None
+        self.called = False
+        self.running: Running[None] | None = None
+
+    # What has been waited for.
+
+    def callback(self, result: Any) -> None:
+        """
+        Go on.
+
+        @param result: of the relay, how it has ended.
+        """
+        waits = self._waits
+        try:
+            if waits is _LINE:
+                self._written()
+            elif waits is _END:
+                self._relayed(*result)
+            elif waits is not _NOTHING:
+                event = self._session.client.poll(self)
+                if event is None:
+                    return
+                if waits is _GREETING:
+                    self._greeted(event)
+                elif waits is _PASSWORD:
+                    self._told(*cast(Decoded, event).message)
+                else:
+                    self._requested(cast(Requested, event))
+        except Exception as e:
+            self._fail(e)
+
+    def errback(self, error: Any) -> None:
+        """Fail: the line cannot be written."""
+        if self._waits is _LINE:
+            self._fail(error)
+
+    def cancel(self) -> None:
+        """End the session, whose client is gone or has to go."""
+        if self.running is not None:
+            self.running.cancel()
+        elif self._waits is not _NOTHING:
+            self._fail(CancelledError())
+
+    def _fail(self, error: BaseException) -> None:
+        """End the session for a failure, as the other lane would."""
+        session, outlet = self._session, self._outlet
+        if self._waits is _SOCKET and outlet is None:
+            self._dialling.cancel()
+        elif outlet is not None:
+            self._outlet = None
+            tally = session.tally
+            if tally is None or tally.relay is None:
+                outlet.abortConnection()
+            else:
+                tally.relay.cancel()
+                self._part(outlet, tally, True)
+        self._hand(_failing(error))
+
+    def _hand(self, opening: Opening) -> None:
+        """
+        Hand the session over.
+
+        @param opening: leads through the stages that are left.
+        """
+        self._waits = _NOTHING
+        self.called = True
+        self.running = Running(self._session.serve(opening))
+
+    # The stages.
+
+    def _greeted(self, event: Event) -> None:
+        """Choose a method, as L{socksgw.negotiate.negotiation.negotiate} does."""
+        session, client = self._session, self._session.client
+        conversation = client.conversation
+        dialect = conversation.dialect
+        found = None
+        if not dialect.challenging:
+            found = certain(dialect.offered(event), session.greeted(event))
+        kind = None if found is None else type(found[0].authenticator)
+        if found is None or kind not in (NoAuthentication, UsernamePassword):
+            self._hand(session.open(event))
+            return
+        method, code = found
+        session.record.chose(method.name)
+        answer = conversation.answerOffer(code)
+        if answer:
+            client.send(answer)
+        self._event, self._method = event, method
+        if kind is NoAuthentication:
+            self._logIn(_ANYBODY)
+        else:
+            self._waits = _PASSWORD
+            conversation.expect(userpass.readRequest, userpass.REQUEST_LIMIT)
+            self.callback(None)
+
+    def _told(self, name: bytes, password: bytes) -> None:
+        """Take the client's credentials."""
+        self._logIn(Credentials(name, password))
+
+    def _logIn(self, credentials: Any) -> None:
+        """Let a client in that is remembered."""
+        session, client, method = self._session, self._session.client, self._method
+        authenticator = method.authenticator
+        attempt = Attempt(
+            method.name, authenticator, Exchange(client), credentials, self._event
+        )
+        session.attempted(attempt)
+        generation = session.generation
+        began = session.gateway.clock()
+        user = None
+        if not generation.handsOn:
+            user = generation.login.known(credentials, method.name, client.source)
+        if user is None:
+            self._hand(session.logIn(attempt))
+            return
+        session.loggedIn(user, began)
+        if credentials is not _ANYBODY:
+            client.send(userpass.encodeStatus(0))
+        session.welcomed()
+        self._user = user
+        self._waits = _REQUEST
+        request = client.conversation.admit(self._event)
+        if request is not None:
+            self._requested(request)
+        else:
+            self.callback(None)
+
+    def _requested(self, request: Requested) -> None:
+        """Decide, and write that down."""
+        session = self._session
+        session.requested(self._user)
+        decision = None
+        commands = session.client.conversation.dialect.commands
+        if commands.get(request.command) == _CONNECT:
+            asked(session, request)
+            decision = session.generation.policy.atOnce(
+                session.asker, _CONNECT, request.host, request.port
+            )
+        if decision is None:
+            self._hand(session.judge(request))
+            return
+        refusal = settled(session, decision)
+        if refusal is not None:
+            self._hand(session.decided(request, refusal))
+            return
+        self._request = request
+        line = session.allowed()
+        self._waits = _LINE
+        session.gateway.journal.commitFor(
+            line, self, stranger=not session.record.loggedIn
+        )
+
+    def _written(self) -> None:
+        """Dial the one address that was judged."""
+        self.called = True
+        self._waits = _NOTHING
+        session, record = self._session, self._session.record
+        session.written()
+        addresses, claim = record.addresses, session.claim
+        address = addresses[0]
+        verdict: Verdict = session.verdicts[address]
+        ways = session.generation.waysOf(record.listener, verdict.obligations.leaving)
+        if (
+            len(addresses) != 1
+            or ways.begin is None
+            or claim is None
+            or claim.rule != verdict.rule
+        ):
+            self._hand(session.route(self._request))
+            return
+        self._ways = ways
+        self._waits = _SOCKET
+        try:
+            self._dialling = ways.begin(
+                address,
+                record.port,
+                verdict.obligations.connect,
+                self._connected,
+                self._unreached,
+            )
+        except BlockingIOError:
+            self._hand(session.route(self._request))
+        except SocksError:
+            self._waits = _NOTHING
+            raise
+
+    def _unreached(self, error: SocksError) -> None:
+        """Fail: the destination cannot be reached."""
+        self._waits = _NOTHING
+        self._fail(error)
+
+    def _connected(self, outlet: Outlet) -> None:
+        """Answer, and relay."""
+        self._waits = _NOTHING
+        session = self._session
+        self._outlet = outlet
+        try:
+            reached(session, outlet, self._ways)
+            session.answer(outlet.bound)
+            if looks(session):
+                self._go(outlet)
+            else:
+                self._relay(outlet)
+        except Exception as e:
+            self._fail(e)
+
+    def _relay(self, outlet: Outlet) -> None:
+        session, client, claim = (
+            self._session,
+            self._session.client,
+            self._session.claim,
+        )
+        assert claim is not None
+        session.found = UNSEEN
+        tally = Tally()
+        relay = session.generation.relays.join(
+            client,
+            outlet,
+            tally,
+            self,
+            session.obligations.idle,
+            claim.sending,
+            claim.receiving,
+        )
+        if relay is None:
+            self._go(outlet)
+            return
+        session.tally = tally
+        session.relaying()
+        self._waits = _END
+        relay.start(client.surplus())
+
+    def _go(self, outlet: Outlet) -> None:
+        """Have the other lane relay."""
+        self._outlet = None
+        session = self._session
+        self._hand(session.relayBy(CONNECT.relay(session, outlet)))
+
+    def _relayed(self, reason: str, reset: bool, resetDestination: bool) -> None:
+        """Record the end of the relay."""
+        session, outlet = self._session, self._outlet
+        tally = session.tally
+        assert tally is not None
+        assert outlet is not None
+        self._waits = _NOTHING
+        self._outlet = None
+        tally.reason, tally.reset = reason, reset
+        self._part(outlet, tally, resetDestination)
+        session.relayed(tally)
+        session.over()
+
+    def _part(self, outlet: Outlet, tally: Tally, reset: bool) -> None:
+        session, record = self._session, self._session.record
+        session.generation.relays.joined(session.client, outlet, tally, reset)
+        record.sent, record.received = tally.sent, tally.received
