@@ -29,7 +29,7 @@ from socksgw.console.parser import makeParser
 from socksgw.console.passwd import passwdMain
 from socksgw.console.plugins import pluginsMain
 from socksgw.console.recorded import explainRecord
-from socksgw.console.report import reportMain, warehouseOf
+from socksgw.console.report import reportMain
 from socksgw.console.search import rulePlace, searchMain
 from socksgw.console.signingkey import keyMain
 from socksgw.console.suggest import suggestMain
@@ -149,7 +149,7 @@ def _export(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     config = _configuration(options.config)
     journal = _journal(options.config)
-    return reportMain(options, config, journal, sys.stdout, warehouseOf(config))
+    return reportMain(options, config, journal, sys.stdout)
 
 
 def _explain(options: argparse.Namespace) -> int:

@@ -11,31 +11,40 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
-from attrs import fields_dict
+from attrs import evolve, fields_dict
 
 from socksgw.config.problems import nearest
 from socksgw.config.schema import Config
 from socksgw.console.auditing import Examples, configured, number
 from socksgw.console.verify import remedy
 from socksgw.console.wanted import TIMES, WrongUse, criteriaOf, filters, times
+from socksgw.console.warehouses import warehouseOf
 from socksgw.records.criteria import Criteria
 from socksgw.records.searching import journalSpan
 from socksgw.records.summing import Summing, summed
 from socksgw.records.tally import TABLES, Sums
+from socksgw.records.times import stampOf
 from socksgw.report.page import pageOf
 from socksgw.report.sheets import DEFAULT, Report, reported
 from socksgw.report.text import textOf
 from socksgw.report.values import COLUMNS, csvOf, jsonOf, rowsOf
+from socksgw.report.words import counted
 from socksgw.system.output import coloured, widthOf
+from socksgw.warehouse.errors import WarehouseError
 
-__all__ = ["reportMain", "reportOptions", "warehouseOf"]
+if TYPE_CHECKING:
+    from socksgw.warehouse.reading import Span
+
+__all__ = ["reportMain", "reportOptions"]
 
 #: Days of a report by hours, if nothing else is said.
 _DAYS: Final = 3
 #: Seconds after which a terminal is told how far it is, and between two such lines.
 _PATIENCE: Final = 0.5
+#: Seconds by which the warehouse may be behind the journal without a word.
+_BEHIND: Final = 10.0
 _EXAMPLES: Final = f"""\
 {TIMES} A request counts at the time of its decision.
 
@@ -111,35 +120,32 @@ def reportMain(
     config: Config,
     journal: Path,
     out: TextIO,
-    warehouse: str | None,
 ) -> int:
     """
     Print a report.
 
     @param journal: the journal's directory.
-    @param warehouse: the URL of the database of a sink; L{None} for none.
     @return: the exit status: 0 found, 1 nothing found, 2 wrong use, or what is to be
         read cannot be read.
     """
     try:
         criteria, tables = criteriaOf(options), _tables(options.table)
-        if options.source == "warehouse" and warehouse is None:
-            raise WrongUse("--from warehouse: the configuration has no sink sql")
     except WrongUse as e:
         print(f"socksgw report: {e}", file=sys.stderr)
         return 2
+    summing = Summing(criteria, tables)
     try:
-        summing = Summing(criteria, tables, _unit(options, criteria, journal))
         found = None
-        if warehouse is not None and options.source != "journal":
-            found = _fromWarehouse(warehouse, config, summing, options)
+        if options.source != "journal":
+            found = _fromWarehouse(config, summing, journal, options)
         if found is None:
             source = f"from the journal, {journal}"
+            summing = evolve(summing, unit=_unit(options, criteria, _kept(journal)))
             found = summed(journal, summing, told=_progress(sys.stderr)), source
     except OSError as e:
         print(f"socksgw report: {journal}: {remedy(e)}", file=sys.stderr)
         return 2
-    except WarehouseUnread as e:
+    except WarehouseError as e:
         print(f"socksgw report: {e}", file=sys.stderr)
         return 2
     sums, source = found
@@ -153,55 +159,64 @@ def reportMain(
     return _give(report, options, out)
 
 
-def warehouseOf(config: Config) -> str | None:
-    """
-    Return the URL of the database of a configuration's first sink C{sql}.
-
-    @return: L{None} where it has none.
-    @raise OSError: the file with the URL cannot be read.
-    """
-    for text in config.audit.sinks:
-        kind, _, url = text.partition(":")
-        if kind == "sql":
-            return url
-    for table in config.audit.sink:
-        if table.kind == "sql":
-            if table.url_file:
-                return (config.directory / table.url_file).read_text("utf-8").strip()
-            return table.url
-    return None
-
-
-class WarehouseUnread(Exception):
-    """The warehouse cannot be read, and nothing else may be."""
-
-
 def _fromWarehouse(
-    url: str, config: Config, summing: Summing, options: argparse.Namespace
+    config: Config, summing: Summing, journal: Path, options: argparse.Namespace
 ) -> tuple[Sums, str] | None:
     """
-    Return the sums of a warehouse.
+    Return the sums of a warehouse, and where they are from.
 
-    @return: L{None} when it cannot be read, and the journal may be read instead.
-    @raise WarehouseUnread: it cannot be read.
+    @return: L{None} when there is none, or it cannot be read, and the journal may be
+        read instead.
+    @raise WarehouseError: it cannot be read.
     """
-    # SQLAlchemy takes a fifth of a second.
-    from socksgw.report.warehoused import summedFrom
-    from socksgw.warehouse import reading
-    from socksgw.warehouse.errors import WarehouseError
-
     try:
-        reader = reading.open(url, config.directory / config.gateway.state_dir)
-        sums = summedFrom(reader, config.gateway.name, summing)
+        warehouse = warehouseOf(config)
+        if warehouse is None:
+            if options.source == "warehouse":
+                raise WarehouseError(
+                    "--from warehouse: the configuration has no sink sql"
+                )
+            return None
+        reader = warehouse.open()
+
+        # It imports SQLAlchemy.
+        from socksgw.report.warehoused import summedFrom
+        from socksgw.warehouse.reading import spanOf
+
+        held = spanOf(reader, warehouse.gateway)
+        stamps = None if held is None else (stampOf(held.first), stampOf(held.last))
+        unit = _unit(options, summing.criteria, stamps)
+        sums = summedFrom(reader, warehouse.gateway, evolve(summing, unit=unit))
     except WarehouseError as e:
         if options.source == "warehouse":
-            raise WarehouseUnread(str(e)) from None
+            raise
         print(
             f"socksgw report: the journal is read, not the warehouse: {e}",
             file=sys.stderr,
         )
         return None
+    if held is not None:
+        _compared(held, summing.criteria.until, journal)
     return sums, "from the warehouse"
+
+
+def _compared(held: Span, until: str, journal: Path) -> None:
+    """Tell where the warehouse does not have the end of the journal."""
+    try:
+        kept = journalSpan(journal) if journal.is_dir() else None
+    except OSError:
+        # Nobody has asked for the journal, which may be closed to this user.
+        return
+    reached = stampOf(held.last)
+    if kept is None or (until and until <= reached):
+        return
+    lacks = kept[1].number - held.position
+    if lacks > 0 and _daysBetween(reached, kept[1].time) * 86400 > _BEHIND:
+        print(
+            f"socksgw report: the warehouse ends at {reached}, without "
+            f"{counted(lacks, 'line')} of the journal (--from journal has them)",
+            file=sys.stderr,
+        )
 
 
 def _tables(names: Sequence[str]) -> tuple[str, ...]:
@@ -216,15 +231,25 @@ def _tables(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names)) or DEFAULT
 
 
-def _unit(options: argparse.Namespace, criteria: Criteria, journal: Path) -> int:
-    """Return how many characters of a stamp name the time of the table over time."""
+def _kept(journal: Path) -> tuple[str, str] | None:
+    """Return the stamps of the first and the last line of a journal."""
+    held = journalSpan(journal) if journal.is_dir() else None
+    return None if held is None else (held[0].time, held[1].time)
+
+
+def _unit(
+    options: argparse.Namespace, criteria: Criteria, held: tuple[str, str] | None
+) -> int:
+    """
+    Return how many characters of a stamp name the time of the table over time.
+
+    @param held: the stamps of the first and the last line of what is read.
+    """
     if options.by is not None:
         return 13 if options.by == "hour" else 10
     since, until = criteria.since, criteria.until
-    if not since or not until:
-        held = journalSpan(journal) if journal.is_dir() else None
-        if held is not None:
-            since, until = since or held[0].time, until or held[1].time
+    if held is not None:
+        since, until = since or held[0], until or held[1]
     if not since or not until:
         return 10
     return 13 if _daysBetween(since, until) <= _DAYS else 10

@@ -18,6 +18,7 @@ from socksgw.console.learning import CONFIGURED
 from socksgw.console.suggestion import asJson, asToml
 from socksgw.console.verify import remedy
 from socksgw.console.wanted import WrongUse, spanOf
+from socksgw.console.warehouses import warehouseOf
 from socksgw.gateway.offers import Offers
 from socksgw.policy.conditions import HostFacts
 from socksgw.policy.facts import Facts, factsOf
@@ -27,12 +28,11 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.suggesting import Seen, Subject, confirmed, suggested
 from socksgw.records.criteria import Criteria
 from socksgw.records.searching import search
+from socksgw.warehouse.errors import WarehouseError
 
 __all__ = ["Sifted", "sift", "suggestMain"]
 
 _EVENTS: Final = ("decision", "flow")
-#: What the sinks into databases begin with.
-_SQL: Final = "sql:"
 
 
 @final
@@ -201,7 +201,7 @@ def suggestMain(
         lines = list(_lines(options, journal, span, subject, config))
     except OSError as e:
         return _wrong(f"{journal}: {remedy(e)}")
-    except _Unreadable as e:
+    except WarehouseError as e:
         return _wrong(str(e))
     sifted = sift(
         lines,
@@ -233,10 +233,6 @@ def _wrong(why: str) -> int:
     return 2
 
 
-class _Unreadable(Exception):
-    """The warehouse cannot be read; the text says why."""
-
-
 def _lines(
     options: Any,
     journal: Path,
@@ -245,11 +241,7 @@ def _lines(
     config: Config,
 ) -> Iterator[Mapping[str, Any]]:
     if options.warehouse:
-        directory = config.directory / config.gateway.state_dir
-        url = options.warehouse
-        if url == CONFIGURED:
-            url = _configured(config)
-        yield from _fromWarehouse(url, directory, span, options.reported)
+        yield from _fromWarehouse(config, options.warehouse, span, options.reported)
         return
     criteria = Criteria(
         event=_EVENTS,
@@ -270,33 +262,30 @@ def _exactly(word: str) -> tuple[str, ...]:
     return (word,) if word and "*" not in word else ()
 
 
-def _configured(config: Config) -> str:
-    """
-    Return the URL of the database that a configuration has lines written into.
-
-    @raise _Unreadable: there is none.
-    """
-    for text in config.audit.sinks:
-        if text.startswith(_SQL):
-            return text.removeprefix(_SQL)
-    for sink in config.audit.sink:
-        if f"{sink.kind}:" == _SQL and sink.url:
-            return sink.url
-    raise _Unreadable("--warehouse: no sink of the configuration says its URL; name it")
-
-
 def _fromWarehouse(
-    url: str, directory: Path, span: tuple[str, str], reported: str | None
+    config: Config, url: str, span: tuple[str, str], reported: str | None
 ) -> Iterator[Mapping[str, Any]]:
+    """
+    Yield the lines that a database has of the gateway.
+
+    @raise WarehouseError: it cannot be read, or the configuration has none.
+    """
+    warehouse = warehouseOf(config, "" if url == CONFIGURED else url)
+    if warehouse is None:
+        raise WarehouseError(
+            "--warehouse: the configuration has no sink sql; name the URL"
+        )
+    reader = warehouse.open()
+
     # It takes long to import.
     from sqlalchemy import and_, select
 
-    from socksgw.warehouse import reading
-    from socksgw.warehouse.errors import WarehouseError
     from socksgw.warehouse.schema import events, sessions
 
     key = and_(events.c.gateway == sessions.c.gateway, events.c.n == sessions.c.n)
     query = select(events.c.line).join(sessions, key)
+    # Others of the same name may have asked other gateways.
+    query = query.where(events.c.gateway == warehouse.gateway)
     query = query.where(sessions.c.event.in_(_EVENTS), sessions.c.part == 0)
     if not reported:
         query = query.where(sessions.c.verdict == "deny")
@@ -304,13 +293,9 @@ def _fromWarehouse(
         query = query.where(events.c.time >= span[0])
     if span[1]:
         query = query.where(events.c.time < span[1])
-    try:
-        reader = reading.open(url, directory)
-        with reader.connect() as connection:
-            for (text,) in connection.execute(query.order_by(events.c.n)):
-                yield json.loads(text)
-    except WarehouseError as e:
-        raise _Unreadable(str(e)) from None
+    with reader.connect() as connection:
+        for (text,) in connection.execute(query.order_by(events.c.n)):
+            yield json.loads(text)
 
 
 def _place(config: Config, before: Sequence[str]) -> int | None:

@@ -302,9 +302,11 @@ def _beginning(network: IPv4Network | IPv6Network) -> tuple[bytes, ...]:
 
 
 def hostOf(place: str) -> str:
-    """Return the host of C{HOST:PORT} or C{[ADDRESS]:PORT}."""
+    """Return the host of C{HOST:PORT} or C{[ADDRESS]:PORT}, or of one without a port."""
     host, _, port = place.rpartition(":")
-    return host.strip("[]") if host and port.isdigit() else place
+    if not host or not port.isdigit() or (":" in host and host[-1] != "]"):
+        return place.strip("[]")
+    return host.strip("[]")
 
 
 def _client(text: str) -> Test:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from sqlalchemy import (
     URL,
@@ -28,7 +28,16 @@ from socksgw.warehouse import migrations, schema
 from socksgw.warehouse.engines import engineOf, fileOf, nameOf, told, urlOf
 from socksgw.warehouse.errors import WarehouseError
 
-__all__ = ["Reader", "carried", "destination", "decidedBy", "hashes", "open"]
+__all__ = [
+    "Reader",
+    "Span",
+    "carried",
+    "decidedBy",
+    "destination",
+    "hashes",
+    "open",
+    "spanOf",
+]
 
 #: Rows that are fetched at once.
 _ROWS: Final = 5000
@@ -89,6 +98,37 @@ class Reader:
             epoch = cast(func.floor(extract("epoch", _c.time)), BigInteger)
         # A value given apart would make PostgreSQL take two uses for two expressions.
         return epoch - epoch % literal_column(str(seconds), BigInteger)
+
+
+class Span(NamedTuple):
+    """
+    The lines of a gateway that a database has.
+
+    @ivar first: the time of the first one.
+    @ivar last: the time of the last one.
+    @ivar position: the number of the last one.
+    """
+
+    first: datetime
+    last: datetime
+    position: int
+
+
+def spanOf(reader: Reader, gateway: str) -> Span | None:
+    """
+    Return which lines of a gateway there are; L{None} for none.
+
+    @raise WarehouseError: they cannot be read.
+    """
+    c, known = schema.events.c, schema.state.c
+    first = select(c.time).where(c.gateway == gateway).order_by(c.n).limit(1)
+    state = select(known.time, known.position).where(known.gateway == gateway)
+    with reader.connect() as connection:
+        begun = connection.scalar(first)
+        reached = connection.execute(state).one_or_none()
+    if begun is None or reached is None or reached.time is None:
+        return None
+    return Span(begun, reached.time, reached.position)
 
 
 def hashes(reader: Reader, gateway: str) -> Iterator[tuple[int, str]]:

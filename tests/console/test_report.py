@@ -16,6 +16,7 @@ from socksgw.console.command import main
 from socksgw.warehouse.writing import Writer
 from tests.fakes.journal import lines
 from tests.tools import traffic
+from tests.tools.journals import chainOf, decision, written
 
 CONFIG = """
 [gateway]
@@ -96,6 +97,34 @@ def test_aWarehouseThatCannotBeRead(
     status, out, err = said(site, capsys, "--from warehouse", "none.toml")
     assert (status, out) == (2, "")
     assert "no such file" in err
+
+
+def test_ofAGateway(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The rows are those of the name that the sink gives; clients with IPv6 are whole, and
+    an end that the warehouse does not have yet is told of.
+    """
+    body = decision(1, client="[2001:db8::7]:4711")
+    (first,) = chainOf([body])
+    (late,) = chainOf(
+        [body], 2, first.octets[-66:-2].decode(), "2026-11-28T10:00:00.000Z"
+    )
+    written(tmp_path / "var" / "audit", [first, late])
+    for name, entries in (("here", [first]), ("edge", [first, late])):
+        writer = Writer("sqlite:///audit.db", tmp_path / "var", name)
+        writer.open()
+        writer.write(entries)
+        writer.close()
+    table = (
+        '[[audit.sink]]\nkind = "sql"\nurl = "sqlite:///audit.db"\ngateway = "here"\n'
+    )
+    (tmp_path / "gw.toml").write_text(CONFIG + table)
+    words = "--table clients --client 2001:db8::/64 --json"
+    status, out, err = said(tmp_path, capsys, words)
+    assert status == 0
+    (row,) = json.loads(out)["tables"]["clients"]["rows"]
+    assert (row["client"], row["requests"]) == ("2001:db8::7", 1)
+    assert "without 1 line of the journal" in err
 
 
 def test_whoReachedWhat(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,26 +150,38 @@ def test_reported(gateway: Running) -> None:
 
 
 def test_theWarehouse(gateway: Running, tmp_path: Path) -> None:
-    """The same from the database of a sink."""
-    writer = Writer("sqlite:///audit.db", tmp_path, "gw")
-    writer.open()
-    writer.write(list(linesOf(gateway.directory / "var" / "audit")))
+    """The same from the database of a sink; other gateways write there, too."""
+    lines = list(linesOf(gateway.directory / "var" / "audit"))
+    for name in ("a", "socksgw", "z"):
+        writer = Writer("sqlite:///audit.db", tmp_path, name)
+        writer.open()
+        writer.write(lines if name != "a" else lines[:1])
+        writer.close()
     options = ("--user", "anonymous", "--json", "--until", "now")
     url = f"sqlite:///{tmp_path}/audit.db"
     read = suggest(gateway, *options, "--warehouse", url)
     assert read.returncode == 0, read.stderr
     assert json.loads(read.stdout) == json.loads(suggest(gateway, *options).stdout)
     config = (gateway.directory / "gw.toml").read_text()
-    (gateway.directory / "sql.toml").write_text(
-        config + f'[audit]\nsinks = ["sql:{url}"]\n'
-    )
-    found = socksgw(
-        "suggest", "--config", "sql.toml", *options, "--warehouse",
-        cwd=gateway.directory,
-    )  # fmt: skip
-    assert found.stdout == read.stdout
+    secret = gateway.directory / "url"
+    secret.write_text(url)
+    secret.chmod(0o600)
+    table = f'[[audit.sink]]\nkind = "sql"\nurl_file = "{secret}"\n'
+    for sinks, status in (
+        (f'[audit]\nsinks = ["sql:{url}"]\n', 0),
+        (table, 0),
+        (f'{table}gateway = "z"\n', 0),
+        (f'{table}gateway = "a"\n', 1),
+    ):
+        (gateway.directory / "sql.toml").write_text(config + sinks)
+        found = socksgw(
+            "suggest", "--config", "sql.toml", *options, "--warehouse",
+            cwd=gateway.directory,
+        )  # fmt: skip
+        assert found.returncode == status, found.stderr
+        assert (found.stdout == read.stdout) is (status == 0)
     none = suggest(gateway, *options, "--warehouse")
-    assert (none.returncode, "name it" in none.stderr) == (2, True)
+    assert (none.returncode, "name the URL" in none.stderr) == (2, True)
     broken = suggest(gateway, *options, "--warehouse", "sqlite:///none.db")
     assert (broken.returncode, "none.db" in broken.stderr) == (2, True)
 
