@@ -88,7 +88,12 @@ def _write(directory: Path, criteria: Criteria, form: Form, out: BinaryIO) -> in
 
 
 def _toFile(directory: Path, criteria: Criteria, form: Form, file: Path) -> int:
-    """Write a file that is complete, or is not there."""
+    """Write a file that is complete, or is not there; a pipe or device as it is."""
+    if file.exists() and not file.is_file():
+        with file.open("wb") as into:
+            return _write(directory, criteria, form, into)
+    # What a link leads to is replaced, and not the link: /dev/stdout is one.
+    file = Path(os.path.realpath(file))
     made = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with made.open("xb") as out:

@@ -36,6 +36,9 @@ _CHUNK: Final = 4096
 _LOOK: Final = 10
 #: Octets of the end of a file, in which its last line is looked for.
 _TAIL: Final = 1 << 20
+#: What each line of the journal begins with.
+_NATIVE: Final = b'{"v":1,"n":'
+_FOREIGN: Final = "has a line that is none of a journal; name another file"
 
 
 def _write(fd: int, octets: bytes) -> None:
@@ -169,12 +172,29 @@ class _File:
             start = max(0, found.st_size - _TAIL)
             octets = os.pread(self._fd, _TAIL, start)
             whole = octets.rfind(b"\n") + 1
-            if whole < len(octets):
+            last = octets[octets.rfind(b"\n", 0, max(0, whole - 1)) + 1 : whole]
+            number = _numbered(self._path, last)[0] if self._native and last else None
+            torn = octets[whole:]
+            if torn:
+                self._torn(torn, bool(whole))
                 os.ftruncate(self._fd, start + whole)
         except OSError as e:
             raise SinkFailed(f"{self._path}: {e.strerror}") from None
-        last = octets[octets.rfind(b"\n", 0, max(0, whole - 1)) + 1 : whole]
-        return _numbered(self._path, last)[0] if self._native and last else None
+        return number
+
+    def _torn(self, octets: bytes, behind: bool) -> None:
+        """
+        See that the end of the file is a line that was not written whole.
+
+        @param behind: whether whole lines stand before it.
+        @raise SinkFailed: it is not: the file is somebody else's, and stays as it is.
+        """
+        if len(octets) == _TAIL or not (
+            octets.startswith(_NATIVE) or _NATIVE.startswith(octets)
+            if self._native
+            else behind or octets.isascii()
+        ):
+            raise SinkFailed(f"{self._path}: {_FOREIGN}")
 
     def _moved(self) -> bool:
         """Tell whether the file was moved away, as logrotate does."""
@@ -218,7 +238,7 @@ def _numbered(path: Path, line: bytes) -> tuple[int, str]:
             return number, digest
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise SinkFailed(f"{path}: has a line that is none of a journal; name another file")
+    raise SinkFailed(f"{path}: {_FOREIGN}")
 
 
 def _path(settings: SinkSettings) -> Path:

@@ -15,7 +15,7 @@ __all__ = ["Unavailable", "fromLines", "fromRows"]
 
 
 class Unavailable(Exception):
-    """DuckDB is not installed, or cannot do it; the text says why."""
+    """DuckDB is not installed, or it cannot be done; the text says why."""
 
 
 def fromRows(
@@ -46,7 +46,11 @@ def fromLines(lines: Iterable[bytes], columns: Mapping[str, str], file: Path) ->
         raise Unavailable(
             "Parquet needs DuckDB: pip install 'socksgw[parquet]'"
         ) from None
-    place = file.absolute().parent
+    if file.exists() and not file.is_file():
+        raise Unavailable(f"{file}: Parquet needs a file that can be searched")
+    # What a link leads to is replaced, and not the link: /dev/stdout is one.
+    file = Path(os.path.realpath(file))
+    place = file.parent
     with tempfile.TemporaryDirectory(prefix=".socksgw-", dir=place) as folder:
         given, made = Path(folder) / "lines", Path(folder) / "made"
         with given.open("wb") as out:

@@ -178,6 +178,26 @@ def test_aTornLineIsCutOff(tmp_path: Path) -> None:
     sink.close()
 
 
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        (b"a file of something else\nand its last line", "native"),
+        (b"a line without an end", "native"),
+        (b"\x7fELF\x02\x01\xff", "cef"),
+        (b"x" * (1 << 21), "cef"),
+    ],
+)
+def test_aForeignFileStaysAsItIs(tmp_path: Path, content: bytes, form: str) -> None:
+    """What is no line of ours is not taken for a torn one, and is not cut off."""
+    file = tmp_path / "there"
+    file.write_bytes(content)
+    sink = FILE.build(sinkSettings(FILE, tmp_path, "there", form=form))
+    with pytest.raises(SinkFailed, match="name another file"):
+        sink.open()
+    sink.close()
+    assert file.read_bytes() == content
+
+
 def _directory(path: Path) -> None:
     path.mkdir()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import duckdb
@@ -121,6 +122,30 @@ def test_aFieldThatComesLate(tmp_path: Path) -> None:
         with duckdb.connect() as database:
             query = f"SELECT octets FROM {read} WHERE event = 'recovered'"
             assert database.execute(query).fetchall() == [(7,)], form
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_whatIsNoFile(
+    site: Path, capsys: pytest.CaptureFixture[str], link: bool, tmp_path: Path
+) -> None:
+    """A pipe is written to, and what a link leads to: neither of them is replaced."""
+    command = ["audit", "export", "--config", str(site / "gw.toml"), "--event", "start"]
+    place, there = tmp_path / "place.jsonl", tmp_path / "there.jsonl"
+    if link:
+        place.symlink_to(there)
+        assert main([*command, "--output", str(place)]) == 0
+        assert place.is_symlink()
+        octets = there.read_bytes()
+    else:
+        os.mkfifo(place)
+        reading = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+        assert main([*command, "--output", str(place)]) == 0
+        octets = os.read(reading, 1 << 16)
+        os.close(reading)
+        assert place.is_fifo()
+        assert main([*command, "--format", "parquet", "--output", str(place)]) == 2
+        assert place.is_fifo()
+    assert json.loads(octets)["event"] == "start"
 
 
 def test_wrongUse(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
