@@ -207,7 +207,7 @@ def _contains(value: Any, text: str) -> bool:
         return any(text in key or _contains(each, text) for key, each in value.items())
     if isinstance(value, list):
         return any(_contains(each, text) for each in value)
-    return text in (value if isinstance(value, str) else str(value))
+    return text in (value if isinstance(value, str) else _text(value))
 
 
 def _pattern(text: str) -> Callable[[str], object]:

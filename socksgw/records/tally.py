@@ -237,9 +237,12 @@ class Sums:
 
     def close(self) -> None:
         """Make the tables that are sums of others."""
+        # What is dropped is divided then, and must not be so twice.
+        self.shrink()
         if "access" in self.tables:
             self._divide(self.tables["access"].held)
-        self.shrink()
+        for name in _OF_ACCESS.keys() & self.tables.keys():
+            self.tables[name].dropping()
 
     def _divide(self, access: Mapping[Key, Sequence[Any]]) -> None:
         for name, part in _OF_ACCESS.items():

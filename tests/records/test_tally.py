@@ -50,6 +50,21 @@ def test_clientsCannotFillTheMemory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sums.tables["access"].dropped
 
 
+def test_whatEndsLateCountsOnce(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that are counted behind the last part may be too many to be held, too."""
+    monkeypatch.setattr(tally, "_MOST", 50)
+    whole = Tally(TABLES, 13)
+    for number in range(120):
+        whole.request(line(number), Ended(1, 0, 1.0, "", {}))
+    whole.sums.close()
+    (user,) = whole.sums.tables["users"].rows()
+    assert (user[1].allowed, user[1].sent) == (120, 120)
+    destinations = whole.sums.tables["destinations"]
+    held = sum(each.sent for _, each in destinations.rows())
+    assert held + destinations.others[2] == 120
+    assert len(destinations.held) <= 50
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
