@@ -106,6 +106,8 @@ class Grants(Part):
         #: The monotonic time at which each one that is active ends.
         self._ends: dict[int, float] = {}
         self._saved = 0.0
+        # Whether the file lacks something that was done.
+        self._unsaved = False
         self._loaded = False
         self._granting: Granting | None = None
         #: The rules of those that are active, by the configuration in force.
@@ -296,14 +298,16 @@ class Grants(Part):
                     self._over(grant, "ended", "", "its time is over")
                 else:
                     active = True
-        if active and clock >= self._saved + _SAVED:
+        if (active or self._unsaved) and clock >= self._saved + _SAVED:
             self._trySave()
 
     def _over(
         self, grant: Grant, state: Any, by: str, why: str, enforce: bool = True
     ) -> Grant:
         """
-        End a grant, whether or not that can be kept: its end stands in the file.
+        End a grant, whether or not that can be kept now.
+
+        The file has its end at the latest; that it ended before is kept later.
 
         @param enforce: whether to put the rules that are left in force.
         """
@@ -319,7 +323,7 @@ class Grants(Part):
 
     def close(self) -> Deferred[Any] | None:
         """Keep how much is left of each."""
-        if self._loaded and self._ends:
+        if self._loaded and (self._ends or self._unsaved):
             self._trySave()
         return None
 
@@ -342,7 +346,7 @@ class Grants(Part):
         except OSError as e:
             why = f"it cannot be kept: {e.strerror}; see to state_dir"
             raise GrantRefused(500, why) from None
-        self._grants, self._next = grants, following
+        self._grants, self._next, self._unsaved = grants, following, False
         self._saved = self._gateway.clock()
 
     def _measured(self, grants: Mapping[int, Grant]) -> list[Grant]:
@@ -359,7 +363,7 @@ class Grants(Part):
         try:
             self._keep(dict(self._grants))
         except GrantRefused as e:
-            self._saved = self._gateway.clock()
+            self._saved, self._unsaved = self._gateway.clock(), True
             _log.error("the file of grants: {why}", why=str(e))
 
     def _tell(self, grant: Grant, act: str, by: str, why: str = "") -> None:

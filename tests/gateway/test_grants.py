@@ -373,6 +373,11 @@ def test_nothingIsGrantedThatIsNotKept(house: House, tmp_path: Path) -> None:
         house.grants.revoke(number, "token:boss", True)
     assert (house.allows, house.state(number)) == ("", "revoked")
     assert len(events) == 1
+    # Once it can be kept, the next process knows that it is over, too.
+    (tmp_path / "grants.new").rmdir()
+    house.passes(61)
+    house.begin()
+    assert (house.allows, house.state(number)) == ("", "revoked")
 
 
 def test_aBrokenFile(house: House, tmp_path: Path) -> None:
