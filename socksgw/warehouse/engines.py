@@ -57,9 +57,14 @@ def engineOf(url: URL, readOnly: bool = False) -> Engine:
     Return what connects to a database; nothing is connected yet.
 
     @param url: as L{urlOf} returns it.
+    @raise WarehouseError: the driver cannot be imported.
     """
     file = fileOf(url)
-    return _server(url, readOnly) if file is None else _sqlite(file, readOnly)
+    try:
+        return _server(url, readOnly) if file is None else _sqlite(file, readOnly)
+    except ImportError as e:
+        # Such as psycopg without the library libpq.
+        raise WarehouseError(told(url, e)) from None
 
 
 def _server(url: URL, readOnly: bool) -> Engine:

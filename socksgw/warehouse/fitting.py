@@ -36,6 +36,7 @@ def fit(batch: rows.Batch) -> None:
 
 
 def _fit(column: Column[Any], value: Any) -> Any:
+    found: Any
     if isinstance(column.type, Instant):
         found, nothing = _moment(value), "1970-01-01T00:00:00.000Z"
     elif isinstance(column.type, Text):
@@ -43,7 +44,7 @@ def _fit(column: Column[Any], value: Any) -> Any:
             value = json.dumps(value)
         found, nothing = value, ""
     elif isinstance(column.type, Double):
-        found, nothing = value if type(value) in (int, float) else None, "0"
+        found, nothing = _number(value), "0"
     else:
         assert isinstance(column.type, Integer)
         most = _MOST_BIG if isinstance(column.type, BigInteger) else _MOST
@@ -52,6 +53,15 @@ def _fit(column: Column[Any], value: Any) -> Any:
     if found is None and not column.nullable:
         return int(nothing) if isinstance(column.type, Integer) else nothing
     return found
+
+
+def _number(value: Any) -> float | None:
+    if type(value) not in (int, float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def _moment(value: Any) -> str | None:

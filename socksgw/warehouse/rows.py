@@ -193,7 +193,9 @@ class Rows:
                 make = _MAKERS.get(fields["event"])
                 if make is not None:
                     make(self, batch, entry.number, fields)
-            except (LookupError, TypeError, ValueError, AttributeError) as e:
+            except (
+                LookupError, TypeError, ValueError, AttributeError, RecursionError,
+            ) as e:  # fmt: skip
                 if not careful:
                     raise Odd from e
                 if len(batch.events) == 0 or batch.events[-1][1] != entry.number:

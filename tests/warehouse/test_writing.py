@@ -183,6 +183,8 @@ ODD = [
     ending(5, reason=[1, {"a": None}]),
     '"event":"decision"',
     '"event":["a"]',
+    f'"event":"start","deep":{"[" * 100_000}{"]" * 100_000}',
+    ending(7, seconds=10**400),
     '"event":"refusals","source":"192.0.2.1","count":1,"reasons":{"x":18446744073709551616}',
 ]
 
