@@ -147,10 +147,12 @@ def _checked(field: Field, value: Any) -> Any:
         if field.kind in ("string", "strings"):
             if not isinstance(each, str):
                 raise Refused(400, f"{field.name}: must be {_kindOf(field)}")
-            if len(each) > field.longest or "\0" in each:
+            if len(each) > field.longest:
                 raise Refused(
                     400, f"{field.name}: has more than {field.longest} characters"
                 )
+            if "\0" in each:
+                raise Refused(400, f"{field.name}: has a zero octet")
         if field.one and each not in field.one:
             raise Refused(400, f"{field.name}: must be one of {', '.join(field.one)}")
     if field.kind in ("integer", "number"):
@@ -160,5 +162,11 @@ def _checked(field: Field, value: Any) -> Any:
             or (least is not None and value < least)
             or (most is not None and value > most)
         ):
-            raise Refused(400, f"{field.name}: must be from {least} to {most}")
+            raise Refused(400, f"{field.name}: must be {_rangeOf(least, most)}")
     return value
+
+
+def _rangeOf(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return "a number" if least is None else f"at least {least}"
+    return f"from {least} to {most}"

@@ -240,8 +240,10 @@ def refusedBy(status: int, answer: Any) -> int:
     @param status: as L{Live.ask} returns it.
     @return: the exit status.
     """
-    problems = answer.get("problems") if isinstance(answer, dict) else None
-    for line in problems or [answer.get("error", "refused")]:
+    if not isinstance(answer, dict):
+        # Something else answers there.
+        answer = {"error": f"refused with the status {status}"}
+    for line in answer.get("problems") or [answer.get("error", "refused")]:
         print(f"socksgw: {shown(line)}", file=sys.stderr)
     if status == 401:
         print(

@@ -19,6 +19,7 @@ __all__ = ["NotPosted", "Posted", "Poster", "placeOf"]
 
 #: Seconds for a connection, and between two pieces of an answer.
 _PATIENCE: Final = 30.0
+_PORTS: Final = {"http": 80, "https": 443}
 #: Octets of an answer that are read.
 _MOST: Final = 1 << 20
 #: Seconds that a server may ask us to wait, at most.
@@ -46,7 +47,7 @@ class Place(NamedTuple):
 
     secure: bool
     host: str
-    port: int | None
+    port: int
     path: str
 
 
@@ -58,7 +59,8 @@ def placeOf(url: str) -> Place:
     """
     try:
         parts = urlsplit(url)
-        port = parts.port
+        # Given none, http.client takes the end of an address with colons for the port.
+        port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
     except ValueError:
         raise ValueError("must be an http:// or https:// URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:

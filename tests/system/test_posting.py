@@ -23,9 +23,15 @@ from tests.tools.certificates import Authority, pemOf, server
 def test_places() -> None:
     """What a URL is made of."""
     assert placeOf("https://logs.example/in?a=b") == (
-        True, "logs.example", None, "/in?a=b",
+        True, "logs.example", 443, "/in?a=b",
     )  # fmt: skip
-    assert placeOf("http://[::1]:80") == (False, "::1", 80, "/")
+    assert placeOf("http://[::1]:81") == (False, "::1", 81, "/")
+
+
+def test_addressesWithColons() -> None:
+    """The end of an address is not its port."""
+    connection = Poster(placeOf("http://[2001:db8::7]/"), {}, None, False)._connection
+    assert (connection.host, connection.port) == ("2001:db8::7", 80)
 
 
 @pytest.mark.parametrize(
