@@ -5,50 +5,19 @@ Choose live sessions: by who, where from, where to, by what rule, since when.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, final
+from typing import Any, final
 
-from socksgw.admin.table import Field, Refused
+from socksgw.admin.fields import CHOOSING
+from socksgw.admin.table import Refused
 from socksgw.policy.networks import Network
 from socksgw.policy.patterns import NamePattern
 from socksgw.session.session import Session
 from socksgw.session.stage import Stage
 from socksgw.wire.address import Address
 
-__all__ = ["CHOOSING", "Choice"]
+__all__ = ["Choice"]
 
 Test = Callable[[Session], bool]
-
-#: What sessions may be chosen by; all that are given have to hold.
-CHOOSING: Final[Sequence[Field]] = (
-    Field("user", "string", "The user's name; anonymous for clients without a login."),
-    Field("tag", "string", "The tag behind the user's name."),
-    Field("listener", "string", "The listener's name."),
-    Field("rule", "string", "The id of the rule that allows it."),
-    Field("source", "string", "The client's address, or a network of such."),
-    Field(
-        "destination",
-        "string",
-        "The name that was asked for or a pattern of it (*.example.com), or the address "
-        "or a network of such.",
-    ),
-    Field("port", "integer", "The destination's port.", least=0, most=65535),
-    Field("upstream", "string", "An upstream that it goes through."),
-    Field(
-        "command",
-        "string",
-        "What the client has asked for.",
-        one=("connect", "bind", "udp", "resolve"),
-    ),
-    Field("protocol", "string", "What the client speaks, such as socks5."),
-    Field(
-        "stage",
-        "string",
-        "How far it has come.",
-        one=tuple(each.value for each in Stage),
-    ),
-    Field("older", "number", "Seconds that it has lasted at least.", least=0),
-    Field("younger", "number", "Seconds that it has lasted at most.", least=0),
-)
 
 
 @final

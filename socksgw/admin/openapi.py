@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
-from socksgw.admin.table import ERROR, JSON, Answer, Asked, Entry, Field, asJson
+from socksgw.admin.fields import Field
+from socksgw.admin.table import ERROR, JSON, Answer, Asked, Entry, asJson
 
 __all__ = ["describing", "description"]
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from socksgw.admin.table import Field, Refused
+from socksgw.admin.fields import Field
+from socksgw.admin.table import Refused
 from socksgw.config.problems import nearest
 
 __all__ = ["bodyFields", "pathFields", "queryFields"]

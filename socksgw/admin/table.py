@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 
 from attrs import define, frozen
 
+from socksgw.admin.fields import Field
 from socksgw.gateway.gateway import Gateway
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "Asked",
     "Caller",
     "Entry",
-    "Field",
     "Refused",
     "Stream",
     "asJson",
@@ -105,27 +105,6 @@ def asJson(value: Any, status: int = 200, **fields: str) -> Answer:
     """Return an answer in JSON."""
     octets = json.dumps(value, separators=(",", ":")).encode() + b"\n"
     return Answer(octets, status, JSON, fields)
-
-
-@frozen
-class Field:
-    """
-    One thing that may be asked with: a field of the query, of the path, or of a body.
-
-    @ivar kind: C{strings} is several: an array in a body, in a query the name repeated.
-    @ivar one: the words that it may be, if only these.
-    @ivar least: of a number; and C{most}.
-    @ivar longest: characters of a string.
-    """
-
-    name: str
-    kind: Literal["string", "integer", "number", "boolean", "strings"]
-    help: str
-    one: Sequence[str] = ()
-    least: float | None = None
-    most: float | None = None
-    longest: int = 255
-    required: bool = False
 
 
 class Events(Protocol):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TextIO
 
-from socksgw.admin.filtering import CHOOSING
+from socksgw.admin.fields import CHOOSING
 from socksgw.console.explain import optionOf, printed
 from socksgw.console.live import (
     WRONG,

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import pytest
 
+from socksgw.admin.fields import Field
 from socksgw.admin.reading import bodyFields, pathFields, queryFields
-from socksgw.admin.table import Field, Refused
+from socksgw.admin.table import Refused
 
 FIELDS = (
     Field("name", "string", "a name", longest=8),

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from socksgw.admin.events import EVENTS
-from socksgw.admin.table import Asked, Entry, Field, Stream
+from socksgw.admin.fields import Field
+from socksgw.admin.table import Asked, Entry, Stream
 
 __all__ = ["ENTRIES"]
 

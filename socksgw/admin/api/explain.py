@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from socksgw.admin.table import Answer, Asked, Entry, Field, Refused, asJson
+from socksgw.admin.fields import Field
+from socksgw.admin.table import Answer, Asked, Entry, Refused, asJson
 from socksgw.errors import SocksError
 from socksgw.gateway import explained
 from socksgw.gateway.asked import factsAsked

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from socksgw.admin.table import Answer, Asked, Entry, Field, Refused, asJson, objectOf
+from socksgw.admin.fields import Field
+from socksgw.admin.table import Answer, Asked, Entry, Refused, asJson, objectOf
 from socksgw.gateway.grantfile import STATES, Grant, document
 from socksgw.gateway.grants import GrantRefused
 from socksgw.policy.granting import ruleIdOf, told

@@ -12,7 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from socksgw.admin.table import Answer, Asked, Entry, Field, Refused
+from socksgw.admin.fields import Field
+from socksgw.admin.table import Answer, Asked, Entry, Refused
 
 __all__ = ["ENTRIES", "KINDS"]
 

@@ -10,9 +10,10 @@ from functools import partial
 from heapq import nlargest, nsmallest
 from typing import Any, Final
 
-from socksgw.admin.filtering import CHOOSING, Choice
+from socksgw.admin.fields import CHOOSING, Field
+from socksgw.admin.filtering import Choice
 from socksgw.admin.slices import slices
-from socksgw.admin.table import Answer, Asked, Entry, Field, Refused, asJson, objectOf
+from socksgw.admin.table import Answer, Asked, Entry, Refused, asJson, objectOf
 from socksgw.audit.tracing import Traced, trace
 from socksgw.errors import Killed
 from socksgw.gateway.gateway import Gateway
