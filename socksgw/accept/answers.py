@@ -187,7 +187,7 @@ class DivertedConnection:
         """As L{Connection.take}: it hears of the end."""
         self.receiver = receiver
 
-    def release(self) -> bool:
+    def release(self) -> int:
         """Never come here: L{plain} is L{None}."""
         raise NotImplementedError
 

@@ -26,7 +26,7 @@ from zope.interface import implementer
 
 from socksgw.system.connection import Producer, Receiver, SocketName
 from socksgw.system.plain import AT_ONCE, socketName
-from socksgw.system.watch import GONE, Watcher
+from socksgw.system.watch import GONE, UNWATCHED, Watcher
 from socksgw.wire.levels import CLEAR, CONFIDENTIALITY
 
 __all__ = ["TwistedConnection", "TwistedFactory", "TwistedProtocol"]
@@ -137,11 +137,11 @@ class TwistedConnection:
         self.receiver = receiver
         self.resumeProducing()
 
-    def release(self) -> bool:
+    def release(self) -> int:
         """As L{Connection.release}."""
         self._unwatch()
         self._transport.pauseProducing()
-        return False
+        return UNWATCHED
 
     def pauseProducing(self) -> None:
         """As L{Connection.pauseProducing}."""

@@ -30,7 +30,7 @@ from socksgw.system.halves import WATCHED, Incoming, Outgoing
 from socksgw.system.plain import OPENING, socketName
 from socksgw.system.sockets import resetting
 from socksgw.system.tls import AT_ONCE, Excessive, Stream
-from socksgw.system.watch import GONE, READ, WRITE, Watcher
+from socksgw.system.watch import GONE, READ, UNWATCHED, WRITE, Watcher
 from socksgw.wire.levels import CONFIDENTIALITY
 from socksgw.wire.looks import LOOKED_AT, insteadOfTLS
 
@@ -141,7 +141,7 @@ class TLSConnection:
         else:
             self.resumeProducing()
 
-    def release(self) -> bool:
+    def release(self) -> int:
         """Never come here: L{plain} is L{None}."""
         raise NotImplementedError
 
@@ -541,7 +541,7 @@ class TLSLayer:
         """
         accepted = below.plain
         assert accepted is not None
-        if below.release():
+        if below.release() != UNWATCHED:
             self._watch.remove(accepted.fileno())
         above = TLSConnection(accepted, self._watch, self._tls)
         upwards(above, b"")

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 from enum import Enum
+from select import EPOLLERR
 from typing import Final, final
 
 from socksgw.relay.halves import Half, HalfRelay, Input, Output
 from socksgw.relay.memory import SCARCE, Pipe
 from socksgw.relay.seams import Allowance
 from socksgw.system.sockets import isRefusal
+from socksgw.system.watch import DUPLEX, FAILED, READ, STAYS, STREAM, WRITE
 
 __all__ = ["Side"]
 
-#: Readiness, as in L{select.epoll}.
-READ: Final = select.EPOLLIN
-WRITE: Final = select.EPOLLOUT
 #: SPLICE_F_MOVE and SPLICE_F_NONBLOCK, which Python's os does not name.
 _FLAGS: Final = 0x01 | 0x02
 #: The shared buffer: a message that fills it shows a bulk transfer.
@@ -31,6 +29,8 @@ _BUFFER: Final = bytearray(1 << 16)
 _VIEW: Final = memoryview(_BUFFER)
 #: A splice that brought less than this shows that the bulk is over.
 _SHORT: Final = 1 << 14
+#: What tells that there is room to write, or that writing fails.
+_ROOM: Final = WRITE | FAILED
 
 
 class _Way(Enum):
@@ -63,8 +63,8 @@ class Side(Half):
     """
 
     __slots__ = (
-        "_events", "_fd", "_pipe", "_rest", "_waiting", "_watched", "_way",
-        "held", "socket",
+        "_fd", "_pipe", "_registered", "_rest", "_told", "_waiting", "_wanted",
+        "_way", "held", "socket",
     )  # fmt: skip
 
     def __init__(self, relay: HalfRelay, connection: socket.socket) -> None:
@@ -78,9 +78,12 @@ class Side(Half):
         self.held = 0
         # Whether the budget is to tell that there is memory again.
         self._waiting = False
-        # What epoll tells of, and whether it does.
-        self._events = 0
-        self._watched = False
+        # What is acted on now: to read, or room to write.
+        self._wanted = 0
+        # What has been told, and may hold still (STAYS).
+        self._told = 0
+        # What the socket is registered for; 0 where it is not.
+        self._registered = 0
 
     def ready(self, events: int) -> None:
         """
@@ -88,22 +91,24 @@ class Side(Half):
 
         @param events: as epoll gives them.
         """
-        if self._events == 0:
-            self._hungUp(events)
-            return
-        if self._events & READ and events & ~WRITE:
+        told = self._told = self._told | (events & STAYS)
+        wanted = self._wanted
+        if wanted & READ and told:
             self._read()
-        if self._events & WRITE and events & ~READ:
+            if self._told and self._wanted & READ:
+                self.relay.settings.watch.again(self._fd)
+        elif not wanted and told & EPOLLERR:
+            self._hungUp()
+        if self._wanted & WRITE and events & _ROOM:
             self.other._deliver()
 
-    def _hungUp(self, events: int) -> None:
-        """Act on the end of a connection that is neither read nor written now."""
+    def _hungUp(self) -> None:
+        """Act on the reset of a connection that is neither read nor written now."""
         self._unwatch()
-        if events & select.EPOLLERR:
-            # It was reset. What waits for the other side still has a moment.
-            self.input = _INPUT_DRAINING if self.held else _INPUT_LOST
-            self.output = _OUTPUT_LOST
-            self.relay.lost(self)
+        # What waits for the other side still has a moment.
+        self.input = _INPUT_DRAINING if self.held else _INPUT_LOST
+        self.output = _OUTPUT_LOST
+        self.relay.lost(self)
 
     # Reading.
 
@@ -132,15 +137,18 @@ class Side(Half):
         try:
             came = self.socket.recv_into(_BUFFER, most)
         except BlockingIOError:
+            self._told = 0
             if taken:
                 self._again()
             return
         except OSError:
             self._fail()
             return
-        if came == 0:
-            self._end()
-            return
+        if came < most:
+            if came == 0:
+                self._end()
+                return
+            self._told &= ~READ
         if allowance is not None:
             allowance.spend(came)
         try:
@@ -178,6 +186,7 @@ class Side(Half):
         try:
             came = os.splice(self._fd, pipe[1], room, flags=_FLAGS)
         except BlockingIOError:
+            # Nothing is there, or urgent data, which only reading passes.
             self._emptied()
             self._way = _COPY
             return
@@ -331,8 +340,11 @@ class Side(Half):
         """
         self.stopReading()
         self._waiting = True
-        self.relay.settings.memory.wait(self._again)
-        self.other._startWriting()
+        settings, other = self.relay.settings, self.other
+        settings.memory.wait(self._again)
+        other._startWriting()
+        # It may have room, and then no edge would come.
+        settings.watch.again(other._fd, WRITE)
 
     def _waitNoMore(self) -> None:
         """Forget that memory is waited for."""
@@ -412,43 +424,56 @@ class Side(Half):
     # What epoll tells of.
 
     def startReading(self) -> None:
-        """Be told when there is something to read."""
-        self._watch(self._events | READ)
+        """Read, and be told when there is something to read."""
+        self._want(self._wanted | READ)
 
     def stopReading(self) -> None:
-        """Be told no longer when there is something to read."""
-        self._watch(self._events & ~READ)
+        """Read nothing for the time being."""
+        self._want(self._wanted & ~READ)
 
     def _startWriting(self) -> None:
-        self._watch(self._events | WRITE)
+        """Be told when there is room to write; there is none now."""
+        self._want(self._wanted | WRITE)
 
     def _stopWriting(self) -> None:
-        self._watch(self._events & ~WRITE)
+        self._want(self._wanted & ~WRITE)
 
-    def adopt(self) -> None:
-        """Take over the socket, which is watched already for what there is to read."""
-        self._watched = True
-        self._events = READ
+    def adopt(self, told: int) -> None:
+        """
+        Take over the socket, which is registered already.
+
+        @param told: what has been told of it (L{socksgw.system.watch}).
+        """
+        # At least so: if it has the edges of room to write, that is asked for twice.
+        self._registered = STREAM
+        self._told = told & STAYS
         self.relay.settings.watch.hand(self._fd, self.ready)
 
-    def _watch(self, events: int) -> None:
+    def _want(self, wanted: int) -> None:
         """
-        Be told of C{events} from now on.
+        Act on C{wanted} from now on, and on what has been told of it already.
         """
-        if self._watched:
-            if events != self._events:
-                self._events = events
-                # With no events, too: epoll always tells of a reset.
-                self.relay.settings.watch.change(self._fd, events)
-        elif events:
-            self._watched = True
-            self._events = events
-            self.relay.settings.watch.add(self._fd, events, self.ready)
+        before = self._wanted
+        if wanted == before:
+            return
+        self._wanted = wanted
+        missing = wanted & ~self._registered
+        if missing:
+            watch = self.relay.settings.watch
+            registered = self._registered
+            self._registered = DUPLEX if missing & WRITE else STREAM
+            if registered:
+                watch.change(self._fd, self._registered)
+            else:
+                watch.add(self._fd, self._registered, self.ready)
+        told = self._told
+        if told and (wanted & ~before & READ or (not wanted and told & EPOLLERR)):
+            self.relay.settings.watch.again(self._fd)
 
     def _unwatch(self) -> None:
-        if self._watched:
-            self._watched = False
-            self._events = 0
+        self._wanted = self._told = 0
+        if self._registered:
+            self._registered = 0
             self.relay.settings.watch.remove(self._fd)
 
     # Beginning, and letting go.
@@ -486,10 +511,11 @@ class Side(Half):
         """
         if not closing:
             self._unwatch()
-        elif self._watched:
-            self._watched = False
-            self._events = 0
-            self.relay.settings.watch.closing(self._fd)
+        else:
+            self._wanted = self._told = 0
+            if self._registered:
+                self._registered = 0
+                self.relay.settings.watch.closing(self._fd)
         self._waitNoMore()
         if self.allowance is not None:
             self.allowance.forget()

@@ -20,6 +20,7 @@ from socksgw.relay.relay import Done, Relay
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.side import Side
 from socksgw.system.sockets import unsent
+from socksgw.system.watch import UNWATCHED
 
 __all__ = ["SpliceRelay"]
 
@@ -47,25 +48,25 @@ class SpliceRelay(Relay):
         settings: RelaySettings,
         client: socket.socket,
         destination: socket.socket,
-        watched: bool = False,
-        watchedThere: bool = False,
+        told: int = UNWATCHED,
+        toldThere: int = UNWATCHED,
         done: Done | None = None,
     ) -> None:
         """
         Make the relay; L{start} begins it.
 
-        @param watched: whether the client's socket is watched already, for what
-            there is to read.
-        @param watchedThere: whether the destination's is.
+        @param told: what has been told of the client's socket
+            (L{socksgw.system.connection.Connection.release}).
+        @param toldThere: the same of the destination's.
         @param done: as of L{Relay}.
         """
         super().__init__(settings, done)
         self.client = Side(self, client)
-        if watched:
-            self.client.adopt()
+        if told != UNWATCHED:
+            self.client.adopt(told)
         self.destination = Side(self, destination)
-        if watchedThere:
-            self.destination.adopt()
+        if toldThere != UNWATCHED:
+            self.destination.adopt(toldThere)
         self.client.other = self.destination
         self.destination.other = self.client
         self._looks = 0

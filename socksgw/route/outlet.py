@@ -9,7 +9,7 @@ from typing import Final, final
 
 from socksgw.system.plain import PlainConnection
 from socksgw.system.sockets import FAMILIES
-from socksgw.system.watch import Watcher
+from socksgw.system.watch import UNWATCHED, Watcher
 from socksgw.wire.address import Address
 
 __all__ = ["PlainOutlet"]
@@ -30,9 +30,15 @@ class PlainOutlet(PlainConnection):
     path: Final = ""
 
     def __init__(
-        self, connected: socket.socket, watch: Watcher, address: Address, port: int
+        self,
+        connected: socket.socket,
+        watch: Watcher,
+        address: Address,
+        port: int,
+        told: int = UNWATCHED,
     ) -> None:
-        super().__init__(connected, watch)
+        """@param told: as of L{PlainConnection}."""
+        super().__init__(connected, watch, told)
         self.address = address
         self.port = port
         name = connected.getsockname()

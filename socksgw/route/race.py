@@ -8,7 +8,6 @@ quarter of a second, and the first that connects wins.
 from __future__ import annotations
 
 import errno
-import select
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final, final
@@ -20,11 +19,11 @@ from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.failures import failureFor, worse
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.probe import isSourceless
-from socksgw.route.single import UNDER_WAY, connected, late
+from socksgw.route.single import DECIDED, UNDER_WAY, connected, late
 from socksgw.system.coroutines import Awaited
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import FAMILIES
-from socksgw.system.watch import Watcher
+from socksgw.system.watch import DUPLEX, Watcher
 from socksgw.wire.address import Address
 
 __all__ = ["Race", "interleaved"]
@@ -35,8 +34,6 @@ ATTEMPT_DELAY: Final = 0.25
 #: Seconds for an address, from the start of the first attempt.
 Admit = Callable[[Address], float]
 
-#: The event of a connect that succeeded or failed.
-_DECIDED: Final = select.EPOLLOUT
 _STREAM: Final = socket.SOCK_STREAM
 
 
@@ -81,7 +78,7 @@ class _Attempt:
         race = self._race
         code = self._socket.connect_ex((self.address.text, race.port))
         if code in UNDER_WAY or code == 0:
-            race.watch.add(self._socket.fileno(), _DECIDED, self._settle)
+            race.watch.add(self._socket.fileno(), DUPLEX, self._settle)
             self._deadline = race.setDeadline(seconds, lambda: race.expired(self))
             return 0
         self._socket.close()
@@ -89,13 +86,11 @@ class _Attempt:
             return errno.ENETUNREACH
         return code
 
-    def _stop(self) -> None:
-        self._race.watch.remove(self._socket.fileno())
+    def _settle(self, events: int) -> None:
+        if not events & DECIDED:
+            return
         assert self._deadline is not None
         self._deadline.clear()
-
-    def _settle(self, events: int) -> None:
-        self._stop()
         race = self._race
         try:
             outlet = connected(
@@ -110,7 +105,9 @@ class _Attempt:
         """
         Give the attempt up.
         """
-        self._stop()
+        assert self._deadline is not None
+        self._deadline.clear()
+        self._race.watch.closing(self._socket.fileno())
         self._socket.close()
 
 

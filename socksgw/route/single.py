@@ -7,7 +7,6 @@ Several addresses of one destination are raced (L{socksgw.route.race}).
 from __future__ import annotations
 
 import errno
-import select
 import socket
 from collections.abc import Callable
 from typing import Final, final
@@ -19,16 +18,14 @@ from socksgw.route.outlet import PlainOutlet
 from socksgw.route.probe import isSourceless
 from socksgw.system.domains import Sockets
 from socksgw.system.sockets import FAMILIES
-from socksgw.system.watch import Watcher
+from socksgw.system.watch import DUPLEX, FAILED, WRITE, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
-__all__ = ["UNDER_WAY", "Single", "connected", "late"]
+__all__ = ["DECIDED", "UNDER_WAY", "Single", "connected", "late"]
 
-#: The event of a connect that succeeded or failed.
-_DECIDED: Final = select.EPOLLOUT
-#: What comes with that event where it failed, or the connection broke since.
-_BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
+#: The events of a connect that succeeded or failed.
+DECIDED: Final = WRITE | FAILED
 _STREAM: Final = socket.SOCK_STREAM
 UNDER_WAY: Final = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
 
@@ -44,15 +41,16 @@ def connected(
     """
     Return the connection that a connect has led to.
 
-    @param events: what was told of the socket.
+    @param events: what was told of the socket, which is registered for L{DUPLEX}, and
+        stays so.
     @raise OSError: it has failed; the socket is closed then.
     """
     code = 0
     try:
-        if events & _BROKEN:
+        if events & FAILED:
             code = dialled.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if not code:
-            outlet = PlainOutlet(dialled, watch, address, port)
+            outlet = PlainOutlet(dialled, watch, address, port, events)
             if outlet.bound != (address, port):
                 return outlet
             # The kernel has connected the socket to itself.
@@ -60,6 +58,7 @@ def connected(
     except OSError as e:
         # It is not known whether it is connected.
         code = e.errno or errno.EINVAL
+    watch.closing(dialled.fileno())
     dialled.close()
     raise OSError(code, "")
 
@@ -120,7 +119,7 @@ class Single:
             dialled = sockets.open(FAMILIES[address.version], _STREAM)
             code = dialled.connect_ex((address.text, self.port))
             if code == 0 or code in UNDER_WAY:
-                self._watch.add(dialled.fileno(), _DECIDED, self._decided)
+                self._watch.add(dialled.fileno(), DUPLEX, self._decided)
                 self._socket = dialled
                 self._deadline = setDeadline(seconds, self._expired)
                 return
@@ -136,6 +135,8 @@ class Single:
         raise failureFor(code)
 
     def _decided(self, events: int) -> None:
+        if not events & DECIDED:
+            return
         dialled = self._let()
         try:
             outlet = connected(dialled, self._watch, self.address, self.port, events)
@@ -149,15 +150,19 @@ class Single:
         dialled, self._socket = self._socket, None
         assert dialled is not None
         assert self._deadline is not None
-        self._watch.remove(dialled.fileno())
         self._deadline.clear()
         return dialled
 
+    def _close(self) -> None:
+        dialled = self._let()
+        self._watch.closing(dialled.fileno())
+        dialled.close()
+
     def _expired(self) -> None:
-        self._let().close()
+        self._close()
         self._failed(late())
 
     def cancel(self) -> None:
         """Give the attempt up; no effect when it is decided."""
         if self._socket is not None:
-            self._let().close()
+            self._close()

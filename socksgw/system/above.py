@@ -72,7 +72,7 @@ class Above:
         self.receiver = receiver
         self.resumeProducing()
 
-    def release(self) -> bool:
+    def release(self) -> int:
         """Never come here: L{plain} is L{None}."""
         raise NotImplementedError
 

@@ -133,14 +133,15 @@ class Connection(Protocol):
         Read, and hand what comes to this receiver from now on.
         """
 
-    def release(self) -> bool:
+    def release(self) -> int:
         """
         Give up the reading of L{plain}: the caller reads it from now on.
 
         Closing stays here.
 
-        @return: whether the socket is watched already for what there is to read
-            (L{socksgw.system.watch.Watcher.hand}).
+        @return: what has been told of the socket and not been acted upon; the caller
+            takes it over (L{socksgw.system.watch.Watcher.hand}).
+            L{socksgw.system.watch.UNWATCHED} where it is not registered.
         """
 
     def write(self, data: bytes | memoryview) -> None:

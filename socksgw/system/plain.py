@@ -16,9 +16,19 @@ from twisted.python.failure import Failure
 
 from socksgw.system.backlog import Backlog
 from socksgw.system.connection import Producer, Receiver, SocketName
-from socksgw.system.halves import WATCHED, Incoming, Outgoing
+from socksgw.system.halves import Incoming, Outgoing
 from socksgw.system.sockets import resetting
-from socksgw.system.watch import GONE, READ, WRITE, Watcher
+from socksgw.system.watch import (
+    DUPLEX,
+    FAILED,
+    GONE,
+    READ,
+    STAYS,
+    STREAM,
+    UNWATCHED,
+    WRITE,
+    Watcher,
+)
 from socksgw.wire.address import Address
 from socksgw.wire.levels import CLEAR
 
@@ -43,6 +53,10 @@ _DONE: Final = Failure(ConnectionDone())
 _UNREAD, _OPEN, _PAUSED, _DEPARTED, _ENDED = Incoming
 _WRITABLE, _ENDING, _CLOSING, _, _SHUT, _BROKEN = Outgoing
 _NOWHERE: Final = -1
+#: What tells that there is room to write, or that writing fails.
+_ROOM: Final = WRITE | FAILED
+#: What tells of an end.
+_ENDS: Final = GONE | FAILED
 
 
 def socketName(name: Any) -> SocketName:
@@ -71,16 +85,24 @@ class PlainConnection:
     """
 
     __slots__ = (
-        "_backlog", "_events", "_fd", "_incoming", "_outgoing", "_socket",
-        "_watch", "bufferSize", "receiver",
+        "_backlog", "_fd", "_incoming", "_outgoing", "_registered", "_socket",
+        "_told", "_watch", "bufferSize", "receiver",
     )  # fmt: skip
 
     halfCloses: Final = True
     secured: Final = CLEAR
     atOnce: Final = AT_ONCE
 
-    def __init__(self, connected: socket.socket, watch: Watcher) -> None:
-        """@param connected: the socket, non-blocking; it is closed here."""
+    def __init__(
+        self, connected: socket.socket, watch: Watcher, told: int = UNWATCHED
+    ) -> None:
+        """
+        Take charge of a socket.
+
+        @param connected: the socket, non-blocking; it is closed here.
+        @param told: what has been told of it, where it is registered for
+            L{DUPLEX}, for this to take over.
+        """
         self._socket = connected
         self._fd = connected.fileno()
         self._watch = watch
@@ -88,9 +110,15 @@ class PlainConnection:
         self._incoming = _UNREAD
         self._outgoing = _WRITABLE
         self._backlog: Backlog | None = None
-        #: What is watched for, or C{_NOWHERE} where the socket is not watched.
-        self._events = _NOWHERE
+        #: What the socket is registered for; 0 where it is not.
+        self._registered = 0
+        #: What has been told, and may hold still (L{STAYS}).
+        self._told = 0
         self.bufferSize = OPENING
+        if told != UNWATCHED:
+            self._registered = DUPLEX
+            self._told = told & STAYS
+            watch.hand(self._fd, self._ready)
 
     # What it is.
 
@@ -118,79 +146,87 @@ class PlainConnection:
         self.receiver = receiver
         self.resumeProducing()
 
-    def release(self) -> bool:
+    def release(self) -> int:
         """As L{Connection.release}."""
-        watched = self._incoming is _OPEN and self._events == READ
-        if not watched and self._events != _NOWHERE:
-            self._watch.remove(self._fd)
-        self._events = _NOWHERE
+        told = self._told if self._registered else UNWATCHED
+        self._registered = self._told = 0
         self._incoming = _UNREAD
-        return watched
+        return told
 
     def pauseProducing(self) -> None:
         """As L{Connection.pauseProducing}."""
         if self._incoming is _OPEN:
             self._incoming = _PAUSED
-            self._rewatch()
+            self._heed(_ENDS)
 
     def resumeProducing(self) -> None:
         """As L{Connection.resumeProducing}."""
         if self._incoming is not _OPEN and self._incoming is not _ENDED:
             self._incoming = _OPEN
-            self._rewatch()
+            self._heed()
 
-    def _rewatch(self) -> None:
-        """Watch for what is of interest now."""
-        wanted = WATCHED[self._incoming]
-        if self._backlog is not None and self._backlog.parts:
-            wanted |= WRITE
-        if self._events == _NOWHERE:
-            if wanted:
-                self._events = wanted
-                self._watch.add(self._fd, wanted, self._ready)
-        elif wanted != self._events:
-            self._events = wanted
-            self._watch.change(self._fd, wanted)
+    def _heed(self, what: int = STAYS) -> None:
+        """
+        Be told of the socket, and again of what has been told already.
+
+        @param what: which of that is of interest now.
+        """
+        if not self._registered:
+            if self._fd != _NOWHERE:
+                self._registered = STREAM
+                self._watch.add(self._fd, STREAM, self._ready)
+        elif self._told & what:
+            self._watch.again(self._fd)
 
     def _ready(self, events: int) -> None:
-        watched = self._events
+        told = self._told = self._told | (events & STAYS)
         try:
-            if watched & WRITE and events & ~(READ | GONE):
+            if events & _ROOM and self._backlog is not None and self._backlog.parts:
                 self._flush()
             if self._incoming is _OPEN:
-                if events & ~WRITE:
+                if told:
                     self._read()
-            elif events & ~(READ | WRITE):
-                self._unreadEnd(events)
+            elif told & _ENDS:
+                self._unreadEnd(told)
         except Exception:
             _log.failure("what takes a connection's octets failed")
             self._lose(Failure(ConnectionLost()))
 
     def _read(self) -> None:
+        size = self.bufferSize
         try:
-            came = self._socket.recv_into(_BUFFER, self.bufferSize)
+            came = self._socket.recv_into(_BUFFER, size)
         except BlockingIOError:
+            self._told = 0
             return
         except OSError:
             self._lose(Failure(ConnectionLost()))
             return
         if came:
+            if came < size:
+                self._told &= ~READ
             try:
                 self.receiver.dataReceived(_VIEW[:came])
             finally:
                 if came <= OPENING:
                     # It may hold a password.
                     _VIEW[:came] = _ZEROS[:came]
+            if self._told and self._incoming is _OPEN:
+                self._watch.again(self._fd)
         elif self._outgoing is _BROKEN:
             self._lose(Failure(ConnectionLost()))
         else:
             self._incoming = _ENDED
-            self._rewatch()
+            if self._told & FAILED:
+                self._watch.again(self._fd)
             self.receiver.readConnectionLost()
 
-    def _unreadEnd(self, events: int) -> None:
+    def _unreadEnd(self, told: int) -> None:
         """Act on an end, or a failure, while nothing is read."""
-        if events & ~(READ | WRITE | GONE) and (
+        if self._incoming is _UNREAD:
+            # Whoever reads it will see.
+            return
+        if told & FAILED and (
             self._incoming is _ENDED
             or self._outgoing is _BROKEN
             or self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -198,12 +234,7 @@ class PlainConnection:
             self._lose(Failure(ConnectionLost()))
         elif self._incoming is _PAUSED:
             self._incoming = _DEPARTED
-            self._rewatch()
             self.receiver.departed()
-        elif self._incoming is _DEPARTED:
-            # Both sides have ended, and octets wait: epoll would go on to tell.
-            self._watch.remove(self._fd)
-            self._events = _NOWHERE
 
     # Writing.
 
@@ -227,7 +258,16 @@ class PlainConnection:
                 backlog = self._backlog = Backlog()
             backlog.parts.append(bytes(data))
             backlog.filled()
-            self._rewatch()
+            self._awaitRoom()
+
+    def _awaitRoom(self) -> None:
+        """Be told when there is room to write, which there is not now."""
+        if not self._registered & WRITE and self._fd != _NOWHERE:
+            before, self._registered = self._registered, DUPLEX
+            if before:
+                self._watch.change(self._fd, DUPLEX)
+            else:
+                self._watch.add(self._fd, DUPLEX, self._ready)
 
     def _flush(self) -> None:
         """Send what waits, as far as it goes."""
@@ -243,11 +283,9 @@ class PlainConnection:
             except OSError:
                 self._outgoing = _BROKEN
                 backlog.drop()
-                if self._incoming is _OPEN:
-                    # What the peer sent before is still to be read; the end of that
-                    # will tell.
-                    self._rewatch()
-                else:
+                # What the peer sent before is still to be read; the end of that
+                # will tell.
+                if self._incoming is not _OPEN:
                     self._lose(Failure(ConnectionLost()))
                 return
             if sent < len(part):
@@ -261,7 +299,6 @@ class PlainConnection:
         if self._outgoing is _ENDING:
             self._shut()
         backlog.drained()
-        self._rewatch()
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
         """As L{Connection.registerProducer}."""
@@ -304,7 +341,8 @@ class PlainConnection:
         if self._fd != _NOWHERE and self._backlog is not None and self._backlog.parts:
             self._outgoing = _CLOSING
             self._incoming = _ENDED
-            self._rewatch()
+            if self._told & FAILED:
+                self._watch.again(self._fd)
         else:
             self._lose(_DONE)
 
@@ -322,8 +360,8 @@ class PlainConnection:
         fd, self._fd = self._fd, _NOWHERE
         if fd == _NOWHERE:
             return
-        if self._events != _NOWHERE:
-            self._events = _NOWHERE
+        if self._registered:
+            self._registered = 0
             self._watch.closing(fd)
         self._incoming, self._outgoing = _ENDED, _BROKEN
         self._socket.close()

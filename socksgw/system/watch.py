@@ -2,14 +2,32 @@
 Readiness of many plain sockets, seen by the reactor as one.
 
 It is an epoll instance of our own, which the reactor watches. An event costs one
-call, where through the reactor it costs several in a logging context, and what a
-socket is watched for changes in one system call.
+call, where through the reactor it costs several in a logging context.
+
+Most descriptors are watched by level: whoever is told, and leaves something, is told
+again. A stream socket that lives as long as a session is watched by B{edge}
+(L{STREAM}, L{DUPLEX}): it is registered once, and what its owner wants to hear of
+changes without a system call. In return these rules hold.
+
+  - An edge is told once. An owner that does not act on it keeps it (L{STAYS} are the
+    bits that are kept), and acts when it wants to: L{Watcher.again} has it called.
+  - A read that brought fewer octets than it asked for has emptied the socket, and new
+    octets are a new edge. It has not where the peer's end, a failure or urgent data
+    has been told: then there may be more, until a read would block, ends or fails.
+    splice(2) tells nothing by how little it brings.
+  - A write that would block, or takes only a part, is followed by an edge once there
+    is room. Before such a write there is none.
+  - An owner that gives a descriptor away hands what it was told and did not act on
+    to the next owner (L{UNWATCHED} where the descriptor is not registered), which
+    calls L{Watcher.hand} first, and L{Watcher.again} when it wants to hear of it.
+    What is told between the two calls is told to one of them.
 """
 
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, Final, Protocol, final
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -17,7 +35,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-__all__ = ["GONE", "READ", "WRITE", "Watch", "Watcher"]
+__all__ = [
+    "DUPLEX",
+    "FAILED",
+    "GONE",
+    "READ",
+    "STAYS",
+    "STREAM",
+    "UNWATCHED",
+    "WRITE",
+    "Watch",
+    "Watcher",
+]
 
 _log = Logger()
 
@@ -27,6 +56,15 @@ READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
 #: The peer has ended its side, whatever is still unread.
 GONE: Final = select.EPOLLRDHUP
+#: What tells of a failure, or of the end of both sides; it needs no asking.
+FAILED: Final = select.EPOLLERR | select.EPOLLHUP
+#: A stream socket by edge, and the same with the edges of room to write.
+STREAM: Final = select.EPOLLET | READ | GONE | select.EPOLLPRI
+DUPLEX: Final = STREAM | WRITE
+#: The bits of an edge that hold until a read would block: room to write does not.
+STAYS: Final = ~WRITE
+#: In the place of what was told: the descriptor is not registered.
+UNWATCHED: Final = -1
 
 #: The most events that are taken up by one system call.
 _AT_ONCE: Final = 256
@@ -43,6 +81,9 @@ class Watcher(Protocol):
 
     def hand(self, fd: int, ready: Callable[[int], None]) -> None:
         """Have another call told of a descriptor: L{Watch.hand}."""
+
+    def again(self, fd: int, events: int = 0) -> None:
+        """Have the call told once more: L{Watch.again}."""
 
     def change(self, fd: int, events: int) -> None:
         """Watch a descriptor for other events: L{Watch.change}."""
@@ -69,6 +110,10 @@ class Watch:
         self._epoll = select.epoll()
         self.fileno = self._epoll.fileno
         self._calls: dict[int, Callable[[int], None]] = {}
+        #: What is told once more, in the next round.
+        self._again: dict[int, int] = {}
+        #: The reactor's call for those of them that no event comes for.
+        self._later: Any = None
         #: Descriptors that came while events were being told: a number may
         #: have been used again, and an older event is not for the new one.
         self._new: set[int] = set()
@@ -81,11 +126,20 @@ class Watch:
     def stop(self) -> None:
         """Tell nothing any more."""
         self._reactor.removeReader(self)
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         self._calls.clear()
+        self._again.clear()
         self._epoll.close()
 
     def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
-        """Watch C{fd} for any of L{READ}, L{WRITE} and L{GONE}."""
+        """
+        Watch C{fd}.
+
+        @param events: any of L{READ}, L{WRITE} and L{GONE}; or L{STREAM} or L{DUPLEX}.
+            What holds already is told, too.
+        """
         self._epoll.register(fd, events)
         self._calls[fd] = ready
         if self._telling:
@@ -95,17 +149,31 @@ class Watch:
         """
         Call C{ready} from now on for a descriptor that is watched already.
 
-        It is called for the same events as the call before.
+        It is called for the same events as the call before. What that one was told
+        by edge, and has not acted upon, is not told again.
         """
         self._calls[fd] = ready
 
+    def again(self, fd: int, events: int = 0) -> None:
+        """
+        Tell a descriptor's call once more, when others have had their turn.
+
+        @param events: what it is told; 0 where it has kept what it was told.
+        """
+        again = self._again
+        again[fd] = again.get(fd, 0) | events
+        if not self._telling and self._later is None:
+            self._later = self._reactor.callLater(0, self._tellLater)
+
     def change(self, fd: int, events: int) -> None:
-        """Watch C{fd} for something else."""
+        """Watch C{fd} for something else; what holds already is told, too."""
         self._epoll.modify(fd, events)
 
     def remove(self, fd: int) -> None:
         """Do not watch C{fd}."""
         del self._calls[fd]
+        if self._again:
+            self._again.pop(fd, None)
         self._epoll.unregister(fd)
 
     def closing(self, fd: int) -> None:
@@ -115,6 +183,8 @@ class Watch:
         Closing takes it out of epoll by itself.
         """
         self._calls.pop(fd, None)
+        if self._again:
+            self._again.pop(fd, None)
 
     @property
     def watched(self) -> int:
@@ -125,25 +195,41 @@ class Watch:
 
     def doRead(self) -> None:
         """Take up what has happened."""
-        calls, new = self._calls, self._new
+        new = self._new
         self._telling = True
         try:
             for _ in range(_ROUNDS):
-                found = self._epoll.poll(0, _AT_ONCE)
-                if not found:
+                found: Iterable[tuple[int, int]] = self._epoll.poll(0, _AT_ONCE)
+                if self._again:
+                    found = chain(found, self._again.items())
+                    self._again = {}
+                elif not found:
                     break
-                for fd, events in found:
-                    ready = calls.get(fd)
-                    if ready is None or (new and fd in new):
-                        continue
-                    try:
-                        ready(events)
-                    except Exception:
-                        _log.failure("a watched descriptor's call failed")
+                self._tell(found)
                 new.clear()
         finally:
             self._telling = False
             new.clear()
+        if self._again and self._later is None:
+            self._later = self._reactor.callLater(0, self._tellLater)
+
+    def _tell(self, found: Iterable[tuple[int, int]]) -> None:
+        """Call whoever watches what is ready."""
+        calls, new = self._calls, self._new
+        for fd, events in found:
+            ready = calls.get(fd)
+            if ready is None or (new and fd in new):
+                continue
+            try:
+                ready(events)
+            except Exception:
+                _log.failure("a watched descriptor's call failed")
+
+    def _tellLater(self) -> None:
+        """Tell once more what no event has come for meanwhile."""
+        self._later = None
+        if self._again:
+            self.doRead()
 
     def connectionLost(self, reason: Failure) -> None:
         """Do nothing: the reactor lets go."""

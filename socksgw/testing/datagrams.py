@@ -171,6 +171,9 @@ class DatagramNetwork:
         """Call another C{ready} for a socket that is watched."""
         self._ready[fd] = ready
 
+    def again(self, fd: int, events: int = 0) -> None:
+        """Do nothing: whatever has come is told until it is taken."""
+
     def change(self, fd: int, events: int) -> None:
         """Do nothing: the one event here is that something has come."""
 

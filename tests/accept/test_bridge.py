@@ -19,6 +19,7 @@ from zope.interface import directlyProvides
 
 from socksgw.accept.bridge import TwistedConnection, TwistedProtocol
 from socksgw.system.connection import Connection
+from socksgw.system.watch import UNWATCHED
 from socksgw.wire.levels import CLEAR, CONFIDENTIALITY
 from tests.fakes.connections import Floor, Recorder
 from tests.tools.sockets import pair
@@ -126,7 +127,7 @@ def test_theEndIsSeenWhilePaused(floor: Floor) -> None:
 def test_released(floor: Floor) -> None:
     """Nothing reads its socket then, and nothing watches it."""
     peer, connection, client = adopted(floor)
-    assert not connection.release()
+    assert connection.release() == UNWATCHED
     peer.sendall(b"for the relay")
     floor.settle()
     assert (client.octets, connection.plain.recv(100)) == (b"", b"for the relay")

@@ -77,6 +77,7 @@ class Watcher:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self.calls: dict[int, Callable[[int], None]] = {}
+        self._again: dict[int, int] = {}
 
     def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
         assert fd not in self.calls
@@ -87,19 +88,26 @@ class Watcher:
         assert fd in self.calls
         self.calls[fd] = ready
 
+    def again(self, fd: int, events: int = 0) -> None:
+        assert fd in self.calls
+        self._again[fd] = self._again.get(fd, 0) | events
+
     def change(self, fd: int, events: int) -> None:
         self._epoll.modify(fd, events)
 
     def remove(self, fd: int) -> None:
-        del self.calls[fd]
+        self.closing(fd)
         self._epoll.unregister(fd)
 
     def closing(self, fd: int) -> None:
         del self.calls[fd]
+        self._again.pop(fd, None)
 
     def turn(self, seconds: float = 0.0) -> bool:
         """Tell once what is ready, and return whether anything was."""
-        found = self._epoll.poll(seconds)
+        again, self._again = self._again, {}
+        found = self._epoll.poll(0 if again else seconds)
+        found += again.items()
         for fd, events in found:
             if fd in self.calls:
                 self.calls[fd](events)

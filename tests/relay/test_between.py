@@ -210,6 +210,35 @@ def test_bothWays(world: World) -> None:
     assert (world.tally.reason, world.tally.reset) == ("closed", False)
 
 
+@pytest.mark.parametrize("who", ["client", "server"])
+@pytest.mark.parametrize("before", ["nothing", "octets", "octets, end"])
+def test_whatComesWhileTheSocketsAreHandedOver(
+    who: str, before: str, tmp_path: Path
+) -> None:
+    """What was told before the relay, or between, is not lost to it."""
+    world = World("plain", "plain", tmp_path)
+    connection, peer = (
+        (world.near, world.client) if who == "client" else (world.far, world.server)
+    )
+    other = world.server if who == "client" else world.client
+    connection.take(Recorder())
+    connection.pauseProducing()
+    if before.startswith("octets"):
+        peer.send(b"octets ")
+    if before.endswith("end"):
+        peer.end()
+    world.settle()
+    world.relay()
+    expected = b"octets " if before.startswith("octets") else b""
+    if not before.endswith("end"):
+        peer.send(b"more")
+        expected += b"more"
+    assert world.read(other, len(expected)) == expected
+    if before.endswith("end"):
+        assert world.read(other, 1) == b""
+    world.close()
+
+
 def test_whatTheDestinationSaidBefore(world: World) -> None:
     """It comes first, and counts; two plain sockets are spliced all the same."""
     plain = world.near.plain is not None and world.far.plain is not None

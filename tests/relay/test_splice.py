@@ -14,6 +14,7 @@ import stat
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
@@ -310,6 +311,31 @@ def test_octetsBeforeAResetStillArrive(world: World) -> None:
     assert run.receive(run.client, 14) == b"the last words"
     world.until(lambda: world.advance(1) or run.done)
     assert run.done[0][0] == "destination-reset"
+
+
+@pytest.mark.parametrize("size", [6, 400_000])
+@pytest.mark.parametrize("buffer", [0, 4096])
+def test_urgentData(world: World, size: int, buffer: int) -> None:
+    """
+    A read ends before it, though there is more: what is behind it arrives, too.
+
+    The urgent octet itself is left out, as always.
+    """
+    run = world.relay(buffer=buffer)
+    before, behind = pattern(size), pattern(size, 7)
+    received = b""
+    for octets, flags in ((before, 0), (b"!", socket.MSG_OOB), (behind, 0)):
+        view = memoryview(octets)
+        while view:
+            try:
+                view = view[run.client.send(view, flags) :]
+            except BlockingIOError:
+                world.watcher.turn(0.01)
+                with suppress(BlockingIOError):
+                    received += run.server.recv(MIB)
+    assert received + run.receive(run.server, 2 * size - len(received)) == (
+        before + behind
+    )
 
 
 def test_aPeerThatIsGoneWhileOctetsAreHeldForIt(world: World) -> None:

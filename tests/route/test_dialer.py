@@ -21,6 +21,7 @@ from socksgw.route.outlet import PlainOutlet
 from socksgw.route.race import _Attempt
 from socksgw.system.domains import HERE
 from socksgw.wire.address import Address
+from tests.fakes.connections import Recorder
 from tests.fakes.loops import WatchedLoop
 from tests.tools.sockets import descriptors
 
@@ -95,6 +96,29 @@ def test_theFirstThatConnects(world: Dialling) -> None:
     world.advance(0.25)
     world.until(lambda: world.outlets)
     assert [outlet.address for outlet in world.outlets] == [ANSWERS]
+
+
+@pytest.mark.parametrize("soon", [False, True])
+def test_aServerThatSpeaksFirst(world: Dialling, soon: bool) -> None:
+    """
+    What it says is read, whether it came with the connection or while nobody read.
+    """
+    receiver = Recorder()
+    world.dial(ANSWERS)
+    accepted, _ = world.answering.accept()
+    with accepted:
+        if soon:
+            accepted.send(b"220 ")
+        world.until(lambda: world.outlets)
+        if not soon:
+            accepted.send(b"220 ")
+        world.settle()
+        world.outlets[0].take(receiver)
+        world.until(lambda: receiver.octets == b"220 ")
+        accepted.send(b"ready")
+        accepted.shutdown(socket.SHUT_WR)
+        world.until(lambda: receiver.readEnds)
+    assert receiver.octets == b"220 ready"
 
 
 @pytest.mark.parametrize(

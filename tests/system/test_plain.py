@@ -15,8 +15,9 @@ from twisted.logger import capturedLogs
 
 from socksgw.system import plain
 from socksgw.system.plain import PlainConnection, socketName
+from socksgw.system.watch import READ, UNWATCHED
 from tests.fakes.connections import Floor, Recorder
-from tests.tools.sockets import RESET
+from tests.tools.sockets import RESET, pair
 
 
 @pytest.fixture
@@ -327,12 +328,11 @@ def test_aProducer(floor: Floor) -> None:
 
 def test_released(floor: Floor) -> None:
     """
-    The socket is read elsewhere, and its watch is handed over where it was read;
-    closing stays here.
+    The socket is read elsewhere, and its watch is handed over; closing stays here.
     """
     receiver = Recorder()
     client, connection = floor.connect(receiver)
-    assert connection.release()
+    assert connection.release() == 0
     came: list[int] = []
     number = connection.plain.fileno()
     floor.watch.hand(number, came.append)
@@ -345,12 +345,102 @@ def test_released(floor: Floor) -> None:
     assert floor.read(client, 1) == b""
 
 
-def test_releasedWhilePaused(floor: Floor) -> None:
-    """Nothing watches the socket then."""
-    _, connection = floor.connect(Recorder())
-    connection.pauseProducing()
-    assert not connection.release()
+def test_releasedWithOctetsThatWait(floor: Floor) -> None:
+    """What has been told of them goes to whoever reads them: it is not told again."""
+    _client, connection, receiver = paused(floor)
+    assert connection.release() == READ
+    came: list[int] = []
+    number = connection.plain.fileno()
+    floor.watch.hand(number, came.append)
+    floor.settle()
+    assert came == []
+    floor.watch.again(number)
+    floor.until(lambda: came)
+    assert (came, connection.plain.recv(9)) == ([0], b"unread")
+    floor.watch.closing(number)
+    connection.loseConnection()
+    assert (receiver.octets, receiver.lost) == (b"", [ConnectionDone])
+
+
+def test_releasedBeforeItIsTaken(floor: Floor) -> None:
+    """It is not registered then."""
+    client, ours = pair()
+    connection = PlainConnection(ours, floor.watch)
+    assert connection.release() == UNWATCHED
     assert floor.watch.watched == 0
+    connection.loseConnection()
+    client.close()
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_urgentData(floor: Floor, wait: bool) -> None:
+    """
+    A read ends before it, though there is more: what is behind it comes, too.
+
+    The urgent octet itself is left out, as always.
+    """
+    receiver = Recorder()
+    client, connection = floor.connect(receiver)
+    if wait:
+        connection.pauseProducing()
+    client.send(b"before")
+    client.send(b"!", socket.MSG_OOB)
+    client.send(b"behind")
+    if wait:
+        floor.settle()
+        connection.resumeProducing()
+    floor.until(lambda: receiver.octets == b"beforebehind")
+    connection.loseConnection()
+
+
+def test_theEndBehindTheLastOctets(floor: Floor) -> None:
+    """One event tells both; the octets are read first, and then the end."""
+    receiver = Recorder()
+    client, connection = floor.connect(receiver)
+    client.send(b"last")
+    client.shutdown(socket.SHUT_WR)
+    floor.until(lambda: receiver.readEnds)
+    assert (receiver.octets, receiver.lost) == (b"last", [])
+    connection.loseConnection()
+
+
+def test_pausedByTheLastOctets(floor: Floor) -> None:
+    """The end that came with them is told, while the rest waits."""
+    receiver = Pausing()
+    client, connection = floor.connect(receiver)
+    receiver.connection = connection
+    connection.bufferSize = 3
+    client.send(b"last")
+    client.shutdown(socket.SHUT_WR)
+    floor.until(lambda: receiver.departures)
+    assert (receiver.octets, receiver.readEnds) == (b"las", 0)
+    connection.resumeProducing()
+    floor.until(lambda: receiver.octets == b"last")
+    connection.resumeProducing()
+    floor.until(lambda: receiver.readEnds)
+    connection.loseConnection()
+
+
+class Pausing(Recorder):
+    """One that takes one part at a time."""
+
+    connection: Any = None
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        self.connection.pauseProducing()
+
+
+def test_moreThanIsReadAtOnce(floor: Floor) -> None:
+    """Everything is read, though it was told once."""
+    receiver = Recorder()
+    client, connection = floor.connect(receiver)
+    connection.pauseProducing()
+    connection.bufferSize = 10
+    client.send(b"0123456789" * 20 + b"more")
+    floor.settle()
+    connection.resumeProducing()
+    floor.until(lambda: receiver.octets == b"0123456789" * 20 + b"more")
     connection.loseConnection()
 
 

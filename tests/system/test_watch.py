@@ -5,17 +5,21 @@ Readiness of plain sockets, told in the reactor's turn.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
-from socksgw.system.watch import READ, Watch, Watcher
+from socksgw.system.watch import DUPLEX, GONE, READ, STREAM, WRITE, Watch, Watcher
 from tests.fakes.loops import Watcher as FakeWatcher
 from tests.tools.sockets import descriptors, pair
+from tests.tools.waiting import until
 
 
 class Reactor:
@@ -25,6 +29,8 @@ class Reactor:
         self.readers: list[Any] = []
         self.addReader = self.readers.append
         self.removeReader = self.readers.remove
+        self.clock = Clock()
+        self.callLater = self.clock.callLater
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def watch() -> Iterator[Watch]:
     assert reactor.readers == [made]
     yield made
     made.stop()
-    assert reactor.readers == []
+    assert (reactor.readers, reactor.clock.getDelayedCalls()) == ([], [])
     assert descriptors() == before
 
 
@@ -117,8 +123,174 @@ def test_aNumberThatIsUsedAgain(watch: Watch) -> None:
             each.close()
 
 
-def test_theFakeIsOne() -> None:
-    """What tests watch with has what L{Watcher} asks for."""
-    made: Watcher = FakeWatcher()
-    for name in ("add", "hand", "change", "remove", "closing"):
-        assert callable(getattr(made, name))
+class Turning:
+    """
+    A L{Watcher}, and its turns: of the gateway, and what tests have in its place.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.watcher: Any
+        if kind == "real":
+            reactor = Reactor()
+            self.watcher = Watch(reactor)
+            self.watcher.start()
+            self.turn = self._real
+            self.close = self.watcher.stop
+            self._clock = reactor.clock
+        else:
+            self.watcher = FakeWatcher()
+            self.turn = self.watcher.turn
+            self.close = self.watcher.close
+
+    def _real(self) -> None:
+        self.watcher.doRead()
+        self._clock.advance(0)
+
+
+@pytest.fixture(params=["real", "fake"])
+def turning(request: Any) -> Iterator[Turning]:
+    """Leaves nothing."""
+    before = descriptors()
+    made = Turning(request.param)
+    yield made
+    made.close()
+    assert descriptors() == before
+
+
+def test_anEdge(turning: Turning) -> None:
+    """Told once, whatever is left; what comes then is another one."""
+    one, other = pair()
+    told: list[int] = []
+    watcher: Watcher = turning.watcher
+    watcher.add(one.fileno(), STREAM, told.append)
+    other.send(b"x")
+    for _ in range(3):
+        turning.turn()
+    assert told == [READ]
+    other.send(b"y")
+    turning.turn()
+    other.shutdown(socket.SHUT_WR)
+    turning.turn()
+    turning.turn()
+    assert told == [READ, READ, READ | GONE]
+    watcher.closing(one.fileno())
+    for each in (one, other):
+        each.close()
+
+
+def test_onceMore(turning: Turning) -> None:
+    """Told as often as it is asked for, also by the call itself, and not after."""
+    one, other = pair()
+    told: list[int] = []
+    watcher: Watcher = turning.watcher
+
+    def ready(events: int) -> None:
+        told.append(events)
+        if len(told) < 3:
+            watcher.again(one.fileno())
+        if len(told) == 3:
+            watcher.again(one.fileno(), WRITE)
+            watcher.again(one.fileno(), READ)
+
+    watcher.add(one.fileno(), STREAM, ready)
+    turning.turn()
+    assert told == []
+    watcher.again(one.fileno(), WRITE)
+    for _ in range(5):
+        turning.turn()
+    assert told == [WRITE, 0, 0, READ | WRITE]
+    watcher.again(one.fileno())
+    watcher.remove(one.fileno())
+    turning.turn()
+    watcher.add(one.fileno(), STREAM, ready)
+    watcher.again(one.fileno())
+    watcher.closing(one.fileno())
+    turning.turn()
+    assert len(told) == 4
+    for each in (one, other):
+        each.close()
+
+
+def test_handedOver(turning: Turning) -> None:
+    """
+    The next owner is told what comes then, and not what the one before was told: it is
+    given that, and asks to be called.
+    """
+    one, other = pair()
+    before: list[int] = []
+    after: list[int] = []
+    watcher: Watcher = turning.watcher
+    watcher.add(one.fileno(), STREAM, before.append)
+    other.send(b"x")
+    turning.turn()
+    watcher.hand(one.fileno(), after.append)
+    turning.turn()
+    assert (before, after) == ([READ], [])
+    watcher.again(one.fileno(), before[0])
+    turning.turn()
+    other.send(b"y")
+    turning.turn()
+    assert (before, after) == ([READ], [READ, READ])
+    watcher.closing(one.fileno())
+    for each in (one, other):
+        each.close()
+
+
+def test_roomToWrite(turning: Turning) -> None:
+    """
+    Told when it is asked for and is there, and then after a write that found none.
+    """
+    one, other = pair(buffer=4096)
+    told: list[int] = []
+    watcher: Watcher = turning.watcher
+    watcher.add(one.fileno(), STREAM, told.append)
+    turning.turn()
+    assert told == []
+    watcher.change(one.fileno(), DUPLEX)
+    turning.turn()
+    turning.turn()
+    assert told == [WRITE]
+    with suppress(BlockingIOError):
+        while True:
+            one.send(b"x" * 65536)
+    turning.turn()
+    assert told == [WRITE]
+
+    def taken() -> bool:
+        with suppress(BlockingIOError):
+            while True:
+                other.recv(65536)
+        turning.turn()
+        return len(told) > 1
+
+    until(taken)
+    assert told == [WRITE, WRITE]
+    watcher.closing(one.fileno())
+    for each in (one, other):
+        each.close()
+
+
+def test_whatIsToldOnceMoreTakesTurns(watch: Watch) -> None:
+    """One that always asks for more keeps nobody from being told, nor the reactor."""
+    (one, _one), (two, other) = pairs = pair(), pair()
+    told: list[str] = []
+
+    def more(events: int) -> None:
+        told.append("more")
+        watch.again(one.fileno())
+
+    watch.add(one.fileno(), STREAM, more)
+    watch.add(two.fileno(), STREAM, lambda events: told.append("other"))
+    watch.again(one.fileno())
+    watch.doRead()
+    assert set(told) == {"more"}
+    assert len(told) < 10
+    other.send(b"x")
+    told.clear()
+    watch.doRead()
+    assert "other" in told[:2]
+    watch.closing(one.fileno())
+    watch.closing(two.fileno())
+    for both in pairs:
+        for each in both:
+            each.close()
