@@ -186,9 +186,12 @@ class Side(Half):
         try:
             came = os.splice(self._fd, pipe[1], room, flags=_FLAGS)
         except BlockingIOError:
-            # Nothing is there, or urgent data, which only reading passes.
             self._emptied()
-            self._way = _COPY
+            if self._told == READ:
+                self._told = 0
+            else:
+                # Urgent data may be there, which only reading passes.
+                self._way = _COPY
             return
         except OSError as e:
             self._emptied()
