@@ -198,11 +198,12 @@ class Watch:
         new = self._new
         self._telling = True
         try:
+            again, self._again = self._again, {}
             for _ in range(_ROUNDS):
                 found: Iterable[tuple[int, int]] = self._epoll.poll(0, _AT_ONCE)
-                if self._again:
-                    found = chain(found, self._again.items())
-                    self._again = {}
+                if again:
+                    found = chain(found, again.items())
+                    again = {}
                 elif not found:
                     break
                 self._tell(found)
