@@ -14,6 +14,7 @@ from socksgw.console.grant import grantCommands
 from socksgw.console.learning import learningCommands
 from socksgw.console.operating import operatingCommands
 from socksgw.console.report import reportOptions
+from socksgw.console.usage import Parser
 from socksgw.wire.levels import LEVELS
 
 __all__ = ["makeParser"]
@@ -25,7 +26,7 @@ def makeParser() -> argparse.ArgumentParser:
 
     @return: what it parses has the command's name as C{run}.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="socksgw",
         description="Administer a SOCKS gateway, which is started by: "
         "twistd -n socksgw",
