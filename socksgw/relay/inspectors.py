@@ -4,9 +4,8 @@ The inspectors that are installed, found by the octet that a side begins with.
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Iterable
-from importlib import import_module
+from types import ModuleType
 from typing import Any, final
 
 from zope.interface.exceptions import Invalid
@@ -14,6 +13,7 @@ from zope.interface.verify import verifyObject
 
 import socksgw.plugins
 from socksgw.interfaces import OTHER, UNKNOWN, IInspector
+from socksgw.system.discovery import discovered
 
 __all__ = ["Inspectors", "findInspectors"]
 
@@ -22,33 +22,24 @@ def findInspectors() -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """
     Import every module C{inspect_*} of L{socksgw.plugins}.
 
-    Other packages may have added folders to its path.
-
     @return: the inspectors by name, and every module that is broken, with why.
     """
-    found: dict[str, Any] = {}
-    broken: list[tuple[str, str]] = []
-    for module in pkgutil.iter_modules(socksgw.plugins.__path__):
-        if not module.name.startswith("inspect_"):
-            continue
-        name = f"{socksgw.plugins.__name__}.{module.name}"
-        try:
-            inspector = getattr(import_module(name), "inspector", None)
-            if inspector is None:
-                raise Invalid("has no module-level name `inspector`")
-            verifyObject(IInspector, inspector)
-            if inspector.name in (OTHER, UNKNOWN):
-                raise Invalid(f'"{inspector.name}" is a word of the gateway\'s own')
-        except Exception as e:
-            # An import can fail with anything: it is reported, not hidden.
-            why = str(e) if isinstance(e, Invalid) else f"{type(e).__name__}: {e}"
-            broken.append((name, " ".join(why.split())))
-        else:
-            if inspector.name in found:
-                broken.append((name, f'a second inspector named "{inspector.name}"'))
-            else:
-                found[inspector.name] = inspector
-    return found, broken
+    return discovered(socksgw.plugins, "inspect_", "inspector named", _inspectorIn)
+
+
+def _inspectorIn(module: ModuleType) -> list[Any]:
+    """
+    Return the inspector of a module.
+
+    @raise Invalid: it is not what it should be.
+    """
+    inspector = getattr(module, "inspector", None)
+    if inspector is None:
+        raise Invalid("has no module-level name `inspector`")
+    verifyObject(IInspector, inspector)
+    if inspector.name in (OTHER, UNKNOWN):
+        raise Invalid(f'"{inspector.name}" is a word of the gateway\'s own')
+    return [inspector]
 
 
 @final

@@ -4,7 +4,6 @@ The kinds of sinks that are installed.
 
 from __future__ import annotations
 
-import pkgutil
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -15,6 +14,7 @@ from zope.interface.verify import verifyObject
 import socksgw.plugins
 from socksgw.audit.formats import FORMATS
 from socksgw.interfaces import IAuditSink
+from socksgw.system.discovery import discovered
 
 __all__ = ["findSinks", "sinkIn"]
 
@@ -23,29 +23,11 @@ def findSinks() -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """
     Import every module C{audit_*} of L{socksgw.plugins}.
 
-    Other packages may have added folders to its path.
-
     @return: the plug-ins by kind, and every module that is broken, with why.
     """
-    found: dict[str, Any] = {}
-    broken: list[tuple[str, str]] = []
-    for module in pkgutil.iter_modules(socksgw.plugins.__path__):
-        if not module.name.startswith("audit_"):
-            continue
-        name = f"{socksgw.plugins.__name__}.{module.name}"
-        try:
-            sinks = _sinksOf(import_module(name))
-        except Exception as e:
-            # An import can fail with anything: it is reported, not hidden.
-            why = str(e) if isinstance(e, Invalid) else f"{type(e).__name__}: {e}"
-            broken.append((name, " ".join(why.split())))
-            continue
-        for sink in sinks:
-            if sink.kind in found:
-                broken.append((name, f'a second sink of the kind "{sink.kind}"'))
-            else:
-                found[sink.kind] = sink
-    return found, broken
+    return discovered(
+        socksgw.plugins, "audit_", "sink of the kind", _sinksOf, name="kind"
+    )
 
 
 def sinkIn(module: str, kind: str) -> Any:
