@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Final, final
+from contextlib import suppress
+from typing import Any, Final, final
 
 from socksgw.interfaces import SetDeadline, Timer
-from socksgw.relay.exit import BATCH, BUFFER, VIEW
 from socksgw.relay.filter import admitOnly, dropped
+from socksgw.relay.flow import Flow
 from socksgw.relay.flows import Flows
+from socksgw.relay.segments import (
+    BATCH,
+    BUFFER,
+    FULL,
+    LONGEST,
+    RUN,
+    VIEW,
+    sendRun,
+)
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
-from socksgw.wire.datagram import HEADROOM, Reassembly, readDatagram
+from socksgw.wire.datagram import Reassembly, readDatagram
 from socksgw.wire.reader import WireError
 
 __all__ = ["DatagramCarrier"]
@@ -41,8 +51,8 @@ class DatagramCarrier:
     """
 
     __slots__ = (
-        "_flows", "_fragments", "_isClients", "_owner", "_port", "_reassemble", "_setDeadline",
-        "_socket", "_source", "_text", "_timer", "_watch", "strangers",
+        "_filtered", "_flows", "_fragments", "_isClients", "_longest", "_owner", "_port",
+        "_reassemble", "_setDeadline", "_sifted", "_socket", "_source", "_text", "_timer", "_watch", "strangers",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +88,11 @@ class DatagramCarrier:
         self._reassemble = reassemble
         self._fragments = Reassembly(_FRAGMENTS)
         self._timer: Timer | None = None
+        # Each datagram is wrapped by itself where they are protected.
+        self._longest = LONGEST if isinstance(relay, socket.socket) else 0
+        #: Whether the kernel lets only the owner's datagrams through, and whether all
+        #: that came before have been read, so that none has to be looked at.
+        self._filtered = self._sifted = False
         self.strangers = 0
         admitOnly(relay, source, port)
         flows.carrier = self
@@ -93,64 +108,112 @@ class DatagramCarrier:
         self._ready(READ)
 
     def _ready(self, events: int) -> None:
+        sifted, owner = self._sifted, self._owner
+        receive: Any = self._socket.recv_into if sifted else self._socket.recvfrom_into
+        flow: Flow | None = None
+        key = b""
+        # Of the run: its beginning, its end, the octets of its header, the size of
+        # each, and where the last one may end.
+        start = end = size = most = 0
+        head = 1
         for _ in range(BATCH):
             try:
-                length, peer = self._socket.recvfrom_into(BUFFER)
+                came = receive(VIEW[end:])
+            except BlockingIOError:
+                self._sifted = self._filtered
+                break
             except OSError:
-                # There is no more; or the client's host says that the port is shut.
-                return
-            if peer[:2] != self._owner and not self._isOwner(peer[:2], length):
-                self.strangers += 1
+                # The client's host says that the port is shut.
+                break
+            if sifted:
+                length = came
+            else:
+                length, peer = came
+                if peer != owner:
+                    if not self._isFrom(peer[:2], end, length):
+                        self.strangers += 1
+                        continue
+                    owner = peer
+            # An empty payload is no part of a run: the kernel would not see it.
+            if head < length <= size and BUFFER.startswith(key, end):
+                end += length
+                if length == size and end <= most:
+                    continue
+                # Nothing comes behind a shorter one.
+                assert flow is not None
+                flow.sendRun(start, end, head, size)
+                flow, start, end, size = None, 0, 0, 0
                 continue
-            self._take(length)
+            if flow is not None:
+                flow.sendRun(start, end, head, size)
+            start, size = end, length
+            flow = self._flowOf(start, length)
+            if flow is None:
+                self._takeSlowly(bytes(VIEW[start : start + length]))
+                start = end = size = 0
+                continue
+            key = flow.key
+            head, end = len(key), start + length
+            most = min(start + RUN - size, FULL)
+            if end > most:
+                flow.sendRun(start, end, head, size)
+                flow, start, end, size = None, 0, 0, 0
+        if flow is not None:
+            flow.sendRun(start, end, head, size)
 
-    def _isOwner(self, peer: tuple[str, int], length: int) -> bool:
+    def _isFrom(self, peer: tuple[str, int], start: int, length: int) -> bool:
         """
-        Return whether this is the client's first valid datagram.
+        Return whether a datagram is the client's.
 
-        From then on its port is the only one.
+        Its first valid one tells the port, which is the only one from then on.
+
+        @param start: where it begins in the buffer.
         """
+        if self._owner is not None:
+            return peer == self._owner
         # A link-local address has its interface behind it.
-        if self._owner is not None or peer[0].partition("%")[0] != self._text:
+        if peer[0].partition("%")[0] != self._text:
             return False
         if self._port is not None and peer[1] != self._port:
             return False
         try:
-            readDatagram(bytes(VIEW[:length]))
+            readDatagram(bytes(VIEW[start : start + length]))
         except WireError:
             return False
         if self._isClients is not None and not self._isClients(peer):
             return False
         self._owner = peer
-        admitOnly(self._socket, self._source, peer[1])
+        admitted = admitOnly(self._socket, self._source, peer[1])
+        self._filtered = admitted and self._longest > 0
         return True
 
-    def _take(self, length: int) -> None:
-        """Take a datagram of the client from the buffer."""
-        kind = BUFFER[3] if length > 4 else 0
-        if kind == _IPV4:
-            end = 10
-        elif kind == _IPV6:
-            end = 22
-        else:
-            end = 7 + BUFFER[4]
-        if length >= end and not (BUFFER[0] or BUFFER[1] or BUFFER[2]):
-            flow = self._flows.get(bytes(VIEW[:end]))
-            if flow is not None:
-                if self._timer is not None:
-                    self._abandon()
-                flow.send(VIEW[end:length])
-                return
-        self._takeSlowly(length)
+    def _flowOf(self, start: int, length: int) -> Flow | None:
+        """
+        Return the flow that a datagram in the buffer is of.
 
-    def _takeSlowly(self, length: int) -> None:
+        @return: L{None} for a fragment, the first one of a flow, and an invalid one.
+        """
+        kind = BUFFER[start + 3] if length > 4 else 0
+        if kind == _IPV4:
+            head = 10
+        elif kind == _IPV6:
+            head = 22
+        else:
+            head = 7 + BUFFER[start + 4]
+        if length < head:
+            return None
+        flow = self._flows.get(bytes(VIEW[start : start + head]))
+        if flow is not None and self._timer is not None:
+            self._abandon()
+        return flow
+
+    def _takeSlowly(self, octets: bytes) -> None:
         """Take a fragment, the first datagram of a flow, or an invalid one."""
-        octets = bytes(VIEW[:length])
         try:
             datagram = readDatagram(octets)
         except WireError:
             return
-        key = b"\0\0\0" + octets[3 : length - len(datagram.payload)]
+        key = b"\0\0\0" + octets[3 : len(octets) - len(datagram.payload)]
         if datagram.fragment:
             if not self._reassemble:
                 return
@@ -192,20 +255,25 @@ class DatagramCarrier:
             self._timer = None
         self._fragments.reset()
 
-    def deliver(self, header: bytes, length: int) -> None:
+    def deliver(self, header: bytes, start: int, end: int, size: int) -> None:
         """
-        Send a datagram to the client, as L{socksgw.relay.exit.Carrier.deliver}.
+        Send datagrams to the client, as L{socksgw.relay.exit.Carrier.deliver}.
 
         A client that has sent nothing has no flow, and so gets nothing.
         """
-        start = HEADROOM - len(header)
-        BUFFER[start:HEADROOM] = header
-        assert self._owner is not None
+        owner = self._owner
+        assert owner is not None
         try:
-            self._socket.sendto(VIEW[start : HEADROOM + length], self._owner)
+            if start + size < end and size <= self._longest:
+                if sendRun(self._socket, (VIEW[start:end],), size, owner):
+                    return
+                self._longest = size - 1
         except OSError:
-            # The kernel has no room for it: it is lost, as datagrams may be.
+            # The kernel has no room for them: lost, as datagrams may be.
             return
+        for at in range(start, end, size):
+            with suppress(OSError):
+                self._socket.sendto(VIEW[at : min(at + size, end)], owner)
 
     def forget(self, header: bytes) -> None:
         """Do nothing: all flows have one socket."""

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from socksgw.relay.exit import VIEW
 from socksgw.relay.flows import Flows
 from socksgw.relay.seams import Diverted
-from socksgw.wire.datagram import HEADROOM, readDatagram
+from socksgw.relay.segments import VIEW
+from socksgw.wire.datagram import readDatagram
 
 __all__ = ["DivertedCarrier"]
 
@@ -40,9 +40,11 @@ class DivertedCarrier:
         elif self._flows.carrier is self:
             self._flows.begin(header, readDatagram(header + payload))
 
-    def deliver(self, header: bytes, length: int) -> None:
+    def deliver(self, header: bytes, start: int, end: int, size: int) -> None:
         """As L{socksgw.relay.exit.Carrier.deliver}."""
-        self._client.answer(header, VIEW[HEADROOM : HEADROOM + length])
+        head = len(header)
+        for at in range(start, end, size):
+            self._client.answer(header, VIEW[at + head : min(at + size, end)])
 
     def forget(self, header: bytes) -> None:
         """As L{socksgw.relay.exit.Carrier.forget}."""

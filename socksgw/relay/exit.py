@@ -9,19 +9,23 @@ from collections.abc import Callable, Hashable
 from typing import Final, Protocol, final
 
 from socksgw.relay.flow import Flow, Permit
+from socksgw.relay.segments import (
+    BATCH,
+    BUFFER,
+    FULL,
+    LONGEST,
+    RUN,
+    VIEW,
+    sendRun,
+)
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
-from socksgw.wire.datagram import HEADROOM, encodeHeader
+from socksgw.wire.datagram import encodeHeader
 
-__all__ = ["BATCH", "BUFFER", "VIEW", "Carrier", "Exit", "OwnExit", "Owner"]
+__all__ = ["Carrier", "Exit", "OwnExit", "Owner"]
 
-#: The most datagrams that are taken from one socket before others have a turn.
-BATCH: Final = 64
-#: The buffer that every datagram is read into. Payloads from destinations begin at
-#: HEADROOM, so that a header fits before them.
-BUFFER: Final = bytearray(HEADROOM + 65536)
-VIEW: Final = memoryview(BUFFER)
-_PAYLOAD: Final = VIEW[HEADROOM:]
+#: The octets of the header with an address of each version of IP.
+_HEADS: Final = {socket.AF_INET: 10, socket.AF_INET6: 22}
 #: The most headers that are kept for sources that no flow names (where
 #: C{replies} is not C{exact}).
 _HEADERS: Final = 256
@@ -32,13 +36,15 @@ class Carrier(Protocol):
     What takes datagrams to the client.
     """
 
-    def deliver(self, header: bytes, length: int) -> None:
+    def deliver(self, header: bytes, start: int, end: int, size: int) -> None:
         """
-        Send a datagram whose payload lies in L{VIEW} from HEADROOM on.
+        Send a run of datagrams from one source (L{socksgw.relay.segments}).
 
         @param header: of a datagram as RFC 1928 section 7 has it, with the
-            source.
-        @param length: the octets of the payload.
+            source. Each one in the buffer has it before its payload.
+        @param start: where they begin in the buffer.
+        @param end: where they end.
+        @param size: the octets of each with its header; the last may be shorter.
         """
 
     def forget(self, header: bytes) -> None:
@@ -86,6 +92,16 @@ class Exit:
         """
         raise NotImplementedError
 
+    def sendRun(self, flow: Flow, parts: list[memoryview], size: int) -> bool:
+        """
+        Send payloads of one flow in one call.
+
+        @param size: the octets of each, at least 1; the last may be shorter.
+        @return: whether they went; otherwise they are to be sent one by one.
+        @raise OSError: none was sent, and one by one would fare no better.
+        """
+        return False
+
     def add(self, flow: Flow) -> None:
         """Take a flow that has started, and is named."""
         self.flows[flow] = None
@@ -131,6 +147,9 @@ class Exit:
 class OwnExit(Exit):
     """
     The way out by sockets of this host: one for each version of IP.
+
+    All flows leave by the same port, whatever their destinations (endpoint-independent
+    mapping, RFC 4787 section 4.1), so the sockets are connected to none of them.
     """
 
     __slots__ = ("_headers", "_makeSocket", "_outer", "_watch")
@@ -150,7 +169,7 @@ class OwnExit(Exit):
         super().__init__(owner)
         self._watch = watch
         self._makeSocket = makeSocket
-        self._outer: dict[int, socket.socket] = {}
+        self._outer: dict[int, _Outer] = {}
         self._headers: dict[tuple[str, int], bytes] = {}
 
     def begin(self, flow: Flow, permit: Permit) -> None:
@@ -171,42 +190,90 @@ class OwnExit(Exit):
         """
         outer = self._outer.get(version)
         if outer is None:
-            made = self._makeSocket(version)
+            made = _Outer(self._makeSocket(version))
             try:
-                self._watch.add(made.fileno(), READ, lambda _: self._ready(made))
+                self._watch.add(made.socket.fileno(), READ, lambda _: self._ready(made))
             except OSError:
-                made.close()
+                made.socket.close()
                 raise
             outer = self._outer[version] = made
-        return outer
+        return outer.socket
 
-    def _ready(self, outer: socket.socket) -> None:
+    def sendRun(self, flow: Flow, parts: list[memoryview], size: int) -> bool:
+        """As L{Exit.sendRun}."""
+        outer = self._outer[flow.version]
+        if size > outer.longest:
+            return False
+        if sendRun(outer.socket, parts, size, flow.to):
+            return True
+        outer.longest = size - 1
+        return False
+
+    def _ready(self, outer: _Outer) -> None:
         """Take datagrams that came from destinations to the client."""
-        owner, byPeer = self.owner, self.byPeer
-        carrier = owner.carrier
-        assert carrier is not None
+        receive, head = outer.socket.recvfrom_into, outer.head
+        flow: Flow | None = None
+        header, source = b"", None
+        # Of the run: its beginning, its end, the size of each with its header, 0
+        # where there is none, and where the last one may end.
+        start = end = size = most = 0
         for _ in range(BATCH):
+            begin = end + head
             try:
-                length, peer = outer.recvfrom_into(_PAYLOAD)
+                length, peer = receive(VIEW[begin:])
             except OSError:
                 # There is no more; or ICMP tells of something that we sent.
-                return
-            flow = byPeer.get(peer[:2])
-            if flow is not None:
-                header = flow.header
-            else:
-                version = 4 if outer.family == socket.AF_INET else 6
-                flow = self.byHost.get(peer[0]) or self.any.get(version)
-                if flow is None:
-                    owner.strangers += 1
+                break
+            length += head
+            if length <= size and peer == source:
+                BUFFER[end:begin] = header
+                end += length
+                if length == size and end <= most:
                     continue
-                header = self._headerFor(outer.family, peer)
-            if flow.receiving is not None and not flow.receiving.passes(length):
+                # Nothing comes behind a shorter one.
+                self._deliver(flow, header, start, end, size)
+                start = end = size = 0
+                continue
+            if size:
+                self._deliver(flow, header, start, end, size)
+            start, size, source = end, 0, peer
+            flow, header = self._found(outer, peer)
+            if flow is None:
+                self.owner.strangers += 1
+                continue
+            BUFFER[start:begin] = header
+            if flow.receiving is not None and not flow.receiving.passes(length - head):
                 flow.limited += 1
                 continue
-            flow.receivedDatagrams += 1
-            flow.received += length
-            carrier.deliver(header, length)
+            end, size = start + length, length
+            most = min(start + RUN - size, FULL)
+            if flow.receiving is not None or end > most:
+                self._deliver(flow, header, start, end, size)
+                start = end = size = 0
+        if size:
+            self._deliver(flow, header, start, end, size)
+
+    def _deliver(
+        self, flow: Flow | None, header: bytes, start: int, end: int, size: int
+    ) -> None:
+        """Count a run of a flow, and send it to the client."""
+        carrier = self.owner.carrier
+        if flow is None or carrier is None:
+            return
+        count = (end - start + size - 1) // size
+        flow.receivedDatagrams += count
+        flow.received += end - start - count * len(header)
+        carrier.deliver(header, start, end, size)
+
+    def _found(self, outer: _Outer, peer: tuple[str, int]) -> tuple[Flow | None, bytes]:
+        """Return whose answer comes from a source, and the header that names it."""
+        flow = self.byPeer.get(peer[:2])
+        if flow is not None:
+            return flow, flow.header
+        family = outer.socket.family
+        version = 4 if family == socket.AF_INET else 6
+        flow = self.byHost.get(peer[0]) or self.any.get(version)
+        return flow, b"" if flow is None else self._headerFor(family, peer)
 
     def _headerFor(self, family: int, peer: tuple[str, int]) -> bytes:
         """Return the header that names a source which the client has not named."""
@@ -221,6 +288,23 @@ class OwnExit(Exit):
     def close(self) -> None:
         """Close the sockets."""
         for outer in self._outer.values():
-            self._watch.remove(outer.fileno())
-            outer.close()
+            self._watch.remove(outer.socket.fileno())
+            outer.socket.close()
         self._outer.clear()
+
+
+@final
+class _Outer:
+    """
+    One socket of this host.
+
+    @ivar head: the octets of the header that names a source which it hears.
+    @ivar longest: the size of datagrams up to which runs are tried.
+    """
+
+    __slots__ = ("head", "longest", "socket")
+
+    def __init__(self, made: socket.socket) -> None:
+        self.socket = made
+        self.head = _HEADS[made.family]
+        self.longest = LONGEST

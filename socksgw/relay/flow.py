@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol, final
 
 from socksgw.relay.idle import IdleTime
 from socksgw.relay.seams import Allowance, DatagramOutlet
+from socksgw.relay.segments import VIEW
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram, encodeHeader
 
@@ -150,6 +151,37 @@ class Flow(IdleTime):
             return
         self.sentDatagrams += 1
         self.sent += len(payload)
+
+    def sendRun(self, start: int, end: int, head: int, size: int) -> None:
+        """
+        Send a run of payloads (L{socksgw.relay.segments}) to the destination.
+
+        Where it has several, none of them is empty.
+
+        @param start: where the run begins in the buffer.
+        @param end: where it ends.
+        @param head: the octets of the header before each payload.
+        @param size: the octets of each with its header; the last may be shorter.
+        """
+        if end - start == size:
+            self.send(VIEW[start + head : end])
+            return
+        parts = [VIEW[at + head : at + size] for at in range(start, end, size)]
+        last = start + (len(parts) - 1) * size
+        parts[-1] = VIEW[last + head : end]
+        way = self.way
+        if way is not None and self.sending is None:
+            try:
+                went = way.sendRun(self, parts, size - head)
+            except OSError:
+                self.dropped += len(parts)
+                return
+            if went:
+                self.sentDatagrams += len(parts)
+                self.sent += end - start - len(parts) * head
+                return
+        for part in parts:
+            self.send(part)
 
     @property
     def moved(self) -> int:

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import final
 
 from socksgw.relay.control import Control
-from socksgw.relay.exit import VIEW
 from socksgw.relay.flow import Flow
 from socksgw.relay.flows import Flows
 from socksgw.relay.framing import Frames, Framing
 from socksgw.relay.seams import Client
+from socksgw.relay.segments import VIEW
 from socksgw.wire.capsule import Capsules, encodeDatagram
-from socksgw.wire.datagram import HEADROOM, Datagram, readDatagram
+from socksgw.wire.datagram import Datagram, readDatagram
 from socksgw.wire.reader import WireError
 
 __all__ = ["CapsuleCarrier", "TunnelCarrier"]
@@ -48,10 +48,13 @@ class InsideCarrier(Control):
         flows.carrier = self
         client.connection.registerProducer(self, True)
 
-    def deliver(self, header: bytes, length: int) -> None:
+    def deliver(self, header: bytes, start: int, end: int, size: int) -> None:
         """As L{socksgw.relay.exit.Carrier.deliver}."""
-        if not self._full:
-            payload = bytes(VIEW[HEADROOM : HEADROOM + length])
+        head = len(header)
+        for at in range(start, end, size):
+            if self._full:
+                return
+            payload = bytes(VIEW[at + head : min(at + size, end)])
             self._client.connection.write(self._framed(header, payload))
 
     def _framed(self, header: bytes, payload: bytes) -> bytes:
@@ -156,13 +159,13 @@ class CapsuleCarrier(InsideCarrier):
         """End the association; within a capsule that breaks the protocol."""
         self._end("protocol" if self._capsules.midway else "closed")
 
-    def deliver(self, header: bytes, length: int) -> None:
+    def deliver(self, header: bytes, start: int, end: int, size: int) -> None:
         """As L{socksgw.relay.exit.Carrier.deliver}."""
         if header == self._flow.header:
-            super().deliver(header, length)
+            super().deliver(header, start, end, size)
         else:
             # The client could not tell it from the others (section 3.1).
-            self.strangers += 1
+            self.strangers += len(range(start, end, size))
 
     def _framed(self, _header: bytes, payload: bytes) -> bytes:
         return encodeDatagram(payload)

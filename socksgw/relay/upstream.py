@@ -14,18 +14,21 @@ from typing import Any, Final, final
 
 from socksgw.errors import SocksError
 from socksgw.relay.control import Control
-from socksgw.relay.exit import BATCH, BUFFER, VIEW, Exit, Owner
+from socksgw.relay.exit import Exit, Owner
 from socksgw.relay.flow import Flow, Permit
 from socksgw.relay.framing import FRAMINGS, Frames, Framing
 from socksgw.relay.seams import Associated
+from socksgw.relay.segments import (
+    BATCH,
+    BUFFER,
+    LONGEST,
+    RUN,
+    VIEW,
+    sendRun,
+)
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address, BadHost
-from socksgw.wire.datagram import (
-    HEADROOM,
-    Datagram,
-    encodeHeader,
-    readDatagram,
-)
+from socksgw.wire.datagram import Datagram, encodeHeader, readDatagram
 from socksgw.wire.reader import WireError
 
 __all__ = ["UpstreamExit"]
@@ -37,10 +40,6 @@ _IPV6: Final = 4
 _WITH_IPV4: Final = 10
 _WITH_IPV6: Final = 22
 _WITH_NAME: Final = 7
-#: Where what comes is read to, such that the payload behind a header with an IPv4
-#: address lies at HEADROOM.
-_START: Final = HEADROOM - _WITH_IPV4
-_COMING: Final = VIEW[_START:]
 #: The octets of a port.
 _PORT: Final = 2
 #: The most octets of a payload inside a control connection.
@@ -57,7 +56,7 @@ class UpstreamExit(Exit):
     """
 
     __slots__ = (
-        "_associated", "_closed", "_inside", "_layers", "_lost", "_named", "_pinned",
+        "_associated", "_closed", "_inside", "_layers", "_longest", "_lost", "_named", "_pinned",
         "_socket", "_watch",
     )  # fmt: skip
 
@@ -79,6 +78,7 @@ class UpstreamExit(Exit):
         self._lost = lost
         self._socket = associated.socket
         self._layers = tuple(associated.layers)
+        self._longest = LONGEST if self._socket and not self._layers else 0
         self._closed = False
         self._inside: _Inside | None = None
         if associated.framing:
@@ -162,6 +162,23 @@ class UpstreamExit(Exit):
             framed = self._inside.framed(octets)
             self._associated.controls[0].write(framed)
 
+    def sendRun(self, flow: Flow, parts: list[memoryview], size: int) -> bool:
+        """As L{Exit.sendRun}."""
+        header: bytes = flow.to
+        size += len(header)
+        if size > self._longest or size * len(parts) > RUN:
+            return False
+        assert self._socket is not None
+        octets = [each for part in parts for each in (header, part)]
+        try:
+            went = sendRun(self._socket, octets, size, None)
+        except ConnectionRefusedError:
+            # As in L{_send}.
+            went = sendRun(self._socket, octets, size, None)
+        if not went:
+            self._longest = size - 1
+        return went
+
     def _send(self, parts: tuple[Any, ...]) -> None:
         assert self._socket is not None
         try:
@@ -175,15 +192,29 @@ class UpstreamExit(Exit):
     def _ready(self, _events: int) -> None:
         """Take the datagrams that have come."""
         assert self._socket is not None
+        receive = self._socket.recv_into
         for _ in range(BATCH):
             try:
-                length = self._socket.recv_into(_COMING)
-            except OSError:
-                # There is no more; or ICMP tells of something that we sent.
-                return
-            if self._layers and (length := self._unwrapped(length)) < 0:
-                self.owner.strangers += 1
+                length = receive(BUFFER)
+            except ConnectionRefusedError:
+                # ICMP tells of something that we sent.
                 continue
+            except OSError:
+                # There is no more.
+                return
+            self._came(length)
+
+    def came(self, octets: bytes) -> None:
+        """Take a datagram, with its header, that came inside a control connection."""
+        if not self._closed and len(octets) <= len(BUFFER):
+            VIEW[: len(octets)] = octets
+            self._came(len(octets))
+
+    def _came(self, length: int) -> None:
+        """Take a datagram at the beginning of the buffer."""
+        if self._layers and (length := self._unwrapped(length)) < 0:
+            self.owner.strangers += 1
+        else:
             self._take(length)
 
     def _unwrapped(self, length: int) -> int:
@@ -192,7 +223,7 @@ class UpstreamExit(Exit):
 
         @return: the octets that are left; -1 where it is not from the last hop.
         """
-        octets = bytes(_COMING[:length])
+        octets = bytes(VIEW[:length])
         try:
             for layer in self._layers:
                 if not octets.startswith(layer.header):
@@ -202,50 +233,42 @@ class UpstreamExit(Exit):
                     octets = layer.protection.unwrapDatagram(octets)
         except WireError:
             return -1
-        _COMING[: len(octets)] = octets
+        VIEW[: len(octets)] = octets
         return len(octets)
-
-    def came(self, octets: bytes) -> None:
-        """Take a datagram, with its header, that came inside a control connection."""
-        length = len(octets)
-        if self._closed or length > len(_COMING):
-            return
-        _COMING[:length] = octets
-        if self._layers and (length := self._unwrapped(length)) < 0:
-            self.owner.strangers += 1
-            return
-        self._take(length)
 
     def _take(self, length: int) -> None:
         """Take a datagram, with its header, from the buffer."""
-        kind = BUFFER[_START + 3] if length > _WITH_NAME else 0
+        kind = BUFFER[3] if length > _WITH_NAME else 0
         if kind == _IPV4:
             end = _WITH_IPV4
         elif kind == _IPV6:
             end = _WITH_IPV6
         else:
-            end = _WITH_NAME + BUFFER[_START + 4]
+            end = _WITH_NAME + BUFFER[4]
         owner = self.owner
         if length < end or owner.carrier is None:
             owner.strangers += 1
             return
-        header = bytes(_COMING[:end])
+        header = bytes(VIEW[:end])
         flow = self.byPeer.get(header)
         if flow is None:
             flow, header = self._found(header)
             if flow is None:
                 owner.strangers += 1
                 return
-        length -= end
-        if flow.receiving is not None and not flow.receiving.passes(length):
+        if flow.alone:
+            header = flow.header
+        if flow.receiving is not None and not flow.receiving.passes(length - end):
             flow.limited += 1
             return
-        if end != _WITH_IPV4:
-            start = _START + end
-            BUFFER[HEADROOM : HEADROOM + length] = BUFFER[start : start + length]
         flow.receivedDatagrams += 1
-        flow.received += length
-        owner.carrier.deliver(flow.header if flow.alone else header, length)
+        flow.received += length - end
+        if len(header) != end:
+            # The client is told another source than the one that came.
+            VIEW[len(header) : len(header) + length - end] = VIEW[end:length]
+            length += len(header) - end
+        BUFFER[: len(header)] = header
+        owner.carrier.deliver(header, 0, length, length)
 
     def _found(self, header: bytes) -> tuple[Flow | None, bytes]:
         """

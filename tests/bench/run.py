@@ -1,7 +1,7 @@
 """
 The gateway against its peers, side by side in one run, in turns: of SOCKS Dante,
-microsocks (Debian packages) and asyncio-socks-server (PyPI), of HTTP squid and
-tinyproxy (Debian packages). And once more the gateway, which goes through another one
+microsocks (Debian packages), hev-socks5-server (where PATH has it) and
+asyncio-socks-server (PyPI), of HTTP squid and tinyproxy (Debian packages). And once more the gateway, which goes through another one
 of ours then, whose CPU does not count.
 
 Figures of CPU are user and system time of the proxy's whole process tree, as
@@ -125,6 +125,20 @@ def startMicrosocks(port: int, directory: Path) -> list[str]:
     return ["microsocks", "-i", "127.0.0.1", "-p", str(port)]
 
 
+def startHev(port: int, directory: Path) -> list[str]:
+    (directory / "hev.yml").write_text(
+        f"""
+main:
+  workers: 2
+  port: {port}
+  listen-address: "127.0.0.1"
+misc:
+  limit-nofile: 1048576
+"""
+    )
+    return ["hev-socks5-server", f"{directory}/hev.yml"]
+
+
 def startAsyncio(port: int, directory: Path) -> list[str]:
     server = BUILD / "venv" / "bin" / "asyncio_socks_server"
     return [str(server), "--host", "127.0.0.1", "--port", str(port)]
@@ -175,6 +189,7 @@ PEERS: Mapping[str, Callable[[int, Path], list[str]]] = {
     "through": startThrough,
     "dante": startDante,
     "microsocks": startMicrosocks,
+    "hev": startHev,
     "asyncio-socks-server": startAsyncio,
     "squid": startSquid,
     "tinyproxy": startTinyproxy,
@@ -369,7 +384,7 @@ TESTS = (
 #: What not every peer can; those that speak HTTP alone can the one test.
 ONLY = {
     "login": {"socksgw"},
-    "udp": {"socksgw", "dante", "asyncio-socks-server"},
+    "udp": {"socksgw", "dante", "hev", "asyncio-socks-server"},
     "http": {"socksgw", *HTTP},
     "httplogin": {"socksgw"},
 }
@@ -429,6 +444,7 @@ def prepare(names: list[str]) -> None:
     for peer, program, package in (
         ("dante", "danted", "dante-server"),
         ("microsocks", "microsocks", "microsocks"),
+        ("hev", "hev-socks5-server", "(none: build github.com/heiher)"),
         ("squid", "squid", "squid"),
         ("tinyproxy", "tinyproxy", "tinyproxy-bin"),
     ):
@@ -483,7 +499,8 @@ def aims(results: Results) -> Iterator[str]:
         ratio("session CPU us", 1.0, dante),
         ratio("login session CPU us", 1.0, dante, "session CPU us"),
         ratio("round trip CPU us", 1.2, dante),
-        ratio("UDP echo CPU us", 1.25, dante),
+        ratio("UDP echo CPU us", 0.4, dante),
+        ratio("UDP echo CPU us", 0.9, ["hev"]),
         ratio("CONNECT session CPU us", 1.1, ["socksgw"], "session CPU us"),
         ratio("CONNECT session CPU us", 0.7, http),
         ratio("session CPU us", 1.6, ["socksgw"], whose="through"),
@@ -545,7 +562,8 @@ def apart(name: str, options: Any) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default=",".join(PEERS), help="peers, by commas")
+    here = [x for x in PEERS if x != "hev" or shutil.which("hev-socks5-server")]
+    parser.add_argument("--only", default=",".join(here), help="peers, by commas")
     parser.add_argument("--tests", default=",".join(TESTS), help="tests, by commas")
     parser.add_argument("--seconds", type=int, default=3, help="for each timed test")
     parser.add_argument("--bytes", type=int, default=2 << 30, help="for each transfer")

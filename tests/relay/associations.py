@@ -202,7 +202,8 @@ class Association:
     """
     One association, without its control connection's octets.
 
-    @ivar place: of its relay socket.
+    @ivar relay: its relay socket.
+    @ivar place: where that is.
     @ivar done: what it returned.
     """
 
@@ -223,8 +224,8 @@ class Association:
         self.judge = judge or Judge()
         self.tally = Tally()
         self.client = Client(None, ended, protection)
-        relay = udp(local)
-        self.place: tuple[str, int] = relay.getsockname()[:2]
+        self.relay = udp(local)
+        self.place: tuple[str, int] = self.relay.getsockname()[:2]
         associations = Associations(
             sea.watcher, sea.setDeadline, lambda: sea.now, idle, flows
         )
@@ -233,7 +234,7 @@ class Association:
             associations.over(
                 self.client,
                 Address.parse(source),
-                DatagramOutlet(relay, None),
+                DatagramOutlet(self.relay, None),
                 self.judge,
                 reassemble,
                 self.tally,
