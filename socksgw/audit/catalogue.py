@@ -70,7 +70,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "grant": ("grant", "act", "by", "ticket", "allows", "until", "why"),
     "checkpoint": ("gateway", "head", "key", "signature"),
     "leave-by": ("address", "state"),
-    "sink": ("sink", "kind", "state", "position", "behind", "missed", "why"),
+    "sink": ("sink", "kind", "state", "position", "behind", "missed", "aside", "why"),
     "recovered": ("octets",),
     "missing": ("from", "to"),
     "resumed": ("refused", "lost"),

@@ -168,14 +168,16 @@ def sinkLine(
     behind: int,
     why: str = "",
     missed: int = 0,
+    aside: int = 0,
 ) -> str:
     """
     Return the line that says what has become of a sink.
 
-    @param state: C{failing}, C{following} or C{missed}.
+    @param state: C{failing}, C{following}, C{missed} or C{aside}.
     @param position: the number of the last line that it has.
     @param behind: how many lines it does not have yet.
     @param missed: how many lines were dropped before it had them.
+    @param aside: how many lines were put aside.
     """
     text = (
         f'"event":"sink","sink":{quoted(sink)},"kind":{quoted(kind)},'
@@ -183,4 +185,6 @@ def sinkLine(
     )
     if missed:
         text += f',"missed":{missed}'
+    if aside:
+        text += f',"aside":{aside}'
     return f'{text},"why":{quoted(why)}' if why else text

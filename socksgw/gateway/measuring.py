@@ -238,6 +238,7 @@ def _journal(snapshot: Snapshot, gateway: Gateway) -> None:
         put("socksgw_sink_delivered_total", standing.delivered, *labels)
         put("socksgw_sink_failures_total", standing.failures, *labels)
         put("socksgw_sink_missed_total", standing.missed, *labels)
+        put("socksgw_sink_aside_total", standing.aside, *labels)
 
 
 def _limits(snapshot: Snapshot, gateway: Gateway) -> None:

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from socksgw.audit.journal import Journal
 from socksgw.audit.process import sinkLine
 from socksgw.audit.sinks.orders import FINISH, Orders, Standing
+from socksgw.audit.sinks.position import fileOf
 from socksgw.audit.sinks.process import ORDERS, STANDINGS
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.problems import Problems
@@ -68,6 +69,7 @@ class SinkStanding:
     @ivar delivered: how many lines it got since the gateway began.
     @ivar failures: how often it failed since then.
     @ivar missed: how many lines it will never get, since they were dropped before.
+    @ivar aside: how many lines were put aside, since nobody takes them.
     @ivar why: why it fails; empty if it does not.
     """
 
@@ -79,6 +81,7 @@ class SinkStanding:
     delivered: int = 0
     failures: int = 0
     missed: int = 0
+    aside: int = 0
     why: str = ""
 
 
@@ -88,6 +91,7 @@ class _Told:
 
     failing: bool = False
     missed: int = 0
+    aside: int = 0
     again: float = 0.0
 
 
@@ -234,6 +238,7 @@ class Sinks(Part):
         each.delivered += found.delivered - before.delivered
         each.failures += found.failures - before.failures
         each.missed += found.missed - before.missed
+        each.aside += found.aside - before.aside
 
     def look(self) -> None:
         """Journal what has become of sinks."""
@@ -247,6 +252,9 @@ class Sinks(Part):
                 lost = each.missed - told.missed
                 self._tell(each, "missed", missed=lost)
                 told.missed = each.missed
+            if each.aside > told.aside:
+                self._tell(each, "aside", aside=each.aside - told.aside)
+                told.aside = each.aside
             if failing and not told.failing and now < told.again:
                 # It comes and goes: if it stays so, that is told later.
                 continue
@@ -256,12 +264,19 @@ class Sinks(Part):
         for name in self._told.keys() - self.standings.keys():
             del self._told[name]
 
-    def _tell(self, each: SinkStanding, state: str, missed: int = 0) -> None:
-        why = f": {each.why}" if each.why and not missed else ""
-        lost = f"{missed} lines were dropped before it had them" if missed else ""
-        _log.warn(
-            'the sink "{name}": {what}', name=each.name, what=lost or f"{state}{why}"
-        )
+    def _tell(
+        self, each: SinkStanding, state: str, missed: int = 0, aside: int = 0
+    ) -> None:
+        what = f"{state}: {each.why}" if each.why else state
+        if missed:
+            what = f"{missed} lines were dropped before it had them"
+        elif aside:
+            file = fileOf(each.name, "refused")
+            what = (
+                f"{aside} lines were refused, and are put aside in sinks/{file} of "
+                "[gateway] state_dir, with why"
+            )
+        _log.warn('the sink "{name}": {what}', name=each.name, what=what)
         self._gateway.journal.append(
             sinkLine(
                 each.name,
@@ -269,8 +284,9 @@ class Sinks(Part):
                 state,
                 each.position,
                 self.behind(each),
-                "" if missed else each.why,
+                "" if missed or aside else each.why,
                 missed,
+                aside,
             )
         )
 

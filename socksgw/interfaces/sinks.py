@@ -8,7 +8,7 @@ sink imports what is large when it is opened, not before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -69,6 +69,11 @@ class Entry(Protocol):
         """How severe the event is: a number of RFC 5424, section 6.2.1, 2 to 6."""
 
 
+def _kept(_: Entry, why: str) -> None:
+    """Put nothing aside: the sink does not go on without the line."""
+    raise SinkFailed(why)
+
+
 @final
 @frozen
 class SinkSettings:
@@ -86,6 +91,8 @@ class SinkSettings:
     @ivar directory: C{state_dir}: where relative paths of what is written start.
     @ivar gateway: the gateway's name, which tells it from others that have the same
         sink.
+    @ivar aside: keeps a line, with why, that whoever takes the lines will never take,
+        so that the sink can go on with others; L{SinkFailed} where it cannot be kept.
     """
 
     name: str
@@ -95,6 +102,7 @@ class SinkSettings:
     options: Settings = field(repr=False)
     directory: Path
     gateway: str
+    aside: Callable[[Entry, str], None] = field(default=_kept, repr=False, eq=False)
 
 
 class AuditSink(Protocol):

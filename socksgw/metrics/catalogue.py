@@ -198,6 +198,11 @@ _ALL: Final = (
         "socksgw_sink_missed_total", "counter",
         "Lines that a sink will never get, since they were dropped before.", _SINK,
     ),
+    Metric(
+        "socksgw_sink_aside_total", "counter",
+        "Lines that were put aside, since whoever takes a sink's lines refused them.",
+        _SINK,
+    ),
     # Limits.
     Metric(
         "socksgw_limited_sessions", "gauge",

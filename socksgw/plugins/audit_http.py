@@ -5,7 +5,7 @@ The sink that posts batches of lines by HTTP.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, final
 
@@ -20,6 +20,10 @@ __all__ = ["sinks"]
 _FILES: Final = ("ca", "certificate", "key")
 #: Characters of an answer that are told.
 _TOLD: Final = 200
+#: Answers that come again whenever the same is posted (RFC 9110, section 15.5).
+_FOR_GOOD: Final = (400, 413, 422)
+#: Lines, one after another, that are refused before it is clear that all are.
+_HOPELESS: Final = 8
 
 
 def _epoch(entry: Entry) -> float:
@@ -72,32 +76,45 @@ def _object(text: bytes) -> bytes:
     return text if text.startswith(b"{") else b'{"message":%b}' % _member(text)
 
 
-def _took(_: Posted) -> str:
-    return ""
+def _took(_: Posted, __: int) -> Mapping[int, str]:
+    return {}
 
 
-def _tookBulk(answer: Posted) -> str:
-    """Return why Elasticsearch has not taken everything; empty where it has."""
+def _tookBulk(answer: Posted, count: int) -> Mapping[int, str]:
+    """
+    Return which lines of a batch Elasticsearch refuses, with why.
+
+    @param count: how many there are.
+    @raise SinkFailed: some were not taken for now.
+    """
+    refused: dict[int, str] = {}
     try:
-        found = json.loads(answer.body)
-        failed = [
-            each["create"] for each in found["items"]
+        items = json.loads(answer.body)["items"]
+        if len(items) != count:
+            raise ValueError
+        for i, each in enumerate(items):
+            done = each["create"]
             # 409: it is there already.
-            if each["create"]["status"] not in (200, 201, 409)
-        ]  # fmt: skip
-    except (ValueError, KeyError, TypeError):
-        return "its answer is none of the bulk interface"
-    if not failed:
-        return ""
-    why = failed[0].get("error", {})
-    reason = why.get("type") if isinstance(why, dict) else why
-    return f"{len(failed)} lines were not taken: {str(reason)[:_TOLD]}"
+            if done["status"] in (200, 201, 409):
+                continue
+            why = done.get("error", {})
+            reason = why.get("type") if isinstance(why, dict) else why
+            text = f"a line was not taken: {str(reason)[:_TOLD]}"
+            if done["status"] not in _FOR_GOOD:
+                raise SinkFailed(text)
+            refused[i] = text
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SinkFailed("its answer is none of the bulk interface") from None
+    return refused
 
 
 #: By the word for what takes the lines: how a batch is written, its type, and how the
 #: answer tells what was not taken.
 _SERVICES: Final[
-    dict[str, tuple[Callable[..., bytes], str, Callable[[Posted], str]]]
+    dict[
+        str,
+        tuple[Callable[..., bytes], str, Callable[[Posted, int], Mapping[int, str]]],
+    ]
 ] = {
     "lines": (_lines, "application/x-ndjson", _took),
     "array": (_array, "application/json", _took),
@@ -105,6 +122,87 @@ _SERVICES: Final[
     "elasticsearch": (_elasticsearch, "application/x-ndjson", _tookBulk),
     "loki": (_loki, "application/json", _took),
 }
+
+
+class Refused(SinkFailed):
+    """A server will never take a batch as it is: some line of it, or its length."""
+
+
+def failureOf(answer: Posted) -> SinkFailed:
+    """Return what an answer means that is none of success."""
+    text = answer.body[:_TOLD].decode("ascii", "replace")
+    said = "".join(c if c.isprintable() else " " for c in text).strip()
+    why = f"it answers {answer.status}" + (f": {said}" if said else "")
+    if answer.status in _FOR_GOOD:
+        return Refused(why)
+    return SinkFailed(why, answer.after)
+
+
+@final
+class Parting:
+    """
+    Parts lines that a server takes from those that it refuses for good.
+
+    A batch that is refused is posted in halves, down to the lines that are why. These
+    are put aside, but only where the server took others since: what refuses everything
+    is not set up rightly, and is waited for.
+    """
+
+    def __init__(
+        self,
+        post: Callable[[Sequence[tuple[Entry, bytes]]], Mapping[int, str]],
+        aside: Callable[[Entry, str], None],
+    ) -> None:
+        """
+        Post nothing yet.
+
+        @param post: posts lines, each with its text, and returns which of them are
+            refused, with why. It raises L{Refused} where it is not known which ones
+            are.
+        @param aside: as of L{SinkSettings}.
+        """
+        self._post = post
+        self._aside = aside
+        self._taken = False
+
+    def deliver(self, batch: Sequence[tuple[Entry, bytes]]) -> None:
+        """
+        Post lines.
+
+        @raise SinkFailed: they, or some of them, are not taken now.
+        """
+        refused: list[tuple[Entry, str]] = []
+        took = self._part(batch, refused)
+        self._taken = self._taken or took
+        if not refused:
+            return
+        # One line alone says nothing of the server, unless it took one before.
+        if not (took or (len(batch) == 1 and self._taken)):
+            raise SinkFailed(refused[0][1])
+        self._taken = took
+        for entry, why in refused:
+            self._aside(entry, why)
+
+    def _part(
+        self,
+        batch: Sequence[tuple[Entry, bytes]],
+        refused: list[tuple[Entry, str]],
+        took: bool = False,
+    ) -> bool:
+        """Post lines, and note which are refused; return whether any was taken."""
+        try:
+            found = self._post(batch)
+        except Refused as e:
+            if len(batch) == 1:
+                refused.append((batch[0][0], str(e)))
+                if not took and len(refused) >= _HOPELESS:
+                    raise SinkFailed(str(e)) from None
+                return took
+            half = len(batch) // 2
+            took = self._part(batch[:half], refused, took)
+            return self._part(batch[half:], refused, took)
+        refused += [(batch[i][0], why) for i, why in found.items()]
+        return took or len(found) < len(batch)
 
 
 @final
@@ -119,8 +217,10 @@ class _Http:
         service: str,
         gateway: str,
         most: int,
+        aside: Callable[[Entry, str], None],
     ) -> None:
         self._make = poster
+        self._parting = Parting(self._post, aside)
         self._write, _, self._took = _SERVICES[service]
         self._gateway = gateway
         self._most = most
@@ -137,35 +237,23 @@ class _Http:
         held = 0
         for each in found:
             if batch and held + len(each[1]) > self._most:
-                self._post(batch)
+                self._parting.deliver(batch)
                 batch, held = [], 0
             batch.append(each)
             held += len(each[1])
         if batch:
-            self._post(batch)
+            self._parting.deliver(batch)
 
-    def _post(self, batch: Sequence[tuple[Entry, bytes]]) -> None:
+    def _post(self, batch: Sequence[tuple[Entry, bytes]]) -> Mapping[int, str]:
+        """As of L{Parting}."""
         assert self._poster is not None
         try:
             answer = self._poster.post(self._write(batch, self._gateway))
         except NotPosted as e:
             raise SinkFailed(str(e)) from None
-        if answer.status == 413 and len(batch) > 1:
-            # Too large: a half may not be.
-            half = len(batch) // 2
-            self._post(batch[:half])
-            self._post(batch[half:])
-            return
         if not 200 <= answer.status < 300:
-            text = answer.body[:_TOLD].decode("ascii", "replace")
-            said = "".join(c if c.isprintable() else " " for c in text).strip()
-            raise SinkFailed(
-                f"it answers {answer.status}" + (f": {said}" if said else ""),
-                answer.after,
-            )
-        why = self._took(answer)
-        if why:
-            raise SinkFailed(why)
+            raise failureOf(answer)
+        return self._took(answer, len(batch))
 
     def idle(self) -> None:
         """Do nothing."""
@@ -245,7 +333,7 @@ class _HttpKind:
         most = options.octets("batch_octets", 1_000_000, 10_000)
         scheme = {"splunk": "Splunk", "elasticsearch": "ApiKey"}.get(service, "Bearer")
         poster = posterOf(settings, _SERVICES[service][1], scheme)
-        return _Http(poster, service, settings.gateway, most)
+        return _Http(poster, service, settings.gateway, most, settings.aside)
 
 
 sinks = (_HttpKind(),)

@@ -14,7 +14,7 @@ from typing import Any, Final, final
 from zope.interface import implementer
 
 from socksgw.interfaces import AuditSink, Entry, IAuditSink, SinkFailed, SinkSettings
-from socksgw.plugins.audit_http import posterOf
+from socksgw.plugins.audit_http import Parting, failureOf, posterOf
 from socksgw.system.posting import NotPosted, Poster
 from socksgw.wire.bounded import shortened
 
@@ -107,8 +107,15 @@ class _Otlp:
 
     batch = 500
 
-    def __init__(self, poster: Callable[[], Poster], gateway: str) -> None:
+    def __init__(
+        self,
+        poster: Callable[[], Poster],
+        gateway: str,
+        aside: Callable[[Entry, str], None],
+    ) -> None:
         self._make = poster
+        self._aside = aside
+        self._parting = Parting(self._post, aside)
         self._gateway = gateway
         self._poster: Poster | None = None
 
@@ -119,7 +126,13 @@ class _Otlp:
         self._poster = self._make()
 
     def deliver(self, entries: Sequence[Entry]) -> None:
-        """Send records; an answer 2xx says that they are taken, or which are not."""
+        """Send records; an answer 2xx says that they are taken."""
+        found = [(e, text) for e in entries if (text := e.formatted) is not None]
+        if found:
+            self._parting.deliver(found)
+
+    def _post(self, batch: Sequence[tuple[Entry, bytes]]) -> Mapping[int, str]:
+        """As of L{Parting}."""
         from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as service
 
         assert self._poster is not None
@@ -135,21 +148,20 @@ class _Otlp:
         scope = resource.scope_logs.add()
         scope.scope.name = "socksgw.audit"
         now = time.time_ns()
-        for entry in entries:
-            text = entry.formatted
-            if text is not None:
-                _fill(scope.log_records.add(), entry, text, now)
-        if not scope.log_records:
-            return
+        for entry, text in batch:
+            _fill(scope.log_records.add(), entry, text, now)
         try:
             answer = self._poster.post(request.SerializeToString())
         except NotPosted as e:
             raise SinkFailed(str(e)) from None
         if not 200 <= answer.status < 300:
-            raise SinkFailed(f"it answers {answer.status}", answer.after)
+            raise failureOf(answer)
         rejected, why = _rejected(answer.body)
         if rejected:
-            raise SinkFailed(f"{rejected} lines were not taken: {why}")
+            # Which ones it does not say, and none may be sent again: all are kept.
+            for entry, _ in batch:
+                self._aside(entry, f"{rejected} of {len(batch)} lines: {why}")
+        return {}
 
     def idle(self) -> None:
         """Do nothing."""
@@ -185,7 +197,7 @@ class _OtlpKind:
                 'needs opentelemetry-proto; install it with: pip install "socksgw[otel]"'
             )
         poster = posterOf(settings, "application/x-protobuf", "Bearer", "/v1/logs")
-        return _Otlp(poster, settings.gateway)
+        return _Otlp(poster, settings.gateway, settings.aside)
 
 
 sinks = (_OtlpKind(),)

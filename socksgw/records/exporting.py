@@ -30,7 +30,7 @@ Form = Literal["jsonl", "csv", "parquet"]
 _INTEGERS: Final = frozenset({
     "v", "n", "session", "uid", "pid", "port", "reply", "sent", "received",
     "sent_datagrams", "received_datagrams", "strangers", "limited", "count", "octets",
-    "from", "to", "position", "behind", "missed", "refused", "lost", "ended", "sessions", "opened",
+    "from", "to", "position", "behind", "missed", "aside", "refused", "lost", "ended", "sessions", "opened",
 })  # fmt: skip
 _TEXTS: Final = frozenset({
     "addresses", "groups", "wanted", "reports", "problems", "files",

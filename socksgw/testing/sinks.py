@@ -5,12 +5,13 @@ The contract of a sink of the journal, as tests that the sink's author runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from attrs import evolve
 from zope.interface.verify import verifyObject
 
 from socksgw.audit import chain
@@ -75,6 +76,7 @@ def sinkSettings(
     options: Mapping[str, Any] = MappingProxyType({}),
     form: str | None = None,
     wrong: list[tuple[str, str]] | None = None,
+    aside: Callable[[Entry, str], None] | None = None,
 ) -> SinkSettings:
     """
     Return settings, as the gateway makes them of a configuration.
@@ -82,13 +84,14 @@ def sinkSettings(
     @param directory: what relative paths start from.
     @param form: the format; the sink's own by default.
     @param wrong: gets the key and the text of each mistake.
+    @param aside: as of L{SinkSettings}; by default no line can be put aside.
     """
 
     def mistake(key: str, text: str) -> None:
         assert wrong is not None, f"{key}: {text}"
         wrong.append((key, text))
 
-    return SinkSettings(
+    settings = SinkSettings(
         "the-sink",
         plugin.kind,
         target,
@@ -97,6 +100,7 @@ def sinkSettings(
         directory,
         "edge",
     )
+    return settings if aside is None else evolve(settings, aside=aside)
 
 
 class AuditSinkContract:

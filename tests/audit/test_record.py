@@ -311,7 +311,7 @@ def everyLine() -> list[str]:
         process.networkLine("netns:blue", "lost", "w"),
         process.leavingLine("192.0.2.7", "lost"),
         checkpointLine("edge", f"17:{'0' * 64}", "k", "s"),
-        process.sinkLine("s", "file", "failing", 17, 4, "w", 3),
+        process.sinkLine("s", "file", "failing", 17, 4, "w", 3, 2),
         process.grantLine(7, "approved", "uid:0", "T-1", "a", 1.0, "w"),
         process.upstreamLine(
             "edge", "netns:blue", "ejected", "w", 1, 2, {"upstream-login": 3}

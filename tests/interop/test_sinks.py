@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.live.clients import four, verdict5
+from tests.live.posted import PostedServer
 from tests.live.running import OPEN, ROOT, Running, socksgw, withPlugins
 from tests.tools.rewriting import rewritten
 from tests.tools.waiting import until
@@ -304,3 +305,32 @@ def test_theManual(tmp_path: Path, start: Start) -> None:
     assert linesIn(os.read(reader, 1 << 16))[0] == written[0]
     os.close(reader)
     assert "event" in linesIn((tmp_path / "var" / "siem.jsonl").read_bytes())[-1]
+
+
+def test_aLineThatACollectorRefuses(tmp_path: Path, start: Start) -> None:
+    """It holds up none: it is put aside, and the log and the journal tell it."""
+    server = PostedServer()
+
+    def judge(body: bytes) -> tuple[int, dict[str, str], bytes]:
+        return (400 if b'"port":7,' in body else 200), {}, b"no such mapping"
+
+    server.judge = judge
+    try:
+        gateway = start(OPEN + f'[audit]\nsinks = ["http:{server.url}"]\n')
+        ask(gateway)
+        verdict5(gateway.port, four("127.0.0.1"), 7)
+        ask(gateway)
+        until(lambda: standing(gateway, "aside"))
+        gateway.healthy()
+    finally:
+        server.close()
+    (told,) = [line for line in gateway.journal("sink") if line["state"] == "aside"]
+    assert told["aside"] == 1
+    (file,) = (tmp_path / "var" / "sinks").glob("*.refused")
+    kept = json.loads(file.read_text())
+    assert kept["why"] == "it answers 400: no such mapping"
+    assert kept["line"]["port"] == 7
+    assert "1 lines were refused, and are put aside in sinks/http" in gateway.log
+    taken = [line["n"] for body in server.bodies for line in linesIn(body)]
+    wanted = [line["n"] for line in gateway.journal()]
+    assert sorted({*taken, kept["line"]["n"]}) == wanted

@@ -5,12 +5,14 @@ A server that takes what is posted to it.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 __all__ = ["PostedServer"]
+
+Answer = tuple[int, Mapping[str, str], bytes]
 
 
 class PostedServer:
@@ -19,13 +21,15 @@ class PostedServer:
 
     @ivar bodies: what it has taken.
     @ivar asked: the headers of each request, and its path.
-    @ivar answers: status, headers and body of the next answers; then 200.
+    @ivar answers: status, headers and body of the next answers.
+    @ivar judge: returns the answers behind those; 200 by default.
     """
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.asked: list[tuple[str, Mapping[str, str]]] = []
-        self.answers: list[tuple[int, Mapping[str, str], bytes]] = []
+        self.answers: list[Answer] = []
+        self.judge: Callable[[bytes], Answer] = lambda _: (200, {}, b"{}")
         self.port = 0
         self._open()
 
@@ -42,7 +46,7 @@ class PostedServer:
                     body = gzip.decompress(body)
                 server.asked.append((self.path, dict(self.headers)))
                 status, headers, text = (
-                    server.answers.pop(0) if server.answers else (200, {}, b"{}")
+                    server.answers.pop(0) if server.answers else server.judge(body)
                 )
                 if status < 300:
                     server.bodies.append(body)

@@ -128,13 +128,112 @@ def test_elasticsearch(tmp_path: Path) -> None:
 
 
 def test_elasticsearchRefuses(tmp_path: Path) -> None:
-    """What it has not taken is told, and comes again."""
-    failed = {"create": {"status": 400, "error": {"type": "mapping_exception"}}}
-    body = json.dumps({"errors": True, "items": [failed]}).encode()
-    for text, why in ((body, "mapping_exception"), (b"<html>", "none of the bulk")):
+    """What it has not taken is told, and comes again, where it took none, or may."""
+
+    def answer(*statuses: int) -> bytes:
+        items = [
+            {"create": {"status": each, "error": {"type": f"error-{each}"}}}
+            for each in statuses
+        ]
+        return json.dumps({"errors": True, "items": items}).encode()
+
+    for text, why in (
+        (answer(*[400] * 10), "error-400"),
+        (answer(*[201] * 4, 400, *[201] * 4, 429), "error-429"),
+        (answer(201), "none of the bulk"),
+        (b"<html>", "none of the bulk"),
+    ):
         _server(tmp_path).answers.append((200, {}, text))
         with pytest.raises(SinkFailed, match=why):
             _sent(tmp_path, service="elasticsearch")
+    _server(tmp_path).answers.append((200, {}, answer(*[201] * 4, 400, *[409] * 5)))
+    aside: list[tuple[int, str]] = []
+    sink = HTTP.build(
+        sinkSettings(
+            HTTP, tmp_path, _server(tmp_path).url, {"service": "elasticsearch"}, "ecs",
+            aside=lambda entry, why: aside.append((entry.number, why)),
+        )
+    )  # fmt: skip
+    sink.open()
+    with closing(sink):
+        sink.deliver(entriesOf(10, form="ecs"))
+    assert aside == [(5, "a line was not taken: error-400")]
+
+
+class Choosy:
+    """A sink whose server refuses some lines for good."""
+
+    def __init__(self, directory: Path, refused: set[int], status: int = 400) -> None:
+        self.server, self.aside = _server(directory), list[tuple[int, str]]()
+        self.refused = refused
+        self.status = status
+        self.server.judge = self.judge
+        self.sink = HTTP.build(
+            sinkSettings(
+                HTTP, directory, self.server.url,
+                aside=lambda entry, why: self.aside.append((entry.number, why)),
+            )
+        )  # fmt: skip
+        self.sink.open()
+
+    def judge(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        if self.refused & {json.loads(line)["n"] for line in body.splitlines()}:
+            return self.status, {}, b"mapping: no such field"
+        return 200, {}, b""
+
+    @property
+    def taken(self) -> list[int]:
+        return [
+            json.loads(line)["n"]
+            for body in self.server.bodies
+            for line in body.splitlines()
+        ]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_aLineThatIsRefused(tmp_path: Path, status: int) -> None:
+    """It is found, and put aside; all others come, in their order, and once."""
+    choosy = Choosy(tmp_path, {7, 40}, status)
+    with closing(choosy.sink):
+        choosy.sink.deliver(entriesOf(64))
+    why = f"it answers {status}: mapping: no such field"
+    assert choosy.aside == [(7, why), (40, why)]
+    assert choosy.taken == [n for n in range(1, 65) if n not in {7, 40}]
+    assert len(choosy.server.asked) < 30
+
+
+def test_aServerThatRefusesEverything(tmp_path: Path) -> None:
+    """Its lines wait; few requests are enough to know, and none is put aside."""
+    choosy = Choosy(tmp_path, set(range(1, 1000)))
+    with closing(choosy.sink):
+        for count in (200, 1):
+            with pytest.raises(SinkFailed, match="answers 400: mapping"):
+                choosy.sink.deliver(entriesOf(count))
+    assert (choosy.aside, choosy.taken) == ([], [])
+    assert len(choosy.server.asked) < 30
+
+
+def test_oneLineAlone(tmp_path: Path) -> None:
+    """It is put aside where the server took others since the last one was."""
+    choosy = Choosy(tmp_path, {2, 3})
+    sink = choosy.sink
+    with closing(sink):
+        sink.deliver(entriesOf(1))
+        sink.deliver(entriesOf(1, 2))
+        with pytest.raises(SinkFailed):
+            sink.deliver(entriesOf(1, 3))
+        sink.deliver(entriesOf(2, 3))
+    assert [number for number, _ in choosy.aside] == [2, 3]
+    assert choosy.taken == [1, 4]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 415, 429, 500, 503])
+def test_whatIsWaitedFor(tmp_path: Path, status: int) -> None:
+    """Answers that may become others cost no line, and the batch is not cut."""
+    choosy = Choosy(tmp_path, {2}, status)
+    with closing(choosy.sink), pytest.raises(SinkFailed, match=f"answers {status}"):
+        choosy.sink.deliver(entriesOf(4))
+    assert (choosy.aside, len(choosy.server.asked)) == ([], 1)
 
 
 def test_tooLarge(tmp_path: Path) -> None:

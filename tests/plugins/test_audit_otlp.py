@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 
-from socksgw.interfaces import SinkFailed
 from socksgw.plugins import audit_otlp
 from socksgw.testing import AuditSinkContract, entriesOf, sinkSettings
 from tests.live.posted import PostedServer
@@ -94,7 +93,10 @@ def test_record(tmp_path: Path) -> None:
 
 
 def test_partialSuccess(tmp_path: Path) -> None:
-    """Records that a collector rejects with status 200 are not lost without a word."""
+    """
+    Records that a collector rejects with status 200 are kept; it does not say which
+    they are, and may not be sent any again.
+    """
     server = _servers[tmp_path] = PostedServer()
     answer = logs.ExportLogsServiceResponse()
     answer.partial_success.rejected_log_records = 2
@@ -104,14 +106,43 @@ def test_partialSuccess(tmp_path: Path) -> None:
         (200, {}, b"<html>taken</html>"),
     ]
     target = f"http://127.0.0.1:{server.port}"
-    sink = OTLP.build(sinkSettings(OTLP, tmp_path, target))
+    aside: list[tuple[int, str]] = []
+    sink = OTLP.build(
+        sinkSettings(
+            OTLP, tmp_path, target,
+            aside=lambda entry, why: aside.append((entry.number, why)),
+        )
+    )  # fmt: skip
     sink.open()
     with closing(sink):
-        with pytest.raises(
-            SinkFailed, match=r"^2 lines were not taken: timestamps are"
-        ):
-            sink.deliver(entriesOf(5))
         sink.deliver(entriesOf(5))
+        sink.deliver(entriesOf(5, 6))
+    why = "2 of 5 lines: timestamps are too old"
+    assert aside == [(number, why) for number in range(1, 6)]
+    assert len(server.bodies) == 2
+
+
+def test_refusedForGood(tmp_path: Path) -> None:
+    """What is answered with 400 comes in halves, down to the record that is why."""
+    server = _servers[tmp_path] = PostedServer()
+
+    def judge(body: bytes) -> tuple[int, dict[str, str], bytes]:
+        return (400 if b"socksgw.n\x12\x02\x18\x03" in body else 200), {}, b""
+
+    server.judge = judge
+    aside: list[int] = []
+    sink = OTLP.build(
+        sinkSettings(
+            OTLP, tmp_path, f"http://127.0.0.1:{server.port}",
+            aside=lambda entry, _: aside.append(entry.number),
+        )
+    )  # fmt: skip
+    sink.open()
+    with closing(sink):
+        sink.deliver(entriesOf(6))
+    assert aside == [3]
+    sent = [logs.ExportLogsServiceRequest.FromString(each) for each in server.bodies]
+    assert sum(len(x.resource_logs[0].scope_logs[0].log_records) for x in sent) == 5
 
 
 def test_theExtra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

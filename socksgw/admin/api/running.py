@@ -115,6 +115,7 @@ def _sinks(gateway: Gateway) -> list[Mapping[str, Any]]:
             "delivered": each.delivered,
             "failures": each.failures,
             "missed": each.missed,
+            "aside": each.aside,
             "why": each.why,
         }
         for each in gateway.sinks.standings.values()
@@ -228,6 +229,7 @@ _STATUS: Final = objectOf(
             delivered=_NUMBER,
             failures=_NUMBER,
             missed=_NUMBER,
+            aside=_NUMBER,
             why=_TEXT,
         ),
     },

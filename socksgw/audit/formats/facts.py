@@ -47,7 +47,7 @@ _SEVERITIES: Final = {
     "flows-refused": NOTICE,
 }
 #: States of the events that have one, where something is wrong.
-_BAD: Final = ("lost", "ejected", "failed", "failing", "missed")
+_BAD: Final = ("lost", "ejected", "failed", "failing", "missed", "aside")
 
 
 @frozen

@@ -13,13 +13,14 @@ from typing import Any, Final, final
 from attrs import evolve
 
 from socksgw.audit.formats import formatOf
+from socksgw.audit.sinks.aside import Aside
 from socksgw.audit.sinks.discovery import sinkIn
 from socksgw.audit.sinks.entries import Line, Lines, SinkEntry
 from socksgw.audit.sinks.orders import Order, Standing, settingsOf
 from socksgw.audit.sinks.position import Place, Position
 from socksgw.audit.sinks.reader import JournalReader, Misplaced, hashOf
 from socksgw.audit.sinks.redaction import Redaction
-from socksgw.interfaces import AuditSink, SinkFailed
+from socksgw.interfaces import AuditSink, Entry, SinkFailed
 
 __all__ = ["SinkFollower"]
 
@@ -71,6 +72,7 @@ class SinkFollower:
         self._changed = changed
         self._position = Position(state / "sinks", order.name)
         self._redaction = Redaction(order)
+        self._aside = Aside(state / "sinks", order.name)
         # Set when the thread is to wait for nothing any more.
         self._hurrying = Event()
         self._finishing = self._stopping = False
@@ -142,7 +144,7 @@ class SinkFollower:
         """Open the sink, and deliver lines until this is to end."""
         order = self.order
         plugin = sinkIn(order.module, order.kind)
-        sink = plugin.build(settingsOf(order, self._state))
+        sink = plugin.build(settingsOf(order, self._state, aside=self._putAside))
         reader = JournalReader(self._journal, self._lines)
         try:
             self._begin(sink, reader)
@@ -152,6 +154,16 @@ class SinkFollower:
         finally:
             reader.close()
             sink.close()
+
+    def _putAside(self, entry: Entry, why: str) -> None:
+        """
+        Keep a line that is never taken, and count it.
+
+        @raise SinkFailed: it cannot be kept.
+        """
+        self._aside.add(entry, self._redaction.of(why))
+        self._tell(aside=self.standing.aside + 1)
+        self._changed()
 
     def _begin(self, sink: AuditSink, reader: JournalReader) -> None:
         """Open the sink, and find where it goes on."""

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from socksgw.config.settings import Settings
-from socksgw.interfaces import SinkSettings
+from socksgw.interfaces import Entry, SinkSettings
 
 __all__ = ["FINISH", "Order", "Orders", "Standing", "settingsOf"]
 
@@ -58,6 +58,7 @@ def settingsOf(
     state: Path,
     wrong: Callable[[str, str], None] | None = None,
     files: dict[str, bytes] | None = None,
+    aside: Callable[[Entry, str], None] | None = None,
 ) -> SinkSettings:
     """
     Return what the plug-in of a sink is told.
@@ -66,6 +67,7 @@ def settingsOf(
     @param wrong: called with the key and the text of each mistake.
     @param files: where the contents of files are added; by default files are those of
         the order, and no other is read twice.
+    @param aside: as of L{SinkSettings}; by default no line can be put aside.
     """
     options = Settings(
         order.options,
@@ -74,7 +76,7 @@ def settingsOf(
         wrong=wrong,
         files=dict(order.files) if files is None else files,
     )
-    return SinkSettings(
+    settings = SinkSettings(
         order.name,
         order.kind,
         order.target,
@@ -83,6 +85,7 @@ def settingsOf(
         state,
         order.gateway,
     )
+    return settings if aside is None else evolve(settings, aside=aside)
 
 
 @frozen
@@ -135,6 +138,7 @@ class Standing:
     @ivar delivered: how many lines it got since the process began.
     @ivar failures: how often it failed since then.
     @ivar missed: how many lines it will never get, since they were dropped before.
+    @ivar aside: how many lines were put aside, since nobody takes them.
     @ivar why: why it fails.
     """
 
@@ -145,6 +149,7 @@ class Standing:
     delivered: int = 0
     failures: int = 0
     missed: int = 0
+    aside: int = 0
     why: str = ""
 
     @staticmethod

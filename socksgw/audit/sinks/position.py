@@ -31,16 +31,17 @@ class Place(NamedTuple):
     start: int = 0
 
 
-def fileOf(name: str) -> str:
+def fileOf(name: str, ending: str = "position") -> str:
     """
-    Return the name of the file for a sink.
+    Return the name of a file of a sink.
 
     @param name: the sink's.
+    @param ending: what the file holds.
     """
     text = quote(name, safe="@:+,= ")
     if len(text) > _LONGEST or text.startswith("."):
         text = sha256(name.encode()).hexdigest()
-    return f"{text}.position"
+    return f"{text}.{ending}"
 
 
 @final

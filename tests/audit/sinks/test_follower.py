@@ -4,6 +4,7 @@ One sink follows the journal in its thread, and fails alone.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from zope.interface import implementer
 
+from socksgw.audit.sinks import aside
 from socksgw.audit.sinks import follower as following
 from socksgw.audit.sinks.entries import Lines
 from socksgw.audit.sinks.follower import SinkFollower
@@ -40,8 +42,11 @@ class Plugin:
         self.has: int | None = None
         self.fails: list[BaseException] = []
         self.closed = 0
+        self.refuses: set[int] = set()
+        self.settings: SinkSettings | None = None
 
     def build(self, settings: SinkSettings) -> Plugin:
+        self.settings = settings
         return self
 
     def open(self) -> int | None:
@@ -50,7 +55,12 @@ class Plugin:
     def deliver(self, entries: Sequence[Entry]) -> None:
         if self.fails:
             raise self.fails.pop(0)
-        self.got += [each.number for each in entries]
+        assert self.settings is not None
+        for each in entries:
+            if each.number in self.refuses:
+                self.settings.aside(each, f"no thanks, {CANARY}")
+            else:
+                self.got.append(each.number)
 
     def idle(self) -> None:
         pass
@@ -189,3 +199,37 @@ def test_aDamagedPosition(journal: Path, plugin: Plugin) -> None:
     assert "remove it, and the sink begins anew" in follower.standing.why
     assert plugin.got == []
     ended(follower)
+
+
+def test_linesThatAreRefused(journal: Path, plugin: Plugin) -> None:
+    """They are kept in a file with why, without secrets, and counted."""
+    plugin.refuses = {2, 5}
+    follower = followed(journal)
+    until(lambda: follower.standing.delivered == 10)
+    ended(follower)
+    assert plugin.got == [1, 3, 4, 6, 7, 8, 9, 10]
+    assert (follower.standing.aside, follower.standing.failures) == (2, 0)
+    kept = journal / "sinks" / "memory.refused"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    found = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert [each["line"]["n"] for each in found] == [2, 5]
+    assert all(each["why"].startswith("no thanks") for each in found)
+    assert CANARY not in kept.read_text()
+
+
+def test_noRoomForThem(
+    journal: Path, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sink waits with such a line until the file is moved away."""
+    monkeypatch.setattr(aside, "_MOST", 700)
+    plugin.refuses = {2, 5}
+    follower = followed(journal)
+    until(lambda: follower.standing.failures > 1)
+    assert "memory.refused is full" in follower.standing.why
+    assert follower.standing.position == 3
+    kept = journal / "sinks" / "memory.refused"
+    kept.rename(journal / "moved")
+    until(lambda: follower.standing.delivered == 10)
+    ended(follower)
+    for file, number in ((journal / "moved", 2), (kept, 5)):
+        assert json.loads(file.read_text())["line"]["n"] == number

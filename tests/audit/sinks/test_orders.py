@@ -18,7 +18,7 @@ def test_theyComeAsTheyWent() -> None:
     assert octets.count(b"\n") == 1
     assert Orders.of(octets) == orders
     assert "canary" not in repr(orders)
-    standings = [Standing("n"), Standing("o", "failing", 4, 3, 2, 1, 7, "wh\ny")]
+    standings = [Standing("n"), Standing("o", "failing", 4, 3, 2, 1, 7, 8, "wh\ny")]
     octets = Standing.octets(standings)
     assert octets.count(b"\n") == 1
     assert Standing.every(octets) == standings
