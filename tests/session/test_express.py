@@ -1,0 +1,668 @@
+"""
+The express lane against the other lane: two whole gateways, the same clients.
+
+Each says and does the same to both, octet by octet. What they hear, how it ends for
+them, what is in the journal, what is counted and what is left must be the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.epollreactor import EPollReactor
+
+from socksgw.audit import chain
+from socksgw.config.loading import loads
+from socksgw.errors import Killed
+from socksgw.gateway.gateway import Gateway
+from socksgw.session import express
+from socksgw.session.express import Express
+from socksgw.session.stage import Stage
+from socksgw.wire import socks4, socks5, userpass
+from socksgw.wire.address import Address
+from tests.tools.catalogue import catalogued
+from tests.tools.samples import CLIENTS
+
+HERE: Final = Address.parse("127.0.0.1")
+#: Answers to nothing, and does not refuse it either.
+MUTE: Final = Address.parse("127.0.0.9")
+RESET: Final = struct.pack("ii", 1, 0)
+CONFIGURATION: Final = """
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "http"]
+[auth]
+checkers = ["memory:alice:secret"]
+cache = "1h"
+throttle = { per_user = 0, per_source = 0 }
+[[auth.choose]]
+from = ["127.0.0.0/8"]
+methods = ["userpass", "none"]
+[groups]
+staff = ["alice"]
+[resolver]
+servers = ["127.0.0.1:9"]
+[never]
+except = ["127.0.0.0/8"]
+"""
+RULES: Final[dict[str, str]] = {
+    "plain": """
+[[rule]]
+id = "no"
+deny = ["connect"]
+to = ["127.0.0.66"]
+[[rule]]
+id = "staff"
+allow = ["connect", "bind"]
+who = ["@staff"]
+to = ["127.0.0.0/8", "*.example"]
+timeouts = { connect = "9s", idle = "90s" }
+ticket = "T-1"
+[[rule]]
+id = "all"
+allow = ["connect"]
+to = ["127.0.0.0/8"]
+""",
+    "limits": """
+[[limit]]
+per = "user"
+sessions = 1
+rate = "1GB/s"
+[[rule]]
+id = "all"
+allow = ["connect"]
+to = ["127.0.0.0/8"]
+limits = { per = "source", quota = "100GB/1d" }
+""",
+    "reported and timed": """
+[schedules]
+always = { hours = "00:00-24:00" }
+[[rule]]
+id = "later"
+deny = ["connect"]
+report_only = true
+[[rule]]
+id = "all"
+allow = ["connect"]
+to = ["127.0.0.0/8"]
+during = ["always"]
+""",
+    "looked at": """
+[inspect]
+timeout = "100ms"
+[[rule]]
+id = "web"
+allow = ["connect"]
+application = ["http"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+to = ["127.0.0.0/8"]
+""",
+}
+#: What is another one each time.
+_TOLD: Final = re.compile(rb"(\x05\0\0\x01\x7f\0\0\x01)..", re.DOTALL)
+_TOLD4: Final = re.compile(rb"(\0\x5a)..(?=\x7f\0\0\x01)", re.DOTALL)
+_OWN: Final = ("n", "time", "hash", "seconds", "v")
+_PLACES: Final = ("client", "bound")
+
+
+class Origin:
+    """
+    Echoes; what begins with C{R} is answered with a reset, with C{Q} by the end.
+    """
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listening.setblocking(False)
+        self.port: int = self._listening.getsockname()[1]
+        mute = socket.create_server((MUTE.text, self.port), backlog=0)
+        self._mute = [mute]
+        for _ in range(2):
+            filling = socket.socket()
+            filling.setblocking(False)
+            filling.connect_ex(mute.getsockname())
+            self._mute.append(filling)
+        self._open: list[socket.socket] = []
+
+    def turn(self) -> None:
+        """Take what comes."""
+        try:
+            accepted, _ = self._listening.accept()
+        except BlockingIOError:
+            pass
+        else:
+            accepted.setblocking(False)
+            self._open.append(accepted)
+        for each in self._open.copy():
+            try:
+                octets = each.recv(1 << 16)
+            except BlockingIOError:
+                continue
+            except OSError:
+                octets = b""
+            if octets[:1] == b"R":
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            elif octets and octets[:1] != b"Q":
+                each.send(octets)
+                continue
+            each.close()
+            self._open.remove(each)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        for each in (self._listening, *self._mute, *self._open):
+            each.close()
+
+
+class World:
+    """
+    A gateway, one of its clients at a time, and the time.
+    """
+
+    def __init__(self, directory: Path, origin: Origin, rules: str, lane: bool) -> None:
+        self.origin = origin
+        self.lane = lane
+        self.reactor: Any = EPollReactor()
+        self.ahead = 0.0
+        self.directory = directory
+        directory.mkdir()
+        self.gateway = Gateway(
+            self.reactor,
+            self.config(rules),
+            clock=lambda: time.monotonic() + self.ahead,
+        )
+        self.gateway._state.directory.mkdir(exist_ok=True)
+        self.gateway.listen()
+        self.gateway.start()
+        ((_, self.port),) = self.gateway.bound()
+        self.lanes = 0
+        self._read = 0
+        self.lines()
+
+    def config(self, rules: str) -> Any:
+        """A configuration with these rules."""
+        return loads(CONFIGURATION + rules, "gw.toml", self.directory)
+
+    def reload(self, rules: str) -> None:
+        """Have others."""
+        config = self.config(rules)
+        compiler = self.gateway.compiler(config)
+        compiler.prepare()
+        self.gateway.change(config, self.gateway.build(config, compiler))
+
+    def turn(self) -> None:
+        """Let everybody do something."""
+        express.OPEN = self.lane
+        try:
+            self.reactor.iterate(0)
+        finally:
+            express.OPEN = True
+        self.origin.turn()
+
+    def turns(self, number: int = 12) -> None:
+        """Let everybody do what there is to do."""
+        for _ in range(number):
+            self.turn()
+        # A login that fails lingers, and a name is looked up.
+        while any(
+            each._attempt is not None or each.stage is Stage.POLICY
+            for each in self.gateway.sessions
+        ):
+            self.turn()
+            time.sleep(0.0005)
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass."""
+        self.ahead += seconds
+        self.gateway._tick()
+
+    def connect(self) -> Client:
+        """A client."""
+        return Client(self)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines that are new, but for what is another one each time."""
+        self.gateway.journal._flush()
+        every: list[dict[str, Any]] = []
+        for file in chain.files(self.gateway._state.directory / "audit"):
+            every += [json.loads(line) for line, _ in chain.lines(file)]
+        found, self._read = every[self._read :], len(every)
+        for line in found:
+            catalogued({k: v for k, v in line.items() if k not in ("hash",)})
+            for name in _OWN:
+                line.pop(name, None)
+            for name in _PLACES:
+                if isinstance(line.get(name), str):
+                    line[name] = line[name].rpartition(":")[0]
+        return found
+
+    def counted(self) -> dict[str, Any]:
+        """What is counted, and what is left, when all clients are gone."""
+        gateway, meters = self.gateway, self.gateway.meters
+        meters.fold()
+        histograms = meters.handshakes, meters.connects, meters.logins
+        counts = meters.sessions, meters.ends, meters.denials, meters.octets
+        found = {
+            "counts": [each.copy() for each in counts],
+            "seconds": [
+                {key: sum(each.counts) for key, each in series.items()}
+                for series in histograms
+            ],
+            "decided": sum(meters.policies.counts),
+            "written": sum(meters.records.counts),
+            "live": (
+                len(gateway.sessions),
+                gateway.limits.live,
+                gateway.census.clients,
+                gateway.listeners["main"].admission.halfOpen,
+            ),
+            "refused": (gateway.limits.refused, gateway.census.refused),
+            "keys": [key for key in gateway._counters.keys if key[0] != "octets"],
+            "held": gateway.memory.held,
+        }
+        gateway.limits.refused = gateway.census.refused = 0
+        meters.policies.counts[:] = [0] * len(meters.policies.counts)
+        meters.records.counts[:] = [0] * len(meters.records.counts)
+        for each in (*counts, *histograms):
+            each.clear()
+        return found
+
+    def close(self) -> None:
+        """Stop."""
+        done: list[object] = []
+        self.gateway.stop().addBoth(done.append)
+        while not done:
+            self.turn()
+        self.reactor.fireSystemEvent("shutdown")
+        for reader in self.reactor.removeAll():
+            reader.connectionLost(None)
+
+
+class Client:
+    """
+    A client.
+
+    @ivar heard: what it has heard.
+    @ivar ending: how it ended.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._socket = socket.create_connection(("127.0.0.1", world.port))
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.heard = b""
+        self.ending = ""
+        world.turns(3)
+
+    def say(self, octets: bytes, turns: int = 12) -> None:
+        """Say something."""
+        try:
+            self._socket.send(octets)
+        except OSError:
+            # It has ended for us.
+            pass
+        self._world.turns(turns)
+        self._listen()
+
+    def end(self) -> None:
+        """End our side."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        self._world.turns()
+        self._listen()
+
+    def reset(self) -> None:
+        """Go with a reset."""
+        self._listen()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.close()
+
+    def close(self) -> None:
+        """Go."""
+        self._listen()
+        self._socket.close()
+        self._world.turns()
+
+    def _listen(self) -> None:
+        while not self.ending:
+            try:
+                octets = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError as e:
+                self.ending = type(e).__name__
+                return
+            if not octets:
+                self.ending = "closed"
+            self.heard += octets
+
+    @property
+    def told(self) -> tuple[bytes, str]:
+        """What it has heard, but for the ports, and how it ended."""
+        return _TOLD4.sub(rb"\1\0\0", _TOLD.sub(rb"\1\0\0", self.heard)), self.ending
+
+
+#: What a client does, to one of the worlds; what it has to tell.
+Script = Callable[[World], Any]
+
+
+class Both:
+    """The two worlds."""
+
+    def __init__(self, directory: Path, rules: str) -> None:
+        self.origin = Origin()
+        self.port = self.origin.port
+        self.worlds = [
+            World(directory / name, self.origin, rules, lane)
+            for name, lane in (("express", True), ("other", False))
+        ]
+
+    def same(self, script: Script) -> tuple[Any, list[dict[str, Any]]]:
+        """Do the same in both: the same comes of it."""
+        one, other = (self._do(world, script) for world in self.worlds)
+        assert one == other
+        return one[0], one[1]
+
+    def _do(self, world: World, script: Script) -> tuple[Any, ...]:
+        told = script(world)
+        world.turns()
+        return told, world.lines(), world.counted()
+
+    def close(self) -> None:
+        """Stop both."""
+        for world in self.worlds:
+            world.close()
+        self.origin.close()
+
+
+@pytest.fixture(scope="module", params=RULES)
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Both]:
+    """Both, with some rules."""
+    made = Both(tmp_path_factory.mktemp("lanes"), RULES[request.param])
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """Both, with rules that the lane is for."""
+    made = Both(tmp_path_factory.mktemp("plain"), RULES["plain"])
+    yield made
+    made.close()
+
+
+LOGIN: Final = b"\5\2\0\2" + userpass.encodeRequest(b"alice", b"secret")
+
+
+def requests(port: int) -> dict[str, bytes]:
+    """
+    What clients say, to the end of their request and on.
+
+    @param port: of the origin.
+    """
+    here = socks5.encodeRequest(1, HERE, port)
+    none = b"\5\1\0"
+    return {
+        **CLIENTS,
+        "reached": none + here,
+        "reached, and on": none + here + b"hello",
+        "reached, and reset": none + here + b"R",
+        "reached, and over": none + here + b"Q",
+        "logged in": LOGIN + here + b"hello",
+        "logged in by the only method": b"\5\1\2" + LOGIN[4:] + here + b"hello",
+        "wrong password": b"\5\1\2" + userpass.encodeRequest(b"alice", b"x") + here,
+        "nobody's password": b"\5\1\2" + userpass.encodeRequest(b"bob", b"x") + here,
+        "empty login": b"\5\1\2" + b"\1\0\0" + here,
+        "SOCKS 4": socks4.encodeRequest(1, HERE, port, b"fred") + b"hello",
+        "SOCKS 4a": socks4.encodeRequest(1, "nowhere.example", port),
+        "denied": none + socks5.encodeRequest(1, Address.parse("127.0.0.66"), port),
+        "denied in SOCKS 4": socks4.encodeRequest(1, Address.parse("127.0.0.66"), port),
+        "never": none + socks5.encodeRequest(1, Address.parse("224.0.0.1"), port),
+        "elsewhere": none + socks5.encodeRequest(1, Address.parse("192.0.2.1"), port),
+        "port 0": none + socks5.encodeRequest(1, HERE, 0),
+        "refused": none + socks5.encodeRequest(1, HERE, 1),
+        "literal as a name": none + socks5.encodeRequest(1, "127.0.0.1", port) + b"Q",
+        "a number that is no address": none + socks5.encodeRequest(1, "127.1", port),
+        "mapped": none
+        + b"\5\1\0\4"
+        + bytes(10)
+        + b"\xff\xff\x7f\0\0\1"
+        + port.to_bytes(2, "big"),
+        "bind": none + socks5.encodeRequest(2, HERE, port),
+        "bind, logged in": LOGIN + socks5.encodeRequest(2, HERE, port),
+        "udp": none + socks5.encodeRequest(3, HERE, port),
+        "resolve": none + socks5.encodeRequest(0xF0, "localhost", 0),
+        "no command": none + socks5.encodeRequest(0x77, HERE, port),
+        "HTTP": b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\nhello"
+        % (port, port),
+        "nothing": b"",
+    }
+
+
+NAMES: Final = tuple(requests(1))
+
+
+def cut(octets: bytes, places: Sequence[int]) -> list[bytes]:
+    """Return octets in pieces."""
+    at = [0, *sorted({p % (len(octets) + 1) for p in places}), len(octets)]
+    return [octets[a:b] for a, b in itertools.pairwise(at) if a < b]
+
+
+def saying(pieces: Sequence[bytes], how: str = "end") -> Script:
+    """
+    A client that says something, and goes.
+
+    @param how: it goes.
+    """
+
+    def script(world: World) -> Any:
+        client = world.connect()
+        for piece in pieces:
+            client.say(piece)
+        getattr(client, how)()
+        # What lingers, waits for more or is not decided yet.
+        for _ in range(3):
+            world.pass_(20.0)
+            world.turns()
+        client.close()
+        return client.told
+
+    return script
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bothLanesAreAlike(both: Both, name: str) -> None:
+    """
+    Whatever clients say, in one piece and octet by octet, for the first time and again.
+    """
+    octets = requests(both.port)[name]
+    for _ in range(2):
+        both.same(saying([octets]))
+    if len(octets) < 60:
+        both.same(saying(cut(octets, range(len(octets)))))
+    both.same(saying([octets], "reset"))
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    st.sampled_from(NAMES),
+    st.lists(st.integers(0, 600), max_size=6),
+    st.sampled_from(["end", "reset", "close"]),
+    st.integers(0, 600),
+)
+def test_howeverTheOctetsCome(
+    plain: Both, name: str, places: list[int], how: str, most: int
+) -> None:
+    """Chopped at any places, and broken off at any."""
+    octets = requests(plain.port)[name]
+    octets = octets[: most if most % 3 else len(octets)]
+    plain.same(saying(cut(octets, places), how))
+
+
+def test_theLaneIsTaken(plain: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And keeps what it is for, from the second login on."""
+    taken: list[tuple[str, bool]] = []
+    handed = Express._hand
+
+    def hand(lane: Express, opening: Any) -> None:
+        taken.append((lane._session.record.protocol, True))
+        handed(lane, opening)
+
+    def over(lane: Express, *how: Any) -> None:
+        taken.append((lane._session.record.protocol, False))
+        relayed(lane, *how)
+
+    relayed = Express._relayed
+    world = plain.worlds[0]
+    said = requests(plain.port)
+    names = ("reached, and on", "logged in", "SOCKS 4", "literal as a name")
+    for name in names:
+        saying([said[name]])(world)
+    monkeypatch.setattr(Express, "_hand", hand)
+    monkeypatch.setattr(Express, "_relayed", over)
+    for name in names:
+        saying([said[name]])(world)
+    assert taken == [
+        ("socks5", False),
+        ("socks5", False),
+        ("socks4", False),
+        ("socks5", False),
+    ]
+    saying([said["resolve"]])(world)
+    assert taken[4:] == [("socks5", True)]
+    # The other world is to be alike again.
+    for name in (*names, *names, "resolve"):
+        saying([said[name]])(plain.worlds[1])
+    plain.same(lambda world: None)
+
+
+# What happens meanwhile.
+
+
+def relaying(world: World, login: bytes = b"\5\1\0") -> Client:
+    """A client whose session relays."""
+    client = world.connect()
+    client.say(login + socks5.encodeRequest(1, HERE, world.origin.port))
+    client.say(b"hello")
+    return client
+
+
+def dialling(world: World) -> Client:
+    """A client whose destination does not answer."""
+    client = world.connect()
+    client.say(b"\5\1\0" + socks5.encodeRequest(1, MUTE, world.origin.port))
+    return client
+
+
+BEGUN: Final[dict[str, Callable[[World], Client]]] = {
+    "greeted": lambda world: begun(world, b"\5\1\0"),
+    "half a login": lambda world: begun(world, b"\5\1\2\1\5al"),
+    "logged in": lambda world: begun(world, LOGIN),
+    "dialling": dialling,
+    "relaying": relaying,
+    "logged in, relaying": lambda world: relaying(world, LOGIN),
+}
+DENYING: Final = '[[rule]]\nid = "none"\ndeny = ["connect"]\n'
+
+
+def begun(world: World, octets: bytes) -> Client:
+    """A client that has said something."""
+    client = world.connect()
+    client.say(octets)
+    return client
+
+
+def _kill(world: World) -> None:
+    for session in world.gateway.sessions:
+        session.client.end(Killed("by the test"))
+
+
+def _fail(world: World) -> None:
+    def write(octets: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    world.gateway.journal._segments.write = write  # type: ignore[method-assign]
+
+
+def _heal(world: World) -> None:
+    del world.gateway.journal._segments.write
+    time.sleep(0.26)
+    world.turns()
+
+
+HAPPENS: Final[dict[str, Callable[[World], object]]] = {
+    "killed": _kill,
+    "late": lambda world: world.pass_(20.0),
+    "idle": lambda world: [world.pass_(100.0) for _ in range(20)],
+    "revoked": lambda world: world.reload(DENYING),
+    "reloaded": lambda world: world.reload(RULES["limits"]),
+    "looked at": lambda world: world.reload(RULES["looked at"]),
+    "drained": lambda world: world.gateway.drain(),
+    "the journal fails": _fail,
+}
+
+
+@pytest.mark.parametrize("stage", BEGUN)
+@pytest.mark.parametrize("what", HAPPENS)
+def test_whateverHappensMeanwhile(plain: Both, stage: str, what: str) -> None:
+    """
+    A session is ended, runs out of time, or is judged by other rules, and then goes on
+    as far as it may.
+    """
+    both = plain
+    both.same(lambda world: begun(world, LOGIN).close())
+
+    def script(world: World) -> Any:
+        client = BEGUN[stage](world)
+        HAPPENS[what](world)
+        world.turns()
+        if stage in ("greeted", "logged in"):
+            client.say(socks5.encodeRequest(1, HERE, world.origin.port))
+        client.say(b"again")
+        client.end()
+        if what == "the journal fails":
+            _heal(world)
+        for _ in range(4):
+            world.pass_(20.0)
+            world.turns()
+        client.close()
+        if what == "drained":
+            world.gateway.undrain()
+            ((_, world.port),) = world.gateway.bound()
+        world.reload(RULES["plain"])
+        world.turns()
+        return client.told
+
+    both.same(script)
+
+
+def test_aLimitThatIsReached(both: Both) -> None:
+    """Of two at a time, and of one behind the other."""
+
+    def script(world: World) -> Any:
+        first, second = relaying(world), relaying(world)
+        first.end()
+        third = relaying(world)
+        for each in (first, second, third):
+            each.close()
+        return [each.told for each in (first, second, third)]
+
+    both.same(script)
