@@ -4,12 +4,12 @@ Find lines of the journal by their numbers, and lines that belong together.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, final
 
 from socksgw.audit import chain
+from socksgw.audit.shapes import shaped
 
 __all__ = ["ENDS", "JournalLines", "Line"]
 
@@ -38,8 +38,8 @@ class JournalLines:
         Return the line with a number, or L{None} when there is none (any more).
         """
         for octets in self._from(number):
-            line: Line = json.loads(octets)
-            return line if line["n"] == number else None
+            line = shaped(octets)
+            return line if line is not None and line["n"] == number else None
         return None
 
     def span(self) -> tuple[int, int] | None:
@@ -47,7 +47,9 @@ class JournalLines:
         for file in reversed(self._files):
             _, octets = chain.tail(file)
             if octets:
-                return chain.firstOf(self._files[0]), json.loads(octets)["n"]
+                last = shaped(octets)
+                if last is not None:
+                    return chain.firstOf(self._files[0]), last["n"]
         return None
 
     def _from(self, number: int) -> Iterator[bytes]:
@@ -74,8 +76,10 @@ class JournalLines:
             if b'"event":"start"' in octets:
                 return None
             if mark in octets:
-                found: Line = json.loads(octets)
-                if line["event"] == "decision" or _isOf(found, line):
+                found = shaped(octets)
+                if found is not None and (
+                    line["event"] == "decision" or _isOf(found, line)
+                ):
                     return found
         return None
 
@@ -96,10 +100,11 @@ class JournalLines:
                     # Each process numbers its sessions from 1 on.
                     found, started = None, True
                 elif line["event"] == "flow-end" and flow in octets:
-                    each: Line = json.loads(octets)
-                    found = each if _isOf(line, each) else found
+                    each = shaped(octets)
+                    if each is not None and _isOf(line, each):
+                        found = each
                 elif line["event"] != "flow-end" and mark in octets:
-                    found = json.loads(octets)
+                    found = shaped(octets)
             if found is not None or started:
                 return found
         return None
@@ -107,5 +112,5 @@ class JournalLines:
 
 def _isOf(end: Line, flow: Line) -> bool:
     """Tell whether the end of a flow can be that of a flow's decision."""
-    host, _, port = end["address"].rpartition(":")
-    return host.strip("[]") in flow["addresses"] and int(port) == flow["port"]
+    host, _, port = (end["address"] or "").rpartition(":")
+    return host.strip("[]") in flow["addresses"] and port == str(flow["port"])

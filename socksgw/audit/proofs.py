@@ -7,7 +7,6 @@ would be at its end. There is none of a file in which there is anything to be to
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from socksgw.audit import chain
+from socksgw.audit.shapes import shaped
 
 __all__ = ["Proof", "missedBy", "proofs", "prove"]
 
@@ -74,8 +74,8 @@ def missedBy(octets: bytes) -> list[tuple[int, int]]:
     """Return the ranges of lines that a line says are missing."""
     if _MISSING not in octets:
         return []
-    line = json.loads(octets)
-    if line.get("event") != "missing":
+    line = shaped(octets)
+    if line is None or line["event"] != "missing":
         return []
     return [(line["from"], line["to"])]
 

@@ -69,7 +69,17 @@ def trace(
         else:
             omitted += len(last) == _LAST
             last.append(line)
-    return Traced([json.loads(each) for each in (*first, *last)], omitted, whole)
+    lines = [_read(each) for each in (*first, *last)]
+    return Traced([each for each in lines if each is not None], omitted, whole)
+
+
+def _read(octets: bytes) -> dict[str, Any] | None:
+    """Return a line; L{None} where somebody has made something else of it."""
+    try:
+        line = json.loads(octets)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) else None
 
 
 def _from(
@@ -113,7 +123,8 @@ def _matching(
                 budget -= len(chunk)
                 octets = rest + chunk
                 end = octets.rfind(b"\n") + 1
-                rest = octets[end:]
+                # No line of the gateway's is longer.
+                rest = octets[end:] if len(octets) - end < 1 << 24 else b""
                 at = 0
                 for match in wanted.finditer(octets, 0, end):
                     if match.start() >= at:

@@ -4,7 +4,6 @@ Compare two configurations by the recorded traffic: C{socksgw diff}.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Final, TextIO
 
 from socksgw.audit import chain
 from socksgw.audit.lines import ENDS
+from socksgw.audit.shapes import shaped
 from socksgw.config.schema import Config
 from socksgw.gateway.offers import Offers
 from socksgw.policy.facts import Facts, factsOf
@@ -46,7 +46,9 @@ def _carried(files: Iterable[Path]) -> dict[tuple[int, int], Mapping[str, Any]]:
             if whole and b'"event":"start"' in octets:
                 run += 1
             elif whole and b'"application":' in octets:
-                line = json.loads(octets)
+                line = shaped(octets)
+                if line is None or "session" not in line:
+                    continue
                 found[run, line["session"]] = line
     return found
 
@@ -77,11 +79,13 @@ def diffMain(
         carried = _carried(files) if old[1].inspects or new[1].inspects else {}
         run = 0
         for file in files:
-            for octets, whole in chain.lines(file):
+            for place, (octets, whole) in enumerate(chain.lines(file), 1):
                 if not whole or b'"verdict":' not in octets:
                     run += b'"event":"start"' in octets
                     continue
-                line = json.loads(octets)
+                line = shaped(octets)
+                if line is None:
+                    raise ValueError(f"{file.name}:{place}")
                 if line["event"] not in ENDS:
                     continue
                 found = carried.get((run, line["session"]))
@@ -98,7 +102,7 @@ def diffMain(
         print(f"{journal}: {e.strerror}; name a journal with --replay", file=out)
         return 2
     except (ValueError, KeyError) as e:
-        print(f"{journal}: not a journal: {type(e).__name__}", file=out)
+        print(f"{journal}: not a journal: {e}", file=out)
         return 2
     for text, count in changed.most_common(_SHOWN):
         print(f"{count:>8} × {text}", file=out)

@@ -4,7 +4,6 @@ Print the journal while it is written: C{socksgw audit follow}, and the foregrou
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final, TextIO, final
 from twisted.internet.task import LoopingCall
 
 from socksgw.audit.follower import Follower
+from socksgw.audit.shapes import shaped
 from socksgw.console.human import Human
 from socksgw.console.verify import remedy
 from socksgw.records.criteria import EVERYTHING, Criteria
@@ -75,7 +75,8 @@ class ConsoleFollower:
             start = 0
             while printed < _READABLE and start < len(octets):
                 end = octets.index(b"\n", start)
-                human = self._human.read(json.loads(octets[start:end]))
+                line = shaped(octets[start:end])
+                human = None if line is None else self._human.read(line)
                 start = end + 1
                 if human is not None:
                     text.append(human)
@@ -162,7 +163,7 @@ class _Printing:
             for line in self._following.read(octets):
                 self.show(line)
         elif self._raw:
-            self._out.write(octets.decode("ascii"))
+            self._out.write(octets.decode("ascii", "backslashreplace"))
         else:
             for line in octets.splitlines():
                 self.show(line)
@@ -170,9 +171,9 @@ class _Printing:
     def show(self, octets: bytes) -> None:
         """Print a line, if people read it."""
         if self._raw:
-            self._out.write(f"{octets.decode('ascii')}\n")
+            self._out.write(f"{octets.decode('ascii', 'backslashreplace')}\n")
             return
-        line = json.loads(octets)
-        text = self._human.read(line)
+        line = shaped(octets)
+        text = None if line is None else self._human.read(line)
         if text is not None:
             print(text, file=self._out)

@@ -202,7 +202,7 @@ def humanLine(
 def plainLine(line: Mapping[str, Any]) -> str:
     """Return the text of a line of any event: its members."""
     members = [
-        f"{key} {printable(value if isinstance(value, str) else json.dumps(value))}"
+        f"{printable(key)} {printable(value if isinstance(value, str) else json.dumps(value))}"
         for key, value in line.items()
         if key not in _FRAME and value not in ("", None, [])
     ]
@@ -224,7 +224,13 @@ def ending(line: Mapping[str, Any]) -> str:
 
 def _safe(line: Mapping[str, Any]) -> dict[str, Any]:
     """Escape what a terminal would take for a control sequence."""
-    return {k: printable(v) if isinstance(v, str) else v for k, v in line.items()}
+    return {k: _safely(v) for k, v in line.items()}
+
+
+def _safely(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_safely(each) for each in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _time(line: Mapping[str, Any]) -> str:

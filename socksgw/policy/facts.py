@@ -158,8 +158,18 @@ def factsOf(
     Return the facts of a decision in the journal.
 
     @param carried: a later line that tells what the session carried.
-    @return: L{None} where the request was refused before the policy was asked.
+    @return: L{None} where the request was refused before the policy was asked, or the
+        line names what is no address.
     """
+    try:
+        return _factsOf(line, config, carried or {})
+    except ValueError:
+        return None
+
+
+def _factsOf(
+    line: Mapping[str, Any], config: Config, found: Mapping[str, Any]
+) -> Facts | None:
     command, name, port = line["command"], line["name"], line["port"]
     addresses = [*line["addresses"], *(a for a, _ in line.get("struck", ()))]
     if command == "udp" and line["event"] == "decision":
@@ -175,7 +185,7 @@ def factsOf(
         port = 0
     elif port == 0 and addresses and command in _WITH_PORT:
         return None
-    user, found = line["user"], carried or {}
+    user = line["user"]
     return Facts(
         user=user,
         groups=groupsOf(user, config.groups, _elsewhere(line, config)),

@@ -13,19 +13,21 @@ from typing import Any, Final, NamedTuple
 
 from attrs import define, field
 
+from socksgw.audit.shapes import shaped
 from socksgw.records.criteria import hostOf
-from socksgw.records.scan import parsed
 
 __all__ = ["Ended", "Joining", "Request"]
 
-_EVENT: Final = re.compile(rb'"event":"([a-z-]+)"(?:,"session":(\d+),)?')
+_EVENT: Final = re.compile(rb'"event":"([a-z-]+)"(?:,"session":(\d{1,18}),)?')
 _ENDED: Final = re.compile(
-    rb'"sent":(\d+),(?:"sent_datagrams":\d+,)?'
-    rb'"received":(\d+),(?:"received_datagrams":\d+,)?"seconds":([0-9.]+),'
+    rb'"sent":(\d{1,18}),(?:"sent_datagrams":\d+,)?'
+    rb'"received":(\d{1,18}),(?:"received_datagrams":\d+,)?"seconds":(\d{1,12}(?:\.\d{1,12})?),'
 )
-_PLACE: Final = re.compile(rb'"address":"([^"]*)"')
+_PLACE: Final = re.compile(rb'"address":"([ !#-~]*)"')
 #: Members of an end that say more of the request than its decision does.
 _MORE: Final = re.compile(rb'"(?:application|server_name|path|rule)":')
+#: Events that have a session's number first.
+_OF_SESSIONS: Final = (b"decision", b"flow", b"end", b"flow-end")
 _LATE: Final = ("application", "server_name", "path", "rule")
 
 
@@ -98,12 +100,14 @@ class Joining:
             if match is None:
                 continue
             event = match[1]
+            if match[2] is None and event in _OF_SESSIONS:
+                continue
             if event == b"end" or event == b"flow-end":
                 request = self._ends(int(match[2]), line, event == b"flow-end")
                 if request is not None:
                     yield request
             elif event == b"decision" or event == b"flow":
-                fields = self._kept(line)
+                fields = self._kept(line, event.decode("ascii"), int(match[2]))
                 if fields is None:
                     if event == b"decision" and not self.started:
                         self.passed.add(int(match[2]))
@@ -119,13 +123,16 @@ class Joining:
                     self._starts()
                 others(event, line)
 
-    def _kept(self, octets: bytes) -> dict[str, Any] | None:
+    def _kept(self, octets: bytes, event: str, session: int) -> dict[str, Any] | None:
         """Return a decision; L{None} where it is of no interest."""
         for kind in self.needles:
             if not any(each in octets for each in kind):
                 return None
-        fields = parsed(octets)
-        if fields is None or (self.keep is not None and not self.keep(fields)):
+        fields = shaped(octets)
+        # What stands there twice has two meanings.
+        if fields is None or fields["event"] != event or fields["session"] != session:
+            return None
+        if self.keep is not None and not self.keep(fields):
             return None
         return fields
 
@@ -200,6 +207,7 @@ def _ended(line: bytes, flow: bool) -> Ended | None:
         place = at[1].decode("ascii")
     more: dict[str, str] = {}
     if _MORE.search(line, match.end()):
-        fields = parsed(line) or {}
-        more = {each: fields[each] for each in _LATE if each in fields}
+        fields = shaped(line) or {}
+        found = [(each, fields.get(each)) for each in _LATE]
+        more = {each: said for each, said in found if said and type(said) is str}
     return Ended(int(match[1]), int(match[2]), float(match[3]), place, more)

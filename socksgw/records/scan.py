@@ -4,17 +4,19 @@ Read lines of the journal that are wanted, and pass over the others unparsed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from socksgw.audit.shapes import shaped
 from socksgw.records.criteria import Matcher
 from socksgw.records.extents import Extent
 
-__all__ = ["chunks", "found", "parsed", "wanted"]
+__all__ = ["chunks", "found", "wanted"]
 
 #: Octets that are read at once.
 _CHUNK: Final = 1 << 22
+#: Octets of a line that is looked at.
+_LONGEST: Final = 1 << 24
 
 
 def chunks(extent: Extent, octets: int = _CHUNK) -> Iterator[bytes]:
@@ -24,7 +26,7 @@ def chunks(extent: Extent, octets: int = _CHUNK) -> Iterator[bytes]:
     @raise OSError: the file cannot be read; none where it was dropped meanwhile.
     """
     left = extent.octets
-    rest = b""
+    rest: list[bytes] = []
     try:
         opened = extent.file.open("rb")
     except FileNotFoundError:
@@ -38,21 +40,13 @@ def chunks(extent: Extent, octets: int = _CHUNK) -> Iterator[bytes]:
             left -= len(read)
             end = read.rfind(b"\n") + 1
             if not end:
-                rest += read
+                # No line of the gateway's is that long: it is passed over.
+                rest = [] if sum(map(len, rest)) > _LONGEST else [*rest, read]
                 continue
-            yield rest + read[:end]
-            rest = read[end:]
-    if rest.endswith(b"\n"):
-        yield rest
-
-
-def parsed(octets: bytes) -> dict[str, Any] | None:
-    """Return the members of a line; L{None} where it is not a line of a journal."""
-    try:
-        line = json.loads(octets)
-    except (ValueError, RecursionError):
-        return None
-    return line if isinstance(line, dict) and "event" in line else None
+            yield b"".join([*rest, read[:end]])
+            rest = [read[end:]]
+    if rest and rest[-1].endswith(b"\n"):
+        yield b"".join(rest)
 
 
 def _starts(octets: bytes, needles: Sequence[bytes]) -> Iterator[int]:
@@ -92,6 +86,6 @@ def found(extent: Extent, matcher: Matcher) -> Iterator[tuple[bytes, dict[str, A
     """
     for octets in chunks(extent):
         for line in wanted(octets, matcher.needles):
-            fields = parsed(line)
+            fields = shaped(line)
             if fields is not None and matcher.matches(fields):
                 yield line, fields

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Final, final
 
 from socksgw.audit import chain
+from socksgw.audit.shapes import shaped
 from socksgw.records.criteria import Criteria, Matcher
 from socksgw.records.extents import Extent, Head, extentsOf, headOf, pieces
-from socksgw.records.scan import chunks, found, parsed
+from socksgw.records.scan import chunks, found
 from socksgw.records.workers import overParts
 
 __all__ = ["Following", "behind", "journalSpan", "newest", "search"]
 
-_EVENT: Final = re.compile(rb'"event":"([a-z-]+)"(?:,"session":(\d+),)?')
+_EVENT: Final = re.compile(rb'"event":"([a-z-]+)"(?:,"session":(\d{1,18}),)?')
 _ENDS: Final = (b"end", b"flow-end")
 #: Octets behind a time in which the ends of its sessions are looked for.
 _BEHIND: Final = 256_000_000
@@ -148,11 +149,12 @@ class Following:
             elif event in _ENDS and session in self._sessions:
                 if event == b"end":
                     self._sessions.discard(session)
-                yield line
+                if shaped(line) is not None:
+                    yield line
                 continue
             if all(any(each in line for each in kind) for kind in needles):
-                fields = parsed(line)
+                fields = shaped(line)
                 if fields is not None and matcher.matches(fields):
-                    if fields.get("verdict") == "allow":
+                    if fields.get("verdict") == "allow" and "session" in fields:
                         self._sessions.add(fields["session"])
                     yield line

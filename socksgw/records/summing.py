@@ -11,10 +11,11 @@ from typing import Any, Final, final
 
 from attrs import evolve, frozen
 
+from socksgw.audit.shapes import shaped
 from socksgw.records.criteria import Criteria
 from socksgw.records.extents import Extent, extentsOf
 from socksgw.records.requests import Joining, Request
-from socksgw.records.scan import chunks, parsed
+from socksgw.records.scan import chunks
 from socksgw.records.searching import behind
 from socksgw.records.tally import Sums, Tally
 from socksgw.records.workers import overParts, uncollected
@@ -81,8 +82,10 @@ class Part:
         count = self._kinds.get(event)
         if count is None or not self._late.everything:
             return
-        line = parsed(octets)
-        if line is not None and self._matcher.matches(line):
+        line = shaped(octets)
+        if line is None or line["event"].encode("ascii") != event:
+            return
+        if self._matcher.matches(line):
             count(line)
 
     def _loginFailed(self, line: dict[str, Any]) -> None:

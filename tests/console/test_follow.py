@@ -70,7 +70,7 @@ def test_whoseEndIsPassedOverIsForgotten(tmp_path: Path) -> None:
     def failed(session: int) -> str:
         return (
             f'"event":"end","session":{session},"address":null,"reason":"refused",'
-            '"reply":5'
+            '"reply":5,"sent":0,"received":0,"seconds":0.1'
         )
 
     for session in range(1, 26):
@@ -105,7 +105,8 @@ def followed(
         body = json.dumps(grant, separators=(",", ":"))[1:-1]
         kept.append(
             body.replace('"n":17,', ""),
-            '"event":"end","session":9,"address":null,"reason":"refused","reply":5',
+            '"event":"end","session":9,"address":null,"reason":"refused","reply":5,'
+            '"sent":0,"received":0,"seconds":0.1',
         )
 
     def interrupted(_: float) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from socksgw.audit.shapes import shaped
 from socksgw.records.criteria import EVERYTHING
 from socksgw.records.extents import Extent, extentsOf
-from socksgw.records.scan import chunks, found, parsed, wanted
+from socksgw.records.scan import chunks, found, wanted
 
 
 @pytest.mark.parametrize("octets", [10, 100, 1_000, 10**7])
@@ -42,7 +43,7 @@ def test_needles() -> None:
 @pytest.mark.parametrize("octets", [b"", b"x", b"[]", b"{}", b'"event"', b"[" * 10_000])
 def test_whatIsNoLine(octets: bytes, tmp_path: Path) -> None:
     """It is passed over: `audit verify` tells of it."""
-    assert parsed(octets) is None
+    assert shaped(octets) is None
     file = tmp_path / "audit-000000000001.jsonl"
     file.write_bytes(octets + b"\n")
     assert list(found(Extent(file, 0, len(octets) + 1), EVERYTHING.matcher())) == []

@@ -16,6 +16,7 @@ from socksgw.records.criteria import Criteria
 from socksgw.records.searching import journalSpan, newest, search
 from socksgw.records.times import stampOf
 from tests.fakes.journal import Kept, lines
+from tests.tools.lines import DECISION
 from tests.tools.traffic import BEGAN, kept
 
 SINCE = stampOf(BEGAN + timedelta(seconds=400))
@@ -79,14 +80,17 @@ def test_ends(journal: Path) -> None:
 
 def test_sessionsOfAnotherProcess(tmp_path: Path) -> None:
     """Sessions are numbered from 1 on at each start."""
-    body = '"event":"decision","session":1,"user":"{}","verdict":"allow","addresses":[]'
+    decision = {**DECISION, "verdict": "allow", "user": "{}"}
+    del decision["n"]
+    body = json.dumps(decision, separators=(",", ":"))[1:-1]
     write(
         tmp_path,
         '"event":"start","gateway":"a","pid":1',
-        body.format("alice"),
+        body.replace("{}", "alice"),
         '"event":"start","gateway":"a","pid":2',
-        body.format("bob"),
-        '"event":"end","session":1,"address":null,"reason":"closed","reply":0',
+        body.replace("{}", "bob"),
+        '"event":"end","session":1,"address":null,"reason":"closed","reply":0,'
+        '"sent":0,"received":0,"seconds":0.1',
     )
     found = search(tmp_path, Criteria(user=("alice",)), ends=True)
     assert numbers(found) == [2]

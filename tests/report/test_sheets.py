@@ -18,6 +18,7 @@ from socksgw.report.sheets import Report, reported
 from socksgw.report.text import textOf
 from socksgw.report.values import COLUMNS, csvOf, jsonOf
 from socksgw.report.words import moment, octets
+from socksgw.system.output import printable
 
 EVIL = "=<script>alert(1)</script>\"'&\x1b[31m\u202e"
 
@@ -106,9 +107,9 @@ def test_forPrograms() -> None:
 
 
 def test_spreadsheets() -> None:
-    """A name is no formula."""
+    """A name is no formula, and has no characters that do something."""
     (row,) = csv.DictReader(io.StringIO(csvOf(report(tables=("applications",)))))
-    assert row["application"] == f"'{EVIL}"
+    assert row["application"] == f"'{printable(EVIL)}"
     assert "table" not in row
 
 
