@@ -8,12 +8,12 @@ when a sink uses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
 
 from socksgw.audit.formats.facts import Origin
+from socksgw.audit.formats.sound import WRONG, sound
 
 __all__ = ["FORMATS", "NATIVE", "Format", "formatOf"]
 
@@ -38,4 +38,12 @@ def formatOf(name: str, gateway: str) -> Format | None:
         return None
     module = import_module(f"{__name__}.{name}")
     origin = Origin(gateway, version("socksgw"))
-    return partial(getattr(module, name), origin=origin)
+    made: Callable[[Mapping[str, Any], Origin], bytes | None] = getattr(module, name)
+
+    def of(fields: Mapping[str, Any]) -> bytes | None:
+        try:
+            return made(fields, origin)
+        except WRONG:
+            return made(sound(fields), origin)
+
+    return of

@@ -46,6 +46,8 @@ _SEVERITIES: Final = {
     "denials": NOTICE,
     "flows-refused": NOTICE,
 }
+#: Digits of the longest port.
+_PORT: Final = 5
 #: States of the events that have one, where something is wrong.
 _BAD: Final = ("lost", "ejected", "failed", "failing", "missed", "aside")
 
@@ -74,7 +76,7 @@ def placeOf(text: str | None) -> tuple[str, int | None]:
     host, colon, port = text.rpartition(":")
     if (
         not colon
-        or not port.isdigit()
+        or not (port.isascii() and port.isdigit() and len(port) <= _PORT)
         # The user of a program on this machine; an address without a port.
         or host == "uid"
         or (":" in host and not host.endswith("]"))

@@ -11,6 +11,7 @@ from typing import Any, Final, final
 
 from socksgw.audit.formats import Format
 from socksgw.audit.formats.facts import severity
+from socksgw.audit.formats.sound import WRONG, sound
 
 __all__ = ["Line", "Lines", "SinkEntry"]
 
@@ -113,4 +114,7 @@ class SinkEntry:
     @property
     def severity(self) -> int:
         """How severe the event is: a number of RFC 5424, section 6.2.1, 2 to 6."""
-        return severity(self._line.fields)
+        try:
+            return severity(self._line.fields)
+        except WRONG:
+            return severity(sound(self._line.fields))
