@@ -122,3 +122,20 @@ def test_kill() -> None:
     assert ended == ["by uid:0"] * MANY
     assert this.result == f"{MANY} sessions ended"
     assert longest < TURN
+
+
+@pytest.mark.alone
+def test_manyAtOnce() -> None:
+    """Who asks together takes no more of a turn than who asks alone."""
+    reactor, gateway = Turns(), crowd([])
+    answers: list[Any] = []
+    longest, began = 0.0, time.thread_time()
+    for _ in range(20):
+        made: Any = sessions._list(asked(gateway, reactor, sort="octets", limit=1000))
+        Deferred.fromCoroutine(made).addBoth(answers.append)
+    while len(answers) < 20:
+        longest = max(longest, time.thread_time() - began)
+        began = time.thread_time()
+        reactor.turn()
+    assert {len(json.loads(each.body)["sessions"]) for each in answers} == {1000}
+    assert longest < TURN
