@@ -20,6 +20,10 @@ from socksgw.gateway.examining.sinks import writesToStdout
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.push import MetricsPush
 from socksgw.gateway.service import GatewayService, fail
+from socksgw.handover.place import Nobody, connect
+from socksgw.handover.program import Program, handed
+from socksgw.handover.succession import Succession
+from socksgw.handover.taking import Taking, tell
 from socksgw.system import output
 from socksgw.system.clock import steady
 from socksgw.system.log import observing
@@ -48,6 +52,12 @@ class Options(usage.Options, AuthOptionMixin):
     optFlags: ClassVar = [
         ["quiet", "q", "In the foreground, print no banner and no decisions."],
         [
+            "take-over",
+            None,
+            "Take over from the gateway that serves with the same state_dir: nobody "
+            "is cut off or refused (socksgw help restart).",
+        ],
+        [
             "cleartext-passwords",
             None,
             "With --auth, without --config: passwords may cross networks in the clear.",
@@ -59,6 +69,7 @@ class Options(usage.Options, AuthOptionMixin):
         super().__init__()  # type: ignore[no-untyped-call]
         self["listen"] = []
         self.parent: Any = None
+        self.program: Program | None = None
 
     def opt_listen(self, endpoint: str) -> None:
         """
@@ -85,6 +96,8 @@ class Options(usage.Options, AuthOptionMixin):
             parent["pidfile"] = ""
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
+            if parent is not None:
+                self.program = Program(parent, bool(self["take-over"]))
         except usage.UsageError as e:
             # Twisted puts this in front of the error of a checker.
             why = str(e).removeprefix("Unexpected error: ")
@@ -129,6 +142,8 @@ def makeService(options: Options) -> GatewayService:
     from twisted.internet import reactor
 
     steady(reactor)
+    taking = None
+    given = handed()
     try:
         config = configure(options)
         gateway = Gateway(
@@ -139,8 +154,19 @@ def makeService(options: Options) -> GatewayService:
         )
         gateway.adjoin(AdminPorts(gateway, reactor))
         gateway.adjoin(MetricsPush(gateway, reactor))
+        succession = None
+        if options.program is not None:
+            succession = Succession(gateway, reactor, options.program)
+            gateway.adjoin(succession)
+        if options["take-over"]:
+            directory = config.directory / config.gateway.state_dir
+            taking = Taking(gateway, given or connect(directory), options.program)
     except ConfigError as e:
+        if given is not None:
+            tell(given, e.lines())
         fail(e.lines(), 2)
+    except Nobody as e:
+        fail([str(e)], 1)
     parent: Any = options.parent or {}
     foreground = bool(parent.get("nodaemon"))
     console = log = None
@@ -152,4 +178,9 @@ def makeService(options: Options) -> GatewayService:
             console = Console(reactor, out)
     if parent:
         log = observing(parent, config.log.format, config.log.level)
-    return GatewayService(reactor, gateway, console, hangups(), foreground, log)
+    service = GatewayService(
+        reactor, gateway, console, hangups(), foreground, log, before=taking
+    )
+    if succession is not None:
+        succession.released = service.released
+    return service

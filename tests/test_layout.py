@@ -49,6 +49,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "route/upstreams/test_hop.py",
         "each hop stands on it",
     ),
+    **{
+        f"handover/{each}.py": ("interop/test_restart.py", "two processes have it")
+        for each in ("program", "succession", "taking", "transfer")
+    },
+    "gateway/relief.py": ("interop/test_restart.py", "two processes have it"),
     "warehouse/errors.py": ("warehouse/test_engines.py", "its texts are told there"),
     "warehouse/fitting.py": ("warehouse/test_writing.py", "odd lines are written"),
     "warehouse/statements.py": ("warehouse/test_writing.py", "lines are written"),
@@ -407,6 +412,7 @@ def test_theListIsTrue() -> None:
     live = {
         "tests.live.running.Running",
         "tests.live.running.socksgw",
+        "tests.live.restarts.Restarted",
         "tests.live.serving.Serving",
     }
     for module, (where, why) in ELSEWHERE.items():

@@ -141,6 +141,7 @@ class DivertedPort:
         self._host = host
         self._clients: dict[Any, DivertedConnection] = {}
         self._paused = False
+        self.fileno = bound.fileno
         watch.add(bound.fileno(), READ, self._ready)
 
     def getHost(self) -> IPv4Address | IPv6Address:
@@ -169,6 +170,10 @@ class DivertedPort:
         self._socket.close()
         self._listener.doStop()
         return succeed(None)
+
+    def surrender(self) -> None:
+        """As L{socksgw.accept.endpoints.ListeningPort.surrender}."""
+        self.stopListening()
 
     def _ready(self, events: int) -> None:
         receive, family = self._socket.recvmsg_into, self._socket.family
@@ -263,12 +268,16 @@ def listenForDatagrams(
     listener: Listener,
     watch: Watcher,
     host: Host,
+    given: socket.socket | None = None,
 ) -> DivertedPort:
     """
     Take the datagrams that are diverted to an C{address} of the configuration.
 
+    @param given: the socket, where there is one already.
     @raise OSError: the kernel does not let us, or would not let us answer.
     """
+    if given is not None:
+        return DivertedPort(given, listener, watch, host)
     address, port = parseListenAddress(text)
     foreigner, low = _TRIAL[address.version]
     _bound(Address.parse(foreigner), low).close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, final
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
@@ -42,6 +42,7 @@ __all__ = [
     "listenOnAddress",
     "listenOnEndpoint",
     "remedyFor",
+    "surrender",
 ]
 
 #: Connections that may wait to be accepted (the kernel cuts it to
@@ -99,6 +100,15 @@ class ListeningPort(tcp.Port):
         return succeed(None)
 
     stopListening = loseConnection
+
+    def surrender(self) -> None:
+        """
+        Close our descriptor: another process goes on with the same socket.
+
+        Clients that the kernel has accepted are left to that one.
+        """
+        if self.connected:
+            surrender(self)
 
     def handTo(self, factory: Any) -> None:
         """Whoever comes from now on is somebody else's."""
@@ -200,6 +210,17 @@ class ListeningPort(tcp.Port):
         self.exhausted()
 
 
+def surrender(port: tcp.Port) -> None:
+    """
+    Close the descriptor of a port: another process goes on with the same socket.
+
+    A port of Twisted's would shut the socket down, for all who have it.
+    """
+    port.stopReading()
+    port._shouldShutdown = False
+    port.connectionLost(_DONE)
+
+
 def _prepare(port: Any) -> None:
     """
     Set the options that all listening sockets have.
@@ -221,6 +242,7 @@ def listenOnAddress(
     watch: Watcher,
     diverting: bool = False,
     sockets: Sockets = HERE,
+    given: socket.socket | None = None,
 ) -> IListeningPort:
     """
     Listen on one C{address} of the configuration.
@@ -229,6 +251,7 @@ def listenOnAddress(
     @param watch: tells clients' transports what there is to read.
     @param diverting: whether the kernel diverts connections here that go elsewhere.
     @param sockets: of the listener's routing domain.
+    @param given: the socket, where it listens already.
     @raise CannotListenError: the kernel does not let us.
     @raise ConnectFailed: the routing domain cannot be used.
     """
@@ -240,6 +263,9 @@ def listenOnAddress(
     port.watch = watch
     port.diverting = diverting
     port.sockets = sockets
+    if given is not None:
+        port.addressFamily = given.family
+        port._preexistingSocket = given
     port.startListening()
     port.numberAccepts = 64
     _prepare(port)
@@ -247,15 +273,22 @@ def listenOnAddress(
 
 
 def listenOnEndpoint(
-    reactor: Any, description: str, factory: Listener, watch: Watcher
+    reactor: Any,
+    description: str,
+    factory: Listener,
+    watch: Watcher,
+    given: socket.socket | None = None,
 ) -> Deferred[IListeningPort]:
     """
     Listen on a Twisted server endpoint string.
 
     @param watch: tells of clients that go while they are not read.
+    @param given: the socket, where it listens already.
     @raise ValueError: Twisted does not know such an endpoint; the text says
         what it said.
     """
+    if given is not None:
+        reactor = _Given(reactor, given)
     try:
         endpoint = serverFromString(reactor, description)
     except Exception as e:
@@ -268,6 +301,26 @@ def listenOnEndpoint(
 
     twisteds = TwistedFactory(factory, watch)
     return (endpoint.listen(twisteds) or succeed(None)).addCallback(listening)
+
+
+@final
+class _Given:
+    """A reactor whose next port has a socket that listens already."""
+
+    def __init__(self, reactor: Any, given: socket.socket) -> None:
+        self._reactor = reactor
+        self._given = given
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(self, port: int, factory: Any, *rest: Any, **others: Any) -> Any:
+        with self._given as given:
+            # It duplicates the descriptor.
+            return self._reactor.adoptStreamPort(given.fileno(), given.family, factory)
+
+    def listenSSL(self, port: int, factory: Any, context: Any, *rest: Any) -> Any:
+        return self.listenTCP(port, TLSMemoryBIOFactory(context, False, factory))
 
 
 class _Notes:

@@ -139,6 +139,7 @@ class UnixPort(ListeningPort):
         self._mode = mode
         self._owner = owner
         self._file: tuple[int, int] | None = None
+        self._given: socket.socket | None = None
 
     def startListening(self) -> None:
         """
@@ -147,11 +148,15 @@ class UnixPort(ListeningPort):
         @raise CannotListenError: that is not possible; its error says why, and what
             to do.
         """
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        given, self._given = self._given, None
+        listening = given or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listening.setblocking(False)
-            self._bind(listening)
-            listening.listen(BACKLOG)
+            if given is None:
+                self._bind(listening)
+                listening.listen(BACKLOG)
+            else:
+                self._adopt()
         except OSError as e:
             listening.close()
             self._remove()
@@ -165,6 +170,16 @@ class UnixPort(ListeningPort):
         self.fileno = listening.fileno  # type: ignore[method-assign]
         _log.info("listening on {name}", name=self._name)
         self.startReading()
+
+    def give(self, listening: socket.socket) -> None:
+        """Have it go on with a socket that listens there already."""
+        self._given = listening
+
+    def _adopt(self) -> None:
+        if self.path is not None:
+            found = self.path.lstat()
+            self._file = found.st_dev, found.st_ino
+            self._permit()
 
     def _bind(self, listening: socket.socket) -> None:
         path = self.path
@@ -229,6 +244,11 @@ class UnixPort(ListeningPort):
         return super().loseConnection(connDone)
 
     stopListening = loseConnection
+
+    def surrender(self) -> None:
+        """As L{ListeningPort.surrender}; the file stays."""
+        self._file = None
+        super().surrender()
 
     def _remove(self) -> None:
         """Remove the file, if it is still ours."""
@@ -330,6 +350,7 @@ def listenOnPath(
     factory: Listener,
     exhausted: Callable[[], None],
     watch: Watcher,
+    given: socket.socket | None = None,
 ) -> UnixPort:
     """
     Listen on one C{address} of the configuration that begins with C{unix:}.
@@ -337,11 +358,14 @@ def listenOnPath(
     @param mode: of the file, and C{owner}: as L{permissionsOf} returns them.
     @param exhausted: called when there is no descriptor for a client.
     @param watch: tells clients' transports what there is to read.
+    @param given: the socket, where it listens already.
     @raise CannotListenError: the kernel does not let us.
     """
     port = UnixPort(parseUnixAddress(text), mode, owner, factory, reactor)
     port.exhausted = exhausted
     port.watch = watch
+    if given is not None:
+        port.give(given)
     port.startListening()
     port.numberAccepts = 64
     return port

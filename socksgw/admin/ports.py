@@ -33,6 +33,8 @@ __all__ = ["AdminPorts"]
 
 #: Seconds until clients are accepted again, after descriptors were short for one.
 _REST: Final = 1.0
+#: Seconds that the last answers have, when another process has the interface.
+_ANSWER: Final = 2.0
 
 
 @final
@@ -78,6 +80,7 @@ class AdminPorts(Part):
     """The ports of the admin interface."""
 
     named = "the admin interface"
+    alone = True
 
     def __init__(self, gateway: Gateway, reactor: Any) -> None:
         self._gateway = gateway
@@ -176,9 +179,17 @@ class AdminPorts(Part):
         """Return the addresses and ports where it is served."""
         return self._ports.bound()
 
+    def leave(self) -> None:
+        """As L{Part.leave}: what was asked is still answered."""
+        self._ports.change(())
+        self._reactor.callLater(_ANSWER, self._cut)
+
     def close(self) -> None:
         """As L{Part.close}: until the last session is over, it can be looked at."""
         self._ports.change(())
+        self._cut()
+
+    def _cut(self) -> None:
         for site in self._sites.values():
             for channel in list(site.channels):
                 channel.cut()

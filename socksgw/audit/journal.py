@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -33,7 +33,7 @@ from socksgw.system.once import Once, Seldom
 if TYPE_CHECKING:
     from socksgw.audit.checkpoints import Checkpoints
 
-__all__ = ["Journal", "JournalError"]
+__all__ = ["Elsewhere", "Journal", "JournalError"]
 
 _log = Logger()
 
@@ -46,6 +46,10 @@ _RETRY: Final = 0.25
 _STRANGERS: Final = 0.9
 #: Seconds between two lines in the log that tell the head.
 _SAY: Final = 3600.0
+
+
+#: Has another process write lines; fires when they are written, or were refused.
+Elsewhere: TypeAlias = Callable[[Sequence[Waiting]], Deferred[None]]
 
 
 class JournalError(Exception):
@@ -116,6 +120,10 @@ class Journal:
         self._stamp = ""
         self._headSaid = Seldom(_SAY)
         self._each = config.sync == "each"
+        # Whether lines are only kept, since another process may take over.
+        self._resting = False
+        self._elsewhere: Elsewhere | None = None
+        self._handed: Deferred[None] = succeed(None)
 
     @property
     def needed(self) -> Callable[[], int | None]:
@@ -143,14 +151,16 @@ class Journal:
 
     # Opening.
 
-    def open(self) -> None:
+    def open(self, lock: int = -1) -> None:
         """
         Lock the directory, cut off a torn last line, and continue after it.
 
+        @param lock: a descriptor of the lock, where another process of ours has it
+            and hands it over.
         @raise JournalError: the directory cannot be used, or is not a journal.
         """
         try:
-            found = self._segments.open()
+            found = self._segments.open(lock)
         except InUse:
             raise JournalError(
                 f"the journal {self.directory} is in use by another process; "
@@ -276,7 +286,12 @@ class Journal:
         clients to a gateway that cannot write, none would come.
         """
         self._due = False
-        if not (self._lines or self.failing) or self._segments.fd < 0:
+        if self._elsewhere is not None and self._lines:
+            taken = list(self._lines)
+            self._lines.clear()
+            self._handed = self._elsewhere(taken)
+            return
+        if not (self._lines or self.failing) or self._segments.fd < 0 or self._resting:
             return
         taken = list(self._lines)
         self._lines.clear()
@@ -430,7 +445,9 @@ class Journal:
         That is: look whether the present file is still there, write the sums of
         refusals and the head, and tell of growth.
         """
-        if self._segments.fd < 0:
+        if self._elsewhere is not None:
+            self._sum()
+        if self._segments.fd < 0 or self._resting:
             return
         now = self._reactor.seconds()
         self._sum()
@@ -477,6 +494,36 @@ class Journal:
                 "journal head {number}:{head}", number=self.number, head=self.head
             )
 
+    # Another process.
+
+    def rest(self) -> int:
+        """
+        Write what waits, and keep all lines from now on: another process reads them.
+
+        @return: a descriptor of the lock, which stays the journal's.
+        """
+        self._sum(last=True)
+        self._flush()
+        self._save()
+        self._resting = True
+        return self._segments.lock
+
+    def goOn(self) -> None:
+        """Write again, after L{rest}: the other process has not taken over."""
+        self._resting = False
+        self._flush()
+
+    def handOver(self, elsewhere: Elsewhere) -> None:
+        """
+        Leave the journal to another process, which is given all lines from now on.
+
+        The lock is not let go of: the other process has it, too.
+        """
+        self._elsewhere, self._resting = elsewhere, False
+        self._disk.rest()
+        self._segments.close()
+        self._flush()
+
     # Closing.
 
     def close(self) -> Deferred[None]:
@@ -485,6 +532,11 @@ class Journal:
 
         @return: fires when all of that is done.
         """
+        if self._elsewhere is not None:
+            self._sum(last=True)
+            self._flush()
+            self._disk.stop()
+            return self._handed
         if self._segments.fd < 0:
             return succeed(None)
         self._sum(last=True)

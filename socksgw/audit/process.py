@@ -13,6 +13,7 @@ __all__ = [
     "adminLine",
     "grantLine",
     "groupsFailedLine",
+    "handoverLine",
     "leavingLine",
     "networkLine",
     "reloadFailedLine",
@@ -30,6 +31,20 @@ __all__ = [
 def startLine(gateway: str) -> str:
     """Return the line that says that the gateway starts."""
     return f'"event":"start","gateway":{quoted(gateway)},"pid":{os.getpid()}'
+
+
+def handoverLine(gateway: str, before: int, moved: int, left: int) -> str:
+    """
+    Return the line that says that another process serves, in place of the one before.
+
+    @param before: the number of that process.
+    @param moved: how many sessions have moved.
+    @param left: how many go on in the process before.
+    """
+    return (
+        f'"event":"handover","gateway":{quoted(gateway)},"pid":{os.getpid()},'
+        f'"before":{before},"moved":{moved},"left":{left}'
+    )
 
 
 def stopLine(gateway: str) -> str:

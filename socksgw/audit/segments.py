@@ -109,17 +109,24 @@ class Segments:
 
     # Opening and closing.
 
-    def open(self) -> Found:
+    @property
+    def lock(self) -> int:
+        """The descriptor of the lock."""
+        return self._lock
+
+    def open(self, lock: int = -1) -> Found:
         """
         Lock the directory, cut off a torn last line, and continue after it.
 
+        @param lock: a descriptor of the lock that is held already; -1 for none. It is
+            closed here.
         @raise OSError: the directory cannot be used.
         @raise FileError: other users can change the directory.
         @raise InUse: another process has locked the directory.
         @raise chain.Broken: the last line is not one of a journal; the text names
             the file.
         """
-        self._take()
+        self._take(lock)
         kept = headOf(self._directory)
         found = chain.files(self._directory)
         number, head, torn = 0, chain.FIRST, 0
@@ -140,11 +147,21 @@ class Segments:
         self.save(number, head)
         return Found(number, head, torn, missing)
 
-    def _take(self) -> None:
+    def _take(self, held: int = -1) -> None:
+        """
+        Lock the directory.
+
+        @param held: as of L{open}.
+        """
         ownDirectory(self._directory.parent, self._shared)
         ownDirectory(self._directory, self._shared)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         lock = os.open(self._directory / "lock", flags, 0o600)
+        if held >= 0:
+            # flock(2) locks what was opened, and whoever has a descriptor of that.
+            if os.path.sameopenfile(lock, held):
+                lock, held = held, lock
+            os.close(held)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

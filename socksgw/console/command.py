@@ -281,6 +281,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "kill": _operate,
     "status": _operate,
     "reload": _operate,
+    "restart": _operate,
     "drain": _operate,
     "diff": _diff,
     "grant": _grant,

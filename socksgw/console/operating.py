@@ -1,5 +1,5 @@
 """
-Operate the running gateway: C{socksgw sessions}, C{kill}, C{status}, C{reload}, C{drain}.
+Operate the running gateway: C{socksgw sessions}, C{kill}, C{status}, C{reload}, C{restart}, C{drain}.
 """
 
 from __future__ import annotations
@@ -109,6 +109,14 @@ def operatingCommands(commands: Any) -> None:
             "anything is wrong with it: all problems are printed.",
         ),
         (
+            "restart",
+            "start the gateway's program anew, without cutting off anybody",
+            "Have a running gateway start its program once more, with the same command "
+            "line: a new version, or a configuration that needs a restart. The new "
+            "process takes over clients, sessions and journal. If anything is wrong "
+            "with it, the old one goes on, and all problems are printed.",
+        ),
+        (
             "drain",
             "have the running gateway accept no more clients",
             "Have a running gateway accept no more clients. Sessions go on, and so does "
@@ -144,6 +152,7 @@ def operateMain(options: argparse.Namespace, out: TextIO) -> int:
         "kill": _kill,
         "status": _status,
         "reload": _reload,
+        "restart": _restart,
         "drain": _drain,
     }
     try:
@@ -264,6 +273,24 @@ def _reload(options: argparse.Namespace, live: Live, out: TextIO) -> int:
     for line in answer["warnings"]:
         print(f"warning: {shown(line)}", file=out)
     print(f"reloaded; {answer['ended']:,} sessions ended", file=out)
+    return 0
+
+
+def _restart(options: argparse.Namespace, live: Live, out: TextIO) -> int:
+    status, answer = live.ask("/api/restart", "POST")
+    if options.json:
+        print(json.dumps(answer), file=out)
+        return 0 if status == 200 else 1
+    if status != 200:
+        code = refusedBy(status, answer)
+        if status == 409:
+            print("socksgw: not restarted; nothing has changed", file=sys.stderr)
+        return code
+    print(
+        f"restarted: process {answer['pid']} serves, with {answer['moved']:,} sessions; "
+        f"{answer['left']:,} end in the process before",
+        file=out,
+    )
     return 0
 
 

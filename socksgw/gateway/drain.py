@@ -33,13 +33,16 @@ class Drain:
         listeners: Mapping[str, Listener],
         setDeadline: SetDeadline,
         close: Callable[[], Deferred[None]],
+        others: Callable[[], int] = lambda: 0,
     ) -> None:
         """
         Wait for nothing yet.
 
         @param listeners: all listeners that may have clients, by name.
         @param close: called when no session is left; fires when all is closed.
+        @param others: how many processes there are whose sessions end first.
         """
+        self._others = others
         self._reactor = reactor
         self._sessions = sessions
         self._listeners = listeners
@@ -47,6 +50,16 @@ class Drain:
         self._close = close
         self._closing = False
         self.over: Deferred[None] | None = None
+
+    def wait(self) -> Deferred[None]:
+        """
+        Wait for the sessions to end, however long they last.
+
+        @return: fires when everything is closed.
+        """
+        self.over = over = self.over or Deferred()
+        self.settled()
+        return over
 
     def begin(self, seconds: float) -> None:
         """
@@ -56,17 +69,17 @@ class Drain:
 
         @param seconds: how long sessions may go on.
         """
-        self.over = Deferred()
+        self.over = self.over or Deferred()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self._endAll))
-        self._setDeadline(seconds, self._endAll)
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self.endAll))
+        self._setDeadline(seconds, self.endAll)
         self.settled()
 
     def settled(self) -> None:
         """
         Close, if the client or session that has gone was the last.
         """
-        if self.over is None or self._closing or len(self._sessions):
+        if self.over is None or self._closing or len(self._sessions) or self._others():
             return
         if not any(listener.clients for listener in self._listeners.values()):
             self._closing = True
@@ -76,7 +89,8 @@ class Drain:
         assert self.over is not None
         self._close().chainDeferred(self.over)
 
-    def _endAll(self) -> None:
+    def endAll(self) -> None:
+        """End every session."""
         for listener in self._listeners.values():
             for client in list(listener.clients):
                 client.end(Draining("the gateway is stopping"))

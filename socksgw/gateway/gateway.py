@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from socksgw.accept.admission import Census, raiseDescriptorLimit
 from socksgw.accept.inbound import Inbound
 from socksgw.audit import process
+from socksgw.audit.journal import Elsewhere
 from socksgw.config.schema import Config
 from socksgw.gateway.checkpoints import SignedJournal
 from socksgw.gateway.drain import Drain
@@ -28,6 +29,7 @@ from socksgw.gateway.pacports import PacPorts
 from socksgw.gateway.parts import Part, Parts
 from socksgw.gateway.pauses import Pauses
 from socksgw.gateway.rates import Rates
+from socksgw.gateway.relief import Predecessor, Relief
 from socksgw.gateway.reload import STOPPING, Answer, Reload
 from socksgw.gateway.revocation import Revocation
 from socksgw.gateway.sessions import Sessions
@@ -89,6 +91,7 @@ class Gateway:
     @ivar since: when the configuration in force was read, in seconds since the epoch.
     @ivar drained: whether no clients are accepted for now (L{drain}).
     @ivar stopping: whether L{stop} has been called.
+    @ivar relief: how another process takes over.
     """
 
     def __init__(
@@ -168,8 +171,26 @@ class Gateway:
         self.rates = Rates(self.sessions, self.meters, clock)
         self.adjoin(self.rates)
         self._running = False
+        predecessors: dict[Predecessor, None] = {}
         self._drain = Drain(
-            reactor, self.sessions, self.listeners, self.setDeadline, self._close
+            reactor,
+            self.sessions,
+            self.listeners,
+            self.setDeadline,
+            self._close,
+            predecessors.__len__,
+        )
+        self.relief = Relief(
+            self.census,
+            self.listeners,
+            self._listeners,
+            self._state,
+            self.sessions,
+            self.grants,
+            self._parts,
+            self._drain,
+            self.setDeadline,
+            predecessors,
         )
         self.drained = self.stopping = False
         self._upkeep = Upkeep()
@@ -214,11 +235,19 @@ class Gateway:
         if self._running:
             return
         self._state.open()
+        self._begin(process.startLine(self.config.gateway.name))
+
+    def _begin(self, line: str) -> None:
+        """
+        Begin to serve: the journal is open.
+
+        @param line: its first line.
+        """
         self._running = True
         self.generation.start()
         self._shared.start()
         self._ticking.start(Deadlines.TICK, now=False)
-        self.journal.append(process.startLine(self.config.gateway.name))
+        self.journal.append(line)
         self._parts.start()
         self._look()
 
@@ -247,7 +276,7 @@ class Gateway:
             self._parts.look()
             do("the cleared deadlines", self.deadlines.sweep)
         if self._ticks % _KEEP == 0:
-            do("the file of quotas", self._state.quotas.save)
+            do("the file of quotas", self._state.save)
             do("the metrics", self.meters.look)
         if self._ticks % 40 == 0:
             do("the counters", self._counters.sweep)
@@ -377,6 +406,8 @@ class Gateway:
         self._limit(config)
         self.journal.apply(config.audit)
         self._revocation.recount()
+        for each in list(self.relief.predecessors):
+            each.reload()
         return self._revocation.changed()
 
     def _limit(self, config: Config) -> None:
@@ -472,6 +503,23 @@ class Gateway:
         if not self.stopping:
             self.failed(f'the listener "{name}" was lost and cannot be kept: ending')
 
+    # Another process.
+
+    def handOver(self, elsewhere: Elsewhere) -> Deferred[None]:
+        """As L{Relief.handOver}; no clients are accepted here any more."""
+        self.drained = True
+        return self.relief.handOver(elsewhere)
+
+    def takeOver(self, pid: int, left: int) -> None:
+        """
+        Begin to serve in place of another process, after L{Relief.inherit}.
+
+        @param pid: its number.
+        @param left: how many of its sessions stay there.
+        """
+        name = self.config.gateway.name
+        self._begin(process.handoverLine(name, pid, len(self.sessions), left))
+
     # Stopping.
 
     def drain(self) -> None:
@@ -514,8 +562,11 @@ class Gateway:
             self.stopping = True
             self._listeners.close()
             self._parts.draining()
+            seconds = float(self.config.timeouts.drain)
+            for each in list(self.relief.predecessors):
+                each.stop(seconds)
             if self._running:
-                self._drain.begin(self.config.timeouts.drain)
+                self._drain.begin(seconds)
         return self._drain.over or succeed(None)
 
     def settled(self) -> None:
@@ -527,7 +578,8 @@ class Gateway:
     def _close(self) -> Deferred[None]:
         # This writes the last sums of refusals, before the line that ends all.
         self.journal.look()
-        self.journal.append(process.stopLine(self.config.gateway.name))
+        if not self.relief.done:
+            self.journal.append(process.stopLine(self.config.gateway.name))
         self._ticking.stop()
         self._allowances.stop()
         self.generation.stop()

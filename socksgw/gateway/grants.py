@@ -109,6 +109,8 @@ class Grants(Part):
         # Whether the file lacks something that was done.
         self._unsaved = False
         self._loaded = False
+        # Whether another process keeps the file, and tells the journal.
+        self._follows = False
         self._granting: Granting | None = None
         #: The rules of those that are active, by the configuration in force.
         self._compiled: dict[int, Rule] = {}
@@ -273,6 +275,18 @@ class Grants(Part):
             saved, self._next, grants = self._file.load()
         except GrantsUnreadable as e:
             raise CannotStart(str(e)) from None
+        clock = self._take(saved, grants)
+        self._loaded, self._saved = True, clock
+        self.look()
+        self.adopt()
+
+    def _take(self, saved: float, grants: Sequence[Grant]) -> float:
+        """
+        Have these grants.
+
+        @param saved: when they were saved, in seconds since the epoch.
+        @return: monotonic seconds.
+        """
         now, clock = self._wall(), self._gateway.clock()
         self._grants = {each.number: each for each in grants}
         for grant in grants:
@@ -280,12 +294,32 @@ class Grants(Part):
                 # No longer than when it was saved, should the clock have gone back.
                 left = grant.left - max(0.0, now - saved)
                 self._ends[grant.number] = clock + min(left, grant.until - now)
-        self._loaded, self._saved = True, clock
-        self.look()
-        self.adopt()
+        return clock
+
+    def follow(self) -> None:
+        """Do as the file says from now on: another process keeps it."""
+        self._follows = True
+
+    def _lookAtFile(self) -> None:
+        """Take over what the other process has made of the grants."""
+        try:
+            saved, self._next, grants = self._file.load()
+        except GrantsUnreadable as e:
+            _log.error("the file of grants: {why}", why=str(e))
+            return
+        before = {each.number: each.state for each in self.all()}
+        if {each.number: each.state for each in grants} == before:
+            return
+        self._take(saved, grants)
+        active = {each.number for each in grants if each.state == "active"}
+        was = {number for number, state in before.items() if state == "active"}
+        self._compiled.clear()
+        self._enforce([ruleIdOf(number) for number in sorted(was - active)])
 
     def look(self) -> None:
         """End what has ended; this is called once a second."""
+        if self._follows:
+            self._lookAtFile()
         now, clock = self._wall(), self._gateway.clock()
         settings = self._gateway.config.grants
         wait = 0.0 if settings is None else settings.wait
@@ -341,6 +375,9 @@ class Grants(Part):
         for number in over[:-_REMEMBERED]:
             del grants[number]
         following = self._next if following is None else following
+        if self._follows:
+            self._grants = grants
+            return
         try:
             self._file.save(self._wall(), following, self._measured(grants))
         except OSError as e:
@@ -367,6 +404,8 @@ class Grants(Part):
             _log.error("the file of grants: {why}", why=str(e))
 
     def _tell(self, grant: Grant, act: str, by: str, why: str = "") -> None:
+        if self._follows:
+            return
         self._gateway.journal.append(
             grantLine(
                 grant.number,

@@ -4,10 +4,12 @@ All listeners of a gateway: opened, changed while they serve, paused, closed.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, final
 
+from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
@@ -15,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.accept.certificates import ServerTLS
-from socksgw.accept.diverted import listenForDatagrams
+from socksgw.accept.diverted import DivertedPort, listenForDatagrams
 from socksgw.accept.endpoints import (
     ListeningPort,
     isMissingFamily,
@@ -23,6 +25,7 @@ from socksgw.accept.endpoints import (
     listenOnAddress,
     listenOnEndpoint,
     remedyFor,
+    surrender,
 )
 from socksgw.accept.layers import Layer
 from socksgw.accept.listener import Listener, Service
@@ -81,6 +84,12 @@ class Key(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.where} ({self.domain})" if self.domain.name else self.where
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The key in words, for another process."""
+        kind = "endpoint" if self.endpoint else "address"
+        return self.name, self.where, kind, self.what, self.domain.tag
 
 
 class CannotStart(Exception):
@@ -178,6 +187,7 @@ class Listeners:
         self.byName: dict[str, Listener] = {}
         self._ports: dict[Key, Any] = {}
         self._listens: dict[str, Listen] = {}
+        self._given: dict[tuple[str, ...], socket.socket] = {}
 
     def prepare(
         self,
@@ -255,6 +265,51 @@ class Listeners:
         for key in self._wanted:
             self._open(key, skipped if lenient else None)
         return skipped
+
+    def give(self, sockets: Mapping[tuple[str, ...], socket.socket]) -> None:
+        """
+        Have L{open} use sockets that listen already.
+
+        @param sockets: by what L{handles} of the other process has told.
+        """
+        self._given = dict(sockets)
+
+    def _take(self, key: Key) -> socket.socket | None:
+        """Return the socket that listens at a place already, if one was given."""
+        told = key.told
+        if told not in self._given:
+            # The listener may have another name by now.
+            told = next((each for each in self._given if each[1:] == told[1:]), told)
+        return self._given.pop(told, None)
+
+    def dropGiven(self) -> None:
+        """Close the sockets that were given and are not wanted."""
+        for each in self._given.values():
+            each.close()
+        self._given.clear()
+
+    def handles(self) -> list[tuple[tuple[str, ...], int]]:
+        """
+        Return the descriptor of each port, with what tells its place.
+
+        @raise CannotStart: there is a port that no other process can go on with.
+        """
+        for key, port in self._ports.items():
+            if not isinstance(port, (tcp.Port, DivertedPort)):
+                raise CannotStart(f"the endpoint {key} cannot be handed over")
+        return [(key.told, port.fileno()) for key, port in self._ports.items()]
+
+    def surrender(self) -> None:
+        """Leave every port to another process, which has its socket."""
+        for key in list(self._ports):
+            self.byName[key.name].leaving += 1
+            port = self._ports.pop(key)
+            if isinstance(port, (ListeningPort, DivertedPort)):
+                port.surrender()
+            else:
+                surrender(port)
+        for listener in self.byName.values():
+            listener.close()
 
     def reopen(self, domain: Domain) -> list[str]:
         """
@@ -384,9 +439,12 @@ class Listeners:
         if where.startswith(UNIX) and not key.endpoint:
             self._openPath(key, listener)
             return
+        given = self._take(key)
         try:
             if key.what is _DATAGRAMS:
-                port: Any = listenForDatagrams(where, listener, self._watch, self._host)
+                port: Any = listenForDatagrams(
+                    where, listener, self._watch, self._host, given
+                )
             else:
                 port = listenOnAddress(
                     self._reactor,
@@ -396,9 +454,10 @@ class Listeners:
                     self._watch,
                     key.what is _DIVERTED,
                     self._socketsOf(key.domain),
+                    given,
                 )
         except ValueError:
-            self._openEndpoint(key, listener)
+            self._openEndpoint(key, listener, given)
         except ConnectFailed as e:
             raise CannotStart(f"cannot listen on {where}: {e}") from None
         except (CannotListenError, OSError) as e:
@@ -420,11 +479,14 @@ class Listeners:
                 listener,
                 self._exhausted,
                 self._watch,
+                self._take(key),
             )
         except (CannotListenError, OSError) as e:
             raise CannotStart(remedyForPath(key.where, e)) from None
 
-    def _openEndpoint(self, key: Key, listener: Listener) -> None:
+    def _openEndpoint(
+        self, key: Key, listener: Listener, given: socket.socket | None
+    ) -> None:
         name, endpoint = key.name, key.where
         failures: list[str] = []
         returned = False
@@ -451,7 +513,9 @@ class Listeners:
             failures.append(line)
 
         try:
-            listening = listenOnEndpoint(self._reactor, endpoint, listener, self._watch)
+            listening = listenOnEndpoint(
+                self._reactor, endpoint, listener, self._watch, given
+            )
         except ValueError as e:
             raise CannotStart(f"endpoint {endpoint}: {e}") from None
         pending = self._ports[key] = _Pending()
@@ -479,6 +543,16 @@ class Listeners:
         """Whether any port is."""
         return bool(self._ports)
 
+    def rest(self) -> None:
+        """Accept no connections until L{goOn}; nothing is closed."""
+        for port in self._ports.values():
+            port.stopReading()
+
+    def goOn(self) -> None:
+        """Accept connections again, after L{rest}."""
+        for port in self._ports.values():
+            port.startReading()
+
     def pause(self) -> None:
         """Accept no connections until L{resume}; close those that rest."""
         for port in self._ports.values():
@@ -488,8 +562,7 @@ class Listeners:
 
     def resume(self) -> None:
         """Accept connections again."""
-        for port in self._ports.values():
-            port.startReading()
+        self.goOn()
 
     def close(self) -> None:
         """Close every port."""

@@ -25,6 +25,7 @@ class PacPorts(Part):
     """The ports where the program is served."""
 
     named = "the program for browsers"
+    alone = True
 
     def __init__(self, gateway: Service, reactor: Any) -> None:
         self._gateway = gateway
@@ -50,4 +51,8 @@ class PacPorts(Part):
 
     def draining(self) -> None:
         """As L{Part.draining}: browsers are sent here no longer."""
+        self._ports.change(())
+
+    def leave(self) -> None:
+        """As L{Part.leave}."""
         self._ports.change(())

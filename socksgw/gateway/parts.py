@@ -30,9 +30,11 @@ class Part:
     One part; a real one overrides what it needs.
 
     @cvar named: what it is, for the log.
+    @cvar alone: whether only one process may have it at a time.
     """
 
     named = "a part of the gateway"
+    alone = False
 
     def change(self, config: Config) -> None:
         """
@@ -65,6 +67,14 @@ class Part:
         """
         return None
 
+    def leave(self) -> Deferred[Any] | None:
+        """
+        End, where it is L{alone}: another process has it from then on.
+
+        @return: fires when that may begin; L{None} for now.
+        """
+        return self.close()
+
 
 @final
 class Parts:
@@ -72,6 +82,7 @@ class Parts:
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
+        self._absent: list[Part] = []
         self._upkeep = Upkeep()
 
     def __iter__(self) -> Iterator[Part]:
@@ -99,6 +110,37 @@ class Parts:
                 with suppress(CannotStart):
                     part.change(before)
             raise
+
+    def await_(self) -> None:
+        """Do without the parts that another process has, until L{arrive}."""
+        self._absent = [each for each in self._parts if each.alone]
+        self._parts = [each for each in self._parts if not each.alone]
+
+    def arrive(self, config: Config) -> None:
+        """
+        Begin with the parts that another process had.
+
+        @raise CannotStart: one of them cannot begin. It and those behind it have not.
+        """
+        while self._absent:
+            part = self._absent[0]
+            part.change(config)
+            part.start()
+            self._parts.append(self._absent.pop(0))
+
+    def leave(self) -> Deferred[Any]:
+        """
+        Leave the parts that only one process may have to another one.
+
+        @return: fires when they have ended; never fails.
+        """
+        leaving = []
+        for part in [each for each in reversed(self._parts) if each.alone]:
+            self._parts.remove(part)
+            left = maybeDeferred(part.leave)
+            left.addErrback(partial(_failed, part.named))
+            leaving.append(left)
+        return gatherResults(leaving)
 
     def start(self) -> None:
         """

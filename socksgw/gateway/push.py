@@ -35,6 +35,7 @@ class MetricsPush(Part):
     """What sends the metrics, as C{[metrics.otlp]} says."""
 
     named = "the metrics for a collector"
+    alone = True
 
     def __init__(self, gateway: Gateway, reactor: Any) -> None:
         """

@@ -25,7 +25,7 @@ from socksgw.system.readiness import Manager
 from socksgw.system.rights import rightsOf
 from socksgw.system.signals import Hangups
 
-__all__ = ["Foreground", "GatewayService", "fail"]
+__all__ = ["Before", "Foreground", "GatewayService", "fail"]
 
 _log = Logger()
 
@@ -91,6 +91,30 @@ class Foreground(Protocol):
         """End: all sessions are over."""
 
 
+class Before(Protocol):
+    """The gateway that this one takes over from."""
+
+    def prepare(self) -> None:
+        """
+        Get what is listened on; this is before L{Gateway.listen}.
+
+        @raise CannotStart: that is not possible.
+        """
+
+    def take(self) -> None:
+        """
+        Take over all else, in place of L{Gateway.start}.
+
+        @raise CannotStart: that is not possible.
+        """
+
+    def serving(self) -> None:
+        """Let the other one go: the reactor runs."""
+
+    def failed(self, lines: Sequence[str]) -> None:
+        """Tell the other one why it has to go on."""
+
+
 class GatewayService(Service):
     """
     The gateway as a service of Twisted's.
@@ -107,6 +131,7 @@ class GatewayService(Service):
         foreground: bool,
         log: Log | None = None,
         statuses: bool = True,
+        before: Before | None = None,
     ) -> None:
         """
         Take the parts; nothing is opened yet.
@@ -116,6 +141,7 @@ class GatewayService(Service):
         @param foreground: whether the process stays in the foreground.
         @param log: writes the log; L{None} where somebody else does.
         @param statuses: whether the service manager is told how it stands.
+        @param before: what this one takes over from; L{None} for nothing.
         """
         self._hangups = signals
         self._foreground = foreground
@@ -125,6 +151,7 @@ class GatewayService(Service):
         self._log = log
         self._manager = Manager()
         self._statuses = statuses
+        self._before = before
         self._reloading = 0
         self._status = ""
         self._looking = LoopingCall(self._look)
@@ -146,6 +173,8 @@ class GatewayService(Service):
         Open the listeners, before twistd gives up the rights of root.
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
+        if self._before is not None:
+            self._try(self._before.prepare)
         for line in (
             *self.gateway.generation.warnings,
             *self._try(self.gateway.listen),
@@ -163,20 +192,29 @@ class GatewayService(Service):
             _log.warn("{line}", line=kept)
         for old in outdated():
             _log.warn("{line}", line=old)
-        self._try(self.gateway.start)
-        self.gateway.failed = self._failed
         _spareCollector()
+        self._try(self.gateway.start if self._before is None else self._before.take)
+        self.gateway.failed = self._failed
         self._hangups.serve(self._reactor, self._reload, self._hungUp)
         # Only then clients are accepted, and all is open that stays open.
         self._reactor.callWhenRunning(self._ready)
 
     def _ready(self) -> None:
         """Tell everybody that clients are served."""
+        if self._before is not None:
+            self._before.serving()
         self._status = self._stands()
         self._manager.ready(self._status)
         self._looking.start(self._pause)
         if self._console is not None:
             self._console.start(self.gateway)
+
+    def released(self) -> None:
+        """Tell nobody anything any more: another process serves."""
+        if self._looking.running:
+            self._looking.stop()
+        if self._console is not None:
+            self._console.stop()
 
     def _look(self) -> None:
         """
@@ -242,6 +280,8 @@ class GatewayService(Service):
         drain = float(self.gateway.config.timeouts.drain)
         # From here on a second SIGINT or SIGTERM ends the sessions.
         stopped = self.gateway.stop()
+        if self.gateway.relief.done:
+            return stopped
         self._manager.stopping(self._stands(), drain + _END)
         if sessions:
             _log.warn(
@@ -263,6 +303,8 @@ class GatewayService(Service):
         try:
             return step()
         except CannotStart as e:
+            if self._before is not None:
+                self._before.failed(str(e).splitlines())
             if self._console is None:
                 # A daemon has no standard error that anybody reads.
                 for line in str(e).splitlines():

@@ -105,6 +105,7 @@ class Sinks(Part):
     """
 
     named = "the sinks of the journal"
+    alone = True
 
     def __init__(self, gateway: Service, reactor: Any) -> None:
         """

@@ -5,14 +5,15 @@ The files that a gateway writes: its journal and its quotas, in C{state_dir}.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, final
 
 from twisted.internet.defer import Deferred
 
-from socksgw.audit.journal import Journal, JournalError
+from socksgw.audit.journal import Elsewhere, Journal, JournalError
 from socksgw.config.schema import Config
 from socksgw.gateway.listeners import CannotStart
-from socksgw.limits.counters import ProcessCounters
+from socksgw.limits.counters import ProcessCounters, Row
 from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
 from socksgw.system.files import FileError, ownDirectory
 
@@ -37,6 +38,9 @@ class State:
         """
         gateway, self._named = config.gateway, bool(config.file)
         self._shared = gateway.shared_state_dir
+        self._counters = counters
+        # Whether another process has them.
+        self._left = False
         self.directory = config.directory / gateway.state_dir
         self.quotas = QuotaFile(self.directory / "quotas.json", counters, reactor)
         self.journal = Journal(
@@ -46,17 +50,23 @@ class State:
             shared=self._shared,
         )
 
-    def open(self) -> None:
+    def open(self, lock: int = -1, quotas: Iterable[Row] | None = None) -> None:
         """
         Open the journal, and read the quotas.
 
+        @param lock: as of L{Journal.open}.
+        @param quotas: what is used of them, where another process tells; by default
+            their file is read.
         @raise CannotStart: one of them cannot be used.
         """
         try:
             ownDirectory(self.directory, self._shared)
-            self.journal.open()
+            self.journal.open(lock)
             # The journal's lock keeps other processes away from it.
-            self.quotas.load()
+            if quotas is None:
+                self.quotas.load()
+            else:
+                self._counters.restore(quotas)
         except (JournalError, QuotasUnreadable, FileError) as e:
             raise CannotStart(str(e)) from None
         except OSError as e:
@@ -73,10 +83,26 @@ class State:
         other = "or name another" if self._named else "or start elsewhere"
         return f"{remedy}, {other}"
 
+    def rows(self) -> list[Row]:
+        """Return what is used of quotas."""
+        return self._counters.rows()
+
+    def save(self) -> None:
+        """Save the quotas, where they have changed."""
+        if not self._left:
+            self.quotas.save()
+
+    def handOver(self, elsewhere: Elsewhere) -> None:
+        """Leave both to another process, which is given the journal's lines."""
+        self._left = True
+        self.journal.handOver(elsewhere)
+
     def close(self) -> Deferred[None]:
         """
         Save the quotas, and close the journal.
 
         @return: fires when all is written.
         """
+        if self._left:
+            return self.journal.close()
         return self.quotas.close().addCallback(lambda _: self.journal.close())

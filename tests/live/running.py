@@ -78,7 +78,7 @@ def withPlugins(directory: Path, package: str, **modules: str) -> dict[str, str]
 #: Commands that run no reactor, and so may run within the tests' own process.
 _WITHIN = (
     "audit", "check", "client-config", "diff", "drain", "explain", "help", "kill",
-    "grant", "passwd", "reload", "sessions", "status", "suggest",
+    "grant", "passwd", "reload", "restart", "sessions", "status", "suggest",
 )  # fmt: skip
 
 

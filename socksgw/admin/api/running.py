@@ -146,6 +146,18 @@ async def _reload(asked: Asked) -> Answer:
     return asJson({"reloaded": True, "warnings": warnings, "ended": answer.ended})
 
 
+async def _restart(asked: Asked) -> Answer:
+    try:
+        done = await asked.gateway.relief.restart()
+    except CannotStart as e:
+        lines = str(e).splitlines()
+        raise Refused(409, f"not restarted: {lines[0]}", lines) from None
+    asked.result = f"process {done.pid} serves; {done.moved} sessions moved"
+    return asJson(
+        {"restarted": True, "pid": done.pid, "moved": done.moved, "left": done.left}
+    )
+
+
 def _left(gateway: Gateway) -> Answer:
     return asJson(
         {
@@ -265,6 +277,21 @@ ENTRIES: Final[Sequence[Entry]] = (
         refuses=(422,),
         role="operate",
         act="reload",
+    ),
+    Entry(
+        "POST",
+        "/api/restart",
+        _restart,
+        "Start the program once more, which takes over: no client is refused or cut "
+        "off. Sessions that cannot move go on in the process that is left.",
+        {
+            200: objectOf(
+                restarted={"const": True}, pid=_NUMBER, moved=_NUMBER, left=_NUMBER
+            )
+        },
+        refuses=(409,),
+        role="operate",
+        act="restart",
     ),
     Entry(
         "GET",

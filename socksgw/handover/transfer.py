@@ -1,0 +1,204 @@
+"""
+The old process: what it tells the one that takes over, and what becomes of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, final
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from socksgw.gateway.gateway import Gateway
+from socksgw.gateway.listeners import CannotStart
+from socksgw.handover.lines import GivenLines
+from socksgw.handover.place import VERSION
+from socksgw.system.channel import MOST, Channel, ChannelError, Message
+from socksgw.system.watch import Watch
+
+__all__ = ["Transfer"]
+
+_log: Final = Logger()
+
+#: Octets that may wait in the channel while sessions are told.
+_BOUND: Final = 1 << 20
+#: Seconds that the new process may take from the state to the first turn of its
+#: reactor: meanwhile nobody is served.
+_PATIENCE: Final = 15.0
+
+
+@final
+class Transfer:
+    """
+    One process that wants to take over.
+
+    @ivar pid: its number; 0 before it has said that.
+    @ivar why: why it has not taken over.
+    @ivar done: whether it has.
+    @ivar arrived: fires when it has everything; fails if it is gone before.
+    @ivar settled: fires then, too, and never fails.
+    @ivar sessions: how many sessions have moved there, and how many are left here.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        reactor: Any,
+        connection: socket.socket,
+        release: Callable[[Transfer, Deferred[None]], None],
+        over: Callable[[Transfer], None],
+    ) -> None:
+        """
+        Answer what it asks.
+
+        @param release: called when it serves, with what fires when the last session
+            that is left here is over.
+        @param over: called when it is gone without having taken over.
+        """
+        self._gateway = gateway
+        self._reactor = reactor
+        self._release = release
+        self._over = over
+        self._resting = self._ended = False
+        self._late: Any = None
+        self.pid = 0
+        self.why: Sequence[str] = ()
+        self.done = False
+        self.arrived: Deferred[None] = Deferred()
+        self.settled: Deferred[None] = Deferred()
+        self.sessions = (0, 0)
+        # The gateway's own ends before its last lines are written.
+        self._watch = Watch(reactor)
+        self._watch.start()
+        self.channel = Channel(
+            connection, self._watch, self._received, self._closed, self._asked, _BOUND
+        )
+        self.channel.start()
+
+    # What it asks.
+
+    def _asked(self, message: dict[str, Any], fds: list[int]) -> Any:
+        _close(fds)
+        gateway, what = self._gateway, message.get("what")
+        if gateway.stopping or gateway.relief.done:
+            raise ChannelError("the gateway is stopping")
+        if what == "sockets":
+            if message.get("version") != VERSION:
+                raise ChannelError(
+                    f"it speaks version {message.get('version')} of the handover, and "
+                    f"this gateway version {VERSION}: stop it, and start the new one"
+                )
+            self.pid = int(message["pid"])
+            return self._sockets()
+        if what == "state" and not self._resting and self.pid:
+            return ensureDeferred(self._state())
+        raise ChannelError("that is not to be asked now")
+
+    def _sockets(self) -> Message:
+        handles = self._gateway.relief.handles()
+        for at in range(0, len(handles), MOST):
+            part = handles[at : at + MOST]
+            places = [place for place, _ in part]
+            told = {"what": "sockets", "places": places}
+            self.channel.send(told, [fd for _, fd in part])
+        return {"pid": os.getpid()}
+
+    async def _state(self) -> Message:
+        self._late = self._reactor.callLater(_PATIENCE, self._tooLate)
+        lock = self._gateway.relief.rest()
+        self._resting = True
+        self.channel.send({"what": "lock"}, [lock])
+        left = len(self._gateway.sessions)
+        self.sessions = (0, left)
+        return {**self._gateway.relief.told(), "left": left}
+
+    # What it tells.
+
+    def _received(self, message: dict[str, Any], fds: list[int]) -> None:
+        _close(fds)
+        what = message.get("what")
+        if what == "failed":
+            self.why = [str(each) for each in message["why"]]
+        elif what == "adopted" and self._resting:
+            self.channel.send({"what": "go"})
+        elif what == "serving" and self._resting:
+            self._served()
+        elif what == "arrived" and self.done:
+            self.arrived.callback(None)
+            self.settled.callback(None)
+        elif what == "stop" and self.done:
+            self._gateway.relief.hasten(float(message["seconds"]))
+        elif what == "reload" and self.done:
+            self._gateway.reload()
+        else:
+            raise ValueError(f"{what!r} was not to be said now")
+
+    def _tooLate(self) -> None:
+        """Do without it: nobody was served for too long."""
+        self._late = None
+        self.why = [f"it did not serve within {_PATIENCE:g} seconds"]
+        # It may begin at any time, and must not beside us: its end is told.
+        with suppress(OSError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _served(self) -> None:
+        self._inTime()
+        self._resting = False
+        self.done = True
+        gateway = self._gateway
+        over = gateway.handOver(GivenLines(self.channel))
+        gateway.relief.leave().addBoth(self._partsLeft)
+        self._release(self, over)
+
+    def _partsLeft(self, result: object) -> None:
+        if isinstance(result, Failure):
+            _log.failure("a part could not be left", result)
+        with suppress(ChannelError):
+            self.channel.send({"what": "left"})
+
+    def _inTime(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _closed(self, why: str) -> None:
+        """Act on its end."""
+        self._inTime()
+        if self.done:
+            if not self._ended:
+                if not self.settled.called:
+                    self.arrived.errback(CannotStart("it ended when it had taken over"))
+                    self.settled.callback(None)
+                # Nobody writes our lines, and whoever serves now judges nothing here.
+                _log.error("the process that has taken over is gone: ending")
+                self._gateway.relief.hasten(0)
+            return
+        self._unwatch()
+        if self._resting:
+            self._resting = False
+            self._gateway.relief.goOn()
+        self.why = self.why or ["the new process ended before it served"]
+        self._over(self)
+
+    def close(self) -> None:
+        """End: everything is recorded."""
+        self._ended = True
+        if self.channel.isOpen:
+            self.channel.close()
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        """Let go of the epoll instance, but not while it tells something."""
+        self._reactor.callLater(0, self._watch.stop)
+
+
+def _close(fds: Sequence[int]) -> None:
+    """Close descriptors that are not wanted."""
+    for fd in fds:
+        os.close(fd)

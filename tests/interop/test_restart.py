@@ -1,0 +1,243 @@
+"""
+C{socksgw restart} and C{--take-over}, with real processes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.live import raw
+from tests.live.restarts import Restarted, restarted
+from tests.live.running import TWISTD, environment
+from tests.live.servers import Destination, echo
+from tests.tools.waiting import until
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Restarted]:
+    with restarted(tmp_path / "gw") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Destination]:
+    with Destination(echo) as made:
+        yield made
+
+
+class Crowd:
+    """
+    Clients that come one after the other, and say something each.
+
+    @ivar wrong: what happened instead.
+    """
+
+    def __init__(self, gateway: Restarted, server: Destination) -> None:
+        self._port, self._server = gateway.port, server
+        self._enough = False
+        self.served = 0
+        self.wrong: list[str] = []
+        self._threads = [threading.Thread(target=self._come) for _ in range(4)]
+
+    def _come(self) -> None:
+        while not self._enough:
+            try:
+                with raw.dial(self._port) as client:
+                    raw.through(client, "127.0.0.1", self._server.port)
+                    client.sendall(b"hello")
+                    assert raw.exactly(client, 5) == b"hello"
+                self.served += 1
+            except (OSError, AssertionError) as e:
+                self.wrong.append(repr(e))
+
+    def __enter__(self) -> Crowd:
+        for each in self._threads:
+            each.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough = True
+        for each in self._threads:
+            each.join()
+
+
+def test_nobodyIsRefused(gateway: Restarted, server: Destination) -> None:
+    """
+    New clients find a listener at any time; each process but the last one ends. Every
+    session is in the one journal, with a number of its own.
+    """
+    pids = [gateway.pid]
+    with Crowd(gateway, server) as crowd:
+        until(lambda: crowd.served > 5)
+        for _ in range(2):
+            before = crowd.served
+            pids.append(gateway.restart())
+            until(lambda before=before: crowd.served > before + 5)
+    assert crowd.wrong == []
+    assert len(set(pids)) == 3
+    for pid in pids[:-1]:
+        assert gateway.over(pid) == 0
+    handovers = gateway.journal("handover")
+    assert [each["before"] for each in handovers] == pids[:-1]
+    assert [each["pid"] for each in handovers] == pids[1:]
+    numbers = [each["session"] for each in gateway.journal("decision")]
+    assert len(numbers) == len(set(numbers)) == crowd.served
+    until(lambda: len(gateway.journal("end")) == crowd.served)
+    assert gateway.command("status").returncode == 0
+
+
+def test_whatHasNotBegun(gateway: Restarted, server: Destination) -> None:
+    """
+    A client that is half-way through its handshake goes on in the old process, whose
+    lines the new one writes; then the old one ends.
+    """
+    with raw.dial(gateway.port) as client:
+        client.sendall(raw.GREETING[:2])
+        gateway.restart()
+        client.sendall(raw.GREETING[2:])
+        assert raw.exactly(client, 2) == b"\x05\x00"
+        client.sendall(raw.request5("127.0.0.1", server.port))
+        assert raw.reply5(client)[0] == 0
+        client.sendall(b"hello")
+        assert raw.exactly(client, 5) == b"hello"
+        number = raw.decision(gateway, server.port)["session"]
+        with raw.dial(gateway.port) as other:
+            raw.through(other, "127.0.0.1", server.port)
+            assert raw.decision(gateway, server.port)["session"] > number
+        assert gateway.process.poll() is None
+    assert raw.end(gateway, server.port)["sent"] == 0
+    assert gateway.over(gateway.process.pid) == 0
+    ended = {each["session"]: each["sent"] for each in gateway.journal("end")}
+    assert ended[number] == 5
+
+
+def test_aConfigurationThatIsWrong(gateway: Restarted, server: Destination) -> None:
+    """The old process goes on, and the command says why."""
+    file = gateway.directory / "gw.toml"
+    text = file.read_text()
+    with Crowd(gateway, server) as crowd:
+        file.write_text(text.replace('allow = ["connect"]', 'allow = ["conect"]'))
+        done = gateway.command("restart")
+        until(lambda: crowd.served > 5)
+    assert done.returncode == 1, done.stderr
+    assert "gw.toml:13: rule[1].allow" in done.stderr
+    assert "not restarted; nothing has changed" in done.stderr
+    file.write_text(text)
+    assert crowd.wrong == []
+    assert gateway.process.poll() is None
+    assert gateway.journal("handover") == []
+    gateway.restart()
+
+
+def test_byTheOperator(gateway: Restarted, server: Destination) -> None:
+    """
+    C{--take-over} finds the gateway by its C{state_dir}; the configuration is the new
+    one's own.
+    """
+    file = gateway.directory / "gw.toml"
+    more = file.read_text().replace('["127.0.0.1:0"]', '["127.0.0.1:0", "[::1]:0"]')
+    file.write_text(more)
+    command = [str(TWISTD), "-n", "--pidfile=p", "socksgw", "--config", "gw.toml"]
+    with (
+        (gateway.directory / "log2").open("wb") as log,
+        Crowd(gateway, server) as crowd,
+    ):
+        new = subprocess.Popen(
+            [*command, "--take-over"],
+            cwd=gateway.directory,
+            env=environment(PYTHONUNBUFFERED="1"),
+            stdout=log,
+            stderr=log,
+        )
+        assert gateway.over(gateway.process.pid) == 0
+        before = crowd.served
+        until(lambda: crowd.served > before + 5)
+    gateway.pid = new.pid
+    assert crowd.wrong == []
+    assert (gateway.directory / "p").read_text() == str(new.pid)
+    printed = (gateway.directory / "log2").read_text()
+    assert f"127.0.0.1:{gateway.port}, [::1]:" in printed.replace("\n", "")
+    # Nobody is there any more to be taken over from.
+    done = gateway.command("restart")
+    assert done.returncode == 0
+    assert new.wait(20) == 0
+    gateway.pid = gateway.journal("handover")[-1]["pid"]
+    assert (gateway.directory / "p").read_text() == str(gateway.pid)
+    gateway.stop()
+    assert not (gateway.directory / "p").exists()
+    late = subprocess.run(
+        [*command, "--take-over"],
+        cwd=gateway.directory,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert late.returncode == 1
+    assert "there is no gateway to take over from" in late.stderr
+
+
+def test_theEndOfAll(gateway: Restarted, server: Destination) -> None:
+    """SIGTERM for the new process ends the sessions of the old one, too."""
+    (gateway.directory / "gw.toml").write_text(
+        (gateway.directory / "gw.toml").read_text() + '[timeouts]\ndrain = "1s"\n'
+    )
+    with raw.dial(gateway.port) as client:
+        client.sendall(raw.GREETING[:2])
+        gateway.restart()
+        client.sendall(raw.GREETING[2:])
+        assert raw.exactly(client, 2) == b"\x05\x00"
+        client.sendall(raw.request5("127.0.0.1", server.port))
+        assert raw.reply5(client)[0] == 0
+        os.kill(gateway.pid, signal.SIGTERM)
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    gateway.over(gateway.pid)
+    assert [each["reason"] for each in gateway.journal("end")] == ["draining"]
+    assert gateway.journal()[-1]["event"] == "stop"
+
+
+def test_aSuccessorThatIsKilled(gateway: Restarted, server: Destination) -> None:
+    """When the new process is gone, the old one ends what it has yet."""
+    with raw.dial(gateway.port) as client:
+        client.sendall(raw.GREETING[:2])
+        gateway.restart()
+        client.sendall(raw.GREETING[2:])
+        assert raw.exactly(client, 2) == b"\x05\x00"
+        os.kill(gateway.pid, signal.SIGKILL)
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    assert gateway.over(gateway.process.pid) == 0
+
+
+def test_strangers(gateway: Restarted) -> None:
+    """Another user's process gets no answer."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    (gateway.directory).chmod(0o755)
+    for each in (gateway.directory, *gateway.directory.parents):
+        with suppress(PermissionError):
+            each.chmod(each.stat().st_mode | 0o011)
+    (gateway.directory / "var" / "handover").chmod(0o777)
+    (gateway.directory / "var").chmod(0o755)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.setgid(65534)
+            os.setuid(65534)
+            with gateway.dialOld() as connection:
+                status = 0 if connection.recv(1) == b"" else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    (gateway.directory / "var").chmod(0o700)

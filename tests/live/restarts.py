@@ -1,0 +1,109 @@
+"""
+A gateway that is restarted: several processes, one after the other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from socksgw.audit.verify import verify
+from tests.live.running import OPEN, Running, socksgw
+from tests.tools.catalogue import catalogued
+from tests.tools.waiting import until
+
+#: prctl(2).
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Restarted(Running):
+    """
+    A gateway, whichever process serves.
+
+    @ivar pid: of the process that serves, as far as it is known.
+    """
+
+    def __init__(self, directory: Path, configuration: str = OPEN, **options: Any):
+        # What the gateway's processes start is ours when they have ended.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.admin = directory / "admin.sock"
+        text = f'{configuration}\n[admin]\nendpoint = "unix:{self.admin}"\n'
+        super().__init__(directory, text, **options)
+        self.pid = self.process.pid
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command, which asks the gateway alone."""
+        return socksgw(*arguments, "--endpoint", f"unix:{self.admin}")
+
+    def restart(self) -> int:
+        """Restart it, and return the number of the process that serves now."""
+        done = self.command("restart")
+        assert done.returncode == 0, done.stderr + self.log
+        self.pid = self.journal("handover")[-1]["pid"]
+        return self.pid
+
+    def over(self, pid: int, seconds: float = 30.0) -> int:
+        """Wait until one of its processes has ended, and return its status."""
+        if pid == self.process.pid:
+            return self.process.wait(seconds)
+        # It is our child from the end of its own parent on.
+        status: list[int] = []
+
+        def ended() -> bool:
+            with suppress(ChildProcessError):
+                found, state = os.waitpid(pid, os.WNOHANG)
+                if found:
+                    status.append(os.waitstatus_to_exitcode(state))
+            return bool(status) or not Path(f"/proc/{pid}").exists()
+
+        until(ended, seconds)
+        return status[0] if status else 0
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """End it in order."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+        status = self.over(self.pid, seconds)
+        self.process.wait(seconds)
+        return status
+
+    def healthy(self) -> None:
+        """As L{Running.healthy}, of all its processes together."""
+        status = self.stop()
+        log = self.log
+        assert "Traceback" not in log, log
+        assert "Unhandled" not in log, log
+        assert status in (0, -signal.SIGTERM), log
+        assert verify(self._journal).problems == []
+        for line in self.journal():
+            catalogued(line)
+
+    def dialOld(self) -> socket.socket:
+        """Connect as a process that wants to take over."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.settimeout(20)
+        connection.connect(str(self.directory / "var" / "handover"))
+        return connection
+
+
+@contextmanager
+def restarted(directory: Path, *arguments: Any, **options: Any) -> Iterator[Restarted]:
+    """Start one; at the end it must have been well."""
+    gateway = Restarted(directory, *arguments, **options)
+    try:
+        yield gateway.ready()  # type: ignore[misc]
+        gateway.healthy()
+    finally:
+        taken = [each["pid"] for each in gateway.journal("handover")]
+        for pid in (gateway.process.pid, *taken, gateway.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        gateway.process.wait(10)
