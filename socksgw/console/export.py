@@ -17,6 +17,7 @@ from socksgw.console.wanted import WrongUse, criteriaOf
 from socksgw.records.criteria import Criteria
 from socksgw.records.exporting import SCHEMA, Form, exported, header, wantedLines
 from socksgw.records.parquet import Unavailable, fromLines
+from socksgw.report.words import counted
 
 __all__ = ["exportMain"]
 
@@ -54,7 +55,7 @@ def exportMain(options: argparse.Namespace, directory: Path, out: BinaryIO) -> i
             file=sys.stderr,
         )
         return 2
-    print(f"{number:,} lines", file=sys.stderr)
+    print(counted(number, "line"), file=sys.stderr)
     return 0 if number else 1
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 from socksgw.admin.fields import CHOOSING
+from socksgw.console.auditing import number
 from socksgw.console.explain import optionOf, printed
 from socksgw.console.live import (
     WRONG,
@@ -23,6 +24,7 @@ from socksgw.console.live import (
     shown,
 )
 from socksgw.console.tables import columns, duration, octets
+from socksgw.report.words import counted
 
 __all__ = ["explainLive", "operateMain", "operatingCommands"]
 
@@ -79,7 +81,7 @@ def operatingCommands(commands: Any) -> None:
     )  # fmt: skip
     listing.add_argument("--desc", action="store_true", help="the largest first")
     listing.add_argument(
-        "--limit", metavar="M", type=int, default=100, help="at most so many; 100"
+        "--limit", metavar="M", type=number, default=100, help="at most so many; 100"
     )
     listing.set_defaults(run="sessions")
 
@@ -191,7 +193,7 @@ def _sessions(options: argparse.Namespace, live: Live, out: TextIO) -> int:
     if rows:
         print("\n".join(columns(_COLUMNS, rows, right=(0, 1, 8, 9))), file=out)
     left = f", of which {len(found):,} are shown" if len(found) < matched else ""
-    print(f"{matched:,} live sessions{left}", file=out)
+    print(f"{counted(matched, 'live session')}{left}", file=out)
     return 0
 
 
@@ -247,8 +249,8 @@ def _kill(options: argparse.Namespace, live: Live, out: TextIO) -> int:
         if code != 200:
             return refusedBy(code, answer)
         ended = answer["ended"]
-    for number in options.number:
-        code, answer = live.ask(f"/api/sessions/{number}", "DELETE")
+    for each in options.number:
+        code, answer = live.ask(f"/api/sessions/{each}", "DELETE")
         if code == 200:
             ended += answer["ended"]
         else:
@@ -256,7 +258,7 @@ def _kill(options: argparse.Namespace, live: Live, out: TextIO) -> int:
     if options.json:
         print(json.dumps({"ended": ended}), file=out)
     elif ended or not status:
-        print(f"{ended:,} session{'s'[: ended != 1]} ended", file=out)
+        print(f"{counted(ended, 'session')} ended", file=out)
     return status
 
 
@@ -272,7 +274,7 @@ def _reload(options: argparse.Namespace, live: Live, out: TextIO) -> int:
         return code
     for line in answer["warnings"]:
         print(f"warning: {shown(line)}", file=out)
-    print(f"reloaded; {answer['ended']:,} sessions ended", file=out)
+    print(f"reloaded; {counted(answer['ended'], 'session')} ended", file=out)
     return 0
 
 
@@ -312,8 +314,9 @@ def _drain(options: argparse.Namespace, live: Live, out: TextIO) -> int:
         print("clients are accepted again", file=out)
     else:
         print(
-            f"no more clients are accepted; {answer['sessions']:,} sessions of "
-            f"{answer['clients']:,} clients are left",
+            f"no more clients are accepted; left: "
+            f"{counted(answer['sessions'], 'session')} of "
+            f"{counted(answer['clients'], 'client')}",
             file=out,
         )
     return 1 if options.wait and not options.undo and answer["clients"] else 0
@@ -349,7 +352,7 @@ def _status(options: argparse.Namespace, live: Live, out: TextIO) -> int:
         (
             "clients",
             f"{clients['connected']:,} of at most {clients['most']:,}; accepting paused "
-            f"{clients['pauses']:,} times",
+            f"{counted(clients['pauses'], 'time')}",
         ),
         ("rules", f"{answer['rules']:,}"),
         ("reloads", f"{reloads['done']:,}, and {reloads['failed']:,} that failed"),
@@ -357,7 +360,7 @@ def _status(options: argparse.Namespace, live: Live, out: TextIO) -> int:
             (
                 "listener",
                 f"{each['name']} ({', '.join(each['places']) or 'closed'}): "
-                f"{each['clients']:,} clients",
+                f"{counted(each['clients'], 'client')}",
             )
             for each in answer["listeners"]
         ),
@@ -365,7 +368,7 @@ def _status(options: argparse.Namespace, live: Live, out: TextIO) -> int:
         *(
             (
                 "sink",
-                f"{each['name']}: {each['state']}, {each['behind']:,} lines behind"
+                f"{each['name']}: {each['state']}, {counted(each['behind'], 'line')} behind"
                 + (f"; {each['why']}" if each["why"] else ""),
             )
             for each in answer["sinks"]
@@ -373,7 +376,7 @@ def _status(options: argparse.Namespace, live: Live, out: TextIO) -> int:
         *(
             (
                 "upstream",
-                f"{each['name']}: {each['state']}, {each['sessions']:,} sessions",
+                f"{each['name']}: {each['state']}, {counted(each['sessions'], 'session')}",
             )
             for each in answer["upstreams"]
         ),

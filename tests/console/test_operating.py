@@ -53,7 +53,7 @@ def test_sessions(serving: Serving, client: socket.socket) -> None:
     number, _, user, place = row.split()[:4]
     assert (user, place) == ("anonymous", f"127.0.0.1:{client.getsockname()[1]}")
     assert row.count("1.5 kB") == 2
-    assert total == "1 live sessions"
+    assert total == "1 live session"
     found = json.loads(said(serving, "sessions", "--json", "--user", "anonymous"))
     assert [each["session"] for each in found["sessions"]] == [int(number)]
     assert said(serving, "sessions", "--user", "alice") == "0 live sessions\n"
@@ -116,7 +116,7 @@ def test_reload(serving: Serving) -> None:
 def test_drain(serving: Serving, client: socket.socket) -> None:
     """What is left is told and waited for; it can be undone."""
     out = said(serving, "drain")
-    assert "1 sessions of 1 clients are left" in out
+    assert "left: 1 session of 1 client\n" in out
     said(serving, "drain", "--wait", "0.1", status=1)
     client.close()
     assert json.loads(said(serving, "drain", "--wait", "20", "--json")) == {
