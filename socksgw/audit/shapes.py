@@ -87,7 +87,7 @@ _CHECKS: Final[Mapping[str, Check]] = {
     **dict.fromkeys(
         ("v", "n", "session", "port", "uid", "pid", "reply", "count", "octets", "sent",
          "received", "sent_datagrams", "received_datagrams", "strangers", "ended",
-         "position", "behind", "missed", "sessions", "opened", "limited", "refused", "grant",
+         "position", "behind", "missed", "aside", "sessions", "opened", "limited", "refused", "grant",
          "lost"),
         _isNumber,
     ),
