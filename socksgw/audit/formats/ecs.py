@@ -143,6 +143,9 @@ def ecs(fields: Fields, origin: Origin) -> bytes:
     if fields.get("rule"):
         event["rule"] = {"id": fields["rule"]}
     if fields.get("server_name"):
-        event["tls"] = {"client": {"server_name": fields["server_name"]}}
+        if fields.get("application") == "http":
+            event["url"] = {"domain": fields["server_name"]}
+        else:
+            event["tls"] = {"client": {"server_name": fields["server_name"]}}
     event["socksgw"] = {k: v for k, v in fields.items() if k not in _MAPPED}
     return document(event, _MOST)

@@ -48,6 +48,14 @@ def test_end() -> None:
     assert found["event"]["duration"] == 2_125_000_000
 
 
+def test_serverNames() -> None:
+    """The name that TLS asks for, and the host of a request in clear text."""
+    end = {**LINES["closed"], "server_name": "a.example"}
+    tls, http = (_of({**end, "application": each}) for each in ("tls", "http"))
+    assert tls["tls"]["client"]["server_name"] == "a.example"
+    assert (http["url"]["domain"], "tls" in http) == ("a.example", False)
+
+
 @pytest.mark.parametrize(
     "fields", [*LINES.values(), *ofEvery()], ids=lambda each: str(each["event"])
 )
