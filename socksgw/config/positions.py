@@ -32,6 +32,11 @@ def _under(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+def _above(path: str) -> str:
+    """Return the path of what a key or an element is in; empty for the whole."""
+    return path[: max(path.rfind("."), path.rfind("["), 0)]
+
+
 @final
 class Positions:
     """
@@ -51,6 +56,14 @@ class Positions:
         self._long: dict[str, tuple[list[str], tuple[str, ...]]] = {}
         self._arrays: Counter[str] = Counter()
 
+    def prepare(self) -> None:
+        """
+        Read the text now, which takes longer than to parse it.
+
+        It may be called in any thread.
+        """
+        self._read()
+
     def lineOf(self, path: str) -> int | None:
         """
         Return the line of a key, counted from 1.
@@ -66,7 +79,7 @@ class Positions:
                 return self._within(whole, index)
             if path in found:
                 return found[path]
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+            path = _above(path)
         return None
 
     def __contains__(self, path: str) -> bool:
@@ -82,9 +95,11 @@ class Positions:
         """
         self._read()
         text = _INDEX.sub(lambda match: f"[{int(match[1]) + 1}]", path)
-        for place in sorted(self._names, key=len, reverse=True):
-            if path == place or path.startswith((f"{place}.", f"{place}[")):
+        place = path
+        while place:
+            if place in self._names:
                 return f'{text} ("{self._names[place]}")'
+            place = _above(place)
         return text
 
     @staticmethod

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar, final
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -165,7 +166,7 @@ class Gateway:
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)
         self.reloads = Reload(self, reread)
-        self._revocation = Revocation(self)
+        self._revocation = Revocation(self, later=partial(reactor.callLater, 0))
         self.sessions = Sessions()
         self.expiring = self.sessions.expiring
         self.rates = Rates(self.sessions, self.meters, clock)
@@ -368,12 +369,12 @@ class Gateway:
         before = self.generation
         return Generation(config, self._shared, self._checkers, before, compiler)
 
-    def change(self, config: Config, generation: Generation) -> int:
+    def change(self, config: Config, generation: Generation) -> Deferred[int]:
         """
         Replace the configuration in force.
 
-        @return: the number of sessions that were ended because it does not
-            allow them.
+        @return: fires when all sessions were judged again, with the number of those
+            that were ended because it does not allow them.
         @raise CannotStart: a listener cannot be opened. After this or any other
             exception the old configuration is in force, unchanged.
         """
@@ -405,7 +406,6 @@ class Gateway:
         generation.apply()
         self._limit(config)
         self.journal.apply(config.audit)
-        self._revocation.recount()
         for each in list(self.relief.predecessors):
             each.reload()
         return self._revocation.changed()

@@ -23,6 +23,7 @@ from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.networks import Fresh, Networks
 from socksgw.gateway.watched import WatchedFiles, stampsOf
 from socksgw.policy.document import Compiler
+from socksgw.system.collector import collectorAside
 from socksgw.system.upkeep import Upkeep, defect
 
 __all__ = ["STOPPING", "Answer", "Reload"]
@@ -75,7 +76,11 @@ class Service(Protocol):
 
     def build(self, config: Config, compiler: Compiler) -> Generation: ...
 
-    def change(self, config: Config, generation: Generation) -> int: ...
+    def change(self, config: Config, generation: Generation) -> Deferred[int]: ...
+
+
+def _nothing() -> None:
+    """Do nothing, elsewhere: the reactor has its turn meanwhile."""
 
 
 @final
@@ -123,7 +128,7 @@ class Reload:
         self._asked = asked
         self.count += 1
         reading: Deferred[Any] = self._gateway.elsewhere(self._read)
-        reading.addCallback(self._changed).addErrback(self._failed)
+        reading.addCallback(self._built).addErrback(self._failed)
         reading.addCallback(self._done)
 
     def _read(self) -> tuple[Config, object, Compiler, Fresh]:
@@ -132,27 +137,60 @@ class Reload:
         """
         if self._reread is None:
             raise CannotStart("there is no configuration file to read again")
-        config = self._reread()
-        stamps = stampsOf(config)
-        compiler = self._gateway.compiler(config)
-        compiler.prepare()
+        with collectorAside():
+            config = self._reread()
+            stamps = stampsOf(config)
+            compiler = self._gateway.compiler(config)
+            compiler.prepare()
+            # Warnings name the lines.
+            for each in config.positions.values():
+                each.prepare()
         return config, stamps, compiler, self._gateway.networks.prepare(config)
 
-    def _changed(self, read: tuple[Config, object, Compiler, Fresh]) -> Answer:
+    def _built(
+        self, read: tuple[Config, object, Compiler, Fresh]
+    ) -> Deferred[Answer] | Answer:
+        """Build a generation, and use it in another turn of the reactor."""
         config, stamps, compiler, fresh = read
+        gateway = self._gateway
+        if gateway.stopping:
+            gateway.networks.discard(fresh)
+            return STOPPING
+        try:
+            gateway.networks.adopt(fresh)
+            generation = gateway.build(config, compiler)
+        except BaseException:
+            gateway.networks.discard(fresh)
+            raise
+        soon = gateway.elsewhere(_nothing)
+        return soon.addCallback(
+            lambda _: self._changed(config, stamps, generation, fresh)
+        )
+
+    def _changed(
+        self, config: Config, stamps: object, generation: Generation, fresh: Fresh
+    ) -> Deferred[Answer] | Answer:
         gateway, before = self._gateway, self._gateway.config
         networks = gateway.networks
         if gateway.stopping:
+            generation.discard()
             networks.discard(fresh)
             return STOPPING
         try:
-            networks.adopt(fresh)
-            generation = gateway.build(config, compiler)
-            ended = gateway.change(config, generation)
+            judging = gateway.change(config, generation)
         except BaseException:
             networks.discard(fresh)
             raise
         networks.keep(config, fresh)
+        return judging.addCallback(
+            lambda ended: self._changedTo(before, stamps, generation, ended)
+        )
+
+    def _changedTo(
+        self, before: Config, stamps: object, generation: Generation, ended: int
+    ) -> Answer:
+        """Tell that a generation is in force."""
+        config, gateway = self._gateway.config, self._gateway
         self._files.read(stamps)
         warnings = (*generation.warnings, *_unchangeable(before, config))
         for line in warnings:

@@ -8,10 +8,11 @@ groups, certificates, this host's addresses, or the time of day that a rule name
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from socksgw.accept.listener import Listener
@@ -32,6 +33,15 @@ from socksgw.system.upkeep import Upkeep, defect
 __all__ = ["Revocation"]
 
 _log = Logger()
+
+
+#: Seconds of one turn in which sessions are judged: others wait as long.
+_TURN: Final = 0.01
+
+
+def _now(call: Callable[[], None]) -> None:
+    """Call it: there is no reactor."""
+    call()
 
 
 class Service(Protocol):
@@ -67,12 +77,24 @@ class Revocation:
     @ivar changes: the number of changes so far that may change verdicts.
     """
 
-    def __init__(self, gateway: Service, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        gateway: Service,
+        wall: Callable[[], float] = time.time,
+        later: Callable[[Callable[[], None]], object] = _now,
+        turn: float = _TURN,
+    ) -> None:
         """
+        Begin with no change.
+
         @param wall: returns seconds since the epoch.
+        @param later: calls a function in another turn of the reactor.
+        @param turn: seconds in which sessions are judged before others have theirs.
         """
         self._gateway = gateway
         self._wall = wall
+        self._later = later
+        self._turn = turn
         self._certificates = Certificates(gateway)
         self._seen: object = None
         self._problems: list[str] = []
@@ -86,20 +108,23 @@ class Revocation:
 
     # Changes.
 
-    def changed(self) -> int:
+    def changed(self) -> Deferred[int]:
         """
-        Judge everything again, after a new generation has come into force.
+        Count and judge everything again, after a new generation has come into force.
 
-        @return: the number of sessions and clients that were ended.
+        @return: fires with the number of sessions and clients that were ended, when
+            all are judged.
         """
         self.changes += 1
         self._seen = self._sight()
-        ended = self.recheck()
+        ended = 0
         generation = self._gateway.generation
         for name, tls in generation.secured.items():
             asserted = generation.asserted.get(name)
             ended += self._certificates.recheck(name, tls, asserted)
-        return ended
+        counting = self.recount()
+        counting.addCallback(lambda _: self.recheck())
+        return counting.addCallback(lambda others: ended + others)
 
     def regranted(self, ended: Collection[str]) -> None:
         """
@@ -175,19 +200,44 @@ class Revocation:
 
     # Live sessions.
 
-    def recheck(self, names: Collection[str] | None = None) -> int:
+    def recheck(self, names: Collection[str] | None = None) -> Deferred[int]:
         """
         Judge every live session again.
 
         No effect with C{gateway.enforce = "new-only"}.
 
         @param names: only sessions of these users; by default all.
-        @return: the number of sessions that were ended.
+        @return: fires with the number of sessions that were ended.
         """
         if not self._everybody:
-            return 0
-        sessions = self._gateway.sessions.granted(names)
-        return sum([self._judge(session) for session in sessions])
+            return succeed(0)
+        return self._inTurns(self._gateway.sessions.granted(names), self._judge)
+
+    def _inTurns(
+        self, sessions: Iterator[Session], do: Callable[[Session], bool]
+    ) -> Deferred[int]:
+        """
+        Do something with every session, and hold up nobody for long.
+
+        @param do: tells whether it counts.
+        @return: fires with the number of those that count.
+        """
+        done: Deferred[int] = Deferred()
+        counted = 0
+
+        def some() -> None:
+            nonlocal counted
+            ends = time.monotonic() + self._turn
+            for session in sessions:
+                if self._gateway.sessions.has(session):
+                    counted += do(session)
+                if time.monotonic() >= ends:
+                    self._later(some)
+                    return
+            done.callback(counted)
+
+        some()
+        return done
 
     def _judge(self, session: Session) -> bool:
         """
@@ -246,20 +296,27 @@ class Revocation:
         ):
             session.recount(verdict.rule)
 
-    def recount(self) -> None:
+    def recount(self) -> Deferred[int]:
         """
         Count every live session by the current limits.
 
         A session may end in the course of this, and others with it: a higher rate
         lets its last octets go.
+
+        @return: fires when all are counted.
         """
-        for session in self._gateway.sessions:
-            if session.claim is not None:
-                try:
-                    session.recount(session.claim.rule)
-                except Exception as e:
-                    defect("the count of a session", e)
-                    session.client.end(Revoked("it could not be counted again"))
+        return self._inTurns(iter(self._gateway.sessions), self._recount)
+
+    def _recount(self, session: Session) -> bool:
+        claim = session.claim
+        if claim is None:
+            return False
+        try:
+            session.recount(claim.rule)
+        except Exception as e:
+            defect("the count of a session", e)
+            session.client.end(Revoked("it could not be counted again"))
+        return True
 
     def cut(self) -> None:
         """

@@ -4,7 +4,6 @@ Compile the policy of a configuration into a ruleset, and find its errors.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 from typing import Final, final
@@ -41,6 +40,7 @@ from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import COMMANDS, unjudged, unreachable
 from socksgw.policy.tags import Tags
 from socksgw.policy.words import Words
+from socksgw.system.collector import collectorAside
 from socksgw.wire.address import Address
 from socksgw.wire.levels import LEVELS
 
@@ -120,15 +120,8 @@ class Compiler:
         """
         if self._ruleset is not None:
             return
-        collecting = gc.isenabled()
-        # All objects that are made here stay: repeated garbage collection would take
-        # as long as the work itself.
-        gc.disable()
-        try:
+        with collectorAside():
             self._ruleset = self._rules()
-        finally:
-            if collecting:
-                gc.enable()
 
     def _rules(self) -> Ruleset:
         config = self._config

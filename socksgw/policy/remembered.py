@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from typing import Any, Final, Protocol, final
 
-from socksgw.policy.conditions import Addresses
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
@@ -52,17 +51,10 @@ class Remembered:
         self.ruleset = ruleset
         self._around = around
         self._known: dict[Any, Verdict] = {}
-        rules = ruleset.rules
         # Where the gateway listens may change at any time.
-        self._passes = _isPlaced(ruleset.never.banned) or any(
-            _isPlaced(each)
-            for rule in rules
-            for each in (rule.sources, rule.to and rule.to.addresses, rule.resolving)
-        )
+        self._passes = ruleset.placed
         # Most rulesets tell no sources apart.
-        self._sources = any(
-            rule.sources is not None and not rule.sources.everything for rule in rules
-        )
+        self._sources = ruleset.tellsSources
 
     def judge(self, question: Question, address: Address) -> Verdict:
         """
@@ -110,8 +102,3 @@ class Remembered:
     def _period(self) -> int:
         """Return what tells the present time from others at which other rules hold."""
         return self.ruleset.period(time.time()) if self.ruleset.timed else 0
-
-
-def _isPlaced(addresses: Addresses | None) -> bool:
-    """Tell whether it depends on where the gateway listens what a set covers."""
-    return addresses is not None and "listeners" in addresses.words

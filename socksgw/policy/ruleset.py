@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, final
 
 from socksgw.policy.answers import GROUPS, INSPECTED, KEEPS_ALLOWING, TO, YES, Answer
-from socksgw.policy.conditions import Never
+from socksgw.policy.conditions import Addresses, Never
 from socksgw.policy.index import Finding, Preceded, indexOf
 from socksgw.policy.leaving import Leaving
 from socksgw.policy.periods import Periods
@@ -61,13 +61,16 @@ class Ruleset:
 
     @ivar index: finds the rules that a question may concern.
     @ivar inspects: whether some rules depend on what a session carries.
+    @ivar localWords: the words for users and groups of this machine that rules name.
     @ivar reporting: whether some rules only report.
+    @ivar placed: whether verdicts depend on where the gateway listens.
+    @ivar tellsSources: whether some rules are for some sources alone.
     @ivar there: whether upstreams look names up for what some rules allow.
     """
 
     __slots__ = (
-        "_byName", "_leads", "_periods", "_timed", "index", "inspects", "never", "reporting",
-        "rules", "there",
+        "_byName", "_leads", "_periods", "_timed", "index", "inspects", "localWords",
+        "never", "placed", "reporting", "rules", "tellsSources", "there",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +91,16 @@ class Ruleset:
         self.inspects = any(rule.inspects for rule in rules)
         self.reporting = any(rule.reportOnly for rule in rules)
         self.there = any(rule.there for rule in rules)
+        words = (rule.who.words for rule in rules if rule.who is not None)
+        self.localWords: frozenset[str] = frozenset().union(*words)
+        self.placed = _isPlaced(never.banned) or any(
+            _isPlaced(each)
+            for rule in rules
+            for each in (rule.sources, rule.to and rule.to.addresses, rule.resolving)
+        )
+        self.tellsSources = any(
+            rule.sources is not None and not rule.sources.everything for rule in rules
+        )
         self._leads = any(r.verdict.obligations.leaving is not None for r in rules)
         self._byName = any(
             rule.allow and not rule.reportOnly and rule.to and rule.to.names
@@ -100,12 +113,6 @@ class Ruleset:
             return self
         index = Preceded(tuple(rules), self.index)
         return Ruleset((*rules, *self.rules), self.never, index)
-
-    @property
-    def localWords(self) -> frozenset[str]:
-        """The words for users and groups of this machine that rules name."""
-        found = (rule.who.words for rule in self.rules if rule.who is not None)
-        return frozenset().union(*found)
 
     def default(self, question: Question) -> Verdict:
         """
@@ -391,6 +398,11 @@ class Ruleset:
             # The text of the verdict says what is unknown.
             return f'{text}; "{rule}" may match still'
         return text
+
+
+def _isPlaced(addresses: Addresses | None) -> bool:
+    """Tell whether it depends on where the gateway listens what a set covers."""
+    return addresses is not None and "listeners" in addresses.words
 
 
 def _mayAllow(rule: Rule, question: Question) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from socksgw.config.schema import Config
 from socksgw.gateway.networks import Networks
@@ -51,6 +51,7 @@ class Changing:
             secured={},
             asserted={},
             domainOf=lambda listener: OWN,
+            discard=lambda: None,
         )
 
     def elsewhere(self, work: Callable[[], Any]) -> Deferred[Any]:
@@ -68,7 +69,7 @@ class Changing:
         """Return the generation that there is."""
         return self.generation
 
-    def change(self, config: Config, generation: Any) -> int:
+    def change(self, config: Config, generation: Any) -> Deferred[int]:
         """Go by another configuration, which all sessions like."""
         self.config = config
-        return 0
+        return succeed(0)

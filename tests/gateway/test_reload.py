@@ -72,28 +72,37 @@ def test_aReloadThatIsAskedForDuringAnother() -> None:
         reload.ask().addCallback(each.append)
     assert (len(service.later), reload.count) == (1, 1)
     service.later[0].callback(None)
-    assert service.config is read[0]
-    assert (len(service.later), reload.count) == (2, 2)
-    assert answers == [[Answer()], [], []]
+    assert service.config is not read[0]
+    # It is used in another turn than it is built.
     service.later[1].callback(None)
     assert service.config is read[0]
+    assert (len(service.later), reload.count) == (3, 2)
+    assert answers == [[Answer()], [], []]
+    service.later[2].callback(None)
+    assert service.config is read[0]
     assert answers[1] == answers[2] == [Answer([Finding("gw.toml", "rule", "is none")])]
-    assert len(service.later) == 2
+    assert len(service.later) == 3
 
 
-def test_aReloadThatComesTooLate() -> None:
-    """A gateway told to stop while the file is read does not change any more."""
+@pytest.mark.parametrize("turn", [0, 1], ids=["read", "built"])
+def test_aReloadThatComesTooLate(turn: int) -> None:
+    """
+    A gateway that is told to stop while the file is read, or before what was built is
+    used, does not change any more.
+    """
     config = Config()
     service = Changing(config)
     service.later = []
     reload, answers = Reload(service, Config), list[Answer]()
     reload.ask().addCallback(answers.append)
     reload.ask().addCallback(answers.append)
+    for _ in range(turn):
+        service.later[-1].callback(None)
     service.stopping = True
-    service.later[0].callback(None)
+    service.later[-1].callback(None)
     assert service.config is config
     assert service.lines == []
-    assert len(service.later) == 1
+    assert len(service.later) == 1 + turn
     assert answers == [STOPPING, STOPPING]
 
 

@@ -6,7 +6,7 @@ nobody else, whatever fails meanwhile.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace as evolved
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +25,13 @@ from socksgw.wire.address import Address
 from tests.fakes.changing import Changing
 from tests.fakes.gateway import BOUND, CONNECT, LOGIN, Gateway, answer, well
 from tests.fakes.policy import Somebody
+
+
+def result(asked: Deferred[int]) -> int:
+    """What it has fired with."""
+    found: list[int] = []
+    asked.addCallback(found.append)
+    return found[0]
 
 
 @pytest.fixture
@@ -144,15 +151,46 @@ def test_whoCannotBeJudgedAgainEnds() -> None:
         return SimpleNamespace(
             remain=lambda generation: None,
             claim=object(), stage=Stage.RELAY, client=client, asker=asker,
-            command=SimpleNamespace(again=again), record=None,
+            command=SimpleNamespace(again=again),
+            record=SimpleNamespace(session=number),
         )  # fmt: skip
 
     service.sessions.begin(lambda number: session(number, RuntimeError("a defect")))
     service.sessions.begin(lambda number: session(number, Revoked("no longer")))
     with capturedLogs() as events:
-        assert Revocation(service).recheck() == 2
+        assert result(Revocation(service).recheck()) == 2
     assert ended == [(1, "it could not be judged again"), (2, "no longer")]
     assert len(events) == 1
+
+
+def test_manySessionsAreJudgedInTurns() -> None:
+    """Others have their turns meanwhile; who ends in one is not judged in the next."""
+    service = Changing(Config())
+    judged: list[int] = []
+    turns: list[Callable[[], None]] = []
+
+    def session(number: int) -> Any:
+        return SimpleNamespace(
+            claim=object(), stage=Stage.RELAY, record=SimpleNamespace(session=number)
+        )
+
+    for _ in range(4):
+        service.sessions.begin(session)
+
+    def judge(of: Any) -> bool:
+        judged.append(of.record.session)
+        return bool(of.record.session == 2)
+
+    revocation = Revocation(service, later=turns.append, turn=0.0)
+    revocation._judge = judge  # type: ignore[method-assign, assignment]
+    judging = revocation.recheck()
+    assert judged == [1]
+    service.sessions.end(service.sessions.get(3))  # type: ignore[arg-type]
+    for each in turns:
+        assert not judging.called
+        each()
+    assert judged == [1, 2, 4]
+    assert result(judging) == 1
 
 
 def test_whoCannotBeCutKeepsNobody() -> None:
@@ -305,6 +343,7 @@ def test_whoCannotBeCountedAgainEnds() -> None:
             claim=SimpleNamespace(rule="all"),
             recount=recount,
             client=SimpleNamespace(end=lambda why: ended.append(str(why))),
+            record=SimpleNamespace(session=number),
         )
 
     for _ in range(2):

@@ -68,6 +68,13 @@ def examineLeaving(
                 )
     by = {listen.name: listen for listen in config.listen}
     for i, rule in enumerate(config.rule):
+        if not (
+            rule.device
+            or rule.leave_by is not None
+            or rule.mark is not None
+            or rule.proxy_header is not None
+        ):
+            continue
         path = rule.place or f"rule[{i}]"
         theirs = [
             by[name] for name in (by if rule.listener is None else rule.listener)

@@ -99,7 +99,7 @@ def _nobodies(config: Config, problems: Problems) -> None:
     ]
     for path, words in named:
         for i, word in enumerate(words):
-            if _isNobodys(word):
+            if ":" in word and _isNobodys(word):
                 problems.odd(
                     f"{path}[{i}]",
                     f'"{word}" never logs in: the kernel shows every user and group '
