@@ -129,7 +129,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "it tells what is assumed of a method",
     ),
     "console/reference.py": ("console/test_help.py", "socksgw help prints it"),
-    "console/usage.py": ("console/test_help.py", "socksgw help prints it"),
     "console/export.py": ("records/test_exporting.py", "it writes what is exported"),
     "records/parquet.py": ("records/test_exporting.py", "a real DuckDB reads it"),
     "records/values.py": ("records/test_exporting.py", "cells of CSV are made by it"),
