@@ -113,9 +113,13 @@ def journalSpan(directory: Path) -> tuple[Head, Head] | None:
     """
     heads: list[Head] = []
     for file in chain.files(directory):
-        with file.open("rb") as opened:
-            first = headOf(opened.readline())
-        last = headOf(chain.tail(file)[1])
+        try:
+            with file.open("rb") as opened:
+                first = headOf(opened.readline())
+            last = headOf(chain.tail(file)[1])
+        except FileNotFoundError:
+            # `keep` or `max_size` has dropped it.
+            continue
         heads += [each for each in (first, last) if each is not None]
     return (heads[0], heads[-1]) if heads else None
 

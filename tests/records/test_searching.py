@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from socksgw.audit import chain
 from socksgw.records.criteria import Criteria
 from socksgw.records.searching import journalSpan, newest, search
 from socksgw.records.times import stampOf
@@ -115,3 +116,19 @@ def test_span(journal: Path, tmp_path: Path) -> None:
     one = journalSpan(tmp_path)
     assert one is not None
     assert one[0] == one[1]
+
+
+def test_aFileIsDroppedMeanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The span of a journal is that of the files that are still there."""
+    kept(tmp_path, 60_000, rotate=20_000)
+    whole = journalSpan(tmp_path)
+    files = chain.files(tmp_path)
+    files[0].unlink()
+    monkeypatch.setattr(chain, "files", lambda _: files)
+    left = journalSpan(tmp_path)
+    assert whole is not None
+    assert left is not None
+    assert left[0].number == chain.firstOf(files[1])
+    assert left[1] == whole[1]
