@@ -23,7 +23,7 @@ from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.networks import Fresh, Networks
 from socksgw.gateway.watched import WatchedFiles, stampsOf
 from socksgw.policy.document import Compiler
-from socksgw.system.collector import collectorAside
+from socksgw.system.aside import collectorAside, givingWay
 from socksgw.system.upkeep import Upkeep, defect
 
 __all__ = ["STOPPING", "Answer", "Reload"]
@@ -137,7 +137,7 @@ class Reload:
         """
         if self._reread is None:
             raise CannotStart("there is no configuration file to read again")
-        with collectorAside():
+        with collectorAside(), givingWay():
             config = self._reread()
             stamps = stampsOf(config)
             compiler = self._gateway.compiler(config)

@@ -40,7 +40,7 @@ from socksgw.policy.schedules import Schedule
 from socksgw.policy.shadows import COMMANDS, unjudged, unreachable
 from socksgw.policy.tags import Tags
 from socksgw.policy.words import Words
-from socksgw.system.collector import collectorAside
+from socksgw.system.aside import collectorAside
 from socksgw.wire.address import Address
 from socksgw.wire.levels import LEVELS
 

@@ -1,15 +1,16 @@
 """
-The garbage collector, while much is made that stays.
+The garbage collector while much is made that stays, and the turns of threads.
 """
 
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from socksgw.system.collector import collectorAside
+from socksgw.system.aside import collectorAside, givingWay
 
 
 @pytest.fixture
@@ -40,3 +41,14 @@ def test_whatFailsMeanwhileLeavesItRunning() -> None:
     with pytest.raises(ValueError, match="why"), collectorAside():
         raise ValueError("why")
     assert gc.isenabled()
+
+
+def test_threadsGiveWayMeanwhile() -> None:
+    """Afterwards as before, also when something fails."""
+    before = sys.getswitchinterval()
+    with givingWay():
+        assert sys.getswitchinterval() < before
+    assert sys.getswitchinterval() == before
+    with pytest.raises(ValueError, match="why"), givingWay():
+        raise ValueError("why")
+    assert sys.getswitchinterval() == before

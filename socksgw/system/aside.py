@@ -1,14 +1,19 @@
 """
-The garbage collector, while much is made that stays.
+What a thread that computes for long does to the reactor's thread, made less.
 """
 
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-__all__ = ["collectorAside"]
+__all__ = ["collectorAside", "givingWay"]
+
+#: Seconds after which a thread that computes lets another one run.
+_OFTEN: Final = 0.0005
 
 
 @contextmanager
@@ -29,3 +34,19 @@ def collectorAside() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def givingWay() -> Iterator[None]:
+    """
+    Have a thread that computes let others run more often.
+
+    The reactor gives up the interpreter with each call of a socket, and would wait for
+    it as long after each.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(_OFTEN, before))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
