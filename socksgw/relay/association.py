@@ -4,7 +4,8 @@ UDP associations: their flows, the way to the client, and their end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, final
 
 from socksgw.errors import ConnectFailed
@@ -30,9 +31,11 @@ __all__ = ["Associations"]
 #: Seconds that verdicts on the client's last datagrams may take. With a tick of
 #: deadlines that is less than the one second in which an association must end.
 _LAST: Final = 0.5
-#: Seconds that a client may take for its first datagram, where it has not said
-#: which port it sends from: until then any program on its host may send it.
-_FIRST: Final = 60.0
+
+
+def _userOf(inner: socket.socket, uid: int) -> Callable[[tuple[str, int]], bool]:
+    """Return what tells whether the user of a socket of this host is the client's."""
+    return lambda sender: senderOf(sender, inner) == uid
 
 
 @final
@@ -62,7 +65,7 @@ class Associations:
         self._setDeadline = setDeadline
         self._clock = clock
 
-    async def over(
+    def over(
         self,
         client: Client,
         source: Address,
@@ -72,7 +75,7 @@ class Associations:
         tally: Tally,
         port: int | None = None,
         uid: int | None = None,
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """
         Relay datagrams until the control connection ends, or nothing moves.
 
@@ -84,17 +87,12 @@ class Associations:
         @param uid: the only user of this host whose datagrams are the client's.
         """
         end = Ending()
-        flows = Flows(
-            self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
-        )
+        flows = Flows(self._settings, judge, self._clock, end.idle, outlet.outer)
         inner: Any = outlet.inner
         own = inner
         protection = client.protection
         if protection is not None and not isinstance(protection, StreamProtection):
             own = ProtectedSocket(own, protection)
-
-        def isTheUsers(sender: tuple[str, int]) -> bool:
-            return senderOf(sender, inner) == uid
 
         carrier = DatagramCarrier(
             own,
@@ -103,26 +101,11 @@ class Associations:
             self._watch,
             self._setDeadline,
             reassemble,
+            end,
             port,
-            None if uid is None else isTheUsers,
+            None if uid is None else _userOf(inner, uid),
         )
-
-        def claimed() -> None:
-            if not carrier.owned:
-                end("idle")
-
-        first = self._setDeadline(_FIRST, claimed)
-
-        def ended(reason: str) -> None:
-            # A client that sends one datagram and goes (an SNMP trap) was
-            # there when it sent it.
-            carrier.drain()
-            end(reason)
-
-        try:
-            await self._last(client, Control(ended), end, flows, carrier, tally)
-        finally:
-            first.clear()
+        return self._last(client, carrier, end, flows, carrier, tally)
 
     async def inside(
         self,
@@ -142,9 +125,7 @@ class Associations:
         @param tally: as of L{over}.
         """
         end = Ending()
-        flows = Flows(
-            self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
-        )
+        flows = Flows(self._settings, judge, self._clock, end.idle, outlet.outer)
         carrier = TunnelCarrier(client, framing, flows, end)
         await self._last(client, carrier, end, flows, carrier, tally, early)
 
@@ -163,9 +144,7 @@ class Associations:
         @param tally: as of L{over}.
         """
         end = Ending()
-        flows = Flows(
-            self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
-        )
+        flows = Flows(self._settings, judge, self._clock, end.idle, outlet.outer)
         connection: Any = client.connection
         carrier = DivertedCarrier(connection, flows)
         await self._last(client, Control(end), end, flows, carrier, tally)
@@ -195,9 +174,7 @@ class Associations:
         @raise ConnectFailed: it could not begin.
         """
         end = Ending()
-        flows = Flows(
-            self._settings, judge, self._clock, lambda: end("idle"), outlet.outer
-        )
+        flows = Flows(self._settings, judge, self._clock, end.idle, outlet.outer)
         try:
             flow = flows.hold(datagram, permit, end, associated)
         except OSError as e:

@@ -33,6 +33,10 @@ class Ending:
         if not self.done.called:
             self.done.callback(reason)
 
+    def idle(self) -> None:
+        """End it since nothing moves."""
+        self("idle")
+
 
 class Control:
     """
@@ -41,6 +45,8 @@ class Control:
     The octets count for nothing. The end of the connection ends the association (RFC
     1928 section 7). As L{socksgw.system.connection.Receiver}.
     """
+
+    __slots__ = ("_end",)
 
     def __init__(self, end: Callable[[str], None]) -> None:
         """

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, final
 
+from twisted.python.failure import Failure
+
 from socksgw.interfaces import SetDeadline, Timer
+from socksgw.relay.control import Control
 from socksgw.relay.filter import admitOnly, dropped
 from socksgw.relay.flow import Flow
 from socksgw.relay.flows import Flows
@@ -35,14 +38,19 @@ __all__ = ["DatagramCarrier"]
 _FRAGMENTS: Final = 1 << 16
 #: Seconds that fragments may wait for the last one; at least 5 (section 7).
 _REASSEMBLY: Final = 6.0
+#: Seconds that a client may take for its first datagram, where it has not said
+#: which port it sends from: until then any program on its host may send it.
+_FIRST: Final = 60.0
 _IPV4: Final = 1
 _IPV6: Final = 4
 
 
 @final
-class DatagramCarrier:
+class DatagramCarrier(Control):
     """
     Carry datagrams between the client and its flows, on a relay socket.
+
+    It receives what comes on the control connection, too.
 
     The sender must be the client's address. The port is the one that the client
     named with its address, else that of the first valid datagram.
@@ -51,7 +59,7 @@ class DatagramCarrier:
     """
 
     __slots__ = (
-        "_filtered", "_flows", "_fragments", "_isClients", "_longest", "_owner", "_port",
+        "_filtered", "_first", "_flows", "_fragments", "_isClients", "_longest", "_owner", "_port",
         "_reassemble", "_setDeadline", "_sifted", "_socket", "_source", "_text", "_timer", "_watch", "strangers",
     )  # fmt: skip
 
@@ -63,6 +71,7 @@ class DatagramCarrier:
         watch: Watcher,
         setDeadline: SetDeadline,
         reassemble: bool,
+        end: Callable[[str], None],
         port: int | None = None,
         isClients: Callable[[tuple[str, int]], bool] | None = None,
     ) -> None:
@@ -71,11 +80,13 @@ class DatagramCarrier:
 
         @param relay: the socket, bound and non-blocking; L{close} closes it.
         @param source: the client's address.
-        @param port: the only port that the client sends from, where it said so.
         @param reassemble: whether fragments are put together; else they are dropped.
+        @param end: as of L{Control}.
+        @param port: the only port that the client sends from, where it said so.
         @param isClients: tells of the first valid datagram whether a socket there is
             the client's; by default each is.
         """
+        super().__init__(end)
         self._socket = relay
         self._source = source
         self._text = socket.inet_ntop(relay.family, source.packed)
@@ -88,6 +99,8 @@ class DatagramCarrier:
         self._reassemble = reassemble
         self._fragments = Reassembly(_FRAGMENTS)
         self._timer: Timer | None = None
+        #: Until the client's port is known.
+        self._first = None if port else setDeadline(_FIRST, self._unclaimed)
         # Each datagram is wrapped by itself where they are protected.
         self._longest = LONGEST if isinstance(relay, socket.socket) else 0
         #: Whether the kernel lets only the owner's datagrams through, and whether all
@@ -98,14 +111,24 @@ class DatagramCarrier:
         flows.carrier = self
         watch.add(relay.fileno(), READ, self._ready)
 
-    @property
-    def owned(self) -> bool:
-        """Whether it is known which port the client sends from."""
-        return self._owner is not None or self._port is not None
+    def _unclaimed(self) -> None:
+        """End: the client has sent nothing."""
+        self._end("idle")
 
-    def drain(self) -> None:
-        """Take the datagrams that have come."""
+    def readConnectionLost(self) -> None:
+        """
+        As L{Control.readConnectionLost}.
+
+        A client that sends one datagram and goes (an SNMP trap) was there when it
+        sent it.
+        """
         self._ready(READ)
+        super().readConnectionLost()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """As L{readConnectionLost}."""
+        self._ready(READ)
+        super().connectionLost(reason)
 
     def _ready(self, events: int) -> None:
         sifted, owner = self._sifted, self._owner
@@ -183,6 +206,9 @@ class DatagramCarrier:
         if self._isClients is not None and not self._isClients(peer):
             return False
         self._owner = peer
+        if self._first is not None:
+            self._first.clear()
+            self._first = None
         admitted = admitOnly(self._socket, self._source, peer[1])
         self._filtered = admitted and self._longest > 0
         return True
@@ -280,8 +306,9 @@ class DatagramCarrier:
 
     def close(self) -> None:
         """Close the socket."""
-        if self._timer is not None:
-            self._timer.clear()
+        for timer in (self._timer, self._first):
+            if timer is not None:
+                timer.clear()
         self.strangers += dropped(self._socket)
         self._watch.remove(self._socket.fileno())
         self._socket.close()

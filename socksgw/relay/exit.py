@@ -5,8 +5,9 @@ One way out of a UDP association, and whose answers count for which of its flows
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Hashable
-from typing import Final, Protocol, final
+from collections.abc import Callable, Hashable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Protocol, final
 
 from socksgw.relay.flow import Flow, Permit
 from socksgw.relay.segments import (
@@ -24,6 +25,8 @@ from socksgw.wire.datagram import encodeHeader
 
 __all__ = ["Carrier", "Exit", "OwnExit", "Owner"]
 
+#: What most have: only answers of destinations themselves count.
+_NOBODY: Final[Mapping[Any, Flow]] = MappingProxyType({})
 #: The octets of the header with an address of each version of IP.
 _HEADS: Final = {socket.AF_INET: 10, socket.AF_INET6: 22}
 #: The most headers that are kept for sources that no flow names (where
@@ -78,10 +81,10 @@ class Exit:
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
-        self.flows: dict[Flow, None] = {}
+        self.flows: list[Flow] = []
         self.byPeer: dict[Hashable, Flow] = {}
-        self.byHost: dict[Hashable, Flow] = {}
-        self.any: dict[int, Flow] = {}
+        self.byHost: Mapping[Hashable, Flow] = _NOBODY
+        self.any: Mapping[int, Flow] = _NOBODY
 
     def begin(self, flow: Flow, permit: Permit) -> None:
         """
@@ -104,14 +107,15 @@ class Exit:
 
     def add(self, flow: Flow) -> None:
         """Take a flow that has started, and is named."""
-        self.flows[flow] = None
+        self.flows.append(flow)
         flow.way = self
         self.byPeer[flow.peer] = flow
-        self._index(flow)
+        if flow.replies != "exact":
+            self.index()
 
     def remove(self, flow: Flow) -> None:
         """Forget a flow."""
-        del self.flows[flow]
+        self.flows.remove(flow)
         flow.way = None
         if self.byPeer.get(flow.peer) is flow:
             del self.byPeer[flow.peer]
@@ -124,19 +128,11 @@ class Exit:
 
     def index(self) -> None:
         """Take note of whose answers count, after C{replies} of flows changed."""
-        self.byHost.clear()
-        self.any.clear()
-        for flow in self.flows:
-            self._index(flow)
-
-    def _index(self, flow: Flow) -> None:
-        """
-        Take note of whose answers count for a flow, besides its own destination's.
-        """
-        if flow.replies != "exact":
-            self.byHost[flow.host] = flow
-            if flow.replies == "any":
-                self.any[flow.version] = flow
+        wide = [flow for flow in self.flows if flow.replies != "exact"]
+        self.byHost = {flow.host: flow for flow in wide} or _NOBODY
+        self.any = {
+            flow.version: flow for flow in wide if flow.replies == "any"
+        } or _NOBODY
 
     def close(self) -> None:
         """Let go of what the datagrams leave by."""
@@ -152,7 +148,7 @@ class OwnExit(Exit):
     mapping, RFC 4787 section 4.1), so the sockets are connected to none of them.
     """
 
-    __slots__ = ("_headers", "_makeSocket", "_outer", "_watch")
+    __slots__ = ("_four", "_headers", "_makeSocket", "_six", "_watch")
 
     def __init__(
         self,
@@ -169,8 +165,9 @@ class OwnExit(Exit):
         super().__init__(owner)
         self._watch = watch
         self._makeSocket = makeSocket
-        self._outer: dict[int, _Outer] = {}
-        self._headers: dict[tuple[str, int], bytes] = {}
+        self._four: _Outer | None = None
+        self._six: _Outer | None = None
+        self._headers: dict[tuple[str, int], bytes] | None = None
 
     def begin(self, flow: Flow, permit: Permit) -> None:
         """As L{Exit.begin}."""
@@ -188,28 +185,31 @@ class OwnExit(Exit):
 
         @raise OSError: it cannot be opened.
         """
-        outer = self._outer.get(version)
+        outer = self._four if version == 4 else self._six
         if outer is None:
-            made = _Outer(self._makeSocket(version))
+            outer = _Outer(self, self._makeSocket(version))
             try:
-                self._watch.add(made.socket.fileno(), READ, lambda _: self._ready(made))
+                self._watch.add(outer.socket.fileno(), READ, outer.ready)
             except OSError:
-                made.socket.close()
+                outer.socket.close()
                 raise
-            outer = self._outer[version] = made
+            if version == 4:
+                self._four = outer
+            else:
+                self._six = outer
         return outer.socket
 
     def sendRun(self, flow: Flow, parts: list[memoryview], size: int) -> bool:
         """As L{Exit.sendRun}."""
-        outer = self._outer[flow.version]
-        if size > outer.longest:
+        outer = self._four if flow.version == 4 else self._six
+        if outer is None or size > outer.longest:
             return False
         if sendRun(outer.socket, parts, size, flow.to):
             return True
         outer.longest = size - 1
         return False
 
-    def _ready(self, outer: _Outer) -> None:
+    def ready(self, outer: _Outer) -> None:
         """Take datagrams that came from destinations to the client."""
         receive, head = outer.socket.recvfrom_into, outer.head
         flow: Flow | None = None
@@ -277,20 +277,21 @@ class OwnExit(Exit):
 
     def _headerFor(self, family: int, peer: tuple[str, int]) -> bytes:
         """Return the header that names a source which the client has not named."""
+        if self._headers is None or len(self._headers) >= _HEADERS:
+            self._headers = {}
         header = self._headers.get(peer)
         if header is None:
-            if len(self._headers) >= _HEADERS:
-                self._headers.clear()
             packed = socket.inet_pton(family, peer[0].partition("%")[0])
             header = self._headers[peer] = encodeHeader(Address(packed), peer[1])
         return header
 
     def close(self) -> None:
         """Close the sockets."""
-        for outer in self._outer.values():
-            self._watch.remove(outer.socket.fileno())
-            outer.socket.close()
-        self._outer.clear()
+        for outer in (self._four, self._six):
+            if outer is not None:
+                self._watch.remove(outer.socket.fileno())
+                outer.socket.close()
+        self._four = self._six = None
 
 
 @final
@@ -302,9 +303,14 @@ class _Outer:
     @ivar longest: the size of datagrams up to which runs are tried.
     """
 
-    __slots__ = ("head", "longest", "socket")
+    __slots__ = ("_exit", "head", "longest", "socket")
 
-    def __init__(self, made: socket.socket) -> None:
+    def __init__(self, exit_: OwnExit, made: socket.socket) -> None:
+        self._exit = exit_
         self.socket = made
         self.head = _HEADS[made.family]
         self.longest = LONGEST
+
+    def ready(self, _events: int) -> None:
+        """Take datagrams that came."""
+        self._exit.ready(self)

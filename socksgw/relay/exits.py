@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 from twisted.internet.defer import Deferred
@@ -48,7 +49,7 @@ class Exits:
         self._makeSocket = makeSocket
         self._end = end
         self._exits: dict[Any, Exit] = {}
-        self._opening: dict[Any, _Opening] = {}
+        self._opening: dict[Any, _Opening] | None = None
 
     def own(self, outlet: DatagramOutlet | None) -> Exit:
         """
@@ -76,13 +77,15 @@ class Exits:
         way = self._exits.get(key)
         if way is not None:
             return way
+        if self._opening is None:
+            self._opening = {}
         opening = self._opening.get(key)
         if opening is not None:
             return await opening.wait() or self._instead(flow, permit)
         running = Deferred.fromCoroutine(self._associated(key, upstream))
         opening = self._opening[key] = _Opening(running)
         waiting = opening.wait()
-        opening.watch(lambda: self._opening.pop(key, None))
+        opening.watch(partial(self._opening.pop, key, None))
         return await waiting or self._instead(flow, permit)
 
     def _instead(self, flow: Flow, permit: Permit) -> Exit:
@@ -130,7 +133,7 @@ class Exits:
 
     def close(self) -> None:
         """Let go of everything: no flow is left."""
-        for opening in list(self._opening.values()):
+        for opening in list((self._opening or {}).values()):
             opening.cancel()
         for way in list(self._exits.values()):
             way.close()

@@ -92,6 +92,11 @@ class Flows(IdleWatch):
     @ivar received: the same, from them.
     """
 
+    __slots__ = (
+        "_changes", "_clock", "_ended", "_exits", "_flows", "_full", "_idle", "_judge",
+        "_judging", "carrier", "received", "sent", "strangers",
+    )  # fmt: skip
+
     settings: FlowSettings
 
     def __init__(
@@ -120,7 +125,8 @@ class Flows(IdleWatch):
         self._flows: dict[bytes, Flow] = {}
         self._exits = Exits(self, settings.watch, makeSocket, self._end)
         self._changes = 0
-        self._judging: set[Deferred[None]] = set()
+        #: L{None} for none: a set that was emptied would keep its memory.
+        self._judging: set[Deferred[None]] | None = None
         self._full = False
         self._ended: Callable[[str], None] | None = None
         self.strangers = 0
@@ -144,11 +150,16 @@ class Flows(IdleWatch):
             return
         flow = self._flows[key] = Flow(key, datagram, self._clock())
         judging = Deferred.fromCoroutine(self._open(flow, datagram))
+        if self._judging is None:
+            self._judging = set()
         self._judging.add(judging)
         judging.addBoth(self._judged, flow, judging)
 
     def _judged(self, result: object, flow: Flow, judging: Deferred[None]) -> None:
-        self._judging.discard(judging)
+        if self._judging is not None:
+            self._judging.discard(judging)
+            if not self._judging:
+                self._judging = None
         if not isinstance(result, Failure):
             return
         if not result.check(CancelledError):
@@ -332,14 +343,14 @@ class Flows(IdleWatch):
 
     def settled(self, seconds: float) -> Deferred[Any]:
         """Return what fires when all verdicts have come, or after some seconds."""
-        done = DeferredList(list(self._judging))
+        done = DeferredList(list(self._judging or ()))
         deadline = self.settings.setDeadline(seconds, done.cancel)
         return done.addBoth(lambda _: deadline.clear())
 
     def close(self, reason: str) -> None:
         """End every flow: the association is over."""
         self.ignoreIdle()
-        for judging in list(self._judging):
+        for judging in list(self._judging or ()):
             judging.cancel()
         for flow in list(self._flows.values()):
             self._end(flow, reason)

@@ -5,7 +5,7 @@ The flows of an association before the policy, and in the record.
 from __future__ import annotations
 
 from functools import partial
-from typing import final
+from typing import Final, final
 
 from twisted.internet.defer import CancelledError
 
@@ -26,11 +26,13 @@ from socksgw.relay.flow import Flow, Permit
 from socksgw.relay.flows import Flows
 from socksgw.route.ways import DatagramOutlet, Ways
 from socksgw.session.case import Case
-from socksgw.system.once import Once
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram
 
 __all__ = ["FlowJudge"]
+
+#: One for all: each empty set would take 216 octets.
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 @final
@@ -66,6 +68,8 @@ class FlowJudge:
     and a line when it ends.
     """
 
+    __slots__ = ("_bounds", "_case", "_flows", "_others", "_outlet", "_told")
+
     def __init__(self, case: Case, outlet: DatagramOutlet) -> None:
         """
         @param outlet: where the datagrams leave whose rule does not say how.
@@ -73,12 +77,13 @@ class FlowJudge:
         self._case = case
         self._outlet = outlet
         #: The outlets of flows that leave by other ways.
-        self._others: dict[Ways, DatagramOutlet] = {}
+        self._others: dict[Ways, DatagramOutlet] | None = None
         case.flows = self
         self._flows: Flows | None = None
         #: What bounds the datagrams, by the rule that allows them.
         self._bounds: dict[str, Claim] = {}
-        self._told = Once()
+        #: What has been recorded that the limits forbid.
+        self._told = _NOTHING
 
     async def prepare(self) -> None:
         """
@@ -159,7 +164,7 @@ class FlowJudge:
             flow.sending, flow.receiving = bound.sending, bound.receiving
         for each in before.values():
             each.close()
-        self._told.clear()
+        self._told = _NOTHING
 
     def _bound(self, rule: str) -> Claim:
         bound = self._bounds.get(rule)
@@ -184,10 +189,10 @@ class FlowJudge:
         self._flows = None
         for each in self._bounds.values():
             each.close()
-        for outlet in self._others.values():
+        for outlet in (self._others or {}).values():
             if outlet.upstream is not None:
                 outlet.upstream.close()
-        self._others.clear()
+        self._others = None
 
     async def judge(self, datagram: Datagram) -> Permit | None:
         """
@@ -288,10 +293,12 @@ class FlowJudge:
         case = self._case
         generation, listener = case.gateway.generation, case.record.listener
         ways = generation.waysOf(listener, leaving)
-        outlet = self._others.get(ways)
+        outlet = None if self._others is None else self._others.get(ways)
         if outlet is None:
             options = generation.udpOf(listener)
             outlet = await ways.datagrams(None, options, None, case)
+            if self._others is None:
+                self._others = {}
             # Another flow may have been faster.
             outlet = self._others.setdefault(ways, outlet)
         return outlet
@@ -316,11 +323,12 @@ class FlowJudge:
         try:
             claim = case.gateway.limits.takeFlow(case.asker, rule)
         except LimitReached as e:
-            if self._told.begins(str(e)):
+            if str(e) not in self._told:
+                self._told |= {str(e)}
                 line = case.record.flowsRefusedLine(str(e))
                 case.gateway.journal.append(line)
             raise
-        self._told.clear()
+        self._told = _NOTHING
         return claim
 
     def failed(self, permit: Permit, port: int, error: Exception) -> None:
@@ -335,7 +343,7 @@ class FlowJudge:
         """Record that a flow which was permitted is over."""
         over = flow.claim.over if reason == "quota" else None
         self._case.gateway.limits.giveFlow(flow.claim)
-        self._told.clear()
+        self._told = _NOTHING
         self._over(
             flow.datagram.port,
             reason,

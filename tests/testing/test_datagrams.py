@@ -54,6 +54,7 @@ class Association:
         timers = Timers()
         self.clock = timers.clock
         self.idled = 0
+        self.ended: list[str] = []
 
         settings = FlowSettings(network, timers.setDeadline, 60, 8)
         self.flows = Flows(
@@ -67,6 +68,7 @@ class Association:
             network,
             timers.setDeadline,
             True,
+            self.ended.append,
         )
         self.client = network.socket(4, CLIENT.text, 5000)
 
