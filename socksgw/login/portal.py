@@ -233,17 +233,21 @@ class Login:
         if before._stores.stamps == self._stores.stamps:
             self._memory.inherit(before._memory, self._here)
 
+    def anybody(self, method: str) -> SocksUser | None:
+        """
+        Let a client in that a method lets in without a login.
+
+        @return: L{None} where L{settle} has to be asked.
+        """
+        return None if self.directory is not None else self._memory.right(method)
+
     def known(self, credentials: Any, method: str, source: Address) -> SocksUser | None:
         """
         Log a client in whose credentials were right of late.
 
         @return: L{None} where L{settle} has to be asked.
         """
-        if self.directory is not None:
-            return None
-        if IAnonymous.providedBy(credentials):
-            return self._memory.right(method)
-        if self._refuses(credentials, source):
+        if self.directory is not None or self._refuses(credentials, source):
             return None
         user = self._memory.right(self._memory.digest(credentials, method))
         if user is not None:

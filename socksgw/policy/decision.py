@@ -23,7 +23,7 @@ from socksgw.policy.questions import (
 from socksgw.policy.remembered import Remembered, Surroundings
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.told import Told
-from socksgw.wire.address import Address, BadHost
+from socksgw.wire.address import Address
 
 __all__ = ["Decision", "NameResolver", "Policy", "combined", "refused", "tellable"]
 
@@ -143,7 +143,8 @@ class Policy:
     """
 
     __slots__ = (
-        "_around", "_clock", "_deciders", "_meters", "_others", "_resolver", "_ruleset",
+        "_around", "_clock", "_deciders", "_meters", "_others", "_plain", "_resolver",
+        "_ruleset",
         "judge", "told",
     )  # fmt: skip
 
@@ -174,11 +175,11 @@ class Policy:
         self._meters = Meters() if meters is None else meters
         self._clock = clock
         self._around = around
-        self.ruleset = ruleset
         self._resolver = resolver
         self._others = others
         self.told = Told() if told is None else told
         self._deciders = deciders
+        self.ruleset = ruleset
 
     @property
     def ruleset(self) -> Ruleset:
@@ -188,6 +189,7 @@ class Policy:
     @ruleset.setter
     def ruleset(self, ruleset: Ruleset) -> None:
         self._ruleset = ruleset
+        self._plain = not self._deciders and not ruleset.reporting
         self.judge = (
             ruleset.judge
             if self._around is None
@@ -245,23 +247,16 @@ class Policy:
         )
 
     def atOnce(
-        self, asker: Asker, command: str, host: Address | str | BadHost, port: int
-    ) -> Decision | None:
+        self, asker: Asker, command: str, host: Address, port: int
+    ) -> Verdict | None:
         """
-        Decide a request for an address about which nothing else has to be asked.
+        Return the verdict about an address, where that is all there is to decide.
 
         @return: L{None} where L{decide} has to be asked.
         """
-        if (
-            not isinstance(host, Address)
-            or port == 0
-            or self._deciders
-            or self._ruleset.reporting
-            or self.told.name(asker, host) is not None
-        ):
+        if not self._plain or port == 0 or self.told.name(asker, host) is not None:
             return None
-        verdict = self.judge(Question(asker, command, None, port), host)
-        return Decision(verdict, (host,) if verdict.allowed else ())
+        return self.judge(Question(asker, command, None, port), host)
 
     def _hint(
         self, question: Question, name: str, address: Address, verdict: Verdict

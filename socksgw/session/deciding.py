@@ -13,7 +13,7 @@ from socksgw.session.command import Command
 from socksgw.session.commands import commandFor
 from socksgw.wire.events import Requested
 
-__all__ = ["asked", "decide", "settled"]
+__all__ = ["decide", "limited", "settled"]
 
 
 async def decide(case: Case, request: Requested) -> SocksError | None:
@@ -25,12 +25,12 @@ async def decide(case: Case, request: Requested) -> SocksError | None:
     @return: what the client is refused with; L{None} when it is not refused.
     @raise SocksError: the policy cannot be asked such a thing.
     """
-    command = asked(case, request)
+    command = _asked(case, request)
     decision = await command.decide(case, request)
     return settled(case, decision)
 
 
-def asked(case: Case, request: Requested) -> Command:
+def _asked(case: Case, request: Requested) -> Command:
     """
     Write down what a client asks for.
 
@@ -67,7 +67,7 @@ def settled(case: Case, decision: Decision) -> SocksError | None:
         if record.name is not None and decision.allowed and not decision.addresses:
             record.judged = "name"
     if isinstance(decision.error, LimitReached):
-        return _limited(case, decision.error)
+        return limited(case, decision.error)
     if not decision.allowed:
         return decision.error
     case.verdicts = decision.verdicts
@@ -97,10 +97,10 @@ def _enter(case: Case, decision: Decision) -> LimitReached | None:
         else:
             return None
     assert refusal is not None
-    return _limited(case, refusal)
+    return limited(case, refusal)
 
 
-def _limited(case: Case, error: LimitReached) -> LimitReached:
+def limited(case: Case, error: LimitReached) -> LimitReached:
     """Write down that a limit refuses what the policy allowed."""
     case.record.limited(str(error), int(error.reply or 0), error.reason)
     return error

@@ -13,12 +13,13 @@ L{begin} alone decides which lane a session takes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn, Protocol, cast, final
 
 from twisted.cred.credentials import Anonymous
 from twisted.internet.defer import CancelledError
 
-from socksgw.errors import SocksError
+from socksgw.errors import LimitReached, SocksError
 from socksgw.interfaces import User
 from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.exchange import Exchange
@@ -26,14 +27,17 @@ from socksgw.negotiate.methods import OfferedMethod
 from socksgw.negotiate.negotiation import certain
 from socksgw.plugins.auth_none import NoAuthentication
 from socksgw.plugins.auth_userpass import Credentials, UsernamePassword
+from socksgw.policy.decision import Decision
 from socksgw.policy.questions import UNSEEN, Verdict
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Dialling, Outlet, Ways
-from socksgw.session.deciding import asked, settled
+from socksgw.session.deciding import limited, settled
 from socksgw.session.session import Opening, Session
+from socksgw.session.stage import Stage
 from socksgw.session.streams import CONNECT, looks, reached
 from socksgw.system.coroutines import Running
 from socksgw.wire import userpass
+from socksgw.wire.address import Address
 from socksgw.wire.events import Decoded, Event, Requested
 
 __all__ = ["Serving", "begin"]
@@ -43,7 +47,9 @@ OPEN = True
 
 #: What the lane waits for.
 _GREETING, _PASSWORD, _REQUEST, _LINE, _SOCKET, _END, _NOTHING = range(7)
-_ANYBODY: Final = Anonymous()
+_NEGOTIATE: Final = Stage.NEGOTIATE
+_LOGIN: Final = Stage.LOGIN
+_AUDIT: Final = Stage.AUDIT
 _CONNECT: Final = CONNECT.name
 
 
@@ -60,7 +66,7 @@ def begin(session: Session) -> Serving:
     """
     if not OPEN or not session.client.first:
         return Running(session.serve())
-    session.begin()
+    session.stage = _NEGOTIATE
     lane = Express(session)
     lane.callback(None)
     return lane.running or lane
@@ -85,13 +91,14 @@ class Express:
 
     __slots__ = (
         "_dialling", "_event", "_method", "_outlet", "_request", "_session", "_user",
-        "_waits", "_ways", "called", "running",
+        "_verdicts", "_waits", "_ways", "called", "running",
     )  # fmt: skip
 
     _event: Event
     _method: OfferedMethod
     _user: User
     _request: Requested
+    _verdicts: Mapping[Address | str, Verdict]
     _ways: Ways
     _dialling: Dialling
 
@@ -144,7 +151,7 @@ class Express:
     def _fail(self, error: BaseException) -> None:
         """End the session for a failure, as the other lane would."""
         session, outlet = self._session, self._outlet
-        if self._waits is _SOCKET and outlet is None:
+        if self._waits is _SOCKET:
             self._dialling.cancel()
         elif outlet is not None:
             self._outlet = None
@@ -170,56 +177,68 @@ class Express:
 
     def _greeted(self, event: Event) -> None:
         """Choose a method, as L{socksgw.negotiate.negotiation.negotiate} does."""
-        session, client = self._session, self._session.client
-        conversation = client.conversation
+        session = self._session
+        client, conversation = session.client, session.client.conversation
         dialect = conversation.dialect
         found = None
         if not dialect.challenging:
             found = certain(dialect.offered(event), session.greeted(event))
-        kind = None if found is None else type(found[0].authenticator)
-        if found is None or kind not in (NoAuthentication, UsernamePassword):
+        if found is None:
             self._hand(session.open(event))
             return
         method, code = found
-        session.record.chose(method.name)
+        kind = type(method.authenticator)
+        if kind is not NoAuthentication and kind is not UsernamePassword:
+            self._hand(session.open(event))
+            return
+        session.record.chosen = method.name
         answer = conversation.answerOffer(code)
         if answer:
             client.send(answer)
         self._event, self._method = event, method
-        if kind is NoAuthentication:
-            self._logIn(_ANYBODY)
-        else:
+        if kind is UsernamePassword:
             self._waits = _PASSWORD
             conversation.expect(userpass.readRequest, userpass.REQUEST_LIMIT)
             self.callback(None)
+            return
+        user = session.generation.login.anybody(method.name)
+        if user is None:
+            self._hand(session.tried(self._attempt(Anonymous())))
+            return
+        session.record.user, session.record.method = user.name, user.method
+        self._welcome(user)
+
+    def _attempt(self, credentials: Any) -> Attempt:
+        method, exchange = self._method, Exchange(self._session.client)
+        authenticator = method.authenticator
+        return Attempt(method.name, authenticator, exchange, credentials, self._event)
 
     def _told(self, name: bytes, password: bytes) -> None:
-        """Take the client's credentials."""
-        self._logIn(Credentials(name, password))
-
-    def _logIn(self, credentials: Any) -> None:
-        """Let a client in that is remembered."""
-        session, client, method = self._session, self._session.client, self._method
-        authenticator = method.authenticator
-        attempt = Attempt(
-            method.name, authenticator, Exchange(client), credentials, self._event
-        )
+        """Let a client in whose credentials are remembered."""
+        session = self._session
+        client, generation = session.client, session.generation
+        credentials = Credentials(name, password)
+        attempt = self._attempt(credentials)
         session.attempted(attempt)
-        generation = session.generation
         began = session.gateway.clock()
         user = None
         if not generation.handsOn:
-            user = generation.login.known(credentials, method.name, client.source)
+            user = generation.login.known(credentials, self._method.name, client.source)
         if user is None:
             self._hand(session.logIn(attempt))
             return
         session.loggedIn(user, began)
-        if credentials is not _ANYBODY:
-            client.send(userpass.encodeStatus(0))
+        client.send(userpass.encodeStatus(0))
         session.welcomed()
+        self._welcome(user)
+
+    def _welcome(self, user: User) -> None:
+        """Await the request, if it is not here."""
+        session = self._session
+        session.stage = _LOGIN
         self._user = user
         self._waits = _REQUEST
-        request = client.conversation.admit(self._event)
+        request = session.client.conversation.admit(self._event)
         if request is not None:
             self._requested(request)
         else:
@@ -227,27 +246,54 @@ class Express:
 
     def _requested(self, request: Requested) -> None:
         """Decide, and write that down."""
-        session = self._session
-        session.requested(self._user)
-        decision = None
-        commands = session.client.conversation.dialect.commands
-        if commands.get(request.command) == _CONNECT:
-            asked(session, request)
-            decision = session.generation.policy.atOnce(
-                session.asker, _CONNECT, request.host, request.port
+        session, user = self._session, self._user
+        session.requested(user)
+        gateway, generation, record = (
+            session.gateway,
+            session.generation,
+            session.record,
+        )
+        conversation, address = session.client.conversation, request.host
+        verdict = None
+        if (
+            isinstance(address, Address)
+            and conversation.dialect.commands.get(request.command) == _CONNECT
+        ):
+            session.command = CONNECT
+            record.command, record.protocol = _CONNECT, conversation.protocol
+            record.asked, record.port = request.asked, request.port
+            session.remain(generation)
+            verdict = generation.policy.atOnce(
+                session.asker, _CONNECT, address, request.port
             )
-        if decision is None:
+        if verdict is None or not isinstance(address, Address):
             self._hand(session.judge(request))
             return
-        refusal = settled(session, decision)
-        if refusal is not None:
+        self._request = request
+        if not verdict.allowed:
+            self._hand(session.decided(request, settled(session, Decision(verdict))))
+            return
+        rule = verdict.rule
+        record.allowed = True
+        record.rule = record.decidedBy = rule
+        record.addresses = (address,)
+        record.ticket, record.pending = verdict.ticket, verdict.pending
+        session.obligations = verdict.obligations
+        session.verdicts = self._verdicts = {address: verdict}
+        try:
+            session.claim = gateway.limits.take(
+                session.asker, _CONNECT, rule, session.arrived
+            )
+        except LimitReached as e:
+            refusal = limited(session, e.with_traceback(None))
             self._hand(session.decided(request, refusal))
             return
-        self._request = request
-        line = session.allowed()
+        session.decidedAt = gateway.clock()
+        session.stage = _AUDIT
+        record.verdict = "allow"
         self._waits = _LINE
-        session.gateway.journal.commitFor(
-            line, self, stranger=not session.record.loggedIn
+        gateway.journal.commitFor(
+            record.decisionLine(), self, stranger=not record.loggedIn
         )
 
     def _written(self) -> None:
@@ -256,16 +302,11 @@ class Express:
         self._waits = _NOTHING
         session, record = self._session, self._session.record
         session.written()
-        addresses, claim = record.addresses, session.claim
-        address = addresses[0]
+        address, claim = record.addresses[0], session.claim
         verdict: Verdict = session.verdicts[address]
-        ways = session.generation.waysOf(record.listener, verdict.obligations.leaving)
-        if (
-            len(addresses) != 1
-            or ways.begin is None
-            or claim is None
-            or claim.rule != verdict.rule
-        ):
+        obligations = verdict.obligations
+        ways = session.generation.waysOf(record.listener, obligations.leaving)
+        if ways.begin is None or claim is None or claim.rule != verdict.rule:
             self._hand(session.route(self._request))
             return
         self._ways = ways
@@ -274,7 +315,7 @@ class Express:
             self._dialling = ways.begin(
                 address,
                 record.port,
-                verdict.obligations.connect,
+                obligations.connect,
                 self._connected,
                 self._unreached,
             )
@@ -305,6 +346,7 @@ class Express:
             self._fail(e)
 
     def _relay(self, outlet: Outlet) -> None:
+        """Move octets."""
         session, client, claim = (
             self._session,
             self._session.client,

@@ -88,9 +88,10 @@ class Session(case.Case):
     One client's way through the stages, from its first message to its record.
 
     @ivar stage: the stage that it is in.
+    @ivar decidedAt: when its request was decided, in monotonic seconds; 0 before.
     """
 
-    __slots__ = ("_attempt", "_changes", "_decided", "_further", "_requested", "stage")
+    __slots__ = ("_attempt", "_changes", "_further", "_requested", "decidedAt", "stage")
 
     command: Command
     gateway: Gateway
@@ -102,7 +103,7 @@ class Session(case.Case):
         # What had changed when the rules were read that it is judged by.
         self._changes = gateway.changes
         # When the request came, and was decided.
-        self._requested = self._decided = 0.0
+        self._requested = self.decidedAt = 0.0
         # What came behind the request, where the client may make another one.
         self._further: bytes | None = None
 
@@ -171,7 +172,7 @@ class Session(case.Case):
         @param event: the client's first message, where it has been read already.
         """
         client, record = self.client, self.record
-        self.begin()
+        self.stage = _NEGOTIATE
         if event is None:
             event = await client.next()
         wanted = self.greeted(event)
@@ -180,12 +181,12 @@ class Session(case.Case):
         except AuthenticationFailed as e:
             self._failedAt(e)
             raise
+        return await self.tried(attempt)
+
+    async def tried(self, attempt: Attempt) -> Relay | None:
+        """Go on with the login that the client tries."""
         self.attempted(attempt)
         return await self.logIn(attempt)
-
-    def begin(self) -> None:
-        """Take note that the client says something."""
-        self.stage = _NEGOTIATE
 
     def greeted(self, event: Event) -> Sequence[OfferedMethod]:
         """
@@ -323,7 +324,7 @@ class Session(case.Case):
 
         @return: the line that is to be written before anything else.
         """
-        self._decided = self.gateway.clock()
+        self.decidedAt = self.gateway.clock()
         self.stage = _AUDIT
         self.record.verdict = "allow"
         return self.record.decisionLine()
@@ -335,7 +336,12 @@ class Session(case.Case):
         @raise Revoked: the request is not allowed any more.
         """
         gateway, record = self.gateway, self.record
-        record.times = self.client.came, self._requested, self._decided, gateway.clock()
+        record.times = (
+            self.client.came,
+            self._requested,
+            self.decidedAt,
+            gateway.clock(),
+        )
         if gateway.changes != self._changes:
             # It has changed again, while a name was looked up or the line written.
             gateway.recheck(self)

@@ -49,7 +49,7 @@ from socksgw.session.session import Session
 from socksgw.system.coroutines import Running
 from socksgw.system.domains import OWN
 from socksgw.wire import socks4, socks5, userpass
-from socksgw.wire.address import Address, BadHost
+from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.http import Http
 from tests.fakes.loops import Timers
@@ -312,12 +312,16 @@ class Gateway:
 
     def _atOnce(
         self, asker: Any, command: str, host: Any, port: int
-    ) -> Decision | None:
-        if "policy" in self.steps or isinstance(host, BadHost):
+    ) -> Verdict | None:
+        decision = self.decision
+        if "policy" in self.steps or len(decision.verdicts) > 1 or decision.struck:
+            return None
+        if not decision.allowed:
             return None
         who = (asker.user.name, asker.source, asker.listener)
         self.happened.append(("decide", *who, command, host, port))
-        return self.decision
+        (verdict,) = decision.verdicts.values()
+        return verdict
 
     def _begin(
         self,
