@@ -413,7 +413,10 @@ class SessionRecord:
         @param event: C{decision}, or C{flow} for a flow of an association.
         """
         name = quoted(self.name) if self.name is not None else "null"
-        addresses = '","'.join([a.text for a in self.addresses])
+        if len(self.addresses) == 1:
+            addresses = f'"{self.addresses[0].text}"'
+        else:
+            addresses = ",".join([f'"{a.text}"' for a in self.addresses])
         line = (
             f'{self._who(event)},"user":{quoted(self.user)},'
             f'"method":{quoted(self.method)},"command":"{self.command}",'
@@ -421,11 +424,11 @@ class SessionRecord:
             f'"verdict":"{"allow" if self.allowed else "deny"}",'
             f'"rule":{quoted(self.rule) if self.rule else "null"},'
             f'"why":{quoted(self.why)},'
-            f'"addresses":[{addresses and chr(34) + addresses + chr(34)}]'
+            f'"addresses":[{addresses}]'
         )
         if self.groups:
             line += f',"groups":[{",".join(map(quoted, sorted(self.groups)))}]'
-        if len(set(self.rules)) > 1:
+        if self.rules and len(set(self.rules)) > 1:
             line += f',"rules":[{",".join(map(quoted, self.rules))}]'
         if self.struck:
             struck = ",".join(f'["{a.text}",{quoted(w)}]' for a, w in self.struck)
@@ -446,7 +449,9 @@ class SessionRecord:
             line += _named("decider", self.decider) + _named("said", self.said)
         if self.reports:
             line += f',"reports":[{",".join(map(quoted, self.reports))}]'
-        line += _named("hint", self.hint) + self.proxied
+        if self.hint:
+            line += _named("hint", self.hint)
+        line += self.proxied
         if not self.allowed:
             line += f',"reply":{self.reply},"reason":"{self.reason}"'
         return line

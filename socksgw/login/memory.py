@@ -4,10 +4,10 @@ The memory of logins: which credentials were right of late, and which wrong.
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections import OrderedDict
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple, final
 
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
@@ -49,12 +49,12 @@ class LoginMemory:
     """
     What checkers said of credentials.
 
-    Credentials are remembered by an HMAC, under a key that no other process has.
+    Credentials are remembered by a keyed hash, with a key that no other process has.
 
     @ivar seconds: how long a right login is remembered; 0 for not at all.
     """
 
-    __slots__ = ("_clock", "_hmac", "_right", "_wall", "_wrong", "seconds")
+    __slots__ = ("_clock", "_keyed", "_right", "_wall", "_wrong", "seconds")
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class LoginMemory:
         self.seconds = seconds
         self._clock = clock
         self._wall = wall
-        # Copied for each login: setting the key up costs more than the rest.
-        self._hmac = hmac.new(os.urandom(32), digestmod="sha256")
+        # Copied for each login. BLAKE2 takes a key by itself (RFC 7693 section 2.9).
+        self._keyed = blake2b(key=os.urandom(32), digest_size=32)
         self._right: OrderedDict[object, tuple[SocksUser, float]] = OrderedDict()
         self._wrong: OrderedDict[object, _Wrong] = OrderedDict()
 
@@ -89,16 +89,19 @@ class LoginMemory:
         elif IBearerToken.providedBy(credentials):
             password = credentials.token
         if password is not None:
-            name = credentials.username
-            digest = self._hmac.copy()
-            digest.update(b"%d:%d:%b" % (len(name), len(password), name))
-            # By itself: joined it would be one more copy in memory.
-            digest.update(password)
-            digest.update(method.encode())
-            return digest.digest()
+            return self.digestOf(credentials.username, password, method)
         if IAnonymous.providedBy(credentials):
             return method
         return None
+
+    def digestOf(self, name: bytes, password: bytes, method: str) -> bytes:
+        """Return the same of a name and a password, or a token."""
+        digest = self._keyed.copy()
+        digest.update(b"%d:%d:%b" % (len(name), len(password), name))
+        # By itself: joined it would be one more copy in memory.
+        digest.update(password)
+        digest.update(method.encode())
+        return digest.digest()
 
     def right(self, key: object) -> SocksUser | None:
         """
@@ -161,7 +164,7 @@ class LoginMemory:
 
         @param today: who a user is by now; L{None} when they are to be forgotten.
         """
-        self._hmac = before._hmac
+        self._keyed = before._keyed
         self._wrong.update(before._wrong)
         latest = self._clock() + self.seconds
         for key, (user, end) in before._right.items():

@@ -44,6 +44,7 @@ from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.reports import reportedBy
 from socksgw.login.tags import Tagging
 from socksgw.login.throttle import LoginThrottle
+from socksgw.login.tokens import NAMELESS
 from socksgw.wire.address import Address
 
 __all__ = ["Login"]
@@ -202,6 +203,7 @@ class Login:
         self.directory = directory
         self._realm = SocksRealm(groups, issued, words)
         self.tagIn = Tagging(separator).taken
+        self._separator = separator.encode()
         self._portal = Portal(self._realm)
         self._portal.registerChecker(AllowAnonymousAccess())
         for interface, able in _byInterface(checkers).items():
@@ -241,18 +243,25 @@ class Login:
         """
         return None if self.directory is not None else self._memory.right(method)
 
-    def known(self, credentials: Any, method: str, source: Address) -> SocksUser | None:
+    def known(
+        self, name: bytes, password: bytes, method: str, source: Address
+    ) -> SocksUser | None:
         """
-        Log a client in whose credentials were right of late.
+        Log a client in whose password was right of late.
 
+        @param name: as it came; with a tag, it is not looked for.
         @return: L{None} where L{settle} has to be asked.
         """
-        if self.directory is not None or self._refuses(credentials, source):
+        throttle, memory = self._throttle, self._memory
+        if self.directory is not None or name in NAMELESS:
             return None
-        user = self._memory.right(self._memory.digest(credentials, method))
-        if user is not None:
-            self._succeeded(credentials, source)
-            self.checks.release(credentials)
+        if self._separator and self._separator in name:
+            return None
+        if throttle is not None and throttle.past and throttle.refusing(source, name):
+            return None
+        user = memory.right(memory.digestOf(name, password, method))
+        if user is not None and throttle is not None:
+            throttle.succeeded(source, name)
         return user
 
     async def settle(self, credentials: Any, method: str, source: Address) -> SocksUser:

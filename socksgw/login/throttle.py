@@ -150,13 +150,16 @@ class LoginThrottle:
         """
         Return whether a login is not to be checked at all; count it if so.
         """
-        self._forget()
-        refusals = self._refusals
-        refused = bool(refusals) and self._isRefused(
-            source.sourceKey, self._pair(source, name)
-        )
+        refused = self.refusing(source, name)
         self.refused += refused
         return refused
+
+    def refusing(self, source: Address, name: bytes) -> bool:
+        """Return the same without counting anything."""
+        self._forget()
+        return bool(self._refusals) and self._isRefused(
+            source.sourceKey, self._pair(source, name)
+        )
 
     def _isRefused(self, bySource: bytes, byName: bytes | None) -> bool:
         refusals = self._refusals

@@ -16,19 +16,10 @@ from socksgw.route.race import Race
 from socksgw.route.single import Single
 from socksgw.system.coroutines import Awaited
 from socksgw.system.domains import HERE, Sockets
-from socksgw.system.sockets import keepAlive, quick
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
 __all__ = ["Dialer"]
-
-
-def _prepare(outlet: PlainOutlet) -> None:
-    """Set what all connections to destinations have."""
-    connected = outlet.plain
-    assert connected is not None
-    quick(connected)
-    keepAlive(connected)
 
 
 @final
@@ -78,7 +69,6 @@ class Dialer:
                 outlet = await self._race(addresses, port, admit)
         else:
             outlet = await self._race(addresses, port, admit)
-        _prepare(outlet)
         return outlet
 
     def begin(
@@ -92,12 +82,7 @@ class Dialer:
         """
         Begin to connect to one address: as L{socksgw.route.ways.Begin}.
         """
-
-        def ready(outlet: PlainOutlet) -> None:
-            _prepare(outlet)
-            connected(outlet)
-
-        single = Single(self._watch, address, port, ready, failed)
+        single = Single(self._watch, address, port, connected, failed)
         single.start(self._sockets, seconds or self._timeout, self._setDeadline)
         return single
 

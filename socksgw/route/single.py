@@ -17,7 +17,7 @@ from socksgw.route.failures import failureFor
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.probe import isSourceless
 from socksgw.system.domains import Sockets
-from socksgw.system.sockets import FAMILIES
+from socksgw.system.sockets import FAMILIES, keepAlive, quick
 from socksgw.system.watch import DUPLEX, FAILED, WRITE, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -50,6 +50,8 @@ def connected(
         if events & FAILED:
             code = dialled.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if not code:
+            quick(dialled)
+            keepAlive(dialled)
             outlet = PlainOutlet(dialled, watch, address, port, events)
             if outlet.bound != (address, port):
                 return outlet

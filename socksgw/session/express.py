@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn, Protocol, cast, final
 from twisted.cred.credentials import Anonymous
 from twisted.internet.defer import CancelledError
 
-from socksgw.errors import LimitReached, SocksError
+from socksgw.errors import LeadsHere, LimitReached, SocksError
 from socksgw.interfaces import User
 from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.exchange import Exchange
@@ -32,6 +32,7 @@ from socksgw.policy.questions import UNSEEN, Verdict
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Dialling, Outlet, Ways
 from socksgw.session.deciding import limited, settled
+from socksgw.session.introducing import introduce
 from socksgw.session.session import Opening, Session
 from socksgw.session.stage import Stage
 from socksgw.session.streams import CONNECT, looks, reached
@@ -214,22 +215,19 @@ class Express:
         return Attempt(method.name, authenticator, exchange, credentials, self._event)
 
     def _told(self, name: bytes, password: bytes) -> None:
-        """Let a client in whose credentials are remembered."""
+        """Let a client in whose password is remembered."""
         session = self._session
-        client, generation = session.client, session.generation
-        credentials = Credentials(name, password)
-        attempt = self._attempt(credentials)
-        session.attempted(attempt)
+        client, generation, method = session.client, session.generation, self._method
         began = session.gateway.clock()
         user = None
         if not generation.handsOn:
-            user = generation.login.known(credentials, self._method.name, client.source)
+            user = generation.login.known(name, password, method.name, client.source)
         if user is None:
-            self._hand(session.logIn(attempt))
+            self._hand(session.tried(self._attempt(Credentials(name, password))))
             return
+        session.record.claimed = name
         session.loggedIn(user, began)
         client.send(userpass.encodeStatus(0))
-        session.welcomed()
         self._welcome(user)
 
     def _welcome(self, user: User) -> None:
@@ -336,7 +334,10 @@ class Express:
         session = self._session
         self._outlet = outlet
         try:
-            reached(session, outlet, self._ways)
+            if session.verdicts is self._verdicts:
+                self._reached(outlet)
+            else:
+                reached(session, outlet, self._ways)
             session.answer(outlet.bound)
             if looks(session):
                 self._go(outlet)
@@ -344,6 +345,24 @@ class Express:
                 self._relay(outlet)
         except Exception as e:
             self._fail(e)
+
+    def _reached(self, outlet: Outlet) -> None:
+        """
+        Take note of the connection, as L{reached} does: nothing has changed since.
+
+        @raise LeadsHere: it leads to this host, which is banned; it is closed.
+        """
+        session, record = self._session, self._session.record
+        address = outlet.address
+        record.dialled, record.bound = address, outlet.bound
+        session.pending = record.pending
+        own = outlet.bound[0]
+        if own.packed == address.packed and session.loops(own, address, record.port):
+            outlet.loseConnection()
+            raise LeadsHere("the destination turned out to be this host")
+        self._ways.reached(session.whose, address)
+        if session.obligations.leaving is not None:
+            introduce(session, outlet)
 
     def _relay(self, outlet: Outlet) -> None:
         """Move octets."""

@@ -310,9 +310,7 @@ class Gateway:
         await self._step("policy")
         return self.decision
 
-    def _atOnce(
-        self, asker: Any, command: str, host: Any, port: int
-    ) -> Verdict | None:
+    def _atOnce(self, asker: Any, command: str, host: Any, port: int) -> Verdict | None:
         decision = self.decision
         if "policy" in self.steps or len(decision.verdicts) > 1 or decision.struck:
             return None
