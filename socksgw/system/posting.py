@@ -5,10 +5,13 @@ POST by HTTP/1.1 from threads of their own, on a connection that is kept.
 from __future__ import annotations
 
 import gzip
+import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from threading import Timer
 from time import time
 from typing import Final, NamedTuple, final
 from urllib.parse import urlsplit
@@ -19,6 +22,8 @@ __all__ = ["NotPosted", "Posted", "Poster", "placeOf"]
 
 #: Seconds for a connection, and between two pieces of an answer.
 _PATIENCE: Final = 30.0
+#: Seconds for a whole answer, however it comes.
+_WHOLE: Final = 60.0
 _PORTS: Final = {"http": 80, "https": 443}
 #: Octets of an answer that are read.
 _MOST: Final = 1 << 20
@@ -128,9 +133,20 @@ class Poster:
 
     def _once(self, body: bytes) -> Posted:
         self._connection.request("POST", self._place.path, body, self._headers)
-        answer = self._connection.getresponse()
-        found = answer.read(_MOST)
-        if not answer.isclosed():
+        late: list[bool] = []
+        timer = Timer(_WHOLE, _cut, (self._connection.sock, late))
+        timer.daemon = True
+        timer.start()
+        try:
+            answer = self._connection.getresponse()
+            found = answer.read(_MOST)
+        except (OSError, HTTPException) as e:
+            if late:
+                raise TimeoutError from e
+            raise
+        finally:
+            timer.cancel()
+        if late or not answer.isclosed():
             # There is more of it than anybody needs.
             self._connection.close()
         return Posted(answer.status, found, _after(answer.getheader("Retry-After")))
@@ -138,6 +154,14 @@ class Poster:
     def close(self) -> None:
         """Close the connection; the next call opens another one."""
         self._connection.close()
+
+
+def _cut(connection: socket.socket, late: list[bool]) -> None:
+    """End a connection whose answer comes too slowly; who reads it is woken."""
+    late.append(True)
+    # It may have ended just now.
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _after(text: str | None) -> float:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
@@ -313,3 +314,34 @@ def test_targets(tmp_path: Path, target: str) -> None:
     """What is no URL is an error, which shows no password."""
     with pytest.raises(ValueError, match=r"^(must be|may have no)"):
         HTTP.build(sinkSettings(HTTP, tmp_path, target))
+
+
+def test_anAnswerThatComesForEver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each octet of it comes in time, and the whole does not: it is given up."""
+    monkeypatch.setattr("socksgw.system.posting._WHOLE", 0.2)
+    over = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        with listening.accept()[0] as client:
+            while not over.wait(0.02):
+                try:
+                    client.sendall(b"H")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=drip, args=(listening,))
+        server.start()
+        try:
+            port = listening.getsockname()[1]
+            settings = sinkSettings(HTTP, tmp_path, f"http://127.0.0.1:{port}/")
+            sink = HTTP.build(settings)
+            with closing(sink):
+                sink.open()
+                with pytest.raises(SinkFailed, match="no answer in time"):
+                    sink.deliver(entriesOf(1))
+        finally:
+            over.set()
+            server.join(10)
