@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -158,11 +159,11 @@ def _checked(field: Field, value: Any) -> Any:
             raise Refused(400, f"{field.name}: must be one of {', '.join(field.one)}")
     if field.kind in ("integer", "number"):
         least, most = field.least, field.most
-        if (
-            value != value
-            or (least is not None and value < least)
-            or (most is not None and value > most)
-        ):
+        if isinstance(value, float) and not isfinite(value):
+            raise Refused(
+                400, f"{field.name}: must be finite, and {_rangeOf(least, most)}"
+            )
+        if (least is not None and value < least) or (most is not None and value > most):
             raise Refused(400, f"{field.name}: must be {_rangeOf(least, most)}")
     return value
 

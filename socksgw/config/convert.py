@@ -55,6 +55,10 @@ _OCTETS: Final = {
 }  # fmt: skip
 
 
+#: What is said of a string in place of a table.
+_AS_STRING: Final = "must be a table, not a string"
+
+
 class Wrong(ValueError):
     """A value of the wrong type; the text is for the user."""
 
@@ -207,11 +211,14 @@ def makeConverter(
     return converter
 
 
-def problemsIn(error: Exception, path: str = "") -> Iterator[Problem]:
+def problemsIn(
+    error: Exception, path: str = "", strings: str = ""
+) -> Iterator[Problem]:
     """
     Yield every problem in a tree of cattrs errors.
 
     @param path: the TOML path of the value that could not be converted.
+    @param strings: the key beside it that takes strings; empty for none.
     """
     if isinstance(error, BaseValidationError):
         for inner in error.exceptions:
@@ -221,13 +228,15 @@ def problemsIn(error: Exception, path: str = "") -> Iterator[Problem]:
                     attribute = getattr(fields(error.cl), note.name)
                     name = _tomlName(attribute)
                     place = f"{path}.{name}" if path else str(name)
+                    names = {_tomlName(each) for each in fields(error.cl)}
+                    strings = f"{name}s" if f"{name}s" in names else ""
                 elif isinstance(note, IterableValidationNote):
                     place = (
                         f"{path}[{note.index}]"
                         if isinstance(note.index, int)
                         else f"{path}.{note.index}"
                     )
-            yield from problemsIn(inner, place)
+            yield from problemsIn(inner, place, strings)
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [n for a in fields(error.cl) if (n := _tomlName(a)) not in (None, "*")]
         for key in sorted(error.extra_fields):
@@ -236,4 +245,7 @@ def problemsIn(error: Exception, path: str = "") -> Iterator[Problem]:
     elif isinstance(error, KeyError):
         yield Problem(path, "is missing, and is needed")
     else:
-        yield Problem(path, str(error))
+        hint = (
+            f"; {strings} takes strings" if strings and _AS_STRING in str(error) else ""
+        )
+        yield Problem(path, f"{error}{hint}")

@@ -17,7 +17,7 @@ from socksgw.accept.certificates import ServerTLS
 from socksgw.config.loading import refused
 from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
-from socksgw.gateway.examining.admin import examineAdmin
+from socksgw.gateway.examining.admin import examineAdmin, toldAdmin
 from socksgw.gateway.examining.checkers import Checkers, verifiedIdentities
 from socksgw.gateway.examining.credentials import Credentials
 from socksgw.gateway.examining.deciders import examineDeciders, told
@@ -39,7 +39,7 @@ from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.examining.programs import examinePrograms
 from socksgw.gateway.examining.rules import examineExpectations, examineRules
 from socksgw.gateway.examining.senders import Senders
-from socksgw.gateway.examining.sinks import examineSinks
+from socksgw.gateway.examining.sinks import examineSinks, toldSinks
 from socksgw.gateway.examining.transparent import examineReach, examineTransparent
 from socksgw.gateway.examining.upstreams import examineUpstreams
 from socksgw.gateway.examining.users import (
@@ -129,9 +129,23 @@ class Examination:
             yield "PROXY headers name the client:"
         for line in self.believed:
             yield f"  {line}"
+        if not self.errors:
+            yield from _served(config)
         if self.deciders:
             yield "asked besides the rules:"
         for line in told(config):
+            yield f"  {line}"
+
+
+def _served(config: Config) -> Iterator[str]:
+    """Yield what follows the journal, and where the admin interface is."""
+    for title, lines in (
+        ("the journal goes to:", list(toldSinks(config))),
+        ("admin interface:", list(toldAdmin(config))),
+    ):
+        if lines:
+            yield title
+        for line in lines:
             yield f"  {line}"
 
 

@@ -28,7 +28,7 @@ from socksgw.gateway.grantfile import Grant, GrantFile, GrantsUnreadable
 from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part
-from socksgw.policy.granting import Granting, NotGrantable, ruleIdOf, told
+from socksgw.policy.granting import Granting, NotGrantable, TooWide, ruleIdOf, told
 from socksgw.policy.rules import Rule
 
 __all__ = ["GrantRefused", "Grants"]
@@ -37,6 +37,8 @@ _log = Logger()
 
 #: Grants and requests at a time, and those that are over and remembered.
 _MOST: Final = 200
+#: The status of what is not as it should be, whatever may be granted.
+_MALFORMED: Final = 400
 _REMEMBERED: Final = 100
 #: Seconds between two savings while something is granted.
 _SAVED: Final = 60.0
@@ -132,7 +134,7 @@ class Grants(Part):
         wanted = _asked(asked)
         if sum(not each.over for each in self.all()) >= _MOST:
             raise GrantRefused(409, f"there are {_MOST} grants and requests already")
-        template = self._granted(wanted, 400)[1]
+        template = self._granted(wanted, _MALFORMED)[1]
         grant = Grant(self._next, wanted, by, self._wall(), template=template)
         self._keep({**self._grants, grant.number: grant}, grant.number + 1)
         self._tell(grant, "requested", by)
@@ -224,6 +226,8 @@ class Grants(Part):
         try:
             found = self._granting.granted(asked, self._gateway.generation.ruleset)
         except NotGrantable as e:
+            if status == _MALFORMED and isinstance(e, TooWide):
+                status = 403
             raise GrantRefused(status, str(e)) from None
         return found.rule, found.template.id
 
@@ -433,4 +437,4 @@ def _asked(document: Mapping[str, Any]) -> GrantAsked:
         return CONVERTER.structure(document, GrantAsked)
     except BaseValidationError as e:
         wrong = "; ".join(f"{each.path}: {each.text}" for each in problemsIn(e))
-        raise GrantRefused(400, wrong) from None
+        raise GrantRefused(_MALFORMED, wrong) from None

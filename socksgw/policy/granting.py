@@ -20,7 +20,7 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.shadows import COMMANDS, shadows
 from socksgw.wire.address import Address
 
-__all__ = ["Granted", "Granting", "NotGrantable", "ruleIdOf", "told"]
+__all__ = ["Granted", "Granting", "NotGrantable", "TooWide", "ruleIdOf", "told"]
 
 #: Characters of a ticket, and of a reason.
 _TICKET: Final = 64
@@ -40,6 +40,10 @@ _OF_REQUEST: Final = (
 
 class NotGrantable(Exception):
     """It may not be granted; the text says why, and what may be."""
+
+
+class TooWide(NotGrantable):
+    """It is a request as it should be, for more than may be granted."""
 
 
 @frozen
@@ -145,9 +149,7 @@ class Granting:
         """
         settings = self.settings
         if settings is None or not settings.may:
-            raise NotGrantable(
-                "nothing may be granted here: there is no [[grants.may]]"
-            )
+            raise TooWide("nothing may be granted here: there is no [[grants.may]]")
         for why in self._wrong(asked, ruleset):
             raise NotGrantable(why)
         wider: list[str] = []
@@ -161,7 +163,7 @@ class Granting:
             else:
                 return Granted(_like(rule, template, ruleset), template)
         known = ", ".join(f'"{each}"' for each in wider)
-        raise NotGrantable(f"it is wider than each of what may be granted: {known}")
+        raise TooWide(f"it is wider than each of what may be granted: {known}")
 
     def _wrong(self, asked: GrantAsked, ruleset: Ruleset) -> Iterator[str]:
         """Yield what is wrong with a request, whatever may be granted."""

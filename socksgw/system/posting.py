@@ -55,6 +55,12 @@ class Place(NamedTuple):
     port: int
     path: str
 
+    @property
+    def server(self) -> str:
+        """The server, without the path, which may hold a secret."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
 
 def placeOf(url: str) -> Place:
     """
@@ -123,13 +129,13 @@ class Poster:
         except (OSError, HTTPException) as e:
             self.close()
             if not kept:
-                raise NotPosted(_why(e)) from None
+                raise NotPosted(f"{self._place.server}: {_why(e)}") from None
         # The server may have closed a connection that was idle.
         try:
             return self._once(body)
         except (OSError, HTTPException) as e:
             self.close()
-            raise NotPosted(_why(e)) from None
+            raise NotPosted(f"{self._place.server}: {_why(e)}") from None
 
     def _once(self, body: bytes) -> Posted:
         self._connection.request("POST", self._place.path, body, self._headers)

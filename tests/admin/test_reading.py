@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from socksgw.admin.fields import Field
+from socksgw.admin.fields import CHOOSING, Field
 from socksgw.admin.reading import bodyFields, pathFields, queryFields
 from socksgw.admin.table import Refused
 
@@ -119,3 +119,10 @@ def test_path() -> None:
     for text in ("x", "-1", "0", "1%2f", "\u0661"):
         with pytest.raises(Refused):
             pathFields(number, {"number": text})
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan"])
+def test_noFiniteNumber(text: str) -> None:
+    """It is told so, and not that it is out of bounds alone."""
+    with pytest.raises(Refused, match="older: must be finite, and at least 0"):
+        queryFields(CHOOSING, f"older={text}".encode())

@@ -93,7 +93,7 @@ def test_json(gateway: Running) -> None:
     ("arguments", "status", "said"),
     [
         (("request", *ASKED, "--for", "9h"), 2, "at most 4h"),
-        (("request", *ASKED, "--to", "8.8.8.8", "--for", "1h"), 2, "wider"),
+        (("request", *ASKED, "--to", "8.8.8.8", "--for", "1h"), 1, "wider"),
         (("approve", "4711"), 1, "no grant 4711"),
         (("approve", "x"), 2, "invalid int"),
     ],

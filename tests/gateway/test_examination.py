@@ -5,6 +5,8 @@ fields that can have no effect.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from socksgw.config.loading import loads
@@ -282,3 +284,34 @@ def test_theLinesForPeople() -> None:
     assert lines[0].startswith('gw.toml:9: rule[1].to[1] ("r"): ')
     assert lines[1].startswith("warning: gw.toml:5: groups.g: ")
     assert lines[-1] == "exposed without login: nothing"
+
+
+def test_whatIsServedBesides(tmp_path: Path) -> None:
+    """Sinks, without their secrets, and the admin interface: one line each."""
+    (tmp_path / "token").touch(0o600)
+    (tmp_path / "token").write_text("a" * 32)
+    (tmp_path / "url").touch(0o600)
+    (tmp_path / "url").write_text("http://canary.example/in")
+    config = loads(
+        LISTEN + RULE + "\n"
+        '[audit]\nsinks = ["file:lines.jsonl", "stdout:ocsf"]\n'
+        '[[audit.sink]]\nname = "far"\nkind = "http"\nurl_file = "url"\nformat = "ecs"\n'
+        '[admin]\nendpoint = ["unix:/run/gw/admin.sock", "tcp:127.0.0.1:1081"]\n'
+        '[[admin.token]]\nname = "ops"\nfile = "token"\nroles = ["operate"]\n',
+        "gw.toml",
+        tmp_path,
+    )
+    found = examined(config, checkers=False)
+    assert found.errors == []
+    lines = list(found.lines(config, "is good"))
+    at = lines.index("the journal goes to:")
+    assert lines[at:] == [
+        "the journal goes to:",
+        "  file:lines.jsonl",
+        "  stdout:ocsf",
+        '  "far": http, to where url says, as ecs',
+        "admin interface:",
+        "  unix:/run/gw/admin.sock: root and the gateway's user, tokens ops (operate); "
+        "without a token: health",
+        "  tcp:127.0.0.1:1081: tokens ops (operate); without a token: health",
+    ]

@@ -5,6 +5,7 @@ C{[admin]}: where the admin interface is served, and who may ask it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from socksgw.accept.endpoints import isSecured
@@ -16,12 +17,29 @@ from socksgw.gateway.examining.problems import Problems
 from socksgw.system.files import FileError
 from socksgw.system.secretfile import SecretFile
 
-__all__ = ["examineAdmin"]
+__all__ = ["examineAdmin", "toldAdmin"]
 
 #: Octets of the shortest token: what a person thinks up can be guessed.
 _SHORTEST: Final = 16
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 _HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+
+
+def toldAdmin(config: Config) -> Iterator[str]:
+    """Yield a line for each place of the admin interface: who may ask there."""
+    admin = config.admin
+    if admin is None:
+        return
+    tokens = ", ".join(
+        f"{each.name} ({'operate' if 'operate' in each.roles else 'read'})"
+        for each in admin.token
+    )
+    public = f"; without a token: {', '.join(admin.public)}" if admin.public else ""
+    for text in admin.endpoint:
+        who = [f"tokens {tokens}"] if tokens else []
+        if text.startswith("unix:"):
+            who.insert(0, "root and the gateway's user")
+        yield f"{text}: {', '.join(who)}{public}"
 
 
 def examineAdmin(config: Config, problems: Problems) -> None:

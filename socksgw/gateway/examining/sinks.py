@@ -23,7 +23,7 @@ from socksgw.gateway.examining.problems import Problems
 from socksgw.system.ed25519 import privateKey
 from socksgw.system.files import FileError
 
-__all__ = ["examineSinks", "sinkNamed", "writesToStdout"]
+__all__ = ["examineSinks", "sinkNamed", "toldSinks", "writesToStdout"]
 
 #: Characters of the longest name.
 _LONGEST: Final = 250
@@ -78,6 +78,19 @@ def sinkNamed(config: Config, word: str) -> Order:
         said = [Problem("", f"{word}: {each.text}") for each in problems.errors]
         raise ConfigError("--against", said)
     return found[0]
+
+
+def toldSinks(config: Config) -> Iterator[str]:
+    """Yield a line for each sink, without secrets: its name, and what it is."""
+    for path, table in _tables(config):
+        target = withoutCredentials(f"{table.kind}:{table.url}".rstrip(":"))
+        if path.startswith("audit.sinks["):
+            yield target
+            continue
+        if table.url_file:
+            target = f"{table.kind}, to where {table.url_file} says"
+        form = f", as {table.format}" if table.format else ""
+        yield f'"{table.name or table.kind}": {target}{form}'
 
 
 def writesToStdout(config: Config) -> bool:

@@ -195,7 +195,7 @@ def _ends(gateway: Running, number: int) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("fields", "status", "said"),
     [
-        ({"to": ["10.0.0.0/8"]}, 400, "wider"),
+        ({"to": ["10.0.0.0/8"]}, 403, "wider"),
         ({"who": ["anonymous"]}, 400, "for users"),
         ({"ticket": "x"}, 400, "INC-"),
         ({"for": "2h"}, 400, "at most"),
