@@ -15,7 +15,7 @@ from typing import Any, Final, final
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError, ConnectionDone
+from twisted.internet.error import CannotListenError, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -31,7 +31,7 @@ from socksgw.system.domains import HERE, Sockets
 from socksgw.system.plain import PlainConnection
 from socksgw.system.sockets import keepAlive, quick
 from socksgw.system.transparent import CAPABILITIES, MissingRight, foreign
-from socksgw.system.watch import Watcher
+from socksgw.system.watch import FAILED, READ, Watcher
 
 __all__ = [
     "BACKLOG",
@@ -74,17 +74,33 @@ class ListeningPort(tcp.Port):
     watch: Watcher
     diverting = False
     sockets: Sockets = HERE
-    _paused = False
+    _paused = True
 
     def startReading(self) -> None:
         """Accept clients."""
-        self._paused = False
-        super().startReading()  # type: ignore[no-untyped-call]
+        if self._paused:
+            self._accepting(True)
+            self._paused = False
 
     def stopReading(self) -> None:
         """Accept no clients for the time being, in a loop under way neither."""
-        self._paused = True
-        super().stopReading()  # type: ignore[no-untyped-call]
+        if not self._paused:
+            self._paused = True
+            self._accepting(False)
+
+    def _accepting(self, accepting: bool) -> None:
+        """Be told, or be told no longer, of clients that wait."""
+        if accepting:
+            self.watch.add(self.socket.fileno(), READ, self._ready)
+        else:
+            self.watch.remove(self.socket.fileno())
+
+    def _ready(self, events: int) -> None:
+        """Accept; or take note that the socket listens no longer."""
+        if events & FAILED:
+            self.connectionLost(Failure(ConnectionLost()))  # type: ignore[no-untyped-call]
+        else:
+            self.doRead()
 
     def loseConnection(self, connDone: Failure = _DONE) -> Deferred[None]:
         """

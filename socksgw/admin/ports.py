@@ -53,6 +53,13 @@ class _Socket(UnixPort):
     numberAccepts = 8
     reactor: Any
 
+    def _accepting(self, accepting: bool) -> None:
+        """As L{UnixPort._accepting}, by the reactor, which outlives all sessions."""
+        if accepting:
+            self.reactor.addReader(self)
+        else:
+            self.reactor.removeReader(self)
+
     def exhausted(self) -> None:
         """Rest, after there was no descriptor for a client."""
         self.stopReading()
@@ -151,7 +158,6 @@ class AdminPorts(Part):
         if place.path:
             permissions = permissionsOf(self._admin.mode, self._admin.owner)
             port = _Socket(place.path, *permissions, site, self._reactor)
-            port.watch = self._gateway.watch
             port.startListening()
             self._sockets[place.text] = port
             return port

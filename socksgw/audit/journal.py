@@ -1,8 +1,8 @@
 """
 Write the audit journal: append-only, numbered, chained lines.
 
-A line is in the kernel before anything is granted. All lines of one reactor turn
-go out in one C{write(2)}. A write that fails is taken back whole, the requests that
+A line is in the kernel before anything is granted. All lines of one batch of
+events go out in one C{write(2)}. A write that fails is taken back whole, the requests that
 wait for it are refused, and the journal tries again by itself.
 """
 
@@ -82,6 +82,7 @@ class Journal:
         wall: Callable[[], float] = time.time,
         onTrouble: Callable[[str], None] | None = None,
         shared: bool = False,
+        soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         """
         Prepare; L{open} touches the directory.
@@ -90,10 +91,13 @@ class Journal:
         @param onTrouble: called with one line when something is wrong, and when it
             is over; by default it is logged.
         @param shared: whether other users may write to the directory.
+        @param soon: calls something when the events at hand have been told; by
+            default that is in the reactor's next turn.
         """
         self.directory = directory
         self._config = config
         self._reactor = reactor
+        self._soon = soon or (lambda call: reactor.callLater(0, call))
         self._wall = wall
         self._tell = onTrouble or (lambda text: _log.error("{text}", text=text))
         self._segments = Segments(directory, config, wall, self._tell, shared)
@@ -217,7 +221,7 @@ class Journal:
         waiting: Deferred[None] = Awaited()
         self._lines.append(Waiting(line, waiting, stranger))
         if not self._due:
-            self._schedule(0)
+            self._schedule()
         return waiting
 
     def commitFor(self, line: str, waiting: Written, stranger: bool = False) -> None:
@@ -228,7 +232,7 @@ class Journal:
         """
         self._lines.append(Waiting(line, waiting, stranger))
         if not self._due:
-            self._schedule(0)
+            self._schedule()
 
     def append(self, line: str, stranger: bool = False) -> None:
         """
@@ -244,7 +248,7 @@ class Journal:
             return
         self._lines.append(Waiting(line, None, stranger))
         if not self._due:
-            self._schedule(0)
+            self._schedule()
 
     def refusal(self, refusal: Refusal, line: Callable[[], str]) -> Deferred[None]:
         """
@@ -265,9 +269,9 @@ class Journal:
         for line, stranger in self._refusals.sums(self._reactor.seconds(), last):
             self.append(line, stranger)
 
-    def _schedule(self, seconds: float) -> None:
+    def _schedule(self) -> None:
         self._due = True
-        self._reactor.callLater(seconds, self._flush)
+        self._soon(self._flush)
 
     def _time(self) -> str:
         """Return the time now, as RFC 3339 with milliseconds."""
@@ -417,7 +421,8 @@ class Journal:
         refused = awaited(taken)
         self.refused += refused
         self.refusedInAll += refused
-        self._schedule(_RETRY)
+        self._due = True
+        self._reactor.callLater(_RETRY, self._flush)
         self._notWritten(taken, "the journal cannot be written")
 
     def _notWritten(self, lines: list[Waiting], why: str) -> None:

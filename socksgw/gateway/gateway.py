@@ -143,9 +143,9 @@ class Gateway:
         self._allowances = Allowances(reactor, clock)
         self.limits = Limits(self._counters, self._allowances)
         self._limit(config)
-        self._state = State(config, self._counters, reactor)
-        self.journal = self._state.journal
         self.watch = self._shared.watch
+        self._state = State(config, self._counters, reactor, self.watch.soon)
+        self.journal = self._state.journal
         self.networks = self._shared.networks
         self._listeners = Listeners(
             self,

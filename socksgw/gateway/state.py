@@ -5,7 +5,7 @@ The files that a gateway writes: its journal and its quotas, in C{state_dir}.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, final
 
 from twisted.internet.defer import Deferred
@@ -30,11 +30,18 @@ class State:
     @ivar quotas: the file of used quotas.
     """
 
-    def __init__(self, config: Config, counters: ProcessCounters, reactor: Any) -> None:
+    def __init__(
+        self,
+        config: Config,
+        counters: ProcessCounters,
+        reactor: Any,
+        soon: Callable[[Callable[[], None]], object],
+    ) -> None:
         """
         Open nothing yet.
 
         @param counters: those whose quotas are kept.
+        @param soon: as of L{Journal}.
         """
         gateway, self._named = config.gateway, bool(config.file)
         self._shared = gateway.shared_state_dir
@@ -48,6 +55,7 @@ class State:
             config.audit,
             reactor,
             shared=self._shared,
+            soon=soon,
         )
 
     def open(self, lock: int = -1, quotas: Iterable[Row] | None = None) -> None:

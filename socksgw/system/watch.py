@@ -1,8 +1,10 @@
 """
-Readiness of many plain sockets, seen by the reactor as one.
+Readiness of many plain sockets, and of the reactor's own descriptors as one.
 
-It is an epoll instance of our own, which the reactor watches. An event costs one
-call, where through the reactor it costs several in a logging context.
+An event costs one call here, where through the reactor it costs several in a logging
+context. It is an epoll instance of our own. Where the reactor has one, too, this one
+is waited on, and the reactor's is a descriptor among the others: the sockets of
+sessions cost one waking, and not two. Any other reactor watches this one.
 
 Most descriptors are watched by level: whoever is told, and leaves something, is told
 again. A stream socket that lives as long as a session is watched by B{edge}
@@ -114,6 +116,10 @@ class Watch:
         self._again: dict[int, int] = {}
         #: The reactor's call for those of them that no event comes for.
         self._later: Any = None
+        #: What is called when the events at hand have been told.
+        self._soon: list[Callable[[], None]] = []
+        #: The reactor's own epoll instance, where this one is waited on.
+        self._inner: int | None = None
         #: Descriptors that came while events were being told: a number may
         #: have been used again, and an older event is not for the new one.
         self._new: set[int] = set()
@@ -121,17 +127,34 @@ class Watch:
 
     def start(self) -> None:
         """Begin."""
-        self._reactor.addReader(self)
+        reactor = self._reactor
+        inner = getattr(reactor, "_poller", None)
+        if not isinstance(inner, select.epoll) or "doIteration" in vars(reactor):
+            # Another kind, or there is one of these already.
+            reactor.addReader(self)
+            return
+        self._inner = inner.fileno()
+        self._iterate = reactor.doIteration
+        self._epoll.register(self._inner, READ)
+        reactor.doIteration = self.iterate
 
     def stop(self) -> None:
         """Tell nothing any more."""
-        self._reactor.removeReader(self)
+        if self._inner is None:
+            self._reactor.removeReader(self)
+        else:
+            # What it is of its class.
+            del self._reactor.doIteration
+            self._inner = None
         if self._later is not None:
             self._later.cancel()
             self._later = None
         self._calls.clear()
         self._again.clear()
         self._epoll.close()
+        for call in self._soon:
+            self._reactor.callLater(0, call)
+        self._soon.clear()
 
     def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
         """
@@ -162,7 +185,7 @@ class Watch:
         """
         again = self._again
         again[fd] = again.get(fd, 0) | events
-        if not self._telling and self._later is None:
+        if not self._telling and self._later is None and self._inner is None:
             self._later = self._reactor.callLater(0, self._tellLater)
 
     def change(self, fd: int, events: int) -> None:
@@ -191,7 +214,51 @@ class Watch:
         """The number of descriptors that are watched."""
         return len(self._calls)
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """
+        Call something when the events at hand have been told.
+
+        Where none are being told it is called in the reactor's next turn.
+        """
+        if self._telling:
+            self._soon.append(call)
+        else:
+            self._reactor.callLater(0, call)
+
     # The reactor's calls.
+
+    def iterate(self, seconds: float | None) -> None:
+        """
+        Wait for something to happen, and tell it: the reactor's C{doIteration}.
+
+        @param seconds: the longest time to wait; L{None} for as long as it takes.
+        """
+        again = self._again
+        if again or self._soon:
+            seconds = 0
+        elif seconds is None:
+            seconds = -1
+        found: Iterable[tuple[int, int]] = self._epoll.poll(seconds, _AT_ONCE)
+        if again:
+            self._again = {}
+            found = chain(found, again.items())
+        self._telling = True
+        try:
+            self._tell(found)
+            if self._soon:
+                self._callSoon()
+        finally:
+            self._telling = False
+            self._new.clear()
+
+    def _callSoon(self) -> None:
+        """Make the calls that waited for the events; for theirs the next are told."""
+        calls, self._soon = self._soon, []
+        for call in calls:
+            try:
+                call()
+            except Exception:
+                _log.failure("a call after events failed")
 
     def doRead(self) -> None:
         """Take up what has happened."""
@@ -208,10 +275,12 @@ class Watch:
                     break
                 self._tell(found)
                 new.clear()
+            if self._soon:
+                self._callSoon()
         finally:
             self._telling = False
             new.clear()
-        if self._again and self._later is None:
+        if (self._again or self._soon) and self._later is None:
             self._later = self._reactor.callLater(0, self._tellLater)
 
     def _tell(self, found: Iterable[tuple[int, int]]) -> None:
@@ -220,6 +289,8 @@ class Watch:
         for fd, events in found:
             ready = calls.get(fd)
             if ready is None or (new and fd in new):
+                if fd == self._inner:
+                    self._iterate(0)
                 continue
             try:
                 ready(events)
@@ -229,7 +300,7 @@ class Watch:
     def _tellLater(self) -> None:
         """Tell once more what no event has come for meanwhile."""
         self._later = None
-        if self._again:
+        if self._again or self._soon:
             self.doRead()
 
     def connectionLost(self, reason: Failure) -> None:

@@ -34,14 +34,14 @@ def test_acceptingGoesOnLater(
     gateway.listen()
     gateway.start()
     ports = list(gateway._listeners._ports.values())
-    add, failing = reactor.addReader, [error, error]
+    add, failing = gateway.watch.add, [error, error]
 
-    def addReader(reader: Any) -> None:
-        if reader is ports[-1] and failing:
+    def adding(fd: int, *more: Any) -> None:
+        if fd == ports[-1].fileno() and failing:
             raise failing.pop()
-        add(reader)
+        add(fd, *more)
 
-    monkeypatch.setattr(reactor, "addReader", addReader)
+    monkeypatch.setattr(gateway.watch, "add", adding)
     gateway.exhausted()
     left = []
     with capturedLogs() as events:

@@ -23,7 +23,8 @@ def state(directory: Path, file: str = "") -> State:
     clock = Reactor()
     config = evolve(defaultConfig(), directory=directory, file=file)
     config = evolve(config, audit=AuditConfig(sync="never"))
-    return State(config, ProcessCounters(clock.seconds), clock)
+    counters = ProcessCounters(clock.seconds)
+    return State(config, counters, clock, lambda call: clock.callLater(0, call))
 
 
 def test_opened(tmp_path: Path) -> None:

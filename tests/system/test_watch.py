@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -294,3 +296,147 @@ def test_whatIsToldOnceMoreTakesTurns(watch: Watch) -> None:
     for both in pairs:
         for each in both:
             each.close()
+
+
+class Reading:
+    """A descriptor that the reactor itself watches."""
+
+    def __init__(self, plain: socket.socket) -> None:
+        self.fileno = plain.fileno
+        self._plain = plain
+        self.came = b""
+
+    def doRead(self) -> None:
+        self.came += self._plain.recv(100)
+
+    def connectionLost(self, reason: object) -> None: ...
+
+    def logPrefix(self) -> str:
+        return "-"
+
+
+@pytest.fixture
+def reactor() -> Iterator[Any]:
+    """One with epoll, which nothing else uses."""
+    before = descriptors()
+    made: Any = EPollReactor()
+    yield made
+    waker = made.waker
+    made.removeReader(waker)
+    os.close(waker.i)
+    os.close(waker.o)
+    made._poller.close()
+    assert descriptors() == before
+
+
+def turns(reactor: Any, condition: Any) -> int:
+    """How many turns of the reactor it takes, each of which waits for something."""
+    for count in range(1, 100):
+        reactor.runUntilCurrent()
+        if condition():
+            return count
+        left = reactor.timeout()
+        began = time.monotonic()
+        reactor.doIteration(5.0 if left is None else left)
+        assert time.monotonic() - began < 4.0
+        if condition():
+            return count
+    raise AssertionError("it did not come")
+
+
+def test_oneWaking(reactor: Any) -> None:
+    """One wait of the reactor tells what both watch, and wakes for what is due."""
+    (one, other), (their, its) = pairs = pair(), pair()
+    watch = Watch(reactor)
+    watch.start()
+    told: list[int] = []
+    reading = Reading(their)
+    reactor.addReader(reading)
+    watch.add(one.fileno(), STREAM, told.append)
+    other.send(b"x")
+    assert turns(reactor, lambda: told) == 1
+    its.send(b"theirs")
+    assert turns(reactor, lambda: reading.came) == 1
+    watch.again(one.fileno(), WRITE)
+    assert turns(reactor, lambda: len(told) == 2) == 1
+    called: list[str] = []
+    reactor.callLater(0.01, called.append, "late")
+    assert turns(reactor, lambda: called) <= 3
+    reactor.callFromThread(called.append, "thread")
+    assert turns(reactor, lambda: "thread" in called) <= 3
+    reactor.removeReader(reading)
+    watch.closing(one.fileno())
+    assert watch.watched == 0
+    watch.stop()
+    assert reactor.doIteration.__func__ is EPollReactor.doPoll
+    for both in pairs:
+        for each in both:
+            each.close()
+
+
+def test_twoOnOneReactor(reactor: Any) -> None:
+    """Both are told; the second is one of the reactor's own descriptors."""
+    (one, other), (two, another) = pairs = pair(), pair()
+    first, second = Watch(reactor), Watch(reactor)
+    first.start()
+    second.start()
+    told: list[str] = []
+    first.add(one.fileno(), STREAM, lambda _: told.append("first"))
+    second.add(two.fileno(), STREAM, lambda _: told.append("second"))
+    another.send(b"x")
+    assert turns(reactor, lambda: told == ["second"]) == 1
+    second.again(two.fileno())
+    turns(reactor, lambda: told == ["second"] * 2)
+    other.send(b"x")
+    assert turns(reactor, lambda: told[2:] == ["first"]) == 1
+    first.closing(one.fileno())
+    first.stop()
+    another.send(b"y")
+    assert turns(reactor, lambda: told[3:] == ["second"]) == 1
+    second.closing(two.fileno())
+    second.stop()
+    for both in pairs:
+        for each in both:
+            each.close()
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_afterTheEvents(reactor: Any, nested: bool) -> None:
+    """
+    Called once all that is at hand has been told, and before the next is waited for;
+    one that fails keeps nothing else from it.
+    """
+    pairs = [pair() for _ in range(3)]
+    if not nested:
+        reactor.doIteration = reactor.doIteration
+    watch = Watch(reactor)
+    watch.start()
+    told: list[str] = []
+
+    def later() -> None:
+        told.append("after")
+        watch.soon(lambda: told.append("after that"))
+        raise OSError
+
+    def ready(events: int) -> None:
+        if not told:
+            watch.soon(later)
+        told.append("event")
+
+    for one, other in pairs:
+        watch.add(one.fileno(), STREAM, ready)
+        other.send(b"x")
+    with capturedLogs() as events:
+        assert turns(reactor, lambda: "after" in told) == 1
+        assert told[:4] == ["event"] * 3 + ["after"]
+        turns(reactor, lambda: "after that" in told)
+    assert len([each for each in events if "log_failure" in each]) == 1
+    watch.soon(lambda: told.append("in a turn"))
+    turns(reactor, lambda: "in a turn" in told)
+    for one, other in pairs:
+        watch.closing(one.fileno())
+        one.close()
+        other.close()
+    watch.stop()
+    if not nested:
+        del reactor.doIteration
