@@ -53,6 +53,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         f"handover/{each}.py": ("interop/test_restart.py", "two processes have it")
         for each in ("program", "succession", "taking", "transfer")
     },
+    "session/moving.py": ("interop/test_restart.py", "two processes have it"),
     "gateway/relief.py": ("interop/test_restart.py", "two processes have it"),
     "warehouse/errors.py": ("warehouse/test_engines.py", "its texts are told there"),
     "warehouse/fitting.py": ("warehouse/test_writing.py", "odd lines are written"),

@@ -142,6 +142,19 @@ class Inbound(Requests):
             connection.abortConnection()
             raise
 
+    def adopt(self, connection: Any, came: float, serving: Any) -> None:
+        """
+        Go on with a client whose request another process has answered.
+
+        @param serving: its session, to be cancelled when it has to end.
+        """
+        self.connection, self.came, self._serving = connection, came, serving
+        self.halfOpen = False
+        # The other process has let it in.
+        self._admitted = self.listener.admission.census.entered(self.source, True)
+        self.listener.opened(self)
+        connection.receiver = self
+
     def comesFrom(self, source: Address, port: int) -> bool:
         """As L{socksgw.accept.layers.Client.comesFrom}."""
         if not self.halfOpen:

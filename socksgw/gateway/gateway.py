@@ -44,9 +44,11 @@ from socksgw.login.checkers import HashingPool
 from socksgw.metrics.facts import factsOf
 from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
+from socksgw.relay.tally import MOVED
 from socksgw.route.udpoptions import portShares
 from socksgw.route.upstreams.standing import Standing
 from socksgw.session.express import Serving, begin
+from socksgw.session.moving import resume
 from socksgw.session.session import Session
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.domains import Domain
@@ -186,6 +188,7 @@ class Gateway:
             self.listeners,
             self._listeners,
             self._state,
+            self._counters,
             self.sessions,
             self.grants,
             self._parts,
@@ -480,10 +483,13 @@ class Gateway:
         Remove a session that is over, and give back what it counted for.
         """
         self.sessions.end(session)
-        self._over(factsOf(session.record))
         claim, session.claim = session.claim, None
-        if claim is not None:
-            self.limits.give(claim)
+        if session.record.reason == MOVED:
+            self.relief.moved(claim)
+        else:
+            self._over(factsOf(session.record))
+            if claim is not None:
+                self.limits.give(claim)
         self.settled()
 
     # Listeners.
@@ -519,6 +525,9 @@ class Gateway:
         """
         name = self.config.gateway.name
         self._begin(process.handoverLine(name, pid, len(self.sessions), left))
+        for session in self.sessions:
+            resume(session)
+        self._revocation.changed()
 
     # Stopping.
 

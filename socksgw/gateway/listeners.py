@@ -266,6 +266,14 @@ class Listeners:
             self._open(key, skipped if lenient else None)
         return skipped
 
+    def named(self, name: str) -> Listener:
+        """Return the listener of a name; a closed one, where none is configured."""
+        listener = self.byName.get(name)
+        if listener is None:
+            listener = self.byName[name] = Listener(self._service, name)
+            listener.close()
+        return listener
+
     def give(self, sockets: Mapping[tuple[str, ...], socket.socket]) -> None:
         """
         Have L{open} use sockets that listen already.

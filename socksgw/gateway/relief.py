@@ -7,7 +7,8 @@ L{socksgw.handover} has the two processes talk.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, final
 
 from twisted.internet.defer import Deferred, fail
@@ -23,6 +24,9 @@ from socksgw.gateway.parts import Parts
 from socksgw.gateway.sessions import Sessions
 from socksgw.gateway.state import State
 from socksgw.interfaces import SetDeadline
+from socksgw.limits.counters import Key, ProcessCounters, Row
+from socksgw.limits.limits import Claim
+from socksgw.session.session import Session
 
 __all__ = ["Predecessor", "Relief", "Succeeded"]
 
@@ -73,6 +77,7 @@ class Relief:
         byName: Mapping[str, Listener],
         listeners: Listeners,
         state: State,
+        counters: ProcessCounters,
         sessions: Sessions,
         grants: Grants,
         parts: Parts,
@@ -89,6 +94,12 @@ class Relief:
         self._byName = byName
         self._listeners = listeners
         self._state = state
+        self._counters = counters
+        # What the sessions that have moved are still counted for here, so that limits
+        # know of them; and what those of other processes are counted for.
+        self._gone: Counter[Key] = Counter()
+        self._others: dict[Predecessor, Counter[Key]] = {}
+        self._spent: dict[tuple[object, ...], int] = {}
         self._sessions = sessions
         self._grants = grants
         self._parts = parts
@@ -134,8 +145,46 @@ class Relief:
             "number": journal.number,
             "head": journal.head,
             "session": self._sessions.last + begun,
-            "quotas": self._state.rows(),
+            "quotas": self._noted(),
         }
+
+    def _noted(self) -> list[Row]:
+        rows = self._state.rows()
+        self._spent = {row[:5]: row[5] for row in rows}
+        return rows
+
+    def moved(self, claim: Claim | None) -> None:
+        """
+        Take note that a session goes on in the other process.
+
+        @param claim: what it is counted for, here, too.
+        """
+        if claim is not None:
+            claim.close()
+            self._gone.update(claim.keys)
+
+    def counts(self, leaving: Iterable[Session] = ()) -> list[tuple[Key, int]]:
+        """
+        Return what the sessions that are left here are counted for.
+
+        @param leaving: sessions that are to move.
+        """
+        found = self._counters.counts()
+        found.subtract(self._gone)
+        for session in leaving:
+            if session.claim is not None:
+                found.subtract(session.claim.keys)
+        return [(key, count) for key, count in found.items() if count > 0]
+
+    def spent(self) -> list[Row]:
+        """Return the octets of quotas since L{told}, or since this was called last."""
+        found: list[Row] = []
+        for row in self._state.rows():
+            more = row[5] - self._spent.get(row[:5], 0)
+            if more > 0:
+                found.append((*row[:5], more))
+                self._spent[row[:5]] = row[5]
+        return found
 
     def handOver(self, elsewhere: Elsewhere) -> Deferred[None]:
         """
@@ -173,6 +222,10 @@ class Relief:
         self._parts.await_()
         self._listeners.give(sockets)
 
+    def named(self, listener: str) -> Listener:
+        """As L{Listeners.named}."""
+        return self._listeners.named(listener)
+
     def inherit(self, told: Mapping[str, Any], lock: int) -> None:
         """
         Take over what another process has L{told}, and open the journal.
@@ -186,6 +239,23 @@ class Relief:
         if (journal.number, journal.head) != (told["number"], told["head"]):
             raise CannotStart("the journal is not the one of the other process")
         self._sessions.skip(told["session"])
+
+    def count(self, other: Predecessor, counts: Iterable[tuple[Key, int]]) -> None:
+        """
+        Count the sessions that are left in another process, in place of those before.
+
+        @param counts: as of L{counts} there; none when it has ended.
+        """
+        before = self._others.pop(other, Counter())
+        now: Counter[Key] = Counter(dict(counts))
+        if now:
+            self._others[other] = now
+        self._counters.add([*(now - before).elements()])
+        self._counters.give([*(before - now).elements()])
+
+    def spend(self, rows: Iterable[Row]) -> None:
+        """Count octets of quotas that have moved in another process."""
+        self._counters.restore(rows)
 
     def arrive(self, config: Config) -> None:
         """

@@ -61,6 +61,15 @@ class Sessions:
         session = self._live[self._number] = make(self._number)
         return session
 
+    def adopt(self, number: int, make: Callable[[int], Session]) -> Session:
+        """
+        Add a session that another process has begun.
+
+        @param number: the one that it has.
+        """
+        session = self._live[number] = make(number)
+        return session
+
     def skip(self, number: int) -> None:
         """Give numbers beyond this one: another process gives those up to it."""
         self._number = max(self._number, number)

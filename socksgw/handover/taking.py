@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, final
 
@@ -22,6 +22,8 @@ from socksgw.gateway.listeners import CannotStart
 from socksgw.handover.lines import write
 from socksgw.handover.place import VERSION
 from socksgw.handover.program import Program
+from socksgw.limits.counters import Key
+from socksgw.session.moving import descriptors, dismiss, restored
 from socksgw.system.channel import Channel, ChannelError, Message
 
 __all__ = ["Taking", "tell"]
@@ -57,6 +59,7 @@ class Taking:
         self._told: Message = {}
         self._gone = ""
         self._went = self._serves = self._arrived = False
+        self._dead: Sequence[int] = ()
         self.pid = 0
 
     # Before the reactor runs.
@@ -80,10 +83,16 @@ class Taking:
         """
         told = self._told = self._answer({"what": "state"})
         lock, self._lock = self._lock, -1
-        self._gateway.relief.inherit(told, lock)
+        relief = self._gateway.relief
+        relief.inherit(told, lock)
+        relief.count(self, _counts(told["counts"]))
         self._channel.send({"what": "adopted"})
         # Where the old one is gone by now, everything is ours.
         self._waitFor(lambda: self._went or bool(self._gone))
+        for number in self._dead:
+            session = self._gateway.sessions.get(number)
+            if session is not None:
+                dismiss(session)
         self._gateway.takeOver(self.pid, int(told["left"]))
         self._gateway.relief.predecessors[self] = None
 
@@ -120,6 +129,9 @@ class Taking:
             for place, fd in zip(message["places"], fds, strict=True):
                 self._sockets[tuple(place)] = socket.socket(fileno=fd)
             return
+        if what == "sessions":
+            self._adopt(message["sessions"], fds)
+            return
         if what == "lock" and len(fds) == 1 and self._lock < 0:
             self._lock = fds[0]
             return
@@ -127,10 +139,25 @@ class Taking:
             os.close(fd)
         if what == "go":
             self._went = True
+            self._dead = message["ended"]
+        elif what == "counts" and self._serves:
+            self._gateway.relief.count(self, _counts(message["counts"]))
+            self._gateway.relief.spend(tuple(each) for each in message["spent"])
         elif what == "left":
             self._arrive()
         else:
             raise ValueError(f"{what!r} was not to be said now")
+
+    def _adopt(self, sessions: Sequence[Message], fds: list[int]) -> None:
+        """Take sessions, which rest until the old process lets them go."""
+        gateway, at = self._gateway, 0
+        for facts in sessions:
+            count = descriptors(facts)
+            own = fds[at : at + count]
+            at += count
+            restored(gateway, facts, own, gateway.sessions.adopt, gateway.relief.named)
+        if at != len(fds):
+            raise ValueError("descriptors of no session")
 
     def _asked(self, message: dict[str, Any], fds: list[int]) -> Deferred[Message]:
         for fd in fds:
@@ -159,6 +186,7 @@ class Taking:
 
     def _ended(self) -> None:
         self._gateway.relief.predecessors.pop(self, None)
+        self._gateway.relief.count(self, ())
         self._arrive()
         self._gateway.settled()
 
@@ -200,6 +228,18 @@ def tell(connection: socket.socket, lines: Sequence[str]) -> None:
     with suppress(ChannelError):
         channel.send({"what": "failed", "why": list(lines)})
     channel.close()
+
+
+def _counts(told: Iterable[Any]) -> list[tuple[Key, int]]:
+    """
+    Return what another process counts.
+
+    @raise ValueError: it is not right.
+    """
+    found: list[tuple[Key, int]] = []
+    for (what, per, rule, who), count in told:
+        found.append(((str(what), str(per), str(rule), str(who)), int(count)))
+    return found
 
 
 def _refused(why: str) -> str:

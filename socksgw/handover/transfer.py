@@ -7,11 +7,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,7 +20,9 @@ from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.listeners import CannotStart
 from socksgw.handover.lines import GivenLines
 from socksgw.handover.place import VERSION
-from socksgw.system.channel import MOST, Channel, ChannelError, Message
+from socksgw.session.moving import dismiss, movable, rest, resume, told
+from socksgw.session.session import Session
+from socksgw.system.channel import MOST, Channel, ChannelError, ChannelFull, Message
 from socksgw.system.watch import Watch
 
 __all__ = ["Transfer"]
@@ -31,6 +34,10 @@ _BOUND: Final = 1 << 20
 #: Seconds that the new process may take from the state to the first turn of its
 #: reactor: meanwhile nobody is served.
 _PATIENCE: Final = 15.0
+#: Octets that sessions hold, of those told of at a time.
+_HELD: Final = 200_000
+#: Seconds between two messages of what the sessions that are left take of limits.
+_TELL: Final = 0.25
 
 
 @final
@@ -73,6 +80,10 @@ class Transfer:
         self.arrived: Deferred[None] = Deferred()
         self.settled: Deferred[None] = Deferred()
         self.sessions = (0, 0)
+        self._moving: list[Session] = []
+        self._counts: object = None
+        self._telling = LoopingCall(self._tellCounts)
+        self._telling.clock = reactor
         # The gateway's own ends before its last lines are written.
         self._watch = Watch(reactor)
         self._watch.start()
@@ -111,12 +122,47 @@ class Transfer:
 
     async def _state(self) -> Message:
         self._late = self._reactor.callLater(_PATIENCE, self._tooLate)
-        lock = self._gateway.relief.rest()
+        gateway = self._gateway
+        lock = gateway.relief.rest()
         self._resting = True
         self.channel.send({"what": "lock"}, [lock])
-        left = len(self._gateway.sessions)
-        self.sessions = (0, left)
-        return {**self._gateway.relief.told(), "left": left}
+        await self._tell(gateway.sessions)
+        moved = len(self._moving)
+        self.sessions = moved, len(gateway.sessions) - moved
+        return {
+            **gateway.relief.told(),
+            "left": self.sessions[1],
+            "counts": gateway.relief.counts(self._moving),
+        }
+
+    async def _tell(self, sessions: Iterable[Session]) -> None:
+        """Tell of all sessions that can move, which rest from then on."""
+        batch: list[Message] = []
+        fds: list[int] = []
+        size = 0
+        for session in sessions:
+            if not movable(session):
+                continue
+            rest(session)
+            try:
+                facts, own = told(session)
+            except TypeError as e:
+                resume(session)
+                _log.warn("a session cannot move: {why}", why=str(e))
+                continue
+            self._moving.append(session)
+            size += sum(len(side[5]) for side in facts["relay"][:2])
+            if len(fds) + len(own) > MOST or size > _HELD:
+                await self._flush(batch, fds)
+                batch, fds, size = [], [], 0
+            batch.append(facts)
+            fds += own
+        await self._flush(batch, fds)
+
+    async def _flush(self, batch: Sequence[Message], fds: Sequence[int]) -> None:
+        if batch:
+            self.channel.send({"what": "sessions", "sessions": batch}, fds)
+            await self.channel.room()
 
     # What it tells.
 
@@ -126,7 +172,9 @@ class Transfer:
         if what == "failed":
             self.why = [str(each) for each in message["why"]]
         elif what == "adopted" and self._resting:
-            self.channel.send({"what": "go"})
+            has = self._gateway.sessions.has
+            ended = [s.record.session for s in self._moving if not has(s)]
+            self.channel.send({"what": "go", "ended": ended})
         elif what == "serving" and self._resting:
             self._served()
         elif what == "arrived" and self.done:
@@ -152,9 +200,23 @@ class Transfer:
         self._resting = False
         self.done = True
         gateway = self._gateway
+        moving, self._moving = self._moving, []
         over = gateway.handOver(GivenLines(self.channel))
+        for session in moving:
+            if gateway.sessions.has(session):
+                dismiss(session)
+        self._telling.start(_TELL, now=False)
         gateway.relief.leave().addBoth(self._partsLeft)
         self._release(self, over)
+
+    def _tellCounts(self) -> None:
+        """Tell what the sessions that are left here take of limits and quotas."""
+        relief = self._gateway.relief
+        counts, spent = relief.counts(), relief.spent()
+        if self.channel.isOpen and (counts != self._counts or spent):
+            self._counts = counts
+            with suppress(ChannelFull):
+                self.channel.send({"what": "counts", "counts": counts, "spent": spent})
 
     def _partsLeft(self, result: object) -> None:
         if isinstance(result, Failure):
@@ -180,8 +242,14 @@ class Transfer:
                 self._gateway.relief.hasten(0)
             return
         self._unwatch()
+        if self._telling.running:
+            self._telling.stop()
         if self._resting:
             self._resting = False
+            for session in self._moving:
+                if self._gateway.sessions.has(session):
+                    resume(session)
+            self._moving.clear()
             self._gateway.relief.goOn()
         self.why = self.why or ["the new process ended before it served"]
         self._over(self)
@@ -189,6 +257,8 @@ class Transfer:
     def close(self) -> None:
         """End: everything is recorded."""
         self._ended = True
+        if self._telling.running:
+            self._telling.stop()
         if self.channel.isOpen:
             self.channel.close()
             self._unwatch()

@@ -8,7 +8,7 @@ octets of windows.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import nsmallest
 from typing import Final, Protocol, final
@@ -275,6 +275,10 @@ class ProcessCounters:
             del self._windows[at]
 
     # Keeping.
+
+    def counts(self) -> Counter[Key]:
+        """Return how many live of each key."""
+        return Counter(self._counts)
 
     def sweep(self) -> None:
         """

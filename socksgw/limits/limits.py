@@ -402,6 +402,15 @@ class Limits:
             self._allow(new, bounds, asker)
         return new
 
+    def resume(self, asker: Asker, command: str, rule: str) -> Claim:
+        """
+        Count a session that another process has counted until now.
+
+        @param rule: the rule that allows it.
+        """
+        self.live += 1
+        return self.again(Claim(rule), asker, command, rule)
+
     def _boundsOf(self, command: str, rule: str) -> tuple[_Bound, ...]:
         bounds = self._ofCommand.get(command, self._entering)
         own = self._rules.get(rule)

@@ -4,11 +4,12 @@ Which relay serves which pair of connections.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import final
+from collections.abc import Hashable, Sequence
+from typing import Any, final
 
 from socksgw.relay.forward import STALE, UPGRADED, ForwardRelay
 from socksgw.relay.kept import Kept
+from socksgw.relay.memory import Pipe
 from socksgw.relay.relay import Done
 from socksgw.relay.seams import Allowance, Client
 from socksgw.relay.settings import RelaySettings
@@ -140,6 +141,33 @@ class Relays:
         if sending is not None or receiving is not None:
             relay.limit(sending, receiving)
         tally.relay = relay
+        return relay
+
+    def rejoin(
+        self,
+        client: Client,
+        destination: Connection,
+        tally: Tally,
+        done: Done,
+        idle: float | None,
+        sending: Allowance | None,
+        receiving: Allowance | None,
+        facts: Sequence[Any],
+        pipes: Sequence[Pipe | None],
+    ) -> SpliceRelay:
+        """
+        Return what goes on with a relay of another process.
+
+        It is as of L{join}, and begins with L{SpliceRelay.goOn}.
+
+        @param facts: what L{SpliceRelay.told} has returned there.
+        @param pipes: as of L{SpliceRelay.restore}.
+        @raise ValueError: the facts are not right.
+        """
+        relay = self.join(client, destination, tally, done, idle, sending, receiving)
+        if relay is None:
+            raise ValueError("a socket is not plain")
+        relay.restore(facts, pipes)
         return relay
 
     def joined(

@@ -34,6 +34,15 @@ class IdleTime:
         self._moved = moved
         self._parts = 0
 
+    @property
+    def passed(self) -> tuple[int, int]:
+        """What had moved at the last look, and the parts in which nothing did."""
+        return self._moved, self._parts
+
+    @passed.setter
+    def passed(self, passed: tuple[int, int]) -> None:
+        self._moved, self._parts = passed
+
     def idles(self, moved: int, busy: bool = False) -> bool:
         """
         Count a part of the idle time.

@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Sequence
 from enum import Enum
 from select import EPOLLERR
-from typing import Final, final
+from typing import Any, Final, final
 
 from socksgw.relay.halves import Half, HalfRelay, Input, Output
 from socksgw.relay.memory import SCARCE, Pipe
@@ -51,6 +52,8 @@ _INPUT_DRAINING: Final = Input.DRAINING
 _INPUT_LOST: Final = Input.LOST
 _OUTPUT_ENDED: Final = Output.ENDED
 _OUTPUT_LOST: Final = Output.LOST
+#: The states of which another process can make the same.
+_ORDERLY: Final = (Input.OPEN, Input.ENDED, Output.OPEN, Output.ENDED)
 
 
 @final
@@ -478,6 +481,64 @@ class Side(Half):
         if self._registered:
             self._registered = 0
             self.relay.settings.watch.remove(self._fd)
+
+    # Another process.
+
+    @property
+    def movable(self) -> bool:
+        """Whether another process can go on with it: nothing has failed."""
+        return self.input in _ORDERLY and self.output in _ORDERLY
+
+    def rest(self) -> None:
+        """Touch the socket no more, until L{goOn}; what is held stays."""
+        self._unwatch()
+        self._waitNoMore()
+        if self.allowance is not None:
+            self.allowance.forget()
+
+    def goOn(self) -> None:
+        """Move octets again, here or in another process (L{restore})."""
+        if self.held:
+            self.other._startWriting()
+        elif self.input is _OPEN:
+            self.startReading()
+        if not self._registered:
+            # A reset is always told.
+            self._registered = STREAM
+            self.relay.settings.watch.add(self._fd, STREAM, self.ready)
+
+    def told(self) -> tuple[list[Any], list[int]]:
+        """
+        Return what another process has to know, while this rests.
+
+        @return: the facts, and the descriptors of the socket, and of the pipe if
+            there is one.
+        """
+        pipe = self._pipe
+        facts = [
+            self.moved,
+            self.held,
+            self.input is _OPEN,
+            self.output is Output.OPEN,
+            self._way.value,
+            self._rest.hex(),
+            pipe is not None,
+        ]
+        return facts, [self.socket.fileno(), *(pipe or ())]
+
+    def restore(self, facts: Sequence[Any], pipe: Pipe | None) -> None:
+        """
+        Be what another process has L{told}.
+
+        @raise ValueError: that is not possible.
+        """
+        moved, held, reads, writes, way, rest, _ = facts
+        self.moved, self.held = int(moved), int(held)
+        self.input = _OPEN if reads else Input.ENDED
+        self.output = Output.OPEN if writes else _OUTPUT_ENDED
+        self._way, self._rest, self._pipe = _Way(way), bytes.fromhex(rest), pipe
+        if self.held:
+            self.relay.settings.memory.take(self.held)
 
     # Beginning, and letting go.
 

@@ -14,8 +14,10 @@ Its two L{Side}s are in L{socksgw.relay.side}.
 from __future__ import annotations
 
 import socket
-from typing import Final, final
+from collections.abc import Sequence
+from typing import Any, Final, final
 
+from socksgw.relay.memory import Pipe
 from socksgw.relay.relay import Done, Relay
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.side import Side
@@ -76,6 +78,54 @@ class SpliceRelay(Relay):
         self.watchIdle()
         self.destination.startReading()
         self.client.begin(early)
+
+    # Another process.
+
+    @property
+    def movable(self) -> bool:
+        """Whether another process can go on with it."""
+        return (
+            not self._over
+            and not self._looks
+            and self.client.movable
+            and self.destination.movable
+        )
+
+    def rest(self) -> None:
+        """Move nothing until L{goOn}."""
+        self.ignoreIdle()
+        self.client.rest()
+        self.destination.rest()
+
+    def goOn(self) -> None:
+        """Move octets again, after L{rest}, or first of all, after L{restore}."""
+        self.watchIdle()
+        self.destination.goOn()
+        if not self._over:
+            self.client.goOn()
+
+    def told(self) -> tuple[list[Any], list[int]]:
+        """
+        Return what another process has to know, while this rests.
+
+        @return: the facts; and the descriptors of the sockets and the pipes.
+        """
+        near, fds = self.client.told()
+        far, others = self.destination.told()
+        return [near, far, list(self.passed)], [*fds, *others]
+
+    def restore(self, facts: Sequence[Any], pipes: Sequence[Pipe | None]) -> None:
+        """
+        Be what another process has L{told}.
+
+        @param pipes: those of the client's and the destination's side.
+        @raise ValueError: that is not possible.
+        """
+        near, far, self.passed = facts
+        self.client.restore(near, pipes[0])
+        self.destination.restore(far, pipes[1])
+
+    # Ending.
 
     def lost(self, side: Side) -> None:
         """

@@ -4,11 +4,11 @@ The figures of one relay.
 
 from __future__ import annotations
 
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 from socksgw.relay.relay import Relay
 
-__all__ = ["Tally"]
+__all__ = ["MOVED", "Tally"]
 
 
 class _Moving(Protocol):
@@ -16,6 +16,10 @@ class _Moving(Protocol):
 
     @property
     def moved(self) -> tuple[int, int]: ...
+
+
+#: In the place of how a relay ended: another process goes on with it.
+MOVED: Final = "moved"
 
 
 @final

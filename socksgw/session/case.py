@@ -286,6 +286,11 @@ class Case:
         self._used = tuple(used)
         standing.end()
 
+    @property
+    def travels(self) -> bool:
+        """Whether it goes through an upstream."""
+        return bool(self._used)
+
     def leave(self) -> None:
         """Count the session, which is over, as no upstream's any more."""
         used, self._used = self._used, ()

@@ -41,7 +41,7 @@ from socksgw.wire import userpass
 from socksgw.wire.address import Address
 from socksgw.wire.events import Decoded, Event, Requested
 
-__all__ = ["Serving", "begin"]
+__all__ = ["Express", "Serving", "begin"]
 
 #: Whether there is an express lane; tests have sessions go without.
 OPEN = True
@@ -109,6 +109,18 @@ class Express:
         self._outlet: Outlet | None = None
         self.called = False
         self.running: Running[None] | None = None
+
+    @classmethod
+    def relaying(cls, session: Session, outlet: Outlet) -> Express:
+        """
+        Return what waits for the end of a relay that has begun elsewhere.
+
+        @param outlet: the relay's destination.
+        """
+        lane = cls(session)
+        lane._waits, lane._outlet = _END, outlet
+        lane.called = True
+        return lane
 
     # What has been waited for.
 

@@ -25,7 +25,7 @@ from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.methods import OfferedMethod
 from socksgw.negotiate.negotiation import negotiate
 from socksgw.policy.questions import Verdict
-from socksgw.relay.tally import Tally
+from socksgw.relay.tally import MOVED, Tally
 from socksgw.session import case
 from socksgw.session.command import Command, Relay
 from socksgw.session.deciding import decide
@@ -418,6 +418,9 @@ class Session(case.Case):
         """
         record, client = self.record, self.client
         record.reason = tally.reason
+        if tally.reason == MOVED:
+            client.close()
+            return
         self.gateway.journal.append(record.endLine(self.gateway.clock()))
         if tally.further is not None:
             self._further = tally.further

@@ -4,12 +4,16 @@ C{socksgw restart} and C{--take-over}, with real processes.
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +23,9 @@ from tests.live.restarts import Restarted, restarted
 from tests.live.running import TWISTD, environment
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
+
+#: Of each direction of a session: more than sockets and the gateway hold.
+OCTETS = 12_000_000
 
 
 @pytest.fixture
@@ -117,6 +124,103 @@ def test_whatHasNotBegun(gateway: Restarted, server: Destination) -> None:
     assert gateway.over(gateway.process.pid) == 0
     ended = {each["session"]: each["sent"] for each in gateway.journal("end")}
     assert ended[number] == 5
+
+
+class Pair:
+    """
+    Both ends of a session, each of which sends what the other one knows.
+
+    @ivar got: what came at the client, and at the destination.
+    """
+
+    def __init__(self, gateway: Restarted, number: int) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.client = raw.through(raw.dial(gateway.port), "127.0.0.1", self.port)
+        self.destination, _ = self._listening.accept()
+        self.sent = [random.Random(number + way).randbytes(OCTETS) for way in (0, 500)]
+        self.got = [b"", b""]
+        self._threads: list[threading.Thread] = []
+
+    def send(self) -> None:
+        """Send all of both directions, and end each behind it."""
+        ends = self.client, self.destination
+        for end, octets in zip(ends, self.sent, strict=True):
+            self._begin(partial(_sendAll, end, octets))
+
+    def read(self) -> None:
+        """Read both directions to their end."""
+        self._begin(partial(self._readAll, self.client, 0))
+        self._begin(partial(self._readAll, self.destination, 1))
+
+    def _readAll(self, end: socket.socket, which: int) -> None:
+        parts = []
+        while came := end.recv(1 << 16):
+            parts.append(came)
+        self.got[which] = b"".join(parts)
+
+    def _begin(self, run: Callable[[], None]) -> None:
+        self._threads.append(threading.Thread(target=run, daemon=True))
+        self._threads[-1].start()
+
+    def over(self) -> None:
+        """Wait until all has come, and see that it is what was sent."""
+        for each in self._threads:
+            each.join(30)
+            assert not each.is_alive()
+        assert self.got == [self.sent[1], self.sent[0]]
+        self.close()
+
+    def close(self) -> None:
+        for end in (self.client, self.destination, self._listening):
+            end.close()
+
+
+def _sendAll(end: socket.socket, octets: bytes) -> None:
+    end.settimeout(30)
+    end.sendall(octets)
+    end.shutdown(socket.SHUT_WR)
+
+
+def test_liveSessions(gateway: Restarted) -> None:
+    """
+    They go on, with all that waits in the gateway for readers that do not read, through
+    several processes; each has one decision and one end, with all its octets.
+    """
+    pairs = [Pair(gateway, number) for number in range(12)]
+    stalled, moving, quiet = pairs[:4], pairs[4:8], pairs[8:]
+    for each in stalled:
+        each.send()
+    for each in moving:
+        each.send()
+        each.read()
+    # One direction has ended, and nothing moves in the other one.
+    quiet[0].client.shutdown(socket.SHUT_WR)
+    assert quiet[0].destination.recv(1) == b""
+    pids = [gateway.pid]
+    for _ in range(3):
+        pids.append(gateway.restart())
+    for pid in pids[:-1]:
+        assert gateway.over(pid) == 0
+    for line in gateway.journal("handover"):
+        assert line["left"] == 0
+        assert line["moved"] >= 8
+    for each in stalled:
+        each.read()
+    for each in (*stalled, *moving):
+        each.over()
+    quiet[0].destination.sendall(b"still here")
+    assert raw.exactly(quiet[0].client, 10) == b"still here"
+    for each in quiet:
+        each.close()
+    until(lambda: len(gateway.journal("end")) == len(pairs))
+    assert len(gateway.journal("decision")) == len(pairs)
+    ports = {each["session"]: each["port"] for each in gateway.journal("decision")}
+    octets = {ports[e["session"]]: e["sent"] for e in gateway.journal("end")}
+    for each in (*stalled, *moving):
+        assert octets[each.port] == OCTETS
+    status = json.loads(gateway.command("status", "--json").stdout)
+    assert status["sessions"]["live"] == status["clients"]["connected"] == 0
 
 
 def test_aConfigurationThatIsWrong(gateway: Restarted, server: Destination) -> None:

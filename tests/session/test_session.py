@@ -114,7 +114,8 @@ def test_stages() -> None:
     folders = {path.parent.name for path in root.glob("*/__init__.py")}
     others = {"wire", "plugins", "config", "system", "limits", "session", "interfaces"}
     others |= {"metrics", "records", "report", "warehouse"}
-    others |= {"admin", "agent", "client", "gateway", "console", "testing"}
+    others |= {"admin", "agent", "client", "gateway", "handover", "console"}
+        others |= {"testing"}
     assert folders - others == {stage.value for stage in Stage}
 
 

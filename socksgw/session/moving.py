@@ -1,0 +1,234 @@
+"""
+Live sessions that move to another process: plain sockets, of which octets are spliced.
+
+All others stay where they are.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from attrs import asdict
+
+from socksgw.accept.inbound import Inbound
+from socksgw.accept.listener import Listener
+from socksgw.audit.record import SessionRecord
+from socksgw.interfaces import Asker
+from socksgw.login.realm import SocksUser
+from socksgw.policy.questions import Found, Obligations
+from socksgw.relay.splice import SpliceRelay
+from socksgw.relay.tally import MOVED, Tally
+from socksgw.session.express import Express
+from socksgw.session.session import Gateway, Session
+from socksgw.session.stage import Stage
+from socksgw.session.streams import CONNECT
+from socksgw.system.plain import PlainConnection
+from socksgw.system.watch import Watcher
+from socksgw.wire.address import Address
+
+__all__ = [
+    "Moving",
+    "descriptors",
+    "dismiss",
+    "movable",
+    "rest",
+    "restored",
+    "resume",
+    "told",
+]
+
+#: Facts that are of no use any more once a session relays.
+_PAST: Final = frozenset({"offered", "wanted"})
+_FRESH: Final = SessionRecord(0, "", Address(bytes(4)), 0, 0.0)
+
+
+class Moving(Gateway, Protocol):
+    """What a session that comes needs of its new gateway."""
+
+    @property
+    def watch(self) -> Watcher:
+        """What tells that its sockets are ready."""
+
+
+def movable(session: Session) -> bool:
+    """Return whether another process can go on with a session."""
+    tally, client = session.tally, session.client
+    return (
+        session.stage is Stage.RELAY
+        and session.command is CONNECT
+        and session.claim is not None
+        and tally is not None
+        and type(tally.relay) is SpliceRelay
+        and tally.relay.movable
+        and not session.pending
+        and not session.travels
+        and client.protection is None
+        and type(client.connection) is PlainConnection
+    )
+
+
+def _relayOf(session: Session) -> SpliceRelay:
+    tally = session.tally
+    assert tally is not None
+    assert type(tally.relay) is SpliceRelay
+    return tally.relay
+
+
+def rest(session: Session) -> None:
+    """Have a session that is L{movable} move nothing, until L{resume} or L{dismiss}."""
+    _relayOf(session).rest()
+
+
+def resume(session: Session) -> None:
+    """Have a session go on that rests here, or has come."""
+    _relayOf(session).goOn()
+
+
+def dismiss(session: Session) -> None:
+    """Forget a session that rests: another process has it."""
+    _relayOf(session).finish(MOVED)
+
+
+# The facts.
+
+
+def _encoded(value: Any) -> Any:
+    """
+    Return a value as JSON has it.
+
+    @raise TypeError: it is of no known type.
+    """
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, bytes):
+        return {"octets": value.hex()}
+    if isinstance(value, Address):
+        return {"address": value.packed.hex(), "key": value.sourceKey.hex()}
+    if isinstance(value, (tuple, list)):
+        return [_encoded(each) for each in value]
+    if isinstance(value, (set, frozenset)):
+        return {"set": sorted(value)}
+    raise TypeError(f"{type(value).__name__} does not move")
+
+
+def _decoded(value: Any) -> Any:
+    """
+    Return what L{_encoded} has encoded; sequences are tuples.
+
+    @raise ValueError: it is none of that.
+    """
+    if isinstance(value, list):
+        return tuple(_decoded(each) for each in value)
+    if not isinstance(value, dict):
+        return value
+    if "octets" in value:
+        return bytes.fromhex(value["octets"])
+    if "address" in value:
+        address = Address(bytes.fromhex(value["address"]))
+        address.sourceKey = bytes.fromhex(value["key"])
+        return address
+    return frozenset(value["set"])
+
+
+def told(session: Session) -> tuple[dict[str, Any], list[int]]:
+    """
+    Return what another process has to know of a session that rests.
+
+    @return: the facts, and the descriptors.
+    @raise TypeError: a fact cannot be told.
+    """
+    record, client, asker = session.record, session.client, session.asker
+    relay, fds = _relayOf(session).told()
+    facts = {
+        name: _encoded(value)
+        for name in SessionRecord.__slots__
+        if name not in _PAST
+        and (value := getattr(record, name)) != getattr(_FRESH, name)
+    }
+    # Also those that another relay moved before, or who looked at the first octets.
+    relay[0][0], relay[1][0] = session.moved
+    user: Any = asker.user
+    assert session.claim is not None
+    return {
+        "record": facts,
+        "user": {name: _encoded(value) for name, value in asdict(user).items()},
+        "came": client.came,
+        "gateways": list(client.gateways),
+        "rule": session.claim.rule,
+        "idle": session.obligations.idle,
+        "found": session.found,
+        "relay": relay,
+    }, fds
+
+
+def descriptors(facts: Mapping[str, Any]) -> int:
+    """Return how many descriptors belong to the facts of a session."""
+    return 2 + sum(2 for side in facts["relay"][:2] if side[6])
+
+
+def restored(
+    gateway: Moving,
+    facts: Mapping[str, Any],
+    fds: Sequence[int],
+    begin: Callable[[int, Callable[[int], Session]], Session],
+    named: Callable[[str], Listener],
+) -> Session:
+    """
+    Return a session that another process has L{told}; it rests until L{resume}.
+
+    @param fds: the descriptors, which are the session's then.
+    @param begin: makes the session and counts it as live, from what makes it.
+    @param named: returns the listener of a name, also where none is configured.
+    @raise ValueError: the facts are not right.
+    """
+    record = {name: _decoded(value) for name, value in facts["record"].items()}
+    near, far, *_ = facts["relay"]
+    left = list(fds)
+    sockets: list[socket.socket] = []
+    pipes: list[tuple[int, int] | None] = []
+    for side in (near, far):
+        sockets.append(socket.socket(fileno=left.pop(0)))
+        sockets[-1].setblocking(False)
+        pipes.append((left.pop(0), left.pop(0)) if side[6] else None)
+    listener = named(record["listener"])
+    client = Inbound(listener, record["client"], record.get("clientPort", 0))
+    client.gateways = tuple(facts["gateways"])
+    client_, destination = (PlainConnection(each, gateway.watch) for each in sockets)
+    session = begin(record["session"], lambda number: Session(gateway, client, number))
+    for name, value in record.items():
+        setattr(session.record, name, value)
+    lane = Express.relaying(session, destination)  # type: ignore[arg-type]
+    client.adopt(client_, float(facts["came"]), lane)
+    user = {name: _decoded(value) for name, value in facts["user"].items()}
+    del user["anonymous"]
+    session.asker = Asker(
+        SocksUser(**user),
+        client.source,
+        session.record.listener,
+        session.record.secured,
+        session.record.tag,
+    )
+    if session.asker.user.expires is not None:
+        gateway.expiring[session] = None
+    session.command = CONNECT
+    session.obligations = Obligations(idle=facts["idle"])
+    session.found = Found(*facts["found"]) if facts["found"] else None
+    claim = session.claim = gateway.limits.resume(
+        session.asker, CONNECT.name, facts["rule"]
+    )
+    tally = session.tally = Tally()
+    session.generation.relays.rejoin(
+        client,
+        destination,
+        tally,
+        lane,
+        facts["idle"],
+        claim.sending,
+        claim.receiving,
+        facts["relay"],
+        pipes,
+    )
+    session.relaying()
+    return session
