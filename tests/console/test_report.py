@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from socksgw.audit.sinks.entries import Line
 from socksgw.console.command import main
 from socksgw.warehouse.writing import Writer
 from tests.fakes.journal import lines
+from tests.live.running import socksgwProcess
 from tests.tools import traffic
 from tests.tools.journals import chainOf, decision, written
 
@@ -177,3 +179,16 @@ def test_statuses(
     found, out, err = said(site, capsys, words)
     assert (found, out) == (status, "")
     assert text in err
+
+
+def test_theCommand(site: Path) -> None:
+    """C{socksgw report --csv} as it is typed: one header, and what --json has."""
+    words = ["report", "--config", "gw.toml", "--table", "users", "--top", "3"]
+    done = socksgwProcess(*words, "--csv", cwd=site)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    done = socksgwProcess(*words, "--json", cwd=site)
+    wanted = json.loads(done.stdout)["tables"]["users"]["rows"]
+    assert [each["user"] for each in rows] == [each["user"] for each in wanted]
+    assert [int(x["requests"]) for x in rows] == [x["requests"] for x in wanted]
+    assert len(rows) == 3

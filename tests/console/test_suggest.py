@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,55 @@ def test_nothing(gateway: Running) -> None:
     done = suggest(gateway, "--user", "nobody")
     assert done.returncode == 1
     assert "no denial of these is recorded" in done.stderr
+
+
+def test_tag(server: Destination, tmp_path: Path) -> None:
+    """
+    What was denied to a tag becomes a rule for that tag alone, by which the same
+    request passes; for people and other tags it is denied as before.
+    """
+    made = socksgw("passwd", "users", "alice", cwd=tmp_path, stdin="correct-horse\n")
+    assert made.returncode == 0
+    (tmp_path / "rules.d").mkdir()
+    for gateway in running(tmp_path, TAGGED):
+        assert [tagged(gateway, server.port, each) for each in TAGS] == [2, 2, 2]
+        found = suggest(gateway, "--tag", "job-1", "--since", "today")
+        assert found.returncode == 0, found.stderr
+        assert 'tag = ["job-1"]' in found.stdout
+        (tmp_path / "rules.d" / "job.toml").write_text(found.stdout)
+        checked = socksgw("check", "gw.toml", cwd=tmp_path)
+        assert checked.returncode == 0, checked.stdout
+        gateway.process.send_signal(signal.SIGHUP)
+        until(partial(gateway.journal, "reloaded"))
+        assert [tagged(gateway, server.port, each) for each in TAGS] == [0, 2, 2]
+        assert tagged(gateway, server.port + 1, "alice+job-1") == 2
+        assert suggest(gateway, "--tag", "job-9").returncode == 1
+
+
+TAGS = "alice+job-1", "alice+job-2", "alice"
+TAGGED = """
+include = ["rules.d/*.toml"]
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[auth]
+checkers = ["passwd:users"]
+tag_separator = "+"
+[[auth.choose]]
+methods = ["userpass"]
+[never]
+except = ["127.0.0.0/8"]
+[[rule]]
+id = "mail"
+allow = ["connect"]
+ports = [25]
+"""
+
+
+def tagged(gateway: Running, port: int, name: str) -> int:
+    """Ask as somebody: the reply."""
+    with closing(raw.dial(gateway.port)) as client:
+        client.sendall(raw.GREETING_LOGIN + raw.login(name.encode(), b"correct-horse"))
+        assert raw.exactly(client, 4) == b"\x05\x02\x01\x00"
+        client.sendall(raw.request5("127.0.0.1", port))
+        return raw.reply5(client)[0]

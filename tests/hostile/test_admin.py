@@ -5,6 +5,7 @@ The admin interface under those who want to harm it, or who are stuck.
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from tests.live import raw
 from tests.live.clients import descriptorsFor
 from tests.live.running import ALL, HEAD, resident
+from tests.live.servers import Destination, echo
 from tests.live.serving import Serving, served
 
 
@@ -106,6 +108,35 @@ def test_idleConnections(serving: Serving) -> None:
         for asking in (serving.operator, serving.own):
             assert asking.get("/api/status")["ready"]
         assert serving.gateway.descriptors < 300
+
+
+def test_stuckClients(serving: Serving) -> None:
+    """
+    Sessions come to their end while scrapers read an octet now and then, and others who
+    asked for much read nothing at all.
+    """
+    head = b"Host: localhost\r\nAuthorization: Bearer %b\r\n\r\n" % (
+        serving.tokens["looker"].encode()
+    )
+    with ExitStack() as stack, Destination(echo) as server:
+        stuck = []
+        for path in (b"/api/events", b"/metrics", b"/api/sessions", b"/") * 4:
+            client = stack.enter_context(raw.dial(serving.port))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            client.sendall(b"GET " + path + b" HTTP/1.1\r\n" + head)
+            stuck.append(client)
+        octets = os.urandom(10_000)
+        for _ in range(60):
+            with raw.through(
+                raw.dial(serving.gateway.port), "127.0.0.1", server.port
+            ) as client:
+                client.sendall(octets)
+                assert raw.exactly(client, len(octets)) == octets
+            for each in stuck[1::4]:
+                # What they asked for is not over yet.
+                assert len(each.recv(1)) == 1
+        assert raw.end(serving.gateway, server.port)["sent"] == len(octets)
+        assert serving.own.get("/api/status")["ready"]
 
 
 def test_anotherUser(serving: Serving) -> None:

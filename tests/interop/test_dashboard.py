@@ -60,9 +60,9 @@ def used(serving: Serving, home: Path, use: Use, token: str = "operator") -> Non
     asyncio.run(go())
 
 
-def connected(serving: Serving, port: int) -> socket.socket:
+def connected(serving: Serving, port: int, host: str = "127.0.0.1") -> socket.socket:
     """A session, by which octets have gone both ways."""
-    client = raw.through(raw.dial(serving.gateway.port), "127.0.0.1", port)
+    client = raw.through(raw.dial(serving.gateway.port), host, port)
     client.sendall(b"hello")
     assert raw.exactly(client, 5) == b"hello"
     return client
@@ -106,6 +106,45 @@ def test_aSessionIsKilled(
     end = raw.end(serving.gateway, port)
     assert end["reason"] == "killed"
     assert "token:operator" in end["why"]
+
+
+def test_endAll(
+    serving: Serving, tmp_path: Path, destination: Callable[..., Destination]
+) -> None:
+    """All sessions that a filter shows are ended, and no other."""
+    port, other = destination(echo).port, destination(echo, "127.0.0.2").port
+
+    async def use(browser: Browser, _: str) -> None:
+        rows = "document.querySelectorAll('#sessions-table tbody tr')"
+        await browser.until(f"{rows}.length === 3")
+        await browser.type("#filter [name=destination]", "127.0.0.1")
+        await browser.press("Enter", 13)
+        await browser.until(f"{rows}.length === 2")
+        await browser.click("#kill-chosen")
+        asked = await browser.until("document.querySelector('#sure[open]').innerText")
+        assert "the sessions with destination 127.0.0.1" in asked
+        await browser.click("#sure-yes")
+        for each in (first, second):
+            with pytest.raises(ConnectionResetError):
+                await asyncio.to_thread(untilEnd, each)
+        await browser.until(f"{rows}.length === 0")
+        said = await browser.until("document.getElementById('said').textContent")
+        assert said == "2 sessions have ended"
+        await browser.click("#filter [type=reset]")
+        await browser.until(f"{rows}.length === 1")
+        third.sendall(b"still")
+        assert raw.exactly(third, 5) == b"still"
+
+    with (
+        connected(serving, port) as first,
+        connected(serving, port) as second,
+        connected(serving, other, "127.0.0.2") as third,
+    ):
+        used(serving, tmp_path, use)
+    ends = serving.gateway.journal("end")
+    killed = [e for e in ends if "token:operator" in e.get("why", "")]
+    assert {e["reason"] for e in killed[-2:]} == {"killed"}
+    assert raw.end(serving.gateway, other)["reason"] != "killed"
 
 
 def test_atALook(
