@@ -28,6 +28,7 @@ _DECISION: Final = (
 #: What a session was found to carry.
 _FOUND: Final = (
     "application", "server_name", "ech", "alpn", "http_method", "detail", "mismatch",
+    "reports",
 )  # fmt: skip
 
 #: The fields that the lines of each event may have.

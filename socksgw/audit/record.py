@@ -460,11 +460,14 @@ class SessionRecord:
         """Return the members of a rule with a ticket; each grant has one."""
         return _named("ticket", self.ticket) + _granted(self.rule)
 
-    def carries(self, finding: Finding, mismatch: bool = False) -> None:
+    def carries(
+        self, finding: Finding, mismatch: bool = False, reports: Sequence[str] = ()
+    ) -> None:
         """
         Keep what the session carries.
 
         @param mismatch: whether it is for another name than was asked for.
+        @param reports: what rules that only report would have decided by that.
         """
         line = f',"application":{quoted(finding.application)}'
         if finding.serverName is not None:
@@ -475,7 +478,11 @@ class SessionRecord:
             line += f',"alpn":[{",".join(map(quoted, finding.alpn))}]'
         line += _named("http_method", finding.method)
         line += _named("detail", finding.detail)
-        self.carried = line + (',"mismatch":true' if mismatch else "")
+        if mismatch:
+            line += ',"mismatch":true'
+        if set(reports) != set(self.reports):
+            line += f',"reports":[{",".join(map(quoted, reports))}]'
+        self.carried = line
 
     def inspectedLine(
         self,

@@ -48,7 +48,10 @@ class Forward(Dialling):
         exchange = case.client.conversation.passOn()
         found = case.found
         assert found is not None
-        case.record.carries(Finding("http", found.serverName, method=exchange.method))
+        case.record.carries(
+            Finding("http", found.serverName, method=exchange.method),
+            reports=case.record.reports,
+        )
         outlet = self._kept(case, exchange.safe)
         again = outlet is not None
         # What a way out needs, should the kept connection turn out to be closed.

@@ -4,6 +4,8 @@ The look at what a session carries, between its last reply and its relay.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from socksgw.errors import Inspected, LimitReached, SocksError
 from socksgw.interfaces import Finding
 from socksgw.policy.questions import Found, Question, Verdict
@@ -107,7 +109,11 @@ def _keep(case: Case, finding: Finding, cuts: bool) -> None:
     record = case.record
     asked, named = record.name, finding.serverName
     mismatch = asked is not None and named is not None and asked != named
-    record.carries(finding, mismatch)
+    ruleset = case.generation.policy.ruleset
+    reports: Sequence[str] = ()
+    if ruleset.reporting:
+        reports = ruleset.reports(_question(case), record.dialled)
+    record.carries(finding, mismatch, reports)
     if mismatch and cuts:
         raise Inspected(
             f'the client asked for {asked}, and its {finding.application} is for "{named}"',
@@ -128,14 +134,7 @@ async def _judge(case: Case) -> None:
     if refusal is None:
         asked = None
         if verdict.obligations.deciders:
-            question = Question(
-                case.asker,
-                case.command.name,
-                record.name,
-                record.port,
-                None,
-                case.found,
-            )
+            question = _question(case)
             target = record.dialled or record.name or ""
             asked = await policy.askedAgain(question, target, verdict, case.obligations)
         if asked is not None:
@@ -176,6 +175,14 @@ def _again(case: Case) -> None:
         case.record.livesBy(verdict.rule, "")
         raise refusal
     case.livesBy(verdict)
+
+
+def _question(case: Case) -> Question:
+    """Return the question to the policy, now that it is known what there is."""
+    record = case.record
+    return Question(
+        case.asker, case.command.name, record.name, record.port, None, case.found
+    )
 
 
 def _refusal(case: Case, verdict: Verdict) -> Inspected | None:

@@ -284,6 +284,7 @@ def everyLine() -> list[str]:
     record.carries(
         Finding("tls", "a.example", outer=True, alpn=("h2",), method="GET", detail="d"),
         mismatch=True,
+        reports=["other: deny"],
     )
     lines.append(record.inspectedLine(True, "grant:4", "", "T-3", ("opa", "s")))
     lines += [record.endLine(101.0), record.peerLine(21), record.refusedLine("w")]

@@ -59,6 +59,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         name = "beyond"
         url = "socks5://127.0.0.1:{upstream.port}"
         [[rule]]
+        id = "no-more-http"
+        deny = ["connect"]
+        application = ["http"]
+        report_only = true
+        [[rule]]
         id = "no-proxies"
         deny = ["connect"]
         application = ["socks"]
@@ -177,6 +182,23 @@ def test_anotherName(gateway: Running) -> None:
             assert raw.exactly(client, len(octets)) == octets
         *_, end = story(gateway, server.port)
     assert (end["reason"], end.get("mismatch")) == ("closed", None)
+
+
+def test_reportOnly(gateway: Running) -> None:
+    """A rule that only reports is told by what the session may carry, then carries."""
+    mayBe = ["no-more-http: deny"]
+    request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for octets, reported in ((request, mayBe), (hello("localhost"), [])):
+        with Destination(echo) as server:
+            with raw.through(
+                raw.dial(gateway.port), b"localhost", server.port
+            ) as client:
+                client.sendall(octets)
+                assert raw.exactly(client, len(octets)) == octets
+            decision, inspected, end = story(gateway, server.port)
+        assert decision["reports"] == mayBe
+        for line in (inspected, end):
+            assert line.get("reports", mayBe) == reported
 
 
 def shares(octets: bytes) -> dict[int, int]:
