@@ -59,7 +59,9 @@ class Method:
 
 def line(body: str) -> dict[str, Any]:
     """A body, as the line that the journal makes of it."""
-    octets, _ = chain.chained(f'"v":1,"n":1,"time":"T",{body}', chain.FIRST)
+    octets, _ = chain.chained(
+        f'"v":1,"n":1,"time":"2026-11-28T07:00:00.000Z",{body}', chain.FIRST
+    )
     assert octets.endswith(b"\n")
     inside = octets[:-1]
     assert all(0x20 <= octet < 0x7F for octet in inside)
