@@ -5,9 +5,10 @@ Compare two configurations by the recorded traffic: C{socksgw diff}.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, final
 
 from socksgw.audit import chain
 from socksgw.audit.lines import ENDS
@@ -18,11 +19,17 @@ from socksgw.policy.facts import Facts, factsOf
 from socksgw.policy.outcome import consider
 from socksgw.policy.questions import Missing
 from socksgw.policy.ruleset import Ruleset
+from socksgw.wire.address import Address
 
 __all__ = ["diffMain"]
 
 #: How many kinds of changes are shown.
 _SHOWN: Final = 100
+#: How many verdicts are remembered.
+_KNOWN: Final = 1 << 16
+
+#: A configuration, its rules, and who can log in.
+Judging = tuple[Config, Ruleset, Offers]
 
 
 def _verdict(ruleset: Ruleset, offers: Offers, facts: Facts) -> str:
@@ -31,6 +38,86 @@ def _verdict(ruleset: Ruleset, offers: Offers, facts: Facts) -> str:
     except Missing as e:
         return f"depends on {e.fact}"
     return f'{"allow" if verdict.allowed else "deny"} by rule "{verdict.rule}"'
+
+
+@final
+class _Judges:
+    """
+    Two configurations that judge lines of a journal.
+
+    The same users go to the same places: what both have said of a line holds for all
+    lines that differ from it in nothing that either asks for.
+    """
+
+    def __init__(self, old: Judging, new: Judging) -> None:
+        self._both = old, new
+        rulesets = old[1], new[1]
+        self._sources = any(each.tellsSources for each in rulesets)
+        self._timed = [each for each in rulesets if each.timed]
+        self._entries: dict[tuple[str, str], Hashable] = {}
+        self._known: dict[Hashable, tuple[str, str] | None] = {}
+
+    def verdicts(
+        self, line: Mapping[str, Any], carried: Mapping[str, Any] | None
+    ) -> tuple[str, str] | None:
+        """
+        Return what each says of a decision.
+
+        @param carried: a later line that tells what the session carried.
+        @return: L{None} where the policy was not asked (L{factsOf}).
+        """
+        key = self._key(line)
+        if carried is None and key in self._known:
+            return self._known[key]
+        old, new = self._both
+        before, after = (factsOf(line, each[0], carried) for each in (old, new))
+        found = None
+        if before is not None and after is not None:
+            found = _verdict(*old[1:], before), _verdict(*new[1:], after)
+        if carried is None:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
+    def _key(self, line: Mapping[str, Any]) -> Hashable:
+        """Return all that verdicts about a line depend on."""
+        client, listener = line["client"].rpartition(":")[0], line["listener"]
+        periods: tuple[int, ...] = ()
+        if self._timed:
+            at = datetime.fromisoformat(line["time"]).timestamp()
+            periods = tuple(each.period(at) for each in self._timed)
+        return (
+            client if self._sources else self._entry(listener, client),
+            listener,
+            line["event"],
+            line["user"],
+            line["method"],
+            line["command"],
+            line["asked"],
+            line["name"],
+            line["port"],
+            tuple(line["addresses"]),
+            tuple(address for address, _ in line.get("struck", ())),
+            line.get("secured"),
+            line.get("tag"),
+            tuple(line.get("groups", ())),
+            periods,
+        )
+
+    def _entry(self, listener: str, client: str) -> Hashable:
+        """Return what tells one source from others for those who ask it to log in."""
+        found = self._entries.get((listener, client))
+        if found is None:
+            if len(self._entries) >= _KNOWN:
+                self._entries.clear()
+            try:
+                source = Address.parse(client.strip("[]"))
+            except ValueError:
+                return client
+            entries = [each[2].entry(listener, source) for each in self._both]
+            found = self._entries[listener, client] = (*entries, source.isLoopback)
+        return found
 
 
 def _carried(files: Iterable[Path]) -> dict[tuple[int, int], Mapping[str, Any]]:
@@ -54,8 +141,8 @@ def _carried(files: Iterable[Path]) -> dict[tuple[int, int], Mapping[str, Any]]:
 
 
 def diffMain(
-    old: tuple[Config, Ruleset, Offers],
-    new: tuple[Config, Ruleset, Offers],
+    old: Judging,
+    new: Judging,
     journal: Path,
     out: TextIO,
 ) -> int:
@@ -74,6 +161,7 @@ def diffMain(
     """
     changed: Counter[str] = Counter()
     decisions = 0
+    judges = _Judges(old, new)
     try:
         files = list(chain.files(journal)) if journal.is_dir() else [journal]
         carried = _carried(files) if old[1].inspects or new[1].inspects else {}
@@ -88,12 +176,11 @@ def diffMain(
                     raise ValueError(f"{file.name}:{place}")
                 if line["event"] not in ENDS:
                     continue
-                found = carried.get((run, line["session"]))
-                before, after = (factsOf(line, each[0], found) for each in (old, new))
-                if before is None or after is None:
+                found = judges.verdicts(line, carried.get((run, line["session"])))
+                if found is None:
                     continue
                 decisions += 1
-                was, becomes = _verdict(*old[1:], before), _verdict(*new[1:], after)
+                was, becomes = found
                 if was.split()[0] != becomes.split()[0]:
                     target = f"{line['name'] or line['asked']}:{line['port']}"
                     text = f"{line['user']} {line['command']} {target}"

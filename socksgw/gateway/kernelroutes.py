@@ -72,7 +72,7 @@ _NO_ROUTE: Final = frozenset(
 #: Octets of the largest answer; the kernel fills at most 32 KiB.
 _ANSWER: Final = 1 << 16
 #: Verdicts that are remembered.
-_KNOWN: Final = 4096
+_KNOWN: Final = 1 << 14
 
 
 def _netlink() -> socket.socket:

@@ -176,6 +176,15 @@ class Offers:
             for way in self._ways(listen, source, entry, choice)
         ]
 
+    def entry(self, listener: str, source: Address) -> str:
+        """
+        Return the entry of the configuration that is for a client; empty for none.
+
+        Clients of a listener for which it is the same are offered the same ways, where
+        all or none of them are on loopback.
+        """
+        return next((entry for entry, _ in self._offered(listener, source)), "")
+
     def refusal(self, facts: Facts) -> Verdict | None:
         """
         Return why no such client can be that user; L{None} if some can.
