@@ -5,7 +5,7 @@ The command C{twistd socksgw}: its options, and the service that they ask for.
 from __future__ import annotations
 
 import sys
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
@@ -14,9 +14,11 @@ from twisted.python import usage
 from socksgw.admin.ports import AdminPorts
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.config.loading import ConfigError, load
+from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
 from socksgw.console.banner import Console
 from socksgw.gateway.examining.sinks import writesToStdout
+from socksgw.gateway.examining.workers import workersOf
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.push import MetricsPush
 from socksgw.gateway.service import GatewayService, fail
@@ -28,8 +30,13 @@ from socksgw.system import output
 from socksgw.system.clock import steady
 from socksgw.system.log import observing
 from socksgw.system.signals import hangups
+from socksgw.workers.workforce import Workforce
 
 __all__ = ["Options", "makeService"]
+
+_ALONE: Final = (
+    "must be 1 for a process that takes over: several are stopped and started again"
+)
 
 
 class Options(usage.Options, AuthOptionMixin):
@@ -144,18 +151,26 @@ def makeService(options: Options) -> GatewayService:
     steady(reactor)
     taking = None
     given = handed()
+    checkers = options.get("credCheckers")
     try:
         config = configure(options)
+        count = workersOf(config)
+        if count > 1 and options["take-over"]:
+            raise ConfigError(config.file, [Problem("gateway.workers", _ALONE)])
+        workforce = Workforce(reactor, count, checkers) if count > 1 else None
         gateway = Gateway(
             reactor,
             config,
-            checkers=options.get("credCheckers"),
+            checkers=checkers,
             reread=(lambda: configure(options)) if options["config"] else None,
+            role=workforce,
         )
+        if workforce is not None:
+            workforce.of(gateway)
         gateway.adjoin(AdminPorts(gateway, reactor))
         gateway.adjoin(MetricsPush(gateway, reactor))
         succession = None
-        if options.program is not None:
+        if workforce is None and options.program is not None:
             succession = Succession(gateway, reactor, options.program)
             gateway.adjoin(succession)
         if options["take-over"]:

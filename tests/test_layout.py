@@ -317,6 +317,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "interop/test_sandbox.py",
         "it is about what a sandbox denies",
     ),
+    "accept/given.py": ("workers/test_workforce.py", "workers listen so"),
+    "accept/held.py": ("workers/test_workforce.py", "processes share its sockets"),
+    "gateway/role.py": ("workers/test_workforce.py", "a worker has another one"),
+    **{
+        f"workers/{each}.py": ("workers/test_workforce.py", "they are real processes")
+        for each in ("__main__", "child", "process")
+    },
+    "workers/orders.py": ("workers/test_share.py", "it tells what is divided"),
     "tap.py": ("hostile/test_firstminute.py", "it starts gateways as people do"),
 }
 

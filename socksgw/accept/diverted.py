@@ -146,8 +146,13 @@ class DivertedPort:
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """Return where it is, as Twisted's ports do."""
-        host, port = self._socket.getsockname()[:2]
-        make = IPv6Address if self._socket.family == socket.AF_INET6 else IPv4Address
+        return self.hostOf(self._socket)
+
+    @staticmethod
+    def hostOf(bound: socket.socket) -> IPv4Address | IPv6Address:
+        """Return where a socket is."""
+        host, port = bound.getsockname()[:2]
+        make = IPv6Address if bound.family == socket.AF_INET6 else IPv4Address
         return make("UDP", host, port)
 
     def stopReading(self) -> None:
@@ -243,7 +248,7 @@ class DivertedPort:
         self._clients.pop(peer, None)
 
 
-def _bound(address: Address, port: int) -> socket.socket:
+def _bound(address: Address, port: int, joining: bool = False) -> socket.socket:
     """
     Open a socket that may be bound to foreign addresses.
 
@@ -254,6 +259,8 @@ def _bound(address: Address, port: int) -> socket.socket:
     )
     try:
         foreign(opened)
+        if joining:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if address.version == 6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bindForeign(opened, address, port)
@@ -261,6 +268,26 @@ def _bound(address: Address, port: int) -> socket.socket:
         opened.close()
         raise
     return opened
+
+
+def boundForDatagrams(text: str, joining: bool = False) -> socket.socket:
+    """
+    Return a socket for the datagrams that are diverted to an C{address}.
+
+    @param joining: whether others have the same address.
+    @raise OSError: the kernel does not let us, or would not let us answer.
+    """
+    address, port = parseListenAddress(text)
+    foreigner, low = _TRIAL[address.version]
+    _bound(Address.parse(foreigner), low).close()
+    bound = _bound(address, port, joining)
+    try:
+        receiveOriginals(bound)
+        roomy(bound, _RECEIVE)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def listenForDatagrams(
@@ -276,16 +303,4 @@ def listenForDatagrams(
     @param given: the socket, where there is one already.
     @raise OSError: the kernel does not let us, or would not let us answer.
     """
-    if given is not None:
-        return DivertedPort(given, listener, watch, host)
-    address, port = parseListenAddress(text)
-    foreigner, low = _TRIAL[address.version]
-    _bound(Address.parse(foreigner), low).close()
-    bound = _bound(address, port)
-    try:
-        receiveOriginals(bound)
-        roomy(bound, _RECEIVE)
-    except OSError:
-        bound.close()
-        raise
-    return DivertedPort(bound, listener, watch, host)
+    return DivertedPort(given or boundForDatagrams(text), listener, watch, host)

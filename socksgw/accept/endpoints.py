@@ -41,6 +41,7 @@ __all__ = [
     "isTaken",
     "listenOnAddress",
     "listenOnEndpoint",
+    "prepare",
     "remedyFor",
     "surrender",
 ]
@@ -237,13 +238,12 @@ def surrender(port: tcp.Port) -> None:
     port.connectionLost(_DONE)
 
 
-def _prepare(port: Any) -> None:
+def prepare(listening: socket.socket) -> None:
     """
     Set the options that all listening sockets have.
 
     Accepted sockets inherit them, which saves system calls for each client.
     """
-    listening = port.getHandle() if hasattr(port, "getHandle") else port.socket
     listening.listen(BACKLOG)
     if listening.family in (socket.AF_INET, socket.AF_INET6):
         quick(listening)
@@ -284,7 +284,7 @@ def listenOnAddress(
         port._preexistingSocket = given
     port.startListening()
     port.numberAccepts = 64
-    _prepare(port)
+    prepare(port.socket)
     return port
 
 
@@ -312,7 +312,8 @@ def listenOnEndpoint(
         raise ValueError(f"{e}") from None
 
     def listening(port: IListeningPort) -> IListeningPort:
-        _prepare(port)
+        found: Any = port
+        prepare(found.getHandle() if hasattr(found, "getHandle") else found.socket)
         return port
 
     twisteds = TwistedFactory(factory, watch)

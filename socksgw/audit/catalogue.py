@@ -13,7 +13,7 @@ from typing import Final
 __all__ = ["CATALOGUE", "COMMON", "EVENTS"]
 
 #: Fields of every line, and of every line about a client.
-COMMON: Final = ("v", "n", "time", "event", "hash")
+COMMON: Final = ("v", "n", "time", "event", "worker", "hash")
 _CLIENT: Final = (
     "session", "listener", "network", "client", "protocol", "uid", "pid",
 )  # fmt: skip
@@ -72,6 +72,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "grant": ("grant", "act", "by", "ticket", "allows", "until", "why"),
     "checkpoint": ("gateway", "head", "key", "signature"),
     "leave-by": ("address", "state"),
+    "worker": ("state", "pid", "why"),
     "sink": ("sink", "kind", "state", "position", "behind", "missed", "aside", "why"),
     "recovered": ("octets",),
     "missing": ("from", "to"),

@@ -24,6 +24,7 @@ from socksgw.audit.growth import Growth
 from socksgw.audit.ration import Ration
 from socksgw.audit.refusals import Refusal, Refusals
 from socksgw.audit.segments import InUse, Segments
+from socksgw.audit.sharedend import SharedEnd
 from socksgw.audit.waiting import Waiting, Written, awaited, fail, fire
 from socksgw.config.schema import AuditConfig
 from socksgw.system.coroutines import Awaited
@@ -41,6 +42,10 @@ _log = Logger()
 _KEPT: Final = 100_000
 #: Seconds between two tries to write again.
 _RETRY: Final = 0.25
+#: Seconds until the turn is asked for again, where several processes write.
+_TURN: Final = 0.001
+#: How often the last lines ask for it.
+_TURNS: Final = 2000
 #: The share of C{max_size} up to which lines of clients without a login are
 #: written: the rest is for users that log in.
 _STRANGERS: Final = 0.9
@@ -83,6 +88,7 @@ class Journal:
         onTrouble: Callable[[str], None] | None = None,
         shared: bool = False,
         soon: Callable[[Callable[[], None]], object] | None = None,
+        writers: int = 1,
     ) -> None:
         """
         Prepare; L{open} touches the directory.
@@ -93,6 +99,7 @@ class Journal:
         @param shared: whether other users may write to the directory.
         @param soon: calls something when the events at hand have been told; by
             default that is in the reactor's next turn.
+        @param writers: how many processes have a share of what strangers may fill.
         """
         self.directory = directory
         self._config = config
@@ -101,7 +108,7 @@ class Journal:
         self._wall = wall
         self._tell = onTrouble or (lambda text: _log.error("{text}", text=text))
         self._segments = Segments(directory, config, wall, self._tell, shared)
-        self._ration = Ration(config, self._tell)
+        self._ration = Ration(config, self._tell, writers)
         self._refusals = Refusals(self._ration)
         self.number = 0
         self.head = chain.FIRST
@@ -128,6 +135,13 @@ class Journal:
         self._resting = False
         self._elsewhere: Elsewhere | None = None
         self._handed: Deferred[None] = succeed(None)
+        #: Where the chain ends, if several processes add to it.
+        self._joint: SharedEnd | None = None
+        self._mark = ""
+        self._writer = 0
+        self._latest: Callable[[], int] | None = None
+        #: Whether this process sees to the files: one does.
+        self._keeps = True
 
     @property
     def needed(self) -> Callable[[], int | None]:
@@ -196,6 +210,91 @@ class Journal:
             f"it goes on with line {last + 1}, and audit verify will not call it whole"
         )
         self.append(f'"event":"missing","from":{first},"to":{last}')
+
+    # Several processes.
+
+    def share(self, end: SharedEnd) -> None:
+        """
+        Let other processes add to the chain, from now on.
+
+        This one has opened the journal, and sees to its files.
+        """
+        self._joint = end
+        end.set(self._segments.end(self.number, self.head))
+
+    def join(
+        self, end: SharedEnd, lock: int, worker: int, latest: Callable[[], int]
+    ) -> None:
+        """
+        Add to a chain that another process has opened; this is instead of L{open}.
+
+        @param lock: the descriptor of its lock, which keeps other gateways from the
+            journal as long as a process of this one has it.
+        @param worker: the number of this process, which each of its lines tells.
+        @param latest: returns the number of its last session.
+        @raise JournalError: the present file cannot be opened.
+        """
+        self._joint, self._keeps = end, False
+        self._mark = f',"worker":{worker}'
+        self._writer, self._latest = worker - 1, latest
+        self._segments.join(lock)
+        try:
+            if not self._taken():
+                raise JournalError("the journal is being written for too long")
+        except OSError as e:
+            raise JournalError(
+                f"the journal {self.directory} cannot be opened: {e.strerror}"
+            ) from None
+        end.give()
+        sync = self._config.sync
+        self._disk.start(None if isinstance(sync, str) else float(sync))
+
+    @property
+    def lock(self) -> int:
+        """The descriptor of the lock, for L{join} in another process."""
+        return self._segments.lock
+
+    def _taken(self, tries: int = 1) -> bool:
+        """
+        Take the turn, and see where the journal ends by now.
+
+        @return: whether we have it.
+        @raise OSError: the present file cannot be opened; we do not have it then.
+        """
+        assert self._joint is not None
+        while not self._joint.take():
+            tries -= 1
+            if tries <= 0:
+                return False
+            time.sleep(_TURN)
+        try:
+            self._follow(self._joint)
+        except BaseException:
+            self._joint.give()
+            raise
+        return True
+
+    def _follow(self, joint: SharedEnd) -> None:
+        end = joint.get()
+        if self._segments.isOther(end.first):
+            # What we have not synced yet is in the file of before.
+            if self._disk.dirty:
+                self._disk.ask().addErrback(self._disk.failed)
+            self._segments.adopt(end.first)
+            self._gone = False
+        if joint.broken:
+            end, torn = self._segments.mended(end)
+            joint.set(end)
+            if torn:
+                self.append(f'"event":"recovered","octets":{torn}')
+        if self._keeps:
+            self._growth.wrote(
+                max(0, end.size - self._segments.size),
+                self._segments.full,
+                self._config,
+            )
+        self._segments.size = end.size
+        self.number, self.head = end.number, end.head
 
     @property
     def octets(self) -> int:
@@ -282,12 +381,14 @@ class Journal:
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
         return f"{self._stamp}{int((now - second) * 1000):03d}Z"
 
-    def _flush(self) -> None:
+    def _flush(self, tries: int = 1) -> None:
         """
         Write all lines that wait, with one C{write(2)}.
 
         After a failure it is tried again although none waits: where nobody sends
         clients to a gateway that cannot write, none would come.
+
+        @param tries: how often the turn is asked for, where several processes write.
         """
         self._due = False
         if self._elsewhere is not None and self._lines:
@@ -297,6 +398,36 @@ class Journal:
             return
         if not (self._lines or self.failing) or self._segments.fd < 0 or self._resting:
             return
+        joint = self._joint
+        if joint is not None:
+            try:
+                if not self._taken(tries):
+                    self._due = True
+                    self._reactor.callLater(_TURN, self._flush)
+                    return
+            except OSError as e:
+                taken = list(self._lines)
+                self._lines.clear()
+                self._failed(taken, e)
+                return
+        try:
+            written = self._put()
+        finally:
+            if joint is not None:
+                joint.give()
+        if written is None:
+            return
+        fire(written)
+        signs = self.checkpoints
+        if signs is not None and self.number >= signs.dueAt:
+            self._sign(signs)
+
+    def _put(self) -> list[Waiting] | None:
+        """
+        Write all lines that wait.
+
+        @return: those whose requests go on at once; L{None} if nothing was written.
+        """
         taken = list(self._lines)
         self._lines.clear()
         short = self._isShort()
@@ -305,9 +436,9 @@ class Journal:
         resumed = self.failing or (self._short and not short)
         self._short = short
         if not taken and not resumed:
-            return
+            return None
         number, head = self.number, self.head
-        stamp = self._time()
+        stamp, mark = self._time(), self._mark
         out: list[bytes] = []
         bodies = [line.body for line in taken]
         if resumed:
@@ -318,7 +449,7 @@ class Journal:
         for body in bodies:
             number += 1
             octets, head = chain.chained(
-                f'"v":1,"n":{number},"time":"{stamp}",{body}', head
+                f'"v":1,"n":{number},"time":"{stamp}",{body}{mark}', head
             )
             out.append(octets)
         octets = b"".join(out)
@@ -326,7 +457,7 @@ class Journal:
             self._write(octets)
         except (OSError, FileError, InUse) as e:
             self._failed(taken, e)
-            return
+            return None
         self.number, self.head = number, head
         self._disk.dirty = True
         if resumed:
@@ -338,13 +469,13 @@ class Journal:
             self._disk.ask().addCallbacks(
                 lambda _: fire(taken), lambda f: fail(taken, str(f.value))
             )
-        else:
-            fire(taken)
         if self._segments.due:
             self._rotate()
-        signs = self.checkpoints
-        if signs is not None and number >= signs.dueAt:
-            self._sign(signs)
+        if self._joint is not None:
+            self._joint.set(self._segments.end(number, head))
+            if self._latest is not None:
+                self._joint.reached(self._writer, max(0, self._latest()))
+        return [] if self._each else taken
 
     def _sign(self, signs: Checkpoints) -> None:
         """Add a checkpoint, if one is due."""
@@ -360,10 +491,19 @@ class Journal:
         @raise FileError: nothing was written: others can change the directory.
         @raise InUse: nothing was written: another process has locked the directory.
         """
-        if self._gone:
-            self._segments.replace(self.number + 1)
-            self._gone = False
-        self._segments.write(octets)
+        joint = self._joint
+        if joint is not None:
+            joint.begin()
+        try:
+            if self._gone:
+                self._segments.replace(self.number + 1)
+                self._gone = False
+            self._segments.write(octets)
+        except (OSError, FileError, InUse):
+            # Where a part of a line stays, whoever is next removes it.
+            if joint is not None and not self._segments.torn:
+                joint.set(self._segments.end(self.number, self.head))
+            raise
         self._growth.wrote(len(octets), self._segments.full, self._config)
 
     def _isShort(self) -> bool:
@@ -433,7 +573,8 @@ class Journal:
             fire(lines)
 
     def _rotate(self) -> None:
-        self._lookAtFile()
+        if self._keeps:
+            self._lookAtFile()
         if self._gone:
             return
         # Octets that are not synced yet are all in the present file: ask before it
@@ -456,6 +597,12 @@ class Journal:
             return
         now = self._reactor.seconds()
         self._sum()
+        if not self._keeps:
+            return
+        if self._joint is not None:
+            with self._watched("the journal's file cannot be opened"):
+                if self._taken():
+                    self._joint.give()
         self._lookAtFile()
         self._save()
         self._segments.look(now)
@@ -545,15 +692,17 @@ class Journal:
         if self._segments.fd < 0:
             return succeed(None)
         self._sum(last=True)
-        self._lookAtFile()
-        self._flush()
+        if self._keeps:
+            self._lookAtFile()
+        self._flush(_TURNS)
         if self.checkpoints is not None and not self.failing:
             # The last line is signed, too.
             self.checkpoints.dueAt = 0
             self._sign(self.checkpoints)
-            self._flush()
-        self._save()
-        self._sayHead()
+            self._flush(_TURNS)
+        if self._keeps:
+            self._save()
+            self._sayHead()
         self._disk.rest()
         done = self._disk.ask() if self._config.sync != "never" else succeed(None)
         return done.addBoth(self._closed)
@@ -561,3 +710,6 @@ class Journal:
     def _closed(self, _: object) -> None:
         self._segments.close()
         self._disk.stop()
+        if self._joint is not None:
+            self._joint.close()
+            self._joint = None

@@ -25,6 +25,7 @@ __all__ = [
     "tlsFailedLine",
     "tlsReadLine",
     "upstreamLine",
+    "workerLine",
 ]
 
 
@@ -50,6 +51,19 @@ def handoverLine(gateway: str, before: int, moved: int, left: int) -> str:
 def stopLine(gateway: str) -> str:
     """Return the line that says that the gateway has stopped."""
     return f'"event":"stop","gateway":{quoted(gateway)}'
+
+
+def workerLine(state: str, pid: int, why: str = "", worker: int = 0) -> str:
+    """
+    Return the line about a worker.
+
+    @param state: C{started}, C{stopped}, C{died} or C{storm}.
+    @param why: why it died.
+    @param worker: which one; 0 where the line is its own, and says so anyway.
+    """
+    because = f',"why":{quoted(why)}' if why else ""
+    which = f',"worker":{worker}' if worker else ""
+    return f'"event":"worker","state":"{state}","pid":{pid}{because}{which}'
 
 
 def reloadedLine(rules: int, ended: int) -> str:

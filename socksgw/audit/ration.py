@@ -32,11 +32,17 @@ class Ration:
         negative.
     """
 
-    def __init__(self, config: AuditConfig, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: AuditConfig, tell: Callable[[str], None], writers: int = 1
+    ) -> None:
         """
+        Begin with a full ration.
+
         @param tell: called with one line when the ration is used up.
+        @param writers: how many processes have the same share.
         """
         self._tell = tell
+        self._writers = writers
         self._said = False
         self.left = self._most = self._perSecond = 0.0
         self.apply(config)
@@ -46,7 +52,7 @@ class Ration:
         """
         Use another C{max_size} and C{keep}; octets that are used stay used.
         """
-        most = config.max_size / _PART
+        most = config.max_size / _PART / self._writers
         self.left += most - self._most
         self._most = most
         self._perSecond = most / max(config.keep, 1.0)

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, final
 
 from socksgw.audit import chain
 from socksgw.audit.retention import Retention
+from socksgw.audit.sharedend import End
 from socksgw.config.schema import AuditConfig
 from socksgw.system.files import ownDirectory
 from socksgw.system.once import Once
@@ -146,6 +147,76 @@ class Segments:
         self.retention.begun(self._path)
         self.save(number, head)
         return Found(number, head, torn, missing)
+
+    # Several processes.
+
+    @property
+    def torn(self) -> bool:
+        """Whether a partial line could not be cut off the present file."""
+        return self._torn
+
+    def join(self, lock: int) -> None:
+        """
+        Write to files that another process keeps.
+
+        @param lock: the descriptor of its lock.
+        """
+        self._lock = lock
+        # Which lines the sinks have, that process knows: nothing is dropped for its age.
+        self.retention.needed = lambda: 0
+
+    def end(self, number: int, head: str) -> End:
+        """Return where the journal ends, with the last line and its hash."""
+        return End(number, chain.firstOf(self._path), self.size, head)
+
+    def isOther(self, first: int) -> bool:
+        """Tell whether the file that begins with a line is not the present one."""
+        return self.fd < 0 or self._path.name != chain.nameOf(first)
+
+    def adopt(self, first: int) -> None:
+        """
+        Write to a file that another process has begun.
+
+        @param first: the number of its first line.
+        @raise OSError: it cannot be opened.
+        """
+        before = self.fd
+        self._append(self._directory / chain.nameOf(first))
+        if before >= 0:
+            os.close(before)
+        self._torn = self._stuck = False
+        self._unable.ends()
+        self.retention.begun(self._path)
+
+    def mended(self, end: End) -> tuple[End, int]:
+        """
+        Find out what a process has written that was killed at it.
+
+        @param end: where the journal ended before.
+        @return: where it ends now, and how many octets of a torn line were cut off.
+        @raise OSError: the file cannot be read, or cut.
+        """
+        number, head, size = end.number, end.head, end.size
+        with self._path.open("rb") as file:
+            file.seek(size)
+            more = file.read()
+        for octets in more.splitlines(keepends=True):
+            try:
+                line = chain.read(octets.rstrip(b"\n"), head)
+            except chain.Broken:
+                break
+            if not octets.endswith(b"\n") or line.number != number + 1:
+                break
+            number, head, size = line.number, line.hash, size + len(octets)
+        torn = end.size + len(more) - size
+        if torn:
+            os.ftruncate(self.fd, size)
+        following = self._directory / chain.nameOf(number + 1)
+        if following != self._path and following.exists():
+            # It had begun the next file, and not said so.
+            self.adopt(number + 1)
+            size = self.size
+        return End(number, chain.firstOf(self._path), size, head), torn
 
     def _take(self, held: int = -1) -> None:
         """

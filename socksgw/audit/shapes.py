@@ -88,6 +88,7 @@ _CHECKS: Final[Mapping[str, Check]] = {
         ("v", "n", "session", "port", "uid", "pid", "before", "moved", "left", "reply", "count", "octets", "sent",
          "received", "sent_datagrams", "received_datagrams", "strangers", "ended",
          "position", "behind", "missed", "aside", "sessions", "opened", "limited", "refused", "grant",
+         "worker",
          "lost"),
         _isNumber,
     ),
@@ -146,7 +147,7 @@ _NEEDED: Final[Mapping[str, Sequence[str]]] = {
 
 def _compiled(event: str) -> tuple[frozenset[str], Mapping[str, Check]]:
     """Return the members that lines of an event have, and what is seen to of each."""
-    members = ("v", "n", "time", "event", "hash", *CATALOGUE[event])
+    members = ("v", "n", "time", "event", "worker", "hash", *CATALOGUE[event])
     return frozenset(("n", "time", "event", *_NEEDED.get(event, ()))), {
         name: _OF.get((event, name), _CHECKS.get(name, _isText))
         for name in members

@@ -19,9 +19,13 @@ from socksgw.config.schema import (
     Sync,
     Via,
     Words,
+    Workers,
 )
 
 __all__ = ["CONVERTER"]
+
+#: The most processes that serve together.
+MOST_WORKERS: Final = 64
 
 
 def _words(value: Any, _: Any) -> Any:
@@ -89,6 +93,12 @@ def _sync(value: Any, _: Any) -> Any:
         raise Wrong('must be "each", "never" or a duration such as "1s"') from None
 
 
+def _workers(value: Any, _: Any) -> Any:
+    if value == "auto" or (type(value) is int and 1 <= value <= MOST_WORKERS):
+        return value
+    raise Wrong(f'must be "auto", or a number from 1 to {MOST_WORKERS}')
+
+
 def _rate(value: Any, _: Any) -> Rate:
     try:
         amount = octets(value.removesuffix("/s"), None) if value.endswith("/s") else 0
@@ -153,6 +163,7 @@ CONVERTER: Final = makeConverter(
         (date, _date),
         (date | None, _date),
         (Sync, _sync),
+        (Workers, _workers),
         (Rate, _rate),
         (Rate | None, _rate),
         (Quota, _quota),

@@ -24,6 +24,7 @@ from socksgw.config.schema import (
     Sync,
     Via,
     Words,
+    Workers,
 )
 
 __all__ = ["Key", "Table", "tables", "tomlOf"]
@@ -45,6 +46,7 @@ _WORDS: Final[Mapping[Any, str]] = {
     Commands: '``"any"``, or array of ``"connect"``, ``"bind"``, ``"udp"``, '
     '``"resolve"``',
     Sync: 'duration, ``"each"`` or ``"never"``',
+    Workers: 'integer or ``"auto"``',
 }
 _SPANS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _SIZES: Final = (

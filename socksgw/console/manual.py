@@ -25,8 +25,8 @@ _ORDER: Final = (
     "limits", "inspection", "upstreams", "decider", "grants", "suggest", "login",
     "local", "tls", "frontends", "gateways", "transparent", "kerberos", "chap", "http",
     "tokens",
-    "directories", "plugins", "client", "embedding", "operations", "restart", "admin",
-    "metrics",
+    "directories", "plugins", "client", "embedding", "operations", "workers", "restart",
+    "admin", "metrics",
     "troubleshooting", "records", "report", "sinks", "collectors", "warehouse",
     "beyond", "performance", "contributing",
 )  # fmt: skip

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from socksgw.accept.listener import Listener
 from socksgw.errors import Draining
+from socksgw.gateway.role import Role
 from socksgw.gateway.sessions import Sessions
 from socksgw.interfaces import SetDeadline
 
@@ -34,6 +35,7 @@ class Drain:
         setDeadline: SetDeadline,
         close: Callable[[], Deferred[None]],
         others: Callable[[], int] = lambda: 0,
+        role: Role | None = None,
     ) -> None:
         """
         Wait for nothing yet.
@@ -41,8 +43,10 @@ class Drain:
         @param listeners: all listeners that may have clients, by name.
         @param close: called when no session is left; fires when all is closed.
         @param others: how many processes there are whose sessions end first.
+        @param role: who else ends.
         """
         self._others = others
+        self._role = role or Role()
         self._reactor = reactor
         self._sessions = sessions
         self._listeners = listeners
@@ -81,6 +85,8 @@ class Drain:
         """
         if self.over is None or self._closing or len(self._sessions) or self._others():
             return
+        if self._role.isBusy:
+            return
         if not any(listener.clients for listener in self._listeners.values()):
             self._closing = True
             self._reactor.callLater(0, self._end)
@@ -90,7 +96,8 @@ class Drain:
         self._close().chainDeferred(self.over)
 
     def endAll(self) -> None:
-        """End every session."""
+        """End all sessions that are left, at once."""
+        self._role.endAll()
         for listener in self._listeners.values():
             for client in list(listener.clients):
                 client.end(Draining("the gateway is stopping"))

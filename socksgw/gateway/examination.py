@@ -50,6 +50,7 @@ from socksgw.gateway.examining.users import (
     examineUsers,
 )
 from socksgw.gateway.examining.values import examineValues
+from socksgw.gateway.examining.workers import examineWorkers
 from socksgw.gateway.links import leavesBy, links
 from socksgw.gateway.offers import Offers
 from socksgw.gateway.upstreamclients import UpstreamClient
@@ -177,6 +178,7 @@ def examine(
     examineNetworks(config, found, problems)
     examineLeaving(config, found, leavesBy, problems)
     examinePac(config, problems)
+    examineWorkers(config, problems)
     examineSinks(config, problems)
     examineAdmin(config, problems)
     examineMetrics(config, problems)

@@ -4,8 +4,9 @@ The running service: its generation, its listeners, its live sessions.
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar, final
@@ -33,6 +34,7 @@ from socksgw.gateway.rates import Rates
 from socksgw.gateway.relief import Predecessor, Relief
 from socksgw.gateway.reload import STOPPING, Answer, Reload
 from socksgw.gateway.revocation import Revocation
+from socksgw.gateway.role import Role
 from socksgw.gateway.sessions import Sessions
 from socksgw.gateway.sharing import Shared
 from socksgw.gateway.sinks import Sinks
@@ -95,6 +97,7 @@ class Gateway:
     @ivar drained: whether no clients are accepted for now (L{drain}).
     @ivar stopping: whether L{stop} has been called.
     @ivar relief: how another process takes over.
+    @ivar role: what it is among processes that serve together.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Gateway:
         checkers: Sequence[ICredentialsChecker] | None = None,
         reread: Callable[[], Config] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        role: Role | None = None,
     ) -> None:
         """
         Build everything, and open nothing yet.
@@ -112,11 +116,14 @@ class Gateway:
         @param checkers: used instead of those that C{config} names.
         @param reread: reads the configuration again, for L{reload}.
         @param clock: returns monotonic seconds.
+        @param role: what it is among processes that serve together; by default it
+            is alone.
         @raise socksgw.config.ConfigError: something is wrong with the
             configuration, or it would be an open relay.
         """
         self.config = config
         self.clock = clock
+        self.role = role = role or Role()
         self.began = clock()
         self._reactor = reactor
         self.deadlines = Deadlines(clock)
@@ -146,7 +153,7 @@ class Gateway:
         self.limits = Limits(self._counters, self._allowances)
         self._limit(config)
         self.watch = self._shared.watch
-        self._state = State(config, self._counters, reactor, self.watch.soon)
+        self._state = State(config, self._counters, reactor, self.watch.soon, role)
         self.journal = self._state.journal
         self.networks = self._shared.networks
         self._listeners = Listeners(
@@ -156,20 +163,22 @@ class Gateway:
             self.exhausted,
             self._hosts,
             self.networks.socketsOf,
+            role,
         )
         self._parts = Parts()
-        self.adjoin(PacPorts(self, reactor))
         self.grants = Grants(self, self._state.directory)
-        self.adjoin(self.grants)
-        self.adjoin(SignedJournal(self))
         self.sinks = Sinks(self, reactor)
-        self.adjoin(self.sinks)
+        if role.isWhole:
+            self.adjoin(PacPorts(self, reactor))
+            self.adjoin(self.grants)
+            self.adjoin(SignedJournal(self))
+            self.adjoin(self.sinks)
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)
         self.reloads = Reload(self, reread)
         self._revocation = Revocation(self, later=partial(reactor.callLater, 0))
-        self.sessions = Sessions()
+        self.sessions = Sessions(*role.numbers)
         self.expiring = self.sessions.expiring
         self.rates = Rates(self.sessions, self.meters, clock)
         self.adjoin(self.rates)
@@ -182,6 +191,7 @@ class Gateway:
             self.setDeadline,
             self._close,
             predecessors.__len__,
+            role,
         )
         self.relief = Relief(
             self.census,
@@ -239,7 +249,7 @@ class Gateway:
         if self._running:
             return
         self._state.open()
-        self._begin(process.startLine(self.config.gateway.name))
+        self._begin(self.role.startLine(self.config.gateway.name))
 
     def _begin(self, line: str) -> None:
         """
@@ -300,6 +310,21 @@ class Gateway:
         """Return the addresses and ports of the open listeners."""
         return [(host, port) for host, port, _ in self.placed()]
 
+    def ports(self) -> list[tuple[tuple[str, ...], Any]]:
+        """Return the open ports, each with what tells its place."""
+        return list(self._listeners.ports())
+
+    def give(self, sockets: Mapping[tuple[str, ...], socket.socket]) -> None:
+        """
+        Have sockets that listen already used by what is opened from now on.
+
+        Those that were given before, and are not used, are closed.
+
+        @param sockets: by what tells their places (L{ports}).
+        """
+        self._listeners.dropGiven()
+        self._listeners.give(sockets)
+
     def placed(self) -> list[Place]:
         """Return the same with the networks that these are in."""
         return list(self._listeners.bound())
@@ -310,9 +335,10 @@ class Gateway:
 
         @return: whether all are open, or are not to be.
         """
-        if self.stopping or self.drained:
+        if self.stopping or self.drained or not self.role.isWhole:
             return True
         failed = self._listeners.reopen(domain)
+        self.role.relisten()
         for line in failed:
             _log.error("{line}", line=line)
         self._pauses.join()
@@ -331,6 +357,7 @@ class Gateway:
             reasons.append("no listener is open")
         if self.journal.failing and self.config.audit.on_failure == "refuse":
             reasons.append("the journal cannot be written")
+        reasons += self.role.unready()
         return reasons
 
     # Changing.
@@ -540,6 +567,7 @@ class Gateway:
         if not self.drained and not self.stopping:
             self.drained = True
             self._listeners.close()
+            self.role.relisten()
 
     def undrain(self) -> None:
         """
@@ -557,6 +585,7 @@ class Gateway:
             raise
         self.drained = False
         self._pauses.join()
+        self.role.relisten()
 
     def stop(self) -> Deferred[None]:
         """
@@ -578,6 +607,10 @@ class Gateway:
                 self._drain.begin(seconds)
         return self._drain.over or succeed(None)
 
+    def endAll(self) -> None:
+        """End all sessions at once, after L{stop}."""
+        self._drain.endAll()
+
     def settled(self) -> None:
         """
         Finish stopping, if the client or session that has gone was the last.
@@ -588,7 +621,7 @@ class Gateway:
         # This writes the last sums of refusals, before the line that ends all.
         self.journal.look()
         if not self.relief.done:
-            self.journal.append(process.stopLine(self.config.gateway.name))
+            self.journal.append(self.role.stopLine(self.config.gateway.name))
         self._ticking.stop()
         self._allowances.stop()
         self.generation.stop()

@@ -17,12 +17,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.accept.certificates import ServerTLS
-from socksgw.accept.diverted import DivertedPort, listenForDatagrams
+from socksgw.accept.diverted import DivertedPort
 from socksgw.accept.endpoints import (
     ListeningPort,
     isMissingFamily,
     isTaken,
-    listenOnAddress,
     listenOnEndpoint,
     remedyFor,
     surrender,
@@ -34,13 +33,13 @@ from socksgw.accept.tls import TLSLayer
 from socksgw.accept.transparent import Host, TransparentLayer
 from socksgw.accept.unixport import (
     UnixPort,
-    listenOnPath,
     permissionsOf,
     remedyForPath,
 )
 from socksgw.config.listening import UNIX, parseListenAddress
 from socksgw.config.schema import Listen
 from socksgw.errors import ConnectFailed
+from socksgw.gateway.role import Role
 from socksgw.policy.conditions import Addresses
 from socksgw.system.domains import HERE, OWN, Domain, Sockets
 from socksgw.system.watch import Watcher
@@ -169,6 +168,7 @@ class Listeners:
         exhausted: Callable[[], None],
         host: Host,
         socketsOf: Callable[[Domain], Sockets] = lambda _: HERE,
+        role: Role | None = None,
     ) -> None:
         """
         Begin with no listener.
@@ -176,7 +176,9 @@ class Listeners:
         @param exhausted: called when there is no descriptor or memory for a
             client.
         @param socketsOf: returns where the sockets of a domain come from.
+        @param role: how ports are opened.
         """
+        self._role = role or Role()
         self._socketsOf = socketsOf
         self._wanted: list[Key] = []
         self._service = service
@@ -450,11 +452,11 @@ class Listeners:
         given = self._take(key)
         try:
             if key.what is _DATAGRAMS:
-                port: Any = listenForDatagrams(
+                port: Any = self._role.datagrams(
                     where, listener, self._watch, self._host, given
                 )
             else:
-                port = listenOnAddress(
+                port = self._role.address(
                     self._reactor,
                     where,
                     listener,
@@ -480,7 +482,7 @@ class Listeners:
     def _openPath(self, key: Key, listener: Listener) -> None:
         listen = self._listens[key.name]
         try:
-            self._ports[key] = listenOnPath(
+            self._ports[key] = self._role.path(
                 self._reactor,
                 key.where,
                 *permissionsOf(listen.mode, listen.owner),
@@ -545,6 +547,11 @@ class Listeners:
             if isinstance(host, (IPv4Address, IPv6Address)):
                 # A link-local address is followed by its interface.
                 yield host.host.partition("%")[0], host.port, key.domain
+
+    def ports(self) -> Iterator[tuple[tuple[str, ...], Any]]:
+        """Yield what is open, each port with what tells its place."""
+        for key, port in self._ports.items():
+            yield key.told, port
 
     @property
     def isOpen(self) -> bool:

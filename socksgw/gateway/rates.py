@@ -64,7 +64,7 @@ class Rates(Part):
     def _now(self) -> _Sample:
         counted = self._meters.verdicts()
         denied, refused = counted["deny"], counted["refuse"]
-        return _Sample(self._clock(), self._sessions.last, denied, refused)
+        return _Sample(self._clock(), self._sessions.begun, denied, refused)
 
     def perSecond(self) -> Mapping[str, Mapping[str, float]]:
         """

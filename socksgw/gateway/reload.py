@@ -7,10 +7,11 @@ SIGHUP, watched files and other callers use the same function, which answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar, final
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,12 +22,13 @@ from socksgw.config.schema import Config
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.networks import Fresh, Networks
+from socksgw.gateway.role import Role
 from socksgw.gateway.watched import WatchedFiles, stampsOf
 from socksgw.policy.document import Compiler
 from socksgw.system.aside import collectorAside, givingWay
 from socksgw.system.upkeep import Upkeep, defect
 
-__all__ = ["STOPPING", "Answer", "Reload"]
+__all__ = ["STOPPING", "Answer", "Built", "Reload", "problemsOf"]
 
 _log = Logger()
 
@@ -78,9 +80,43 @@ class Service(Protocol):
 
     def change(self, config: Config, generation: Generation) -> Deferred[int]: ...
 
+    @property
+    def role(self) -> Role: ...
+
 
 def _nothing() -> None:
     """Do nothing, elsewhere: the reactor has its turn meanwhile."""
+
+
+@frozen
+class Built:
+    """
+    What is ready to come into force.
+
+    @ivar stamps: of the files that it was read from.
+    @ivar fresh: what was found of its networks.
+    """
+
+    config: Config
+    stamps: object
+    generation: Generation
+    fresh: Fresh
+
+
+class Disagreed(Exception):
+    """
+    Another process cannot use a configuration.
+
+    @ivar problems: why.
+    """
+
+    def __init__(self, problems: Sequence[Finding]) -> None:
+        super().__init__()
+        self.problems = problems
+
+
+#: What was read.
+_Read = tuple[Config, object, Compiler, Fresh]
 
 
 @final
@@ -128,70 +164,116 @@ class Reload:
         self._asked = asked
         self.count += 1
         reading: Deferred[Any] = self._gateway.elsewhere(self._read)
-        reading.addCallback(self._built).addErrback(self._failed)
+        reading.addCallback(self._build)
+        reading.addCallback(self._agree)
+        reading.addErrback(self._failed)
         reading.addCallback(self._done)
 
-    def _read(self) -> tuple[Config, object, Compiler, Fresh]:
+    def _read(self) -> _Read:
         """
         Read the files, compile the rules, find networks; this runs in a thread.
         """
         if self._reread is None:
             raise CannotStart("there is no configuration file to read again")
         with collectorAside(), givingWay():
-            config = self._reread()
-            stamps = stampsOf(config)
-            compiler = self._gateway.compiler(config)
-            compiler.prepare()
-            # Warnings name the lines.
-            for each in config.positions.values():
-                each.prepare()
+            return self._compiled(self._reread())
+
+    def _compiled(self, config: Config) -> _Read:
+        stamps = stampsOf(config)
+        compiler = self._gateway.compiler(config)
+        compiler.prepare()
+        # Warnings name the lines.
+        for each in config.positions.values():
+            each.prepare()
         return config, stamps, compiler, self._gateway.networks.prepare(config)
 
-    def _built(
-        self, read: tuple[Config, object, Compiler, Fresh]
-    ) -> Deferred[Answer] | Answer:
-        """Build a generation, and use it in another turn of the reactor."""
+    def _aside(self, config: Config) -> _Read:
+        with collectorAside(), givingWay():
+            return self._compiled(config)
+
+    def prepare(self, config: Config) -> Deferred[Built | None]:
+        """
+        Build what is to come into force, where somebody else has read the files.
+
+        @return: fires when it is built, with L{None} from a gateway that is stopping;
+            fails with what is wrong (L{problemsOf}).
+        """
+        building: Deferred[Any] = self._gateway.elsewhere(partial(self._aside, config))
+        building.addCallback(self._build)
+        return building
+
+    def _build(self, read: _Read) -> Deferred[Built | None] | None:
+        """Build a generation, and go on in another turn of the reactor."""
         config, stamps, compiler, fresh = read
         gateway = self._gateway
         if gateway.stopping:
             gateway.networks.discard(fresh)
-            return STOPPING
+            return None
         try:
             gateway.networks.adopt(fresh)
             generation = gateway.build(config, compiler)
         except BaseException:
             gateway.networks.discard(fresh)
             raise
-        soon = gateway.elsewhere(_nothing)
-        return soon.addCallback(
-            lambda _: self._changed(config, stamps, generation, fresh)
-        )
+        built = Built(config, stamps, generation, fresh)
+        return gateway.elsewhere(_nothing).addCallback(lambda _: built)
 
-    def _changed(
-        self, config: Config, stamps: object, generation: Generation, fresh: Fresh
-    ) -> Deferred[Answer] | Answer:
-        gateway, before = self._gateway, self._gateway.config
-        networks = gateway.networks
-        if gateway.stopping:
-            generation.discard()
-            networks.discard(fresh)
-            return STOPPING
+    def drop(self, built: Built) -> None:
+        """Release what will not be used."""
+        built.generation.discard()
+        self._gateway.networks.discard(built.fresh)
+
+    def use(self, built: Built) -> Deferred[int]:
+        """
+        Have it in force.
+
+        @return: fires with the number of sessions that it has ended.
+        @raise CannotStart: as C{Gateway.change}; it is released then.
+        """
+        networks = self._gateway.networks
         try:
-            judging = gateway.change(config, generation)
+            judging = self._gateway.change(built.config, built.generation)
         except BaseException:
-            networks.discard(fresh)
+            networks.discard(built.fresh)
             raise
-        networks.keep(config, fresh)
-        return judging.addCallback(
-            lambda ended: self._changedTo(before, stamps, generation, ended)
-        )
+        networks.keep(built.config, built.fresh)
+        return judging
 
-    def _changedTo(
-        self, before: Config, stamps: object, generation: Generation, ended: int
-    ) -> Answer:
+    def _agree(self, built: Built | None) -> Answer | Deferred[Answer]:
+        """Use what is built, if all who serve with us can."""
+        if built is None:
+            return STOPPING
+        agreeing = self._gateway.role.agree(built.config)
+        if agreeing is None:
+            return self._agreed((), built)
+        return agreeing.addCallback(self._agreed, built)
+
+    def _agreed(
+        self, problems: Sequence[Finding], built: Built
+    ) -> Answer | Deferred[Answer]:
+        gateway = self._gateway
+        role, before = gateway.role, gateway.config
+        if problems or gateway.stopping:
+            role.forget()
+            self.drop(built)
+            if gateway.stopping:
+                return STOPPING
+            raise Disagreed(problems)
+        try:
+            judging = [self.use(built)]
+        except BaseException:
+            role.forget()
+            raise
+        others = role.use()
+        if others is not None:
+            judging.append(others)
+        all_: Deferred[Any] = gatherResults(judging)
+        return all_.addCallback(lambda ended: self._told(before, built, sum(ended)))
+
+    def _told(self, before: Config, built: Built, ended: int) -> Answer:
         """Tell that a generation is in force."""
-        config, gateway = self._gateway.config, self._gateway
-        self._files.read(stamps)
+        config, gateway, generation = built.config, self._gateway, built.generation
+        self._files.read(built.stamps)
         warnings = (*generation.warnings, *_unchangeable(before, config))
         for line in warnings:
             _log.warn("{line}", line=str(line))
@@ -206,7 +288,7 @@ class Reload:
     def _failed(self, failure: Failure) -> Answer:
         if self._gateway.stopping:
             return STOPPING
-        problems = _problemsOf(failure.value)
+        problems = problemsOf(failure.value)
         lines = [str(each) for each in problems]
         self.failures += 1
         for line in lines:
@@ -239,12 +321,14 @@ class Reload:
             self.ask()
 
 
-def _problemsOf(error: BaseException | None) -> list[Finding]:
+def problemsOf(error: BaseException | None) -> list[Finding]:
     """Return the problems that an exception stands for."""
     if isinstance(error, ConfigError):
         return error.findings()
     if isinstance(error, CannotStart):
         return [Finding("", "", line) for line in str(error).splitlines()]
+    if isinstance(error, Disagreed):
+        return list(error.problems)
     assert isinstance(error, Exception)
     defect("a reload", error)
     return [Finding("", "", "internal failure; the log says more")]
@@ -259,6 +343,7 @@ def _unchangeable(old: Config, new: Config) -> list[Finding]:
         for name, before, after in (
             ("gateway.name", old.gateway.name, new.gateway.name),
             ("gateway.state_dir", old.gateway.state_dir, new.gateway.state_dir),
+            ("gateway.workers", old.gateway.workers, new.gateway.workers),
             ("gateway.netns_dir", old.gateway.netns_dir, new.gateway.netns_dir),
             ("relay.memory", old.relay.memory, new.relay.memory),
             ("audit.journal", old.audit.journal, new.audit.journal),

@@ -25,7 +25,7 @@ from socksgw.system.readiness import Manager
 from socksgw.system.rights import rightsOf
 from socksgw.system.signals import Hangups
 
-__all__ = ["Before", "Foreground", "GatewayService", "fail"]
+__all__ = ["Before", "Foreground", "GatewayService", "fail", "spareCollector"]
 
 _log = Logger()
 
@@ -70,7 +70,7 @@ def _exitFailed() -> None:
     os._exit(1)
 
 
-def _spareCollector() -> None:
+def spareCollector() -> None:
     """
     Make the garbage collector run less often, and skip what exists already.
 
@@ -192,7 +192,7 @@ class GatewayService(Service):
             _log.warn("{line}", line=kept)
         for old in outdated():
             _log.warn("{line}", line=old)
-        _spareCollector()
+        spareCollector()
         self._try(self.gateway.start if self._before is None else self._before.take)
         self.gateway.failed = self._failed
         self._hangups.serve(self._reactor, self._reload, self._hungUp)
@@ -203,9 +203,28 @@ class GatewayService(Service):
         """Tell everybody that clients are served."""
         if self._before is not None:
             self._before.serving()
+        begun = self.gateway.role.begun()
+        if begun is None:
+            self._serving(())
+        else:
+            begun.addCallback(self._serving)
+        self._looking.start(self._pause)
+
+    def _serving(self, problems: Sequence[str]) -> None:
+        """
+        Tell everybody that clients are served.
+
+        @param problems: why they cannot be.
+        """
+        if self.gateway.stopping:
+            return
+        if problems:
+            for line in problems[:-1]:
+                _log.critical("{line}", line=line)
+            self._failed(problems[-1])
+            return
         self._status = self._stands()
         self._manager.ready(self._status)
-        self._looking.start(self._pause)
         if self._console is not None:
             self._console.start(self.gateway)
 
@@ -230,7 +249,7 @@ class GatewayService(Service):
             if self._log is not None:
                 self._log.sweep()
             status = self._stands()
-            if status != self._status:
+            if self._status and status != self._status:
                 self._status = status
                 self._manager.status(status)
 
@@ -238,9 +257,13 @@ class GatewayService(Service):
         """Return in a line what the gateway does, where that is to be told."""
         if not self._statuses:
             return ""
-        sessions = len(self.gateway.sessions)
+        sessions = self._sessions
         verb = "stopping" if self.gateway.stopping else "serving"
         return f"{verb}; {sessions:,} session{'' if sessions == 1 else 's'}"
+
+    @property
+    def _sessions(self) -> int:
+        return len(self.gateway.sessions) + self.gateway.role.sessions
 
     def _reload(self) -> None:
         """Reload, as SIGHUP asks; the manager is told when that is over."""
@@ -276,7 +299,7 @@ class GatewayService(Service):
         @return: fires when the journal is closed.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        sessions = len(self.gateway.sessions)
+        sessions = self._sessions
         drain = float(self.gateway.config.timeouts.drain)
         # From here on a second SIGINT or SIGTERM ends the sessions.
         stopped = self.gateway.stop()

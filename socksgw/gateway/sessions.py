@@ -25,11 +25,20 @@ class Sessions:
     Iterating goes over a copy, since ending one session may end others.
 
     @ivar expiring: the sessions of users whose login has an end.
+    @ivar begun: how many there have been.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 1, step: int = 1) -> None:
+        """
+        Begin with none.
+
+        @param first: the number of the first.
+        @param step: from each to the next: other processes have those between.
+        """
         self._live: dict[int, Session] = {}
-        self._number = 0
+        self._number = first - step
+        self._step = step
+        self.begun = 0
         self.expiring: dict[Session, None] = {}
 
     def __len__(self) -> int:
@@ -40,7 +49,7 @@ class Sessions:
 
     @property
     def last(self) -> int:
-        """The number of the last session that has begun; 0 before the first."""
+        """The number of the last session that has begun; less than 1 before any."""
         return self._number
 
     def get(self, number: int) -> Session | None:
@@ -55,9 +64,10 @@ class Sessions:
         """
         Add a new session.
 
-        @param make: makes it from its number, which is unique in this process.
+        @param make: makes it from its number, which is unique in this gateway.
         """
-        self._number += 1
+        self._number += self._step
+        self.begun += 1
         session = self._live[self._number] = make(self._number)
         return session
 

@@ -34,7 +34,7 @@ from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part
 from socksgw.system.files import unreadable
 
-__all__ = ["SinkStanding", "Sinks"]
+__all__ = ["SinkStanding", "Sinks", "childEnvironment"]
 
 _log = Logger()
 
@@ -195,7 +195,7 @@ class Sinks(Part):
                 child,
                 sys.executable,
                 [sys.executable, "-m", "socksgw.audit.sinks"],
-                env=_environment(),
+                env=childEnvironment(),
                 childFDs={ORDERS: "w", 1: 1, 2: 2, STANDINGS: "r"},
             )
         except OSError as e:
@@ -304,7 +304,7 @@ class Sinks(Part):
         return self._closed
 
 
-def _environment() -> Mapping[str, str]:
+def childEnvironment() -> Mapping[str, str]:
     """Return the environment of the process, which finds the same modules."""
     places = [str(Path(each or ".").absolute()) for each in sys.path]
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from socksgw.audit.journal import Elsewhere, Journal, JournalError
 from socksgw.config.schema import Config
 from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.role import Role
 from socksgw.limits.counters import ProcessCounters, Row
 from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
 from socksgw.system.files import FileError, ownDirectory
@@ -36,13 +37,16 @@ class State:
         counters: ProcessCounters,
         reactor: Any,
         soon: Callable[[Callable[[], None]], object],
+        role: Role | None = None,
     ) -> None:
         """
         Open nothing yet.
 
         @param counters: those whose quotas are kept.
         @param soon: as of L{Journal}.
+        @param role: how the journal is opened, and whether quotas are kept.
         """
+        self._role = role or Role()
         gateway, self._named = config.gateway, bool(config.file)
         self._shared = gateway.shared_state_dir
         self._counters = counters
@@ -56,6 +60,7 @@ class State:
             reactor,
             shared=self._shared,
             soon=soon,
+            writers=self._role.count,
         )
 
     def open(self, lock: int = -1, quotas: Iterable[Row] | None = None) -> None:
@@ -69,12 +74,12 @@ class State:
         """
         try:
             ownDirectory(self.directory, self._shared)
-            self.journal.open(lock)
+            self._role.openJournal(self.journal, lock)
             # The journal's lock keeps other processes away from it.
-            if quotas is None:
-                self.quotas.load()
-            else:
+            if quotas is not None:
                 self._counters.restore(quotas)
+            elif self._role.isWhole:
+                self.quotas.load()
         except (JournalError, QuotasUnreadable, FileError) as e:
             raise CannotStart(str(e)) from None
         except OSError as e:
@@ -97,7 +102,7 @@ class State:
 
     def save(self) -> None:
         """Save the quotas, where they have changed."""
-        if not self._left:
+        if self._role.isWhole and not self._left:
             self.quotas.save()
 
     def handOver(self, elsewhere: Elsewhere) -> None:
@@ -111,6 +116,6 @@ class State:
 
         @return: fires when all is written.
         """
-        if self._left:
+        if self._left or not self._role.isWhole:
             return self.journal.close()
         return self.quotas.close().addCallback(lambda _: self.journal.close())

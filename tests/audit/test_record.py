@@ -314,6 +314,7 @@ def everyLine() -> list[str]:
         process.groupsFailedLine("c", "u", "r"),
         process.networkLine("netns:blue", "lost", "w"),
         process.leavingLine("192.0.2.7", "lost"),
+        process.workerLine("died", 7, "w", 2),
         checkpointLine("edge", f"17:{'0' * 64}", "k", "s"),
         process.sinkLine("s", "file", "failing", 17, 4, "w", 3, 2),
         process.grantLine(7, "approved", "uid:0", "T-1", "a", 1.0, "w"),

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from socksgw.config.schema import Config
 from socksgw.gateway.networks import Networks
+from socksgw.gateway.role import Role
 from socksgw.gateway.sessions import Sessions
 from socksgw.system.domains import OWN
 from tests.fakes.policy import ruleset
@@ -28,6 +29,7 @@ class Changing:
     """
 
     stopping = False
+    role = Role()
 
     def __init__(self, config: Config) -> None:
         self.config = config

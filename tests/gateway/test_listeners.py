@@ -58,7 +58,7 @@ class World:
             settled=None, exhausted=None, lost=self.lost.append,
         )  # fmt: skip
         self.listeners = Listeners(service, None, None, None, None)  # type: ignore[arg-type]
-        patch.setattr("socksgw.gateway.listeners.listenOnAddress", self._listen)
+        patch.setattr("socksgw.gateway.role.Role.address", staticmethod(self._listen))
         patch.setattr(
             "socksgw.gateway.listeners.listenOnEndpoint", lambda *_: self.endpoint
         )
@@ -143,7 +143,7 @@ def test_aPortThatIsInTheWay(world: World) -> None:
         return listen(reactor, where, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("socksgw.gateway.listeners.listenOnAddress", whenFree)
+        patch.setattr("socksgw.gateway.role.Role.address", staticmethod(whenFree))
         world.change(lan=[every])
     assert (world.open, tries) == ([every], [every])
     world.failing[A] = taken(A)

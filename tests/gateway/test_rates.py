@@ -16,14 +16,14 @@ from socksgw.gateway.rates import Rates
 def test_perSecond() -> None:
     """A span is as long as there is something to look back at."""
     clock = Clock()
-    sessions: Any = SimpleNamespace(last=0)
+    sessions: Any = SimpleNamespace(begun=0)
     counted: Counter[str] = Counter()
     meters: Any = SimpleNamespace(verdicts=lambda: counted.copy())
     rates = Rates(sessions, meters, clock.seconds)
     assert rates.perSecond()["10s"] == {"begun": 0, "denied": 0, "refused": 0}
     for second in range(1, 121):
         clock.advance(1)
-        sessions.last += 10 if second > 110 else 1
+        sessions.begun += 10 if second > 110 else 1
         counted["deny"] += 2
         rates.look()
         if second == 5:
@@ -39,7 +39,7 @@ def test_perSecond() -> None:
 def test_moved() -> None:
     """Octets a second since they were asked for before."""
     clock = Clock()
-    sessions: Any = SimpleNamespace(last=0)
+    sessions: Any = SimpleNamespace(begun=0)
     counted: Counter[str] = Counter()
     meters: Any = SimpleNamespace(verdicts=lambda: counted.copy())
     rates = Rates(sessions, meters, clock.seconds)

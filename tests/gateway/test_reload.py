@@ -243,7 +243,7 @@ def test_aGenerationThatCannotStart(
     what = (
         "socksgw.route.resolver.Resolver.start"
         if where == "start"
-        else "socksgw.gateway.listeners.listenOnAddress"
+        else "socksgw.gateway.role.Role.address"
     )
     answers: list[Answer] = []
     with monkeypatch.context() as patch, capturedLogs():
@@ -304,7 +304,7 @@ def test_whatTheAnswerSays(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> No
 def test_theReferenceSaysWhatAReloadDoesNotApply() -> None:
     """Each such key says that its change takes effect at the next start."""
     changed = loads(
-        '[gateway]\nname = "x"\nstate_dir = "x"\nenforce = "new-only"\nnetns_dir = "x"\n'
+        '[gateway]\nname = "x"\nstate_dir = "x"\nenforce = "new-only"\nnetns_dir = "x"\nworkers = 2\n'
         '[relay]\nmemory = "64MB"\n[audit]\njournal = "x"\nsync = "each"\n'
         'keep = "1d"\n',
         "f",

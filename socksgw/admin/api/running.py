@@ -61,7 +61,7 @@ async def _status(asked: Asked) -> Answer:
             },
             "sessions": {
                 "live": live,
-                "begun": gateway.sessions.last,
+                "begun": gateway.sessions.begun,
                 "denied": verdicts["deny"],
                 "refused": verdicts["refuse"],
                 "per_second": gateway.rates.perSecond(),

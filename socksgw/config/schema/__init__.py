@@ -62,6 +62,7 @@ from socksgw.config.schema.values import (
     Sync,
     Via,
     Words,
+    Workers,
 )
 
 __all__ = [
@@ -115,6 +116,7 @@ __all__ = [
     "UpstreamLogin",
     "Via",
     "Words",
+    "Workers",
 ]
 
 

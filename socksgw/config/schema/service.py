@@ -10,7 +10,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from socksgw.config.convert import Duration, Octets
-from socksgw.config.schema.values import Sync
+from socksgw.config.schema.values import Sync, Workers
 
 __all__ = [
     "AuditConfig",
@@ -43,6 +43,9 @@ class GatewayConfig:
         group may, in any case.
     @ivar netns_dir: The directory of the Unix sockets of brokers, C{NAME.sock} for
         each C{netns} of a listener. A change takes effect at the next start.
+    @ivar workers: How many processes serve clients (C{socksgw help workers}): a number,
+        or C{"auto"} for one per core that this process may use. With 1 there is one
+        process in all. A change takes effect at the next start.
     @ivar enforce: C{"all"}: sessions that are no longer allowed, after a reload, the
         end of a schedule or the removal of a user, end within a second.
         C{"new-only"}: they go on, and only new requests are judged.
@@ -55,6 +58,7 @@ class GatewayConfig:
     shared_state_dir: bool = False
     trusted_groups: tuple[str, ...] = ()
     netns_dir: str = "/run/socksgw/netns"
+    workers: Workers = 1
     enforce: Literal["all", "new-only"] = "all"
     reload_on_change: bool = False
 

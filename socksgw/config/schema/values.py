@@ -18,12 +18,14 @@ __all__ = [
     "Sync",
     "Via",
     "Words",
+    "Workers",
 ]
 
 CommandName = Literal["connect", "bind", "udp", "resolve"]
 Commands = tuple[CommandName, ...] | Literal["any"]
 Port = int | str
 Sync = Duration | Literal["each", "never"]
+Workers = int | Literal["auto"]
 #: One word, or an array of them.
 Words = tuple[str, ...] | str
 #: The upstreams of a chain; in each place one, or several to choose from.

@@ -1,0 +1,68 @@
+"""
+C{[gateway] workers}: what goes with several processes, and what does not yet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from socksgw.config.schema import Config
+from socksgw.gateway.examining.problems import Problems
+
+__all__ = ["examineWorkers", "workersOf"]
+
+_ALONE = "needs [gateway] workers = 1"
+
+
+def workersOf(config: Config) -> int:
+    """Return how many processes are to serve clients; 1: this one does."""
+    workers = config.gateway.workers
+    return len(os.sched_getaffinity(0)) if workers == "auto" else workers
+
+
+def examineWorkers(config: Config, problems: Problems) -> None:
+    """Examine what several processes cannot do, or cannot divide."""
+    count = workersOf(config)
+    if count < 2:
+        return
+    for i, listen in enumerate(config.listen):
+        if listen.endpoint:
+            problems.wrong(
+                f"listen[{i}].endpoint",
+                f"{_ALONE}: processes share sockets of an address, not an endpoint "
+                "of Twisted's; use address",
+            )
+        for name in ("half_open", "half_open_per_source"):
+            if 0 < getattr(listen, name) < count:
+                problems.wrong(f"listen[{i}].{name}", _least(count))
+    throttle = config.auth.throttle
+    for name in ("per_user", "per_source"):
+        if 0 < getattr(throttle, name) < count:
+            problems.wrong(f"auth.throttle.{name}", _least(count))
+    if config.relay.memory // count < 1 << 20:
+        problems.wrong(
+            "relay.memory", f'must be "1MiB" for each of the {count} workers'
+        )
+    for path, what in _alone(config):
+        problems.wrong(path, f"{_ALONE}: {what}")
+
+
+def _least(count: int) -> str:
+    return f"must be at least {count}: each of the workers has its share"
+
+
+def _alone(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield what is of one process as yet, and why."""
+    counted = "workers do not count together"
+    if config.limit:
+        yield "limit", counted
+    for i, rule in enumerate(config.rule):
+        if rule.limits is not None:
+            yield f"{rule.place or f'rule[{i}]'}.limits", counted
+    if config.admin is not None:
+        yield "admin", "it would not see the sessions of workers"
+    if config.metrics.otlp is not None:
+        yield "metrics.otlp", "they would not count the sessions of workers"
+    if config.grants is not None:
+        yield "grants", "workers would not hear of them"

@@ -1,0 +1,109 @@
+"""
+What a gateway is among the processes that serve together.
+
+Most are alone (L{Role}). With C{[gateway] workers} there is one that holds and watches
+(the supervisor), and those that serve the clients (the workers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from socksgw.accept.diverted import listenForDatagrams
+from socksgw.accept.endpoints import listenOnAddress
+from socksgw.accept.unixport import listenOnPath
+from socksgw.audit import process
+from socksgw.audit.journal import Journal
+from socksgw.config.problems import Finding
+from socksgw.config.schema import Config
+
+__all__ = ["Role"]
+
+
+class Role:
+    """
+    A gateway that is alone.
+
+    @ivar address: listens on one address, as L{listenOnAddress}.
+    @ivar path: listens on a Unix socket, as L{listenOnPath}.
+    @ivar datagrams: takes diverted datagrams, as L{listenForDatagrams}.
+    @ivar isWhole: whether it does what is done once: the admin interface, the sinks,
+        the file of quotas.
+    @ivar count: how many processes serve clients.
+    @ivar numbers: the number of the first session, and from each to the next.
+    """
+
+    address: Callable[..., Any] = staticmethod(listenOnAddress)
+    path: Callable[..., Any] = staticmethod(listenOnPath)
+    datagrams: Callable[..., Any] = staticmethod(listenForDatagrams)
+    isWhole = True
+    count = 1
+    numbers = (1, 1)
+
+    def openJournal(self, journal: Journal, lock: int) -> None:
+        """
+        Open the journal.
+
+        @param lock: as of L{Journal.open}.
+        @raise socksgw.audit.journal.JournalError: it cannot be opened.
+        """
+        journal.open(lock)
+
+    def startLine(self, gateway: str) -> str:
+        """Return the line of the start."""
+        return process.startLine(gateway)
+
+    def stopLine(self, gateway: str) -> str:
+        """Return the line of the end."""
+        return process.stopLine(gateway)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions the others have."""
+        return 0
+
+    @property
+    def isBusy(self) -> bool:
+        """Whether others have to end before."""
+        return False
+
+    def unready(self) -> Sequence[str]:
+        """Return why no clients are to be sent here."""
+        return ()
+
+    def begun(self) -> Deferred[Sequence[str]] | None:
+        """
+        Return what fires when clients are served.
+
+        @return: it fires with what is wrong, in lines; L{None}: they are served now.
+        """
+        return None
+
+    def agree(self, config: Config) -> Deferred[Sequence[Finding]] | None:
+        """
+        Ask the others whether they can use a configuration.
+
+        @return: fires with what is wrong, and never fails; L{None} where nobody is to
+            be asked.
+        """
+        return None
+
+    def forget(self) -> None:
+        """Tell the others that what was agreed on is not used."""
+
+    def use(self) -> Deferred[int] | None:
+        """
+        Tell the others that it is used by now.
+
+        @return: fires with the number of sessions that they have ended; never fails.
+        """
+        return None
+
+    def relisten(self) -> None:
+        """Tell the others that other ports are open now, or none."""
+
+    def endAll(self) -> None:
+        """Tell the others that all sessions are to end at once."""

@@ -1,0 +1,161 @@
+"""
+One worker, as the supervisor sees it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import LogLevel, globalLogPublisher
+from twisted.python.failure import Failure
+
+from socksgw.gateway.sinks import childEnvironment
+from socksgw.system.channel import Channel, ChannelError, Message, channels
+from socksgw.system.watch import Watcher
+from socksgw.workers.orders import CHANNEL
+
+__all__ = ["Child"]
+
+#: Standard output is the supervisor's; what a worker prints is an error.
+_ERRORS: Final = 2
+
+
+def _ignore(why: str) -> None:
+    """Do nothing when a channel is closed: the end of the process is told."""
+
+
+@final
+class Child(ProcessProtocol):
+    """
+    A process of a worker.
+
+    @ivar number: of the worker.
+    @ivar pid: of the process.
+    @ivar began: when it was started, in the reactor's seconds.
+    @ivar serves: whether it has said that it serves clients.
+    @ivar silent: for how many looks it has not answered.
+    @ivar sessions: how many it has.
+    @ivar why: what it said before it ended.
+    """
+
+    transport: Any
+
+    def __init__(
+        self, number: int, began: float, ended: Callable[[Child, str], None]
+    ) -> None:
+        """
+        @param ended: called once when the process has ended, with how.
+        """
+        self.number = number
+        self.began = began
+        self._ended = ended
+        self.pid = 0
+        self.serves = False
+        self.silent = 0
+        self.sessions = 0
+        self.why = ""
+        self._channel: Channel | None = None
+
+    def spawn(self, reactor: Any, watch: Watcher) -> None:
+        """
+        Start the process.
+
+        @raise OSError: that is not possible.
+        """
+        ours, theirs = channels()
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            reactor.spawnProcess(
+                self,
+                sys.executable,
+                [sys.executable, "-m", "socksgw.workers", str(self.number)],
+                env=childEnvironment(),
+                childFDs={
+                    0: nothing,
+                    1: _ERRORS,
+                    2: _ERRORS,
+                    CHANNEL: theirs.fileno(),
+                },
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            os.close(nothing)
+            theirs.close()
+        self.pid = self.transport.pid
+        self._begin(ours, watch)
+
+    def _begin(self, ours: socket.socket, watch: Watcher) -> None:
+        # Without its channel it ends by itself.
+        self._channel = Channel(ours, watch, self._said, _ignore)
+        self._channel.start()
+
+    def ask(
+        self, message: Message, descriptors: Sequence[int] = ()
+    ) -> Deferred[dict[str, Any]]:
+        """
+        Ask it something.
+
+        @return: fires with its answer; fails with L{ChannelError}.
+        """
+        assert self._channel is not None
+        try:
+            return self._channel.ask(message, descriptors)
+        except (ChannelError, OSError) as e:
+            failed: Deferred[dict[str, Any]] = Deferred()
+            failed.errback(e)
+            return failed
+
+    def tell(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Tell it something; one that does not read is ended by L{kill} later."""
+        assert self._channel is not None
+        with suppress(ChannelError, OSError):
+            self._channel.send(message, descriptors)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
+
+    def _said(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        for fd in descriptors:
+            os.close(fd)
+        if "failed" in message:
+            self.why = str(message["failed"])
+        if "log" in message:
+            self._log(message["log"])
+
+    def _log(self, said: Mapping[str, Any]) -> None:
+        """Log what it has logged."""
+        level = str(said.get("level", "info"))
+        text = f"worker {self.number}: {said.get('text', '')}"
+        globalLogPublisher(
+            {
+                "log_namespace": str(said.get("namespace", "")),
+                "log_level": LogLevel.lookupByName(level),
+                "log_format": text.replace("{", "{{").replace("}", "}}"),
+                "log_time": float(said.get("time", 0.0)),
+            }
+        )
+
+    def processEnded(self, reason: Failure) -> None:
+        """Take note that it has ended."""
+        if self._channel is not None:
+            self._channel.close()
+        value: Any = reason.value
+        if value.signal is not None:
+            how = f"by signal {value.signal}"
+        elif value.exitCode or self.why:
+            how = self.why or f"with status {value.exitCode}"
+        else:
+            how = ""
+        self._ended(self, how)

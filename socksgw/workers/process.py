@@ -1,0 +1,279 @@
+"""
+The process of a worker.
+
+It is a gateway as any other. Its sockets, its configuration, and its place in the
+journal come by the channel. Signals that go to all of a terminal or a control group
+are the supervisor's; when the supervisor is gone, the worker ends at once: two gateways
+never serve in one place.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, Logger, LogLevel, formatEvent, globalLogBeginner
+from twisted.python.failure import Failure
+
+from socksgw.accept import given
+from socksgw.audit.journal import Journal
+from socksgw.audit.process import workerLine
+from socksgw.audit.sharedend import SharedEnd
+from socksgw.config.problems import ConfigError
+from socksgw.gateway.gateway import Gateway
+from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.reload import Built, problemsOf
+from socksgw.gateway.role import Role
+from socksgw.gateway.service import spareCollector
+from socksgw.system.channel import Channel, ChannelError, Message
+from socksgw.system.clock import steady
+from socksgw.system.log import Log
+from socksgw.system.logformats import levelOf
+from socksgw.system.watch import Watch
+from socksgw.workers.orders import CHANNEL, configIn, socketsIn, told
+from socksgw.workers.share import shareOf
+
+__all__ = ["Worker", "main"]
+
+_log = Logger()
+
+#: Seconds within which the supervisor says what to do.
+_PATIENCE: Final = 60.0
+#: Descriptors at the start that are no sockets of listeners.
+_OWN: Final = 2
+
+
+@final
+class Place(Role):
+    """
+    The place of a worker among the others.
+
+    @ivar number: of the worker, from 1.
+    @ivar latest: returns the number of its last session.
+    """
+
+    isWhole = False
+
+    def __init__(
+        self, number: int, count: int, first: int, end: SharedEnd, lock: int
+    ) -> None:
+        """
+        Take a place.
+
+        @param count: how many workers there are.
+        @param first: the number of the first session.
+        @param end: where the journal ends.
+        @param lock: the descriptor of the journal's lock.
+        """
+        self.number = number
+        self.count = count
+        self.numbers = first, count
+        self.address = given.address
+        self.path = given.path
+        self.datagrams = given.datagrams
+        self._end = end
+        self._lock = lock
+        self.latest: Callable[[], int] = lambda: 0
+
+    def openJournal(self, journal: Journal, lock: int) -> None:
+        """As L{Role.openJournal}."""
+        journal.join(self._end, self._lock, self.number, self.latest)
+
+    def startLine(self, gateway: str) -> str:
+        """As L{Role.startLine}."""
+        return workerLine("started", os.getpid())
+
+    def stopLine(self, gateway: str) -> str:
+        """As L{Role.stopLine}."""
+        return workerLine("stopped", os.getpid())
+
+
+@final
+class Worker:
+    """A worker, as it obeys."""
+
+    def __init__(self, reactor: Any, connection: socket.socket) -> None:
+        """
+        Take the channel; nothing is done yet.
+        """
+        self._reactor = reactor
+        self._watch = Watch(reactor)
+        self._channel = Channel(
+            connection, self._watch, self._told, self._abandoned, self._asked
+        )
+        self._gateway: Gateway | None = None
+        self._built: Built | None = None
+        self._count = 1
+
+    def start(self) -> None:
+        """Begin to obey."""
+        self._watch.start()
+        self._channel.start()
+
+    def log(self, event: LogEvent) -> None:
+        """Have the supervisor log something; beyond what it reads, it is lost."""
+        text = formatEvent(event)
+        failure = event.get("log_failure")
+        if isinstance(failure, Failure):
+            text += "\n" + failure.getTraceback()
+        with suppress(ChannelError, OSError):
+            self._channel.send(
+                {
+                    "log": {
+                        "level": levelOf(event).name,
+                        "namespace": str(event.get("log_namespace", "")),
+                        "text": text,
+                        "time": event.get("log_time", time.time()),
+                    }
+                }
+            )
+
+    # Orders.
+
+    def _asked(
+        self, message: dict[str, Any], descriptors: list[int]
+    ) -> Message | Deferred[Message]:
+        what = message.get("do")
+        if what == "start":
+            return self._start(message, descriptors)
+        gateway = self._gateway
+        if gateway is None:
+            raise ChannelError("the worker has not started")
+        if what == "prepare":
+            return self._prepare(gateway, message)
+        if what == "use":
+            return self._use(gateway, message, descriptors)
+        if what == "ping":
+            sessions = gateway.sessions
+            return {"sessions": len(sessions), "last": sessions.last}
+        raise ChannelError(f"no worker can {what}")
+
+    def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        gateway, what = self._gateway, message.get("do")
+        if gateway is None:
+            if what in ("stop", "end"):
+                self._reactor.stop()
+        elif what == "listen":
+            self._listen(gateway, message, descriptors)
+        elif what == "forget":
+            self._forget(gateway)
+        elif what in ("stop", "end"):
+            self._stop(gateway, what == "end")
+
+    def _start(self, message: dict[str, Any], descriptors: list[int]) -> Message:
+        """Be a gateway; answer with what is wrong."""
+        lock, memory, *listening = descriptors
+        count = self._count = int(message["count"])
+        end = SharedEnd(memory, count)
+        place = Place(int(message["number"]), count, int(message["first"]), end, lock)
+        config, checkers = configIn(message)
+        try:
+            gateway = Gateway(
+                self._reactor, shareOf(config, count), checkers=checkers, role=place
+            )
+            sessions = gateway.sessions
+            place.latest = lambda: sessions.last
+            gateway.give(socketsIn(message["places"], listening))
+            gateway.listen()
+            gateway.start()
+        except (ConfigError, CannotStart) as e:
+            return {"problems": told(problemsOf(e))}
+        gateway.failed = self._failed
+        gateway.give({})
+        self._gateway = gateway
+        spareCollector()
+        return {}
+
+    def _prepare(self, gateway: Gateway, message: dict[str, Any]) -> Deferred[Message]:
+        """Build another configuration, without using it yet."""
+        self._forget(gateway)
+        config, _ = configIn(message)
+        building = gateway.reloads.prepare(shareOf(config, self._count))
+        return building.addCallbacks(
+            self._prepared, lambda f: {"problems": told(problemsOf(f.value))}
+        )
+
+    def _prepared(self, built: Built | None) -> Message:
+        self._built = built
+        return {}
+
+    def _forget(self, gateway: Gateway) -> None:
+        built, self._built = self._built, None
+        if built is not None:
+            gateway.reloads.drop(built)
+
+    def _use(
+        self, gateway: Gateway, message: dict[str, Any], descriptors: list[int]
+    ) -> Deferred[Message]:
+        """Have what is built in force."""
+        built, self._built = self._built, None
+        if built is None:
+            raise ChannelError("there is nothing that was prepared")
+        gateway.give(socketsIn(message["places"], descriptors))
+        judging = gateway.reloads.use(built)
+        gateway.give({})
+        return judging.addCallback(lambda ended: {"ended": ended})
+
+    def _listen(
+        self, gateway: Gateway, message: dict[str, Any], descriptors: list[int]
+    ) -> None:
+        """Listen at other sockets, or at none."""
+        gateway.give(socketsIn(message["places"], descriptors))
+        gateway.drain()
+        if message["places"]:
+            try:
+                gateway.undrain()
+            except CannotStart as e:
+                self._failed(str(e))
+
+    def _stop(self, gateway: Gateway, atOnce: bool) -> None:
+        if not gateway.stopping:
+            gateway.stop().addBoth(lambda _: self._reactor.stop())
+        if atOnce:
+            gateway.endAll()
+
+    # Failing.
+
+    def _failed(self, line: str) -> None:
+        _log.critical("{line}", line=line)
+        with suppress(ChannelError, OSError):
+            self._channel.send({"failed": line})
+        if self._gateway is not None:
+            self._stop(self._gateway, True)
+
+    def _abandoned(self, why: str) -> None:
+        """End at once: the supervisor is gone."""
+        if self._gateway is None:
+            self._reactor.stop()
+        else:
+            self._stop(self._gateway, True)
+
+
+def _ignore() -> None:
+    """Leave signals to the supervisor, which gets them, too."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def main() -> None:
+    """Run a worker, whose channel is at the descriptor L{CHANNEL}."""
+    _ignore()
+    from twisted.internet import reactor
+
+    found: Any = reactor
+    steady(found)
+    worker = Worker(found, socket.socket(fileno=CHANNEL))
+    globalLogBeginner.beginLoggingTo(
+        [Log(worker.log, LogLevel.debug)], redirectStandardIO=False
+    )
+    found.callWhenRunning(_ignore)
+    worker.start()
+    found.run()
+    sys.exit(0)

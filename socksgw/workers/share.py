@@ -1,0 +1,48 @@
+"""
+The share of one worker in a configuration.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from socksgw.config.convert import Octets
+from socksgw.config.schema import Config
+
+__all__ = ["shareOf"]
+
+
+def shareOf(config: Config, count: int) -> Config:
+    """
+    Return the configuration of one worker of several.
+
+    What is done once is the supervisor's. What is bounded in all is divided, and never
+    rounded up.
+    """
+    throttle = config.auth.throttle
+    return evolve(
+        config,
+        gateway=evolve(config.gateway, workers=1, reload_on_change=False),
+        relay=evolve(config.relay, memory=Octets(config.relay.memory // count)),
+        auth=evolve(
+            config.auth,
+            throttle=evolve(
+                throttle,
+                per_user=throttle.per_user // count,
+                per_source=throttle.per_source // count,
+            ),
+        ),
+        listen=tuple(
+            evolve(
+                each,
+                half_open=each.half_open // count,
+                half_open_per_source=each.half_open_per_source // count,
+            )
+            for each in config.listen
+        ),
+        audit=evolve(config.audit, sinks=(), sink=(), signing_key=""),
+        metrics=evolve(config.metrics, otlp=None),
+        admin=None,
+        grants=None,
+        pac=None,
+    )

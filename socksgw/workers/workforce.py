@@ -1,0 +1,386 @@
+"""
+The workers of a supervisor: started, replaced, changed together, ended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, final
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from socksgw.accept.held import Held, Place
+from socksgw.audit.journal import Journal, JournalError
+from socksgw.audit.process import workerLine
+from socksgw.audit.sharedend import SharedEnd
+from socksgw.config.problems import Finding
+from socksgw.config.schema import Config
+from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.parts import Part
+from socksgw.gateway.relief import Succeeded
+from socksgw.gateway.role import Role
+from socksgw.workers.child import Child
+from socksgw.workers.orders import NotForWorkers, findings, packed
+
+if TYPE_CHECKING:
+    from socksgw.gateway.gateway import Gateway
+
+__all__ = ["Workforce"]
+
+_log = Logger()
+
+#: As many that die within so many seconds are a storm.
+_STORM: Final = 5
+_WITHIN: Final = 10.0
+#: Seconds of the first and of the longest pause in a storm.
+_PAUSES: Final = (0.5, 5.0)
+#: Looks, one a second, after which a worker that answers none is ended.
+_SILENT: Final = 15
+#: Seconds that a worker may take to say what it has been asked.
+_ANSWER: Final = 30.0
+#: Seconds that a worker may take to end after its last session.
+_END: Final = 20.0
+
+
+def _noRestart() -> Deferred[Succeeded]:
+    return fail(CannotStart("a gateway with workers is stopped and started again"))
+
+
+@final
+class Workforce(Part, Role):
+    """
+    All workers of a gateway: a part of it, and its role.
+
+    @ivar count: how many there are to be.
+    @ivar children: the processes, by the number of the worker.
+    @ivar deaths: how many have died so far.
+    """
+
+    named = "the workers"
+
+    def __init__(
+        self,
+        reactor: Any,
+        count: int,
+        checkers: Sequence[ICredentialsChecker] | None = None,
+    ) -> None:
+        """
+        Start nobody yet.
+
+        @param checkers: used instead of those that the configuration names.
+        """
+        self.count = count
+        self._reactor = reactor
+        self._checkers = checkers
+        self._held = Held(count)
+        self.address = self._held.address
+        self.path = self._held.path
+        self.datagrams = self._held.datagrams
+        self._gateway: Gateway | None = None
+        self._journal: Journal | None = None
+        self._end: SharedEnd | None = None
+        self.children: dict[int, Child] = {}
+        self._again: dict[int, Any] = {}
+        self._begun: Deferred[Sequence[str]] = Deferred()
+        self._hasBegun = False
+        self._died: deque[float] = deque(maxlen=_STORM)
+        self._pause = _PAUSES[0]
+        self._stopping = False
+        self._stopped = 0.0
+        self.deaths = 0
+
+    def of(self, gateway: Gateway) -> None:
+        """Belong to a gateway, which has been built with this as its role."""
+        self._gateway = gateway
+        gateway.adjoin(self)
+        gateway.relief.restart = _noRestart
+
+    # The role of the supervisor.
+
+    def openJournal(self, journal: Journal, lock: int) -> None:
+        """As L{Role.openJournal}: others write, too."""
+        journal.open(lock)
+        try:
+            self._end = SharedEnd.made(self.count)
+        except OSError as e:
+            raise JournalError(f"memory for workers: {e.strerror}") from None
+        self._journal = journal
+        journal.share(self._end)
+
+    @property
+    def sessions(self) -> int:
+        """As L{Role.sessions}; not older than a second."""
+        return sum(each.sessions for each in self.children.values())
+
+    @property
+    def isBusy(self) -> bool:
+        """As L{Role.isBusy}."""
+        return bool(self.children)
+
+    def unready(self) -> Sequence[str]:
+        """As L{Role.unready}."""
+        serving = sum(each.serves for each in self.children.values())
+        return () if serving else ("no worker serves",)
+
+    def begun(self) -> Deferred[Sequence[str]]:
+        """As L{Role.begun}."""
+        return self._begun
+
+    # Starting and replacing.
+
+    def start(self) -> None:
+        """As L{Part.start}."""
+        for number in range(1, self.count + 1):
+            self._spawn(number)
+
+    def _spawn(self, number: int) -> None:
+        self._again.pop(number, None)
+        gateway, end = self._gateway, self._end
+        if self._stopping or gateway is None or end is None or self._journal is None:
+            return
+        child = Child(number, self._reactor.seconds(), self._ended)
+        first = (end.last(number - 1) or number - self.count) + self.count
+        places, sockets = self._sockets(number)
+        try:
+            memory = end.another()
+        except OSError as e:
+            self._unable(number, str(e.strerror))
+            return
+        try:
+            child.spawn(self._reactor, gateway.watch)
+            self.children[number] = child
+            starting = child.ask(
+                {
+                    "do": "start",
+                    "number": number,
+                    "count": self.count,
+                    "first": first,
+                    "places": places,
+                    "config": packed(gateway.config, self._checkers),
+                },
+                [self._journal.lock, memory, *sockets],
+            )
+        except NotForWorkers as e:
+            raise CannotStart(str(e)) from None
+        except OSError as e:
+            self._unable(number, str(e.strerror))
+            return
+        finally:
+            os.close(memory)
+        starting.addCallbacks(
+            partial(self._started, child), partial(self._failed, child)
+        )
+
+    def _unable(self, number: int, why: str) -> None:
+        """Take note that a process cannot be started; try again."""
+        _log.error("worker {number} cannot be started: {why}", number=number, why=why)
+        self._later(number)
+
+    def _started(self, child: Child, answer: dict[str, Any]) -> None:
+        problems = findings(answer)
+        if problems:
+            child.why = "; ".join(map(str, problems))
+            if not self._hasBegun:
+                self._tellBegun([str(each) for each in problems])
+            child.kill()
+            return
+        child.serves = True
+        _log.info(
+            "worker {number} serves (process {pid})", number=child.number, pid=child.pid
+        )
+        serving = sum(each.serves for each in self.children.values())
+        if serving == self.count:
+            self._tellBegun(())
+
+    def _tellBegun(self, problems: Sequence[str]) -> None:
+        if not self._hasBegun:
+            self._hasBegun = True
+            self._begun.callback(problems)
+
+    def _failed(self, child: Child, failure: Failure) -> None:
+        """End a worker that could not do what it was asked."""
+        child.why = child.why or failure.getErrorMessage()
+        child.kill()
+
+    def _ended(self, child: Child, how: str) -> None:
+        """Take note that a process has ended; replace it, unless all end."""
+        number = child.number
+        if self.children.get(number) is child:
+            del self.children[number]
+        assert self._gateway is not None
+        if self._stopping:
+            if how:
+                self._tellDied(child, how)
+            self._gateway.settled()
+            return
+        self.deaths += 1
+        self._tellDied(child, how or "it has ended by itself")
+        if not self._hasBegun and not child.serves:
+            self._tellBegun([f"worker {number} ended: {how}"])
+            return
+        self._later(number)
+
+    def _tellDied(self, child: Child, how: str) -> None:
+        assert self._gateway is not None
+        _log.error(
+            "worker {number} (process {pid}) died {how}; its sessions are lost",
+            number=child.number,
+            pid=child.pid,
+            how=how,
+        )
+        line = workerLine("died", child.pid, how, child.number)
+        self._gateway.journal.append(line)
+
+    def _later(self, number: int) -> None:
+        """Replace a worker: at once, or after a pause where they die in a row."""
+        now = self._reactor.seconds()
+        self._died.append(now)
+        storm = len(self._died) == _STORM and now - self._died[0] < _WITHIN
+        pause = 0.0
+        if storm:
+            pause, self._pause = self._pause, min(2 * self._pause, _PAUSES[1])
+            _log.critical(
+                "{count} workers died within {seconds:g} s: the next one starts in "
+                "{pause:g} s; the log says why they die",
+                count=_STORM,
+                seconds=_WITHIN,
+                pause=pause,
+            )
+            if self._gateway is not None and pause == _PAUSES[0]:
+                self._gateway.journal.append(workerLine("storm", 0, "", number))
+        else:
+            self._pause = _PAUSES[0]
+        self._again[number] = self._reactor.callLater(pause, self._spawn, number)
+
+    # Changing.
+
+    def _sockets(self, number: int) -> tuple[list[Place], list[int]]:
+        """Return the places that are open, and the sockets of one worker there."""
+        assert self._gateway is not None
+        ports = self._gateway.ports()
+        return [place for place, _ in ports], [
+            self._held.socketOf(port, number - 1) for _, port in ports
+        ]
+
+    def _all(self) -> Iterator[Child]:
+        """Go over the processes of now; some may end meanwhile."""
+        return iter(list(self.children.values()))
+
+    def agree(self, config: Config) -> Deferred[Sequence[Finding]]:
+        """As L{Role.agree}."""
+        try:
+            order = {"do": "prepare", "config": packed(config, self._checkers)}
+        except NotForWorkers as e:
+            wrong: Deferred[Sequence[Finding]] = Deferred()
+            wrong.callback([Finding(config.file, "", str(e))])
+            return wrong
+        asked = [(each, self._asked(each, order)) for each in self._all()]
+        answers = DeferredList([answer for _, answer in asked], consumeErrors=True)
+        return answers.addCallback(self._answered, [child for child, _ in asked])
+
+    def _asked(self, child: Child, order: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        """Ask one worker, which is ended when it says nothing."""
+        late = self._reactor.callLater(_ANSWER, child.kill)
+
+        def done(result: Any) -> Any:
+            if late.active():
+                late.cancel()
+            return result
+
+        return child.ask(order).addBoth(done)
+
+    def _answered(
+        self, answers: Sequence[tuple[bool, Any]], asked: Sequence[Child]
+    ) -> Sequence[Finding]:
+        """
+        Return why a configuration cannot be used.
+
+        A worker that has died meanwhile has no say: another one takes its place, and
+        begins with what is in force then.
+        """
+        problems: list[Finding] = []
+        for (succeeded, answer), child in zip(answers, asked, strict=True):
+            if succeeded:
+                problems += findings(answer)
+            elif self.children.get(child.number) is child:
+                problems.append(
+                    Finding(
+                        "", "", f"worker {child.number}: {answer.getErrorMessage()}"
+                    )
+                )
+        # Each of them says the same.
+        return list(dict.fromkeys(problems))
+
+    def forget(self) -> None:
+        """As L{Role.forget}."""
+        for each in self._all():
+            each.tell({"do": "forget"})
+
+    def use(self) -> Deferred[int]:
+        """As L{Role.use}."""
+        answers = []
+        for each in self._all():
+            places, sockets = self._sockets(each.number)
+            answer = each.ask({"do": "use", "places": places}, sockets)
+            # What is in force is one thing: who cannot follow begins anew with it.
+            answer.addCallbacks(lambda a: int(a["ended"]), partial(self._useless, each))
+            answers.append(answer)
+        all_: Deferred[Any] = DeferredList(answers)
+        return all_.addCallback(lambda found: sum(ended for _, ended in found))
+
+    def _useless(self, child: Child, failure: Failure) -> int:
+        if self.children.get(child.number) is child:
+            self._failed(child, failure)
+        return 0
+
+    def relisten(self) -> None:
+        """As L{Role.relisten}."""
+        for each in self._all():
+            places, sockets = self._sockets(each.number)
+            each.tell({"do": "listen", "places": places}, sockets)
+
+    def look(self) -> None:
+        """As L{Part.look}: ask how they are, and end those that are stuck."""
+        for each in self._all():
+            each.silent += 1
+            if each.silent > _SILENT:
+                each.why = f"it has not answered for {_SILENT} s"
+                each.kill()
+            elif each.serves:
+                each.ask({"do": "ping"}).addCallbacks(
+                    partial(self._pong, each), lambda _: None
+                )
+        if self._stopped and self._reactor.seconds() > self._stopped:
+            for each in self._all():
+                each.kill()
+
+    def _pong(self, child: Child, answer: dict[str, Any]) -> None:
+        child.silent = 0
+        child.sessions = int(answer["sessions"])
+
+    # Ending.
+
+    def draining(self) -> None:
+        """As L{Part.draining}."""
+        self._stopping = True
+        self._tellBegun(())
+        for call in self._again.values():
+            call.cancel()
+        self._again.clear()
+        assert self._gateway is not None
+        drain = float(self._gateway.config.timeouts.drain)
+        self._stopped = self._reactor.seconds() + drain + _END
+        for each in self._all():
+            each.tell({"do": "stop"})
+
+    def endAll(self) -> None:
+        """As L{Role.endAll}."""
+        self._stopped = min(self._stopped, self._reactor.seconds() + _END)
+        for each in self._all():
+            each.tell({"do": "end"})

@@ -1,0 +1,138 @@
+"""
+A gateway of two workers, as a real process with two more.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.live.clients import Server, connected, four, isClosed
+from tests.live.running import OPEN, Running, running, socksgw
+from tests.tools.waiting import until
+
+#: What each of them may reach.
+TWO = "[gateway]\nworkers = 2\n" + OPEN
+
+
+def workers(gateway: Running) -> dict[int, int]:
+    """Return the processes of the workers that have started last, by number."""
+    found = [each for each in gateway.journal("worker") if each["state"] == "started"]
+    return {each["worker"]: each["pid"] for each in found}
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Running]:
+    """One with two workers."""
+    yield from running(tmp_path, TWO)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """What clients reach."""
+    with Server() as found:
+        yield found
+
+
+def several(gateway: Running, server: Server, stack: ExitStack) -> list[socket.socket]:
+    """Return clients that have a session; both workers have some."""
+    clients = []
+    for _ in range(24):
+        client, reply = connected(gateway.port, four(server.place[0]), server.port)
+        clients.append(stack.enter_context(closing(client)))
+        assert reply == 0
+    return clients
+
+
+def placed(gateway: Running) -> dict[str, int]:
+    """Return which worker has recorded which client."""
+    return {each["client"]: each["worker"] for each in gateway.journal("decision")}
+
+
+def nameOf(client: socket.socket) -> str:
+    """Return a client as the journal has it."""
+    host, port = client.getsockname()
+    return f"{host}:{port}"
+
+
+def test_twoServeAsOne(gateway: Running, server: Server) -> None:
+    """
+    Both have sessions, each with a number of its own; the journal is one chain, and
+    SIGTERM ends all.
+    """
+    pids = workers(gateway)
+    with ExitStack() as stack:
+        clients = several(gateway, server, stack)
+        where = placed(gateway)
+        assert {where[nameOf(each)] for each in clients} == {1, 2}
+    gateway.stop()
+    for pid in pids.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    decisions, ends = gateway.journal("decision"), gateway.journal("end")
+    numbers = [each["session"] for each in decisions]
+    assert len(set(numbers)) == len(numbers) == len(clients)
+    assert sorted(each["session"] for each in ends) == sorted(numbers)
+    assert {each["session"] % 2 for each in decisions if each["worker"] == 1} == {1}
+    verified = socksgw(
+        "audit", "verify", "--config", str(gateway.directory / "gw.toml")
+    )
+    assert verified.returncode == 0, verified
+
+
+def test_aWorkerThatDies(gateway: Running, server: Server) -> None:
+    """
+    It loses its own sessions alone, clients that come meanwhile are served, and another
+    one takes its place within a second. No number is used twice.
+    """
+    before = workers(gateway)
+    with ExitStack() as stack:
+        clients = several(gateway, server, stack)
+        where = placed(gateway)
+        os.kill(before[1], signal.SIGKILL)
+        more = several(gateway, server, stack)
+        for client in clients:
+            if where[nameOf(client)] == 1:
+                until(lambda client=client: isClosed(client), 30)
+        for client in (*(c for c in clients if where[nameOf(c)] == 2), *more):
+            client.sendall(b"x")
+            client.settimeout(10)
+            assert client.recv(1) == b"x"
+    after = workers(gateway)
+    assert after[1] != before[1]
+    assert after[2] == before[2]
+    died = [each for each in gateway.journal("worker") if each["state"] == "died"]
+    assert [each["worker"] for each in died] == [1]
+    assert died[0]["why"] == "by signal 9"
+    numbers = [each["session"] for each in gateway.journal("decision")]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_theSupervisorDies(tmp_path: Path, server: Server) -> None:
+    """Workers end at once, in order: nobody serves without one, and all is recorded."""
+    gateway = Running(tmp_path, TWO).ready()
+    pids = workers(gateway)
+    with ExitStack() as stack:
+        clients = several(gateway, server, stack)
+        gateway.kill()
+
+        def ended() -> bool:
+            for pid in pids.values():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, 0)
+                    return False
+            return True
+
+        until(ended, 30)
+        assert all(map(isClosed, clients))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", gateway.port)).close()
+    assert len(gateway.journal("end")) == len(clients)
+    for again in running(tmp_path, TWO):
+        assert again.port
