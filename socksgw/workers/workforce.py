@@ -42,6 +42,8 @@ _WITHIN: Final = 10.0
 _PAUSES: Final = (0.5, 5.0)
 #: Looks, one a second, after which a worker that answers none is ended.
 _SILENT: Final = 15
+#: The same of one that starts.
+_STARTING: Final = 60
 #: Seconds that a worker may take to say what it has been asked.
 _ANSWER: Final = 30.0
 #: Seconds that a worker may take to end after its last session.
@@ -190,7 +192,7 @@ class Workforce(Part, Role):
                 self._tellBegun([str(each) for each in problems])
             child.kill()
             return
-        child.serves = True
+        child.serves, child.silent = True, 0
         _log.info(
             "worker {number} serves (process {pid})", number=child.number, pid=child.pid
         )
@@ -349,8 +351,9 @@ class Workforce(Part, Role):
         """As L{Part.look}: ask how they are, and end those that are stuck."""
         for each in self._all():
             each.silent += 1
-            if each.silent > _SILENT:
-                each.why = f"it has not answered for {_SILENT} s"
+            most = _SILENT if each.serves else _STARTING
+            if each.silent > most:
+                each.why = f"it has not answered for {most} s"
                 each.kill()
             elif each.serves:
                 each.ask({"do": "ping"}).addCallbacks(
