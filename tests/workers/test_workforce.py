@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,15 @@ def server() -> Iterator[Server]:
     """What clients reach."""
     with Server() as found:
         yield found
+
+
+def isGone(pid: int) -> bool:
+    """Return whether a process has ended, whoever is to take note of that."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"
 
 
 def several(gateway: Running, server: Server, stack: ExitStack) -> list[socket.socket]:
@@ -72,9 +81,7 @@ def test_twoServeAsOne(gateway: Running, server: Server) -> None:
         where = placed(gateway)
         assert {where[nameOf(each)] for each in clients} == {1, 2}
     gateway.stop()
-    for pid in pids.values():
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert all(map(isGone, pids.values()))
     decisions, ends = gateway.journal("decision"), gateway.journal("end")
     numbers = [each["session"] for each in decisions]
     assert len(set(numbers)) == len(numbers) == len(clients)
@@ -122,14 +129,7 @@ def test_theSupervisorDies(tmp_path: Path, server: Server) -> None:
         clients = several(gateway, server, stack)
         gateway.kill()
 
-        def ended() -> bool:
-            for pid in pids.values():
-                with suppress(ProcessLookupError):
-                    os.kill(pid, 0)
-                    return False
-            return True
-
-        until(ended, 30)
+        until(lambda: all(map(isGone, pids.values())), 30)
         assert all(map(isClosed, clients))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", gateway.port)).close()
