@@ -5,7 +5,8 @@ Follow the journal for one sink, in a thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Final, final
@@ -31,6 +32,9 @@ _POLL: Final = 0.2
 _GATHER: Final = 0.1
 #: Seconds between two savings of a position while lines come.
 _SAVE: Final = 1.0
+#: Seconds that one call of a sink may take before that is told as a failure: a server
+#: that is stopped, or whose disk hangs, keeps its connections and never answers.
+_STUCK: Final = 30.0
 #: Seconds of the first and of the longest pause after a failure.
 _PAUSES: Final = (0.5, 30.0)
 
@@ -81,6 +85,8 @@ class SinkFollower:
         self._saved: Place | None = None
         self._saveAt = 0.0
         self._keeps = False
+        # When the present call of the sink began; None between two calls.
+        self._called: float | None = None
         self._thread = Thread(target=self._run, name=order.name, daemon=True)
 
     def start(self) -> None:
@@ -102,6 +108,19 @@ class SinkFollower:
         """Whether it has ended."""
         return not self._thread.is_alive()
 
+    def stands(self) -> Standing:
+        """
+        Return how it is doing now: C{standing}, unless a call of the sink is stuck.
+
+        Nothing is done about that call: it ends by itself, or with the process.
+        """
+        standing, called = self.standing, self._called
+        if called is None or time.monotonic() - called < _STUCK:
+            return standing
+        return evolve(
+            standing, state="failing", why=f"no answer within {_STUCK:.0f} seconds"
+        )
+
     def _tell(self, **changes: Any) -> None:
         before = self.standing
         self.standing = evolve(before, **changes)
@@ -109,6 +128,14 @@ class SinkFollower:
             self._changed()
 
     # The thread.
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        self._called = time.monotonic()
+        try:
+            yield
+        finally:
+            self._called = None
 
     def _run(self) -> None:
         pause = _PAUSES[0]
@@ -175,7 +202,8 @@ class SinkFollower:
             self._position.write(kept)
         self._saved = kept
         self._tell(saved=kept.number)
-        number = sink.open()
+        with self._calling():
+            number = sink.open()
         self._keeps = number is not None
         place = self._place or kept
         if number is not None and number != place.number:
@@ -197,7 +225,9 @@ class SinkFollower:
                 self._tell(missed=missed + reader.missed)
             for i in range(0, len(lines), batch):
                 part = lines[i : i + batch]
-                sink.deliver([SinkEntry(line, made) for line in part])
+                entries = [SinkEntry(line, made) for line in part]
+                with self._calling():
+                    sink.deliver(entries)
                 self._delivered(part)
                 if self._stopping:
                     return
@@ -205,7 +235,8 @@ class SinkFollower:
                 self._save()
                 if finishing:
                     return
-                sink.idle()
+                with self._calling():
+                    sink.idle()
                 self._hurrying.wait(_POLL)
             elif len(lines) < batch:
                 self._hurrying.wait(_GATHER)

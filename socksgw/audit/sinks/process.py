@@ -144,7 +144,7 @@ class SinkProcess:
 
     def _tell(self) -> None:
         """Tell the gateway what has changed."""
-        now = {name: each.standing for name, each in self._followers.items()}
+        now = {name: each.stands() for name, each in self._followers.items()}
         changed = [each for name, each in now.items() if self._told.get(name) != each]
         self._told = now
         if changed:

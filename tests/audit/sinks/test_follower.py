@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -44,6 +45,7 @@ class Plugin:
         self.closed = 0
         self.refuses: set[int] = set()
         self.settings: SinkSettings | None = None
+        self.waits: threading.Event | None = None
 
     def build(self, settings: SinkSettings) -> Plugin:
         self.settings = settings
@@ -55,6 +57,8 @@ class Plugin:
     def deliver(self, entries: Sequence[Entry]) -> None:
         if self.fails:
             raise self.fails.pop(0)
+        if self.waits is not None:
+            self.waits.wait(20)
         assert self.settings is not None
         for each in entries:
             if each.number in self.refuses:
@@ -127,6 +131,24 @@ def test_aFailureCostsNoLine(
     assert plugin.got == list(range(1, 11))
     assert follower.standing.failures == 1
     assert plugin.closed == 2
+
+
+def test_aCallThatIsStuckIsTold(
+    journal: Path, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a server that is stopped: it takes connections, and never answers."""
+    monkeypatch.setattr(following, "_STUCK", 0.05)
+    goes = threading.Event()
+    plugin.waits = goes
+    found = followed(journal)
+    until(lambda: found.stands().state == "failing")
+    assert found.stands().why.startswith("no answer within")
+    assert (found.standing.state, plugin.got) == ("following", [])
+    goes.set()
+    until(lambda: found.standing.delivered == 10)
+    assert (found.stands().state, found.stands().failures) == ("following", 0)
+    ended(found)
+    assert plugin.got == list(range(1, 11))
 
 
 def test_waitsAsAsked(journal: Path, plugin: Plugin) -> None:
