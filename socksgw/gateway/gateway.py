@@ -40,7 +40,6 @@ from socksgw.gateway.sharing import Shared
 from socksgw.gateway.sinks import Sinks
 from socksgw.gateway.state import State
 from socksgw.limits.allowance import Allowances
-from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
 from socksgw.login.checkers import HashingPool
 from socksgw.metrics.facts import factsOf
@@ -148,7 +147,7 @@ class Gateway:
         self.since = time.time()
         self.generation = Generation(config, self._shared, checkers)
         self.generation.apply()
-        self._counters = ProcessCounters(clock)
+        self._counters = role.counters(clock)
         self._allowances = Allowances(reactor, clock)
         self.limits = Limits(self._counters, self._allowances)
         self._limit(config)
@@ -286,6 +285,7 @@ class Gateway:
         if self._ticks % 4 == 0:
             do("the check of networks", lambda: self.networks.look(self._reopen))
             do("the check for changes", self._look)
+            do("the quotas of others", self._lookAtQuotas)
             do("the check of the journal", self.journal.look)
             self._parts.look()
             do("the cleared deadlines", self.deadlines.sweep)
@@ -295,6 +295,10 @@ class Gateway:
         if self._ticks % 40 == 0:
             do("the counters", self._counters.sweep)
             do("the allowances", self._allowances.sweep)
+
+    def _lookAtQuotas(self) -> None:
+        if self._counters.look():
+            self.limits.usedUp = True
 
     def _late(self) -> None:
         """Measure by how much this tick is late."""
@@ -624,6 +628,7 @@ class Gateway:
             self.journal.append(self.role.stopLine(self.config.gateway.name))
         self._ticking.stop()
         self._allowances.stop()
+        self._counters.release()
         self.generation.stop()
         self._shared.close()
         # A part may follow the journal to its end.

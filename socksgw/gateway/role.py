@@ -19,6 +19,7 @@ from socksgw.audit import process
 from socksgw.audit.journal import Journal
 from socksgw.config.problems import Finding
 from socksgw.config.schema import Config
+from socksgw.limits.counters import Kept, ProcessCounters
 
 __all__ = ["Role"]
 
@@ -59,6 +60,10 @@ class Role:
     def stopLine(self, gateway: str) -> str:
         """Return the line of the end."""
         return process.stopLine(gateway)
+
+    def counters(self, clock: Callable[[], float]) -> Kept:
+        """Return what counts for limits, from monotonic seconds."""
+        return ProcessCounters(clock)
 
     @property
     def sessions(self) -> int:

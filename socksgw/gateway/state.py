@@ -14,7 +14,7 @@ from socksgw.audit.journal import Elsewhere, Journal, JournalError
 from socksgw.config.schema import Config
 from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.role import Role
-from socksgw.limits.counters import ProcessCounters, Row
+from socksgw.limits.counters import Kept, Row
 from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
 from socksgw.system.files import FileError, ownDirectory
 
@@ -34,7 +34,7 @@ class State:
     def __init__(
         self,
         config: Config,
-        counters: ProcessCounters,
+        counters: Kept,
         reactor: Any,
         soon: Callable[[Callable[[], None]], object],
         role: Role | None = None,

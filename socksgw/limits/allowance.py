@@ -48,8 +48,12 @@ class Window(Protocol):
     The octets of a quota; none come back before the next window begins.
     """
 
-    def left(self) -> int:
-        """Return how many octets may still move."""
+    def left(self, wanted: int = 1) -> int:
+        """
+        Return how many octets may still move.
+
+        @param wanted: how many are to; where fewer are returned, no more are left.
+        """
 
     def spend(self, octets: int) -> None:
         """Count octets that have moved."""
@@ -257,7 +261,7 @@ class Allowance:
         return max(0, most)
 
     def _windowed(self, most: int) -> int:
-        return min([most, *(window.left() for window in self._windows)])
+        return min([most, *(window.left(most) for window in self._windows)])
 
     def spend(self, octets: int) -> None:
         """Count octets that have moved. More than L{room} has said are owed."""
@@ -275,7 +279,7 @@ class Allowance:
         @return: as many of them as the windows have.
         """
         for window in self._windows:
-            octets = octets[: max(0, window.left())]
+            octets = octets[: max(0, window.left(len(octets)))]
         self.spend(len(octets))
         return octets
 
@@ -292,7 +296,7 @@ class Allowance:
         if self._shares and not self.room(1):
             return False
         for window in self._windows:
-            left = window.left()
+            left = window.left(length)
             if left < length:
                 window.spend(max(0, left))
                 return False

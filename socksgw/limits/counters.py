@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import nsmallest
 from typing import Final, Protocol, final
 
-__all__ = ["Counters", "Key", "ProcessCounters", "Row"]
+__all__ = ["Counters", "Kept", "Key", "ProcessCounters", "Row"]
 
 #: The most windows that are kept.
 _WINDOWS: Final = 1 << 16
@@ -34,8 +34,8 @@ class Counters(Protocol):
     """
     Count by key; a key of which nothing is counted costs nothing.
 
-    Today each process has its own (L{ProcessCounters}). An implementation that
-    several processes share must answer these calls immediately, too.
+    One process has its own (L{ProcessCounters}); several share theirs
+    (L{socksgw.limits.shared.SharedCounters}). All answer immediately.
     """
 
     def take(self, wanted: Sequence[tuple[Key, int]]) -> Key | None:
@@ -67,21 +67,56 @@ class Counters(Protocol):
         @return: the first key that has had as many; L{None} when all were counted.
         """
 
-    def spent(self, key: Key, seconds: float) -> int:
+    def room(self, key: Key, seconds: float, most: int, wanted: int = 1) -> int:
         """
-        Return how many octets count in the present window of a key.
+        Return how many octets may still count in the present window of a key.
 
         @param seconds: the length of the window; windows begin at its multiples
             since the epoch.
+        @param most: how many may count in all.
+        @param wanted: how many are asked for. With fewer the window has no more; it
+            may have more than is returned.
+        @return: less than 1 when the window is used up.
         """
 
     def spend(self, key: Key, seconds: float, octets: int) -> None:
         """
         Count octets in the present window of a key.
 
-        @param seconds: as in L{spent}.
+        @param seconds: as in L{room}.
         @param octets: how many more.
         """
+
+
+class Kept(Counters, Protocol):
+    """Counters whose windows are kept in a file."""
+
+    @property
+    def changes(self) -> int:
+        """A number that grows whenever octets are counted."""
+
+    @property
+    def keys(self) -> Iterator[Key]:
+        """Yield every key of which something is counted."""
+
+    def look(self) -> bool:
+        """
+        Do what is due each second.
+
+        @return: whether another process may have used up a quota.
+        """
+
+    def sweep(self) -> None:
+        """Forget events and windows that count no longer; called now and then."""
+
+    def release(self) -> None:
+        """Give back what was taken in advance: nothing moves here any more."""
+
+    def rows(self) -> list[Row]:
+        """Return every window, to be kept in a file."""
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Go on with windows that were kept."""
 
 
 @final
@@ -139,7 +174,6 @@ class ProcessCounters:
     than a second are forgotten as others come. When there are too many windows,
     those with the fewest octets are forgotten first.
 
-    @ivar changes: a number that grows whenever octets are counted.
     """
 
     def __init__(
@@ -162,7 +196,7 @@ class ProcessCounters:
         # In the order of the latest event.
         self._events: OrderedDict[Key, deque[float]] = OrderedDict()
         self._windows: dict[tuple[Key, float], _Window] = {}
-        self.changes = 0
+        self._changes = 0
 
     # What lives.
 
@@ -234,9 +268,13 @@ class ProcessCounters:
     # Windows.
 
     def spent(self, key: Key, seconds: float) -> int:
-        """As L{Counters.spent}."""
+        """Return how many octets count in the present window of a key."""
         window = self._windows.get((key, seconds))
         return 0 if window is None else self._now(window, seconds).octets
+
+    def room(self, key: Key, seconds: float, most: int, wanted: int = 1) -> int:
+        """As L{Counters.room}."""
+        return most - self.spent(key, seconds)
 
     def _now(self, window: _Window, seconds: float) -> _Window:
         number = int(self._wall() // seconds)
@@ -253,7 +291,7 @@ class ProcessCounters:
             number = int(self._wall() // seconds)
             window = self._windows[key, seconds] = _Window(number, 0)
         self._now(window, seconds).octets += octets
-        self.changes += 1
+        self._changes += 1
 
     def _forget(self) -> None:
         """Forget the windows that are over, or else those with fewest octets."""
@@ -280,15 +318,25 @@ class ProcessCounters:
         """Return how many live of each key."""
         return Counter(self._counts)
 
+    @property
+    def changes(self) -> int:
+        """As L{Kept.changes}."""
+        return self._changes
+
+    def look(self) -> bool:
+        """As L{Kept.look}: there is no other process."""
+        return False
+
+    def release(self) -> None:
+        """As L{Kept.release}: there is nothing."""
+
     def sweep(self) -> None:
-        """
-        Forget events and windows that count no longer; called now and then.
-        """
+        """As L{Kept.sweep}."""
         self._forgetEvents(self._clock() - 1.0, len(self._events))
         self._sweepWindows()
 
     def rows(self) -> list[Row]:
-        """Return every window, to be kept in a file."""
+        """As L{Kept.rows}."""
         return [
             (key[1], key[2], key[3], seconds, window.number, window.octets)
             for (key, seconds), window in self._windows.items()
@@ -296,7 +344,7 @@ class ProcessCounters:
 
     def restore(self, rows: Iterable[Row]) -> None:
         """
-        Go on with windows that were kept.
+        Go on with windows that were kept, as L{Kept.restore}.
 
         Of two windows of one key the later one counts. Where both are the same
         window, their octets are added up.
@@ -313,7 +361,7 @@ class ProcessCounters:
 
     @property
     def keys(self) -> Iterator[Key]:
-        """Yield every key of which something is counted."""
+        """As L{Kept.keys}."""
         yield from self._counts
         yield from self._events
         yield from (key for key, _ in self._windows)

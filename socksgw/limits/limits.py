@@ -87,18 +87,18 @@ class Window:
         self._key = key
         self._quota = quota
 
-    def left(self) -> int:
+    def left(self, wanted: int = 1) -> int:
         """
         Return how many octets may still move.
 
         Where only new sessions are judged by quotas, live sessions move on without
         end.
         """
-        return self._left() if self._limits.enforced else _ENDLESS
+        return self._left(wanted) if self._limits.enforced else _ENDLESS
 
-    def _left(self) -> int:
+    def _left(self, wanted: int = 1) -> int:
         quota = self._quota
-        return quota.octets - self._counters.spent(self._key, quota.seconds)
+        return self._counters.room(self._key, quota.seconds, quota.octets, wanted)
 
     def spend(self, octets: int) -> None:
         """Count octets that have moved."""

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from socksgw.limits.counters import ProcessCounters, Row
+from socksgw.limits.counters import Kept, Row
 from socksgw.system.files import FileError, readOwn
 from socksgw.system.once import Once
 from socksgw.system.threads import Pool, inPool
@@ -43,10 +43,10 @@ class QuotasUnreadable(Exception):
 @final
 class QuotaFile:
     """
-    Keep the windows of one process in a file.
+    Keep the windows of a gateway in a file.
     """
 
-    def __init__(self, path: Path, counters: ProcessCounters, reactor: Any) -> None:
+    def __init__(self, path: Path, counters: Kept, reactor: Any) -> None:
         self._path = path
         self._counters = counters
         self._reactor = reactor

@@ -18,9 +18,10 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
 from socksgw.gateway.sinks import childEnvironment
+from socksgw.limits.counters import Key
 from socksgw.system.channel import Channel, ChannelError, Message, channels
 from socksgw.system.watch import Watcher
-from socksgw.workers.orders import CHANNEL
+from socksgw.workers.orders import CHANNEL, windowsIn
 
 __all__ = ["Child"]
 
@@ -49,14 +50,22 @@ class Child(ProcessProtocol):
     transport: Any
 
     def __init__(
-        self, number: int, began: float, ended: Callable[[Child, str], None]
+        self,
+        number: int,
+        began: float,
+        ended: Callable[[Child, str], None],
+        named: Callable[[Sequence[tuple[Key, float]]], object],
     ) -> None:
         """
+        Make one that is not started.
+
+        @param named: called with the windows of quotas that it counts.
         @param ended: called once when the process has ended, with how.
         """
         self.number = number
         self.began = began
         self._ended = ended
+        self._named = named
         self.pid = 0
         self.serves = False
         self.silent = 0
@@ -131,6 +140,8 @@ class Child(ProcessProtocol):
             os.close(fd)
         if "failed" in message:
             self.why = str(message["failed"])
+        if "windows" in message:
+            self._named(windowsIn(message["windows"]))
         if "log" in message:
             self._log(message["log"])
 

@@ -18,6 +18,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from socksgw.accept.held import Place
 from socksgw.config.problems import Finding
 from socksgw.config.schema import Config
+from socksgw.limits.counters import Key
 
 __all__ = [
     "CHANNEL",
@@ -27,6 +28,7 @@ __all__ = [
     "packed",
     "socketsIn",
     "told",
+    "windowsIn",
 ]
 
 #: The descriptor of the channel in a worker.
@@ -77,6 +79,19 @@ def socketsIn(
     found: dict[Place, socket.socket] = {}
     for place, fd in zip(places, descriptors, strict=True):
         found[tuple(map(str, place))] = socket.socket(fileno=fd)
+    return found
+
+
+def windowsIn(names: Sequence[Any]) -> list[tuple[Key, float]]:
+    """
+    Return the windows of quotas that a message names, each with its seconds.
+
+    @raise ValueError: it names something else.
+    """
+    found = []
+    for (what, per, rule, who), seconds in names:
+        key = (str(what), str(per), str(rule), str(who))
+        found.append((key, float(seconds)))
     return found
 
 

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, final
 
@@ -32,6 +32,9 @@ from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.reload import Built, problemsOf
 from socksgw.gateway.role import Role
 from socksgw.gateway.service import spareCollector
+from socksgw.limits.board import Board
+from socksgw.limits.counters import Kept, Key
+from socksgw.limits.shared import SharedCounters
 from socksgw.system.channel import Channel, ChannelError, Message
 from socksgw.system.clock import steady
 from socksgw.system.log import Log
@@ -62,7 +65,13 @@ class Place(Role):
     isWhole = False
 
     def __init__(
-        self, number: int, count: int, first: int, end: SharedEnd, lock: int
+        self,
+        number: int,
+        count: int,
+        first: int,
+        end: SharedEnd,
+        lock: int,
+        board: Board,
     ) -> None:
         """
         Take a place.
@@ -71,6 +80,7 @@ class Place(Role):
         @param first: the number of the first session.
         @param end: where the journal ends.
         @param lock: the descriptor of the journal's lock.
+        @param board: what all count together.
         """
         self.number = number
         self.count = count
@@ -80,11 +90,19 @@ class Place(Role):
         self.datagrams = given.datagrams
         self._end = end
         self._lock = lock
+        self._board = board
+        self.tell: Callable[[Sequence[tuple[Key, float]]], bool] = lambda _: False
         self.latest: Callable[[], int] = lambda: 0
 
     def openJournal(self, journal: Journal, lock: int) -> None:
         """As L{Role.openJournal}."""
         journal.join(self._end, self._lock, self.number, self.latest)
+
+    def counters(self, clock: Callable[[], float]) -> Kept:
+        """As L{Role.counters}: with the other workers."""
+        counters = SharedCounters(self._board, self.number, clock)
+        counters.tell = lambda names: self.tell(names)
+        return counters
 
     def startLine(self, gateway: str) -> str:
         """As L{Role.startLine}."""
@@ -169,10 +187,18 @@ class Worker:
 
     def _start(self, message: dict[str, Any], descriptors: list[int]) -> Message:
         """Be a gateway; answer with what is wrong."""
-        lock, memory, *listening = descriptors
+        lock, memory, limits, *listening = descriptors
         count = self._count = int(message["count"])
         end = SharedEnd(memory, count)
-        place = Place(int(message["number"]), count, int(message["first"]), end, lock)
+        place = Place(
+            int(message["number"]),
+            count,
+            int(message["first"]),
+            end,
+            lock,
+            Board(limits, count + 1),
+        )
+        place.tell = self._name
         config, checkers = configIn(message)
         try:
             gateway = Gateway(
@@ -238,6 +264,18 @@ class Worker:
             gateway.stop().addBoth(lambda _: self._reactor.stop())
         if atOnce:
             gateway.endAll()
+
+    def _name(self, names: Sequence[tuple[Key, float]]) -> bool:
+        """
+        Tell of windows that are counted here.
+
+        @return: whether that was possible.
+        """
+        try:
+            self._channel.send({"windows": names})
+        except (ChannelError, OSError):
+            return False
+        return True
 
     # Failing.
 

@@ -5,8 +5,9 @@ The workers of a supervisor: started, replaced, changed together, ended.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -25,6 +26,9 @@ from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part
 from socksgw.gateway.relief import Succeeded
 from socksgw.gateway.role import Role
+from socksgw.limits.board import Board
+from socksgw.limits.counters import Kept
+from socksgw.limits.shared import SharedCounters
 from socksgw.workers.child import Child
 from socksgw.workers.orders import NotForWorkers, findings, packed
 
@@ -84,6 +88,8 @@ class Workforce(Part, Role):
         self.address = self._held.address
         self.path = self._held.path
         self.datagrams = self._held.datagrams
+        self._board = Board.made(count)
+        self._counters = SharedCounters(self._board, 0, time.monotonic)
         self._gateway: Gateway | None = None
         self._journal: Journal | None = None
         self._end: SharedEnd | None = None
@@ -114,6 +120,10 @@ class Workforce(Part, Role):
             raise JournalError(f"memory for workers: {e.strerror}") from None
         self._journal = journal
         journal.share(self._end)
+
+    def counters(self, clock: Callable[[], float]) -> Kept:
+        """As L{Role.counters}: those of all workers."""
+        return self._counters
 
     @property
     def sessions(self) -> int:
@@ -146,7 +156,7 @@ class Workforce(Part, Role):
         gateway, end = self._gateway, self._end
         if self._stopping or gateway is None or end is None or self._journal is None:
             return
-        child = Child(number, self._reactor.seconds(), self._ended)
+        child = Child(number, self._reactor.seconds(), self._ended, self._counters.know)
         first = (end.last(number - 1) or number - self.count) + self.count
         places, sockets = self._sockets(number)
         try:
@@ -154,7 +164,11 @@ class Workforce(Part, Role):
         except OSError as e:
             self._unable(number, str(e.strerror))
             return
+        limits = -1
         try:
+            if not self._counters.forget(number):
+                raise BlockingIOError(0, "another worker stands still as it counts")
+            limits = self._board.another()
             child.spawn(self._reactor, gateway.watch)
             self.children[number] = child
             starting = child.ask(
@@ -166,7 +180,7 @@ class Workforce(Part, Role):
                     "places": places,
                     "config": packed(gateway.config, self._checkers),
                 },
-                [self._journal.lock, memory, *sockets],
+                [self._journal.lock, memory, limits, *sockets],
             )
         except NotForWorkers as e:
             raise CannotStart(str(e)) from None
@@ -175,6 +189,8 @@ class Workforce(Part, Role):
             return
         finally:
             os.close(memory)
+            if limits >= 0:
+                os.close(limits)
         starting.addCallbacks(
             partial(self._started, child), partial(self._failed, child)
         )
@@ -215,6 +231,7 @@ class Workforce(Part, Role):
         number = child.number
         if self.children.get(number) is child:
             del self.children[number]
+        self._counters.forget(number)
         assert self._gateway is not None
         if self._stopping:
             if how:

@@ -11,7 +11,7 @@ class Quota:
     def __init__(self, octets: int) -> None:
         self.octets = octets
 
-    def left(self) -> int:
+    def left(self, wanted: int = 1) -> int:
         return self.octets
 
     def spend(self, octets: int) -> None:

@@ -55,11 +55,12 @@ def _least(count: int) -> str:
 def _alone(config: Config) -> Iterator[tuple[str, str]]:
     """Yield what is of one process as yet, and why."""
     counted = "workers do not count together"
-    if config.limit:
-        yield "limit", counted
+    for i, limit in enumerate(config.limit):
+        if limit.rate is not None:
+            yield f"limit[{i}].rate", counted
     for i, rule in enumerate(config.rule):
-        if rule.limits is not None:
-            yield f"{rule.place or f'rule[{i}]'}.limits", counted
+        if rule.limits is not None and rule.limits.rate is not None:
+            yield f"{rule.place or f'rule[{i}]'}.limits.rate", counted
     if config.admin is not None:
         yield "admin", "it would not see the sessions of workers"
     if config.metrics.otlp is not None:
