@@ -24,7 +24,7 @@ from socksgw.gateway.parts import Parts
 from socksgw.gateway.sessions import Sessions
 from socksgw.gateway.state import State
 from socksgw.interfaces import SetDeadline
-from socksgw.limits.counters import Key, ProcessCounters, Row
+from socksgw.limits.counters import Kept, Key, Row
 from socksgw.limits.limits import Claim
 from socksgw.session.session import Session
 
@@ -77,7 +77,7 @@ class Relief:
         byName: Mapping[str, Listener],
         listeners: Listeners,
         state: State,
-        counters: ProcessCounters,
+        counters: Kept,
         sessions: Sessions,
         grants: Grants,
         parts: Parts,

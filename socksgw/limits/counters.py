@@ -99,6 +99,9 @@ class Kept(Counters, Protocol):
     def keys(self) -> Iterator[Key]:
         """Yield every key of which something is counted."""
 
+    def counts(self) -> Counter[Key]:
+        """Return how many live of each key, in this process."""
+
     def look(self) -> bool:
         """
         Do what is due each second.
@@ -315,7 +318,7 @@ class ProcessCounters:
     # Keeping.
 
     def counts(self) -> Counter[Key]:
-        """Return how many live of each key."""
+        """As L{Kept.counts}."""
         return Counter(self._counts)
 
     @property

@@ -10,6 +10,7 @@ last of them are with a process that does not need them, too few for a second or
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, final
 
@@ -388,6 +389,10 @@ class SharedCounters:
         """As L{Kept.keys}: those of this process, without its events."""
         yield from self._live
         yield from (key for key, _ in self._leases)
+
+    def counts(self) -> Counter[Key]:
+        """As L{Kept.counts}."""
+        return Counter({key: mine[1] for key, mine in self._live.items()})
 
     def rows(self) -> list[Row]:
         """As L{Kept.rows}: those that count."""

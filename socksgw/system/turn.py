@@ -23,13 +23,17 @@ _PAUSE: Final = 0.0002
 
 @final
 class Turn:
-    """The turns of one process."""
+    """
+    The turns of one process.
+
+    @ivar fd: of the open file.
+    """
 
     def __init__(self, fd: int) -> None:
         """
         @param fd: of an open file that no other process uses: turns are by open file.
         """
-        self._fd = fd
+        self.fd = fd
 
     def take(self) -> bool:
         """
@@ -38,7 +42,7 @@ class Turn:
         @return: whether we have it; where not, somebody stands still in his.
         """
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return self._wait()
         return True
@@ -50,7 +54,7 @@ class Turn:
             else:
                 time.sleep(_PAUSE)
             try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
             return True
@@ -58,4 +62,4 @@ class Turn:
 
     def give(self) -> None:
         """Let others have theirs."""
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        fcntl.flock(self.fd, fcntl.LOCK_UN)

@@ -5,16 +5,18 @@ Limits of a gateway of two workers, counted by the target.
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.live.clients import Server, connected, four, isClosed
+from tests.live.clients import connected, four, isClosed
 from tests.live.running import OPEN, Running, running
 from tests.tools.waiting import until
 
@@ -26,9 +28,6 @@ workers = 2
 [[limit]]
 per = "source"
 sessions = {_MOST}
-[[limit]]
-per = "user"
-quota = "100KB/1d"
 """
 
 
@@ -38,20 +37,124 @@ def gateway(tmp_path: Path) -> Iterator[Running]:
     yield from running(tmp_path, LIMITED)
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """What clients reach."""
-    with Server() as found:
-        yield found
-
-
 def started(gateway: Running) -> dict[int, int]:
     """Return the processes of the workers that have started last, by number."""
     found = [each for each in gateway.journal("worker") if each["state"] == "started"]
     return {each["worker"]: each["pid"] for each in found}
 
 
-def opened(gateway: Running, server: Server) -> tuple[socket.socket, bool]:
-    """Ask for a session, and tell whether it was granted."""
-    client, reply = connected(gateway.port, four(server.place[0]), server.port)
-    return client, reply == 0
+class Counted:
+    """A target that counts who is there."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port = self._listener.getsockname()[1]
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self.live = self.most = self.total = 0
+        self._over = False
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over:
+            ready = [key.fileobj for key, _ in self._selector.select(0.05)]
+            # Ends come first: who has come has come after them.
+            for found in ready:
+                if found is not self._listener:
+                    self._read(found)
+            if self._listener in ready:
+                accepted, _ = self._listener.accept()
+                self._selector.register(accepted, selectors.EVENT_READ)
+                self.live += 1
+                self.total += 1
+                self.most = max(self.most, self.live)
+
+    def _read(self, found: Any) -> None:
+        try:
+            more = found.recv(4096)
+        except OSError:
+            more = b""
+        if not more:
+            self._selector.unregister(found)
+            found.close()
+            self.live -= 1
+
+    def close(self) -> None:
+        """End."""
+        self._over = True
+        self._thread.join()
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+
+
+@pytest.fixture
+def target() -> Iterator[Counted]:
+    """What clients reach."""
+    found = Counted()
+    yield found
+    found.close()
+
+
+def asked(gateway: Running, target: Counted) -> socket.socket | None:
+    """Ask for a session; L{None} where it was refused."""
+    client, reply = connected(gateway.port, four("127.0.0.1"), target.port)
+    if reply == 0:
+        return client
+    client.close()
+    # RFC 1928 section 6: general failure.
+    assert reply == 1
+    return None
+
+
+def filled(gateway: Running, target: Counted, stack: ExitStack) -> list[socket.socket]:
+    """Ask until nobody gets in; return who did."""
+    clients = []
+    for _ in range(3 * _MOST):
+        client = asked(gateway, target)
+        if client is not None:
+            clients.append(stack.enter_context(closing(client)))
+    return clients
+
+
+def load(gateway: Running, target: Counted, over: threading.Event) -> None:
+    """Come and go, and come again when a worker has died."""
+    while not over.is_set():
+        with suppress(OSError, AssertionError):
+            client = asked(gateway, target)
+            if client is not None:
+                client.close()
+
+
+def test_neverMoreThanTheLimit(gateway: Running, target: Counted) -> None:
+    """
+    Both workers let in as many as one would, not one more or fewer. When one is killed
+    under load, there are never more, and then as many again.
+    """
+    with ExitStack() as stack:
+        clients = filled(gateway, target, stack)
+        assert len(clients) == target.live == _MOST
+        assert len({each["worker"] for each in gateway.journal("decision")}) == 2
+        over = threading.Event()
+        threads = [
+            threading.Thread(target=load, args=(gateway, target, over)) for _ in "ab"
+        ]
+        for each in threads:
+            each.start()
+        before = started(gateway)
+        for client in clients[:4]:
+            client.close()
+        until(lambda: target.total > 2 * _MOST, 10)
+        os.kill(before[1], signal.SIGKILL)
+        until(lambda: started(gateway)[1] != before[1], 10)
+        seen = target.total
+        until(lambda: target.total > seen + _MOST, 10)
+        over.set()
+        for each in threads:
+            each.join()
+        stay = [each for each in clients[4:] if not isClosed(each)]
+        until(lambda: target.live == len(stay), 10)
+        more = filled(gateway, target, stack)
+        assert len(stay) + len(more) == target.live == _MOST
+        assert target.most == _MOST
