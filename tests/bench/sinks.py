@@ -1,6 +1,9 @@
 """
 What sinks cost: the CPU of a session with each of them, beside none.
 
+Whoever takes the lines is a thread of this program, or a PostgreSQL that it starts:
+their CPU does not count.
+
 Figures are user and system time of the whole process tree, that of the sinks' process
 included, until that has written the last line. Each round starts every gateway anew,
 in turns. A part of C{make bench}; as root.
@@ -9,33 +12,94 @@ in turns. A part of C{make bench}; as root.
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench import run
+from tests.live.posted import PostedServer
+from tests.live.postgres import Postgres
 
-#: Each sink, by C{[audit] sinks}.
+#: Each sink, by C{[audit] sinks}; what is in braces is of L{receivers}.
 SINKS: Final[Mapping[str, str]] = {
     "none": "",
     "sqlite": "sql:sqlite:///audit.db",
     "file": "file:lines.jsonl",
     "ocsf": "stdout:ocsf",
+    "pipe": "pipe:{pipe}",
+    "syslog-udp": "syslog:udp://127.0.0.1:{udp}",
+    "syslog-tcp": "syslog:tcp://127.0.0.1:{tcp}",
+    "http": "http:http://127.0.0.1:{http}/in",
+    "otlp": "otlp:http://127.0.0.1:{http}",
+    "postgres": "sql:{postgres}",
 }
 #: What is aimed at, of the CPU without a sink.
 AIM: Final = {"sqlite": 1.2}
 
 
-def started(name: str) -> None:
+def drain(read: Callable[[], bytes]) -> None:
+    """Take what comes, in a thread of this process, whose CPU does not count."""
+
+    def go() -> None:
+        with suppress(OSError):
+            while read():
+                pass
+
+    threading.Thread(target=go, daemon=True).start()
+
+
+@contextmanager
+def receivers(names: Sequence[str]) -> Iterator[Mapping[str, object]]:
+    """Have somebody who takes the lines of sinks, and return where."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+        pipe = Path(directory) / "pipe"
+        os.mkfifo(pipe)
+        # Open for writing, too, so that it has no end between two gateways.
+        reading = os.open(pipe, os.O_RDWR)
+        drain(lambda: os.read(reading, 1 << 16))
+        udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        udp.bind(("127.0.0.1", 0))
+        drain(lambda: udp.recv(1 << 16))
+        tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+        def accept() -> bytes:
+            connection = tcp.accept()[0]
+            drain(lambda: connection.recv(1 << 16))
+            return b"."
+
+        drain(accept)
+        http = stack.enter_context(closing(PostedServer()))
+        http.judge = lambda _: (http.bodies.clear(), (200, {}, b""))[1]
+        found: dict[str, object] = {
+            "pipe": pipe,
+            "udp": udp.getsockname()[1],
+            "tcp": tcp.getsockname()[1],
+            "http": http.port,
+            "postgres": "",
+        }
+        if "postgres" in names:
+            database = stack.enter_context(closing(Postgres()))
+            found["postgres"] = database.database("bench")
+        yield found
+
+
+def started(name: str, places: Mapping[str, object]) -> None:
     """Have a peer of the name of a sink."""
-    sink = SINKS[name]
+    sink = SINKS[name].format(**places)
     more = f'[audit]\nsinks = ["{sink}"]\n' if sink else ""
 
     def start(port: int, directory: Path) -> list[str]:
@@ -81,16 +145,17 @@ def main() -> None:
     names = options.only.split(",")
     run.prepare(["socksgw"])
     found: dict[str, list[float]] = {name: [] for name in names}
-    for name in names:
-        started(name)
     target = 980
     serving = subprocess.Popen([run.LOAD, "target", str(target)])
     try:
         run.listening(target)
-        for i in range(options.rounds):
+        with receivers(names) as places:
             for name in names:
-                used, _ = measure(name, 990 - i % 2, target, options.seconds)
-                found[name].append(used)
+                started(name, places)
+            for i in range(options.rounds):
+                for name in names:
+                    used, _ = measure(name, 990 - i % 2, target, options.seconds)
+                    found[name].append(used)
     finally:
         serving.kill()
         serving.wait()
