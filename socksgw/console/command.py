@@ -12,16 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from socksgw.config.defaults import defaultConfig
-from socksgw.config.loading import ConfigError, load, refused
+from socksgw.config.loading import load, refused
 from socksgw.config.schema import Config, GatewayConfig
 from socksgw.console.agent import agentMain
+from socksgw.console.auditcommand import AUDIT, configuration, journalOf, ran
 from socksgw.console.clientconfig import clientConfigMain
 from socksgw.console.connect import connectMain
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
-from socksgw.console.export import exportMain
-from socksgw.console.follow import followMain
 from socksgw.console.grant import grantMain
 from socksgw.console.help import helpMain
 from socksgw.console.operating import explainLive, operateMain
@@ -30,12 +28,9 @@ from socksgw.console.passwd import passwdMain
 from socksgw.console.plugins import pluginsMain
 from socksgw.console.recorded import explainRecord
 from socksgw.console.report import reportMain
-from socksgw.console.search import rulePlace, searchMain
-from socksgw.console.signingkey import keyMain
 from socksgw.console.suggest import suggestMain
 from socksgw.console.usage import commandsOf
-from socksgw.console.verify import verifyMain
-from socksgw.console.wanted import WrongUse, criteriaOf, joined
+from socksgw.console.wanted import joined
 from socksgw.errors import LookupFailed
 from socksgw.gateway.asked import factsAsked
 from socksgw.gateway.examination import Examination, examine
@@ -45,19 +40,10 @@ from socksgw.login.secrets import setSecret
 from socksgw.route.resolver import lookUpNow
 from socksgw.system import brokerstart
 from socksgw.system.domains import OWN
-from socksgw.system.output import coloured, readable, widthOf
+from socksgw.system.output import readable
 from socksgw.wire.address import Address
 
 __all__ = ["main"]
-
-
-def _configuration(file: str | None) -> Config:
-    return load(file) if file else defaultConfig()
-
-
-def _journal(file: str | None) -> Path:
-    config = _configuration(file)
-    return config.directory / config.gateway.state_dir / config.audit.journal
 
 
 def _help(options: argparse.Namespace) -> int:
@@ -91,49 +77,6 @@ def _passwd(options: argparse.Namespace) -> int:
     return passwdMain(options.file, options.user, sys.stdin, sys.stderr, setIn=setIn)
 
 
-def _verify(options: argparse.Namespace) -> int:
-    return verifyMain(
-        _configuration(options.config),
-        sys.stdout,
-        options.head,
-        options.key,
-        options.against,
-    )
-
-
-def _key(options: argparse.Namespace) -> int:
-    return keyMain(options.file, options.public, sys.stdout, sys.stderr)
-
-
-def _follow(options: argparse.Namespace) -> int:
-    try:
-        criteria = criteriaOf(options)
-    except WrongUse as e:
-        print(f"socksgw audit follow: {e}", file=sys.stderr)
-        return 2
-    return followMain(
-        _journal(options.config),
-        sys.stdout,
-        colour=coloured(sys.stdout),
-        fromStart=options.all,
-        raw=options.json,
-        config=options.config or "",
-        criteria=criteria,
-        last=options.last or 0,
-    )
-
-
-def _search(options: argparse.Namespace) -> int:
-    return searchMain(
-        options,
-        _journal(options.config),
-        sys.stdout,
-        colour=coloured(sys.stdout),
-        width=widthOf(sys.stdout),
-        placeOf=lambda rule: rulePlace(_configuration(options.config), rule),
-    )
-
-
 def _grant(options: argparse.Namespace) -> int:
     return grantMain(options, sys.stdout)
 
@@ -142,20 +85,16 @@ def _operate(options: argparse.Namespace) -> int:
     return operateMain(options, sys.stdout)
 
 
-def _export(options: argparse.Namespace) -> int:
-    return exportMain(options, _journal(options.config), sys.stdout.buffer)
-
-
 def _report(options: argparse.Namespace) -> int:
-    config = _configuration(options.config)
-    journal = _journal(options.config)
+    config = configuration(options.config)
+    journal = journalOf(options.config)
     return reportMain(options, config, journal, sys.stdout)
 
 
 def _explain(options: argparse.Namespace) -> int:
     if options.live:
         return explainLive(options, sys.stdout)
-    config = _configuration(options.config)
+    config = configuration(options.config)
     found = _examined(config)
     status = _explained(options, config, found)
     if found.errors:
@@ -174,7 +113,7 @@ def _explained(options: argparse.Namespace, config: Config, found: Examination) 
     ruleset, offers = found.ruleset, found.offers
     if options.record is not None:
         return explainRecord(
-            _journal(options.config),
+            journalOf(options.config),
             options.record,
             config,
             offers,
@@ -226,13 +165,13 @@ def _diff(options: argparse.Namespace) -> int:
             for line in refused(config, found.errors).lines():
                 print(f"warning: {line}", file=sys.stderr)
         judges.append((config, found.ruleset, found.offers))
-    journal = options.replay or _journal(options.old)
+    journal = options.replay or journalOf(options.old)
     old, new = judges
     return diffMain(old, new, journal, sys.stdout)
 
 
 def _suggest(options: argparse.Namespace) -> int:
-    config = _configuration(options.config)
+    config = configuration(options.config)
     found = _examined(config)
     for line in refused(config, found.errors).lines() if found.errors else ():
         print(f"warning: {line}", file=sys.stderr)
@@ -242,13 +181,13 @@ def _suggest(options: argparse.Namespace) -> int:
         found.ruleset,
         found.offers,
         HostAddresses.of(config),
-        _journal(options.config),
+        journalOf(options.config),
         sys.stdout,
     )
 
 
 def _clientConfig(options: argparse.Namespace) -> int:
-    return clientConfigMain(_configuration(options.config), options, sys.stdout)
+    return clientConfigMain(configuration(options.config), options, sys.stdout)
 
 
 def _broker(options: argparse.Namespace) -> int:
@@ -267,14 +206,10 @@ def _plugins(_: argparse.Namespace) -> int:
 
 #: What runs each command, by its name in the parsed options.
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    **AUDIT,
     "help": _help,
     "check": _check,
     "passwd": _passwd,
-    "verify": _verify,
-    "key": _key,
-    "follow": _follow,
-    "search": _search,
-    "export": _export,
     "report": _report,
     "explain": _explain,
     "sessions": _operate,
@@ -304,14 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     readable(sys.stdout)
     readable(sys.stderr)
     options = makeParser().parse_args(joined(arguments))
-    try:
-        return _COMMANDS[options.run](options)
-    except ConfigError as e:
-        for line in e.lines():
-            print(line, file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        return 0
+    return ran(_COMMANDS[options.run], options)
 
 
 if __name__ == "__main__":
