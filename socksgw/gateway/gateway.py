@@ -198,6 +198,7 @@ class Gateway:
             self._listeners,
             self._state,
             self._counters,
+            self.meters,
             self.sessions,
             self.grants,
             self._parts,
@@ -543,7 +544,7 @@ class Gateway:
     # Another process.
 
     def handOver(self, elsewhere: Elsewhere) -> Deferred[None]:
-        """As L{Relief.handOver}; no clients are accepted here any more."""
+        """As L{Relief.handOver}."""
         self.drained = True
         return self.relief.handOver(elsewhere)
 
@@ -551,11 +552,10 @@ class Gateway:
         """
         Begin to serve in place of another process, after L{Relief.inherit}.
 
-        @param pid: its number.
-        @param left: how many of its sessions stay there.
+        @param pid: its number, and C{left}: how many of its sessions stay there.
         """
-        name = self.config.gateway.name
-        self._begin(process.handoverLine(name, pid, len(self.sessions), left))
+        gateway, moved = self.config.gateway.name, len(self.sessions)
+        self._begin(process.handoverLine(gateway, pid, moved, left))
         for session in self.sessions:
             resume(session)
         self._revocation.changed()

@@ -26,6 +26,7 @@ from socksgw.gateway.state import State
 from socksgw.interfaces import SetDeadline
 from socksgw.limits.counters import Kept, Key, Row
 from socksgw.limits.limits import Claim
+from socksgw.metrics.meters import Meters
 from socksgw.session.session import Session
 
 __all__ = ["Predecessor", "Relief", "Succeeded"]
@@ -78,6 +79,7 @@ class Relief:
         listeners: Listeners,
         state: State,
         counters: Kept,
+        meters: Meters,
         sessions: Sessions,
         grants: Grants,
         parts: Parts,
@@ -95,6 +97,8 @@ class Relief:
         self._listeners = listeners
         self._state = state
         self._counters = counters
+        self._meters = meters
+        self._taken: Mapping[str, Any] | None = None
         # What the sessions that have moved are still counted for here, so that limits
         # know of them; and what those of other processes are counted for.
         self._gone: Counter[Key] = Counter()
@@ -132,6 +136,9 @@ class Relief:
 
     def goOn(self) -> None:
         """Serve again, after L{rest}."""
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            self._meters.add(taken)
         self._state.journal.goOn()
         if not self._census.paused:
             self._listeners.goOn()
@@ -140,12 +147,14 @@ class Relief:
         """Return what another process has to know to take over."""
         journal = self._state.journal
         # Each client that is left here may have a session yet.
+        self._taken = self._meters.take()
         begun = sum(len(each.clients) for each in self._byName.values())
         return {
             "number": journal.number,
             "head": journal.head,
             "session": self._sessions.last + begun,
             "quotas": self._noted(),
+            "meters": self._taken,
         }
 
     def _noted(self) -> list[Row]:
@@ -239,6 +248,7 @@ class Relief:
         if (journal.number, journal.head) != (told["number"], told["head"]):
             raise CannotStart("the journal is not the one of the other process")
         self._sessions.skip(told["session"])
+        self._meters.add(told["meters"])
 
     def count(self, other: Predecessor, counts: Iterable[tuple[Key, int]]) -> None:
         """
@@ -252,6 +262,14 @@ class Relief:
             self._others[other] = now
         self._counters.add([*(now - before).elements()])
         self._counters.give([*(before - now).elements()])
+
+    def metered(self) -> dict[str, Any]:
+        """Return what has been counted for the metrics since this was called last."""
+        return self._meters.take()
+
+    def meter(self, taken: Mapping[str, Any]) -> None:
+        """Count for the metrics what another process has counted."""
+        self._meters.add(taken)
 
     def spend(self, rows: Iterable[Row]) -> None:
         """Count octets of quotas that have moved in another process."""

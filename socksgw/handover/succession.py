@@ -137,7 +137,9 @@ class Succession(Part):
         self._program.left(transfer.pid)
         moved, left = transfer.sessions
         _log.warn(
-            "process {pid} has taken over, with {moved} sessions; {left} go on here",
+            "process {pid} has taken over, with {moved} sessions; {left} go on here; "
+            "nobody was served for {ms:.0f} ms",
+            ms=transfer.seconds * 1000,
             pid=transfer.pid,
             moved=moved,
             left=left,

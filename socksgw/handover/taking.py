@@ -142,6 +142,7 @@ class Taking:
             self._dead = message["ended"]
         elif what == "counts" and self._serves:
             self._gateway.relief.count(self, _counts(message["counts"]))
+            self._gateway.relief.meter(message["meters"])
             self._gateway.relief.spend(tuple(each) for each in message["spent"])
         elif what == "left":
             self._arrive()

@@ -48,6 +48,7 @@ class Transfer:
     @ivar pid: its number; 0 before it has said that.
     @ivar why: why it has not taken over.
     @ivar done: whether it has.
+    @ivar seconds: for how long nobody was served.
     @ivar arrived: fires when it has everything; fails if it is gone before.
     @ivar settled: fires then, too, and never fails.
     @ivar sessions: how many sessions have moved there, and how many are left here.
@@ -81,7 +82,7 @@ class Transfer:
         self.settled: Deferred[None] = Deferred()
         self.sessions = (0, 0)
         self._moving: list[Session] = []
-        self._counts: object = None
+        self._since = self.seconds = 0.0
         self._telling = LoopingCall(self._tellCounts)
         self._telling.clock = reactor
         # The gateway's own ends before its last lines are written.
@@ -122,6 +123,7 @@ class Transfer:
 
     async def _state(self) -> Message:
         self._late = self._reactor.callLater(_PATIENCE, self._tooLate)
+        self._since = self._reactor.seconds()
         gateway = self._gateway
         lock = gateway.relief.rest()
         self._resting = True
@@ -199,6 +201,7 @@ class Transfer:
         self._inTime()
         self._resting = False
         self.done = True
+        self.seconds = self._reactor.seconds() - self._since
         gateway = self._gateway
         moving, self._moving = self._moving, []
         over = gateway.handOver(GivenLines(self.channel))
@@ -212,11 +215,12 @@ class Transfer:
     def _tellCounts(self) -> None:
         """Tell what the sessions that are left here take of limits and quotas."""
         relief = self._gateway.relief
+        if not self.channel.isOpen:
+            return
         counts, spent = relief.counts(), relief.spent()
-        if self.channel.isOpen and (counts != self._counts or spent):
-            self._counts = counts
-            with suppress(ChannelFull):
-                self.channel.send({"what": "counts", "counts": counts, "spent": spent})
+        told = {"what": "counts", "counts": counts, "spent": spent}
+        with suppress(ChannelFull):
+            self.channel.send({**told, "meters": relief.metered()})
 
     def _partsLeft(self, result: object) -> None:
         if isinstance(result, Failure):
@@ -258,6 +262,7 @@ class Transfer:
         """End: everything is recorded."""
         self._ended = True
         if self._telling.running:
+            self._tellCounts()
             self._telling.stop()
         if self.channel.isOpen:
             self.channel.close()

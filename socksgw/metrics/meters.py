@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, groupby
 from typing import Any, Final, final
 
@@ -125,6 +125,23 @@ class Histograms(dict[Any, Histogram]):
         return found
 
 
+def _merge(into: Histogram, counts: Sequence[int], sum_: float) -> None:
+    """
+    Add the values of another process's histogram.
+
+    @raise ValueError: it has other buckets.
+    """
+    into.counts = [a + int(b) for a, b in zip(into.counts, counts, strict=True)]
+    into.sum += sum_
+
+
+#: The attributes of L{Meters} that are counts by label, histograms by label, and
+#: single histograms.
+_COUNTS: Final = ("sessions", "octets", "denials", "ends")
+_SERIES: Final = ("handshakes", "logins", "lookUps", "deciders", "connects")
+_SINGLE: Final = ("policies", "records", "lag")
+
+
 @final
 class Meters:
     """
@@ -225,6 +242,49 @@ class Meters:
             self.moved(str(one.listener), sent, received)
             self.ended(str(one.reason))
         return fresh
+
+    # Another process.
+
+    def take(self) -> dict[str, Any]:
+        """
+        Return all that is counted, for another process; nothing is counted any more.
+        """
+        self.fold()
+        found: dict[str, Any] = {}
+        for name in _COUNTS:
+            counts: dict[Any, Any] = getattr(self, name)
+            found[name] = [[key, value] for key, value in counts.items()]
+            counts.clear()
+        for name in _SERIES:
+            series: Histograms = getattr(self, name)
+            found[name] = [[key, one.counts, one.sum] for key, one in series.items()]
+            series.clear()
+        for name in _SINGLE:
+            one: Histogram = getattr(self, name)
+            found[name] = [one.counts, one.sum]
+            one.counts, one.sum = [0] * len(one.counts), 0.0
+        return found
+
+    def add(self, taken: Mapping[str, Any]) -> None:
+        """
+        Count what another one has counted.
+
+        @param taken: as of L{take}.
+        """
+        for way, count in taken["sessions"]:
+            self.session(tuple(way), count)
+        for listener, (sent, received) in taken["octets"]:
+            self.moved(listener, sent, received)
+        for rule, count in taken["denials"]:
+            self.denied(rule, count)
+        for reason, count in taken["ends"]:
+            self.ended(reason, count)
+        for name in _SERIES:
+            series: Histograms = getattr(self, name)
+            for key, counts, sum_ in taken[name]:
+                _merge(series[tuple(key) if type(key) is list else key], counts, sum_)
+        for name in _SINGLE:
+            _merge(getattr(self, name), *taken[name])
 
     def _ended(self, way: Any, count: int) -> None:
         """

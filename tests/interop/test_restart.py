@@ -19,13 +19,14 @@ from pathlib import Path
 import pytest
 
 from tests.live import raw
+from tests.live.admin import AdminClient
 from tests.live.restarts import Restarted, restarted
 from tests.live.running import TWISTD, environment
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
 
 #: Of each direction of a session: more than sockets and the gateway hold.
-OCTETS = 12_000_000
+OCTETS = 8_000_000
 
 
 @pytest.fixture
@@ -38,6 +39,14 @@ def gateway(tmp_path: Path) -> Iterator[Restarted]:
 def server() -> Iterator[Destination]:
     with Destination(echo) as made:
         yield made
+
+
+def metered(gateway: Restarted, name: str) -> float:
+    """Return what a metric says, of all its labels together."""
+    text = AdminClient(gateway.admin).ask("/metrics").octets.decode()
+    lines = [each for each in text.splitlines() if each.startswith(name + "{")]
+    assert lines, text
+    return sum(float(each.rpartition(" ")[2]) for each in lines)
 
 
 class Crowd:
@@ -98,7 +107,9 @@ def test_nobodyIsRefused(gateway: Restarted, server: Destination) -> None:
     numbers = [each["session"] for each in gateway.journal("decision")]
     assert len(numbers) == len(set(numbers)) == crowd.served
     until(lambda: len(gateway.journal("end")) == crowd.served)
-    assert gateway.command("status").returncode == 0
+    assert metered(gateway, "socksgw_sessions_total") == crowd.served
+    assert metered(gateway, "socksgw_session_ends_total") == crowd.served
+    assert metered(gateway, "socksgw_octets_total") == 10 * crowd.served
 
 
 def test_whatHasNotBegun(gateway: Restarted, server: Destination) -> None:
