@@ -1,5 +1,5 @@
 """
-C{python -m socksgw.workers NUMBER}, which the supervisor runs.
+C{python -m socksgw.workers}, which the supervisor runs.
 """
 
 from socksgw.workers.process import main

@@ -38,9 +38,8 @@ class Child(ProcessProtocol):
     """
     A process of a worker.
 
-    @ivar number: of the worker.
+    @ivar number: of the worker; 0 of a process that waits to become one.
     @ivar pid: of the process.
-    @ivar began: when it was started, in the reactor's seconds.
     @ivar serves: whether it has said that it serves clients.
     @ivar silent: for how many looks it has not answered.
     @ivar sessions: how many it has.
@@ -51,8 +50,6 @@ class Child(ProcessProtocol):
 
     def __init__(
         self,
-        number: int,
-        began: float,
         ended: Callable[[Child, str], None],
         named: Callable[[Sequence[tuple[Key, float]]], object],
     ) -> None:
@@ -62,8 +59,7 @@ class Child(ProcessProtocol):
         @param named: called with the windows of quotas that it counts.
         @param ended: called once when the process has ended, with how.
         """
-        self.number = number
-        self.began = began
+        self.number = 0
         self._ended = ended
         self._named = named
         self.pid = 0
@@ -85,7 +81,7 @@ class Child(ProcessProtocol):
             reactor.spawnProcess(
                 self,
                 sys.executable,
-                [sys.executable, "-m", "socksgw.workers", str(self.number)],
+                [sys.executable, "-m", "socksgw.workers"],
                 env=childEnvironment(),
                 childFDs={
                     0: nothing,

@@ -48,6 +48,8 @@ _PAUSES: Final = (0.5, 5.0)
 _SILENT: Final = 15
 #: The same of one that starts.
 _STARTING: Final = 60
+#: Seconds after which another process is started that waits.
+_SPARE: Final = 2.0
 #: Seconds that a worker may take to say what it has been asked.
 _ANSWER: Final = 30.0
 #: Seconds that a worker may take to end after its last session.
@@ -94,6 +96,8 @@ class Workforce(Part, Role):
         self._journal: Journal | None = None
         self._end: SharedEnd | None = None
         self.children: dict[int, Child] = {}
+        #: A process that has not become a worker yet.
+        self._spare: Child | None = None
         self._again: dict[int, Any] = {}
         self._begun: Deferred[Sequence[str]] = Deferred()
         self._hasBegun = False
@@ -156,7 +160,6 @@ class Workforce(Part, Role):
         gateway, end = self._gateway, self._end
         if self._stopping or gateway is None or end is None or self._journal is None:
             return
-        child = Child(number, self._reactor.seconds(), self._ended, self._counters.know)
         first = (end.last(number - 1) or number - self.count) + self.count
         places, sockets = self._sockets(number)
         try:
@@ -169,8 +172,7 @@ class Workforce(Part, Role):
             if not self._counters.forget(number):
                 raise BlockingIOError(0, "another worker stands still as it counts")
             limits = self._board.another()
-            child.spawn(self._reactor, gateway.watch)
-            self.children[number] = child
+            child = self._ready(number, gateway)
             starting = child.ask(
                 {
                     "do": "start",
@@ -194,6 +196,34 @@ class Workforce(Part, Role):
         starting.addCallbacks(
             partial(self._started, child), partial(self._failed, child)
         )
+
+    def _ready(self, number: int, gateway: Gateway) -> Child:
+        """
+        Return a process for a worker: the one that waits, if there is one.
+
+        @raise OSError: none can be started.
+        """
+        child, self._spare = self._spare, None
+        if child is None:
+            child = Child(self._ended, self._counters.know)
+            child.spawn(self._reactor, gateway.watch)
+        child.number = number
+        self.children[number] = child
+        self._later(0)
+        return child
+
+    def _prepare(self) -> None:
+        """Have a process wait, which takes the place of a worker at once."""
+        self._again.pop(0, None)
+        if self._stopping or self._spare is not None or self._gateway is None:
+            return
+        child = Child(self._ended, self._counters.know)
+        try:
+            child.spawn(self._reactor, self._gateway.watch)
+        except OSError as e:
+            self._unable(0, str(e.strerror))
+        else:
+            self._spare = child
 
     def _unable(self, number: int, why: str) -> None:
         """Take note that a process cannot be started; try again."""
@@ -229,12 +259,16 @@ class Workforce(Part, Role):
     def _ended(self, child: Child, how: str) -> None:
         """Take note that a process has ended; replace it, unless all end."""
         number = child.number
+        if child is self._spare:
+            self._spare = None
+            self._later(0)
+            return
         if self.children.get(number) is child:
             del self.children[number]
         self._counters.forget(number)
         assert self._gateway is not None
         if self._stopping:
-            if how:
+            if how and number:
                 self._tellDied(child, how)
             self._gateway.settled()
             return
@@ -257,7 +291,15 @@ class Workforce(Part, Role):
         self._gateway.journal.append(line)
 
     def _later(self, number: int) -> None:
-        """Replace a worker: at once, or after a pause where they die in a row."""
+        """
+        Replace a worker: at once, or after a pause where they die in a row.
+
+        @param number: 0 for the process that waits, which has time.
+        """
+        if not number:
+            if not self._again.get(0) and not self._stopping:
+                self._again[0] = self._reactor.callLater(_SPARE, self._prepare)
+            return
         now = self._reactor.seconds()
         self._died.append(now)
         storm = len(self._died) == _STORM and now - self._died[0] < _WITHIN
@@ -396,6 +438,9 @@ class Workforce(Part, Role):
         assert self._gateway is not None
         drain = float(self._gateway.config.timeouts.drain)
         self._stopped = self._reactor.seconds() + drain + _END
+        if self._spare is not None:
+            self._spare.tell({"do": "end"})
+            self._spare = None
         for each in self._all():
             each.tell({"do": "stop"})
 

@@ -9,12 +9,15 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.live.clients import Server, connected, four, isClosed
+from tests.live.raw import dialPath, through
 from tests.live.running import OPEN, Running, running, socksgw
+from tests.live.servers import freePort
 from tests.tools.waiting import until
 
 #: What each of them may reach.
@@ -136,3 +139,57 @@ def test_theSupervisorDies(tmp_path: Path, server: Server) -> None:
     assert len(gateway.journal("end")) == len(clients)
     for again in running(tmp_path, TWO):
         assert again.port
+
+
+def reload(gateway: Running, text: str, event: str) -> None:
+    """Have another configuration read, and wait for what the journal says of it."""
+    count = len(gateway.journal(event))
+    (gateway.directory / "gw.toml").write_text(text)
+    gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: len(gateway.journal(event)) > count, 30)
+
+
+def replaced(gateway: Running, pid: int) -> bool:
+    """Return whether a process is no worker any more."""
+    return pid not in workers(gateway).values()
+
+
+def test_reload(tmp_path: Path, server: Server) -> None:
+    """
+    All change, or none: a rule, a listener that comes, a Unix socket, one that goes.
+    What is wrong changes nothing, and the answer is one for all. Workers that die
+    afterwards begin with what is in force.
+    """
+    path = f"unix:{tmp_path}/gw.sock"
+    for gateway in running(tmp_path, TWO):
+        before = workers(gateway)
+        port = freePort(kind=socket.SOCK_STREAM)
+        more = TWO.replace('"127.0.0.1:0"', f'"127.0.0.1:{port}", "{path}"')
+        reload(gateway, more, "reloaded")
+        assert len(gateway.journal("reloaded")) == 1
+        with ExitStack() as stack:
+            for _ in range(8):
+                client, reply = connected(port, four(server.place[0]), server.port)
+                stack.enter_context(closing(client))
+                assert reply == 0
+            for _ in range(4):
+                client = stack.enter_context(closing(dialPath(f"{tmp_path}/gw.sock")))
+                through(client, "127.0.0.1", server.port)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", gateway.port)).close()
+            # What lives by a rule that is gone ends, in both.
+            reload(
+                gateway,
+                more.replace('id = "all"', 'id = "none"\nto = ["192.0.2.1"]'),
+                "reloaded",
+            )
+            assert gateway.journal("reloaded")[-1]["ended"] == 12
+        reload(gateway, more.replace("connect", "conect"), "reload-failed")
+        reload(gateway, more.replace('["connect"]', '["connect", "bind"]'), "reloaded")
+        os.kill(before[2], signal.SIGKILL)
+        until(partial(replaced, gateway, before[2]), 30)
+        for _ in range(8):
+            client, reply = connected(port, four(server.place[0]), server.port)
+            client.close()
+            assert reply == 0
+        assert workers(gateway)[1] == before[1]
