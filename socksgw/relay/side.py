@@ -202,8 +202,10 @@ class Side(Half):
                 self._fail()
             return
         if came == 0:
+            # The end; or urgent data is next, and the end behind it has come already.
             self._emptied()
-            self._end()
+            self._way = _COPY
+            self._read()
             return
         if allowance is not None:
             allowance.spend(came)

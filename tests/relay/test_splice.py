@@ -338,6 +338,22 @@ def test_urgentData(world: World, size: int, buffer: int) -> None:
     )
 
 
+def test_urgentDataBeforeAnEndThatIsThere(world: World) -> None:
+    """
+    splice(2) says at urgent data that nothing comes, once the end behind it is there:
+    what is between them arrives all the same.
+    """
+    run = world.relay()
+    # Read once by copying, and once by splice(2), up to the urgent data.
+    before, behind = pattern(1 << 17), pattern(1000, 7)
+    run.client.sendall(before)
+    run.client.send(b"!", socket.MSG_OOB)
+    run.client.sendall(behind)
+    run.client.shutdown(socket.SHUT_WR)
+    size = len(before) + len(behind)
+    assert run.receive(run.server, size) == before + behind
+
+
 def test_aPeerThatIsGoneWhileOctetsAreHeldForIt(world: World) -> None:
     """They can never be delivered: forgotten, and given back to the budget."""
     run = world.relay(buffer=4096)
