@@ -65,6 +65,10 @@ def connected(
     raise OSError(code, "")
 
 
+def _nothing(_: object) -> None:
+    """Stand for a call that was made, or is not to be made any more."""
+
+
 @final
 class Single:
     """
@@ -139,17 +143,23 @@ class Single:
     def _decided(self, events: int) -> None:
         if not events & DECIDED:
             return
+        succeeded, failed = self._connected, self._failed
         dialled = self._let()
         try:
             outlet = connected(dialled, self._watch, self.address, self.port, events)
         except OSError as e:
-            self._failed(failureFor(e.errno or errno.EINVAL))
+            failed(failureFor(e.errno or errno.EINVAL))
         else:
-            self._connected(outlet)
+            succeeded(outlet)
 
     def _let(self) -> socket.socket:
-        """Let go of the socket: nothing is waited for any more."""
+        """
+        Let go of the socket: nothing is waited for any more.
+
+        What is called usually keeps the attempt, which does not refer to it any more.
+        """
         dialled, self._socket = self._socket, None
+        self._connected = self._failed = _nothing
         assert dialled is not None
         assert self._deadline is not None
         self._deadline.clear()
@@ -161,8 +171,9 @@ class Single:
         dialled.close()
 
     def _expired(self) -> None:
+        failed = self._failed
         self._close()
-        self._failed(late())
+        failed(late())
 
     def cancel(self) -> None:
         """Give the attempt up; no effect when it is decided."""

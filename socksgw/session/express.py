@@ -75,7 +75,11 @@ def begin(session: Session) -> Serving:
 
 async def _failing(error: BaseException) -> NoReturn:
     """Have a session fail."""
-    raise error
+    try:
+        raise error
+    finally:
+        # Its traceback has this frame.
+        del error
 
 
 @final
@@ -184,7 +188,10 @@ class Express:
         """
         self._waits = _NOTHING
         self.called = True
-        self.running = Running(self._session.serve(opening))
+        session = self._session
+        # Its client may keep this.
+        del self._session
+        self.running = Running(session.serve(opening))
 
     # The stages.
 
@@ -421,6 +428,7 @@ class Express:
         self._part(outlet, tally, resetDestination)
         session.relayed(tally)
         session.over()
+        del self._session
 
     def _part(self, outlet: Outlet, tally: Tally, reset: bool) -> None:
         session, record = self._session, self._session.record
