@@ -32,7 +32,13 @@ from socksgw.accept.identity import (
 from socksgw.config.schema import ListenTLS
 from socksgw.system.files import FileError, readFile, readSecret, stampOf, unreadable
 from socksgw.system.once import Once
-from socksgw.system.tlscontext import Own, certificatesOf, keyFor, serverContext
+from socksgw.system.tlscontext import (
+    RESUMABLE,
+    Own,
+    certificatesOf,
+    keyFor,
+    serverContext,
+)
 
 __all__ = ["Changes", "ServerTLS", "WrongTLS"]
 
@@ -171,6 +177,7 @@ class ServerTLS:
     successor: ServerTLS | None = None
     _own: Own
     _context: SSL.Context
+    _made: float
 
     def __init__(
         self,
@@ -347,7 +354,8 @@ class ServerTLS:
         self._good = self._trust
 
     def _make(self) -> SSL.Context:
-        context = serverContext(self._own)
+        self._made = self._wall()
+        context = serverContext(self._own, resumes=not self._verifies)
         if self._verifies:
             store = context.get_cert_store()
             assert store is not None
@@ -386,6 +394,10 @@ class ServerTLS:
         It costs a few C{stat(2)} when nothing has happened.
         """
         self._look()
+        if not self._verifies and not 0 <= self._wall() - self._made < RESUMABLE:
+            # Other keys for tickets: whoever gets hold of one reads no more than what
+            # was sent in their hour.
+            self._remake()
         own, trust = self._fresh
         self._fresh = False, False
         wrong = [*self._ownFiles.wrong, *self._kept(), *self.aged()]

@@ -17,10 +17,19 @@ from cryptography.x509.oid import PublicKeyAlgorithmOID
 from OpenSSL import SSL
 from OpenSSL.crypto import X509, Error
 
-__all__ = ["Own", "certificatesOf", "clientContext", "keyFor", "serverContext"]
+__all__ = [
+    "RESUMABLE",
+    "Own",
+    "certificatesOf",
+    "clientContext",
+    "keyFor",
+    "serverContext",
+]
 
 #: AEAD with forward secrecy; TLS 1.3 has nothing else.
 _CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
+#: Seconds that a session may be resumed for.
+RESUMABLE: Final = 3600
 #: Around a certificate in a file (RFC 7468 section 5).
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _END: Final = b"-----END CERTIFICATE-----"
@@ -106,18 +115,25 @@ def keyFor(chain: Sequence[x509.Certificate], octets: bytes) -> Own:
     return own
 
 
-def serverContext(own: Own) -> SSL.Context:
+def serverContext(own: Own, resumes: bool = False) -> SSL.Context:
     """
     Return a context of TLS 1.2 and 1.3 with sound ciphers.
 
-    It has no compression, no renegotiation and no resumption: a session that is
-    resumed would get past a CRL that has changed.
+    It has no compression and no renegotiation.
 
+    @param resumes: whether a client may resume a session, which saves both sides the
+        signature (tickets, RFC 8446 section 4.6.1, RFC 5077). Not where clients show
+        certificates: a session that is resumed would get past a CRL that has
+        changed. The keys of the tickets are this context's.
     @raise SSL.Error: OpenSSL does not take the certificate or its key.
     @raise OSError: memfd_create(2) failed, which a key for RSA-PSS alone needs.
     """
     context = _context(SSL.TLS_SERVER_METHOD)
-    context.set_options(SSL.OP_NO_TICKET | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
+    if resumes:
+        context.set_timeout(RESUMABLE)
+    else:
+        context.set_options(SSL.OP_NO_TICKET)
     _show(context, own)
     return context
 

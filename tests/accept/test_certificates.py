@@ -8,6 +8,7 @@ import base64
 import itertools
 import os
 import random
+import ssl
 import subprocess
 import time
 from contextlib import suppress
@@ -396,6 +397,56 @@ def test_noResumption(place: Place, newest: int) -> None:
     # Only a whole handshake brings a chain that was verified.
     assert second.get_verified_chain() is not None
     assert second.master_key() != ours.master_key()
+
+
+def resumed(tls: ServerTLS, context: ssl.SSLContext, session: Any) -> tuple[bool, Any]:
+    """Whether a client of Python's resumed a session, and the one for the next time."""
+    coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(coming, going, session=session)
+    ours = tls.connection()
+    shaking: list[Any] = [client, ours]
+    for _ in range(20):
+        for each in list(shaking):
+            with suppress(ssl.SSLWantReadError, SSL.WantReadError):
+                each.do_handshake()
+                shaking.remove(each)
+            if octets := going.read():
+                ours.bio_write(octets)
+            with suppress(SSL.WantReadError):
+                coming.write(ours.bio_read(1 << 16))
+    assert not shaking
+    ours.send(b"x")
+    coming.write(ours.bio_read(1 << 16))
+    assert client.read(1) == b"x"
+    return bool(client.session_reused), client.session
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_resumption(place: Place, newest: ssl.TLSVersion) -> None:
+    """
+    Where no certificate is asked for. Not for longer than an hour, nor when the clock
+    was set back, nor with another certificate: the keys of the tickets are others.
+    """
+    tls = place.tls(client_certificate="off", client_ca="")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = newest
+    reused, session = resumed(tls, context, None)
+    assert not reused
+    reused, session = resumed(tls, context, session)
+    assert reused
+    place.now += 3599
+    tls.refresh()
+    assert resumed(tls, context, session)[0]
+    for change in (1, 3601, -10):
+        session = resumed(tls, context, None)[1]
+        place.now += change
+        tls.refresh()
+        assert not resumed(tls, context, session)[0]
+    session = resumed(tls, context, None)[1]
+    server(ROOT).write(place.directory, "gw")
+    tls.refresh()
+    assert not resumed(tls, context, session)[0]
 
 
 def test_aDefectInTheVerdictFails(
