@@ -71,7 +71,10 @@ class Taking:
         @raise CannotStart: the old process does not hand anything over.
         """
         asked = {"what": "sockets", "version": VERSION, "pid": os.getpid()}
-        self.pid = int(self._answer(asked)["pid"])
+        pid = self._answer(asked).get("pid")
+        if type(pid) is not int:
+            raise CannotStart(_refused("it does not say its process"))
+        self.pid = pid
         self._gateway.relief.await_(self._sockets)
 
     def take(self) -> None:
@@ -86,8 +89,9 @@ class Taking:
         relief = self._gateway.relief
         relief.inherit(told, lock)
         relief.count(self, _counts(told["counts"]))
-        self._channel.send({"what": "adopted"})
         # Where the old one is gone by now, everything is ours.
+        if self._channel.isOpen:
+            self._channel.send({"what": "adopted"})
         self._waitFor(lambda: self._went or bool(self._gone))
         for number in self._dead:
             session = self._gateway.sessions.get(number)
@@ -127,7 +131,8 @@ class Taking:
         what = message.get("what")
         if what == "sockets":
             for place, fd in zip(message["places"], fds, strict=True):
-                self._sockets[tuple(place)] = socket.socket(fileno=fd)
+                listening = self._sockets[tuple(place)] = socket.socket(fileno=fd)
+                listening.setblocking(False)
             return
         if what == "sessions":
             self._adopt(message["sessions"], fds)
@@ -183,7 +188,8 @@ class Taking:
             self._ended()
         else:
             self._channel.send({"what": "serving"})
-            self._channel.start()
+            if self._channel.isOpen:
+                self._channel.start()
 
     def _ended(self) -> None:
         self._gateway.relief.predecessors.pop(self, None)

@@ -4,6 +4,7 @@ C{socksgw restart} and C{--take-over}, with real processes.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -15,13 +16,19 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from socksgw.audit.chain import FIRST
+from socksgw.handover.place import bind
+from socksgw.metrics.meters import Meters
+from socksgw.system.channel import Channel
+from tests.fakes.loops import WatchedLoop
 from tests.live import raw
 from tests.live.admin import AdminClient
 from tests.live.restarts import Restarted, restarted
-from tests.live.running import TWISTD, environment
+from tests.live.running import OPEN, TWISTD, Running, environment
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
 
@@ -356,3 +363,123 @@ def test_strangers(gateway: Restarted) -> None:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     (gateway.directory / "var").chmod(0o700)
+
+
+class Stub(WatchedLoop):
+    """
+    The other process, as the test plays it: it goes as far as the test wants.
+
+    @ivar said: what was told or asked, in order.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self.descriptors: list[int] = []
+        self.gone: list[str] = []
+        self.answer: Callable[[str], dict[str, Any]] = lambda what: {}
+        self.channel = Channel(
+            connection, self.watcher, self._told, self.gone.append, self._asked
+        )
+        self.channel.start()
+
+    def _told(self, message: dict[str, Any], fds: list[int]) -> None:
+        self.said.append(message["what"])
+        self.descriptors += fds
+
+    def _asked(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        self.said.append(message["what"])
+        return self.answer(message["what"])
+
+    def ask(self, **question: Any) -> None:
+        answers: list[Any] = []
+        self.channel.ask(question).addBoth(answers.append)
+        self.until(lambda: answers)
+        assert isinstance(answers[0], dict), answers
+
+    def end(self) -> None:
+        """End, as a process that is killed."""
+        self.channel.close()
+        for fd in self.descriptors:
+            os.close(fd)
+        self.closeLoop()
+
+
+@pytest.mark.parametrize("step", ["connected", "sockets", "state", "adopted"])
+def test_theNewOneDies(gateway: Restarted, server: Destination, step: str) -> None:
+    """At whatever step: the old one serves on, and its sessions go on."""
+    with raw.dial(gateway.port) as client:
+        raw.through(client, "127.0.0.1", server.port)
+        new = Stub(gateway.dialOld())
+        if step != "connected":
+            new.ask(what="sockets", version=1, pid=2**22 + 1)
+            assert new.said == ["sockets"]
+        if step in ("state", "adopted"):
+            new.ask(what="state")
+            assert new.said[1:] == ["lock", "sessions"]
+            # Nobody is served now.
+            client.sendall(b"hello")
+        if step == "adopted":
+            new.channel.send({"what": "adopted"})
+            new.until(lambda: "go" in new.said)
+        new.end()
+        if step not in ("state", "adopted"):
+            client.sendall(b"hello")
+        assert raw.exactly(client, 5) == b"hello"
+        with raw.dial(gateway.port) as other:
+            raw.through(other, "127.0.0.1", server.port)
+    until(lambda: len(gateway.journal("end")) == 2)
+    assert gateway.journal("handover") == []
+    # It can be restarted all the same.
+    gateway.restart()
+
+
+@pytest.mark.parametrize("step", ["connected", "sockets", "state", "adopted"])
+def test_theOldOneDies(tmp_path: Path, server: Destination, step: str) -> None:
+    """
+    Before the new one has everything it does not start; from then on it serves alone.
+    """
+    state = tmp_path / "var"
+    (state / "audit").mkdir(0o700, parents=True)
+    state.chmod(0o700)
+    lock = os.open(state / "audit" / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with bind(state) as door, socket.create_server(("127.0.0.1", 0)) as listening:
+        door.settimeout(30)
+        new = Running(tmp_path, OPEN, "--take-over")
+        old = Stub(door.accept()[0])
+        told = {
+            "number": 0, "head": FIRST, "session": 7, "quotas": [], "counts": [],
+            "meters": Meters().take(), "left": 0,
+        }  # fmt: skip
+
+        def answer(what: str) -> dict[str, Any]:
+            if what == "sockets":
+                place = ["main", "127.0.0.1:0", "address", "spoken", ""]
+                told_ = {"what": what, "places": [place]}
+                old.channel.send(told_, [listening.fileno()])
+                return {"pid": os.getpid()}
+            old.channel.send({"what": "lock"}, [lock])
+            return told
+
+        old.answer = answer
+        names = ["sockets", "state", "adopted"]
+        steps = ["connected", *names]
+        # Everything is answered, but in the first case not as it should be.
+        if step == "connected":
+            old.answer = lambda what: {"no": "pid"}
+        old.until(lambda: len(old.said) >= max(1, steps.index(step)))
+        assert old.said == names[: len(old.said)]
+        port = listening.getsockname()[1]
+        old.end()
+        os.close(lock)
+        if step not in ("state", "adopted"):
+            assert new.process.wait(30) == 1
+            assert "does not hand over" in new.log
+            return
+        new.ready()
+        with raw.dial(port) as client:
+            raw.through(client, "127.0.0.1", server.port)
+        assert raw.end(new, server.port)["session"] == 8
+        assert new.journal("handover")[0]["before"] == os.getpid()
+        new.healthy()
