@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -61,8 +62,8 @@ def drain(read: Callable[[], bytes]) -> None:
 
 
 @contextmanager
-def receivers(names: Sequence[str]) -> Iterator[Mapping[str, object]]:
-    """Have somebody who takes the lines of sinks, and return where."""
+def receivers(names: Sequence[str]) -> Iterator[Callable[[], Mapping[str, object]]]:
+    """Have somebody who takes the lines of sinks, and return what tells where."""
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
         pipe = Path(directory) / "pipe"
@@ -91,10 +92,18 @@ def receivers(names: Sequence[str]) -> Iterator[Mapping[str, object]]:
             "http": http.port,
             "postgres": "",
         }
-        if "postgres" in names:
-            database = stack.enter_context(closing(Postgres()))
-            found["postgres"] = database.database("bench")
-        yield found
+        server = (
+            stack.enter_context(closing(Postgres())) if "postgres" in names else None
+        )
+        numbers = count(1)
+
+        def places() -> Mapping[str, object]:
+            if server is None:
+                return found
+            # A database goes on with one journal.
+            return {**found, "postgres": server.database(f"bench{next(numbers)}")}
+
+        yield places
 
 
 def started(name: str, places: Mapping[str, object]) -> None:
@@ -150,10 +159,9 @@ def main() -> None:
     try:
         run.listening(target)
         with receivers(names) as places:
-            for name in names:
-                started(name, places)
             for i in range(options.rounds):
                 for name in names:
+                    started(name, places())
                     used, _ = measure(name, 990 - i % 2, target, options.seconds)
                     found[name].append(used)
     finally:
