@@ -90,11 +90,13 @@ class MetricsPush(Part):
         sent = self._latest.ask(self._gateway, self._reactor).addCallback(
             lambda found: self._threads.do(lambda: pusher.push(found, BEGAN, resource))
         )
-        sent.addCallbacks(lambda _: self._failing.ends(), self._failed)
+        sent.addCallbacks(
+            lambda _: self._failing.ends(), self._failed, (), {}, (pusher,)
+        )
         sent.addBoth(self._done)
 
-    def _failed(self, failure: Failure) -> None:
-        if self._failing.begins():
+    def _failed(self, failure: Failure, pusher: Pusher) -> None:
+        if pusher is self._pusher and self._failing.begins():
             _log.error(
                 "metrics.otlp: the collector has not taken the metrics: {why}; this is "
                 "tried again",
@@ -107,8 +109,8 @@ class MetricsPush(Part):
     def _drop(self) -> None:
         pusher, self._pusher = self._pusher, None
         if pusher is not None:
-            # It waits for what is being sent.
-            self._threads.do(pusher.close).addErrback(lambda _: None)
+            # Not in the thread, which may be sending: that ends by this.
+            pusher.close()
 
     def close(self) -> Deferred[Any] | None:
         """As L{Part.close}."""

@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 
+from twisted.internet.testing import MemoryReactorClock
+
+from socksgw.gateway.push import MetricsPush
+from socksgw.metrics.snapshot import Snapshot
 from tests.live import raw
 from tests.live.running import OPEN, Running, running
 from tests.live.servers import Destination, echo, package
@@ -32,12 +36,14 @@ class Collector:
     @ivar requests: what was sent.
     @ivar tokens: with which Authorization.
     @ivar status: what it answers.
+    @ivar asked: how often it was asked.
     """
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
         self.tokens: set[str | None] = set()
         self.status = 200
+        self.asked = 0
 
     def metrics(self) -> dict[str, Any]:
         """What was sent last, by name."""
@@ -54,6 +60,7 @@ class Collector:
             def do_POST(handler) -> None:
                 length = int(handler.headers["Content-Length"])
                 octets = handler.rfile.read(length)
+                self.asked += 1
                 if self.status == 200:
                     self.tokens.add(handler.headers["Authorization"])
                     request = pb.ExportMetricsServiceRequest()
@@ -131,3 +138,28 @@ def test_collector(tmp_path: Path) -> None:
             until(lambda: len(collector.requests) > before)
             assert gateway.log.count("has not taken the metrics") == 1
             assert TOKEN not in gateway.log
+
+
+def test_aTryThatWaitsEnds() -> None:
+    """What is sent when the part ends does not hold it up, and is not told."""
+    package("opentelemetry.exporter.otlp.proto.http")
+    from socksgw.metrics.otlp import Pusher, PushFailed
+
+    collector = Collector()
+    collector.status = 503
+    with collector.serving() as port:
+        pusher = Pusher(f"http://127.0.0.1:{port}/v1/metrics", "", "", 10.0)
+        failed: list[PushFailed] = []
+
+        def push() -> None:
+            try:
+                pusher.push(Snapshot(1.0), 0.0, {})
+            except PushFailed as e:
+                failed.append(e)
+
+        part: Any = MetricsPush(cast(Any, None), MemoryReactorClock())
+        part._pusher = pusher
+        part._threads.do(push)
+        until(lambda: collector.asked)
+        part.close()
+        until(lambda: failed, 3)
