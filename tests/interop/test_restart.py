@@ -241,6 +241,41 @@ def test_liveSessions(gateway: Restarted) -> None:
     assert status["sessions"]["live"] == status["clients"]["connected"] == 0
 
 
+def test_limitsAndRules(tmp_path: Path, server: Destination) -> None:
+    """
+    Sessions that have moved, and those that are left, are counted together. The new
+    process ends those that its rules do not allow.
+    """
+    limit = '[[limit]]\nper = "source"\nsessions = 2\n'
+    with restarted(tmp_path / "gw", OPEN + limit) as gateway:
+        file = gateway.directory / "gw.toml"
+        with raw.dial(gateway.port) as moved, raw.dial(gateway.port) as left:
+            raw.through(moved, "127.0.0.1", server.port)
+            left.sendall(raw.GREETING)
+            assert raw.exactly(left, 2) == b"\x05\x00"
+            gateway.restart()
+            left.sendall(raw.request5("127.0.0.1", server.port))
+            assert raw.reply5(left)[0] == 0
+
+            def refused() -> bool:
+                with raw.dial(gateway.port) as third:
+                    third.sendall(raw.GREETING + raw.request5("127.0.0.1", server.port))
+                    raw.exactly(third, 2)
+                    return raw.reply5(third)[0] != 0
+
+            # The old process tells of its own within a quarter of a second.
+            until(refused)
+            left.close()
+            until(lambda: not refused())
+            file.write_text(
+                file.read_text().replace('allow = ["connect"]', "deny = 'any'")
+            )
+            gateway.restart()
+            with suppress(ConnectionResetError):
+                assert moved.recv(1) == b""
+        until(lambda: [e for e in gateway.journal("end") if e["reason"] == "revoked"])
+
+
 def test_aConfigurationThatIsWrong(gateway: Restarted, server: Destination) -> None:
     """The old process goes on, and the command says why."""
     file = gateway.directory / "gw.toml"
@@ -306,6 +341,34 @@ def test_byTheOperator(gateway: Restarted, server: Destination) -> None:
     )
     assert late.returncode == 1
     assert "there is no gateway to take over from" in late.stderr
+
+
+def test_theServiceManager(tmp_path: Path) -> None:
+    """It is told which process serves, before the old one ends; that one is ready."""
+    place = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(place))
+        manager.settimeout(20)
+        extra = {"NOTIFY_SOCKET": str(place), "WATCHDOG_USEC": "60000000"}
+        with restarted(tmp_path / "gw", extra=extra) as gateway:
+            old = gateway.pid
+            new = gateway.restart()
+            gateway.over(old)
+            told = _told(manager)
+            assert told.count("READY=1") == 2
+            assert f"MAINPID={new}" in told
+            assert not any(each.startswith("STOPPING") for each in told)
+        assert "STOPPING=1" in _told(manager)
+
+
+def _told(manager: socket.socket) -> list[str]:
+    """Return what the manager has been told so far, and not read."""
+    manager.setblocking(False)
+    found: list[str] = []
+    with suppress(BlockingIOError):
+        while True:
+            found += manager.recv(4096).decode().split("\n")
+    return found
 
 
 def test_theEndOfAll(gateway: Restarted, server: Destination) -> None:
@@ -405,9 +468,18 @@ class Stub(WatchedLoop):
         self.closeLoop()
 
 
-@pytest.mark.parametrize("step", ["connected", "sockets", "state", "adopted"])
-def test_theNewOneDies(gateway: Restarted, server: Destination, step: str) -> None:
+def test_theNewOneDies(gateway: Restarted, server: Destination) -> None:
     """At whatever step: the old one serves on, and its sessions go on."""
+    for step in ("connected", "sockets", "state", "adopted"):
+        dieAt(step, gateway, server)
+    until(lambda: len(gateway.journal("end")) == 8)
+    assert gateway.journal("handover") == []
+    # It can be restarted all the same.
+    gateway.restart()
+
+
+def dieAt(step: str, gateway: Restarted, server: Destination) -> None:
+    """Play a process that wants to take over, and ends."""
     with raw.dial(gateway.port) as client:
         raw.through(client, "127.0.0.1", server.port)
         new = Stub(gateway.dialOld())
@@ -428,13 +500,9 @@ def test_theNewOneDies(gateway: Restarted, server: Destination, step: str) -> No
         assert raw.exactly(client, 5) == b"hello"
         with raw.dial(gateway.port) as other:
             raw.through(other, "127.0.0.1", server.port)
-    until(lambda: len(gateway.journal("end")) == 2)
-    assert gateway.journal("handover") == []
-    # It can be restarted all the same.
-    gateway.restart()
 
 
-@pytest.mark.parametrize("step", ["connected", "sockets", "state", "adopted"])
+@pytest.mark.parametrize("step", ["connected", "sockets", "adopted"])
 def test_theOldOneDies(tmp_path: Path, server: Destination, step: str) -> None:
     """
     Before the new one has everything it does not start; from then on it serves alone.
