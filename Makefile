@@ -80,6 +80,7 @@ bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by sid
 	$(BIN)/python tests/bench/policy.py
 	$(BIN)/python tests/bench/inspection.py
 	$(BIN)/python tests/bench/sinks.py
+	PYTHONPATH=. $(BIN)/python tests/bench/restarts.py
 	$(BIN)/python tests/bench/names.py
 
 clean:  ## remove what make made
