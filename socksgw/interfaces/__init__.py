@@ -48,6 +48,7 @@ from socksgw.interfaces.sinks import (
     SinkSettings,
 )
 from socksgw.interfaces.stores import (
+    IAlteredStore,
     IChangingStore,
     IConfigurableCheckerFactory,
     IFileCheckerFactory,
@@ -83,6 +84,7 @@ __all__ = [
     "IAuthMethod",
     "IAuthenticator",
     "IBearerToken",
+    "IAlteredStore",
     "IChangingStore",
     "IConditional",
     "IConfigurableCheckerFactory",

@@ -12,6 +12,7 @@ from zope.interface import Attribute, Interface
 from socksgw.config.settings import Settings
 
 __all__ = [
+    "IAlteredStore",
     "IChangingStore",
     "IConfigurableCheckerFactory",
     "IFileCheckerFactory",
@@ -150,6 +151,20 @@ class IChangingStore(Interface):
     def knows(name: bytes) -> bool:
         """
         Return whether there is such a user now.
+        """
+
+
+class IAlteredStore(IChangingStore):
+    """
+    A changing store that can tell whom a change concerns: all others stay remembered.
+    """
+
+    def altered(since: object) -> Any:
+        """
+        Return of whom something else counts than at an earlier time.
+
+        @param since: what C{stamp} returned then.
+        @return: an iterable of names, C{bytes}; L{None} when that is not known.
         """
 
 

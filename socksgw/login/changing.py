@@ -9,7 +9,7 @@ from typing import Any, final
 
 from twisted.cred.checkers import ICredentialsChecker
 
-from socksgw.interfaces import IChangingStore, IGroupSource
+from socksgw.interfaces import IAlteredStore, IChangingStore, IGroupSource
 from socksgw.login.checks import reportFailure
 from socksgw.login.groups import DirectoryGroups
 from socksgw.login.identities import VerifiedIdentities
@@ -26,6 +26,8 @@ class ChangingStores:
         whom a store has to know.
     @ivar stamps: the state of each store when L{look} was called; empty while
         C{blind}.
+    @ivar altered: the users whom the last change concerns; L{None} where that is not
+        known.
     @ivar complete: whether all checkers together tell of each user whether they are
         still there.
     """
@@ -47,6 +49,7 @@ class ChangingStores:
             for c in asked
         )
         self.blind = False
+        self.altered: frozenset[str] | None = None
         self.stamps = self.current()
 
     def current(self) -> list[object]:
@@ -68,7 +71,25 @@ class ChangingStores:
         @return: whether one has changed since this was called before.
         """
         before, self.stamps = self.stamps, self.current()
-        return self.stamps != before
+        if self.stamps == before:
+            return False
+        self.altered = self._altered(before)
+        return True
+
+    def _altered(self, before: list[object]) -> frozenset[str] | None:
+        if not before or not self.stamps:
+            return None
+        names: set[str] = set()
+        for store, then, now in zip(self._stores, before, self.stamps, strict=True):
+            if then == now:
+                continue
+            if not IAlteredStore.providedBy(store):
+                return None
+            altered = store.altered(then)
+            if altered is None:
+                return None
+            names.update(name.decode("utf-8", "backslashreplace") for name in altered)
+        return frozenset(names)
 
     def knows(self, name: str) -> bool:
         """

@@ -19,9 +19,11 @@ from socksgw.system.threads import Threads
 
 __all__ = ["HashingPool", "PasswordFile", "Refused"]
 
-#: Verifications at a time, and those that may wait.
+#: Verifications at a time, and those that may wait. Each waits for a client, as long
+#: as that may take for its handshake, and the sources take turns: this only bounds
+#: what strangers can have held.
 _THREADS: Final = 2
-_WAITING: Final = 64
+_WAITING: Final = 8192
 
 
 @final

@@ -22,6 +22,7 @@ from socksgw.login.credentials import forget, strip
 from socksgw.login.realm import SocksUser
 from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.throttle import LoginThrottle
+from socksgw.system.threads import NeverBegun
 from socksgw.wire.address import Address
 
 __all__ = ["Checks", "reportFailure"]
@@ -55,12 +56,13 @@ class _Check:
     @ivar credentials: what is checked.
     @ivar released: whether the client that brought the credentials has an answer,
         or is gone.
+    @ivar begun: L{False} where it was cancelled before its turn came.
     @ivar source: of the last client that has gone, while none waits.
     @ivar timer: ends the check meanwhile.
     """
 
     __slots__ = (
-        "credentials", "key", "released", "running", "source", "timer", "waiting",
+        "begun", "credentials", "key", "released", "running", "source", "timer", "waiting",
     )  # fmt: skip
 
     running: Deferred[Any]
@@ -70,6 +72,7 @@ class _Check:
         self.credentials = credentials
         self.waiting: list[Deferred[SocksUser]] = []
         self.released = False
+        self.begun = True
         self.source: Address | None = None
         self.timer: Any = None
 
@@ -89,7 +92,7 @@ class Checks:
 
         @param ask: checks credentials.
         @param refuse: called for a check that no client has waited for, with what it
-            says; L{None} when it was given up.
+            says; L{None} when it was given up after it had begun.
         @param throttle: counts failures. Without one, a check is given up as soon as
             no client waits for it.
         """
@@ -158,7 +161,9 @@ class Checks:
     async def _run(self, check: _Check, method: str) -> SocksUser:
         try:
             return await self._ask(check.key, check.credentials, method)
-        except CancelledError:
+        except CancelledError as e:
+            # Who waited for a turn in vain has guessed nothing.
+            check.begun = not isinstance(e, NeverBegun)
             raise
         except Exception as e:
             if check.source is not None:
@@ -202,8 +207,13 @@ class Checks:
             or self._deserted[source.sourceKey] >= _DESERTED
         ):
             self._unshare(check)
-            self._refuse(check.key, check.credentials, source, None)
+            # What is refused needs them for another moment.
+            released, check.released = check.released, False
             check.running.cancel()
+            if check.begun:
+                self._refuse(check.key, check.credentials, source, None)
+            if released:
+                forget(check.credentials)
             return
         check.source = source
         self._deserted[source.sourceKey] += 1

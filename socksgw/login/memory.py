@@ -151,10 +151,20 @@ class LoginMemory:
         """Forget a right login."""
         self._right.pop(key, None)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._right.clear()
+    def clear(self, names: frozenset[str] | None = None) -> None:
+        """
+        Forget everything.
+
+        @param names: the users whose right logins alone are forgotten; what was wrong
+            may be right for anybody.
+        """
         self._wrong.clear()
+        if names is None:
+            self._right.clear()
+        else:
+            gone = [key for key, (user, _) in self._right.items() if user.name in names]
+            for key in gone:
+                del self._right[key]
 
     def inherit(
         self, before: LoginMemory, today: Callable[[SocksUser], SocksUser | None]

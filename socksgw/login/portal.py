@@ -442,7 +442,7 @@ class Login:
         Called several times a second, so that a login costs no look at a file.
         """
         if self._stores.look():
-            self._memory.clear()
+            self._memory.clear(self._stores.altered)
             self.checks.part()
             self.changes += 1
 

@@ -12,7 +12,8 @@ import re
 import shlex
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -22,7 +23,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from socksgw.config.reserved import isReserved
-from socksgw.interfaces import IChangingStore, IReportingStore
+from socksgw.interfaces import IAlteredStore, IReportingStore
 from socksgw.system.files import (
     FileError,
     isWide,
@@ -52,6 +53,9 @@ _PATIENCE: Final = 5.0
 #: Octets of the largest file that is read again on the spot: some 2,000 users,
 #: 15 ms. A larger one is read in a thread.
 _AT_ONCE: Final = 256 << 10
+
+#: Changes of the file of which is known whom they concern.
+_CHANGES: Final = 8
 
 #: Where systemd puts the credentials of a unit that runs.
 _CREDENTIALS: Final = "/run/credentials"
@@ -221,17 +225,28 @@ class _Reading(Generic[U]):
     @ivar over: whether it is over; set last.
     @ivar users: who there is; L{None} when the file cannot be used.
     @ivar names: their names, and those in lines that are wrong.
+    @ivar altered: those of whom something else is there than before; L{None} where
+        that is not known.
     @ivar wrong: the lines that are wrong.
     @ivar error: why the file cannot be used.
     """
 
-    __slots__ = ("_path", "_read", "error", "names", "over", "stamp", "users", "wrong")
+    __slots__ = (
+        "_before", "_path", "_read", "altered", "error", "names", "over", "stamp",
+        "users", "wrong",
+    )  # fmt: skip
 
     def __init__(
-        self, path: Path, read: Callable[[Path, list[WrongLine]], U], stamp: object
+        self,
+        path: Path,
+        read: Callable[[Path, list[WrongLine]], U],
+        stamp: object,
+        before: U | None = None,
     ) -> None:
         self._path = path
         self._read = read
+        self._before = before
+        self.altered: frozenset[bytes] | None = None
         self.stamp = stamp
         self.over = False
         self.users: U | None = None
@@ -245,13 +260,20 @@ class _Reading(Generic[U]):
             users = self._read(self._path, self.wrong)
             named = {each.name for each in self.wrong if each.name}
             self.names = frozenset(users) | named
+            before, self._before = self._before, None
+            if before is not None:
+                self.altered = frozenset(
+                    name
+                    for name in before.keys() | users.keys()
+                    if before.get(name) != users.get(name)
+                )
             self.users = users
         except Exception as e:
             self.error = e.with_traceback(None)
         self.over = True
 
 
-@implementer(IChangingStore, IReportingStore)
+@implementer(IAlteredStore, IReportingStore)
 class UserFile(Generic[U]):
     """
     A file of users, read again when it changes.
@@ -280,6 +302,10 @@ class UserFile(Generic[U]):
         # Users who are missing, but not believed to be removed, and since when.
         self._missing: dict[bytes, float] = {}
         self._removals = 0
+        # What has changed of late, each after the state that was before.
+        self._changes: deque[tuple[object, frozenset[bytes] | None]] = deque(
+            maxlen=_CHANGES
+        )
         self._problems: tuple[str, ...] = ()
         self._reading: _Reading[U] | None = None
         reading = _Reading(path, read, self._stamp)
@@ -309,8 +335,22 @@ class UserFile(Generic[U]):
             for name, since in self._missing.items()
             if not settled and now - since < _PATIENCE
         }
-        self._removals += len(self._missing) - len(missing)
+        removed = self._missing.keys() - missing.keys()
+        if removed:
+            self._changes.append(((self._stamp, self._removals), frozenset(removed)))
+        self._removals += len(removed)
         self._missing = missing
+
+    def altered(self, since: object) -> Iterable[bytes] | None:
+        """As L{IAlteredStore.altered}."""
+        names: set[bytes] = set()
+        for before, altered in reversed(self._changes):
+            if altered is None:
+                return None
+            names |= altered
+            if before == since:
+                return names
+        return None
 
     def knows(self, name: bytes) -> bool:
         """
@@ -340,7 +380,9 @@ class UserFile(Generic[U]):
             if stamp == self._stamp:
                 return
             self._changed = monotonic()
-            reading = self._reading = _Reading(self._path, self._readFile, stamp)
+            reading = self._reading = _Reading(
+                self._path, self._readFile, stamp, self._users
+            )
             if not self._isLarge() or not _started(reading):
                 reading.run()
         if reading.over:
@@ -354,6 +396,7 @@ class UserFile(Generic[U]):
             return False
 
     def _take(self, reading: _Reading[U]) -> None:
+        self._changes.append(((self._stamp, self._removals), reading.altered))
         self._stamp = reading.stamp
         before = self._problems
         self._users = reading.users

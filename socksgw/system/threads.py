@@ -10,7 +10,7 @@ from functools import partial
 from threading import Thread
 from typing import Any, TypeVar, final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -21,6 +21,7 @@ from socksgw.system.usage import shared
 
 __all__ = [
     "DaemonPool",
+    "NeverBegun",
     "Pool",
     "SharedThreads",
     "Threads",
@@ -76,6 +77,10 @@ def inPool(
         return fail(e)
 
 
+class NeverBegun(CancelledError):
+    """What waited is wanted no longer, and nothing of it has been done."""
+
+
 class _Call:
     """
     Work for a thread, and what waits for its result.
@@ -88,7 +93,12 @@ class _Call:
         self.source = source
         self.stuck = False
         # A client that goes away leaves no password behind.
-        self.outcome: Deferred[Any] = Deferred(lambda _: self.forget())
+        self.outcome: Deferred[Any] = Deferred(self._cancelled)
+
+    def _cancelled(self, outcome: Deferred[Any]) -> None:
+        if self.work is not None:
+            self.forget()
+            outcome.errback(NeverBegun())
 
     def forget(self) -> None:
         """Drop the work: it is not to be done any more."""
@@ -163,7 +173,8 @@ class Threads:
 
         @return: fires with the result. When the queue is full the last call of
             the source that has most in it fails at once. When it is cancelled
-            the thread goes on, and its place is taken until it is done.
+            before a thread has it, it fails with L{NeverBegun}; else the thread goes
+            on, and its place is taken until it is done.
         """
         if not self._pool.started:
             self._pool.start()

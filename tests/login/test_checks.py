@@ -16,10 +16,12 @@ from twisted.cred.credentials import (
     UsernamePassword,
 )
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
+from socksgw.login.checks import Checks
+from socksgw.system.threads import NeverBegun
 from tests.login.logins import (
     CANARY,
     HERE,
@@ -274,3 +276,34 @@ def test_passwordOfASharedCheck() -> None:
     Slow.waiting.callback(None)
     assert results[0].name == "alice"
     assert [each.password for each in both] == [b"", b""]
+
+
+@pytest.mark.parametrize(
+    ("why", "counts"), [(CancelledError, True), (NeverBegun, False)]
+)
+@pytest.mark.parametrize("released", [False, True])
+def test_givenUpByAll(why: type[CancelledError], counts: bool, released: bool) -> None:
+    """
+    A check that is given up counts as a guess; one whose turn has not come does not.
+
+    Either way the password is dropped afterwards, and not before it is counted.
+    """
+    refused: list[Any] = []
+
+    async def ask(*_: Any) -> Any:
+        await Deferred(lambda waiting: waiting.errback(why()))
+
+    def refuse(key: object, credentials: Any, source: Any, answer: Any) -> None:
+        refused.append((credentials.password, answer))
+
+    checks = Checks(ask, refuse, None)
+    credentials = Secretive(b"alice", b"sesame")
+    waiting = checks.of(b"key", credentials, "userpass", HERE)
+    waiting.addErrback(lambda _: None)
+    if released:
+        checks.release(credentials)
+    waiting.cancel()
+    checks.release(credentials)
+    assert refused == ([(b"sesame", None)] if counts else [])
+    assert not credentials.password
+    assert len(checks) == 0

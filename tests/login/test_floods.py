@@ -31,11 +31,15 @@ def ldap(reactor: Any) -> Any:
 
 
 @pytest.mark.parametrize("make", [http, ldap])
-def test_groupsHaveTheirOwnTurns(make: Callable[[Any], Any]) -> None:
+def test_groupsHaveTheirOwnTurns(
+    make: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     However many logins wait, somebody's groups are asked for: else strangers
     could have the sessions of others end.
     """
+    remote = pytest.importorskip("socksgw.login.stores.remote")
+    monkeypatch.setattr(remote, "_MOST", 256)
     reactor: Any = MemoryReactorClock()
     checker = make(reactor)
     failures: list[Any] = []

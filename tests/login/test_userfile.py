@@ -99,6 +99,33 @@ def test_aUserWhoIsRemoved(world: World) -> None:
     assert not world.looked(60)
 
 
+def test_whomAChangeConcerns(world: World) -> None:
+    """Since any of the last states; of others nothing is known."""
+    first = world.stamp
+    assert world.store.altered(first) is None
+    world.write("alice:1\nbob:3\ncarol:4\n")
+    assert world.looked(0.2)
+    second = world.stamp
+    assert world.store.altered(first) == {b"bob", b"carol"}
+    world.write("carol:4\nbob:3\n")
+    assert world.looked(0.2)
+    third = world.stamp
+    assert world.store.altered(second) == {b"alice"}
+    assert world.store.altered(first) == {b"alice", b"bob", b"carol"}
+    assert world.looked(5)
+    # She is believed to be removed now, which changes the state again.
+    assert world.store.altered(third) == {b"alice"}
+    fourth = world.stamp
+    world.write("nonsense")
+    assert world.looked(0.2)
+    assert world.store.altered(fourth) is None
+    fifth = world.stamp
+    world.write("bob:3\n")
+    assert world.looked(0.2)
+    assert world.store.altered(fifth) is None
+    assert world.store.altered(first) is None
+
+
 def test_aFileThatGoesOnChanging(world: World) -> None:
     """It keeps nobody for ever."""
     for second in range(6):

@@ -27,8 +27,8 @@ from socksgw.system.threads import threadsFor
 
 __all__ = ["PAMChecker", "pamChecker"]
 
-#: Calls that wait for a thread.
-_WAITING: Final = 64
+#: Calls that wait for a thread: as of passwords (L{socksgw.login.checkers}).
+_WAITING: Final = 4096
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 #: What says something of the system, and nothing of the user
 #: (C{_pam_types.h} of Linux-PAM): open, symbol and service error, no memory, no

@@ -22,6 +22,7 @@ from socksgw.login.credentials import strip
 from socksgw.login.refusal import WRONG, Refused, busy
 from socksgw.system.fairly import ASKING, FairQueue
 from socksgw.system.once import Once
+from socksgw.system.threads import NeverBegun
 from socksgw.system.tlspeer import TLSPeer
 
 __all__ = [
@@ -42,8 +43,9 @@ T = TypeVar("T")
 #: Seconds that a refusal waits at most to be like others.
 _EVEN: Final = 0.25
 _HOUR: Final = 3600.0
-#: Questions under way and waiting, of one checker.
-_MOST: Final = 256
+#: Questions under way and waiting, of one checker. Each waits for a client, as long
+#: as that may take for its handshake: this only bounds what strangers can have held.
+_MOST: Final = 8192
 
 
 class Unavailable(Refused):
@@ -124,7 +126,12 @@ class Turns:
             L{Refused}.
         """
         source = ASKING.get()
-        turn: Deferred[None] = Deferred(lambda turn: self._waiting.remove(source, turn))
+
+        def cancelled(turn: Deferred[None]) -> None:
+            self._waiting.remove(source, turn)
+            turn.errback(NeverBegun())
+
+        turn: Deferred[None] = Deferred(cancelled)
         self._waiting.push(source, turn)
         asking: Deferred[T] = Deferred.fromCoroutine(
             within(self._reactor, self._seconds, self._inTurn(turn, work))

@@ -18,6 +18,7 @@ from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.config.settings import Settings
 from socksgw.login.refusal import Refused
+from socksgw.login.stores import remote
 from socksgw.login.stores.remote import (
     Evenly,
     Turns,
@@ -69,8 +70,9 @@ def test_soManyAtOnce() -> None:
     assert not asked.clock.getDelayedCalls()
 
 
-def test_soManyInAll() -> None:
+def test_soManyInAll(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above that whoever comes is refused at once; there is room again after."""
+    monkeypatch.setattr(remote, "_MOST", 256)
     asked = Asked()
     waiting = [asked.ask() for _ in range(256)]
     refused = asked.ask()[1]
@@ -170,10 +172,11 @@ def test_authoritiesOfAnyEditor(tmp_path: Path, edited: str) -> None:
         trustIn(Settings({"ca": "ca.pem"}, tmp_path))
 
 
-def test_turnsBySource() -> None:
+def test_turnsBySource(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A flood of one source takes neither the turns nor the places of another one.
     """
+    monkeypatch.setattr(remote, "_MOST", 256)
     asked = Asked()
 
     def ask(source: bytes) -> list[Any]:
