@@ -34,11 +34,11 @@ handshake = "60s"
 
 
 def _users() -> str:
-    """A file of users, all with one hash: some 5 ms for each check."""
+    """A file of users, all with one hash: some 3 ms for each check."""
     salt = bytes(16)
-    derived = hashlib.scrypt(PASSWORD, salt=salt, n=1 << 11, r=8, p=1, dklen=32)
+    derived = hashlib.scrypt(PASSWORD, salt=salt, n=1 << 10, r=8, p=1, dklen=32)
     parts = (base64.b64encode(each).decode().rstrip("=") for each in (salt, derived))
-    known = "$scrypt$ln=11,r=8,p=1$" + "$".join(parts)
+    known = "$scrypt$ln=10,r=8,p=1$" + "$".join(parts)
     return "".join(f"user{number}:{known}\n" for number in range(CLIENTS + 1))
 
 
