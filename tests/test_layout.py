@@ -19,6 +19,8 @@ APART = COMMON | {"bench", "hostile", "interop", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
     "admin/filtering.py": ("admin/api/test_sessions.py", "sessions are chosen by it"),
+    "admin/parts.py": ("workers/test_admin.py", "workers answer it"),
+    "admin/together.py": ("workers/test_admin.py", "workers are asked by it"),
     "admin/paths.py": ("admin/test_openapi.py", "it describes the table"),
     "admin/table.py": ("admin/test_reading.py", "fields are read as it says"),
     "config/schema/metrics.py": ("config/test_schema.py", "the schema is one table"),

@@ -169,7 +169,10 @@ class Gateway:
         self.sinks = Sinks(self, reactor)
         if role.isWhole:
             self.adjoin(PacPorts(self, reactor))
-            self.adjoin(self.grants)
+        else:
+            self.grants.follow()
+        self.adjoin(self.grants)
+        if role.isWhole:
             self.adjoin(SignedJournal(self))
             self.adjoin(self.sinks)
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
@@ -470,6 +473,7 @@ class Gateway:
         @param ended: the rules of those that are over; sessions that live by them end.
         """
         self._revocation.regranted(ended)
+        self.role.regranted()
 
     @property
     def upstreams(self) -> list[tuple[Domain, Standing]]:

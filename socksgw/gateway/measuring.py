@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from socksgw.gateway.gateway import Gateway
+from socksgw.metrics.merging import merged
 from socksgw.metrics.meters import Histograms
 from socksgw.metrics.snapshot import Snapshot
 from socksgw.session.stage import Stage
@@ -120,20 +122,32 @@ class Latest:
             self._waiting.append(asked)
         else:
             self._waiting = [asked]
-            self._go(gather(gateway), reactor)
+            self._go(gateway, gather(gateway), reactor)
         return asked
 
-    def _go(self, gathering: Any, reactor: Any) -> None:
+    def _go(self, gateway: Gateway, gathering: Any, reactor: Any) -> None:
         try:
             found = next(gathering)
-        except Exception as e:
-            waiting, self._waiting = self._waiting or [], None
-            for each in waiting:
-                each.errback(e)
+        except Exception:
+            self._failed(Failure())
             return
         if found is None:
-            reactor.callLater(0, self._go, gathering, reactor)
+            reactor.callLater(0, self._go, gateway, gathering, reactor)
             return
+        role = gateway.role
+        if not role.isWhole or role.count == 1:
+            self._found(found, reactor)
+            return
+        measuring: Deferred[Any] = role.measured()
+        measuring.addCallback(lambda theirs: merged(found, theirs))
+        measuring.addCallbacks(self._found, self._failed, (reactor,))
+
+    def _failed(self, failure: Failure) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        for each in waiting:
+            each.errback(failure)
+
+    def _found(self, found: Snapshot, reactor: Any) -> None:
         self._snapshot, self._at = found, reactor.seconds()
         waiting, self._waiting = self._waiting or [], None
         for each in waiting:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from socksgw.accept.diverted import listenForDatagrams
 from socksgw.accept.endpoints import listenOnAddress
@@ -20,6 +20,8 @@ from socksgw.audit.journal import Journal
 from socksgw.config.problems import Finding
 from socksgw.config.schema import Config
 from socksgw.limits.counters import Kept, ProcessCounters
+from socksgw.metrics.snapshot import Snapshot
+from socksgw.system.channel import Message
 
 __all__ = ["Role"]
 
@@ -74,6 +76,26 @@ class Role:
     def isBusy(self) -> bool:
         """Whether others have to end before."""
         return False
+
+    def askAll(self, question: Message) -> Deferred[list[dict[str, Any]]]:
+        """
+        Ask all who serve with us.
+
+        @return: fires with the answers; whoever has ended has none. It never fails.
+        """
+        return succeed([])
+
+    def measured(self) -> Deferred[list[Snapshot]]:
+        """
+        Return the values of all metrics in those who serve with us.
+
+        @return: fires with them, and with what stays counted of those that have ended;
+            it never fails.
+        """
+        return succeed([])
+
+    def regranted(self) -> None:
+        """Tell the others that grants have changed."""
 
     def unready(self) -> Sequence[str]:
         """Return why no clients are to be sent here."""

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from socksgw.gateway.sinks import childEnvironment
 from socksgw.limits.counters import Key
+from socksgw.metrics.snapshot import Snapshot
 from socksgw.system.channel import Channel, ChannelError, Message, channels
 from socksgw.system.watch import Watcher
 from socksgw.workers.orders import CHANNEL, windowsIn
@@ -44,6 +45,7 @@ class Child(ProcessProtocol):
     @ivar silent: for how many looks it has not answered.
     @ivar sessions: how many it has.
     @ivar why: what it said before it ended.
+    @ivar measured: the values of its metrics, as of the last time they were asked for.
     """
 
     transport: Any
@@ -67,6 +69,7 @@ class Child(ProcessProtocol):
         self.silent = 0
         self.sessions = 0
         self.why = ""
+        self.measured: Snapshot | None = None
         self._channel: Channel | None = None
 
     def spawn(self, reactor: Any, watch: Watcher) -> None:

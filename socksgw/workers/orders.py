@@ -1,8 +1,8 @@
 """
 What a supervisor and its workers say to each other.
 
-The supervisor asks (C{start}, C{prepare}, C{use}, C{ping}) and tells (C{forget},
-C{listen}, C{stop}, C{end}); a worker tells of its log, and why it fails.
+The supervisor asks (C{start}, C{prepare}, C{use}, C{ping}, C{measure},
+C{part}) and tells (C{forget}, C{grants}, C{listen}, C{stop}, C{end}); a worker tells of its log, and why it fails.
 """
 
 from __future__ import annotations

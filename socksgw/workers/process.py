@@ -23,18 +23,22 @@ from twisted.logger import LogEvent, Logger, LogLevel, formatEvent, globalLogBeg
 from twisted.python.failure import Failure
 
 from socksgw.accept import given
+from socksgw.admin.parts import answer
+from socksgw.admin.together import DO
 from socksgw.audit.journal import Journal
 from socksgw.audit.process import workerLine
 from socksgw.audit.sharedend import SharedEnd
 from socksgw.config.problems import ConfigError
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.measuring import Latest
 from socksgw.gateway.reload import Built, problemsOf
 from socksgw.gateway.role import Role
 from socksgw.gateway.service import spareCollector
 from socksgw.limits.board import Board
 from socksgw.limits.counters import Kept, Key
 from socksgw.limits.shared import SharedCounters
+from socksgw.metrics.merging import packed
 from socksgw.system.channel import Channel, ChannelError, Message
 from socksgw.system.clock import steady
 from socksgw.system.log import Log
@@ -171,6 +175,10 @@ class Worker:
         if what == "ping":
             sessions = gateway.sessions
             return {"sessions": len(sessions), "last": sessions.last}
+        if what == "measure":
+            return Latest().ask(gateway, self._reactor).addCallback(packed)
+        if what == DO:
+            return Deferred.fromCoroutine(answer(message, gateway, self._reactor))
         raise ChannelError(f"no worker can {what}")
 
     def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
@@ -180,6 +188,8 @@ class Worker:
                 self._reactor.stop()
         elif what == "listen":
             self._listen(gateway, message, descriptors)
+        elif what == "grants":
+            gateway.grants.look()
         elif what == "forget":
             self._forget(gateway)
         elif what in ("stop", "end"):

@@ -43,6 +43,5 @@ def shareOf(config: Config, count: int) -> Config:
         audit=evolve(config.audit, sinks=(), sink=(), signing_key=""),
         metrics=evolve(config.metrics, otlp=None),
         admin=None,
-        grants=None,
         pac=None,
     )

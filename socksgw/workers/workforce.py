@@ -29,6 +29,9 @@ from socksgw.gateway.role import Role
 from socksgw.limits.board import Board
 from socksgw.limits.counters import Kept
 from socksgw.limits.shared import SharedCounters
+from socksgw.metrics.merging import counted, unpacked
+from socksgw.metrics.snapshot import Snapshot
+from socksgw.system.channel import ChannelGone, Message
 from socksgw.workers.child import Child
 from socksgw.workers.orders import NotForWorkers, findings, packed
 
@@ -106,6 +109,7 @@ class Workforce(Part, Role):
         self._stopping = False
         self._stopped = 0.0
         self.deaths = 0
+        self._past = Snapshot(0.0)
 
     def of(self, gateway: Gateway) -> None:
         """Belong to a gateway, which has been built with this as its role."""
@@ -266,6 +270,9 @@ class Workforce(Part, Role):
         if self.children.get(number) is child:
             del self.children[number]
         self._counters.forget(number)
+        if child.measured is not None:
+            # No counter ever falls.
+            self._past = counted([self._past, child.measured])
         assert self._gateway is not None
         if self._stopping:
             if how and number:
@@ -399,6 +406,48 @@ class Workforce(Part, Role):
         if self.children.get(child.number) is child:
             self._failed(child, failure)
         return 0
+
+    def askAll(self, question: Message) -> Deferred[list[dict[str, Any]]]:
+        """As L{Role.askAll}."""
+        answers = [each.ask(question) for each in self._all() if each.serves]
+        all_: Deferred[Any] = DeferredList(answers, consumeErrors=True)
+        return all_.addCallback(self._told, question)
+
+    def _told(
+        self, answers: Sequence[tuple[bool, Any]], question: Message
+    ) -> list[dict[str, Any]]:
+        """Return the answers of those that have answered."""
+        for succeeded, answer in answers:
+            if not succeeded and not answer.check(ChannelGone):
+                _log.error(
+                    "a worker did not do {what}: {why}",
+                    what=question.get("part") or question["do"],
+                    why=answer.getErrorMessage(),
+                )
+        return [answer for succeeded, answer in answers if succeeded]
+
+    def measured(self) -> Deferred[list[Snapshot]]:
+        """As L{Role.measured}."""
+        measuring = []
+        for each in self._all():
+            if each.serves:
+                asked = each.ask({"do": "measure"})
+                asked.addCallback(partial(self._measured, each))
+                measuring.append(asked)
+        all_: Deferred[Any] = DeferredList(measuring, consumeErrors=True)
+        return all_.addCallback(self._counts)
+
+    def _measured(self, child: Child, answer: dict[str, Any]) -> None:
+        child.measured = unpacked(answer)
+
+    def _counts(self, _: object) -> list[Snapshot]:
+        found = [each.measured for each in self._all() if each.measured is not None]
+        return [self._past, *found]
+
+    def regranted(self) -> None:
+        """As L{Role.regranted}."""
+        for each in self._all():
+            each.tell({"do": "grants"})
 
     def relisten(self) -> None:
         """As L{Role.relisten}."""

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from socksgw.admin.api import sessions
 from socksgw.admin.table import Answer, Asked, Caller
 from socksgw.audit.record import SessionRecord
+from socksgw.gateway.role import Role
 from socksgw.gateway.sessions import Sessions
 from socksgw.records.workers import uncollected
 from socksgw.session.stage import Stage
@@ -70,7 +71,7 @@ def crowd(ended: list[str]) -> Any:
 
     for _ in range(MANY):
         live.begin(made)
-    return SimpleNamespace(sessions=live, clock=lambda: 6000.0)
+    return SimpleNamespace(role=Role(), sessions=live, clock=lambda: 6000.0)
 
 
 def turned(reactor: Turns, made: Any) -> tuple[Answer, float]:

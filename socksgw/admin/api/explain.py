@@ -5,7 +5,7 @@ What would be decided of a request now, by the rules in force.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -13,10 +13,10 @@ from attrs import evolve, frozen
 
 from socksgw.admin.fields import Field
 from socksgw.admin.table import Answer, Asked, Entry, Refused, asJson
+from socksgw.admin.together import partsOf
 from socksgw.errors import SocksError
 from socksgw.gateway import explained
 from socksgw.gateway.asked import factsAsked
-from socksgw.gateway.gateway import Gateway
 from socksgw.interfaces import Asker
 from socksgw.policy.facts import Facts
 from socksgw.policy.outcome import consider
@@ -99,7 +99,7 @@ async def _asBody(asked: Asked) -> Answer:
 
 async def _explain(asked: Asked, given: Any) -> Answer:
     gateway = asked.gateway
-    facts, live = _known(gateway, given)
+    facts, live = await _known(asked, given)
     generation = gateway.generation
     ruleset, offers = generation.policy.ruleset, generation.offers
     try:
@@ -130,7 +130,21 @@ async def _explain(asked: Asked, given: Any) -> Answer:
     return asJson(answer)
 
 
-def _known(gateway: Gateway, given: Any) -> tuple[Facts, int | None]:
+async def groupsOf(asked: Asked) -> Mapping[str, Any] | None:
+    """Return the groups of a user who has a session in this process."""
+    name = asked.query.get("user") or asked.body.get("user")
+    for session in asked.gateway.sessions:
+        user = getattr(session, "asker", None) and session.asker.user
+        if user and user.name == name and session.claim is not None:
+            return {
+                "groups": sorted(user.groups),
+                "unsure": sorted(user.unsure),
+                "session": session.record.session,
+            }
+    return None
+
+
+async def _known(asked: Asked, given: Any) -> tuple[Facts, int | None]:
     """
     Return the facts, and the session that the groups are of, if they are.
 
@@ -146,19 +160,16 @@ def _known(gateway: Gateway, given: Any) -> tuple[Facts, int | None]:
         **{name: given.get(name) for name in _PLAIN},
     )
     try:
-        facts = factsAsked(options, gateway.config)
+        facts = factsAsked(options, asked.gateway.config)
     except ValueError as e:
         # There they are options of a command.
         raise Refused(400, _OPTION.sub(_fieldOf, str(e), 1)) from None
     if facts.unsure and "group" not in given:
-        for session in gateway.sessions:
-            user = getattr(session, "asker", None) and session.asker.user
-            if user and user.name == facts.user and session.claim is not None:
-                groups = facts.groups | user.groups
-                return (
-                    evolve(facts, groups=groups, unsure=user.unsure),
-                    session.record.session,
-                )
+        for found in await partsOf(asked, "groups", groupsOf):
+            if found is not None:
+                groups = facts.groups | frozenset(found["groups"])
+                unsure = frozenset(found["unsure"])
+                return evolve(facts, groups=groups, unsure=unsure), found["session"]
     return facts, None
 
 

@@ -5,22 +5,28 @@ The gateway as a whole: how it is doing, reload, drain.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 from socksgw.admin.slices import slices
 from socksgw.admin.table import Answer, Asked, Entry, Refused, asJson, objectOf
+from socksgw.admin.together import partsOf
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.rates import SPANS
 
 __all__ = ["ENTRIES"]
 
 #: Sessions that are looked at in one turn of the reactor.
 _LOOKED: Final = 1000
+#: Of an upstream, from the best to the worst.
+_STATES: Final = ("up", "ejected")
+_NOBODY: Final = {"connected": 0, "most": 0, "pauses": 0, "refused": 0}
 
 
-async def _status(asked: Asked) -> Answer:
+async def standing(asked: Asked) -> Mapping[str, Any]:
+    """Return how this process is doing."""
     gateway = asked.gateway
     verdicts = gateway.meters.verdicts()
     over = [*gateway.meters.octets.values()]
@@ -35,7 +41,48 @@ async def _status(asked: Asked) -> Answer:
                 counted = session.record.metered or (0, 0)
                 sent += max(0, moved[0] - counted[0])
                 received += max(0, moved[1] - counted[1])
+    journal = gateway.journal
+    return {
+        "live": live,
+        "begun": gateway.sessions.begun,
+        "denied": verdicts["deny"],
+        "refused": verdicts["refuse"],
+        "per_second": gateway.rates.perSecond(),
+        "moved": [sent, received],
+        "clients": {
+            "connected": gateway.census.clients,
+            "most": gateway.census.most,
+            "pauses": gateway.census.pauses,
+            "refused": gateway.census.refused,
+        },
+        "listeners": {
+            name: len(listener.clients) for name, listener in gateway.listeners.items()
+        },
+        "journal": [journal.number, journal.head, journal.failing, journal.refused],
+        "upstreams": _upstreams(gateway),
+    }
+
+
+def _sums(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the sums of members of the same names."""
+    sums: dict[str, Any] = {}
+    for each in found:
+        for name, value in each.items():
+            sums[name] = sums.get(name, 0) + value
+    return sums
+
+
+async def _status(asked: Asked) -> Answer:
+    gateway = asked.gateway
+    parts = await partsOf(asked, "status", standing)
+    sent, received = (sum(part["moved"][i] for part in parts) for i in (0, 1))
     rate = gateway.rates.moved(sent, received)
+    # The last line is that of whoever has written last.
+    journals = [part["journal"] for part in parts]
+    journal = gateway.journal
+    number, head = max(
+        [(journal.number, journal.head), *[(each[0], each[1]) for each in journals]]
+    )
     reloads = gateway.reloads
     reasons = gateway.unready()
     generation = gateway.generation
@@ -60,11 +107,14 @@ async def _status(asked: Asked) -> Answer:
                 "failed": reloads.failures,
             },
             "sessions": {
-                "live": live,
-                "begun": gateway.sessions.begun,
-                "denied": verdicts["deny"],
-                "refused": verdicts["refuse"],
-                "per_second": gateway.rates.perSecond(),
+                **{
+                    name: sum(part[name] for part in parts)
+                    for name in ("live", "begun", "denied", "refused")
+                },
+                "per_second": {
+                    f"{span}s": _sums(part["per_second"][f"{span}s"] for part in parts)
+                    for span in SPANS
+                },
             },
             "octets": {
                 "sent": sent,
@@ -72,35 +122,50 @@ async def _status(asked: Asked) -> Answer:
                 "sent_per_second": None if rate is None else rate[0],
                 "received_per_second": None if rate is None else rate[1],
             },
-            "clients": {
-                "connected": gateway.census.clients,
-                "most": gateway.census.most,
-                "pauses": gateway.census.pauses,
-                "refused": gateway.census.refused,
-            },
-            "listeners": _listeners(gateway),
+            "clients": _NOBODY | _sums(part["clients"] for part in parts),
+            "listeners": _listeners(
+                gateway, _sums(part["listeners"] for part in parts)
+            ),
             "journal": {
-                "directory": str(gateway.journal.directory),
-                "number": gateway.journal.number,
-                "head": gateway.journal.head,
-                "failing": gateway.journal.failing,
-                "refused": gateway.journal.refused,
+                "directory": str(journal.directory),
+                "number": number,
+                "head": head,
+                "failing": journal.failing or any(each[2] for each in journals),
+                "refused": sum(each[3] for each in journals),
             },
             "sinks": _sinks(gateway),
-            "upstreams": _upstreams(gateway),
+            "upstreams": _joined(each for part in parts for each in part["upstreams"]),
         }
     )
 
 
-def _listeners(gateway: Gateway) -> list[Mapping[str, Any]]:
+def _joined(found: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """
+    Return upstreams as all processes know them.
+
+    Each judges for itself: the state is that of those that use it least.
+    """
+    joined: dict[tuple[str, str], dict[str, Any]] = {}
+    for each in found:
+        before = joined.setdefault((each["name"], each["network"]), dict(each))
+        if before == each:
+            continue
+        before["state"] = max(before["state"], each["state"], key=_STATES.index)
+        before["sessions"] += each["sessions"]
+        before["opened"] += each["opened"]
+        before["failed"] = _sums((before["failed"], each["failed"]))
+    return list(joined.values())
+
+
+def _listeners(gateway: Gateway, clients: Mapping[str, int]) -> list[Mapping[str, Any]]:
     places = {listen.name: listen.places for listen in gateway.config.listen}
     return [
         {
             "name": name,
             "places": list(places.get(name, ())),
-            "clients": len(listener.clients),
+            "clients": count,
         }
-        for name, listener in gateway.listeners.items()
+        for name, count in {**dict.fromkeys(gateway.listeners, 0), **clients}.items()
     ]
 
 
@@ -158,27 +223,37 @@ async def _restart(asked: Asked) -> Answer:
     )
 
 
-def _left(gateway: Gateway) -> Answer:
-    return asJson(
-        {
-            "draining": gateway.drained or gateway.stopping,
-            "sessions": len(gateway.sessions),
-            "clients": sum(len(each.clients) for each in gateway.listeners.values()),
-        }
-    )
+async def left(asked: Asked) -> Mapping[str, int]:
+    """Return the sessions and clients of this process."""
+    gateway = asked.gateway
+    return {
+        "sessions": len(gateway.sessions),
+        "clients": sum(len(each.clients) for each in gateway.listeners.values()),
+    }
 
 
-def _drains(asked: Asked) -> Answer:
-    return _left(asked.gateway)
+async def _left(asked: Asked) -> Mapping[str, Any]:
+    found = _sums(await partsOf(asked, "left", left))
+    gateway = asked.gateway
+    return {
+        "draining": gateway.drained or gateway.stopping,
+        "sessions": found.get("sessions", 0),
+        "clients": found.get("clients", 0),
+    }
 
 
-def _drain(asked: Asked) -> Answer:
+async def _drains(asked: Asked) -> Answer:
+    return asJson(await _left(asked))
+
+
+async def _drain(asked: Asked) -> Answer:
     asked.gateway.drain()
-    asked.result = f"drains; {len(asked.gateway.sessions)} sessions are left"
-    return _left(asked.gateway)
+    found = await _left(asked)
+    asked.result = f"drains; {found['sessions']} sessions are left"
+    return asJson(found)
 
 
-def _undrain(asked: Asked) -> Answer:
+async def _undrain(asked: Asked) -> Answer:
     if asked.gateway.stopping:
         raise Refused(409, "the gateway is stopping, which nothing takes back")
     try:
@@ -186,7 +261,7 @@ def _undrain(asked: Asked) -> Answer:
     except CannotStart as e:
         lines = str(e).splitlines()
         raise Refused(409, f"still draining: {lines[0]}", lines) from None
-    return _left(asked.gateway)
+    return asJson(await _left(asked))
 
 
 _TEXT: Final = {"type": "string"}

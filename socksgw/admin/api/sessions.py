@@ -14,6 +14,7 @@ from socksgw.admin.fields import CHOOSING, Field
 from socksgw.admin.filtering import Choice
 from socksgw.admin.slices import slices
 from socksgw.admin.table import Answer, Asked, Entry, Refused, asJson, objectOf
+from socksgw.admin.together import isAlone, partsOf
 from socksgw.audit.tracing import Traced, trace
 from socksgw.errors import Killed
 from socksgw.gateway.gateway import Gateway
@@ -47,13 +48,49 @@ _SORTS: Final[Mapping[str, Callable[[Session], Any]]] = {
 }
 
 
+#: The same of what a list says of a session.
+_KEYS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
+    **{name: lambda facts, name=name: facts[name] for name in _SORTS},  # type: ignore[misc]
+    "octets": lambda facts: facts["sent"] + facts["received"],
+    "source": lambda facts: facts["client"].rpartition(":")[0].strip("[]"),
+    "destination": lambda facts: facts["asked"],
+}
+
+
 async def _list(asked: Asked) -> Answer:
+    given = asked.query
+    offset, limit = given.get("offset", 0), given.get("limit", _PAGE)
+    if offset + limit > _FARTHEST:
+        raise Refused(400, f"pages end at {_FARTHEST}: choose fewer sessions")
+    # One that cannot be is refused here.
+    Choice(given, asked.gateway.clock())
+    upTo = {**given, "offset": 0, "limit": offset + limit}
+    parts = await partsOf(asked, "sessions", listed, upTo)
+    found = [facts for part in parts for facts in part["sessions"]]
+    if not isAlone(asked):
+        key = _KEYS[given.get("sort", "session")]
+        found.sort(
+            key=lambda facts: (key(facts), facts["session"]),
+            reverse=given.get("order") == "desc",
+        )
+        found = found[offset : offset + limit]
+    return asJson(
+        {
+            "sessions": found,
+            "matched": sum(part["matched"] for part in parts),
+            "live": sum(part["live"] for part in parts),
+            "offset": offset,
+            "limit": limit,
+        }
+    )
+
+
+async def listed(asked: Asked) -> Mapping[str, Any]:
+    """Return sessions of this process, how many match, and how many live."""
     given = asked.query
     gateway = asked.gateway
     choice = Choice(given, gateway.clock())
     offset, limit = given.get("offset", 0), given.get("limit", _PAGE)
-    if offset + limit > _FARTHEST:
-        raise Refused(400, f"pages end at {_FARTHEST}: choose fewer sessions")
     sort = _SORTS[given.get("sort", "session")]
     best = nlargest if given.get("order") == "desc" else nsmallest
     found: list[tuple[Any, int, Session]] = []
@@ -64,15 +101,11 @@ async def _list(asked: Asked) -> Answer:
         keyed = [(sort(each), each.record.session, each) for each in chosen]
         found = best(offset + limit, [*found, *keyed])
     wall = time.time() - gateway.clock()
-    return asJson(
-        {
-            "sessions": [factsOf(each, gateway, wall) for *_, each in found[offset:]],
-            "matched": matched,
-            "live": len(gateway.sessions),
-            "offset": offset,
-            "limit": limit,
-        }
-    )
+    return {
+        "sessions": [factsOf(each, gateway, wall) for *_, each in found[offset:]],
+        "matched": matched,
+        "live": len(gateway.sessions),
+    }
 
 
 def _asked(session: Session) -> str:
@@ -130,16 +163,11 @@ class _Searches:
 
 
 async def _story(asked: Asked) -> Answer:
-    number, gateway = asked.path["number"], asked.gateway
-    session = gateway.sessions.get(number)
-    facts: dict[str, Any] | None = None
-    since = ""
-    if session is not None:
-        wall = time.time() - gateway.clock()
-        facts = factsOf(session, gateway, wall) | _more(session)
-        # What its clock says and the journal's may differ a little.
-        since = _moment(wall + session.record.began - 5)
-    elif number > gateway.sessions.last:
+    number = asked.path["number"]
+    parts = await partsOf(asked, "story", told)
+    live = [part for part in parts if part["facts"] is not None]
+    facts, since = (live[0]["facts"], live[0]["since"]) if live else (None, "")
+    if not live and number > max([part["last"] for part in parts], default=number):
         raise Refused(404, f"there has been no session {number}")
     found = await _traced(asked, number, since)
     if facts is None and not found.lines:
@@ -155,6 +183,21 @@ async def _story(asked: Asked) -> Answer:
             "searched": found.whole,
         }
     )
+
+
+async def told(asked: Asked) -> Mapping[str, Any]:
+    """Return the facts of a session of this process, if it lives here."""
+    gateway = asked.gateway
+    session = gateway.sessions.get(asked.path["number"])
+    if session is None:
+        return {"facts": None, "since": "", "last": gateway.sessions.last}
+    wall = time.time() - gateway.clock()
+    return {
+        "facts": factsOf(session, gateway, wall) | _more(session),
+        # What its clock says and the journal's may differ a little.
+        "since": _moment(wall + session.record.began - 5),
+        "last": gateway.sessions.last,
+    }
 
 
 async def _traced(asked: Asked, number: int, since: str) -> Traced:
@@ -214,6 +257,15 @@ async def _kill(asked: Asked) -> Answer:
         raise Refused(400, "all=true ends all sessions: give nothing else with it")
     if not choice.text and not given.get("all"):
         raise Refused(400, "say which sessions, or all=true")
+    parts = await partsOf(asked, "kill", killed)
+    ended = sum(parts)
+    asked.result = f"{ended} sessions ended"
+    return asJson({"ended": ended})
+
+
+async def killed(asked: Asked) -> int:
+    """End sessions of this process, and return how many were."""
+    choice = Choice(asked.query, asked.gateway.clock())
     ended = 0
     async for piece in slices(asked, _ENDED):
         for session in piece:
@@ -221,19 +273,27 @@ async def _kill(asked: Asked) -> Answer:
             if choice.has(session) and asked.gateway.sessions.has(session):
                 _end(session, asked.caller.name)
                 ended += 1
+        # Where whoever asks goes, it is told all the same how far this was.
         asked.result = f"{ended} sessions ended"
-    return asJson({"ended": ended})
+    return ended
 
 
-def _killOne(asked: Asked) -> Answer:
+async def _killOne(asked: Asked) -> Answer:
     number = asked.path["number"]
     asked.what = f"session={number}"
-    session = asked.gateway.sessions.get(number)
-    if session is None:
+    if not sum(await partsOf(asked, "killOne", killedOne)):
         raise Refused(404, f"session {number} is not live")
-    _end(session, asked.caller.name)
     asked.result = "1 session ended"
     return asJson({"ended": 1})
+
+
+async def killedOne(asked: Asked) -> int:
+    """End a session, and return whether it lived in this process."""
+    session = asked.gateway.sessions.get(asked.path["number"])
+    if session is None:
+        return 0
+    _end(session, asked.caller.name)
+    return 1
 
 
 _TEXT: Final = {"type": "string"}

@@ -61,9 +61,3 @@ def _alone(config: Config) -> Iterator[tuple[str, str]]:
     for i, rule in enumerate(config.rule):
         if rule.limits is not None and rule.limits.rate is not None:
             yield f"{rule.place or f'rule[{i}]'}.limits.rate", counted
-    if config.admin is not None:
-        yield "admin", "it would not see the sessions of workers"
-    if config.metrics.otlp is not None:
-        yield "metrics.otlp", "they would not count the sessions of workers"
-    if config.grants is not None:
-        yield "grants", "workers would not hear of them"

@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from twisted.internet.task import Clock
 
 from socksgw.gateway.measuring import Latest
+from socksgw.gateway.role import Role
 from socksgw.metrics.exposition import OPENMETRICS, TEXT
 from tests.live import raw
 from tests.live.running import HEAD, resident
@@ -140,13 +141,20 @@ def gathering(monkeypatch: pytest.MonkeyPatch) -> Gathering:
     return made
 
 
+class Named(str):
+    """Stands for a gateway that is alone."""
+
+    __slots__ = ()
+    role = Role()
+
+
 def test_togetherAndOnceASecond(gathering: Gathering) -> None:
     """Those that ask at a time get the same values; a second later others."""
     clock, latest = Clock(), Latest()
     found: list[Any] = []
 
     def ask() -> Any:
-        gateway: Any = "gateway"
+        gateway: Any = Named("gateway")
         return latest.ask(gateway, clock)
 
     for _ in range(5):
@@ -164,14 +172,14 @@ def test_togetherAndOnceASecond(gathering: Gathering) -> None:
 def test_whatFails(gathering: Gathering) -> None:
     """A defect is told to all that wait, and the next one tries again."""
     clock, latest = Clock(), Latest()
-    gateway: Any = "broken"
+    gateway: Any = Named("broken")
     asked = [latest.ask(gateway, clock) for _ in range(2)]
     clock.pump([0, 0])
     failed: list[Any] = []
     for each in asked:
         each.addErrback(lambda failure: failed.append(failure.type))
     assert failed == [ValueError] * 2
-    gateway = "gateway"
+    gateway = Named("gateway")
     found: list[Any] = []
     latest.ask(gateway, clock).addCallback(found.append)
     clock.pump([0, 0])
