@@ -136,7 +136,7 @@ _NEEDED: Final[Mapping[str, Sequence[str]]] = {
     "peer": (*_CLIENT, "user", "address", "bound"),
     "inspected": ("session", "verdict", "rule", "why"),
     "refusals": ("source", "count", "reasons"),
-    "denials": ("source", "user", "rule", "count", "reasons", "first", "last"),
+    "denials": ("source", "user", "count", "reasons", "first", "last"),
     "recovered": ("octets",),
     "missing": ("from", "to"),
     "resumed": ("refused", "lost"),

@@ -283,7 +283,11 @@ class Express:
             verdict = generation.policy.atOnce(
                 session.asker, _CONNECT, address, request.port
             )
-        if verdict is None or not isinstance(address, Address):
+        if (
+            verdict is None
+            or not isinstance(address, Address)
+            or verdict.obligations.leaving is not None
+        ):
             self._hand(session.judge(request))
             return
         self._request = request

@@ -99,6 +99,21 @@ allow = ["connect"]
 to = ["127.0.0.0/8"]
 during = ["always"]
 """,
+    "leaving": """
+[[upstream]]
+name = "gone"
+url = "socks5://127.0.0.1:9"
+[[rule]]
+id = "none"
+allow = ["connect"]
+who = ["@staff"]
+via = ["gone"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+to = ["127.0.0.0/8"]
+leave_by = ["127.0.0.3"]
+""",
     "looked at": """
 [inspect]
 timeout = "100ms"
@@ -113,8 +128,8 @@ to = ["127.0.0.0/8"]
 """,
 }
 #: What is another one each time.
-_TOLD: Final = re.compile(rb"(\x05\0\0\x01\x7f\0\0\x01)..", re.DOTALL)
-_TOLD4: Final = re.compile(rb"(\0\x5a)..(?=\x7f\0\0\x01)", re.DOTALL)
+_TOLD: Final = re.compile(rb"(\x05\0\0\x01\x7f\0\0[\x01\x03])..", re.DOTALL)
+_TOLD4: Final = re.compile(rb"(\0\x5a)..(?=\x7f\0\0[\x01\x03])", re.DOTALL)
 _OWN: Final = ("n", "time", "hash", "seconds", "v")
 _PLACES: Final = ("client", "bound")
 
