@@ -92,12 +92,16 @@ class _Attempt:
         assert self._deadline is not None
         self._deadline.clear()
         race = self._race
+        outlet, code = None, 0
         try:
             outlet = connected(
                 self._socket, race.watch, self.address, race.port, events
             )
         except OSError as e:
-            race.failed(self, e.errno or errno.EINVAL)
+            code = e.errno or errno.EINVAL
+        # Not within the handler: what is raised from here on has causes of its own.
+        if outlet is None:
+            race.failed(self, code)
         else:
             race.connected(self, outlet)
 

@@ -145,10 +145,14 @@ class Single:
             return
         succeeded, failed = self._connected, self._failed
         dialled = self._let()
+        outlet, code = None, 0
         try:
             outlet = connected(dialled, self._watch, self.address, self.port, events)
         except OSError as e:
-            failed(failureFor(e.errno or errno.EINVAL))
+            code = e.errno or errno.EINVAL
+        # Not within the handler: what is raised from here on has causes of its own.
+        if outlet is None:
+            failed(failureFor(code))
         else:
             succeeded(outlet)
 
