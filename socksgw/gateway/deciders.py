@@ -30,6 +30,8 @@ _LONGEST: Final = 60.0
 _KEPT: Final = 300.0
 #: Answers that are kept.
 _MOST: Final = 4096
+#: Questions that are asked and wait, at most: what is allowed waits for them.
+_WAITING: Final = 256
 #: What a service without TLS means.
 _RISK: Final = (
     "would tell a network who asks for what, and anybody there could answer; use "
@@ -164,7 +166,7 @@ def deciderFor(
     return HTTPDecider(
         table,
         JSONService(reactor, peers, connections, timeout, token, socket),
-        Turns(reactor, f'decider "{table.name}"', connections, timeout),
+        Turns(reactor, f'decider "{table.name}"', connections, timeout, _WAITING),
         reactor.seconds,
         settings.kept("token_file"),
     )

@@ -103,16 +103,28 @@ class Turns:
     Each has a time, the waiting included.
     """
 
-    def __init__(self, reactor: Any, name: str, atOnce: int, seconds: float) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        name: str,
+        atOnce: int,
+        seconds: float,
+        most: int = _MOST,
+    ) -> None:
         """
+        Begin with no question.
+
         @param name: the checker's, for the log.
+        @param atOnce: questions under way.
+        @param seconds: for each, the waiting included.
+        @param most: questions under way and waiting.
         """
         self._reactor = reactor
         self._name = name
         self._trouble = Once()
         self._seconds = seconds
         self._free = atOnce
-        self._most = _MOST - atOnce
+        self._most = most - atOnce
         self._waiting: FairQueue[Deferred[None]] = FairQueue()
 
     def ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
