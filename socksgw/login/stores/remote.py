@@ -109,7 +109,7 @@ class Turns:
         name: str,
         atOnce: int,
         seconds: float,
-        most: int = _MOST,
+        most: int | None = None,
     ) -> None:
         """
         Begin with no question.
@@ -117,14 +117,14 @@ class Turns:
         @param name: the checker's, for the log.
         @param atOnce: questions under way.
         @param seconds: for each, the waiting included.
-        @param most: questions under way and waiting.
+        @param most: questions under way and waiting; by default many.
         """
         self._reactor = reactor
         self._name = name
         self._trouble = Once()
         self._seconds = seconds
         self._free = atOnce
-        self._most = most - atOnce
+        self._most = (_MOST if most is None else most) - atOnce
         self._waiting: FairQueue[Deferred[None]] = FairQueue()
 
     def ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
