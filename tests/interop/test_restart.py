@@ -537,7 +537,9 @@ def test_theOldOneDies(tmp_path: Path, server: Destination, step: str) -> None:
         if step == "connected":
             old.answer = lambda what: {"no": "pid"}
         old.until(lambda: len(old.said) >= max(1, steps.index(step)))
-        assert old.said == names[: len(old.said)]
+        # It may have told of the wrong answer already.
+        told_ = [each for each in old.said if each != "failed"]
+        assert told_ == names[: len(told_)]
         port = listening.getsockname()[1]
         old.end()
         os.close(lock)

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, eventAsText
@@ -334,6 +334,8 @@ def test_noDialWithoutLogin(
         for place, value in changes:
             if place < len(changed):
                 changed[place] = value
+        # What is a password to SOCKS 5 is a user id to SOCKS 4, and recorded.
+        assume(octets[:1] == b"\x04" or changed[:1] != b"\x04")
         cut = chance.randrange(len(changed) + 1)
         parts = [bytes(changed[:cut]), bytes(changed[cut:])]
         left.append((gateway.connect(), bytes(changed), parts))
