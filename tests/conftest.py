@@ -4,6 +4,7 @@ Fixtures for all tests.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import signal
 import threading
@@ -27,6 +28,13 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # A busy machine makes any example slow; that is no failure.
 settings.register_profile("socksgw", deadline=None)
 settings.load_profile("socksgw")
+
+
+@pytest.fixture(autouse=True)
+def _thawed() -> Iterator[None]:
+    """Leaves nothing that the garbage collector does not look at, as a reload does."""
+    yield
+    gc.unfreeze()
 
 
 #: These wait most of the time, so they begin while others keep the processors busy.

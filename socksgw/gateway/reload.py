@@ -175,7 +175,7 @@ class Reload:
         """
         if self._reread is None:
             raise CannotStart("there is no configuration file to read again")
-        with collectorAside(), givingWay():
+        with collectorAside(stays=True), givingWay():
             return self._compiled(self._reread())
 
     def _compiled(self, config: Config) -> _Read:

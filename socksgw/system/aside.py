@@ -17,12 +17,15 @@ _OFTEN: Final = 0.0005
 
 
 @contextmanager
-def collectorAside() -> Iterator[None]:
+def collectorAside(stays: bool = False) -> Iterator[None]:
     """
-    Have the garbage collector not run, and never look at what is made meanwhile.
+    Have the garbage collector not run meanwhile.
 
-    It would go over all of it again and again, and hold up every thread each time. What
-    is made is freed when nothing refers to it any more, as long as it is in no cycle.
+    It would go over all that is made again and again, and hold up every thread each
+    time.
+
+    @param stays: whether it is never to look at anything that there is at the end. What
+        is in no cycle is freed all the same when nothing refers to it any more.
     """
     if not gc.isenabled():
         # Somebody else has seen to it.
@@ -32,7 +35,8 @@ def collectorAside() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
+        if stays:
+            gc.freeze()
         gc.enable()
 
 

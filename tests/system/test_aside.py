@@ -6,25 +6,16 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from socksgw.system.aside import collectorAside, givingWay
 
 
-@pytest.fixture
-def thawed() -> Iterator[None]:
-    """Leaves nothing frozen."""
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("thawed")
 def test_itDoesNotRunAndIsNotToLookAgain() -> None:
     """Also where one is within another; afterwards it runs as before."""
     before = gc.get_freeze_count()
-    with collectorAside():
+    with collectorAside(stays=True):
         assert not gc.isenabled()
         with collectorAside():
             assert not gc.isenabled()
@@ -33,9 +24,12 @@ def test_itDoesNotRunAndIsNotToLookAgain() -> None:
         made = [[number] for number in range(10_000)]
     assert gc.isenabled()
     assert gc.get_freeze_count() >= before + len(made)
+    frozen = gc.get_freeze_count()
+    with collectorAside():
+        made.append([])
+    assert gc.get_freeze_count() == frozen
 
 
-@pytest.mark.usefixtures("thawed")
 def test_whatFailsMeanwhileLeavesItRunning() -> None:
     """And nothing is swallowed."""
     with pytest.raises(ValueError, match="why"), collectorAside():
